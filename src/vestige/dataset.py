@@ -1,0 +1,170 @@
+"""Writing a prepared dataset: streams grow on disk as steps arrive, and the directory appears whole.
+
+with DatasetWriter(path, schema) as writer:
+    writer.begin(id="a/app.log", host="a", ...)      # a recording; its leading padding is written
+    writer.extend({"message": rows, "t_ns": times})  # its steps, in as many pieces as one likes
+    writer.windows(labels)                           # every stride-th window that ends on those steps
+    writer.table("messages", frame)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vestige.schema import Schema, Stream
+from vestige.storage import atomic_directory
+from vestige.windows import FORMAT, RECORDING_COLUMNS, WINDOW_COLUMNS
+
+MARKER = "schema.json"
+
+
+class StreamWriter:
+    """A `.npy` file that grows: appended to, its header rewritten in place at the end."""
+
+    def __init__(self, path: Path, spec: Stream) -> None:
+        self.spec = spec
+        self.dtype = np.dtype(spec.dtype)
+        self.steps = 0
+        self._file = path.open("wb")
+        self._header()
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Add steps, `(n, *shape)`; the values must fit the stream's dtype."""
+        block = np.ascontiguousarray(values, dtype=self.dtype)
+        if block.shape[1:] != self.spec.shape:
+            raise ValueError(f"stream {self.spec.name}: expected (n, *{self.spec.shape}), got {block.shape}")
+        self._file.write(block.data)
+        self.steps += len(block)
+
+    def close(self) -> None:
+        """Write the true shape into the header."""
+        self._file.seek(0)
+        self._header()
+        self._file.close()
+
+    def abandon(self) -> None:
+        """Close without finishing: the directory is about to vanish, a full disk must not hide the cause."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def _header(self) -> None:
+        np.lib.format.write_array_header_1_0(
+            self._file,
+            {
+                "descr": np.lib.format.dtype_to_descr(self.dtype),
+                "fortran_order": False,
+                "shape": (self.steps, *self.spec.shape),
+            },
+        )
+
+
+class DatasetWriter:
+    """A dataset in the making. Leaving the block well makes it appear at `path`; an error leaves nothing.
+
+    Raises OutputError when `path` holds something already (see `atomic_directory`) or the disk is full.
+    """
+
+    def __init__(self, path: Path, schema: Schema, *, overwrite: bool = False) -> None:
+        self.schema = schema
+        self.notes: dict[str, Any] = {}
+        self._target = atomic_directory(path, marker=MARKER, overwrite=overwrite)
+        self._stack = contextlib.ExitStack()
+        self._recordings: list[dict[str, Any]] = []
+        self._windows: list[tuple[NDArray[Any], ...]] = []
+
+    def __enter__(self) -> Self:
+        self._root = self._stack.enter_context(self._target)
+        (self._root / "streams").mkdir()
+        (self._root / "tables").mkdir()
+        self._streams = {
+            one.name: StreamWriter(self._root / f"streams/{one.name}.npy", one) for one in self.schema.streams
+        }
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            with self._stack:
+                self._finish()
+        else:
+            for stream in self._streams.values():
+                stream.abandon()
+            self._stack.__exit__(kind, error, trace)
+
+    @property
+    def steps(self) -> int:
+        """How many steps the streams hold so far, padding included."""
+        return next(iter(self._streams.values())).steps
+
+    def begin(self, *, id: str, host: str, sample: str = "", profile: str = "") -> None:  # noqa: A002
+        """Start a recording. With `target="last"` it gets `length - 1` steps of padding, so that its first
+        step already ends a window."""
+        self._recordings.append(
+            {
+                "id": id, "host": host, "sample": sample, "profile": profile, "t_start_ns": None,
+                "t_end_ns": None, "first_step": self.steps, "n_steps": 0, "digest": "",
+            }
+        )  # fmt: skip
+        lead = self.schema.length - 1 if self.schema.target == "last" else 0
+        for stream in self._streams.values():
+            stream.append(np.full((lead, *stream.spec.shape), stream.spec.pad, dtype=stream.dtype))
+        self._recordings[-1]["n_steps"] = lead
+
+    def extend(
+        self, steps: dict[str, NDArray[Any]], *, t_ns: NDArray[np.int64], label: NDArray[np.uint8]
+    ) -> None:
+        """Add steps to the current recording, and a window for each that falls on the stride.
+
+        `steps`: every stream's values, `(n, *shape)`; `t_ns (n,)` and `label (n,)` belong to the step that
+        a window ends on. With `target="recording"`, windows never reach over a recording's start.
+        """
+        current = self._recordings[-1]
+        length, stride = self.schema.length, self.schema.stride
+        for name, stream in self._streams.items():
+            stream.append(steps[name])
+        before, n = current["n_steps"], len(t_ns)
+        starts = np.arange(before, before + n, dtype=np.int64) - (length - 1)
+        kept = (starts >= 0) & (starts % stride == 0)
+        recording = np.full(int(kept.sum()), len(self._recordings) - 1, dtype=np.uint32)
+        self._windows.append((recording, starts[kept], label[kept], t_ns[kept]))
+        current["n_steps"] = before + n
+        if n:
+            low, high = int(t_ns.min()), int(t_ns.max())
+            was_low, was_high = current["t_start_ns"], current["t_end_ns"]
+            current["t_start_ns"] = low if was_low is None else min(low, was_low)
+            current["t_end_ns"] = high if was_high is None else max(high, was_high)
+
+    def close_recording(self, digest: str) -> None:
+        """Note the digest of the recording's raw content: equal digests are copies of one another."""
+        self._recordings[-1]["digest"] = digest
+
+    def table(self, name: str, frame: pl.DataFrame) -> None:
+        """Write `tables/<name>.parquet`."""
+        frame.write_parquet(self._root / f"tables/{name}.parquet")
+
+    def _finish(self) -> None:
+        for stream in self._streams.values():
+            stream.close()
+        recordings = pl.DataFrame(self._recordings, schema=RECORDING_COLUMNS)
+        recordings.write_parquet(self._root / "recordings.parquet")
+        parts = [np.concatenate(part) for part in zip(*self._windows, strict=True)] or [np.empty(0)] * 4
+        windows = pl.DataFrame(dict(zip(WINDOW_COLUMNS, parts, strict=True)), schema=WINDOW_COLUMNS)
+        windows.write_parquet(self._root / "windows.parquet")
+        files = sorted(file for file in self._root.rglob("*") if file.is_file())
+        manifest = {
+            "format": FORMAT,
+            "digest": self.schema.digest,
+            "schema": self.schema.to_dict(),
+            "files": {str(file.relative_to(self._root)): file.stat().st_size for file in files},
+            "notes": self.notes,
+        }
+        (self._root / MARKER).write_text(json.dumps(manifest, indent=1), encoding="utf-8")

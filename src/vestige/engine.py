@@ -1,0 +1,101 @@
+"""One engine: everything that maps over recordings, files or blocks goes through `map`.
+
+Local processes (joblib's loky) by default; a cluster comes behind the same call.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Generic, TypeVar
+
+from vestige.errors import UsageError, VestigeError
+
+ROUND = 16
+"""Chunks a worker gets before results are waited for: bounds what is held in memory."""
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Value]):
+    """What became of item number `index`: its `value`, or the `error` that it alone ended with."""
+
+    index: int
+    value: Value | None = None
+    error: VestigeError | OSError | None = None
+
+    def unwrap(self) -> Value:
+        """The value; raises the item's error."""
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value]
+
+
+def map(  # noqa: A001 - the word of the trade; always called as engine.map
+    fn: Callable[[Item], Value],
+    items: Iterable[Item],
+    *,
+    jobs: int | None = None,
+    chunk: int = 1,
+    ordered: bool = True,
+    engine: str = "local",
+) -> Iterator[Outcome[Value]]:
+    """Yield `fn(item)` for each item as an `Outcome`, as results come, or in the items' order if `ordered`.
+
+    `items` is consumed a round ahead of the workers, so an endless stream of items needs no endless
+    memory. An item that raises a VestigeError or OSError becomes an Outcome with that error and
+    never sinks the sweep; anything else is a bug and propagates. `jobs` None means every core; 1 runs in
+    this process. Raises UsageError for an unknown `engine`.
+    """
+    if engine != "local":
+        raise UsageError(f"unknown engine {engine!r}", remedy="use --engine local")
+    workers = jobs or os.cpu_count() or 1
+    work = _chunks(enumerate(items), chunk)
+    if workers == 1:
+        batches: Iterable[list[Outcome[Value]]] = (_apply(fn, piece) for piece in work)
+    else:
+        batches = _loky(fn, work, workers)
+    outcomes = (outcome for batch in batches for outcome in batch)
+    return _in_order(outcomes) if ordered else outcomes
+
+
+def _apply(fn: Callable[[Item], Value], piece: list[tuple[int, Item]]) -> list[Outcome[Value]]:
+    done: list[Outcome[Value]] = []
+    for index, item in piece:
+        try:
+            done.append(Outcome(index, fn(item)))
+        except (VestigeError, OSError) as error:
+            done.append(Outcome(index, error=error))
+    return done
+
+
+def _loky(
+    fn: Callable[[Item], Value], work: Iterable[list[tuple[int, Item]]], workers: int
+) -> Iterator[list[Outcome[Value]]]:
+    """In rounds, because joblib goes on dispatching whether or not anyone takes the results away."""
+    from joblib import Parallel, delayed
+
+    with Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered", batch_size=1) as pool:
+        for round_ in _chunks(work, ROUND * workers):
+            yield from pool(delayed(_apply)(fn, piece) for piece in round_)
+
+
+def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    source = iter(items)
+    while piece := list(islice(source, size)):
+        yield piece
+
+
+def _in_order(outcomes: Iterable[Outcome[Value]]) -> Iterator[Outcome[Value]]:
+    """Hold back what comes early: never more than a round."""
+    early: dict[int, Outcome[Value]] = {}
+    expected = 0
+    for outcome in outcomes:
+        early[outcome.index] = outcome
+        while expected in early:
+            yield early.pop(expected)
+            expected += 1

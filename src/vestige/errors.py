@@ -1,0 +1,83 @@
+"""The exceptions that a person may see, each with the exit code that the command line returns for it.
+
+An error says what was wrong, where (file and row), and what to do about it. It is raised where the
+fact is known and caught only by the command line.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+
+class VestigeError(Exception):
+    """Something a person can mend: `what` was wrong, `where` (a file), `row` (1-based), and the `remedy`."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self, what: str, *, where: Path | str | None = None, row: int | None = None, remedy: str = ""
+    ) -> None:
+        super().__init__(what, where, row, remedy)
+        self.what, self.where, self.row, self.remedy = what, where, row, remedy
+
+    def __str__(self) -> str:
+        place = (
+            ""
+            if self.where is None
+            else f"{self.where}: "
+            if self.row is None
+            else f"{self.where}:{self.row}: "
+        )
+        return f"{place}{self.what}" + (f"\n  remedy: {self.remedy}" if self.remedy else "")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.what, self.where, self.row, self.remedy)
+
+
+def _rebuild(
+    kind: type[VestigeError], what: str, where: Path | str | None, row: int | None, remedy: str
+) -> VestigeError:
+    return kind(what, where=where, row=row, remedy=remedy)
+
+
+class UsageError(VestigeError):
+    """The command or its options do not make sense together."""
+
+    exit_code = 2
+
+
+class EvidenceError(VestigeError):
+    """Raw evidence cannot be used: empty, in another format, without the labels it needs."""
+
+    exit_code = 3
+
+
+class DatasetError(VestigeError):
+    """A prepared dataset is damaged, incomplete, or of another schema."""
+
+    exit_code = 4
+
+
+class CheckpointError(VestigeError):
+    """A checkpoint is damaged, was made for other inputs, or its extractor's numbers have changed."""
+
+    exit_code = 5
+
+
+class SplitError(VestigeError):
+    """The recordings do not allow the split that was asked for."""
+
+    exit_code = 6
+
+
+class LeakageError(VestigeError):
+    """The audit found a way from the test part into training."""
+
+    exit_code = 7
+
+
+class OutputError(VestigeError):
+    """The output cannot be written: it exists already, the disk is full, the folder is not writable."""
+
+    exit_code = 8

@@ -1,0 +1,1 @@
+"""Detectors: windows in, probabilities out. `registry.get(name)` finds one."""

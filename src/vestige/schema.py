@@ -1,0 +1,143 @@
+"""What a window's inputs mean: names, units, order, vocabulary, window length, extractor settings.
+
+A schema is plain data. Its digest (SHA-256 of canonical JSON) travels in datasets and checkpoints, so
+that a model never meets inputs that mean something else than those it learnt from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+Kind = Literal["summary", "tensor", "tokens", "vectors"]
+KINDS: tuple[Kind, ...] = ("summary", "tensor", "tokens", "vectors")
+
+PAD, UNK = 0, 1
+"""Token ids of padding and of whatever training never saw; a vocabulary's own entries start at 2."""
+SPECIAL_TOKENS = ("<pad>", "<unk>")
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A column of a `summary` or a channel of a `tensor`; `host_only`: a deployed agent cannot see it."""
+
+    name: str
+    unit: str = ""
+    host_only: bool = False
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A recording's contiguous array as the dataset keeps it: `streams/<name>.npy`, one step a row.
+
+    `pad` fills the steps before a recording begins.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...] = ()
+    unit: str = ""
+    pad: float = 0
+
+
+@dataclass(frozen=True)
+class Input:
+    """A named array that a model receives.
+
+    `summary (B, F)` and `tensor (B, C, T)` float32 name their `features`; `tokens (B, T)` int64 index
+    `vocabulary` (None until it is fitted on training rows); `vectors (B, S, E)` float32 have `size` E.
+    """
+
+    name: str
+    kind: Kind
+    features: tuple[Feature, ...] = ()
+    vocabulary: tuple[str, ...] | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Everything that gives a window its meaning.
+
+    `classes[0]` is the negative class (normal, benign). `length` and `stride` are in steps. `target`
+    says whose label a window carries: that of its last step (`last`), or of the whole recording.
+    `settings` are the extractor's own, JSON values only; `version` counts changes of its numbers.
+    """
+
+    source: str
+    version: int
+    classes: tuple[str, ...]
+    length: int
+    stride: int
+    streams: tuple[Stream, ...]
+    inputs: tuple[Input, ...]
+    target: Literal["last", "recording"] = "last"
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the canonical JSON of this schema."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def input(self, name: str) -> Input:
+        """The input called `name`; KeyError where there is none."""
+        for one in self.inputs:
+            if one.name == name:
+                return one
+        raise KeyError(name)
+
+    def fitted(self, inputs: tuple[Input, ...]) -> Schema:
+        """This schema with inputs whose vocabularies were fitted on training rows."""
+        return replace(self, inputs=inputs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; `from_dict` turns it back into an equal schema."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Schema:
+        """The schema that `to_dict` wrote; KeyError or TypeError when fields are missing or unknown."""
+        fields = dict(plain)
+        fields["classes"] = tuple(fields["classes"])
+        fields["streams"] = tuple(
+            Stream(**{**one, "shape": tuple(one.get("shape", ()))}) for one in fields["streams"]
+        )
+        fields["inputs"] = tuple(_input_from_dict(one) for one in fields["inputs"])
+        return cls(**fields)
+
+
+def _input_from_dict(plain: dict[str, Any]) -> Input:
+    vocabulary = plain.get("vocabulary")
+    return Input(
+        name=plain["name"],
+        kind=plain["kind"],
+        features=tuple(Feature(**one) for one in plain.get("features", ())),
+        vocabulary=None if vocabulary is None else tuple(vocabulary),
+        size=plain.get("size", 0),
+    )
+
+
+def diff(ours: Schema, theirs: Schema, limit: int = 20) -> list[str]:
+    """What differs between two schemas, a line each (`path: ours -> theirs`), at most `limit` lines."""
+    lines = [f"{path}: {a} -> {b}" for path, a, b in _differences("", ours.to_dict(), theirs.to_dict())]
+    hidden = len(lines) - limit
+    return lines if hidden <= 0 else [*lines[:limit], f"... and {hidden} more differences"]
+
+
+def _differences(path: str, a: Any, b: Any) -> Iterator[tuple[str, str, str]]:
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in [*a, *(k for k in b if k not in a)]:
+            yield from _differences(f"{path}.{key}".lstrip("."), a.get(key), b.get(key))
+    elif isinstance(a, list) and isinstance(b, list):
+        if len(a) != len(b):
+            yield f"{path} (count)", str(len(a)), str(len(b))
+        for row, (x, y) in enumerate(zip(a, b, strict=False)):
+            name = x.get("name", row) if isinstance(x, dict) else row
+            yield from _differences(f"{path}[{name}]", x, y)
+    elif a != b:
+        yield path, json.dumps(a), json.dumps(b)

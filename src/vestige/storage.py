@@ -1,0 +1,127 @@
+"""Writing so that a thing is there whole or not at all: temporary name, fsync, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from vestige.errors import OutputError
+
+
+@contextlib.contextmanager
+def atomic_directory(path: Path, *, marker: str, overwrite: bool = False) -> Iterator[Path]:
+    """A temporary directory beside `path` that becomes `path` when the block ends well, or else vanishes.
+
+    Raises OutputError when `path` exists (unless `overwrite` and it holds a file `marker`, so that only
+    what this program wrote is ever replaced), or cannot be written (a full disk included).
+    """
+    path = path.absolute()
+    refuse_existing(path, marker=marker, overwrite=overwrite)
+    with _advice(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        working = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        with _advice(path):
+            yield working
+            _sync_tree(working)
+            working.chmod(0o755)
+            if path.exists():
+                _replace_directory(working, path)
+            else:
+                working.rename(path)
+            _sync(path.parent)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A temporary file name beside `path` that replaces `path` when the block ends well."""
+    path = path.absolute()
+    with _advice(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(handle)
+        working = Path(name)
+        try:
+            yield working
+            _sync(working)
+            working.chmod(0o644)
+            working.replace(path)
+            _sync(path.parent)
+        finally:
+            working.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` (UTF-8) to `path` atomically."""
+    with atomic_file(path) as working:
+        working.write_text(text, encoding="utf-8")
+
+
+def refuse_existing(path: Path, *, marker: str, overwrite: bool) -> None:
+    """Raise OutputError when `path` holds something, unless `overwrite` and its `marker` shows it ours."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not overwrite:
+        raise OutputError("already exists", where=path, remedy="choose another output, or add --overwrite")
+    if not (path / marker).is_file():
+        raise OutputError(
+            f"holds something that this program did not write (no {marker}); it is left alone",
+            where=path,
+            remedy="choose another output",
+        )
+
+
+@contextlib.contextmanager
+def _advice(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write into advice; leave every other error alone."""
+    try:
+        yield
+    except OSError as error:
+        reasons = {
+            errno.ENOSPC: ("the disk is full", "free some space or choose an output on another disk"),
+            errno.EDQUOT: (
+                "the disk quota is used up",
+                "free some space or choose an output on another disk",
+            ),
+            errno.EROFS: ("the file system is read-only", "choose an output elsewhere"),
+            errno.EACCES: ("permission denied", "choose an output that you may write"),
+            errno.ENOTDIR: ("a part of the path is a file", "choose another output"),
+        }
+        elsewhere = (
+            error.filename is not None and path.parent not in Path(str(error.filename)).absolute().parents
+        )
+        if error.errno not in reasons or elsewhere:
+            raise
+        what, remedy = reasons[error.errno]
+        raise OutputError(
+            f"cannot write: {what}; nothing was left behind", where=path, remedy=remedy
+        ) from error
+
+
+def _replace_directory(working: Path, path: Path) -> None:
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+    path.rename(old / "was")
+    working.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync_tree(root: Path) -> None:
+    for folder, _, names in os.walk(root):
+        for name in names:
+            _sync(Path(folder) / name)
+        _sync(Path(folder))
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
