@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from vestige.schema import PAD, UNK, Input, Schema
@@ -29,8 +30,12 @@ class Encoder(Protocol):
     def inputs(self) -> tuple[Input, ...]:
         """What it produces, vocabularies included."""
 
-    def bind(self, windows: WindowSet) -> BoundEncoder:
-        """Look up, once, every unique symbol of a dataset."""
+    @property
+    def symbols(self) -> str:
+        """Name of the dataset's table of unique symbols that its streams point into."""
+
+    def bind(self, symbols: pl.DataFrame) -> BoundEncoder:
+        """Look up, once, every unique symbol: of a dataset, or of a batch of live evidence."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready state for a checkpoint's header."""
@@ -54,7 +59,7 @@ class EncodedWindows:
     @classmethod
     def of(cls, windows: WindowSet, encoder: Encoder) -> EncodedWindows:
         """Bind `encoder` to the dataset under `windows`."""
-        return cls(windows, encoder, encoder.bind(windows))
+        return cls(windows, encoder, encoder.bind(windows.table(encoder.symbols)))
 
     def __len__(self) -> int:
         return len(self.windows)

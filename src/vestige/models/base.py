@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vestige.encoding import Batch
 from vestige.errors import UsageError
-from vestige.schema import Input, Kind, Schema
+from vestige.schema import UNK, Input, Kind, Schema
 
 FloatArray = NDArray[np.float32]
 TINY = 1e-6
@@ -100,7 +100,8 @@ class Detector(ABC):
     def _select(self, spec: Input, X: NDArray[Any]) -> NDArray[Any]:
         if spec.kind == "tokens":
             size = len(spec.vocabulary or ())
-            return np.where((X >= 0) & (X < size), X, 1).astype(np.int64)
+            inside: NDArray[np.bool_] = (X >= 0) & (size > X)
+            return np.where(inside, X, UNK).astype(np.int64)
         axis = -2 if spec.kind == "tensor" else -1
         mask = self.keep_mask.get(spec.name)
         values = X if mask is None else np.compress(mask, X, axis=axis)
@@ -128,7 +129,7 @@ class Detector(ABC):
     @classmethod
     @abstractmethod
     def from_checkpoint(cls, header: dict[str, Any], payload: Path, *, device: str = "cpu") -> Self:
-        """Restore from a checkpoint's header (a dict: `inputs`, `n_classes`, `state`, ...) and weights file."""
+        """Restore from a checkpoint's header (see `vestige.checkpoint`) and its file of weights."""
 
     sidecar: ClassVar[str] = "weights.safetensors"
 

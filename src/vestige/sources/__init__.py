@@ -1,0 +1,1 @@
+"""Kinds of raw evidence, each behind the protocol in `base`."""

@@ -1,0 +1,94 @@
+"""The protocol behind which every kind of raw evidence stands, and the registry that finds one by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from vestige.encoding import Encoder
+from vestige.errors import UsageError
+from vestige.schema import Schema
+from vestige.windows import Steps, WindowSet
+
+Progress = Callable[[int, int | None], None]
+"""Called with how much is done and how much there is (bytes of evidence; None where nobody knows)."""
+
+
+@dataclass(frozen=True)
+class LiveBatch:
+    """Windows made from raw evidence as it is read, without a dataset: for scoring and for probes.
+
+    `steps` are gathered stream values `(B, length, ...)`; `symbols` the table they point into;
+    `place` says, a row a window, where it ends in the evidence (`file`, `line`, `offset`, ...).
+    """
+
+    steps: Steps
+    symbols: pl.DataFrame
+    place: pl.DataFrame
+
+
+class Source(Protocol):
+    """One kind of raw evidence."""
+
+    name: str
+    options: type[BaseModel]
+    """How to read a corpus; every field becomes an option of `vestige prepare SOURCE` and `vestige run SOURCE`."""
+    simulation: type[BaseModel]
+    """How to write a corpus; every field becomes an option of `vestige simulate SOURCE`."""
+    groups: Mapping[str, Callable[[WindowSet], NDArray[np.int64]]]
+    """Split recipes of this source alone: by name, the group of every step `(n_steps,)`, -1 for padding."""
+
+    def prepare(
+        self,
+        corpus: Path,
+        out: Path,
+        options: BaseModel,
+        *,
+        jobs: int | None = None,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> WindowSet:
+        """Read a corpus into a dataset directory at `out`. `corpus` `-` is standard input."""
+
+    def fit_encoder(self, train: WindowSet) -> Encoder:
+        """Fit templates and vocabularies on training windows; nothing else is looked at."""
+
+    def load_encoder(self, state: dict[str, Any], schema: Schema) -> Encoder:
+        """The encoder whose `to_dict` gave `state`."""
+
+    def live(self, evidence: Iterable[Path], schema: Schema) -> Iterator[LiveBatch]:
+        """Read evidence as the schema's settings say and yield every window of stride 1, in flat memory."""
+
+    def probe(self, schema: Schema) -> LiveBatch:
+        """A fixed piece of evidence through the same code: tells whether the extractor's numbers changed."""
+
+    def simulate(self, out: Path, options: BaseModel, *, overwrite: bool = False) -> dict[str, Any]:
+        """Write a synthetic corpus in the real on-disk format; returns what was planted."""
+
+
+BUILT_IN = {"logs": "vestige.sources.logs.source:LogSource"}
+ENTRY_POINTS = "vestige.sources"
+
+
+def names() -> list[str]:
+    """Names of the sources there are, third parties' included."""
+    return sorted({*BUILT_IN, *(one.name for one in entry_points(group=ENTRY_POINTS))})
+
+
+def get(name: str) -> Source:
+    """The source called `name`. Raises UsageError for an unknown name."""
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(":")
+        return cast("Source", getattr(import_module(module), attribute)())
+    for one in entry_points(group=ENTRY_POINTS, name=name):
+        return cast("Source", one.load()())
+    raise UsageError(f"unknown source {name!r}", remedy=f"one of: {', '.join(names())}")
