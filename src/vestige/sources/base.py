@@ -41,7 +41,7 @@ class Source(Protocol):
 
     name: str
     options: type[BaseModel]
-    """How to read a corpus; every field becomes an option of `vestige prepare SOURCE` and `vestige run SOURCE`."""
+    """How to read a corpus; every field becomes an option of `vestige prepare` and `run`."""
     simulation: type[BaseModel]
     """How to write a corpus; every field becomes an option of `vestige simulate SOURCE`."""
     groups: Mapping[str, Callable[[WindowSet], NDArray[np.int64]]]
