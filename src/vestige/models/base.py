@@ -101,7 +101,7 @@ class Detector(ABC):
         if spec.kind == "tokens":
             size = len(spec.vocabulary or ())
             inside: NDArray[np.bool_] = (X >= 0) & (size > X)
-            return np.where(inside, X, UNK).astype(np.int64, copy=False)  # type: ignore[no-any-return]
+            return np.where(inside, X, UNK).astype(np.int64, copy=False)
         axis = -2 if spec.kind == "tensor" else -1
         mask = self.keep_mask.get(spec.name)
         values = X if mask is None else np.compress(mask, X, axis=axis)
@@ -116,7 +116,7 @@ class Detector(ABC):
 
     def predict(self, X: Batch) -> NDArray[np.int64]:
         """Most probable class `(B,)` int64."""
-        return self.predict_proba(X).argmax(axis=1).astype(np.int64)
+        return np.argmax(self.predict_proba(X), axis=1).astype(np.int64)
 
     @abstractmethod
     def state_for_checkpoint(self) -> dict[str, Any]:
