@@ -113,6 +113,17 @@ class WindowSet:
         end = self.position + (self.schema.length - 1)
         return end if self.order is None else self.order[end]
 
+    @property
+    def padding(self) -> NDArray[np.bool_]:
+        """Which steps of the streams are a recording's leading padding, `(n_steps,)`."""
+        first = self.recordings["first_step"].to_numpy()
+        end = first + self.recordings["n_steps"].to_numpy()
+        marks = np.zeros(int(end[-1]) if len(end) else 0, dtype=np.bool_)
+        if self.schema.target == "last":
+            lead = first[:, None] + np.arange(self.schema.length - 1)
+            marks[lead.ravel()] = True
+        return marks
+
     def select(self, rows: NDArray[Any]) -> WindowSet:
         """The windows at `rows` (indices or a boolean mask), over the same streams."""
         return replace(

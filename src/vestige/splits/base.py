@@ -1,0 +1,173 @@
+"""A split: what was assigned to which part, how to apply it to windows, and what it can and cannot test."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige import storage
+from vestige.errors import SplitError
+from vestige.windows import WindowSet
+
+PARTS = ("train", "validation", "test")
+FRACTIONS = (0.6, 0.2, 0.2)
+FORMAT = "vestige-split/1"
+
+Codes = NDArray[np.int8]
+"""Index into PARTS for each window, step or recording; NOWHERE belongs to none, EVERYWHERE is padding."""
+NOWHERE, EVERYWHERE = -1, 3
+Unit = Literal["recording", "span", "group", "window"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The three sides of a split, over the same streams. `purged`: windows on none of them."""
+
+    train: WindowSet
+    validation: WindowSet
+    test: WindowSet
+    purged: int = 0
+
+    def sealed(self) -> SealedParts:
+        """What may be handed to code that fits, trains or tunes."""
+        return SealedParts(self.train, self.validation)
+
+
+@dataclass(frozen=True)
+class SealedParts:
+    """Training and validation windows; the test part is not in here, and asking for it is an error."""
+
+    train: WindowSet
+    validation: WindowSet
+
+    @property
+    def test(self) -> NoReturn:
+        """Always raises SplitError."""
+        raise SplitError("the test part is sealed: nothing that is fitted or tuned may read it")
+
+
+@dataclass(frozen=True)
+class Split:
+    """An assignment of a dataset's evidence to train, validation and test.
+
+    `unit` says of what: whole `recording`s; a time `span` (`assignment["cuts_ns"]`); a `group` of steps,
+    such as all lines of one template; or single `window`s at random. `in_distribution` marks a recipe
+    whose test part looks like its training part: its figures say nothing about new hosts or later days.
+    """
+
+    recipe: str
+    unit: Unit
+    dataset: str
+    seed: int
+    assignment: dict[str, Any]
+    in_distribution: bool = False
+    untested_profiles: list[str] = field(default_factory=list)
+    unseen_profiles: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def parts(self, windows: WindowSet, step_groups: NDArray[np.int64] | None = None) -> Parts:
+        """Apply to the windows of the same dataset. `step_groups (n_steps,)` is needed by unit `group`.
+
+        Raises SplitError when the split was made for another dataset.
+        """
+        if dataset_digest(windows) != self.dataset:
+            raise SplitError(
+                "this split was made for another dataset",
+                where=windows.path,
+                remedy="make the split again (vestige split), or give the dataset it was made for",
+            )
+        if self.unit in {"group", "window"}:
+            sides = [windows.within(_visible(self, windows, step_groups, part)) for part in range(len(PARTS))]
+            return _parts(sides, len(windows))
+        codes = recording_codes(self, windows) if self.unit == "recording" else span_codes(self, windows)
+        sides = [windows.select(codes == part) for part in range(len(PARTS))]
+        return _parts(sides, len(windows))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"format": FORMAT, **asdict(self)}
+
+    def save(self, path: Path) -> None:
+        """Write `split.json` atomically."""
+        storage.write_text(path, json.dumps(self.to_dict(), indent=1))
+
+    @classmethod
+    def load(cls, path: Path) -> Split:
+        """Read what `save` wrote. Raises SplitError when the file is missing, damaged or of another format."""
+        remedy = "make the split again with vestige split"
+        try:
+            plain = json.loads(path.read_text(encoding="utf-8"))
+            known = {one.name for one in fields(cls)}
+            if plain.pop("format") != FORMAT or set(plain) - known:
+                raise SplitError("not a split of this version", where=path, remedy=remedy)
+            return cls(**plain)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SplitError(f"cannot read the split ({error})", where=path, remedy=remedy) from error
+
+
+def _parts(sides: list[WindowSet], total: int) -> Parts:
+    train, validation, test = sides
+    return Parts(train, validation, test, purged=total - len(train) - len(validation) - len(test))
+
+
+def dataset_digest(windows: WindowSet) -> str:
+    """SHA-256 of the dataset's manifest: names the one dataset that a split belongs to."""
+    return hashlib.sha256((windows.path / "schema.json").read_bytes()).hexdigest()
+
+
+def recording_codes(split: Split, windows: WindowSet) -> Codes:
+    """The part of every window, by its recording."""
+    part_of = {name: code for code, part in enumerate(PARTS) for name in split.assignment[part]}
+    ids = windows.recordings["id"].to_list()
+    codes = np.array([part_of.get(one, NOWHERE) for one in ids], dtype=np.int8)
+    return codes[windows.recording]
+
+
+def span_codes(split: Split, windows: WindowSet) -> Codes:
+    """The part of every window, by the time of its last step; windows near a cut are purged.
+
+    A window stays only when a whole window length lies between its first step and the last step, earlier
+    in the same recording, that belongs to another part: no step is looked at from two sides.
+    """
+    codes = np.searchsorted(split.assignment["cuts_ns"], windows.t_wall_ns, side="left").astype(np.int8)
+    order = np.lexsort((windows.position, windows.recording))
+    recording, code = windows.recording[order], codes[order]
+    first, last = windows.position[order], windows.last_step[order]
+    fresh = np.r_[True, recording[1:] != recording[:-1]]
+    changed = np.r_[False, (code[1:] != code[:-1])] & ~fresh
+    barrier = np.where(changed, np.r_[0, last[:-1]] + windows.schema.length, np.where(fresh, -1, -2))
+    purged = first <= _carry_forward(barrier)
+    codes[order[purged]] = NOWHERE
+    return codes
+
+
+def _carry_forward(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each -2 takes the nearest earlier value that is not -2."""
+    source = np.where(values != -2, np.arange(len(values)), 0)
+    return values[np.maximum.accumulate(source)]
+
+
+def _visible(
+    split: Split, windows: WindowSet, step_groups: NDArray[np.int64] | None, part: int
+) -> NDArray[np.bool_]:
+    padding = windows.padding
+    if split.unit == "window":
+        codes = random_codes(len(padding), split.seed, split.assignment["fractions"])
+        drawn: NDArray[np.bool_] = codes == part
+        return drawn | padding
+    if step_groups is None:
+        raise SplitError(f"the {split.recipe} split needs the source's groups of steps")
+    members = np.asarray(split.assignment[PARTS[part]], dtype=np.int64)
+    return np.isin(step_groups, members) | padding
+
+
+def random_codes(n: int, seed: int, fractions: list[float] | tuple[float, ...]) -> Codes:
+    """A part for each of `n` steps, independently at random."""
+    draws = np.random.default_rng(seed).random(n)
+    return np.searchsorted(np.cumsum(fractions)[:-1], draws, side="right").astype(np.int8)

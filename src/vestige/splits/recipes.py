@@ -1,0 +1,176 @@
+"""The recipes: time, host, sample, random, and the groups that a source brings (logs: template)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige.errors import SplitError
+from vestige.splits.assign import Table, assign
+from vestige.splits.base import FRACTIONS, PARTS, Parts, Split, dataset_digest
+from vestige.windows import WindowSet
+
+FEW_RECORDINGS = 10
+Groups = Mapping[str, Callable[[WindowSet], NDArray[np.int64]]]
+
+
+def recipes(groups: Groups | None = None) -> list[str]:
+    """Names of the recipes there are for a source that brings these `groups`."""
+    return ["time", "host", "sample", "random", *(groups or {})]
+
+
+def make(
+    recipe: str,
+    windows: WindowSet,
+    *,
+    seed: int = 0,
+    fractions: tuple[float, float, float] = FRACTIONS,
+    hold_out: tuple[str, ...] = (),
+    groups: Groups | None = None,
+) -> tuple[Split, Parts]:
+    """Make a split and apply it; it has checked itself.
+
+    `hold_out` names the hosts or samples of the test part instead of leaving the choice to `seed`.
+    Raises SplitError when the evidence does not allow the recipe: too few hosts, samples, recordings or
+    groups, or a class that would be missing on a side.
+    """
+    steps: NDArray[np.int64] | None = None
+    if recipe == "time":
+        split = _by_time(windows, fractions)
+    elif recipe in {"host", "sample"}:
+        split = _by_column(recipe, windows, seed, fractions, hold_out)
+    elif recipe == "random":
+        split = _at_random(windows, seed, fractions)
+    elif groups and recipe in groups:
+        steps = groups[recipe](windows)
+        split = _by_group(recipe, windows, steps, seed, fractions)
+    else:
+        raise SplitError(f"unknown split {recipe!r}", remedy=f"one of: {', '.join(recipes(groups))}")
+    split = replace(split, dataset=dataset_digest(windows), seed=seed)
+    parts = split.parts(windows, steps)
+    _check(split, parts)
+    untested, unseen = _profiles(parts)
+    return replace(split, untested_profiles=untested, unseen_profiles=unseen), parts
+
+
+def _by_time(windows: WindowSet, fractions: tuple[float, float, float]) -> Split:
+    """Cut at the times that leave the wanted shares of windows before them."""
+    times = np.sort(windows.t_wall_ns)
+    if len(times) == 0 or times[0] == times[-1]:
+        raise SplitError("every window has the same time", where=windows.path, remedy="use another --split")
+    at = (np.cumsum(fractions)[:-1] * len(times)).astype(int).clip(1, len(times) - 1) - 1
+    single = windows.recordings.height == 1
+    unit = "one stream, cut in three spans of time" if single else "all recordings, cut at the same two times"
+    note = f"{unit}; windows within one window length ({windows.schema.length} steps) after a cut are purged"
+    return Split("time", "span", "", 0, {"cuts_ns": [int(times[i]) for i in at]}, notes=[note])
+
+
+def _by_column(
+    recipe: str,
+    windows: WindowSet,
+    seed: int,
+    fractions: tuple[float, float, float],
+    hold_out: tuple[str, ...],
+) -> Split:
+    names = windows.recordings[recipe].to_list()
+    ids = windows.recordings["id"].to_list()
+    keys = sorted(set(names))
+    if len(keys) < len(PARTS):
+        raise SplitError(
+            f"holding out by {recipe} needs at least {len(PARTS)} of them, the dataset has {len(keys)}",
+            where=windows.path,
+            remedy="use --split time",
+        )
+    unknown = sorted(set(hold_out) - set(keys))
+    if unknown:
+        raise SplitError(f"no {recipe} called {unknown[0]!r}", remedy=f"one of: {', '.join(keys[:20])}")
+    index = {key: number for number, key in enumerate(keys)}
+    number_of = np.array([index[name] for name in names])
+    table = Table.of(windows, number_of[windows.recording], len(keys))
+    codes = assign(table, fractions, seed, fixed_test=[index[one] for one in hold_out], unit=recipe)
+    members = {part: [keys[i] for i in np.flatnonzero(codes == code)] for code, part in enumerate(PARTS)}
+    assignment = {
+        part: [one for one, name in zip(ids, names, strict=True) if name in set(members[part])]
+        for part in PARTS
+    }
+    note = "; ".join(f"{part}: {', '.join(members[part][:8])}" for part in PARTS)
+    return Split(recipe, "recording", "", seed, assignment, notes=[f"{recipe}s on each side: {note}"])
+
+
+def _at_random(windows: WindowSet, seed: int, fractions: tuple[float, float, float]) -> Split:
+    """Whole recordings where there are enough of them, single steps of the streams otherwise."""
+    ids = windows.recordings["id"].to_list()
+    if len(ids) >= FEW_RECORDINGS or windows.schema.target == "recording":
+        if len(ids) < len(PARTS):
+            raise SplitError(
+                f"a random split needs at least {len(PARTS)} recordings, the dataset has {len(ids)}",
+                where=windows.path,
+                remedy="add recordings",
+            )
+        codes = assign(Table.of(windows, windows.recording, len(ids)), fractions, seed, unit="recording")
+        chosen = {part: [ids[i] for i in np.flatnonzero(codes == code)] for code, part in enumerate(PARTS)}
+        return Split("random", "recording", "", seed, chosen, in_distribution=True)
+    note = (
+        f"fewer than {FEW_RECORDINGS} recordings: lines were drawn, each side as if the others' were deleted"
+    )
+    return Split(
+        "random", "window", "", seed, {"fractions": list(fractions)}, in_distribution=True, notes=[note]
+    )
+
+
+def _by_group(
+    recipe: str,
+    windows: WindowSet,
+    steps: NDArray[np.int64],
+    seed: int,
+    fractions: tuple[float, float, float],
+) -> Split:
+    present, number = np.unique(steps[windows.last_step], return_inverse=True)
+    if len(present) < len(PARTS):
+        raise SplitError(
+            f"the {recipe} split needs at least {len(PARTS)} {recipe}s, the dataset has {len(present)}",
+            where=windows.path,
+            remedy="use --split time",
+        )
+    codes = assign(Table.of(windows, number, len(present)), fractions, seed, unit=recipe)
+    assignment: dict[str, Any] = {part: present[codes == code].tolist() for code, part in enumerate(PARTS)}
+    count = ", ".join(f"{len(assignment[part])} in {part}" for part in PARTS)
+    note = f"no {recipe} is on two sides ({count}); each side is the log without the other sides' lines"
+    return Split(recipe, "group", "", seed, assignment, notes=[note])
+
+
+def _check(split: Split, parts: Parts) -> None:
+    """Disjoint recordings where whole ones were assigned; every class on each side."""
+    sides = dict(zip(PARTS, (parts.train, parts.validation, parts.test), strict=True))
+    if split.unit == "recording":
+        assigned = [one for part in PARTS for one in split.assignment[part]]
+        if len(assigned) != len(set(assigned)):
+            raise SplitError("a recording is on two sides of the split")
+    counts = {part: np.bincount(one.label, minlength=len(one.schema.classes)) for part, one in sides.items()}
+    for part, side in sides.items():
+        for code, name in enumerate(side.schema.classes):
+            if counts[part][code] == 0:
+                found = ", ".join(f"{other}: {count[code]}" for other, count in counts.items())
+                raise SplitError(
+                    f"the {split.recipe} split leaves no {name!r} window in {part} ({found})",
+                    where=side.path,
+                    remedy="use another --split, --fractions or --split-seed",
+                )
+
+
+def _profiles(parts: Parts) -> tuple[list[str], list[str]]:
+    """Profiles that the test part lacks (never averaged over silently), and those it alone has."""
+    every, train, test = (
+        _profiles_of(one)
+        for one in ((parts.train, parts.validation, parts.test), (parts.train,), (parts.test,))
+    )
+    return sorted(every - test), sorted(test - train)
+
+
+def _profiles_of(sides: tuple[WindowSet, ...]) -> set[str]:
+    names = sides[0].recordings["profile"].to_list()
+    return {names[row] for side in sides for row in np.unique(side.recording)}
