@@ -6,12 +6,15 @@ Letters in names of arrays: B windows, F features, C channels, T steps, S vector
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vestige.encoding import Batch
 from vestige.errors import UsageError
@@ -20,6 +23,7 @@ from vestige.schema import UNK, Input, Kind, Schema
 FloatArray = NDArray[np.float32]
 TINY = 1e-6
 """A standard deviation below this is taken as 1: a constant column stays zero instead of exploding."""
+VIEWS = ("realistic", "oracle")
 
 
 @dataclass(frozen=True)
@@ -70,27 +74,75 @@ class StandardizeStats:
         return cls(*(np.asarray(plain[name], dtype=np.float32) for name in ("medians", "means", "stds")))
 
 
+class HyperParameters(BaseModel):
+    """A detector's hyper-parameters: every field can be set with `--set name=value`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
 class Detector(ABC):
     """Windows in, probabilities out.
 
     A subclass says in `accepts` which combinations of input kinds it can work on, best first; the first
-    that a dataset offers is chosen. `keep_mask` (by input name) selects the features or channels that its
-    view may see; `standardize` (by input name) holds statistics of the kept ones.
+    that a dataset offers is chosen; a `summary` must hold one of the features `needs` (patterns), where
+    given. `keep_mask` (by input name) selects the features or channels that its view may see;
+    `standardize` (by input name) holds statistics of the kept ones.
     """
 
     name: ClassVar[str]
+    about: ClassVar[str]
+    """One line for `vestige models`."""
     accepts: ClassVar[tuple[tuple[Kind, ...], ...]]
+    needs: ClassVar[tuple[str, ...]] = ()
+    sidecar: ClassVar[str] = "weights.safetensors"
+    hyper_parameters: ClassVar[type[HyperParameters]] = HyperParameters
 
-    def __init__(self, inputs: tuple[Input, ...], n_classes: int) -> None:
+    def __init__(
+        self,
+        inputs: tuple[Input, ...],
+        n_classes: int,
+        *,
+        hyper: HyperParameters | None = None,
+        keep_mask: Mapping[str, NDArray[np.bool_]] | None = None,
+        seed: int = 0,
+    ) -> None:
         self.inputs = inputs
         self.n_classes = n_classes
-        self.keep_mask: dict[str, NDArray[np.bool_]] = {}
+        self.hyper = self.hyper_parameters() if hyper is None else hyper
+        self.keep_mask: dict[str, NDArray[np.bool_]] = dict(keep_mask or {})
         self.standardize: dict[str, StandardizeStats] = {}
+        self.seed = seed
+
+    @classmethod
+    def build(
+        cls,
+        inputs: tuple[Input, ...],
+        n_classes: int,
+        *,
+        view: str = "realistic",
+        seed: int = 0,
+        **hyper: Any,
+    ) -> Self:
+        """An untrained detector on `inputs` (see `choose_inputs`) as far as `view` may see them.
+
+        `seed` decides its first weights. Raises UsageError for a hyper-parameter that there is not, or a
+        value out of range, and where the view leaves an input without a single feature.
+        """
+        return cls(
+            inputs, n_classes, hyper=_parsed(cls, hyper), keep_mask=keep_masks(inputs, view), seed=seed
+        )
 
     @property
     def input_names(self) -> tuple[str, ...]:
         """Names of the inputs to gather for this detector."""
         return tuple(one.name for one in self.inputs)
+
+    def width(self, spec: Input) -> int:
+        """How many features, channels, token ids or vector elements of an input the detector sees."""
+        if spec.kind == "tokens":
+            return len(spec.vocabulary or ())
+        mask = self.keep_mask.get(spec.name)
+        return int(mask.sum()) if mask is not None else len(spec.features) or spec.size
 
     def select(self, X: Batch) -> Batch:
         """Mask, impute, standardise. `summary` and `tensor` come out float32 and finite, `tokens` int64
@@ -101,14 +153,17 @@ class Detector(ABC):
         if spec.kind == "tokens":
             size = len(spec.vocabulary or ())
             inside: NDArray[np.bool_] = (X >= 0) & (size > X)
-            return np.where(inside, X, UNK).astype(np.int64, copy=False)
+            ids: NDArray[np.int64] = np.where(inside, X, UNK).astype(np.int64, copy=False)
+            return ids
         axis = -2 if spec.kind == "tensor" else -1
         mask = self.keep_mask.get(spec.name)
         values = X if mask is None else np.compress(mask, X, axis=axis)
         stats = self.standardize.get(spec.name)
         if stats is not None:
             return stats.apply(values, channel_axis=axis)
-        return np.where(np.isfinite(values), values, 0).astype(np.float32)
+        with np.errstate(over="ignore"):
+            narrow = np.asarray(values, dtype=np.float32)
+        return np.where(np.isfinite(narrow), narrow, np.float32(0))
 
     @abstractmethod
     def predict_proba(self, X: Batch) -> NDArray[np.float64]:
@@ -116,22 +171,55 @@ class Detector(ABC):
 
     def predict(self, X: Batch) -> NDArray[np.int64]:
         """Most probable class `(B,)` int64."""
-        return np.argmax(self.predict_proba(X), axis=1).astype(np.int64)
+        best: NDArray[np.int64] = self.predict_proba(X).argmax(axis=1)
+        return best
 
     @abstractmethod
     def state_for_checkpoint(self) -> dict[str, Any]:
-        """JSON-ready hyper-parameters for the header; the weights go to `save_sidecar`."""
+        """JSON-ready state beside the hyper-parameters for the header; the weights go to `save_sidecar`."""
 
     @abstractmethod
     def save_sidecar(self, path: Path) -> None:
         """Write the weights to `path`, in a format whose loading runs no code."""
 
-    @classmethod
     @abstractmethod
-    def from_checkpoint(cls, header: dict[str, Any], payload: Path, *, device: str = "cpu") -> Self:
-        """Restore from a checkpoint's header (see `vestige.checkpoint`) and its file of weights."""
+    def load_sidecar(self, payload: bytes, state: dict[str, Any], *, device: str = "cpu") -> None:
+        """Take over the weights that `save_sidecar` wrote, with what `state_for_checkpoint` returned.
 
-    sidecar: ClassVar[str] = "weights.safetensors"
+        Raises ValueError when they are no such weights, or weights of another shape.
+        """
+
+    def header(self) -> dict[str, Any]:
+        """The detector's part of a checkpoint's header, JSON-ready."""
+        return {
+            "name": self.name,
+            "hyper": self.hyper.model_dump(mode="json"),
+            "state": self.state_for_checkpoint(),
+            "inputs": list(self.input_names),
+            "keep_mask": {name: mask.tolist() for name, mask in self.keep_mask.items()},
+            "standardize": {name: stats.to_dict() for name, stats in self.standardize.items()},
+        }
+
+    @classmethod
+    def from_checkpoint(cls, header: dict[str, Any], payload: bytes, *, device: str = "cpu") -> Self:
+        """Restore from a checkpoint: its `model` (see `header`), its fitted `schema`, and its weights.
+
+        The bytes are those whose digest was checked: nothing is read from disk a second time. Raises
+        ValueError, KeyError or TypeError when the parts do not fit together; `checkpoint.load` explains.
+        """
+        model, schema = header["model"], Schema.from_dict(header["schema"])
+        detector = cls(
+            tuple(schema.input(name) for name in model["inputs"]),
+            len(schema.classes),
+            hyper=cls.hyper_parameters(**model["hyper"]),
+            keep_mask={name: np.asarray(mask, dtype=bool) for name, mask in model["keep_mask"].items()},
+        )
+        detector.standardize = {
+            name: StandardizeStats.from_dict(one) for name, one in model["standardize"].items()
+        }
+        _check_shapes(detector)
+        detector.load_sidecar(payload, model["state"], device=device)
+        return detector
 
 
 def choose_inputs(kind: type[Detector], schema: Schema) -> tuple[Input, ...]:
@@ -139,11 +227,14 @@ def choose_inputs(kind: type[Detector], schema: Schema) -> tuple[Input, ...]:
 
     Raises UsageError where none does; the message lists what the detector takes and the dataset has.
     """
+    fitting = [one for one in schema.inputs if one.kind != "summary" or _has_needed(kind, one)]
     for combination in kind.accepts:
-        chosen = [next((one for one in schema.inputs if one.kind == want), None) for want in combination]
+        chosen = [next((one for one in fitting if one.kind == want), None) for want in combination]
         if all(one is not None for one in chosen):
             return tuple(one for one in chosen if one is not None)
     takes = " or ".join("+".join(one) for one in kind.accepts)
+    if kind.needs:
+        takes += f" (a summary with {' or '.join(kind.needs)})"
     has = ", ".join(sorted({one.kind for one in schema.inputs}))
     raise UsageError(
         f"{kind.name} takes {takes}; this {schema.source} dataset has {has}",
@@ -152,8 +243,51 @@ def choose_inputs(kind: type[Detector], schema: Schema) -> tuple[Input, ...]:
 
 
 def keep_masks(inputs: tuple[Input, ...], view: str) -> dict[str, NDArray[np.bool_]]:
-    """Which features and channels a view may see: `realistic` leaves host-only ones out, `oracle` none."""
+    """Which features and channels a view may see: `realistic` leaves host-only ones out, `oracle` none.
+
+    Raises UsageError for another view, and where a view leaves nothing of an input.
+    """
+    if view not in VIEWS:
+        raise UsageError(f"unknown view {view!r}", remedy=f"one of: {', '.join(VIEWS)}")
     if view == "oracle":
         return {}
     masks = {one.name: np.array([not f.host_only for f in one.features]) for one in inputs if one.features}
+    for name, mask in masks.items():
+        if not mask.any():
+            raise UsageError(
+                f"the {view} view leaves no feature of {name}: all are host-only", remedy="use --view oracle"
+            )
     return {name: mask for name, mask in masks.items() if not mask.all()}
+
+
+def _parsed(kind: type[Detector], hyper: Mapping[str, Any]) -> HyperParameters:
+    known = kind.hyper_parameters.model_fields
+    try:
+        return kind.hyper_parameters(**hyper)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        what = f"{kind.name} has no hyper-parameter {name!r}" if name not in known else first["msg"].lower()
+        problem = what if name not in known else f"{kind.name}: {name}={hyper.get(name)!r}: {what}"
+        raise UsageError(problem, remedy=f"it has: {', '.join(known) or 'none'}") from error
+
+
+def _has_needed(kind: type[Detector], spec: Input) -> bool:
+    patterns = kind.needs
+    return not patterns or any(fnmatchcase(f.name, want) for f in spec.features for want in patterns)
+
+
+def _check_shapes(detector: Detector) -> None:
+    """ValueError where masks or statistics are not those of the inputs."""
+    for spec in detector.inputs:
+        mask = detector.keep_mask.get(spec.name)
+        if mask is not None and mask.shape != (len(spec.features),):
+            raise ValueError(
+                f"the mask of {spec.name} has {mask.size} entries for {len(spec.features)} features"
+            )
+        stats = detector.standardize.get(spec.name)
+        if stats is None:
+            continue
+        for name, values in (("medians", stats.medians), ("means", stats.means), ("stds", stats.stds)):
+            if values.shape != (detector.width(spec),) or not np.isfinite(values).all():
+                raise ValueError(f"the {name} of {spec.name} are not {detector.width(spec)} finite numbers")

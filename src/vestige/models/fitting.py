@@ -1,0 +1,50 @@
+"""What every detector fits on training windows before it learns: statistics of inputs, weights of classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige.encoding import EncodedWindows
+from vestige.models.base import Detector, StandardizeStats
+from vestige.schema import Input
+
+SAMPLE_VALUES = 8_000_000
+"""Numbers from which the statistics of one input are estimated at most: 64 MB as float64."""
+SAMPLE_BATCH = 4096
+
+
+def fit_standardize(detector: Detector, train: EncodedWindows, *, seed: int = 0) -> None:
+    """Fit `detector.standardize` for its summary and tensor inputs, on training windows.
+
+    Above `SAMPLE_VALUES` numbers an input's statistics come from a sample of windows drawn with `seed`.
+    """
+    for spec in detector.inputs:
+        if spec.kind not in ("summary", "tensor"):
+            continue
+        values = sample_kept(detector, train, spec, seed=seed)
+        axis = 0 if spec.kind == "summary" else (0, 2)
+        detector.standardize[spec.name] = StandardizeStats.fit(values, axis=axis)
+
+
+def sample_kept(detector: Detector, train: EncodedWindows, spec: Input, *, seed: int) -> NDArray[Any]:
+    """Kept columns of one input, as they come from the encoder, of a seeded sample of training windows."""
+    per_window = max(len(spec.features), 1) * (train.schema.length if spec.kind == "tensor" else 1)
+    size = min(len(train), max(SAMPLE_VALUES // per_window, 100))
+    rows = np.sort(np.random.default_rng(seed).choice(len(train), size=size, replace=False))
+    mask = detector.keep_mask.get(spec.name)
+    pieces = []
+    for start in range(0, size, SAMPLE_BATCH):
+        X = train.batch(rows[start : start + SAMPLE_BATCH], (spec.name,))[spec.name]
+        pieces.append(X if mask is None else np.compress(mask, X, axis=1))
+    return np.concatenate(pieces)
+
+
+def class_weights(label: NDArray[Any], n_classes: int) -> NDArray[np.float32]:
+    """Balanced weights `(K,)`: `N / (classes present * count)`; 0 for a class that training never saw."""
+    counts = np.bincount(label, minlength=n_classes).astype(np.float64)
+    present = int((counts > 0).sum())
+    share = np.divide(len(label), counts * max(present, 1), out=np.zeros_like(counts), where=counts > 0)
+    return share.astype(np.float32)

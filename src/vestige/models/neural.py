@@ -1,0 +1,129 @@
+"""Detectors made of a torch module: tensors in, logits out, softmax in float64.
+
+Letters: B windows, C channels, T steps, S vectors, E vector size, K classes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from vestige.encoding import Batch
+from vestige.models.base import Detector, HyperParameters
+from vestige.schema import Input
+
+CLIP = 1e4
+"""Standard deviations beyond which a float input is cut off: sums inside a layer stay finite."""
+INFERENCE_BATCH = 1024
+
+
+class NeuralDetector(Detector):
+    """A detector around `module`, which takes the tensors of `to_tensors` and returns logits `(B, K)`.
+
+    Its first weights are drawn with `seed`, whatever was drawn before; the caller's random state stays
+    as it was.
+    """
+
+    def __init__(
+        self,
+        inputs: tuple[Input, ...],
+        n_classes: int,
+        *,
+        hyper: HyperParameters | None = None,
+        keep_mask: Mapping[str, NDArray[np.bool_]] | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(inputs, n_classes, hyper=hyper, keep_mask=keep_mask, seed=seed)
+        unfitted = [one.name for one in inputs if one.kind == "tokens" and not one.vocabulary]
+        if unfitted:
+            raise ValueError(f"the vocabulary of {unfitted[0]} is not fitted: use an encoder's inputs")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.module = self.make_module()
+        self.device = torch.device("cpu")
+
+    @abstractmethod
+    def make_module(self) -> nn.Module:
+        """A module with fresh weights for `inputs`, `n_classes` and `hyper`."""
+
+    def to(self, device: str | torch.device) -> None:
+        """Move the module; `predict_proba` then works there."""
+        self.device = torch.device(device)
+        self.module.to(self.device)
+
+    def to_tensors(self, X: Batch, device: str | torch.device | None = None) -> tuple[Tensor, ...]:
+        """The module's arguments on `device` (the detector's own if None): masked, imputed, standardised."""
+        where = self.device if device is None else torch.device(device)
+        chosen = self.select(X)
+        return tuple(_tensor(chosen[one.name]).to(where, non_blocking=True) for one in self.inputs)
+
+    def logits(self, X: Batch) -> Tensor:
+        """Logits `(B, K)` of a batch, on the detector's device, with gradients where they are on."""
+        logits_BK: Tensor = self.module(*self.to_tensors(X))
+        return logits_BK
+
+    def predict_proba(self, X: Batch) -> NDArray[np.float64]:
+        """See `Detector.predict_proba`; works in pieces of `INFERENCE_BATCH` windows, in full precision."""
+        n = len(X[self.inputs[0].name])
+        was_training = self.module.training
+        self.module.eval()
+        pieces = [np.empty((0, self.n_classes))]
+        with torch.inference_mode(), _full_precision(self.device):
+            for start in range(0, n, INFERENCE_BATCH):
+                part = {one.name: X[one.name][start : start + INFERENCE_BATCH] for one in self.inputs}
+                pieces.append(torch.softmax(self.logits(part).double(), dim=1).cpu().numpy())
+        self.module.train(was_training)
+        return np.concatenate(pieces)
+
+    def state_for_checkpoint(self) -> dict[str, Any]:
+        """Nothing beside the hyper-parameters."""
+        return {}
+
+    def save_sidecar(self, path: Path) -> None:
+        """Write the module's parameters and buffers as safetensors."""
+        state = {name: one.detach().cpu().contiguous() for name, one in self.module.state_dict().items()}
+        path.write_bytes(safetensors.torch.save(state))
+
+    def load_sidecar(self, payload: bytes, state: dict[str, Any], *, device: str = "cpu") -> None:  # noqa: ARG002
+        """See `Detector.load_sidecar`; names, shapes and dtypes must be the module's own."""
+        try:
+            tensors = safetensors.torch.load(payload)
+        except SafetensorError as error:
+            raise ValueError(f"not a safetensors file ({error})") from error
+        expected = self.module.state_dict()
+        if tensors.keys() != expected.keys():
+            odd = sorted(tensors.keys() ^ expected.keys())
+            raise ValueError(f"weights missing or unknown: {', '.join(odd[:5])}")
+        for name, one in expected.items():
+            found = tensors[name]
+            if found.shape != one.shape or found.dtype != one.dtype:
+                raise ValueError(
+                    f"{name} is {tuple(found.shape)} {found.dtype}, expected {tuple(one.shape)} {one.dtype}"
+                )
+            if found.is_floating_point() and not bool(torch.isfinite(found).all()):
+                raise ValueError(f"{name} holds a value that is no finite number")
+        self.module.load_state_dict(tensors)
+        self.to(device)
+
+
+def _full_precision(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """TF32 rounds to ten bits, differently for different batches: scores would depend on their company."""
+    if device.type != "cuda":
+        return contextlib.nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+
+
+def _tensor(values: NDArray[Any]) -> Tensor:
+    if values.dtype == np.int64:
+        return torch.from_numpy(values)
+    return torch.from_numpy(np.ascontiguousarray(values)).clamp_(-CLIP, CLIP)
