@@ -9,8 +9,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from logging import LogRecord
 from typing import Generic, TypeVar
 
+from vestige import log
 from vestige.errors import UsageError, VestigeError
 
 ROUND = 16
@@ -55,10 +57,8 @@ def map(  # noqa: A001 - the word of the trade; always called as engine.map
         raise UsageError(f"unknown engine {engine!r}", remedy="use --engine local")
     workers = jobs or os.cpu_count() or 1
     work = _chunks(enumerate(items), chunk)
-    if workers == 1:
-        batches: Iterable[list[Outcome[Value]]] = (_apply(fn, piece) for piece in work)
-    else:
-        batches = _loky(fn, work, workers)
+    local = workers == 1
+    batches = (_apply(fn, piece) for piece in work) if local else _loky(fn, work, workers)
     outcomes = (outcome for batch in batches for outcome in batch)
     return _in_order(outcomes) if ordered else outcomes
 
@@ -80,8 +80,21 @@ def _loky(
     from joblib import Parallel, delayed
 
     with Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered", batch_size=1) as pool:
+        task = delayed(_apply_elsewhere)
+        level = log.level()
         for round_ in _chunks(work, ROUND * workers):
-            yield from pool(delayed(_apply)(fn, piece) for piece in round_)
+            for outcomes, records in pool(task(fn, piece, level) for piece in round_):
+                log.replay(records)
+                yield outcomes
+
+
+def _apply_elsewhere(
+    fn: Callable[[Item], Value], piece: list[tuple[int, Item]], level: int
+) -> tuple[list[Outcome[Value]], list[LogRecord]]:
+    """In a worker: what it logs comes home with the results, so that one process writes the log."""
+    with log.capture(level) as records:
+        outcomes = _apply(fn, piece)
+    return outcomes, records
 
 
 def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -1,13 +1,11 @@
-"""The protocol behind which every kind of raw evidence stands, and the registry that finds one by name."""
+"""The protocol behind which every kind of raw evidence stands."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -15,7 +13,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from vestige.encoding import Encoder
-from vestige.errors import UsageError
 from vestige.schema import Schema
 from vestige.windows import Steps, WindowSet
 
@@ -73,22 +70,3 @@ class Source(Protocol):
 
     def simulate(self, out: Path, options: BaseModel, *, overwrite: bool = False) -> dict[str, Any]:
         """Write a synthetic corpus in the real on-disk format; returns what was planted."""
-
-
-BUILT_IN = {"logs": "vestige.sources.logs.source:LogSource"}
-ENTRY_POINTS = "vestige.sources"
-
-
-def names() -> list[str]:
-    """Names of the sources there are, third parties' included."""
-    return sorted({*BUILT_IN, *(one.name for one in entry_points(group=ENTRY_POINTS))})
-
-
-def get(name: str) -> Source:
-    """The source called `name`. Raises UsageError for an unknown name."""
-    if name in BUILT_IN:
-        module, _, attribute = BUILT_IN[name].partition(":")
-        return cast("Source", getattr(import_module(module), attribute)())
-    for one in entry_points(group=ENTRY_POINTS, name=name):
-        return cast("Source", one.load()())
-    raise UsageError(f"unknown source {name!r}", remedy=f"one of: {', '.join(names())}")

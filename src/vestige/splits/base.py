@@ -99,7 +99,7 @@ class Split:
 
     @classmethod
     def load(cls, path: Path) -> Split:
-        """Read what `save` wrote. Raises SplitError when the file is missing, damaged or of another format."""
+        """Read what `save` wrote. Raises SplitError: file missing, damaged, or of another format."""
         remedy = "make the split again with vestige split"
         try:
             plain = json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,119 @@
+"""One log for the whole program: to the terminal, and as JSON lines into the run's directory.
+
+Only the main process writes. Worker processes collect their records, and the engine brings them home
+with the results (`capture` and `replay`), so no two processes ever write to one file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vestige.errors import UsageError
+
+ROOT = "vestige"
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+
+
+def get(name: str) -> logging.Logger:
+    """The logger of one room, such as `vestige.training`."""
+    return logging.getLogger(name)
+
+
+def parse_level(text: str) -> int:
+    """A level from 10 to 50, by number or by name. Raises UsageError for anything else."""
+    number = LEVELS.get(text.lower(), int(text) if text.isdecimal() else -1)
+    if not LEVELS["debug"] <= number <= LEVELS["critical"]:
+        raise UsageError(f"unknown log level {text!r}", remedy=f"10 to 50, or one of: {', '.join(LEVELS)}")
+    return number
+
+
+def configure(level: int = LEVELS["info"]) -> None:
+    """Write records of `level` and above to the terminal (standard error)."""
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    root = logging.getLogger(ROOT)
+    root.setLevel(level)
+    root.propagate = False
+    for old in [one for one in root.handlers if isinstance(one, RichHandler)]:
+        root.removeHandler(old)
+    handler = RichHandler(
+        console=Console(stderr=True),
+        show_path=False,
+        markup=False,
+        highlighter=None,
+        omit_repeated_times=False,
+    )
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    root.addHandler(handler)
+
+
+def level() -> int:
+    """The level below which nothing is recorded."""
+    return logging.getLogger(ROOT).getEffectiveLevel()
+
+
+@contextlib.contextmanager
+def to_file(path: Path) -> Iterator[None]:
+    """Also append records to `path`, one JSON object a line, while the block runs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(JsonLines())
+    root = logging.getLogger(ROOT)
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+class JsonLines(logging.Formatter):
+    """A record as one line of JSON: `time` (UTC, ISO 8601), `level`, `room`, `message`, `process`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line; whatever a message holds is escaped."""
+        return json.dumps(
+            {
+                "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+                "level": record.levelname.lower(),
+                "room": record.name,
+                "message": record.getMessage(),
+                "process": record.process,
+            }
+        )
+
+
+class _Collect(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.msg, record.args, record.exc_info = record.getMessage(), None, None
+        self.records.append(record)
+
+
+@contextlib.contextmanager
+def capture(level: int) -> Iterator[list[logging.LogRecord]]:
+    """Collect the records of this process instead of writing them."""
+    root = logging.getLogger(ROOT)
+    root.setLevel(level)
+    root.propagate = False
+    handler = _Collect()
+    root.addHandler(handler)
+    try:
+        yield handler.records
+    finally:
+        root.removeHandler(handler)
+
+
+def replay(records: Iterable[logging.LogRecord]) -> None:
+    """Hand records that came from elsewhere to this process's handlers."""
+    for record in records:
+        logging.getLogger(record.name).handle(record)

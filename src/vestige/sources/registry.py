@@ -1,0 +1,30 @@
+"""Finding a source by name. Nothing heavy is imported until one is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, cast
+
+from vestige.errors import UsageError
+
+if TYPE_CHECKING:
+    from vestige.sources.base import Source
+
+BUILT_IN = {"logs": "vestige.sources.logs.source:LogSource"}
+ENTRY_POINTS = "vestige.sources"
+
+
+def names() -> list[str]:
+    """Names of the sources there are, third parties' included."""
+    return sorted({*BUILT_IN, *(one.name for one in entry_points(group=ENTRY_POINTS))})
+
+
+def get(name: str) -> Source:
+    """The source called `name`. Raises UsageError for an unknown name."""
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(":")
+        return cast("Source", getattr(import_module(module), attribute)())
+    for one in entry_points(group=ENTRY_POINTS, name=name):
+        return cast("Source", one.load()())
+    raise UsageError(f"unknown source {name!r}", remedy=f"one of: {', '.join(names())}")

@@ -1,0 +1,69 @@
+"""What every room's tests share: where the real data lie, and small datasets made from plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vestige.dataset import DatasetWriter
+from vestige.schema import Input, Schema, Stream
+from vestige.windows import WindowSet
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The data beside the project; a test that needs it skips where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the real data are not beside this checkout ({SHARED})")
+    return SHARED
+
+
+def plain_schema(
+    length: int = 4, stride: int = 1, classes: tuple[str, ...] = ("normal", "anomaly")
+) -> Schema:
+    """A source that does not exist, with one stream of step numbers."""
+    return Schema(
+        source="plain",
+        version=1,
+        classes=classes,
+        length=length,
+        stride=stride,
+        streams=(Stream("value", "int32"), Stream("t_ns", "int64", unit="ns")),
+        inputs=(Input("tokens", "tokens"),),
+    )
+
+
+Recording = tuple[str, str, str, np.ndarray]
+"""host, sample, profile, labels."""
+
+
+@pytest.fixture
+def make_windows(tmp_path: Path) -> Callable[..., WindowSet]:
+    """Write a dataset of recordings given as (host, sample, profile, labels) and open it.
+
+    Recording i starts at `i * gap_ns`; its steps are a second apart and hold consecutive numbers.
+    """
+
+    def make(recordings: list[Recording], *, length: int = 4, stride: int = 1, gap_ns: int = 0) -> WindowSet:
+        path = tmp_path / f"dataset-{len(list(tmp_path.iterdir()))}"
+        with DatasetWriter(path, plain_schema(length, stride)) as writer:
+            value = 1
+            for number, (host, sample, profile, labels) in enumerate(recordings):
+                n = len(labels)
+                t_ns = np.arange(n, dtype=np.int64) * 1_000_000_000 + number * gap_ns
+                writer.begin(id=f"r{number}", host=host, sample=sample, profile=profile)
+                writer.extend(
+                    {"value": np.arange(value, value + n), "t_ns": t_ns},
+                    t_ns=t_ns,
+                    label=np.asarray(labels, np.uint8),
+                )
+                writer.close_recording(f"digest-{number}")
+                value += n
+        return WindowSet.open(path)
+
+    return make

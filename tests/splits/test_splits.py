@@ -1,0 +1,186 @@
+"""Who is held out: nothing is on two sides, every class is on each, and what cannot be tested is listed."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from vestige import splits
+from vestige.errors import SplitError
+
+FIXTURE = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None
+)
+
+
+def labels(n: int, every: int = 5) -> np.ndarray:
+    return (np.arange(n) % every == 0).astype(np.uint8)
+
+
+def fleet(hosts: int, per_host: int = 3, n: int = 20) -> list:
+    return [
+        (f"host-{h}", f"sample-{r}", f"profile-{r}", labels(n)) for h in range(hosts) for r in range(per_host)
+    ]
+
+
+def visible(side) -> set[int]:
+    """Steps a side looks at, padding left out."""
+    return set(side.gather()["value"].ravel().tolist()) - {0}
+
+
+def sides(parts) -> list:
+    return [parts.train, parts.validation, parts.test]
+
+
+@FIXTURE
+@given(n=st.integers(150, 300), length=st.integers(1, 8), seed=st.integers(0, 5))
+@pytest.mark.parametrize("recipe", ["time", "random", "parity"])
+def test_no_step_of_a_single_stream_is_seen_from_two_sides(make_windows, recipe, n, length, seed):
+    windows = make_windows([("h", "s", "p", labels(n, 3))], length=length)
+    groups = {"parity": lambda w: np.where(w.padding, -1, w.streams["value"] % 10)}
+    _, parts = splits.make(recipe, windows, seed=seed, groups=groups)
+    train, validation, test = (visible(one) for one in sides(parts))
+    assert not train & validation
+    assert not train & test
+    assert not validation & test
+    assert len(windows) == sum(len(one) for one in sides(parts)) + parts.purged
+
+
+def test_time_leaves_a_gap_of_one_window_and_looks_only_back(make_windows):
+    windows = make_windows([("h", "s", "p", labels(100))], length=5)
+    split, parts = splits.make("time", windows)
+    assert max(visible(parts.train)) == 60
+    assert min(visible(parts.validation)) > 60 + 5
+    assert parts.train.t_wall_ns.max() < parts.validation.t_wall_ns.min()
+    assert parts.validation.t_wall_ns.max() < parts.test.t_wall_ns.min()
+    assert "one stream, cut in three spans" in split.notes[0]
+
+
+def test_time_cuts_every_recording_at_the_same_moment(make_windows):
+    windows = make_windows(fleet(4, n=50), length=3)
+    _, parts = splits.make("time", windows)
+    assert parts.train.t_wall_ns.max() < parts.validation.t_wall_ns.min()
+    assert set(parts.test.recording.tolist()) == set(range(12))
+
+
+def test_lines_out_of_order_around_a_cut_are_purged_not_shared(make_windows):
+    windows = make_windows([("h", "s", "p", labels(100))], length=2)
+    jittered = windows.t_wall_ns.copy()
+    jittered[[59, 60, 61]] = jittered[[61, 59, 60]]
+    windows.t_wall_ns[:] = jittered
+    _, parts = splits.make("time", windows)
+    assert not visible(parts.train) & visible(parts.validation)
+
+
+@pytest.mark.parametrize("recipe", ["host", "sample"])
+def test_whole_hosts_and_samples_are_held_out(make_windows, recipe):
+    windows = make_windows(fleet(5, per_host=5))
+    _, parts = splits.make(recipe, windows, seed=3)
+    names = windows.recordings[recipe].to_list()
+    on = [{names[r] for r in one.recording} for one in sides(parts)]
+    assert not on[0] & on[1]
+    assert not on[0] & on[2]
+    assert not on[1] & on[2]
+    assert all(on)
+
+
+def test_named_hosts_are_the_test_part(make_windows):
+    windows = make_windows(fleet(4))
+    _, parts = splits.make("host", windows, hold_out=("host-2",))
+    assert {windows.recordings["host"][int(r)] for r in parts.test.recording} == {"host-2"}
+    with pytest.raises(SplitError, match="no host called 'host-9'"):
+        splits.make("host", windows, hold_out=("host-9",))
+
+
+def test_profiles_absent_from_the_test_host_are_listed(make_windows):
+    rows = [row for row in fleet(4) if not (row[0] == "host-2" and row[2] == "profile-1")]
+    split, _ = splits.make("host", make_windows(rows), hold_out=("host-2",))
+    assert split.untested_profiles == ["profile-1"]
+    assert split.unseen_profiles == []
+
+
+def test_profiles_are_on_both_sides_where_that_is_possible(make_windows):
+    split, _ = splits.make("random", make_windows(fleet(6)))
+    assert split.unit == "recording"
+    assert split.untested_profiles == []
+
+
+def test_every_class_is_on_each_side_or_the_split_is_refused(make_windows):
+    for recipe in ("host", "sample", "random", "time"):
+        _, parts = splits.make(recipe, make_windows(fleet(6)))
+        assert all(set(one.label.tolist()) == {0, 1} for one in sides(parts))
+    early = np.zeros(100)
+    early[:5] = 1
+    with pytest.raises(SplitError, match="leaves no 'anomaly' window in validation"):
+        splits.make("time", make_windows([("h", "s", "p", early)]))
+    quiet = [(f"h{i}", "s", "p", labels(20) if i == 0 else np.zeros(20)) for i in range(5)]
+    with pytest.raises(SplitError, match="anomaly: in 1 hosts"):
+        splits.make("host", make_windows(quiet))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "says"),
+    [("host", "at least 3"), ("sample", "at least 3"), ("lunar", "one of: time, host, sample, random")],
+)
+def test_evidence_that_does_not_allow_a_recipe_is_told_so(make_windows, recipe, says):
+    with pytest.raises(SplitError, match=says):
+        splits.make(recipe, make_windows(fleet(2, per_host=1)))
+
+
+def test_only_random_is_labelled_in_distribution(make_windows):
+    windows = make_windows(fleet(6))
+    marks = {recipe: splits.make(recipe, windows)[0].in_distribution for recipe in splits.recipes()}
+    assert marks == {"time": False, "host": False, "sample": False, "random": True}
+
+
+@pytest.mark.parametrize("recipe", ["time", "host", "random", "parity"])
+def test_a_split_saves_loads_and_gives_the_same_parts(make_windows, tmp_path, recipe):
+    windows = make_windows(fleet(4))
+    groups = {"parity": lambda w: np.where(w.padding, -1, w.streams["value"] % 7)}
+    split, parts = splits.make(recipe, windows, seed=1, groups=groups)
+    split.save(tmp_path / "split.json")
+    again = splits.Split.load(tmp_path / "split.json")
+    assert again == split
+    steps = groups["parity"](windows) if recipe == "parity" else None
+    for one, other in zip(sides(parts), sides(again.parts(windows, steps)), strict=True):
+        assert one.gather()["value"].tolist() == other.gather()["value"].tolist()
+
+
+def test_a_split_of_another_dataset_is_refused(make_windows):
+    split, _ = splits.make("time", make_windows([("h", "s", "p", labels(100))]))
+    with pytest.raises(SplitError, match="another dataset"):
+        split.parts(make_windows([("h", "s", "p", labels(101))]))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "vestige-split/1"}', '{"format": "x"}'])
+def test_a_damaged_split_is_refused(tmp_path, text):
+    (tmp_path / "split.json").write_text(text)
+    with pytest.raises(SplitError, match=r"split\.json"):
+        splits.Split.load(tmp_path / "split.json")
+
+
+def test_split_json_is_plain_to_read(make_windows, tmp_path):
+    split, _ = splits.make("host", make_windows(fleet(3)))
+    split.save(tmp_path / "split.json")
+    plain = json.loads((tmp_path / "split.json").read_text())
+    assert sorted(plain["assignment"]) == ["test", "train", "validation"]
+
+
+def test_the_test_part_is_sealed(make_windows):
+    _, parts = splits.make("time", make_windows([("h", "s", "p", labels(100))]))
+    sealed = parts.sealed()
+    assert len(sealed.train) == len(parts.train)
+    with pytest.raises(SplitError, match="sealed"):
+        _ = sealed.test
+
+
+def test_shares_come_near_to_the_fractions(make_windows):
+    windows = make_windows(fleet(20, per_host=1))
+    for recipe in ("time", "host", "random"):
+        _, parts = splits.make(recipe, windows, fractions=(0.6, 0.2, 0.2))
+        shares = [len(one) / len(windows) for one in sides(parts)]
+        assert np.allclose(shares, [0.6, 0.2, 0.2], atol=0.12), (recipe, shares)

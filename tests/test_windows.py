@@ -1,0 +1,172 @@
+"""Windows are views on streams, and a dataset is there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import plain_schema
+from vestige.dataset import DatasetWriter
+from vestige.errors import DatasetError, OutputError
+from vestige.windows import WindowSet
+
+
+def _slow_windows(lengths: list[int], length: int, stride: int) -> list[list[int]]:
+    """What the windows hold, written the plain way: padding 0, then consecutive numbers."""
+    windows, value = [], 1
+    for n in lengths:
+        steps = [0] * (length - 1) + list(range(value, value + n))
+        windows += [steps[s : s + length] for s in range(0, n, stride)]
+        value += n
+    return windows
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(
+    lengths=st.lists(st.integers(0, 12), min_size=1, max_size=4),
+    length=st.integers(1, 6),
+    stride=st.integers(1, 4),
+)
+def test_a_batch_is_what_slicing_by_hand_gives(make_windows, lengths, length, stride):
+    windows = make_windows(
+        [("h", "s", "p", np.zeros(n)) for n in lengths], length=length, stride=stride, gap_ns=10**12
+    )
+    expected = _slow_windows(lengths, length, stride)
+    assert windows.gather()["value"].tolist() == expected
+    shuffled = np.random.default_rng(0).permutation(len(expected))
+    assert windows.gather(shuffled)["value"].tolist() == [expected[i] for i in shuffled]
+
+
+def test_steps_arrive_in_any_pieces_and_give_the_same_files(tmp_path):
+    def write(path: Path, pieces: list[int]) -> None:
+        with DatasetWriter(path, plain_schema(length=3, stride=2)) as writer:
+            writer.begin(id="r", host="h")
+            for piece in np.split(np.arange(10), pieces):
+                label = (piece % 2).astype(np.uint8)
+                writer.extend({"value": piece, "t_ns": piece}, t_ns=piece, label=label)
+
+    write(tmp_path / "one", [])
+    write(tmp_path / "many", [1, 1, 4, 9])
+    for file in ("streams/value.npy", "windows.parquet", "recordings.parquet", "schema.json"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "many" / file).read_bytes()
+
+
+def test_ten_times_more_windows_cost_index_rows_and_no_steps(make_windows):
+    recording = [("h", "s", "p", np.zeros(20_000))]
+    few = make_windows(recording, length=100, stride=10)
+    many = make_windows(recording, length=100, stride=1)
+    assert len(many) == 10 * len(few)
+    extra = len(many) - len(few)
+    on_disk = sum(f.stat().st_size for f in many.path.rglob("*") if f.is_file())
+    on_disk -= sum(f.stat().st_size for f in few.path.rglob("*") if f.is_file())
+    assert on_disk <= 40 * extra
+    assert 8 * extra <= many.nbytes - few.nbytes <= 40 * extra
+    streams = [sum(f.stat().st_size for f in (w.path / "streams").iterdir()) for w in (few, many)]
+    assert streams[0] == streams[1]
+    assert all(isinstance(one, np.memmap) for one in many.streams.values())
+
+
+def test_within_looks_back_over_visible_steps_only(make_windows):
+    windows = make_windows(
+        [("h", "s", "p", np.zeros(8)), ("h", "s", "p", np.zeros(4))], length=3, gap_ns=10**12
+    )
+    values = windows.streams["value"]
+    odd = windows.within((values % 2 == 1) | windows.padding)
+    assert odd.gather()["value"].tolist() == [
+        [0, 0, 1], [0, 1, 3], [1, 3, 5], [3, 5, 7], [0, 0, 9], [0, 9, 11],
+    ]  # fmt: skip
+    assert values[odd.last_step].tolist() == [1, 3, 5, 7, 9, 11]
+    assert odd.select(np.array([2, 5])).gather()["value"].tolist() == [[1, 3, 5], [0, 9, 11]]
+
+
+def test_padding_marks_what_lies_before_each_recording(make_windows):
+    windows = make_windows([("h", "s", "p", np.zeros(2)), ("h", "s", "p", np.zeros(1))], length=3)
+    assert windows.padding.tolist() == [True, True, False, False, True, True, False]
+
+
+def test_an_empty_dataset_opens(make_windows):
+    windows = make_windows([("h", "s", "p", np.zeros(0))])
+    assert len(windows) == 0
+    assert windows.gather()["value"].shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda p: (p / "schema.json").unlink(), "not a prepared dataset"),
+        (lambda p: (p / "schema.json").write_text("{"), "cannot be read"),
+        (lambda p: (p / "streams/value.npy").write_bytes(b"x"), "expected"),
+        (lambda p: (p / "windows.parquet").unlink(), "found nothing"),
+    ],
+)
+def test_a_damaged_dataset_is_refused(make_windows, damage, says):
+    windows = make_windows([("h", "s", "p", np.zeros(5))])
+    damage(windows.path)
+    with pytest.raises(DatasetError, match=says) as caught:
+        WindowSet.open(windows.path)
+    assert "prepare the dataset again" in str(caught.value)
+
+
+def test_a_dataset_whose_schema_was_edited_is_refused(make_windows):
+    windows = make_windows([("h", "s", "p", np.zeros(5))])
+    file = windows.path / "schema.json"
+    manifest = json.loads(file.read_text())
+    manifest["schema"]["length"] = 5
+    file.write_text(json.dumps(manifest))
+    with pytest.raises(DatasetError, match="does not match its digest"):
+        WindowSet.open(windows.path)
+
+
+def test_an_error_in_the_middle_leaves_nothing(tmp_path):
+    def fail() -> None:
+        with DatasetWriter(tmp_path / "d", plain_schema()) as writer:
+            writer.begin(id="r", host="h")
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing_and_says_so(tmp_path, monkeypatch):
+    def full(self, values):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fail() -> None:
+        with DatasetWriter(tmp_path / "d", plain_schema()) as writer:
+            monkeypatch.setattr("vestige.dataset.StreamWriter.append", full)
+            writer.begin(id="r", host="h")
+
+    with pytest.raises(OutputError, match="disk is full"):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_output_is_kept_unless_overwritten(tmp_path):
+    def write(**options: bool) -> None:
+        with DatasetWriter(tmp_path / "d", plain_schema(), **options) as writer:
+            writer.begin(id="r", host="h")
+
+    write()
+    with pytest.raises(OutputError, match="already exists"):
+        write()
+    write(overwrite=True)
+    assert len(WindowSet.open(tmp_path / "d")) == 0
+    assert [one.name for one in tmp_path.iterdir()] == ["d"]
+
+
+def test_overwrite_never_removes_what_is_not_ours(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "thesis.txt").write_text("years of work")
+    with (
+        pytest.raises(OutputError, match="did not write"),
+        DatasetWriter(tmp_path / "d", plain_schema(), overwrite=True),
+    ):
+        pass
+    assert (tmp_path / "d" / "thesis.txt").read_text() == "years of work"
