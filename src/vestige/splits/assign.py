@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.errors import SplitError
-from vestige.splits.base import PARTS, Codes
+from vestige.splits.base import NOWHERE, PARTS, Codes
 from vestige.windows import WindowSet
 
 WORK = 200_000
@@ -56,7 +56,7 @@ def assign(
     attempts = int(np.clip(WORK // max(1, len(table.counts)), 3, 400))
     best: tuple[tuple[int, int, float], Codes] | None = None
     for _ in range(attempts):
-        codes = _attempt(table.counts, np.asarray(fractions), rng, fixed_test or [])
+        codes = _attempt(table, np.asarray(fractions), rng, fixed_test or [])
         cost = _cost(table, codes, np.asarray(fractions))
         if best is None or cost < best[0]:
             best = cost, codes
@@ -72,21 +72,28 @@ def assign(
 
 
 def _attempt(
-    counts: NDArray[np.int64], fractions: NDArray[np.float64], rng: np.random.Generator, fixed: list[int]
+    table: Table, fractions: NDArray[np.float64], rng: np.random.Generator, fixed: list[int]
 ) -> Codes:
-    """Greedy: units in random order, larger ones earlier, each to the part that lacks its strata most."""
-    total = np.maximum(counts.sum(axis=0), 1)
-    share = counts / total
+    """One unit of the rarest class to every part, then greedily, in random order but larger units earlier:
+    each to the part that lacks its strata most."""
+    counts = table.counts
+    share = counts / np.maximum(counts.sum(axis=0), 1)
     lacking = np.tile(fractions[:, None], (1, counts.shape[1]))
-    codes = np.full(len(counts), -1, dtype=np.int8)
-    codes[fixed] = PARTS.index("test")
-    lacking[PARTS.index("test")] -= share[fixed].sum(axis=0)
-    free = np.flatnonzero(codes < 0)
-    allowed = np.arange(len(PARTS) - (1 if fixed else 0))
-    order = free[np.argsort(-share[free].max(axis=1) * rng.uniform(0.5, 1.5, len(free)))]
-    for row in order:
-        wanted = (lacking[allowed] * share[row]).sum(axis=1)
-        codes[row] = allowed[np.argmax(wanted + 1e-12 * lacking[allowed].sum(axis=1))]
+    codes = np.full(len(counts), NOWHERE, dtype=np.int8)
+    test = PARTS.index("test")
+    codes[fixed] = test
+    lacking[test] -= share[fixed].sum(axis=0)
+    parts = np.arange(len(PARTS) - (1 if fixed else 0))
+    rarest = int((counts[:, : len(table.classes)] > 0).sum(axis=0).argmin())
+    free = np.flatnonzero(codes == NOWHERE)
+    seeds = rng.permutation(free[counts[free, rarest] > 0])[: len(parts)]
+    for part, row in zip(parts[::-1], seeds, strict=False):
+        codes[row] = part
+        lacking[part] -= share[row]
+    free = np.flatnonzero(codes == NOWHERE)
+    for row in free[np.argsort(-share[free].max(axis=1) * rng.uniform(0.5, 1.5, len(free)))]:
+        wanted = (lacking[parts] * share[row]).sum(axis=1)
+        codes[row] = parts[np.argmax(wanted + 1e-12 * lacking[parts].sum(axis=1))]
         lacking[codes[row]] -= share[row]
     return codes
 
