@@ -1,0 +1,146 @@
+"""Lanes summed (LSTM, ArrayLSTM) and the lane with the largest output gate (StochasticArrayLSTM)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vestige.nn.kernels.elementwise import ONE, compiled, sigmoid, tanh
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+
+@compiled
+def activate(pre: Array, gates: Array) -> None:
+    """One lane: (4 hidden) pre-activations -> f, i, o, g; in place where both are the same row."""
+    hidden = pre.size // 4
+    for j in range(3 * hidden):
+        gates[j] = sigmoid(pre[j])
+    for j in range(3 * hidden, 4 * hidden):
+        gates[j] = tanh(pre[j])
+
+
+@compiled
+def activate_in_place(gates: Array) -> None:
+    """All lanes of all rows, for a backward pass that did not keep its gates."""
+    for b in range(gates.shape[0]):
+        for k in range(gates.shape[1]):
+            activate(gates[b, k], gates[b, k])
+
+
+@compiled
+def update_cell(gates: Array, old: Array, new: Array) -> None:
+    """One lane: c = f c + i g."""
+    n = old.size
+    f, i, g = gates[:n], gates[n : 2 * n], gates[3 * n :]
+    for j in range(n):
+        new[j] = f[j] * old[j] + i[j] * g[j]
+
+
+@compiled
+def cell_to_gates(gates: Array, old: Array, d_cell: Array) -> None:
+    """One lane, given the cell's gradient: the gradients of f, i, g, and the older cell's in its place."""
+    n = old.size
+    f, i, g = gates[:n], gates[n : 2 * n], gates[3 * n :]
+    for j in range(n):
+        d = d_cell[j] * i[j]
+        i[j] = d * g[j] * (ONE - i[j])
+        g[j] = d * (ONE - g[j] * g[j])
+    for j in range(n):
+        d = d_cell[j] * f[j]
+        f[j] = d * old[j] * (ONE - f[j])
+        d_cell[j] = d
+
+
+@compiled
+def add_rows(d_h: Array, d_out: Array) -> None:
+    for j in range(d_out.size):
+        d_h[j] += d_out[j]
+
+
+@compiled
+def sum_forward(pre: Array, gates: Array, old: Array, new: Array, operand: Array) -> None:
+    rows, lanes, n = old.shape
+    for b in range(rows):
+        h = operand[b, :n]
+        for k in range(lanes):
+            activate(pre[b, k], gates[b, k])
+            update_cell(gates[b, k], old[b, k], new[b, k])
+            o, c = gates[b, k, 2 * n : 3 * n], new[b, k]
+            if k == 0:
+                for j in range(n):
+                    h[j] = o[j] * tanh(c[j])
+            else:
+                for j in range(n):
+                    h[j] += o[j] * tanh(c[j])
+
+
+@compiled
+def sum_backward(gates: Array, old: Array, new: Array, d_h: Array, d_out: Array, d_cell: Array) -> None:
+    rows, lanes, n = old.shape
+    for b in range(rows):
+        dh = d_h[b, :n]
+        add_rows(dh, d_out[b])
+        for k in range(lanes):
+            o, c, dc = gates[b, k, 2 * n : 3 * n], new[b, k], d_cell[b, k]
+            for j in range(n):
+                t = tanh(c[j])
+                p = dh[j] * o[j]
+                dc[j] += p * (ONE - t * t)
+                o[j] = p * t * (ONE - o[j])
+            cell_to_gates(gates[b, k], old[b, k], dc)
+
+
+@compiled
+def top_forward(pre: Array, gates: Array, old: Array, new: Array, operand: Array, scratch: Array) -> None:
+    rows, lanes, n = old.shape
+    top, cell = scratch[0], scratch[1]
+    for b in range(rows):
+        h = operand[b, :n]
+        top[:] = -ONE
+        for k in range(lanes):
+            activate(pre[b, k], gates[b, k])
+            update_cell(gates[b, k], old[b, k], new[b, k])
+            o, c = gates[b, k, 2 * n : 3 * n], new[b, k]
+            for j in range(n):
+                # A NaN must win, and of equals the first, as in torch.argmax.
+                wins = not o[j] <= top[j]
+                top[j] = o[j] if wins else top[j]
+                cell[j] = c[j] if wins else cell[j]
+        for j in range(n):
+            h[j] = top[j] * tanh(cell[j])
+
+
+@compiled
+def top_backward(
+    gates: Array, old: Array, new: Array, d_h: Array, d_out: Array, d_cell: Array, scratch: Array
+) -> None:
+    rows, lanes, n = old.shape
+    top, cell, winner = scratch[0], scratch[1], scratch[2]
+    for b in range(rows):
+        dh = d_h[b, :n]
+        add_rows(dh, d_out[b])
+        top[:] = -ONE
+        for k in range(lanes):
+            o, c, lane = gates[b, k, 2 * n : 3 * n], new[b, k], np.float32(k)
+            for j in range(n):
+                wins = not o[j] <= top[j]
+                top[j] = o[j] if wins else top[j]
+                cell[j] = c[j] if wins else cell[j]
+                winner[j] = lane if wins else winner[j]
+        for j in range(n):  # from here on: top is the gradient of o's pre-activation, cell that of c
+            t = tanh(cell[j])
+            p = dh[j] * top[j]
+            cell[j] = p * (ONE - t * t)
+            top[j] = p * t * (ONE - top[j])
+        for k in range(lanes):
+            o, dc, lane = gates[b, k, 2 * n : 3 * n], d_cell[b, k], np.float32(k)
+            for j in range(n):
+                chosen = winner[j] == lane
+                dc[j] += cell[j] if chosen else np.float32(0)
+                o[j] = top[j] if chosen else np.float32(0)
+            cell_to_gates(gates[b, k], old[b, k], dc)

@@ -1,0 +1,165 @@
+"""A whole sequence forwards and backwards, for one block of rows: one product each way and step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from vestige.nn.backends import steps_for
+from vestige.nn.products import times_transposed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vestige.nn.plan import Plan
+    from vestige.nn.tape import Fused, Tape
+
+# Weight gradients are one product per so many rows: enough to be efficient, few enough to be in cache.
+_ROWS_PER_PRODUCT = 1024
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The tensors a run reads and writes, all rows: x_BTI, out_BTH, h_BH, cell_KBH (or their gradients)."""
+
+    x: Tensor | None
+    out: Tensor
+    h: Tensor
+    cell: Tensor
+
+
+def run_forward(plan: Plan, fused: Fused, tape: Tape, x_BTI: Tensor, first: Ends, last: Ends) -> None:
+    """From ``first.h``, ``first.cell`` to ``last``: outputs and final states of this block's rows."""
+    steps = steps_for(x_BTI.device, x_BTI.dtype)
+    block, size = tape.rows, tape.rows.stop - tape.rows.start
+    operand, cell, slots, kept = tape.operand, tape.cell, len(tape.operand), len(tape.gates)
+    hidden, lanes, after_x = plan.hidden, plan.lanes, plan.hidden + plan.inputs
+    operand[0, :, :hidden] = first.h[block]
+    cell[0] = first.cell[:, block].transpose(0, 1)
+    for t in range(plan.steps):
+        n, here, there = plan.rows_at(t, block), t % slots, (t + 1) % slots
+        operand[here, :, hidden:after_x] = x_BTI[block, t]
+        if n:
+            at = t % kept
+            now, sig, sig_pre = operand[here, :n], None, None
+            if fused.attention is not None and tape.sig is not None:
+                sig = tape.sig[at, :n]
+                sig_pre = times_transposed(now[:, hidden:], fused.attention).view(n, lanes, hidden)
+            pre = times_transposed(now, fused.gate).view(n, lanes, 4 * hidden)
+            gates, old, new = tape.gates[at, :n], cell[here, :n], cell[there, :n]
+            steps.forward(plan.kind, pre, sig_pre, gates, sig, old, new, operand[there, :n], tape.scratch)
+        last.out[block.start : block.start + n, t] = operand[there, :n, :hidden]
+        if n < size:
+            _carry_over(last.out[block, t], operand, cell, slice(n, size), (here, there), hidden)
+    final = plan.steps % slots
+    last.h[block] = operand[final, :, :hidden]
+    last.cell[:, block] = cell[final].transpose(0, 1)
+
+
+def _carry_over(
+    out: Tensor, operand: Tensor, cell: Tensor, ended: slice, slots: tuple[int, int], hidden: int
+) -> None:
+    """Rows whose sequence has ended keep their states; their outputs are zero."""
+    here, there = slots
+    out[ended] = 0
+    operand[there, ended, :hidden] = operand[here, ended, :hidden]
+    cell[there, ended] = cell[here, ended]
+
+
+@dataclass
+class WeightGradients:
+    """Sums over one thread's blocks: ``gate`` (width, 4 k hidden), ``attention`` (width - hidden, k hidden)."""
+
+    gate: Tensor | None = None
+    attention: Tensor | None = None
+
+    def add(self, plan: Plan, operand: Tensor, gates: Tensor, sig: Tensor | None) -> None:
+        rows = operand.reshape(-1, plan.operand_width)
+        product = times_transposed(rows.t(), gates.reshape(-1, plan.gate_width).t())
+        self.gate = product if self.gate is None else self.gate.add_(product)
+        if sig is not None:
+            by_row = sig.reshape(-1, plan.lanes * plan.hidden)
+            product = times_transposed(rows[:, plan.hidden :].t(), by_row.t())
+            self.attention = product if self.attention is None else self.attention.add_(product)
+
+
+def run_backward(
+    plan: Plan, fused: Fused, tape: Tape, last: Ends, first: Ends, into: WeightGradients
+) -> None:
+    """From the gradients ``last`` to ``first``: of x (where asked for) and of the initial states."""
+    block = tape.rows
+    d_h = last.h[block].clone()
+    d_cell = last.cell[:, block].transpose(0, 1).contiguous()
+    span = max(1, _ROWS_PER_PRODUCT // max(1, block.stop - block.start))
+    for stop in range(plan.steps, 0, -span):
+        start = max(0, stop - span)
+        if plan.recompute:
+            gates, sig = _activations_again(plan, fused, tape, start, stop)
+        else:
+            gates, sig = tape.gates[start:stop], None if tape.sig is None else tape.sig[start:stop]
+        for t in range(stop - 1, start - 1, -1):
+            sig_t = None if sig is None else sig[t - start]
+            d_h = _step_back(plan, fused, tape, t, (gates[t - start], sig_t), (last, first), (d_h, d_cell))
+        into.add(plan, tape.operand[start:stop], gates, sig)
+    first.h[block] = d_h[:, : plan.hidden]
+    first.cell[:, block] = d_cell.transpose(0, 1)
+
+
+def _activations_again(
+    plan: Plan, fused: Fused, tape: Tape, start: int, stop: int
+) -> tuple[Tensor, Tensor | None]:
+    """Gates and attention of steps that kept neither: all their operands are known, so one product."""
+    operand = tape.operand[start:stop]
+    rows = operand.reshape(-1, plan.operand_width)
+    shape = (stop - start, operand.shape[1], plan.lanes, -1)
+    gates = times_transposed(rows, fused.gate).view(shape)
+    sig = None
+    if fused.attention is not None:
+        sig = times_transposed(rows[:, plan.hidden :], fused.attention).view(shape)
+    steps_for(gates.device, gates.dtype).activate(
+        gates.flatten(0, 1), None if sig is None else sig.flatten(0, 1)
+    )
+    return gates, sig
+
+
+def _step_back(
+    plan: Plan,
+    fused: Fused,
+    tape: Tape,
+    t: int,
+    activations: tuple[Tensor, Tensor | None],
+    ends: tuple[Ends, Ends],
+    carried: tuple[Tensor, Tensor],
+) -> Tensor:
+    """One step: overwrites the activations and the cells' gradient, returns that of h (rows, >= hidden)."""
+    (gates, sig), (last, first), (d_h, d_cell) = activations, ends, carried
+    block, n = tape.rows, plan.rows_at(t, tape.rows)
+    size, hidden = block.stop - block.start, plan.hidden
+    gates[n:] = 0
+    if sig is not None:
+        sig[n:] = 0
+    if n == 0:
+        return d_h
+    d_out = last.out[block.start : block.start + n, t].contiguous()
+    old, new = tape.cell[t, :n], tape.cell[t + 1, :n]
+    sig_n = None if sig is None else sig[:n]
+    steps_for(gates.device, gates.dtype).backward(
+        plan.kind, gates[:n], sig_n, old, new, d_h[:n], d_out, d_cell[:n], tape.scratch
+    )
+    d_gates = gates[:n].reshape(n, plan.gate_width)
+    needs_x = first.x is not None
+    weight = fused.gate if needs_x else fused.gate[:, :hidden]
+    d_operand = times_transposed(d_gates, weight.t())
+    if first.x is not None:
+        d_x = d_operand[:, hidden : hidden + plan.inputs]
+        if sig_n is not None and fused.attention is not None:
+            d_sig = sig_n.reshape(n, plan.lanes * hidden)
+            d_x = d_x + times_transposed(d_sig, fused.attention.t())[:, : plan.inputs]
+        first.x[block.start : block.start + n, t] = d_x
+    if n == size:
+        return d_operand
+    d_h = d_h[:, :hidden].clone()
+    d_h[:n] = d_operand[:, :hidden]
+    return d_h
