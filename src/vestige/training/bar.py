@@ -1,0 +1,34 @@
+"""Progress bars on a terminal's standard error; nothing elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+def bar() -> Progress:
+    """One line: description, bar, how many of how many, `figures`, time left."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"), TimeRemainingColumn(),
+    )  # fmt: skip
+    return Progress(*columns, console=Console(stderr=True), refresh_per_second=5, transient=True)
+
+
+def on_terminal() -> bool:
+    """Whether there is anyone to show a bar to."""
+    return Console(stderr=True).is_terminal
+
+
+@contextlib.contextmanager
+def rounds(name: str, *, show: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """What a fitted detector reports its rounds to; None where nobody looks."""
+    if not (show and on_terminal()):
+        yield None
+        return
+    with bar() as lines:
+        task = lines.add_task(name, total=None, figures="rounds")
+        yield lambda done, total: lines.update(task, completed=done, total=total)

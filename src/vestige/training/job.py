@@ -1,0 +1,78 @@
+"""`train`: check what is to be learnt from, fit the standardisation, and hand over to the right loop."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from vestige.encoding import EncodedWindows
+from vestige.errors import SplitError
+from vestige.models.base import Detector
+from vestige.models.fitting import FittedDetector, fit_standardize
+from vestige.training import history
+from vestige.training.bar import rounds
+from vestige.training.config import TrainingConfig
+from vestige.training.history import Row
+from vestige.training.quiet import quiet
+
+log = logging.getLogger(__name__)
+RESUME_FILE = "resume.safetensors"
+
+
+def train(
+    detector: Detector,
+    train: EncodedWindows,
+    validation: EncodedWindows,
+    config: TrainingConfig,
+    directory: Path,
+    *,
+    resume: bool = False,
+    progress: bool = True,
+) -> list[Row]:
+    """Train `detector` in place; returns the history, which also goes to `directory/history.csv`.
+
+    What standardises its inputs is fitted on `train` alone. A neural detector ends with the weights of
+    its best epoch (validation macro F1; of equals, the lower loss). With `resume`, training goes on from
+    the state that `directory/resume.safetensors` holds and ends as if it had never stopped; without such
+    a file it starts afresh. `progress` shows a bar where standard error is a terminal.
+
+    Raises SplitError for a part that cannot be learnt from, CheckpointError for a state that is damaged
+    or belongs to another training, StoppedError (state saved) on Ctrl-C and SIGTERM, and
+    TrainingError when the loss is no longer a number.
+    """
+    _check(train, validation)
+    if isinstance(detector, FittedDetector):
+        if resume:
+            log.info("%s learns in one go, nothing to resume: training starts afresh", detector.name)
+        with rounds(detector.name, show=progress) as report:
+            rows = detector.fit(train, validation, seed=config.seed, progress=report)
+        if rows:
+            history.write(directory, rows)
+        return rows
+    with quiet():
+        from vestige.models.neural import NeuralDetector
+        from vestige.training.loop import fit_neural
+    if not isinstance(detector, NeuralDetector):
+        raise TypeError(f"{detector.name} is neither a FittedDetector nor a NeuralDetector")
+    fit_standardize(detector, train, seed=config.seed)
+    return fit_neural(
+        detector, train, validation, config, directory / RESUME_FILE, resume=resume, progress=progress
+    )
+
+
+def forget(directory: Path) -> None:
+    """Remove what a training in `directory` kept for resuming, once its checkpoint is saved."""
+    (directory / RESUME_FILE).unlink(missing_ok=True)
+
+
+def _check(train: EncodedWindows, validation: EncodedWindows) -> None:
+    remedy = "choose another split, or a corpus with more recordings of every class"
+    for part, windows in (("training", train), ("validation", validation)):
+        if not len(windows):
+            raise SplitError(f"the {part} part has no windows", remedy=remedy)
+    present = np.unique(train.label)
+    if len(present) < 2:
+        only = train.schema.classes[int(present[0])]
+        raise SplitError(f"every training window is {only!r}: nothing to tell apart", remedy=remedy)

@@ -1,0 +1,152 @@
+"""Batches for a neural detector: whole index slices, never a window at a time.
+
+Letters: B windows of a batch, N windows of the set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vestige.encoding import EncodedWindows
+from vestige.models.neural import NeuralDetector
+
+CHUNK = 4_096
+Tensors = tuple[Tensor, ...]
+
+
+class Rows(Protocol):
+    """The selected inputs of every window, by row number."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that they take."""
+
+    def take(self, rows: NDArray[np.int64]) -> Tensors:
+        """The model's tensors for the windows at `rows (B,)`, on the training device."""
+
+
+@dataclass(frozen=True)
+class CachedRows:
+    """Every window encoded, selected and on the device already."""
+
+    tensors: Tensors
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the tensors take."""
+        return sum(one.nbytes for one in self.tensors)
+
+    def take(self, rows: NDArray[np.int64]) -> Tensors:
+        """Index the tensors."""
+        index = torch.from_numpy(rows).to(self.tensors[0].device)
+        return tuple(one.index_select(0, index) for one in self.tensors)
+
+
+@dataclass(frozen=True)
+class GatheredRows:
+    """Encoded and selected when asked for: a set larger than memory trains."""
+
+    detector: NeuralDetector
+    windows: EncodedWindows
+    device: torch.device
+    nbytes: int = 0
+
+    def take(self, rows: NDArray[np.int64]) -> Tensors:
+        """Gather, encode, select (`to_tensors` does)."""
+        return self.detector.to_tensors(self.windows.batch(rows, self.detector.input_names), self.device)
+
+
+def rows_of(
+    detector: NeuralDetector, windows: EncodedWindows, device: torch.device, limit: int
+) -> CachedRows | GatheredRows:
+    """Cached where the selected inputs take at most `limit` bytes, else gathered batch by batch."""
+    gathered = GatheredRows(detector, windows, device)
+    n = len(windows)
+    first = gathered.take(np.arange(min(n, CHUNK)))
+    if sum(one.nbytes for one in first) * n > limit * min(n, CHUNK):
+        return gathered
+    whole = tuple(one.new_empty((n, *one.shape[1:])) for one in first)
+    for start in range(0, n, CHUNK):
+        rows = np.arange(start, min(start + CHUNK, n))
+        for store, part in zip(whole, gathered.take(rows) if start else first, strict=True):
+            store[start : start + len(rows)] = part
+    return CachedRows(whole)
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """`inputs` (each `(B, ...)`), `label (B,)` int64, its share of its optimiser step's windows."""
+
+    inputs: Tensors
+    label: Tensor
+    share: float
+
+
+class Loader:
+    """The training windows, shuffled anew in every epoch by (seed, epoch) alone.
+
+    Its whole state is (`epoch`, `batch`): the next batch to come. `len` is what is left of this epoch.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        label: NDArray[np.uint8],
+        device: torch.device,
+        *,
+        size: int,
+        accumulate: int,
+        seed: int,
+    ) -> None:
+        self.rows = rows
+        self.label = torch.from_numpy(np.array(label)).to(device)
+        self.size, self.accumulate, self.seed = size, accumulate, seed
+        self.batches = -(-len(label) // size)
+        self.epoch = self.batch = 0
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps an epoch; the last may take fewer batches."""
+        return -(-self.batches // self.accumulate)
+
+    @property
+    def between_steps(self) -> bool:
+        """Whether no gradient is under way."""
+        return self.batch % self.accumulate == 0 or self.batch == self.batches
+
+    def __len__(self) -> int:
+        return self.batches - self.batch
+
+    def __iter__(self) -> Iterator[TrainingBatch]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.label))
+        while self.batch < self.batches:
+            rows = order[self.batch * self.size : (self.batch + 1) * self.size]
+            label = self.label[torch.from_numpy(rows).to(self.label.device)].long()
+            share = len(rows) / self._step_windows()
+            inputs = self.rows.take(rows)
+            self.batch += 1
+            yield TrainingBatch(inputs, label, share)
+
+    def _step_windows(self) -> int:
+        span = self.accumulate * self.size
+        first = self.batch // self.accumulate * span
+        return min(first + span, len(self.label)) - first
+
+    def next_epoch(self) -> None:
+        """Begin the next epoch."""
+        self.epoch, self.batch = self.epoch + 1, 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Where in the training this is, JSON-ready."""
+        return {"epoch": self.epoch, "batch": self.batch}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go to where `state_dict` was taken."""
+        self.epoch, self.batch = state["epoch"], state["batch"]

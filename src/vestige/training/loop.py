@@ -1,0 +1,185 @@
+"""The loop of every neural detector: Lightning's Trainer, our loader, our state."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning import Trainer
+
+from vestige.encoding import EncodedWindows
+from vestige.errors import UsageError
+from vestige.models.fitting import class_weights
+from vestige.models.neural import NeuralDetector
+from vestige.training import history, random_state, state
+from vestige.training.bar import on_terminal
+from vestige.training.config import TrainingConfig
+from vestige.training.epochs_bar import EpochsBar
+from vestige.training.errors import StoppedError
+from vestige.training.history import Row
+from vestige.training.identity import data_digest
+from vestige.training.interrupt import StopRequests
+from vestige.training.judge import Validation
+from vestige.training.keeper import Keeper
+from vestige.training.loader import Loader, rows_of
+from vestige.training.network import Network
+from vestige.training.quiet import quiet
+from vestige.training.state import State
+
+log = logging.getLogger(__name__)
+MIB = 1 << 20
+
+
+def fit_neural(
+    detector: NeuralDetector,
+    train: EncodedWindows,
+    validation: EncodedWindows,
+    config: TrainingConfig,
+    path: Path,
+    *,
+    resume: bool,
+    progress: bool,
+) -> list[Row]:
+    """See `vestige.training.train`; `path` is the file that keeps the state."""
+    identity = _identity(detector, train, validation, config)
+    resumed = _resumed(path, identity) if resume else None
+    if resumed is None:
+        path.unlink(missing_ok=True)
+    elif resumed.plain["finished"]:
+        log.info("this training had finished: nothing is left to do")
+        detector.module.load_state_dict(resumed.under("best"))
+        detector.module.eval()
+        history.write(path.parent, resumed.plain["history"])
+        return list(resumed.plain["history"])
+    device = _device(config)
+    with random_state.isolated(), _threads(config.threads), quiet():
+        network, judged = _prepare(detector, train, validation, config, device)
+        rows = _fit(network, judged, path, identity, resumed, progress=progress)
+    detector.to(device)
+    detector.module.eval()
+    return rows
+
+
+def _prepare(
+    detector: NeuralDetector,
+    train: EncodedWindows,
+    validation: EncodedWindows,
+    config: TrainingConfig,
+    device: torch.device,
+) -> tuple[Network, Validation]:
+    limit = config.cache_mb * MIB
+    rows = rows_of(detector, train, device, limit)
+    judged = Validation(
+        rows_of(detector, validation, device, limit - rows.nbytes), validation.label, detector.n_classes
+    )
+    size, accumulate, seed = config.batch_size, config.accumulate, config.seed
+    loader = Loader(rows, train.label, device, size=size, accumulate=accumulate, seed=seed)
+    weight_K = torch.ones(detector.n_classes)
+    if config.class_weights:
+        weight_K = torch.from_numpy(class_weights(train.label, detector.n_classes))
+    detector.module.train()
+    return Network(detector.module, weight_K, loader, config), judged
+
+
+def _fit(
+    network: Network,
+    judged: Validation,
+    path: Path,
+    identity: dict[str, Any],
+    resumed: State | None,
+    *,
+    progress: bool,
+) -> list[Row]:
+    with StopRequests() as requests:
+        keeper = Keeper(network, judged, path, identity=identity, requests=requests, resumed=resumed)
+        trainer = _trainer(network, keeper, resumed, bar=progress and on_terminal())
+        try:
+            trainer.fit(network)
+        except SystemExit as error:  # what Lightning makes of a KeyboardInterrupt: the second Ctrl-C
+            saved = "the last saved state is kept" if path.exists() else "nothing was saved yet"
+            raise StoppedError(
+                f"training was stopped at once; {saved}",
+                where=path,
+                remedy="repeat the command with --resume to go on",
+            ) from error
+        keeper.save(trainer, finished=True)
+    network.module.load_state_dict(keeper.best.weights)
+    return keeper.rows
+
+
+def _trainer(network: Network, keeper: Keeper, resumed: State | None, *, bar: bool) -> Trainer:
+    """Without Lightning's own logging, checkpoints (they are pickles) and look for a cluster."""
+    config = network.config
+    epochs = config.epochs
+    if resumed is not None:
+        at = resumed.plain["loader"]
+        epochs -= at["epoch"] + (at["batch"] == network.loader.batches)
+    cuda = network.loader.label.is_cuda
+    return Trainer(
+        accelerator="gpu" if cuda else "cpu",
+        devices=1,
+        precision=_precision(config, cuda=cuda),
+        max_epochs=epochs,
+        min_epochs=0,
+        accumulate_grad_batches=config.accumulate,
+        gradient_clip_val=config.clip or None,
+        callbacks=[EpochsBar(network, keeper.rows), keeper] if bar else [keeper],
+        plugins=[LightningEnvironment()],
+        reload_dataloaders_every_n_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=keeper.path.parent,
+    )
+
+
+def _identity(
+    detector: NeuralDetector, train: EncodedWindows, validation: EncodedWindows, config: TrainingConfig
+) -> dict[str, Any]:
+    """What must be the same for a resumed run to be the run that was interrupted."""
+    plain = detector.hyper.model_dump(mode="json")
+    hyper = {f"{detector.name}.{name}": value for name, value in plain.items()}
+    digest = data_digest(detector, train, validation)
+    return {**config.fixed(), "model": detector.name, **hyper, "data": digest}
+
+
+def _resumed(path: Path, identity: dict[str, Any]) -> State | None:
+    if not path.exists():
+        log.info("nothing to resume in %s: training starts afresh", path.parent)
+        return None
+    saved = state.read(path)
+    state.refuse_other(path, ours=identity, theirs=saved.plain["identity"])
+    return saved
+
+
+def _device(config: TrainingConfig) -> torch.device:
+    available = torch.cuda.is_available()
+    if config.device == "cuda" and not available:
+        raise UsageError("there is no CUDA device here", remedy="use --device auto or --device cpu")
+    return torch.device("cuda", 0) if available and config.device != "cpu" else torch.device("cpu")
+
+
+def _precision(config: TrainingConfig, *, cuda: bool) -> Any:
+    if config.precision == "auto":
+        mixed = "bf16-mixed" if cuda and torch.cuda.is_bf16_supported() else "16-mixed"
+        return mixed if cuda else "32-true"
+    if config.precision == "16" and not cuda:
+        raise UsageError("precision 16 needs a CUDA device", remedy="use --precision auto or bf16")
+    return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[config.precision]
+
+
+@contextlib.contextmanager
+def _threads(wanted: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(wanted or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

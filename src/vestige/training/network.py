@@ -1,0 +1,93 @@
+"""The detector's module as Lightning sees it: loss, optimiser, learning rate.
+
+Letters: B windows, K classes.
+"""
+
+# ruff: noqa: ARG002 - Lightning's hooks are handed more than we need
+from __future__ import annotations
+
+import math
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import AdamW, Optimizer
+
+from vestige.training.config import TrainingConfig
+from vestige.training.loader import Loader, TrainingBatch
+
+
+class Network(LightningModule):
+    """Class-weighted cross-entropy under AdamW; the learning rate is a function of the step alone.
+
+    `step` counts optimiser steps; `loss_sum` and `windows` add up this epoch's training loss.
+    """
+
+    class_weight: Tensor
+
+    def __init__(
+        self, module: nn.Module, class_weight: Tensor, loader: Loader, config: TrainingConfig
+    ) -> None:
+        super().__init__()
+        self.module = module
+        self.register_buffer("class_weight", class_weight, persistent=False)
+        self.register_buffer("loss_sum", torch.zeros((), dtype=torch.float64), persistent=False)
+        self.loss_sum: Tensor
+        self.windows = self.step = 0
+        self.loader = loader
+        self.config = config
+        self.total_steps = config.epochs * loader.steps
+
+    def train_dataloader(self) -> Loader:
+        """Asked for anew in every epoch, so that its length is what is left of it."""
+        return self.loader
+
+    def loss(self, logits_BK: Tensor, label_B: Tensor) -> Tensor:
+        """Sum over the batch of the weighted cross-entropy, in float32."""
+        return cross_entropy(logits_BK.float(), label_B, weight=self.class_weight, reduction="sum")
+
+    def training_step(self, batch: TrainingBatch) -> Tensor:
+        """The batch's part of its optimiser step's mean loss (Lightning divides by `accumulate`)."""
+        loss = self.loss(self.module(*batch.inputs), batch.label)
+        self.loss_sum += loss.detach()
+        self.windows += len(batch.label)
+        return loss * (batch.share * self.config.accumulate / len(batch.label))
+
+    def configure_optimizers(self) -> Optimizer:
+        """Weight decay on matrices alone: not on biases, norms and embeddings."""
+        embeddings = {id(m.weight) for m in self.module.modules() if isinstance(m, nn.Embedding)}
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
+        for one in self.module.parameters():
+            (matrices if one.ndim > 1 and id(one) not in embeddings else others).append(one)
+        groups = [
+            {"params": matrices, "weight_decay": self.config.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        return AdamW(groups, lr=self.config.learning_rate)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Set this step's learning rate."""
+        rate = self.learning_rate(self.step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        self.step += 1
+
+    def learning_rate(self, step: int) -> float:
+        """Linear warm-up over the first share of all steps, then half a cosine down to zero."""
+        warmup = int(self.config.warmup * self.total_steps)
+        if step < warmup:
+            return self.config.learning_rate * (step + 1) / warmup
+        done = (step - warmup) / max(1, self.total_steps - warmup)
+        return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+    def on_before_batch_transfer(self, batch: TrainingBatch, dataloader_idx: int) -> TrainingBatch:
+        """Nothing to do: the loader's tensors are on the device already."""
+        return batch
+
+    def transfer_batch_to_device(
+        self, batch: TrainingBatch, device: torch.device, dataloader_idx: int
+    ) -> TrainingBatch:
+        """Nothing to do: the loader's tensors are on the device already."""
+        return batch

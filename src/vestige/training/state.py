@@ -1,0 +1,90 @@
+"""The state of an unfinished training: one safetensors file, its JSON in the header. Loading runs no code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from vestige.errors import CheckpointError
+from vestige.storage import atomic_file
+
+FORMAT = "vestige-resume/1"
+DAMAGED = "delete the file and train again without --resume"
+
+
+@dataclass(frozen=True)
+class State:
+    """`plain`: JSON values; `tensors`: by dotted name (`module.*`, `optimizer.*`, `best.*`, `random.*`)."""
+
+    plain: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    def under(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors named `prefix.*`, without the prefix."""
+        return {
+            name.removeprefix(f"{prefix}."): one
+            for name, one in self.tensors.items()
+            if name.startswith(f"{prefix}.")
+        }
+
+
+def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU, under `prefix.*`; the file format takes no two tensors that share memory."""
+    return {
+        f"{prefix}.{name}": one.detach().to("cpu", copy=True).contiguous() for name, one in tensors.items()
+    }
+
+
+def write(path: Path, state: State) -> None:
+    """Write `state` to `path` atomically."""
+    text = json.dumps({"format": FORMAT, **state.plain})
+    header = {"vestige": text, "digest": _digest(text, state.tensors)}
+    with atomic_file(path) as working:
+        working.write_bytes(save(state.tensors, metadata=header))
+
+
+def read(path: Path) -> State:
+    """The state that `write` left. Raises CheckpointError when the file is damaged or of another format."""
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        plain = json.loads(header["vestige"])
+        intact = header["digest"] == _digest(header["vestige"], tensors)
+        known = plain.pop("format") == FORMAT
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"cannot be read ({error})", where=path, remedy=DAMAGED) from error
+    if not known:
+        raise CheckpointError("was saved by another version of this program", where=path, remedy=DAMAGED)
+    if not intact:
+        raise CheckpointError("was changed after it was saved", where=path, remedy=DAMAGED)
+    return State(plain, tensors)
+
+
+def refuse_other(path: Path, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """Raise CheckpointError, naming what differs, when a state belongs to another training."""
+    pairs = {name: (theirs.get(name), ours.get(name)) for name in [*ours, *theirs]}
+    changed = [f"{name}: {was!r} -> {now!r}" for name, (was, now) in pairs.items() if was != now]
+    if changed:
+        raise CheckpointError(
+            "belongs to a training with other settings or data\n  " + "\n  ".join(changed),
+            where=path,
+            remedy="repeat the settings of the first run, or train again without --resume",
+        )
+
+
+def _digest(text: str, tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        one = tensors[name]
+        digest.update(f"{name}:{one.dtype}:{tuple(one.shape)}".encode())
+        digest.update(one.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
