@@ -1,0 +1,112 @@
+"""Models against baselines: the gain in macro F1, paired on the same resamples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from vestige.evaluation import bootstrap
+from vestige.evaluation.bootstrap import Clusters, clusters_of
+from vestige.evaluation.judging import interval_result
+from vestige.evaluation.metrics import grouped_confusion
+from vestige.evaluation.predictions import Predictions
+from vestige.evaluation.results import Comparison, DetectorResults, IntervalResult
+
+
+def compare(
+    results: Sequence[DetectorResults],
+    tests: Mapping[str, Predictions],
+    *,
+    seed: int = 0,
+    resamples: int = bootstrap.RESAMPLES,
+) -> list[Comparison]:
+    """Each model's gain in macro F1 over the best baseline, paired on the same resamples.
+
+    `tests` holds the test predictions by detector name, all on the same windows in the same order. The
+    best baseline is the one with the highest macro F1 on validation (the first of equals). No baselines:
+    no comparisons. Raises ValueError when the detectors were not tested on the same windows.
+    """
+    baselines = [one for one in results if one.kind == "baseline"]
+    models = [one for one in results if one.kind == "model"]
+    if not baselines or not models:
+        return []
+    drawn = _common_clusters([tests[one.name] for one in (*baselines, *models)])
+    weights = bootstrap.draw(drawn.count, resamples, seed)
+    samples = {one.name: _macro_f1_samples(tests[one.name], drawn, weights) for one in (*baselines, *models)}
+    best = max(baselines, key=lambda one: one.validation_macro_f1 or 0.0)
+    lucky = max(baselines, key=lambda one: one.macro_f1.estimate or 0.0)
+    return [_comparison(model, best, lucky, samples, drawn) for model in models]
+
+
+def _common_clusters(tests: Sequence[Predictions]) -> Clusters:
+    first = tests[0]
+    for other in tests[1:]:
+        same = np.array_equal(first.label, other.label) and np.array_equal(first.position, other.position)
+        if not same:
+            raise ValueError("detectors can only be compared on the same test windows in the same order")
+    return clusters_of(first)
+
+
+def _macro_f1_samples(
+    test: Predictions, drawn: Clusters, weights: bootstrap.FloatArray
+) -> bootstrap.FloatArray:
+    k = len(test.classes)
+    counts = grouped_confusion(test.label, test.predicted, drawn.ids, k, drawn.count)
+    return bootstrap.macro_f1_samples(counts, weights)
+
+
+def _comparison(
+    model: DetectorResults,
+    best: DetectorResults,
+    lucky: DetectorResults,
+    samples: Mapping[str, bootstrap.FloatArray],
+    drawn: Clusters,
+) -> Comparison:
+    gains = samples[model.name] - samples[best.name]
+    gain = interval_result(_difference(model, best), gains)
+    good = gains[np.isfinite(gains)]
+    verdict = _verdict(gain)
+    return Comparison(
+        model=model.name,
+        baseline=best.name,
+        gain=gain,
+        share_not_better=float((good <= 0).mean()) if len(good) else None,
+        hindsight_baseline=lucky.name,
+        hindsight_gain=interval_result(_difference(model, lucky), samples[model.name] - samples[lucky.name]),
+        verdict=verdict,
+        sentence=_sentence(model, best, gain, verdict, drawn),
+    )
+
+
+def _difference(model: DetectorResults, other: DetectorResults) -> float:
+    a, b = model.macro_f1.estimate, other.macro_f1.estimate
+    return float("nan") if a is None or b is None else a - b
+
+
+def _verdict(gain: IntervalResult) -> Literal["better", "unclear", "not better"]:
+    if gain.estimate is None or gain.estimate <= 0:
+        return "not better"
+    return "better" if gain.low is not None and gain.low > 0 else "unclear"
+
+
+def _sentence(
+    model: DetectorResults, best: DetectorResults, gain: IntervalResult, verdict: str, drawn: Clusters
+) -> str:
+    says = {
+        "better": "beats the best baseline",
+        "unclear": "is NOT shown to beat the best baseline",
+        "not better": "does NOT beat the best baseline",
+    }[verdict]
+    a, b, difference = (
+        value or 0.0 for value in (model.macro_f1.estimate, best.macro_f1.estimate, gain.estimate)
+    )
+    text = f"{model.name} {says} ({best.name}): macro F1 {a:.3f} against {b:.3f}, "
+    text += f"a difference of {difference:+.3f}"
+    if gain.low is not None and gain.high is not None:
+        text += f" (95% interval {gain.low:+.3f} to {gain.high:+.3f})"
+    text += "."
+    if not drawn.trusted:
+        text += f" This interval cannot be trusted: {drawn.reason}."
+    return text

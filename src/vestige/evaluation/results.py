@@ -1,0 +1,318 @@
+"""The schema of `metrics.json`: what is known about a run's detectors, as typed plain data.
+
+A measure that has no value (recall without positives, macro F1 of a group that lacks a class) is null,
+never a number that only looks like one.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from vestige.errors import DatasetError
+from vestige.storage import write_text
+
+FORMAT: Literal["vestige-metrics/1"] = "vestige-metrics/1"
+
+
+def _null_for_nan(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Number = Annotated[float | None, BeforeValidator(_null_for_nan)]
+"""A float, or null where a measure has no value."""
+
+
+class Record(BaseModel):
+    """Frozen, and refuses fields it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class IntervalResult(Record):
+    """An estimate with its 95% percentile interval; `void` of the `resamples` lacked a class."""
+
+    estimate: Number
+    low: Number
+    high: Number
+    resamples: int
+    void: int = 0
+
+
+class ClusterResult(Record):
+    """What the bootstrap draws, and whether there are enough of them to trust the intervals."""
+
+    unit: str
+    count: int
+    description: str
+    trusted: bool
+    reason: str = ""
+
+
+class ClassRow(Record):
+    """One class: `support` windows truly of it, `predicted` windows said to be of it."""
+
+    name: str
+    support: int
+    predicted: int
+    precision: Number
+    recall: Number
+    f1: Number
+
+
+class Confusion(Record):
+    """Counts over the union of the labels seen: row = true class, column = predicted class."""
+
+    classes: list[str]
+    counts: list[list[int]]
+
+
+class Curve(Record):
+    """A class against the rest, thinned for drawing (areas are exact). Anomaly score: 1 - P(first class)."""
+
+    name: str
+    positives: int
+    average_precision: Number
+    roc_auc: Number
+    recall: list[float]
+    precision: list[float]
+    fpr: list[float]
+    tpr: list[float]
+
+
+class OperatingPoint(Record):
+    """A threshold and what it gives on the test part."""
+
+    threshold: float
+    recall: Number
+    fpr: Number
+
+
+class FixedFpr(Record):
+    """Recall at a fixed false-positive rate: threshold read off validation, and off the test part itself.
+
+    The second looks at the answers and is an upper bound, not a result. The first is null where the
+    validation part holds no normal windows.
+    """
+
+    fpr: float
+    from_validation: OperatingPoint | None
+    upper_bound: OperatingPoint
+
+
+class ThresholdResult(Record):
+    """The alert threshold (alert where score >= value), as `policy` chose it on validation."""
+
+    policy: str
+    value: float
+    validation_fpr: Number
+    validation_recall: Number
+    validation_negatives: int
+    validation_positives: int
+    validation_alerts: int
+    note: str = ""
+
+
+class Alerting(Record):
+    """What the chosen threshold gives on the test part. Rates of alerts are null without times."""
+
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+    precision: Number
+    recall: Number
+    fpr: Number
+    macro_f1: Number
+    precision_interval: IntervalResult
+    recall_interval: IntervalResult
+    fpr_interval: IntervalResult
+    alerts_per_day: Number
+    alerts_per_host_day: Number
+
+
+class CalibrationResult(Record):
+    """Reliability bins of the anomaly score, Brier score and expected calibration error."""
+
+    score: list[float]
+    share: list[float]
+    count: list[int]
+    brier: Number
+    ece: Number
+
+
+class GroupRow(Record):
+    """The windows of one group. `macro_f1` is null when a class of the test part is missing here."""
+
+    name: str
+    windows: int
+    per_class: dict[str, int]
+    macro_f1: Number
+    average_precision: Number
+    recall: Number
+    fpr: Number
+    alerts: int
+
+
+class GroupTable(Record):
+    """Rows by group, the largest groups first; `omitted` counts the groups left out for length."""
+
+    rows: list[GroupRow]
+    omitted: int = 0
+
+
+class DetectorResults(Record):
+    """Everything measured about one detector on the test part."""
+
+    name: str
+    kind: Literal["model", "baseline"]
+    windows: int
+    validation_macro_f1: Number
+    macro_f1: IntervalResult
+    average_precision: IntervalResult
+    roc_auc: IntervalResult
+    accuracy: Number
+    per_class: list[ClassRow]
+    confusion: Confusion
+    curves: list[Curve]
+    fixed_fpr: list[FixedFpr]
+    threshold: ThresholdResult
+    alerting: Alerting
+    calibration: CalibrationResult
+    seen: GroupRow | None = None
+    novel: GroupRow | None = None
+    per_profile: GroupTable
+    per_host: GroupTable
+    per_recording: GroupTable
+
+
+class Comparison(Record):
+    """A model against the baseline that was best on validation, on the same resamples.
+
+    `share_not_better`: resamples in which the model gains nothing. `hindsight_*`: the same against the
+    baseline that turned out best on the test part.
+    """
+
+    model: str
+    baseline: str
+    gain: IntervalResult
+    share_not_better: Number
+    hindsight_baseline: str
+    hindsight_gain: IntervalResult
+    verdict: Literal["better", "unclear", "not better"]
+    sentence: str
+
+
+class CheckResult(Record):
+    """One check of the audit."""
+
+    name: str
+    status: Literal["pass", "warn", "fail", "not_applicable"]
+    figure: Number = None
+    detail: str
+
+
+class PartCounts(Record):
+    """Size of one part of the split."""
+
+    windows: int
+    recordings: int
+    hosts: int
+    per_class: dict[str, int]
+
+
+class SplitResult(Record):
+    """What the split holds out, and what it therefore cannot test."""
+
+    recipe: str
+    unit: str
+    in_distribution: bool
+    parts: dict[str, PartCounts]
+    purged: int = 0
+    untested_profiles: list[str] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
+
+
+class SymbolFinding(Record):
+    """Whether the label follows from the last step's symbol (a log message's template) alone.
+
+    Macro F1 of a look-up table of symbols (each symbol's majority label in training; the overall majority
+    for a symbol never seen), on all test windows, and on those whose symbol training knew or did not.
+    """
+
+    unit: str
+    symbols: int
+    mixed: int
+    lookup_macro_f1: Number
+    windows_known: int
+    windows_unknown: int
+    lookup_macro_f1_known: Number
+    lookup_macro_f1_unknown: Number
+    sentence: str
+
+
+class RunResults(Record):
+    """A run: its split, its audit, its detectors, and the gain over the best baseline."""
+
+    format: Literal["vestige-metrics/1"] = FORMAT
+    title: str
+    created: str
+    command: str = ""
+    source: str = ""
+    classes: list[str]
+    split: SplitResult
+    label_origin: str = ""
+    synthetic: bool = False
+    leakage_allowed: bool = False
+    audit: list[CheckResult]
+    symbols: SymbolFinding | None = None
+    clusters: ClusterResult
+    detectors: list[DetectorResults]
+    comparisons: list[Comparison] = Field(default_factory=list)
+    unseen: dict[str, float] = Field(default_factory=dict)
+    environment: dict[str, str] = Field(default_factory=dict)
+    digests: dict[str, str] = Field(default_factory=dict)
+    timings: dict[str, float] = Field(default_factory=dict)
+
+    @property
+    def models(self) -> list[DetectorResults]:
+        """The trained detectors."""
+        return [one for one in self.detectors if one.kind == "model"]
+
+    @property
+    def baselines(self) -> list[DetectorResults]:
+        """The trivial ones."""
+        return [one for one in self.detectors if one.kind == "baseline"]
+
+    @property
+    def headline(self) -> Comparison | None:
+        """The comparison of the model that was best on validation."""
+        by_name = {one.model: one for one in self.comparisons}
+        ranked = sorted(self.models, key=lambda one: -(one.validation_macro_f1 or 0.0))
+        return next((by_name[one.name] for one in ranked if one.name in by_name), None)
+
+    def only(self, model: str) -> Self:
+        """The results of one model and the baselines: what its own run directory holds."""
+        return self.model_copy(
+            update={
+                "detectors": [one for one in self.detectors if one.kind == "baseline" or one.name == model],
+                "comparisons": [one for one in self.comparisons if one.model == model],
+            }
+        )
+
+    def save(self, path: Path) -> None:
+        """Write `metrics.json` atomically."""
+        write_text(path, self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """What `save` wrote. Raises DatasetError when the file is missing, damaged or of another version."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise DatasetError(
+                f"no results that can be read ({error})", where=path, remedy="evaluate the run again"
+            ) from error
