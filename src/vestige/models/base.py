@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vestige.encoding import Batch
 from vestige.errors import UsageError
-from vestige.schema import UNK, Input, Kind, Schema
+from vestige.schema import UNK, Feature, Input, Kind, Schema
 
 FloatArray = NDArray[np.float32]
 TINY = 1e-6
@@ -84,16 +84,17 @@ class Detector(ABC):
     """Windows in, probabilities out.
 
     A subclass says in `accepts` which combinations of input kinds it can work on, best first; the first
-    that a dataset offers is chosen; a `summary` must hold one of the features `needs` (patterns), where
-    given. `keep_mask` (by input name) selects the features or channels that its view may see;
-    `standardize` (by input name) holds statistics of the kept ones.
+    that a dataset offers is chosen. Where it `reads` certain features of a summary only (patterns), the
+    summary must hold one of them and the others are masked. `keep_mask` (by input name) selects the
+    features or channels that its view may see; `standardize` (by input name) holds statistics of the
+    kept ones.
     """
 
     name: ClassVar[str]
     about: ClassVar[str]
     """One line for `vestige models`."""
     accepts: ClassVar[tuple[tuple[Kind, ...], ...]]
-    needs: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[tuple[str, ...]] = ()
     sidecar: ClassVar[str] = "weights.safetensors"
     hyper_parameters: ClassVar[type[HyperParameters]] = HyperParameters
 
@@ -128,9 +129,8 @@ class Detector(ABC):
         `seed` decides its first weights. Raises UsageError for a hyper-parameter that there is not, or a
         value out of range, and where the view leaves an input without a single feature.
         """
-        return cls(
-            inputs, n_classes, hyper=_parsed(cls, hyper), keep_mask=keep_masks(inputs, view), seed=seed
-        )
+        masks = keep_masks(inputs, view, only=cls.reads)
+        return cls(inputs, n_classes, hyper=_parsed(cls, hyper), keep_mask=masks, seed=seed)
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -227,14 +227,14 @@ def choose_inputs(kind: type[Detector], schema: Schema) -> tuple[Input, ...]:
 
     Raises UsageError where none does; the message lists what the detector takes and the dataset has.
     """
-    fitting = [one for one in schema.inputs if one.kind != "summary" or _has_needed(kind, one)]
+    fitting = [one for one in schema.inputs if one.kind != "summary" or _readable(kind, one)]
     for combination in kind.accepts:
         chosen = [next((one for one in fitting if one.kind == want), None) for want in combination]
         if all(one is not None for one in chosen):
             return tuple(one for one in chosen if one is not None)
     takes = " or ".join("+".join(one) for one in kind.accepts)
-    if kind.needs:
-        takes += f" (a summary with {' or '.join(kind.needs)})"
+    if kind.reads:
+        takes += f" (a summary with {' or '.join(kind.reads)})"
     has = ", ".join(sorted({one.kind for one in schema.inputs}))
     raise UsageError(
         f"{kind.name} takes {takes}; this {schema.source} dataset has {has}",
@@ -242,22 +242,25 @@ def choose_inputs(kind: type[Detector], schema: Schema) -> tuple[Input, ...]:
     )
 
 
-def keep_masks(inputs: tuple[Input, ...], view: str) -> dict[str, NDArray[np.bool_]]:
+def keep_masks(
+    inputs: tuple[Input, ...], view: str, *, only: tuple[str, ...] = ()
+) -> dict[str, NDArray[np.bool_]]:
     """Which features and channels a view may see: `realistic` leaves host-only ones out, `oracle` none.
 
-    Raises UsageError for another view, and where a view leaves nothing of an input.
+    `only`: patterns of the features of a summary that are read at all. Raises UsageError for another
+    view, and where nothing of an input is left.
     """
     if view not in VIEWS:
         raise UsageError(f"unknown view {view!r}", remedy=f"one of: {', '.join(VIEWS)}")
-    if view == "oracle":
-        return {}
-    masks = {one.name: np.array([not f.host_only for f in one.features]) for one in inputs if one.features}
-    for name, mask in masks.items():
-        if not mask.any():
-            raise UsageError(
-                f"the {view} view leaves no feature of {name}: all are host-only", remedy="use --view oracle"
-            )
-    return {name: mask for name, mask in masks.items() if not mask.all()}
+    masks = {}
+    for one in inputs:
+        patterns = only if one.kind == "summary" and only else ("*",)
+        mask = np.array([(view == "oracle" or not f.host_only) and _among(f, patterns) for f in one.features])
+        if mask.size and not mask.any():
+            raise UsageError(f"the {view} view leaves no feature of {one.name}", remedy="try --view oracle")
+        if not mask.all():
+            masks[one.name] = mask
+    return masks
 
 
 def _parsed(kind: type[Detector], hyper: Mapping[str, Any]) -> HyperParameters:
@@ -272,9 +275,13 @@ def _parsed(kind: type[Detector], hyper: Mapping[str, Any]) -> HyperParameters:
         raise UsageError(problem, remedy=f"it has: {', '.join(known) or 'none'}") from error
 
 
-def _has_needed(kind: type[Detector], spec: Input) -> bool:
-    patterns = kind.needs
-    return not patterns or any(fnmatchcase(f.name, want) for f in spec.features for want in patterns)
+def _readable(kind: type[Detector], spec: Input) -> bool:
+    """Features that are not known before an encoder is fitted count as there."""
+    return not kind.reads or not spec.features or any(_among(one, kind.reads) for one in spec.features)
+
+
+def _among(feature: Feature, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(feature.name, pattern) for pattern in patterns)
 
 
 def _check_shapes(detector: Detector) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,28 @@ from vestige.schema import Input
 SAMPLE_VALUES = 8_000_000
 """Numbers from which the statistics of one input are estimated at most: 64 MB as float64."""
 SAMPLE_BATCH = 4096
+
+FitProgress = Callable[[int, int], None]
+"""Called with how many rounds are done and how many there are at most."""
+
+
+class FittedDetector(Detector):
+    """A detector that learns in one call, without the training loop of the neural ones."""
+
+    @abstractmethod
+    def fit(
+        self,
+        train: EncodedWindows,
+        validation: EncodedWindows,
+        *,
+        seed: int = 0,
+        progress: FitProgress | None = None,
+    ) -> list[dict[str, Any]]:
+        """Learn from `train`, stop by `validation`; returns the history, a row a round (or none).
+
+        The same `seed` gives the same detector. Memory stays bounded: data come in batches, and what
+        must be held whole is a seeded sample.
+        """
 
 
 def fit_standardize(detector: Detector, train: EncodedWindows, *, seed: int = 0) -> None:

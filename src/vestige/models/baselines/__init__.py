@@ -1,0 +1,1 @@
+"""Trivial detectors: what a model must beat before it is worth anything."""

@@ -1,0 +1,188 @@
+"""Baselines that weigh: logistic regressions on lengths, token counts, and words."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from typing import Any, ClassVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import sparse
+
+from vestige.encoding import Batch, EncodedWindows
+from vestige.models.base import HyperParameters
+from vestige.models.baselines.arrays import BATCH, ArrayDetector, FloatArray
+from vestige.models.baselines.distinct import DistinctRows, WeightedRows
+from vestige.models.fitting import FitProgress, fit_standardize
+from vestige.schema import PAD, Kind
+
+ABSENT = -1e30
+"""Intercept of a class that training never saw: its probability is 0."""
+
+
+class RegressionHyper(HyperParameters):
+    """`C`: inverse strength of the L2 penalty, as scikit-learn has it."""
+
+    C: float = Field(1.0, gt=0)
+    iterations: int = Field(300, ge=1)
+
+
+class Regression(ArrayDetector):
+    """Logistic regression on the rows of `design`, classes weighing equally."""
+
+    hyper_parameters: ClassVar[type[HyperParameters]] = RegressionHyper
+    tf_idf: ClassVar[bool] = False
+    """Weigh columns by inverse document frequency (of training rows) and scale rows to unit length."""
+
+    @abstractmethod
+    def columns(self) -> int:
+        """How many columns `design` has."""
+
+    @abstractmethod
+    def design(self, X: Batch) -> sparse.csr_array:
+        """What is regressed on, `(B, D)`, without explicit zeros or duplicates."""
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """See `ArrayDetector.shapes`."""
+        D = self.columns()
+        return {"coef": (D, self.n_classes), "intercept": (self.n_classes,), "idf": (D,)}
+
+    def fit(
+        self,
+        train: EncodedWindows,
+        validation: EncodedWindows,  # noqa: ARG002 - convex: nothing to stop
+        *,
+        seed: int = 0,
+        progress: FitProgress | None = None,
+    ) -> list[dict[str, Any]]:
+        """See `FittedDetector.fit`."""
+        if not self.tf_idf:
+            fit_standardize(self, train, seed=seed)
+        distinct = DistinctRows(self.columns(), seed=seed)
+        for rows, X in train.batches(BATCH, self.input_names):
+            distinct.add(self.design(X), train.label[rows])
+            if progress:
+                progress(int(rows[-1]) + 1, len(train))
+        kept = distinct.result()
+        idf = _idf(kept) if self.tf_idf else np.ones(self.columns())
+        weights = kept.weight * _balance(kept, self.n_classes)
+        coef, intercept = self._solve(self._scaled(kept.rows, idf), kept.label, weights)
+        self.arrays = {"coef": coef, "intercept": intercept, "idf": idf}
+        return []
+
+    def predict_proba(self, X: Batch) -> FloatArray:
+        """See `Detector.predict_proba`."""
+        rows = self._scaled(self.design(X), self.arrays["idf"])
+        logits: FloatArray = rows @ self.arrays["coef"] + self.arrays["intercept"]
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        proba: FloatArray = odds / odds.sum(axis=1, keepdims=True)
+        return proba
+
+    def _scaled(self, rows: sparse.csr_array, idf: FloatArray) -> sparse.csr_array:
+        if not self.tf_idf:
+            return rows
+        weighed = sparse.csr_array((rows.data * idf[rows.indices], rows.indices, rows.indptr), rows.shape)
+        norm = np.sqrt(weighed.multiply(weighed).sum(axis=1))
+        weighed.data = weighed.data / np.repeat(norm, np.diff(weighed.indptr))
+        return weighed
+
+    def _solve(
+        self, rows: sparse.csr_array, label: NDArray[np.uint8], weight: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Coefficients `(D, K)` and intercepts `(K,)`; a class that never came gets no probability."""
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+
+        hyper = cast("RegressionHyper", self.hyper)
+        coef = np.zeros((rows.shape[1], self.n_classes))
+        intercept = np.full(self.n_classes, ABSENT)
+        present = np.unique(label)
+        if len(present) == 1:
+            intercept[present] = 0.0
+            return coef, intercept
+        model = LogisticRegression(C=hyper.C, max_iter=hyper.iterations)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(rows, label, sample_weight=weight)
+        # scikit-learn describes two classes by one row, for the second
+        described = present[1:] if len(present) == 2 else present
+        coef[:, described] = model.coef_.T
+        intercept[present] = 0.0
+        intercept[described] = model.intercept_
+        return coef, intercept
+
+
+class Length(Regression):
+    """On the length of the last message, or (where there is none) of the window."""
+
+    name: ClassVar[str] = "length"
+    about: ClassVar[str] = "logistic regression on how long the message, or the window, is"
+    accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("summary",), ("tokens",))
+    reads: ClassVar[tuple[str, ...]] = ("length", "words")
+
+    def columns(self) -> int:
+        """See `Regression.columns`."""
+        return 1 if self.inputs[0].kind == "tokens" else self.width(self.inputs[0])
+
+    def design(self, X: Batch) -> sparse.csr_array:
+        """The kept features, standardised; or the share of steps that are no padding."""
+        name = self.inputs[0].name
+        if self.inputs[0].kind == "tokens":
+            return sparse.csr_array((X[name] != PAD).mean(axis=1, keepdims=True))
+        return sparse.csr_array(self.select(X)[name].astype(np.float64))
+
+
+class Counts(Regression):
+    """On log(1 + how often each token comes in the window)."""
+
+    name: ClassVar[str] = "counts"
+    about: ClassVar[str] = "logistic regression on counts of tokens in the window"
+    accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("tokens",),)
+
+    def columns(self) -> int:
+        """See `Regression.columns`."""
+        return self.width(self.inputs[0])
+
+    def design(self, X: Batch) -> sparse.csr_array:
+        """A column a token id; padding is not counted."""
+        tokens = self.select(X)[self.inputs[0].name]
+        row, step = np.nonzero(tokens != PAD)
+        shape = (len(tokens), self.columns())
+        counts = sparse.csr_array((np.ones(len(row)), (row, tokens[row, step])), shape=shape)
+        counts.data = np.log1p(counts.data)
+        return counts
+
+
+class Logistic(Regression):
+    """On TF-IDF of the words of the last message; words that training never saw count as one more word."""
+
+    name: ClassVar[str] = "logistic"
+    about: ClassVar[str] = "logistic regression on TF-IDF of the words of the last message"
+    accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("summary",),)
+    reads: ClassVar[tuple[str, ...]] = ("word:*", "unknown_words")
+    tf_idf: ClassVar[bool] = True
+
+    def columns(self) -> int:
+        """See `Regression.columns`."""
+        return self.width(self.inputs[0])
+
+    def design(self, X: Batch) -> sparse.csr_array:
+        """Counts of words."""
+        return sparse.csr_array(self.select(X)[self.inputs[0].name].astype(np.float64))
+
+
+def _idf(kept: WeightedRows) -> FloatArray:
+    """ln((1 + n) / (1 + windows with the column)) + 1, over the rows as often as they came."""
+    present = kept.rows.copy()
+    present.data = np.ones_like(present.data)
+    frequency = present.T @ kept.weight
+    idf: FloatArray = np.log((1 + kept.weight.sum()) / (1 + frequency)) + 1
+    return idf
+
+
+def _balance(kept: WeightedRows, n_classes: int) -> FloatArray:
+    counts = np.bincount(kept.label, weights=kept.weight, minlength=n_classes)
+    share = counts.sum() / (np.maximum(counts, 1) * max(int((counts > 0).sum()), 1))
+    return cast("FloatArray", share[kept.label])

@@ -1,0 +1,188 @@
+"""Gradient-boosted trees on a window's summary (XGBoost; Chen and Guestrin, 2016)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import xgboost as xgb
+from numpy.typing import NDArray
+from pydantic import Field
+
+from vestige.encoding import Batch, EncodedWindows
+from vestige.models.base import HyperParameters, StandardizeStats
+from vestige.models.fitting import FitProgress, FittedDetector, class_weights, sample_kept
+from vestige.schema import Kind
+
+BATCH = 8192
+"""Windows encoded at a time: 34 MB of a thousand features."""
+SPARSE_BELOW = 0.25
+"""Share of non-zero values under which zeros count as missing: memory and time then follow the others."""
+OBJECTIVE = "multi:softprob"
+
+
+class GbtHyper(HyperParameters):
+    """As XGBoost calls them; `patience`: rounds without a better validation loss; `threads` 0: all cores."""
+
+    rounds: int = Field(500, ge=1, le=100_000)
+    patience: int = Field(30, ge=1)
+    learning_rate: float = Field(0.1, gt=0, le=1)
+    max_depth: int = Field(6, ge=1, le=64)
+    min_child_weight: float = Field(1.0, ge=0)
+    subsample: float = Field(1.0, gt=0, le=1)
+    colsample_bytree: float = Field(1.0, gt=0, le=1)
+    reg_lambda: float = Field(1.0, ge=0)
+    max_bin: int = Field(256, ge=2, le=65_536)
+    threads: int = Field(0, ge=0)
+
+
+class GradientBoostedTrees(FittedDetector):
+    """`gbt`. Missing values take their training median; trees need no standardisation."""
+
+    name: ClassVar[str] = "gbt"
+    about: ClassVar[str] = "gradient-boosted trees (XGBoost) on the summary of a window"
+    accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("summary",),)
+    sidecar: ClassVar[str] = "booster.ubj"
+    hyper_parameters: ClassVar[type[HyperParameters]] = GbtHyper
+
+    booster: xgb.Booster
+    missing: float = float("nan")
+
+    def fit(
+        self,
+        train: EncodedWindows,
+        validation: EncodedWindows,
+        *,
+        seed: int = 0,
+        progress: FitProgress | None = None,
+    ) -> list[dict[str, Any]]:
+        """See `FittedDetector.fit`. Classes weigh equally in both losses (weights of the training part);
+        rows: `round`, `train_loss`, `validation_loss` (mlogloss). The best round's trees are kept."""
+        hyper = cast("GbtHyper", self.hyper)
+        self._look_at(train, seed)
+        weights = class_weights(train.label, self.n_classes)
+        bins: dict[str, Any] = {"max_bin": hyper.max_bin, "missing": self.missing, "nthread": self._threads}
+        train_matrix = xgb.QuantileDMatrix(_Batches(self, train, weights), **bins)
+        validation_matrix = xgb.QuantileDMatrix(_Batches(self, validation, weights), ref=train_matrix, **bins)
+        losses: dict[str, dict[str, list[float]]] = {}
+        booster = xgb.train(
+            self._parameters(seed),
+            train_matrix,
+            num_boost_round=hyper.rounds,
+            evals=[(train_matrix, "train"), (validation_matrix, "validation")],
+            early_stopping_rounds=hyper.patience,
+            evals_result=losses,
+            verbose_eval=False,
+            callbacks=[_Report(progress, hyper.rounds)] if progress else None,
+        )
+        self.booster = booster[: booster.best_iteration + 1]
+        rows = zip(losses["train"]["mlogloss"], losses["validation"]["mlogloss"], strict=True)
+        return [
+            {"round": number, "train_loss": ours, "validation_loss": theirs}
+            for number, (ours, theirs) in enumerate(rows)
+        ]
+
+    def predict_proba(self, X: Batch) -> NDArray[np.float64]:
+        """See `Detector.predict_proba`; a row's result never depends on the others."""
+        values = self.select(X)[self.inputs[0].name]
+        if not len(values):
+            return np.empty((0, self.n_classes))
+        raw = self.booster.inplace_predict(values, missing=self.missing, validate_features=False)
+        proba: NDArray[np.float64] = np.asarray(raw, dtype=np.float64)
+        proba /= proba.sum(axis=1, keepdims=True)
+        return proba
+
+    def state_for_checkpoint(self) -> dict[str, Any]:
+        """Whether zeros count as missing."""
+        return {"zero_is_missing": self.missing == 0.0}
+
+    def save_sidecar(self, path: Path) -> None:
+        """Write the trees in XGBoost's UBJSON."""
+        path.write_bytes(bytes(self.booster.save_raw("ubj")))
+
+    def load_sidecar(self, payload: bytes, state: dict[str, Any], *, device: str = "cpu") -> None:  # noqa: ARG002
+        """See `Detector.load_sidecar`; features, their order and the classes must be ours."""
+        self.missing = 0.0 if state["zero_is_missing"] else float("nan")
+        booster = xgb.Booster()
+        try:
+            booster.load_model(bytearray(payload))
+            learner = json.loads(booster.save_config())["learner"]
+        except xgb.core.XGBoostError as error:
+            raise ValueError(f"not an XGBoost model ({str(error).splitlines()[0]})") from error
+        if booster.feature_names != self.feature_names:
+            raise ValueError("the trees were grown on other features than the schema names")
+        classes = int(learner["learner_model_param"]["num_class"])
+        if classes != self.n_classes or learner["objective"]["name"] != OBJECTIVE:
+            raise ValueError(f"the trees tell {classes} classes apart, not {self.n_classes}")
+        booster.set_param({"nthread": self._threads})
+        self.booster = booster
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the kept features; characters that XGBoost does not allow are percent-encoded."""
+        spec = self.inputs[0]
+        mask = self.keep_mask.get(spec.name, np.ones(len(spec.features), dtype=bool))
+        kept = (one.name for one, keep in zip(spec.features, mask, strict=True) if keep)
+        return [
+            re.sub(r"[\x00-\x20\[\]<>%\ud800-\udfff]", lambda m: f"%{ord(m[0]):02X}", name) for name in kept
+        ]
+
+    @property
+    def _threads(self) -> int:
+        return cast("GbtHyper", self.hyper).threads
+
+    def _look_at(self, train: EncodedWindows, seed: int) -> None:
+        """Medians for imputation and the share of zeros, from a sample of training windows."""
+        spec = self.inputs[0]
+        sample = sample_kept(self, train, spec, seed=seed)
+        medians = StandardizeStats.fit(sample).medians
+        self.standardize = {
+            spec.name: StandardizeStats(medians, np.zeros_like(medians), np.ones_like(medians))
+        }
+        sparse = np.count_nonzero(sample) < SPARSE_BELOW * sample.size
+        self.missing = 0.0 if sparse else float("nan")
+
+    def _parameters(self, seed: int) -> dict[str, Any]:
+        chosen = self.hyper.model_dump(exclude={"rounds", "patience", "threads"})
+        fixed = {"objective": OBJECTIVE, "eval_metric": "mlogloss", "tree_method": "hist", "verbosity": 0}
+        return {**chosen, **fixed, "num_class": self.n_classes, "seed": seed, "nthread": self._threads}
+
+
+class _Batches(xgb.DataIter):
+    """Encoded windows as XGBoost asks for them: only the binned values of a corpus are ever held."""
+
+    def __init__(
+        self, detector: GradientBoostedTrees, data: EncodedWindows, weights: NDArray[np.float32]
+    ) -> None:
+        self.detector, self.data, self.weights = detector, data, weights
+        self.reset()
+        super().__init__(release_data=True)
+
+    def reset(self) -> None:
+        """Begin again with the first batch."""
+        self.batches = self.data.batches(BATCH, self.detector.input_names)
+
+    def next(self, input_data: Callable[..., None]) -> bool:
+        """Hand over the next batch; False after the last."""
+        for rows, X in self.batches:
+            label = self.data.label[rows]
+            values = self.detector.select(X)[self.detector.inputs[0].name]
+            names = self.detector.feature_names
+            input_data(data=values, label=label, weight=self.weights[label], feature_names=names)
+            return True
+        return False
+
+
+class _Report(xgb.callback.TrainingCallback):
+    def __init__(self, progress: FitProgress, total: int) -> None:
+        super().__init__()
+        self.progress, self.total = progress, total
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002
+        """Tell how far training has come; never stops it."""
+        self.progress(epoch + 1, self.total)
+        return False

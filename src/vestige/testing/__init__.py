@@ -1,0 +1,1 @@
+"""Public contracts: what every detector and every source must hold, checked on real runs."""
