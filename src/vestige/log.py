@@ -51,6 +51,7 @@ def configure(level: int = LEVELS["info"]) -> None:
     )
     handler.setFormatter(logging.Formatter("%(message)s"))
     root.addHandler(handler)
+    root.addHandler(_early)
 
 
 def level() -> int:
@@ -60,11 +61,18 @@ def level() -> int:
 
 @contextlib.contextmanager
 def to_file(path: Path) -> Iterator[None]:
-    """Also append records to `path`, one JSON object a line, while the block runs."""
+    """Also append records to `path`, one JSON object a line, while the block runs.
+
+    The first file also gets what was logged before it: a run's directory exists only once there is
+    something to put into it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(JsonLines())
     root = logging.getLogger(ROOT)
+    root.removeHandler(_early)
+    for record in _early.taken():
+        handler.handle(record)
     root.addHandler(handler)
     try:
         yield
@@ -97,6 +105,13 @@ class _Collect(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         record.msg, record.args, record.exc_info = record.getMessage(), None, None
         self.records.append(record)
+
+    def taken(self) -> list[logging.LogRecord]:
+        records, self.records = self.records, []
+        return records
+
+
+_early = _Collect()
 
 
 @contextlib.contextmanager

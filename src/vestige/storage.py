@@ -22,6 +22,7 @@ def atomic_directory(path: Path, *, marker: str, overwrite: bool = False) -> Ite
     """
     path = path.absolute()
     refuse_existing(path, marker=marker, overwrite=overwrite)
+    fresh = [one for one in path.parents if not one.exists()]
     with _advice(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         working = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
@@ -37,6 +38,9 @@ def atomic_directory(path: Path, *, marker: str, overwrite: bool = False) -> Ite
             _sync(path.parent)
     finally:
         shutil.rmtree(working, ignore_errors=True)
+        for one in fresh:
+            with contextlib.suppress(OSError):
+                one.rmdir()
 
 
 @contextlib.contextmanager

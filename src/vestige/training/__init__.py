@@ -1,10 +1,25 @@
 """Learning: `train` fits any detector on training windows, stops early on validation, and can resume.
 
-Importing this package imports neither torch nor Lightning; only training a neural detector does.
+Importing this package imports nothing heavy: the command line reads `TrainingConfig` for its options.
+Only training a neural detector imports torch and Lightning.
 """
 
-from vestige.training.config import TrainingConfig
-from vestige.training.errors import StoppedError, TrainingError
-from vestige.training.job import forget, train
+from __future__ import annotations
 
-__all__ = ["StoppedError", "TrainingConfig", "TrainingError", "forget", "train"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from vestige.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from vestige.training.errors import StoppedError
+    from vestige.training.job import forget, train
+
+__all__ = ["StoppedError", "TrainingConfig", "forget", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(name)
+    module = "vestige.training.errors" if name == "StoppedError" else "vestige.training.job"
+    return getattr(import_module(module), name)

@@ -1,0 +1,99 @@
+"""`vestige prepare SOURCE`, `vestige split`, `vestige inspect`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from pydantic import BaseModel
+
+from vestige.cli.options import with_options
+from vestige.cli.sources import add_verb
+from vestige.pipeline.options import SplitOptions
+
+if TYPE_CHECKING:
+    from vestige.sources.base import Source
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    add_verb(app, "prepare", "Read raw evidence of a source into a dataset directory.", prepare_command)
+    app.command("split")(with_options(split, options=SplitOptions))
+    app.command("inspect")(inspect)
+
+
+def prepare_command(source: Source) -> Callable[..., None]:
+    """`vestige prepare` for one source."""
+
+    def prepare(
+        corpus: Annotated[
+            Path, typer.Argument(help="file or directory of raw evidence; - is standard input")
+        ],
+        options: BaseModel,
+        out: Annotated[Path, typer.Option("-o", "--out", help="directory for the dataset")],
+        jobs: Annotated[
+            int | None, typer.Option("-j", "--jobs", help="processes; default: every core")
+        ] = None,
+        overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier dataset")] = False,
+    ) -> None:
+        from vestige.cli import progress, tables
+
+        with progress.bar(f"reading {corpus}", "bytes") as update:
+            windows = source.prepare(corpus, out, options, jobs=jobs, overwrite=overwrite, progress=update)
+        tables.show(tables.dataset(windows))
+
+    prepare.__doc__ = f"""Read {source.name} evidence into a dataset directory, written whole or not at all.
+
+    Example: vestige prepare {source.name} CORPUS -o dataset
+    """
+    return with_options(prepare, options=source.options)
+
+
+def split(
+    dataset: Annotated[Path, typer.Argument(help="a prepared dataset")],
+    options: SplitOptions,
+    out: Annotated[Path, typer.Option("-o", "--out", help="file for the split")] = Path("split.json"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing file")] = False,
+) -> None:
+    """Assign recordings (or spans of time, or templates) to train, validation and test.
+
+    Example: vestige split dataset --split time -o split.json
+    """
+    from vestige.cli import tables
+    from vestige.errors import OutputError
+    from vestige.pipeline.job import split_dataset
+    from vestige.windows import WindowSet
+
+    if out.exists() and not overwrite:
+        raise OutputError("already exists", where=out, remedy="choose another --out, or add --overwrite")
+    made, parts = split_dataset(WindowSet.open(dataset), options)
+    made.save(out)
+    tables.show(tables.split(made, parts))
+
+
+def inspect(
+    path: Annotated[Path, typer.Argument(help="a dataset, a run, or one trained detector")],
+) -> None:
+    """Say what a dataset, a run or a trained detector holds, after checking that it is intact.
+
+    Example: vestige inspect runs/bgl/gru
+    """
+    from vestige import checkpoint
+    from vestige.cli import tables
+    from vestige.errors import UsageError
+    from vestige.evaluation.report import results_table
+    from vestige.evaluation.results import RunResults
+    from vestige.windows import WindowSet
+
+    if (path / "schema.json").is_file():
+        tables.show(tables.dataset(WindowSet.open(path)))
+    elif (path / "model.json").is_file():
+        tables.show(tables.detector(checkpoint.load(path)))
+    elif (path / "metrics.json").is_file():
+        tables.show(results_table(RunResults.load(path / "metrics.json")))
+    else:
+        raise UsageError(
+            "neither a dataset nor a run", where=path, remedy="give a directory that vestige wrote"
+        )

@@ -1,0 +1,130 @@
+"""`vestige run SOURCE`, `vestige train`, `vestige evaluate`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from pydantic import BaseModel
+
+from vestige.cli.options import parse_settings, with_options
+from vestige.cli.sources import add_verb
+from vestige.pipeline.options import JudgeOptions, SplitOptions
+from vestige.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from vestige.evaluation.results import RunResults
+    from vestige.sources.base import Source
+
+Models = Annotated[
+    list[str], typer.Option("-m", "--model", help="detector to train (repeatable); see vestige models")
+]
+View = Annotated[str, typer.Option(help="realistic: what a deployed agent sees; oracle: everything")]
+Settings = Annotated[
+    list[str], typer.Option("--set", help="hyper-parameter NAME=VALUE or MODEL.NAME=VALUE (repeatable)")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="go on with a run that was cut off")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace an earlier run")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    add_verb(app, "run", "The whole job on a source: prepare, split, train, evaluate, report.", run_command)
+    app.command("train")(with_options(train, training=TrainingConfig, judge=JudgeOptions))
+    app.command("evaluate")(with_options(evaluate, judge=JudgeOptions))
+
+
+def run_command(source: Source) -> Callable[..., None]:
+    """`vestige run` for one source."""
+
+    def run(
+        corpus: Annotated[
+            Path, typer.Argument(help="file or directory of raw evidence; - is standard input")
+        ],
+        options: BaseModel,
+        split: SplitOptions,
+        training: TrainingConfig,
+        judge: JudgeOptions,
+        out: Annotated[Path, typer.Option("-o", "--out", help="directory for the run")],
+        model: Models = ["gbt", "gru"],
+        view: View = "realistic",
+        settings: Settings = [],
+        jobs: Annotated[
+            int | None, typer.Option("-j", "--jobs", help="processes for reading; default: every core")
+        ] = None,
+        resume: Resume = False,
+        overwrite: Overwrite = False,
+    ) -> None:
+        from vestige.cli import progress
+        from vestige.pipeline import run as whole
+        from vestige.pipeline.fitting import Order
+
+        order = Order(tuple(dict.fromkeys(model)), view, parse_settings(settings), training, _command())
+        with progress.bar(f"reading {corpus}", "bytes") as update:
+            windows = whole.prepared(
+                source, corpus, out, options, jobs=jobs, resume=resume, overwrite=overwrite, progress=update
+            )
+        _say(whole.run(windows, out, split, order, judge, corpus=corpus, resume=resume), out)
+
+    run.__doc__ = f"""The whole job on {source.name}: prepare, split, train, evaluate, write the report.
+
+    Example: vestige run {source.name} CORPUS --split time --model gbt --model gru -o runs/first
+    """
+    return with_options(
+        run, options=source.options, split=SplitOptions, training=TrainingConfig, judge=JudgeOptions
+    )
+
+
+def train(
+    dataset: Annotated[Path, typer.Argument(help="a prepared dataset")],
+    training: TrainingConfig,
+    judge: JudgeOptions,
+    split: Annotated[Path, typer.Option("--split", help="a saved split")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="directory for the run; one folder a model in it")],
+    model: Models = ["gbt", "gru"],
+    view: View = "realistic",
+    settings: Settings = [],
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train detectors on a prepared dataset. The test part stays sealed: vestige evaluate judges them.
+
+    Example: vestige train dataset --split split.json --model gru -o runs/gru
+    """
+    from vestige.pipeline import run as whole
+    from vestige.pipeline.fitting import Order
+
+    order = Order(tuple(dict.fromkeys(model)), view, parse_settings(settings), training, _command())
+    for directory in whole.train(dataset, split, out, order, judge, resume=resume, overwrite=overwrite):
+        typer.echo(str(directory))
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="a run, or the folder of one trained detector in it")],
+    judge: JudgeOptions,
+) -> None:
+    """Judge trained detectors on the test part, beside the baselines: metrics.json and report.html.
+
+    Example: vestige evaluate runs/gru
+    """
+    from vestige.pipeline.run import evaluate as judge_run
+
+    _say(judge_run(run, judge, _command()), run)
+
+
+def _command() -> str:
+    return shlex.join(["vestige", *sys.argv[1:]])
+
+
+def _say(results: RunResults, out: Path) -> None:
+    from vestige.cli import tables
+    from vestige.evaluation.report import results_table
+
+    tables.show(results_table(results))
+    if results.headline is not None:
+        typer.echo(results.headline.sentence)
+    typer.echo(f"report: {out / 'report.html'}")

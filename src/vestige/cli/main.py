@@ -1,0 +1,111 @@
+"""`vestige`: the command line. Errors become messages and exit codes here, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from vestige import __version__, log
+from vestige.cli import about, dataset, learn, scoring, simulate
+from vestige.errors import VestigeError
+
+INTERRUPTED, BUG = 130, 70
+GLOBAL = {"-l", "--log-level"}
+
+VERBS = "run prepare split train evaluate score simulate inspect models doctor".split()
+
+
+class InOrder(TyperGroup):
+    """Verbs in the order in which one meets them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The verbs by `VERBS`."""
+        return sorted(super().list_commands(ctx), key=VERBS.index)
+
+
+app = typer.Typer(
+    name="vestige",
+    cls=InOrder,
+    context_settings={"max_content_width": 110},
+    help="Find attacks in the traces they leave on a host: raw evidence in, an honestly judged detector out.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vestige {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _globals(
+    log_level: Annotated[
+        str, typer.Option("-l", "--log-level", help="10..50, or debug, info, warning, error, critical")
+    ] = "20",
+    debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error")] = False,  # noqa: ARG001
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", help="print the version", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    log.configure(log.parse_level(log_level))
+
+
+learn.register(app)
+dataset.register(app)
+scoring.register(app)
+simulate.register(app)
+about.register(app)
+
+
+def run() -> None:
+    """The console script: run the command, turn what it raises into a message and an exit code."""
+    arguments = _hoist(sys.argv[1:])
+    debug = "--debug" in arguments
+    try:
+        typer.main.get_command(app)(args=arguments, prog_name="vestige")
+    except VestigeError as error:
+        _fail(str(error), error.exit_code, debug)
+    except KeyboardInterrupt:
+        _fail("interrupted", INTERRUPTED, debug)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1, debug)
+    except Exception as error:  # noqa: BLE001 - the boundary: whatever comes here is our own fault
+        kind = type(error).__name__
+        _fail(f"internal error ({kind}: {error})\n  remedy: run again with --debug and report it", BUG, debug)
+
+
+def _hoist(arguments: list[str]) -> list[str]:
+    """Let the global options stand anywhere on the line, as people write them."""
+    front: list[str] = []
+    rest: list[str] = []
+    waiting = iter(arguments)
+    for one in waiting:
+        if one == "--":
+            rest += [one, *waiting]
+        elif one in GLOBAL:
+            front += [one, *([value] if (value := next(waiting, None)) is not None else [])]
+        elif one == "--debug" or one.startswith("--log-level="):
+            front.append(one)
+        else:
+            rest.append(one)
+    return front + rest
+
+
+def _fail(message: str, code: int, debug: bool) -> None:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    typer.echo(f"error: {message}", err=True)
+    sys.exit(code)

@@ -1,0 +1,113 @@
+"""Pydantic models as options: a field's name, type, default and description become an option's."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Callable
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import typer
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from vestige.errors import UsageError
+
+FLAGS = {
+    "batch_size": ("-b", "--batch-size"),
+    "checkpoint_minutes": ("--checkpoint",),
+    "threads": ("-t", "--threads"),
+}
+"""Fields whose option is called otherwise than the field."""
+
+
+def with_options(command: Callable[..., None], **models: type[BaseModel]) -> Callable[..., None]:
+    """`command` with its parameters named in `models` replaced by one option for each field of the model.
+
+    The wrapper builds the models from the options and passes them on. A value that a model refuses becomes
+    a UsageError that names the option.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    signature = inspect.signature(command)
+    own = [
+        one.replace(annotation=hints[name])
+        for name, one in signature.parameters.items()
+        if name not in models
+    ]
+    added = [
+        _parameter(name, field) for model in models.values() for name, field in model.model_fields.items()
+    ]
+
+    @functools.wraps(command)
+    def wrapper(**given: Any) -> None:
+        built = {name: _build(model, given) for name, model in models.items()}
+        command(**{one.name: given[one.name] for one in own}, **built)
+
+    every = sorted([*own, *added], key=lambda one: not _is_argument(one))
+    keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in every]
+    wrapper.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {one.name: one.annotation for one in keyword}
+    del wrapper.__wrapped__  # type: ignore[attr-defined]
+    return wrapper
+
+
+def _is_argument(parameter: inspect.Parameter) -> bool:
+    return any(type(one).__name__ == "ArgumentInfo" for one in getattr(parameter.annotation, "__metadata__", ()))
+
+
+def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+    flags = FLAGS.get(name, (f"--{name.replace('_', '-')}",))
+    annotation = _option_type(field.annotation)
+    if annotation is bool:
+        flags = (f"{flags[-1]}/--no-{flags[-1].removeprefix('--')}",)
+    default = [] if isinstance(field.default, tuple) and not field.default else field.get_default()
+    option = typer.Option(default if not field.is_required() else ..., *flags, help=field.description or "")
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=annotation)
+
+
+def _option_type(annotation: Any) -> Any:
+    """What the command line can parse: literals stay, tuples become lists, `X | None` becomes optional X."""
+    origin = get_origin(annotation)
+    if origin in {Union, types.UnionType}:
+        inner = [one for one in get_args(annotation) if one is not type(None)]
+        return _option_type(inner[0]) | None
+    if origin in {tuple, list}:
+        return list[_option_type(get_args(annotation)[0])]
+    if origin is Literal:
+        return str
+    return annotation
+
+
+def _build(model: type[BaseModel], given: dict[str, Any]) -> BaseModel:
+    values = {name: given[name] for name in model.model_fields if name in given}
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        flag = FLAGS.get(name, (f"--{name.replace('_', '-')}",))[-1]
+        message = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{flag}: {message}", remedy="see --help for what it takes") from error
+
+
+def parse_settings(settings: list[str]) -> dict[str, int | float | bool | str]:
+    """`--set hidden=128` as a dict; numbers and booleans are recognised, nothing is evaluated."""
+    parsed: dict[str, int | float | bool | str] = {}
+    for one in settings:
+        name, equals, text = one.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--set {one!r}: expected NAME=VALUE", remedy="for example --set hidden=128")
+        parsed[name.strip()] = _plain(text.strip())
+    return parsed
+
+
+def _plain(text: str) -> int | float | bool | str:
+    if text.lower() in {"true", "false"}:
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

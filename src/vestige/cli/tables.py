@@ -1,0 +1,79 @@
+"""What the terminal shows of datasets, splits and detectors; what evidence holds is shown as plain text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from vestige.checkpoint import Loaded
+    from vestige.splits import Parts, Split
+    from vestige.windows import WindowSet
+
+
+def show(what: RenderableType) -> None:
+    """Print to standard output, as wide as the terminal."""
+    Console().print(what)
+
+
+def _rows(title: str, rows: list[tuple[str, str]]) -> Table:
+    table = Table(title=title, show_header=False, title_justify="left")
+    for name, value in rows:
+        table.add_row(name, escape(value))
+    return table
+
+
+def dataset(windows: WindowSet) -> Table:
+    """A dataset: its size, classes, schema, and the notes of its extractor."""
+    schema = windows.schema
+    counts = np.bincount(windows.label, minlength=len(schema.classes))
+    rows = [
+        ("source", schema.source),
+        ("recordings", f"{windows.recordings.height}, hosts {windows.recordings['host'].n_unique()}"),
+        ("windows", f"{len(windows)} of {schema.length} steps, stride {schema.stride}"),
+        *((f"  {name}", str(count)) for name, count in zip(schema.classes, counts, strict=True)),
+        ("index in memory", f"{windows.nbytes / max(1, len(windows)):.0f} bytes a window"),
+        ("schema digest", schema.digest),
+    ]
+    rows += [(name.replace("_", " "), str(value)) for name, value in windows.notes.items()]
+    return _rows(f"dataset {escape(str(windows.path))}", rows)
+
+
+def split(made: Split, parts: Parts) -> Table:
+    """A split: how many windows of each class on each side, and what it cannot test."""
+    title = f"split by {made.recipe}" + (" - in-distribution" if made.in_distribution else "")
+    table = Table(title=title, title_justify="left")
+    classes = parts.train.schema.classes
+    for column in ("part", "windows", *classes, "recordings"):
+        table.add_column(column, justify="left" if column == "part" else "right")
+    for name, side in (("train", parts.train), ("validation", parts.validation), ("test", parts.test)):
+        counts = np.bincount(side.label, minlength=len(classes))
+        recordings = len(np.unique(side.recording))
+        table.add_row(name, str(len(side)), *(str(count) for count in counts), str(recordings))
+    table.add_row("purged", str(parts.purged))
+    notes = list(made.notes)
+    if made.untested_profiles:
+        notes.append(f"untested profiles: {', '.join(made.untested_profiles)}")
+    table.caption = escape("; ".join(notes))
+    return table
+
+
+def detector(loaded: Loaded) -> Table:
+    """A trained detector: what it is, what it reads, and when it raises an alert."""
+    schema = loaded.schema
+    inputs = (one for one in schema.inputs if one.name in loaded.detector.input_names)
+    threshold = "none" if loaded.threshold is None else f"{loaded.threshold:.6g}"
+    rows = [
+        ("model", loaded.detector.name),
+        ("source", schema.source),
+        ("classes", ", ".join(schema.classes)),
+        ("inputs", ", ".join(f"{one.name} ({one.kind})" for one in inputs)),
+        ("window", f"{schema.length} steps"),
+        ("alert threshold", threshold),
+        ("schema digest", schema.digest),
+    ]
+    return _rows("detector", rows)

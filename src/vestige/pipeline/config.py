@@ -1,0 +1,69 @@
+"""`config.json`: everything that a run was asked to do, so that it can be repeated and judged again."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from platform import python_version
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vestige import __version__
+from vestige.errors import CheckpointError
+from vestige.pipeline.options import JudgeOptions
+from vestige.storage import write_text
+from vestige.training.config import TrainingConfig
+
+FILE = "config.json"
+LIBRARIES = ("numpy", "polars", "scikit-learn", "torch", "pytorch-lightning", "xgboost-cpu", "xgboost")
+
+
+class RunConfig(BaseModel):
+    """What a run was asked to do. `dataset` and `split` are relative to the run where they lie beside it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["vestige-run/1"] = "vestige-run/1"
+    source: str
+    corpus: str = ""
+    dataset: str
+    split: str
+    models: tuple[str, ...]
+    view: str = "realistic"
+    hyper: dict[str, int | float | bool | str] = Field(default_factory=dict)
+    training: TrainingConfig = TrainingConfig()
+    judge: JudgeOptions = JudgeOptions()
+    command: str = ""
+    created: str = ""
+    versions: dict[str, str] = Field(default_factory=dict)
+
+    def save(self, directory: Path) -> None:
+        """Write `config.json` into a run's directory, atomically."""
+        write_text(directory / FILE, self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """What `save` wrote. Raises CheckpointError: the directory is no run, or its config is damaged."""
+        file = directory / FILE
+        try:
+            return cls.model_validate_json(file.read_bytes())
+        except FileNotFoundError as error:
+            raise CheckpointError(
+                "not a run: config.json is missing",
+                where=directory,
+                remedy="give a directory that vestige run wrote",
+            ) from error
+        except ValidationError as error:
+            raise CheckpointError(f"cannot be read ({error.errors()[0]['msg']})", where=file) from error
+
+
+def versions() -> dict[str, str]:
+    """Versions of this program, Python, and the libraries that numbers depend on."""
+    found = {"vestige": __version__, "python": python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,104 @@
+"""From a job to trained detectors: build, train, choose the threshold on validation, save the checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vestige import checkpoint, log
+from vestige.encoding import EncodedWindows
+from vestige.errors import UsageError
+from vestige.evaluation.predictions import Predictions
+from vestige.evaluation.threshold import choose
+from vestige.models import registry
+from vestige.models.base import Detector, choose_inputs
+from vestige.pipeline.job import Job
+from vestige.training import TrainingConfig, train
+
+logger = log.get(__name__)
+SCORING_BATCH = 4096
+
+Settings = dict[str, int | float | bool | str]
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which detectors to train, and how."""
+
+    models: tuple[str, ...]
+    view: str = "realistic"
+    settings: Settings = field(default_factory=dict)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    command: str = ""
+
+    def hyper(self, model: str) -> dict[str, Any]:
+        """The settings that `model` has: those that name it (`gru.hidden`), and bare ones that it knows.
+
+        Raises UsageError for a setting that no model of this order has.
+        """
+        chosen: dict[str, Any] = {}
+        for name, value in self.settings.items():
+            prefix, dot, rest = name.rpartition(".")
+            if not any(self._has(one, prefix, rest) for one in self.models):
+                known = {
+                    one: ", ".join(registry.get(one).hyper_parameters.model_fields) for one in self.models
+                }
+                raise UsageError(
+                    f"--set {name}: none of {', '.join(self.models)} has it",
+                    remedy="; ".join(f"{one} has: {fields or 'none'}" for one, fields in known.items()),
+                )
+            if self._has(model, prefix, rest):
+                chosen[rest if dot else name] = value
+        return chosen
+
+    def _has(self, model: str, prefix: str, name: str) -> bool:
+        return prefix in {"", model} and name in registry.get(model).hyper_parameters.model_fields
+
+
+def build(job: Job, name: str, order: Order) -> Detector:
+    """An untrained detector for the job's inputs. Raises UsageError when it fits none of them."""
+    kind = registry.get(name)
+    schema = job.train.schema
+    return kind.build(
+        choose_inputs(kind, schema),
+        len(schema.classes),
+        view=order.view,
+        seed=order.training.seed,
+        **order.hyper(name),
+    )
+
+
+def fit(job: Job, name: str, directory: Path, order: Order, policy: str, *, resume: bool = False) -> Detector:
+    """Train one detector into `directory` and return it; a finished one is loaded when resuming."""
+    if resume and (directory / checkpoint.HEADER).is_file():
+        logger.info("%s: finished earlier", name)
+        return checkpoint.load(directory, schema=job.train.windows.schema).detector
+    detector = build(job, name, order)
+    logger.info("%s: training on %d windows", name, len(job.train))
+    history = train(detector, job.train, job.validation, order.training, directory, resume=resume)
+    validation = predict(detector, job.validation)
+    threshold = choose(validation, policy)
+    checkpoint.save(
+        directory,
+        detector=detector,
+        encoder=job.train.encoder,
+        schema=job.train.schema,
+        source=job.source,
+        threshold=threshold.value,
+        policy=threshold.policy,
+        view=order.view,
+    )
+    logger.info("%s: trained in %d rounds", name, len(history))
+    return detector
+
+
+def predict(detector: Detector, part: EncodedWindows) -> Predictions:
+    """What `detector` says about every window of a part, gathered batch by batch."""
+    import numpy as np
+
+    pieces = [np.empty((0, detector.n_classes))]
+    pieces += [
+        detector.predict_proba(batch) for _, batch in part.batches(SCORING_BATCH, detector.input_names)
+    ]
+    return Predictions.of(part.windows, np.concatenate(pieces))
