@@ -1,0 +1,11 @@
+"""What was learnt, and from which inputs, in two plain files: `model.json` and a file of weights.
+
+Loading runs no code that comes from the files: the header is JSON, weights are safetensors or XGBoost's
+UBJSON. Digests tell damage and accidental edits; they are no signature, so load checkpoints only from
+those whom you would believe anyway.
+"""
+
+from vestige.checkpoint.files import HEADER, Loaded, load, load_files, save, save_files
+from vestige.checkpoint.header import FORMAT, Header
+
+__all__ = ["FORMAT", "HEADER", "Header", "Loaded", "load", "load_files", "save", "save_files"]

@@ -1,0 +1,214 @@
+"""Saving and loading a checkpoint, and every reason to refuse one."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vestige.checkpoint import probe
+from vestige.checkpoint.header import FORMAT, REMEDY, Header, Weights, library_versions, read_header
+from vestige.encoding import Encoder
+from vestige.errors import CheckpointError, UsageError
+from vestige.models import registry as models
+from vestige.models.base import Detector
+from vestige.schema import Schema, diff
+from vestige.sources import registry as sources
+from vestige.sources.base import Source
+from vestige.storage import atomic_file
+
+HEADER = "model.json"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint ready to work. `schema` is the fitted one; alert where a score is >= `threshold`."""
+
+    detector: Detector
+    encoder: Encoder
+    schema: Schema
+    threshold: float | None
+    header: Header
+
+
+def save(directory: Path, *, detector: Detector, **parts: Any) -> None:
+    """Write `directory/model.json` and the weights beside it; see `save_files` for the other parts."""
+    save_files(directory / HEADER, directory / detector.sidecar, detector=detector, **parts)
+
+
+def save_files(
+    header_path: Path,
+    weights_path: Path,
+    *,
+    detector: Detector,
+    encoder: Encoder,
+    schema: Schema,
+    source: Source,
+    view: str,
+    threshold: float | None = None,
+    policy: str | None = None,
+    extra: dict[str, Any] | None = None,
+) -> None:
+    """Write a trained detector with all that is needed to put it to work.
+
+    `schema` is the dataset's own (`windows.schema`, before anything was fitted): a dataset with another one
+    is refused later. Both files are whole on disk before the first appears; the header appears last. A
+    kill in between leaves the old header with the new weights, which `load_files` refuses.
+    Raises OutputError where they cannot be written.
+    """
+    fitted = schema.fitted(encoder.inputs)
+    with atomic_file(header_path) as header_file, atomic_file(weights_path) as weights_file:
+        detector.save_sidecar(weights_file)
+        payload = weights_file.read_bytes()
+        header = Header(
+            format=FORMAT,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            model=detector.header(),
+            classes=list(schema.classes),
+            view=view,
+            fitted_schema=fitted.to_dict(),
+            schema_digest=fitted.digest,
+            dataset_schema=schema.to_dict(),
+            dataset_schema_digest=schema.digest,
+            encoder=encoder.to_dict(),
+            probe=probe.take(source, encoder, fitted),
+            threshold=threshold,
+            policy=policy,
+            weights=Weights(
+                file=weights_path.name, bytes=len(payload), sha256=hashlib.sha256(payload).hexdigest()
+            ),
+            versions=library_versions(),
+            extra=extra or {},
+        )  # fmt: skip
+        header_file.write_text(header.to_json(), encoding="utf-8")
+
+
+def load(directory: Path, *, schema: Schema | None = None, device: str = "cpu") -> Loaded:
+    """Load the checkpoint that `save` wrote into `directory`; see `load_files`."""
+    return load_files(directory / HEADER, schema=schema, device=device)
+
+
+def load_files(
+    header_path: Path,
+    weights_path: Path | None = None,
+    *,
+    schema: Schema | None = None,
+    device: str = "cpu",
+) -> Loaded:
+    """Load a checkpoint; the weights lie beside the header unless `weights_path` says where.
+
+    `schema`: what the data at hand mean (a dataset's, or a fitted one). Raises CheckpointError when a
+    file is missing, damaged or edited; when the two do not belong together; when model or source are not
+    installed; when `schema` is not the one it learnt from; when the extractor's numbers have changed.
+    """
+    header = read_header(header_path)
+    kind = _model(header, header_path)
+    payload = _read_weights(header, weights_path or header_path.parent / kind.sidecar)
+    fitted, dataset = _schemas(header, header_path)
+    if schema is not None:
+        _refuse_other(schema, fitted, dataset, header_path)
+    encoder = _encoder(header, fitted, dataset, header_path)
+    try:
+        detector = kind.from_checkpoint(
+            {"model": header.model, "schema": header.fitted_schema}, payload, device=device
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"the weights do not fit the header ({error})", where=header_path, remedy=REMEDY
+        ) from error
+    return Loaded(detector, encoder, fitted, header.threshold, header)
+
+
+def _model(header: Header, where: Path) -> type[Detector]:
+    name = header.model.get("name")
+    try:
+        return models.get(str(name))
+    except UsageError as error:
+        raise CheckpointError(
+            f"holds a model that is not installed: {name!r}",
+            where=where,
+            remedy=f"install the package that brings it; here are: {', '.join(models.names())}",
+        ) from error
+
+
+def _source(name: str, where: Path) -> Source:
+    try:
+        return sources.get(name)
+    except UsageError as error:
+        raise CheckpointError(
+            f"learnt from a source that is not installed: {name!r}",
+            where=where,
+            remedy=f"install the package that brings it; here are: {', '.join(sources.names())}",
+        ) from error
+
+
+def _read_weights(header: Header, path: Path) -> bytes:
+    """The very bytes that were checked: the file is not opened a second time."""
+    expected = header.weights
+    if not path.is_file():
+        raise CheckpointError("the file of weights is missing", where=path, remedy=REMEDY)
+    size = path.stat().st_size
+    if size != expected.bytes:
+        raise CheckpointError(f"has {size} bytes, expected {expected.bytes}", where=path, remedy=REMEDY)
+    payload = path.read_bytes()
+    if hashlib.sha256(payload).hexdigest() != expected.sha256:
+        raise CheckpointError(
+            "does not hold the weights that the header was written with (damaged, edited, of another "
+            "checkpoint, or a save was interrupted)",
+            where=path,
+            remedy=REMEDY,
+        )
+    return payload
+
+
+def _schemas(header: Header, where: Path) -> tuple[Schema, Schema]:
+    try:
+        fitted = Schema.from_dict(header.fitted_schema)
+        dataset = Schema.from_dict(header.dataset_schema)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"its schema cannot be read ({error})", where=where, remedy=REMEDY) from error
+    if (fitted.digest, dataset.digest) != (header.schema_digest, header.dataset_schema_digest):
+        raise CheckpointError("its schema does not match its digest", where=where, remedy=REMEDY)
+    return fitted, dataset
+
+
+def _refuse_other(schema: Schema, fitted: Schema, dataset: Schema, where: Path) -> None:
+    """Raise CheckpointError with the differences from whichever of the two `schema` is nearer to."""
+    if schema.digest in (fitted.digest, dataset.digest):
+        return
+    lines = min(diff(dataset, schema), diff(fitted, schema), key=len)
+    raise CheckpointError(
+        "was trained on inputs that mean something else (checkpoint -> data):\n    " + "\n    ".join(lines),
+        where=where,
+        remedy="prepare the data with the same options, or train again on these",
+    )
+
+
+def _encoder(header: Header, fitted: Schema, dataset: Schema, where: Path) -> Encoder:
+    """The encoder, once it has shown that it still makes the same numbers of the same evidence."""
+    source = _source(fitted.source, where)
+    try:
+        encoder = source.load_encoder(header.encoder, dataset)
+        inputs = encoder.inputs
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise CheckpointError(f"its encoder cannot be read ({error})", where=where, remedy=REMEDY) from error
+    if dataset.fitted(inputs) != fitted:
+        lines = diff(fitted, dataset.fitted(inputs))
+        raise _changed("the encoder now produces other inputs", lines, where)
+    now = probe.take(source, encoder, fitted)
+    for spec in fitted.inputs:
+        was = header.probe.get(spec.name)
+        found = "not probed" if was is None else probe.first_difference(spec, was, now[spec.name])
+        if found:
+            raise _changed("the extractor's numbers have changed", [f"{spec.name}: {found}"], where)
+    return encoder
+
+
+def _changed(what: str, lines: list[str], where: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{what} since training (then -> now):\n    " + "\n    ".join(lines),
+        where=where,
+        remedy="use the version of vestige that trained it, or train again",
+    )

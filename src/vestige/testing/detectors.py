@@ -1,0 +1,170 @@
+"""The contract of a detector."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige.encoding import Batch, EncodedWindows
+from vestige.models import registry
+from vestige.models.base import Detector, choose_inputs
+from vestige.schema import Kind
+from vestige.testing.synthetic import SyntheticOptions, SyntheticSimulation, SyntheticSource
+from vestige.training import TrainingConfig, train
+
+CLOSE = 1e-6
+"""How far probabilities may move with a batch's size and order."""
+BRIEF = TrainingConfig(epochs=2, batch_size=32, learning_rate=1e-2, device="cpu")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A small dataset with train, validation and test parts."""
+
+    train: EncodedWindows
+    validation: EncodedWindows
+    test: EncodedWindows
+
+
+def check_detector(
+    kind: type[Detector] | str,
+    directory: Path,
+    *,
+    hyper: dict[str, Any] | None = None,
+    config: TrainingConfig = BRIEF,
+) -> None:
+    """Assert that a detector (or the registered one of that name) keeps the contract.
+
+    For two and for three classes, and for every combination of inputs it accepts, it is trained briefly on
+    a synthetic corpus under `directory` and must: give probabilities that sum to 1, the same whatever the
+    batch's size and order; predict the most probable class; not see what its view masks; stay finite
+    on NaN, infinity and unknown tokens; leave the batch it is given alone; come out the same twice
+    under a seed; and be the same after saving and loading. Raises AssertionError that says what fails.
+    """
+    chosen = registry.get(kind) if isinstance(kind, str) else kind
+    for n_classes in (2, 3):
+        for combination in chosen.accepts:
+            place = directory / f"{n_classes}-{'-'.join(combination)}"
+            parts = small_dataset(place, combination, n_classes)
+            where = f"{chosen.name} on {'+'.join(combination)}, {n_classes} classes"
+            _check_one(chosen, parts, place, where, hyper or {}, config)
+
+
+def small_dataset(directory: Path, kinds: tuple[Kind, ...], n_classes: int = 2) -> Parts:
+    """A synthetic dataset of four recordings that offers these kinds of input; two of them are for training."""
+    source = SyntheticSource()
+    source.simulate(directory / "corpus", SyntheticSimulation(classes=n_classes))
+    options = SyntheticOptions(kinds=kinds, classes=n_classes)
+    windows = source.prepare(directory / "corpus", directory / "dataset", options)
+    sides = [windows.select(np.isin(windows.recording, which)) for which in ([0, 1], [2], [3])]
+    encoder = source.fit_encoder(sides[0])
+    return Parts(*(EncodedWindows.of(side, encoder) for side in sides))
+
+
+def _check_one(
+    kind: type[Detector],
+    parts: Parts,
+    place: Path,
+    where: str,
+    hyper: dict[str, Any],
+    config: TrainingConfig,
+) -> None:
+    detector = _trained(kind, parts, place / "first", hyper, config)
+    batch = parts.test.batch(names=detector.input_names)
+    proba = detector.predict_proba(batch)
+    _check_probabilities(detector, proba, batch, parts, where)
+    _check_company(detector, proba, batch, where)
+    _check_masks(detector, proba, batch, where)
+    _check_bad_numbers(detector, batch, where)
+    again = _trained(kind, parts, place / "second", hyper, config).predict_proba(batch)
+    assert np.array_equal(proba, again), f"{where}: the same seed gave another detector"
+    restored = _reloaded(kind, detector, parts, place)
+    assert np.array_equal(proba, restored.predict_proba(batch)), f"{where}: saved and loaded, it differs"
+
+
+def _trained(
+    kind: type[Detector], parts: Parts, directory: Path, hyper: dict[str, Any], config: TrainingConfig
+) -> Detector:
+    directory.mkdir()
+    schema = parts.train.schema
+    inputs = choose_inputs(kind, schema)
+    detector = kind.build(inputs, len(schema.classes), view="realistic", seed=config.seed, **hyper)
+    train(detector, parts.train, parts.validation, config, directory, progress=False)
+    return detector
+
+
+def _check_probabilities(
+    detector: Detector, proba: NDArray[np.float64], batch: Batch, parts: Parts, where: str
+) -> None:
+    expected = (len(parts.test), detector.n_classes)
+    assert proba.shape == expected, f"{where}: probabilities are {proba.shape}, expected {expected}"
+    assert proba.dtype == np.float64, f"{where}: probabilities are {proba.dtype}, expected float64"
+    assert np.isfinite(proba).all(), f"{where}: a probability is not finite"
+    assert ((proba >= 0) & (proba <= 1)).all(), f"{where}: a probability is outside 0..1"
+    assert np.allclose(proba.sum(axis=1), 1, rtol=0, atol=1e-9), f"{where}: probabilities do not sum to 1"
+    predicted = detector.predict(batch)
+    assert np.array_equal(predicted, proba.argmax(axis=1)), f"{where}: predict is not the most probable class"
+
+
+def _check_company(detector: Detector, proba: NDArray[np.float64], batch: Batch, where: str) -> None:
+    """A window's result must not depend on what else is in its batch, and the batch must stay as it was."""
+    before = {name: values.copy() for name, values in batch.items()}
+    n = len(proba)
+    assert detector.predict_proba(_rows(batch, np.arange(0))).shape == (0, detector.n_classes), (
+        f"{where}: an empty batch does not give an empty result"
+    )
+    for size in (1, 7, n):
+        pieces = [
+            detector.predict_proba(_rows(batch, np.arange(n)[at : at + size])) for at in range(0, n, size)
+        ]
+        worst = np.abs(np.concatenate(pieces) - proba).max()
+        assert worst <= CLOSE, f"{where}: batches of {size} move a probability by {worst:.1e}"
+    order = np.random.default_rng(0).permutation(n)
+    worst = np.abs(detector.predict_proba(_rows(batch, order)) - proba[order]).max()
+    assert worst <= CLOSE, f"{where}: another order moves a probability by {worst:.1e}"
+    for name, values in before.items():
+        same = np.array_equal(values, batch[name], equal_nan=values.dtype.kind == "f")
+        assert same, f"{where}: predict_proba changed the batch it was given ({name})"
+
+
+def _check_masks(detector: Detector, proba: NDArray[np.float64], batch: Batch, where: str) -> None:
+    for spec in detector.inputs:
+        hidden = np.array([one.host_only for one in spec.features], dtype=bool)
+        if not hidden.any():
+            continue
+        for value in (0.0, 1e6, np.nan):
+            changed = {**batch, spec.name: batch[spec.name].copy()}
+            changed[spec.name][:, hidden] = value
+            assert np.array_equal(detector.predict_proba(changed), proba), (
+                f"{where}: a feature of {spec.name} that its view must not see changes the result"
+            )
+
+
+def _check_bad_numbers(detector: Detector, batch: Batch, where: str) -> None:
+    kinds = {one.name: one.kind for one in detector.inputs}
+    for value in (np.nan, np.inf, -np.inf, 3e38, -3e38):
+        bad = {name: X if kinds[name] == "tokens" else np.full_like(X, value) for name, X in batch.items()}
+        assert np.isfinite(detector.predict_proba(bad)).all(), f"{where}: {value} as input is not survived"
+        half = {name: np.where(np.arange(X.shape[-1]) % 2, X, bad[name]) for name, X in batch.items()}
+        assert np.isfinite(detector.predict_proba(half)).all(), (
+            f"{where}: {value} in an input is not survived"
+        )
+    for token in (-(2**40), -1, 2**40):
+        bad = {name: np.full_like(X, token) if kinds[name] == "tokens" else X for name, X in batch.items()}
+        assert np.isfinite(detector.predict_proba(bad)).all(), f"{where}: token {token} is not survived"
+
+
+def _reloaded(kind: type[Detector], detector: Detector, parts: Parts, place: Path) -> Detector:
+    weights = place / kind.sidecar
+    detector.save_sidecar(weights)
+    header = {"model": detector.header(), "schema": parts.train.schema.to_dict()}
+    return kind.from_checkpoint(json.loads(json.dumps(header, allow_nan=False)), weights.read_bytes())
+
+
+def _rows(batch: Batch, rows: NDArray[np.int64]) -> Batch:
+    return {name: values[rows] for name, values in batch.items()}
