@@ -1,0 +1,36 @@
+"""Write docs/cli.md from the program's own help texts. A test checks that it is current."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ["COLUMNS"] = "110"
+os.environ["TERM"] = "dumb"
+os.environ["NO_COLOR"] = "1"
+
+from typer.testing import CliRunner
+
+from vestige.cli.main import VERBS, app
+from vestige.sources import registry
+
+OF_A_SOURCE = ("run", "prepare", "simulate")
+
+
+def render() -> str:
+    """The whole page."""
+    calls: list[list[str]] = [[]]
+    for verb in VERBS:
+        calls += [[verb, name] for name in registry.BUILT_IN] if verb in OF_A_SOURCE else [[verb]]
+    parts = ["# The command line\n\nMade from the program's own help by `make docs`; do not edit.\n"]
+    for call in calls:
+        result = CliRunner().invoke(app, [*call, "--help"], prog_name="vestige", terminal_width=110)
+        if result.exit_code != 0:
+            raise SystemExit(result.output)
+        text = "\n".join(line.rstrip() for line in result.output.strip().splitlines())
+        parts.append(f"## {' '.join(['vestige', *call])}\n\n```\n{text}\n```\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("cli.md").write_text(render(), encoding="utf-8")

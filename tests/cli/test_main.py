@@ -1,0 +1,92 @@
+"""What a person meets: help at once, messages instead of tracebacks, named exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vestige import errors
+from vestige.cli.main import VERBS, _hoist
+from vestige.cli.options import parse_settings
+from vestige.errors import UsageError
+
+VESTIGE = str(Path(sys.executable).with_name("vestige"))
+
+
+def vestige(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [VESTIGE, *arguments], capture_output=True, text=True, check=False, timeout=120, **options
+    )
+
+
+def test_help_names_every_verb_and_imports_no_torch():
+    code = (
+        "import sys, vestige.cli.main; print([m for m in ('torch', 'polars', 'sklearn') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    shown = vestige("--help")
+    assert shown.returncode == 0
+    assert all(f"  {verb} " in shown.stdout for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example_to_paste(verb):
+    sub = [verb, "logs"] if verb in {"run", "prepare", "simulate"} else [verb]
+    shown = vestige(*sub, "--help")
+    assert shown.returncode == 0
+    assert f"Example: vestige {verb}" in " ".join(shown.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["split", "no-such-dataset"], errors.DatasetError.exit_code, "not a prepared dataset"),
+        (["score", "no-such-run", "x.log"], errors.CheckpointError.exit_code, "no-such-run"),
+        (["evaluate", "no-such-run"], errors.CheckpointError.exit_code, "config.json is missing"),
+        (["inspect", "."], errors.UsageError.exit_code, "neither a dataset nor a run"),
+        (["-l", "loud", "models"], errors.UsageError.exit_code, "unknown log level"),
+        (["split", "x", "--fractions", "1,2,3"], errors.UsageError.exit_code, "--fractions: expected three"),
+        (
+            ["prepare", "logs", "no-such.log", "-o", "d", "--format", "bgl"],
+            errors.EvidenceError.exit_code,
+            "no-such",
+        ),
+        (["frobnicate"], 2, "No such command"),
+    ],
+)
+def test_a_mistake_gets_advice_and_its_exit_code(tmp_path, arguments, code, says):
+    done = vestige(*arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(tmp_path):
+    done = vestige("split", "no-such-dataset", "--debug", cwd=tmp_path)
+    assert "Traceback" in done.stderr
+    assert done.returncode == errors.DatasetError.exit_code
+
+
+def test_global_options_may_stand_anywhere():
+    assert _hoist(["run", "logs", "x", "-l", "10", "--debug"]) == ["-l", "10", "--debug", "run", "logs", "x"]
+    assert _hoist(["score", "--", "-l"]) == ["score", "--", "-l"]
+
+
+def test_exit_codes_are_distinct():
+    kinds = [
+        one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.VestigeError)
+    ]
+    codes = [one.exit_code for one in kinds]
+    assert len(set(codes)) == len(codes)
+
+
+def test_settings_are_parsed_never_evaluated():
+    parsed = parse_settings(["hidden=128", "gru.dropout=0.5", "wide=true", "name=__import__('os')"])
+    assert parsed == {"hidden": 128, "gru.dropout": 0.5, "wide": True, "name": "__import__('os')"}
+    with pytest.raises(UsageError, match="NAME=VALUE"):
+        parse_settings(["hidden"])
