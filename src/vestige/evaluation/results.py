@@ -233,6 +233,7 @@ class SplitResult(Record):
     parts: dict[str, PartCounts]
     purged: int = 0
     untested_profiles: list[str] = Field(default_factory=list)
+    unseen_profiles: list[str] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
 
 

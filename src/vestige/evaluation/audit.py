@@ -1,0 +1,92 @@
+"""The audit of a run: every way that is known by which the test part could have leaked into training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige.encoding import EncodedWindows
+from vestige.errors import LeakageError
+from vestige.evaluation.entities import classes_present, disjoint, sides, time_order
+from vestige.evaluation.overlap import duplicate_recordings, duplicate_windows, shared_raw_interval
+from vestige.evaluation.probes import label_shuffle, metadata_shortcut
+from vestige.evaluation.repeats import repeated_inputs
+from vestige.evaluation.results import CheckResult, PartCounts, SplitResult, SymbolFinding
+from vestige.evaluation.symbols import symbol_check
+from vestige.splits import Parts, Split
+from vestige.windows import WindowSet
+
+
+def audit(
+    parts: Parts,
+    split: Split,
+    *,
+    encoded: EncodedWindows | None = None,
+    groups: NDArray[np.int64] | None = None,
+    finding: SymbolFinding | None = None,
+    fit_and_predict: Callable[[NDArray[np.uint8]], NDArray[np.int64]] | None = None,
+    seed: int = 0,
+) -> list[CheckResult]:
+    """Run every check. What is not given makes the checks that need it "not applicable".
+
+    `encoded`: windows with the fitted encoder (any part). `groups (n_steps,)`: the source's group of every
+    step, such as a message's template. `finding`: what `symbol_finding` said of these groups.
+    `fit_and_predict`: see `probes.label_shuffle`.
+    """
+    return [
+        *time_order(parts, split),
+        *disjoint(parts, split, groups),
+        classes_present(parts),
+        shared_raw_interval(parts),
+        duplicate_recordings(parts, split),
+        duplicate_windows(parts),
+        repeated_inputs(parts, encoded),
+        symbol_check(finding),
+        metadata_shortcut(parts, seed),
+        label_shuffle(parts, fit_and_predict, seed),
+    ]
+
+
+def failed(checks: Iterable[CheckResult]) -> list[CheckResult]:
+    """The checks that failed."""
+    return [one for one in checks if one.status == "fail"]
+
+
+def enforce(checks: Iterable[CheckResult], *, allow_leakage: bool = False) -> bool:
+    """Raise LeakageError when a check failed; with `allow_leakage` return True instead of raising."""
+    found = failed(checks)
+    if found and not allow_leakage:
+        raise LeakageError(
+            "the audit failed: " + "; ".join(f"{one.name}: {one.detail}" for one in found),
+            remedy="mend the split or the corpus, or add --allow-leakage (the report will say so in red)",
+        )
+    return bool(found)
+
+
+def describe_split(parts: Parts, split: Split) -> SplitResult:
+    """What the split holds out, for the record."""
+    return SplitResult(
+        recipe=split.recipe,
+        unit=split.unit,
+        in_distribution=split.in_distribution,
+        parts={name: _counts(one) for name, one in sides(parts).items()},
+        purged=parts.purged,
+        untested_profiles=split.untested_profiles,
+        unseen_profiles=split.unseen_profiles,
+        notes=split.notes,
+    )
+
+
+def _counts(windows: WindowSet) -> PartCounts:
+    classes = windows.schema.classes
+    mine = windows.recordings[np.unique(windows.recording)]
+    return PartCounts(
+        windows=len(windows),
+        recordings=mine.height,
+        hosts=mine["host"].n_unique(),
+        per_class=dict(
+            zip(classes, np.bincount(windows.label, minlength=len(classes)).tolist(), strict=True)
+        ),
+    )

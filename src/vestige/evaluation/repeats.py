@@ -1,0 +1,49 @@
+"""How much of the test part a model has met before, input for input."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige.encoding import EncodedWindows
+from vestige.evaluation.hashing import Hashes, row_hashes
+from vestige.evaluation.results import CheckResult
+from vestige.splits import Parts
+
+CHUNK = 4_096
+NOTICEABLE = 0.5
+
+
+def never_seen(
+    train: EncodedWindows, test: EncodedWindows, names: tuple[str, ...] | None = None
+) -> NDArray[np.bool_]:
+    """Which test windows `(N,)` have inputs (all, or those called `names`) that no training window has."""
+    return ~np.isin(input_hashes(test, names), input_hashes(train, names))
+
+
+def input_hashes(part: EncodedWindows, names: tuple[str, ...] | None = None) -> Hashes:
+    """A hash of each window's model inputs, `(N,)`."""
+    pieces = [np.empty(0, dtype=np.uint64)]
+    pieces += [row_hashes(batch) for _, batch in part.batches(CHUNK, names)]
+    return np.concatenate(pieces)
+
+
+def repeated_inputs(parts: Parts, encoded: EncodedWindows | None) -> CheckResult:
+    """The share of test windows whose inputs occur identically in training: never a failure, since logs do
+    repeat themselves, but a warning above one half. The figure is that of the most repetitive input."""
+    name = "repeated_inputs"
+    if encoded is None:
+        return CheckResult(name=name, status="not_applicable", detail="no encoded windows were given")
+    train, test = encoded.over(parts.train), encoded.over(parts.test)
+    shares = {
+        one.name: 1 - float(never_seen(train, test, (one.name,)).mean()) if len(test) else 0.0
+        for one in encoded.encoder.inputs
+    }
+    most = max(shares.values(), default=0.0)
+    told = ", ".join(f"{share:.1%} by {one}" for one, share in shares.items())
+    return CheckResult(
+        name=name,
+        status="warn" if most > NOTICEABLE else "pass",
+        figure=most,
+        detail=f"test windows whose inputs occur identically in training: {told}",
+    )
