@@ -58,7 +58,7 @@ class AttentionArrayLSTM(ArrayLSTM):
         if selection not in get_args(AttentionSelection):
             raise ValueError(f"selection is {selection!r}: expected one of {get_args(AttentionSelection)}")
         if max_pooling and selection != "soft":
-            raise ValueError(f"max_pooling is the original's and selection={selection!r} the paper's: use one")
+            raise ValueError(f"max_pooling is the original's, selection={selection!r} the paper's: use one")
         Recurrent.__init__(
             self,
             input_size,
@@ -85,7 +85,7 @@ class AttentionArrayLSTM(ArrayLSTM):
         """(batch, k, hidden): by how much each lane's gates are scaled."""
         assert maps.i2a is not None  # noqa: S101 - for mypy
         attention = maps.i2a(x) if maps.h2a is None else maps.i2a(x) + maps.h2a(h)
-        logits = attention.sigmoid().unflatten(-1, (self.k, self.hidden_size))
+        logits = attention.sigmoid().view(x.shape[0], self.k, self.hidden_size)
         weights = logits.softmax(dim=1)
         if self.selection == "soft":
             return largest_for_all(weights) if self.max_pooling else weights

@@ -41,8 +41,8 @@ def step_weighted_lanes(pre_BN: Tensor, state_KBH: Tensor, weight_BKH: Tensor) -
 
 
 def _gates(pre_BN: Tensor, state_KBH: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    lanes, _, hidden = state_KBH.shape
-    pre_KB4H = pre_BN.unflatten(-1, (lanes, 4, hidden)).transpose(0, 1)
+    lanes, batch, hidden = state_KBH.shape
+    pre_KB4H = pre_BN.view(batch, lanes, 4, hidden).transpose(0, 1)
     f, i, o = pre_KB4H[:, :, :3].sigmoid().unbind(2)
     return f, i, o, pre_KB4H[:, :, 3].tanh()
 
@@ -92,7 +92,7 @@ def compose(
     def cell(x_BI: Tensor, hidden_1BH: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         pre = linear(x_BI, from_x, x_bias) + linear(hidden_1BH[0], from_h, h_bias)
         if attention:
-            sig = linear(x_BI, *attention).sigmoid().unflatten(-1, (plan.lanes, plan.hidden))
+            sig = linear(x_BI, *attention).sigmoid().view(len(x_BI), plan.lanes, plan.hidden)
             weight = sig.softmax(dim=1)
             outputs, state = step_weighted_lanes(
                 pre, state, largest_for_all(weight) if plan.kind == "pooled" else weight

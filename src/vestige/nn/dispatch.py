@@ -28,7 +28,7 @@ def being_traced() -> bool:
     """Compilers and exporters must see plain operations; so must vmap, jvp and their like."""
     return (
         torch.compiler.is_compiling()
-        or torch.jit.is_tracing()
+        or torch._C._get_tracing_state() is not None
         or torch._C._are_functorch_transforms_active()
         or torch.autograd.forward_ad._current_level >= 0
     )

@@ -128,7 +128,9 @@ def _split(plan: Plan, sums: WeightGradients) -> Grads:
     return tuple(grads)
 
 
-def _composed_backward(plan: Plan, inputs: Grads, wanted: tuple[bool, ...], grads: Grads) -> list[Tensor | None]:
+def _composed_backward(
+    plan: Plan, inputs: tuple[Tensor, ...], wanted: tuple[bool, ...], grads: Grads
+) -> list[Tensor | None]:
     """The gradients as a differentiable function of inputs and incoming gradients."""
     with torch.enable_grad():
         results = compose(plan, *inputs)

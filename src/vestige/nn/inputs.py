@@ -105,13 +105,13 @@ def read_states(hidden: States, batch: Batch, size: int, stacked: int, lanes: in
     """
     h, state = hidden
     rows = batch.x.shape[0]
-    h = _read_state("hidden", h, stacked, rows, size, batch.unbatched)
-    state = _read_state("state", state, stacked * lanes, rows, size, batch.unbatched)
-    return batch.sort(h, 1), batch.sort(state.unflatten(0, (stacked, lanes)), 2)
+    h = _read_state("hidden", h, (stacked, rows, size), batch.unbatched)
+    state = _read_state("state", state, (stacked * lanes, rows, size), batch.unbatched)
+    return batch.sort(h, 1), batch.sort(state.reshape(stacked, lanes, rows, size), 2)
 
 
-def _read_state(name: str, given: Tensor, first: int, rows: int, size: int, unbatched: bool) -> Tensor:
-    shape = tuple(given.shape)
+def _read_state(name: str, given: Tensor, full: tuple[int, int, int], unbatched: bool) -> Tensor:
+    shape, (first, rows, size) = tuple(given.shape), full
     if unbatched and shape == (first, size):
         return given.unsqueeze(1)
     if unbatched and shape == (size,):
@@ -120,5 +120,5 @@ def _read_state(name: str, given: Tensor, first: int, rows: int, size: int, unba
         return given
     if shape == (rows, size):
         return given.expand(first, rows, size)
-    full = f"({first}, {size}) or ({size},)" if unbatched else f"({first}, {rows}, {size}) or ({rows}, {size})"
-    raise ValueError(f"{name} of shape {shape}: expected {full}")
+    expected = f"({first}, {size}) or ({size},)" if unbatched else f"{full} or ({rows}, {size})"
+    raise ValueError(f"{name} of shape {shape}: expected {expected}")

@@ -8,7 +8,7 @@ from typing import Literal
 # How lanes meet: summed; only the largest output gate (per unit); attention; attention, largest weight.
 Kind = Literal["sum", "top", "attention", "pooled"]
 
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES = 2 << 20
 _FEWEST_ROWS = 16
 
 
@@ -40,12 +40,12 @@ class Plan:
 
     def rows_at(self, step: int, block: slice) -> int:
         """How many of a block's rows take part in a step."""
-        if self.row_counts is None:
-            return block.stop - block.start
-        return min(max(self.row_counts[step] - block.start, 0), block.stop - block.start)
+        size: int = block.stop - block.start
+        return size if self.row_counts is None else min(max(self.row_counts[step] - block.start, 0), size)
 
     def shares(self, threads: int) -> list[list[slice]]:
-        """The blocks of rows for each thread; the gates of a block and step fit the second-level cache."""
+        """The blocks of rows for each thread: large enough for efficient products, small enough that a
+        step of a block stays in cache."""
         target = max(_FEWEST_ROWS, _BLOCK_BYTES // (4 * self.gate_width))
         blocks = -(-self.batch // target)
         blocks = min(-(-blocks // threads) * threads, max(1, self.batch // _FEWEST_ROWS))

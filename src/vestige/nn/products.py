@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @cache
 def _onednn_linear() -> Callable[..., Tensor] | None:
     """oneDNN's linear layer, or None where it is absent or brings nothing over ``torch.mm``."""
-    if not torch.backends.mkldnn.is_available() or torch.backends.cpu.get_cpu_capability() != "AVX512":
+    if not torch._C._has_mkldnn or torch.backends.cpu.get_cpu_capability() != "AVX512":
         return None
     try:
         linear: Callable[..., Tensor] = torch.ops.mkldnn._linear_pointwise.default

@@ -52,7 +52,7 @@ class Projections(nn.Module):
             if how == "xavier":
                 # Every gate of every lane is a square map of its own; as one tall map it would be drawn
                 # far too narrow.
-                for gate in layer.weight.split(hidden):
+                for gate in torch.split(layer.weight, hidden):
                     nn.init.xavier_uniform_(gate)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)

@@ -1,11 +1,11 @@
 """A whole sequence forwards and backwards, for one block of rows: one product each way and step."""
 
+# ruff: noqa: PLR0917 - numeric code has many plain parameters
+
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import torch
 
 from vestige.nn.backends import steps_for
 from vestige.nn.products import times_transposed
@@ -70,7 +70,7 @@ def _carry_over(
 
 @dataclass
 class WeightGradients:
-    """Sums over one thread's blocks: ``gate`` (width, 4 k hidden), ``attention`` (width - hidden, k hidden)."""
+    """Sums over a thread's blocks: ``gate`` (width, 4 k hidden), ``attention`` (width - hidden, k hidden)."""
 
     gate: Tensor | None = None
     attention: Tensor | None = None

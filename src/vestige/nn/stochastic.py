@@ -58,7 +58,9 @@ class StochasticArrayLSTM(ArrayLSTM):
         if selection == "lane-of-two" and k % 2:
             raise ValueError(f"k is {k}: lanes in pairs need an even number")
         if evaluation == "argmax" and selection in {"lane", "lane-of-two"}:
-            raise ValueError(f"selection={selection!r} draws uniformly: no lane is likeliest; use 'expectation'")
+            raise ValueError(
+                f"selection={selection!r} draws uniformly, no lane is likeliest: use 'expectation'"
+            )
         super().__init__(input_size, hidden_size, k, **options)
         self.selection, self.evaluation = selection, evaluation
 

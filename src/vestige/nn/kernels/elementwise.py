@@ -6,11 +6,11 @@ fast path.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba.extending import intrinsic
 
 if TYPE_CHECKING:
@@ -23,16 +23,16 @@ _FASTMATH = {"contract", "nsz", "arcp"}
 
 
 def compiled(function: _F) -> _F:
-    options = {"nogil": True, "fastmath": _FASTMATH, "error_model": "numpy"}
+    options: dict[str, Any] = {"nogil": True, "fastmath": _FASTMATH, "error_model": "numpy"}
     try:
-        return numba.njit(function, cache=True, **options)  # type: ignore[no-any-return]
+        return cast("_F", numba.njit(function, cache=True, **options))
     except RuntimeError:  # neither __pycache__ nor the user's cache directory can be written
-        return numba.njit(function, **options)  # type: ignore[no-any-return]
+        return cast("_F", numba.njit(function, **options))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _two_to_the(_context: Any, shifted: Any) -> Any:
-    """2**n as float32, where ``shifted`` = n + 1.5 * 2**23: n moves into the exponent's bits."""
+@intrinsic
+def _two_to_the(_context: Any, _shifted: Any) -> Any:
+    """2**n as float32, whose argument is n + 1.5 * 2**23: n moves into the exponent's bits."""
 
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         bits = builder.bitcast(arguments[0], ir.IntType(32))
@@ -67,13 +67,14 @@ _T3 = np.float32(0.01724148541688919)
 @compiled
 def exp(x: np.float32) -> np.float32:
     """e**x to 2e-7, by 2**n times a polynomial; a NaN stays one."""
-    x = _LOWEST if x < _LOWEST else x
-    x = _HIGHEST if x > _HIGHEST else x
+    # Written out: min and max would swallow a NaN.
+    x = _LOWEST if x < _LOWEST else x  # noqa: FURB136
+    x = _HIGHEST if x > _HIGHEST else x  # noqa: FURB136
     shifted = x * _LOG2_E + _ROUND
     n = shifted - _ROUND
     r = (x - n * _LN2_HIGH) - n * _LN2_LOW
     series = ONE + r * (_E1 + r * (_E2 + r * (_E3 + r * (_E4 + r * _E5))))
-    return series * _two_to_the(shifted)
+    return series * _two_to_the(shifted)  # type: ignore[call-arg]
 
 
 @compiled
