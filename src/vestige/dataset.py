@@ -144,8 +144,11 @@ class DatasetWriter:
             current["t_end_ns"] = high if was_high is None else max(high, was_high)
 
     def close_recording(self, digest: str) -> None:
-        """Note the digest of the recording's raw content: equal digests are copies of one another."""
-        self._recordings[-1]["digest"] = digest
+        """Note the digest of the recording's raw content: equal digests are copies of one another, and
+        of one sample where `begin` named none."""
+        current = self._recordings[-1]
+        current["digest"] = digest
+        current["sample"] = current["sample"] or digest
 
     def table(self, name: str, frame: pl.DataFrame) -> None:
         """Write `tables/<name>.parquet`."""
