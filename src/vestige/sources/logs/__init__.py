@@ -1,0 +1,1 @@
+"""System logs: raw files to windows of messages, templates and words."""

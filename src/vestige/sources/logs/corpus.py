@@ -1,0 +1,139 @@
+"""Which files a corpus consists of, and what each is called.
+
+A corpus is a directory (read recursively, in the order of the paths' bytes), a file, or `-` for standard
+input.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from vestige.errors import EvidenceError
+
+STDIN = Path("-")
+PACKED = (".gz", ".zst", ".zstd")
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """One file of evidence. `id`: its path relative to the corpus; `directory`: found in one, not named."""
+
+    path: Path
+    id: str
+    size: int | None
+    in_directory: bool = False
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its endings of packing and kind."""
+        name = self.id.rpartition("/")[2]
+        for ending in PACKED:
+            name = name.removesuffix(ending)
+        return name.partition(".")[0] or name
+
+    @property
+    def host(self) -> str | None:
+        """The first directory of the path, if it lies in one."""
+        first, slash, _ = self.id.partition("/")
+        return first if slash else None
+
+    @property
+    def profile(self) -> str:
+        """The log's type: the name up to the first dot, underscore, hyphen or digit."""
+        return re.split(r"[._\-0-9]", self.stem, maxsplit=1)[0] or self.stem
+
+    def open(self) -> BinaryIO:
+        """Its bytes as they lie there; EvidenceError when the system refuses."""
+        if self.path == STDIN:
+            return sys.stdin.buffer
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise EvidenceError(f"cannot be read: {error.strerror}", where=self.id) from error
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that was left out, and why."""
+
+    id: str
+    reason: str
+
+
+def find(evidence: Path) -> tuple[list[LogFile], list[Skipped]]:
+    """The files of a corpus in order, and what was left out. Raises EvidenceError where there is none."""
+    if evidence == STDIN:
+        return [LogFile(STDIN, "stdin", None)], []
+    try:
+        mode = evidence.stat().st_mode
+    except OSError as error:
+        raise EvidenceError(f"cannot be read: {error.strerror}", where=evidence) from error
+    if not stat.S_ISDIR(mode):
+        size = evidence.stat().st_size if stat.S_ISREG(mode) else None
+        return [LogFile(evidence, _text(evidence.name), size)], []
+    files: list[LogFile] = []
+    skipped: list[Skipped] = []
+    for path in sorted(
+        _walk(evidence, skipped), key=lambda path: os.fsencode(path.relative_to(evidence).as_posix())
+    ):
+        _sort_in(path, _text(path.relative_to(evidence).as_posix()), files, skipped)
+    if not files:
+        raise EvidenceError(
+            "no log files in this directory" + (f" ({len(skipped)} left out)" if skipped else ""),
+            where=evidence,
+            remedy=f"left out: {skipped[0].id} ({skipped[0].reason})" if skipped else "",
+        )
+    return files, skipped
+
+
+def total_size(files: Iterable[LogFile]) -> int | None:
+    """Bytes on disk of all files; None where one of them is a stream."""
+    sizes = [one.size for one in files]
+    return None if None in sizes else sum(size for size in sizes if size is not None)
+
+
+def _walk(root: Path, skipped: list[Skipped]) -> Iterable[Path]:
+    """Every entry that is no real directory; links to directories are entries, and never entered."""
+    pending = [root]
+    while pending:
+        folder = pending.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError as error:
+            skipped.append(Skipped(_text(folder.relative_to(root).as_posix()), f"{error.strerror}"))
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+                pending.append(Path(entry.path))
+            else:
+                yield Path(entry.path)
+
+
+def _sort_in(path: Path, name: str, files: list[LogFile], skipped: list[Skipped]) -> None:
+    try:
+        found = path.lstat()
+    except OSError as error:
+        skipped.append(Skipped(name, f"{error.strerror}"))
+        return
+    if path.name.startswith("."):
+        skipped.append(Skipped(name, "hidden"))
+    elif stat.S_ISLNK(found.st_mode):
+        skipped.append(Skipped(name, "a link: links are not followed within a corpus"))
+    elif not stat.S_ISREG(found.st_mode):
+        skipped.append(Skipped(name, "not a regular file"))
+    elif found.st_size == 0:
+        skipped.append(Skipped(name, "empty"))
+    else:
+        files.append(LogFile(path, name, found.st_size, in_directory=True))
+
+
+def _text(name: str) -> str:
+    """A path as text whatever its bytes."""
+    return os.fsencode(name).decode("utf-8", errors="backslashreplace")

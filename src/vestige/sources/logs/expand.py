@@ -1,0 +1,119 @@
+"""Bytes of plain, gzip and Zstandard files in pieces, never more in memory than a piece.
+
+What is damaged or cut off ends the file there: what came before is kept, and `defects` says what happened.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import zstandard
+
+from vestige.errors import EvidenceError
+
+PIECE = 1 << 18
+BOMB_BYTES, BOMB_RATIO = 1 << 30, 1000
+"""A file that unpacks to more than both is refused: no log compresses so well."""
+
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+UNSUPPORTED = {b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"PK\x03\x04": "zip", b"7z\xbc\xaf": "7z"}
+MOST_WINDOW = 1 << 27
+_ZSTD_STEP = 1 << 10
+"""Bytes of compressed input at a time: 1 KiB can unpack to 32 MiB at the worst."""
+
+
+@dataclass
+class Expander:
+    """Reads `file`, whatever its compression. `taken` and `given` count bytes in and out."""
+
+    file: BinaryIO
+    where: str
+    bomb_bytes: int = BOMB_BYTES
+    taken: int = 0
+    given: int = 0
+    defects: list[str] = field(default_factory=list)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The decompressed content. Raises EvidenceError for a decompression bomb or an unknown packing."""
+        start = self._take()
+        for magic, name in UNSUPPORTED.items():
+            if start.startswith(magic):
+                raise EvidenceError(
+                    f"{name} files are not read", where=self.where, remedy="unpack it, or use .gz or .zst"
+                )
+        if start.startswith(GZIP):
+            pieces = self._gzip(start)
+        elif start.startswith(ZSTD):
+            pieces = self._zstd(start)
+        else:
+            pieces = self._plain(start)
+        for piece in pieces:
+            self.given += len(piece)
+            if self.given > self.bomb_bytes and self.given > BOMB_RATIO * self.taken:
+                raise EvidenceError(
+                    f"{self.taken} bytes unpack to more than {self.given}: refused as a decompression bomb",
+                    where=self.where,
+                    remedy="unpack it yourself if it is what it should be",
+                )
+            yield piece
+
+    def _take(self) -> bytes:
+        piece = self.file.read(PIECE)
+        self.taken += len(piece)
+        return piece
+
+    def _plain(self, piece: bytes) -> Iterator[bytes]:
+        while piece:
+            yield piece
+            piece = self._take()
+
+    def _gzip(self, data: bytes) -> Iterator[bytes]:
+        unpack = None
+        while data := data or self._take():
+            if unpack is None:
+                data = data.lstrip(b"\0")
+                if not GZIP.startswith(data[:2]):
+                    self.defects.append("bytes after the end of the gzip data were left out")
+                    return
+                if not data:
+                    continue
+                unpack = zlib.decompressobj(wbits=31)
+            try:
+                piece = unpack.decompress(data, PIECE)
+            except zlib.error as error:
+                self.defects.append(f"damaged gzip data after {self.given} bytes ({error})")
+                return
+            if piece:
+                yield piece
+            data = unpack.unconsumed_tail
+            if unpack.eof:
+                data, unpack = unpack.unused_data, None
+        if unpack is not None:
+            if rest := unpack.flush():
+                yield rest
+            if not unpack.eof:
+                self.defects.append(f"the gzip data are cut off after {self.given} bytes")
+
+    def _zstd(self, data: bytes) -> Iterator[bytes]:
+        packing = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW)
+        unpack = packing.decompressobj()
+        fresh = True
+        while data := data or self._take():
+            step, data = data[:_ZSTD_STEP], data[_ZSTD_STEP:]
+            try:
+                piece = unpack.decompress(step)
+            except zstandard.ZstdError as error:
+                self.defects.append(f"damaged Zstandard data after {self.given} bytes ({error})")
+                return
+            fresh = False
+            for at in range(0, len(piece), PIECE):
+                yield piece[at : at + PIECE]
+            if unpack.eof:
+                data = unpack.unused_data + data
+                unpack = packing.decompressobj()
+                fresh = True
+        if not fresh:
+            self.defects.append(f"the Zstandard data are cut off after {self.given} bytes")

@@ -1,0 +1,132 @@
+"""A log format: header pattern, times, label, masks. Those shipped are `formats/*.toml`; users write their own.
+
+What a dataset's schema keeps of it is `Format.settings()`, from which `Rules` is built again anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from vestige.errors import UsageError
+from vestige.sources.logs import clock, header
+from vestige.sources.logs.masks import SHARED, Masker
+
+MAX_TOML = 1 << 20
+
+
+class Format(BaseModel):
+    """How lines of one kind of log are read. Every key of a format's TOML file is a field here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    header: str = Field(description="pattern of a message's first line; the last field is <Content>")
+    time: dict[str, str] = Field(min_length=1, description="time fields and their strptime-like layouts")
+    example: list[str] = Field(min_length=1, description="two or three lines; the first is a header")
+    masks: list[str] = Field(
+        default=["url", "email", "uuid", "mac", "ip", "path", "hex", "hash", "id", "num"],
+        description="names of masks, in the order in which they are applied",
+    )
+    mask: dict[str, str] = Field(default={}, description="regular expressions of the format's own masks")
+    label: str | None = Field(default=None, description="which messages are anomalies")
+    year: int | None = Field(default=None, ge=1970, le=2200, description="year of times that name none")
+    host: str | None = Field(default=None, description="the field that holds the machine's name")
+
+    @field_validator("masks")
+    @classmethod
+    def _names(cls, masks: list[str]) -> list[str]:
+        for name in masks:
+            if not re.fullmatch("[a-z_]{1,32}", name):
+                raise ValueError(f"{name!r} is no name of a mask: small letters and _ only")
+        return masks
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Format:
+        names = header.fields(self.header)
+        for name in [*self.time, *([self.host] if self.host else [])]:
+            if name not in names:
+                raise ValueError(f"the header has no field <{name}>")
+        unknown = [name for name in self.masks if name not in self.mask and name not in SHARED]
+        if unknown:
+            raise ValueError(f"no mask {unknown[0]!r}; known are {', '.join([*self.mask, *SHARED])}")
+        Masker(self.resolved_masks)
+        parser = self.time_parser()
+        if not parser.has_year and self.year is None:
+            raise ValueError("times without a year need `year = ...`")
+        if self.compiled().match(self.example[0]) is None:
+            raise ValueError(f"the first line of `example` does not fit the header: {self.example[0]!r}")
+        return self
+
+    @property
+    def resolved_masks(self) -> list[tuple[str, str]]:
+        """Names and patterns, in order of application."""
+        return [(name, self.mask.get(name) or SHARED[name]) for name in self.masks]
+
+    def compiled(self) -> re.Pattern[str]:
+        """The header's regex; ValueError with the author's mistake."""
+        return header.compile_header(
+            self.header, {name: clock.shape(text) for name, text in self.time.items()}
+        )
+
+    def time_parser(self) -> clock.TimeParser:
+        """The reader of the header's time fields."""
+        return clock.TimeParser(list(self.time.values()))
+
+    def settings(self) -> dict[str, Any]:
+        """JSON-ready: everything that changes numbers, shared masks spelt out, the label rule left out."""
+        plain = self.model_dump(mode="json", exclude={"label", "masks", "mask"})
+        own = self.resolved_masks
+        return plain | {"masks": [name for name, _ in own], "mask": dict(own)}
+
+
+def shipped() -> list[str]:
+    """Names of the formats that come with vestige."""
+    files = resources.files("vestige.sources.logs.formats").iterdir()
+    return sorted(one.name.removesuffix(".toml") for one in files if one.name.endswith(".toml"))
+
+
+def every() -> Iterator[tuple[str, Format]]:
+    """The shipped formats by name."""
+    return ((name, load(name)) for name in shipped())
+
+
+def load(name: str) -> Format:
+    """The shipped format called `name`, or that in the file `name` ending in `.toml`.
+
+    Raises UsageError naming the file and the key that is wrong.
+    """
+    where: Path | str
+    if name.endswith(".toml"):
+        where = Path(name)
+        text = _read(where)
+    elif name in shipped():
+        where = f"{name}.toml"
+        text = resources.files("vestige.sources.logs.formats").joinpath(where).read_text(encoding="utf-8")
+    else:
+        remedy = f"one of: {', '.join(shipped())}; or the path of your own (my.toml, see docs/logs.md)"
+        raise UsageError(f"unknown log format {name!r}", remedy=remedy)
+    try:
+        return Format.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"not TOML: {error}", where=where) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "format"
+        what = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{key}: {what}", where=where, remedy="docs/logs.md shows a format") from error
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_TOML).decode("utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot read the format: {error.strerror}", where=path) from error
+    except UnicodeDecodeError as error:
+        raise UsageError("the format is not UTF-8 text", where=path) from error

@@ -1,0 +1,103 @@
+"""Which messages are anomalies: by a column, by level, or by a list of words.
+
+    column            the field <Label>: `-` is normal, anything else an anomaly
+    column:0,normal   the same, with other values that mean normal
+    level:WARN,ERROR  the field <Level> is one of these
+    words:FILE        the message, in small letters, holds a line of this file
+    (none)            every message is normal
+
+The label never shows in the text that models see: columns and levels are no part of the content.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from vestige.errors import UsageError
+
+FORMS = "column, column:NORMAL,..., level:WARN,ERROR or words:FILE"
+FIELDS = {"column": "Label", "level": "Level", "words": None, "none": None}
+MAX_WORDS_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """`values`: those that mean normal (`column`), the levels or the words that mean an anomaly."""
+
+    kind: Literal["column", "level", "words", "none"]
+    values: tuple[str, ...] = ()
+
+    @property
+    def field(self) -> str | None:
+        """The header field that decides, if one does."""
+        return FIELDS[self.kind]
+
+    @classmethod
+    def parse(cls, text: str | None, fields: Sequence[str]) -> Self:
+        """Read a rule as a person writes it, for a header with these `fields`. Raises UsageError."""
+        if text is None:
+            return cls("none")
+        kind, _, rest = text.partition(":")
+        values = tuple(part.strip() for part in rest.split(",") if part.strip())
+        if kind == "column":
+            rule = cls("column", values or ("-",))
+        elif kind == "level" and values:
+            rule = cls("level", values)
+        elif kind == "words" and rest:
+            rule = cls("words", _words(Path(rest)))
+        else:
+            raise UsageError(f"unknown label rule {text!r}", remedy=f"--label takes {FORMS}")
+        if rule.field is not None and rule.field not in fields:
+            raise UsageError(
+                f"the label rule {text!r} needs a field <{rule.field}>; the header has "
+                + ", ".join(f"<{name}>" for name in fields),
+                remedy=f"--label takes {FORMS}",
+            )
+        return rule
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"kind": self.kind, "values": list(self.values)}
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Self:
+        """The rule that `to_dict` wrote."""
+        return cls(plain["kind"], tuple(plain["values"]))
+
+    def by_field(self) -> Callable[[str | None], int]:
+        """1 for a value of the deciding field that means an anomaly (None: the message has no header)."""
+        values = frozenset(self.values)
+        if self.kind == "column":
+            return lambda value: int(value is not None and value not in values)
+        return lambda value: int(value in values)
+
+    def by_text(self) -> Callable[[str], int]:
+        """1 for a message that holds one of the words."""
+        if self.kind != "words":
+            return lambda _: 0
+        found = alternation(self.values).search
+        return lambda text: int(found(text.lower()) is not None)
+
+
+def alternation(words: Sequence[str]) -> re.Pattern[str]:
+    """One regex for all words, a branch for each first letter: the engine skips to where one may begin."""
+    by_first: dict[str, list[str]] = {}
+    for word in sorted(set(words)):
+        by_first.setdefault(word[0], []).append(re.escape(word[1:]))
+    return re.compile("|".join(f"{re.escape(one)}(?:{'|'.join(rests)})" for one, rests in by_first.items()))
+
+
+def _words(path: Path) -> tuple[str, ...]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_WORDS_BYTES).decode("utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(f"cannot read the list of words: {error.strerror}", where=path) from error
+    words = tuple(dict.fromkeys(line.strip().lower() for line in text.splitlines() if line.strip()))
+    if not words:
+        raise UsageError("the list of words is empty", where=path, remedy="one word or phrase a line")
+    return words

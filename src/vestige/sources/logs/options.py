@@ -1,0 +1,33 @@
+"""How a corpus of logs is to be read. Field descriptions are the command line's help texts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class LogOptions(BaseModel):
+    """Options of `vestige prepare logs` and `vestige run logs`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: str = Field(
+        description="format of the lines: bgl, hdfs, hadoop, linux, ... or the path of your own (my.toml)"
+    )
+    length: int = Field(
+        default=10, ge=1, le=4096, description="messages in a window: the one judged and those before it"
+    )
+    stride: int = Field(default=1, ge=1, description="messages between one window and the next")
+    label: str | None = Field(
+        default=None,
+        description="which messages are anomalies: column, level:WARN,ERROR or words:FILE "
+        "(default: what the format says)",
+    )
+    year: int | None = Field(
+        default=None, ge=1970, le=2200, description="year of the first line, where times name none (syslog)"
+    )
+    encoding: Literal["utf-8", "latin-1"] = Field(default="utf-8", description="encoding of the text")
+    max_line_bytes: int = Field(
+        default=65_536, ge=256, le=1 << 19, description="bytes of a line that are read; the rest is skipped"
+    )
