@@ -194,7 +194,7 @@ def _encoder(header: Header, fitted: Schema, dataset: Schema, where: Path) -> En
         inputs = encoder.inputs
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise CheckpointError(f"its encoder cannot be read ({error})", where=where, remedy=REMEDY) from error
-    if dataset.fitted(inputs) != fitted:
+    if dataset.fitted(inputs).digest != fitted.digest:
         lines = diff(fitted, dataset.fitted(inputs))
         raise _changed("the encoder now produces other inputs", lines, where)
     now = probe.take(source, encoder, fitted)

@@ -66,7 +66,7 @@ class Header(BaseModel):
 
 
 def read_header(path: Path) -> Header:
-    """Read and check a header. Raises CheckpointError: missing, too large, damaged, edited, another format."""
+    """Read and check a header. Raises CheckpointError: missing, too large, damaged, edited, other format."""
     plain = _read_json(path)
     if plain.get("format") != FORMAT:
         raise CheckpointError(

@@ -1,3 +1,4 @@
+# ruff: noqa: S101 - assertions are what this file is for
 """The contract of a detector."""
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from vestige.training import TrainingConfig, train
 
 CLOSE = 1e-6
 """How far probabilities may move with a batch's size and order."""
-BRIEF = TrainingConfig(epochs=2, batch_size=32, learning_rate=1e-2, device="cpu")
+BRIEF = TrainingConfig(epochs=2, batch_size=32, learning_rate=1e-2, device="cpu", threads=1)
+
+How = tuple[dict[str, Any], TrainingConfig]
+"""Hyper-parameters, and settings of the training."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,13 @@ def check_detector(
             place = directory / f"{n_classes}-{'-'.join(combination)}"
             parts = small_dataset(place, combination, n_classes)
             where = f"{chosen.name} on {'+'.join(combination)}, {n_classes} classes"
-            _check_one(chosen, parts, place, where, hyper or {}, config)
+            _check_one(chosen, parts, place, where, (hyper or {}, config))
 
 
 def small_dataset(directory: Path, kinds: tuple[Kind, ...], n_classes: int = 2) -> Parts:
-    """A synthetic dataset of four recordings that offers these kinds of input; two of them are for training."""
+    """A synthetic dataset that offers these kinds of input: two recordings to train on, one a part after."""
     source = SyntheticSource()
-    source.simulate(directory / "corpus", SyntheticSimulation(classes=n_classes))
+    source.simulate(directory / "corpus", SyntheticSimulation(classes=n_classes, steps=50))
     options = SyntheticOptions(kinds=kinds, classes=n_classes)
     windows = source.prepare(directory / "corpus", directory / "dataset", options)
     sides = [windows.select(np.isin(windows.recording, which)) for which in ([0, 1], [2], [3])]
@@ -66,30 +70,22 @@ def small_dataset(directory: Path, kinds: tuple[Kind, ...], n_classes: int = 2) 
     return Parts(*(EncodedWindows.of(side, encoder) for side in sides))
 
 
-def _check_one(
-    kind: type[Detector],
-    parts: Parts,
-    place: Path,
-    where: str,
-    hyper: dict[str, Any],
-    config: TrainingConfig,
-) -> None:
-    detector = _trained(kind, parts, place / "first", hyper, config)
+def _check_one(kind: type[Detector], parts: Parts, place: Path, where: str, how: How) -> None:
+    detector = _trained(kind, parts, place / "first", how)
     batch = parts.test.batch(names=detector.input_names)
     proba = detector.predict_proba(batch)
     _check_probabilities(detector, proba, batch, parts, where)
     _check_company(detector, proba, batch, where)
     _check_masks(detector, proba, batch, where)
     _check_bad_numbers(detector, batch, where)
-    again = _trained(kind, parts, place / "second", hyper, config).predict_proba(batch)
+    again = _trained(kind, parts, place / "second", how).predict_proba(batch)
     assert np.array_equal(proba, again), f"{where}: the same seed gave another detector"
     restored = _reloaded(kind, detector, parts, place)
     assert np.array_equal(proba, restored.predict_proba(batch)), f"{where}: saved and loaded, it differs"
 
 
-def _trained(
-    kind: type[Detector], parts: Parts, directory: Path, hyper: dict[str, Any], config: TrainingConfig
-) -> Detector:
+def _trained(kind: type[Detector], parts: Parts, directory: Path, how: How) -> Detector:
+    hyper, config = how
     directory.mkdir()
     schema = parts.train.schema
     inputs = choose_inputs(kind, schema)

@@ -137,7 +137,7 @@ def make_schema(options: SyntheticOptions) -> Schema:
         stride=options.stride,
         streams=(
             Stream("event", "uint32"),
-            Stream("signal", "float32", (len(SIGNALS),), "share", pad=float("nan")),
+            Stream("signal", "float32", (len(SIGNALS),), "share"),
         ),
         inputs=tuple(offered[kind] for kind in options.kinds),
     )
