@@ -10,16 +10,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from vestige.training.config import TrainingConfig
+from vestige.training.errors import StoppedError, TrainingError
 
 if TYPE_CHECKING:
-    from vestige.training.errors import StoppedError
     from vestige.training.job import forget, train
 
-__all__ = ["StoppedError", "TrainingConfig", "forget", "train"]
+__all__ = ["StoppedError", "TrainingConfig", "TrainingError", "forget", "train"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
-        raise AttributeError(name)
-    module = "vestige.training.errors" if name == "StoppedError" else "vestige.training.job"
-    return getattr(import_module(module), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("vestige.training.job"), name)

@@ -16,21 +16,39 @@ class TrainingConfig(BaseModel):
     """Settings that a resumed run may change. Another device or number of threads adds floating-point
     numbers in another order, so the resumed run is then right, but no longer the same bit for bit."""
 
-    seed: int = Field(0, ge=0, lt=2**32, description="seed of everything random")
-    epochs: int = Field(20, ge=1, description="most epochs (neural detectors)")
-    batch_size: int = Field(256, ge=1, description="windows a batch")
-    learning_rate: float = Field(1e-3, gt=0, description="highest learning rate, reached after warm-up")
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps that warm-up takes")
-    weight_decay: float = Field(0.01, ge=0, description="AdamW's; not on biases, norms and embeddings")
-    clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0: no clipping")
-    accumulate: int = Field(1, ge=1, description="batches whose gradients make one optimiser step")
-    class_weights: bool = Field(True, description="weigh classes so that each counts the same in the loss")
-    patience: int = Field(5, ge=0, description="epochs without a better validation macro F1; 0: never stop")
-    checkpoint_minutes: float = Field(5.0, ge=0, description="minutes between saved states; 0: every step")
-    precision: Literal["auto", "32", "bf16", "16"] = Field("auto", description="auto: mixed on CUDA, else 32")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one")
-    threads: int | None = Field(None, ge=1, description="threads of the CPU; None: the library's choice")
-    cache_mb: int = Field(1024, ge=0, description="inputs up to this size (MiB) are encoded once, in memory")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="seed of everything random")
+    epochs: int = Field(default=20, ge=1, description="most epochs (neural detectors)")
+    batch_size: int = Field(default=256, ge=1, description="windows a batch")
+    learning_rate: float = Field(
+        default=1e-3, gt=0, description="highest learning rate, reached after warm-up"
+    )
+    warmup: float = Field(default=0.05, ge=0, lt=1, description="share of all steps that warm-up takes")
+    weight_decay: float = Field(
+        default=0.01, ge=0, description="AdamW's; not on biases, norms and embeddings"
+    )
+    clip: float = Field(default=1.0, ge=0, description="largest norm of the gradient; 0: no clipping")
+    accumulate: int = Field(default=1, ge=1, description="batches whose gradients make one optimiser step")
+    class_weights: bool = Field(
+        default=True, description="weigh classes so that each counts the same in the loss"
+    )
+    patience: int = Field(
+        default=5, ge=0, description="epochs without a better validation macro F1; 0: never stop"
+    )
+    checkpoint_minutes: float = Field(
+        default=5.0, ge=0, description="minutes between saved states; 0: every step"
+    )
+    precision: Literal["auto", "32", "bf16", "16"] = Field(
+        default="auto", description="auto: mixed on CUDA, else 32"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto: CUDA where there is one"
+    )
+    threads: int | None = Field(
+        default=None, ge=1, description="threads of the CPU; None: the library's choice"
+    )
+    cache_mb: int = Field(
+        default=1024, ge=0, description="inputs up to this size (MiB) are encoded once, in memory"
+    )
 
     def fixed(self) -> dict[str, Any]:
         """JSON-ready: the settings that a resumed run must repeat."""

@@ -9,11 +9,6 @@ from collections.abc import Iterator
 
 LOGGERS = ("pytorch_lightning", "lightning_fabric", "lightning")
 MODULES = r"(pytorch_lightning|lightning_fabric|lightning_utilities|torchmetrics)(\..*)?$"
-HINTS = (
-    r".*(num_workers|num_training_batches|eval mode|litlogger|lightning|`?Trainer).*",
-    r".*torch\.jit.*",
-    r".*isinstance\(treespec, LeafSpec\).*",
-)
 
 
 @contextlib.contextmanager
@@ -23,8 +18,6 @@ def quiet() -> Iterator[None]:
     levels = [one.level for one in loggers]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=MODULES)
-        for hint in HINTS:
-            warnings.filterwarnings("ignore", message=hint)
         for one in loggers:
             one.setLevel(logging.ERROR)
         try:

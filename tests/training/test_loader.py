@@ -1,0 +1,82 @@
+"""Batches are whole index slices; a loader's state is where it stands."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from vestige.training.loader import CachedRows, GatheredRows, Loader, rows_of
+
+from .toy import gru
+
+CPU = torch.device("cpu")
+
+
+def loader_of(parts, *, size=64, accumulate=1, seed=0) -> Loader:
+    train, _ = parts
+    rows = rows_of(gru(), train, CPU, 1 << 30)
+    return Loader(rows, train.label, CPU, size=size, accumulate=accumulate, seed=seed)
+
+
+def test_an_epoch_shows_every_window_once_with_its_label(make_parts):
+    parts = make_parts()
+    train, _ = parts
+    batches = list(loader_of(parts))
+    shown = np.concatenate([one.inputs[0].numpy() for one in batches])
+    label = np.concatenate([one.label.numpy() for one in batches])
+    expected = np.column_stack([train.batch()["tokens"], train.label])
+    got = np.column_stack([shown, label])
+    assert [len(one.label) for one in batches] == [64, 64, 64, 64, 44]
+    np.testing.assert_array_equal(got[np.lexsort(got.T)], expected[np.lexsort(expected.T)])
+
+
+def test_every_epoch_is_shuffled_otherwise_and_always_alike_under_a_seed(make_parts):
+    parts = make_parts()
+
+    def epochs(seed):
+        loader = loader_of(parts, seed=seed)
+        first = torch.cat([one.inputs[0] for one in loader])
+        loader.next_epoch()
+        return first, torch.cat([one.inputs[0] for one in loader])
+
+    (a1, a2), (b1, b2), (other, _) = epochs(0), epochs(0), epochs(1)
+    assert torch.equal(a1, b1)
+    assert torch.equal(a2, b2)
+    assert not torch.equal(a1, a2)
+    assert not torch.equal(a1, other)
+
+
+def test_a_loader_goes_on_with_the_same_next_batch(make_parts):
+    parts = make_parts()
+    one = loader_of(parts)
+    one.next_epoch()
+    batches = iter(one)
+    next(batches), next(batches)
+    other = loader_of(parts)
+    other.load_state_dict(one.state_dict())
+    assert len(other) == len(one) == 3
+    rest, resumed = list(batches), list(other)
+    assert len(rest) == len(resumed) == 3
+    for a, b in zip(rest, resumed, strict=True):
+        assert torch.equal(a.inputs[0], b.inputs[0])
+        assert torch.equal(a.label, b.label)
+
+
+def test_shares_of_a_step_add_up_to_one_even_in_a_short_last_step(make_parts):
+    shares = [one.share for one in loader_of(make_parts(), accumulate=3)]
+    np.testing.assert_allclose([sum(shares[:3]), sum(shares[3:])], 1)
+    np.testing.assert_allclose(shares[3:], [64 / 108, 44 / 108])
+
+
+def test_what_fits_in_memory_is_encoded_once_and_the_rest_batch_by_batch_with_the_same_numbers(make_parts):
+    train, _ = make_parts()
+    detector = gru()
+    cached = rows_of(detector, train, CPU, 300 * 6 * 8)
+    gathered = rows_of(detector, train, CPU, 300 * 6 * 8 - 1)
+    assert isinstance(cached, CachedRows)
+    assert isinstance(gathered, GatheredRows)
+    rows = np.random.default_rng(0).permutation(300)[:64]
+    calls = len(train.encoder.calls)
+    (a,), (b,) = cached.take(rows), gathered.take(rows)
+    assert torch.equal(a, b)
+    assert train.encoder.calls[calls:] == [64], "one call for a whole batch, none for what is cached"
