@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import polars as pl
 
+from vestige.evaluation.comparing import compare
+from vestige.evaluation.judging import cluster_result, evaluate
 from vestige.evaluation.predictions import Predictions
+from vestige.evaluation.report import Details
+from vestige.evaluation.results import CheckResult, PartCounts, RunResults, SplitResult
 
 HOUR_NS = 3_600_000_000_000
 
@@ -44,3 +51,67 @@ def made_up(
         t_wall_ns=np.arange(n, dtype=np.int64) * HOUR_NS,
         novel=np.arange(n) % 4 == 0,
     )
+
+
+def made_up_run(*, hostile: str = "", **flags: Any) -> tuple[RunResults, Details]:
+    """A run of two models and two baselines; `hostile` goes wherever a name or a text from outside can go."""
+    skills = {f"gru{hostile}": 2.0, "gbt": 1.8, f"template{hostile}": 1.5, "majority": 0.0}
+    tests = {name: made_up(seed=9, skill=skill) for name, skill in skills.items()}
+    if hostile:
+        names = tests["gbt"].recordings.with_columns(pl.col("id", "host", "profile") + hostile)
+        tests = {name: replace(test, recordings=names) for name, test in tests.items()}
+        classes = (f"normal{hostile}", f"anomaly{hostile}")
+        tests = {name: replace(test, classes=classes) for name, test in tests.items()}
+    detectors = [
+        evaluate(
+            name,
+            replace(made_up(seed=5, skill=skill), classes=tests[name].classes),
+            tests[name],
+            kind="model" if name.startswith("g") else "baseline",
+            resamples=100,
+        )
+        for name, skill in skills.items()
+    ]
+    part = PartCounts(windows=600, recordings=12, hosts=3, per_class=dict.fromkeys(tests["gbt"].classes, 300))
+    results = RunResults(
+        title=f"bgl{hostile}",
+        created="2026-11-22T12:00:00Z",
+        command=f"vestige run logs {hostile}",
+        source="logs",
+        classes=list(tests["gbt"].classes),
+        split=SplitResult(
+            recipe="time", unit="span", in_distribution=bool(flags.pop("in_distribution", False)),
+            parts={"train": part, "validation": part, "test": part}, purged=15,
+            untested_profiles=[f"kernel{hostile}"], notes=[f"one stream, cut in three spans{hostile}"],
+        ),
+        label_origin=f"the file's own label column{hostile}",
+        audit=[
+            CheckResult(name="time_order", status="pass", figure=0.0, detail="training lies before test"),
+            CheckResult(name="repeated_inputs", status="warn", figure=0.93, detail=f"93% by tokens{hostile}"),
+            CheckResult(name="hosts_disjoint", status="not_applicable", detail="not promised"),
+        ],
+        clusters=cluster_result(tests["gbt"]),
+        detectors=detectors,
+        comparisons=compare(detectors, tests, resamples=100),
+        unseen={"templates": 0.021},
+        environment={"vestige": "0.1", "python": "3.11"},
+        digests={"dataset": "ab" * 32},
+        timings={"prepare": 1.2, "train": 30.4},
+        **flags,
+    )  # fmt: skip
+
+    def place(rows: np.ndarray) -> pl.DataFrame:
+        text = [f"machine check interrupt (bit=0x{row:x}): L2 dcache unit read return parity error{hostile}"
+                for row in rows]  # fmt: skip
+        return pl.DataFrame({"file": [f"BGL{hostile}.log"] * len(rows), "line": rows + 1, "text": text})
+
+    epochs = np.arange(1, 9)
+    history = pl.DataFrame(
+        {
+            "epoch": epochs,
+            "train_loss": 1 / epochs,
+            "val_loss": 1.1 / epochs,
+            "val_macro_f1": 1 - 0.6 / epochs,
+        }
+    )
+    return results, Details(tests, {f"gru{hostile}": history}, place)

@@ -1,0 +1,40 @@
+"use strict";
+(function () {
+  var figures = JSON.parse(document.getElementById("figures").textContent);
+
+  function colour(name) {
+    return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  }
+
+  function dressed(layout) {
+    var ink = colour("--ink"), line = colour("--line"), muted = colour("--muted");
+    var out = Object.assign({}, layout, {
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest",
+      font: { color: ink, family: getComputedStyle(document.body).fontFamily, size: 13 },
+      margin: { l: 56, r: 24, t: 12, b: 48 }
+    });
+    Object.keys(out).filter(function (key) { return /^[xy]axis/.test(key); }).forEach(function (key) {
+      out[key] = Object.assign({ gridcolor: line, linecolor: muted, zeroline: false, automargin: true }, out[key]);
+    });
+    return out;
+  }
+
+  function draw() {
+    Object.keys(figures).forEach(function (name) {
+      var place = document.getElementById("figure-" + name), figure = figures[name];
+      if (place) {
+        Plotly.react(place, figure.traces, dressed(figure.layout),
+          { responsive: true, displaylogo: false, displayModeBar: false });
+      }
+    });
+  }
+
+  draw();
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  document.querySelectorAll("details").forEach(function (one) {
+    one.addEventListener("toggle", function () { window.dispatchEvent(new Event("resize")); });
+  });
+  window.addEventListener("beforeprint", function () {
+    document.querySelectorAll("details").forEach(function (one) { one.open = true; });
+  });
+})();

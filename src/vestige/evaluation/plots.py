@@ -1,0 +1,223 @@
+"""The report's figures as plain Plotly data: traces and layout, coloured by role in the page's own script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vestige.evaluation.predictions import Predictions
+from vestige.evaluation.results import Curve, DetectorResults
+
+Figure = dict[str, Any]
+MODEL_COLOURS = ("#3b7dd8", "#d9622b", "#2a9d7c", "#9a5fd0", "#b58900", "#c2477f")
+BASELINE_COLOUR = "#8a929e"
+ANOMALY_COLOUR, NORMAL_COLOUR = "#d6453d", "#8a929e"
+DASHES = ("dot", "dash", "dashdot", "longdash", "longdashdot", "solid")
+MOST_POINTS = 2_000
+UNIT = [-0.02, 1.02]
+
+
+def styles(detectors: Sequence[DetectorResults]) -> dict[str, dict[str, Any]]:
+    """A line for each detector: models in colour, baselines grey and dashed."""
+    chosen: dict[str, dict[str, Any]] = {}
+    for kind in ("model", "baseline"):
+        for number, one in enumerate(d for d in detectors if d.kind == kind):
+            colour = MODEL_COLOURS[number % len(MODEL_COLOURS)] if kind == "model" else BASELINE_COLOUR
+            dash = "solid" if kind == "model" else DASHES[number % len(DASHES)]
+            width = 2.5 if kind == "model" else 1.2
+            chosen[one.name] = {"color": colour, "dash": dash, "width": width}
+    return chosen
+
+
+def standing(detectors: Sequence[DetectorResults]) -> Figure:
+    """Macro F1 of every detector with its interval, a row each."""
+    traces = []
+    looks = styles(detectors)
+    for one in detectors:
+        found = one.macro_f1
+        middle = found.estimate if found.estimate is not None else 0.0
+        low = middle if found.low is None else found.low
+        high = middle if found.high is None else found.high
+        colour, symbol = looks[one.name]["color"], "circle" if one.kind == "model" else "diamond"
+        traces.append(
+            {
+                "type": "scatter", "mode": "markers", "name": one.name, "showlegend": False,
+                "x": [middle], "y": [one.name], "hoverinfo": "x+y",
+                "marker": {"color": colour, "size": 11, "symbol": symbol},
+                "error_x": {
+                    "type": "data", "symmetric": False, "color": colour, "thickness": 2.5, "width": 6,
+                    "array": [max(0.0, high - middle)], "arrayminus": [max(0.0, middle - low)],
+                },
+            }
+        )  # fmt: skip
+    layout = {
+        "xaxis": {"title": {"text": "macro F1 on the test part, 95% interval"}, "range": UNIT},
+        "yaxis": {"type": "category", "autorange": "reversed", "automargin": True},
+    }
+    return _figure(traces, layout, 90 + 34 * len(detectors))
+
+
+def precision_recall(detectors: Sequence[DetectorResults]) -> Figure:
+    """Precision over recall of the anomaly score, all detectors."""
+    return _curves(detectors, {"recall": "recall", "precision": "precision"}, ("AP", "average_precision"))
+
+
+def roc(detectors: Sequence[DetectorResults]) -> Figure:
+    """True- over false-positive rate of the anomaly score, all detectors."""
+    axes = {"fpr": "false-positive rate", "tpr": "recall (true-positive rate)"}
+    return _curves(detectors, axes, ("AUC", "roc_auc"))
+
+
+def _curves(detectors: Sequence[DetectorResults], axes: dict[str, str], area: tuple[str, str]) -> Figure:
+    """`axes`: title by attribute of the curve, horizontal first; `area`: its name and attribute."""
+    (x, x_title), (y, y_title) = axes.items()
+    looks = styles(detectors)
+    traces = []
+    for one in detectors:
+        curve: Curve = one.curves[0]
+        number = getattr(curve, area[1])
+        told = "none" if number is None else f"{number:.3f}"
+        traces.append(
+            {
+                "type": "scatter", "mode": "lines", "name": f"{one.name} ({area[0]} {told})",
+                "x": _rounded(getattr(curve, x)), "y": _rounded(getattr(curve, y)),
+                "line": looks[one.name], "hoverinfo": "x+y+name",
+            }
+        )  # fmt: skip
+    layout = {
+        "xaxis": {"title": {"text": x_title}, "range": UNIT},
+        "yaxis": {"title": {"text": y_title}, "range": UNIT},
+        "legend": {"orientation": "h", "y": -0.22},
+    }
+    return _figure(traces, layout, 420)
+
+
+def class_curves(detector: DetectorResults) -> Figure | None:
+    """Precision over recall of each class against the rest; None with two classes."""
+    if len(detector.curves) < 2:
+        return None
+    traces = [
+        {
+            "type": "scatter", "mode": "lines", "name": one.name, "x": _rounded(one.recall),
+            "y": _rounded(one.precision), "hoverinfo": "x+y+name",
+            "line": {"color": MODEL_COLOURS[k % len(MODEL_COLOURS)], "width": 2},
+        }
+        for k, one in enumerate(detector.curves[1:])
+    ]  # fmt: skip
+    layout = {
+        "xaxis": {"title": {"text": "recall"}, "range": UNIT},
+        "yaxis": {"title": {"text": "precision, class against the rest"}, "range": UNIT},
+    }
+    return _figure(traces, layout, 360)
+
+
+def reliability(detector: DetectorResults) -> Figure:
+    """Share of anomalies over mean score, bin by bin: on the diagonal the score means what it says."""
+    found = detector.calibration
+    biggest = max(found.count, default=1)
+    sizes = [6 + 16 * (count / biggest) ** 0.5 for count in found.count]
+    traces = [
+        {
+            "type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "hoverinfo": "skip",
+            "line": {"color": BASELINE_COLOUR, "dash": "dot", "width": 1}, "showlegend": False,
+        },
+        {
+            "type": "scatter", "mode": "lines+markers",
+            "x": _rounded(found.score), "y": _rounded(found.share),
+            "text": [f"{count} windows" for count in found.count], "hoverinfo": "x+y+text",
+            "marker": {"size": sizes}, "line": {"color": MODEL_COLOURS[0]}, "showlegend": False,
+        },
+    ]  # fmt: skip
+    layout = {
+        "xaxis": {"title": {"text": "mean anomaly score of the bin"}, "range": UNIT},
+        "yaxis": {"title": {"text": "share of anomalies"}, "range": UNIT},
+    }
+    return _figure(traces, layout, 340)
+
+
+def along_time(test: Predictions, threshold: float) -> Figure:
+    """The anomaly score along time (or along the corpus), true anomalies in red, the threshold as a line.
+
+    Thinned: the highest scores and an even sample of the rest.
+    """
+    anomalous = test.classes[-1] if len(test.classes) == 2 else "anomalous"
+    groups = (
+        (~test.positive, test.classes[0], NORMAL_COLOUR, 4),
+        (test.positive, anomalous, ANOMALY_COLOUR, 6),
+    )
+    traces = []
+    for members, name, colour, size in groups:
+        kept = _thinned(np.flatnonzero(members), test.score)
+        where = _times(test.t_wall_ns[kept]) if test.has_times else test.position[kept].tolist()
+        traces.append(
+            {
+                "type": "scatter", "mode": "markers", "name": name, "hoverinfo": "x+y+name",
+                "x": where, "y": _rounded(test.score[kept].tolist()),
+                "marker": {"color": colour, "size": size, "opacity": 0.75},
+            }
+        )  # fmt: skip
+    line = {"color": MODEL_COLOURS[0], "width": 1.5, "dash": "dash"}
+    shape = {
+        "type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": threshold, "y1": threshold, "line": line,
+    }  # fmt: skip
+    layout = {
+        "xaxis": {
+            "title": {"text": "time (UTC)" if test.has_times else "step"},
+            "type": "date" if test.has_times else "linear",
+        },
+        "yaxis": {"title": {"text": "anomaly score"}, "range": UNIT},
+        "shapes": [shape],
+        "legend": {"orientation": "h", "y": -0.25},
+    }
+    return _figure(traces, layout, 360)
+
+
+def history(frame: pl.DataFrame) -> Figure | None:
+    """Every numeric column of a training history over its first column; losses left, the rest right."""
+    numeric = [name for name in frame.columns if frame[name].dtype.is_numeric()]
+    if len(numeric) < 2 or frame.height < 2:
+        return None
+    along, *others = numeric
+    shown = [name for name in others if any(word in name for word in ("loss", "f1", "logloss"))] or others
+    traces = [
+        {
+            "type": "scatter", "mode": "lines+markers", "name": name, "x": frame[along].to_list(),
+            "y": [None if v is None or not np.isfinite(v) else float(v) for v in frame[name].to_list()],
+            "yaxis": "y" if "loss" in name else "y2", "hoverinfo": "x+y+name", "marker": {"size": 5},
+            "line": {"color": MODEL_COLOURS[k % len(MODEL_COLOURS)], "width": 2},
+        }
+        for k, name in enumerate(shown)
+    ]  # fmt: skip
+    layout = {
+        "xaxis": {"title": {"text": along}},
+        "yaxis": {"title": {"text": "loss"}},
+        "yaxis2": {"overlaying": "y", "side": "right", "range": UNIT, "showgrid": False, "tickmode": "auto"},
+        "legend": {"orientation": "h", "y": -0.25},
+    }
+    return _figure(traces, layout, 340)
+
+
+def _figure(traces: list[dict[str, Any]], layout: dict[str, Any], height: int) -> Figure:
+    return {"traces": traces, "layout": {**layout, "height": height}}
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+    return [round(float(value), 5) for value in values]
+
+
+def _times(t_ns: NDArray[np.int64]) -> list[str]:
+    return [datetime.fromtimestamp(int(t) / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] for t in t_ns]
+
+
+def _thinned(rows: NDArray[np.int64], score: NDArray[np.float64]) -> NDArray[np.int64]:
+    if len(rows) <= MOST_POINTS:
+        return rows
+    half = MOST_POINTS // 2
+    top = rows[np.argsort(-score[rows], kind="stable")[:half]]
+    even = rows[np.linspace(0, len(rows) - 1, half).astype(np.int64)]
+    return np.union1d(top, even)

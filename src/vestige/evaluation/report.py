@@ -1,0 +1,210 @@
+"""The report: one self-contained HTML page for a run, or for one of its models.
+
+Nothing is fetched: Plotly's own script, the style and the data stand in the page, and a strict
+Content-Security-Policy forbids everything else (scripts by their SHA-256, no connection at all). Every
+string is escaped by the template engine after invisible characters are spelt out.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vestige.evaluation import plots
+from vestige.evaluation.escaping import plotly_text, script_json, visible
+from vestige.evaluation.predictions import Predictions
+from vestige.evaluation.results import DetectorResults, IntervalResult, RunResults
+from vestige.storage import write_text
+
+PAGE = Path(__file__).parent / "page"
+PAGE_TEXT = 2_000
+"""Characters of any text that are shown; the text of a window is cut earlier."""
+TOP = 25
+"""Rows of the tables of alerts and misses."""
+CLOSED = "–"
+
+
+@dataclass(frozen=True)
+class Details:
+    """What a report shows beyond the results; each part may be missing.
+
+    `tests`: the test predictions by detector. `history`: training histories by model (first column: the
+    epoch or round). `place`: for row numbers of the test part, a table of where they lie and what stands
+    there, a row each: any of the columns `file`, `line`, `offset`, `text`.
+    """
+
+    tests: Mapping[str, Predictions] = field(default_factory=dict)
+    history: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    place: Callable[[NDArray[np.int64]], pl.DataFrame] | None = None
+
+
+def write_report(path: Path, results: RunResults, details: Details | None = None) -> None:
+    """Write `report.html` atomically. For one model's report, pass `results.only(name)`."""
+    write_text(path, render(results, details or Details()))
+
+
+def render(results: RunResults, details: Details) -> str:
+    """The page as text."""
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=_number, interval=_interval, percent=_percent, count=_count)
+    figures: dict[str, plots.Figure] = {}
+    scripts = [_plotly(), (PAGE / "report.js").read_text(encoding="utf-8")]
+    page = environment.get_template("report.html.j2").render(
+        results=results,
+        sections=[_section(n, one, details, figures) for n, one in enumerate(results.detectors)],
+        overview=_overview(results, figures),
+        csp="; ".join(
+            [
+                "default-src 'none'",
+                f"script-src {' '.join(_digest(one) for one in scripts)}",
+                "style-src 'unsafe-inline'",
+                "img-src data: blob:",
+                "base-uri 'none'",
+                "form-action 'none'",
+            ]
+        ),
+        css=Markup((PAGE / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own files
+        scripts=[Markup(one) for one in scripts],  # noqa: S704 - our own files and Plotly's
+        figures=Markup(script_json({name: plotly_text(one) for name, one in figures.items()})),  # noqa: S704
+    )
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _finalize(value: Any) -> Any:
+    """Every string that the template shows, except what is markup already."""
+    return visible(value, PAGE_TEXT) if type(value) is str else value
+
+
+def _plotly() -> str:
+    """Plotly's own script, found without importing the package."""
+    spec = find_spec("plotly")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("plotly")
+    text = (Path(spec.submodule_search_locations[0]) / "package_data" / "plotly.min.js").read_text("utf-8")
+    return text.replace("</script", "<\\/script")
+
+
+def _digest(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def _overview(results: RunResults, figures: dict[str, plots.Figure]) -> dict[str, str]:
+    """Ids of the figures that show all detectors together."""
+    return {
+        name: _add(figures, f"all-{name}", figure)
+        for name, figure in (
+            ("standing", plots.standing(results.detectors)),
+            ("precision_recall", plots.precision_recall(results.detectors)),
+            ("roc", plots.roc(results.detectors)),
+        )
+    }
+
+
+def _section(
+    number: int, detector: DetectorResults, details: Details, figures: dict[str, plots.Figure]
+) -> dict[str, Any]:
+    """What the template needs of one detector: figures by name, tables of alerts and misses."""
+    test, trained = details.tests.get(detector.name), details.history.get(detector.name)
+    drawn: dict[str, plots.Figure | None] = {}
+    if detector.kind == "model":
+        drawn = {
+            "along_time": None if test is None else plots.along_time(test, detector.threshold.value),
+            "reliability": plots.reliability(detector),
+            "history": None if trained is None else plots.history(trained),
+            "class_curves": plots.class_curves(detector),
+        }
+    return {
+        "id": f"detector-{number}",
+        "detector": detector,
+        "figures": {
+            name: _add(figures, f"{number}-{name}", figure)
+            for name, figure in drawn.items()
+            if figure is not None
+        },
+        "alerts": _listed(test, _top_alerts(test, detector.threshold.value), details),
+        "misses": _listed(test, _misses(test, detector.threshold.value), details),
+    }
+
+
+def _add(figures: dict[str, plots.Figure], name: str, figure: plots.Figure) -> str:
+    figures[name] = figure
+    return name
+
+
+def _top_alerts(test: Predictions | None, threshold: float) -> NDArray[np.int64]:
+    if test is None:
+        return np.empty(0, dtype=np.int64)
+    rows = np.flatnonzero(test.score >= threshold)
+    return rows[np.argsort(-test.score[rows], kind="stable")[:TOP]]
+
+
+def _misses(test: Predictions | None, threshold: float) -> NDArray[np.int64]:
+    """Anomalies below the threshold, those furthest below first."""
+    if test is None:
+        return np.empty(0, dtype=np.int64)
+    rows = np.flatnonzero(test.positive & (test.score < threshold))
+    return rows[np.argsort(test.score[rows], kind="stable")[:TOP]]
+
+
+def _listed(test: Predictions | None, rows: NDArray[np.int64], details: Details) -> list[dict[str, Any]]:
+    """A row for each window: when, where, what it is and what was said of it, and its text."""
+    if test is None or not len(rows):
+        return []
+    places = [{} for _ in rows] if details.place is None else details.place(rows).to_dicts()
+    names = test.recordings["id"].to_list()
+    return [
+        {
+            "score": float(test.score[row]),
+            "truth": test.classes[test.label[row]],
+            "said": test.classes[test.predicted[row]],
+            "right": bool(test.positive[row]),
+            "time": _time(int(test.t_wall_ns[row])) if test.has_times else "",
+            "file": str(place.get("file") or names[test.recording[row]]),
+            "line": place.get("line"),
+            "offset": place.get("offset"),
+            "text": visible(str(place.get("text") or "")),
+        }
+        for row, place in zip(rows.tolist(), places, strict=True)
+    ]
+
+
+def _time(t_ns: int) -> str:
+    return datetime.fromtimestamp(t_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return CLOSED if value is None else f"{value:.{digits}f}"
+
+
+def _percent(value: float | None, digits: int = 1) -> str:
+    return CLOSED if value is None else f"{value:.{digits}%}"
+
+
+def _count(value: int) -> str:
+    return f"{value:,}"
+
+
+def _interval(found: IntervalResult) -> str:
+    if found.low is None or found.high is None:
+        return ""
+    return f"{found.low:.3f} to {found.high:.3f}"

@@ -1,0 +1,74 @@
+"""The results as a table for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vestige.evaluation.escaping import visible
+from vestige.evaluation.results import DetectorResults, IntervalResult, RunResults
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+COLUMNS = ("macro F1", "average precision", "recall", "FPR", "never seen")
+
+
+def results_table(results: RunResults) -> Table:
+    """Models and baselines side by side, with 95% intervals; recall and FPR at the chosen threshold.
+
+    The title says when the split is in-distribution or leakage was allowed, the caption holds the headline.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    policy = results.detectors[0].threshold.policy if results.detectors else ""
+    table = Table(title=Text(_title(results)), caption=Text(_caption(results)), caption_justify="left")
+    table.add_column("detector", overflow="fold")
+    for name in COLUMNS:
+        table.add_column(f"{name} at {policy}" if name in {"recall", "FPR"} else name, justify="right")
+    for number, one in enumerate(results.models + results.baselines):
+        last_model = number == len(results.models) - 1
+        style = "bold" if one.kind == "model" else "dim"
+        table.add_row(*(Text(cell) for cell in _row(one)), style=style, end_section=last_model)
+    return table
+
+
+def _title(results: RunResults) -> str:
+    title = f"{visible(results.title)}: split by {results.split.recipe}"
+    if results.split.in_distribution:
+        title += " (IN-DISTRIBUTION: says nothing about new hosts or later days)"
+    if results.leakage_allowed:
+        title += " (LEAKAGE ALLOWED: no figure is a result)"
+    if results.synthetic:
+        title += " (synthetic corpus)"
+    return title
+
+
+def _caption(results: RunResults) -> str:
+    lines = [one.sentence for one in results.comparisons]
+    lines.append(f"95% intervals: bootstrap over {results.clusters.description}.")
+    if not results.clusters.trusted:
+        lines.append(f"They cannot be trusted: {results.clusters.reason}.")
+    if results.symbols is not None:
+        lines.append(results.symbols.sentence)
+    return visible("\n".join(lines), 4_000).replace("\\x0a", "\n")
+
+
+def _row(one: DetectorResults) -> list[str]:
+    measures = (
+        one.macro_f1,
+        one.average_precision,
+        one.alerting.recall_interval,
+        one.alerting.fpr_interval,
+    )
+    novel = None if one.novel is None else one.novel.macro_f1
+    name = visible(one.name) + (" (baseline)" if one.kind == "baseline" else "")
+    return [name, *map(_cell, measures), "-" if novel is None else f"{novel:.3f}"]
+
+
+def _cell(found: IntervalResult) -> str:
+    if found.estimate is None:
+        return "-"
+    if found.low is None or found.high is None:
+        return f"{found.estimate:.3f}"
+    return f"{found.estimate:.3f} [{found.low:.3f}, {found.high:.3f}]"
