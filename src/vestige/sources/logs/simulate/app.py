@@ -40,10 +40,10 @@ def request(v: Values) -> Session:
     lines = [_request(v, v.soon(5)), _token(v)]
     if v.variant == 2:
         lines.append(Line(0.01, "CACHE", "INFO", f"shard {v.below(16)} chosen by hash {v.hex()}"))
-    if v.updated:
-        lines.append(
-            Line(0.01, "HTTP", "INFO", f"trace {v.hex()} attached, sampled at {v.below(100)} percent")
-        )
+    if v.release >= 1:
+        lines.append(Line(0.01, "HTTP", "INFO", f"trace {v.hex()} attached, sampled at {v.below(100)} %"))
+    if v.release >= 2 and v.chance(0.3):
+        lines.append(Line(0.01, "FLAGS", "INFO", f"flag faster-{v.pick(PEERS)} is on for {v.user()}"))
     lines += _fetch(v)
     if v.chance(0.06):
         lines += [_timeout(v, 0.5 + v.soon(1)) for _ in range(v.between(1, 4))]
@@ -73,7 +73,7 @@ def order(v: Values) -> Session:
         )
         return [opened, reserved, declined, undone]
     lines = [opened, reserved, paid, committed, receipt]
-    if v.updated and v.chance(0.5):
+    if v.release >= 1 and v.chance(0.5):
         lines.insert(2, Line(v.soon(0.5), "RISK", "INFO", f"risk score {v.below(100)} below limit"))
     return lines
 

@@ -38,7 +38,9 @@ def login(v: Values) -> Session:
     if v.variant == 1:
         lines.append(Line(0.1, "PAM", "INFO", f"second factor confirmed for {user}"))
     lines.append(Line(0.1, "PAM", "INFO", f"session opened for user {user} by uid {v.below(3)}"))
-    if v.updated:
+    if v.release >= 2:
+        lines.append(Line(0.1, "PAM", "INFO", f"device {v.hex()} is trusted since {v.below(90)} days"))
+    if v.release >= 1:
         lines.append(Line(0.1, "PAM", "INFO", f"session {v.hex()} recorded under policy {v.below(9)}"))
     lines += [_sudo(v, user) for _ in range(v.pick((0, 0, 1, 1, 2, 3)))]
     lines.append(Line(v.soon(60), "PAM", "INFO", f"session closed for user {user}"))

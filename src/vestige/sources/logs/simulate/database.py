@@ -38,8 +38,10 @@ def transaction(v: Values) -> Session:
         undone = Line(v.soon(1), "TXN", "WARNING", f"rollback to avoid deadlock after {v.ms()} ms")
         return [*lines, undone, _release(v)]
     lines += [_write(v) for _ in range(v.between(1, 3))]
-    if v.updated and v.chance(0.6):
+    if v.release >= 1 and v.chance(0.6):
         lines.append(Line(0.01, "REPL", "INFO", f"standby confirmed {v.hex()} after {v.ms()} ms"))
+    if v.release >= 2 and v.chance(0.4):
+        lines.append(Line(0.01, "HEAP", "INFO", f"{v.below(90)} old versions pruned from page {v.hex()}"))
     return [*lines, _logged(v), _commit(v), _release(v)]
 
 

@@ -17,8 +17,8 @@ Maker = Callable[[Values], Session]
 
 START = datetime(2026, 3, 2, tzinfo=UTC).timestamp()
 """A Monday."""
-UPDATE = 0.6
-"""When, as a share of a file's messages, the software update brings messages never seen before."""
+RELEASES = (0.6, 0.82)
+"""When, as shares of a file's messages, new releases bring messages never seen before."""
 BURSTS = 0.35
 """How many sessions begin right after another one."""
 LATE = (0.86, 0.94)
@@ -118,7 +118,7 @@ def messages(
         while under_way and under_way[0][0] <= start:
             t, _, line = heapq.heappop(under_way)
             yield t, line
-        v.updated = planned > UPDATE * n
+        v.release = bisect_right(RELEASES, planned / n)
         if incidents.due(planned):
             session = service.incident(v, n - planned)
             incidents.planted(session, planned)

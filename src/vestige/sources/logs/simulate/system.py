@@ -54,7 +54,11 @@ def kernel(v: Values) -> Session:
     ]
     if v.variant == 2:
         texts.append(("RAID", "INFO", f"array md{v.below(3)} checked, {v.below(9)} mismatches"))
-    if v.updated:
+    if v.release >= 2:
+        texts.append(
+            ("UNIT", "WARNING", f"unit mesh-{v.below(5)} uses an old setting, see note {v.below(90)}")
+        )
+    if v.release >= 1:
         texts.append(("UNIT", "INFO", f"unit telemetry-{v.below(5)} reloaded its settings"))
     component, level, text = v.pick(texts)
     return [Line(v.soon(9), component, level, text)]
