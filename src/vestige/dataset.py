@@ -78,7 +78,7 @@ class DatasetWriter:
         self._target = atomic_directory(path, marker=MARKER, overwrite=overwrite)
         self._stack = contextlib.ExitStack()
         self._recordings: list[dict[str, Any]] = []
-        self._windows: list[tuple[NDArray[Any], ...]] = []
+        self._windows: dict[str, list[NDArray[Any]]] = {name: [] for name in WINDOW_COLUMNS}
 
     def __enter__(self) -> Self:
         self._root = self._stack.enter_context(self._target)
@@ -135,7 +135,9 @@ class DatasetWriter:
         starts = np.arange(before, before + n, dtype=np.int64) - (length - 1)
         kept = (starts >= 0) & (starts % stride == 0)
         recording = np.full(int(kept.sum()), len(self._recordings) - 1, dtype=np.uint32)
-        self._windows.append((recording, starts[kept], label[kept], t_ns[kept]))
+        columns = (recording, starts[kept], label[kept], t_ns[kept])
+        for pieces, column in zip(self._windows.values(), columns, strict=True):
+            pieces.append(column)
         current["n_steps"] = before + n
         if n:
             low, high = int(t_ns.min()), int(t_ns.max())
@@ -159,8 +161,7 @@ class DatasetWriter:
             stream.close()
         recordings = pl.DataFrame(self._recordings, schema=RECORDING_COLUMNS)
         recordings.write_parquet(self._root / "recordings.parquet")
-        parts = [np.concatenate(part) for part in zip(*self._windows, strict=True)] or [np.empty(0)] * 4
-        windows = pl.DataFrame(dict(zip(WINDOW_COLUMNS, parts, strict=True)), schema=WINDOW_COLUMNS)
+        windows = pl.DataFrame([self._column(name) for name in WINDOW_COLUMNS])
         windows.write_parquet(self._root / "windows.parquet")
         files = sorted(file for file in self._root.rglob("*") if file.is_file())
         manifest = {
@@ -171,3 +172,10 @@ class DatasetWriter:
             "notes": self.notes,
         }
         (self._root / MARKER).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+    def _column(self, name: str) -> pl.Series:
+        """A column of the index, its pieces given up at once: it is the largest thing in memory."""
+        pieces = self._windows.pop(name)
+        values = np.concatenate(pieces) if pieces else np.empty(0)
+        pieces.clear()
+        return pl.Series(name, values, dtype=WINDOW_COLUMNS[name])
