@@ -65,6 +65,9 @@ class TimeParser:
     """Texts of the time fields (without the fraction) to nanoseconds; equal texts are read once."""
 
     def __init__(self, layouts: Sequence[str]) -> None:
+        """Raises ValueError for an unknown directive, or where day or month are missing."""
+        for layout in layouts:
+            shape(layout)
         joined = "\n".join(layouts)
         kinds = [kind for kind in re.findall(r"%(.)", joined) if kind not in "%a"]
         if len(set(kinds)) != len(kinds):

@@ -1,4 +1,4 @@
-"""A log format: header pattern, times, label, masks. Those shipped are `formats/*.toml`; users write their own.
+"""A log format: header pattern, times, label, masks. `formats/*.toml` are shipped; users write their own.
 
 What a dataset's schema keeps of it is `Format.settings()`, from which `Rules` is built again anywhere.
 """
@@ -26,6 +26,7 @@ class Format(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    name: str = Field(default="", description="the format's name; the file's, where it is not given")
     header: str = Field(description="pattern of a message's first line; the last field is <Content>")
     time: dict[str, str] = Field(min_length=1, description="time fields and their strptime-like layouts")
     example: list[str] = Field(min_length=1, description="two or three lines; the first is a header")
@@ -112,7 +113,7 @@ def load(name: str) -> Format:
         remedy = f"one of: {', '.join(shipped())}; or the path of your own (my.toml, see docs/logs.md)"
         raise UsageError(f"unknown log format {name!r}", remedy=remedy)
     try:
-        return Format.model_validate(tomllib.loads(text))
+        return Format.model_validate({"name": Path(name).stem} | tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"not TOML: {error}", where=where) from error
     except ValidationError as error:

@@ -22,6 +22,7 @@ from vestige.sources.base import Progress
 from vestige.sources.logs import header
 from vestige.sources.logs.clock import Clock
 from vestige.sources.logs.corpus import LogFile, Skipped, find, total_size
+from vestige.sources.logs.encoder import INPUTS
 from vestige.sources.logs.feed import Feed
 from vestige.sources.logs.format import load
 from vestige.sources.logs.labels import FORMS, LabelRule
@@ -38,7 +39,7 @@ STREAMS = (
     Stream("offset", "int64", unit="bytes"),
     Stream("raw", "uint64"),
 )
-SMALL = 4 << 20
+SMALL = 48 << 20
 """Below so many bytes, starting worker processes costs more than it saves."""
 MOST_NOTES = 1000
 
@@ -55,8 +56,8 @@ def rules_for(options: LogOptions) -> Rules:
 
 
 def schema_for(rules: Rules, *, length: int, stride: int) -> Schema:
-    """The schema of a dataset read by `rules`; its inputs come with the encoder."""
-    return Schema("logs", VERSION, CLASSES, length, stride, STREAMS, (), "last", rules.settings())
+    """The schema of a dataset read by `rules`; its inputs are completed by the fitted encoder."""
+    return Schema("logs", VERSION, CLASSES, length, stride, STREAMS, INPUTS, "last", rules.settings())
 
 
 class Symbols:
