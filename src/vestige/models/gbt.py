@@ -107,6 +107,8 @@ class GradientBoostedTrees(FittedDetector):
     def load_sidecar(self, payload: bytes, state: dict[str, Any], *, device: str = "cpu") -> None:  # noqa: ARG002
         """See `Detector.load_sidecar`; features, their order and the classes must be ours."""
         self.missing = 0.0 if state["zero_is_missing"] else float("nan")
+        if not payload.startswith(b"{"):  # XGBoost aborts the process on no bytes at all
+            raise ValueError("not an XGBoost model (no UBJSON object)")
         booster = xgb.Booster()
         try:
             booster.load_model(bytearray(payload))

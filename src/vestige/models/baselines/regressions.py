@@ -156,12 +156,12 @@ class Counts(Regression):
 
 
 class Logistic(Regression):
-    """On TF-IDF of the words of the last message; words that training never saw count as one more word."""
+    """On TF-IDF of the words of the last message; words that training never saw are left out, as usual."""
 
     name: ClassVar[str] = "logistic"
     about: ClassVar[str] = "logistic regression on TF-IDF of the words of the last message"
     accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("summary",),)
-    reads: ClassVar[tuple[str, ...]] = ("word:*", "unknown_words")
+    reads: ClassVar[tuple[str, ...]] = ("word:*",)
     tf_idf: ClassVar[bool] = True
 
     def columns(self) -> int:
