@@ -8,6 +8,8 @@ from typing import Any
 
 LONGEST = 400
 """Characters of a text that are shown."""
+LABEL = 60
+"""Characters of a label that a figure shows."""
 _INVISIBLE = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
 
 
@@ -32,7 +34,7 @@ def _spelt_out(character: str) -> str:
 def plotly_text(value: Any) -> Any:
     """A figure with all of its strings made literal: Plotly reads `<b>`, `<a>` and entities in labels."""
     if isinstance(value, str):
-        return visible(value, 120).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        return visible(value, LABEL).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     if isinstance(value, dict):
         return {key: plotly_text(one) for key, one in value.items()}
     if isinstance(value, list):

@@ -15,6 +15,7 @@
     });
     Object.keys(out).filter(function (key) { return /^[xy]axis/.test(key); }).forEach(function (key) {
       out[key] = Object.assign({ gridcolor: line, linecolor: muted, zeroline: false, automargin: true }, out[key]);
+      if (out[key].title) { out[key].title = Object.assign({ font: { size: 13 } }, out[key].title); }
     });
     return out;
   }

@@ -1,0 +1,273 @@
+"""The report stands alone, fetches nothing, and shows whatever a log line holds as the text that it is."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.evaluation.made_up import made_up, made_up_run
+from vestige.evaluation import plots
+from vestige.evaluation.comparing import compare
+from vestige.evaluation.escaping import plotly_text, script_json, visible
+from vestige.evaluation.judging import evaluate
+from vestige.evaluation.report import Details, render, write_report
+from vestige.evaluation.results import RunResults
+from vestige.evaluation.table import results_table
+
+HOSTILE = (
+    "</script><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}{% raw %}"
+    '<a href="https://evil.example/">x</a>&lt;b&gt;\x00\x1b[31m\u202egnp%{x}$x$[red]'
+)
+
+
+class Page(HTMLParser):
+    """Every element with its attributes, the visible text, and what stands in script elements."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.text = ""
+        self._inside = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._inside = tag
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, _: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.scripts[-1] += data
+        else:
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def clean() -> Page:
+    return Page(render(*made_up_run()))
+
+
+@pytest.fixture(scope="module")
+def hostile() -> Page:
+    flags = {"in_distribution": True, "leakage_allowed": True, "synthetic": True}
+    return Page(render(*made_up_run(hostile=HOSTILE, **flags)))
+
+
+def test_nothing_is_fetched_from_anywhere(hostile: Page) -> None:
+    for tag, attributes in hostile.elements:
+        assert tag not in {"link", "img", "iframe", "object", "embed", "base", "form", "a"} or (
+            tag == "a" and str(attributes["href"]).startswith("#")
+        )
+        assert not {"src", "srcset", "action", "data"} & set(attributes)
+        assert not [name for name in attributes if name.startswith("on")]
+
+
+def test_only_our_own_scripts_may_run(hostile: Page) -> None:
+    (policy,) = [str(a["content"]) for tag, a in hostile.elements if a.get("http-equiv")]
+    data, *run = hostile.scripts
+    assert len(run) == 2
+    assert "plotly.js" in run[0][:100]
+    for script in run:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+    for loophole in ("unsafe-eval", "https:", "http:", "*", "connect-src"):
+        assert loophole not in policy
+    assert "<" not in data
+
+
+def test_hostile_text_is_shown_as_text(clean: Page, hostile: Page) -> None:
+    assert [tag for tag, _ in hostile.elements if tag == "script"] == ["script"] * 3
+    known = {tag for tag, _ in clean.elements}
+    assert {tag for tag, _ in hostile.elements} <= known
+    assert "<img src=x onerror=alert(2)>" in hostile.text
+    assert "{{ 7*7 }}{% raw %}" in hostile.text
+    assert "\\x00\\x1b[31m\\u202egnp" in hostile.text
+    assert not set(hostile.text) & set("\x00\x1b\u202e")
+
+
+def test_the_headline_comes_first_and_is_honest(clean: Page) -> None:
+    assert clean.text.index("gru beats the best baseline (template)") < clean.text.index(
+        "Models and baselines"
+    )
+    tests = {"gru": made_up(seed=9, skill=0.5), "template": made_up(seed=9, skill=3)}
+    results, _ = made_up_run()
+    detectors = [
+        evaluate(n, made_up(seed=5), t, kind="model" if n == "gru" else "baseline", resamples=50)
+        for n, t in tests.items()
+    ]
+    worse = results.model_copy(
+        update={"detectors": detectors, "comparisons": compare(detectors, tests, resamples=50)}
+    )
+    assert "gru does NOT beat the best baseline (template)" in Page(render(worse, Details())).text
+
+
+def test_what_weakens_the_figures_is_a_banner(clean: Page, hostile: Page) -> None:
+    for words in ("Leakage was allowed", "In-distribution: ", "Synthetic corpus"):
+        assert words in hostile.text
+        assert words not in clean.text
+    results, _ = made_up_run()
+    shaky = results.clusters.model_copy(update={"trusted": False, "reason": "only 3 recordings"})
+    page = Page(render(results.model_copy(update={"clusters": shaky}), Details()))
+    assert "The intervals cannot be trusted: only 3 recordings." in page.text
+
+
+def test_what_the_split_cannot_test_is_listed(clean: Page) -> None:
+    text = " ".join(clean.text.split())
+    assert "Not tested (profiles that the test part lacks): kernel." in text
+    assert "bootstrap over 12 recordings" in text
+
+
+def test_tables_hold_everything_without_javascript(clean: Page) -> None:
+    for words in (
+        "Top alerts",
+        "Missed anomalies",
+        "Confusion matrix",
+        "time order",
+        "BGL.log:",
+        "Baselines",
+    ):
+        assert words in clean.text
+    assert "machine check interrupt" in clean.text
+
+
+def test_every_figure_has_its_place(clean: Page) -> None:
+    places = {str(a["id"]) for _, a in clean.elements if str(a.get("id", "")).startswith("figure-")}
+    drawn = set(re.findall(r'"((?:all|\d+)-[a-z_]+)":\{"traces"', clean.scripts[0]))
+    assert places == {f"figure-{name}" for name in drawn}
+    assert {"all-standing", "all-roc", "0-along_time", "0-history", "0-reliability"} <= drawn
+
+
+def test_a_very_long_line_is_cut_and_said_so() -> None:
+    results, details = made_up_run()
+    long = replace(details, place=lambda rows: pl.DataFrame({"text": ["x" * 1_000_000] * len(rows)}))
+    text = render(results, long)
+    assert "(999,600 more characters)" in text
+    assert "x" * 500 not in text.split('<script type="application/json"')[0]
+
+
+def test_a_report_needs_no_details_and_no_baselines() -> None:
+    results, _ = made_up_run()
+    alone = results.model_copy(update={"detectors": results.models[:1], "comparisons": []})
+    assert "No model was compared with a baseline." in Page(render(alone, Details())).text
+
+
+def test_a_report_of_one_model_shows_it_beside_the_baselines(tmp_path: Path) -> None:
+    results, details = made_up_run()
+    write_report(tmp_path / "report.html", results.only("gbt"), details)
+    text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    assert "gbt beats" in text
+    assert "gru" not in text
+    assert "majority" in text
+
+
+def test_three_classes_and_windows_without_times_are_drawn() -> None:
+    three = ("benign", "dos", "scan")
+    test = made_up(classes=three, seed=9)
+    test = replace(test, t_wall_ns=np.zeros(len(test), dtype=np.int64), novel=None)
+    one = evaluate("gru", made_up(classes=three, seed=5), test, resamples=20)
+    assert plots.along_time(test, 0.5)["layout"]["xaxis"]["type"] == "linear"
+    curves = plots.class_curves(one)
+    assert curves is not None
+    assert [trace["name"] for trace in curves["traces"]] == list(three)
+
+
+def test_many_points_are_thinned_but_the_highest_scores_stay() -> None:
+    test = made_up(30_000)
+    figure = plots.along_time(test, 0.5)
+    normal = figure["traces"][0]
+    assert len(normal["x"]) <= plots.MOST_POINTS
+    assert max(normal["y"]) == pytest.approx(test.score[~test.positive].max(), abs=1e-5)
+
+
+def test_a_history_with_gaps_is_drawn_and_one_of_a_single_epoch_is_not() -> None:
+    frame = pl.DataFrame({"epoch": [1, 2], "train_loss": [1.0, None], "val_macro_f1": [0.5, float("nan")]})
+    figure = plots.history(frame)
+    assert figure is not None
+    assert [trace["y"] for trace in figure["traces"]] == [[1.0, None], [0.5, None]]
+    assert plots.history(frame.head(1)) is None
+
+
+def test_results_survive_their_file(tmp_path: Path) -> None:
+    results, _ = made_up_run(hostile="\u202e<b>")
+    results.save(tmp_path / "metrics.json")
+    assert RunResults.load(tmp_path / "metrics.json") == results
+
+
+@given(st.text(st.characters(codec=None)))
+def test_what_is_shown_has_no_invisible_characters(text: str) -> None:
+    shown = visible(text)
+    assert visible(shown) == shown
+    shown.encode("utf-8")
+    assert not set(shown) & {
+        chr(c) for c in (*range(32), 127, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    }
+
+
+@given(st.text(st.characters(codec=None)))
+def test_figures_carry_no_markup_and_cannot_end_their_script(text: str) -> None:
+    literal = plotly_text({"name": [text]})["name"][0]
+    assert not set(literal) & set("<>")
+    assert not re.search(r"&(?!amp;|lt;|gt;)", literal)
+    assert not set(script_json({"x": text})) & set("<>&")
+
+
+def test_the_terminal_table_shows_intervals_baselines_and_warnings() -> None:
+    from rich.console import Console
+
+    def printed(results: RunResults) -> str:
+        console = Console(width=200, file=io.StringIO())
+        with console.capture() as captured:
+            console.print(results_table(results))
+        return captured.get()
+
+    text = printed(made_up_run()[0])
+    assert re.search(r"gru +│ 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", text)
+    assert "template (baseline)" in text
+    assert "gru beats the best baseline (template)" in text
+    assert "IN-DISTRIBUTION" not in text
+    marked = printed(made_up_run(hostile="[red]\x1b[31m", in_distribution=True, leakage_allowed=True)[0])
+    assert "IN-DISTRIBUTION" in marked
+    assert "LEAKAGE ALLOWED" in marked
+    assert "[red]\\x1b[31m" in marked
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_a_browser_draws_every_figure_under_the_policy(tmp_path: Path) -> None:
+    results, details = made_up_run(hostile=HOSTILE)
+    write_report(tmp_path / "report.html", results, details)
+    switches = (
+        "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
+        "disable-component-update disable-sync enable-logging=stderr virtual-time-budget=20000"
+    )
+    flags = [f"--{one}" for one in switches.split()]
+    done = subprocess.run(
+        ["chromium", *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom",
+         (tmp_path / "report.html").as_uri()],
+        capture_output=True, text=True, timeout=180, check=True,
+    )  # fmt: skip
+    assert "Content Security Policy" not in done.stderr
+    drawn = Page(done.stdout)
+    places = [a for tag, a in drawn.elements if str(a.get("id", "")).startswith("figure-")]
+    assert places
+    assert all("js-plotly-plot" in str(a["class"]) for a in places)
+    assert not [tag for tag, _ in drawn.elements if tag == "img"]
