@@ -206,7 +206,7 @@ def test_a_label_that_follows_from_the_symbol_is_said_so_in_plain_words(corpus: 
     assert known.sentence == (
         "In this corpus the label is a function of the template: 0 of 12 templates carry more than "
         "one label. "
-        "A look-up table of templates therefore scores macro F1 1.000 on the test part; "
+        "A look-up table of templates scores macro F1 1.000 on the test part; "
         "no test window has a template that training never saw."
     )
     _, parts = splits.make("host", windows)
@@ -293,3 +293,15 @@ def test_hashes_tell_columns_and_arrays_apart() -> None:
     assert swapped[0] != row_hashes({"a": x[:, 1:], "b": x[:, :1]})[0]
     with pytest.raises(ValueError, match="without arrays"):
         row_hashes({})
+
+
+def test_a_label_that_nearly_follows_from_the_symbol_is_warned_of_too(corpus: Make) -> None:
+    windows = corpus(symbol=lambda _, i: i % 3, label=lambda r, i: (i % 3 == 0) ^ ((r == 0) & (i == 7)))
+    groups = np.where(windows.padding, -1, windows.streams["symbol"])
+    split, parts = splits.make("random", windows)
+    finding = symbol_finding(parts, groups)
+    assert finding.mixed == 1
+    assert finding.agreement == pytest.approx(539 / 540)
+    assert "nearly a function of the template: 1 of 3 templates carry" in finding.sentence
+    checks = {one.name: one for one in audit(parts, split, finding=finding)}
+    assert checks["label_determined_by_symbol"].status == "warn"

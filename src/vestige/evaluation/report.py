@@ -109,13 +109,14 @@ def _digest(script: str) -> str:
 
 
 def _overview(results: RunResults, figures: dict[str, plots.Figure]) -> dict[str, str]:
-    """Ids of the figures that show all detectors together."""
+    """Ids of the figures that show all detectors together, models first."""
+    detectors = results.models + results.baselines
     return {
         name: _add(figures, f"all-{name}", figure)
         for name, figure in (
-            ("standing", plots.standing(results.detectors)),
-            ("precision_recall", plots.precision_recall(results.detectors)),
-            ("roc", plots.roc(results.detectors)),
+            ("standing", plots.standing(detectors)),
+            ("precision_recall", plots.precision_recall(detectors)),
+            ("roc", plots.roc(detectors)),
         )
     }
 

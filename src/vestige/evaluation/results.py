@@ -240,13 +240,15 @@ class SplitResult(Record):
 class SymbolFinding(Record):
     """Whether the label follows from the last step's symbol (a log message's template) alone.
 
-    Macro F1 of a look-up table of symbols (each symbol's majority label in training; the overall majority
-    for a symbol never seen), on all test windows, and on those whose symbol training knew or did not.
+    `agreement`: share of windows that carry their symbol's usual label. `lookup_*`: macro F1 of a look-up
+    table (each symbol's majority label in training; the overall majority for a symbol never seen), on all
+    test windows, and on those whose symbol training knew or did not.
     """
 
     unit: str
     symbols: int
     mixed: int
+    agreement: Number
     lookup_macro_f1: Number
     windows_known: int
     windows_unknown: int

@@ -14,6 +14,8 @@ from vestige.evaluation.results import CheckResult, SymbolFinding
 from vestige.splits import Parts
 
 IntArray = NDArray[np.int64]
+NEARLY = 0.99
+"""Share of windows with their symbol's usual label from which on the symbol all but decides it."""
 
 
 def symbol_finding(parts: Parts, groups: IntArray, unit: str = "template") -> SymbolFinding:
@@ -25,7 +27,7 @@ def symbol_finding(parts: Parts, groups: IntArray, unit: str = "template") -> Sy
     labels = np.concatenate([one.label for one in order]).astype(np.int64)
     k = len(parts.train.schema.classes)
     symbols = int(codes.max()) + 1 if len(codes) else 0
-    carried = (_counts(codes, labels, symbols, k) > 0).sum(axis=1)
+    carried = _counts(codes, labels, symbols, k)
     learnt = _counts(train, parts.train.label.astype(np.int64), symbols, k)
     known = learnt.sum(axis=1) > 0
     table = np.where(known, learnt.argmax(axis=1), learnt.sum(axis=0).argmax())
@@ -33,17 +35,20 @@ def symbol_finding(parts: Parts, groups: IntArray, unit: str = "template") -> Sy
     present = np.bincount(truth, minlength=k) > 0
     everything = np.ones(len(truth), dtype=np.bool_)
     scores = [_score(truth, said, rows, present) for rows in (everything, known_test, ~known_test)]
-    mixed = int((carried > 1).sum())
+    mixed = int(((carried > 0).sum(axis=1) > 1).sum())
+    agreement = float(carried.max(axis=1).sum() / max(len(labels), 1)) if symbols else 1.0
+    unknown = int((~known_test).sum())
     return SymbolFinding(
         unit=unit,
         symbols=symbols,
         mixed=mixed,
+        agreement=agreement,
         lookup_macro_f1=scores[0],
-        windows_known=int(known_test.sum()),
-        windows_unknown=int((~known_test).sum()),
+        windows_known=len(truth) - unknown,
+        windows_unknown=unknown,
         lookup_macro_f1_known=scores[1],
         lookup_macro_f1_unknown=scores[2],
-        sentence=_sentence(unit, symbols, mixed, scores, int((~known_test).sum())),
+        sentence=f"{_claim(unit, symbols, mixed, agreement)} {_scores(unit, scores[0], scores[2], unknown)}",
     )
 
 
@@ -52,9 +57,13 @@ def symbol_check(finding: SymbolFinding | None) -> CheckResult:
     name = "label_determined_by_symbol"
     if finding is None:
         return CheckResult(name=name, status="not_applicable", detail="the source has no groups of steps")
-    share = finding.mixed / finding.symbols if finding.symbols else 0.0
-    status = "pass" if finding.mixed else "warn"
-    return CheckResult(name=name, status=status, figure=share, detail=finding.sentence)
+    detail = _claim(finding.unit, finding.symbols, finding.mixed, finding.agreement or 0.0)
+    return CheckResult(
+        name=name,
+        status="warn" if (finding.agreement or 0.0) >= NEARLY else "pass",
+        figure=finding.mixed / max(finding.symbols, 1),
+        detail=detail,
+    )
 
 
 def _counts(codes: IntArray, labels: IntArray, symbols: int, k: int) -> IntArray:
@@ -72,18 +81,18 @@ def _score(
     return float(macro_f1(confusion(truth[rows], said[rows], k)))
 
 
-def _sentence(unit: str, symbols: int, mixed: int, scores: list[float | None], unknown: int) -> str:
-    everywhere, _, on_unknown = scores
+def _claim(unit: str, symbols: int, mixed: int, agreement: float) -> str:
+    carry = f"{mixed} of {symbols} {unit}s carry more than one label"
     if mixed == 0:
-        text = (
-            f"In this corpus the label is a function of the {unit}: 0 of {symbols} {unit}s carry more than "
-            f"one label. A look-up table of {unit}s therefore "
-        )
-    else:
-        text = (
-            f"In this corpus {mixed} of {symbols} {unit}s carry more than one label: the {unit} alone does "
-            f"not decide it. A look-up table of {unit}s "
-        )
+        return f"In this corpus the label is a function of the {unit}: {carry}."
+    usual = f"{agreement:.2%} of the windows have their {unit}'s usual label"
+    if agreement >= NEARLY:
+        return f"In this corpus the label is nearly a function of the {unit}: {carry}, and {usual}."
+    return f"In this corpus the {unit} alone does not decide the label: {carry}, and {usual}."
+
+
+def _scores(unit: str, everywhere: float | None, on_unknown: float | None, unknown: int) -> str:
+    text = f"A look-up table of {unit}s "
     text += "has no macro F1" if everywhere is None else f"scores macro F1 {everywhere:.3f}"
     text += " on the test part; "
     if not unknown:

@@ -10,11 +10,12 @@ from vestige.evaluation.results import DetectorResults, IntervalResult, RunResul
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLUMNS = ("macro F1", "average precision", "recall", "FPR", "never seen")
+COLUMNS = ("macro F1", "AP", "recall", "FPR", "never seen")
 
 
 def results_table(results: RunResults) -> Table:
-    """Models and baselines side by side, with 95% intervals; recall and FPR at the chosen threshold.
+    """Models and baselines side by side, the 95% interval under each figure; recall and FPR at the chosen
+    threshold, macro F1 on windows whose inputs training never saw.
 
     The title says when the split is in-distribution or leakage was allowed, the caption holds the headline.
     """
@@ -71,4 +72,4 @@ def _cell(found: IntervalResult) -> str:
         return "-"
     if found.low is None or found.high is None:
         return f"{found.estimate:.3f}"
-    return f"{found.estimate:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    return f"{found.estimate:.3f}\n{found.low:.3f}-{found.high:.3f}"
