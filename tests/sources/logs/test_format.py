@@ -23,7 +23,7 @@ example = ["2024-05-06T07:08:09.5 WARN shop.cart: ORD-17 of 10.0.0.1 took 3 s"]
 
 
 def test_the_promised_formats_are_shipped() -> None:
-    promised = "bgl thunderbird hdfs hadoop zookeeper spark windows linux openssh".split()
+    promised = ["bgl", "thunderbird", "hdfs", "hadoop", "zookeeper", "spark", "windows", "linux", "openssh"]
     assert set(promised) <= set(shipped())
 
 

@@ -61,7 +61,11 @@ class Expander:
             yield piece
 
     def _take(self) -> bytes:
-        piece = self.file.read(PIECE)
+        try:
+            piece = self.file.read(PIECE)
+        except OSError as error:
+            self.defects.append(f"reading failed after {self.taken} bytes: {error.strerror}")
+            return b""
         self.taken += len(piece)
         return piece
 

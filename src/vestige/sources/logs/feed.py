@@ -104,6 +104,8 @@ def check(sample: bytes, rules: Rules, where: str) -> list[str]:
     Raises EvidenceError when it is UTF-16 or no text, or when too few lines fit the header: then the
     message names the first that does not, and the formats that would.
     """
+    if not sample:
+        raise EvidenceError("the file is empty", where=where)
     for mark, name in WIDE.items():
         if sample.startswith(mark):
             raise EvidenceError(

@@ -33,7 +33,7 @@ SHARED: dict[str, str] = {
     "hash": (rf"{HEX}(?:(?<=\d)(?=\d*+[A-Fa-f])|(?<=[A-Fa-f])(?=[A-Fa-f]*+\d))[0-9A-Fa-f]{{7,127}}+(?!\w)"),
     "id": r"_(?<=[A-Za-z]_)-?\d[\w-]*+",
     "size": rf"{DIGIT}\d{{0,19}}(?:\.\d{{1,9}})? ?(?:bytes|[KMGTkmg]i?B|B)(?:/s)?(?!\w)",
-    "num": r"[-+\d](?<!\w[-+\d])(?:(?<=\d)|(?=\d))\d*+(?:\.\d++)*+(?!\w)",
+    "num": r"[-+\d](?<!\w[-+\d])(?<!\d\.\d)(?:(?<=\d)|(?=\d))\d*+(?:\.\d++)*+(?!\w)",
     "digits": r"\d++",
 }
 """`num` is a number that stands alone, `digits` any run of digits, also within a word; `id` is what follows

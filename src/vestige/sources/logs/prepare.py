@@ -123,8 +123,6 @@ class Reading:
                 self.sources.append((feed, done + feed.taken))
                 yield block
             done += feed.taken
-            if not feed.n_bytes:
-                self.skipped.append(Skipped(file.id, "empty"))
 
 
 def prepare(

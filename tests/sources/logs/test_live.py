@@ -1,0 +1,100 @@
+"""Live windows: the numbers of `prepare`, in flat memory; and the probe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from vestige.schema import Schema
+from vestige.sources.base import LiveBatch
+from vestige.sources.logs.format import shipped
+from vestige.sources.logs.live import live
+from vestige.sources.logs.options import LogOptions
+from vestige.sources.logs.prepare import rules_for, schema_for
+from vestige.sources.logs.source import LogSource
+from vestige.windows import WindowSet
+
+TRACE = "java.io.IOException: x\n\tat a.B.c(B.java:7)\n"
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("live")
+    for number, host in enumerate(("a", "b")):
+        (root / "c" / host).mkdir(parents=True)
+        lines = []
+        for n in range(300):
+            level = "ERROR" if n % 7 == number else "INFO"
+            when = f"2015-10-18 18:{n // 60:02}:{n % 60:02},{n:03}"
+            lines.append(f"{when} {level} [m] a.B: did {n} {'x' * (n % 5)}\n" + TRACE * (n % 11 == 0))
+        (root / "c" / host / "app.log").write_text("".join(lines))
+    return root
+
+
+@pytest.fixture(scope="module")
+def windows(evidence: Path) -> WindowSet:
+    return LogSource().prepare(evidence / "c", evidence / "d", LogOptions(format="hadoop", length=6))
+
+
+def as_text(symbols: pl.DataFrame, steps: dict[str, np.ndarray]) -> np.ndarray:
+    return np.array(symbols["text"].to_list(), dtype=object)[steps["message"]]
+
+
+@pytest.mark.parametrize("size", [1, 300, 5000, 1 << 18])
+def test_live_windows_equal_those_of_the_dataset_for_any_block_size(
+    evidence: Path, windows: WindowSet, size: int
+) -> None:
+    prepared = windows.gather()
+    table = windows.table("messages")
+    at = 0
+    for batch in live([evidence / "c"], windows.schema, size=size):
+        rows = slice(at, at + len(batch.place))
+        assert (as_text(batch.symbols, batch.steps) == as_text(table, prepared)[rows]).all()
+        for name in ("t_ns", "line", "offset", "raw"):
+            assert (batch.steps[name] == prepared[name][rows]).all()
+        assert batch.place.columns == ["file", "line", "offset"]
+        assert (batch.place["line"].to_numpy() == prepared["line"][rows, -1]).all()
+        at = rows.stop
+    assert at == len(windows) == 600
+
+
+def test_live_needs_nothing_but_the_schema(evidence: Path, windows: WindowSet, tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(
+        'header = "<D> <T> <Level> [<P>] <C>: <Content>"\ntime = {D = "%Y-%m-%d", T = "%H:%M:%S,%f"}\n'
+        'masks = ["letters"]\nmask = {letters = "x+"}\nexample = ["2015-10-18 18:01:47,978 INFO [m] a: x"]\n'
+    )
+    schema = schema_for(rules_for(LogOptions(format=str(own), label="level:ERROR")), length=4, stride=3)
+    own.unlink()
+    back = Schema.from_dict(schema.to_dict())
+    batches = list(LogSource().live([evidence / "c" / "a" / "app.log"], back))
+    assert sum(len(one.place) for one in batches) == 300
+    assert "did 3 <letters>" in batches[0].symbols["text"].to_list()
+    assert LogSource().probe(back).steps["message"].shape == (1, 4)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_the_probe_exercises_every_shipped_format(name: str) -> None:
+    schema = schema_for(rules_for(LogOptions(format=name)), length=3, stride=1)
+    first, second = (LogSource().probe(schema) for _ in range(2))
+    assert isinstance(first, LiveBatch)
+    assert all((first.steps[one] == second.steps[one]).all() for one in first.steps)
+    assert (first.steps["t_ns"][:, -1] > 0).all()
+    assert any("<" in text for text in first.symbols["text"])
+
+
+def test_a_changed_mask_changes_the_schema(tmp_path: Path) -> None:
+    text = (
+        'header = "<T> <Content>"\ntime = {T = "%s"}\nmasks = ["own"]\n'
+        'mask = {own = "a+"}\nexample = ["1 x"]\n'
+    )
+    digests = set()
+    for number, content in enumerate((text, text.replace("a+", "b+"), text.replace("1 x", "1 y"))):
+        path = tmp_path / str(number) / "own.toml"
+        path.parent.mkdir()
+        path.write_text(content)
+        digests.add(schema_for(rules_for(LogOptions(format=str(path))), length=3, stride=1).digest)
+    assert len(digests) == 3

@@ -1,0 +1,55 @@
+"""Memory stays flat however long the log is, but for the dataset's own index."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LINE = "2015-10-18 18:{:02}:{:02},000 {} [worker {}] a.Server: took {} ms for 10.0.{}.{} in /srv/a{}\n"
+
+PREPARE = """
+import resource, sys
+from pathlib import Path
+from vestige.sources.logs.options import LogOptions
+from vestige.sources.logs.prepare import prepare
+prepare(Path(sys.argv[1]), Path(sys.argv[2]), LogOptions(format="hadoop"), jobs=1)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+LIVE = """
+import resource, sys
+from pathlib import Path
+from vestige.sources.logs.live import live
+from vestige.sources.logs.options import LogOptions
+from vestige.sources.logs.prepare import rules_for, schema_for
+schema = schema_for(rules_for(LogOptions(format="hadoop")), length=10, stride=1)
+assert sum(len(one.place) for one in live([Path(sys.argv[1])], schema)) > 10_000
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def write(path: Path, lines: int) -> Path:
+    with path.open("w") as file:
+        for n in range(lines):
+            level = "ERROR" if n % 97 == 0 else "INFO"
+            file.write(LINE.format(n // 60 % 60, n % 60, level, n % 9, n, n % 250, n % 199, n % 7))
+    return path
+
+
+def peak(script: str, *arguments: Path) -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)], check=True, capture_output=True, text=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.parametrize("script", [PREPARE, LIVE], ids=["prepare", "live"])
+def test_memory_is_flat_in_the_length_of_the_log(tmp_path: Path, script: str) -> None:
+    short, long = write(tmp_path / "short.log", 20_000), write(tmp_path / "long.log", 300_000)
+    small = peak(script, short, tmp_path / "d1")
+    large = peak(script, long, tmp_path / "d2")
+    index = 0 if script == LIVE else 3 * 21 * 280_000
+    assert large <= 1.10 * small + index

@@ -1,0 +1,199 @@
+"""From a corpus to a dataset: what is written, what is noted, what is refused with nothing left behind."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from vestige.errors import EvidenceError, OutputError, UsageError, VestigeError
+from vestige.sources.logs.options import LogOptions
+from vestige.sources.logs.source import LogSource
+from vestige.windows import WindowSet
+
+DAY = "2015-10-18"
+
+
+def line(second: int, text: str, level: str = "INFO") -> str:
+    return f"{DAY} 18:{second // 60:02}:{second % 60:02},250 {level} [main] a.B: {text}\n"
+
+
+NORMAL = "".join(line(n, f"step {n} of job_{n} at /a/b{n}") for n in range(30))
+BAD = line(30, "lost 10.0.0.1:80", "ERROR") + "java.io.IOException: x\n\tat a.B.c(B.java:7)\n"
+
+
+def corpus(root: Path, **files: str | bytes) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        path = root / name.replace("__", "/").replace("_log", ".log").replace("_gz", ".gz")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return root
+
+
+def prepare(evidence: Path, out: Path, **options: Any) -> WindowSet:
+    jobs = options.pop("jobs", 1)
+    return LogSource().prepare(evidence, out, LogOptions(**{"format": "hadoop", **options}), jobs=jobs)
+
+
+def test_a_window_is_a_message_and_those_before_it(tmp_path: Path) -> None:
+    windows = prepare(corpus(tmp_path / "c", web__app_log=NORMAL + BAD + line(40, "on")), tmp_path / "d")
+    assert len(windows) == 32
+    assert windows.label.tolist() == [0] * 30 + [1, 0]
+    steps = windows.gather()
+    text = windows.table("messages")["text"].to_list()
+    assert [text[row] for row in steps["message"][2]] == [""] * 7 + ["step <num> of job<id> at <path>"] * 3
+    assert text[steps["message"][30, -1]].startswith("lost <ip>\njava.io.IOException")
+    assert steps["line"][-1].tolist() == [*range(23, 32), 34]
+    assert windows.t_wall_ns[1] - windows.t_wall_ns[0] == 1_000_000_000
+    data = (tmp_path / "c/web/app.log").read_bytes()
+    for offset, row in zip(steps["offset"][:, -1], steps["line"][:, -1], strict=True):
+        assert data[:offset].count(b"\n") + 1 == row
+
+
+def test_a_recording_is_a_file(tmp_path: Path) -> None:
+    made = corpus(tmp_path / "c", web__app_log=NORMAL, db__sql_2_log=BAD, top_log=NORMAL)
+    recordings = prepare(made, tmp_path / "d").recordings
+    assert recordings["id"].to_list() == ["db/sql_2.log", "top.log", "web/app.log"]
+    assert recordings["host"].to_list() == ["db", "top", "web"]
+    assert recordings["profile"].to_list() == ["sql", "top", "app"]
+    assert recordings["digest"][1] == recordings["digest"][2] == hashlib.sha256(NORMAL.encode()).hexdigest()
+    assert recordings["sample"].to_list() == recordings["digest"].to_list()
+
+
+def test_packed_files_and_standard_input_give_the_same_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = (NORMAL + BAD).encode()
+    plain = prepare(corpus(tmp_path / "c", app_log=data) / "app.log", tmp_path / "d").gather()
+    (tmp_path / "a.log.gz").write_bytes(gzip.compress(data))
+    (tmp_path / "a.log.zst").write_bytes(zstandard.compress(data))
+    others = [prepare(tmp_path / name, tmp_path / f"{name}.d") for name in ("a.log.gz", "a.log.zst")]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    others.append(prepare(Path("-"), tmp_path / "stdin"))
+    for other in others:
+        for name, values in other.gather().items():
+            assert (values == plain[name]).all()
+
+
+def test_notes_tell_what_was_found_and_left_out(tmp_path: Path) -> None:
+    made = corpus(
+        tmp_path / "c",
+        a__app_log=NORMAL + BAD + line(50, "é").encode("latin-1").decode("latin-1"),
+        a__cut_log_gz=gzip.compress((NORMAL * 500).encode())[:-100],
+        a__readme_log="This is no log.\nIt has words in it.\n",
+        empty_log="",
+    )
+    with (made / "a/app.log").open("ab") as file:
+        file.write(line(51, "x").encode()[:-1] + b"\xff\n" + line(52, "y" * 70_000).encode())
+        file.write(line(53, "z").replace(DAY, "2015-99-99").encode())
+    notes = prepare(made, tmp_path / "d").notes
+    assert notes["files"] == 2
+    assert notes["undecodable_lines"] == 1
+    assert notes["over_long"] == 1
+    assert notes["bad_times"] == 1
+    assert notes["multi_line_messages"] >= 1
+    assert notes["labels"]["anomaly"] == 1
+    assert notes["messages"] == sum(notes["labels"].values())
+    assert {one["file"] for one in notes["skipped"]} == {"empty.log", "a/readme.log"}
+    assert [one["file"] for one in notes["defects"]] == ["a/cut.log.gz"]
+    assert "cut off" in notes["defects"][0]["what"]
+
+
+def test_worker_processes_give_the_same_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vestige.sources.logs.prepare.SMALL", 0)
+    made = corpus(tmp_path / "c", a__app_log=(NORMAL + BAD) * 300, b__app_log=NORMAL * 300)
+    prepare(made, tmp_path / "one", jobs=1)
+    prepare(made, tmp_path / "two", jobs=2)
+    for file in sorted(path for path in (tmp_path / "one").rglob("*") if path.is_file()):
+        assert file.read_bytes() == (tmp_path / "two" / file.relative_to(tmp_path / "one")).read_bytes()
+
+
+def test_progress_counts_bytes_of_evidence(tmp_path: Path) -> None:
+    made = corpus(tmp_path / "c", app_log=NORMAL + BAD)
+    seen: list[tuple[int, int | None]] = []
+    LogSource().prepare(
+        made, tmp_path / "d", LogOptions(format="hadoop"), progress=lambda *now: seen.append(now)
+    )
+    size = (made / "app.log").stat().st_size
+    assert seen[-1] == (size, size)
+
+
+def test_template_groups_cover_every_message_and_leave_padding_out(tmp_path: Path) -> None:
+    windows = prepare(corpus(tmp_path / "c", app_log=NORMAL + BAD), tmp_path / "d")
+    groups = LogSource().groups["template"](windows)
+    assert len(groups) == 9 + 31
+    assert (groups[:9] == -1).all()
+    assert len(set(groups[9:39].tolist())) == 1
+    assert groups[39] not in groups[:39]
+
+
+REFUSED = [
+    pytest.param({"app_log": ""}, {}, EvidenceError, "no log files|empty", id="an empty file"),
+    pytest.param({}, {}, EvidenceError, "no log files", id="an empty directory"),
+    pytest.param(
+        {"app_log": NORMAL}, {"format": "bgl"}, EvidenceError, "would fit: hadoop", id="another format"
+    ),
+    pytest.param({"app_log": "once\nupon\n" * 9}, {}, EvidenceError, "describe your own", id="no log at all"),
+    pytest.param(
+        {"app_log": NORMAL},
+        {},
+        EvidenceError,
+        "all 30 messages are labelled normal.*\n.*--label",
+        id="one class",
+    ),
+    pytest.param({"app_log": NORMAL.encode("utf-16")}, {}, EvidenceError, "iconv -f UTF-16", id="UTF-16"),
+    pytest.param(
+        {"app_log": NORMAL.replace("\n", "\r")}, {}, EvidenceError, "carriage returns", id="old Mac ends"
+    ),
+    pytest.param({"app_log": bytes(10_000)}, {}, EvidenceError, "NUL", id="NULs"),
+    pytest.param({"app_log": b"BZh91AY" + NORMAL.encode()}, {}, EvidenceError, "bzip2", id="bzip2"),
+    pytest.param(
+        {"app_log": NORMAL}, {"format": "nope"}, UsageError, "unknown log format", id="an unknown format"
+    ),
+    pytest.param(
+        {"app_log": NORMAL}, {"label": "column"}, UsageError, "needs a field <Label>", id="an unfit label"
+    ),
+]
+
+
+@pytest.mark.parametrize(("files", "options", "kind", "message"), REFUSED)
+def test_what_cannot_be_used_is_refused_and_nothing_is_left_behind(
+    tmp_path: Path, files: dict[str, Any], options: dict[str, Any], kind: type[VestigeError], message: str
+) -> None:
+    made = corpus(tmp_path / "in", **files)
+    evidence = made / "app.log" if files else made
+    with pytest.raises(kind, match=f"(?s){message}"):
+        prepare(evidence, tmp_path / "out" / "d", **options)
+    out = tmp_path / "out"
+    assert not out.exists() or not list(out.iterdir())
+
+
+def test_an_output_that_exists_is_refused_untouched(tmp_path: Path) -> None:
+    made = corpus(tmp_path / "c", app_log=NORMAL + BAD)
+    corpus(tmp_path / "d", mine_log="mine")
+    with pytest.raises(OutputError, match="already exists"):
+        prepare(made, tmp_path / "d")
+    assert (tmp_path / "d/mine.log").read_text() == "mine"
+
+
+def test_a_file_of_another_format_is_named_with_its_first_offending_row(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.log"
+    path.write_text(line(1, "x") + "not\n" * 3)
+    with pytest.raises(EvidenceError) as caught:
+        prepare(path, tmp_path / "d")
+    assert (caught.value.where, caught.value.row) == ("mixed.log", 2)
+
+
+def test_syslog_without_year_takes_the_one_given(tmp_path: Path) -> None:
+    words = corpus(tmp_path / "w", bad_log="denied") / "bad.log"
+    made = corpus(tmp_path / "c", a_log="Dec 31 23:59:59 box su: denied\nJan  1 00:00:01 box su: fine\n")
+    windows = prepare(made, tmp_path / "d", format="linux", year=2019, label=f"words:{words}")
+    assert windows.t_wall_ns.tolist() == [1577836799_000000000, 1577836801_000000000]
+    assert windows.recordings["host"].to_list() == ["box"]

@@ -1,0 +1,120 @@
+"""Blocks: whole messages, exact places, whatever the bytes and however they arrive."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vestige.sources.logs.format import Format
+from vestige.sources.logs.labels import LabelRule
+from vestige.sources.logs.parse import Messages, Parser, Rules
+from vestige.sources.logs.reader import MESSAGE_BYTES, BlockReader
+
+TINY = Format.model_validate(
+    {"header": "<Day>:<Content>", "time": {"Day": "%s"}, "masks": ["num"], "example": ["1:a"]}
+)
+
+LINES = st.lists(
+    st.one_of(
+        st.sampled_from([b"1:a", b"2:bb 7", b"3:", b"\tat x", b"", b"\r", b"1:\xff\xfe", b"9:" + b"z" * 300]),
+        st.binary(max_size=12),
+    ),
+    max_size=30,
+)
+
+
+def rules(max_line: int = 1 << 16) -> Rules:
+    return Rules(TINY, LabelRule("none"), max_line=max_line)
+
+
+def pieces(data: bytes, size: int) -> Iterator[bytes]:
+    return (data[at : at + size] for at in range(0, len(data), size))
+
+
+def read(
+    data: bytes, *, size: int, piece: int, max_line: int = 1 << 16
+) -> tuple[list[Messages], BlockReader]:
+    chosen = rules(max_line)
+    reader = BlockReader(chosen.is_start, size=size, max_line=max_line)
+    parser = Parser(chosen)
+    return [parser.parse(block) for block in reader.blocks(pieces(data, piece))], reader
+
+
+def joined(messages: list[Messages], name: str) -> list[object]:
+    if name == "text":
+        return [one.texts[row] for one in messages for row in one.text]
+    return [value for one in messages for value in getattr(one, name).tolist()]
+
+
+@given(LINES, st.integers(1, 200), st.integers(1, 90), st.booleans())
+def test_messages_cover_the_file_exactly_whatever_the_block_size(
+    lines: list[bytes], size: int, piece: int, ended: bool
+) -> None:
+    data = b"\n".join(lines) + b"\n" * ended
+    messages, reader = read(data, size=size, piece=piece)
+    offsets = joined(messages, "offset")
+    assert offsets[:1] == [0] * bool(data)
+    assert offsets == sorted(set(offsets))  # type: ignore[type-var]
+    assert reader.digest == hashlib.sha256(data).hexdigest()
+    assert reader.n_bytes == len(data)
+    chosen = rules()
+    ends = [*offsets, len(data)][1:] if data else []
+    for begin, end, line in zip(offsets, ends, joined(messages, "line"), strict=True):
+        assert data[:begin].count(b"\n") + 1 == line
+        assert begin == 0 or data[begin - 1 : begin] == b"\n"
+        first, *more = data[begin:end].removesuffix(b"\n").split(b"\n")
+        assert begin == 0 or chosen.is_start(first)
+        assert not any(chosen.is_start(one) for one in more)
+    assert [one.final for one in messages] == [False] * (len(messages) - 1) + [True] * bool(messages)
+
+
+@given(LINES, st.integers(1, 200), st.integers(1, 90), st.sampled_from([1 << 16, 16, 3]))
+def test_nothing_depends_on_where_blocks_are_cut(
+    lines: list[bytes], size: int, piece: int, max_line: int
+) -> None:
+    data = b"\n".join(lines)
+    whole, _ = read(data, size=1 << 20, piece=1 << 20, max_line=max_line)
+    cut, _ = read(data, size=size, piece=piece, max_line=max_line)
+    for name in ("t_ns", "line", "offset", "raw", "label", "text"):
+        assert joined(whole, name) == joined(cut, name)
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=20), st.integers(1, 60), st.integers(1, 50))
+def test_the_rest_of_an_over_long_line_is_skipped_and_places_stay_true(
+    lengths: list[int], size: int, piece: int
+) -> None:
+    data = b"".join(b"1:" + b"x" * length + b"\n" for length in lengths)
+    messages, reader = read(data, size=size, piece=piece, max_line=12)
+    starts = np.cumsum([0, *(length + 3 for length in lengths)])[:-1]
+    assert joined(messages, "offset") == starts.tolist()
+    assert joined(messages, "line") == list(range(1, len(lengths) + 1))
+    assert reader.over_long == sum(length > 10 for length in lengths)
+    assert max(len(str(text)) for text in joined(messages, "text")) <= 10
+
+
+def test_a_huge_line_is_read_in_little_memory() -> None:
+    data = b"1:" + b"y" * 10_000_000 + b"\n2:z\n"
+    chosen = rules()
+    reader = BlockReader(chosen.is_start, max_line=1 << 16)
+    blocks = list(reader.blocks(pieces(data, 1 << 18)))
+    assert sum(len(one.data) for one in blocks) < 70_000
+    messages = [Parser(chosen).parse(one) for one in blocks]
+    assert joined(messages, "offset") == [0, 10_000_003]
+    assert reader.over_long == 1
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 1 << 19), st.integers(1000, 1 << 19))
+def test_a_message_without_end_is_cut_and_what_follows_keeps_its_place(size: int, piece: int) -> None:
+    trace = b"\tat some.java.method(File.java:12)\n"
+    n = 3 * MESSAGE_BYTES // len(trace)
+    data = b"0:first\n1:start\n" + trace * n + b"2:next\n" + b"3:last\n"
+    messages, reader = read(data, size=size, piece=piece)
+    assert joined(messages, "offset") == [0, 8, 16 + n * len(trace), 23 + n * len(trace)]
+    assert joined(messages, "line") == [1, 2, n + 3, n + 4]
+    assert sum(one.counts["lines"] for one in messages) == n + 4
+    assert reader.over_long == 1
