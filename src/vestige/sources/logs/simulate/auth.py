@@ -65,7 +65,7 @@ def brute_force(v: Values) -> Session:
     """Passwords tried one after the other, fast or patiently; sometimes one fits."""
     ip, pace = v.far_ip(), v.pick((0.4, 2.0, 25.0))
     lines = [_connected(v, v.soon(5), ip)]
-    for number in range(v.between(7, 22)):
+    for number in range(v.between(7, 18)):
         kind = "BRUTE" if number >= 3 else ""
         lines.append(_failed(v, v.soon(pace), v.user(), ip, kind))
         if v.chance(0.2):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class SimulateOptions(BaseModel):
@@ -26,3 +26,9 @@ class SimulateOptions(BaseModel):
     multiline: float = Field(
         default=0.005, ge=0, le=0.2, description="share of messages with a stack trace, about"
     )
+
+    @model_validator(mode="after")
+    def _enough_for_every_host(self) -> Self:
+        if self.messages < 100 * self.hosts:
+            raise ValueError(f"{self.hosts} hosts need at least {100 * self.hosts} messages")
+        return self

@@ -52,7 +52,7 @@ def rare(v: Values) -> Session:
     known = Values(f"rare {v.host}", v.host, v.variant)
     first = known.below(len(HARMLESS))
     verb = HARMLESS[(first + v.below(8)) % len(HARMLESS)]
-    text = f"{v.pick(SUBJECTS)} {verb} {v.pick(OBJECTS)}"
+    text = _sentence(v, verb)
     return [Line(v.soon(5), "AGENT", v.pick(("INFO", "INFO", "INFO", "WARNING", "WARNING", "ERROR")), text)]
 
 
@@ -81,7 +81,7 @@ def fault(v: Values) -> Session:
     lines = []
     for _ in range(v.between(1, 3)):
         verb = HARMFUL[(first + v.below(6)) % len(HARMFUL)]
-        text = f"{v.pick(SUBJECTS)} {verb} {v.pick(OBJECTS)}"
+        text = _sentence(v, verb)
         level = v.pick(("INFO", "WARNING", "WARNING", "ERROR", "ERROR", "ERROR", "FATAL"))
         lines.append(Line(v.soon(3), "AGENT", level, text + (stack(v) if v.chance(0.2) else ""), "FAULT"))
     return lines
@@ -98,6 +98,11 @@ def quiet(v: Values) -> Session:
 
 
 NAMES_OF_ERRORS = ("a connection", "the search node", "a lock", "the mail relay")
+
+
+def _sentence(v: Values, verb: str) -> str:
+    subject, thing = v.pick(SUBJECTS), v.pick(OBJECTS)
+    return f"{subject} {verb} {thing}" if v.chance(0.5) else f"{verb} {thing}: {subject}"
 
 
 def stack(v: Values) -> str:

@@ -21,6 +21,11 @@ RELEASES = (0.6, 0.82)
 """When, as shares of a file's messages, new releases bring messages never seen before."""
 BURSTS = 0.35
 """How many sessions begin right after another one."""
+ROOM = 60
+"""No session is longer: an anomaly that begins so many messages before the end is there whole."""
+TYPICAL = 5
+"""Messages of an anomaly, about."""
+NEVER = 1 << 50
 LATE = (0.86, 0.94)
 """Every file has an anomaly between these shares of its messages, whatever else chance plants."""
 
@@ -47,7 +52,7 @@ class Service:
     def incident(self, v: Values, room: int) -> Session:
         """An anomaly. Near the end of a file (`room` messages are left) only one that surely fits."""
         kind = v.random()
-        if kind < 0.36 or room < 60:
+        if kind < 0.36 or room <= ROOM:
             return phrases.fault(v)
         return phrases.quiet(v) if kind < 0.55 else v.pick(self.collective)(v)
 
@@ -87,22 +92,26 @@ class Incidents:
 
     def __init__(self, v: Values, share: float, n: int) -> None:
         self._v, self._share = v, share
-        self._next = v.between(0, 60) if share else n + 1
-        self._late = int(n * (LATE[0] + v.random() * (LATE[1] - LATE[0]))) if share else n + 1
+        self._next = self._after(0, TYPICAL)
+        late = int(n * (LATE[0] + v.random() * (LATE[1] - LATE[0])))
+        self._late = min(late, n - ROOM) if share else NEVER
 
     def due(self, planned: int) -> bool:
         """Whether the session that begins after `planned` messages should be an anomaly."""
         if planned >= self._late:
-            self._late = self._next = 1 << 62
+            self._late = self._next = NEVER
             return True
         return planned >= self._next
 
     def planted(self, session: Session, planned: int) -> None:
         """Plan the next one by how much this one holds."""
-        if self._late == 1 << 62:
-            return
-        wrong = sum(1 for line in session if line.kind)
-        self._next = planned + int(wrong / self._share * (0.5 + self._v.random()))
+        if self._late != NEVER:
+            self._next = self._after(planned, sum(1 for line in session if line.kind))
+
+    def _after(self, planned: int, wrong: int) -> int:
+        if self._share * NEVER < wrong:
+            return NEVER
+        return planned + int(wrong / self._share * (0.5 + self._v.random()))
 
 
 def messages(
