@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	rm -rf $(DEMO)
 	$(BIN)/vestige simulate logs $(DEMO)/corpus --seed 7
-	$(BIN)/vestige run logs $(DEMO)/corpus --format corpus --split host --model gbt --model gru -o $(DEMO)/run
+	$(BIN)/vestige run logs $(DEMO)/corpus --format bgl --split host --model gbt --model gru -o $(DEMO)/run
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2

@@ -83,8 +83,8 @@ def inspect(
     from vestige import checkpoint
     from vestige.cli import tables
     from vestige.errors import UsageError
-    from vestige.evaluation.report import results_table
     from vestige.evaluation.results import RunResults
+    from vestige.evaluation.table import results_table
     from vestige.windows import WindowSet
 
     if (path / "schema.json").is_file():

@@ -122,7 +122,7 @@ def _command() -> str:
 
 def _say(results: RunResults, out: Path) -> None:
     from vestige.cli import tables
-    from vestige.evaluation.report import results_table
+    from vestige.evaluation.table import results_table
 
     tables.show(results_table(results))
     if results.headline is not None:

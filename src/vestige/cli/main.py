@@ -16,7 +16,7 @@ from vestige.errors import VestigeError
 INTERRUPTED, BUG = 130, 70
 GLOBAL = {"-l", "--log-level"}
 
-VERBS = "run prepare split train evaluate score simulate inspect models doctor".split()
+VERBS = ["run", "prepare", "split", "train", "evaluate", "score", "simulate", "inspect", "models", "doctor"]
 
 
 class InOrder(TyperGroup):

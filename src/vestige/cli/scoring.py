@@ -38,9 +38,12 @@ def score(
 
     Example: vestige score runs/bgl/gru new.log --format bgl --alerts-only
     """
-    from vestige import checkpoint, scoring, storage
+    from vestige import scoring, storage
+    from vestige.checkpoint import HEADER
+    from vestige.checkpoint.header import read_header
 
-    trained_on = checkpoint.read_header(run)["schema"]["settings"].get("format", {}).get("name", "")
+    settings = read_header(run / HEADER).dataset_schema.get("settings", {})
+    trained_on = settings.get("format", {}).get("name", "")
     if format and trained_on and Path(format).stem != trained_on:
         raise UsageError(
             f"the detector was trained to read {trained_on!r}, not {format!r}",

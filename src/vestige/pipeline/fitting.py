@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vestige import checkpoint, log
 from vestige.encoding import EncodedWindows
 from vestige.errors import UsageError
@@ -13,6 +15,7 @@ from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.threshold import choose
 from vestige.models import registry
 from vestige.models.base import Detector, choose_inputs
+from vestige.models.fitting import FittedDetector
 from vestige.pipeline.job import Job
 from vestige.training import TrainingConfig, train
 
@@ -73,7 +76,7 @@ def fit(job: Job, name: str, directory: Path, order: Order, policy: str, *, resu
     """Train one detector into `directory` and return it; a finished one is loaded when resuming."""
     if resume and (directory / checkpoint.HEADER).is_file():
         logger.info("%s: finished earlier", name)
-        return checkpoint.load(directory, schema=job.train.windows.schema).detector
+        return checkpoint.load(directory, schema=job.windows.schema).detector
     detector = build(job, name, order)
     logger.info("%s: training on %d windows", name, len(job.train))
     history = train(detector, job.train, job.validation, order.training, directory, resume=resume)
@@ -83,7 +86,7 @@ def fit(job: Job, name: str, directory: Path, order: Order, policy: str, *, resu
         directory,
         detector=detector,
         encoder=job.train.encoder,
-        schema=job.train.schema,
+        schema=job.windows.schema,
         source=job.source,
         threshold=threshold.value,
         policy=threshold.policy,
@@ -93,10 +96,19 @@ def fit(job: Job, name: str, directory: Path, order: Order, policy: str, *, resu
     return detector
 
 
+def fit_baseline(job: Job, name: str, seed: int) -> Detector:
+    """One of the trivial baselines, fitted on the training part."""
+    kind = registry.get(name)
+    schema = job.train.schema
+    detector = kind.build(choose_inputs(kind, schema), len(schema.classes), seed=seed)
+    if not isinstance(detector, FittedDetector):
+        raise TypeError(f"the baseline {name} has no fit")
+    detector.fit(job.train, job.validation, seed=seed)
+    return detector
+
+
 def predict(detector: Detector, part: EncodedWindows) -> Predictions:
     """What `detector` says about every window of a part, gathered batch by batch."""
-    import numpy as np
-
     pieces = [np.empty((0, detector.n_classes))]
     pieces += [
         detector.predict_proba(batch) for _, batch in part.batches(SCORING_BATCH, detector.input_names)

@@ -23,18 +23,19 @@ class Job:
     """Everything that models of one run share."""
 
     source: Source
+    windows: WindowSet
     split: Split
     parts: Parts
     train: EncodedWindows
     validation: EncodedWindows
 
     @classmethod
-    def of(cls, source: Source, split: Split, parts: Parts) -> Self:
+    def of(cls, source: Source, windows: WindowSet, split: Split, parts: Parts) -> Self:
         """Fit the source's encoder on the training part, and bind it to train and validation."""
         sealed = parts.sealed()
         encoder = source.fit_encoder(sealed.train)
         train = EncodedWindows.of(sealed.train, encoder)
-        return cls(source, split, parts, train, train.over(sealed.validation))
+        return cls(source, windows, split, parts, train, train.over(sealed.validation))
 
     @classmethod
     def open(cls, dataset: Path, split_file: Path) -> Self:
@@ -43,7 +44,7 @@ class Job:
         source = registry.get(windows.schema.source)
         split = Split.load(split_file)
         groups = source.groups[split.recipe](windows) if split.unit == "group" else None
-        return cls.of(source, split, split.parts(windows, groups))
+        return cls.of(source, windows, split, split.parts(windows, groups))
 
     @property
     def test(self) -> EncodedWindows:

@@ -144,7 +144,7 @@ def _load(run: Path, config: RunConfig, job: Job) -> dict[str, checkpoint.Loaded
         raise CheckpointError(
             "this detector was never finished", where=missing[0], remedy="go on with --resume"
         )
-    return {name: checkpoint.load(one, schema=job.train.windows.schema) for name, one in directories.items()}
+    return {name: checkpoint.load(one, schema=job.windows.schema) for name, one in directories.items()}
 
 
 def _config(

@@ -68,5 +68,8 @@ class Source(Protocol):
     def probe(self, schema: Schema) -> LiveBatch:
         """A fixed piece of evidence through the same code: tells whether the extractor's numbers changed."""
 
+    def place(self, windows: WindowSet, rows: NDArray[np.int64]) -> pl.DataFrame:
+        """Where the windows at `rows` end in the evidence, and what stands there: `file`, ..., `text`."""
+
     def simulate(self, out: Path, options: BaseModel, *, overwrite: bool = False) -> dict[str, Any]:
         """Write a synthetic corpus in the real on-disk format; returns what was planted."""

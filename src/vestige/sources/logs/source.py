@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
@@ -78,6 +79,19 @@ class LogSource:
         from vestige.sources.logs.live import probe
 
         return probe(schema)
+
+    def place(self, windows: WindowSet, rows: NDArray[np.int64]) -> pl.DataFrame:
+        """File, 1-based line, byte offset, and masked text of each window's last message."""
+        step = windows.last_step[rows]
+        names = windows.recordings["id"]
+        return pl.DataFrame(
+            {
+                "file": names.gather(windows.recording[rows]),
+                "line": windows.streams["line"][step],
+                "offset": windows.streams["offset"][step],
+                "text": windows.table("messages")["text"].gather(windows.streams["message"][step]),
+            }
+        )
 
     def simulate(self, out: Path, options: BaseModel, *, overwrite: bool = False) -> dict[str, Any]:
         """Write a synthetic corpus; see `vestige.sources.logs.simulate`."""

@@ -1,0 +1,138 @@
+"""Judging: the baselines beside the trained detectors, the audit, the results, the reports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige import log
+from vestige.checkpoint import Loaded
+from vestige.encoding import EncodedWindows, unknown_rate
+from vestige.evaluation.audit import audit, describe_split, enforce
+from vestige.evaluation.comparing import compare
+from vestige.evaluation.judging import cluster_result, evaluate
+from vestige.evaluation.predictions import Predictions
+from vestige.evaluation.repeats import never_seen
+from vestige.evaluation.results import DetectorResults, RunResults
+from vestige.evaluation.symbols import symbol_finding
+from vestige.models import registry
+from vestige.models.base import Detector
+from vestige.pipeline.config import RunConfig
+from vestige.pipeline.fitting import fit_baseline, predict
+from vestige.pipeline.job import Job
+from vestige.pipeline.reporting import write
+
+logger = log.get(__name__)
+
+
+@dataclass
+class Verdicts:
+    """What was found about each detector so far, and its predictions on the test part."""
+
+    results: list[DetectorResults] = field(default_factory=list)
+    tests: dict[str, Predictions] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Note how many seconds the block took."""
+        start = time.perf_counter()
+        yield
+        self.timings[name] = round(time.perf_counter() - start, 3)
+
+
+def judge(job: Job, out: Path, config: RunConfig, loaded: dict[str, Loaded]) -> RunResults:
+    """Judge what was trained beside the baselines, and write predictions, metrics and reports into `out`.
+
+    Raises LeakageError when the audit fails, unless the run's config allows it.
+    """
+    groups = {name: fn(job.windows) for name, fn in job.source.groups.items()}
+    unit, steps = next(iter(groups.items()), ("", None))
+    finding = None if steps is None else symbol_finding(job.parts, steps, unit)
+    checks = audit(
+        job.parts, job.split, encoded=job.train, groups=groups.get(job.split.recipe), finding=finding
+    )
+    leaking = enforce(checks, allow_leakage=config.judge.allow_leakage)
+    verdicts = Verdicts()
+    for name in registry.baselines(job.train.schema):
+        with verdicts.timed(f"{name}: fit and score"):
+            _judge_one(
+                verdicts, job, fit_baseline(job, name, config.training.seed), config, job.train, "baseline"
+            )
+    for name, one in loaded.items():
+        logger.info("%s: judging on %d windows", name, len(job.test))
+        with verdicts.timed(f"{name}: score"):
+            _judge_one(
+                verdicts, job, one.detector, config, EncodedWindows.of(job.windows, one.encoder), "model"
+            )
+    results = RunResults(
+        title=f"{job.source.name}: {Path(config.corpus).name or Path(config.dataset).name}",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=config.command,
+        source=job.source.name,
+        classes=list(job.train.schema.classes),
+        split=describe_split(job.parts, job.split),
+        label_origin=str(job.windows.notes.get("label_origin", "")),
+        synthetic=bool(job.windows.notes.get("synthetic", False)),
+        leakage_allowed=leaking,
+        audit=checks,
+        symbols=finding,
+        clusters=cluster_result(next(iter(verdicts.tests.values()))),
+        detectors=verdicts.results,
+        comparisons=compare(
+            verdicts.results, verdicts.tests, seed=config.training.seed, resamples=config.judge.resamples
+        ),
+        unseen=_unseen(job),
+        environment=config.versions,
+        digests={"schema": job.windows.schema.digest, "dataset": job.split.dataset},
+        timings=verdicts.timings,
+    )
+    write(job, out, results, verdicts.tests)
+    return results
+
+
+def _judge_one(
+    verdicts: Verdicts,
+    job: Job,
+    detector: Detector,
+    config: RunConfig,
+    encoded: EncodedWindows,
+    kind: Literal["model", "baseline"],
+) -> None:
+    validation = predict(detector, encoded.over(job.parts.validation))
+    test = predict(detector, encoded.over(job.parts.test))
+    test = replace(test, novel=_novel(job, detector.input_names))
+    verdicts.tests[detector.name] = test
+    verdicts.results.append(
+        evaluate(
+            detector.name,
+            validation,
+            test,
+            kind=kind,
+            policy=config.judge.threshold,
+            seed=config.training.seed,
+            resamples=config.judge.resamples,
+        )
+    )
+
+
+def _novel(job: Job, names: tuple[str, ...]) -> NDArray[np.bool_]:
+    return never_seen(job.train, job.test, names)
+
+
+def _unseen(job: Job) -> dict[str, float]:
+    """Share of UNK among the tokens of each part, by input."""
+    rates = {}
+    for name in (one.name for one in job.train.schema.inputs if one.kind == "tokens"):
+        for part, side in (("train", job.train), ("validation", job.validation), ("test", job.test)):
+            tokens = [batch[name] for _, batch in side.batches(65_536, (name,))]
+            rates[f"{name}, {part}"] = unknown_rate(np.concatenate(tokens)) if tokens else 0.0
+    return rates
