@@ -234,8 +234,8 @@ def test_figures_carry_no_markup_and_cannot_end_their_script(text: str) -> None:
 def test_the_terminal_table_shows_intervals_baselines_and_warnings() -> None:
     from rich.console import Console
 
-    def printed(results: RunResults) -> str:
-        console = Console(width=200, file=io.StringIO())
+    def printed(results: RunResults, width: int = 200) -> str:
+        console = Console(width=width, file=io.StringIO())
         with console.capture() as captured:
             console.print(results_table(results))
         return captured.get()
@@ -243,9 +243,10 @@ def test_the_terminal_table_shows_intervals_baselines_and_warnings() -> None:
     text = printed(made_up_run()[0])
     assert re.search(r"gru +│ +0\.\d{3} │", text)
     assert re.search(r"│ 0\.\d{3}-0\.\d{3} │", text)
-    assert "template (baseline)" in text
+    assert re.search(r"template +│[^\n]+\n│ \(baseline\)", text)
     assert "gru beats the best baseline (template)" in text
     assert "IN-DISTRIBUTION" not in text
+    assert "…" not in printed(made_up_run()[0], width=80)
     marked = printed(made_up_run(hostile="[red]\x1b[31m", in_distribution=True, leakage_allowed=True)[0])
     assert "IN-DISTRIBUTION" in marked
     assert "LEAKAGE ALLOWED" in marked

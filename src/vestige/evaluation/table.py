@@ -10,8 +10,6 @@ from vestige.evaluation.results import DetectorResults, IntervalResult, RunResul
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLUMNS = ("macro F1", "AP", "recall", "FPR", "never seen")
-
 
 def results_table(results: RunResults) -> Table:
     """Models and baselines side by side, the 95% interval under each figure; recall and FPR at the chosen
@@ -25,8 +23,8 @@ def results_table(results: RunResults) -> Table:
     policy = results.detectors[0].threshold.policy if results.detectors else ""
     table = Table(title=Text(_title(results)), caption=Text(_caption(results)), caption_justify="left")
     table.add_column("detector", overflow="fold")
-    for name in COLUMNS:
-        table.add_column(f"{name} at {policy}" if name in {"recall", "FPR"} else name, justify="right")
+    for name in ("macro F1", "AP", f"recall at\n{policy}", f"FPR at\n{policy}", "never\nseen"):
+        table.add_column(name, justify="right", no_wrap=True)
     for number, one in enumerate(results.models + results.baselines):
         last_model = number == len(results.models) - 1
         style = "bold" if one.kind == "model" else "dim"
@@ -63,7 +61,7 @@ def _row(one: DetectorResults) -> list[str]:
         one.alerting.fpr_interval,
     )
     novel = None if one.novel is None else one.novel.macro_f1
-    name = visible(one.name) + (" (baseline)" if one.kind == "baseline" else "")
+    name = visible(one.name) + ("\n(baseline)" if one.kind == "baseline" else "")
     return [name, *map(_cell, measures), "-" if novel is None else f"{novel:.3f}"]
 
 
