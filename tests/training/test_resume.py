@@ -83,7 +83,7 @@ def test_sigterm_saves_the_state_and_says_how_to_go_on(tmp_path):
 @pytest.mark.parametrize("call", [2, 3, 6, 8, 10, 12])
 def test_wherever_it_is_stopped_the_result_is_the_same(make_parts, tmp_path, call):
     # One call looks at sizes, five batches make an epoch: 6 is an epoch's last batch.
-    with pytest.raises(StoppedError):
+    with pytest.raises(StoppedError, match="its state is saved"):
         train(gru(), *make_parts(trip=signal_at(call)), CONFIG, tmp_path / "run")
     resumed = gru()
     rows = train(resumed, *make_parts(), CONFIG, tmp_path / "run", resume=True)
@@ -97,11 +97,25 @@ def test_a_stop_during_validation_loses_nothing(make_parts, tmp_path, epoch):
     ours, theirs = make_parts()
     trip = signal_at(1 + epoch)  # one call looks at sizes, one batch is a validation
     stopped = encoded(tmp_path / "validation", 0, trip=trip)
-    with pytest.raises(StoppedError):
+    with pytest.raises(StoppedError, match="its state is saved"):
         train(gru(), ours, stopped, CONFIG, tmp_path / "run")
     resumed = gru()
     rows = train(resumed, ours, theirs, CONFIG, tmp_path / "run", resume=True)
     expected_weights, expected_rows = uninterrupted(make_parts, tmp_path)
+    assert without_seconds(rows) == expected_rows
+    assert_same_weights(weights(resumed), expected_weights)
+
+
+def test_a_stop_during_the_validation_that_would_end_training_early_loses_nothing(make_parts, tmp_path):
+    config = CONFIG.model_copy(update={"epochs": 20, "patience": 1})
+    expected_weights, expected_rows = uninterrupted(make_parts, tmp_path, config)
+    assert len(expected_rows) < 20
+    ours, theirs = make_parts()
+    stopped = encoded(tmp_path / "validation", 0, trip=signal_at(1 + len(expected_rows)))
+    with pytest.raises(StoppedError, match="its state is saved"):
+        train(gru(), ours, stopped, config, tmp_path / "run")
+    resumed = gru()
+    rows = train(resumed, ours, theirs, config, tmp_path / "run", resume=True)
     assert without_seconds(rows) == expected_rows
     assert_same_weights(weights(resumed), expected_weights)
 
@@ -139,9 +153,9 @@ def test_nothing_to_resume_starts_afresh_and_says_so(make_parts, tmp_path, caplo
 
 
 def test_without_resume_an_old_state_is_not_used(make_parts, tmp_path):
-    with pytest.raises(StoppedError):
+    with pytest.raises(StoppedError, match="its state is saved"):
         train(gru(), *make_parts(trip=signal_at(8)), CONFIG, tmp_path / "run")
-    with pytest.raises(StoppedError):
+    with pytest.raises(StoppedError, match="its state is saved"):
         train(gru(), *make_parts(trip=signal_at(3)), CONFIG, tmp_path / "run")
     rows = train(gru(), *make_parts(), CONFIG, tmp_path / "run", resume=True)
     assert without_seconds(rows) == uninterrupted(make_parts, tmp_path)[1]
@@ -149,7 +163,7 @@ def test_without_resume_an_old_state_is_not_used(make_parts, tmp_path):
 
 @pytest.fixture
 def stopped(make_parts, tmp_path) -> Path:
-    with pytest.raises(StoppedError):
+    with pytest.raises(StoppedError, match="its state is saved"):
         train(gru(), *make_parts(trip=signal_at(3)), CONFIG, tmp_path / "run")
     return tmp_path / "run" / "resume.safetensors"
 

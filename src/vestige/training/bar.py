@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
+from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
@@ -15,12 +17,20 @@ def bar() -> Progress:
         TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
         TextColumn("{task.fields[figures]}"), TimeRemainingColumn(),
     )  # fmt: skip
-    return Progress(*columns, console=Console(stderr=True), refresh_per_second=5, transient=True)
+    return Progress(*columns, console=console(), refresh_per_second=5, transient=True)
+
+
+def console() -> Console:
+    """That of vestige's log where there is one: then messages appear above the bar, not across it."""
+    for one in logging.getLogger("vestige").handlers:
+        if isinstance(one, RichHandler):
+            return one.console
+    return Console(stderr=True)
 
 
 def on_terminal() -> bool:
     """Whether there is anyone to show a bar to."""
-    return Console(stderr=True).is_terminal
+    return console().is_terminal
 
 
 @contextlib.contextmanager
