@@ -128,7 +128,7 @@ def check(sample: bytes, rules: Rules, where: str) -> list[str]:
     fitting = _fitting([text for _, text in judged])
     raise EvidenceError(
         f"{len(misfits)} of the first {len(judged)} lines do not fit the header "
-        f"{rules.format.header!r}; the first of them: {line[:120]!r}",
+        f"{rules.format.header!r}; the first of them: {line.strip()[:120]!r}",
         where=where,
         row=row,
         remedy=f"formats that would fit: {', '.join(fitting)}"

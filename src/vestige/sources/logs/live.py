@@ -34,7 +34,7 @@ def live(evidence: Iterable[Path], schema: Schema, *, size: int = BLOCK_BYTES) -
     for path in evidence:
         files, skipped = find(path)
         for one in skipped:
-            log.warning("%s was left out: %s", one.id, one.reason)
+            log.info("%s was left out: %s", one.id, one.reason)
         for file in files:
             feed = Feed(file, rules, size=size)
             try:
