@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from vestige.nn.projections import Projections
 
 
-def is_plain(projections: Projections) -> bool:
-    """Whether every map is a bare ``nn.Linear`` whose call nobody watches or has replaced."""
-    return all(
+def plain_weights(projections: Projections) -> list[Tensor]:
+    """Weight and bias of every map, or nothing unless each is a bare ``nn.Linear`` whose call nobody
+    watches or has replaced."""
+    plain = all(
         type(layer) is nn.Linear
         and layer.bias is not None
         and not (layer._forward_hooks or layer._forward_pre_hooks)
         and not (layer._backward_hooks or layer._backward_pre_hooks)
         for layer in projections.maps()
     )
+    return [part for layer in projections.maps() for part in (layer.weight, layer.bias)] if plain else []
 
 
 def being_traced() -> bool:

@@ -143,10 +143,10 @@ class Recurrent(Projections):
     def initHidden(self, x: Tensor) -> States:  # noqa: N802 - the original's name
         """Zero states for ``x`` (batch, ...): hidden (1, batch, hidden_size), state (k, batch, hidden_size),
         both times the number of layers and directions."""
-        places, weight = len(self._places()), self.h2h.weight
+        places, dtype = len(self._places()), next(self.parameters()).dtype
         return (
-            x.new_zeros(places, x.shape[0], self.hidden_size, dtype=weight.dtype),
-            x.new_zeros(places * self.k, x.shape[0], self.hidden_size, dtype=weight.dtype),
+            x.new_zeros(places, x.shape[0], self.hidden_size, dtype=dtype),
+            x.new_zeros(places * self.k, x.shape[0], self.hidden_size, dtype=dtype),
         )
 
     # --- whole sequences ----------------------------------------------------------------------------
@@ -175,20 +175,22 @@ class Recurrent(Projections):
             TypeError: input and weights differ in dtype, outside autocast.
         """
         batch = read_batch(x, self.input_size, self.batch_first, lengths)
-        self._check_dtype(batch.x)
+        self._check_dtype("input", batch.x)
         if hidden is None:
             hidden = self.initHidden(batch.unsort(batch.x, 0))
             hidden = (hidden[0].squeeze(1), hidden[1].squeeze(1)) if batch.unbatched else hidden
+        self._check_dtype("hidden", hidden[0])
+        self._check_dtype("state", hidden[1])
         h, state = read_states(hidden, batch, self.hidden_size, len(self._places()), self.k)
         out, h, state = self._run_layers(batch, h, state)
         return self._present(x, batch, out, (batch.unsort(h, 1), batch.unsort(state, 2).flatten(0, 1)))
 
-    def _check_dtype(self, x: Tensor) -> None:
-        weight = self.h2h.weight
-        if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+    def _check_dtype(self, name: str, given: Tensor) -> None:
+        dtype = next(self.parameters()).dtype
+        if given.dtype != dtype and not torch.is_autocast_enabled(given.device.type):
             raise TypeError(
-                f"input is {x.dtype}, the weights are {weight.dtype}: convert one of them, with"
-                f" x.to({weight.dtype}) or layer.to({x.dtype})"
+                f"{name} is {given.dtype}, the weights are {dtype}: convert one of them, with"
+                f" {name}.to({dtype}) or layer.to({given.dtype})"
             )
 
     def _run_layers(self, batch: Batch, h: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -222,8 +224,8 @@ class Recurrent(Projections):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One layer in one direction: x_BTI, h_BH, state_KBH -> outputs_BTH and final states."""
         if self._kind is not None and not dispatch.being_traced() and not self._is_overridden():
-            weights = [weight for layer in maps.maps() for weight in (layer.weight, layer.bias)]
-            if dispatch.is_plain(maps) and dispatch.is_supported([x, h, state, *weights]):
+            weights = dispatch.plain_weights(maps)
+            if weights and dispatch.is_supported([x, h, state, *weights]):
                 batch, steps, inputs = x.shape
                 plan = Plan(
                     self._kind, batch, steps, inputs, self.hidden_size, self.k, counts, self.save_memory
