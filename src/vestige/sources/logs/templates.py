@@ -24,9 +24,12 @@ MAX_CHARACTERS = 2048
 MAX_TEMPLATES = 10_000
 """Free text has no templates: messages that would need more than these stay unknown."""
 
-DEPTH, SIMILARITY, MAX_CHILDREN = 4, 0.7, 100
-"""Drain's defaults but for the similarity, which is 0.4 for raw messages: in ours the masks have taken the
-plain variables out and their placeholders count as equal, so 0.4 would merge different events."""
+DEPTH, SIMILARITY, MAX_CHILDREN = 5, 0.7, 100
+"""Two first tokens must agree, and 0.7 of all. Drain's defaults (4, 0.4) are for raw messages: in ours the
+masks took the plain variables out and placeholders count as equal, so 0.4 merges different events.
+Chosen once for all formats on the 16 loghub samples, hence flattered by them: mean grouping accuracy there
+0.89 (defaults: 0.80); 0.83 when the two numbers are chosen on the other 15 systems each time.
+"""
 
 
 def tokens_of(message: str) -> list[str]:
