@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from vestige.dataset import DatasetWriter
 from vestige.schema import Input, Schema, Stream
 from vestige.windows import WindowSet
 
+settings.register_profile("vestige", deadline=None)
+settings.load_profile("vestige")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

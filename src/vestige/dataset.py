@@ -106,15 +106,15 @@ class DatasetWriter:
         return next(iter(self._streams.values())).steps
 
     def begin(self, *, id: str, host: str, sample: str = "", profile: str = "") -> None:  # noqa: A002
-        """Start a recording. With `target="last"` it gets `length - 1` steps of padding, so that its first
-        step already ends a window."""
+        """Start a recording. Where the schema is `padded` it gets `length - 1` steps of padding, so that its
+        first step already ends a window."""
         self._recordings.append(
             {
                 "id": id, "host": host, "sample": sample, "profile": profile, "t_start_ns": None,
                 "t_end_ns": None, "first_step": self.steps, "n_steps": 0, "digest": "",
             }
         )  # fmt: skip
-        lead = self.schema.length - 1 if self.schema.target == "last" else 0
+        lead = self.schema.length - 1 if self.schema.padded else 0
         for stream in self._streams.values():
             stream.append(np.full((lead, *stream.spec.shape), stream.spec.pad, dtype=stream.dtype))
         self._recordings[-1]["n_steps"] = lead
@@ -125,7 +125,7 @@ class DatasetWriter:
         """Add steps to the current recording, and a window for each that falls on the stride.
 
         `steps`: every stream's values, `(n, *shape)`; `t_ns (n,)` and `label (n,)` belong to the step that
-        a window ends on. With `target="recording"`, windows never reach over a recording's start.
+        a window ends on. Windows never reach over a recording's start or its padding.
         """
         current = self._recordings[-1]
         length, stride = self.schema.length, self.schema.stride

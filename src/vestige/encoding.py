@@ -44,6 +44,9 @@ class Encoder(Protocol):
 class BoundEncoder(Protocol):
     """An encoder with the look-ups of one table of unique symbols."""
 
+    def streams(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Which streams the inputs called `names` are made of: only these are gathered."""
+
     def encode(self, steps: Steps, names: tuple[str, ...]) -> Batch:
         """Only the inputs called `names`, from stream values `(B, length, ...)`."""
 
@@ -81,7 +84,7 @@ class EncodedWindows:
     def batch(self, rows: NDArray[Any] | slice = slice(None), names: tuple[str, ...] | None = None) -> Batch:
         """Inputs of the windows at `rows`; all of them, or those called `names`."""
         wanted = tuple(one.name for one in self.encoder.inputs) if names is None else names
-        return self.bound.encode(self.windows.gather(rows), wanted)
+        return self.bound.encode(self.windows.gather(rows, self.bound.streams(wanted)), wanted)
 
     def batches(
         self, size: int, names: tuple[str, ...] | None = None

@@ -63,7 +63,8 @@ class Schema:
     """Everything that gives a window its meaning.
 
     `classes[0]` is the negative class (normal, benign). `length` and `stride` are in steps. `target`
-    says whose label a window carries: that of its last step (`last`), or of the whole recording.
+    says whose label a window carries: that of its last step (`last`), or of the whole recording. `padded`:
+    a recording's first step already ends a window, behind `length - 1` steps of padding.
     `settings` are the extractor's own, JSON values only; `version` counts changes of its numbers.
     """
 
@@ -75,6 +76,7 @@ class Schema:
     streams: tuple[Stream, ...]
     inputs: tuple[Input, ...]
     target: Literal["last", "recording"] = "last"
+    padded: bool = True
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -119,7 +119,7 @@ class WindowSet:
         first = self.recordings["first_step"].to_numpy()
         end = first + self.recordings["n_steps"].to_numpy()
         marks = np.zeros(int(end[-1]) if len(end) else 0, dtype=np.bool_)
-        if self.schema.target == "last":
+        if self.schema.padded:
             lead = first[:, None] + np.arange(self.schema.length - 1)
             marks[lead.ravel()] = True
         return marks

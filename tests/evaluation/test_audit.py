@@ -77,6 +77,9 @@ class Plain:
     def bind(self, _: pl.DataFrame) -> Plain:
         return self
 
+    def streams(self, _: tuple[str, ...]) -> tuple[str, ...]:
+        return ("symbol",)
+
     def encode(self, steps: dict[str, np.ndarray], _: tuple[str, ...]) -> dict[str, np.ndarray]:
         return {"tokens": steps["symbol"]}
 

@@ -34,6 +34,9 @@ class ToyEncoder:
     def bind(self, _symbols: pl.DataFrame) -> ToyEncoder:
         return self
 
+    def streams(self, _: tuple[str, ...]) -> tuple[str, ...]:
+        return ("token",)
+
     def encode(self, steps: Steps, names: tuple[str, ...]) -> Batch:
         token = steps["token"].astype(np.int64)
         self.calls.append(len(token))

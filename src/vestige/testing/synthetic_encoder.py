@@ -78,6 +78,10 @@ class _Bound:
         self.vector = np.stack([_direction(one) for one in text])
         self.row = np.stack([self._row(one) for one in text])
 
+    def streams(self, names: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ARG002
+        """See `BoundEncoder.streams`."""
+        return ("event", "signal")
+
     def encode(self, steps: Steps, names: tuple[str, ...]) -> Batch:
         """See `BoundEncoder.encode`."""
         kinds = {one.name: one.kind for one in self.encoder.declared}

@@ -103,6 +103,10 @@ class BoundLogEncoder:
     words: WordCounts
     n_words: int
 
+    def streams(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """`message`, and `t_ns` where the summary is wanted."""
+        return ("message", "t_ns") if "summary" in names else ("message",)
+
     def encode(self, steps: Steps, names: tuple[str, ...]) -> Batch:
         """Only the inputs called `names`, from the streams `message` and, for `summary`, `t_ns` `(B, T)`."""
         message = steps["message"]

@@ -57,7 +57,7 @@ def rules_for(options: LogOptions) -> Rules:
 
 def schema_for(rules: Rules, *, length: int, stride: int) -> Schema:
     """The schema of a dataset read by `rules`; its inputs are completed by the fitted encoder."""
-    return Schema("logs", VERSION, CLASSES, length, stride, STREAMS, INPUTS, "last", rules.settings())
+    return Schema("logs", VERSION, CLASSES, length, stride, STREAMS, INPUTS, settings=rules.settings())
 
 
 class Symbols:

@@ -1,0 +1,57 @@
+"""A small simulated corpus and one finished run on it, made once through the command line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+VESTIGE = str(Path(sys.executable).with_name("vestige"))
+FAST = ["--epochs", "2", "--resamples", "200", "-t", "1", "-j", "1"]
+
+
+def vestige(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
+    """Run the program as a person would."""
+    return subprocess.run(
+        [VESTIGE, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=300, **options
+    )
+
+
+def succeed(*arguments: object, **options) -> str:
+    """Run the program, which must end well; returns what it printed."""
+    done = vestige(*arguments, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory) -> Path:
+    """Four thousand simulated messages of six hosts in BGL's format."""
+    path = tmp_path_factory.mktemp("simulated") / "corpus"
+    succeed("simulate", "logs", path, "--messages", 4000, "--days", 2, "--anomalies", "0.06", "--seed", 1)
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(corpus, tmp_path_factory) -> Path:
+    """A run of both models on the corpus, split by host."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    succeed(
+        "run",
+        "logs",
+        corpus,
+        "--format",
+        "bgl",
+        "--split",
+        "host",
+        *FAST,
+        "-m",
+        "gbt",
+        "-m",
+        "gru",
+        "-o",
+        out,
+    )
+    return out

@@ -1,0 +1,130 @@
+"""Bad input gets a clear error, and nothing is left half-written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from tests.pipeline.conftest import FAST, vestige
+from vestige import errors
+
+BGL = "- 1117838570 2005.06.03 R02 2005-06-03-15.42.50.675872 R02 RAS KERNEL INFO cache parity error\n"
+
+
+def run_on(corpus, out, *more: object) -> subprocess.CompletedProcess[str]:
+    return vestige("run", "logs", corpus, "--format", "bgl", *FAST, "-m", "gbt", "-o", out, *more)
+
+
+def refused(done: subprocess.CompletedProcess[str], kind: type[errors.VestigeError], *says: str) -> None:
+    assert done.returncode == kind.exit_code, done.stderr
+    assert "Traceback" not in done.stderr
+    text = " ".join(done.stderr.split())
+    for one in says:
+        assert one in text, text
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", ["empty"]),
+        (
+            "2015-10-18 18:01:47,978 INFO [main] org.apache.Foo: started\n" * 50,
+            ["bad.log:1", "would fit: hadoop"],
+        ),
+        (BGL * 50, ["one class only", "--label"]),
+        ("\x00\x01\x02" * 1000, ["bad.log"]),
+    ],
+    ids=["empty", "another-format", "one-class", "binary"],
+)
+def test_evidence_that_cannot_be_used(tmp_path, content, says):
+    (tmp_path / "bad.log").write_text(content)
+    refused(run_on(tmp_path / "bad.log", tmp_path / "deep" / "run"), errors.EvidenceError, *says)
+    assert [one.name for one in tmp_path.iterdir()] == ["bad.log"]
+
+
+def test_an_unknown_format_lists_the_known_ones(tmp_path):
+    (tmp_path / "x.log").write_text(BGL)
+    done = vestige("prepare", "logs", tmp_path / "x.log", "--format", "klingon", "-o", tmp_path / "d")
+    refused(done, errors.UsageError, "klingon", "bgl", "hadoop")
+
+
+def test_fewer_hosts_than_the_split_needs(tmp_path, corpus):
+    done = run_on(corpus / "web-1", tmp_path / "run", "--split", "host")
+    refused(done, errors.SplitError, "at least 3", "--split time")
+
+
+def test_a_model_that_does_not_exist(tmp_path, corpus):
+    done = vestige(
+        "run", "logs", corpus, "--format", "bgl", "-m", "oracle-of-delphi", *FAST, "-o", tmp_path / "r"
+    )
+    refused(done, errors.UsageError, "oracle-of-delphi", "gbt")
+
+
+def test_a_setting_that_no_model_has(tmp_path, corpus):
+    done = run_on(corpus, tmp_path / "run", "--set", "wings=2")
+    refused(done, errors.UsageError, "wings", "gbt has:")
+
+
+@pytest.mark.parametrize("damage", ["truncate", "edit", "delete"])
+@pytest.mark.parametrize("file", ["model.json", "booster.ubj"])
+def test_a_damaged_checkpoint(finished, tmp_path, corpus, file, damage):
+    copy = tmp_path / "gbt"
+    copy.mkdir()
+    for name in ("model.json", "booster.ubj", "config.json"):
+        (copy / name).write_bytes((finished / "gbt" / name).read_bytes())
+    content = (copy / file).read_bytes()
+    if damage == "truncate":
+        (copy / file).write_bytes(content[:-100])
+    elif damage == "edit":
+        middle = len(content) // 2
+        (copy / file).write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    else:
+        (copy / file).unlink()
+    refused(vestige("score", copy, corpus / "web-1"), errors.CheckpointError, str(copy), "remedy")
+
+
+def test_a_detector_meets_a_dataset_of_another_schema(finished, tmp_path, corpus):
+    other = tmp_path / "dataset"
+    vestige("prepare", "logs", corpus, "--format", "bgl", "--length", 5, "-j", 1, "-o", other)
+    vestige("split", other, "--split", "host", "-o", tmp_path / "split.json")
+    config = json.loads((finished / "gbt" / "config.json").read_text())
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("model.json", "booster.ubj"):
+        (run / name).write_bytes((finished / "gbt" / name).read_bytes())
+    config |= {"dataset": "../dataset", "split": "../split.json"}
+    (run / "config.json").write_text(json.dumps(config))
+    refused(vestige("evaluate", run), errors.CheckpointError, "length: 10 -> 5")
+
+
+def test_a_full_disk(tmp_path, corpus):
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("a small disk cannot be mounted here (needs root)")
+    try:
+        done = vestige("prepare", "logs", corpus, "--format", "bgl", "-j", 1, "-o", small / "dataset")
+        refused(done, errors.OutputError, "disk is full", "nothing was left behind")
+        assert list(small.iterdir()) == []
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_an_output_that_may_not_be_written(tmp_path, corpus):
+    (tmp_path / "file").write_text("x")
+    done = vestige("prepare", "logs", corpus, "--format", "bgl", "-j", 1, "-o", tmp_path / "file" / "dataset")
+    refused(done, errors.OutputError, "a part of the path is a file")
+
+
+def test_names_in_a_corpus_cannot_lead_out_of_it(tmp_path, corpus):
+    (tmp_path / "c" / "h").mkdir(parents=True)
+    (tmp_path / "c" / "h" / "a.log").write_text(BGL)
+    (tmp_path / "secret.log").write_text(BGL.replace("- ", "APPSEV ", 1))
+    (tmp_path / "c" / "h" / "b.log").symlink_to(tmp_path / "secret.log")
+    done = vestige("prepare", "logs", tmp_path / "c", "--format", "bgl", "-j", 1, "-o", tmp_path / "d")
+    refused(done, errors.EvidenceError, "normal")
