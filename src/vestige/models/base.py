@@ -61,8 +61,16 @@ class StandardizeStats:
         shape[channel_axis] = -1
         medians, means, stds = (one.reshape(shape) for one in (self.medians, self.means, self.stds))
         with np.errstate(over="ignore", invalid="ignore"):
-            values = (np.where(np.isfinite(X), X, medians).astype(np.float32) - means) / stds
-        return np.where(np.isfinite(values), values, 0).astype(np.float32)
+            values: FloatArray = np.array(X, dtype=np.float32)
+            present = np.isfinite(values)
+            if not present.all():
+                np.copyto(values, medians, where=~present)
+            values -= means
+            values /= stds
+        outside = ~np.isfinite(values)
+        if outside.any():
+            values[outside] = 0
+        return values
 
     def to_dict(self) -> dict[str, list[float]]:
         """JSON-ready; float32 survives the way through JSON exactly."""
