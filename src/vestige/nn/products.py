@@ -36,4 +36,8 @@ def times_transposed(left_MK: Tensor, right_NK: Tensor) -> Tensor:
     linear = _onednn_linear() if left_MK.device.type == "cpu" and left_MK.dtype == torch.float32 else None
     if linear is None or not torch.backends.mkldnn.enabled:
         return torch.mm(left_MK, right_NK.t())
+    if not (right_NK.is_contiguous() or right_NK.t().is_contiguous()):
+        right_NK = (
+            right_NK.contiguous()
+        )  # a slice sends oneDNN to its reference code, a thousand times slower
     return linear(left_MK, right_NK, None, "none", [], "")

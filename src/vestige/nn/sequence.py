@@ -103,6 +103,7 @@ def run_backward(
             sig_t = None if sig is None else sig[t - start]
             d_h = _step_back(plan, fused, tape, t, (gates[t - start], sig_t), (last, first), (d_h, d_cell))
         into.add(plan, tape.operand[start:stop], gates, sig)
+        del gates, sig  # before the next ones are computed
     first.h[block] = d_h[:, : plan.hidden]
     first.cell[:, block] = d_cell.transpose(0, 1)
 
@@ -150,7 +151,7 @@ def _step_back(
     )
     d_gates = gates[:n].reshape(n, plan.gate_width)
     needs_x = first.x is not None
-    weight = fused.gate if needs_x else fused.gate[:, :hidden]
+    weight = fused.gate if needs_x else fused.recurrent
     d_operand = times_transposed(d_gates, weight.t())
     if first.x is not None:
         d_x = d_operand[:, hidden : hidden + plan.inputs]

@@ -63,9 +63,11 @@ def _shapes(plan: Plan, rows: int, keep: bool) -> list[tuple[int, ...]]:
 @dataclass(frozen=True)
 class Fused:
     """All weights as the two operands of a step: ``gate`` (4 k hidden, width) acts on [h, x, 1] and
-    ``attention`` (k hidden, width - hidden) on [x, 1]; None where a layer has no attention."""
+    ``attention`` (k hidden, width - hidden) on [x, 1]; None where a layer has no attention. ``recurrent``
+    (4 k hidden, hidden) is the part of ``gate`` that acts on h, for when x needs no gradient."""
 
     gate: Tensor
+    recurrent: Tensor
     attention: Tensor | None
 
     @staticmethod
@@ -77,8 +79,8 @@ class Fused:
         gate[:, plan.hidden : plan.hidden + plan.inputs] = from_x
         torch.add(x_bias, h_bias, out=gate[:, plan.hidden + plan.inputs])
         if not attention:
-            return Fused(gate, None)
+            return Fused(gate, from_h, None)
         weight = from_h.new_zeros(plan.lanes * plan.hidden, plan.operand_width - plan.hidden)
         weight[:, : plan.inputs] = attention[0]
         weight[:, plan.inputs] = attention[1]
-        return Fused(gate, weight)
+        return Fused(gate, from_h, weight)
