@@ -14,7 +14,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	rm -rf $(DEMO)
-	$(BIN)/vestige simulate logs $(DEMO)/corpus --seed 7
+	$(BIN)/vestige simulate logs $(DEMO)/corpus --hosts 20 --seed 7
 	$(BIN)/vestige run logs $(DEMO)/corpus --format bgl --split host --model gbt --model gru -o $(DEMO)/run
 
 test: $(READY)

@@ -97,16 +97,22 @@ def _advice(path: Path) -> Iterator[None]:
             errno.EROFS: ("the file system is read-only", "choose an output elsewhere"),
             errno.EACCES: ("permission denied", "choose an output that you may write"),
             errno.ENOTDIR: ("a part of the path is a file", "choose another output"),
+            errno.EEXIST: ("a part of the path is a file", "choose another output"),
         }
-        elsewhere = (
-            error.filename is not None and path.parent not in Path(str(error.filename)).absolute().parents
-        )
-        if error.errno not in reasons or elsewhere:
+        if error.errno not in reasons or not _concerns(path, error.filename):
             raise
         what, remedy = reasons[error.errno]
         raise OutputError(
             f"cannot write: {what}; nothing was left behind", where=path, remedy=remedy
         ) from error
+
+
+def _concerns(path: Path, filename: object) -> bool:
+    """Whether an error about `filename` (None: a file already open) is about writing `path`."""
+    if filename is None:
+        return True
+    found = Path(str(filename)).absolute()
+    return found == path or found in path.parents or path.parent in found.parents
 
 
 def _replace_directory(working: Path, path: Path) -> None:

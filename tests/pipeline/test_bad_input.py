@@ -51,7 +51,7 @@ def test_an_unknown_format_lists_the_known_ones(tmp_path):
 
 
 def test_fewer_hosts_than_the_split_needs(tmp_path, corpus):
-    done = run_on(corpus / "web-1", tmp_path / "run", "--split", "host")
+    done = run_on(corpus / "web-1" / "auth.log", tmp_path / "run", "--split", "host")
     refused(done, errors.SplitError, "at least 3", "--split time")
 
 

@@ -36,6 +36,20 @@ class LabelRule:
         """The header field that decides, if one does."""
         return FIELDS[self.kind]
 
+    @property
+    def origin(self) -> str:
+        """Where labels come from and what they are worth, in a sentence for the report."""
+        if self.kind == "column":
+            return "Labels come from the label column of the log itself, as whoever collected it set them."
+        if self.kind == "level":
+            return f"Labels are the log's own level ({', '.join(self.values)}): a proxy, no ground truth of attacks."
+        if self.kind == "words":
+            return (
+                "Labels are a word list applied to the messages: a score measures how well that rule is learnt, "
+                "not how well attacks are found."
+            )
+        return "Every message is taken as normal."
+
     @classmethod
     def parse(cls, text: str | None, fields: Sequence[str]) -> Self:
         """Read a rule as a person writes it, for a header with these `fields`. Raises UsageError."""

@@ -29,6 +29,7 @@ from vestige.sources.logs.labels import FORMS, LabelRule
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.parse import Messages, Rules, parse
 from vestige.sources.logs.reader import Block
+from vestige.sources.logs.simulate.write import MARKER
 
 VERSION = 1
 CLASSES = ("normal", "anomaly")
@@ -208,6 +209,8 @@ class Merge:
         self._writer.notes.update(
             {name: self._counts[name] for name in sorted(self._counts)},
             messages=total,
+            label_origin=self._rules.label.origin,
+            synthetic=(corpus / MARKER).is_file(),
             unique_messages=len(self._symbols.rows) - 1,
             labels=dict(zip(CLASSES, self._labels.tolist(), strict=True)),
             skipped=[{"file": one.id, "reason": one.reason} for one in reading.skipped[:MOST_NOTES]],
