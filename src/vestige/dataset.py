@@ -101,6 +101,11 @@ class DatasetWriter:
             self._stack.__exit__(kind, error, trace)
 
     @property
+    def root(self) -> Path:
+        """The directory in the making: what a source leaves there for a while it must take away again."""
+        return self._root
+
+    @property
     def steps(self) -> int:
         """How many steps the streams hold so far, padding included."""
         return next(iter(self._streams.values())).steps

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from itertools import chain
 
 from vestige.errors import EvidenceError
+from vestige.sources.corpus import STDIN, EvidenceFile
+from vestige.sources.expand import Expander
 from vestige.sources.logs.clock import BAD
-from vestige.sources.logs.corpus import STDIN, LogFile
-from vestige.sources.logs.expand import Expander
 from vestige.sources.logs.format import every
 from vestige.sources.logs.parse import Parser, Rules
 from vestige.sources.logs.reader import BLOCK_BYTES, Block, BlockReader
@@ -28,7 +28,7 @@ class Feed:
     Afterwards `digest`, `n_bytes`, `over_long` and `defects` say what it came to.
     """
 
-    def __init__(self, file: LogFile, rules: Rules, *, size: int = BLOCK_BYTES) -> None:
+    def __init__(self, file: EvidenceFile, rules: Rules, *, size: int = BLOCK_BYTES) -> None:
         self.file, self.rules = file, rules
         self.first_ns = 0
         self.host = file.host or file.stem

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from vestige.errors import EvidenceError
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
+from vestige.sources.corpus import find
 from vestige.sources.logs.clock import Clock
-from vestige.sources.logs.corpus import find
 from vestige.sources.logs.feed import Feed
 from vestige.sources.logs.parse import Messages, Parser, Rules
 from vestige.sources.logs.reader import BLOCK_BYTES, Block
@@ -32,7 +32,7 @@ def live(evidence: Iterable[Path], schema: Schema, *, size: int = BLOCK_BYTES) -
     rules = Rules.from_settings(schema.settings)
     parser = Parser(rules)
     for path in evidence:
-        files, skipped = find(path)
+        files, skipped = find(path, "log files")
         for one in skipped:
             log.info("%s was left out: %s", one.id, one.reason)
         for file in files:

@@ -19,9 +19,9 @@ from vestige.dataset import DatasetWriter
 from vestige.errors import EvidenceError
 from vestige.schema import Schema, Stream
 from vestige.sources.base import Progress
+from vestige.sources.corpus import EvidenceFile, Skipped, find, total_size
 from vestige.sources.logs import header
 from vestige.sources.logs.clock import Clock
-from vestige.sources.logs.corpus import LogFile, Skipped, find, total_size
 from vestige.sources.logs.encoder import INPUTS
 from vestige.sources.logs.feed import Feed
 from vestige.sources.logs.format import load
@@ -101,7 +101,7 @@ class Symbols:
 class Reading:
     """A corpus on its way to blocks: what is read, what was skipped, how far it has come."""
 
-    def __init__(self, files: list[LogFile], skipped: list[Skipped], rules: Rules) -> None:
+    def __init__(self, files: list[EvidenceFile], skipped: list[Skipped], rules: Rules) -> None:
         self.files, self.skipped, self.rules = files, skipped, rules
         self.sources: deque[tuple[Feed, int]] = deque()
         self.refused: EvidenceError | None = None
@@ -137,7 +137,7 @@ def prepare(
 ) -> None:
     """Write the dataset. Raises EvidenceError, UsageError or OutputError and then leaves nothing behind."""
     rules = rules_for(options)
-    files, skipped = find(corpus)
+    files, skipped = find(corpus, "log files")
     total = total_size(files)
     schema = schema_for(rules, length=options.length, stride=options.stride)
     workers = 1 if total is not None and total < SMALL else jobs

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vestige.errors import EvidenceError
-from vestige.sources.logs.expand import Expander
+from vestige.sources.expand import Expander
 
 TEXT = b"".join(b"%06d a line of some log\n" % n for n in range(50_000))
 

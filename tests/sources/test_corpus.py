@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vestige.errors import EvidenceError
-from vestige.sources.logs.corpus import LogFile, find, total_size
+from vestige.sources.corpus import EvidenceFile, find, total_size
 
 
 def touch(path: Path, text: str = "x\n") -> Path:
@@ -67,13 +67,13 @@ def test_a_file_may_have_any_name(tmp_path: Path, name: bytes) -> None:
     ],
 )
 def test_a_path_tells_host_and_profile(name: str, host: str | None, profile: str) -> None:
-    file = LogFile(Path(name), name, 1)
+    file = EvidenceFile(Path(name), name, 1)
     assert (file.host, file.profile) == (host, profile)
 
 
 def test_a_directory_without_files_and_a_missing_path_are_errors(tmp_path: Path) -> None:
     touch(tmp_path / ".hidden")
     with pytest.raises(EvidenceError, match="no log files"):
-        find(tmp_path)
+        find(tmp_path, "log files")
     with pytest.raises(EvidenceError, match="No such file"):
         find(tmp_path / "nowhere")

@@ -22,7 +22,7 @@ PACKED = (".gz", ".zst", ".zstd")
 
 
 @dataclass(frozen=True)
-class LogFile:
+class EvidenceFile:
     """One file of evidence. `id`: its path relative to the corpus; `directory`: found in one, not named."""
 
     path: Path
@@ -67,18 +67,21 @@ class Skipped:
     reason: str
 
 
-def find(evidence: Path) -> tuple[list[LogFile], list[Skipped]]:
-    """The files of a corpus in order, and what was left out. Raises EvidenceError where there is none."""
+def find(evidence: Path, what: str = "files") -> tuple[list[EvidenceFile], list[Skipped]]:
+    """The files of a corpus in order, and what was left out.
+
+    Raises EvidenceError where there is none; `what` they are called then.
+    """
     if evidence == STDIN:
-        return [LogFile(STDIN, "stdin", None)], []
+        return [EvidenceFile(STDIN, "stdin", None)], []
     try:
         mode = evidence.stat().st_mode
     except OSError as error:
         raise EvidenceError(f"cannot be read: {error.strerror}", where=evidence) from error
     if not stat.S_ISDIR(mode):
         size = evidence.stat().st_size if stat.S_ISREG(mode) else None
-        return [LogFile(evidence, _text(evidence.name), size)], []
-    files: list[LogFile] = []
+        return [EvidenceFile(evidence, _text(evidence.name), size)], []
+    files: list[EvidenceFile] = []
     skipped: list[Skipped] = []
     for path in sorted(
         _walk(evidence, skipped), key=lambda path: os.fsencode(path.relative_to(evidence).as_posix())
@@ -86,14 +89,14 @@ def find(evidence: Path) -> tuple[list[LogFile], list[Skipped]]:
         _sort_in(path, _text(path.relative_to(evidence).as_posix()), files, skipped)
     if not files:
         raise EvidenceError(
-            "no log files in this directory" + (f" ({len(skipped)} left out)" if skipped else ""),
+            f"no {what} in this directory" + (f" ({len(skipped)} left out)" if skipped else ""),
             where=evidence,
             remedy=f"left out: {skipped[0].id} ({skipped[0].reason})" if skipped else "",
         )
     return files, skipped
 
 
-def total_size(files: Iterable[LogFile]) -> int | None:
+def total_size(files: Iterable[EvidenceFile]) -> int | None:
     """Bytes on disk of all files; None where one of them is a stream."""
     sizes = [one.size for one in files]
     return None if None in sizes else sum(size for size in sizes if size is not None)
@@ -116,7 +119,7 @@ def _walk(root: Path, skipped: list[Skipped]) -> Iterable[Path]:
                 yield Path(entry.path)
 
 
-def _sort_in(path: Path, name: str, files: list[LogFile], skipped: list[Skipped]) -> None:
+def _sort_in(path: Path, name: str, files: list[EvidenceFile], skipped: list[Skipped]) -> None:
     try:
         found = path.lstat()
     except OSError as error:
@@ -131,7 +134,7 @@ def _sort_in(path: Path, name: str, files: list[LogFile], skipped: list[Skipped]
     elif found.st_size == 0:
         skipped.append(Skipped(name, "empty"))
     else:
-        files.append(LogFile(path, name, found.st_size, in_directory=True))
+        files.append(EvidenceFile(path, name, found.st_size, in_directory=True))
 
 
 def _text(name: str) -> str:
