@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers share two cores; spinning threads would not
+
 from collections.abc import Callable
 from pathlib import Path
 

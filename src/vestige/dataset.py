@@ -121,7 +121,7 @@ class DatasetWriter:
         )  # fmt: skip
         lead = self.schema.length - 1 if self.schema.padded else 0
         for stream in self._streams.values():
-            stream.append(np.full((lead, *stream.spec.shape), stream.spec.pad, dtype=stream.dtype))
+            stream.append(np.full((lead, *stream.spec.shape), stream.spec.fill, dtype=stream.dtype))
         self._recordings[-1]["n_steps"] = lead
 
     def extend(

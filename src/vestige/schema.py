@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -33,14 +34,19 @@ class Feature:
 class Stream:
     """A recording's contiguous array as the dataset keeps it: `streams/<name>.npy`, one step a row.
 
-    `pad` fills the steps before a recording begins.
+    `pad` fills the steps before a recording begins; None means missing (NaN, which JSON has no word for).
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...] = ()
     unit: str = ""
-    pad: float = 0
+    pad: float | None = 0
+
+    @property
+    def fill(self) -> float:
+        """`pad` as a number."""
+        return math.nan if self.pad is None else self.pad
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from vestige import checkpoint
+from vestige.checkpoint import load
 from vestige.sources import registry
 
 
@@ -19,7 +19,7 @@ def score(run: Path, evidence: Iterable[Path], *, device: str = "cpu") -> Iterat
     null for a detector that has none). A path `-` is standard input. Raises CheckpointError when the run
     cannot be trusted, EvidenceError when the evidence is not what the detector was trained to read.
     """
-    loaded = checkpoint.load(run, device=device)
+    loaded = load(run, device=device)
     source = registry.get(loaded.schema.source)
     names = loaded.detector.input_names
     for batch in source.live(evidence, loaded.schema):

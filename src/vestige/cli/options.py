@@ -48,12 +48,14 @@ def with_options(command: Callable[..., None], **models: type[BaseModel]) -> Cal
     keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in every]
     wrapper.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {one.name: one.annotation for one in keyword}
-    del wrapper.__wrapped__  # type: ignore[attr-defined]
+    del wrapper.__wrapped__
     return wrapper
 
 
 def _is_argument(parameter: inspect.Parameter) -> bool:
-    return any(type(one).__name__ == "ArgumentInfo" for one in getattr(parameter.annotation, "__metadata__", ()))
+    return any(
+        type(one).__name__ == "ArgumentInfo" for one in getattr(parameter.annotation, "__metadata__", ())
+    )
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
@@ -73,7 +75,7 @@ def _option_type(annotation: Any) -> Any:
         inner = [one for one in get_args(annotation) if one is not type(None)]
         return _option_type(inner[0]) | None
     if origin in {tuple, list}:
-        return list[_option_type(get_args(annotation)[0])]
+        return types.GenericAlias(list, (_option_type(get_args(annotation)[0]),))
     if origin is Literal:
         return str
     return annotation

@@ -63,13 +63,11 @@ def build(job: Job, name: str, order: Order) -> Detector:
     """An untrained detector for the job's inputs. Raises UsageError when it fits none of them."""
     kind = registry.get(name)
     schema = job.train.schema
-    return kind.build(
-        choose_inputs(kind, schema),
-        len(schema.classes),
-        view=order.view,
-        seed=order.training.seed,
-        **order.hyper(name),
-    )
+    hyper = order.hyper(name)
+    if order.training.threads and "threads" in kind.hyper_parameters.model_fields:
+        hyper.setdefault("threads", order.training.threads)
+    inputs = choose_inputs(kind, schema)
+    return kind.build(inputs, len(schema.classes), view=order.view, seed=order.training.seed, **hyper)
 
 
 def fit(job: Job, name: str, directory: Path, order: Order, policy: str, *, resume: bool = False) -> Detector:

@@ -62,17 +62,13 @@ def judge(job: Job, out: Path, config: RunConfig, loaded: dict[str, Loaded]) -> 
     )
     leaking = enforce(checks, allow_leakage=config.judge.allow_leakage)
     verdicts = Verdicts()
-    for name in registry.baselines(job.train.schema):
+    for name in (one for one in registry.baselines(job.train.schema) if one not in loaded):
         with verdicts.timed(f"{name}: fit and score"):
-            _judge_one(
-                verdicts, job, fit_baseline(job, name, config.training.seed), config, job.train, "baseline"
-            )
+            _judge_one(verdicts, job, config, fit_baseline(job, name, config.training.seed), job.train)
     for name, one in loaded.items():
         logger.info("%s: judging on %d windows", name, len(job.test))
         with verdicts.timed(f"{name}: score"):
-            _judge_one(
-                verdicts, job, one.detector, config, EncodedWindows.of(job.windows, one.encoder), "model"
-            )
+            _judge_one(verdicts, job, config, one.detector, EncodedWindows.of(job.windows, one.encoder))
     results = RunResults(
         title=f"{job.source.name}: {Path(config.corpus).name or Path(config.dataset).name}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -100,13 +96,9 @@ def judge(job: Job, out: Path, config: RunConfig, loaded: dict[str, Loaded]) -> 
 
 
 def _judge_one(
-    verdicts: Verdicts,
-    job: Job,
-    detector: Detector,
-    config: RunConfig,
-    encoded: EncodedWindows,
-    kind: Literal["model", "baseline"],
+    verdicts: Verdicts, job: Job, config: RunConfig, detector: Detector, encoded: EncodedWindows
 ) -> None:
+    kind: Literal["model", "baseline"] = "model" if detector.name in config.models else "baseline"
     validation = predict(detector, encoded.over(job.parts.validation))
     test = predict(detector, encoded.over(job.parts.test))
     test = replace(test, novel=_novel(job, detector.input_names))

@@ -191,7 +191,7 @@ def _live(content: bytes, where: str, schema: Schema) -> LiveBatch:
     values = _steps(frame, events)
     steps: Steps = {}
     for stream in schema.streams:
-        lead = np.full((schema.length - 1, *stream.shape), stream.pad, dtype=stream.dtype)
+        lead = np.full((schema.length - 1, *stream.shape), stream.fill, dtype=stream.dtype)
         whole = np.concatenate([lead, values[stream.name]])
         view = np.lib.stride_tricks.sliding_window_view(whole, schema.length, axis=0)
         steps[stream.name] = np.moveaxis(view, -1, 1)

@@ -42,11 +42,12 @@ class LabelRule:
         if self.kind == "column":
             return "Labels come from the label column of the log itself, as whoever collected it set them."
         if self.kind == "level":
-            return f"Labels are the log's own level ({', '.join(self.values)}): a proxy, no ground truth of attacks."
+            levels = ", ".join(self.values)
+            return f"Labels are the log's own level ({levels}): a proxy, no ground truth of attacks."
         if self.kind == "words":
             return (
-                "Labels are a word list applied to the messages: a score measures how well that rule is learnt, "
-                "not how well attacks are found."
+                "Labels are a word list applied to the messages: a score measures how well that rule is "
+                "learnt, not how well attacks are found."
             )
         return "Every message is taken as normal."
 

@@ -69,7 +69,7 @@ class Windows:
         self._clock = Clock(year, first_ns)
         lead = schema.length - 1
         self._carried: dict[str, NDArray[Any]] = {
-            one.name: np.full(lead, one.pad, dtype=one.dtype) for one in schema.streams
+            one.name: np.full(lead, one.fill, dtype=one.dtype) for one in schema.streams
         }
         self._texts = [""]
 
