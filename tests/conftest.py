@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers share two cores; spinning threads would not
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,17 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"the real data are not beside this checkout ({SHARED})")
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _own_log():
+    """What one test does to the log does not reach the next."""
+    root = logging.getLogger("vestige")
+    before = root.level, root.propagate, list(root.handlers)
+    yield
+    root.setLevel(before[0])
+    root.propagate = before[1]
+    root.handlers[:] = before[2]
 
 
 def plain_schema(
