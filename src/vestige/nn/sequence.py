@@ -92,7 +92,9 @@ def run_backward(
     block = tape.rows
     d_h = last.h[block].clone()
     d_cell = last.cell[:, block].transpose(0, 1).contiguous()
-    span = max(1, _ROWS_PER_PRODUCT // max(1, block.stop - block.start))
+    # Gates computed again live only for a span: a shorter one is a smaller peak.
+    rows = _ROWS_PER_PRODUCT // 2 if plan.recompute else _ROWS_PER_PRODUCT
+    span = max(1, rows // (block.stop - block.start))
     for stop in range(plan.steps, 0, -span):
         start = max(0, stop - span)
         if plan.recompute:

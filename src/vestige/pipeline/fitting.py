@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vestige import checkpoint, log
 from vestige.encoding import EncodedWindows
@@ -94,14 +95,15 @@ def fit(job: Job, name: str, directory: Path, order: Order, policy: str, *, resu
     return detector
 
 
-def fit_baseline(job: Job, name: str, seed: int) -> Detector:
-    """One of the trivial baselines, fitted on the training part."""
+def fit_baseline(job: Job, name: str, seed: int, labels: NDArray[np.uint8] | None = None) -> Detector:
+    """One of the trivial baselines, fitted on the training part, with other `labels (N,)` where given."""
     kind = registry.get(name)
     schema = job.train.schema
     detector = kind.build(choose_inputs(kind, schema), len(schema.classes), seed=seed)
     if not isinstance(detector, FittedDetector):
         raise TypeError(f"the baseline {name} has no fit")
-    detector.fit(job.train, job.validation, seed=seed)
+    train = job.train if labels is None else job.train.over(replace(job.train.windows, label=labels))
+    detector.fit(train, job.validation, seed=seed)
     return detector
 
 

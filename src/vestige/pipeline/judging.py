@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -31,6 +31,7 @@ from vestige.pipeline.job import Job
 from vestige.pipeline.reporting import write
 
 logger = log.get(__name__)
+CONTROL = "logistic"
 
 
 @dataclass
@@ -58,7 +59,13 @@ def judge(job: Job, out: Path, config: RunConfig, loaded: dict[str, Loaded]) -> 
     unit, steps = next(iter(groups.items()), ("", None))
     finding = None if steps is None else symbol_finding(job.parts, steps, unit)
     checks = audit(
-        job.parts, job.split, encoded=job.train, groups=groups.get(job.split.recipe), finding=finding
+        job.parts,
+        job.split,
+        encoded=job.train,
+        groups=groups.get(job.split.recipe, steps),
+        finding=finding,
+        fit_and_predict=_control(job, config.training.seed),
+        seed=config.training.seed,
     )
     leaking = enforce(checks, allow_leakage=config.judge.allow_leakage)
     verdicts = Verdicts()
@@ -114,6 +121,17 @@ def _judge_one(
             resamples=config.judge.resamples,
         )
     )
+
+
+def _control(job: Job, seed: int) -> Callable[[NDArray[np.uint8]], NDArray[np.int64]] | None:
+    """What the label-shuffle control trains: the logistic regression, where the inputs allow it."""
+    if CONTROL not in registry.baselines(job.train.schema):
+        return None
+
+    def fit_and_predict(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
+        return predict(fit_baseline(job, CONTROL, seed, labels), job.test).predicted
+
+    return fit_and_predict
 
 
 def _novel(job: Job, names: tuple[str, ...]) -> NDArray[np.bool_]:
