@@ -1,0 +1,61 @@
+"""From windows to recordings: where the label is the recording's, so is the verdict.
+
+A recording is as suspicious as its most suspicious window (`max`), or as its windows on average (`mean`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from vestige.evaluation.metrics import Sweep
+from vestige.evaluation.predictions import FloatArray, Predictions
+
+How = Literal["max", "mean"]
+WAYS: tuple[How, ...] = ("max", "mean")
+
+
+def by_recording(windows: Predictions, how: How) -> Predictions:
+    """One row a recording: its last window's place and time, its label, and the score of its windows.
+
+    With two classes the probabilities are those of the score; with more, each class's are taken by `how`
+    and scaled to sum to 1. A recording counts as novel when all its windows are.
+    """
+    present, row = np.unique(windows.recording, return_inverse=True)
+    n = len(present)
+    proba = np.stack([_taken(windows.proba[:, k], row, n, how) for k in range(len(windows.classes))], axis=1)
+    if len(windows.classes) == 2:
+        proba[:, 0] = 1 - proba[:, 1]
+    else:
+        proba /= proba.sum(axis=1, keepdims=True)
+    order = np.argsort(windows.position, kind="stable")
+    last = np.empty(n, dtype=np.int64)
+    last[row[order]] = order
+    novel = None if windows.novel is None else ~_any(~windows.novel, row, n)
+    return replace(windows.select(last), proba=proba, novel=novel)
+
+
+def best_way(validation: Predictions) -> How:
+    """The way that ranks validation recordings better (average precision); `max` of equals."""
+    return max(WAYS, key=lambda how: _precision(by_recording(validation, how)))
+
+
+def _precision(recordings: Predictions) -> float:
+    found = Sweep.of(recordings.score, recordings.positive).average_precision
+    return found if np.isfinite(found) else 0.0
+
+
+def _taken(values: FloatArray, row: np.ndarray, n: int, how: How) -> FloatArray:
+    if how == "max":
+        highest = np.zeros(n)
+        np.maximum.at(highest, row, values)
+        return highest
+    mean: FloatArray = np.bincount(row, weights=values, minlength=n) / np.bincount(row, minlength=n)
+    return mean
+
+
+def _any(flags: np.ndarray, row: np.ndarray, n: int) -> np.ndarray:
+    found: np.ndarray = np.bincount(row, weights=flags, minlength=n) > 0
+    return found
