@@ -1,7 +1,5 @@
 """A whole sequence forwards and backwards, for one block of rows: one product each way and step."""
 
-# ruff: noqa: PLR0917 - numeric code has many plain parameters
-
 from __future__ import annotations
 
 from dataclasses import dataclass

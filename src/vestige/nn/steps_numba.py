@@ -1,7 +1,5 @@
 """One time step's element-wise part by the Numba kernels; the same functions as ``steps_torch``."""
 
-# ruff: noqa: PLR0917 - numeric code has many plain parameters
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -4,8 +4,6 @@ Shapes as in ``vestige.nn.kernels``: gates (rows, k, 4 hidden), cells and attent
 Results are written into the given tensors; the derivatives are the hand-written ones of the kernels.
 """
 
-# ruff: noqa: PLR0917 - numeric code has many plain parameters
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

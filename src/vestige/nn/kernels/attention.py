@@ -4,8 +4,6 @@ s = softmax over lanes of sig;  c = (1 - s f) c + s i g;  h = sum of s o tanh(c)
 With max pooling the largest s takes the place of every s.
 """
 
-# ruff: noqa: PLR0917 - numeric code has many plain parameters
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -1,7 +1,5 @@
 """Lanes summed (LSTM, ArrayLSTM) and the lane with the largest output gate (StochasticArrayLSTM)."""
 
-# ruff: noqa: PLR0917 - numeric code has many plain parameters
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
