@@ -11,7 +11,10 @@ from vestige.errors import UsageError
 if TYPE_CHECKING:
     from vestige.sources.base import Source
 
-BUILT_IN = {"logs": "vestige.sources.logs.source:LogSource"}
+BUILT_IN = {
+    "events": "vestige.sources.events.source:EventSource",
+    "logs": "vestige.sources.logs.source:LogSource",
+}
 ENTRY_POINTS = "vestige.sources"
 
 

@@ -1,0 +1,1 @@
+"""Security events as SIEMs export them, and labelled sequences of events."""

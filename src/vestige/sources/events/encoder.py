@@ -1,0 +1,204 @@
+"""Model inputs from windows of events: token ids, and a summary of the last event and what led to it.
+
+Fitted on training windows only. Letters: B windows, T steps (events), F features, V known events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vestige.encoding import Batch
+from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input, Schema
+from vestige.windows import Steps, WindowSet
+
+INPUTS = (Input("tokens", "tokens"), Input("summary", "summary"))
+"""What a dataset's schema says before anything is fitted."""
+
+MAX_COLUMNS = 512
+"""The most frequent events have columns of their own: as last event, and in the context."""
+MAX_KNOWN = 65_536
+"""Events that have a token: whatever is rarer in training is unknown."""
+
+OF_WINDOW = (
+    Feature("unknown_words", "events"),
+    Feature("repeats", "share"),
+    Feature("distinct", "events"),
+    Feature("unseen", "share"),
+)
+OF_TIME = (
+    Feature("gap_s", "s"),
+    Feature("span_s", "s"),
+    Feature("rate", "events/h"),
+    Feature("hour_sin"),
+    Feature("hour_cos"),
+)
+"""Only where events have times."""
+CHUNK = 1 << 22
+"""Steps gathered at a time where all windows are gone through."""
+
+HOUR_NS, DAY_NS = 3_600 * 10**9, 86_400 * 10**9
+SHORTEST_H = 1 / 3600
+"""Events within a second have the rate of one second."""
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class EventEncoder:
+    """The events of the training windows, most frequent first, frozen.
+
+    Two inputs: `tokens (B, T)` int64 (PAD before a machine's first event and for what is older than
+    `timeout_s`, UNK for an event that training never saw); `summary (B, F)` float32: `word:<event>` 1 for the
+    last event, `context:<event>` how often each comes before it, then `OF_WINDOW` and, where `timed`,
+    `OF_TIME`.
+    """
+
+    events: tuple[str, ...]
+    timeout_s: float
+    timed: bool
+    symbols: ClassVar[str] = "events"
+
+    @classmethod
+    def fit(cls, train: WindowSet) -> Self:
+        """Learn from the events that training windows show."""
+        table = train.table(cls.symbols)
+        settings = train.schema.settings
+        timeout_s, timed = float(settings["timeout_s"]), bool(settings["timed"])
+        shown, ending = _occurrences(train, len(table), timeout_s)
+        rows = np.flatnonzero(shown)
+        texts, often = table["text"].gather(rows).to_list(), ending[rows].tolist()
+        ranked = sorted(zip(texts, often, strict=True), key=lambda one: (-one[1], one[0]))
+        return cls(tuple(text for text, _ in ranked[:MAX_KNOWN]), timeout_s, timed)
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """`tokens` with its vocabulary and `summary` with its features."""
+        tokens, summary = INPUTS
+        named = self.events[:MAX_COLUMNS]
+        features = (
+            *(Feature(f"word:{event}", "count") for event in named),
+            *(Feature(f"context:{event}", "count") for event in named),
+            *OF_WINDOW,
+            *(OF_TIME if self.timed else ()),
+        )
+        return (
+            replace(tokens, vocabulary=(*SPECIAL_TOKENS, *self.events)),
+            replace(summary, features=features),
+        )
+
+    def bind(self, symbols: pl.DataFrame) -> BoundEventEncoder:
+        """Look up, once, every event of a table whose row 0 is padding."""
+        known = {event: at for at, event in enumerate(self.events, len(SPECIAL_TOKENS))}
+        tokens = np.array([known.get(text, UNK) for text in symbols["text"]], dtype=np.int64)
+        tokens[:1] = PAD
+        columns = min(len(self.events), MAX_COLUMNS)
+        return BoundEventEncoder(tokens, columns, round(self.timeout_s * 1e9), self.timed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready state."""
+        return {"events": list(self.events), "timeout_s": self.timeout_s, "timed": self.timed}
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any], schema: Schema) -> Self:
+        """The encoder whose `to_dict` gave `state`. Raises KeyError where a part is missing."""
+        for one in INPUTS:
+            schema.input(one.name)
+        return cls(tuple(state["events"]), float(state["timeout_s"]), bool(state["timed"]))
+
+
+@dataclass(frozen=True)
+class BoundEventEncoder:
+    """The encoder with one table of events looked up: `token (events,)` int64."""
+
+    token: NDArray[np.int64]
+    columns: int
+    timeout_ns: int
+    timed: bool
+
+    def streams(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """`event` and `t_ns`, whatever is wanted: what has timed out is padding."""
+        return ("event", "t_ns") if names else ()
+
+    def encode(self, steps: Steps, names: tuple[str, ...]) -> Batch:
+        """Only the inputs called `names`, from the streams `event` and `t_ns`, `(B, T)`."""
+        event, t_ns = steps["event"], steps["t_ns"]
+        real_BT = within_timeout(event, t_ns, self.timeout_ns)
+        tokens_BT = np.where(real_BT, self.token[event], PAD)
+        batch: Batch = {}
+        for name in names:
+            if name == "tokens":
+                batch[name] = tokens_BT
+            elif name == "summary":
+                batch[name] = self._summary(tokens_BT, real_BT, t_ns)
+            else:
+                raise KeyError(name)
+        return batch
+
+    def _summary(
+        self, tokens_BT: NDArray[np.int64], real_BT: Bools, t_ns_BT: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        n, others = self.columns, len(OF_WINDOW) + (len(OF_TIME) if self.timed else 0)
+        out_BF = np.zeros((len(tokens_BT), 2 * n + others), dtype=np.float32)
+        column_BT = tokens_BT - len(SPECIAL_TOKENS)
+        has_column_BT = (column_BT >= 0) & (column_BT < n)
+        last = np.flatnonzero(has_column_BT[:, -1])
+        out_BF[last, column_BT[last, -1]] = 1
+        window, step = np.nonzero(has_column_BT[:, :-1])
+        np.add.at(out_BF, (window, n + column_BT[window, step]), 1)
+        features = [*_of_window(tokens_BT, real_BT), *(_of_time(real_BT, t_ns_BT) if self.timed else ())]
+        for at, values in enumerate(features):
+            out_BF[:, 2 * n + at] = values
+        return out_BF
+
+
+def within_timeout(event_BT: NDArray[Any], t_ns_BT: NDArray[np.int64], timeout_ns: int) -> Bools:
+    """Which steps are events not older than the timeout, `(B, T)`."""
+    young_BT = t_ns_BT[:, -1:] - t_ns_BT <= timeout_ns
+    real: Bools = (event_BT != 0) & young_BT
+    return real
+
+
+def _of_window(tokens_BT: NDArray[np.int64], real_BT: Bools) -> Iterator[NDArray[Any]]:
+    """The features of `OF_WINDOW` in their order; padding takes no part."""
+    count = real_BT.sum(axis=1)
+    yield tokens_BT[:, -1] == UNK
+    same = ((tokens_BT[:, :-1] == tokens_BT[:, -1:]) & real_BT[:, :-1]).sum(axis=1)
+    yield same / np.maximum(count - real_BT[:, -1], 1)
+    ordered = np.sort(tokens_BT, axis=1)
+    changes = (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1) + 1
+    yield changes - (ordered[:, 0] == PAD)
+    yield (tokens_BT == UNK).sum(axis=1) / np.maximum(count, 1)
+
+
+def _of_time(real_BT: Bools, t_ns_BT: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
+    """The features of `OF_TIME` in their order. Times may run backwards where evidence did: then 0."""
+    rows = np.arange(len(t_ns_BT))
+    last = t_ns_BT[:, -1]
+    earlier = real_BT[:, :-1].any(axis=1)
+    yield np.where(earlier, np.maximum(last - t_ns_BT[:, -2], 0) / 1e9, np.nan)
+    span_ns = np.maximum(last - t_ns_BT[rows, real_BT.argmax(axis=1)], 0)
+    yield span_ns / 1e9
+    yield real_BT.sum(axis=1) / np.maximum(span_ns / HOUR_NS, SHORTEST_H)
+    angle = (last % DAY_NS) / DAY_NS * 2 * np.pi
+    yield np.sin(angle)
+    yield np.cos(angle)
+
+
+def _occurrences(windows: WindowSet, n_events: int, timeout_s: float) -> tuple[Bools, NDArray[np.int64]]:
+    """Which events the windows show at all, and how many windows end on each; padding not counted."""
+    event = windows.streams["event"]
+    shown = np.zeros(n_events, dtype=np.bool_)
+    size = max(1, CHUNK // windows.schema.length)
+    for start in range(0, len(windows), size):
+        steps = windows.gather(slice(start, start + size), ("event", "t_ns"))
+        real = within_timeout(steps["event"], steps["t_ns"], round(timeout_s * 1e9))
+        shown[steps["event"][real]] = True
+    ending = np.bincount(event[windows.last_step], minlength=n_events)
+    shown[0], ending[0] = False, 0
+    return shown, ending

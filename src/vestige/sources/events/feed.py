@@ -1,0 +1,173 @@
+"""From a file of evidence to blocks of whole records, once its beginning shows that it fits the mapping."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import chain
+
+from vestige.errors import EvidenceError
+from vestige.sources.corpus import STDIN, EvidenceFile
+from vestige.sources.events import layout as layouts
+from vestige.sources.events import sessions
+from vestige.sources.events.layout import Layout
+from vestige.sources.events.mapping import Mapping, every
+from vestige.sources.events.parse import Parser, Rules
+from vestige.sources.events.records import BLOCK_BYTES, Block, Fault, RecordReader
+from vestige.sources.expand import Expander
+
+SAMPLE_LINES, SAMPLE_BYTES = 200, 1 << 20
+WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class Feed:
+    """One file being read. `open` looks at its beginning; `blocks` reads it all.
+
+    Afterwards `n_bytes`, `bad`, `faults` and `defects` say what it came to.
+    """
+
+    def __init__(
+        self, file: EvidenceFile, rules: Rules, *, anomalous_files: str = "", size: int = BLOCK_BYTES
+    ) -> None:
+        self.file, self.rules = file, rules
+        self._anomalous_files, self._size = anomalous_files, size
+        self._stack = ExitStack()
+
+    @property
+    def n_bytes(self) -> int:
+        """Decompressed bytes read so far."""
+        return self._reader.n_bytes
+
+    @property
+    def bad(self) -> int:
+        """Records so far that are none."""
+        return self._reader.bad
+
+    @property
+    def faults(self) -> list[Fault]:
+        """The first of them."""
+        return self._reader.faults
+
+    @property
+    def taken(self) -> int:
+        """Bytes of the file itself read so far."""
+        return self._expander.taken
+
+    @property
+    def defects(self) -> list[str]:
+        """What was wrong with the file's packing."""
+        return self._expander.defects
+
+    def open(self) -> None:
+        """Read the beginning. Raises EvidenceError when it is no text or does not fit the mapping."""
+        handle = self.file.open()
+        if self.file.path != STDIN:
+            self._stack.enter_context(handle)
+        self._expander = Expander(handle, self.file.id)
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            self._begin()
+            undo.pop_all()
+
+    def _begin(self) -> None:
+        pieces = self._expander.pieces()
+        taken: list[bytes] = []
+        sample = b""
+        for piece in pieces:
+            taken.append(piece)
+            sample += piece[: SAMPLE_BYTES - len(sample)]
+            if sample.count(b"\n") > SAMPLE_LINES or len(sample) >= SAMPLE_BYTES:
+                sample = sample[: sample.rfind(b"\n") + 1] or sample
+                break
+        self._pieces = chain(taken, pieces)
+        self.layout = check(sample, self.rules, self.file.id, self._anomalous_files)
+        self._reader = RecordReader(self.layout.delimiter, self._size, self.rules.max_record)
+
+    def blocks(self) -> Iterator[tuple[Layout, Block]]:
+        """The file's blocks; its handle is closed at the end."""
+        with self._stack:
+            for block in self._reader.blocks(self._pieces):
+                yield self.layout, block
+
+    def close(self) -> None:
+        """Let go of a file that is not read to its end."""
+        self._stack.close()
+
+
+def check(sample: bytes, rules: Rules, where: str, anomalous_files: str = "") -> Layout:
+    """The layout of a file that fits `rules`.
+
+    Raises EvidenceError when it is no text, or when more than half of its first records are bad: then the
+    message names the first of them, and the mappings that would fit.
+    """
+    if not sample:
+        raise EvidenceError("the file is empty", where=where)
+    if sample.startswith(WIDE):
+        remedy = "convert it: iconv -f UTF-16 -t UTF-8 FILE"
+        raise EvidenceError("the text is UTF-16", where=where, remedy=remedy)
+    if sample.count(b"\0", 0, 4096) > min(len(sample), 4096) // 4:
+        raise EvidenceError("no text: it is full of NUL bytes", where=where)
+    try:
+        layout, good, faults = _try(sample, rules, where, anomalous_files)
+    except EvidenceError as error:
+        if fitting := _fitting(sample, rules, where):
+            error.remedy = f"--mapping {fitting[0]} fits this file"
+        raise
+    bad = sum(number for number, _ in faults)
+    if bad <= good:
+        return layout
+    row, what = next((first for _, first in faults if first), (1, "unreadable"))
+    raise EvidenceError(
+        f"{bad} of the first {bad + good} records do not fit the mapping {rules.mapping.name!r}; "
+        f"the first of them: {what}",
+        where=where,
+        row=row,
+        remedy=_advice(sample, rules, where),
+    )
+
+
+def _try(
+    sample: bytes, rules: Rules, where: str, anomalous_files: str = ""
+) -> tuple[Layout, int, list[tuple[int, Fault | None]]]:
+    """Layout of a sample, how many records it has, and the bad ones as counts with the first of each."""
+    if rules.mapping.kind == "sessions":
+        layout = sessions.about(where.rpartition("/")[2], anomalous_files)
+    else:
+        layout = layouts.find(sample, rules.mapping, where)
+    reader = RecordReader(layout.delimiter, max_record=rules.max_record)
+    parser = Parser(rules)
+    found = [parser.parse(layout, block) for block in reader.blocks(iter([sample]))]
+    faults = [(one.bad, next(iter(one.faults), None)) for one in found]
+    faults.append((reader.bad, next(iter(reader.faults), None)))
+    good = sum(len(one.machines) if one.own else len(one) for one in found)
+    return layout, good, faults
+
+
+def _fitting(sample: bytes, rules: Rules, where: str) -> list[str]:
+    """The shipped mappings that would fit, best first."""
+    shares: dict[str, float] = {}
+    for mapping in every():
+        try:
+            _, good, faults = _try(sample, Rules(mapping, rules.max_record), where)
+        except EvidenceError:
+            continue
+        shares[mapping.name] = good / max(1, good + sum(number for number, _ in faults))
+    return [name for name in sorted(shares, key=lambda one: -shares[one]) if shares[name] > 0.5]
+
+
+def _advice(sample: bytes, rules: Rules, where: str) -> str:
+    if fitting := _fitting(sample, rules, where):
+        return f"mappings that would fit: {', '.join(fitting)}"
+    start = sample.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+    if start == b"[":
+        return "a JSON array: write one object a line (jq -c '.[]' FILE)"
+    if start == b"{" and rules.mapping.kind != "csv":
+        return f"one JSON object a line is read (jq -c . FILE), with {_fields(rules.mapping)}"
+    return f"no shipped mapping fits either: name the fields ({_fields(rules.mapping)}), see docs/events.md"
+
+
+def _fields(mapping: Mapping) -> str:
+    named = {"--timestamp": mapping.timestamp, "--machine": mapping.machine, "--event": mapping.event}
+    return ", ".join(f"{flag} {json.dumps(names[0])}" for flag, names in named.items() if names)

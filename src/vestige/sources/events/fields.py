@@ -1,0 +1,91 @@
+"""Values of fields: in objects with nested or dotted keys, and in rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+TEXT_CHARACTERS = 1024
+"""No machine, event or label is longer: the rest is left out."""
+MOST_ITEMS = 16
+
+Pick = Callable[[Any], str]
+
+
+def text_of(value: Any) -> str:
+    """A field's value as text: empty for null, for objects and for blanks; lists joined with commas."""
+    if isinstance(value, str):
+        text = value.strip()
+        return text if len(text) <= TEXT_CHARACTERS and "\0" not in text else _tamed(text)
+    if value is True or value is False:
+        return "true" if value else "false"
+    if isinstance(value, list):
+        parts = [text_of(one) for one in value[:MOST_ITEMS] if not isinstance(one, list)]
+        return ",".join(part for part in parts if part)[:TEXT_CHARACTERS]
+    return ""
+
+
+def look_up(record: dict[str, Any], path: str) -> Any:
+    """The value at `path`, whether its keys are nested (`{"host": {"name": ...}}`), dotted
+    (`{"host.name": ...}`) or both; None where there is none."""
+    value = record.get(path)
+    if value is not None:
+        return value
+    at = path.find(".")
+    while at > 0:
+        inner = record.get(path[:at])
+        if isinstance(inner, dict):
+            value = look_up(inner, path[at + 1 :])
+            if value is not None:
+                return value
+        at = path.find(".", at + 1)
+    return None
+
+
+def of_object(alternatives: Sequence[str]) -> Pick:
+    """Picks from a decoded JSON object the first alternative that it has."""
+    paths = [[part.strip() for part in one.split("+")] for one in alternatives]
+
+    def pick(record: dict[str, Any]) -> str:
+        for first, *more in paths:
+            text = text_of(look_up(record, first))
+            if text:
+                return _joined(text, [text_of(look_up(record, path)) for path in more]) if more else text
+        return ""
+
+    return pick
+
+
+def of_row(places: Sequence[Sequence[int]]) -> Pick:
+    """Picks from the cells of a row the first alternative, given by its columns, that is not empty."""
+    if len(places) == 1 and len(places[0]) == 1:
+        ((only,),) = places
+        return lambda cells: text_of(cells[only])
+
+    def pick(cells: Sequence[str]) -> str:
+        for first, *more in places:
+            text = text_of(cells[first])
+            if text:
+                return _joined(text, [text_of(cells[column]) for column in more]) if more else text
+        return ""
+
+    return pick
+
+
+def columns(alternatives: Sequence[str], header: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    """For `of_row`: where a header has the alternatives; those whose first field it lacks are left out."""
+    at = {name: column for column, name in reversed(list(enumerate(header)))}
+    found = []
+    for one in alternatives:
+        first, *more = (part.strip() for part in one.split("+"))
+        if first in at:
+            found.append((at[first], *(at[part] for part in more if part in at)))
+    return tuple(found)
+
+
+def _joined(first: str, more: list[str]) -> str:
+    return "/".join([first, *(text for text in more if text)])[:TEXT_CHARACTERS]
+
+
+def _tamed(text: str) -> str:
+    return text[: 2 * TEXT_CHARACTERS].replace("\0", "").strip()[:TEXT_CHARACTERS]

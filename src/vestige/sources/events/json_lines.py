@@ -1,0 +1,27 @@
+"""Lines of JSON, whatever they hold."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+class BadRecordError(ValueError):
+    """What is wrong with a record."""
+
+
+def decode(text: str) -> dict[str, Any]:
+    """The object of a line of JSON, numbers kept as they are written; the last of equal keys wins."""
+    try:
+        record = _DECODER.decode(text.lstrip("\ufeff"))
+    except RecursionError as error:
+        raise BadRecordError("nested too deeply") from error
+    except ValueError as error:
+        raise BadRecordError(f"no JSON object ({str(error)[:80]})") from error
+    if not isinstance(record, dict):
+        raise BadRecordError("no JSON object")
+    inner = record.get("_source")
+    return inner if isinstance(inner, dict) else record
+
+
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=lambda _: None)

@@ -1,0 +1,87 @@
+"""How the records of one file lie: a table's delimiter and columns, JSON lines, or lines of sessions."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from vestige.errors import EvidenceError
+from vestige.sources.events import fields
+from vestige.sources.events.mapping import FIELDS, Mapping
+from vestige.sources.events.records import row_pattern
+
+DELIMITERS = (",", ";", "\t", "|")
+Places = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a worker must know about a file to read its records.
+
+    For a table: `delimiter`, how many `columns`, the `header` as it lies there, and where each of
+    `mapping.FIELDS` is. For sessions, what the file's name says: see `sessions.About`.
+    """
+
+    kind: Literal["csv", "jsonl", "sessions"]
+    delimiter: str = ""
+    columns: int = 0
+    header: str = ""
+    places: tuple[Places, ...] = ()
+    split: str = ""
+    profile: str = ""
+    anomalous: bool = False
+
+
+def find(sample: bytes, mapping: Mapping, where: str) -> Layout:
+    """The layout that the beginning of a file shows. Raises EvidenceError: columns are missing."""
+    kind = mapping.kind
+    if kind == "auto":
+        kind = "jsonl" if sample.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"{", b"[") else "csv"
+    return Layout(kind) if kind != "csv" else _table(sample, mapping, where)
+
+
+def split_row(row: str, delimiter: str) -> list[str]:
+    """The cells of a row, as the standard library's csv module reads them."""
+    if '"' not in row:
+        return row.split(delimiter)
+    cells = []
+    for cell in _cells(delimiter).finditer(row):
+        quoted, rest, plain = cell.groups()
+        cells.append(plain if quoted is None else quoted.replace('""', '"') + rest)
+    return cells
+
+
+@lru_cache(maxsize=8)
+def _cells(delimiter: str) -> re.Pattern[str]:
+    mark = re.escape(delimiter)
+    return re.compile(rf'(?:\A|{mark})(?:"((?:[^"]++|"")*+)"([^{mark}]*+)|([^{mark}]*+))')
+
+
+def _table(sample: bytes, mapping: Mapping, where: str) -> Layout:
+    sample = sample.removeprefix(codecs.BOM_UTF8)
+    tried = [_with(delimiter, sample, mapping) for delimiter in DELIMITERS]
+    best = max(tried, key=lambda one: (sum(bool(places) for places in one.places[:3]), one.columns))
+    missing = [name for name, places in zip(FIELDS[:3], best.places, strict=False) if not places]
+    if missing:
+        named = ", ".join(repr(one) for one in getattr(mapping, missing[0]))
+        shown = ", ".join(split_row(best.header, best.delimiter)[:24])
+        raise EvidenceError(
+            f"no column for the {missing[0]} ({named}); the header has: {shown[:400]}",
+            where=where,
+            row=1,
+            remedy=f"name it with --{missing[0]} NAME, or choose another --mapping",
+        )
+    return best
+
+
+def _with(delimiter: str, sample: bytes, mapping: Mapping) -> Layout:
+    row = row_pattern(delimiter, len(sample)).match(sample if b"\n" in sample else sample + b"\n")
+    text = (row[0] if row else sample.partition(b"\n")[0]).decode("utf-8", errors="replace")
+    header = text.removesuffix("\n").removesuffix("\r")
+    names: Sequence[str] = [cell.strip() for cell in split_row(header, delimiter)]
+    places = tuple(fields.columns(getattr(mapping, name), names) for name in FIELDS)
+    return Layout("csv", delimiter, len(names), header, places)

@@ -1,0 +1,51 @@
+"""How a corpus of events is to be read. Field descriptions are the command line's help texts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TimeUnit = Literal["auto", "iso", "s", "ms", "us", "ns"]
+LabelOf = Literal["event", "machine"]
+
+
+class EventOptions(BaseModel):
+    """Options of `vestige prepare events` and `vestige run events`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mapping: str = Field(
+        default="csv",
+        description="what the fields are called: csv, jsonl, ecs, ocsf, sessions, or the path of your own "
+        "(my.toml)",
+    )
+    timestamp: str | None = Field(default=None, description="field with the time, instead of the mapping's")
+    machine: str | None = Field(default=None, description="field with the machine, instead of the mapping's")
+    event: str | None = Field(
+        default=None, description="field with the event, instead of the mapping's; a+b joins two fields"
+    )
+    label: str | None = Field(default=None, description="field with the label, instead of the mapping's")
+    negatives: str | None = Field(
+        default=None,
+        description="labels that mean normal, with commas (default: 0,-,normal,benign,false; none is normal)",
+    )
+    label_of: LabelOf | None = Field(
+        default=None,
+        description="whose label a window carries: that of its event, or its machine's (any of its events "
+        "labelled); default: event, and machine for sessions",
+    )
+    anomalous_files: str = Field(
+        default="*abnormal*", description="sessions: names of the files whose sessions are anomalies"
+    )
+    time_unit: TimeUnit | None = Field(
+        default=None,
+        description="how times are written: iso, s, ms, us, ns, or auto (ISO, or epoch by its magnitude)",
+    )
+    context: int = Field(default=10, ge=1, le=1023, description="events before the one judged in a window")
+    timeout: float = Field(
+        default=86_400, gt=0, le=1e9, description="seconds after which an earlier event is out of context"
+    )
+    max_record_bytes: int = Field(
+        default=1 << 20, ge=1024, le=1 << 24, description="a longer record is counted as bad and left out"
+    )

@@ -1,0 +1,54 @@
+"""A few records made of a mapping's own field names: do they still give the same numbers?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from vestige.sources.events import layout as layouts
+from vestige.sources.events import sessions
+from vestige.sources.events.layout import Layout
+from vestige.sources.events.mapping import Mapping
+from vestige.sources.events.records import Block
+
+SECONDS = (1_772_438_400.25, 1_772_438_401.5, 1_772_438_460, 1_772_442_000, 1_772_600_000)
+ISO = (
+    "2026-03-02T08:00:00.25Z", "2026-03-02 09:00:01,5+01:00", "2026-03-02T08:01:00", "20260302T090000Z",
+    "2026-03-04T04:53:20.000000Z",
+)  # fmt: skip
+STEPS = (("alpha", "logon", "0"), ("alpha", "logon", ""), ("beta", "scan, \"quick\"", "attack"),
+         ("alpha", "logoff", "-"), ("alpha", "logon", "1"))  # fmt: skip
+SESSIONS = b"one,5 7 5 9 5\ntwo,7\n"
+POWERS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
+
+
+def layout_and_block(mapping: Mapping) -> tuple[Layout, Block]:
+    """The records, and how they lie."""
+    if mapping.kind == "sessions":
+        return sessions.about("probe", ""), Block(SESSIONS, 0, 1)
+    rows = [(_time(mapping, number), *values) for number, values in enumerate(STEPS)]
+    alternatives = (mapping.timestamp, mapping.machine, mapping.event, mapping.label)
+    names = [one[0].split("+")[0].strip() if one else "" for one in alternatives]
+    data = _table(names, rows) if mapping.kind == "csv" else _objects(names, rows)
+    return layouts.find(data, mapping, "probe"), Block(data, 0, 1)
+
+
+def _time(mapping: Mapping, number: int) -> str:
+    unit = mapping.time_unit
+    return ISO[number] if unit in {"auto", "iso"} else str(int(SECONDS[number] * 10 ** POWERS[unit]))
+
+
+def _objects(names: list[str], rows: Sequence[tuple[str, ...]]) -> bytes:
+    lines = [
+        json.dumps({name: value for name, value in zip(names, row, strict=True) if name}) for row in rows
+    ]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _table(names: list[str], rows: Sequence[tuple[str, ...]]) -> bytes:
+    """Every cell in quotes; a row a line."""
+    lines = []
+    for row in (names, *rows):
+        cells = [cell.replace('"', '""') for name, cell in zip(names, row, strict=True) if name]
+        lines.append(",".join(f'"{cell}"' for cell in cells))
+    return "".join(f"{line}\n" for line in lines).encode()

@@ -1,0 +1,125 @@
+"""Labelled sequences of events as they are published: one session a line, without times.
+
+    id,event event event        the label is in the file's name: *_train, *_test_normal, *_test_abnormal_CAUSE
+    {"session": "id", "events": [1, 2], "label": 0, "split": "train"}
+
+A session is a recording of its own; its events are a second apart, beginning in 1970.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige.sources.corpus import EvidenceFile, Skipped
+from vestige.sources.events.columns import Events, Gathering, Machine, hashes
+from vestige.sources.events.fields import text_of
+from vestige.sources.events.json_lines import BadRecordError, decode
+from vestige.sources.events.layout import Layout
+
+SECOND = 10**9
+ODD = np.uint64(0x9E3779B97F4A7C15)
+
+
+def about(name: str, anomalous_files: str) -> Layout:
+    """What a file's name says of its sessions: part of the published split, cause, label."""
+    parts = name.partition(".")[0].split("_")
+    split = next((one for one in ("train", "test", "validation") if one in parts), "")
+    anomalous = fnmatchcase(name, anomalous_files)
+    cause = "_".join(parts[parts.index("abnormal") + 1 :]) if "abnormal" in parts else ""
+    return Layout("sessions", split=split, profile=cause or ("anomaly" if anomalous else "normal"),
+                  anomalous=anomalous)  # fmt: skip
+
+
+def without_unions(files: Iterable[EvidenceFile]) -> tuple[list[EvidenceFile], list[Skipped]]:
+    """Leave out `X_abnormal` where `X_abnormal_CAUSE` lie beside it: its parts, with their causes."""
+    kept: list[EvidenceFile] = []
+    skipped: list[Skipped] = []
+    names = [one.id for one in files]
+    for file in files:
+        parts = [one for one in names if one.startswith(f"{file.id}_")]
+        if file.id.endswith("_abnormal") and parts:
+            skipped.append(Skipped(file.id, f"its parts are read instead: {', '.join(parts)}"[:400]))
+        else:
+            kept.append(file)
+    return kept, skipped
+
+
+def read_sessions(
+    records: Sequence[bytes],
+    offsets: NDArray[np.int64],
+    lines: NDArray[np.int64],
+    layout: Layout,
+    negatives: frozenset[str],
+) -> Events:
+    """The events of a block of sessions."""
+    gathering = Gathering()
+    machines: list[Machine] = []
+    rows: list[int] = []
+    labels: list[bool] = []
+    codes: list[NDArray[np.uint32]] = []
+    for number, record in enumerate(records):
+        text = record.decode("utf-8", errors="replace").strip().removeprefix("\ufeff")
+        if not text:
+            continue
+        session = _session(text, layout, negatives)
+        if isinstance(session, str):
+            gathering.fault(int(lines[number]), session)
+            continue
+        machine, events, anomalous = session
+        found = [gathering.texts.setdefault(one, len(gathering.texts)) for one in events]
+        machines.append(machine)
+        rows.append(number)
+        labels.append(anomalous)
+        codes.append(np.array(found, dtype=np.uint32))
+    sizes = np.array([len(one) for one in codes], dtype=np.int64)
+    row = np.repeat(np.array(rows, dtype=np.int64), sizes)
+    total = int(sizes.sum())
+    within = np.arange(total) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return Events(
+        machine=np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes),
+        event=np.concatenate([np.empty(0, np.uint32), *codes]),
+        t_ns=within * SECOND,
+        line=lines[row],
+        offset=offsets[row],
+        raw=np.repeat(hashes([records[one] for one in rows]), sizes) + within.astype(np.uint64) * ODD,
+        label=np.repeat(np.array(labels, dtype=np.uint8), sizes),
+        machines=machines,
+        texts=list(gathering.texts),
+        own=True,
+        bad=gathering.bad,
+        faults=tuple(gathering.faults),
+        counts={"labelled": total, "undecodable_records": 0},
+    )
+
+
+def _session(text: str, layout: Layout, negatives: frozenset[str]) -> tuple[Machine, list[str], bool] | str:
+    """Who, what, and whether it is an anomaly; or what is wrong with the line."""
+    split, anomalous, profile = layout.split, layout.anomalous, layout.profile
+    if text[0] == "{":
+        try:
+            record = decode(text)
+        except BadRecordError as error:
+            return str(error)
+        name = text_of(record.get("session"))
+        listed = record.get("events")
+        events = [text_of(one) for one in listed] if isinstance(listed, list) else []
+        split = text_of(record.get("split")) or split
+        if "label" in record:
+            anomalous = text_of(record["label"]).casefold() not in negatives
+            profile = "anomaly" if anomalous else "normal"
+    else:
+        name, comma, rest = text.partition(",")
+        name, events = text_of(name), [text_of(one) for one in rest.split()]
+        if not comma:
+            return "no comma after the session's name"
+    if not name:
+        return "no session"
+    if not events or not all(events):
+        return "no events"
+    sample = blake2b("\0".join(events).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return Machine(name, split or layout.profile, sample, profile), events, anomalous

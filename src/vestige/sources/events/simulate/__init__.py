@@ -1,0 +1,1 @@
+"""A believable export of a SIEM, with campaigns planted in it: `write.simulate`."""
