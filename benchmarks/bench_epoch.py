@@ -33,7 +33,7 @@ from torch.nn.functional import cross_entropy
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.training.toy import TOKENS, encoded
-from vestige.models.gru import GruDetector
+from vestige.models.recurrent import GruDetector
 
 from vestige.encoding import EncodedWindows
 from vestige.models.fitting import class_weights

@@ -9,7 +9,20 @@ import pytest
 from vestige.models import registry
 from vestige.testing import check_detector
 
-SMALL = {"gbt": {"rounds": 8, "threads": 1}, "gru": {"hidden": 8, "embedding": 4, "layers": 2}}
+TINY = {"hidden": 8, "embedding": 4}
+SMALL = {
+    "gbt": {"rounds": 8, "threads": 1},
+    "gru": {**TINY, "layers": 2},
+    "lstm": {**TINY, "layers": 2, "forget_bias": 1.0},
+    "array_lstm": {**TINY, "k": 2},
+    "attention_array_lstm": {**TINY, "k": 2, "recurrent_attention": True},
+    "stochastic_array_lstm": {**TINY, "k": 2, "selection": "sample"},
+    "next_gru": TINY,
+    "next_lstm": TINY,
+    "next_array_lstm": {**TINY, "k": 3, "layers": 2},
+    "next_attention_array_lstm": {**TINY, "k": 2, "max_pooling": True},
+    "next_stochastic_array_lstm": {**TINY, "k": 2},
+}
 
 
 @pytest.mark.usefixtures("one_thread")

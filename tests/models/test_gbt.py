@@ -46,7 +46,7 @@ def test_training_stops_by_the_validation_loss_and_keeps_the_best_round(make_par
     detector = built(parts, rounds=400, patience=5, learning_rate=0.5)
     seen: list[tuple[int, int]] = []
     history = detector.fit(parts.train, parts.validation, progress=lambda *at: seen.append(at))
-    losses = [row["validation_loss"] for row in history]
+    losses = [row["val_loss"] for row in history]
     assert len(history) < 400
     assert detector.booster.num_boosted_rounds() == int(np.argmin(losses)) + 1
     assert seen[-1] == (len(history), 400)

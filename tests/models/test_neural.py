@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from vestige.models.gru import GruDetector, GruHyper, GruNetwork
+from vestige.models.recurrent import GruDetector, RecurrentHyper, RecurrentNetwork
 from vestige.schema import Feature, Input
 
 TOKENS = Input("tokens", "tokens", vocabulary=("<pad>", "<unk>", "a", "b", "c"))
@@ -43,7 +43,7 @@ def test_a_vocabulary_must_be_fitted_first() -> None:
 
 
 def test_leading_padding_does_not_enter_the_mean() -> None:
-    network = GruNetwork(5, 2, GruHyper(), tokens=True).eval()
+    network = RecurrentNetwork(5, 2, RecurrentHyper(), tokens=True).eval()
     states_BTH = torch.ones(1, 4, 64)
     mean = network._mean(states_BTH, torch.tensor([[0, 0, 2, 3]]))
     assert torch.allclose(mean, torch.ones(1, 64))

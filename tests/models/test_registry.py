@@ -11,6 +11,7 @@ import pytest
 from tests.plugins import install
 from vestige.errors import UsageError
 from vestige.models import registry
+from vestige.models.base import Task
 from vestige.schema import Feature, Input, Schema
 
 
@@ -27,7 +28,7 @@ def test_an_unknown_model_is_refused_with_the_list_of_those_there_are() -> None:
 def test_asking_for_trees_or_a_baseline_imports_no_torch() -> None:
     code = (
         "import sys; from vestige.models import registry\n"
-        "for name in ('gbt', 'logistic', 'lookup'): registry.get(name)\n"
+        "for name in ('gbt', 'logistic', 'lookup', 'next_frequency', 'next_ngram'): registry.get(name)\n"
         "assert 'torch' not in sys.modules and 'pytorch_lightning' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -44,9 +45,14 @@ def test_a_third_party_registers_a_model_by_an_entry_point(
 
 def test_models_that_fit_a_dataset_are_those_whose_inputs_it_offers() -> None:
     tokens = schema_of(Input("tokens", "tokens"))
-    assert registry.fitting(tokens) == ["counts", "gru", "length", "lookup", "majority", "new_token"]
+    cores = ["array_lstm", "attention_array_lstm", "gru", "lstm", "stochastic_array_lstm"]
+    baselines = ["counts", "length", "lookup", "majority", "new_token"]
+    assert registry.fitting(tokens, "classify") == sorted([*cores, *baselines])
+    nexts = [f"next_{name}" for name in (*cores, "frequency", "ngram")]
+    assert registry.fitting(tokens, "next") == sorted(nexts)
+    assert registry.fitting(tokens) == sorted([*cores, *baselines, *nexts])
     tensor = schema_of(Input("signal", "tensor", features=(Feature("cpu"),)))
-    assert registry.fitting(tensor) == ["gru", "majority"]
+    assert registry.fitting(tensor) == sorted([*cores, "majority"])
 
 
 def test_baselines_come_simplest_first_and_only_where_their_features_exist() -> None:
@@ -54,6 +60,26 @@ def test_baselines_come_simplest_first_and_only_where_their_features_exist() -> 
     assert registry.baselines(numbers) == ["majority"]
     words = schema_of(Input("summary", "summary", features=(Feature("word:failed"), Feature("length"))))
     assert registry.baselines(words) == ["majority", "length", "logistic"]
+
+
+def test_each_task_has_its_baselines() -> None:
+    tokens = schema_of(Input("tokens", "tokens"))
+    assert registry.baselines(tokens, "next") == ["next_frequency", "next_ngram"]
+    assert registry.baselines(tokens) == ["majority", "new_token", "lookup", "length", "counts"]
+
+
+def test_a_name_means_the_detector_of_the_task() -> None:
+    assert registry.of_task("lstm", "next") == registry.of_task("next_lstm", "next") == "next_lstm"
+    assert registry.of_task("lstm", "classify") == "lstm"
+    assert registry.of_task("ngram", "next") == "next_ngram"
+
+
+@pytest.mark.parametrize(("name", "task"), [("gbt", "next"), ("next_lstm", "classify"), ("gru2", "next")])
+def test_a_model_that_a_task_has_not_is_refused_with_those_it_has(name: str, task: Task) -> None:
+    with pytest.raises(UsageError, match=f"no model '{name}' for the task '{task}'") as refusal:
+        registry.of_task(name, task)
+    assert ("next_ngram" in refusal.value.remedy) == (task == "next")
+    assert ("gbt" in refusal.value.remedy) == (task == "classify")
 
 
 def test_features_that_are_not_fitted_yet_rule_nothing_out() -> None:

@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 def loader_of(parts, *, size=64, accumulate=1, seed=0) -> Loader:
     train, _ = parts
     rows = rows_of(gru(), train, CPU, 1 << 30)
-    return Loader(rows, train.label, CPU, size=size, accumulate=accumulate, seed=seed)
+    return Loader(rows, size=size, accumulate=accumulate, seed=seed)
 
 
 def test_an_epoch_shows_every_window_once_with_its_label(make_parts):
@@ -23,10 +23,10 @@ def test_an_epoch_shows_every_window_once_with_its_label(make_parts):
     train, _ = parts
     batches = list(loader_of(parts))
     shown = np.concatenate([one.inputs[0].numpy() for one in batches])
-    label = np.concatenate([one.label.numpy() for one in batches])
+    label = np.concatenate([one.target.numpy() for one in batches])
     expected = np.column_stack([train.batch()["tokens"], train.label])
     got = np.column_stack([shown, label])
-    assert [len(one.label) for one in batches] == [64, 64, 64, 64, 44]
+    assert [len(one.target) for one in batches] == [64, 64, 64, 64, 44]
     np.testing.assert_array_equal(got[np.lexsort(got.T)], expected[np.lexsort(expected.T)])
 
 
@@ -59,7 +59,7 @@ def test_a_loader_goes_on_with_the_same_next_batch(make_parts):
     assert len(rest) == len(resumed) == 3
     for a, b in zip(rest, resumed, strict=True):
         assert torch.equal(a.inputs[0], b.inputs[0])
-        assert torch.equal(a.label, b.label)
+        assert torch.equal(a.target, b.target)
 
 
 def test_shares_of_a_step_add_up_to_one_even_in_a_short_last_step(make_parts):
@@ -71,12 +71,14 @@ def test_shares_of_a_step_add_up_to_one_even_in_a_short_last_step(make_parts):
 def test_what_fits_in_memory_is_encoded_once_and_the_rest_batch_by_batch_with_the_same_numbers(make_parts):
     train, _ = make_parts()
     detector = gru()
-    cached = rows_of(detector, train, CPU, 300 * 6 * 8)
-    gathered = rows_of(detector, train, CPU, 300 * 6 * 8 - 1)
+    size = 300 * (6 + 1) * 8  # tokens and target
+    cached = rows_of(detector, train, CPU, size)
+    gathered = rows_of(detector, train, CPU, size - 1)
     assert isinstance(cached, CachedRows)
     assert isinstance(gathered, GatheredRows)
     rows = np.random.default_rng(0).permutation(300)[:64]
     calls = len(train.encoder.calls)
-    (a,), (b,) = cached.take(rows), gathered.take(rows)
+    ((a,), target), ((b,), same) = cached.take(rows), gathered.take(rows)
     assert torch.equal(a, b)
+    assert torch.equal(target, same)
     assert train.encoder.calls[calls:] == [64], "one call for a whole batch, none for what is cached"

@@ -12,7 +12,7 @@ import polars as pl
 
 from vestige.dataset import DatasetWriter
 from vestige.encoding import Batch, EncodedWindows
-from vestige.models.gru import GruDetector
+from vestige.models.recurrent import GruDetector
 from vestige.schema import Feature, Input, Schema, Stream
 from vestige.windows import Steps, WindowSet
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ FloatArray = NDArray[np.float32]
 TINY = 1e-6
 """A standard deviation below this is taken as 1: a constant column stays zero instead of exploding."""
 VIEWS = ("realistic", "oracle")
+Task = Literal["classify", "next"]
+"""Window -> class, or window -> its last token from those before (see `next_token`)."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class Detector(ABC):
     """
 
     name: ClassVar[str]
+    task: ClassVar[Task] = "classify"
     about: ClassVar[str]
     """One line for `vestige models`."""
     accepts: ClassVar[tuple[tuple[Kind, ...], ...]]
@@ -172,6 +175,10 @@ class Detector(ABC):
         with np.errstate(over="ignore"):
             narrow = np.asarray(values, dtype=np.float32)
         return np.where(np.isfinite(narrow), narrow, np.float32(0))
+
+    def targets(self, X: Batch, label: NDArray[Any]) -> NDArray[np.int64]:  # noqa: ARG002
+        """What training must predict of a batch, `(B,)`: its labels, unless the task is another."""
+        return label.astype(np.int64)
 
     @abstractmethod
     def predict_proba(self, X: Batch) -> NDArray[np.float64]:
@@ -278,6 +285,8 @@ def _parsed(kind: type[Detector], hyper: Mapping[str, Any]) -> HyperParameters:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
+        if not name:  # values that do not go together
+            raise UsageError(f"{kind.name}: {first['msg'].removeprefix('Value error, ')}") from error
         what = f"{kind.name} has no hyper-parameter {name!r}" if name not in known else first["msg"].lower()
         problem = what if name not in known else f"{kind.name}: {name}={hyper.get(name)!r}: {what}"
         raise UsageError(problem, remedy=f"it has: {', '.join(known) or 'none'}") from error

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.encoding import EncodedWindows
+from vestige.errors import SplitError
 from vestige.models.base import Detector, StandardizeStats
 from vestige.schema import Input
 
@@ -72,3 +73,16 @@ def class_weights(label: NDArray[Any], n_classes: int) -> NDArray[np.float32]:
     present = int((counts > 0).sum())
     share = np.divide(len(label), counts * max(present, 1), out=np.zeros_like(counts), where=counts > 0)
     return share.astype(np.float32)
+
+
+def benign(windows: EncodedWindows, part: str) -> EncodedWindows:
+    """The windows of class 0, which `next` learns from. Raises SplitError where a part has none."""
+    normal = windows.label == 0
+    if normal.all() and len(normal):
+        return windows
+    if not normal.any():
+        raise SplitError(
+            f"the {part} part has no {windows.schema.classes[0]!r} windows to learn from",
+            remedy="the task next learns what is normal: choose another split, or the task classify",
+        )
+    return windows.over(windows.windows.select(normal))

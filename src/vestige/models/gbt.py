@@ -63,7 +63,7 @@ class GradientBoostedTrees(FittedDetector):
         progress: FitProgress | None = None,
     ) -> list[dict[str, Any]]:
         """See `FittedDetector.fit`. Classes weigh equally in both losses (weights of the training part);
-        rows: `round`, `train_loss`, `validation_loss` (mlogloss). The best round's trees are kept."""
+        rows: `round`, `train_loss`, `val_loss` (mlogloss). The best round's trees are kept."""
         hyper = cast("GbtHyper", self.hyper)
         self._look_at(train, seed)
         weights = class_weights(train.label, self.n_classes)
@@ -84,7 +84,7 @@ class GradientBoostedTrees(FittedDetector):
         self.booster = booster[: booster.best_iteration + 1]
         rows = zip(losses["train"]["mlogloss"], losses["validation"]["mlogloss"], strict=True)
         return [
-            {"round": number, "train_loss": ours, "validation_loss": theirs}
+            {"round": number, "train_loss": ours, "val_loss": theirs}
             for number, (ours, theirs) in enumerate(rows)
         ]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +52,14 @@ class NeuralDetector(Detector):
             self.module = self.make_module()
         self.device = torch.device("cpu")
 
+    @property
+    def outputs(self) -> int:
+        """Logits a window: one a class."""
+        return self.n_classes
+
     @abstractmethod
     def make_module(self) -> nn.Module:
-        """A module with fresh weights for `inputs`, `n_classes` and `hyper`."""
+        """A module with fresh weights for `inputs`, `outputs` and `hyper`."""
 
     def to(self, device: str | torch.device) -> None:
         """Move the module; `predict_proba` then works there."""
@@ -73,15 +78,21 @@ class NeuralDetector(Detector):
         return logits_BK
 
     def predict_proba(self, X: Batch) -> NDArray[np.float64]:
-        """See `Detector.predict_proba`; works in pieces of `INFERENCE_BATCH` windows, in full precision."""
+        """See `Detector.predict_proba`."""
+        return self.scores(X, lambda logits_BK: torch.softmax(logits_BK.double(), dim=1))
+
+    def scores(self, X: Batch, of: Callable[[Tensor], Tensor]) -> NDArray[np.float64]:
+        """`of(logits)` of every window, `(B, outputs)`: in pieces of `INFERENCE_BATCH` windows, in full
+        precision, nothing drawn at random."""
         n = len(X[self.inputs[0].name])
         was_training = self.module.training
         self.module.eval()
-        pieces = [np.empty((0, self.n_classes))]
-        with torch.inference_mode(), _full_precision(self.device):
+        pieces = [np.empty((0, self.outputs))]
+        # Not inference_mode: recurrent layers keep their buffers, and training writes to them later.
+        with torch.no_grad(), _full_precision(self.device):
             for start in range(0, n, INFERENCE_BATCH):
                 part = {one.name: X[one.name][start : start + INFERENCE_BATCH] for one in self.inputs}
-                pieces.append(torch.softmax(self.logits(part).double(), dim=1).cpu().numpy())
+                pieces.append(of(self.logits(part)).cpu().numpy())
         self.module.train(was_training)
         return np.concatenate(pieces)
 

@@ -11,11 +11,20 @@ from vestige.errors import UsageError
 from vestige.schema import Schema
 
 if TYPE_CHECKING:
-    from vestige.models.base import Detector
+    from vestige.models.base import Detector, Task
 
 BUILT_IN = {
     "gbt": "vestige.models.gbt:GradientBoostedTrees",
-    "gru": "vestige.models.gru:GruDetector",
+    "gru": "vestige.models.recurrent:GruDetector",
+    "lstm": "vestige.models.recurrent:LstmDetector",
+    "array_lstm": "vestige.models.recurrent:ArrayLstmDetector",
+    "attention_array_lstm": "vestige.models.recurrent:AttentionArrayLstmDetector",
+    "stochastic_array_lstm": "vestige.models.recurrent:StochasticArrayLstmDetector",
+    "next_gru": "vestige.models.next_recurrent:NextGru",
+    "next_lstm": "vestige.models.next_recurrent:NextLstm",
+    "next_array_lstm": "vestige.models.next_recurrent:NextArrayLstm",
+    "next_attention_array_lstm": "vestige.models.next_recurrent:NextAttentionArrayLstm",
+    "next_stochastic_array_lstm": "vestige.models.next_recurrent:NextStochasticArrayLstm",
 }
 BASELINES = {
     "majority": "vestige.models.baselines.frequencies:Majority",
@@ -24,6 +33,8 @@ BASELINES = {
     "length": "vestige.models.baselines.regressions:Length",
     "counts": "vestige.models.baselines.regressions:Counts",
     "logistic": "vestige.models.baselines.regressions:Logistic",
+    "next_frequency": "vestige.models.baselines.next_frequency:NextFrequency",
+    "next_ngram": "vestige.models.baselines.next_ngram:NextNgram",
 }
 """Trivial ones, always in the report: a model is worth what it gains over the best of them."""
 ENTRY_POINTS = "vestige.models"
@@ -37,6 +48,7 @@ class Row:
     takes: str
     about: str
     baseline: bool
+    task: Task
 
 
 def names() -> list[str]:
@@ -55,14 +67,27 @@ def get(name: str) -> type[Detector]:
     raise UsageError(f"unknown model {name!r}", remedy=f"one of: {', '.join(names())}")
 
 
-def fitting(schema: Schema) -> list[str]:
-    """Names of the detectors that can work on what a dataset offers."""
-    return [name for name in names() if _fits(name, schema)]
+def of_task(name: str, task: Task) -> str:
+    """The detector that `name` means for a task: `lstm` is `next_lstm` for `next`.
+
+    Raises UsageError, listing those that there are, where the task has no such detector.
+    """
+    there_are = names()
+    for candidate in (name, f"{task}_{name}"):
+        if candidate in there_are and get(candidate).task == task:
+            return candidate
+    fitting_names = [one for one in there_are if get(one).task == task]
+    raise UsageError(f"no model {name!r} for the task {task!r}", remedy=f"one of: {', '.join(fitting_names)}")
 
 
-def baselines(schema: Schema) -> list[str]:
-    """Names of the trivial baselines that can work on what a dataset offers, simplest first."""
-    return [name for name in BASELINES if _fits(name, schema)]
+def fitting(schema: Schema, task: Task | None = None) -> list[str]:
+    """Names of the detectors that can work on what a dataset offers: of one task, or of all."""
+    return [name for name in names() if task in {None, get(name).task} and _fits(name, schema)]
+
+
+def baselines(schema: Schema, task: Task = "classify") -> list[str]:
+    """Names of a task's trivial baselines that can work on what a dataset offers, simplest first."""
+    return [name for name in BASELINES if get(name).task == task and _fits(name, schema)]
 
 
 def describe() -> list[Row]:
@@ -71,7 +96,7 @@ def describe() -> list[Row]:
     for name in names():
         kind = get(name)
         takes = " or ".join("+".join(one) for one in kind.accepts)
-        rows.append(Row(name, takes, kind.about, name in BASELINES))
+        rows.append(Row(name, takes, kind.about, name in BASELINES, kind.task))
     return rows
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from vestige.encoding import Batch, EncodedWindows
 from vestige.models import registry
 from vestige.models.base import Detector, choose_inputs
-from vestige.schema import Kind
+from vestige.models.next_token import NextToken
+from vestige.schema import PAD, UNK, Kind
 from vestige.testing.synthetic import SyntheticOptions, SyntheticSimulation, SyntheticSource
 from vestige.training import TrainingConfig, train
 
@@ -48,7 +49,9 @@ def check_detector(
     a synthetic corpus under `directory` and must: give probabilities that sum to 1, the same whatever the
     batch's size and order; predict the most probable class; not see what its view masks; stay finite
     on NaN, infinity and unknown tokens; leave the batch it is given alone; come out the same twice
-    under a seed; and be the same after saving and loading. Raises AssertionError that says what fails.
+    under a seed; and be the same after saving and loading. One of the task next must moreover give finite
+    surprise and ranks within the vocabulary, be surprised most by UNK, be 0.5 sure at its threshold, and
+    share an explanation among the tokens of the context. Raises AssertionError that says what fails.
     """
     chosen = registry.get(kind) if isinstance(kind, str) else kind
     for n_classes in (2, 3):
@@ -82,7 +85,12 @@ def _check_one(kind: type[Detector], parts: Parts, place: Path, where: str, how:
     _check_company(detector, proba, batch, where)
     _check_masks(detector, proba, batch, where)
     _check_bad_numbers(detector, batch, where)
-    again = _trained(kind, parts, place / "second", how).predict_proba(batch)
+    if isinstance(detector, NextToken):
+        proba = _check_next(detector, batch, where)
+    other = _trained(kind, parts, place / "second", how)
+    if isinstance(detector, NextToken) and isinstance(other, NextToken):
+        other.center(detector.shift)
+    again = other.predict_proba(batch)
     assert np.array_equal(proba, again), f"{where}: the same seed gave another detector"
     restored = _reloaded(kind, detector, parts, place)
     assert np.array_equal(proba, restored.predict_proba(batch)), f"{where}: saved and loaded, it differs"
@@ -153,6 +161,55 @@ def _check_bad_numbers(detector: Detector, batch: Batch, where: str) -> None:
     for token in (-(2**40), -1, 2**40):
         bad = {name: np.full_like(X, token) if kinds[name] == "tokens" else X for name, X in batch.items()}
         assert np.isfinite(detector.predict_proba(bad)).all(), f"{where}: token {token} is not survived"
+
+
+def _check_next(detector: NextToken, batch: Batch, where: str) -> NDArray[np.float64]:
+    """Returns the probabilities after a threshold was set."""
+    name = detector.inputs[0].name
+    tokens, size = batch[name], detector.width(detector.inputs[0])
+    surprise, rank = detector.surprise(batch), detector.rank(batch)
+    n = len(tokens)
+    assert surprise.shape == (n,), f"{where}: surprise is {surprise.shape}, expected {(n,)}"
+    assert surprise.dtype == np.float64, f"{where}: surprise is {surprise.dtype}, expected float64"
+    assert np.isfinite(surprise).all(), f"{where}: a surprise is not finite"
+    assert (surprise >= 0).all(), f"{where}: a surprise is negative"
+    assert rank.dtype == np.int64, f"{where}: ranks are {rank.dtype}, expected int64"
+    assert ((rank >= 0) & (rank <= size)).all(), f"{where}: a rank is outside the vocabulary"
+    assert (rank[tokens[:, -1] != UNK] < size).all(), f"{where}: a known token has the rank of UNK"
+    _check_new_token(detector, tokens, where)
+    _check_explanation(detector, tokens, where)
+    threshold = float(np.median(surprise))
+    detector.center(threshold)
+    proba = detector.predict_proba(batch)
+    sure = proba[:, 1] >= 0.5
+    clear = np.abs(surprise - threshold) > CLOSE
+    assert np.array_equal(sure[clear], surprise[clear] > threshold), f"{where}: 0.5 is not the threshold"
+    return proba
+
+
+def _check_new_token(detector: NextToken, tokens: NDArray[np.int64], where: str) -> None:
+    name, size = detector.inputs[0].name, detector.width(detector.inputs[0])
+    new = tokens.copy()
+    new[:, -1] = UNK
+    surprise, rank = detector.surprise({name: new}), detector.rank({name: new})
+    assert (rank == size).all(), f"{where}: the rank of an unknown token is not the size of the vocabulary"
+    for token in range(UNK + 1, size):
+        known = tokens.copy()
+        known[:, -1] = token
+        worst = (detector.surprise({name: known}) - surprise).max()
+        assert worst <= CLOSE, f"{where}: token {token} surprises by {worst:.1e} more than an unknown one"
+
+
+def _check_explanation(detector: NextToken, tokens: NDArray[np.int64], where: str) -> None:
+    name = detector.inputs[0].name
+    shares, context = detector.explain({name: tokens}), tokens[:, :-1]
+    assert shares.shape == context.shape, f"{where}: explain is {shares.shape}, expected {context.shape}"
+    assert ((shares >= 0) & (shares <= 1)).all(), f"{where}: a share of an explanation is outside 0..1"
+    assert not shares[context == PAD].any(), f"{where}: padding has a share in an explanation"
+    real = (context != PAD).any(axis=1)
+    assert np.allclose(shares.sum(axis=1), real), f"{where}: shares of an explanation do not sum to 1"
+    again = detector.explain({name: tokens})
+    assert np.array_equal(shares, again), f"{where}: the same window is explained otherwise"
 
 
 def _reloaded(kind: type[Detector], detector: Detector, parts: Parts, place: Path) -> Detector:

@@ -6,6 +6,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+EPOCHS, MIN_STEPS = 20, 1_000
+"""Epochs unless told otherwise, and optimiser steps that they make at least: a corpus of a thousand windows
+takes five steps an epoch, and a hundred steps teach nothing."""
+
 
 class TrainingConfig(BaseModel):
     """Settings of a training run. A resumed run must repeat all but those in `FREE`."""
@@ -17,7 +21,9 @@ class TrainingConfig(BaseModel):
     numbers in another order, so the resumed run is then right, but no longer the same bit for bit."""
 
     seed: int = Field(default=0, ge=0, lt=2**32, description="seed of everything random")
-    epochs: int = Field(default=20, ge=1, description="most epochs (neural detectors)")
+    epochs: int | None = Field(
+        default=None, ge=1, description="most epochs; None: 20, more where that is under 1,000 steps"
+    )
     batch_size: int = Field(default=256, ge=1, description="windows a batch")
     learning_rate: float = Field(
         default=1e-3, gt=0, description="highest learning rate, reached after warm-up"
@@ -31,8 +37,10 @@ class TrainingConfig(BaseModel):
     class_weights: bool = Field(
         default=True, description="weigh classes so that each counts the same in the loss"
     )
-    patience: int = Field(
-        default=5, ge=0, description="epochs without a better validation macro F1; 0: never stop"
+    patience: int | None = Field(
+        default=None,
+        ge=0,
+        description="epochs without a better one; None: a quarter of all, 5 at least; 0: never stop",
     )
     checkpoint_minutes: float = Field(
         default=5.0, ge=0, description="minutes between saved states; 0: every step"
@@ -49,6 +57,14 @@ class TrainingConfig(BaseModel):
     cache_mb: int = Field(
         default=1024, ge=0, description="inputs up to this size (MiB) are encoded once, in memory"
     )
+
+    def epochs_of(self, steps: int) -> int:
+        """Most epochs of a corpus that takes `steps` optimiser steps an epoch."""
+        return self.epochs or max(EPOCHS, -(-MIN_STEPS // steps))
+
+    def patience_of(self, epochs: int) -> int:
+        """Epochs without a better figure after which training stops; 0: never."""
+        return max(5, epochs // 4) if self.patience is None else self.patience
 
     def fixed(self) -> dict[str, Any]:
         """JSON-ready: the settings that a resumed run must repeat."""

@@ -17,15 +17,15 @@ EVERY = 0.2
 
 
 class EpochsBar(Callback):
-    """Batches of the whole training: epoch, loss, validation macro F1, windows a second, time left."""
+    """Batches of the whole training: epoch, loss, validation figure, windows a second, time left."""
 
-    def __init__(self, network: Network, history: list[Row]) -> None:
-        self.network, self.history = network, history
+    def __init__(self, network: Network, history: list[Row], figure: str) -> None:
+        self.network, self.history, self.figure = network, history, figure
         self._last = time.monotonic()
         self._windows = 0
         self._progress = bar()
         loader = network.loader
-        self._task = self._progress.add_task("", total=loader.batches * network.config.epochs, figures="")
+        self._task = self._progress.add_task("", total=loader.batches * network.epochs, figures="")
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Appear."""
@@ -35,7 +35,7 @@ class EpochsBar(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Redraw, now and then."""
-        self._windows += len(batch.label)
+        self._windows += len(batch.target)
         now = time.monotonic()
         if now - self._last < EVERY:
             return
@@ -44,11 +44,11 @@ class EpochsBar(Callback):
         self._last, self._windows = now, 0
         figures = f"loss {float(net.loss_sum) / max(1, net.windows):.4f}"
         if self.history:
-            figures += f"  val macro F1 {self.history[-1]['val_macro_f1']:.4f}"
+            figures += f"  {self.figure} {self.history[-1][self.figure]:.4f}"
         self._progress.update(
             self._task,
             completed=loader.epoch * loader.batches + loader.batch,
-            description=f"epoch {loader.epoch + 1}/{net.config.epochs}",
+            description=f"epoch {loader.epoch + 1}/{net.epochs}",
             figures=f"{figures}  {rate:,.0f} windows/s",
         )
 

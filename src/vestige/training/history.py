@@ -14,8 +14,9 @@ from vestige.storage import write_text
 
 FILE = "history.csv"
 Row = dict[str, Any]
-"""`epoch` (from 1), `step` (optimiser steps so far), `train_loss`, `val_loss`, `val_macro_f1`,
-`learning_rate` (of the last step), `seconds` (of this epoch, over all its parts if it was resumed)."""
+"""`epoch` (from 1), `step` (optimiser steps so far), `train_loss`, `val_loss`, the objective's figure
+(`val_macro_f1` or `val_top1`), `learning_rate` (of the last step), `seconds` (of this epoch, over all its
+parts if it was resumed)."""
 
 
 def write(directory: Path, rows: list[Row]) -> None:

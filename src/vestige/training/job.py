@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from vestige.encoding import EncodedWindows
-from vestige.errors import SplitError
+from vestige.errors import SplitError, UsageError
 from vestige.models.base import Detector
-from vestige.models.fitting import FittedDetector, fit_standardize
+from vestige.models.fitting import FittedDetector, benign, fit_standardize
 from vestige.training import history
 from vestige.training.bar import rounds
 from vestige.training.config import TrainingConfig
@@ -34,15 +34,17 @@ def train(
     """Train `detector` in place; returns the history, which also goes to `directory/history.csv`.
 
     What standardises its inputs is fitted on `train` alone. A neural detector ends with the weights of
-    its best epoch (validation macro F1; of equals, the lower loss). With `resume`, training goes on from
-    the state that `directory/resume.safetensors` holds and ends as if it had never stopped; without such
-    a file it starts afresh. `progress` shows a bar where standard error is a terminal.
+    its best epoch (task classify: validation macro F1, of equals the lower loss; next: validation loss). A
+    detector of the task next learns from, and is validated on, windows of class 0 alone. With `resume`,
+    training goes on from the state that `directory/resume.safetensors` holds and ends as if it had never
+    stopped; without such a file it starts afresh. `progress` shows a bar where standard error is a
+    terminal.
 
     Raises SplitError for a part that cannot be learnt from, CheckpointError for a state that is damaged
     or belongs to another training, StoppedError (state saved) on Ctrl-C and SIGTERM, and
     TrainingError when the loss is no longer a number.
     """
-    _check(train, validation)
+    train, validation = _checked(detector, train, validation)
     if isinstance(detector, FittedDetector):
         if resume:
             log.info("%s learns in one go, nothing to resume: training starts afresh", detector.name)
@@ -67,12 +69,23 @@ def forget(directory: Path) -> None:
     (directory / RESUME_FILE).unlink(missing_ok=True)
 
 
-def _check(train: EncodedWindows, validation: EncodedWindows) -> None:
+def _checked(
+    detector: Detector, train: EncodedWindows, validation: EncodedWindows
+) -> tuple[EncodedWindows, EncodedWindows]:
+    """The parts as the detector's task needs them."""
     remedy = "choose another split, or a corpus with more recordings of every class"
     for part, windows in (("training", train), ("validation", validation)):
         if not len(windows):
             raise SplitError(f"the {part} part has no windows", remedy=remedy)
+    if detector.task == "next":
+        if train.schema.length < 2:
+            raise UsageError(
+                f"{detector.name} predicts a window's last step from those before: there are none",
+                remedy="prepare windows of at least 2 steps",
+            )
+        return benign(train, "training"), benign(validation, "validation")
     present = np.unique(train.label)
     if len(present) < 2:
         only = train.schema.classes[int(present[0])]
         raise SplitError(f"every training window is {only!r}: nothing to tell apart", remedy=remedy)
+    return train, validation

@@ -26,12 +26,12 @@ CHECK_EVERY = 32
 
 
 class Best:
-    """The epoch with the highest validation macro F1 (of equals, the lowest loss) and its weights."""
+    """The epoch with the highest score (see `Objective`; of equals, the lowest loss) and its weights."""
 
     def __init__(self) -> None:
         self.epoch = self.risen = 0
-        """Epoch of the best weights, and the last one in which macro F1 itself rose (from 1)."""
-        self.score, self.loss = -1.0, math.inf
+        """Epoch of the best weights, and the last one in which the score itself rose (from 1)."""
+        self.score, self.loss = -math.inf, math.inf
         self.weights: dict[str, Tensor] = {}
 
     def offer(self, epoch: int, score: float, loss: float, module: nn.Module) -> None:
@@ -157,9 +157,9 @@ class Keeper(Callback):
         log.info("resumed in epoch %d after %d steps", net.loader.epoch + 1, net.step)
 
     def _end_epoch(self, trainer: Trainer) -> None:
-        net, config = self.network, self.network.config
+        net, objective = self.network, self.validation.objective
         self._check_loss()
-        val_loss, score = self.validation.judge(net, lambda: self._pause(trainer))
+        val_loss, figure = self.validation.judge(net, lambda: self._pause(trainer))
         if not math.isfinite(val_loss):
             raise self._diverged("validation")
         epoch = net.loader.epoch + 1
@@ -169,22 +169,23 @@ class Keeper(Callback):
             "step": net.step,
             "train_loss": float(net.loss_sum) / net.windows,
             "val_loss": val_loss,
-            "val_macro_f1": score,
+            objective.figure: figure,
             "learning_rate": net.learning_rate(net.step - 1),
             "seconds": round(seconds, 3),
         }
         self.rows.append(row)
         history.write(self.path.parent, self.rows)
         log.info(
-            "epoch %d/%d: loss %.4f, validation loss %.4f, macro F1 %.4f, %.1f s",
-            epoch, config.epochs, row["train_loss"], val_loss, score, seconds,
+            "epoch %d/%d: loss %.4f, val_loss %.4f, %s %.4f, %.1f s",
+            epoch, net.epochs, row["train_loss"], val_loss, objective.figure, figure, seconds,
         )  # fmt: skip
-        self.best.offer(epoch, score, val_loss, net.module)
+        self.best.offer(epoch, objective.score(val_loss, figure), val_loss, net.module)
         net.loader.next_epoch()
         net.loss_sum.zero_()
         net.windows, self._elapsed, self._since = 0, 0.0, time.monotonic()
-        if config.patience and epoch - self.best.risen >= config.patience:
-            log.info("no better macro F1 since epoch %d: training stops early", self.best.risen)
+        patience = net.config.patience_of(net.epochs)
+        if patience and epoch - self.best.risen >= patience:
+            log.info("no better %s since epoch %d: training stops early", objective.monitor, self.best.risen)
             trainer.should_stop = True
 
     def _pause(self, trainer: Trainer) -> None:

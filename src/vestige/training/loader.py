@@ -22,14 +22,21 @@ Tensors = tuple[Tensor, ...]
 
 
 class Rows(Protocol):
-    """The selected inputs of every window, by row number."""
+    """The selected inputs of every window, and what is to be predicted of it, by row number."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+
+    def __len__(self) -> int:
+        """Windows."""
 
     @property
     def nbytes(self) -> int:
         """Memory that they take."""
 
-    def take(self, rows: NDArray[np.int64]) -> Tensors:
-        """The model's tensors for the windows at `rows (B,)`, on the training device."""
+    def take(self, rows: NDArray[np.int64]) -> tuple[Tensors, Tensor]:
+        """The model's tensors for the windows at `rows (B,)`, and their targets `(B,)` int64."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +44,25 @@ class CachedRows:
     """Every window encoded, selected and on the device already."""
 
     tensors: Tensors
+    target: Tensor
 
     @property
     def nbytes(self) -> int:
         """Memory that the tensors take."""
-        return sum(one.nbytes for one in self.tensors)
+        return sum(one.nbytes for one in (*self.tensors, self.target))
 
-    def take(self, rows: NDArray[np.int64]) -> Tensors:
+    @property
+    def device(self) -> torch.device:
+        """See `Rows.device`."""
+        return self.target.device
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def take(self, rows: NDArray[np.int64]) -> tuple[Tensors, Tensor]:
         """Index the tensors."""
-        index = torch.from_numpy(rows).to(self.tensors[0].device)
-        return tuple(one.index_select(0, index) for one in self.tensors)
+        index = torch.from_numpy(rows).to(self.device)
+        return tuple(one.index_select(0, index) for one in self.tensors), self.target[index]
 
 
 @dataclass(frozen=True)
@@ -58,9 +74,14 @@ class GatheredRows:
     device: torch.device
     nbytes: int = 0
 
-    def take(self, rows: NDArray[np.int64]) -> Tensors:
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def take(self, rows: NDArray[np.int64]) -> tuple[Tensors, Tensor]:
         """Gather, encode, select (`to_tensors` does)."""
-        return self.detector.to_tensors(self.windows.batch(rows, self.detector.input_names), self.device)
+        X = self.windows.batch(rows, self.detector.input_names)
+        target = self.detector.targets(X, self.windows.label[rows])
+        return self.detector.to_tensors(X, self.device), torch.from_numpy(target).to(self.device)
 
 
 def rows_of(
@@ -69,23 +90,26 @@ def rows_of(
     """Cached where the selected inputs take at most `limit` bytes, else gathered batch by batch."""
     gathered = GatheredRows(detector, windows, device)
     n = len(windows)
-    first = gathered.take(np.arange(min(n, CHUNK)))
+    inputs, target = gathered.take(np.arange(min(n, CHUNK)))
+    first = (*inputs, target)
     if sum(one.nbytes for one in first) * n > limit * min(n, CHUNK):
         return gathered
     whole = tuple(one.new_empty((n, *one.shape[1:])) for one in first)
     for start in range(0, n, CHUNK):
         rows = np.arange(start, min(start + CHUNK, n))
-        for store, part in zip(whole, gathered.take(rows) if start else first, strict=True):
+        if start:
+            inputs, target = gathered.take(rows)
+        for store, part in zip(whole, (*inputs, target), strict=True):
             store[start : start + len(rows)] = part
-    return CachedRows(whole)
+    return CachedRows(whole[:-1], whole[-1])
 
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """`inputs` (each `(B, ...)`), `label (B,)` int64, its share of its optimiser step's windows."""
+    """`inputs` (each `(B, ...)`), `target (B,)` int64, its share of its optimiser step's windows."""
 
     inputs: Tensors
-    label: Tensor
+    target: Tensor
     share: float
 
 
@@ -95,20 +119,10 @@ class Loader:
     Its whole state is (`epoch`, `batch`): the next batch to come. `len` is what is left of this epoch.
     """
 
-    def __init__(
-        self,
-        rows: Rows,
-        label: NDArray[np.uint8],
-        device: torch.device,
-        *,
-        size: int,
-        accumulate: int,
-        seed: int,
-    ) -> None:
+    def __init__(self, rows: Rows, *, size: int, accumulate: int, seed: int) -> None:
         self.rows = rows
-        self.label = torch.from_numpy(np.array(label)).to(device)
         self.size, self.accumulate, self.seed = size, accumulate, seed
-        self.batches = -(-len(label) // size)
+        self.batches = -(-len(rows) // size)
         self.epoch = self.batch = 0
 
     @property
@@ -125,19 +139,18 @@ class Loader:
         return self.batches - self.batch
 
     def __iter__(self) -> Iterator[TrainingBatch]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.label))
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.rows))
         while self.batch < self.batches:
             rows = order[self.batch * self.size : (self.batch + 1) * self.size]
-            label = self.label[torch.from_numpy(rows).to(self.label.device)].long()
             share = len(rows) / self._step_windows()
-            inputs = self.rows.take(rows)
+            inputs, target = self.rows.take(rows)
             self.batch += 1
-            yield TrainingBatch(inputs, label, share)
+            yield TrainingBatch(inputs, target, share)
 
     def _step_windows(self) -> int:
         span = self.accumulate * self.size
         first = self.batch // self.accumulate * span
-        return min(first + span, len(self.label)) - first
+        return min(first + span, len(self.rows)) - first
 
     def next_epoch(self) -> None:
         """Begin the next epoch."""

@@ -28,6 +28,7 @@ from vestige.training.judge import Validation
 from vestige.training.keeper import Keeper
 from vestige.training.loader import Loader, rows_of
 from vestige.training.network import Network
+from vestige.training.objective import OBJECTIVES
 from vestige.training.quiet import quiet
 from vestige.training.state import State
 
@@ -72,15 +73,13 @@ def _prepare(
     config: TrainingConfig,
     device: torch.device,
 ) -> tuple[Network, Validation]:
-    limit = config.cache_mb * MIB
+    limit, objective = config.cache_mb * MIB, OBJECTIVES[detector.task]
     rows = rows_of(detector, train, device, limit)
-    judged = Validation(
-        rows_of(detector, validation, device, limit - rows.nbytes), validation.label, detector.n_classes
-    )
-    size, accumulate, seed = config.batch_size, config.accumulate, config.seed
-    loader = Loader(rows, train.label, device, size=size, accumulate=accumulate, seed=seed)
-    weight_K = torch.ones(detector.n_classes)
-    if config.class_weights:
+    others = rows_of(detector, validation, device, limit - rows.nbytes)
+    judged = Validation(others, detector.outputs, objective)
+    loader = Loader(rows, size=config.batch_size, accumulate=config.accumulate, seed=config.seed)
+    weight_K = torch.ones(detector.outputs)
+    if config.class_weights and objective.weighs_classes:
         weight_K = torch.from_numpy(class_weights(train.label, detector.n_classes))
     detector.module.train()
     return Network(detector.module, weight_K, loader, config), judged
@@ -114,12 +113,12 @@ def _fit(
 
 def _trainer(network: Network, keeper: Keeper, resumed: State | None, *, bar: bool) -> Trainer:
     """Without Lightning's own logging, checkpoints (they are pickles) and look for a cluster."""
-    config = network.config
-    epochs = config.epochs
+    config, epochs = network.config, network.epochs
     if resumed is not None:
         at = resumed.plain["loader"]
         epochs -= at["epoch"] + (at["batch"] == network.loader.batches)
-    cuda = network.loader.label.is_cuda
+    cuda = network.loader.rows.device.type == "cuda"
+    figure = keeper.validation.objective.figure
     return Trainer(
         accelerator="gpu" if cuda else "cpu",
         devices=1,
@@ -128,7 +127,7 @@ def _trainer(network: Network, keeper: Keeper, resumed: State | None, *, bar: bo
         min_epochs=0,
         accumulate_grad_batches=config.accumulate,
         gradient_clip_val=config.clip or None,
-        callbacks=[EpochsBar(network, keeper.rows), keeper] if bar else [keeper],
+        callbacks=[EpochsBar(network, keeper.rows, figure), keeper] if bar else [keeper],
         plugins=[LightningEnvironment()],
         reload_dataloaders_every_n_epochs=1,
         logger=False,

@@ -19,40 +19,40 @@ from vestige.training.loader import Loader, TrainingBatch
 
 
 class Network(LightningModule):
-    """Class-weighted cross-entropy under AdamW; the learning rate is a function of the step alone.
+    """Weighted cross-entropy under AdamW; the learning rate is a function of the step alone.
 
-    `step` counts optimiser steps; `loss_sum` and `windows` add up this epoch's training loss.
+    `weight` has an entry a logit; `epochs` is how often the windows are gone through at most. `step` counts
+    optimiser steps; `loss_sum` and `windows` add up this epoch's training loss.
     """
 
-    class_weight: Tensor
+    weight: Tensor
 
-    def __init__(
-        self, module: nn.Module, class_weight: Tensor, loader: Loader, config: TrainingConfig
-    ) -> None:
+    def __init__(self, module: nn.Module, weight: Tensor, loader: Loader, config: TrainingConfig) -> None:
         super().__init__()
         self.module = module
-        self.register_buffer("class_weight", class_weight, persistent=False)
+        self.register_buffer("weight", weight, persistent=False)
         self.register_buffer("loss_sum", torch.zeros((), dtype=torch.float64), persistent=False)
         self.loss_sum: Tensor
         self.windows = self.step = 0
         self.loader = loader
         self.config = config
-        self.total_steps = config.epochs * loader.steps
+        self.epochs = config.epochs_of(loader.steps)
+        self.total_steps = self.epochs * loader.steps
 
     def train_dataloader(self) -> Loader:
         """Asked for anew in every epoch, so that its length is what is left of it."""
         return self.loader
 
-    def loss(self, logits_BK: Tensor, label_B: Tensor) -> Tensor:
+    def loss(self, logits_BK: Tensor, target_B: Tensor) -> Tensor:
         """Sum over the batch of the weighted cross-entropy, in float32."""
-        return cross_entropy(logits_BK.float(), label_B, weight=self.class_weight, reduction="sum")
+        return cross_entropy(logits_BK.float(), target_B, weight=self.weight, reduction="sum")
 
     def training_step(self, batch: TrainingBatch) -> Tensor:
         """The batch's part of its optimiser step's mean loss (Lightning divides by `accumulate`)."""
-        loss = self.loss(self.module(*batch.inputs), batch.label)
+        loss = self.loss(self.module(*batch.inputs), batch.target)
         self.loss_sum += loss.detach()
-        self.windows += len(batch.label)
-        return loss * (batch.share * self.config.accumulate / len(batch.label))
+        self.windows += len(batch.target)
+        return loss * (batch.share * self.config.accumulate / len(batch.target))
 
     def configure_optimizers(self) -> Optimizer:
         """Weight decay on matrices alone: not on biases, norms and embeddings."""

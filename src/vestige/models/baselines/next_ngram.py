@@ -1,0 +1,199 @@
+"""n-grams: what came next after the last n - 1 tokens, and after fewer where that says little.
+
+Letters: N windows, U distinct contexts, V token ids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from pydantic import Field
+from safetensors import SafetensorError
+
+from vestige.encoding import Batch, EncodedWindows
+from vestige.models.base import HyperParameters
+from vestige.models.baselines.arrays import BATCH, FloatArray
+from vestige.models.fitting import FitProgress, FittedDetector, benign
+from vestige.models.next_token import NextToken
+from vestige.schema import UNK
+
+IntArray = NDArray[np.int64]
+
+
+class NgramHyper(HyperParameters):
+    """`n`: tokens of a gram, the predicted one included."""
+
+    n: int = Field(3, ge=1, le=32)
+
+
+@dataclass(frozen=True)
+class Level:
+    """Contexts of one length and what came after them.
+
+    A context is a row of `contexts`, sorted codes `row of its shorter self * V + the token before that`: no
+    code outgrows an int64, however long the context. `grams` are sorted codes `row of context * V + next
+    token`, seen `counts` times. A context was seen `totals` times, before `kinds` different tokens.
+    """
+
+    contexts: IntArray
+    grams: IntArray
+    counts: IntArray
+    totals: IntArray
+    kinds: IntArray
+
+    @classmethod
+    def of(cls, contexts: IntArray, grams: IntArray, counts: IntArray, size: int) -> Self:
+        """With totals and kinds, for a vocabulary of `size` tokens."""
+        owner = grams // size
+        totals = np.zeros(len(contexts), dtype=np.int64)
+        np.add.at(totals, owner, counts)
+        return cls(contexts, grams, counts, totals, np.bincount(owner, minlength=len(contexts)))
+
+
+class NextNgram(NextToken, FittedDetector):
+    """Interpolated n-grams (Witten and Bell, 1991), counted on benign training windows:
+
+        P(w | h) = (count(h w) + kinds(h) P(w | h without its oldest token)) / (count(h) + kinds(h))
+
+    down to the uniform distribution; a context never seen passes its shorter self's answer on.
+    """
+
+    name: ClassVar[str] = "next_ngram"
+    about: ClassVar[str] = "expects what followed the last n - 1 events in training"
+    hyper_parameters: ClassVar[type[HyperParameters]] = NgramHyper
+
+    levels: list[Level]
+
+    def fit(
+        self,
+        train: EncodedWindows,
+        validation: EncodedWindows,  # noqa: ARG002 - nothing to stop
+        *,
+        seed: int = 0,  # noqa: ARG002 - nothing is drawn
+        progress: FitProgress | None = None,  # noqa: ARG002
+    ) -> list[dict[str, Any]]:
+        """See `FittedDetector.fit`. Raises SplitError without benign windows."""
+        n, size = cast("NgramHyper", self.hyper).n, self._size
+        batches = benign(train, "training").batches(BATCH, self.input_names)
+        tail = np.concatenate([self.tokens(X)[:, -n:].astype(np.int32) for _, X in batches])
+        node, contexts = np.zeros(len(tail), dtype=np.int64), np.zeros(1, dtype=np.int64)
+        self.levels = []
+        for length in range(tail.shape[1]):
+            if length:
+                contexts, node = np.unique(node * size + tail[:, -1 - length], return_inverse=True)
+            grams, counts = np.unique(node * size + tail[:, -1], return_counts=True)
+            self.levels.append(Level.of(contexts, grams, counts, size))
+        return []
+
+    def log_proba(self, X: Batch) -> FloatArray:
+        """See `NextToken.log_proba`; each distinct context is worked out once."""
+        context = self.tokens(X)[:, -len(self.levels) : -1]
+        if not len(context):
+            return np.empty((0, self._size))
+        distinct, row = np.unique(context, axis=0, return_inverse=True)
+        log_p_NV: FloatArray = np.log(self._distributions(distinct))[row.reshape(-1)]
+        return log_p_NV
+
+    def surprise(self, X: Batch) -> FloatArray:
+        """See `NextToken.surprise`; looks up one gram a window instead of whole distributions."""
+        tokens = self.tokens(X)
+        observed = tokens[:, -1]
+        p = np.full(len(tokens), 1 / self._size)
+        for level, rows, node in self._walk(tokens[:, :-1]):
+            place, found = _find(level.grams, node * self._size + observed[rows])
+            count = np.where(found, level.counts[place], 0)
+            total, kinds = level.totals[node], level.kinds[node]
+            p[rows] = (count + kinds * p[rows]) / (total + kinds)
+        result: FloatArray = -np.log(p)
+        new = np.flatnonzero(observed == UNK)
+        if len(new):
+            result[new] = super().surprise({self.inputs[0].name: tokens[new]})
+        return result
+
+    def state_for_checkpoint(self) -> dict[str, Any]:
+        """The shift that `center` set."""
+        return {"shift": self.shift}
+
+    def save_sidecar(self, path: Path) -> None:
+        """Write the counts of every length of context as safetensors."""
+        path.write_bytes(
+            safetensors.numpy.save(
+                {
+                    f"{length}.{name}": np.ascontiguousarray(getattr(level, name), dtype=np.int64)
+                    for length, level in enumerate(self.levels)
+                    for name in ("contexts", "grams", "counts")
+                }
+            )
+        )
+
+    def load_sidecar(self, payload: bytes, state: dict[str, Any], *, device: str = "cpu") -> None:  # noqa: ARG002
+        """See `Detector.load_sidecar`."""
+        self.center(float(state["shift"]))
+        try:
+            arrays = safetensors.numpy.load(payload)
+        except SafetensorError as error:
+            raise ValueError(f"not a safetensors file ({error})") from error
+        n_levels = len(arrays) // 3
+        if not 1 <= n_levels <= cast("NgramHyper", self.hyper).n:
+            raise ValueError(f"holds contexts of {n_levels} lengths")
+        self.levels, above = [], 1
+        for length in range(n_levels):
+            parts = [arrays.get(f"{length}.{name}") for name in ("contexts", "grams", "counts")]
+            contexts, grams, counts = (_whole(part, f"level {length}") for part in parts)
+            _check_codes(contexts, above * self._size if length else 1, length)
+            _check_codes(grams, len(contexts) * self._size, length)
+            if len(counts) != len(grams) or counts.min() < 1:
+                raise ValueError(f"the counts of level {length} are not those of its grams")
+            self.levels.append(Level.of(contexts, grams, counts, self._size))
+            above = len(contexts)
+
+    @property
+    def _size(self) -> int:
+        return self.width(self.inputs[0])
+
+    def _walk(self, context: IntArray) -> list[tuple[Level, IntArray, IntArray]]:
+        """Level by level: which rows of `context (N, T)` it knows, and the context each of them is."""
+        rows, node = np.arange(len(context)), np.zeros(len(context), dtype=np.int64)
+        steps = [(self.levels[0], rows, node)]
+        for length, level in enumerate(self.levels[1 : context.shape[1] + 1], 1):
+            place, found = _find(level.contexts, node * self._size + context[rows, -length])
+            rows, node = rows[found], place[found]
+            steps.append((level, rows, node))
+        return steps
+
+    def _distributions(self, context: IntArray) -> FloatArray:
+        """P `(U, V)` after each context `(U, T)`."""
+        size = self._size
+        p_UV = np.full((len(context), size), 1 / size)
+        for level, rows, node in self._walk(context):
+            total, kinds = level.totals[node], level.kinds[node]
+            first = np.searchsorted(level.grams, node * size)
+            many = np.searchsorted(level.grams, (node + 1) * size) - first
+            offset = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
+            gram = np.repeat(first, many) + offset
+            p_UV[rows] *= kinds[:, None]
+            p_UV[np.repeat(rows, many), level.grams[gram] % size] += level.counts[gram]
+            p_UV[rows] /= (total + kinds)[:, None]
+        return p_UV
+
+
+def _find(codes: IntArray, wanted: IntArray) -> tuple[IntArray, NDArray[np.bool_]]:
+    """Where each of `wanted` is in sorted `codes`, and whether it is there."""
+    place = np.minimum(np.searchsorted(codes, wanted), len(codes) - 1)
+    return place, codes[place] == wanted
+
+
+def _whole(part: NDArray[Any] | None, where: str) -> IntArray:
+    if part is None or part.dtype != np.int64 or part.ndim != 1 or not len(part):
+        raise ValueError(f"{where} is missing or holds no whole numbers")
+    return part
+
+
+def _check_codes(codes: IntArray, below: int, length: int) -> None:
+    if codes[0] < 0 or codes[-1] >= below or not (np.diff(codes) > 0).all():
+        raise ValueError(f"codes of level {length} are out of order or range: another vocabulary?")

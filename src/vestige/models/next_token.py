@@ -1,0 +1,107 @@
+"""Task `next`: which token comes last, given those before it? What surprises is anomalous.
+
+Letters: N or B windows, T tokens of a window, V token ids, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from vestige.encoding import Batch
+from vestige.models.base import Detector, Task
+from vestige.schema import PAD, UNK, Kind
+
+FloatArray = NDArray[np.float64]
+PIECE = 1024
+"""Windows whose `(B, V)` probabilities are held at a time."""
+
+
+class NextToken(Detector):
+    """Abstract: judges a window's last token by how little the tokens before it led one to expect it.
+
+    An observed UNK is as surprising as the least probable known token at least, and its rank is V. The
+    alert threshold in nats is `shift` (see `center`).
+    """
+
+    task: ClassVar[Task] = "next"
+    accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("tokens",),)
+    shift: float = 0.0
+
+    @abstractmethod
+    def log_proba(self, X: Batch) -> FloatArray:
+        """ln P `(B, V)` of every token id to come last, given `tokens[:, :-1]`; finite."""
+
+    def targets(self, X: Batch, label: NDArray[Any]) -> NDArray[np.int64]:  # noqa: ARG002
+        """The last tokens, `(B,)`."""
+        return np.ascontiguousarray(self.tokens(X)[:, -1])
+
+    def tokens(self, X: Batch) -> NDArray[np.int64]:
+        """Token ids `(B, T)`, all of them inside the vocabulary."""
+        found: NDArray[np.int64] = self.select(X)[self.inputs[0].name]
+        return found
+
+    def surprise(self, X: Batch) -> FloatArray:
+        """-ln P(last token | those before) `(N,)`, in nats."""
+        return self.surprise_and_rank(X)[0]
+
+    def rank(self, X: Batch) -> NDArray[np.int64]:
+        """How many tokens were more probable than the one that came `(N,)`: 0 is the most probable."""
+        return self.surprise_and_rank(X)[1]
+
+    def surprise_and_rank(self, X: Batch) -> tuple[FloatArray, NDArray[np.int64]]:
+        """Both in one pass; memory stays bounded however many windows there are."""
+        tokens = self.tokens(X)
+        n, name = len(tokens), self.inputs[0].name
+        surprise, rank = np.empty(n), np.empty(n, dtype=np.int64)
+        for start in range(0, n, PIECE):
+            piece = slice(start, min(start + PIECE, n))
+            observed = tokens[piece, -1]
+            log_p_BV = self.log_proba({name: tokens[piece]})
+            found = log_p_BV[np.arange(len(observed)), observed]
+            is_new = observed == UNK
+            surprise[piece] = -np.where(is_new, log_p_BV[:, UNK:].min(axis=1), found)
+            above = (log_p_BV > found[:, None]).sum(axis=1)
+            rank[piece] = np.where(is_new, log_p_BV.shape[1], above)
+        return surprise, rank
+
+    def center(self, surprise: float) -> None:
+        """Make `surprise` (nats) the point where `predict_proba` is 0.5: the alert threshold."""
+        if not math.isfinite(surprise):
+            raise ValueError(f"a threshold of {surprise} nats cannot be a shift")
+        self.shift = float(surprise)
+
+    def predict_proba(self, X: Batch) -> FloatArray:
+        """`[1 - s, s]` with s = sigmoid(surprise - shift); further classes, which surprise cannot tell
+        apart, stay 0."""
+        margin = self.surprise(X) - self.shift
+        proba = np.zeros((len(margin), max(self.n_classes, 2)))
+        proba[:, 0], proba[:, 1] = expit(-margin), expit(margin)
+        return proba
+
+    def explain(self, X: Batch) -> FloatArray:
+        """How much each token of the context bears on the judgement, `(N, T - 1)`: shares that sum to 1.
+
+        A token's weight is how far the surprise moves, either way, when it is read as UNK: training has
+        taught what UNK means, so this asks about a context that the model knows how to read. Nothing is
+        drawn. Padding has no share; where nothing moves, all tokens share alike. Costs T - 1 predictions.
+        """
+        tokens, name = self.tokens(X), self.inputs[0].name
+        usual = self.surprise({name: tokens})
+        real = tokens[:, :-1] != PAD
+        moved = np.zeros(real.shape)
+        for step in range(real.shape[1]):
+            rows = np.flatnonzero(real[:, step])
+            without = tokens[rows]
+            without[:, step] = UNK
+            moved[rows, step] = np.abs(self.surprise({name: without}) - usual[rows])
+        still = moved.sum(axis=1) == 0
+        moved[still] = real[still]
+        total = moved.sum(axis=1, keepdims=True)
+        shares: FloatArray = np.divide(moved, total, out=np.zeros_like(moved), where=total > 0)
+        return shares
