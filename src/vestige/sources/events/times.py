@@ -84,7 +84,9 @@ class TimeReader:
             digits = next((digits for limit, digits in _MAGNITUDES if size < limit), 0)
         power = digits + shift - len(fraction)
         value = int(whole + fraction)
-        return value * 10**power if power >= 0 else value // 10**-power
+        if power >= 0:
+            return value * int(10**power)
+        return value // int(10**-power)
 
 
 def _seconds(year: int, month: int, day: int, hour: int, minute: int, second: int) -> int:

@@ -18,7 +18,7 @@ class SimulateOptions(BaseModel):
     machines: int = Field(default=24, ge=3, le=10_000, description="machines, of five roles")
     events: int = Field(default=20_000, ge=1_000, description="events in all")
     days: float = Field(default=7, gt=0, le=365, description="how long the export lasts")
-    campaigns: int = Field(default=12, ge=0, le=10_000, description="attacks, each over hours and stages")
+    campaigns: int = Field(default=20, ge=0, le=10_000, description="attacks, each over hours and stages")
     seed: int = Field(default=0, description="equal seeds give equal files")
     format: Literal["csv", "jsonl", "ecs", "ocsf"] = Field(
         default="csv", description="how records are written"
