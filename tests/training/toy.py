@@ -59,14 +59,16 @@ def encoded(
     seed: int = 0,
     noise: float = 0.0,
     one_class: bool = False,
+    chain: float = 0.0,
     trip: Callable[[int], None] | None = None,
 ) -> EncodedWindows:
     """`n` windows of random tokens from 2 up, one a step; class 1 where token 7 is among them.
 
-    `noise` is the share of labels turned round. A dataset that is there already is opened.
+    `noise` is the share of labels turned round, `chain` that of steps one above the last. A dataset that is
+    there already is opened.
     """
     if not path.exists():
-        _write(path, n, length=length, seed=seed, noise=noise, one_class=one_class)
+        _write(path, n, length=length, seed=seed, noise=noise, one_class=one_class, chain=chain)
     return EncodedWindows.of(WindowSet.open(path), ToyEncoder(trip=trip))
 
 
@@ -75,7 +77,9 @@ def gru(**hyper: Any) -> GruDetector:
     return GruDetector.build((TOKENS,), 2, **{"hidden": 8, "embedding": 4, "dropout": 0.3, **hyper})
 
 
-def _write(path: Path, n: int, *, length: int, seed: int, noise: float, one_class: bool) -> None:
+def _write(
+    path: Path, n: int, *, length: int, seed: int, noise: float, one_class: bool, chain: float
+) -> None:
     schema = Schema(
         source="toy",
         version=1,
@@ -87,6 +91,9 @@ def _write(path: Path, n: int, *, length: int, seed: int, noise: float, one_clas
     )
     rng = np.random.default_rng(seed)
     token = rng.integers(2, VOCABULARY, size=n).astype(np.uint8)
+    if chain:
+        steps = np.where(rng.random(n) < chain, 1, rng.integers(0, VOCABULARY - 2, n))
+        token = (2 + np.cumsum(steps) % (VOCABULARY - 2)).astype(np.uint8)
     if one_class:
         token[token == 7] = 8
     padded = np.concatenate([np.zeros(length - 1, np.uint8), token])
