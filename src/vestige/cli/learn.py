@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from pydantic import BaseModel
@@ -18,10 +18,23 @@ from vestige.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from vestige.evaluation.results import RunResults
+    from vestige.models.base import Task as TaskName
+    from vestige.pipeline.fitting import Order
     from vestige.sources.base import Source
 
+DEFAULTS = {"classify": ("gbt", "gru"), "next": ("gru",)}
+"""Detectors by task, where none are named."""
+
 Models = Annotated[
-    list[str], typer.Option("-m", "--model", help="detector to train (repeatable); see vestige models")
+    list[str],
+    typer.Option(
+        "-m",
+        "--model",
+        help="detector to train (repeatable; default: gbt and gru, for next gru); see vestige models",
+    ),
+]
+Task = Annotated[
+    str, typer.Option(help="classify: window -> class; next: window -> its last token, anomaly = surprise")
 ]
 View = Annotated[str, typer.Option(help="realistic: what a deployed agent sees; oracle: everything")]
 Settings = Annotated[
@@ -50,7 +63,8 @@ def run_command(source: Source) -> Callable[..., None]:
         training: TrainingConfig,
         judge: JudgeOptions,
         out: Annotated[Path, typer.Option("-o", "--out", help="directory for the run")],
-        model: Models = ["gbt", "gru"],
+        model: Models = [],
+        task: Task = "classify",
         view: View = "realistic",
         settings: Settings = [],
         jobs: Annotated[
@@ -61,9 +75,8 @@ def run_command(source: Source) -> Callable[..., None]:
     ) -> None:
         from vestige.cli import progress
         from vestige.pipeline import run as whole
-        from vestige.pipeline.fitting import Order
 
-        order = Order(tuple(dict.fromkeys(model)), view, parse_settings(settings), training, _command())
+        order = _order(model, task, view, settings, training)
         with progress.bar(f"reading {corpus}", "bytes") as update:
             windows = whole.prepared(
                 source, corpus, out, options, jobs=jobs, resume=resume, overwrite=overwrite, progress=update
@@ -85,7 +98,8 @@ def train(
     judge: JudgeOptions,
     split: Annotated[Path, typer.Option("--split", help="a saved split")],
     out: Annotated[Path, typer.Option("-o", "--out", help="directory for the run; one folder a model in it")],
-    model: Models = ["gbt", "gru"],
+    model: Models = [],
+    task: Task = "classify",
     view: View = "realistic",
     settings: Settings = [],
     resume: Resume = False,
@@ -96,9 +110,8 @@ def train(
     Example: vestige train dataset --split split.json --model gru -o runs/gru
     """
     from vestige.pipeline import run as whole
-    from vestige.pipeline.fitting import Order
 
-    order = Order(tuple(dict.fromkeys(model)), view, parse_settings(settings), training, _command())
+    order = _order(model, task, view, settings, training)
     for directory in whole.train(dataset, split, out, order, judge, resume=resume, overwrite=overwrite):
         typer.echo(str(directory))
 
@@ -114,6 +127,18 @@ def evaluate(
     from vestige.pipeline.run import evaluate as judge_run
 
     _say(judge_run(run, judge, _command()), run)
+
+
+def _order(models: list[str], task: str, view: str, settings: list[str], training: TrainingConfig) -> Order:
+    from vestige.errors import UsageError
+    from vestige.models import registry
+    from vestige.pipeline.fitting import Order
+
+    if task not in DEFAULTS:
+        raise UsageError(f"unknown task {task!r}", remedy=f"one of: {', '.join(DEFAULTS)}")
+    kind = cast("TaskName", task)
+    names = dict.fromkeys(registry.of_task(one, kind) for one in models or DEFAULTS[task])
+    return Order(tuple(names), kind, view, parse_settings(settings), training, _command())
 
 
 def _command() -> str:

@@ -164,11 +164,30 @@ class GroupTable(Record):
     omitted: int = 0
 
 
+class NextTokenResult(Record):
+    """How well the next token is predicted on normal test windows.
+
+    `mean_surprise` in nats; `top1` (5, 10): share of windows whose token was among the 1 (5, 10) most
+    probable.
+    """
+
+    windows: int
+    mean_surprise: float
+    top1: float
+    top5: float
+    top10: float
+
+
 class DetectorResults(Record):
-    """Everything measured about one detector on the test part."""
+    """Everything measured about one detector on the test part.
+
+    `verdict` says what was judged: each `window`, or each recording by the `max` or `mean` of its windows.
+    """
 
     name: str
     kind: Literal["model", "baseline"]
+    verdict: Literal["window", "max", "mean"] = "window"
+    next_token: NextTokenResult | None = None
     windows: int
     validation_macro_f1: Number
     macro_f1: IntervalResult

@@ -30,6 +30,7 @@ class RunConfig(BaseModel):
     dataset: str
     split: str
     models: tuple[str, ...]
+    task: Literal["classify", "next"] = "classify"
     view: str = "realistic"
     hyper: dict[str, int | float | bool | str] = Field(default_factory=dict)
     training: TrainingConfig = TrainingConfig()

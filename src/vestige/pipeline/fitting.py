@@ -10,18 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige import checkpoint, log
-from vestige.encoding import EncodedWindows
 from vestige.errors import UsageError
-from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.threshold import choose
 from vestige.models import registry
-from vestige.models.base import Detector, choose_inputs
+from vestige.models.base import Detector, Task, choose_inputs
 from vestige.models.fitting import FittedDetector
+from vestige.pipeline import verdicts
 from vestige.pipeline.job import Job
 from vestige.training import TrainingConfig, train
 
 logger = log.get(__name__)
-SCORING_BATCH = 4096
+VERDICT = "verdict"
+"""Key of the checkpoint's `extra`: how windows become a recording's verdict."""
 
 Settings = dict[str, int | float | bool | str]
 
@@ -31,6 +30,7 @@ class Order:
     """Which detectors to train, and how."""
 
     models: tuple[str, ...]
+    task: Task = "classify"
     view: str = "realistic"
     settings: Settings = field(default_factory=dict)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -79,8 +79,8 @@ def fit(job: Job, name: str, directory: Path, order: Order, policy: str, *, resu
     detector = build(job, name, order)
     logger.info("%s: training on %d windows", name, len(job.train))
     history = train(detector, job.train, job.validation, order.training, directory, resume=resume)
-    validation = predict(detector, job.validation)
-    threshold = choose(validation, policy)
+    how = verdicts.way(detector, job.validation)
+    threshold = verdicts.calibrate(detector, job.validation, how, policy)
     checkpoint.save(
         directory,
         detector=detector,
@@ -90,6 +90,7 @@ def fit(job: Job, name: str, directory: Path, order: Order, policy: str, *, resu
         threshold=threshold.value,
         policy=threshold.policy,
         view=order.view,
+        extra={VERDICT: how},
     )
     logger.info("%s: trained in %d rounds", name, len(history))
     return detector
@@ -105,12 +106,3 @@ def fit_baseline(job: Job, name: str, seed: int, labels: NDArray[np.uint8] | Non
     train = job.train if labels is None else job.train.over(replace(job.train.windows, label=labels))
     detector.fit(train, job.validation, seed=seed)
     return detector
-
-
-def predict(detector: Detector, part: EncodedWindows) -> Predictions:
-    """What `detector` says about every window of a part, gathered batch by batch."""
-    pieces = [np.empty((0, detector.n_classes))]
-    pieces += [
-        detector.predict_proba(batch) for _, batch in part.batches(SCORING_BATCH, detector.input_names)
-    ]
-    return Predictions.of(part.windows, np.concatenate(pieces))

@@ -20,15 +20,17 @@ from vestige.evaluation.audit import audit, describe_split, enforce
 from vestige.evaluation.comparing import compare
 from vestige.evaluation.judging import cluster_result, evaluate
 from vestige.evaluation.predictions import Predictions
+from vestige.evaluation.recordings import How, by_recording
 from vestige.evaluation.repeats import never_seen
 from vestige.evaluation.results import DetectorResults, RunResults
 from vestige.evaluation.symbols import symbol_finding
 from vestige.models import registry
 from vestige.models.base import Detector
 from vestige.pipeline.config import RunConfig
-from vestige.pipeline.fitting import fit_baseline, predict
+from vestige.pipeline.fitting import VERDICT, fit_baseline
 from vestige.pipeline.job import Job
 from vestige.pipeline.reporting import write
+from vestige.pipeline.verdicts import calibrate, next_token, of_part, predict, way
 
 logger = log.get(__name__)
 CONTROL = "logistic"
@@ -69,13 +71,17 @@ def judge(job: Job, out: Path, config: RunConfig, loaded: dict[str, Loaded]) -> 
     )
     leaking = enforce(checks, allow_leakage=config.judge.allow_leakage)
     verdicts = Verdicts()
-    for name in (one for one in registry.baselines(job.train.schema) if one not in loaded):
+    for name in (one for one in registry.baselines(job.train.schema, config.task) if one not in loaded):
         with verdicts.timed(f"{name}: fit and score"):
-            _judge_one(verdicts, job, config, fit_baseline(job, name, config.training.seed), job.train)
+            baseline = fit_baseline(job, name, config.training.seed)
+            how = way(baseline, job.validation)
+            calibrate(baseline, job.validation, how, config.judge.threshold)
+            _judge_one(verdicts, job, config, baseline, job.train, how)
     for name, one in loaded.items():
         logger.info("%s: judging on %d windows", name, len(job.test))
         with verdicts.timed(f"{name}: score"):
-            _judge_one(verdicts, job, config, one.detector, EncodedWindows.of(job.windows, one.encoder))
+            encoded = EncodedWindows.of(job.windows, one.encoder)
+            _judge_one(verdicts, job, config, one.detector, encoded, one.header.extra.get(VERDICT))
     results = RunResults(
         title=f"{job.source.name}: {Path(config.corpus).name or Path(config.dataset).name}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -103,23 +109,29 @@ def judge(job: Job, out: Path, config: RunConfig, loaded: dict[str, Loaded]) -> 
 
 
 def _judge_one(
-    verdicts: Verdicts, job: Job, config: RunConfig, detector: Detector, encoded: EncodedWindows
+    verdicts: Verdicts,
+    job: Job,
+    config: RunConfig,
+    detector: Detector,
+    encoded: EncodedWindows,
+    how: How | None,
 ) -> None:
     kind: Literal["model", "baseline"] = "model" if detector.name in config.models else "baseline"
-    validation = predict(detector, encoded.over(job.parts.validation))
-    test = predict(detector, encoded.over(job.parts.test))
-    test = replace(test, novel=_novel(job, detector.input_names))
+    side = encoded.over(job.parts.test)
+    windows = replace(predict(detector, side), novel=never_seen(job.train, job.test, detector.input_names))
+    test = windows if how is None else by_recording(windows, how)
+    found = evaluate(
+        detector.name,
+        of_part(detector, encoded.over(job.parts.validation), how),
+        test,
+        kind=kind,
+        policy=config.judge.threshold,
+        seed=config.training.seed,
+        resamples=config.judge.resamples,
+    )
     verdicts.tests[detector.name] = test
     verdicts.results.append(
-        evaluate(
-            detector.name,
-            validation,
-            test,
-            kind=kind,
-            policy=config.judge.threshold,
-            seed=config.training.seed,
-            resamples=config.judge.resamples,
-        )
+        found.model_copy(update={"verdict": how or "window", "next_token": next_token(detector, side)})
     )
 
 
@@ -132,10 +144,6 @@ def _control(job: Job, seed: int) -> Callable[[NDArray[np.uint8]], NDArray[np.in
         return predict(fit_baseline(job, CONTROL, seed, labels), job.test).predicted
 
     return fit_and_predict
-
-
-def _novel(job: Job, names: tuple[str, ...]) -> NDArray[np.bool_]:
-    return never_seen(job.train, job.test, names)
 
 
 def _unseen(job: Job) -> dict[str, float]:

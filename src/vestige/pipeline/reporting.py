@@ -23,10 +23,10 @@ def write(job: Job, out: Path, results: RunResults, tests: Mapping[str, Predicti
     """Write into `out` and, where `out` is a run of several models, into the folder of each."""
     single = (out / checkpoint.HEADER).is_file()
     folders = {one.name: out if single else out / one.name for one in results.models}
-    where = job.source.place(job.parts.test, np.arange(len(job.parts.test))).drop("text")
     for one in results.models:
-        folder = folders[one.name]
-        tests[one.name].save(folder / PREDICTIONS, threshold=one.threshold.value, place=where)
+        folder, test = folders[one.name], tests[one.name]
+        where = job.source.place(job.parts.test, _windows(job, test.position)).drop("text")
+        test.save(folder / PREDICTIONS, threshold=one.threshold.value, place=where)
         if not single:
             _report(job, folder, results.only(one.name), tests, {one.name: folder})
     _report(job, out, results, tests, folders)
@@ -39,8 +39,10 @@ def _report(
     tests: Mapping[str, Predictions],
     folders: Mapping[str, Path],
 ) -> None:
+    judged = next(iter(tests.values())).position
+
     def place(rows: NDArray[np.int64]) -> pl.DataFrame:
-        return job.source.place(job.parts.test, rows)
+        return job.source.place(job.parts.test, _windows(job, judged[rows]))
 
     histories = {name: path / HISTORY for name, path in folders.items()}
     history = {name: pl.read_csv(path) for name, path in histories.items() if path.is_file()}
@@ -48,3 +50,10 @@ def _report(
     results.save(folder / METRICS)
     write_report(folder / REPORT, results, Details(tests=shown, history=history, place=place))
     logger.info("wrote %s", folder / REPORT)
+
+
+def _windows(job: Job, last_step: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Which windows of the test part end on these steps."""
+    ends = job.parts.test.last_step
+    order = np.argsort(ends)
+    return order[np.searchsorted(ends, last_step, sorter=order)]

@@ -161,6 +161,7 @@ def _config(
         dataset=_relative(dataset, out),
         split=SPLIT,
         models=order.models,
+        task=order.task,
         view=order.view,
         hyper=order.settings,
         training=order.training,

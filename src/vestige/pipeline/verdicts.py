@@ -1,0 +1,86 @@
+"""What a detector says about a part of the split: window by window, and by recording where labels are.
+
+The way from windows to recordings and the threshold are chosen on validation, once, when the detector has
+been trained.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from vestige.encoding import EncodedWindows
+from vestige.evaluation.hashing import row_hashes
+from vestige.evaluation.predictions import Predictions
+from vestige.evaluation.recordings import How, best_way, by_recording
+from vestige.evaluation.results import NextTokenResult, ThresholdResult
+from vestige.evaluation.threshold import choose
+from vestige.models.base import Detector
+from vestige.models.next_token import NextToken
+
+SCORING_BATCH, TOKENS_BATCH = 4096, 65_536
+MOST = 1 - 1e-12
+"""Score that still has a logit: beyond it a sigmoid has no digits left."""
+
+
+def predict(detector: Detector, part: EncodedWindows) -> Predictions:
+    """Predictions for every window of a part, gathered batch by batch.
+
+    Windows of tokens repeat themselves a great deal: equal ones in a batch are scored once.
+    """
+    pieces = [np.empty((0, detector.n_classes))]
+    tokens_only = all(one.kind == "tokens" for one in detector.inputs)
+    size = TOKENS_BATCH if tokens_only else SCORING_BATCH
+    for _, batch in part.batches(size, detector.input_names):
+        if tokens_only:
+            _, first, again = np.unique(row_hashes(batch), return_index=True, return_inverse=True)
+            distinct = {name: values[first] for name, values in batch.items()}
+            pieces.append(detector.predict_proba(distinct)[again])
+        else:
+            pieces.append(detector.predict_proba(batch))
+    return Predictions.of(part.windows, np.concatenate(pieces))
+
+
+def of_part(detector: Detector, part: EncodedWindows, how: How | None) -> Predictions:
+    """Verdicts on a part: on its recordings by `how`, or (None) on its windows."""
+    windows = predict(detector, part)
+    return windows if how is None else by_recording(windows, how)
+
+
+def way(detector: Detector, validation: EncodedWindows) -> How | None:
+    """How windows become a recording's verdict, where the label is the recording's; None where it is not.
+
+    Surprise counts by its maximum (one impossible event is enough); a classifier's way is the one that
+    ranks validation recordings better.
+    """
+    if validation.windows.schema.target != "recording":
+        return None
+    return "max" if isinstance(detector, NextToken) else best_way(predict(detector, validation))
+
+
+def calibrate(
+    detector: Detector, validation: EncodedWindows, how: How | None, policy: str
+) -> ThresholdResult:
+    """The alert threshold by `policy`; a next-token detector's surprise is centred on it first."""
+    threshold = choose(of_part(detector, validation, how), policy)
+    if not isinstance(detector, NextToken):
+        return threshold
+    score = min(max(threshold.value, 1 - MOST), MOST)
+    detector.center(detector.shift + math.log(score / (1 - score)))
+    return choose(of_part(detector, validation, how), policy)
+
+
+def next_token(detector: Detector, test: EncodedWindows) -> NextTokenResult | None:
+    """How well the next token is predicted on normal test windows; None for a classifier."""
+    if not isinstance(detector, NextToken):
+        return None
+    normal = test.over(test.windows.select(test.windows.label == 0))
+    found = [
+        detector.surprise_and_rank(batch) for _, batch in normal.batches(SCORING_BATCH, detector.input_names)
+    ]
+    if not found:
+        return None
+    surprise, rank = (np.concatenate(one) for one in zip(*found, strict=True))
+    shares = {f"top{k}": float((rank < k).mean()) for k in (1, 5, 10)}
+    return NextTokenResult(windows=len(rank), mean_surprise=float(surprise.mean()), **shares)
