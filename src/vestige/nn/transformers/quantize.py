@@ -1,0 +1,2 @@
+def quantize_int8(m):
+    raise NotImplementedError
