@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
@@ -79,10 +80,9 @@ class Feed:
             taken.append(piece)
             sample += piece[: SAMPLE_BYTES - len(sample)]
             if sample.count(b"\n") > SAMPLE_LINES or len(sample) >= SAMPLE_BYTES:
-                sample = sample[: sample.rfind(b"\n") + 1] or sample
                 break
         self._pieces = chain(taken, pieces)
-        self.layout = check(sample, self.rules, self.file.id, self._anomalous_files)
+        self.layout = check(_first_lines(sample), self.rules, self.file.id, self._anomalous_files)
         self._reader = RecordReader(self.layout.delimiter, self._size, self.rules.max_record)
 
     def blocks(self) -> Iterator[tuple[Layout, Block]]:
@@ -94,6 +94,13 @@ class Feed:
     def close(self) -> None:
         """Let go of a file that is not read to its end."""
         self._stack.close()
+
+
+def _first_lines(sample: bytes) -> bytes:
+    """At most `SAMPLE_LINES` whole lines; what there is, where there is no line end."""
+    ends = [end for end, _ in zip(re.finditer(rb"\n", sample), range(SAMPLE_LINES), strict=False)]
+    whole = len(sample) < SAMPLE_BYTES and len(ends) < SAMPLE_LINES
+    return sample if whole or not ends else sample[: ends[-1].end()]
 
 
 def check(sample: bytes, rules: Rules, where: str, anomalous_files: str = "") -> Layout:
@@ -145,10 +152,20 @@ def _try(
     return layout, good, faults
 
 
+def _are_sequences(sample: bytes) -> bool:
+    """Whether most lines look like sessions: a name, one comma, several events."""
+    lines = sample.split(b"\n")[:SAMPLE_LINES]
+    return sum(line.count(b",") == 1 and b" " in line.partition(b",")[2].strip() for line in lines) > (
+        len(lines) / 2
+    )
+
+
 def _fitting(sample: bytes, rules: Rules, where: str) -> list[str]:
     """The shipped mappings that would fit, best first."""
     shares: dict[str, float] = {}
     for mapping in every():
+        if mapping.kind == "sessions" and not _are_sequences(sample):
+            continue
         try:
             _, good, faults = _try(sample, Rules(mapping, rules.max_record), where)
         except EvidenceError:

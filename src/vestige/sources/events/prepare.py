@@ -217,7 +217,7 @@ def _notes(corpus: Path, reading: Reading, merge: Merge, schema: Schema, labels:
     for one in defects:
         log.warning("%s: %s", one["file"], one["what"])
     if not all(labels):
-        log.warning("every window is %s: fit for the next task, not to classify", CLASSES[int(not labels[0])])
+        log.warning("every window is %s", "an anomaly" if labels[1] else "normal: nothing to classify")
     return {
         "events": merge.total,
         "unique_events": len(merge.texts) - 1,

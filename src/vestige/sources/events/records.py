@@ -70,9 +70,10 @@ class RecordReader:
         """The file in blocks; none for a file without records."""
         for piece in pieces:
             self.n_bytes += len(piece)
-            self._buffer += piece
-            if len(self._buffer) >= self.size:
-                yield from self._cut(final=False)
+            for at in range(0, len(piece), self.size):
+                self._buffer += piece[at : at + self.size]
+                if len(self._buffer) >= self.size:
+                    yield from self._cut(final=False)
         if self._buffer and not self._buffer.endswith(b"\n"):
             self._buffer += b"\n"
         yield from self._cut(final=True)

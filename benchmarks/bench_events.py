@@ -1,0 +1,104 @@
+"""Reading events: events a second and peak memory of `prepare`, end to end, in processes of their own.
+
+    .venv/bin/python benchmarks/bench_events.py                    # 20,000 and 400,000 events
+    .venv/bin/python benchmarks/bench_events.py 20000 2000000      # the promise: memory flat within 10%
+
+The export is a CSV file of seven columns, 500 machines, 300 kinds of events, one event in ten late, quotes in
+one row of five hundred. Beside it runs what one would write without this program: the standard library's
+csv.DictReader and datetime.fromisoformat, a dict of lists by machine, each sorted by time, and then a list of
+(machine, label, the 11 last event numbers within a day) for each event. It keeps no places, no hashes, counts no
+bad rows, writes nothing, and needs everything in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+PREPARE = """
+import json, resource, sys, time
+from pathlib import Path
+from vestige.sources.events.merge import Merge
+from vestige.sources.events.options import EventOptions
+from vestige.sources.events.prepare import prepare
+megabytes = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+close = Merge.close
+def measured(self):
+    global reading
+    reading = megabytes()
+    close(self)
+Merge.close = measured
+wall, busy = time.perf_counter(), time.process_time()
+prepare(Path(sys.argv[1]), Path(sys.argv[2]), EventOptions(), jobs=int(sys.argv[3]))
+print(json.dumps([time.perf_counter() - wall, time.process_time() - busy, reading, megabytes()]))
+"""
+PLAIN = """
+import csv, json, resource, sys, time
+from collections import defaultdict
+from datetime import datetime
+megabytes = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+wall, busy = time.perf_counter(), time.process_time()
+machines, names = defaultdict(list), {}
+with open(sys.argv[1], newline="") as file:
+    for row in csv.DictReader(file):
+        t = datetime.fromisoformat(row["timestamp"]).timestamp()
+        event = names.setdefault(row["event"], len(names) + 1)
+        machines[row["machine"]].append((t, event, row["label"] not in ("", "normal")))
+reading = megabytes()
+windows = []
+for machine, events in sorted(machines.items()):
+    events.sort(key=lambda one: one[0])
+    for at, (t, _, label) in enumerate(events):
+        context = [event if t - s <= 86400 else 0 for s, event, _ in events[max(0, at - 10) : at + 1]]
+        windows.append((machine, label, [0] * (11 - len(context)) + context))
+print(json.dumps([time.perf_counter() - wall, time.process_time() - busy, reading, megabytes()]))
+"""
+INDEX_BYTES = 21
+
+
+def write(path: Path, events: int) -> None:
+    """The export; nothing in it is drawn at random."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write("timestamp,machine,user,event,severity,message,label\n")
+        for n in range(events):
+            late = n * 7919 % 600 if n % 10 == 0 else 0
+            moment = datetime.fromtimestamp(1_772_438_400 + n / 4 - late, UTC)
+            event, label = n * n * 31 % 300, "attack" if n % 211 == 0 else "normal"
+            message = f'"said ""{event}"", again"' if n % 500 == 0 else f"detector {event} saw something"
+            file.write(
+                f"{moment:%Y-%m-%dT%H:%M:%S}.{n % 1000:03}Z,host-{n * 127 % 500:03},user-{n % 37},"
+                f"rule.{event},{n % 5},{message},{label}\n"
+            )
+
+
+def measure(script: str, *arguments: str) -> list[float]:
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found: list[float] = json.loads(done.stdout)
+    return found
+
+
+def main() -> None:
+    sizes = [int(one) for one in sys.argv[1:]] or [20_000, 400_000]
+    print("events     what         wall s  CPU s   events/CPU s  MB while reading  MB in all  less the index")
+    for events in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            export = Path(folder) / "events.csv"
+            write(export, events)
+            runs = {"plain": (PLAIN, []), "prepare": (PREPARE, ["1"]), "prepare -j2": (PREPARE, ["2"])}
+            for name, (script, more) in runs.items():
+                out = str(Path(folder) / f"dataset {name}")
+                wall, busy, reading, whole = measure(script, str(export), out, *more)
+                net = whole - (0 if name == "plain" else 2 * events * INDEX_BYTES / 1e6)
+                print(
+                    f"{events:<10} {name:<12} {wall:<7.2f} {busy:<7.2f} {events / busy:<13.0f} "
+                    f"{reading:<17.0f} {whole:<10.0f} {net:.0f}"
+                )
+
+
+if __name__ == "__main__":
+    main()

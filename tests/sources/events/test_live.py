@@ -1,0 +1,165 @@
+"""Live windows: the numbers of `prepare` for evidence in order, in flat memory; and the probe."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.sources.events.exports import Row, dataset, table, write
+from vestige.errors import EvidenceError
+from vestige.schema import Schema
+from vestige.sources.base import LiveBatch
+from vestige.sources.events import memory
+from vestige.sources.events.live import live
+from vestige.sources.events.mapping import shipped
+from vestige.sources.events.options import EventOptions
+from vestige.sources.events.prepare import rules_for, schema_for
+from vestige.sources.events.source import EventSource
+from vestige.windows import WindowSet
+
+Seen = list[tuple[str, int, list[str], list[int]]]
+"""Machine, line, event names and times of every window."""
+
+
+def read(batches: list[LiveBatch]) -> Seen:
+    found: Seen = []
+    for batch in batches:
+        names = batch.symbols["text"].to_list()
+        for row, place in enumerate(batch.place.iter_rows(named=True)):
+            events = [names[one] for one in batch.steps["event"][row].tolist()]
+            assert place["text"] == events[-1]
+            found.append((place["machine"], place["line"], events, batch.steps["t_ns"][row].tolist()))
+    return found
+
+
+def prepared(windows: WindowSet) -> Seen:
+    steps = windows.gather()
+    names = windows.table("events")["text"].to_list()
+    ids = windows.recordings["id"].to_list()
+    return [
+        (ids[recording], line[-1], [names[one] for one in event], t_ns)
+        for recording, line, event, t_ns in zip(
+            windows.recording.tolist(), steps["line"].tolist(), steps["event"].tolist(),
+            steps["t_ns"].tolist(), strict=True,
+        )
+    ]  # fmt: skip
+
+
+def in_order(seen: Seen) -> Seen:
+    return sorted(seen, key=lambda one: (one[0], one[1]))
+
+
+ROWS = [(float(at), f"m{at * at % 7}", f"e{at % 5}", "") for at in range(900)]
+
+
+@pytest.mark.parametrize("size", [1, 100, 5000, 1 << 18])
+def test_live_windows_equal_those_of_the_dataset_for_any_block_size(tmp_path: Path, size: int) -> None:
+    export = write(tmp_path / "a.csv", table(ROWS))
+    windows = dataset(export, tmp_path / "d", context=4)
+    seen = read(list(live([export], windows.schema, size=size)))
+    assert [line for _, line, _, _ in seen] == list(range(2, 902))
+    assert in_order(seen) == in_order(prepared(windows))
+
+
+def test_contexts_go_on_from_file_to_file(tmp_path: Path) -> None:
+    write(tmp_path / "c" / "1.csv", table(ROWS[:450]))
+    write(tmp_path / "c" / "2.csv", table(ROWS[450:]))
+    windows = dataset(tmp_path / "c", tmp_path / "d", context=4)
+    seen = read(list(live([tmp_path / "c"], windows.schema)))
+    ours = sorted((machine, events, times) for machine, _, events, times in seen)
+    assert ours == sorted((machine, events, times) for machine, _, events, times in prepared(windows))
+
+
+EVENTS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=60)
+
+
+@given(EVENTS, st.integers(1, 6), st.integers(1, 4), st.integers(1, 200))
+def test_only_the_machines_heard_from_last_are_remembered(
+    tmp_path_factory: pytest.TempPathFactory,
+    events: list[tuple[int, int]],
+    machines: int,
+    context: int,
+    size: int,
+) -> None:
+    folder = tmp_path_factory.mktemp("live")
+    rows: list[Row] = [(float(at), f"m{m}", f"e{e}", "") for at, (m, e) in enumerate(events)]
+    export = write(folder / "a.csv", table(rows))
+    schema = schema_for(rules_for(EventOptions()), EventOptions(context=context))
+    seen = read(list(live([export], schema, machines=machines, size=size)))
+    whole = read(list(live([export], schema)))
+    for ours, theirs in zip(seen, whole, strict=True):
+        kept = [one for one in ours[2] if one]
+        assert theirs[2][context + 1 - len(kept) :] == kept
+        assert ours[:2] == theirs[:2]
+    if machines == 6:
+        assert seen == whole
+
+
+def test_events_out_of_order_are_taken_as_they_come_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    export = write(tmp_path / "a.csv", table([(5, "m", "x", ""), (3, "m", "y", ""), (4, "m", "z", "")]))
+    schema = schema_for(rules_for(EventOptions()), EventOptions(context=2))
+    with caplog.at_level(logging.WARNING):
+        seen = read(list(live([export], schema)))
+    assert [events for _, _, events, _ in seen] == [["", "", "x"], ["", "x", "y"], ["x", "y", "z"]]
+    assert "1 events came earlier" in caplog.text
+
+
+def test_sessions_are_read_whole_and_never_continue_one_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vestige.sources.events.live.MOST_STEPS", 8)
+    export = write(tmp_path / "x_abnormal", "a,1 2 3 4 5\na,6 7\nb,8\n")
+    windows = dataset(export, tmp_path / "d", mapping="sessions", context=3)
+    seen = read(list(live([export], windows.schema)))
+    assert [events for _, _, events, _ in seen] == [events for _, _, events, _ in prepared(windows)]
+
+
+def test_names_that_no_context_holds_are_dropped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(memory, "MOST_TEXTS", 20)
+    rows: list[Row] = [(float(at), f"m{at % 3}", f"e{at}", "") for at in range(500)]
+    export = write(tmp_path / "a.csv", table(rows))
+    schema = schema_for(rules_for(EventOptions()), EventOptions(context=2))
+    batches = list(live([export], schema, size=300))
+    assert max(len(one.symbols) for one in batches) < 60
+    assert [events for _, _, events, _ in read(batches)][-1] == ["e493", "e496", "e499"]
+
+
+def test_live_needs_nothing_but_the_schema_and_no_labels(tmp_path: Path) -> None:
+    own = write(tmp_path / "own.toml", 'timestamp = ["t"]\nmachine = ["m"]\nevent = ["e"]\nlabel = ["l"]\n')
+    options = EventOptions(mapping=str(own), label="l")
+    schema = Schema.from_dict(schema_for(rules_for(options), options).to_dict())
+    own.unlink()
+    export = write(tmp_path / "a.csv", "e,m,t\nx,y,1772438400\n")
+    assert len(read(list(EventSource().live([export], schema)))) == 1
+
+
+def test_evidence_of_another_kind_is_refused(tmp_path: Path) -> None:
+    schema = schema_for(rules_for(EventOptions()), EventOptions())
+    with pytest.raises(EvidenceError, match="no column for the timestamp"):
+        list(live([write(tmp_path / "a.csv", "a,b\n1,2\n")], schema))
+
+
+@pytest.mark.parametrize("unit", ["auto", "iso", "s", "ms", "us", "ns"])
+@pytest.mark.parametrize("name", shipped())
+def test_the_probe_works_for_every_mapping(name: str, unit: str) -> None:
+    options = EventOptions(mapping=name, time_unit=unit, context=2)
+    schema = schema_for(rules_for(options), options)
+    first, second = (EventSource().probe(schema) for _ in range(2))
+    assert isinstance(first.symbols, pl.DataFrame)
+    assert all((first.steps[one] == second.steps[one]).all() for one in first.steps)
+    assert first.steps["event"].shape == ((6 if name == "sessions" else 5), 3)
+    assert len(np.unique(first.steps["event"])) > 2
+
+
+@pytest.mark.parametrize("names", [{"event": "rule+action"}, {"machine": "a.b", "timestamp": "when"}])
+def test_the_probe_follows_named_fields(names: dict[str, str]) -> None:
+    options = EventOptions(**names)
+    assert len(EventSource().probe(schema_for(rules_for(options), options)).place) == 5
