@@ -3,8 +3,8 @@
 Memory arrays: Rocki, *Recurrent Memory Array Structures* (arXiv:1607.03085). Drop-in for the ``array-lstm``
 package: the same constructors, methods, attributes and weights.
 
-Transformers: CoLog (Scientific Reports 2025, doi:10.1038/s41598-025-27693-4). Drop-in for its ``neuralnetwork``
-package and the components of it.
+Transformers: CoLog (Scientific Reports 2025, doi:10.1038/s41598-025-27693-4). Drop-in for its
+``neuralnetwork`` package and the components of it.
 """
 
 from vestige.nn.array_lstm import ArrayLSTM

@@ -81,8 +81,8 @@ class MultiHeadAttention(nn.Module):
         """query_BHQD, key_BHKD, value_BHKD -> (B, H, Q, D)."""
         bias = empty = None
         if mask is not None:
-            # Softmax over a row of padding alone would send slopes into its queries and keys, or be NaN: such a
-            # row is left unmasked, and its queries are zeroed.
+            # Softmax over a row of padding alone would send slopes into its queries and keys, or be NaN: such
+            # a row is left unmasked, and its queries are zeroed.
             empty = mask.all(-1, keepdim=True)
             query = query.masked_fill(empty, 0)
             hidden = mask & ~empty

@@ -55,7 +55,7 @@ class SelfAttention(nn.Module):
 
 
 class MultiHeadImpressedAttention(nn.Module):
-    """One modality, impressed by another: self-attention, attention to the other, feed-forward network; each is
+    """One modality, impressed by another: self-attention, attention to the other, feed-forward network, each
     added to its input and normed (CoLog, doi:10.1038/s41598-025-27693-4).
 
     Args:

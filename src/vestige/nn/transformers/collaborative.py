@@ -17,6 +17,7 @@ from vestige.nn.transformers.config import TransformerConfig, read_config
 from vestige.nn.transformers.dropout import Dropout
 from vestige.nn.transformers.glimpses import ModalityAdaptationLayer
 from vestige.nn.transformers.inputs import (
+    check_dtype,
     check_embeddings,
     check_positions,
     check_sequences,
@@ -39,8 +40,8 @@ NEEDED = (
 
 
 class CollaborativeBlock(nn.Module):
-    """Each modality impressed by the other, and added to itself; then, but for the last block, a glimpse of the
-    whole modality added to each of its positions, and normed.
+    """Each modality impressed by the other, and added to itself; then, but for the last block, a glimpse of
+    the whole modality added to each of its positions, and normed.
 
     Args:
         args: as the model's.
@@ -70,7 +71,8 @@ class CollaborativeBlock(nn.Module):
         """Refine both modalities.
 
         Args:
-            x: text, (batch, positions, hidden_size); at most ``len_messages`` positions, but for the last block.
+            x: text, (batch, positions, hidden_size); at most ``len_messages`` positions, but for the last
+                block.
             x_mask: (batch, 1, 1, positions), True at padding; None for no padding.
             y: vectors, (batch, positions, hidden_size); at most ``len_sequences``, likewise.
             y_mask: (batch, 1, 1, positions), likewise.
@@ -131,13 +133,15 @@ class CollaborativeModel(nn.Module):
     @abstractmethod
     def _table(self) -> nn.Embedding: ...
 
-    def forward_features(self, text: Tensor, embeddings: Tensor | None, sequences: Tensor | None) -> Tensor:
-        """The features before the classification head, (batch, 2 * hidden_size); arguments as ``forward``'s."""
+    def forward_features(self, text: Tensor, embeddings: Tensor | None, sequences: Tensor) -> Tensor:
+        """What the classification head sees, (batch, 2 * hidden_size); arguments as ``forward``'s."""
         table, settings = self._table(), self.settings
         check_text(text, table.num_embeddings)
         check_sequences(sequences, text.shape[0], settings.sequences_fsize)
+        check_dtype("sequences", sequences, table.weight)
         if embeddings is not None:
             check_embeddings(embeddings, text, settings.embed_size)
+            check_dtype("embeddings", embeddings, table.weight)
         if settings.as_published:
             return self._published_features(text, embeddings, sequences)
         padding = None if settings.padding_idx is None else text == settings.padding_idx
@@ -173,7 +177,7 @@ class CollaborativeModel(nn.Module):
         text = self.text_modality_adaptation(x, x_mask)
         return self.projection_norm(text + self.sequence_modality_adaptation(y, y_mask))  # type: ignore[no-any-return]
 
-    def _logits(self, text: Tensor, embeddings: Tensor | None, sequences: Tensor | None) -> Tensor:
+    def _logits(self, text: Tensor, embeddings: Tensor | None, sequences: Tensor) -> Tensor:
         features = self.forward_features(text, embeddings, sequences)
         return self.activation_func(self.classification_head(features))  # type: ignore[no-any-return]
 
@@ -221,7 +225,8 @@ class CollaborativeTransformer(CollaborativeModel):
 
         Args:
             text: token ids, (batch, tokens), ``padding_idx`` where there is none, in any amount and place.
-            embeddings: the caller's look-up of the same tokens, (batch, tokens, embed_size); None computes it.
+            embeddings: the caller's look-up of the same tokens, (batch, tokens, embed_size); None has it
+                computed.
             sequences: (batch, vectors, sequences_fsize), all zero where there is none, likewise.
 
         Returns:

@@ -32,16 +32,16 @@ class TransformerConfig:
         dropout_rate: in [0, 1).
         heads: attention heads.
         layers: blocks.
-        len_messages: tokens of the longest message. With two layers or more, each position of a message has a
-            glimpse of its own between them, so that no message may be longer.
+        len_messages: tokens of the longest message. With two layers or more, each position of a message has
+            a glimpse of its own between them, so that no message may be longer.
         n_classes: logits.
         sequences_fsize: numbers in each vector of the second modality.
         len_sequences: vectors of the longest sequence; as ``len_messages``.
-        padding_idx: the token id that means "nothing here"; None where there is none. Words that the vocabulary
-            lacks need an id of their own.
-        as_published: compute what the original computes, slips included: masks in the first collaborative block
-            only, unmasked pooling, a layer norm that divides by (unbiased deviation + eps), and rows of nothing
-            but padding that attend evenly to all of it.
+        padding_idx: the token id that means "nothing here"; None where there is none. Words that the
+            vocabulary lacks need an id of their own.
+        as_published: compute what the original computes, slips included: masks in the first collaborative
+            block only, unmasked pooling, a layer norm that divides by (unbiased deviation + eps), and rows of
+            nothing but padding that attend evenly to all of it.
 
     Raises:
         ValueError: a value out of range; it says which to change.

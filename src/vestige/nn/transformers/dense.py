@@ -54,7 +54,8 @@ def apply_linear(x: Tensor, *layers: nn.Module) -> Tensor:
     weight: Any = weights[0] if one else torch.cat(weights)  # type: ignore[arg-type]
     bias: Any = biases[0] if one else torch.cat(biases)  # type: ignore[arg-type]
     rows = x.reshape(-1, x.shape[-1])
-    out: Tensor = _Linear.apply(rows, weight, bias) if torch.is_grad_enabled() else _map(rows, weight, bias)
+    apply = _Linear.apply if torch.is_grad_enabled() else _map
+    out: Tensor = apply(rows, weight, bias)
     return out.view(*x.shape[:-1], out.shape[-1])
 
 
@@ -73,8 +74,9 @@ def apply_mlp(
         second: W2 (O, M) and b2 (O,).
     """
     rows = x.reshape(-1, x.shape[-1])
+    out: Tensor
     if torch.is_grad_enabled():
-        out: Tensor = _Mlp.apply(rows, *first, *second, dropout_rate)
+        out = _Mlp.apply(rows, *first, *second, dropout_rate)  # type: ignore[no-untyped-call]
     else:
         out, _ = _two_layers(rows, *first, *second, dropout_rate)
     return out.view(*x.shape[:-1], out.shape[-1])
@@ -108,7 +110,7 @@ class _Linear(Function):
         return _map(x, weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         # A second derivative goes through products that autograd knows.
         times = _plain_product if torch.is_grad_enabled() else times_transposed
@@ -136,7 +138,7 @@ class _Mlp(Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             return _differentiable_slopes(ctx, slope)
         x, w1, _, w2, _, middle = ctx.saved_tensors

@@ -1,9 +1,9 @@
 """Dropout with a cheaper draw.
 
-``torch.nn.Dropout`` asks the CPU generator for one Bernoulli number an element, which is a quarter of a training
-step of these models. Here one 64-bit draw decides for four elements, sixteen bits each, so the rate is rounded to
-1/65536 and the survivors are scaled by the rate as rounded. The draws come from torch's own generator: seeds,
-forks and checkpointed blocks behave as usual.
+``torch.nn.Dropout`` asks the CPU generator for one Bernoulli number an element, which is a quarter of a
+training step of these models. Here one 64-bit draw decides for four elements, sixteen bits each, so the rate
+is rounded to 1/65536 and the survivors are scaled by the rate as rounded. The draws come from torch's own
+generator: seeds, forks and checkpointed blocks behave as usual.
 """
 
 from __future__ import annotations

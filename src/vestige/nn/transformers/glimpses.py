@@ -65,7 +65,7 @@ class ModalityAdaptationLayer(nn.Module):
 
 
 class AttentionFlatten(nn.Module):
-    """One glimpse of the whole sequence, projected: (batch, positions, hidden_size) -> (batch, 2 * hidden_size).
+    """One glimpse of the whole sequence, projected to 2 * hidden_size: flattening by attention.
 
     Args:
         args: with ``hidden_size``, ``projection_size`` and ``dropout_rate``.

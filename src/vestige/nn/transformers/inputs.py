@@ -49,8 +49,8 @@ def check_text(text: Tensor, vocab_size: int) -> None:
         raise ValueError(f"text has the token id {low}: ids start at 0")
     if high >= vocab_size:
         raise ValueError(
-            f"text has the token id {high}, the model vocab_size={vocab_size}: raise vocab_size, or give unseen"
-            " words the id of the unknown word"
+            f"text has the token id {high}, the model vocab_size={vocab_size}: raise vocab_size, or give"
+            " unseen words the id of the unknown word"
         )
 
 
@@ -72,6 +72,15 @@ def check_sequences(sequences: Tensor | None, batch: int, features: int) -> None
         raise ValueError(
             f"sequences has shape {shape}: expected (batch={batch}, one vector or more,"
             f" sequences_fsize={features})"
+        )
+
+
+def check_dtype(name: str, given: Tensor, weight: Tensor) -> None:
+    """Raise unless ``given`` has the dtype of the weights, or autocast will see to it."""
+    if given.dtype != weight.dtype and not torch.is_autocast_enabled(given.device.type):
+        raise TypeError(
+            f"{name} is {given.dtype}, the weights are {weight.dtype}: convert one of them, with"
+            f" {name}.to({weight.dtype}) or model.to({given.dtype})"
         )
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from vestige.nn.transformers import dense
 from vestige.nn.transformers.config import check_rate, check_sizes
 from vestige.nn.transformers.dropout import Dropout
+from vestige.nn.transformers.quantize import QuantizedLinear
 
 
 class FC(nn.Module):
@@ -28,7 +29,10 @@ class FC(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in_size) -> (..., out_size)."""
-        x = dense.apply_linear(x, self.linear)
+        linear: nn.Module = self.linear
+        if self.use_relu and isinstance(linear, QuantizedLinear):
+            return self.dropout(linear(x, relu=True))  # type: ignore[no-any-return]
+        x = dense.apply_linear(x, linear)
         return self.dropout(x.relu() if self.use_relu else x)  # type: ignore[no-any-return]
 
 

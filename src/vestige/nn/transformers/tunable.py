@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class CollaborativeTransformerTunable(CollaborativeModel):
     """``CollaborativeTransformer`` with settings that may be strings, ``hidden_size="256"``.
 
-    Strings are read as Python literals, never evaluated. The weights are named as the original's of this class
-    (``embedding`` in place of ``text_embedding.embedding``).
+    Strings are read as Python literals, never evaluated. The weights are named as those of the original's
+    class (``embedding`` in place of ``text_embedding.embedding``).
 
     Args:
         config: what the search passes around; kept, and not looked at.
@@ -49,7 +49,9 @@ class CollaborativeTransformerTunable(CollaborativeModel):
         return self.embedding
 
     def forward(self, text: Tensor, embeddings: Tensor | None, sequences: Tensor | None = None) -> Tensor:
-        """Logits; as ``CollaborativeTransformer.forward``, or (text, sequences) as this class of the original."""
-        if sequences is None:
-            embeddings, sequences = None, embeddings
-        return self._logits(text, embeddings, sequences)
+        """Logits, as ``CollaborativeTransformer.forward``; (text, sequences) will do, as in the original."""
+        if sequences is not None:
+            return self._logits(text, embeddings, sequences)
+        if embeddings is None:
+            raise TypeError("sequences is missing: pass (text, embeddings, sequences) or (text, sequences)")
+        return self._logits(text, None, embeddings)

@@ -54,7 +54,7 @@ class VanillaTransformer(nn.Module):
         self.activation_func = nn.PReLU()
 
     def forward_features(self, text: Tensor) -> Tensor:
-        """The features before the classification head: token ids (batch, tokens) -> (batch, 2 * hidden_size)."""
+        """What the classification head sees: token ids (batch, tokens) -> (batch, 2 * hidden_size)."""
         check_text(text, self.embedding.num_embeddings)
         mask: Tensor | None = None
         if self.settings.padding_idx is not None:
@@ -69,8 +69,11 @@ class VanillaTransformer(nn.Module):
         return self.projection_norm(self.text_attention_flatten(x, mask))  # type: ignore[no-any-return]
 
     def forward(
-        self, text: Tensor, embeddings: Tensor | None = None, sequences: Tensor | None = None
-    ) -> Tensor:  # noqa: ARG002
+        self,
+        text: Tensor,
+        embeddings: Tensor | None = None,  # noqa: ARG002 - every model is called alike
+        sequences: Tensor | None = None,  # noqa: ARG002
+    ) -> Tensor:
         """Logits.
 
         Args:
