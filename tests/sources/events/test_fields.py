@@ -51,7 +51,7 @@ def test_rows_pick_by_the_header() -> None:
     header = ["code", "rule", "action", "rule"]
     places = columns(["rule+action", "missing+code", "code"], header)
     assert places == ((1, 2), (0,))
-    pick = of_row(places)
-    assert pick(["c", "r", "a", "other"]) == "r/a"
-    assert pick(["c", "", "a", "other"]) == "c"
-    assert of_row(columns(["code"], header))(["c", "r", "a", ""]) == "c"
+    pick = of_row([places, columns(["code"], header), ()])
+    assert pick(["c", "r", "a", "other"]) == ("r/a", "c", "")
+    assert pick(["c", "", "a", "other"]) == ("c", "c", "")
+    assert of_row([columns([one], header) for one in ("code", "rule")])(["c", "r", "a", "x"]) == ("c", "r")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vestige.sources.events.fields import text_of
 from vestige.sources.events.records import MOST_FAULTS, Fault
 
 
@@ -47,14 +48,49 @@ class Events:
         return len(self.t_ns)
 
 
-@dataclass
+UNLABELLED, NORMAL, ANOMALOUS = 0, 1, 2
+
+
+class Codes(dict[str, int]):
+    """Numbers of the texts of one column by the cells as they came: each cell is tamed once.
+
+    -1 for a cell without text. `texts`: the tamed ones, in the order of their numbers.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self._tamed: dict[str, int] = {}
+
+    def __missing__(self, cell: str) -> int:
+        text = text_of(cell)
+        code = self._tamed.setdefault(text, len(self.texts)) if text else -1
+        if code == len(self.texts):
+            self.texts.append(text)
+        self[cell] = code
+        return code
+
+
+class Labels(dict[str, int]):
+    """What labels mean, by the cells as they came."""
+
+    def __init__(self, negatives: frozenset[str]) -> None:
+        super().__init__()
+        self._negatives = negatives
+
+    def __missing__(self, cell: str) -> int:
+        text = text_of(cell).casefold()
+        self[cell] = UNLABELLED if not text else NORMAL if text in self._negatives else ANOMALOUS
+        return self[cell]
+
+
 class Gathering:
     """Records of a block on their way to columns."""
 
-    machines: dict[Any, int] = field(default_factory=dict)
-    texts: dict[str, int] = field(default_factory=dict)
-    bad: int = 0
-    faults: list[Fault] = field(default_factory=list)
+    def __init__(self, negatives: frozenset[str] = frozenset()) -> None:
+        self.machines, self.texts, self.labels = Codes(), Codes(), Labels(negatives)
+        self.bad = 0
+        self.faults: list[Fault] = []
 
     def fault(self, line: int, what: str) -> None:
         """Count a bad record; the first few are remembered."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 TEXT_CHARACTERS = 1024
@@ -56,14 +57,18 @@ def of_object(alternatives: Sequence[str]) -> Pick:
     return pick
 
 
-def of_row(places: Sequence[Sequence[int]]) -> Pick:
-    """Picks from the cells of a row the first alternative, given by its columns, that is not empty."""
-    if len(places) == 1 and len(places[0]) == 1:
-        ((only,),) = places
-        return lambda cells: text_of(cells[only])
+def of_row(places: Sequence[Sequence[Sequence[int]]]) -> Callable[[Sequence[str]], tuple[str, ...]]:
+    """Picks from the cells of a row a tuple of fields, each given by its alternatives' columns: the first
+    that is not empty. A field without columns is empty."""
+    if all(len(one) == 1 and len(one[0]) == 1 for one in places):
+        return itemgetter(*(one[0][0] for one in places))
+    picks = [_of_columns(one) for one in places]
+    return lambda cells: tuple(pick(cells) for pick in picks)
 
+
+def _of_columns(alternatives: Sequence[Sequence[int]]) -> Pick:
     def pick(cells: Sequence[str]) -> str:
-        for first, *more in places:
+        for first, *more in alternatives:
             text = text_of(cells[first])
             if text:
                 return _joined(text, [text_of(cells[column]) for column in more]) if more else text

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.sources.events import fields
-from vestige.sources.events.columns import Events, Gathering, Machine, hashes
+from vestige.sources.events.columns import ANOMALOUS, UNLABELLED, Events, Gathering, Machine, hashes
 from vestige.sources.events.fields import TEXT_CHARACTERS
 from vestige.sources.events.json_lines import BadRecordError, decode
 from vestige.sources.events.layout import Layout, split_row
@@ -24,7 +24,7 @@ from vestige.sources.events.records import Block
 from vestige.sources.events.sessions import read_sessions
 from vestige.sources.events.times import BAD, TimeReader
 
-Values = tuple[str, str, str, str]
+Values = tuple[str, ...]
 """Time, machine, event and label of a record, as text."""
 EMPTY: Values = ("", "", "", "")
 
@@ -71,41 +71,40 @@ class Parser:
     def parse(self, layout: Layout, block: Block) -> Events:
         """The events of `block`, a piece of a file with that `layout`."""
         records, begins, lines = cut(block)
+        texts = decoded(block.data, begins, records)
         if layout.kind == "sessions":
             return read_sessions(records, begins + block.offset, lines, layout, self._negatives)
         take = self._of_row(layout) if layout.kind == "csv" else self._of_line
-        gathering = Gathering()
-        rows: list[tuple[int, int, int, int, int]] = []
-        labelled = undecodable = 0
-        for number, record in enumerate(records):
-            text = record.decode("utf-8", errors="replace")
-            if "\ufffd" in text:
-                undecodable += b"\xef\xbf\xbd" not in record
+        gathering = Gathering(self._negatives)
+        rows = self._read(texts, take, gathering, lines, layout)
+        self._times.forget()
+        return _events(gathering, rows, records, begins + block.offset, lines, undecodable(texts, records))
+
+    def _read(
+        self,
+        texts: Sequence[str],
+        take: Callable[[str], Values],
+        gathering: Gathering,
+        lines: NDArray[np.int64],
+        layout: Layout,
+    ) -> list[int]:
+        """Number, machine, event, time and label of every good record, one after the other."""
+        rows: list[int] = []
+        read = self._times.read
+        machines, events, labels = gathering.machines, gathering.texts, gathering.labels
+        for number, text in enumerate(texts):
             try:
                 when, machine, event, label = take(text)
             except BadRecordError as error:
                 gathering.fault(int(lines[number]), str(error))
                 continue
-            t_ns = self._times.read(when)
-            if t_ns == BAD or not machine or not event:
-                if what := _lacking(text, layout, when, machine, t_ns):
+            t_ns, machine_code, event_code = read(when), machines[machine], events[event]
+            if t_ns == BAD or machine_code < 0 or event_code < 0:
+                if what := _lacking(text, layout, when, t_ns, has_machine=machine_code >= 0):
                     gathering.fault(int(lines[number]), what)
                 continue
-            labelled += label != ""
-            rows.append(
-                (
-                    number,
-                    gathering.machines.setdefault(machine, len(gathering.machines)),
-                    gathering.texts.setdefault(event, len(gathering.texts)),
-                    t_ns,
-                    label.casefold() not in self._negatives,
-                )
-            )
-        self._times.forget()
-        return _events(
-            gathering, rows, records, begins + block.offset, lines,
-            {"labelled": labelled, "undecodable_records": undecodable},
-        )  # fmt: skip
+            rows += (number, machine_code, event_code, t_ns, labels[label])
+        return rows
 
     def _of_line(self, text: str) -> Values:
         if not text or text.isspace():
@@ -115,17 +114,16 @@ class Parser:
         return time(record), machine(record), event(record), label(record)
 
     def _of_row(self, layout: Layout) -> Callable[[str], Values]:
-        time, machine, event = (fields.of_row(places) for places in layout.places[:3])
-        label: fields.Pick = fields.of_row(layout.places[3]) if layout.places[3] else lambda _: ""
         delimiter, n = layout.delimiter, layout.columns
+        pick = fields.of_row(layout.places)
 
         def take(text: str) -> Values:
             cells = split_row(text.removesuffix("\n").removesuffix("\r"), delimiter)
-            if len(cells) != n:
-                if not text.strip():
-                    return EMPTY
-                raise BadRecordError(f"{len(cells)} cells, the header has {n}")
-            return time(cells), machine(cells), event(cells), label(cells)
+            if len(cells) == n:
+                return pick(cells)
+            if not text.strip():
+                return EMPTY
+            raise BadRecordError(f"{len(cells)} cells, the header has {n}")
 
         return take
 
@@ -142,6 +140,20 @@ def cut(block: Block) -> tuple[list[bytes], NDArray[np.int64], NDArray[np.int64]
     return _slices(data, begins), begins, (before + block.line).astype(np.int64)
 
 
+def decoded(data: bytes, begins: NDArray[np.int64], records: Sequence[bytes]) -> list[str]:
+    """The records as text, whatever bytes they hold."""
+    if not data.isascii():
+        return [one.decode("utf-8", errors="replace") for one in records]
+    text, places = data.decode("ascii"), begins.tolist()
+    return [text[a:b] for a, b in zip(places, [*places[1:], len(text)], strict=True)]
+
+
+def undecodable(texts: Sequence[str], records: Sequence[bytes]) -> int:
+    """In how many records bytes had to be replaced."""
+    marked = [at for at, text in enumerate(texts) if "\ufffd" in text]
+    return sum(b"\xef\xbf\xbd" not in records[at] for at in marked)
+
+
 def _slices(data: bytes, begins: NDArray[np.int64]) -> list[bytes]:
     places = begins.tolist()
     return [data[a:b] for a, b in zip(places, [*places[1:], len(data)], strict=True)]
@@ -149,13 +161,17 @@ def _slices(data: bytes, begins: NDArray[np.int64]) -> list[bytes]:
 
 def _events(
     gathering: Gathering,
-    rows: Sequence[tuple[int, int, int, int, int]],
+    rows: Sequence[int],
     records: Sequence[bytes],
     offsets: NDArray[np.int64],
     lines: NDArray[np.int64],
-    counts: dict[str, int],
+    undecodable_records: int,
 ) -> Events:
     number, machine, event, t_ns, label = np.array(rows, dtype=np.int64).reshape(-1, 5).T
+    # bad records may have named some that no good one has
+    machines, machine = np.unique(machine, return_inverse=True)
+    texts, event = np.unique(event, return_inverse=True)
+    names = [gathering.machines.texts[code] for code in machines.tolist()]
     return Events(
         machine=machine.astype(np.uint32),
         event=event.astype(np.uint32),
@@ -163,22 +179,25 @@ def _events(
         line=lines[number],
         offset=offsets[number],
         raw=hashes([records[row] for row in number.tolist()]),
-        label=label.astype(np.uint8),
-        machines=[Machine(name, name) for name in gathering.machines],
-        texts=list(gathering.texts),
+        label=(label == ANOMALOUS).astype(np.uint8),
+        machines=[Machine(name, name) for name in names],
+        texts=[gathering.texts.texts[code] for code in texts.tolist()],
         bad=gathering.bad,
         faults=tuple(gathering.faults),
-        counts=counts,
+        counts={
+            "labelled": int((label != UNLABELLED).sum()),
+            "undecodable_records": undecodable_records,
+        },
     )
 
 
-def _lacking(text: str, layout: Layout, when: str, machine: str, t_ns: int) -> str:
+def _lacking(text: str, layout: Layout, when: str, t_ns: int, *, has_machine: bool) -> str:
     """What a record lacks; empty for a blank line and for the header itself, once more."""
     plain = text.strip().removeprefix("\ufeff")
     if not plain or (layout.kind == "csv" and plain == layout.header.strip()):
         return ""
-    if not when:
+    if not when.strip():
         return "no time"
-    if not machine:
+    if not has_machine:
         return "no machine"
     return f"{when[:60]!r} is no time" if t_ns == BAD else "no event"

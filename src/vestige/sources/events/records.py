@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 BLOCK_BYTES = 1 << 18
 MOST_FAULTS = 8
@@ -95,13 +96,17 @@ class RecordReader:
         """Whether every line of the buffer is a record for certain."""
         if self.delimiter and b'"' in self._buffer:
             return False
-        ends = np.flatnonzero(np.frombuffer(self._buffer, np.uint8) == 10)
-        return not len(ends) or int(np.diff(ends, prepend=-1).max()) <= self.max_record + 1
+        lengths = np.diff(_line_ends(self._buffer), prepend=0)
+        return not (lengths > self.max_record + 1).any()
 
     def _cut_exactly(self, *, final: bool) -> Iterator[Block]:
         starts: list[int] = []
         at = 0
         while at < len(self._buffer):
+            if plain := self._plain_lines(at):
+                starts += [at, *plain[:-1]]
+                at = plain[-1]
+                continue
             match = row_pattern(self.delimiter, self.max_record).match
             row = match(self._buffer, at, at + self.max_record + 1)
             if row is not None:
@@ -117,6 +122,17 @@ class RecordReader:
                 return
         if starts:
             yield self._take(at, tuple(starts))
+
+    def _plain_lines(self, at: int) -> list[int]:
+        """Ends of the lines from `at` on that are records for certain: no quote, not too long."""
+        quote = self._buffer.find(b'"', at) if self.delimiter else -1
+        end = self._buffer.rfind(b"\n", at, quote if quote >= 0 else len(self._buffer)) + 1
+        if end <= at:
+            return []
+        ends = _line_ends(self._buffer[at:end])
+        too_long = np.diff(ends, prepend=0) > self.max_record + 1
+        plain: list[int] = (ends[: int(too_long.argmax()) if too_long.any() else None] + at).tolist()
+        return plain
 
     def _take(self, end: int, starts: tuple[int, ...] | None) -> Block:
         block = Block(bytes(self._buffer[:end]), self._offset, self._line, starts)
@@ -145,3 +161,9 @@ class RecordReader:
         self._skipping = end == 0
         self._drop(end or len(self._buffer))
         return not self._skipping
+
+
+def _line_ends(lines: bytes | bytearray) -> NDArray[np.int64]:
+    """Behind each line end."""
+    ends: NDArray[np.int64] = np.flatnonzero(np.frombuffer(lines, np.uint8) == 10) + 1
+    return ends

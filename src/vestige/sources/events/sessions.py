@@ -71,7 +71,7 @@ def read_sessions(
             gathering.fault(int(lines[number]), session)
             continue
         machine, events, anomalous = session
-        found = [gathering.texts.setdefault(one, len(gathering.texts)) for one in events]
+        found = [gathering.texts[one] for one in events]
         machines.append(machine)
         rows.append(number)
         labels.append(anomalous)
@@ -89,7 +89,7 @@ def read_sessions(
         raw=np.repeat(hashes([records[one] for one in rows]), sizes) + within.astype(np.uint64) * ODD,
         label=np.repeat(np.array(labels, dtype=np.uint8), sizes),
         machines=machines,
-        texts=list(gathering.texts),
+        texts=gathering.texts.texts,
         own=True,
         bad=gathering.bad,
         faults=tuple(gathering.faults),

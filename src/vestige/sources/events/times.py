@@ -36,6 +36,7 @@ class TimeReader:
         self._digits = None if unit == "auto" else _DIGITS.get(unit)
         self._numeric = unit != "iso"
         self._seconds: dict[str, int] = {}
+        self._rests: dict[str, int] = {}
 
     def read(self, text: str) -> int:
         """Nanoseconds since 1970, or BAD."""
@@ -53,6 +54,7 @@ class TimeReader:
     def forget(self) -> None:
         """Drop what was remembered: called between blocks, so that it never grows."""
         self._seconds.clear()
+        self._rests.clear()
 
     def _read_iso(self, text: str) -> int:
         head, tail = text[:19], text[19:]
@@ -66,13 +68,10 @@ class TimeReader:
             seconds = _seconds(*(int(part or 0) for part in match.groups()))
             if match.end() == 19:
                 self._seconds[head] = seconds
-        if seconds == _NEVER or tail == "Z":
-            return seconds * 10**9
-        rest = _TAIL.fullmatch(tail)
+        rest = self._rests.get(tail)
         if rest is None:
-            return BAD
-        fraction, zone = rest.groups()
-        return (seconds - _zone(zone)) * 10**9 + (int(f"{fraction:0<9.9}") if fraction else 0)
+            rest = self._rests[tail] = _rest(tail)
+        return seconds * 10**9 + rest
 
     def _read_number(self, match: re.Match[str]) -> int:
         whole, fraction, exponent = match.groups()
@@ -97,6 +96,15 @@ def _seconds(year: int, month: int, day: int, hour: int, minute: int, second: in
     except ValueError:
         return _NEVER
     return ((days * 24 + hour) * 60 + minute) * 60 + second
+
+
+def _rest(tail: str) -> int:
+    """Nanoseconds to add for what follows the seconds: fraction and zone."""
+    match = _TAIL.fullmatch(tail)
+    if match is None:
+        return _NEVER * 10**9
+    fraction, zone = match.groups()
+    return (int(f"{fraction:0<9.9}") if fraction else 0) - _zone(zone) * 10**9
 
 
 def _zone(text: str | None) -> int:
