@@ -33,10 +33,10 @@ from torch.nn.functional import cross_entropy
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.training.toy import TOKENS, encoded
-from vestige.models.recurrent import GruDetector
 
 from vestige.encoding import EncodedWindows
 from vestige.models.fitting import class_weights
+from vestige.models.recurrent import GruDetector
 from vestige.training import TrainingConfig, train
 
 WINDOWS, LENGTH, VALIDATION, BATCH = 50_000, 10, 5_000, 256

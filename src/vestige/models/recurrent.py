@@ -35,7 +35,7 @@ class RecurrentHyper(HyperParameters):
     hidden: int = Field(64, ge=1, le=WIDEST)
     layers: int = Field(1, ge=1, le=16)
     dropout: float = Field(0.1, ge=0, lt=1)
-    unknown: float = Field(0.05, ge=0, lt=1)
+    unknown: float = Field(0.02, ge=0, lt=1)
 
     def core(self) -> nn.Module:
         """Steps `(B, T, embedding)` -> (states `(B, T, H)`, final states)."""

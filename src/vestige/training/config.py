@@ -26,7 +26,7 @@ class TrainingConfig(BaseModel):
     )
     batch_size: int = Field(default=256, ge=1, description="windows a batch")
     learning_rate: float = Field(
-        default=1e-3, gt=0, description="highest learning rate, reached after warm-up"
+        default=3e-3, gt=0, description="highest learning rate, reached after warm-up"
     )
     warmup: float = Field(default=0.05, ge=0, lt=1, description="share of all steps that warm-up takes")
     weight_decay: float = Field(
