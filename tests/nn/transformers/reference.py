@@ -1,5 +1,5 @@
 """CoLog's architecture the plain way: a product for each map, attention by hand, a loop over glimpses. What
-tests compare with, and the baseline of ``benchmarks/bench_collaborative.py``. Weights are named as ours are."""
+tests compare with, and the baseline of ``benchmarks/bench_collaborative.py``; weights have the same names."""
 
 from __future__ import annotations
 
