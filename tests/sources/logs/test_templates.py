@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vestige.sources.logs import templates
+from vestige.sources.logs import mining, templates
 from vestige.sources.logs.templates import WILDCARD, Matcher, fit_templates, tokens_of
 
 WORDS = st.sampled_from(["open", "close", "user", "file", "<num>", "<ip>", "<*>", "a1", "b2", "x", "y"])
@@ -125,7 +125,7 @@ def test_no_text_breaks_the_miner_and_json_keeps_its_templates(messages: list[st
 
 
 def test_free_text_does_not_grow_templates_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(templates, "MAX_TEMPLATES", 3)
+    monkeypatch.setattr(mining, "MAX_TEMPLATES", 3)
     messages = ["a b c d", "e f g h", "i j k l", "m n o p", "a b c z"]
 
     mined = fit(messages)
