@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import shutil
 import tempfile
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vestige.errors import OutputError
+
+NOTHING_LEFT = "; nothing was left behind"
 
 
 @contextlib.contextmanager
@@ -23,11 +26,12 @@ def atomic_directory(path: Path, *, marker: str, overwrite: bool = False) -> Ite
     path = path.absolute()
     refuse_existing(path, marker=marker, overwrite=overwrite)
     fresh = [one for one in path.parents if not one.exists()]
-    with _advice(path):
+    with _advice(path, NOTHING_LEFT):
         path.parent.mkdir(parents=True, exist_ok=True)
-        working = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        _sweep(path)
+        working = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent))
     try:
-        with _advice(path):
+        with _advice(path, NOTHING_LEFT):
             yield working
             _sync_tree(working)
             working.chmod(0o755)
@@ -49,7 +53,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
     path = path.absolute()
     with _advice(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        _sweep(path)
+        handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent)
         os.close(handle)
         working = Path(name)
         try:
@@ -83,7 +88,7 @@ def refuse_existing(path: Path, *, marker: str, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def _advice(path: Path) -> Iterator[None]:
+def _advice(path: Path, left: str = "") -> Iterator[None]:
     """Turn the operating system's refusals to write into advice; leave every other error alone."""
     try:
         yield
@@ -102,9 +107,7 @@ def _advice(path: Path) -> Iterator[None]:
         if error.errno not in reasons or not _concerns(path, error.filename):
             raise
         what, remedy = reasons[error.errno]
-        raise OutputError(
-            f"cannot write: {what}; nothing was left behind", where=path, remedy=remedy
-        ) from error
+        raise OutputError(f"cannot write: {what}{left}", where=path, remedy=remedy) from error
 
 
 def _concerns(path: Path, filename: object) -> bool:
@@ -115,8 +118,24 @@ def _concerns(path: Path, filename: object) -> bool:
     return found == path or found in path.parents or path.parent in found.parents
 
 
+def _prefix(path: Path) -> str:
+    """Temporary names beside `path` say which process made them."""
+    return f".{path.name}.{os.getpid()}."
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes that were killed left beside `path`."""
+    for one in path.parent.glob(f".{glob.escape(path.name)}.*.*.tmp"):
+        maker = one.name.removeprefix(f".{path.name}.").partition(".")[0]
+        if maker.isdecimal() and not Path(f"/proc/{maker}").exists() and Path("/proc/self").exists():
+            if one.is_dir():
+                shutil.rmtree(one, ignore_errors=True)
+            else:
+                one.unlink(missing_ok=True)
+
+
 def _replace_directory(working: Path, path: Path) -> None:
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+    old = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent))
     path.rename(old / "was")
     working.rename(path)
     shutil.rmtree(old, ignore_errors=True)

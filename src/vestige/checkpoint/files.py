@@ -17,7 +17,7 @@ from vestige.models.base import Detector
 from vestige.schema import Schema, diff
 from vestige.sources import registry as sources
 from vestige.sources.base import Source
-from vestige.storage import atomic_file
+from vestige.storage import atomic_file, write_text
 
 HEADER = "model.json"
 
@@ -83,6 +83,13 @@ def save_files(
             extra=extra or {},
         )  # fmt: skip
         header_file.write_text(header.to_json(), encoding="utf-8")
+
+
+def retune(directory: Path, *, threshold: float, policy: str) -> None:
+    """Give the detector in `directory` another alert threshold; its weights are left alone."""
+    path = directory / HEADER
+    header = read_header(path).model_copy(update={"threshold": threshold, "policy": policy})
+    write_text(path, header.to_json())
 
 
 def load(directory: Path, *, schema: Schema | None = None, device: str = "cpu") -> Loaded:

@@ -85,13 +85,15 @@ def inspect(
     from vestige.errors import UsageError
     from vestige.evaluation.results import RunResults
     from vestige.evaluation.table import results_table
+    from vestige.pipeline.run import verify
     from vestige.windows import WindowSet
 
     if (path / "schema.json").is_file():
         tables.show(tables.dataset(WindowSet.open(path)))
     elif (path / "model.json").is_file():
         tables.show(tables.detector(checkpoint.load(path)))
-    elif (path / "metrics.json").is_file():
+    elif (path / "config.json").is_file():
+        verify(path)
         tables.show(results_table(RunResults.load(path / "metrics.json")))
     else:
         raise UsageError(

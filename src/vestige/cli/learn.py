@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from vestige.cli.options import parse_settings, with_options
 from vestige.cli.sources import add_verb
-from vestige.pipeline.options import JudgeOptions, SplitOptions
+from vestige.pipeline.options import JudgeOptions, RejudgeOptions, SplitOptions
 from vestige.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def register(app: typer.Typer) -> None:
     """Add the verbs."""
     add_verb(app, "run", "The whole job on a source: prepare, split, train, evaluate, report.", run_command)
     app.command("train")(with_options(train, training=TrainingConfig, judge=JudgeOptions))
-    app.command("evaluate")(with_options(evaluate, judge=JudgeOptions))
+    app.command("evaluate")(with_options(evaluate, judge=RejudgeOptions))
 
 
 def run_command(source: Source) -> Callable[..., None]:
@@ -76,12 +76,20 @@ def run_command(source: Source) -> Callable[..., None]:
         from vestige.cli import progress
         from vestige.pipeline import run as whole
 
-        order = _order(model, task, view, settings, training)
-        with progress.bar(f"reading {corpus}", "bytes") as update:
-            windows = whole.prepared(
-                source, corpus, out, options, jobs=jobs, resume=resume, overwrite=overwrite, progress=update
-            )
-        _say(whole.run(windows, out, split, order, judge, corpus=corpus, resume=resume), out)
+        results = whole.run(
+            source,
+            corpus,
+            out,
+            options=options,
+            split=split,
+            order=_order(model, task, view, settings, training),
+            judge=judge,
+            jobs=jobs,
+            resume=resume,
+            overwrite=overwrite,
+            bars=progress.bar,
+        )
+        _say(results, out)
 
     run.__doc__ = f"""The whole job on {source.name}: prepare, split, train, evaluate, write the report.
 
@@ -112,21 +120,23 @@ def train(
     from vestige.pipeline import run as whole
 
     order = _order(model, task, view, settings, training)
-    for directory in whole.train(dataset, split, out, order, judge, resume=resume, overwrite=overwrite):
+    made = whole.train(dataset, split, out, order=order, judge=judge, resume=resume, overwrite=overwrite)
+    for directory in made:
         typer.echo(str(directory))
 
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="a run, or the folder of one trained detector in it")],
-    judge: JudgeOptions,
+    judge: RejudgeOptions,
 ) -> None:
     """Judge trained detectors on the test part, beside the baselines: metrics.json and report.html.
 
     Example: vestige evaluate runs/gru
     """
+    from vestige.cli import progress
     from vestige.pipeline.run import evaluate as judge_run
 
-    _say(judge_run(run, judge, _command()), run)
+    _say(judge_run(run, judge.model_dump(exclude_none=True), _command(), bars=progress.bar), run)
 
 
 def _order(models: list[str], task: str, view: str, settings: list[str], training: TrainingConfig) -> Order:
@@ -150,6 +160,4 @@ def _say(results: RunResults, out: Path) -> None:
     from vestige.evaluation.table import results_table
 
     tables.show(results_table(results))
-    if results.headline is not None:
-        typer.echo(results.headline.sentence)
     typer.echo(f"report: {out / 'report.html'}")

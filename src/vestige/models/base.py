@@ -141,7 +141,7 @@ class Detector(ABC):
         value out of range, and where the view leaves an input without a single feature.
         """
         masks = keep_masks(inputs, view, only=cls.reads)
-        return cls(inputs, n_classes, hyper=_parsed(cls, hyper), keep_mask=masks, seed=seed)
+        return cls(inputs, n_classes, hyper=parse_hyper(cls, hyper), keep_mask=masks, seed=seed)
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -278,7 +278,8 @@ def keep_masks(
     return masks
 
 
-def _parsed(kind: type[Detector], hyper: Mapping[str, Any]) -> HyperParameters:
+def parse_hyper(kind: type[Detector], hyper: Mapping[str, Any]) -> HyperParameters:
+    """Hyper-parameters from plain values. Raises UsageError for a name or a value that there is not."""
     known = kind.hyper_parameters.model_fields
     try:
         return kind.hyper_parameters(**hyper)

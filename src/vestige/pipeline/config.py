@@ -5,13 +5,13 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vestige import __version__
 from vestige.errors import CheckpointError
-from vestige.pipeline.options import JudgeOptions
+from vestige.pipeline.options import JudgeOptions, SplitOptions
 from vestige.storage import write_text
 from vestige.training.config import TrainingConfig
 
@@ -27,6 +27,8 @@ class RunConfig(BaseModel):
     format: Literal["vestige-run/1"] = "vestige-run/1"
     source: str
     corpus: str = ""
+    options: dict[str, Any] = Field(default_factory=dict)
+    split_options: SplitOptions = Field(default_factory=SplitOptions)
     dataset: str
     split: str
     models: tuple[str, ...]
@@ -57,6 +59,11 @@ class RunConfig(BaseModel):
             ) from error
         except ValidationError as error:
             raise CheckpointError(f"cannot be read ({error.errors()[0]['msg']})", where=file) from error
+
+    def fixed(self) -> dict[str, Any]:
+        """What a resumed run must repeat, JSON-ready: everything that its numbers depend on."""
+        plain = self.model_dump(mode="json", exclude={"command", "created", "versions", "judge", "training"})
+        return {**plain, "training": self.training.fixed(), "threshold": self.judge.threshold}
 
 
 def versions() -> dict[str, str]:

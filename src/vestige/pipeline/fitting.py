@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from vestige import checkpoint, log
 from vestige.errors import UsageError
 from vestige.models import registry
-from vestige.models.base import Detector, Task, choose_inputs
+from vestige.models.base import VIEWS, Detector, Task, choose_inputs, parse_hyper
 from vestige.models.fitting import FittedDetector
 from vestige.pipeline import verdicts
-from vestige.pipeline.job import Job
+from vestige.pipeline.job import Lesson
 from vestige.training import TrainingConfig, train
 
 logger = log.get(__name__)
@@ -56,53 +56,68 @@ class Order:
                 chosen[rest if dot else name] = value
         return chosen
 
+    def check(self) -> None:
+        """Raise UsageError for whatever can be known to be wrong before any evidence is read."""
+        if self.view not in VIEWS:
+            raise UsageError(f"unknown view {self.view!r}", remedy=f"one of: {', '.join(VIEWS)}")
+        for name in self.models:
+            parse_hyper(registry.get(name), self.hyper(name))
+        if self.training.device == "cuda":
+            import torch
+
+            if not torch.cuda.is_available():
+                raise UsageError("--device cuda: there is no CUDA device here", remedy="use --device cpu")
+
     def _has(self, model: str, prefix: str, name: str) -> bool:
         return prefix in {"", model} and name in registry.get(model).hyper_parameters.model_fields
 
 
-def build(job: Job, name: str, order: Order) -> Detector:
-    """An untrained detector for the job's inputs. Raises UsageError when it fits none of them."""
+def build(lesson: Lesson, name: str, order: Order) -> Detector:
+    """An untrained detector for the lesson's inputs. Raises UsageError when it fits none of them."""
     kind = registry.get(name)
-    schema = job.train.schema
     hyper = order.hyper(name)
     if order.training.threads and "threads" in kind.hyper_parameters.model_fields:
         hyper.setdefault("threads", order.training.threads)
-    inputs = choose_inputs(kind, schema)
-    return kind.build(inputs, len(schema.classes), view=order.view, seed=order.training.seed, **hyper)
+    inputs, classes = choose_inputs(kind, lesson.schema), len(lesson.schema.classes)
+    return kind.build(inputs, classes, view=order.view, seed=order.training.seed, **hyper)
 
 
-def fit(job: Job, name: str, directory: Path, order: Order, policy: str, *, resume: bool = False) -> Detector:
-    """Train one detector into `directory` and return it; a finished one is loaded when resuming."""
+def fit(
+    lesson: Lesson, name: str, directory: Path, order: Order, policy: str, *, resume: bool = False
+) -> None:
+    """Train one detector into `directory`; when resuming, one that is finished is left alone."""
     if resume and (directory / checkpoint.HEADER).is_file():
         logger.info("%s: finished earlier", name)
-        return checkpoint.load(directory, schema=job.windows.schema).detector
-    detector = build(job, name, order)
-    logger.info("%s: training on %d windows", name, len(job.train))
-    history = train(detector, job.train, job.validation, order.training, directory, resume=resume)
-    how = verdicts.way(detector, job.validation)
-    threshold = verdicts.calibrate(detector, job.validation, how, policy)
+        return
+    detector = build(lesson, name, order)
+    logger.info("%s: training on %d windows", name, len(lesson.train))
+    history = train(detector, lesson.train, lesson.validation, order.training, directory, resume=resume)
+    how = verdicts.way(detector, lesson.validation)
+    threshold = verdicts.calibrate(detector, lesson.validation, how, policy)
     checkpoint.save(
         directory,
         detector=detector,
-        encoder=job.train.encoder,
-        schema=job.windows.schema,
-        source=job.source,
+        encoder=lesson.train.encoder,
+        schema=lesson.train.windows.schema,
+        source=lesson.source,
         threshold=threshold.value,
         policy=threshold.policy,
         view=order.view,
         extra={VERDICT: how},
     )
     logger.info("%s: trained in %d rounds", name, len(history))
-    return detector
 
 
-def fit_baseline(job: Job, name: str, seed: int, labels: NDArray[np.uint8] | None = None) -> Detector:
+def fit_baseline(
+    lesson: Lesson, name: str, *, seed: int, view: str, labels: NDArray[np.uint8] | None = None
+) -> Detector:
     """One of the trivial baselines, fitted on the training part, with other `labels (N,)` where given."""
     kind = registry.get(name)
-    schema = job.train.schema
-    detector = kind.build(choose_inputs(kind, schema), len(schema.classes), seed=seed)
+    inputs, classes = choose_inputs(kind, lesson.schema), len(lesson.schema.classes)
+    detector = kind.build(inputs, classes, view=view, seed=seed)
     if not isinstance(detector, FittedDetector):
         raise TypeError(f"the baseline {name} has no fit")
-    train = job.train if labels is None else job.train.over(replace(job.train.windows, label=labels))
-    detector.fit(train, job.validation, seed=seed)
+    side = lesson.train
+    train = side if labels is None else side.over(replace(side.windows, label=labels))
+    detector.fit(train, lesson.validation, seed=seed)
     return detector

@@ -1,5 +1,5 @@
-"""A job: a dataset with its split, and the encoder fitted on the training part. What training is handed
-is sealed; the test part opens only to be judged."""
+"""A lesson is what training is handed: train and validation windows with the encoder fitted on the former.
+A job is the lesson with the test part that judges what was learnt."""
 
 from __future__ import annotations
 
@@ -10,32 +10,43 @@ from typing import Self
 from vestige import log
 from vestige.encoding import EncodedWindows
 from vestige.pipeline.options import SplitOptions
+from vestige.schema import Schema
 from vestige.sources import registry
 from vestige.sources.base import Source
-from vestige.splits import Parts, Split, make
+from vestige.splits import Parts, SealedParts, Split, make
 from vestige.windows import WindowSet
 
 logger = log.get(__name__)
 
 
 @dataclass(frozen=True)
-class Job:
-    """Everything that models of one run share."""
+class Lesson:
+    """What models are trained on, and nothing else: no test part is in here."""
 
     source: Source
-    windows: WindowSet
-    split: Split
-    parts: Parts
     train: EncodedWindows
     validation: EncodedWindows
 
     @classmethod
-    def of(cls, source: Source, windows: WindowSet, split: Split, parts: Parts) -> Self:
+    def of(cls, source: Source, sealed: SealedParts) -> Self:
         """Fit the source's encoder on the training part, and bind it to train and validation."""
-        sealed = parts.sealed()
-        encoder = source.fit_encoder(sealed.train)
-        train = EncodedWindows.of(sealed.train, encoder)
-        return cls(source, windows, split, parts, train, train.over(sealed.validation))
+        train = EncodedWindows.of(sealed.train, source.fit_encoder(sealed.train))
+        return cls(source, train, train.over(sealed.validation))
+
+    @property
+    def schema(self) -> Schema:
+        """The dataset's schema with the fitted inputs."""
+        return self.train.schema
+
+
+@dataclass(frozen=True)
+class Job:
+    """A lesson, and what it will be judged by."""
+
+    lesson: Lesson
+    windows: WindowSet
+    split: Split
+    parts: Parts
 
     @classmethod
     def open(cls, dataset: Path, split_file: Path) -> Self:
@@ -44,12 +55,18 @@ class Job:
         source = registry.get(windows.schema.source)
         split = Split.load(split_file)
         groups = source.groups[split.recipe](windows) if split.unit == "group" else None
-        return cls.of(source, windows, split, split.parts(windows, groups))
+        parts = split.parts(windows, groups)
+        return cls(Lesson.of(source, parts.sealed()), windows, split, parts)
+
+    @property
+    def source(self) -> Source:
+        """The kind of evidence."""
+        return self.lesson.source
 
     @property
     def test(self) -> EncodedWindows:
         """The test part: for judging only."""
-        return self.train.over(self.parts.test)
+        return self.lesson.train.over(self.parts.test)
 
 
 def split_dataset(windows: WindowSet, options: SplitOptions) -> tuple[Split, Parts]:

@@ -22,10 +22,11 @@ from vestige.evaluation.judging import cluster_result, evaluate
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.recordings import How, by_recording
 from vestige.evaluation.repeats import never_seen
-from vestige.evaluation.results import DetectorResults, RunResults
+from vestige.evaluation.results import CheckResult, DetectorResults, RunResults, SymbolFinding
 from vestige.evaluation.symbols import symbol_finding
 from vestige.models import registry
 from vestige.models.base import Detector
+from vestige.pipeline.bars import Bars, silent
 from vestige.pipeline.config import RunConfig
 from vestige.pipeline.fitting import VERDICT, fit_baseline
 from vestige.pipeline.job import Job
@@ -52,42 +53,75 @@ class Verdicts:
         self.timings[name] = round(time.perf_counter() - start, 3)
 
 
-def judge(job: Job, out: Path, config: RunConfig, loaded: dict[str, Loaded]) -> RunResults:
+def judge(
+    job: Job, out: Path, config: RunConfig, loaded: dict[str, Loaded], *, bars: Bars = silent
+) -> RunResults:
     """Judge what was trained beside the baselines, and write predictions, metrics and reports into `out`.
 
     Raises LeakageError when the audit fails, unless the run's config allows it.
     """
+    baselines = [
+        one for one in registry.baselines(job.lesson.schema, config.task) if one not in config.models
+    ]
+    steps = len(baselines) + len(loaded) + 2
+    with bars("judging", "steps") as update:
+        checks, finding = _audited(job, config)
+        leaking = enforce(checks, allow_leakage=config.judge.allow_leakage)
+        verdicts = Verdicts()
+        for done, name in enumerate([*baselines, *loaded]):
+            update(done + 1, steps)
+            with verdicts.timed(name):
+                _judge(verdicts, job, config, name, loaded.get(name))
+        results = _results(job, config, verdicts, checks, finding, leaking=leaking)
+        update(steps - 1, steps)
+        write(job, out, results, verdicts.tests)
+    return results
+
+
+def _audited(job: Job, config: RunConfig) -> tuple[list[CheckResult], SymbolFinding | None]:
     groups = {name: fn(job.windows) for name, fn in job.source.groups.items()}
     unit, steps = next(iter(groups.items()), ("", None))
     finding = None if steps is None else symbol_finding(job.parts, steps, unit)
     checks = audit(
         job.parts,
         job.split,
-        encoded=job.train,
+        encoded=job.lesson.train,
         groups=groups.get(job.split.recipe, steps),
         finding=finding,
-        fit_and_predict=_control(job, config.training.seed),
+        fit_and_predict=_control(job, config),
         seed=config.training.seed,
     )
-    leaking = enforce(checks, allow_leakage=config.judge.allow_leakage)
-    verdicts = Verdicts()
-    for name in (one for one in registry.baselines(job.train.schema, config.task) if one not in loaded):
-        with verdicts.timed(f"{name}: fit and score"):
-            baseline = fit_baseline(job, name, config.training.seed)
-            how = way(baseline, job.validation)
-            calibrate(baseline, job.validation, how, config.judge.threshold)
-            _judge_one(verdicts, job, config, baseline, job.train, how)
-    for name, one in loaded.items():
+    return checks, finding
+
+
+def _judge(verdicts: Verdicts, job: Job, config: RunConfig, name: str, loaded: Loaded | None) -> None:
+    """Judge a trained detector, or (None) the baseline of that name."""
+    if loaded is not None:
         logger.info("%s: judging on %d windows", name, len(job.test))
-        with verdicts.timed(f"{name}: score"):
-            encoded = EncodedWindows.of(job.windows, one.encoder)
-            _judge_one(verdicts, job, config, one.detector, encoded, one.header.extra.get(VERDICT))
-    results = RunResults(
+        encoded = EncodedWindows.of(job.windows, loaded.encoder)
+        _judge_one(verdicts, job, config, loaded.detector, encoded, loaded.header.extra.get(VERDICT))
+        return
+    baseline = fit_baseline(job.lesson, name, seed=config.training.seed, view=config.view)
+    how = way(baseline, job.lesson.validation)
+    calibrate(baseline, job.lesson.validation, how, config.judge.threshold)
+    _judge_one(verdicts, job, config, baseline, job.lesson.train, how)
+
+
+def _results(
+    job: Job,
+    config: RunConfig,
+    verdicts: Verdicts,
+    checks: list[CheckResult],
+    finding: SymbolFinding | None,
+    *,
+    leaking: bool,
+) -> RunResults:
+    return RunResults(
         title=f"{job.source.name}: {Path(config.corpus).name or Path(config.dataset).name}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=config.command,
         source=job.source.name,
-        classes=list(job.train.schema.classes),
+        classes=list(job.lesson.schema.classes),
         split=describe_split(job.parts, job.split),
         label_origin=str(job.windows.notes.get("label_origin", "")),
         synthetic=bool(job.windows.notes.get("synthetic", False)),
@@ -104,8 +138,6 @@ def judge(job: Job, out: Path, config: RunConfig, loaded: dict[str, Loaded]) -> 
         digests={"schema": job.windows.schema.digest, "dataset": job.split.dataset},
         timings=verdicts.timings,
     )
-    write(job, out, results, verdicts.tests)
-    return results
 
 
 def _judge_one(
@@ -118,7 +150,9 @@ def _judge_one(
 ) -> None:
     kind: Literal["model", "baseline"] = "model" if detector.name in config.models else "baseline"
     side = encoded.over(job.parts.test)
-    windows = replace(predict(detector, side), novel=never_seen(job.train, job.test, detector.input_names))
+    windows = replace(
+        predict(detector, side), novel=never_seen(job.lesson.train, job.test, detector.input_names)
+    )
     test = windows if how is None else by_recording(windows, how)
     found = evaluate(
         detector.name,
@@ -135,13 +169,15 @@ def _judge_one(
     )
 
 
-def _control(job: Job, seed: int) -> Callable[[NDArray[np.uint8]], NDArray[np.int64]] | None:
+def _control(job: Job, config: RunConfig) -> Callable[[NDArray[np.uint8]], NDArray[np.int64]] | None:
     """What the label-shuffle control trains: the logistic regression, where the inputs allow it."""
-    if CONTROL not in registry.baselines(job.train.schema):
+    if CONTROL not in registry.baselines(job.lesson.schema):
         return None
 
     def fit_and_predict(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
-        return predict(fit_baseline(job, CONTROL, seed, labels), job.test).predicted
+        seed, view = config.training.seed, config.view
+        shuffled = fit_baseline(job.lesson, CONTROL, seed=seed, view=view, labels=labels)
+        return predict(shuffled, job.test).predicted
 
     return fit_and_predict
 
@@ -149,8 +185,9 @@ def _control(job: Job, seed: int) -> Callable[[NDArray[np.uint8]], NDArray[np.in
 def _unseen(job: Job) -> dict[str, float]:
     """Share of UNK among the tokens of each part, by input."""
     rates = {}
-    for name in (one.name for one in job.train.schema.inputs if one.kind == "tokens"):
-        for part, side in (("train", job.train), ("validation", job.validation), ("test", job.test)):
+    sides = (("train", job.lesson.train), ("validation", job.lesson.validation), ("test", job.test))
+    for name in (one.name for one in job.lesson.schema.inputs if one.kind == "tokens"):
+        for part, side in sides:
             tokens = [batch[name] for _, batch in side.batches(65_536, (name,))]
             rates[f"{name}, {part}"] = unknown_rate(np.concatenate(tokens)) if tokens else 0.0
     return rates

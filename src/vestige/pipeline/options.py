@@ -43,6 +43,18 @@ class JudgeOptions(BaseModel):
     allow_leakage: bool = Field(False, description="go on when the audit fails; the report says so in red")
 
 
+class RejudgeOptions(BaseModel):
+    """The same, where a run is judged anew: what is not given stays as the run has it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: str | None = Field(
+        None, description="another alert policy, written into the detectors: fpr=SHARE, alerts=N or f1"
+    )
+    resamples: int | None = Field(None, ge=100, description="bootstrap resamples of the intervals")
+    allow_leakage: bool | None = Field(None, description="go on when the audit fails")
+
+
 def _shares(text: str) -> list[float]:
     try:
         return [float(one) for one in text.split(",")]

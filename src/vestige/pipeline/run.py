@@ -1,164 +1,227 @@
-"""The whole job, and its halves as verbs of their own: train without judging, judge what was trained."""
+"""The whole job, and its halves as verbs of their own: train without judging, judge what was trained.
+
+A run appears in its directory when its evidence has been read, split and audited, all at once; from then on
+it can be cut off and resumed. Whatever is wrong with a request is said before anything is read.
+"""
 
 from __future__ import annotations
 
 import os
-import shutil
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
 from vestige import checkpoint, log, storage
-from vestige.errors import CheckpointError, UsageError
+from vestige.errors import CheckpointError, SplitError, UsageError
+from vestige.evaluation.audit import audit, enforce
 from vestige.evaluation.results import RunResults
-from vestige.models import registry
+from vestige.evaluation.threshold import Policy
 from vestige.pipeline import config as configs
+from vestige.pipeline.bars import Bars, silent
 from vestige.pipeline.config import RunConfig
 from vestige.pipeline.fitting import Order, fit
 from vestige.pipeline.job import Job, split_dataset
 from vestige.pipeline.judging import judge as judge_detectors
 from vestige.pipeline.options import JudgeOptions, SplitOptions
-from vestige.sources.base import Progress, Source
-from vestige.splits import Split
+from vestige.sources.base import Source
+from vestige.splits import Split, recipes
 from vestige.training import forget
-from vestige.windows import WindowSet
 
 DATASET, SPLIT, LOG = "dataset", "split.json", "log.jsonl"
-RESULTS = ("metrics.json", "report.html", configs.FILE)
 logger = log.get(__name__)
 
 
-def prepared(
+def run(
     source: Source,
     corpus: Path,
     out: Path,
-    options: BaseModel,
     *,
-    jobs: int | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-) -> WindowSet:
-    """The dataset of a run in `out`: read from the corpus, or, when resuming, the one that is there.
-
-    Raises OutputError when `out` holds a run already and neither `resume` nor `overwrite` is given.
-    """
-    if resume and (out / DATASET).is_dir():
-        return WindowSet.open(out / DATASET)
-    storage.refuse_existing(out, marker=configs.FILE, overwrite=overwrite or resume)
-    windows = source.prepare(
-        corpus, out / DATASET, options, jobs=jobs, overwrite=overwrite or resume, progress=progress
-    )
-    logger.info("read %d windows of %d recordings", len(windows), windows.recordings.height)
-    return windows
-
-
-def run(
-    windows: WindowSet,
-    out: Path,
+    options: BaseModel,
     split: SplitOptions,
     order: Order,
     judge: JudgeOptions,
-    *,
-    corpus: Path,
+    jobs: int | None = None,
     resume: bool = False,
+    overwrite: bool = False,
+    bars: Bars = silent,
 ) -> RunResults:
-    """Split, train every model of `order`, judge them, and write the reports into `out`."""
+    """Read `corpus`, split it, train every model of `order`, judge them, and write it all into `out`.
+
+    Raises OutputError when `out` holds something and neither `resume` nor `overwrite` is given, UsageError
+    when `resume` asks for another run than the one in `out`, LeakageError when the audit fails.
+    """
+    _check(order, judge)
+    known = recipes(source.groups)
+    if split.split not in known:
+        raise UsageError(f"unknown split {split.split!r}", remedy=f"one of: {', '.join(known)}")
+    config = _config(source.name, order, judge).model_copy(
+        update={
+            "corpus": str(corpus.absolute()),
+            "options": options.model_dump(mode="json"),
+            "split_options": split,
+            "dataset": DATASET,
+        }
+    )
+    if not (resume and _resumes(out, config)):
+        made = storage.atomic_directory(out, marker=configs.FILE, overwrite=overwrite)
+        with made as working, log.to_file(working / LOG):
+            _read(source, corpus, working, options, config, jobs=jobs, bars=bars)
+    return _learn_and_judge(out, order, config, resume=resume, bars=bars)
+
+
+def _read(
+    source: Source,
+    corpus: Path,
+    working: Path,
+    options: BaseModel,
+    config: RunConfig,
+    *,
+    jobs: int | None,
+    bars: Bars,
+) -> None:
+    """Evidence into `working`: dataset, split, config; audited as far as that goes before training."""
+    logger.info("%s", config.command)
+    with bars(f"reading {corpus}", "bytes") as update:
+        windows = source.prepare(corpus, working / DATASET, options, jobs=jobs, progress=update)
+    logger.info("read %d windows of %d recordings", len(windows), windows.recordings.height)
+    try:
+        made, parts = split_dataset(windows, config.split_options)
+    except SplitError as error:
+        raise SplitError(error.what, where=corpus, remedy=error.remedy) from error
+    groups = source.groups[made.recipe](windows) if made.unit == "group" else None
+    enforce(audit(parts, made, groups=groups), allow_leakage=config.judge.allow_leakage)
+    made.save(working / SPLIT)
+    config.save(working)
+
+
+def _learn_and_judge(out: Path, order: Order, config: RunConfig, *, resume: bool, bars: Bars) -> RunResults:
     with log.to_file(out / LOG):
-        if not (resume and (out / SPLIT).is_file()):
-            made, _ = split_dataset(windows, split)
-            made.save(out / SPLIT)
-        job = Job.open(windows.path, out / SPLIT)
-        config = _config(job, out, order, judge, corpus=str(corpus.absolute()), dataset=windows.path)
+        job = Job.open(out / DATASET, out / SPLIT)
         _fit_all(job, out, order, config, resume=resume)
-        return judge_detectors(job, out, config, _load(out, config, job))
+        return judge_detectors(job, out, config, _load(out, config, job), bars=bars)
 
 
 def train(
     dataset: Path,
     split: Path,
     out: Path,
+    *,
     order: Order,
     judge: JudgeOptions,
-    *,
     resume: bool = False,
     overwrite: bool = False,
 ) -> list[Path]:
     """Train every model of `order` on a prepared dataset; returns their directories."""
-    storage.refuse_existing(out, marker=configs.FILE, overwrite=overwrite or resume)
+    _check(order, judge)
     job = Job.open(dataset, split)
+    config = _config(job.source.name, order, judge).model_copy(update={"dataset": _relative(dataset, out)})
+    if not (resume and _resumes(out, config)):
+        with storage.atomic_directory(out, marker=configs.FILE, overwrite=overwrite) as working:
+            Split.load(split).save(working / SPLIT)
+            config.save(working)
     with log.to_file(out / LOG):
-        Split.load(split).save(out / SPLIT)
-        config = _config(job, out, order, judge, corpus="", dataset=dataset)
+        logger.info("%s", order.command)
         _fit_all(job, out, order, config, resume=resume)
     return [out / name for name in order.models]
 
 
-def evaluate(run: Path, judge: JudgeOptions, command: str) -> RunResults:
-    """Judge the detectors of a run, or the one whose folder is given, anew."""
+def evaluate(run: Path, judge: dict[str, Any], command: str, *, bars: Bars = silent) -> RunResults:
+    """Judge the detectors of a run, or the one whose folder is given, anew.
+
+    `judge` holds the options that differ from the run's own. Another threshold policy is also written into
+    the checkpoints and the run's config, so that scoring and the report agree.
+    """
     config = RunConfig.load(run)
-    config = config.model_copy(update={"judge": judge, "command": command})
+    changed = config.judge.model_copy(update=judge)
+    Policy.parse(changed.threshold)
     with log.to_file(run / LOG):
+        logger.info("%s", command)
         job = Job.open(_resolve(run, config.dataset), _resolve(run, config.split))
-        return judge_detectors(job, run, config, _load(run, config, job))
+        loaded = _load(run, config, job)
+        asked = config.model_copy(update={"judge": changed, "command": command})
+        results = judge_detectors(job, run, asked, loaded, bars=bars)
+        if changed.threshold != config.judge.threshold:
+            for one in results.models:
+                folder = _folder(run, one.name)
+                checkpoint.retune(folder, threshold=one.threshold.value, policy=one.threshold.policy)
+                own = RunConfig.load(folder)
+                own.model_copy(update={"judge": changed}).save(folder)
+            config.model_copy(update={"judge": changed}).save(run)
+    return results
+
+
+def verify(run: Path) -> RunConfig:
+    """Check that a run's dataset, split and detectors are intact and belong together; returns its config."""
+    config = RunConfig.load(run)
+    _load(run, config, Job.open(_resolve(run, config.dataset), _resolve(run, config.split)))
+    return config
+
+
+def _check(order: Order, judge: JudgeOptions) -> None:
+    order.check()
+    Policy.parse(judge.threshold)
+
+
+def _resumes(out: Path, config: RunConfig) -> bool:
+    """Whether `out` holds the run that is asked for. Raises UsageError when it holds another."""
+    if not (out / configs.FILE).is_file():
+        logger.info("nothing to resume in %s: starting afresh", out)
+        return False
+    then, now = RunConfig.load(out).fixed(), config.fixed()
+    different = [f"{name}: {then[name]} -> {now[name]}" for name in now if then[name] != now[name]]
+    if different:
+        raise UsageError(
+            "--resume asks for another run than the one that was cut off:\n    " + "\n    ".join(different),
+            where=out,
+            remedy="repeat the command as it was, or choose another output",
+        )
+    return True
 
 
 def _fit_all(job: Job, out: Path, order: Order, config: RunConfig, *, resume: bool) -> None:
     """One folder a model; each is complete by itself."""
-    if not resume:
-        _clear(out)
-    config.save(out)
     for name in order.models:
         directory = out / name
         directory.mkdir(parents=True, exist_ok=True)
         with log.to_file(directory / LOG):
             job.split.save(directory / SPLIT)
-            own = config.model_copy(
-                update={
-                    "models": (name,),
-                    "dataset": _relative(_resolve(out, config.dataset), directory),
-                    "hyper": order.hyper(name),
-                }
-            )
-            own.save(directory)
-            fit(job, name, directory, order, config.judge.threshold, resume=resume)
+            own = {
+                "models": (name,),
+                "dataset": _relative(_resolve(out, config.dataset), directory),
+                "hyper": order.hyper(name),
+            }
+            config.model_copy(update=own).save(directory)
+            fit(job.lesson, name, directory, order, config.judge.threshold, resume=resume)
             forget(directory)
-
-
-def _clear(out: Path) -> None:
-    """Remove what an earlier run in `out` trained and judged; its dataset and split are new already."""
-    for one in out.iterdir():
-        if one.is_dir() and (one / configs.FILE).is_file():
-            shutil.rmtree(one)
-    for name in RESULTS:
-        (out / name).unlink(missing_ok=True)
 
 
 def _load(run: Path, config: RunConfig, job: Job) -> dict[str, checkpoint.Loaded]:
     """The trained detectors of a run by name, from their checkpoints: what is judged is what was saved."""
-    single = (run / checkpoint.HEADER).is_file()
-    directories = {name: run if single else run / name for name in config.models}
-    missing = [str(one) for one in directories.values() if not (one / checkpoint.HEADER).is_file()]
-    if missing:
-        raise CheckpointError(
-            "this detector was never finished", where=missing[0], remedy="go on with --resume"
-        )
-    return {name: checkpoint.load(one, schema=job.windows.schema) for name, one in directories.items()}
+    folders = {name: _folder(run, name) for name in config.models}
+    _refuse_unfinished(folders.values())
+    return {name: checkpoint.load(one, schema=job.windows.schema) for name, one in folders.items()}
 
 
-def _config(
-    job: Job, out: Path, order: Order, judge: JudgeOptions, *, corpus: str, dataset: Path
-) -> RunConfig:
-    unknown = [one for one in order.models if one not in registry.names()]
-    if unknown:
-        raise UsageError(f"unknown model {unknown[0]!r}", remedy=f"one of: {', '.join(registry.names())}")
-    for name in order.models:
-        order.hyper(name)
+def _refuse_unfinished(folders: Iterable[Path]) -> None:
+    for one in folders:
+        if not (one / checkpoint.HEADER).is_file():
+            raise CheckpointError(
+                "this detector was never finished", where=one, remedy="repeat its command with --resume"
+            )
+
+
+def _folder(run: Path, model: str) -> Path:
+    """Where a model of a run lies: in its folder, or, where `run` is that folder, there."""
+    return run if (run / checkpoint.HEADER).is_file() else run / model
+
+
+def _config(source: str, order: Order, judge: JudgeOptions) -> RunConfig:
     return RunConfig(
-        source=job.source.name,
-        corpus=corpus,
-        dataset=_relative(dataset, out),
+        source=source,
+        dataset=DATASET,
         split=SPLIT,
         models=order.models,
         task=order.task,
