@@ -5,9 +5,9 @@
 
 The export is a CSV file of seven columns, 500 machines, 300 kinds of events, one event in ten late, quotes in
 one row of five hundred. Beside it runs what one would write without this program: the standard library's
-csv.DictReader and datetime.fromisoformat, a dict of lists by machine, each sorted by time, and then a list of
-(machine, label, the 11 last event numbers within a day) for each event. It keeps no places, no hashes, counts no
-bad rows, writes nothing, and needs everything in memory.
+csv.DictReader and datetime.fromisoformat, a dict of lists by machine, each sorted by time, and then a list
+of (machine, label, the 11 last event numbers within a day) for each event. It keeps no places and no hashes,
+counts no bad rows, writes nothing, and needs everything in memory.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ def test_keys_may_be_nested_or_dotted(record: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (" x ", "x"), (None, ""), (True, "true"), (False, "false"), ({"a": "b"}, ""), (["a", " ", "b"], "a,b"),
+        (" x ", "x"), (None, ""), (True, "true"), (False, "false"), ({"a": "b"}, ""),
+        (["a", " ", "b"], "a,b"),
         ([["deep"]], ""), ("a\0b", "ab"), ("y" * 5000, "y" * TEXT_CHARACTERS), (["z" * 900] * 3, None),
     ],
 )  # fmt: skip

@@ -21,7 +21,7 @@ TIME = "2026-03-02T08:00:00.000Z"
 ECS: list[tuple[dict[str, Any], str, str]] = [
     ({"@timestamp": TIME, "host": {"name": "a"}, "event": {"code": 4625}}, "a", "4625"),
     ({"@timestamp": TIME, "host.name": "a", "event.code": "4625", "event.action": "x"}, "a", "4625/x"),
-    ({"@timestamp": TIME, "host": {"hostname": "b"}, "rule": {"id": "7"}, "event.action": "deny"}, "b", "7/deny"),
+    ({"@timestamp": TIME, "host": {"hostname": "b"}, "rule": {"id": "7"}, "event.action": "x"}, "b", "7/x"),
     ({"@timestamp": TIME, "agent.id": "c", "kibana.alert.rule": {"name": "R"}}, "c", "R"),
     ({"@timestamp": TIME, "agent": {"id": "c"}, "kibana.alert.rule.uuid": "u"}, "c", "u"),
     ({"_index": "i", "_source": {"@timestamp": TIME, "host.id": "d", "event.action": ["e"]}}, "d", "e"),
@@ -34,8 +34,8 @@ OCSF: list[tuple[dict[str, Any], str, str]] = [
         "c", "malware",
     ),
     (
-        {"time_dt": TIME, "device": {"uid": "d"}, "finding_info": {"analytic": {"uid": "rule-9"}, "uid": "u"}},
-        "d", "rule-9",
+        {"time_dt": TIME, "device": {"uid": "d"}, "finding_info": {"analytic": {"uid": "r-9"}, "uid": "u"}},
+        "d", "r-9",
     ),
 ]  # fmt: skip
 

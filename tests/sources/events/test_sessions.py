@@ -1,4 +1,4 @@
-"""Labelled sessions: the published formats, their labels, causes and splits; and the real ones beside the project."""
+"""Labelled sessions: the published formats, their labels, causes and splits; and real ones."""
 
 from __future__ import annotations
 

@@ -63,6 +63,8 @@ def _cells(delimiter: str) -> re.Pattern[str]:
 
 def _table(sample: bytes, mapping: Mapping, where: str) -> Layout:
     sample = sample.removeprefix(codecs.BOM_UTF8)
+    if sample.lstrip()[:1] == b"{":
+        raise EvidenceError("these are JSON lines, not a table", where=where, row=1)
     tried = [_with(delimiter, sample, mapping) for delimiter in DELIMITERS]
     best = max(tried, key=lambda one: (sum(bool(places) for places in one.places[:3]), one.columns))
     missing = [name for name, places in zip(FIELDS[:3], best.places, strict=False) if not places]

@@ -7,12 +7,12 @@ from random import Random
 from vestige.sources.events.simulate.habits import Chance, Run, Step
 
 STAGES: dict[str, tuple[tuple[str, int, int], ...]] = {
-    "recon": (("net.port_scan", 0, 2), ("auth.logon_failed", 2, 9)),
+    "recon": (("net.port_scan", 0, 3), ("auth.logon_failed", 3, 10)),
     "entry": (("auth.logon", 0, 1), ("mail.attachment_opened", 0, 1), ("proc.office_child", 1, 1)),
-    "foothold": (("proc.script_host", 1, 3), ("task.created", 0, 1), ("service.installed", 0, 1)),
-    "discovery": (("account.listed", 1, 2), ("share.listed", 0, 2), ("net.port_scan", 0, 1)),
-    "movement": (("auth.logon_remote", 1, 2), ("service.installed", 1, 1), ("account.changed", 0, 1)),
-    "theft": (("share.mounted", 0, 1), ("file.archive_created", 1, 3), ("net.large_upload", 1, 2)),
+    "foothold": (("proc.script_host", 1, 4), ("task.created", 0, 2), ("service.installed", 0, 1)),
+    "discovery": (("account.listed", 1, 4), ("share.listed", 1, 4), ("net.port_scan", 0, 2)),
+    "movement": (("auth.logon_remote", 1, 4), ("service.installed", 1, 2), ("account.changed", 0, 1)),
+    "theft": (("share.mounted", 0, 2), ("file.archive_created", 1, 4), ("net.large_upload", 1, 4)),
     "cover": (("av.stopped", 0, 1), ("log.cleared", 0, 1), ("auth.logoff", 0, 1)),
 }
 """What each stage consists of: an event, and how often it comes at least and at most."""
