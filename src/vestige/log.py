@@ -14,8 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vestige.errors import UsageError
+from vestige.escaping import visible_lines
 
 ROOT = "vestige"
+MOST_EARLY = 1000
+"""Records kept for a file that may yet be opened; some verbs never open one."""
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
@@ -49,7 +52,7 @@ def configure(level: int = LEVELS["info"]) -> None:
         highlighter=None,
         omit_repeated_times=False,
     )
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(Visible("%(message)s"))
     root.addHandler(handler)
     root.addHandler(_early)
 
@@ -81,6 +84,14 @@ def to_file(path: Path) -> Iterator[None]:
         handler.close()
 
 
+class Visible(logging.Formatter):
+    """A record as text in which nothing can steer a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message; control and other invisible characters are spelt out."""
+        return visible_lines(super().format(record))
+
+
 class JsonLines(logging.Formatter):
     """A record as one line of JSON: `time` (UTC, ISO 8601), `level`, `room`, `message`, `process`."""
 
@@ -98,20 +109,23 @@ class JsonLines(logging.Formatter):
 
 
 class _Collect(logging.Handler):
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
         super().__init__()
+        self.most = most
         self.records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         record.msg, record.args, record.exc_info = record.getMessage(), None, None
         self.records.append(record)
+        if self.most is not None:
+            del self.records[: -self.most]
 
     def taken(self) -> list[logging.LogRecord]:
         records, self.records = self.records, []
         return records
 
 
-_early = _Collect()
+_early = _Collect(MOST_EARLY)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from vestige import __version__, log
 from vestige.cli import about, dataset, learn, scoring, simulate
 from vestige.errors import VestigeError
+from vestige.escaping import visible_lines
 
 INTERRUPTED, BUG = 130, 70
 GLOBAL = {"-l", "--log-level"}
@@ -19,8 +20,25 @@ GLOBAL = {"-l", "--log-level"}
 VERBS = ["run", "prepare", "split", "train", "evaluate", "score", "simulate", "inspect", "models", "doctor"]
 
 
+class CtrlCError(Exception):
+    """Ctrl-C, in a form that the parser of the command line does not swallow."""
+
+
+class NoReaderError(Exception):
+    """Who read our output has enough, as in `vestige score ... | head`."""
+
+
 class InOrder(TyperGroup):
     """Verbs in the order in which one meets them."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a verb; what Typer would turn into silent exits of its own comes out as our exceptions."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise CtrlCError from error
+        except BrokenPipeError as error:
+            raise NoReaderError from error
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The verbs by `VERBS`."""
@@ -72,17 +90,21 @@ def run() -> None:
     try:
         typer.main.get_command(app)(args=arguments, prog_name="vestige")
     except VestigeError as error:
-        _fail(str(error), error.exit_code, debug)
-    except KeyboardInterrupt:
+        _fail(f"error: {error}", error.exit_code, debug)
+    except (KeyboardInterrupt, CtrlCError):
         _fail("interrupted", INTERRUPTED, debug)
-    except BrokenPipeError:
+    except NoReaderError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
-        _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1, debug)
+        _fail(f"error: {error.filename or 'input or output'}: {error.strerror or error}", 1, debug)
     except Exception as error:  # noqa: BLE001 - the boundary: whatever comes here is our own fault
         kind = type(error).__name__
-        _fail(f"internal error ({kind}: {error})\n  remedy: run again with --debug and report it", BUG, debug)
+        _fail(
+            f"error: internal error ({kind}: {error})\n  remedy: run again with --debug and report it",
+            BUG,
+            debug,
+        )
 
 
 def _hoist(arguments: list[str]) -> list[str]:
@@ -95,7 +117,7 @@ def _hoist(arguments: list[str]) -> list[str]:
             rest += [one, *waiting]
         elif one in GLOBAL:
             front += [one, *([value] if (value := next(waiting, None)) is not None else [])]
-        elif one == "--debug" or one.startswith("--log-level="):
+        elif one == "--debug" or one.startswith("--log-level=") or (one[:2] == "-l" and one != "-l"):
             front.append(one)
         else:
             rest.append(one)
@@ -106,6 +128,6 @@ def _fail(message: str, code: int, debug: bool) -> None:
     if debug:
         import traceback
 
-        traceback.print_exc()
-    typer.echo(f"error: {message}", err=True)
+        typer.echo(visible_lines(traceback.format_exc()), err=True)
+    typer.echo(visible_lines(message), err=True)
     sys.exit(code)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -14,6 +15,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from vestige.escaping import visible
 
 
 @contextlib.contextmanager
@@ -32,5 +35,5 @@ def bar(title: str, unit: str = "") -> Iterator[Callable[[int, int | None], None
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(title, total=None)
+        task = progress.add_task(escape(visible(title)), total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console, RenderableType
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from vestige.escaping import visible
 
 if TYPE_CHECKING:
     from vestige.checkpoint import Loaded
@@ -20,10 +22,15 @@ def show(what: RenderableType) -> None:
     Console().print(what)
 
 
+def plain(value: str) -> Text:
+    """A cell, title or caption that says what it holds: no markup, no emoji, no control characters."""
+    return Text(visible(value))
+
+
 def _rows(title: str, rows: list[tuple[str, str]]) -> Table:
-    table = Table(title=title, show_header=False, title_justify="left")
+    table = Table(title=plain(title), show_header=False, title_justify="left")
     for name, value in rows:
-        table.add_row(name, escape(value))
+        table.add_row(plain(name), plain(value))
     return table
 
 
@@ -40,16 +47,16 @@ def dataset(windows: WindowSet) -> Table:
         ("schema digest", schema.digest),
     ]
     rows += [(name.replace("_", " "), str(value)) for name, value in windows.notes.items()]
-    return _rows(f"dataset {escape(str(windows.path))}", rows)
+    return _rows(f"dataset {windows.path}", rows)
 
 
 def split(made: Split, parts: Parts) -> Table:
     """A split: how many windows of each class on each side, and what it cannot test."""
     title = f"split by {made.recipe}" + (" - in-distribution" if made.in_distribution else "")
-    table = Table(title=title, title_justify="left")
+    table = Table(title=plain(title), title_justify="left")
     classes = parts.train.schema.classes
     for column in ("part", "windows", *classes, "recordings"):
-        table.add_column(column, justify="left" if column == "part" else "right")
+        table.add_column(plain(column), justify="left" if column == "part" else "right")
     for name, side in (("train", parts.train), ("validation", parts.validation), ("test", parts.test)):
         counts = np.bincount(side.label, minlength=len(classes))
         recordings = len(np.unique(side.recording))
@@ -58,7 +65,7 @@ def split(made: Split, parts: Parts) -> Table:
     notes = list(made.notes)
     if made.untested_profiles:
         notes.append(f"untested profiles: {', '.join(made.untested_profiles)}")
-    table.caption = escape("; ".join(notes))
+    table.caption = plain("; ".join(notes))
     return table
 
 
