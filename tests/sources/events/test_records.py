@@ -101,11 +101,11 @@ def test_a_record_that_is_too_long_is_left_out_in_little_memory() -> None:
 
 def test_quotes_that_never_close_cost_no_more_than_a_few_looks() -> None:
     data = b'x"y,"\n' * 300_000
-    begin = time.perf_counter()
+    begin = time.process_time()
     found, reader = read(data, piece=1 << 18, size=1 << 18, most=1 << 20)
     assert reader.bad == MOST_UNCLOSED
     assert len(found) == 300_000 - MOST_UNCLOSED
-    assert time.perf_counter() - begin < 10
+    assert time.process_time() - begin < 10
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"\n\n", b"a"])
