@@ -61,7 +61,9 @@ def _take(size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
             ]
             if fitting:
                 return _idle.pop(min(fitting)[1])
-    return torch.empty(size, dtype=dtype, device=device)
+    # a buffer outlives the call: made in inference mode, a later training step could not write to it
+    with torch.inference_mode(False):
+        return torch.empty(size, dtype=dtype, device=device)
 
 
 def release_workspace() -> None:
