@@ -145,6 +145,11 @@ def test_evidence_of_another_kind_is_refused(tmp_path: Path) -> None:
     schema = schema_for(rules_for(EventOptions()), EventOptions())
     with pytest.raises(EvidenceError, match="no column for the timestamp"):
         list(live([write(tmp_path / "a.csv", "a,b\n1,2\n")], schema))
+    write(tmp_path / "b.csv", "a,b\n1,2\n")
+    with pytest.raises(EvidenceError, match="no column for the timestamp"):
+        list(live([tmp_path], schema))
+    write(tmp_path / "c.csv", table(ROWS[:3]))
+    assert len(read(list(live([tmp_path], schema)))) == 3
 
 
 @pytest.mark.parametrize("unit", ["auto", "iso", "s", "ms", "us", "ns"])

@@ -42,6 +42,7 @@ def live(
     windows = Windows(schema, machines)
     for path in evidence:
         files, skipped = files_of(path, rules)
+        refused: list[EvidenceError] = []
         for one in skipped:
             log.info("%s was left out: %s", one.id, one.reason)
         for file in files:
@@ -49,8 +50,9 @@ def live(
             try:
                 feed.open()
             except EvidenceError as error:
-                if len(files) == 1:
-                    raise
+                refused.append(error)
+                if len(refused) == len(files):
+                    raise refused[0] from None
                 log.warning("%s was left out: %s", file.id, error.what)
                 continue
             yield from _over(feed, file, rules, windows)
