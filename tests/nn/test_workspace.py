@@ -13,8 +13,10 @@ from vestige.nn.workspace import release_workspace
 def test_training_after_scoring_in_inference_mode(kind):
     layer = kind(4, 8) if kind is vn.LSTM else kind(4, 8, 3)
     x = torch.randn(5, 6, 4)
+    others = torch.randn(40, 6, 4)  # needs a buffer of the size that training will ask for
     release_workspace()
     with torch.inference_mode():
+        layer(others)
         scored = layer(x)[0]
     trained = layer(x.requires_grad_())[0]
     trained.sum().backward()
