@@ -1,4 +1,4 @@
-"""Intervals come from whole recordings, or from blocks of time, and say when there are too few."""
+"""Intervals come from whole clusters, drawn again and again; where that says nothing, so do they."""
 
 from __future__ import annotations
 
@@ -6,49 +6,13 @@ import time
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics as sk
 
 from tests.evaluation.made_up import made_up
 from vestige.evaluation import bootstrap
-from vestige.evaluation.bootstrap import clusters, clusters_of
+from vestige.evaluation.judging import interval_result, rate_result
 from vestige.evaluation.metrics import grouped_confusion
-
-
-def test_recordings_are_the_clusters() -> None:
-    found = clusters_of(made_up(recordings=12))
-    assert (found.unit, found.count, found.trusted) == ("recording", 12, True)
-    assert found.description == "12 recordings"
-
-
-def test_a_single_stream_is_cut_into_contiguous_blocks_in_order_of_position() -> None:
-    position = np.random.default_rng(0).permutation(3_000)
-    found = clusters(np.zeros(3_000), position, position % 2, np.arange(3_000) * 60_000_000_000)
-    assert (found.unit, found.count, found.trusted) == ("block", 30, True)
-    assert found.description == (
-        "30 contiguous blocks of about 100 windows of a single recording, about 1.7 hours each"
-    )
-    np.testing.assert_array_equal(found.ids[np.argsort(position)], np.arange(3_000) // 100)
-
-
-@pytest.mark.parametrize(("n", "count"), [(5, 5), (400, 20), (100_000, 50)])
-def test_there_are_20_to_50_blocks_but_never_an_empty_one(n: int, count: int) -> None:
-    found = clusters(np.zeros(n), np.arange(n), np.arange(n) % 2)
-    assert found.count == count
-    assert (np.bincount(found.ids, minlength=count) > 0).all()
-
-
-def test_few_recordings_are_not_trusted() -> None:
-    found = clusters_of(made_up(recordings=9))
-    assert not found.trusted
-    assert found.reason == "only 9 recordings (at least 10 are needed)"
-
-
-def test_few_recordings_with_anomalies_are_not_trusted() -> None:
-    recording = np.arange(200) // 10
-    found = clusters(recording, np.arange(200), (recording < 4).astype(int))
-    assert found.reason == "only 4 of 20 recordings hold anomalies (at least 5 are needed)"
-    turned = clusters(recording, np.arange(200), (recording >= 4).astype(int))
-    assert turned.reason == "only 4 of 20 recordings hold normal windows (at least 5 are needed)"
 
 
 def test_the_same_seed_draws_the_same_resamples() -> None:
@@ -87,6 +51,49 @@ def test_no_usable_resample_gives_no_interval() -> None:
     found = bootstrap.interval(0.4, np.full(10, np.nan))
     assert found.void == 10
     assert np.isnan([found.low, found.high]).all()
+
+
+@pytest.mark.parametrize(("hits", "count"), [(0, 7), (7, 7), (3, 7), (1, 1), (0, 500)])
+def test_exact_bounds_are_those_of_clopper_and_pearson(hits: int, count: int) -> None:
+    found = stats.binomtest(hits, count).proportion_ci(0.95, "exact")
+    assert bootstrap.exact_bounds(hits / count, count) == pytest.approx((found.low, found.high), abs=1e-12)
+
+
+@pytest.mark.parametrize(("hit", "low", "high"), [(False, 0.0, 0.1684), (True, 0.8316, 1.0)])
+def test_a_rate_that_no_resample_can_move_is_bounded_by_the_clusters_concerned(
+    hit: bool, low: float, high: float
+) -> None:
+    """55 normal windows without an alert in 20 of 25 blocks are 20 quiet blocks, not a rate of exactly 0."""
+    ids = np.arange(75) % 25
+    whole = (ids < 20) & (np.arange(75) < 70)
+    found = rate_result(float(hit), np.full(75, hit) & whole, whole, ids, bootstrap.draw(25, 200))
+    assert (found.low, found.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+    assert (found.method, found.note.split(":")[0]) == ("exact", "exact bounds on 20 clusters")
+
+
+def test_a_rate_alike_in_all_clusters_is_bounded_too() -> None:
+    ids, part = np.repeat(np.arange(10), 2), np.arange(20) % 2 == 0
+    found = rate_result(0.5, part, np.ones(20, bool), ids, bootstrap.draw(10, 200))
+    assert (found.low, found.high) == pytest.approx(stats.binomtest(5, 10).proportion_ci(0.95, "exact"))
+
+
+def test_the_bounds_cover_a_rare_rate_where_the_bootstrap_claims_certainty() -> None:
+    """Clusters alert wholly or not at all, 5% of them: 12 clusters often show none."""
+    covered = 0
+    for seed in range(300):
+        alert = np.repeat(np.random.default_rng(seed).random(12) < 0.05, 5)
+        ids, every = np.repeat(np.arange(12), 5), np.ones(60, bool)
+        found = rate_result(alert.mean(), alert, every, ids, bootstrap.draw(12, 200, seed))
+        covered += found.low <= 0.05 <= found.high  # type: ignore[operator]
+    assert covered / 300 >= 0.9
+
+
+def test_equal_resamples_of_any_other_measure_give_no_interval_and_say_why() -> None:
+    found = interval_result(1.0, np.ones(100))
+    assert (found.estimate, found.low, found.high, found.method) == (1.0, None, None, "none")
+    assert "not certainty" in found.note
+    assert interval_result(0.5, np.linspace(0.4, 0.6, 100)).method == "bootstrap"
+    assert interval_result(float("nan"), np.full(5, np.nan)).method == "bootstrap"
 
 
 def test_dependent_windows_widen_the_interval() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from vestige.errors import DatasetError, SplitError, UsageError
 from vestige.evaluation.comparing import compare
 from vestige.evaluation.judging import evaluate
 from vestige.evaluation.metrics import at_threshold
-from vestige.evaluation.results import DetectorResults, RunResults
+from vestige.evaluation.predictions import Predictions
+from vestige.evaluation.results import Comparison, DetectorResults, RunResults
 from vestige.evaluation.threshold import choose
 
 THREE = ("benign", "dos", "scan")
@@ -131,7 +133,9 @@ def compared(model_skill: float, *baseline_skills: float) -> list:
 def test_a_better_model_is_said_to_beat_the_best_baseline() -> None:
     (found,) = compared(3.0, 0.5, 1.0)
     assert (found.verdict, found.baseline) == ("better", "base1")
-    assert found.sentence.startswith("gru beats the best baseline (base1): macro F1 ")
+    assert found.sentence.startswith("gru beats the best baseline: macro F1 ")
+    assert "of base1 (best on validation), a difference of +0." in found.sentence
+    assert "On the test part" not in found.sentence
     assert found.gain.low > 0
     assert found.share_not_better == 0
 
@@ -139,14 +143,53 @@ def test_a_better_model_is_said_to_beat_the_best_baseline() -> None:
 def test_a_worse_model_is_said_not_to() -> None:
     (found,) = compared(0.5, 4.0)
     assert found.verdict == "not better"
-    assert found.sentence.startswith("gru does NOT beat the best baseline (base0)")
+    assert found.sentence.startswith("gru does NOT beat the best baseline: macro F1 ")
     assert found.share_not_better == 1
 
 
 def test_an_equal_model_gains_exactly_nothing() -> None:
     (found,) = compared(2.0, 2.0)
-    assert (found.gain.estimate, found.gain.low, found.gain.high) == (0, 0, 0)
+    assert (found.gain.estimate, found.gain.low, found.gain.method) == (0, None, "none")
     assert found.verdict == "not better"
+
+
+def ranked(
+    model: Predictions, on_validation: Predictions, on_test: Predictions, worst: Predictions
+) -> Comparison:
+    """The model against two baselines: one best on validation, the other best on the test part."""
+    tests = {"gru": model, "new_token": on_validation, "majority": on_test}
+    good, bad = made_up(seed=5, skill=6), worst
+    results = [
+        evaluate("gru", good, model, resamples=200),
+        evaluate("new_token", good, on_validation, kind="baseline", resamples=200),
+        evaluate("majority", bad, on_test, kind="baseline", resamples=200),
+    ]
+    (found,) = compare(results, tests, resamples=200)
+    assert (found.baseline, found.hindsight_baseline) == ("new_token", "majority")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("skill", "verdict", "says"),
+    [
+        (1.0, "not better", "gru does NOT beat the best baseline: "),
+        (2.02, "unclear", "gru is NOT shown to beat the best baseline: "),
+        (4.0, "better", "gru beats the best baseline: "),
+    ],
+)
+def test_better_means_better_than_the_baseline_that_is_best_on_the_test_part_too(
+    skill: float, verdict: str, says: str
+) -> None:
+    model, weak, strong = (made_up(seed=9, skill=s) for s in (skill, 0.1, 2.0))
+    found = ranked(model, weak, strong, made_up(seed=5, skill=-3))
+    assert found.gain.low is not None
+    assert found.gain.low > 0
+    assert found.verdict == verdict
+    assert found.sentence.startswith(says)
+    gap = f"a difference of {found.hindsight_gain.estimate:+.3f} (95% interval "
+    assert "of new_token (best on validation), a difference of +0." in found.sentence
+    assert re.search(r"On the test part the best baseline is majority with 0\.\d{3}: ", found.sentence)
+    assert gap in found.sentence
 
 
 def test_the_best_baseline_is_chosen_on_validation_and_hindsight_is_shown_beside_it() -> None:
@@ -177,7 +220,7 @@ def test_untrusted_intervals_are_said_so_in_the_headline() -> None:
         evaluate("a", made_up(seed=5), tests["a"], kind="baseline", resamples=20),
     ]
     (found,) = compare(results, tests, resamples=20)
-    assert "cannot be trusted: only 3 recordings" in found.sentence
+    assert "The intervals cannot be trusted: only 3 recordings" in found.sentence
 
 
 def test_metrics_json_of_another_version_is_refused(tmp_path: Path) -> None:

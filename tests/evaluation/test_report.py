@@ -106,7 +106,7 @@ def test_hostile_text_is_shown_as_text(clean: Page, hostile: Page) -> None:
 
 
 def test_the_headline_comes_first_and_is_honest(clean: Page) -> None:
-    assert clean.text.index("gru beats the best baseline (template)") < clean.text.index(
+    assert clean.text.index("gru beats the best baseline: macro F1") < clean.text.index(
         "Models and baselines"
     )
     tests = {"gru": made_up(seed=9, skill=0.5), "template": made_up(seed=9, skill=3)}
@@ -118,7 +118,7 @@ def test_the_headline_comes_first_and_is_honest(clean: Page) -> None:
     worse = results.model_copy(
         update={"detectors": detectors, "comparisons": compare(detectors, tests, resamples=50)}
     )
-    assert "gru does NOT beat the best baseline (template)" in Page(render(worse, Details())).text
+    assert "gru does NOT beat the best baseline: macro F1" in Page(render(worse, Details())).text
 
 
 def test_what_weakens_the_figures_is_a_banner(clean: Page, hostile: Page) -> None:
@@ -244,7 +244,7 @@ def test_the_terminal_table_shows_intervals_baselines_and_warnings() -> None:
     assert re.search(r"gru +│ +0\.\d{3} │", text)
     assert re.search(r"│ 0\.\d{3}-0\.\d{3} │", text)
     assert re.search(r"template +│[^\n]+\n│ \(baseline\)", text)
-    assert "gru beats the best baseline (template)" in text
+    assert "gru beats the best baseline: macro F1" in text
     assert "IN-DISTRIBUTION" not in text
     assert "…" not in printed(made_up_run()[0], width=80)
     marked = printed(made_up_run(hostile="[red]\x1b[31m", in_distribution=True, leakage_allowed=True)[0])

@@ -1,6 +1,6 @@
-"""Intervals from a cluster bootstrap: whole recordings (or blocks of time) are drawn, never windows.
+"""Intervals from a cluster bootstrap: whole clusters (see `clusters`) are drawn, never windows.
 
-Windows of one recording resemble one another; drawing them singly would feign far more evidence than
+Windows of one cluster resemble one another; drawing them singly would feign far more evidence than
 there is. Every measure is taken from counts for each cluster, so that all resamples are one matrix product.
 
 Letters: N windows, G clusters, R resamples, K classes.
@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.evaluation.metrics import average_precision, last_of_ties, macro_f1, roc_auc
-from vestige.evaluation.predictions import Predictions
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -23,80 +22,10 @@ BoolArray = NDArray[np.bool_]
 
 RESAMPLES = 1_000
 LEVEL = 0.95
-FEWEST_CLUSTERS = 10
-FEWEST_WITH_EACH = 5
-FEWEST_BLOCKS, MOST_BLOCKS, BLOCK_WINDOWS = 20, 50, 100
+SAME = 1e-12
+"""Figures closer than this differ by rounding alone."""
 RANKING_BUDGET = 50_000_000
 """Windows x resamples that an interval of a ranking measure may sort through: fewer resamples beyond it."""
-
-
-@dataclass(frozen=True)
-class Clusters:
-    """The cluster of each window, `ids (N,)` in 0..count-1, and whether there are enough of them."""
-
-    ids: IntArray
-    count: int
-    unit: str
-    description: str
-    trusted: bool
-    reason: str = ""
-
-
-def clusters(
-    recording: NDArray[Any],
-    position: NDArray[Any],
-    label: NDArray[Any],
-    t_wall_ns: NDArray[Any] | None = None,
-) -> Clusters:
-    """Recordings as clusters; the windows of a single recording are cut into contiguous blocks instead.
-
-    `position (N,)` orders the windows, `label (N,)` tells normal (0) from anomalous, `t_wall_ns (N,)`
-    lets the description say how long a block lasts. Not trusted: fewer than 10 clusters, or fewer than
-    5 that hold anomalies (or normal windows).
-    """
-    _, ids = np.unique(recording, return_inverse=True)
-    count = int(ids.max()) + 1 if len(ids) else 0
-    unit, description = "recording", f"{count} recordings"
-    if count == 1:
-        ids, count = _blocks(position)
-        unit, description = "block", _describe_blocks(len(ids), count, t_wall_ns)
-    reason = _too_few(ids.astype(np.int64), count, np.asarray(label) != 0, unit)
-    return Clusters(ids.astype(np.int64), count, unit, description, not reason, reason)
-
-
-def clusters_of(predictions: Predictions) -> Clusters:
-    """The clusters of a part's windows."""
-    times = predictions.t_wall_ns if predictions.has_times else None
-    return clusters(predictions.recording, predictions.position, predictions.label, times)
-
-
-def _blocks(position: NDArray[Any]) -> tuple[IntArray, int]:
-    n = len(position)
-    count = min(n, int(np.clip(n // BLOCK_WINDOWS, FEWEST_BLOCKS, MOST_BLOCKS)))
-    rank = np.empty(n, dtype=np.int64)
-    rank[np.argsort(position, kind="stable")] = np.arange(n)
-    return rank * count // n, count
-
-
-def _describe_blocks(n: int, count: int, t_wall_ns: NDArray[Any] | None) -> str:
-    text = f"{count} contiguous blocks of about {round(n / count)} windows of a single recording"
-    if t_wall_ns is None:
-        return text
-    seconds = (int(t_wall_ns.max()) - int(t_wall_ns.min())) / 1e9 / count
-    for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
-        if seconds >= size:
-            return f"{text}, about {seconds / size:.1f} {name} each"
-    return f"{text}, about {seconds:.1f} seconds each"
-
-
-def _too_few(ids: IntArray, count: int, positive: BoolArray, unit: str) -> str:
-    if count < FEWEST_CLUSTERS:
-        return f"only {count} {unit}s (at least {FEWEST_CLUSTERS} are needed)"
-    for rows, what in ((positive, "anomalies"), (~positive, "normal windows")):
-        holding = len(np.unique(ids[rows]))
-        if holding < FEWEST_WITH_EACH:
-            return f"only {holding} of {count} {unit}s hold {what} (at least {FEWEST_WITH_EACH} are needed)"
-    return ""
 
 
 def draw(count: int, resamples: int = RESAMPLES, seed: int = 0) -> FloatArray:
@@ -115,6 +44,27 @@ class Interval:
     high: float
     resamples: int
     void: int
+
+    @property
+    def degenerate(self) -> bool:
+        """Whether all usable resamples gave the same figure: that is no certainty, only no information."""
+        return self.high - self.low <= SAME
+
+
+def exact_bounds(rate: float, count: int, level: float = LEVEL) -> tuple[float, float]:
+    """Clopper and Pearson's bounds (1934) of a rate that all `count` clusters share.
+
+    Conservative for whatever happens within a cluster: a cluster whose true rate is p is silent with
+    probability 1 - p at most. NaN without clusters.
+    """
+    from scipy.special import betaincinv
+
+    if not count or not np.isfinite(rate):
+        return np.nan, np.nan
+    hits, tail = rate * count, (1 - level) / 2
+    low = betaincinv(hits, count - hits + 1, tail) if hits > 0 else 0.0
+    high = betaincinv(hits + 1, count - hits, 1 - tail) if hits < count else 1.0
+    return float(low), float(high)
 
 
 def interval(estimate: float, samples: FloatArray, level: float = LEVEL) -> Interval:

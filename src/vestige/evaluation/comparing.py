@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from vestige.evaluation import bootstrap
-from vestige.evaluation.bootstrap import Clusters, clusters_of
+from vestige.evaluation.clusters import Clusters, clusters_of
 from vestige.evaluation.judging import interval_result
 from vestige.evaluation.metrics import grouped_confusion
 from vestige.evaluation.predictions import Predictions
@@ -66,17 +66,23 @@ def _comparison(
 ) -> Comparison:
     gains = samples[model.name] - samples[best.name]
     gain = interval_result(_difference(model, best), gains)
+    hindsight = interval_result(_difference(model, lucky), samples[model.name] - samples[lucky.name])
     good = gains[np.isfinite(gains)]
-    verdict = _verdict(gain)
+    verdict = _verdict((gain, hindsight))
+    sentences = [_sentence(model, best, gain, verdict)]
+    if lucky.name != best.name:
+        sentences.append(_hindsight(lucky, hindsight))
+    if not drawn.trusted:
+        sentences.append(f"The intervals cannot be trusted: {drawn.reason}.")
     return Comparison(
         model=model.name,
         baseline=best.name,
         gain=gain,
         share_not_better=float((good <= 0).mean()) if len(good) else None,
         hindsight_baseline=lucky.name,
-        hindsight_gain=interval_result(_difference(model, lucky), samples[model.name] - samples[lucky.name]),
+        hindsight_gain=hindsight,
         verdict=verdict,
-        sentence=_sentence(model, best, gain, verdict, drawn),
+        sentence=" ".join(sentences),
     )
 
 
@@ -85,28 +91,33 @@ def _difference(model: DetectorResults, other: DetectorResults) -> float:
     return float("nan") if a is None or b is None else a - b
 
 
-def _verdict(gain: IntervalResult) -> Literal["better", "unclear", "not better"]:
-    if gain.estimate is None or gain.estimate <= 0:
+def _verdict(gains: Sequence[IntervalResult]) -> Literal["better", "unclear", "not better"]:
+    """Of the gains over the baselines best on validation and best on test: the worse one decides."""
+    if any(one.estimate is None or one.estimate <= 0 for one in gains):
         return "not better"
-    return "better" if gain.low is not None and gain.low > 0 else "unclear"
+    return "better" if all(one.low is not None and one.low > 0 for one in gains) else "unclear"
 
 
-def _sentence(
-    model: DetectorResults, best: DetectorResults, gain: IntervalResult, verdict: str, drawn: Clusters
-) -> str:
+def _sentence(model: DetectorResults, best: DetectorResults, gain: IntervalResult, verdict: str) -> str:
     says = {
         "better": "beats the best baseline",
         "unclear": "is NOT shown to beat the best baseline",
         "not better": "does NOT beat the best baseline",
     }[verdict]
-    a, b, difference = (
-        value or 0.0 for value in (model.macro_f1.estimate, best.macro_f1.estimate, gain.estimate)
+    a, b = (one.macro_f1.estimate or 0.0 for one in (model, best))
+    return (
+        f"{model.name} {says}: macro F1 {a:.3f} against {b:.3f} of {best.name} (best on validation), "
+        f"{_gap(gain)}."
     )
-    text = f"{model.name} {says} ({best.name}): macro F1 {a:.3f} against {b:.3f}, "
-    text += f"a difference of {difference:+.3f}"
+
+
+def _hindsight(lucky: DetectorResults, gain: IntervalResult) -> str:
+    score = lucky.macro_f1.estimate or 0.0
+    return f"On the test part the best baseline is {lucky.name} with {score:.3f}: {_gap(gain)}."
+
+
+def _gap(gain: IntervalResult) -> str:
+    text = f"a difference of {gain.estimate or 0.0:+.3f}"
     if gain.low is not None and gain.high is not None:
-        text += f" (95% interval {gain.low:+.3f} to {gain.high:+.3f})"
-    text += "."
-    if not drawn.trusted:
-        text += f" This interval cannot be trusted: {drawn.reason}."
-    return text
+        return f"{text} (95% interval {gain.low:+.3f} to {gain.high:+.3f})"
+    return f"{text} (no interval: every resample gives the same)" if gain.method == "none" else text

@@ -8,8 +8,9 @@ import numpy as np
 
 from vestige.errors import SplitError
 from vestige.evaluation import bootstrap
-from vestige.evaluation.bootstrap import Clusters, Interval, clusters_of
+from vestige.evaluation.bootstrap import Interval
 from vestige.evaluation.calibration import calibrate
+from vestige.evaluation.clusters import Clusters, clusters_of
 from vestige.evaluation.groups import group_row, group_table
 from vestige.evaluation.metrics import (
     Sweep,
@@ -37,6 +38,7 @@ from vestige.evaluation.threshold import DEFAULT, choose
 
 FIXED_RATES = (0.001, 0.01, 0.05)
 CURVE_POINTS = 200
+DEGENERATE = "every resample gives the same figure: no interval can be had, which is not certainty"
 
 
 def evaluate(
@@ -103,8 +105,21 @@ def cluster_result(test: Predictions) -> ClusterResult:
 
 
 def interval_result(estimate: float, samples: bootstrap.FloatArray) -> IntervalResult:
-    """An estimate with the interval that its resamples `(R,)` give, for the record."""
+    """An estimate with the interval that its resamples `(R,)` give, for the record.
+
+    Resamples that all give one figure give no interval: the record says so instead.
+    """
     found: Interval = bootstrap.interval(estimate, samples)
+    if found.degenerate:
+        return IntervalResult(
+            estimate=found.estimate,
+            low=None,
+            high=None,
+            resamples=found.resamples,
+            void=found.void,
+            method="none",
+            note=DEGENERATE,
+        )
     return IntervalResult(
         estimate=found.estimate,
         low=found.low,
@@ -112,6 +127,27 @@ def interval_result(estimate: float, samples: bootstrap.FloatArray) -> IntervalR
         resamples=found.resamples,
         void=found.void,
     )
+
+
+def rate_result(
+    estimate: float,
+    part: bootstrap.BoolArray,
+    whole: bootstrap.BoolArray,
+    ids: bootstrap.IntArray,
+    weights: bootstrap.FloatArray,
+) -> IntervalResult:
+    """The rate `part / whole` (windows by masks `(N,)`) with its interval, for the record.
+
+    A rate that no resample can move (0, 1, or alike in all clusters) gets the exact bounds of as many
+    trials as there are clusters that hold any window of `whole`.
+    """
+    found = interval_result(estimate, bootstrap.rate_samples(part, whole, ids, weights))
+    if found.method == "bootstrap":
+        return found
+    concerned = len(np.unique(ids[whole]))
+    low, high = bootstrap.exact_bounds(estimate, concerned)
+    note = f"exact bounds on {concerned} cluster{'' if concerned == 1 else 's'}: resampling cannot move it"
+    return found.model_copy(update={"low": low, "high": high, "method": "exact", "note": note})
 
 
 def _class_rows(test: Predictions, counts: bootstrap.IntArray) -> list[ClassRow]:
@@ -189,7 +225,7 @@ def _alerting(
     alerts, days, host_days = found.tp + found.fp, test.days(), test.host_days()
 
     def rate(estimate: float, part: bootstrap.BoolArray, whole: bootstrap.BoolArray) -> IntervalResult:
-        return interval_result(estimate, bootstrap.rate_samples(part, whole, drawn.ids, weights))
+        return rate_result(estimate, part, whole, drawn.ids, weights)
 
     return Alerting(
         **found._asdict(),

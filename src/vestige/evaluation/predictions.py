@@ -33,7 +33,9 @@ class Predictions:
     `label (N,)` and the columns of `proba (N, K)` index `classes`; `recording (N,)` is a row of
     `recordings` (columns `id host profile`); `position (N,)` orders windows within the corpus (where
     their last step lies); `t_wall_ns (N,)` is the time of that step, 0 everywhere where nobody knows.
-    `novel (N,)`, where given: the window's model inputs never occurred in training.
+    `novel (N,)`, where given: the window's model inputs never occurred in training. `unit (N,)`, where
+    given: which of the split's held-out units (`unit_name`: host, template, ...) the window belongs to;
+    see `clusters.held_out`. `reach`: how many windows in a row share steps.
     Raises ValueError when shapes do not agree or a probability is not within 0..1.
     """
 
@@ -45,12 +47,15 @@ class Predictions:
     position: IntArray
     t_wall_ns: IntArray
     novel: BoolArray | None = None
+    unit: IntArray | None = None
+    unit_name: str = ""
+    reach: int = 1
 
     def __post_init__(self) -> None:
         n = len(self.label)
         if self.proba.shape != (n, len(self.classes)):
             raise ValueError(f"proba: expected ({n}, {len(self.classes)}), got {self.proba.shape}")
-        for name in ("recording", "position", "t_wall_ns", "novel"):
+        for name in ("recording", "position", "t_wall_ns", "novel", "unit"):
             column = getattr(self, name)
             if column is not None and column.shape != (n,):
                 raise ValueError(f"{name}: expected ({n},), got {column.shape}")
@@ -69,6 +74,7 @@ class Predictions:
             position=windows.last_step,
             t_wall_ns=windows.t_wall_ns,
             novel=novel,
+            reach=-(-windows.schema.length // windows.schema.stride),
         )
 
     def __len__(self) -> int:
@@ -129,6 +135,7 @@ class Predictions:
             position=self.position[rows],
             t_wall_ns=self.t_wall_ns[rows],
             novel=None if self.novel is None else self.novel[rows],
+            unit=None if self.unit is None else self.unit[rows],
         )
 
     def save(self, path: Path, *, threshold: float, place: pl.DataFrame | None = None) -> None:

@@ -206,6 +206,8 @@ def _count(value: int) -> str:
 
 
 def _interval(found: IntervalResult) -> str:
+    if found.method == "none":
+        return "no interval"
     if found.low is None or found.high is None:
         return ""
     return f"{found.low:.3f} to {found.high:.3f}"

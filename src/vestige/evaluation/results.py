@@ -33,13 +33,19 @@ class Record(BaseModel):
 
 
 class IntervalResult(Record):
-    """An estimate with its 95% percentile interval; `void` of the `resamples` lacked a class."""
+    """An estimate with its 95% interval; `void` of the `resamples` lacked a class.
+
+    `method`: percentiles of the `bootstrap`; `exact` binomial bounds on the number of clusters, for a rate
+    that resampling cannot move; `none` (and no bounds) where all resamples are equal. `note` says why.
+    """
 
     estimate: Number
     low: Number
     high: Number
     resamples: int
     void: int = 0
+    method: Literal["bootstrap", "exact", "none"] = "bootstrap"
+    note: str = ""
 
 
 class ClusterResult(Record):
@@ -212,7 +218,7 @@ class Comparison(Record):
     """A model against the baseline that was best on validation, on the same resamples.
 
     `share_not_better`: resamples in which the model gains nothing. `hindsight_*`: the same against the
-    baseline that turned out best on the test part.
+    baseline that turned out best on the test part. `verdict`: better only where both gains are.
     """
 
     model: str

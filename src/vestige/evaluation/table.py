@@ -68,6 +68,8 @@ def _row(one: DetectorResults) -> list[str]:
 def _cell(found: IntervalResult) -> str:
     if found.estimate is None:
         return "-"
+    if found.method == "none":
+        return f"{found.estimate:.3f}\nno interval"
     if found.low is None or found.high is None:
         return f"{found.estimate:.3f}"
     return f"{found.estimate:.3f}\n{found.low:.3f}-{found.high:.3f}"
