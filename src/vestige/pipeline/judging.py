@@ -17,6 +17,7 @@ from vestige import log
 from vestige.checkpoint import Loaded
 from vestige.encoding import EncodedWindows, unknown_rate
 from vestige.evaluation.audit import audit, describe_split, enforce
+from vestige.evaluation.clusters import held_out
 from vestige.evaluation.comparing import compare
 from vestige.evaluation.judging import cluster_result, evaluate
 from vestige.evaluation.predictions import Predictions
@@ -39,8 +40,12 @@ CONTROL = "logistic"
 
 @dataclass
 class Verdicts:
-    """What was found about each detector so far, and its predictions on the test part."""
+    """What was found about each detector so far, and its predictions on the test part.
 
+    `groups (n_steps,)`: the groups of steps that the split holds out, where it holds out such.
+    """
+
+    groups: NDArray[np.int64] | None = None
     results: list[DetectorResults] = field(default_factory=list)
     tests: dict[str, Predictions] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
@@ -65,9 +70,10 @@ def judge(
     ]
     steps = len(baselines) + len(loaded) + 2
     with bars("judging", "steps") as update:
-        checks, finding = _audited(job, config)
+        groups = {one: fn(job.windows) for one, fn in job.source.groups.items()}
+        checks, finding = _audited(job, config, groups)
         leaking = enforce(checks, allow_leakage=config.judge.allow_leakage)
-        verdicts = Verdicts()
+        verdicts = Verdicts(groups.get(job.split.recipe))
         for done, name in enumerate([*baselines, *loaded]):
             update(done + 1, steps)
             with verdicts.timed(name):
@@ -78,8 +84,9 @@ def judge(
     return results
 
 
-def _audited(job: Job, config: RunConfig) -> tuple[list[CheckResult], SymbolFinding | None]:
-    groups = {name: fn(job.windows) for name, fn in job.source.groups.items()}
+def _audited(
+    job: Job, config: RunConfig, groups: dict[str, NDArray[np.int64]]
+) -> tuple[list[CheckResult], SymbolFinding | None]:
     unit, steps = next(iter(groups.items()), ("", None))
     finding = None if steps is None else symbol_finding(job.parts, steps, unit)
     checks = audit(
@@ -153,6 +160,7 @@ def _judge_one(
     windows = replace(
         predict(detector, side), novel=never_seen(job.lesson.train, job.test, detector.input_names)
     )
+    windows = held_out(windows, job.split, side.windows, verdicts.groups)
     test = windows if how is None else by_recording(windows, how)
     found = evaluate(
         detector.name,
