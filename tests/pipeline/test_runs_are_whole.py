@@ -53,6 +53,24 @@ def test_a_killed_reading_leaves_no_run_and_is_swept_by_the_next(tmp_path, corpu
     assert [one.name for one in (tmp_path / "runs").iterdir()] == ["run"]
 
 
+def test_a_terminated_reading_cleans_up_after_itself(tmp_path):
+    big = tmp_path / "big.log"
+    line = (
+        "- 1117838570 2005.06.03 R02 2005-06-03-15.42.50.675872 R02 RAS KERNEL INFO cache parity error %d\n"
+    )
+    big.write_text("".join(line % i for i in range(400_000)))
+    call = [VESTIGE, "run", "logs", big, "--format", "bgl", "-j", "1", "-o", tmp_path / "run"]
+    reading = subprocess.Popen(call, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".run.*.tmp")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    reading.send_signal(signal.SIGTERM)
+    _, said = reading.communicate()
+    assert reading.returncode == 143
+    assert "terminated" in said
+    assert [one.name for one in tmp_path.iterdir()] == ["big.log"]
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -14,7 +15,7 @@ from vestige.cli import about, dataset, learn, scoring, simulate
 from vestige.errors import VestigeError
 from vestige.escaping import visible_lines
 
-INTERRUPTED, BUG = 130, 70
+INTERRUPTED, TERMINATED, BUG = 130, 143, 70
 GLOBAL = {"-l", "--log-level"}
 
 VERBS = ["run", "prepare", "split", "train", "evaluate", "score", "simulate", "inspect", "models", "doctor"]
@@ -87,6 +88,7 @@ def run() -> None:
     """The console script: run the command, turn what it raises into a message and an exit code."""
     arguments = _hoist(sys.argv[1:])
     debug = "--debug" in arguments
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         typer.main.get_command(app)(args=arguments, prog_name="vestige")
     except VestigeError as error:
@@ -105,6 +107,12 @@ def run() -> None:
             BUG,
             debug,
         )
+
+
+def _terminate(number: int, frame: object) -> NoReturn:  # noqa: ARG001
+    """Leave as if by an error, so that what is half-written is removed (training saves its state itself)."""
+    typer.echo("terminated", err=True)
+    sys.exit(TERMINATED)
 
 
 def _hoist(arguments: list[str]) -> list[str]:
