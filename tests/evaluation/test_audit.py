@@ -17,6 +17,7 @@ from vestige import splits
 from vestige.dataset import DatasetWriter
 from vestige.encoding import EncodedWindows
 from vestige.errors import LeakageError
+from vestige.evaluation import probes
 from vestige.evaluation.audit import audit, describe_split, enforce, failed
 from vestige.evaluation.hashing import row_hashes
 from vestige.evaluation.probes import label_shuffle
@@ -247,14 +248,53 @@ def test_labels_that_follow_from_the_recording_alone_are_warned_of(corpus: Make)
     assert honest.status == "pass"
 
 
-def test_a_model_that_peeks_is_caught_by_shuffled_labels(corpus: Make) -> None:
+def by_symbol(parts: Parts) -> Callable[[np.ndarray], np.ndarray]:
+    """A model of two symbols: it says of a symbol whatever class it met there more often than overall."""
+
+    def fit_and_predict(labels: np.ndarray) -> np.ndarray:
+        stream = parts.train.streams["symbol"]
+        seen, asked = stream[parts.train.last_step], stream[parts.test.last_step]
+        above = {one: labels[seen == one].mean() > labels.mean() for one in np.unique(seen)}
+        return np.array([int(above[one]) for one in asked])
+
+    return fit_and_predict
+
+
+def test_a_model_of_noise_that_parts_two_templates_by_luck_is_no_leak(corpus: Make) -> None:
+    """Whatever it learns from noise parts the two perfectly: as often the wrong way round as the right."""
+    windows = corpus(symbol=lambda _, i: 1 + (i % 4 == 0), label=lambda _, i: i % 4 == 0)
+    _, parts = splits.make("time", windows)
+    found = [label_shuffle(parts, by_symbol(parts), seed) for seed in range(60)]
+    assert {one.status for one in found} == {"pass"}
+    told = {one.detail.split(",")[1] for one in found}
+    assert len(told) > 3  # the figure does wander between the two directions
+
+
+@pytest.mark.parametrize("known", [1.0, 0.8])
+def test_labels_that_leak_past_the_shuffling_are_caught(corpus: Make, known: float) -> None:
+    """The model meets the true test labels (a share of them) whatever it is trained on."""
+    windows = corpus(symbol=lambda _, i: 1 + (i % 4 == 0), label=lambda _, i: i % 4 == 0)
+    _, parts = splits.make("time", windows)
+    truth, guess = parts.test.label.astype(np.int64), by_symbol(parts)
+    for seed in range(10):
+        leaked = np.random.default_rng(seed).random(len(truth)) < known
+        found = label_shuffle(
+            parts, lambda labels, leaked=leaked: np.where(leaked, truth, guess(labels)), seed
+        )
+        assert found.status == "warn"
+        assert "10 times, 10 times better than chance" in found.detail
+
+
+def test_a_model_that_says_one_class_does_no_better_than_chance(corpus: Make) -> None:
     _, parts = splits.make("time", corpus())
-    random = np.random.default_rng(0)
-    honest = label_shuffle(
-        parts, lambda labels: random.permutation(labels)[: len(parts.test)].astype(np.int64)
-    )
-    assert honest.status == "pass"
-    assert label_shuffle(parts, lambda _: parts.test.label.astype(np.int64)).status == "warn"
+    found = label_shuffle(parts, lambda _: np.zeros(len(parts.test), dtype=np.int64))
+    assert (found.status, found.figure) == ("pass", 0.0)
+
+
+def test_slow_models_are_shuffled_fewer_times(corpus: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "SHUFFLE_SECONDS", 0.0)
+    _, parts = splits.make("time", corpus())
+    assert "labels 6 times" in label_shuffle(parts, lambda _: parts.test.label.astype(np.int64)).detail
 
 
 def test_a_failed_audit_stops_the_run_unless_leakage_is_allowed() -> None:

@@ -22,9 +22,9 @@ from tests.evaluation.made_up import made_up, made_up_run
 from vestige.evaluation import plots
 from vestige.evaluation.comparing import compare
 from vestige.evaluation.escaping import plotly_text, script_json, visible
-from vestige.evaluation.judging import evaluate
+from vestige.evaluation.judging import evaluate, interval_result
 from vestige.evaluation.report import Details, render, write_report
-from vestige.evaluation.results import RunResults
+from vestige.evaluation.results import CheckResult, RunResults
 from vestige.evaluation.table import results_table
 
 HOSTILE = (
@@ -251,6 +251,64 @@ def test_the_terminal_table_shows_intervals_baselines_and_warnings() -> None:
     assert "IN-DISTRIBUTION" in marked
     assert "LEAKAGE ALLOWED" in marked
     assert "[red]\\x1b[31m" in marked
+
+
+def with_probe(figure: float, **more: str) -> RunResults:
+    """A run with three checks: one failed, one warned of, one passed."""
+    results, _ = made_up_run(**more)
+    hostile = more.get("hostile", "")
+    checks = [
+        CheckResult(name="metadata_shortcut", status="warn", figure=figure, detail=f"position{hostile}"),
+        CheckResult(name="time_order", status="pass", detail="in order"),
+        CheckResult(name="duplicate_windows", status="fail", figure=0.4, detail="40% copied"),
+    ]
+    return results.model_copy(update={"audit": checks})
+
+
+def caption(results: RunResults) -> list[str]:
+    return str(results_table(results).caption).splitlines()
+
+
+def test_every_failed_check_and_warning_reaches_the_terminal_in_a_line() -> None:
+    lines = caption(with_probe(0.5))
+    assert lines[-2:] == [
+        "audit fail: duplicate_windows: 40% copied",
+        "audit warn: metadata_shortcut: position",
+    ]
+    hostile = caption(with_probe(0.5, hostile="\x1b[31m\n95% sure\u202e"))
+    assert len(hostile) == len(lines)
+    assert hostile[-1] == "audit warn: metadata_shortcut: position\\x1b[31m\\x0a95% sure\\u202e"
+
+
+def test_a_model_that_metadata_alone_outdo_is_said_so_at_the_head() -> None:
+    results = with_probe(0.99)
+    by_name = {one.name: one.macro_f1.estimate for one in results.models}
+    says = (
+        "Recording, hour and position alone, without a look at the evidence, score macro F1 0.990 on the "
+        f"test part: more than gru ({by_name['gru']:.3f}), gbt ({by_name['gbt']:.3f})."
+    )
+    assert says in caption(results)
+    page = Page(render(results, Details())).text
+    assert page.index(says) < page.index("Models and baselines on the test part")
+    between = with_probe((by_name["gru"] + by_name["gbt"]) / 2)
+    assert any(one.endswith(f"more than gbt ({by_name['gbt']:.3f}).") for one in caption(between))
+    assert not any("Recording, hour and position" in one for one in caption(with_probe(0.5)))
+    judged = [one.model_copy(update={"verdict": "max"}) for one in results.detectors]
+    by_recording = results.model_copy(update={"detectors": judged})
+    assert not any("Recording, hour and position" in one for one in caption(by_recording))
+
+
+def test_no_interval_is_shown_as_such_on_the_terminal_and_on_the_page() -> None:
+    results, _ = made_up_run()
+    sure = [
+        one.model_copy(update={"macro_f1": interval_result(1.0, np.ones(100))}) for one in results.detectors
+    ]
+    results = results.model_copy(update={"detectors": sure})
+    rows = [str(cell) for cell in results_table(results).columns[1].cells]
+    assert rows == ["1.000\nno interval"] * len(sure)
+    page = Page(render(results, Details())).text
+    assert page.count("1.000no interval") == len(sure)
+    assert "1.000 to 1.000" not in page
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")

@@ -21,6 +21,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.evaluation import plots
+from vestige.evaluation.caveats import outdone
 from vestige.evaluation.escaping import plotly_text, script_json, visible
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.results import DetectorResults, IntervalResult, RunResults
@@ -73,6 +74,7 @@ def render(results: RunResults, details: Details) -> str:
         results=results,
         sections=[_section(n, one, details, figures) for n, one in enumerate(results.detectors)],
         overview=_overview(results, figures),
+        outdone=outdone(results),
         csp="; ".join(
             [
                 "default-src 'none'",

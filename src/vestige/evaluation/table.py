@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vestige.evaluation.caveats import audit_lines, outdone
 from vestige.evaluation.escaping import visible
 from vestige.evaluation.results import DetectorResults, IntervalResult, RunResults
 
@@ -11,11 +12,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+LONGEST = 2_000
+"""Characters of a sentence that the caption shows."""
+
+
 def results_table(results: RunResults) -> Table:
     """Models and baselines side by side, the 95% interval under each figure; recall and FPR at the chosen
     threshold, macro F1 on windows whose inputs training never saw.
 
-    The title says when the split is in-distribution or leakage was allowed, the caption holds the headline.
+    The title says when the split is in-distribution or leakage was allowed, the caption holds the headline
+    and every check of the audit that failed or warns.
     """
     from rich.table import Table
     from rich.text import Text
@@ -45,12 +51,13 @@ def _title(results: RunResults) -> str:
 
 def _caption(results: RunResults) -> str:
     lines = [one.sentence for one in results.comparisons]
+    lines.append(outdone(results))
     lines.append(f"95% intervals: bootstrap over {results.clusters.description}.")
-    if not results.clusters.trusted:
+    if not results.clusters.trusted and not results.comparisons:
         lines.append(f"They cannot be trusted: {results.clusters.reason}.")
     if results.symbols is not None:
         lines.append(results.symbols.sentence)
-    return visible("\n".join(lines), 4_000).replace("\\x0a", "\n")
+    return "\n".join([*(visible(one, LONGEST) for one in lines if one), *audit_lines(results)])
 
 
 def _row(one: DetectorResults) -> list[str]:

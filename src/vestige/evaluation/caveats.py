@@ -1,0 +1,41 @@
+"""What weakens a run's figures, in plain sentences: for the terminal's caption and the report's head."""
+
+from __future__ import annotations
+
+from vestige.evaluation.escaping import visible
+from vestige.evaluation.results import RunResults
+
+PROBE = "metadata_shortcut"
+LINE = 600
+"""Characters of one caveat that are shown."""
+
+
+def outdone(results: RunResults) -> str:
+    """That what sees no evidence scores above models, where it does; otherwise nothing.
+
+    Only of models judged window by window: the probe is, too.
+    """
+    probe = next((one.figure for one in results.audit if one.name == PROBE), None)
+    if probe is None:
+        return ""
+    beaten = [
+        f"{one.name} ({one.macro_f1.estimate:.3f})"
+        for one in results.models
+        if one.verdict == "window" and one.macro_f1.estimate is not None and one.macro_f1.estimate < probe
+    ]
+    if not beaten:
+        return ""
+    return (
+        f"Recording, hour and position alone, without a look at the evidence, score macro F1 {probe:.3f} "
+        f"on the test part: more than {', '.join(beaten)}."
+    )
+
+
+def audit_lines(results: RunResults) -> list[str]:
+    """A line for each check that failed or warns, failures first."""
+    return [
+        visible(f"audit {status}: {one.name}: {one.detail}", LINE)
+        for status in ("fail", "warn")
+        for one in results.audit
+        if one.status == status
+    ]
