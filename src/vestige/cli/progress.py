@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
@@ -20,10 +21,15 @@ from vestige.escaping import visible
 
 
 @contextlib.contextmanager
-def bar(title: str, unit: str = "") -> Iterator[Callable[[int, int | None], None]]:
-    """Show a bar while the block runs; yields `update(done, total)`."""
+def bar(
+    title: str, unit: str = "", *, beside_output: bool = False
+) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a bar while the block runs; yields `update(done, total)`.
+
+    `beside_output`: the block writes to standard output, so there is no bar where both are terminals.
+    """
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_terminal or (beside_output and sys.stdout.isatty()):
         yield lambda done, total: None  # noqa: ARG005
         return
     columns = (

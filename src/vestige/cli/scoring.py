@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vestige.errors import UsageError
+from vestige.errors import OutputError, UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +32,10 @@ def score(
     alerts_only: Annotated[
         bool, typer.Option("--alerts-only", help="only what is at or above the threshold")
     ] = False,
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="replace an existing file (never one of the evidence)")
+    ] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
 ) -> None:
     """Score raw evidence with a trained detector: JSON lines with file, line, offset, score, class, alert.
 
@@ -41,7 +44,12 @@ def score(
     from vestige import scoring, storage
     from vestige.checkpoint import HEADER
     from vestige.checkpoint.header import read_header
+    from vestige.cli import progress
 
+    scoring.check_device(device)
+    run = scoring.detector_in(run)
+    if output is not None:
+        _refuse_output(output, run, evidence, overwrite)
     settings = read_header(run / HEADER).dataset_schema.get("settings", {})
     trained_on = settings.get("format", {}).get("name", "")
     if format and trained_on and Path(format).stem != trained_on:
@@ -50,10 +58,30 @@ def score(
             where=run,
             remedy=f"give evidence in that format and --format {trained_on}, or train a detector on {format}",
         )
-    rows = (row for row in scoring.score(run, evidence, device=device) if row["alert"] or not alerts_only)
-    if output is None:
-        for row in rows:
-            typer.echo(scoring.json_line(row))
+    with progress.bar("scoring", "bytes", beside_output=output is None) as update:
+        found = scoring.score(run, evidence, device=device, progress=update)
+        lines = (scoring.json_line(row) for row in found if row["alert"] or not alerts_only)
+        if output is None:
+            for line in lines:
+                typer.echo(line)
+            return
+        with storage.atomic_file(output) as working, working.open("w", encoding="ascii") as file:
+            file.writelines(line + "\n" for line in lines)
+
+
+def _refuse_output(output: Path, run: Path, evidence: list[Path], overwrite: bool) -> None:
+    """Raise OutputError for an output that would replace something, above all what is being read."""
+    if not output.exists():
         return
-    with storage.atomic_file(output) as working, working.open("w", encoding="ascii") as file:
-        file.writelines(scoring.json_line(row) + "\n" for row in rows)
+    real = output.resolve()
+    for one in [*evidence, *(part for part in run.glob("*") if part.suffix != ".jsonl")]:
+        if real.is_relative_to(one.resolve()) or (one.is_file() and one.samefile(output)):
+            raise OutputError(
+                f"is part of what is read ({one}); it is left alone",
+                where=output,
+                remedy="choose another output",
+            )
+    if output.is_dir():
+        raise OutputError("is a directory", where=output, remedy="name a file: -o scores.jsonl")
+    if not overwrite:
+        raise OutputError("already exists", where=output, remedy="choose another output, or add --overwrite")

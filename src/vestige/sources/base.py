@@ -31,6 +31,8 @@ class LiveBatch:
     steps: Steps
     symbols: pl.DataFrame
     place: pl.DataFrame
+    taken: int = 0
+    """Bytes of evidence read so far, as they lie on disk."""
 
 
 class Source(Protocol):

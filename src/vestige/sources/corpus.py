@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import stat
 import sys
 from collections.abc import Iterable
@@ -31,6 +32,11 @@ class EvidenceFile:
     in_directory: bool = False
 
     @property
+    def where(self) -> str:
+        """Its path as a person gave it: what errors name."""
+        return self.id if self.path == STDIN else _text(str(self.path))
+
+    @property
     def stem(self) -> str:
         """The file's name without its endings of packing and kind."""
         name = self.id.rpartition("/")[2]
@@ -51,12 +57,14 @@ class EvidenceFile:
 
     def open(self) -> BinaryIO:
         """Its bytes as they lie there; EvidenceError when the system refuses."""
+        # Polars installs a handler that resumes system calls: Ctrl-C would wait for a pipe's next bytes.
+        signal.siginterrupt(signal.SIGINT, True)
         if self.path == STDIN:
             return sys.stdin.buffer
         try:
             return self.path.open("rb")
         except OSError as error:
-            raise EvidenceError(f"cannot be read: {error.strerror}", where=self.id) from error
+            raise EvidenceError(f"cannot be read: {error.strerror}", where=self.where) from error
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from vestige.errors import EvidenceError
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
 from vestige.sources.logs.format import shipped
@@ -98,3 +99,40 @@ def test_a_changed_mask_changes_the_schema(tmp_path: Path) -> None:
         path.write_text(content)
         digests.add(schema_for(rules_for(LogOptions(format=str(path))), length=3, stride=1).digest)
     assert len(digests) == 3
+
+
+@pytest.mark.parametrize("size", [1, 50, 1 << 18])
+def test_lines_before_the_first_header_are_not_scored(tmp_path: Path, size: int) -> None:
+    schema = schema_for(rules_for(LogOptions(format="hadoop")), length=6, stride=1)
+    file = tmp_path / "a.log"
+    file.write_text("\tat a.B.c\n" * 100 + "2015-10-18 18:00:00,000 ERROR [m] a.B: lost\n" * 3)
+    batches = list(live([file], schema, size=size))
+    assert [line for one in batches for line in one.place["line"]] == [101, 102, 103]
+
+
+def test_of_several_files_each_is_called_by_the_path_as_given(evidence: Path, windows: WindowSet) -> None:
+    paths = [evidence / "c" / host / "app.log" for host in ("a", "b")]
+    names = [one.place["file"][0] for one in live(paths, windows.schema)]
+    assert list(dict.fromkeys(names)) == [str(one) for one in paths]
+    assert {name for one in live([evidence / "c"], windows.schema) for name in one.place["file"]} == {
+        "a/app.log",
+        "b/app.log",
+    }
+
+
+def test_a_directory_of_misfits_is_an_error_and_a_single_one_is_left_out(
+    windows: WindowSet, tmp_path: Path
+) -> None:
+    (tmp_path / "a.log").write_text("nothing\n" * 9)
+    (tmp_path / "b.log").write_text("of the kind\n" * 9)
+    with pytest.raises(EvidenceError, match="do not fit") as caught:
+        list(live([tmp_path], windows.schema))
+    assert caught.value.where == str(tmp_path / "a.log")
+    (tmp_path / "c.log").write_text("2015-10-18 18:00:00,000 INFO [m] a.B: did 1\n")
+    assert [one.place["file"][0] for one in live([tmp_path], windows.schema)] == ["c.log"]
+
+
+def test_batches_say_how_many_bytes_were_read(evidence: Path, windows: WindowSet) -> None:
+    taken = [one.taken for one in live([evidence / "c"], windows.schema)]
+    assert taken == sorted(taken)
+    assert taken[-1] == sum(one.stat().st_size for one in evidence.glob("c/*/app.log"))

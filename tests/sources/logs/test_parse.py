@@ -81,7 +81,14 @@ def test_a_text_is_capped() -> None:
     assert len(hadoop(HEAD.encode() + b"y" * 20_000).texts[0]) == TEXT_CHARACTERS
 
 
-def test_lines_before_the_first_header_are_a_message_of_their_own() -> None:
-    messages = hadoop(b"\tat a.B\n" + HEAD.encode() + b"x\n")
-    assert texts(messages) == ["at a.B", "x"]
-    assert messages.counts["messages_without_header"] == 1
+def test_lines_before_the_first_header_are_no_message() -> None:
+    messages = hadoop(b"\tat a.B\n\tat b.C\n" + HEAD.encode() + b"x\n")
+    assert texts(messages) == ["x"]
+    assert messages.line.tolist() == [3]
+    assert messages.counts["lines_without_header"] == 2
+
+
+def test_a_block_may_hold_no_message_at_all() -> None:
+    messages = hadoop(b"\tat a.B\n\tat b.C\n")
+    assert len(messages) == len(messages.raw) == len(messages.offset) == 0
+    assert messages.counts["lines_without_header"] == 2

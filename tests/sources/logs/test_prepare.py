@@ -188,7 +188,7 @@ def test_a_file_of_another_format_is_named_with_its_first_offending_row(tmp_path
     path.write_text(line(1, "x") + "not\n" * 3)
     with pytest.raises(EvidenceError) as caught:
         prepare(path, tmp_path / "d")
-    assert (caught.value.where, caught.value.row) == ("mixed.log", 2)
+    assert (caught.value.where, caught.value.row) == (str(path), 2)
 
 
 def test_syslog_without_year_takes_the_one_given(tmp_path: Path) -> None:
@@ -197,3 +197,13 @@ def test_syslog_without_year_takes_the_one_given(tmp_path: Path) -> None:
     windows = prepare(made, tmp_path / "d", format="linux", year=2019, label=f"words:{words}")
     assert windows.t_wall_ns.tolist() == [1577836799_000000000, 1577836801_000000000]
     assert windows.recordings["host"].to_list() == ["box"]
+
+
+def test_a_rotated_file_that_begins_within_a_stack_trace(tmp_path: Path) -> None:
+    trace = "\tat a.B.c(B.java:7)\n" * 50
+    corpus = tmp_path / "c"
+    corpus.mkdir()
+    (corpus / "a.log").write_text(trace + NORMAL + NORMAL.replace("INFO", "ERROR"))
+    made = LogSource().prepare(corpus, tmp_path / "d", LogOptions(format="hadoop", length=2))
+    assert made.notes["lines_without_header"] == 50
+    assert made.gather()["line"][0, -1] == 51

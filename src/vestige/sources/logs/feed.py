@@ -65,7 +65,7 @@ class Feed:
         handle = self.file.open()
         if self.file.path != STDIN:
             self._stack.enter_context(handle)
-        self._expander = Expander(handle, self.file.id)
+        self._expander = Expander(handle, self.file.where)
         with ExitStack() as undo:
             undo.callback(self.close)
             self._begin()
@@ -81,7 +81,7 @@ class Feed:
             if sample.count(b"\n") > SAMPLE_LINES or len(sample) >= SAMPLE_BYTES:
                 break
         self._pieces = chain(taken, pieces)
-        lines = check(sample, self.rules, self.file.id)
+        lines = check(sample, self.rules, self.file.where)
         matches = [match for match in map(self.rules.header.match, lines) if match]
         times = (Parser(self.rules).time(match.string) for match in matches)
         self.first_ns = next((one for one in times if one != BAD), 0)

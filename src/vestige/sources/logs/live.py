@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,18 @@ log = logging.getLogger(__name__)
 
 
 def live(evidence: Iterable[Path], schema: Schema, *, size: int = BLOCK_BYTES) -> Iterator[LiveBatch]:
-    """A window for every message of every file, in order. Raises EvidenceError as `prepare` does."""
+    """A window for every message of every file, in order. Raises EvidenceError as `prepare` does.
+
+    A file is called by its path relative to the evidence, as in a dataset; of several pieces of evidence,
+    by its whole path as given.
+    """
     rules = Rules.from_settings(schema.settings)
     parser = Parser(rules)
-    for path in evidence:
+    every = list(evidence)
+    done = 0
+    for path in every:
         files, skipped = find(path, "log files")
+        refused: list[EvidenceError] = []
         for one in skipped:
             log.info("%s was left out: %s", one.id, one.reason)
         for file in files:
@@ -40,15 +48,18 @@ def live(evidence: Iterable[Path], schema: Schema, *, size: int = BLOCK_BYTES) -
             try:
                 feed.open()
             except EvidenceError as error:
-                if len(files) == 1:
-                    raise
-                log.warning("%s was left out: %s", file.id, error.what)
+                refused.append(error)
+                if len(refused) == len(files):
+                    raise refused[0] from None
+                log.warning("%s was left out: %s", file.where, error.what)
                 continue
-            window = Windows(schema, rules, feed.first_ns, file.id)
+            windows = Windows(schema, rules, feed.first_ns, file.where if len(every) > 1 else file.id)
             for block in feed.blocks():
-                yield from window.over(parser.parse(block))
+                for batch in windows.over(parser.parse(block)):
+                    yield replace(batch, taken=done + feed.taken)
+            done += feed.taken
             for what in feed.defects:
-                log.warning("%s: %s", file.id, what)
+                log.warning("%s: %s", file.where, what)
 
 
 def probe(schema: Schema) -> LiveBatch:
@@ -75,6 +86,8 @@ class Windows:
 
     def over(self, messages: Messages) -> Iterator[LiveBatch]:
         """The windows that end on the messages of the next block."""
+        if not len(messages):
+            return
         rows = {text: row for row, text in enumerate(self._texts)}
         here = [rows.setdefault(text, len(rows)) for text in messages.texts]
         values: dict[str, NDArray[Any]] = {

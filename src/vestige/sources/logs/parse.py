@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -117,17 +118,15 @@ class Parser:
         self._exact, self._fields = exact, rules.label.field is not None
 
     def parse(self, block: Block) -> Messages:
-        """The messages of `block`."""
+        """The messages of `block`; lines before the first header belong to none and are left out."""
         text, undecodable = self._decode(block)
         lines = text.split("\n")
         if block.data.endswith(b"\n"):
             lines.pop()
-        found = [self._match(line) for line in lines]
-        starts = [number for number, match in enumerate(found) if match is not None]
-        headless = not starts or starts[0] != 0
-        if headless:
-            starts.insert(0, 0)
-        label, text_rows, t_ns, texts = self._read(lines, found, starts)
+        found = {number: match for number, line in enumerate(lines) if (match := self._match(line))}
+        starts = list(found)
+        headless = starts[0] if starts else len(lines)
+        label, text_rows, t_ns, texts = self._read(lines, found)
         first = np.array(starts, dtype=np.int64)
         begins, offsets, numbers = _places(block, len(lines))
         return Messages(
@@ -143,7 +142,7 @@ class Parser:
                 "lines": len(lines) + sum(gap[2] for gap in block.gaps),
                 "undecodable_lines": undecodable,
                 "multi_line_messages": int((np.diff(first, append=len(lines)) > 1).sum()),
-                "messages_without_header": int(headless),
+                "lines_without_header": headless,
             },
         )
 
@@ -168,20 +167,17 @@ class Parser:
         return text, 0
 
     def _read(
-        self, lines: list[str], found: list[re.Match[str] | None], starts: list[int]
+        self, lines: list[str], found: dict[int, re.Match[str]]
     ) -> tuple[list[int], list[int], list[int], list[str]]:
-        """Labels, text rows and times of the messages that begin at `starts`, and the unique texts."""
+        """Labels, text rows and times of the messages whose headers were `found`, and the unique texts."""
         rows: dict[str, int] = {}
         seen: dict[str, tuple[int, int]] = {}
         label, text_rows, t_ns = [], [], []
         parse_time, groups = self._times.parse, self._groups
-        for at, after in zip(starts, [*starts[1:], len(lines)], strict=True):
-            match = found[at]
-            if match is None:
-                content, value, moment = lines[at], None, BAD
-            else:
-                content, value, fraction, *times = match.group(*groups)
-                moment = parse_time(tuple(times), fraction if self._exact else None)
+        ends = [*islice(found, 1, None), len(lines)]
+        for (at, match), after in zip(found.items(), ends, strict=False):
+            content, value, fraction, *times = match.group(*groups)
+            moment = parse_time(tuple(times), fraction if self._exact else None)
             content = content.strip() if after == at + 1 else _joined(content, lines[at + 1 : after])
             known = seen.get(content)
             if known is None:
@@ -216,6 +212,6 @@ def _hashes(data: bytes, begins: list[int]) -> NDArray[np.uint64]:
     """A hash of the raw bytes of every message, line ends at its end left out."""
     parts = [
         blake2b(data[a : min(b, a + RAW_BYTES)].rstrip(b"\r\n"), digest_size=8).digest()
-        for a, b in zip(begins, [*begins[1:], len(data)], strict=True)
+        for a, b in zip(begins, [*begins[1:], len(data)], strict=False)
     ]
     return np.frombuffer(b"".join(parts), dtype="<u8").astype(np.uint64)

@@ -1,0 +1,137 @@
+"""`vestige score`: what it refuses before it prints a line, and what its rows are called."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.conftest import VESTIGE, corpus, finished, succeed, vestige  # noqa: F401 - fixtures
+from vestige import errors
+from vestige.scoring import check_device
+
+HEAD = "- 1117838570 2005.06.03 R02 2005-06-03-15.42.50.675872 R02 RAS KERNEL INFO cache parity error {}\n"
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> list[Path]:
+    found = []
+    for name in ("d1", "d2"):
+        (tmp_path / name).mkdir()
+        found.append(tmp_path / name / "app.log")
+        found[-1].write_text("".join(map(HEAD.format, range(30))))
+    return found
+
+
+def refused(done: subprocess.CompletedProcess[str], kind: type[errors.VestigeError], *says: str) -> None:
+    assert done.returncode == kind.exit_code, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    for one in says:
+        assert one in done.stderr
+
+
+def test_a_directory_of_misfits_is_an_error(finished, tmp_path):  # noqa: F811
+    (tmp_path / "c").mkdir()
+    for name in "ab":
+        (tmp_path / "c" / f"{name}.log").write_text("nothing of the kind\n" * 9)
+    refused(vestige("score", finished / "gbt", tmp_path / "c"), errors.EvidenceError, "c/a.log:1: 9 of")
+
+
+def test_files_are_called_by_the_paths_as_given(finished, logs, tmp_path):  # noqa: F811
+    shown = succeed("score", finished / "gbt", "d1/app.log", "d2/app.log", cwd=tmp_path)
+    assert {json.loads(line)["file"] for line in shown.splitlines()} == {"d1/app.log", "d2/app.log"}
+
+
+def test_a_missing_path_is_found_before_the_first_line(finished, logs, tmp_path):  # noqa: F811
+    done = vestige("score", finished / "gbt", logs[0], tmp_path / "d3" / "none.log")
+    refused(done, errors.EvidenceError, str(tmp_path / "d3" / "none.log"))
+
+
+def test_an_existing_output_stays_unless_told_otherwise(finished, logs, tmp_path):  # noqa: F811
+    out = tmp_path / "out.jsonl"
+    out.write_text("mine")
+    refused(vestige("score", finished / "gbt", logs[0], "-o", out), errors.OutputError, "--overwrite")
+    assert out.read_text() == "mine"
+    succeed("score", finished / "gbt", logs[0], "-o", out, "--overwrite")
+    assert len(out.read_text().splitlines()) == 30
+
+
+def test_what_is_read_is_never_replaced(finished, logs, tmp_path):  # noqa: F811
+    before = logs[0].read_bytes()
+    (tmp_path / "link.log").symlink_to(logs[0])
+    os.link(logs[0], tmp_path / "hard.log")
+    for given, out in [
+        (logs[0], logs[0]),
+        (logs[0], tmp_path / "link.log"),
+        (logs[0], tmp_path / "hard.log"),
+        (tmp_path, logs[0]),
+        (logs[1], finished / "gbt" / "model.json"),
+    ]:
+        done = vestige("score", finished / "gbt", given, "-o", out, "--overwrite")
+        refused(done, errors.OutputError, "is left alone")
+    assert logs[0].read_bytes() == before
+
+
+@pytest.mark.parametrize("model", ["gbt", "gru"])
+@pytest.mark.parametrize("device", ["cuda:99", "tpu"])
+def test_a_device_that_is_not_there(finished, logs, model, device):  # noqa: F811
+    done = vestige("score", finished / model, logs[0], "--device", device)
+    refused(done, errors.UsageError, device, "remedy")
+
+
+def test_the_processor_is_always_there():
+    check_device("cpu")
+
+
+def test_a_run_of_one_detector_is_that_detector(finished, logs, tmp_path):  # noqa: F811
+    refused(vestige("score", finished, logs[0]), errors.UsageError, "gbt, gru", str(finished / "gbt"))
+    shutil.copytree(finished / "gbt", tmp_path / "run" / "gbt")
+    assert succeed("score", tmp_path / "run", logs[0]) == succeed("score", finished / "gbt", logs[0])
+
+
+def test_a_reader_that_has_enough_ends_it_quietly(finished, tmp_path):  # noqa: F811
+    (tmp_path / "long.log").write_text("".join(map(HEAD.format, range(20_000))))
+    call = f"{VESTIGE} score {finished / 'gbt'} {tmp_path / 'long.log'} | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", call], capture_output=True, text=True, check=True)
+    first, code = done.stdout.splitlines()
+    assert json.loads(first)["line"] == 1
+    assert (code, done.stderr) == ("0", "")
+
+
+def test_ctrl_c_says_interrupted(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    call = [VESTIGE, "prepare", "logs", fifo, "--format", "bgl", "-o", tmp_path / "d"]
+    with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as running, fifo.open("w") as pipe:
+        pipe.write("".join(map(HEAD.format, range(400))))
+        pipe.flush()
+        time.sleep(3)
+        running.send_signal(signal.SIGINT)
+        _, shown = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert shown.splitlines()[-1] == "interrupted"
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_bar_shows_on_a_terminal_unless_the_scores_go_there(finished, logs, tmp_path):  # noqa: F811
+    shown = []
+    for to_terminal in (False, True):
+        main, terminal = pty.openpty()
+        with (tmp_path / "out.jsonl").open("w") as file:
+            subprocess.run(
+                [VESTIGE, "score", finished / "gbt", logs[0]],
+                stdout=terminal if to_terminal else file, stderr=terminal, check=True,
+            )  # fmt: skip
+        os.close(terminal)
+        shown.append(os.read(main, 1 << 16).decode())
+        os.close(main)
+    assert "scoring" in shown[0]
+    assert "scoring" not in shown[1]
