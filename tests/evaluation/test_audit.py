@@ -69,6 +69,27 @@ def corpus(tmp_path: Path) -> Make:
     return make
 
 
+@pytest.fixture
+def make_raw(tmp_path: Path) -> Make:
+    """Two recordings of 400 lines, the second a copy of the first's first lines (share `copied`)."""
+
+    def make(*, copied: float, same_digest: bool = True) -> WindowSet:
+        schema = Schema(
+            source="plain", version=1, classes=("normal", "anomaly"), length=4, stride=1,
+            streams=(Stream("raw", "uint64"),), inputs=(Input("tokens", "tokens"),),
+        )  # fmt: skip
+        i, path = np.arange(400), tmp_path / f"raw-{len(list(tmp_path.iterdir()))}"
+        with DatasetWriter(path, schema) as writer:
+            for r in range(2):
+                raw = np.where((i < copied * 400) | (r == 0), i, 400 + i) + 1
+                writer.begin(id=f"r{r}", host=f"h{r}", sample=f"s{r}", profile="p")
+                writer.extend({"raw": raw}, t_ns=i * SECOND, label=(i % 5 == 0).astype(np.uint8))
+                writer.close_recording("same" if same_digest else f"d{r}")
+        return WindowSet.open(path)
+
+    return make
+
+
 class Plain:
     """An encoder with nothing to learn: the symbols are the tokens."""
 
@@ -172,12 +193,47 @@ def test_one_shared_step_is_found_and_padding_is_not_taken_for_one(corpus: Make)
     assert {one.name: one for one in audit(both_padded, split)}["shared_raw_interval"].status == "pass"
 
 
-def test_a_copied_recording_fails_unless_the_cut_is_in_time(corpus: Make) -> None:
+def test_a_copied_recording_fails_where_it_lies_across_the_cut(corpus: Make) -> None:
     windows = corpus(digest=lambda r: "same" if r in {0, 1, 2} else f"d{r}")
     found = audited(windows, "host")["duplicate_recordings"]
     assert found.status == "fail"
     assert "copies of earlier ones, such as r" in found.detail
-    assert audited(windows, "time")["duplicate_recordings"].status == "not_applicable"
+
+
+@pytest.mark.parametrize("recipe", ["time", "host"])
+def test_copies_on_one_side_are_warned_of(corpus: Make, recipe: str) -> None:
+    windows = corpus(digest=lambda r: "same" if r in {0, 3} else f"d{r}")
+    found = audited(windows, recipe)["duplicate_recordings"]
+    assert (found.status, found.figure) == ("warn", 1)
+    assert (
+        found.detail == "1 recordings are copies of others, such as r3 of r0: the same evidence counts twice"
+    )
+    assert audited(corpus(), recipe)["duplicate_recordings"].status == "pass"
+
+
+def test_two_identical_files_drawn_line_by_line_are_a_leak(make_raw: Make) -> None:
+    """No whole window can match there: each side has other lines between the same two."""
+    found = audited(make_raw(copied=1.0), "random")
+    assert found["duplicate_windows"].status == found["duplicate_recordings"].status == "fail"
+    assert found["duplicate_windows"].figure == pytest.approx(0.8, abs=0.1)
+    assert "windows drawn singly put them on all sides" in found["duplicate_recordings"].detail
+
+
+@pytest.mark.parametrize(("copied", "status"), [(0.0, "pass"), (0.1, "warn"), (0.6, "fail")])
+def test_lines_repeated_with_their_times_on_both_sides_are_counted(
+    make_raw: Make, copied: float, status: str
+) -> None:
+    found = audited(make_raw(copied=copied, same_digest=False), "random")
+    assert found["duplicate_windows"].status == status
+    assert found["duplicate_recordings"].status == "pass"
+
+
+def test_lines_without_times_are_no_more_than_a_warning(make_raw: Make) -> None:
+    split, parts = splits.make("random", make_raw(copied=1.0, same_digest=False))
+    timeless = Parts(*(replace(one, t_wall_ns=np.zeros_like(one.t_wall_ns))
+                       for one in (parts.train, parts.validation, parts.test)))  # fmt: skip
+    found = {one.name: one for one in audit(timeless, split)}["duplicate_windows"]
+    assert (found.status, "nothing has a time" in found.detail) == ("warn", True)
 
 
 @pytest.mark.parametrize(("copied", "status"), [(0, "pass"), (2, "warn"), (40, "fail")])

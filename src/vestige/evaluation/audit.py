@@ -41,7 +41,7 @@ def audit(
         classes_present(parts),
         shared_raw_interval(parts),
         duplicate_recordings(parts, split),
-        duplicate_windows(parts),
+        duplicate_windows(parts, split),
         repeated_inputs(parts, encoded),
         symbol_check(finding),
         metadata_shortcut(parts, seed),
