@@ -1,0 +1,59 @@
+"""Security events from an export to a judged detector, for both tasks; and sequences as published."""
+
+from __future__ import annotations
+
+import json
+
+import polars as pl
+import pytest
+
+from tests.pipeline.conftest import FAST, succeed
+from vestige.evaluation.results import RunResults
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory):
+    path = tmp_path_factory.mktemp("siem") / "export"
+    succeed("simulate", "events", path, "--events", 4000, "--machines", 12, "--seed", 3)
+    return path
+
+
+def test_an_export_is_classified_beside_its_baselines(export, tmp_path):
+    out = tmp_path / "run"
+    succeed("run", "events", export, "--split", "time", "-m", "array_lstm", *FAST, "-o", out)
+    results = RunResults.load(out / "metrics.json")
+    assert [one.name for one in results.models] == ["array_lstm"]
+    assert results.synthetic
+    assert all(one.status != "fail" for one in results.audit)
+
+
+def test_the_next_event_is_predicted_and_surprise_alerts(export, tmp_path):
+    out = tmp_path / "run"
+    succeed("run", "events", export, "--split", "time", "--task", "next", "-m", "lstm", *FAST, "-o", out)
+    results = RunResults.load(out / "metrics.json")
+    (model,) = results.models
+    assert model.name == "next_lstm"
+    assert {one.name for one in results.baselines} == {"next_frequency", "next_ngram"}
+    assert 0 <= model.next_token.top1 <= model.next_token.top5 <= model.next_token.top10 <= 1
+    judged = pl.read_parquet(out / "next_lstm" / "predictions.parquet")
+    assert (judged["alert"] == (judged["predicted"] == "anomaly")).mean() > 0.99
+    rows = [json.loads(line) for line in succeed("score", out / "next_lstm", export).splitlines()]
+    assert len(rows) == 4000
+    assert {"file", "line", "score", "class", "alert"} <= set(rows[0])
+
+
+def test_sessions_are_judged_as_wholes(tmp_path):
+    corpus = tmp_path / "sessions"
+    corpus.mkdir()
+    normal = ["1 2 3 4 5 6", "1 2 3 3 4 5 6", "1 2 4 5 6"]
+    odd = ["1 6 5 4 3 2", "2 1 2 1 2 1"]
+    (corpus / "x_train").write_text("".join(f"n{i},{normal[i % 3]}\n" for i in range(60)))
+    (corpus / "x_test_abnormal").write_text("".join(f"a{i},{odd[i % 2]}\n" for i in range(30)))
+    out = tmp_path / "run"
+    how = ["--mapping", "sessions", "--context", 5, "--split", "random", "--task", "next", "-m", "gru"]
+    succeed("run", "events", corpus, *how, *FAST, "-o", out)
+    results = RunResults.load(out / "metrics.json")
+    judged = pl.read_parquet(out / "next_gru" / "predictions.parquet")
+    assert judged["recording"].n_unique() == judged.height == results.models[0].windows
+    assert {one.verdict for one in results.detectors} == {"max"}
+    assert results.models[0].roc_auc.estimate > 0.9
