@@ -7,7 +7,8 @@ split 60/20/20 by the seed, all anomalous ones (at most 100, drawn by the seed) 
 are published for testing; `simulated`: a SIEM export by `vestige simulate events`, cut in time.
 Task `next`: trained on normal sequences only; a session's score is its most surprising event's. A detector
 is judged by ROC AUC, average precision, and macro F1 at the threshold that leaves 5% of the normal
-validation sessions above it. On `simulated`, single events are judged, for both tasks. At most 3,000 training windows a trial, drawn by the seed.
+validation sessions above it. On `simulated`, single events are judged, for both tasks. At most 3,000
+training windows a trial, drawn by the seed.
 
 Every network has at most the parameters of an LSTM of 32 units. Printed: means over seeds with 95%
 t-intervals, and the paired difference of each to `lstm`. Nothing is tuned here: defaults of the program.
