@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from vestige import splits
 from vestige.errors import SplitError
+from vestige.splits.checks import losses
 
 FIXTURE = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None
@@ -121,6 +124,69 @@ def test_every_class_is_on_each_side_or_the_split_is_refused(make_windows):
     quiet = [(f"h{i}", "s", "p", labels(20) if i == 0 else np.zeros(20)) for i in range(5)]
     with pytest.raises(SplitError, match="anomaly: in 1 hosts"):
         splits.make("host", make_windows(quiet))
+
+
+def told(caplog) -> list[str]:
+    return [one.getMessage() for one in caplog.records if one.name == "vestige.splits"]
+
+
+@pytest.fixture
+def heard(caplog):
+    """What is logged, with the program's own switches out of the way."""
+    logging.getLogger("vestige").propagate = True
+    caplog.set_level(logging.WARNING, logger="vestige.splits")
+    return caplog
+
+
+def test_a_purge_of_more_than_a_tenth_is_said(make_windows, heard):
+    windows = make_windows([("h", "s", "p", labels(100, 2))], length=6)
+    split, parts = splits.make("time", windows)
+    assert parts.purged > 10
+    assert told(heard) == [f"{parts.purged} of 100 windows ({parts.purged}%) are purged around the cuts"]
+    assert split.notes[1:] == told(heard)
+
+
+def test_a_small_purge_is_not_worth_a_warning(make_windows, heard):
+    split, parts = splits.make("time", make_windows([("h", "s", "p", labels(200, 2))], length=4))
+    assert parts.purged > 0
+    assert told(heard) == []
+    assert len(split.notes) == 1
+
+
+def test_recordings_that_vanish_whole_are_named(make_windows):
+    long, short = ("h", "s", "p", labels(300, 2)), ("h", "s", "p", labels(2))
+    windows = make_windows([long, *[short] * 7], length=4)
+    _, parts = splits.make("time", windows)
+    assert losses(windows, parts) == []
+    gone = replace(parts, train=parts.train.select(parts.train.recording == 0))
+    assert losses(windows, gone) == ["7 of 8 recordings vanish whole: r1, r2, r3, r4, r5, ..."]
+
+
+def test_times_out_of_order_are_named_where_the_purge_takes_a_class(make_windows):
+    windows = make_windows([("h", "s", "p", labels(200, 10))], length=8)
+    shuffled = np.random.default_rng(0).permutation(windows.t_wall_ns)
+    with pytest.raises(SplitError) as refused:
+        splits.make("time", replace(windows, t_wall_ns=shuffled))
+    message = str(refused.value)
+    assert re.search(r"\d+ of 200 windows \(\d\d%\) are purged around the cuts, \d+ '\w+' ones", message)
+    assert "the times are out of order" in message
+    assert refused.value.remedy == "sort the recordings by time, or use another --split or --fractions"
+
+
+def test_a_remedy_names_only_options_that_the_recipe_uses(make_windows):
+    early = np.zeros(100)
+    early[:5] = 1
+    with pytest.raises(SplitError) as refused:
+        splits.make("time", make_windows([("h", "s", "p", early)]))
+    assert "purged" not in str(refused.value)
+    assert refused.value.remedy == "use another --split, or other --fractions"
+    late = np.zeros(100)
+    late[[5, 61, 62, 90]] = 1
+    with pytest.raises(SplitError, match=r"\(train: 1, validation: 0, test: 1\); .*, 2 'anomaly' ones"):
+        splits.make("time", make_windows([("h", "s", "p", late)], length=4))
+    with pytest.raises(SplitError) as refused:
+        splits.make("random", make_windows([("h", "s", "p", early)]), seed=1)
+    assert "--split-seed" in refused.value.remedy
 
 
 @pytest.mark.parametrize(

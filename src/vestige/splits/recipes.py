@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vestige import log
 from vestige.errors import SplitError
 from vestige.splits.assign import Table, assign
 from vestige.splits.base import FRACTIONS, PARTS, Parts, Split, dataset_digest
+from vestige.splits.checks import check, losses
 from vestige.windows import WindowSet
 
+logger = log.get("vestige.splits")
 FEW_RECORDINGS = 10
 Groups = Mapping[str, Callable[[WindowSet], NDArray[np.int64]]]
 
@@ -52,9 +55,13 @@ def make(
         raise SplitError(f"unknown split {recipe!r}", remedy=f"one of: {', '.join(recipes(groups))}")
     split = replace(split, dataset=dataset_digest(windows), seed=seed)
     parts = split.parts(windows, steps)
-    _check(split, parts)
+    check(split, parts, windows)
     untested, unseen = _profiles(parts)
-    return replace(split, untested_profiles=untested, unseen_profiles=unseen), parts
+    lost = losses(windows, parts)
+    for note in lost:
+        logger.warning("%s", note)
+    notes = [*split.notes, *lost]
+    return replace(split, untested_profiles=untested, unseen_profiles=unseen, notes=notes), parts
 
 
 def _by_time(windows: WindowSet, fractions: tuple[float, float, float]) -> Split:
@@ -141,25 +148,6 @@ def _by_group(
     count = ", ".join(f"{len(assignment[part])} in {part}" for part in PARTS)
     note = f"no {recipe} is on two sides ({count}); each side is the log without the other sides' lines"
     return Split(recipe, "group", "", seed, assignment, notes=[note])
-
-
-def _check(split: Split, parts: Parts) -> None:
-    """Disjoint recordings where whole ones were assigned; every class on each side."""
-    sides = dict(zip(PARTS, (parts.train, parts.validation, parts.test), strict=True))
-    if split.unit == "recording":
-        assigned = [one for part in PARTS for one in split.assignment[part]]
-        if len(assigned) != len(set(assigned)):
-            raise SplitError("a recording is on two sides of the split")
-    counts = {part: np.bincount(one.label, minlength=len(one.schema.classes)) for part, one in sides.items()}
-    for part, side in sides.items():
-        for code, name in enumerate(side.schema.classes):
-            if counts[part][code] == 0:
-                found = ", ".join(f"{other}: {count[code]}" for other, count in counts.items())
-                raise SplitError(
-                    f"the {split.recipe} split leaves no {name!r} window in {part} ({found})",
-                    where=side.path,
-                    remedy="use another --split, --fractions or --split-seed",
-                )
 
 
 def _profiles(parts: Parts) -> tuple[list[str], list[str]]:
