@@ -11,10 +11,32 @@ os.environ["NO_COLOR"] = "1"
 
 from typer.testing import CliRunner
 
-from vestige.cli.main import VERBS, app
+import vestige.errors
+import vestige.training.errors
+from vestige.cli.main import BUG, INTERRUPTED, VERBS, app
+from vestige.errors import VestigeError
 from vestige.sources import registry
 
 OF_A_SOURCE = ("run", "prepare", "simulate")
+
+
+def exit_codes() -> str:
+    """The table of exit codes, from the classes of errors."""
+    kinds = {
+        kind
+        for room in (vestige.errors, vestige.training.errors)
+        for kind in vars(room).values()
+        if isinstance(kind, type) and issubclass(kind, VestigeError)
+    }
+    rows = [(kind.exit_code, (kind.__doc__ or "").partition("\n")[0]) for kind in kinds - {VestigeError}]
+    rows += [
+        (0, "Done; or whoever reads the output has enough, such as `head`."),
+        (VestigeError.exit_code, "Anything else, such as a file that the system will not let us read."),
+        (BUG, "An error of the program itself."),
+        (INTERRUPTED, "Ctrl-C."),
+    ]
+    lines = [f"| {code} | {what} |" for code, what in sorted(rows)]
+    return "\n".join(["## Exit codes", "", "| code | meaning |", "|---|---|", *lines, ""])
 
 
 def render() -> str:
@@ -29,7 +51,7 @@ def render() -> str:
             raise SystemExit(result.output)
         text = "\n".join(line.rstrip() for line in result.output.strip().splitlines())
         parts.append(f"## {' '.join(['vestige', *call])}\n\n```\n{text}\n```\n")
-    return "\n".join(parts)
+    return "\n".join([*parts, exit_codes()])
 
 
 if __name__ == "__main__":

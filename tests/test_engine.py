@@ -95,3 +95,9 @@ def test_a_log_level_is_a_number_or_a_name(text, level):
 def test_other_log_levels_are_refused(text):
     with pytest.raises(UsageError, match="10 to 50"):
         log.parse_level(text)
+
+
+@pytest.mark.parametrize("jobs", [0, -2])
+def test_fewer_than_one_process_is_refused(jobs: int) -> None:
+    with pytest.raises(UsageError, match="--jobs 1 or more"):
+        engine.map(abs, [1], jobs=jobs)

@@ -51,16 +51,23 @@ def map(  # noqa: A001 - the word of the trade; always called as engine.map
     `items` is consumed a round ahead of the workers, so an endless stream of items needs no endless
     memory. An item that raises a VestigeError or OSError becomes an Outcome with that error and
     never sinks the sweep; anything else is a bug and propagates. `jobs` None means every core; 1 runs in
-    this process. Raises UsageError for an unknown `engine`.
+    this process. Raises UsageError for an unknown `engine` or fewer than one process.
     """
     if engine != "local":
         raise UsageError(f"unknown engine {engine!r}", remedy="use --engine local")
-    workers = jobs or os.cpu_count() or 1
+    most = workers(jobs)
     work = _chunks(enumerate(items), chunk)
-    local = workers == 1
-    batches = (_apply(fn, piece) for piece in work) if local else _loky(fn, work, workers)
+    local = most == 1
+    batches = (_apply(fn, piece) for piece in work) if local else _loky(fn, work, most)
     outcomes = (outcome for batch in batches for outcome in batch)
     return _in_order(outcomes) if ordered else outcomes
+
+
+def workers(jobs: int | None) -> int:
+    """How many processes `jobs` means: None is every core. Raises UsageError for fewer than one."""
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"{jobs} processes cannot work", remedy="--jobs 1 or more; without it, every core")
+    return jobs or os.cpu_count() or 1
 
 
 def _apply(fn: Callable[[Item], Value], piece: list[tuple[int, Item]]) -> list[Outcome[Value]]:

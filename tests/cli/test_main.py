@@ -48,6 +48,7 @@ def test_every_verb_has_help_with_an_example_to_paste(verb):
         (["score", "no-such-run", "x.log"], errors.CheckpointError.exit_code, "no-such-run"),
         (["evaluate", "no-such-run"], errors.CheckpointError.exit_code, "config.json is missing"),
         (["inspect", "."], errors.UsageError.exit_code, "neither a dataset nor a run"),
+        (["models", "-lloud"], errors.UsageError.exit_code, "unknown log level"),
         (["-l", "loud", "models"], errors.UsageError.exit_code, "unknown log level"),
         (["split", "x", "--fractions", "1,2,3"], errors.UsageError.exit_code, "--fractions: expected three"),
         (
@@ -74,6 +75,7 @@ def test_debug_shows_the_traceback_wherever_it_stands(tmp_path):
 
 def test_global_options_may_stand_anywhere():
     assert _hoist(["run", "logs", "x", "-l", "10", "--debug"]) == ["-l", "10", "--debug", "run", "logs", "x"]
+    assert _hoist(["models", "-ldebug"]) == ["-ldebug", "models"]
     assert _hoist(["score", "--", "-l"]) == ["score", "--", "-l"]
 
 

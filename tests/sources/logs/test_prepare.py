@@ -13,6 +13,7 @@ import pytest
 import zstandard
 
 from vestige.errors import EvidenceError, OutputError, UsageError, VestigeError
+from vestige.sources.logs.format import load
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.source import LogSource
 from vestige.windows import WindowSet
@@ -201,9 +202,30 @@ def test_syslog_without_year_takes_the_one_given(tmp_path: Path) -> None:
 
 def test_a_rotated_file_that_begins_within_a_stack_trace(tmp_path: Path) -> None:
     trace = "\tat a.B.c(B.java:7)\n" * 50
-    corpus = tmp_path / "c"
-    corpus.mkdir()
-    (corpus / "a.log").write_text(trace + NORMAL + NORMAL.replace("INFO", "ERROR"))
-    made = LogSource().prepare(corpus, tmp_path / "d", LogOptions(format="hadoop", length=2))
+    made = prepare(corpus(tmp_path / "c", a_log=trace + NORMAL + BAD), tmp_path / "d", length=2)
     assert made.notes["lines_without_header"] == 50
     assert made.gather()["line"][0, -1] == 51
+
+
+def test_a_year_that_nobody_gave_is_said_once_and_noted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = corpus(tmp_path / "w", bad_log="denied") / "bad.log"
+    lines = "Feb 29 23:59:59 box su: denied\nMar  1 00:00:01 box su: fine\n"
+    made = corpus(tmp_path / "c", a_log=lines, b_log=lines)
+    windows = prepare(made, tmp_path / "d", format="linux", label=f"words:{words}")
+    year = load("linux").year
+    assert windows.notes["assumed_year"] == year
+    (said,) = [one.getMessage() for one in caplog.records if "name no year" in one.getMessage()]
+    assert str(year) in said
+    assert "--year" in said
+    caplog.clear()
+    windows = prepare(made, tmp_path / "e", format="linux", label=f"words:{words}", year=2021)
+    assert "assumed_year" not in windows.notes
+    assert "name no year" not in caplog.text
+
+
+def test_fewer_than_one_process_is_refused_for_a_small_corpus_too(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--jobs 1 or more"):
+        prepare(corpus(tmp_path / "c", a_log=NORMAL + BAD), tmp_path / "d", jobs=0)
+    assert not (tmp_path / "d").exists()

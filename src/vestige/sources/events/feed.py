@@ -66,7 +66,7 @@ class Feed:
         handle = self.file.open()
         if self.file.path != STDIN:
             self._stack.enter_context(handle)
-        self._expander = Expander(handle, self.file.id)
+        self._expander = Expander(handle, self.file.where)
         with ExitStack() as undo:
             undo.callback(self.close)
             self._begin()
@@ -82,7 +82,7 @@ class Feed:
             if sample.count(b"\n") > SAMPLE_LINES or len(sample) >= SAMPLE_BYTES:
                 break
         self._pieces = chain(taken, pieces)
-        self.layout = check(_first_lines(sample), self.rules, self.file.id, self._anomalous_files)
+        self.layout = check(_first_lines(sample), self.rules, self.file.where, self._anomalous_files)
         self._reader = RecordReader(self.layout.delimiter, self._size, self.rules.max_record)
 
     def blocks(self) -> Iterator[tuple[Layout, Block]]:

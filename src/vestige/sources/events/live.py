@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from vestige.errors import EvidenceError
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
-from vestige.sources.corpus import EvidenceFile
 from vestige.sources.events.columns import Events
 from vestige.sources.events.feed import Feed
 from vestige.sources.events.memory import MACHINES, Memory
@@ -37,10 +36,14 @@ log = logging.getLogger(__name__)
 def live(
     evidence: Iterable[Path], schema: Schema, *, size: int = BLOCK_BYTES, machines: int = MACHINES
 ) -> Iterator[LiveBatch]:
-    """A window for every event of every file, in order. Raises EvidenceError as `prepare` does."""
+    """A window for every event of every file, in order. Raises EvidenceError as `prepare` does.
+
+    Of several pieces of evidence, a file is called by its whole path as given.
+    """
     rules = Rules.from_settings(schema.settings)
     windows = Windows(schema, machines)
-    for path in evidence:
+    every = list(evidence)
+    for path in every:
         files, skipped = files_of(path, rules)
         refused: list[EvidenceError] = []
         for one in skipped:
@@ -55,26 +58,26 @@ def live(
                     raise refused[0] from None
                 log.warning("%s was left out: %s", file.id, error.what)
                 continue
-            yield from _over(feed, file, rules, windows)
+            yield from _over(feed, file.where if len(every) > 1 else file.id, rules, windows)
     if windows.out_of_order:
         log.warning("%d events came earlier than the one before on their machine", windows.out_of_order)
     if windows.memory.forgotten:
         log.warning("%d machines were forgotten to make room for others", windows.memory.forgotten)
 
 
-def _over(feed: Feed, file: EvidenceFile, rules: Rules, windows: Windows) -> Iterator[LiveBatch]:
+def _over(feed: Feed, name: str, rules: Rules, windows: Windows) -> Iterator[LiveBatch]:
     parser = Parser(rules)
     bad, faults = 0, list(feed.faults)
     for layout, block in feed.blocks():
         events = parser.parse(layout, block)
         bad += events.bad
         faults += events.faults[: 1 - len(faults)]
-        yield from windows.over(events, file.id)
+        yield from windows.over(events, name)
     faults += feed.faults
     if bad + feed.bad:
-        log.warning("%s: %d records were left out, one in row %d: %s", file.id, bad + feed.bad, *faults[0])
+        log.warning("%s: %d records were left out, one in row %d: %s", name, bad + feed.bad, *faults[0])
     for what in feed.defects:
-        log.warning("%s: %s", file.id, what)
+        log.warning("%s: %s", name, what)
 
 
 def probe(schema: Schema) -> LiveBatch:

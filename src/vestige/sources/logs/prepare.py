@@ -136,13 +136,23 @@ def prepare(
     progress: Progress | None = None,
 ) -> None:
     """Write the dataset. Raises EvidenceError, UsageError or OutputError and then leaves nothing behind."""
+    engine.workers(jobs)
     rules = rules_for(options)
     files, skipped = find(corpus, "log files")
     total = total_size(files)
     schema = schema_for(rules, length=options.length, stride=options.stride)
     workers = 1 if total is not None and total < SMALL else jobs
     reading = Reading(files, skipped, rules)
+    if (assumed := _assumed_year(rules, options)) is not None:
+        log.warning(
+            "times of the format %s name no year: the first line of each file is taken to be of %d "
+            "(--year says otherwise)",
+            rules.format.name,
+            assumed,
+        )
     with DatasetWriter(out, schema, overwrite=overwrite) as writer:
+        if assumed is not None:
+            writer.notes["assumed_year"] = assumed
         work = partial(parse, json.dumps(rules.settings()))
         merge = Merge(writer, rules)
         for outcome in engine.map(work, reading.blocks(), jobs=workers):
@@ -151,6 +161,13 @@ def prepare(
             if progress is not None:
                 progress(done, total)
         merge.finish(corpus, reading)
+
+
+def _assumed_year(rules: Rules, options: LogOptions) -> int | None:
+    """The year that nobody gave: neither the lines nor the person."""
+    if options.year is not None or rules.format.time_parser().has_year:
+        return None
+    return rules.format.year
 
 
 class Merge:
