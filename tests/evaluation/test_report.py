@@ -306,6 +306,8 @@ def test_no_interval_is_shown_as_such_on_the_terminal_and_on_the_page() -> None:
     results = results.model_copy(update={"detectors": sure})
     rows = [str(cell) for cell in results_table(results).columns[1].cells]
     assert rows == ["1.000\nno interval"] * len(sure)
+    assert "No interval: every resample gives the same figure, which is not certainty." in caption(results)
+    assert not any(one.startswith("No interval") for one in caption(made_up_run()[0]))
     page = Page(render(results, Details())).text
     assert page.count("1.000no interval") == len(sure)
     assert "1.000 to 1.000" not in page

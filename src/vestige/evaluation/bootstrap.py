@@ -54,8 +54,8 @@ class Interval:
 def exact_bounds(rate: float, count: int, level: float = LEVEL) -> tuple[float, float]:
     """Clopper and Pearson's bounds (1934) of a rate that all `count` clusters share.
 
-    Conservative for whatever happens within a cluster: a cluster whose true rate is p is silent with
-    probability 1 - p at most. NaN without clusters.
+    Conservative for the mean rate of clusters, whatever happens within them: a cluster whose true rate is
+    p is silent with probability 1 - p at most. NaN without clusters.
     """
     from scipy.special import betaincinv
 

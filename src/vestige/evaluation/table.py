@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 LONGEST = 2_000
 """Characters of a sentence that the caption shows."""
+METHODS = {
+    "exact": "A rate that no resample can move has exact bounds on the number of clusters concerned.",
+    "none": "No interval: every resample gives the same figure, which is not certainty.",
+}
+"""What the caption says of intervals that are not percentiles, by method."""
 
 
 def results_table(results: RunResults) -> Table:
@@ -55,21 +60,22 @@ def _caption(results: RunResults) -> str:
     lines.append(f"95% intervals: bootstrap over {results.clusters.description}.")
     if not results.clusters.trusted and not results.comparisons:
         lines.append(f"They cannot be trusted: {results.clusters.reason}.")
+    methods = {one.method for detector in results.detectors for one in _measures(detector)}
+    lines += [told for method, told in METHODS.items() if method in methods]
     if results.symbols is not None:
         lines.append(results.symbols.sentence)
     return "\n".join([*(visible(one, LONGEST) for one in lines if one), *audit_lines(results)])
 
 
+def _measures(one: DetectorResults) -> tuple[IntervalResult, ...]:
+    alerting = one.alerting
+    return one.macro_f1, one.average_precision, alerting.recall_interval, alerting.fpr_interval
+
+
 def _row(one: DetectorResults) -> list[str]:
-    measures = (
-        one.macro_f1,
-        one.average_precision,
-        one.alerting.recall_interval,
-        one.alerting.fpr_interval,
-    )
     novel = None if one.novel is None else one.novel.macro_f1
     name = visible(one.name) + ("\n(baseline)" if one.kind == "baseline" else "")
-    return [name, *map(_cell, measures), "-" if novel is None else f"{novel:.3f}"]
+    return [name, *map(_cell, _measures(one)), "-" if novel is None else f"{novel:.3f}"]
 
 
 def _cell(found: IntervalResult) -> str:
