@@ -70,8 +70,12 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     source = registry.get(loaded.schema.source)
     names = loaded.detector.input_names
+    symbols = None
     for batch in source.live(evidence, loaded.schema):
-        inputs = loaded.encoder.bind(batch.symbols).encode(batch.steps, names)
+        if batch.symbols is not symbols:
+            symbols = batch.symbols
+            bound = loaded.encoder.bind(symbols)
+        inputs = bound.encode(batch.steps, names)
         proba = loaded.detector.predict_proba(inputs)
         best = proba.argmax(axis=1).tolist()
         suspicion = (1.0 - proba[:, 0]).tolist()

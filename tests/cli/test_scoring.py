@@ -15,7 +15,8 @@ import pytest
 
 from tests.pipeline.conftest import VESTIGE, corpus, finished, succeed, vestige  # noqa: F401 - fixtures
 from vestige import errors
-from vestige.scoring import check_device
+from vestige.scoring import check_device, score
+from vestige.sources.logs.templates import Matcher
 
 HEAD = "- 1117838570 2005.06.03 R02 2005-06-03-15.42.50.675872 R02 RAS KERNEL INFO cache parity error {}\n"
 
@@ -104,6 +105,15 @@ def test_a_reader_that_has_enough_ends_it_quietly(finished, tmp_path):  # noqa: 
     first, code = done.stdout.splitlines()
     assert json.loads(first)["line"] == 1
     assert (code, done.stderr) == ("0", "")
+
+
+def test_templates_are_indexed_once_however_long_the_log_is(finished, tmp_path, monkeypatch):  # noqa: F811
+    built = []
+    build = Matcher.__init__
+    monkeypatch.setattr(Matcher, "__init__", lambda self, *rest: (built.append(1), build(self, *rest))[1])
+    (tmp_path / "long.log").write_text("".join(map(HEAD.format, range(20_000))))
+    assert sum(1 for _ in score(finished / "gbt", [tmp_path / "long.log"])) == 20_000
+    assert len(built) == 1
 
 
 def test_ctrl_c_says_interrupted(tmp_path):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -70,10 +71,14 @@ class LogEncoder:
             replace(summary, features=(*words, *OF_MESSAGE, *OF_WINDOW)),
         )
 
+    @cached_property
+    def _matcher(self) -> Matcher:
+        return Matcher(self.templates)
+
     def bind(self, symbols: pl.DataFrame) -> BoundLogEncoder:
         """Match and count, once, every message of a table whose row 0 is padding."""
         texts = symbols["text"].to_list()
-        found = Matcher(self.templates).match(texts)
+        found = self._matcher.match(texts)
         tokens = np.where(found < 0, UNK, found + len(SPECIAL_TOKENS))
         tokens[:1] = PAD
         return BoundLogEncoder(tokens, self.words.count(["", *texts[1:]]), len(self.words.features))
