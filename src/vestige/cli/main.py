@@ -11,14 +11,26 @@ import typer
 from typer.core import TyperGroup
 
 from vestige import __version__, log
-from vestige.cli import about, dataset, learn, scoring, simulate
+from vestige.cli import about, dataset, learn, scoring, simulate, triage
 from vestige.errors import VestigeError
 from vestige.escaping import visible_lines
 
 INTERRUPTED, TERMINATED, BUG = 130, 143, 70
 GLOBAL = {"-l", "--log-level"}
 
-VERBS = ["run", "prepare", "split", "train", "evaluate", "score", "simulate", "inspect", "models", "doctor"]
+VERBS = [
+    "run",
+    "prepare",
+    "split",
+    "train",
+    "evaluate",
+    "score",
+    "triage",
+    "simulate",
+    "inspect",
+    "models",
+    "doctor",
+]
 
 
 class CtrlCError(Exception):
@@ -80,6 +92,7 @@ def _globals(
 learn.register(app)
 dataset.register(app)
 scoring.register(app)
+triage.register(app)
 simulate.register(app)
 about.register(app)
 

@@ -1,0 +1,151 @@
+"""`vestige triage`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vestige.cli.options import with_options
+from vestige.errors import UsageError
+from vestige.triage.options import TriageOptions
+
+if TYPE_CHECKING:
+    from vestige.triage.labels import Spread
+    from vestige.triage.run import Outcome
+
+SHOWN = 20
+"""Clusters that the terminal shows; the table has them all."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("triage")(with_options(triage, options=TriageOptions))
+
+
+def triage(
+    run: Annotated[Path, typer.Argument(help="a trained detector of the task next, such as runs/siem/gru")],
+    options: TriageOptions,
+    evidence: Annotated[
+        list[Path],
+        typer.Option(
+            "--evidence", help="raw evidence instead of the run's test part (repeatable); - is stdin"
+        ),
+    ] = [],
+    every: Annotated[
+        bool, typer.Option("--all", help="all windows, not only those above the threshold")
+    ] = False,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="spread the labels of a filled-in triage.csv instead")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="folder of the triage (default: the detector's)")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="replace an earlier triage, and the labels in its table")
+    ] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
+) -> None:
+    """Cluster alerts that were explained alike, so that tens are labelled, not thousands.
+
+    Writes triage.csv, a row a cluster. Fill in its column label, then give it with --labels.
+    Example: vestige triage runs/siem/gru
+    """
+    from vestige.cli import progress
+
+    if labels is not None:
+        if evidence or every:
+            raise UsageError(
+                "--labels spreads labels over a triage that was made: it takes no --evidence or --all",
+                remedy="make the triage first, then label it",
+            )
+        from vestige.triage.labels import spread
+
+        _show_spread(spread(run, labels, output))
+        return
+    from vestige.triage.run import triage as cluster
+
+    with progress.bar("explaining", "windows") as update:
+        outcome = cluster(
+            run,
+            output,
+            options=options,
+            evidence=evidence,
+            every=every,
+            overwrite=overwrite,
+            device=device,
+            progress=update,
+        )
+    _show_clusters(outcome)
+
+
+def _show_clusters(outcome: Outcome) -> None:
+    from rich.table import Table
+
+    from vestige.cli import tables
+
+    if outcome.alerts:
+        table = Table()
+        for column in ("cluster", "event", "alerts", "machines", "surprise", "context"):
+            right = column in {"alerts", "machines", "surprise"}
+            table.add_column(column, justify="right" if right else "left")
+        for row in outcome.summary.head(SHOWN).iter_rows(named=True):
+            cells = (
+                row["cluster"],
+                row["event"],
+                f"{row['size']:,}",
+                f"{row['machines']:,}",
+                f"{row['mean_surprise']:.2f}",
+                row["context"],
+            )
+            table.add_row(*map(tables.plain, cells))
+        hidden = len(outcome.clusters) - SHOWN
+        if hidden > 0:
+            table.caption = f"and {hidden:,} smaller ones"
+        tables.show(table)
+    alike = [one for one in outcome.clusters if one.kind == "alike"]
+    typer.echo(
+        f"{outcome.looked_at:,} windows, {outcome.alerts:,} to triage, {outcome.explanations:,} different "
+        f"explanations, {len(outcome.clusters):,} clusters"
+    )
+    if outcome.alerts:
+        covered = sum(one.size for one in alike) / outcome.alerts
+        typer.echo(
+            f"{len(alike):,} clusters of alike alerts hold {covered:.1%}; the rest stand by themselves"
+        )
+    tables.show(tables.plain(f"table to fill in: {outcome.table}"))
+
+
+def _show_spread(found: Spread) -> None:
+    from rich.table import Table
+
+    from vestige.cli import tables
+
+    table = Table()
+    for column in ("label", "clusters", "alerts", "share", "agree with the true label"):
+        table.add_column(column, justify="left" if column == "label" else "right")
+    for one in found.by_label:
+        agree = (
+            "-"
+            if one.agree is None or not one.checked
+            else f"{one.agree / one.checked:.1%} of {one.checked:,}"
+        )
+        cells = (one.label, f"{one.clusters:,}", f"{one.alerts:,}", f"{one.alerts / found.alerts:.1%}", agree)
+        table.add_row(*map(tables.plain, cells))
+    left = found.alerts - found.labelled
+    share = left / max(1, found.alerts)
+    table.add_row("(no label yet)", f"{found.clusters - found.given:,}", f"{left:,}", f"{share:.1%}", "")
+    tables.show(table)
+    if found.given:
+        less = 1 - found.given / found.labelled
+        typer.echo(
+            f"{found.given:,} labels given label {found.labelled:,} of {found.alerts:,} alerts: "
+            f"{less:.1%} fewer to look at"
+        )
+    if found.checked and found.usual is not None:
+        typer.echo(
+            f"{found.agree / found.checked:.1%} of {found.checked:,} agree with the true label (examples shown "
+            f"not counted); always saying the commonest would be right in {found.usual:.1%}"
+        )
+    tables.show(tables.plain(f"wrote {found.path}"))

@@ -1,0 +1,100 @@
+"""The windows that triage looks at, piece by piece: of a run's test part, or of raw evidence.
+
+Letters: B windows, T tokens of a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vestige.checkpoint import Loaded
+from vestige.encoding import BoundEncoder, EncodedWindows
+from vestige.pipeline.config import RunConfig
+from vestige.sources import registry
+from vestige.sources.base import LiveBatch
+from vestige.splits import Split
+from vestige.windows import WindowSet
+
+PIECE = 16_384
+"""Windows of a test part at a time."""
+COLUMNS = {
+    "window": pl.Int64(),
+    "file": pl.String(),
+    "line": pl.Int64(),
+    "machine": pl.String(),
+    "t_ns": pl.Int64(),
+    "truth": pl.String(),
+}
+"""What is known of a window: its number (from 0), where it ends, when (0: unknown), its true label or null."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some windows: `tokens (B, T)`, `about` with `COLUMNS`, and what each last event is called."""
+
+    tokens: NDArray[np.int64]
+    about: pl.DataFrame
+    texts: pl.Series
+
+
+def of_test_part(folder: Path, loaded: Loaded) -> Iterator[Piece]:
+    """The test part that the detector in `folder` was judged by. Raises as opening run and dataset does."""
+    config = RunConfig.load(folder)
+    windows = WindowSet.open((folder / config.dataset).resolve())
+    source = registry.get(windows.schema.source)
+    split = Split.load((folder / config.split).resolve())
+    groups = source.groups[split.recipe](windows) if split.unit == "group" else None
+    test = EncodedWindows.of(split.parts(windows, groups).test, loaded.encoder)
+    name = loaded.detector.inputs[0].name
+    for rows, batch in test.batches(PIECE, (name,)):
+        place = source.place(test.windows, rows)
+        hosts = windows.recordings["host"].gather(test.windows.recording[rows])
+        truth = _truth(test.windows, rows)
+        about = _about(int(rows[0]), place, place.get_column("machine", default=hosts))
+        times = pl.Series(test.windows.t_wall_ns[rows])
+        yield Piece(batch[name], _typed(about.with_columns(t_ns=times, truth=truth)), place["text"])
+
+
+def of_evidence(paths: Sequence[Path], loaded: Loaded) -> Iterator[Piece]:
+    """Raw evidence, as `vestige score` reads it; of sources that know no machines the file stands for it."""
+    source = registry.get(loaded.schema.source)
+    name, first = loaded.detector.inputs[0].name, 0
+    for batch in source.live(paths, loaded.schema):
+        bound = loaded.encoder.bind(batch.symbols)
+        tokens = bound.encode(batch.steps, (name,))[name]
+        about = _about(first, batch.place, batch.place.get_column("machine", default=batch.place["file"]))
+        times = batch.steps["t_ns"][:, -1] if "t_ns" in batch.steps else np.zeros(len(tokens), np.int64)
+        about = about.with_columns(t_ns=pl.Series(times), truth=pl.lit(None, pl.String()))
+        yield Piece(tokens, _typed(about), _texts(batch, bound, name))
+        first += len(tokens)
+
+
+def _texts(batch: LiveBatch, bound: BoundEncoder, name: str) -> pl.Series:
+    """What each window's last step is called: the symbol that the stream of symbols points at."""
+    if "text" in batch.place.columns:
+        return batch.place["text"]
+    pointing = batch.steps[bound.streams((name,))[0]]
+    return batch.symbols["text"].gather(pointing[:, -1].astype(np.int64))
+
+
+def _truth(test: WindowSet, rows: NDArray[np.int64]) -> pl.Series:
+    if not test.notes.get("labelled", True):
+        return pl.Series([None] * len(rows), dtype=pl.String())
+    return pl.Series(test.schema.classes, dtype=pl.String()).gather(test.label[rows].astype(np.int64))
+
+
+def _about(first: int, place: pl.DataFrame, machine: pl.Series) -> pl.DataFrame:
+    numbers = pl.Series("window", np.arange(first, first + place.height))
+    return pl.DataFrame([numbers, place["file"], place["line"], machine.alias("machine")])
+
+
+def _typed(about: pl.DataFrame) -> pl.DataFrame:
+    casts: list[Any] = [pl.col(name).cast(kind) for name, kind in COLUMNS.items()]
+    return about.select(casts)
