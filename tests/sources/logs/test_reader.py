@@ -57,17 +57,18 @@ def test_messages_cover_the_file_exactly_whatever_the_block_size(
     data = b"\n".join(lines) + b"\n" * ended
     messages, reader = read(data, size=size, piece=piece)
     offsets = joined(messages, "offset")
-    assert offsets[:1] == [0] * bool(data)
     assert offsets == sorted(set(offsets))  # type: ignore[type-var]
     assert reader.digest == hashlib.sha256(data).hexdigest()
     assert reader.n_bytes == len(data)
     chosen = rules()
-    ends = [*offsets, len(data)][1:] if data else []
+    before = data[: offsets[0]] if offsets else data
+    assert not any(chosen.is_start(one) for one in before.split(b"\n"))
+    ends = [*offsets, len(data)][1:] if offsets else []
     for begin, end, line in zip(offsets, ends, joined(messages, "line"), strict=True):
         assert data[:begin].count(b"\n") + 1 == line
         assert begin == 0 or data[begin - 1 : begin] == b"\n"
         first, *more = data[begin:end].removesuffix(b"\n").split(b"\n")
-        assert begin == 0 or chosen.is_start(first)
+        assert chosen.is_start(first)
         assert not any(chosen.is_start(one) for one in more)
     assert [one.final for one in messages] == [False] * (len(messages) - 1) + [True] * bool(messages)
 
