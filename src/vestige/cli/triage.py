@@ -12,6 +12,8 @@ from vestige.errors import UsageError
 from vestige.triage.options import TriageOptions
 
 if TYPE_CHECKING:
+    from rich.console import JustifyMethod
+
     from vestige.triage.labels import Spread
     from vestige.triage.run import Outcome
 
@@ -88,8 +90,10 @@ def _show_clusters(outcome: Outcome) -> None:
     if outcome.alerts:
         table = Table()
         for column in ("cluster", "event", "alerts", "machines", "surprise", "context"):
-            right = column in {"alerts", "machines", "surprise"}
-            table.add_column(column, justify="right" if right else "left")
+            justify: JustifyMethod = "right" if column in {"alerts", "machines", "surprise"} else "left"
+            table.add_column(
+                column, justify=justify, no_wrap=True, min_width=12 if column == "cluster" else 5
+            )
         for row in outcome.summary.head(SHOWN).iter_rows(named=True):
             cells = (
                 row["cluster"],
@@ -145,7 +149,7 @@ def _show_spread(found: Spread) -> None:
         )
     if found.checked and found.usual is not None:
         typer.echo(
-            f"{found.agree / found.checked:.1%} of {found.checked:,} agree with the true label (examples shown "
-            f"not counted); always saying the commonest would be right in {found.usual:.1%}"
+            f"{found.agree / found.checked:.1%} of {found.checked:,} agree with the true label (examples not "
+            f"counted); always saying the commonest would be right in {found.usual:.1%}"
         )
     tables.show(tables.plain(f"wrote {found.path}"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
@@ -13,12 +14,11 @@ from scipy.sparse import csr_matrix
 from sklearn.cluster import DBSCAN
 from sklearn.metrics import pairwise_distances
 
-from vestige.triage.explained import METRICS, Event, Explanations
+from vestige.triage.explained import EXAMPLES, METRICS, Event, Explanations
 
 Kind = Literal["alike", "single", "rest"]
 TYPICAL = 5
 """Events of the context that a cluster's row names."""
-EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Cluster:
     `kind`: `alike`, explanations near one another; `single`, one explanation that is like no other; `rest`,
     what came when the event's table was full and was like nothing in it. `numbers`: its explanations.
     `context`: name and mean share of the events that bear on it most. `examples`: windows, the first of each
-    of its commonest explanations.
+    of its commonest explanations, then the second.
     """
 
     id: str
@@ -83,8 +83,9 @@ def _cluster(
 ) -> Cluster:
     size = sum(found.count[one] for one in numbers)
     common = sorted(numbers, key=lambda one: (-found.count[one], found.first[one]))[:EXAMPLES]
-    examples = tuple(found.first[one] for one in common)
-    return Cluster("", event.name, event.new, kind, size, tuple(numbers), context, examples)
+    firsts = zip_longest(*(found.first[one] for one in common))
+    examples = [window for turn in firsts for window in turn if window is not None][:EXAMPLES]
+    return Cluster("", event.name, event.new, kind, size, tuple(numbers), context, tuple(examples))
 
 
 def _typical(names: list[str], mean: NDArray[np.float64]) -> tuple[tuple[str, float], ...]:

@@ -32,7 +32,7 @@ COLUMNS = {
     "t_ns": pl.Int64(),
     "truth": pl.String(),
 }
-"""What is known of a window: its number (from 0), where it ends, when (0: unknown), its true label or null."""
+"""What is known of a window: its number (from 0), where it ends, when (0: unknown), its label or null."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ STEP = 1e-4
 """Weights are rounded to this: explanations that differ by less are equal."""
 NEW_EVENTS = 1000
 """Events that training never saw and that are told apart by name; all further ones count as one event."""
+EXAMPLES = 3
 COMPARED = 1024
 """Vectors whose distances to all kept ones are held at a time."""
 
@@ -79,14 +80,14 @@ class Event:
 class Explanations:
     """Every alert's explanation as a number, equal ones merged; memory is bounded by what is kept an event.
 
-    `count`: alerts of each number; `first`: the window that had it first.
+    `count`: alerts of each number; `first`: the windows that had it first, `EXAMPLES` at most.
     """
 
     detector: NextToken
     options: TriageOptions
     events: dict[int, Event] = field(default_factory=dict)
     count: list[int] = field(default_factory=list)
-    first: list[int] = field(default_factory=list)
+    first: list[list[int]] = field(default_factory=list)
     _new: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -100,17 +101,17 @@ class Explanations:
         for row in np.flatnonzero(tokens_BT[:, -1] == UNK).tolist():
             keyed_BT[row, -1] = self._code(texts[row])
         unique_UT, at, again = np.unique(keyed_BT, axis=0, return_index=True, return_inverse=True)
-        again = again.reshape(-1)
         vectors_UV = self._vectors(tokens_BT[at])
-        sizes = np.bincount(again, minlength=len(at))
-        found = np.empty(len(at), dtype=np.int64)
+        of_unique = np.empty(len(at), dtype=np.int64)
         for code in np.unique(unique_UT[:, -1]).tolist():
             rows = np.flatnonzero(unique_UT[:, -1] == code)
-            found[rows] = self._number(self._event(code), vectors_UV[rows], windows[at[rows]])
-        for number, size, window in zip(found.tolist(), sizes.tolist(), windows[at].tolist(), strict=True):
-            self.count[number] += size
-            self.first[number] = min(self.first[number], window)
-        return found[again]
+            of_unique[rows] = self._numbers(self._event(code), vectors_UV[rows])
+        found: Ints = of_unique[again.reshape(-1)]
+        for number, window in zip(found.tolist(), windows.tolist(), strict=True):
+            self.count[number] += 1
+            if len(self.first[number]) < EXAMPLES:
+                self.first[number].append(window)
+        return found
 
     def _vectors(self, tokens_UT: Ints) -> csr_matrix:
         """Shares of the context's events, `(U, V)`: an event that comes twice has both its shares."""
@@ -123,7 +124,7 @@ class Explanations:
         vectors.eliminate_zeros()
         return vectors
 
-    def _number(self, event: Event, vectors: csr_matrix, windows: Ints) -> Ints:
+    def _numbers(self, event: Event, vectors: csr_matrix) -> Ints:
         found = np.full(vectors.shape[0], -1, dtype=np.int64)
         for row in range(len(found)):
             here = slice(vectors.indptr[row], vectors.indptr[row + 1])
@@ -131,7 +132,7 @@ class Explanations:
             number = event.look_up(ids, weights, len(self.count), self.options.most_distinct)
             if number is not None:
                 found[row] = number
-                self._count(number, int(windows[row]))
+                self._make_room(number)
         over = np.flatnonzero(found < 0)
         if len(over):
             found[over] = event.nearest(vectors[over], self.options)
@@ -139,14 +140,14 @@ class Explanations:
             if event.rest is None:
                 event.rest = len(self.count)
             found[row] = event.rest
-            self._count(event.rest, int(windows[row]))
+            self._make_room(event.rest)
         return found
 
-    def _count(self, number: int, window: int) -> None:
-        """Make room for a number that is new."""
+    def _make_room(self, number: int) -> None:
+        """For a number that is new."""
         if number == len(self.count):
             self.count.append(0)
-            self.first.append(window)
+            self.first.append([])
 
     def _event(self, code: int) -> Event:
         if code not in self.events:

@@ -12,8 +12,10 @@ class TriageOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    metric: Literal["l1", "cosine"] = Field("l1", description="distance of two explanations: l1 or cosine")
-    eps: float = Field(0.1, gt=0, le=2, description="alike are explanations no further apart than this")
+    metric: Literal["l1", "cosine"] = Field(
+        "cosine", description="distance of two explanations: cosine or l1"
+    )
+    eps: float = Field(0.3, gt=0, le=2, description="alike are explanations no further apart than this")
     min_samples: int = Field(5, ge=1, description="alerts nearby that make a cluster (DBSCAN)")
     most_distinct: int = Field(
         2000, ge=1, le=20_000, description="different explanations kept an event; the rest join the nearest"
