@@ -29,7 +29,7 @@ def test_one_label_a_cluster_reaches_all_its_members(trained, triaged):
     assert labelled.drop("label").equals(members)
     assert all(labels.get(cluster) == label for cluster, label in labelled.select("cluster", "label").rows())
     covered = sum(int(row["size"]) for row in rows[:10])
-    assert f"10 labels given label {covered:,} of {members.height:,} alerts" in shown
+    assert f"reach {covered:,} of {members.height:,} alerts" in shown
     assert "agree with the true label" in shown
 
 

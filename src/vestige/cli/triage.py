@@ -142,10 +142,10 @@ def _show_spread(found: Spread) -> None:
     table.add_row("(no label yet)", f"{found.clusters - found.given:,}", f"{left:,}", f"{share:.1%}", "")
     tables.show(table)
     if found.given:
-        less = 1 - found.given / found.labelled
+        less = 1 - found.shown / found.labelled
         typer.echo(
-            f"{found.given:,} labels given label {found.labelled:,} of {found.alerts:,} alerts: "
-            f"{less:.1%} fewer to look at"
+            f"{found.given:,} labels for {found.shown:,} examples reach {found.labelled:,} of {found.alerts:,} "
+            f"alerts: {less:.1%} fewer to look at"
         )
     if found.checked and found.usual is not None:
         typer.echo(

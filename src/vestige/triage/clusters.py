@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
@@ -27,8 +26,8 @@ class Cluster:
 
     `kind`: `alike`, explanations near one another; `single`, one explanation that is like no other; `rest`,
     what came when the event's table was full and was like nothing in it. `numbers`: its explanations.
-    `context`: name and mean share of the events that bear on it most. `examples`: windows, the first of each
-    of its commonest explanations, then the second.
+    `context`: name and mean share of the events that bear on it most. `examples`: windows drawn from all of
+    its members alike.
     """
 
     id: str
@@ -82,10 +81,9 @@ def _cluster(
     found: Explanations, event: Event, kind: Kind, numbers: list[int], context: tuple[tuple[str, float], ...]
 ) -> Cluster:
     size = sum(found.count[one] for one in numbers)
-    common = sorted(numbers, key=lambda one: (-found.count[one], found.first[one]))[:EXAMPLES]
-    firsts = zip_longest(*(found.first[one] for one in common))
-    examples = [window for turn in firsts for window in turn if window is not None][:EXAMPLES]
-    return Cluster("", event.name, event.new, kind, size, tuple(numbers), context, tuple(examples))
+    drawn = sorted(lot for one in numbers for lot in found.sample[one])[:EXAMPLES]
+    examples = tuple(sorted(window for _, window in drawn))
+    return Cluster("", event.name, event.new, kind, size, tuple(numbers), context, examples)
 
 
 def _typical(names: list[str], mean: NDArray[np.float64]) -> tuple[tuple[str, float], ...]:

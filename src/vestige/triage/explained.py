@@ -5,6 +5,7 @@ Letters: B windows, U different ones, T tokens of a window, V token ids, D diffe
 
 from __future__ import annotations
 
+from bisect import insort
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.metrics import pairwise_distances
 
+from vestige.evaluation.hashing import row_hashes
 from vestige.models.next_token import NextToken
 from vestige.schema import UNK
 from vestige.triage.options import TriageOptions
@@ -80,14 +82,15 @@ class Event:
 class Explanations:
     """Every alert's explanation as a number, equal ones merged; memory is bounded by what is kept an event.
 
-    `count`: alerts of each number; `first`: the windows that had it first, `EXAMPLES` at most.
+    `count`: alerts of each number; `sample`: `EXAMPLES` of their windows, drawn by a hash of the
+    window's number (hash, window), so that they are no burst of one hour.
     """
 
     detector: NextToken
     options: TriageOptions
     events: dict[int, Event] = field(default_factory=dict)
     count: list[int] = field(default_factory=list)
-    first: list[list[int]] = field(default_factory=list)
+    sample: list[list[tuple[int, int]]] = field(default_factory=list)
     _new: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -107,10 +110,11 @@ class Explanations:
             rows = np.flatnonzero(unique_UT[:, -1] == code)
             of_unique[rows] = self._numbers(self._event(code), vectors_UV[rows])
         found: Ints = of_unique[again.reshape(-1)]
-        for number, window in zip(found.tolist(), windows.tolist(), strict=True):
+        drawn = row_hashes({"window": windows[:, None]}).tolist()
+        for number, lot in zip(found.tolist(), zip(drawn, windows.tolist(), strict=True), strict=True):
             self.count[number] += 1
-            if len(self.first[number]) < EXAMPLES:
-                self.first[number].append(window)
+            insort(self.sample[number], lot)
+            del self.sample[number][EXAMPLES:]
         return found
 
     def _vectors(self, tokens_UT: Ints) -> csr_matrix:
@@ -147,7 +151,7 @@ class Explanations:
         """For a number that is new."""
         if number == len(self.count):
             self.count.append(0)
-            self.first.append([])
+            self.sample.append([])
 
     def _event(self, code: int) -> Event:
         if code not in self.events:

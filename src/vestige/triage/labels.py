@@ -19,12 +19,13 @@ LONGEST = 200
 
 @dataclass(frozen=True)
 class OfLabel:
-    """Members that got one label. `checked`: those whose true class is known and that the operator was not
-    shown; `agree`: how many of them are of that class, None where the label is the name of no class."""
+    """Members that got one label. `shown`: those that were examples; `checked`: the others
+    whose true class is known; `agree`: how many of them are of that class, None where the label is the name of no class."""
 
     label: str
     clusters: int
     alerts: int
+    shown: int
     checked: int
     agree: int | None
 
@@ -48,6 +49,11 @@ class Spread:
     def given(self) -> int:
         """Labels that the operator gave."""
         return sum(one.clusters for one in self.by_label)
+
+    @property
+    def shown(self) -> int:
+        """Examples that the operator had to look at for that."""
+        return sum(one.shown for one in self.by_label)
 
     @property
     def checked(self) -> int:
@@ -118,6 +124,7 @@ def _count(labelled: pl.LazyFrame, clusters: int, path: Path) -> Spread:
     counted = labelled.group_by("label").agg(
         clusters=pl.col("cluster").n_unique(),
         alerts=pl.len(),
+        shown=pl.col("example").sum(),
         checked=usable.sum(),
         agree=(same & usable).sum(),
     )
@@ -128,7 +135,7 @@ def _count(labelled: pl.LazyFrame, clusters: int, path: Path) -> Spread:
     names = {one.lower() for one in classes}
     by_label = [
         OfLabel(
-            row["label"], row["clusters"], row["alerts"], row["checked"],
+            row["label"], row["clusters"], row["alerts"], row["shown"], row["checked"],
             row["agree"] if row["label"].lower() in names else None,
         )
         for row in found.iter_rows(named=True)
