@@ -37,6 +37,9 @@ class Encoder(Protocol):
     def bind(self, symbols: pl.DataFrame) -> BoundEncoder:
         """Look up, once, every unique symbol: of a dataset, or of a batch of live evidence."""
 
+    def unseen(self, windows: WindowSet) -> dict[str, float]:
+        """How much of what windows end on training never saw: shares by what is counted."""
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready state for a checkpoint's header."""
 

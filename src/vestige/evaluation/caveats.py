@@ -5,7 +5,7 @@ from __future__ import annotations
 from vestige.evaluation.escaping import visible
 from vestige.evaluation.results import RunResults
 
-PROBE = "metadata_shortcut"
+PROBE, SYMBOLS = "metadata_shortcut", "label_determined_by_symbol"
 LINE = 600
 """Characters of one caveat that are shown."""
 
@@ -32,10 +32,11 @@ def outdone(results: RunResults) -> str:
 
 
 def audit_lines(results: RunResults) -> list[str]:
-    """A line for each check that failed or warns, failures first."""
+    """A line for each check that failed or warns, failures first; what a sentence of the run says already
+    is not said again."""
     return [
         visible(f"audit {status}: {one.name}: {one.detail}", LINE)
         for status in ("fail", "warn")
         for one in results.audit
-        if one.status == status
+        if one.status == status and not (one.name == SYMBOLS and results.symbols is not None)
     ]

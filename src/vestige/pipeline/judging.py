@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vestige import log
 from vestige.checkpoint import Loaded
-from vestige.encoding import EncodedWindows, unknown_rate
+from vestige.encoding import EncodedWindows
 from vestige.evaluation.audit import audit, describe_split, enforce
 from vestige.evaluation.clusters import held_out
 from vestige.evaluation.comparing import compare
@@ -191,11 +191,7 @@ def _control(job: Job, config: RunConfig) -> Callable[[NDArray[np.uint8]], NDArr
 
 
 def _unseen(job: Job) -> dict[str, float]:
-    """Share of UNK among the tokens of each part, by input."""
-    rates = {}
-    sides = (("train", job.lesson.train), ("validation", job.lesson.validation), ("test", job.test))
-    for name in (one.name for one in job.lesson.schema.inputs if one.kind == "tokens"):
-        for part, side in sides:
-            tokens = [batch[name] for _, batch in side.batches(65_536, (name,))]
-            rates[f"{name}, {part}"] = unknown_rate(np.concatenate(tokens)) if tokens else 0.0
-    return rates
+    """How much of each part training never saw, by what is counted."""
+    encoder = job.lesson.train.encoder
+    sides = (("train", job.parts.train), ("validation", job.parts.validation), ("test", job.parts.test))
+    return {f"{what}, {part}": rate for part, side in sides for what, rate in encoder.unseen(side).items()}

@@ -38,6 +38,12 @@ class SyntheticEncoder:
         """See `Encoder.bind`."""
         return _Bound(self, symbols["text"].to_list())
 
+    def unseen(self, windows: WindowSet) -> dict[str, float]:
+        """See `Encoder.unseen`."""
+        text = windows.table(self.symbols)["text"]
+        last = text.gather(windows.streams["event"][windows.last_step])
+        return {"events": float((~last.is_in(self.events)).sum() / max(1, len(last)))}
+
     def to_dict(self) -> dict[str, Any]:
         """See `Encoder.to_dict`."""
         schema = Schema("", 0, (), 0, 0, (), self.declared).to_dict()

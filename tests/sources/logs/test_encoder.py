@@ -18,7 +18,7 @@ from vestige.dataset import DatasetWriter
 from vestige.encoding import EncodedWindows
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Schema, Stream
 from vestige.sources.logs import words
-from vestige.sources.logs.encoder import INPUTS, LogEncoder, unseen_rates
+from vestige.sources.logs.encoder import INPUTS, LogEncoder
 from vestige.sources.logs.templates import Matcher
 from vestige.sources.logs.words import words_of
 from vestige.windows import WindowSet
@@ -257,9 +257,9 @@ def test_what_was_never_seen_is_reported(write: Write) -> None:
     windows = write([["alpha beta", "alpha beta"], ["alpha beta", "alpha gamma delta", "alpha gamma delta"]])
     encoder = LogEncoder.fit(of_recording(windows, 0))
 
-    assert unseen_rates(of_recording(windows, 0), encoder) == {"templates": 0.0, "words": 0.0}
-    assert unseen_rates(of_recording(windows, 1), encoder) == {"templates": 2 / 3, "words": 4 / 8}
-    assert unseen_rates(windows.select([]), encoder) == {"templates": 0.0, "words": 0.0}
+    assert encoder.unseen(of_recording(windows, 0)) == {"templates": 0.0, "words": 0.0}
+    assert encoder.unseen(of_recording(windows, 1)) == {"templates": 2 / 3, "words": 4 / 8}
+    assert encoder.unseen(windows.select([])) == {"templates": 0.0, "words": 0.0}
 
 
 def test_the_vocabulary_counts_each_word_as_often_as_it_stands_there() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige.encoding import Batch
+from vestige.encoding import Batch, unknown_rate
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input, Schema
 from vestige.windows import Steps, WindowSet
 
@@ -99,6 +99,11 @@ class EventEncoder:
         tokens[:1] = PAD
         columns = min(len(self.events), MAX_COLUMNS)
         return BoundEventEncoder(tokens, columns, round(self.timeout_s * 1e9), self.timed)
+
+    def unseen(self, windows: WindowSet) -> dict[str, float]:
+        """Share of windows whose own event is UNK."""
+        token = self.bind(windows.table(self.symbols)).token
+        return {"events": unknown_rate(token[windows.streams["event"][windows.last_step]])}
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready state."""

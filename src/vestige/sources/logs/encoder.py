@@ -83,6 +83,19 @@ class LogEncoder:
         tokens[:1] = PAD
         return BoundLogEncoder(tokens, self.words.count(["", *texts[1:]]), len(self.words.features))
 
+    def unseen(self, windows: WindowSet) -> dict[str, float]:
+        """Shares of UNK among the last messages' templates, and of unknown words among their words."""
+        table = windows.table(self.symbols)
+        ending = np.bincount(windows.streams["message"][windows.last_step], minlength=len(table))
+        rows = np.flatnonzero(ending)
+        bound = self.bind(pl.concat([table[:1], table[rows]]))
+        weight = np.concatenate([[0], ending[rows]])
+        unknown, words = (weight @ bound.words.scalars[:, at].astype(np.float64) for at in (0, 2))
+        return {
+            "templates": unknown_rate(np.repeat(bound.tokens, weight)),
+            "words": float(unknown / words) if words else 0.0,
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready state."""
         return {
@@ -156,21 +169,6 @@ def _of_window(
     changes = (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1) + 1
     yield changes - (ordered[:, 0] == PAD)
     yield (tokens_BT == UNK).sum(axis=1) / np.maximum(count, 1)
-
-
-def unseen_rates(windows: WindowSet, encoder: LogEncoder) -> dict[str, float]:
-    """How much of `windows` the encoder has never seen: shares of UNK among the last messages' templates,
-    and of unknown words among their words."""
-    table = windows.table(encoder.symbols)
-    ending = np.bincount(windows.streams["message"][windows.last_step], minlength=len(table))
-    rows = np.flatnonzero(ending)
-    bound = encoder.bind(pl.concat([table[:1], table[rows]]))
-    weight = np.concatenate([[0], ending[rows]])
-    unknown, words = (weight @ bound.words.scalars[:, at].astype(np.float64) for at in (0, 2))
-    return {
-        "templates": unknown_rate(np.repeat(bound.tokens, weight)),
-        "words": float(unknown / words) if words else 0.0,
-    }
 
 
 def _occurrences(windows: WindowSet, n_messages: int) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
