@@ -91,9 +91,7 @@ def _show_clusters(outcome: Outcome) -> None:
         table = Table()
         for column in ("cluster", "event", "alerts", "machines", "surprise", "context"):
             justify: JustifyMethod = "right" if column in {"alerts", "machines", "surprise"} else "left"
-            table.add_column(
-                column, justify=justify, no_wrap=True, min_width=12 if column == "cluster" else 5
-            )
+            table.add_column(column, justify=justify, no_wrap=column not in {"event", "context"})
         for row in outcome.summary.head(SHOWN).iter_rows(named=True):
             cells = (
                 row["cluster"],
@@ -101,7 +99,7 @@ def _show_clusters(outcome: Outcome) -> None:
                 f"{row['size']:,}",
                 f"{row['machines']:,}",
                 f"{row['mean_surprise']:.2f}",
-                row["context"],
+                "; ".join(row["context"].split("; ")[:2]),
             )
             table.add_row(*map(tables.plain, cells))
         hidden = len(outcome.clusters) - SHOWN
@@ -144,8 +142,8 @@ def _show_spread(found: Spread) -> None:
     if found.given:
         less = 1 - found.shown / found.labelled
         typer.echo(
-            f"{found.given:,} labels for {found.shown:,} examples reach {found.labelled:,} of {found.alerts:,} "
-            f"alerts: {less:.1%} fewer to look at"
+            f"{found.given:,} labels for {found.shown:,} examples reach {found.labelled:,} of "
+            f"{found.alerts:,} alerts: {less:.1%} fewer to look at"
         )
     if found.checked and found.usual is not None:
         typer.echo(

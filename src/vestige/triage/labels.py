@@ -19,8 +19,8 @@ LONGEST = 200
 
 @dataclass(frozen=True)
 class OfLabel:
-    """Members that got one label. `shown`: those that were examples; `checked`: the others
-    whose true class is known; `agree`: how many of them are of that class, None where the label is the name of no class."""
+    """Members that got one label. `shown`: those that were examples; `checked`: the others whose true class is
+    known; `agree`: how many of them are of that class, None where the label is the name of no class."""
 
     label: str
     clusters: int
