@@ -34,7 +34,7 @@ def prepare_command(source: Source) -> Callable[..., None]:
         options: BaseModel,
         out: Annotated[Path, typer.Option("-o", "--out", help="directory for the dataset")],
         jobs: Annotated[
-            int | None, typer.Option("-j", "--jobs", help="processes; default: every core")
+            int | None, typer.Option("-j", "--jobs", min=1, help="processes; default: every core")
         ] = None,
         overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier dataset")] = False,
     ) -> None:

@@ -68,7 +68,7 @@ def run_command(source: Source) -> Callable[..., None]:
         view: View = "realistic",
         settings: Settings = [],
         jobs: Annotated[
-            int | None, typer.Option("-j", "--jobs", help="processes for reading; default: every core")
+            int | None, typer.Option("-j", "--jobs", min=1, help="processes for reading; default: every core")
         ] = None,
         resume: Resume = False,
         overwrite: Overwrite = False,
