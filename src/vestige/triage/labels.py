@@ -19,7 +19,7 @@ LONGEST = 200
 
 @dataclass(frozen=True)
 class OfLabel:
-    """Members that got one label. `shown`: those that were examples; `checked`: the others whose true class is
+    """Members that got one label. `shown`: those shown as examples; `checked`: others whose true class is
     known; `agree`: how many of them are of that class, None where the label is the name of no class."""
 
     label: str
