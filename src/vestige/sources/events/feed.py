@@ -6,24 +6,21 @@ import codecs
 import json
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
-from itertools import chain
 
 from vestige.errors import EvidenceError
-from vestige.sources.corpus import STDIN, EvidenceFile
+from vestige.sources.corpus import EvidenceFile
 from vestige.sources.events import layout as layouts
 from vestige.sources.events import sessions
 from vestige.sources.events.layout import Layout
 from vestige.sources.events.mapping import Mapping, every
 from vestige.sources.events.parse import Parser, Rules
 from vestige.sources.events.records import BLOCK_BYTES, Block, Fault, RecordReader
-from vestige.sources.expand import Expander
+from vestige.sources.feed import SAMPLE_BYTES, SAMPLE_LINES, EvidenceFeed
 
-SAMPLE_LINES, SAMPLE_BYTES = 200, 1 << 20
 WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-class Feed:
+class Feed(EvidenceFeed):
     """One file being read. `open` looks at its beginning; `blocks` reads it all.
 
     Afterwards `n_bytes`, `bad`, `faults` and `defects` say what it came to.
@@ -32,9 +29,9 @@ class Feed:
     def __init__(
         self, file: EvidenceFile, rules: Rules, *, anomalous_files: str = "", size: int = BLOCK_BYTES
     ) -> None:
-        self.file, self.rules = file, rules
+        super().__init__(file)
+        self.rules = rules
         self._anomalous_files, self._size = anomalous_files, size
-        self._stack = ExitStack()
 
     @property
     def n_bytes(self) -> int:
@@ -51,37 +48,7 @@ class Feed:
         """The first of them."""
         return self._reader.faults
 
-    @property
-    def taken(self) -> int:
-        """Bytes of the file itself read so far."""
-        return self._expander.taken
-
-    @property
-    def defects(self) -> list[str]:
-        """What was wrong with the file's packing."""
-        return self._expander.defects
-
-    def open(self) -> None:
-        """Read the beginning. Raises EvidenceError when it is no text or does not fit the mapping."""
-        handle = self.file.open()
-        if self.file.path != STDIN:
-            self._stack.enter_context(handle)
-        self._expander = Expander(handle, self.file.where)
-        with ExitStack() as undo:
-            undo.callback(self.close)
-            self._begin()
-            undo.pop_all()
-
-    def _begin(self) -> None:
-        pieces = self._expander.pieces()
-        taken: list[bytes] = []
-        sample = b""
-        for piece in pieces:
-            taken.append(piece)
-            sample += piece[: SAMPLE_BYTES - len(sample)]
-            if sample.count(b"\n") > SAMPLE_LINES or len(sample) >= SAMPLE_BYTES:
-                break
-        self._pieces = chain(taken, pieces)
+    def _begin(self, sample: bytes) -> None:
         self.layout = check(_first_lines(sample), self.rules, self.file.where, self._anomalous_files)
         self._reader = RecordReader(self.layout.delimiter, self._size, self.rules.max_record)
 
@@ -90,10 +57,6 @@ class Feed:
         with self._stack:
             for block in self._reader.blocks(self._pieces):
                 yield self.layout, block
-
-    def close(self) -> None:
-        """Let go of a file that is not read to its end."""
-        self._stack.close()
 
 
 def _first_lines(sample: bytes) -> bytes:

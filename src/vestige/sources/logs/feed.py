@@ -4,36 +4,33 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
-from contextlib import ExitStack
-from itertools import chain
 
 from vestige.errors import EvidenceError
-from vestige.sources.corpus import STDIN, EvidenceFile
-from vestige.sources.expand import Expander
+from vestige.sources.corpus import EvidenceFile
+from vestige.sources.feed import SAMPLE_LINES, EvidenceFeed
 from vestige.sources.logs.clock import BAD
 from vestige.sources.logs.format import every
 from vestige.sources.logs.parse import Parser, Rules
 from vestige.sources.logs.reader import BLOCK_BYTES, Block, BlockReader
 
-SAMPLE_LINES, SAMPLE_BYTES = 200, 1 << 20
 FIT = 0.5
 """A file whose first lines fit the header less often than this is of another format."""
 
 WIDE = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 
 
-class Feed:
+class Feed(EvidenceFeed):
     """One file being read. `open` looks at its beginning; `blocks` reads it all.
 
     Afterwards `digest`, `n_bytes`, `over_long` and `defects` say what it came to.
     """
 
     def __init__(self, file: EvidenceFile, rules: Rules, *, size: int = BLOCK_BYTES) -> None:
-        self.file, self.rules = file, rules
+        super().__init__(file)
+        self.rules = rules
         self.first_ns = 0
         self.host = file.host or file.stem
         self._reader = BlockReader(rules.is_start, size=size, max_line=rules.max_line)
-        self._stack = ExitStack()
 
     @property
     def digest(self) -> str:
@@ -50,37 +47,7 @@ class Feed:
         """Lines and messages so far whose rest was left out."""
         return self._reader.over_long
 
-    @property
-    def taken(self) -> int:
-        """Bytes of the file itself read so far."""
-        return self._expander.taken
-
-    @property
-    def defects(self) -> list[str]:
-        """What was wrong with the file's packing."""
-        return self._expander.defects
-
-    def open(self) -> None:
-        """Read the beginning. Raises EvidenceError when it is no text or of another format."""
-        handle = self.file.open()
-        if self.file.path != STDIN:
-            self._stack.enter_context(handle)
-        self._expander = Expander(handle, self.file.where)
-        with ExitStack() as undo:
-            undo.callback(self.close)
-            self._begin()
-            undo.pop_all()
-
-    def _begin(self) -> None:
-        pieces = self._expander.pieces()
-        taken: list[bytes] = []
-        sample = b""
-        for piece in pieces:
-            taken.append(piece)
-            sample += piece[: SAMPLE_BYTES - len(sample)]
-            if sample.count(b"\n") > SAMPLE_LINES or len(sample) >= SAMPLE_BYTES:
-                break
-        self._pieces = chain(taken, pieces)
+    def _begin(self, sample: bytes) -> None:
         lines = check(sample, self.rules, self.file.where)
         matches = [match for match in map(self.rules.header.match, lines) if match]
         times = (Parser(self.rules).time(match.string) for match in matches)
@@ -92,10 +59,6 @@ class Feed:
         """The file's blocks; its handle is closed at the end."""
         with self._stack:
             yield from self._reader.blocks(self._pieces)
-
-    def close(self) -> None:
-        """Let go of a file that is not read to its end."""
-        self._stack.close()
 
 
 def check(sample: bytes, rules: Rules, where: str) -> list[str]:
