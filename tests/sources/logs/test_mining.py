@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vestige.sources.logs import mining
 from vestige.sources.logs.mining import Miner
-from vestige.sources.logs.templates import Matcher
+from vestige.sources.logs.templates import WILDCARD, Matcher
 
 WORDS = st.sampled_from(["open", "close", "user", "<num>", "<**>", "a1", "b2", "x", "y"])
 MESSAGES = st.lists(st.lists(WORDS, max_size=9), max_size=60)
@@ -91,3 +91,7 @@ def test_a_message_is_looked_up_as_often_however_many_templates_there_are() -> N
     matcher = Matcher(shared)
     matcher.match(["x y " + "c " * 8] * 100)
     assert matcher.tried <= 100 * 4
+
+
+def test_drain_and_the_matcher_mean_the_same_by_a_wildcard():
+    assert Miner().param_str == WILDCARD

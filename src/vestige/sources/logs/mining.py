@@ -10,8 +10,6 @@ from operator import eq
 
 from drain3.drain import Drain, LogCluster
 
-from vestige.sources.logs.templates import WILDCARD
-
 MAX_TEMPLATES = 10_000
 """Free text has no templates: messages that would need more than these stay unknown."""
 MAX_IN_LEAF = 100
@@ -31,7 +29,7 @@ class Miner(Drain):
     """Learns templates message by message. `compared` counts comparisons with a template."""
 
     def __init__(self) -> None:
-        super().__init__(depth=DEPTH, sim_th=SIMILARITY, max_children=MAX_CHILDREN, param_str=WILDCARD)
+        super().__init__(depth=DEPTH, sim_th=SIMILARITY, max_children=MAX_CHILDREN)
         self.compared = 0
         self._known: dict[int, LogCluster] = {}
         self.id_to_cluster = self._known  # type: ignore[assignment]
@@ -66,7 +64,7 @@ class Miner(Drain):
             same = sum(map(eq, cluster.log_template_tokens, tokens))
             if same < best[0] or same < sim_th * len(tokens) - 1e-9:
                 continue
-            rank = same, cluster.log_template_tokens.count(WILDCARD)
+            rank = same, cluster.log_template_tokens.count(self.param_str)
             if rank > best:
                 best, chosen = rank, cluster
         return chosen
@@ -78,7 +76,7 @@ class Miner(Drain):
             if node is None:
                 break
             children = node.key_to_child_node
-            full = len(children) + (WILDCARD not in children) >= MAX_CHILDREN
+            full = len(children) + (self.param_str not in children) >= MAX_CHILDREN
             aside = token not in children and (full or self.has_numbers(token))
-            node = children.get(WILDCARD if aside else token)
+            node = children.get(self.param_str if aside else token)
         return 0 if node is None else len(node.cluster_ids)
