@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 from vestige import log
 from vestige.errors import UsageError, VestigeError
 
-ROUND = 16
+ROUND = 4
 """Chunks a worker gets before results are waited for: bounds what is held in memory."""
 
 Item = TypeVar("Item")
