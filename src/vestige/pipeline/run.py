@@ -87,19 +87,21 @@ def _read(
     with bars(f"reading {corpus}", "bytes") as update:
         windows = source.prepare(corpus, working / DATASET, options, jobs=jobs, progress=update)
     logger.info("read %d windows of %d recordings", len(windows), windows.recordings.height)
-    try:
-        made, parts = split_dataset(windows, config.split_options)
-    except SplitError as error:
-        raise SplitError(error.what, where=corpus, remedy=error.remedy) from error
-    groups = source.groups[made.recipe](windows) if made.unit == "group" else None
-    enforce(audit(parts, made, groups=groups), allow_leakage=config.judge.allow_leakage)
+    with bars("splitting and auditing", ""):
+        try:
+            made, parts = split_dataset(windows, config.split_options)
+        except SplitError as error:
+            raise SplitError(error.what, where=corpus, remedy=error.remedy) from error
+        groups = source.groups[made.recipe](windows) if made.unit == "group" else None
+        enforce(audit(parts, made, groups=groups), allow_leakage=config.judge.allow_leakage)
     made.save(working / SPLIT)
     config.save(working)
 
 
 def _learn_and_judge(out: Path, order: Order, config: RunConfig, *, resume: bool, bars: Bars) -> RunResults:
     with log.to_file(out / LOG):
-        job = Job.open(out / DATASET, out / SPLIT)
+        with bars("fitting what models read by", ""):
+            job = Job.open(out / DATASET, out / SPLIT)
         _fit_all(job, out, order, config, resume=resume)
         return judge_detectors(job, out, config, _load(out, config, job), bars=bars)
 
