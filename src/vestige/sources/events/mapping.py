@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
-from importlib import resources
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vestige.errors import UsageError
+from vestige.sources.definitions import Definitions
 from vestige.sources.events.options import EventOptions, TimeUnit
 
-MAX_TOML = 1 << 20
 FIELDS = ("timestamp", "machine", "event", "label")
 NEGATIVES = ("0", "-", "normal", "benign", "false")
 
@@ -63,10 +60,12 @@ class Mapping(BaseModel):
         return self.model_dump(mode="json")
 
 
+MAPPINGS = Definitions(Mapping, "vestige.sources.events", "mappings", "mapping", "mapping", "docs/events.md")
+
+
 def shipped() -> list[str]:
     """Names of the mappings that come with vestige."""
-    files = resources.files("vestige.sources.events").joinpath("mappings").iterdir()
-    return sorted(one.name.removesuffix(".toml") for one in files if one.name.endswith(".toml"))
+    return MAPPINGS.shipped()
 
 
 def every() -> Iterator[Mapping]:
@@ -75,30 +74,8 @@ def every() -> Iterator[Mapping]:
 
 
 def load(name: str) -> Mapping:
-    """The shipped mapping called `name`, or that in the file `name` ending in `.toml`.
-
-    Raises UsageError naming the file and the key that is wrong.
-    """
-    where: Path | str
-    if name.endswith(".toml"):
-        where = Path(name)
-        text = _read(where)
-    elif name in shipped():
-        where = f"{name}.toml"
-        folder = resources.files("vestige.sources.events").joinpath("mappings")
-        text = folder.joinpath(where).read_text(encoding="utf-8")
-    else:
-        remedy = f"one of: {', '.join(shipped())}; or the path of your own (my.toml, see docs/events.md)"
-        raise UsageError(f"unknown mapping {name!r}", remedy=remedy)
-    try:
-        return Mapping.model_validate({"name": Path(name).stem} | tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"not TOML: {error}", where=where) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "mapping"
-        what = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{key}: {what}", where=where, remedy="docs/events.md shows a mapping") from error
+    """The shipped mapping called `name`, or that in a file; see `Definitions.load`."""
+    return MAPPINGS.load(name)
 
 
 def chosen(options: EventOptions) -> Mapping:
@@ -116,13 +93,3 @@ def chosen(options: EventOptions) -> Mapping:
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(f"--{first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}") from error
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_TOML).decode("utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot read the mapping: {error.strerror}", where=path) from error
-    except UnicodeDecodeError as error:
-        raise UsageError("the mapping is not UTF-8 text", where=path) from error

@@ -6,19 +6,14 @@ What a dataset's schema keeps of it is `Format.settings()`, from which `Rules` i
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from vestige.errors import UsageError
+from vestige.sources.definitions import Definitions
 from vestige.sources.logs import clock, header
 from vestige.sources.logs.masks import SHARED, Masker
-
-MAX_TOML = 1 << 20
 
 
 class Format(BaseModel):
@@ -86,10 +81,12 @@ class Format(BaseModel):
         return plain | {"masks": [name for name, _ in own], "mask": dict(own)}
 
 
+FORMATS = Definitions(Format, "vestige.sources.logs", "formats", "format", "log format", "docs/logs.md")
+
+
 def shipped() -> list[str]:
     """Names of the formats that come with vestige."""
-    files = resources.files("vestige.sources.logs.formats").iterdir()
-    return sorted(one.name.removesuffix(".toml") for one in files if one.name.endswith(".toml"))
+    return FORMATS.shipped()
 
 
 def every() -> Iterator[tuple[str, Format]]:
@@ -98,36 +95,5 @@ def every() -> Iterator[tuple[str, Format]]:
 
 
 def load(name: str) -> Format:
-    """The shipped format called `name`, or that in the file `name` ending in `.toml`.
-
-    Raises UsageError naming the file and the key that is wrong.
-    """
-    where: Path | str
-    if name.endswith(".toml"):
-        where = Path(name)
-        text = _read(where)
-    elif name in shipped():
-        where = f"{name}.toml"
-        text = resources.files("vestige.sources.logs.formats").joinpath(where).read_text(encoding="utf-8")
-    else:
-        remedy = f"one of: {', '.join(shipped())}; or the path of your own (my.toml, see docs/logs.md)"
-        raise UsageError(f"unknown log format {name!r}", remedy=remedy)
-    try:
-        return Format.model_validate({"name": Path(name).stem} | tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"not TOML: {error}", where=where) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "format"
-        what = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{key}: {what}", where=where, remedy="docs/logs.md shows a format") from error
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_TOML).decode("utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot read the format: {error.strerror}", where=path) from error
-    except UnicodeDecodeError as error:
-        raise UsageError("the format is not UTF-8 text", where=path) from error
+    """The shipped format called `name`, or that in a file; see `Definitions.load`."""
+    return FORMATS.load(name)
