@@ -16,7 +16,17 @@ from vestige.errors import CheckpointError
 FORMAT = "vestige-checkpoint/1"
 LARGEST = 256 * 2**20
 """Bytes of a header at most."""
-LIBRARIES = ("vestige", "numpy", "polars", "safetensors", "scikit-learn", "torch", "xgboost-cpu", "xgboost")
+LIBRARIES = (
+    "vestige",
+    "numpy",
+    "polars",
+    "safetensors",
+    "scikit-learn",
+    "torch",
+    "pytorch-lightning",
+    "xgboost-cpu",
+    "xgboost",
+)
 REMEDY = "take an undamaged copy, or train again"
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from vestige import __version__
+from vestige.checkpoint.header import library_versions
 from vestige.errors import CheckpointError
 from vestige.pipeline.options import JudgeOptions, SplitOptions
 from vestige.storage import write_text
 from vestige.training.config import TrainingConfig
 
 FILE = "config.json"
-LIBRARIES = ("numpy", "polars", "scikit-learn", "torch", "pytorch-lightning", "xgboost-cpu", "xgboost")
 
 
 class RunConfig(BaseModel):
@@ -68,10 +66,4 @@ class RunConfig(BaseModel):
 
 def versions() -> dict[str, str]:
     """Versions of this program, Python, and the libraries that numbers depend on."""
-    found = {"vestige": __version__, "python": python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {"python": python_version(), **library_versions()}
