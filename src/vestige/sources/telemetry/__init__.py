@@ -1,0 +1,1 @@
+"""Virtual machines watched from four sides: see `docs/telemetry.md`."""
