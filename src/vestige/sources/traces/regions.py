@@ -1,0 +1,50 @@
+"""A process's memory map as arrays: which module, if any, an address lies in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+NOWHERE = 0
+"""Module of what has no address: branches before the first address of a trace."""
+UNMAPPED = 1
+"""Module of every address outside all regions."""
+ANONYMOUS = 2
+"""Module of regions without a file."""
+FIRST_FILE = 3
+"""The first number that a map may give to a file."""
+MOST_MODULES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Regions:
+    """`n` executable regions in ascending order, none overlapping; region `i` is `[starts[i], ends[i])`.
+
+    `starts`, `ends` and `bases` are `(n,)` uint64, `modules` `(n,)` uint16. An address in region `i` has the
+    offset `address - bases[i]`: the address at which the module begins, so that regions of one file keep
+    offsets apart. Raises ValueError where the arrays do not fit together.
+    """
+
+    starts: NDArray[np.uint64]
+    ends: NDArray[np.uint64]
+    modules: NDArray[np.uint16]
+    bases: NDArray[np.uint64]
+
+    def __post_init__(self) -> None:
+        for name, dtype in (("starts", "u8"), ("ends", "u8"), ("modules", "u2"), ("bases", "u8")):
+            array = getattr(self, name)
+            if array.dtype != np.dtype(dtype) or array.shape != self.starts.shape or array.ndim != 1:
+                raise ValueError(f"{name}: {array.dtype} {array.shape}")
+        ordered = (self.starts < self.ends).all() and (self.ends[:-1] <= self.starts[1:]).all()
+        if not ordered or (self.bases > self.starts).any() or (self.modules < ANONYMOUS).any():
+            raise ValueError(
+                "regions overlap, are out of order, begin before their module, or have no module"
+            )
+
+    @classmethod
+    def none(cls) -> Regions:
+        """No region at all: every address is unmapped."""
+        empty = np.empty(0, np.uint64)
+        return cls(empty, empty, np.empty(0, np.uint16), empty)
