@@ -1,0 +1,74 @@
+"""From whatever clock stamped a row to Unix nanoseconds, and whether the rows then lie in their episode.
+
+Only `t_wall_ns` aligns the sources of an episode. A source stamped by another clock (monotonic or boot time)
+is mapped by the anchors of the manifest: pairs of both clocks read together, at least at the start and at the
+end. What base a stamp has is said by the manifest, never guessed: its magnitude can only raise an error.
+
+Everything is int64: at 1.8e18 ns a float64 is off by up to 128 ns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige.errors import EvidenceError
+
+IntArray = NDArray[np.int64]
+
+EARLIEST_WALL_NS = 10**17
+"""March 1973: a smaller stamp is not in Unix nanoseconds."""
+MARGIN_NS = 10**9
+"""How far outside its episode a row may lie."""
+ENOUGH_INSIDE = 0.99
+"""Share of a source's rows that must lie inside the episode."""
+MOST_DRIFT = 0.01
+"""Relative drift between two anchors beyond which they are no reading of two clocks."""
+
+
+def wall_times(t_mono_ns: IntArray, anchors: Sequence[tuple[int, int]]) -> IntArray:
+    """Unix ns `(n,)` of stamps of another clock `(n,)`, by `anchors` of (Unix ns, the other clock's ns).
+
+    Linear between neighbouring anchors and beyond the outermost:
+    `t_wall = w0 + (t - m0) + drift * (t - m0) / (m1 - m0)`. Only the last term, a fraction of a second, is
+    rounded. Raises EvidenceError where there are fewer than two anchors, where they do not rise, and where
+    they drift apart by more than a hundredth.
+    """
+    wall, mono = _checked(anchors)
+    at = np.clip(np.searchsorted(mono, t_mono_ns, side="right") - 1, 0, len(mono) - 2)
+    span = np.diff(mono)
+    since = t_mono_ns - mono[at]
+    drift = (np.diff(wall) - span)[at]
+    correction = np.rint(drift * (since / span[at])).astype(np.int64)
+    times: IntArray = wall[at] + since + correction
+    return times
+
+
+def _checked(anchors: Sequence[tuple[int, int]]) -> tuple[IntArray, IntArray]:
+    if len(anchors) < 2:
+        raise EvidenceError(f"{len(anchors)} clock anchors: two are needed to map another clock's stamps")
+    wall, mono = np.array(sorted(anchors, key=lambda one: one[1]), dtype=np.int64).T
+    refuse_other_base(wall)
+    span = np.diff(mono)
+    if (span <= 0).any() or (np.abs(np.diff(wall) - span) > MOST_DRIFT * span).any():
+        raise EvidenceError("the clock anchors contradict one another")
+    return wall, mono
+
+
+def refuse_other_base(t_wall_ns: IntArray) -> None:
+    """Raise EvidenceError where stamps that are said to be Unix ns cannot be such."""
+    if len(t_wall_ns) and int(t_wall_ns.min()) < EARLIEST_WALL_NS:
+        raise EvidenceError(
+            f"stamp {int(t_wall_ns.min())} is not in Unix nanoseconds",
+            remedy="say in the manifest (clock.sources) which clock stamped this source",
+        )
+
+
+def inside(t_wall_ns: IntArray, t_start_ns: int, t_end_ns: int) -> float:
+    """Share of the rows that lie in the episode, give or take `MARGIN_NS`; 1 where there are none."""
+    if not len(t_wall_ns):
+        return 1.0
+    within = (t_wall_ns >= t_start_ns - MARGIN_NS) & (t_wall_ns <= t_end_ns + MARGIN_NS)
+    return float(within.mean())
