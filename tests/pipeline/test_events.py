@@ -39,7 +39,30 @@ def test_the_next_event_is_predicted_and_surprise_alerts(export, tmp_path):
     assert (judged["alert"] == (judged["predicted"] == "anomaly")).mean() > 0.99
     rows = [json.loads(line) for line in succeed("score", out / "next_lstm", export).splitlines()]
     assert len(rows) == 4000
-    assert {"file", "line", "score", "class", "alert"} <= set(rows[0])
+    assert {"file", "line", "score", "class", "alert", "surprise", "rank"} <= set(rows[0])
+    by_surprise = sorted(rows, key=lambda row: row["surprise"])
+    assert [row["score"] for row in by_surprise] == sorted(row["score"] for row in rows)
+    agrees_by_machine(rows, succeed("score", out / "next_lstm", export, "--by-recording"))
+
+
+def agrees_by_machine(events, shown):
+    machines = [json.loads(line) for line in shown.splitlines()]
+    assert len(machines) == len({row["machine"] for row in events})
+    scores = [one["score"] for one in machines]
+    assert scores == sorted(scores, reverse=True)
+    for one in machines:
+        mine = [row for row in events if row["machine"] == one["machine"]]
+        worst = max(mine, key=lambda row: row["score"])
+        assert one["windows"] == len(mine)
+        assert one["score"] == worst["score"]
+        assert one["alerts"] == sum(row["alert"] for row in mine)
+        assert one["alert"] == (one["alerts"] > 0)
+        assert one["top5"] == pytest.approx(sum(row["rank"] < 5 for row in mine) / len(mine), abs=1e-5)
+        assert one["mean_surprise"] == pytest.approx(
+            sum(row["surprise"] for row in mine) / len(mine), abs=1e-5
+        )
+        assert one["worst"]["surprise"] == max(row["surprise"] for row in mine)
+        assert any(row["line"] == one["worst"]["line"] for row in mine)
 
 
 def test_sessions_are_judged_as_wholes(tmp_path):
@@ -57,3 +80,9 @@ def test_sessions_are_judged_as_wholes(tmp_path):
     assert judged["recording"].n_unique() == judged.height == results.models[0].windows
     assert {one.verdict for one in results.detectors} == {"max"}
     assert results.models[0].roc_auc.estimate > 0.9
+    (threshold,) = {one.threshold.value for one in results.models}
+    shown = succeed("score", out / "next_gru", corpus, "--by-recording")
+    of_session = {row["machine"]: row for row in map(json.loads, shown.splitlines())}
+    assert len(of_session) == 90
+    for name, alert in judged.select("recording", "alert").iter_rows():
+        assert (of_session[name]["score"] >= threshold) == of_session[name]["alert"] == alert

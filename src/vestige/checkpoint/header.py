@@ -27,6 +27,8 @@ LIBRARIES = (
     "xgboost-cpu",
     "xgboost",
 )
+VERDICT = "verdict"
+"""Key of `Header.extra`: how windows become a recording's verdict (`max`, `mean`; None: they do not)."""
 REMEDY = "take an undamaged copy, or train again"
 
 

@@ -29,6 +29,12 @@ def score(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="write here instead of standard output")
     ] = None,
+    by_recording: Annotated[
+        bool,
+        typer.Option(
+            "--by-recording", help="one line a recording (a file, a machine, a session), the worst first"
+        ),
+    ] = False,
     alerts_only: Annotated[
         bool, typer.Option("--alerts-only", help="only what is at or above the threshold")
     ] = False,
@@ -39,6 +45,7 @@ def score(
 ) -> None:
     """Score raw evidence with a trained detector: JSON lines with file, line, offset, score, class, alert.
 
+    A detector of the task next adds surprise (nats) and rank (how many events were more probable).
     Example: vestige score runs/bgl/gru new.log --format bgl --alerts-only
     """
     from vestige import scoring, storage
@@ -59,7 +66,8 @@ def score(
             remedy=f"give evidence in that format and --format {trained_on}, or train a detector on {format}",
         )
     with progress.bar("scoring", "bytes", beside_output=output is None) as update:
-        found = scoring.score(run, evidence, device=device, progress=update)
+        scored = scoring.score_recordings if by_recording else scoring.score
+        found = scored(run, evidence, device=device, progress=update)
         lines = (scoring.json_line(row) for row in found if row["alert"] or not alerts_only)
         if output is None:
             for line in lines:

@@ -18,6 +18,8 @@ from vestige.models.base import Detector, Task
 from vestige.schema import PAD, UNK, Kind
 
 FloatArray = NDArray[np.float64]
+TOP = (1, 5, 10)
+"""Ranks that are reported: how often the token that came was among the k most probable."""
 PIECE = 1024
 """Windows whose `(B, V)` probabilities are held at a time."""
 
@@ -79,7 +81,11 @@ class NextToken(Detector):
     def predict_proba(self, X: Batch) -> FloatArray:
         """`[1 - s, s]` with s = sigmoid(surprise - shift); further classes, which surprise cannot tell
         apart, stay 0."""
-        margin = self.surprise(X) - self.shift
+        return self.proba_of(self.surprise(X))
+
+    def proba_of(self, surprise: FloatArray) -> FloatArray:
+        """See `predict_proba`, of surprise that is known."""
+        margin = surprise - self.shift
         proba = np.zeros((len(margin), max(self.n_classes, 2)))
         proba[:, 0], proba[:, 1] = expit(-margin), expit(margin)
         return proba

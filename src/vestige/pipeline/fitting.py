@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige import checkpoint, log
+from vestige.checkpoint.header import VERDICT
 from vestige.errors import UsageError
 from vestige.models import registry
 from vestige.models.base import VIEWS, Detector, Task, choose_inputs, parse_hyper
@@ -19,8 +20,6 @@ from vestige.pipeline.job import Lesson
 from vestige.training import TrainingConfig, train
 
 logger = log.get(__name__)
-VERDICT = "verdict"
-"""Key of the checkpoint's `extra`: how windows become a recording's verdict."""
 
 Settings = dict[str, int | float | bool | str]
 

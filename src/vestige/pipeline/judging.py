@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vestige import log
 from vestige.checkpoint import Loaded
+from vestige.checkpoint.header import VERDICT
 from vestige.encoding import EncodedWindows
 from vestige.evaluation.audit import audit, describe_split, enforce
 from vestige.evaluation.clusters import held_out
@@ -29,7 +30,7 @@ from vestige.models import registry
 from vestige.models.base import Detector
 from vestige.pipeline.bars import Bars, silent
 from vestige.pipeline.config import RunConfig
-from vestige.pipeline.fitting import VERDICT, fit_baseline
+from vestige.pipeline.fitting import fit_baseline
 from vestige.pipeline.job import Job
 from vestige.pipeline.reporting import write
 from vestige.pipeline.verdicts import calibrate, next_token, of_part, predict, way

@@ -17,7 +17,7 @@ from vestige.evaluation.recordings import How, best_way, by_recording
 from vestige.evaluation.results import NextTokenResult, ThresholdResult
 from vestige.evaluation.threshold import choose
 from vestige.models.base import Detector
-from vestige.models.next_token import NextToken
+from vestige.models.next_token import TOP, NextToken
 
 SCORING_BATCH, TOKENS_BATCH = 4096, 65_536
 MOST = 1 - 1e-12
@@ -82,5 +82,5 @@ def next_token(detector: Detector, test: EncodedWindows) -> NextTokenResult | No
     if not found:
         return None
     surprise, rank = (np.concatenate(one) for one in zip(*found, strict=True))
-    shares = {f"top{k}": float((rank < k).mean()) for k in (1, 5, 10)}
+    shares = {f"top{k}": float((rank < k).mean()) for k in TOP}
     return NextTokenResult(windows=len(rank), mean_surprise=float(surprise.mean()), **shares)

@@ -33,6 +33,8 @@ class LiveBatch:
     place: pl.DataFrame
     taken: int = 0
     """Bytes of evidence read so far, as they lie on disk."""
+    unit: str = "file"
+    """The column of `place` that names the recording: a file, a machine, an episode."""
 
 
 class Source(Protocol):

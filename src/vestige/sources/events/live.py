@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,7 @@ def live(
     rules = Rules.from_settings(schema.settings)
     windows = Windows(schema, machines)
     every = list(evidence)
+    done = 0
     for path in every:
         files, skipped = files_of(path, rules)
         refused: list[EvidenceError] = []
@@ -58,7 +59,9 @@ def live(
                     raise refused[0] from None
                 log.warning("%s was left out: %s", file.id, error.what)
                 continue
-            yield from _over(feed, file.where if len(every) > 1 else file.id, rules, windows)
+            for batch in _over(feed, file.where if len(every) > 1 else file.id, rules, windows):
+                yield replace(batch, taken=done + feed.taken)
+            done += feed.taken
     if windows.out_of_order:
         log.warning("%d events came earlier than the one before on their machine", windows.out_of_order)
     if windows.memory.forgotten:
@@ -110,9 +113,8 @@ class Windows:
             for start in range(0, len(end), most):
                 steps = end[start : start + most, None] + np.arange(1 - self.schema.length, 1)
                 here = slice(rows.start + start, rows.start + start + len(steps))
-                yield LiveBatch(
-                    {"event": event[steps], "t_ns": t_ns[steps]}, symbols, _place(events, here, file)
-                )
+                values = {"event": event[steps], "t_ns": t_ns[steps]}
+                yield LiveBatch(values, symbols, _place(events, here, file), unit="machine")
 
     def _lay_out(
         self, events: Events, rows: slice

@@ -1,18 +1,36 @@
-"""Putting a detector to work: raw evidence in, one JSON object a window out, in flat memory."""
+"""Raw evidence in, one JSON object a window out, in flat memory."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vestige.checkpoint import HEADER, Loaded, load
+from vestige.encoding import Batch
 from vestige.errors import UsageError
+from vestige.models.base import Detector
+from vestige.models.next_token import NextToken
 from vestige.sources import registry
-from vestige.sources.base import Progress
+from vestige.sources.base import LiveBatch, Progress
 from vestige.sources.corpus import find, total_size
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Windows with what a detector says of them: `proba (B, K)`; a next-token detector also `surprise (B,)`,
+    in nats, and `rank (B,)`."""
+
+    batch: LiveBatch
+    proba: NDArray[np.float64]
+    surprise: NDArray[np.float64] | None = None
+    rank: NDArray[np.int64] | None = None
 
 
 def score(
@@ -22,15 +40,14 @@ def score(
 
     Keys: where the window ends (for logs `file`, `line`, `offset`: 1-based line, byte offset), `score`
     (1 - P(first class)), `class` (the most probable), and `alert` (score at or above the run's threshold;
-    null for a detector that has none). A path `-` is standard input; of several paths, `file` is the path as
-    given. Raises, before the first dict where it can: UsageError for a device that is not there,
+    null for a detector that has none); of a next-token detector also `surprise` (-ln P, nats) and `rank`
+    (how many tokens were more probable). A path `-` is standard input; of several paths, `file` is the path
+    as given. Raises, before the first dict where it can: UsageError for a device that is not there,
     CheckpointError when the run cannot be trusted, EvidenceError when the evidence is not there or not what
     the detector was trained to read.
     """
-    check_device(device)
-    files = [file for path in evidence for file in find(path)[0]]
-    total = total_size(files)
-    return _rows(load(detector_in(run), device=device), evidence, total, progress)
+    loaded, judged = judge(run, evidence, device=device, progress=progress)
+    return (row for one in judged for row in _rows(one, loaded))
 
 
 def detector_in(run: Path) -> Path:
@@ -65,9 +82,19 @@ def check_device(name: str) -> None:
         )
 
 
-def _rows(
+def judge(
+    run: Path, evidence: Sequence[Path], *, device: str = "cpu", progress: Progress | None = None
+) -> tuple[Loaded, Iterator[Judged]]:
+    """The detector of a run, and what it says of evidence, batch by batch. Raises as `score` does."""
+    check_device(device)
+    files = [file for path in evidence for file in find(path)[0]]
+    loaded = load(detector_in(run), device=device)
+    return loaded, _judged(loaded, evidence, total_size(files), progress)
+
+
+def _judged(
     loaded: Loaded, evidence: Sequence[Path], total: int | None, progress: Progress | None
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Judged]:
     source = registry.get(loaded.schema.source)
     names = loaded.detector.input_names
     symbols = None
@@ -75,15 +102,28 @@ def _rows(
         if batch.symbols is not symbols:
             symbols = batch.symbols
             bound = loaded.encoder.bind(symbols)
-        inputs = bound.encode(batch.steps, names)
-        proba = loaded.detector.predict_proba(inputs)
-        best = proba.argmax(axis=1).tolist()
-        suspicion = (1.0 - proba[:, 0]).tolist()
-        for place, value, winner in zip(batch.place.iter_rows(named=True), suspicion, best, strict=True):
-            alert = None if loaded.threshold is None else value >= loaded.threshold
-            yield {**place, "score": round(value, 6), "class": loaded.schema.classes[winner], "alert": alert}
+        yield _judge_batch(loaded.detector, batch, bound.encode(batch.steps, names))
         if progress is not None:
             progress(batch.taken, total)
+
+
+def _judge_batch(detector: Detector, batch: LiveBatch, inputs: Batch) -> Judged:
+    if not isinstance(detector, NextToken):
+        return Judged(batch, detector.predict_proba(inputs))
+    surprise, rank = detector.surprise_and_rank(inputs)
+    return Judged(batch, detector.proba_of(surprise), surprise, rank)
+
+
+def _rows(judged: Judged, loaded: Loaded) -> Iterator[dict[str, Any]]:
+    best = judged.proba.argmax(axis=1).tolist()
+    suspicion = (1.0 - judged.proba[:, 0]).tolist()
+    for at, place in enumerate(judged.batch.place.iter_rows(named=True)):
+        value = suspicion[at]
+        alert = None if loaded.threshold is None else value >= loaded.threshold
+        row = {**place, "score": round(value, 6), "class": loaded.schema.classes[best[at]], "alert": alert}
+        if judged.surprise is not None and judged.rank is not None:
+            row |= {"surprise": round(float(judged.surprise[at]), 6), "rank": int(judged.rank[at])}
+        yield row
 
 
 def json_line(row: dict[str, Any]) -> str:
