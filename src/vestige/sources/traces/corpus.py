@@ -1,0 +1,117 @@
+"""Recorded runs on disk: `ROOT/<sample>/` with `info.txt`, `mapping.txt[.gz]`, `trace_0[.gz|.zst]`."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from vestige.errors import EvidenceError
+from vestige.sources.corpus import EvidenceFile, Skipped
+
+TRACES = ("trace_0", "trace_0.gz", "trace_0.zst", "trace_0.zstd")
+MAPS = ("mapping.txt", "mapping.txt.gz", "maps", "maps.gz", "mapping.csv", "mapping.csv.gz")
+CLASSES = ("benign", "malicious")
+MOST_INFO = 64 << 10
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One recorded run. `id`: its directory's name; `title`: what was run or opened; `label`: None if not
+    said."""
+
+    id: str
+    trace: EvidenceFile
+    map: Path
+    title: str
+    label: str | None
+
+
+def find_samples(root: Path) -> tuple[list[Sample], list[Skipped]]:
+    """The samples under `root` in the order of their names' bytes, and what is incomplete, with the reason.
+
+    `root` may be a corpus, one sample's directory, or its trace. Raises EvidenceError where there is no
+    complete sample at all.
+    """
+    if root.name in TRACES and not root.is_dir():
+        root = root.parent
+    samples: list[Sample] = []
+    skipped: list[Skipped] = []
+    for folder in [root] if _has_trace(root) else _folders(root, skipped):
+        found = read_sample(folder)
+        if isinstance(found, Sample):
+            samples.append(found)
+        else:
+            skipped.append(Skipped(_text(folder), found))
+    if not samples:
+        told = f"; left out: {skipped[0].id} ({skipped[0].reason})" if skipped else ""
+        raise EvidenceError(
+            f"no recorded run in this directory ({len(skipped)} left out)",
+            where=root,
+            remedy=f"expected SAMPLE/info.txt, SAMPLE/mapping.txt, SAMPLE/trace_0{told}",
+        )
+    return samples, skipped
+
+
+def read_sample(folder: Path) -> Sample | str:
+    """The sample in a directory, or what it lacks. Links are not followed."""
+    trace, map_file = (_first(folder, names) for names in (TRACES, MAPS))
+    if trace is None:
+        return "no trace_0"
+    if map_file is None:
+        return "no mapping.txt"
+    size = trace.stat().st_size
+    if not size:
+        return f"{trace.name} is empty"
+    title, label = _info(folder / "info.txt")
+    name = _text(folder)
+    return Sample(name, EvidenceFile(trace, f"{name}/{trace.name}", size, True), map_file, title, label)
+
+
+def _has_trace(folder: Path) -> bool:
+    return _first(folder, TRACES) is not None
+
+
+def _folders(root: Path, skipped: list[Skipped]) -> list[Path]:
+    try:
+        entries = sorted(os.scandir(root), key=lambda one: os.fsencode(one.name))
+    except OSError as error:
+        raise EvidenceError(f"cannot be read: {error.strerror}", where=root) from error
+    found = []
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_symlink():
+            skipped.append(Skipped(_text(Path(entry.path)), "a link: links are not followed within a corpus"))
+        elif entry.is_dir():
+            found.append(Path(entry.path))
+    return found
+
+
+def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
+    """The first of these that is a regular file, no link."""
+    for name in names:
+        try:
+            if stat.S_ISREG((folder / name).lstat().st_mode):
+                return folder / name
+        except OSError:
+            continue
+    return None
+
+
+def _info(path: Path) -> tuple[str, str | None]:
+    """Line 1: the original file name; line 2: the label."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return "", None
+        with path.open("rb") as file:
+            lines = file.read(MOST_INFO).decode("utf-8", errors="backslashreplace").split("\n")
+    except OSError:
+        return "", None
+    label = lines[1].strip().casefold() if len(lines) > 1 else ""
+    return lines[0].strip(), label if label in CLASSES else None
+
+
+def _text(path: Path) -> str:
+    return os.fsencode(path.name or path.resolve().name).decode("utf-8", errors="backslashreplace")

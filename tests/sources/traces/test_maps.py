@@ -1,0 +1,150 @@
+"""Memory maps in their three forms, true and hostile."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vestige.errors import EvidenceError
+from vestige.sources.traces.maps import MODULE_BYTES, Row, identity, lay_out, parse, read_map
+from vestige.sources.traces.regions import ANONYMOUS
+
+LDR = """\
+Pid      Process              Base               InLoad InInit InMem MappedPath
+-------- -------------------- ------------------ ------ ------ ----- ----------
+   31663 Program1             0x000055d5c0613000 True   True   True  /home/lab/bin/Program1
+   31663 Program1             0x00007fe6ab28c000 True   True   True  /usr/lib/ld-2.28.so
+   31663 Program1             0x00007fe6ab0de000 True   True   True  /usr/lib/libc-2.28.so
+   31663 Program1             0x00007fff49c8a000 True   True   True  [vdso]
+"""
+PROC = """\
+55aa00000000-55aa00001000 r--p 00000000 08:01 11 /usr/bin/my\\040tool
+55aa00001000-55aa00003000 r-xp 00001000 08:01 11 /usr/bin/my\\040tool
+55aa10000000-55aa10021000 rw-p 00000000 00:00 0  [heap]
+7f0000000000-7f0000002000 r-xp 00026000 08:01 12 /lib/libc.so.6 (deleted)
+7f0000003000-7f0000004000 rwxp 00000000 00:00 0
+7ffc00000000-7ffc00002000 r-xp 00000000 00:00 0  [vdso]
+ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0  [vsyscall]
+"""
+SHARED = Path(__file__).parents[4] / "shared/data/intel-pt/real"
+
+
+def _read(path: Path, text: str):  # type: ignore[no-untyped-def]
+    path.write_text(text)
+    return read_map(path)
+
+
+def test_a_listing_has_starts_only_so_ends_are_capped(tmp_path: Path) -> None:
+    found = _read(tmp_path / "mapping.txt", LDR)
+    assert found.names[3:] == ("program1", "libc-2.28.so", "ld-2.28.so", "[vdso]")
+    assert found.program == "program1"
+    sizes = found.regions.ends - found.regions.starts
+    assert sizes.tolist() == [MODULE_BYTES, 0x1AE000, MODULE_BYTES, MODULE_BYTES]
+    assert found.skipped == 0
+
+
+def test_true_ends_come_from_ranges_beside_the_listing(tmp_path: Path) -> None:
+    start = 0x55D5C0613000
+    ranges = [{"start": start, "end": start + 0xFFF, "file": "/home/lab/bin/Program1"}]
+    (tmp_path / "ranges.json").write_text(json.dumps(ranges))
+    found = _read(tmp_path / "mapping.txt", LDR)
+    assert int(found.regions.ends[0]) == start + 0x1000
+    assert found.program == "program1"
+
+
+def test_proc_maps_give_offsets_in_the_file_and_unescape_names(tmp_path: Path) -> None:
+    found = _read(tmp_path / "maps", PROC)
+    assert found.names[3:] == ("my tool", "libc.so.6", "[vdso]", "[vsyscall]")
+    offsets = (found.regions.starts - found.regions.bases).tolist()
+    assert offsets == [0, 0x1000, 0, 0x26000, 0, 0, 0]
+    assert found.regions.modules.tolist() == [3, 3, ANONYMOUS, 4, ANONYMOUS, 5, 6]
+
+
+def test_csv_may_be_packed_quoted_and_of_either_base(tmp_path: Path) -> None:
+    path = tmp_path / "mapping.csv.gz"
+    path.write_bytes(gzip.compress(b'start,end,file\n0x1000,8192,"C:\\Tools\\a,b.DLL"\r\n12288,0x4000,\n'))
+    found = read_map(path)
+    assert found.names[3:] == ("a,b.dll",)
+    assert found.regions.starts.tolist() == [0x1000, 0x3000]
+    assert found.regions.modules.tolist() == [3, ANONYMOUS]
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("/usr/lib/LibC.so.6", "libc.so.6"),
+        ("\\Windows\\System32\\ntdll.DLL", "ntdll.dll"),
+        ("/opt/gone (deleted)", "gone"),
+        ("[stack]", ""),
+        ("[anon:scudo:primary]", ""),
+        ("/memfd:code", ""),
+        ("", ""),
+        ("[vdso]", "[vdso]"),
+    ],
+)
+def test_a_module_is_the_name_of_its_file(file: str, name: str) -> None:
+    assert identity(file) == name
+
+
+def test_what_is_no_region_is_counted(tmp_path: Path) -> None:
+    hostile = LDR + "rubbish\n" + " " * 30 + "0xZZ\n" + " " * 30 + "-0x1000\n"
+    assert _read(tmp_path / "mapping.txt", hostile).skipped == 3
+    proc = "2000-1000 r-xp 00000000 08:01 11 /backwards\n" + PROC
+    assert _read(tmp_path / "maps", proc).skipped == 1
+
+
+@pytest.mark.parametrize("text", ["", "nothing\n", "\0\0\0\n", "1000-2000\n", "start,end,file\n-1,5,x\n"])
+def test_a_file_without_regions_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(EvidenceError, match="region"):
+        _read(tmp_path / "mapping.txt", text)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '[{"start": -1, "end": 5}]', '{"a": 1}', "[" * 100_000])
+def test_ranges_that_cannot_be_true_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "ranges.json").write_text(text)
+    with pytest.raises(EvidenceError, match="range"):
+        _read(tmp_path / "mapping.txt", LDR)
+
+
+def test_too_many_modules_are_refused() -> None:
+    rows = [Row(at * 4096, at * 4096 + 4096, f"/lib/{at}") for at in range(60_010)]
+    with pytest.raises(EvidenceError, match="modules"):
+        lay_out(rows)
+
+
+addresses = st.integers(0, (1 << 64) - 1)
+files = st.sampled_from(["", "/a", "/b/a", "[heap]"])
+rows = st.builds(
+    Row, addresses, st.none() | addresses, files, process=st.just(""), offset=st.none() | addresses
+)
+
+
+@given(st.lists(rows, max_size=30))
+def test_whatever_a_map_says_regions_are_sorted_and_apart(given_rows: list[Row]) -> None:
+    regions = lay_out(given_rows).regions
+    assert (regions.starts < regions.ends).all()
+    assert (regions.ends[:-1] <= regions.starts[1:]).all()
+    assert (regions.bases <= regions.starts).all()
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    found, skipped = parse(text)
+    assert len(found) + skipped <= text.count("\n") + 1
+
+
+def test_real_maps_are_read_whole() -> None:
+    files = sorted(SHARED.glob("*/*/mapping.txt*"))
+    if not files:
+        pytest.skip(f"no real recordings: {SHARED} is absent")
+    for file in files:
+        found = read_map(file)
+        assert found.skipped == 0
+        assert found.program
+        assert int(np.max(found.regions.ends - found.regions.starts)) <= 1 << 26
