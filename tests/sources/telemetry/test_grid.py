@@ -1,0 +1,193 @@
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vestige.errors import EvidenceError
+from vestige.sources.telemetry import channels
+from vestige.sources.telemetry.fields import FIELDS, WALL, SourceName, schema
+from vestige.sources.telemetry.grid import GAP_NS, STALE_NS, grid, on_grid, steps
+
+START = 1_780_000_000_000_000_000
+S = 10**9
+COLUMN = {one.name: number for number, one in enumerate(channels.CHANNELS)}
+FAULTS, MEMORY = "proc.process.paging.faults.minor", "proc.process.memory.usage"
+
+
+def proc(rows: list[tuple[float, int | None]], column: str = "process.paging.faults.minor") -> pl.DataFrame:
+    """Rows of proc: seconds since the start and one column's value; the others are null."""
+    values = {name: [None] * len(rows) for name in FIELDS["proc"]} | {column: [value for _, value in rows]}
+    times = [START + round(t * S) for t, _ in rows]
+    return pl.DataFrame({WALL: times, **values}, schema={WALL: pl.Int64, **schema("proc")})
+
+
+def rate(rows: list[tuple[float, int | None]], seconds: int = 5) -> list[float]:
+    found = grid({"proc": proc(rows)}, START, START + seconds * S)
+    return found[:, COLUMN[FAULTS]].tolist()
+
+
+def flows(*rows: dict[str, object]) -> pl.DataFrame:
+    plain = {
+        "uid": "C1", "id.orig_h": "10.0.0.2", "id.orig_p": 40_000, "id.resp_h": "192.0.2.1", "id.resp_p": 80,
+        "proto": "tcp", "service": None, "duration": 0.1, "orig_bytes": 10, "resp_bytes": 100,
+        "conn_state": "SF", "orig_pkts": 1, "resp_pkts": 2,
+    }  # fmt: skip
+    table = [{**plain, **row, WALL: START + round(float(str(row["t"])) * S)} for row in rows]
+    return pl.DataFrame(table, schema={WALL: pl.Int64, **schema("netflow")})
+
+
+def of_flows(table: pl.DataFrame, name: str, seconds: int = 3) -> list[float]:
+    found = grid({"netflow": table}, START, START + seconds * S)
+    return [round(one, 6) for one in found[:, COLUMN[f"netflow.{name}"]].tolist()]
+
+
+NAN = float("nan")
+
+
+def same(ours: list[float], theirs: list[float]) -> None:
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6, equal_nan=True)
+
+
+def test_a_grid_has_a_row_for_each_whole_second() -> None:
+    assert steps(START, START + 10 * S - 1) == 9
+    assert steps(START, START) == 0
+    assert grid({}, START, START + 7 * S).shape == (7, 46)
+    assert grid({"proc": proc([(0.5, 1)])}, START, START + S // 2).shape == (0, 46)
+
+
+def test_a_counter_is_divided_by_the_time_that_really_passed() -> None:
+    same(rate([(0.5, 0), (1.5, 10), (2.25, 25), (3.5, 25), (4.5, 35)]), [NAN, 10, 20, 0, 10])
+
+
+def test_a_reset_is_missing_and_never_negative() -> None:
+    same(rate([(0.5, 100), (1.5, 110), (2.5, 3), (3.5, 8), (4.5, 9)]), [NAN, 10, NAN, 5, 1])
+
+
+def test_one_lost_row_is_missing_and_bridged_two_are_not() -> None:
+    same(rate([(0.2, 0), (1.2, 1), (3.2, 21), (4.2, 22)]), [NAN, 1, NAN, 10, 1])
+    same(rate([(0.2, 0), (1.2, 1), (4.2, 31)]), [NAN, 1, NAN, NAN, NAN])
+
+
+def test_rows_may_jitter_around_the_second() -> None:
+    same(rate([(0.0, 0), (1.1, 11), (1.9, 19), (3.05, 29), (3.98, 39)], 4)[2:], [10, 10 / 0.93])
+    assert not np.isnan(rate([(k + 0.2 * (-1) ** k, k) for k in range(1, 6)])[2:]).any()
+
+
+def test_a_repeated_row_changes_nothing() -> None:
+    same(rate([(0.5, 0), (1.5, 10), (1.5, 10), (2.5, 30)], 3), [NAN, 10, 20])
+
+
+def test_what_could_not_be_read_is_missing() -> None:
+    same(rate([(0.5, 0), (1.5, None), (2.5, 30), (3.5, 31)], 4), [NAN, NAN, NAN, 1])
+
+
+def test_a_gauge_is_the_last_value_before_the_second_was_over() -> None:
+    table = proc([(0.5, 5), (0.75, 7), (2.9, 9)], "process.memory.usage")
+    found = grid({"proc": table}, START, START + 4 * S)[:, COLUMN[MEMORY]]
+    same(found.tolist(), [7, 7, 9, 9])
+    later = grid({"proc": table}, START, START + 6 * S)[:, COLUMN[MEMORY]]
+    assert np.isnan(later[4:]).all(), f"older than {STALE_NS} ns"
+
+
+def test_sources_that_are_not_there_are_missing() -> None:
+    found = grid({"netflow": flows({"t": 0.5})}, START, START + 2 * S)
+    assert np.isnan(found[:, :34]).all()
+    assert not np.isnan(found[:, 34:44]).any()
+
+
+def test_a_silent_network_is_no_missing_network() -> None:
+    found = grid({"netflow": flows({"t": 0.5}).clear()}, START, START + 2 * S)
+    assert (found[:, 34:44] == 0).all()
+    assert np.isnan(found[:, 44:]).all()
+
+
+def test_connections_are_summed_up_by_second_in_any_order() -> None:
+    table = flows(
+        {"t": 2.0, "id.resp_p": 53, "service": "dns", "proto": "udp", "orig_bytes": None},
+        {"t": 0.1, "id.resp_p": 80, "id.resp_h": "a"},
+        {"t": 0.7, "id.resp_p": 81, "id.resp_h": "b", "conn_state": "S0"},
+        {"t": 0.3, "id.resp_p": 80, "id.resp_h": "b"},
+        {"t": 0.9, "id.resp_p": 81, "id.resp_h": "b", "proto": "icmp", "id.orig_p": 3},
+    )
+    expected = {
+        "conn_count": [4, 0, 1], "orig_bytes": [40, 0, 0], "resp_bytes": [400, 0, 100],
+        "orig_pkts": [4, 0, 1], "resp_pkts": [8, 0, 2], "uniq_resp_h": [2, 0, 1], "uniq_resp_p": [2, 0, 1],
+        "conn_state_s0": [1, 0, 0], "dns_queries": [0, 0, 1], "icmp_unreachable": [1, 0, 0],
+        "resp_p_entropy": [1, NAN, 0], "iat_mean": [round(0.8 / 3, 6), NAN, NAN],
+    }  # fmt: skip
+    for name, values in expected.items():
+        same(of_flows(table, name), values)
+
+
+def test_rows_that_miss_the_episode_altogether_are_an_error() -> None:
+    other_clock = flows({"t": 0.5}).with_columns(pl.lit(12_345 * S, pl.Int64).alias(WALL))
+    with pytest.raises(EvidenceError, match="1 rows of netflow, and none of them in the episode"):
+        grid({"netflow": other_clock}, START, START + 2 * S)
+    with pytest.raises(EvidenceError, match="of proc"):
+        grid({"proc": proc([(-7200.0, 1)])}, START, START + 2 * S)
+
+
+def test_infinity_and_the_largest_integers_are_survived() -> None:
+    table = proc([(0.5, -(2**63)), (1.5, 2**63 - 1), (2.5, 2**63 - 1)])
+    found = grid({"proc": table}, START, START + 3 * S)
+    assert found[2, COLUMN[FAULTS]] == 0
+    load = pl.lit([float("inf"), float("nan"), 1e308]).explode()
+    guest = pl.DataFrame(
+        {WALL: [START + round(t * S) for t in (0.5, 1.5, 2.5)], **dict.fromkeys(FIELDS["guest"], 1)},
+        schema={WALL: pl.Int64, **schema("guest")},
+    ).with_columns(load1=load)
+    assert np.isnan(grid({"guest": guest}, START, START + 3 * S)[:, COLUMN["guest.load1"]]).all()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(-3 * S, 15 * S), st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1))),
+        max_size=40,
+    ),
+)
+def test_no_rate_is_ever_negative_or_infinite(rows: list[tuple[int, int | None]]) -> None:
+    table = proc([(t / S, value) for t, value in rows])
+    try:
+        found = grid({"proc": table}, START, START + 12 * S)[:, COLUMN[FAULTS]]
+    except EvidenceError:
+        return
+    assert not np.isinf(found).any()
+    assert not (found < 0).any()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 4 * S), st.integers(0, 1000)), min_size=1, max_size=12))
+def test_rates_are_those_of_a_plain_reckoning(moves: list[tuple[int, int]]) -> None:
+    t = np.cumsum([gap for gap, _ in moves])
+    value = np.cumsum([rise for _, rise in moves])
+    found = grid(
+        {"proc": proc(list(zip((t / S).tolist(), value.tolist(), strict=True)))}, START, START + 60 * S
+    )
+    t = np.array([round(one / S * S) for one in t.tolist()])
+    for step, ours in enumerate(found[:, COLUMN[FAULTS]].tolist()):
+        over = (step + 1) * S
+        known = np.flatnonzero(t <= over)
+        at = known[-1] if len(known) else -1
+        if at < 1 or over - t[at] > STALE_NS or t[at] - t[at - 1] > GAP_NS:
+            assert np.isnan(ours)
+        else:
+            expected = (value[at] - value[at - 1]) / ((t[at] - t[at - 1]) / S)
+            assert ours == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_label_holds_until_the_next() -> None:
+    t = np.array([START - 5, START + 2 * S, START + 3 * S + 1])
+    found = on_grid(t, np.array([0, 1, 2], dtype=np.uint8), START, 5)
+    assert found.tolist() == [0, 0, 1, 2, 2]
+
+
+def test_the_order_of_sources_does_not_matter() -> None:
+    tables: dict[SourceName, pl.DataFrame] = {
+        "proc": proc([(0.5, 1), (1.5, 3)]),
+        "netflow": flows({"t": 1.2}),
+    }
+    ours = grid(tables, START, START + 2 * S)
+    theirs = grid(dict(reversed(tables.items())), START, START + 2 * S)
+    assert np.array_equal(ours, theirs, equal_nan=True)
