@@ -8,11 +8,11 @@ a file). The offset says what happened:
   `LAST_OFFSET` become `LAST_OFFSET`.
 - a conditional branch: `TAKEN` or `NOT_TAKEN`, in the module of the last IP.
 
-Targets are TIP, TIP.PGE and those TIP.PGD that carry an address: the packets in which the processor says where
-a program went. A FUP is no target (it tells where an asynchronous event struck, and repeats the current
-address after every PSB, that is, by how full the buffer is), but it is an IP: the branches after it are in its
-module. A PSB and an error forget the module, as they forget the last IP, so that a trace gives the same values
-whichever PSB one begins at.
+Targets are TIP, TIP.PGE and those TIP.PGD that carry an address: the packets in which the processor says
+where a program went. A FUP is no target (it tells where an asynchronous event struck, and repeats the current
+address after every PSB, that is, by how full the buffer is), but it is an IP: the branches after it are in
+its module. A PSB and an error forget the module, as they forget the last IP, so that a trace gives the same
+values whichever PSB one begins at.
 
 The value 0 is never produced: it is free for padding.
 """
