@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 Kind = Literal["summary", "tensor", "tokens", "vectors"]
+Target = Literal["last", "centre", "recording"]
 KINDS: tuple[Kind, ...] = ("summary", "tensor", "tokens", "vectors")
 
 PAD, UNK = 0, 1
@@ -54,7 +55,8 @@ class Input:
     """A named array that a model receives.
 
     `summary (B, F)` and `tensor (B, C, T)` float32 name their `features`; `tokens (B, T)` int64 index
-    `vocabulary` (None until it is fitted on training rows); `vectors (B, S, E)` float32 have `size` E.
+    `vocabulary` (None until it is fitted on training rows), T being `size`, or the window's length where that
+    is 0; `vectors (B, S, E)` float32 have `size` E.
     """
 
     name: str
@@ -69,8 +71,9 @@ class Schema:
     """Everything that gives a window its meaning.
 
     `classes[0]` is the negative class (normal, benign). `length` and `stride` are in steps. `target`
-    says whose label a window carries: that of its last step (`last`), or of the whole recording. `padded`:
-    a recording's first step already ends a window, behind `length - 1` steps of padding.
+    says whose label a window carries: that of its last step (`last`), of its middle one (`centre`: the window
+    looks ahead), or of the whole recording. `padded`: a recording's first step already is the target of a
+    window, behind `before` steps of padding, and its last one, before `ahead` of them.
     `settings` are the extractor's own, JSON values only; `version` counts changes of its numbers.
     """
 
@@ -81,7 +84,7 @@ class Schema:
     stride: int
     streams: tuple[Stream, ...]
     inputs: tuple[Input, ...]
-    target: Literal["last", "recording"] = "last"
+    target: Target = "last"
     padded: bool = True
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -90,6 +93,16 @@ class Schema:
         """SHA-256 (hex) of the canonical JSON of this schema."""
         text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def ahead(self) -> int:
+        """Steps of a window after the one whose label it carries: so many steps does scoring wait."""
+        return (self.length - 1) // 2 if self.target == "centre" else 0
+
+    @property
+    def before(self) -> int:
+        """Steps of a window before the one whose label it carries (of a recording's: before its last)."""
+        return self.length - 1 - self.ahead
 
     def input(self, name: str) -> Input:
         """The input called `name`; KeyError where there is none."""

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vestige.encoding import Batch
 from vestige.errors import UsageError
-from vestige.schema import UNK, Feature, Input, Kind, Schema
+from vestige.schema import UNK, Feature, Input, Schema
 
 FloatArray = NDArray[np.float32]
 TINY = 1e-6
@@ -93,8 +93,9 @@ class HyperParameters(BaseModel):
 class Detector(ABC):
     """Windows in, probabilities out.
 
-    A subclass says in `accepts` which combinations of input kinds it can work on, best first; the first
-    that a dataset offers is chosen. Where it `reads` certain features of a summary only (patterns), the
+    A subclass says in `accepts` which combinations of inputs it can work on, best first; the first that a
+    dataset offers is chosen. An input is wanted by kind (`tokens`: the dataset's first of this kind) or by
+    kind and name (`tokens:words`). Where it `reads` certain features of a summary only (patterns), the
     summary must hold one of them and the others are masked. `keep_mask` (by input name) selects the
     features or channels that its view may see; `standardize` (by input name) holds statistics of the
     kept ones.
@@ -104,7 +105,7 @@ class Detector(ABC):
     task: ClassVar[Task] = "classify"
     about: ClassVar[str]
     """One line for `vestige models`."""
-    accepts: ClassVar[tuple[tuple[Kind, ...], ...]]
+    accepts: ClassVar[tuple[tuple[str, ...], ...]]
     reads: ClassVar[tuple[str, ...]] = ()
     sidecar: ClassVar[str] = "weights.safetensors"
     hyper_parameters: ClassVar[type[HyperParameters]] = HyperParameters
@@ -244,13 +245,13 @@ def choose_inputs(kind: type[Detector], schema: Schema) -> tuple[Input, ...]:
     """
     fitting = [one for one in schema.inputs if one.kind != "summary" or _readable(kind, one)]
     for combination in kind.accepts:
-        chosen = [next((one for one in fitting if one.kind == want), None) for want in combination]
+        chosen = [next((one for one in fitting if _is(one, want)), None) for want in combination]
         if all(one is not None for one in chosen):
             return tuple(one for one in chosen if one is not None)
     takes = " or ".join("+".join(one) for one in kind.accepts)
     if kind.reads:
         takes += f" (a summary with {' or '.join(kind.reads)})"
-    has = ", ".join(sorted({one.kind for one in schema.inputs}))
+    has = ", ".join(one.kind if one.name == one.kind else f"{one.kind}:{one.name}" for one in schema.inputs)
     raise UsageError(
         f"{kind.name} takes {takes}; this {schema.source} dataset has {has}",
         remedy="vestige models lists which models fit which inputs",
@@ -291,6 +292,12 @@ def parse_hyper(kind: type[Detector], hyper: Mapping[str, Any]) -> HyperParamete
         what = f"{kind.name} has no hyper-parameter {name!r}" if name not in known else first["msg"].lower()
         problem = what if name not in known else f"{kind.name}: {name}={hyper.get(name)!r}: {what}"
         raise UsageError(problem, remedy=f"it has: {', '.join(known) or 'none'}") from error
+
+
+def _is(spec: Input, wanted: str) -> bool:
+    """Whether an input is the one wanted, by `kind` or `kind:name`."""
+    kind, named, name = wanted.partition(":")
+    return spec.kind == kind and (not named or spec.name == name)
 
 
 def _readable(kind: type[Detector], spec: Input) -> bool:

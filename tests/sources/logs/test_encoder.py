@@ -18,6 +18,7 @@ from vestige.dataset import DatasetWriter
 from vestige.encoding import EncodedWindows
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Schema, Stream
 from vestige.sources.logs import words
+from vestige.sources.logs.embedding.hashing import Hashing
 from vestige.sources.logs.encoder import INPUTS, LogEncoder
 from vestige.sources.logs.templates import Matcher
 from vestige.sources.logs.words import words_of
@@ -163,7 +164,49 @@ def test_only_the_wanted_inputs_are_built(write: Write) -> None:
     assert set(encoded.bound.encode(message_only, ("tokens",))) == {"tokens"}
     assert encoded.batch([])["summary"].shape == (0, len(encoded.encoder.inputs[1].features))
     with pytest.raises(KeyError):
+        encoded.batch(names=("nothing",))
+
+
+def test_words_are_those_of_the_message_judged(write: Write) -> None:
+    windows = write([["alpha beta", "beta", "<num>"], ["beta delta", "***", "beta alpha beta"]])
+    encoder = LogEncoder.fit(of_recording(windows, 0))
+    encoded = EncodedWindows.of(windows, encoder)
+    spec = encoder.inputs[2]
+
+    assert (spec.name, spec.kind, spec.size) == ("words", "tokens", 2)
+    assert spec.vocabulary == (*SPECIAL_TOKENS, "beta", "<num>", "alpha")
+    found = encoded.batch(names=("words",))["words"]
+    assert found.dtype == np.int64
+    assert found.tolist() == [[4, 2], [2, PAD], [3, PAD], [2, UNK], [UNK, PAD], [2, 4]]
+
+
+def test_vectors_are_those_of_every_message_of_the_window(write: Write) -> None:
+    windows = write([["alpha beta", "beta"], ["gamma"]], length=2)
+    encoded = EncodedWindows.of(windows, LogEncoder.fit(of_recording(windows, 0)))
+
+    found = encoded.batch(names=("vectors",))["vectors"]
+
+    alpha_beta, beta, gamma = Hashing().embed(["alpha beta", "beta", "gamma"])
+    none = np.zeros_like(beta)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, [[none, alpha_beta], [alpha_beta, beta], [none, gamma]])
+
+
+def test_a_model_without_vectors_pays_for_none(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = write([TEXTS])
+    encoded = EncodedWindows.of(windows, LogEncoder.fit(windows))
+    monkeypatch.setattr(Hashing, "embed", None)
+
+    encoded.batch(names=("tokens", "summary", "words"))
+    with pytest.raises(TypeError):
         encoded.batch(names=("vectors",))
+
+
+def test_no_message_is_read_beyond_sixty_words(write: Write) -> None:
+    windows = write([["word " * 100, "one two"]])
+
+    assert LogEncoder.fit(windows).length == words.MAX_LENGTH
+    assert LogEncoder.fit(windows.select([1])).length == 2
 
 
 def test_text_outside_the_training_windows_changes_nothing(write: Write) -> None:
@@ -239,7 +282,7 @@ def test_the_state_goes_through_json_to_equal_bits(write: Write) -> None:
     assert again.inputs == encoder.inputs
     one, two = (EncodedWindows.of(windows, each).batch() for each in (encoder, again))
     assert one["summary"].tobytes() == two["summary"].tobytes()
-    assert one["tokens"].tobytes() == two["tokens"].tobytes()
+    assert all(one[name].tobytes() == two[name].tobytes() for name in ("tokens", "words", "vectors"))
 
 
 def test_an_encoder_binds_to_any_table_of_messages(write: Write) -> None:

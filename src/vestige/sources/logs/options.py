@@ -31,3 +31,7 @@ class LogOptions(BaseModel):
     max_line_bytes: int = Field(
         default=65_536, ge=256, le=1 << 19, description="bytes of a line that are read; the rest is skipped"
     )
+    embedding: str = Field(
+        default="hashing",
+        description="vectors of messages: hashing, minilm, or the path of a sentence model or word vectors",
+    )

@@ -12,11 +12,18 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from vestige.schema import PAD, SPECIAL_TOKENS, UNK
+
 MAX_FEATURES = 1024
 MAX_KNOWN = 65_536
 """Words beyond the features that are remembered as seen: whatever is rarer counts as unknown."""
 
 MAX_CHARACTERS = 16_384
+MAX_IDS = 8192
+"""Words that have a token id of their own; whatever is rarer is UNK."""
+MAX_LENGTH = 60
+"""Words of a message that are read in order."""
+
 WORD = re.compile(r"<[a-z_]+>|[^\W\d_]{2,32}")
 DIGITS = re.compile(r"\d+")
 
@@ -96,6 +103,21 @@ class Vocabulary:
             np.frombuffer(counts, np.float32) if counts else np.empty(0, np.float32),
             scalars,
         )
+
+    @property
+    def ranked(self) -> tuple[str, ...]:
+        """The words that have token ids, most frequent first."""
+        return (*self.features, *self.others)[:MAX_IDS]
+
+    def ids(self, texts: Sequence[str], length: int) -> NDArray[np.uint16]:
+        """Token ids of each text's first `length` words, `(len(texts), length)`, PAD behind them: 2 is the
+        most frequent of `ranked`, UNK is none of them. A text without words counts as one unknown word."""
+        known = {word: at for at, word in enumerate(self.ranked, len(SPECIAL_TOKENS))}
+        out = np.full((len(texts), length), PAD, dtype=np.uint16)
+        for row, text in enumerate(texts):
+            words = words_of(text)[:length] or [""]
+            out[row, : len(words)] = [known.get(word, UNK) for word in words]
+        return out
 
     def _found(self, words: list[str]) -> dict[int | None, int]:
         """How often each column occurs; None stands for unknown words."""

@@ -1,0 +1,96 @@
+"""Word vectors of one's own: both forms give the same vectors; whatever is wrong is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from vestige.errors import UsageError
+from vestige.sources.logs.embedding.base import identify, load
+
+WORDS = ["session", "Opened", "<ip>"]
+VALUES = np.array([[3, 4, 0], [0, 1, 0], [0, 0, 2]], dtype=np.float32)
+
+
+def text_file(path: Path, head: str = "") -> Path:
+    lines = [f"{word} {' '.join(map(str, row))}\n" for word, row in zip(WORDS, VALUES.tolist(), strict=True)]
+    path.write_text(head + "".join(lines))
+    return path
+
+
+def test_a_message_is_the_mean_of_its_known_words(tmp_path: Path) -> None:
+    found = load(identify(str(text_file(tmp_path / "own.vec"))))
+    vectors = found.embed(["Session unheard opened", "<ip>", "unheard", "session session"])
+    expected = np.array([[3, 5, 0], [0, 0, 1], [3, 5, 2], [3, 4, 0]], dtype=np.float64)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(vectors, expected, rtol=1e-6)
+    assert found.embed([]).shape == (0, 3)
+
+
+def test_every_form_gives_the_same_vectors(tmp_path: Path) -> None:
+    text_file(tmp_path / "a.vec")
+    text_file(tmp_path / "b.txt", "3 3\n")
+    for name in ("c", "d"):
+        (tmp_path / f"{name}.txt").write_text("\n".join(WORDS))
+    np.save(tmp_path / "c.npy", VALUES.astype(np.float64))
+    safetensors.numpy.save_file({"vectors": VALUES}, tmp_path / "d.safetensors")
+    every = [
+        load(identify(str(tmp_path / name))).embed(["session opened", "<ip>"])
+        for name in ("a.vec", "b.txt", "c.npy", "d.safetensors")
+    ]
+    assert all(np.array_equal(every[0], one) for one in every[1:])
+
+
+def test_a_changed_file_is_refused(tmp_path: Path) -> None:
+    path = text_file(tmp_path / "own.vec")
+    identity = identify(str(path))
+    from vestige.sources.logs.embedding.base import _open
+
+    path.write_text(path.read_text().replace("3.0", "2.0"))
+    _open.cache_clear()
+    with pytest.raises(UsageError, match="have changed"):
+        load(identity)
+    path.unlink()
+    _open.cache_clear()
+    with pytest.raises(UsageError, match="no embedding"):
+        load(identity)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.vec", "", "no word vectors"),
+        ("a.vec", "word 1 2\nother 1\n", "1 numbers, the first word has 2"),
+        ("a.vec", "word 1 2\nother 1 x\n", "not a word and its numbers"),
+        ("a.vec", "word 1 inf\n", "no finite number"),
+        ("a.npy", "word 1 2\n", "no array of numbers"),
+        ("a.safetensors", "word 1 2\n", "no safetensors file"),
+    ],
+)
+def test_whatever_is_wrong_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
+    path = tmp_path / name
+    if path.suffix != ".vec":
+        path.with_suffix(".txt").write_text("word\n")
+    path.write_text(content)
+    with pytest.raises(UsageError, match=message) as caught:
+        identify(str(path))
+    assert caught.value.where == path
+
+
+def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("word\n")
+    np.save(tmp_path / "a.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(UsageError, match="no array of numbers"):
+        identify(str(tmp_path / "a.npy"))
+
+
+def test_words_must_fit_the_matrix(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", VALUES)
+    with pytest.raises(UsageError, match="are missing"):
+        identify(str(tmp_path / "a.npy"))
+    (tmp_path / "a.txt").write_text("one\n")
+    with pytest.raises(UsageError, match=r"1 words for an array of shape \(3, 3\)"):
+        identify(str(tmp_path / "a.npy"))
