@@ -12,6 +12,9 @@ from vestige.testing import check_detector
 TINY = {"hidden": 8, "embedding": 4}
 SMALL = {
     "gbt": {"rounds": 8, "threads": 1},
+    "mlp": {"hidden": 8},
+    "cnn": {"hidden": 8},
+    "transformer": {"size": 8, "heads": 2, "layers": 1, "feedforward": 8},
     "gru": {**TINY, "layers": 2},
     "lstm": {**TINY, "layers": 2, "forget_bias": 1.0},
     "array_lstm": {**TINY, "k": 2},

@@ -52,13 +52,15 @@ def test_models_that_fit_a_dataset_are_those_whose_inputs_it_offers() -> None:
     assert registry.fitting(tokens, "next") == sorted(nexts)
     assert registry.fitting(tokens) == sorted([*cores, *baselines, *nexts])
     tensor = schema_of(Input("signal", "tensor", features=(Feature("cpu"),)))
-    assert registry.fitting(tensor) == sorted([*cores, "majority"])
+    assert registry.fitting(tensor) == sorted([*cores, "cnn", "majority", "transformer"])
 
 
 def test_baselines_come_simplest_first_and_only_where_their_features_exist() -> None:
     numbers = schema_of(Input("summary", "summary", features=(Feature("mean_cpu"),)))
     assert registry.baselines(numbers) == ["majority"]
     words = schema_of(Input("summary", "summary", features=(Feature("word:failed"), Feature("length"))))
+    means = schema_of(Input("summary", "summary", features=(Feature("cpu:mean"), Feature("cpu:max"))))
+    assert registry.baselines(means) == ["majority", "means"]
     assert registry.baselines(words) == ["majority", "length", "logistic"]
 
 

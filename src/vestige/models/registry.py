@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 BUILT_IN = {
     "gbt": "vestige.models.gbt:GradientBoostedTrees",
+    "mlp": "vestige.models.mlp:MlpDetector",
+    "cnn": "vestige.models.cnn:CnnDetector",
+    "transformer": "vestige.models.transformer:TransformerDetector",
     "gru": "vestige.models.recurrent:GruDetector",
     "lstm": "vestige.models.recurrent:LstmDetector",
     "array_lstm": "vestige.models.recurrent:ArrayLstmDetector",
@@ -32,6 +35,7 @@ BASELINES = {
     "lookup": "vestige.models.baselines.frequencies:Lookup",
     "length": "vestige.models.baselines.regressions:Length",
     "counts": "vestige.models.baselines.regressions:Counts",
+    "means": "vestige.models.baselines.regressions:Means",
     "logistic": "vestige.models.baselines.regressions:Logistic",
     "next_frequency": "vestige.models.baselines.next_frequency:NextFrequency",
     "next_ngram": "vestige.models.baselines.next_ngram:NextNgram",

@@ -173,6 +173,23 @@ class Logistic(Regression):
         return sparse.csr_array(self.select(X)[self.inputs[0].name].astype(np.float64))
 
 
+class Means(Regression):
+    """On the mean of each channel over the window, standardised."""
+
+    name: ClassVar[str] = "means"
+    about: ClassVar[str] = "logistic regression on the channels' means over the window"
+    accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("summary",),)
+    reads: ClassVar[tuple[str, ...]] = ("*:mean", "mean:*")
+
+    def columns(self) -> int:
+        """See `Regression.columns`."""
+        return self.width(self.inputs[0])
+
+    def design(self, X: Batch) -> sparse.csr_array:
+        """The kept features, standardised."""
+        return sparse.csr_array(self.select(X)[self.inputs[0].name].astype(np.float64))
+
+
 def _idf(kept: WeightedRows) -> FloatArray:
     """ln((1 + n) / (1 + windows with the column)) + 1, over the rows as often as they came."""
     present = kept.rows.copy()

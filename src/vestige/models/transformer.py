@@ -1,0 +1,86 @@
+"""`transformer`: self-attention over the steps of a window.
+
+Letters: B windows, C channels, T steps, E size of a step, K logits.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Self, cast
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from vestige.models.base import HyperParameters
+from vestige.models.neural import NeuralDetector
+from vestige.models.squash import Squash
+from vestige.schema import Kind
+
+
+class TransformerHyper(HyperParameters):
+    """`size`: of a step, a multiple of `heads`; `feedforward`: units between."""
+
+    size: int = Field(64, ge=2, le=4096, multiple_of=2)
+    heads: int = Field(4, ge=1, le=64)
+    layers: int = Field(2, ge=1, le=16)
+    feedforward: int = Field(128, ge=1, le=16_384)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_share_the_size(self) -> Self:
+        if self.size % self.heads:
+            raise ValueError("size must be a multiple of heads")
+        return self
+
+
+class TransformerNetwork(nn.Module):
+    """Channels `(B, C, T)` -> steps with positions -> encoder -> mean and last step -> logits `(B, K)`."""
+
+    def __init__(self, width: int, outputs: int, hyper: TransformerHyper) -> None:
+        super().__init__()
+        self.squash = Squash()
+        self.step = nn.Linear(width, hyper.size)
+        layer = nn.TransformerEncoderLayer(
+            hyper.size,
+            hyper.heads,
+            hyper.feedforward,
+            hyper.dropout,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
+        )
+        self.encoder = nn.TransformerEncoder(
+            layer, hyper.layers, norm=nn.LayerNorm(hyper.size), enable_nested_tensor=False
+        )
+        self.head = nn.Linear(2 * hyper.size, outputs)
+
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        steps_BTE = self.step(self.squash(x_BCT).transpose(1, 2))
+        states_BTE = self.encoder(steps_BTE + positions(steps_BTE))
+        pooled_BE = torch.cat([states_BTE.mean(dim=1), states_BTE[:, -1]], dim=1)
+        logits_BK: Tensor = self.head(pooled_BE)
+        return logits_BK
+
+
+def positions(like_BTE: Tensor) -> Tensor:
+    """Sines and cosines of each step's number, `(T, E)`: Vaswani et al. (2017), section 3.5."""
+    steps, size = like_BTE.shape[1:]
+    step_T1 = torch.arange(steps, device=like_BTE.device, dtype=like_BTE.dtype).unsqueeze(1)
+    even_E = torch.arange(0, size, 2, device=like_BTE.device, dtype=like_BTE.dtype)
+    angle_TE = step_T1 * torch.exp(even_E * (-math.log(10_000) / size))
+    return torch.stack([angle_TE.sin(), angle_TE.cos()], dim=2).flatten(1)
+
+
+class TransformerDetector(NeuralDetector):
+    """`transformer`: the encoder of Vaswani et al. (2017), norms first (Xiong et al., 2020)."""
+
+    name: ClassVar[str] = "transformer"
+    about: ClassVar[str] = "self-attention over the steps of a window"
+    accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("tensor",),)
+    hyper_parameters: ClassVar[type[HyperParameters]] = TransformerHyper
+
+    def make_module(self) -> nn.Module:
+        """See `NeuralDetector.make_module`."""
+        width = self.width(self.inputs[0])
+        return TransformerNetwork(width, self.outputs, cast("TransformerHyper", self.hyper))

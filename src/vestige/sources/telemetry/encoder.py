@@ -1,0 +1,63 @@
+"""Model inputs from windows on the grid: the steps themselves, and their statistics. Nothing is fitted.
+
+Letters: B windows, T steps, C channels, F features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+
+from vestige.encoding import Batch
+from vestige.schema import Input, Schema
+from vestige.sources.telemetry import channels, summaries
+from vestige.windows import Steps, WindowSet
+
+GRID = "grid"
+INPUTS = (
+    Input("summary", "summary", features=summaries.features(channels.features())),
+    Input("tensor", "tensor", features=channels.features()),
+)
+
+
+@dataclass(frozen=True)
+class TelemetryEncoder:
+    """Two inputs: `summary (B, F)` float32, see `summaries`, and `tensor (B, C, T)` float32, a view on the
+    gathered steps. A missing value is NaN: detectors impute by medians of their training rows."""
+
+    symbols: ClassVar[str] = "episodes"
+    inputs: ClassVar[tuple[Input, ...]] = INPUTS
+
+    def bind(self, symbols: pl.DataFrame) -> TelemetryEncoder:  # noqa: ARG002
+        """Itself: there is nothing to look up."""
+        return self
+
+    def streams(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The grid, if anything is wanted."""
+        return (GRID,) if names else ()
+
+    def encode(self, steps: Steps, names: tuple[str, ...]) -> Batch:
+        """Only the inputs called `names`, from the stream `grid`, `(B, T, C)`."""
+        makers = {"summary": summaries.summary, "tensor": lambda grid_BTC: np.moveaxis(grid_BTC, 1, 2)}
+        return {name: makers[name](steps[GRID]) for name in names}
+
+    def unseen(self, windows: WindowSet) -> dict[str, float]:  # noqa: ARG002
+        """Nothing: numbers have no vocabulary."""
+        return {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """No state."""
+        return {}
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any], schema: Schema) -> TelemetryEncoder:
+        """The encoder of a checkpoint. Raises KeyError where `schema` lacks an input, ValueError for any
+        state."""
+        for one in INPUTS:
+            schema.input(one.name)
+        if state:
+            raise ValueError(f"unknown state: {', '.join(sorted(state))}")
+        return cls()

@@ -1,0 +1,62 @@
+"""The perceptron, the convolutions and the transformer: what the contract does not say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from vestige.errors import UsageError
+from vestige.models import registry
+from vestige.models.squash import Squash
+from vestige.models.transformer import positions
+from vestige.schema import Feature, Input, Kind
+
+CHANNELS = (Feature("cpu"), Feature("disk"), Feature("hypervisor", host_only=True))
+SHAPES: dict[Kind, tuple[int, ...]] = {"summary": (5, 3), "tensor": (5, 3, 10)}
+NAMES: dict[str, Kind] = {"mlp": "summary", "cnn": "tensor", "transformer": "tensor"}
+
+
+def build(name: str, **settings: object) -> tuple[object, np.ndarray]:
+    spec = Input("x", NAMES[name], features=CHANNELS)
+    detector = registry.get(name).build((spec,), 4, **settings)
+    X = np.random.default_rng(0).normal(size=SHAPES[NAMES[name]]).astype(np.float32)
+    return detector, detector.predict_proba({"x": X})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_first_weights_come_from_the_seed_alone(name: str) -> None:
+    torch.manual_seed(1)
+    _, first = build(name, seed=3)
+    torch.manual_seed(2)
+    _, second = build(name, seed=3)
+    _, other = build(name, seed=4)
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("name", ["cnn", "transformer"])
+def test_the_order_of_steps_matters(name: str) -> None:
+    detector, before = build(name)
+    X = np.random.default_rng(0).normal(size=SHAPES["tensor"]).astype(np.float32)
+    backwards = detector.predict_proba({"x": X[:, :, ::-1].copy()})  # type: ignore[attr-defined]
+    assert np.abs(backwards - before).max() > 1e-3
+
+
+def test_squashing_keeps_signs_and_order() -> None:
+    x = torch.tensor([-1e4, -1.0, 0.0, 1e-6, 1.0, 1e4])
+    y = Squash()(x)
+    assert (y.diff() > 0).all()
+    assert torch.equal(y.sign(), x.sign())
+    assert y.abs().max() < 10
+
+
+def test_positions_differ_from_step_to_step() -> None:
+    found = positions(torch.zeros(1, 64, 8))
+    assert found.shape == (64, 8)
+    assert torch.cdist(found, found).fill_diagonal_(1).min() > 0.05
+
+
+def test_heads_must_share_the_size() -> None:
+    with pytest.raises(UsageError, match="multiple of heads"):
+        build("transformer", size=10, heads=4)
