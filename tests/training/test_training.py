@@ -49,6 +49,18 @@ def test_the_detector_keeps_the_weights_of_its_best_epoch(make_parts, tmp_path):
     assert f1_score(validation.label, predicted, average="macro") == pytest.approx(best)
 
 
+def test_the_last_weights_are_kept_where_that_is_asked(make_parts, tmp_path):
+    parts = make_parts(noise=0.5)
+    setting = CONFIG.model_copy(update={"epochs": 8, "learning_rate": 0.05, "checkpoint_best": False})
+    last, best = gru(), gru()
+    rows = train(last, *parts, setting, tmp_path / "last")
+    train(best, *parts, setting.model_copy(update={"checkpoint_best": True}), tmp_path / "best")
+    predicted = last.predict(parts[1].batch(names=last.input_names))
+    assert f1_score(parts[1].label, predicted, average="macro") == pytest.approx(rows[-1]["val_macro_f1"])
+    assert max(row["val_macro_f1"] for row in rows) > rows[-1]["val_macro_f1"]
+    assert any(not np.array_equal(weights(last)[name], weights(best)[name]) for name in weights(last))
+
+
 def test_two_trainings_under_one_seed_are_equal_bit_for_bit(make_parts, tmp_path):
     parts = make_parts()
     one, same, other = gru(), gru(), gru()

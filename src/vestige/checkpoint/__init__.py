@@ -5,7 +5,18 @@ UBJSON. Digests tell damage and accidental edits; they are no signature, so load
 those whom you would believe anyway.
 """
 
-from vestige.checkpoint.files import HEADER, Loaded, load, load_files, retune, save, save_files
+from vestige.checkpoint.files import HEADER, Loaded, copy_files, load, load_files, retune, save, save_files
 from vestige.checkpoint.header import FORMAT, Header
 
-__all__ = ["FORMAT", "HEADER", "Header", "Loaded", "load", "load_files", "retune", "save", "save_files"]
+__all__ = [
+    "FORMAT",
+    "HEADER",
+    "Header",
+    "Loaded",
+    "copy_files",
+    "load",
+    "load_files",
+    "retune",
+    "save",
+    "save_files",
+]

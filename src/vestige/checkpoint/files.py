@@ -85,6 +85,21 @@ def save_files(
         header_file.write_text(header.to_json(), encoding="utf-8")
 
 
+def copy_files(header_path: Path, weights_path: Path, to_header: Path, to_weights: Path) -> None:
+    """Copy a checkpoint to other paths, replacing what is there; both files appear whole, the header last.
+
+    Raises CheckpointError where the two do not belong together.
+    """
+    header = read_header(header_path)
+    payload = _read_weights(header, weights_path)
+    for path in (to_header, to_weights):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    weights = header.weights.model_copy(update={"file": to_weights.name})
+    with atomic_file(to_header) as header_file, atomic_file(to_weights) as weights_file:
+        weights_file.write_bytes(payload)
+        header_file.write_text(header.model_copy(update={"weights": weights}).to_json(), encoding="utf-8")
+
+
 def retune(directory: Path, *, threshold: float, policy: str) -> None:
     """Give the detector in `directory` another alert threshold; its weights are left alone."""
     path = directory / HEADER

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from vestige.cli.options import parse_settings, with_options
 from vestige.cli.sources import add_verb
-from vestige.pipeline.options import JudgeOptions, RejudgeOptions, SplitOptions
+from vestige.pipeline.options import CarryOptions, JudgeOptions, RejudgeOptions, SplitOptions
 from vestige.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def run_command(source: Source) -> Callable[..., None]:
         split: SplitOptions,
         training: TrainingConfig,
         judge: JudgeOptions,
+        carry: CarryOptions,
         out: Annotated[Path, typer.Option("-o", "--out", help="directory for the run")],
         model: Models = [],
         task: Task = "classify",
@@ -70,6 +71,10 @@ def run_command(source: Source) -> Callable[..., None]:
         jobs: Annotated[
             int | None, typer.Option("-j", "--jobs", min=1, help="processes for reading; default: every core")
         ] = None,
+        skip_test: Annotated[
+            bool,
+            typer.Option("--skip-test", "--skip-eval", help="train only; vestige evaluate judges later"),
+        ] = False,
         resume: Resume = False,
         overwrite: Overwrite = False,
     ) -> None:
@@ -84,19 +89,29 @@ def run_command(source: Source) -> Callable[..., None]:
             split=split,
             order=_order(model, task, view, settings, training),
             judge=judge,
+            carry=carry,
             jobs=jobs,
             resume=resume,
             overwrite=overwrite,
+            skip_test=skip_test,
             bars=progress.bar,
         )
-        _say(results, out)
+        if results is None:
+            typer.echo(f"trained, not judged: vestige evaluate {out}")
+        else:
+            _say(results, out)
 
     run.__doc__ = f"""The whole job on {source.name}: prepare, split, train, evaluate, write the report.
 
     Example: vestige run {source.name} CORPUS --split time --model gbt --model gru -o runs/first
     """
     return with_options(
-        run, options=source.options, split=SplitOptions, training=TrainingConfig, judge=JudgeOptions
+        run,
+        options=source.options,
+        split=SplitOptions,
+        training=TrainingConfig,
+        judge=JudgeOptions,
+        carry=CarryOptions,
     )
 
 

@@ -17,6 +17,7 @@ from vestige.errors import UsageError
 FLAGS = {
     "batch_size": ("-b", "--batch-size"),
     "checkpoint_minutes": ("--checkpoint",),
+    "patience": ("--patience", "--checkpoint-early-stop"),
     "threads": ("-t", "--threads"),
 }
 """Fields whose option is called otherwise than the field."""

@@ -35,6 +35,7 @@ class RunConfig(BaseModel):
     hyper: dict[str, int | float | bool | str] = Field(default_factory=dict)
     training: TrainingConfig = TrainingConfig()
     judge: JudgeOptions = JudgeOptions()
+    trained_elsewhere: bool = False
     command: str = ""
     created: str = ""
     versions: dict[str, str] = Field(default_factory=dict)

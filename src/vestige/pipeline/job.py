@@ -79,6 +79,8 @@ def split_dataset(windows: WindowSet, options: SplitOptions) -> tuple[Split, Par
         fractions=options.shares,
         hold_out=options.hold_out,
         groups=source.groups,
+        sets=options.input_sets,
+        sizes=options.sizes,
     )
     sizes = ", ".join(
         f"{name} {len(side)}"

@@ -28,6 +28,7 @@ from vestige.evaluation.results import CheckResult, DetectorResults, RunResults,
 from vestige.evaluation.symbols import symbol_finding
 from vestige.models import registry
 from vestige.models.base import Detector
+from vestige.pipeline import carried
 from vestige.pipeline.bars import Bars, silent
 from vestige.pipeline.config import RunConfig
 from vestige.pipeline.fitting import fit_baseline
@@ -99,7 +100,7 @@ def _audited(
         fit_and_predict=_control(job, config),
         seed=config.training.seed,
     )
-    return checks, finding
+    return [*checks, *carried.check(config)], finding
 
 
 def _judge(verdicts: Verdicts, job: Job, config: RunConfig, name: str, loaded: Loaded | None) -> None:

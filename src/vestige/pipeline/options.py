@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class SplitOptions(BaseModel):
@@ -14,6 +17,14 @@ class SplitOptions(BaseModel):
     split_seed: int = Field(0, ge=0, description="seed of the recipe's choices")
     fractions: str = Field("0.6,0.2,0.2", description="shares of train, validation and test")
     hold_out: tuple[str, ...] = Field((), description="host or sample for the test part (repeatable)")
+    input_sets: Path | None = Field(
+        None, description="file of picked recordings (see --output-sets) instead of a recipe"
+    )
+    train_size: int | None = Field(None, ge=1, description="recordings of the training part at most")
+    test_size: int | None = Field(None, ge=1, description="recordings of the test part at most")
+    ratio: float | None = Field(
+        None, gt=0, description="normal recordings for each anomalous one at most, in every part"
+    )
 
     @field_validator("fractions")
     @classmethod
@@ -22,6 +33,11 @@ class SplitOptions(BaseModel):
         if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
             raise ValueError("expected three positive numbers that add up to 1, such as 0.6,0.2,0.2")
         return text
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """What limits the number of recordings."""
+        return {"train_size": self.train_size, "test_size": self.test_size, "ratio": self.ratio}
 
     @property
     def shares(self) -> tuple[float, float, float]:
@@ -53,6 +69,30 @@ class RejudgeOptions(BaseModel):
     )
     resamples: int | None = Field(None, ge=100, description="bootstrap resamples of the intervals")
     allow_leakage: bool | None = Field(None, description="go on when the audit fails")
+
+
+class CarryOptions(BaseModel):
+    """What a run takes from elsewhere, and what it leaves elsewhere."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    output_sets: Path | None = Field(
+        None, description="also write which recordings were picked for each part to this file"
+    )
+    save_model: Path | None = Field(None, description="also write the detector's header to this path")
+    save_weights: Path | None = Field(None, description="also write the detector's weights to this path")
+    use_model: Path | None = Field(
+        None, description="train nothing: judge the detector with this header (model.json)"
+    )
+    use_weights: Path | None = Field(None, description="its weights, where they do not lie beside it")
+
+    @model_validator(mode="after")
+    def _pairs(self) -> Self:
+        if (self.save_model is None) != (self.save_weights is None):
+            raise ValueError("--save-model and --save-weights go together")
+        if self.use_weights is not None and self.use_model is None:
+            raise ValueError("--use-weights needs --use-model")
+        return self
 
 
 def _shares(text: str) -> list[float]:

@@ -19,15 +19,16 @@ from vestige.errors import CheckpointError, SplitError, UsageError
 from vestige.evaluation.audit import audit, enforce
 from vestige.evaluation.results import RunResults
 from vestige.evaluation.threshold import Policy
+from vestige.pipeline import carried
 from vestige.pipeline import config as configs
 from vestige.pipeline.bars import Bars, silent
 from vestige.pipeline.config import RunConfig
 from vestige.pipeline.fitting import Order, fit
 from vestige.pipeline.job import Job, split_dataset
 from vestige.pipeline.judging import judge as judge_detectors
-from vestige.pipeline.options import JudgeOptions, SplitOptions
+from vestige.pipeline.options import CarryOptions, JudgeOptions, SplitOptions
 from vestige.sources.base import Source
-from vestige.splits import Split, recipes
+from vestige.splits import Split, recipes, save_sets
 from vestige.training import forget
 
 DATASET, SPLIT, LOG = "dataset", "split.json", "log.jsonl"
@@ -43,16 +44,22 @@ def run(
     split: SplitOptions,
     order: Order,
     judge: JudgeOptions,
+    carry: CarryOptions | None = None,
     jobs: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    skip_test: bool = False,
     bars: Bars = silent,
-) -> RunResults:
+) -> RunResults | None:
     """Read `corpus`, split it, train every model of `order`, judge them, and write it all into `out`.
 
-    Raises OutputError when `out` holds something and neither `resume` nor `overwrite` is given, UsageError
-    when `resume` asks for another run than the one in `out`, LeakageError when the audit fails.
+    `carry`: what comes from elsewhere or goes there. `skip_test`: train only; None is returned, `evaluate`
+    judges later. Raises OutputError when `out` holds something and neither `resume` nor `overwrite` is given,
+    UsageError when `resume` asks for another run than the one in `out`, LeakageError when the audit fails.
     """
+    carry = carry or CarryOptions()
+    carried.refuse_taken(carry, overwrite=overwrite or resume)
+    order = carried.order_of(carry, order)
     _check(order, judge)
     known = recipes(source.groups)
     if split.split not in known:
@@ -63,13 +70,20 @@ def run(
             "options": options.model_dump(mode="json"),
             "split_options": split,
             "dataset": DATASET,
+            "trained_elsewhere": carry.use_model is not None,
         }
     )
     if not (resume and _resumes(out, config)):
         made = storage.atomic_directory(out, marker=configs.FILE, overwrite=overwrite)
         with made as working, log.to_file(working / LOG):
-            _read(source, corpus, working, options, config, jobs=jobs, bars=bars)
-    return _learn_and_judge(out, order, config, resume=resume, bars=bars)
+            _read(source, corpus, working, options, config, sets=carry.output_sets, jobs=jobs, bars=bars)
+    with log.to_file(out / LOG):
+        with bars("fitting what models read by", ""):
+            job = Job.open(out / DATASET, out / SPLIT)
+        _fit_all(job, out, order, config, resume=resume, carry=carry)
+        for name in order.models:
+            carried.leave(carry, name, out / name)
+        return None if skip_test else judge_detectors(job, out, config, _load(out, config, job), bars=bars)
 
 
 def _read(
@@ -79,6 +93,7 @@ def _read(
     options: BaseModel,
     config: RunConfig,
     *,
+    sets: Path | None,
     jobs: int | None,
     bars: Bars,
 ) -> None:
@@ -95,15 +110,9 @@ def _read(
         groups = source.groups[made.recipe](windows) if made.unit == "group" else None
         enforce(audit(parts, made, groups=groups), allow_leakage=config.judge.allow_leakage)
     made.save(working / SPLIT)
+    if sets is not None:
+        save_sets(made, sets)
     config.save(working)
-
-
-def _learn_and_judge(out: Path, order: Order, config: RunConfig, *, resume: bool, bars: Bars) -> RunResults:
-    with log.to_file(out / LOG):
-        with bars("fitting what models read by", ""):
-            job = Job.open(out / DATASET, out / SPLIT)
-        _fit_all(job, out, order, config, resume=resume)
-        return judge_detectors(job, out, config, _load(out, config, job), bars=bars)
 
 
 def train(
@@ -183,7 +192,15 @@ def _resumes(out: Path, config: RunConfig) -> bool:
     return True
 
 
-def _fit_all(job: Job, out: Path, order: Order, config: RunConfig, *, resume: bool) -> None:
+def _fit_all(
+    job: Job,
+    out: Path,
+    order: Order,
+    config: RunConfig,
+    *,
+    resume: bool,
+    carry: CarryOptions | None = None,
+) -> None:
     """One folder a model; each is complete by itself."""
     for name in order.models:
         directory = out / name
@@ -196,6 +213,9 @@ def _fit_all(job: Job, out: Path, order: Order, config: RunConfig, *, resume: bo
                 "hyper": order.hyper(name),
             }
             config.model_copy(update=own).save(directory)
+            if carry is not None and carry.use_model is not None:
+                carried.take(job, carry, name, directory)
+                continue
             fit(job.lesson, name, directory, order, config.judge.threshold, resume=resume)
             forget(directory)
 

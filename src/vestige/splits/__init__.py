@@ -6,6 +6,7 @@ is what training code is handed: its test part cannot be read.
 
 from vestige.splits.base import FRACTIONS, PARTS, Parts, SealedParts, Split, dataset_digest
 from vestige.splits.recipes import make, recipes
+from vestige.splits.sets import save_sets
 
 __all__ = [
     "FRACTIONS",
@@ -16,4 +17,5 @@ __all__ = [
     "dataset_digest",
     "make",
     "recipes",
+    "save_sets",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from vestige.errors import SplitError
 from vestige.splits.assign import Table, assign
 from vestige.splits.base import FRACTIONS, PARTS, Parts, Split, dataset_digest
 from vestige.splits.checks import check, losses
+from vestige.splits.sets import limit, load_sets
 from vestige.windows import WindowSet
 
 logger = log.get("vestige.splits")
@@ -34,15 +36,20 @@ def make(
     fractions: tuple[float, float, float] = FRACTIONS,
     hold_out: tuple[str, ...] = (),
     groups: Groups | None = None,
+    sets: Path | None = None,
+    sizes: Mapping[str, Any] | None = None,
 ) -> tuple[Split, Parts]:
     """Make a split and apply it; it has checked itself.
 
-    `hold_out` names the hosts or samples of the test part instead of leaving the choice to `seed`.
+    `hold_out` names the hosts or samples of the test part instead of leaving the choice to `seed`. `sets`: a
+    file that names the recordings of each part, instead of the recipe. `sizes`: see `sets.limit`.
     Raises SplitError when the evidence does not allow the recipe: too few hosts, samples, recordings or
     groups, or a class that would be missing on a side.
     """
     steps: NDArray[np.int64] | None = None
-    if recipe == "time":
+    if sets is not None:
+        split = load_sets(sets, windows)
+    elif recipe == "time":
         split = _by_time(windows, fractions)
     elif recipe in {"host", "sample"}:
         split = _by_column(recipe, windows, seed, fractions, hold_out)
@@ -54,6 +61,7 @@ def make(
     else:
         raise SplitError(f"unknown split {recipe!r}", remedy=f"one of: {', '.join(recipes(groups))}")
     split = replace(split, dataset=dataset_digest(windows), seed=seed)
+    split = limit(split, windows, **(sizes or {}))
     parts = split.parts(windows, steps)
     check(split, parts, windows)
     untested, unseen = _profiles(parts)

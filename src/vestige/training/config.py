@@ -42,6 +42,9 @@ class TrainingConfig(BaseModel):
         ge=0,
         description="epochs without a better one; None: a quarter of all, 5 at least; 0: never stop",
     )
+    checkpoint_best: bool = Field(
+        default=True, description="keep the weights of the best epoch by validation, not those of the last"
+    )
     checkpoint_minutes: float = Field(
         default=5.0, ge=0, description="minutes between saved states; 0: every step"
     )

@@ -34,12 +34,16 @@ class Best:
         self.score, self.loss = -math.inf, math.inf
         self.weights: dict[str, Tensor] = {}
 
-    def offer(self, epoch: int, score: float, loss: float, module: nn.Module) -> None:
-        """Keep this epoch if it is better."""
+    def offer(
+        self, epoch: int, score: float, loss: float, module: nn.Module, *, always: bool = False
+    ) -> None:
+        """Keep this epoch's weights if it is better, or `always`."""
         if score > self.score:
             self.risen = epoch
-        if (score, -loss) > (self.score, -self.loss):
+        better = (score, -loss) > (self.score, -self.loss)
+        if better:
             self.epoch, self.score, self.loss = epoch, score, loss
+        if better or always:
             self.weights = {name: one.detach().cpu().clone() for name, one in module.state_dict().items()}
 
     def to_dict(self) -> dict[str, Any]:
@@ -179,7 +183,10 @@ class Keeper(Callback):
             "epoch %d/%d: loss %.4f, val_loss %.4f, %s %.4f, %.1f s",
             epoch, net.epochs, row["train_loss"], val_loss, objective.figure, figure, seconds,
         )  # fmt: skip
-        self.best.offer(epoch, objective.score(val_loss, figure), val_loss, net.module)
+        self.best.offer(
+            epoch, objective.score(val_loss, figure), val_loss, net.module,
+            always=not net.config.checkpoint_best,
+        )  # fmt: skip
         net.loader.next_epoch()
         net.loss_sum.zero_()
         net.windows, self._elapsed, self._since = 0, 0.0, time.monotonic()

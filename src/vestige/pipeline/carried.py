@@ -1,0 +1,74 @@
+"""Detectors that come from elsewhere, or go elsewhere: a header and its weights at paths of one's choice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from vestige import checkpoint
+from vestige.errors import OutputError, UsageError
+from vestige.evaluation.results import CheckResult
+from vestige.models import registry
+from vestige.pipeline.config import RunConfig
+from vestige.pipeline.fitting import Order
+from vestige.pipeline.job import Job
+from vestige.pipeline.options import CarryOptions
+
+CHECK = "trained_elsewhere"
+
+
+def order_of(carry: CarryOptions, order: Order) -> Order:
+    """The order with the detector that `--use-model` names as its only one.
+
+    Raises CheckpointError when the two files are no intact checkpoint, UsageError where `--save-model` would
+    have several detectors to save.
+    """
+    if carry.use_model is not None:
+        loaded = checkpoint.load_files(carry.use_model, carry.use_weights)
+        name = loaded.detector.name
+        task, view = registry.get(name).task, loaded.header.view
+        order = replace(order, models=(name,), task=task, view=view, settings={})
+    if carry.save_model is not None and len(order.models) > 1:
+        raise UsageError(
+            f"--save-model: there are {len(order.models)} detectors ({', '.join(order.models)})",
+            remedy="train one: --model NAME",
+        )
+    return order
+
+
+def refuse_taken(carry: CarryOptions, *, overwrite: bool) -> None:
+    """Raise OutputError, before anything is read, where a file that is to be written is there already."""
+    for path in (carry.output_sets, carry.save_model, carry.save_weights):
+        if path is not None and path.exists() and not overwrite:
+            remedy = "choose another path, or add --overwrite"
+            raise OutputError("already exists", where=path, remedy=remedy)
+
+
+def take(job: Job, carry: CarryOptions, name: str, directory: Path) -> None:
+    """Put the detector that `--use-model` names into its folder of the run.
+
+    Raises CheckpointError when it learnt from inputs that mean something else.
+    """
+    if carry.use_model is None:
+        raise ValueError("there is nothing to take")
+    checkpoint.load_files(carry.use_model, carry.use_weights, schema=job.windows.schema)
+    sidecar = registry.get(name).sidecar
+    weights = carry.use_weights or carry.use_model.parent / sidecar
+    target = directory / checkpoint.HEADER
+    checkpoint.copy_files(carry.use_model, weights, target, directory / sidecar)
+
+
+def leave(carry: CarryOptions, name: str, directory: Path) -> None:
+    """Copy the run's detector to where `--save-model` and `--save-weights` say."""
+    if carry.save_model is not None and carry.save_weights is not None:
+        header, weights = directory / checkpoint.HEADER, directory / registry.get(name).sidecar
+        checkpoint.copy_files(header, weights, carry.save_model, carry.save_weights)
+
+
+def check(config: RunConfig) -> list[CheckResult]:
+    """What the report has to say of a detector that this run did not train."""
+    if not config.trained_elsewhere:
+        return []
+    names = ", ".join(config.models)
+    detail = f"{names} was trained elsewhere: nothing shows that it never saw the evidence of the test part"
+    return [CheckResult(name=CHECK, status="warn", detail=detail)]

@@ -1,0 +1,119 @@
+"""Which recordings were picked, as a file of names: to be used again, or by others.
+
+A saved `Split` belongs to one prepared dataset. The sets name recordings alone, so they fit every dataset
+made of the same corpus, whatever its windows look like.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige.errors import SplitError
+from vestige.splits.base import PARTS, Split, recording_codes
+from vestige.storage import write_text
+from vestige.windows import WindowSet
+
+FORMAT = "vestige-sets/1"
+NAMED = 3
+
+
+def save_sets(split: Split, path: Path) -> None:
+    """Write the recordings of each part. Raises SplitError for a split that divides recordings."""
+    _whole_recordings(split, "its sets cannot be written", "use --split host, sample or random")
+    plain = {
+        "format": FORMAT, "recipe": split.recipe, "seed": split.seed,
+        "in_distribution": split.in_distribution, **{part: split.assignment[part] for part in PARTS},
+    }  # fmt: skip
+    write_text(path, json.dumps(plain, indent=1) + "\n")
+
+
+def load_sets(path: Path, windows: WindowSet) -> Split:
+    """The split that `save_sets` wrote, over the recordings of `windows`.
+
+    Raises SplitError: the file is missing or damaged, or it names recordings that the dataset lacks.
+    """
+    remedy = "write the sets again with --output-sets"
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        if plain["format"] != FORMAT:
+            raise SplitError("not a file of sets of this version", where=path, remedy=remedy)
+        assignment = {part: [str(one) for one in plain[part]] for part in PARTS}
+        recipe, seed = str(plain["recipe"]), int(plain["seed"])
+        in_distribution = bool(plain["in_distribution"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SplitError(f"cannot read the sets ({error})", where=path, remedy=remedy) from error
+    known = set(windows.recordings["id"].to_list())
+    lacking = [one for part in PARTS for one in assignment[part] if one not in known]
+    if lacking:
+        raise SplitError(
+            f"{len(lacking)} of its recordings are not in the dataset: {', '.join(lacking[:NAMED])}",
+            where=path,
+            remedy="give the corpus that the sets were picked from",
+        )
+    sizes = ", ".join(f"{len(assignment[part])} in {part}" for part in PARTS)
+    note = f"recordings as picked in {path.name} ({sizes})"
+    return Split(recipe, "recording", "", seed, assignment, in_distribution=in_distribution, notes=[note])
+
+
+def limit(
+    split: Split,
+    windows: WindowSet,
+    *,
+    train_size: int | None = None,
+    test_size: int | None = None,
+    ratio: float | None = None,
+) -> Split:
+    """The split with fewer recordings, drawn by its seed.
+
+    `train_size`, `test_size`: recordings of the training and of the test part at most. `ratio`: normal
+    recordings for each anomalous one at most, in every part; what is too many of either is left out. A
+    recording is anomalous where any of its windows is. Raises SplitError for a split that divides recordings.
+    """
+    if train_size is None and test_size is None and ratio is None:
+        return split
+    _whole_recordings(split, "it has no number of recordings to limit", "leave out --train-size and the like")
+    rng = np.random.default_rng(split.seed)
+    ids = np.array(windows.recordings["id"].to_list())
+    anomalous = np.zeros(len(ids), dtype=np.bool_)
+    anomalous[windows.recording[windows.label > 0]] = True
+    codes = np.full(len(ids), -1, dtype=np.int8)
+    codes[windows.recording] = recording_codes(split, windows)
+    assignment, notes = {}, []
+    for code, part in enumerate(PARTS):
+        rows = np.flatnonzero(codes == code)
+        kept = rows if ratio is None else _balanced(rows, anomalous, ratio, rng)
+        most = {"train": train_size, "test": test_size}.get(part)
+        kept = kept if most is None else _proportional(kept, anomalous, most, rng)
+        assignment[part] = ids[np.sort(kept)].tolist()
+        if len(kept) < len(rows):
+            notes.append(f"{part}: {len(kept)} of {len(rows)} recordings, drawn by the seed")
+    return replace(split, assignment=assignment, notes=[*split.notes, *notes])
+
+
+def _balanced(
+    rows: NDArray[np.int64], anomalous: NDArray[np.bool_], ratio: float, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    bad, good = rng.permutation(rows[anomalous[rows]]), rng.permutation(rows[~anomalous[rows]])
+    return np.concatenate([bad, good[: int(len(bad) * ratio)]])
+
+
+def _proportional(
+    rows: NDArray[np.int64], anomalous: NDArray[np.bool_], most: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """At most `most` of them, each class in its proportion but with one recording at least."""
+    if len(rows) <= most:
+        return rows
+    bad, good = rng.permutation(rows[anomalous[rows]]), rng.permutation(rows[~anomalous[rows]])
+    share = round(most * len(bad) / len(rows))
+    n_bad = min(len(bad), max(share, int(len(bad) > 0), most - len(good)), max(most - int(len(good) > 0), 0))
+    return np.concatenate([bad[:n_bad], good[: most - n_bad]])
+
+
+def _whole_recordings(split: Split, what: str, remedy: str) -> None:
+    if split.unit != "recording":
+        raise SplitError(f"the {split.recipe} split divides recordings: {what}", remedy=remedy)
