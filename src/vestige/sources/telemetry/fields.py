@@ -101,7 +101,7 @@ FIELDS: Mapping[SourceName, Mapping[str, Field]] = {
 """By source, the raw columns in their order (the stamps and `seq` come before them)."""
 
 OPTIONAL = frozenset({"balloon.actual", "stats.vcpu.exits", "stats.vcpu.halt_exits"})
-"""Columns that may be null throughout: no balloon device, or no KVM (`query-stats` says nothing under TCG)."""
+"""Columns that may be null throughout: no balloon device, or TCG (`query-stats` is KVM's)."""
 
 
 def schema(source: SourceName) -> dict[str, type[pl.DataType]]:

@@ -1,0 +1,152 @@
+"""What an episode says of itself: `manifest.json`, format `episode/1`."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from vestige.escaping import visible
+from vestige.sources.telemetry.faults import FaultError
+from vestige.sources.telemetry.fields import SOURCES, SourceName
+
+NAME = "manifest.json"
+LABELS = "labels.jsonl"
+MAX_BYTES = 1 << 20
+VERSION = "episode/1.0"
+LONGEST_NS = 7 * 86_400 * 10**9
+"""No episode is longer than a week."""
+SUFFIXES = (".parquet", ".jsonl.zst")
+FILE_NAMES = frozenset({LABELS, *(source + suffix for source in SOURCES for suffix in SUFFIXES)})
+"""All names that a file of an episode may have: nothing else is ever opened."""
+
+Base = Literal["wall", "monotonic", "boottime"]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+UnixNs = Annotated[int, Field(ge=10**17, lt=2**62)]
+"""Nanoseconds since 1970: below 10^17 (1973) it is a stamp of another clock."""
+BootNs = Annotated[int, Field(ge=0, lt=2**62)]
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._\-]{0,99}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+class Host(_Part):
+    """The machine that ran the hypervisor; monotonic stamps mean something within one `boot_id` only."""
+
+    id: Id
+    boot_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    kernel: Text
+    qemu: Text
+    accel: Literal["kvm", "tcg"]
+
+
+class Guest(_Part):
+    """The virtual machine."""
+
+    image_sha256: Digest
+    vcpus: Annotated[int, Field(ge=1, le=4096)]
+    memory_bytes: Annotated[int, Field(ge=1, lt=2**62)]
+
+
+class Sample(_Part):
+    """The program that was run; None for an episode without one."""
+
+    sha256: Digest | None
+
+
+class Anchor(_Part):
+    """One moment as two clocks show it, in nanoseconds."""
+
+    t_wall_ns: UnixNs
+    t_mono_ns: BootNs
+
+
+class Clock(_Part):
+    """In which clock each source stamps its rows, and moments at which both clocks were read."""
+
+    sources: dict[SourceName, Base]
+    sync: Annotated[tuple[Anchor, ...], Field(max_length=10_000, strict=False)] = ()
+
+
+class File(_Part):
+    """One file of the episode, with what it must hold."""
+
+    path: str
+    source: SourceName | Literal["labels"]
+    rows: Annotated[int, Field(ge=0)]
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Digest
+
+    @field_validator("path")
+    @classmethod
+    def _plain(cls, path: str) -> str:
+        if path not in FILE_NAMES:
+            raise PydanticCustomError("path", "{path} is no file name of an episode", {"path": repr(path)})
+        return path
+
+    @model_validator(mode="after")
+    def _named_after_source(self) -> Self:
+        if self.path.partition(".")[0] != self.source:
+            raise PydanticCustomError("path", "{path} is said to be of another source", {"path": self.path})
+        return self
+
+
+class Manifest(_Part):
+    """`manifest.json`, checked: types, ranges, and file names that cannot lead anywhere else."""
+
+    schema_version: Literal["episode/1.0"]
+    episode_id: Id
+    sealed: bool
+    host: Host
+    guest: Guest
+    sample: Sample
+    profile: Text
+    t_start_ns: UnixNs
+    t_end_ns: UnixNs
+    clock: Clock
+    registry_sha256: Digest
+    files: Annotated[tuple[File, ...], Field(max_length=len(SOURCES) + 1, strict=False)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not 0 < self.t_end_ns - self.t_start_ns <= LONGEST_NS:
+            raise PydanticCustomError("times", "t_end_ns must lie after t_start_ns, within a week")
+        names = [one.source for one in self.files]
+        if len(set(names)) < len(names):
+            raise PydanticCustomError("files", "a source has two files")
+        unclocked = set(names) - {"labels"} - set(self.clock.sources)
+        if unclocked:
+            raise PydanticCustomError("clock", "no clock is named for {which}", {"which": min(unclocked)})
+        return self
+
+    @property
+    def seconds(self) -> float:
+        """How long the episode lasted."""
+        return (self.t_end_ns - self.t_start_ns) / 1e9
+
+    def file(self, source: SourceName | Literal["labels"]) -> File | None:
+        """The file of `source`, if the episode has one."""
+        return next((one for one in self.files if one.source == source), None)
+
+
+def parse(data: bytes, where: str) -> Manifest:
+    """The manifest in `data`. Raises FaultError: `json` where it is none, `path`, or `manifest`."""
+    try:
+        return Manifest.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        kind = first["type"]
+        place = ".".join(map(str, first["loc"]))
+        code = {"json_invalid": "json", "path": "path"}.get(kind, "manifest")
+        message = visible(f"{place}: {first['msg']}" if place else first["msg"], 200)
+        raise FaultError(message, code=code, subject="manifest", where=where) from error
+
+
+def digest(data: bytes) -> str:
+    """What identifies a manifest, and through its files' digests the whole episode."""
+    return hashlib.sha256(data).hexdigest()

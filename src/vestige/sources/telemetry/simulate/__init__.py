@@ -1,0 +1,1 @@
+"""A believable receiver store with faults planted in known numbers: `write.simulate`."""
