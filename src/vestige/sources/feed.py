@@ -38,7 +38,7 @@ class EvidenceFeed(ABC):
         self._expander = Expander(handle, self.file.where)
         with ExitStack() as undo:
             undo.callback(self.close)
-            self._pieces = self._sampled()
+            self._pieces = self._sampled(self._expander.pieces())
             undo.pop_all()
 
     def close(self) -> None:
@@ -49,9 +49,8 @@ class EvidenceFeed(ABC):
     def _begin(self, sample: bytes) -> None:
         """Check the first bytes of the content, about `SAMPLE_LINES` lines. Raises EvidenceError."""
 
-    def _sampled(self) -> Iterator[bytes]:
+    def _sampled(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """The whole content in pieces, after `_begin` has seen its first ones."""
-        pieces = self._expander.pieces()
         taken: list[bytes] = []
         sample = b""
         for piece in pieces:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from vestige.sources.logs.corpora import rules_for
 from vestige.sources.logs.live import live
 from vestige.sources.logs.options import LogOptions
-from vestige.sources.logs.prepare import rules_for, schema_for
+from vestige.sources.logs.prepare import schema_for
 
 GOLDEN = Path(__file__).with_name("golden")
 LOGS = sorted(GOLDEN.glob("*.log"))

@@ -33,7 +33,8 @@ import resource, sys
 from pathlib import Path
 from vestige.sources.logs.live import live
 from vestige.sources.logs.options import LogOptions
-from vestige.sources.logs.prepare import rules_for, schema_for
+from vestige.sources.logs.corpora import rules_for
+from vestige.sources.logs.prepare import schema_for
 schema = schema_for(rules_for(LogOptions(format="hadoop")), length=10, stride=1)
 assert sum(len(one.place) for one in live([Path(sys.argv[1])], schema)) > 10_000
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

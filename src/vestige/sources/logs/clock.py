@@ -65,23 +65,27 @@ class TimeParser:
     """Texts of the time fields (without the fraction) to nanoseconds; equal texts are read once."""
 
     def __init__(self, layouts: Sequence[str]) -> None:
-        """Raises ValueError for an unknown directive, or where day or month are missing."""
+        """Raises ValueError for an unknown directive, or where day or month are missing. Without any
+        layout no line has a time."""
         for layout in layouts:
             shape(layout)
-        joined = "\n".join(layouts)
-        kinds = [kind for kind in re.findall(r"%(.)", joined) if kind not in "%a"]
+        kinds = [kind for kind in re.findall(r"%(.)", "\n".join(layouts)) if kind not in "%a"]
         if len(set(kinds)) != len(kinds):
             raise ValueError("a directive occurs twice")
-        if "s" not in kinds and "d" not in kinds:
+        if layouts and "s" not in kinds and "d" not in kinds:
             raise ValueError("the time must give a day: %d with a month, or %s")
-        if "s" not in kinds and not {"m", "b"} & set(kinds):
+        if layouts and "s" not in kinds and not {"m", "b"} & set(kinds):
             raise ValueError("the time must give a month: %m or %b")
-        self.has_year = bool({"Y", "y", "s"} & set(kinds))
-        self._pattern = re.compile(_grouped(joined), re.ASCII)
-        self._cache: dict[tuple[str, ...], int] = {}
+        self.has_year = not layouts or bool({"Y", "y", "s"} & set(kinds))
+        grouped = "\n".join(f"(?:{_grouped(layout)})?" for layout in layouts)
+        self._pattern = re.compile(grouped, re.ASCII)
+        self._cache: dict[tuple[str | None, ...], int] = {}
 
-    def parse(self, texts: tuple[str, ...], fraction: str | None) -> int:
-        """Nanoseconds since 1970 of one line's time fields, in their order; BAD where they name no time."""
+    def parse(self, texts: tuple[str | None, ...], fraction: str | None) -> int:
+        """Nanoseconds since 1970 of one line's time fields, in their order; BAD where they name no time.
+
+        A field in an optional part of the header may be None.
+        """
         whole = self._cache.get(texts)
         if whole is None:
             whole = self._cache[texts] = self._read(texts)
@@ -93,14 +97,14 @@ class TimeParser:
         """Drop the cache: called between blocks, so that it never grows."""
         self._cache.clear()
 
-    def _read(self, texts: tuple[str, ...]) -> int:
-        found = self._pattern.fullmatch("\n".join(texts))
-        if found is None:
-            return BAD
-        part = found.groupdict()
-        if "s" in part:
-            seconds = int(part["s"])
+    def _read(self, texts: tuple[str | None, ...]) -> int:
+        found = self._pattern.fullmatch("\n".join(text or "" for text in texts))
+        part = found.groupdict() if found else {}
+        if unix := part.get("s"):
+            seconds = int(unix)
             return seconds * _SECOND if seconds < 9_000_000_000 else BAD
+        if part.get("d") is None:
+            return BAD
         clock = [int(part.get(one) or 0) for one in "HMS"]
         year, month = _year(part), _month(part)
         if year not in _YEARS or clock[0] > 23 or clock[1] > 59 or clock[2] > 60:

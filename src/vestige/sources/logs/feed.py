@@ -1,36 +1,39 @@
-"""From a file of evidence to blocks of whole messages, once its beginning shows that it fits the format."""
+"""From a file of evidence to blocks of whole messages, once its beginning shows which format it has."""
 
 from __future__ import annotations
 
-import codecs
+import json
 from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vestige.errors import EvidenceError
 from vestige.sources.corpus import EvidenceFile
-from vestige.sources.feed import SAMPLE_LINES, EvidenceFeed
+from vestige.sources.feed import EvidenceFeed
+from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.clock import BAD
-from vestige.sources.logs.format import every
+from vestige.sources.logs.labels import FORMS
 from vestige.sources.logs.parse import Parser, Rules
 from vestige.sources.logs.reader import BLOCK_BYTES, Block, BlockReader
-
-FIT = 0.5
-"""A file whose first lines fit the header less often than this is of another format."""
-
-WIDE = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 
 
 class Feed(EvidenceFeed):
     """One file being read. `open` looks at its beginning; `blocks` reads it all.
 
-    Afterwards `digest`, `n_bytes`, `over_long` and `defects` say what it came to.
+    Once open it has its `rules`, `kind` (its type of log) and `profile`; when it is read, `digest`,
+    `n_bytes`, `over_long` and `defects` say what it came to.
     """
 
-    def __init__(self, file: EvidenceFile, rules: Rules, *, size: int = BLOCK_BYTES) -> None:
+    rules: Rules
+    settings: str
+    """The rules as JSON: what a worker process is sent."""
+
+    def __init__(self, file: EvidenceFile, ruleset: RuleSet, *, size: int = BLOCK_BYTES) -> None:
         super().__init__(file)
-        self.rules = rules
+        self._ruleset, self._size = ruleset, size
         self.first_ns = 0
         self.host = file.host or file.stem
-        self._reader = BlockReader(rules.is_start, size=size, max_line=rules.max_line)
 
     @property
     def digest(self) -> str:
@@ -48,62 +51,28 @@ class Feed(EvidenceFeed):
         return self._reader.over_long
 
     def _begin(self, sample: bytes) -> None:
-        lines = check(sample, self.rules, self.file.where)
+        self.rules, lines = self._ruleset.choose(sample, self.file)
+        chosen = self.rules.format
+        self.settings = json.dumps(self.rules.settings())
+        self.kind = self._ruleset.kind(self.file, chosen)
+        self.profile = self._ruleset.profile(self.file, chosen)
+        self._reader = BlockReader(self.rules.is_start, size=self._size, max_line=self.rules.max_line)
         matches = [match for match in map(self.rules.header.match, lines) if match]
-        times = (Parser(self.rules).time(match.string) for match in matches)
+        parser = Parser(self.rules)
+        times = (parser.time(match.string) for match in matches)
         self.first_ns = next((one for one in times if one != BAD), 0)
-        if self.file.host is None and self.rules.format.host and matches:
-            self.host = matches[0][self.rules.format.host]
+        if self.file.host is None and chosen.host:
+            named = (match[chosen.host] for match in matches)
+            self.host = next((one for one in named if one and one != "-"), self.host)
+
+    def labels(self, line: NDArray[np.int64]) -> NDArray[np.uint8]:  # noqa: ARG002 - see `TableFeed`
+        """Labels of messages that begin at these lines, where the file holds them beside its lines. Raises
+        EvidenceError: a plain log does not."""
+        raise EvidenceError(
+            "no table with a column `label`", where=self.file.where, remedy=f"--label takes {FORMS}"
+        )
 
     def blocks(self) -> Iterator[Block]:
         """The file's blocks; its handle is closed at the end."""
         with self._stack:
             yield from self._reader.blocks(self._pieces)
-
-
-def check(sample: bytes, rules: Rules, where: str) -> list[str]:
-    """The first lines of a file that fits `rules`.
-
-    Raises EvidenceError when it is UTF-16 or no text, or when too few lines fit the header: then the
-    message names the first that does not, and the formats that would.
-    """
-    if not sample:
-        raise EvidenceError("the file is empty", where=where)
-    for mark, name in WIDE.items():
-        if sample.startswith(mark):
-            raise EvidenceError(
-                f"the text is {name}", where=where, remedy=f"convert it: iconv -f {name} -t UTF-8 FILE"
-            )
-    if sample.count(b"\0", 0, 4096) > min(len(sample), 4096) // 4 and not sample.lstrip(b"\0")[:1]:
-        raise EvidenceError("nothing but NUL bytes", where=where)
-    if sample.count(b"\r") > 2 and b"\n" not in sample:
-        raise EvidenceError(
-            "lines end in carriage returns alone", where=where, remedy="convert it: tr '\\r' '\\n' < FILE"
-        )
-    lines = rules.text(sample.removeprefix(codecs.BOM_UTF8)).split("\n")[:SAMPLE_LINES]
-    judged = [(row, line) for row, line in enumerate(lines, 1) if line.strip() and line[0] not in " \t"]
-    misfits = [(row, line) for row, line in judged if rules.header.match(line) is None]
-    if judged and len(misfits) <= (1 - FIT) * len(judged):
-        return lines
-    if not judged:
-        raise EvidenceError("no line of text at its beginning", where=where)
-    row, line = misfits[0]
-    fitting = _fitting([text for _, text in judged])
-    raise EvidenceError(
-        f"{len(misfits)} of the first {len(judged)} lines do not fit the header "
-        f"{rules.format.header!r}; the first of them: {line.strip()[:120]!r}",
-        where=where,
-        row=row,
-        remedy=f"formats that would fit: {', '.join(fitting)}"
-        if fitting
-        else "none of the shipped formats fits either: describe your own (docs/logs.md)",
-    )
-
-
-def _fitting(lines: list[str]) -> list[str]:
-    """The shipped formats that these lines fit, best first."""
-    shares = {
-        name: sum(header.match(line) is not None for line in lines) / len(lines)
-        for name, header in ((name, one.compiled()) for name, one in every())
-    }
-    return [name for name in sorted(shares, key=lambda one: -shares[one]) if shares[name] >= FIT]

@@ -23,7 +23,7 @@ class Format(BaseModel):
 
     name: str = Field(default="", description="the format's name; the file's, where it is not given")
     header: str = Field(description="pattern of a message's first line; the last field is <Content>")
-    time: dict[str, str] = Field(min_length=1, description="time fields and their strptime-like layouts")
+    time: dict[str, str] = Field(default={}, description="time fields and their strptime-like layouts")
     example: list[str] = Field(min_length=1, description="two or three lines; the first is a header")
     masks: list[str] = Field(
         default=["url", "email", "uuid", "mac", "ip", "path", "hex", "hash", "id", "num"],
@@ -33,6 +33,8 @@ class Format(BaseModel):
     label: str | None = Field(default=None, description="which messages are anomalies")
     year: int | None = Field(default=None, ge=1970, le=2200, description="year of times that name none")
     host: str | None = Field(default=None, description="the field that holds the machine's name")
+    field: dict[str, str] = Field(default={}, description="regular expressions of other fields with a shape")
+    types: bool = Field(default=False, description="files are of several types, told by their names")
 
     @field_validator("masks")
     @classmethod
@@ -45,9 +47,11 @@ class Format(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Format:
         names = header.fields(self.header)
-        for name in [*self.time, *([self.host] if self.host else [])]:
+        for name in [*self.time, *self.field, *([self.host] if self.host else [])]:
             if name not in names:
                 raise ValueError(f"the header has no field <{name}>")
+        for name, pattern in self.field.items():
+            _check_shape(name, pattern)
         unknown = [name for name in self.masks if name not in self.mask and name not in SHARED]
         if unknown:
             raise ValueError(f"no mask {unknown[0]!r}; known are {', '.join([*self.mask, *SHARED])}")
@@ -66,9 +70,9 @@ class Format(BaseModel):
 
     def compiled(self) -> re.Pattern[str]:
         """The header's regex; ValueError with the author's mistake."""
-        return header.compile_header(
-            self.header, {name: clock.shape(text) for name, text in self.time.items()}
-        )
+        shapes = {name: f"(?>{pattern})" for name, pattern in self.field.items()}
+        times = {name: clock.shape(layout) for name, layout in self.time.items()}
+        return header.compile_header(self.header, shapes | times)
 
     def time_parser(self) -> clock.TimeParser:
         """The reader of the header's time fields."""
@@ -79,6 +83,15 @@ class Format(BaseModel):
         plain = self.model_dump(mode="json", exclude={"label", "masks", "mask"})
         own = self.resolved_masks
         return plain | {"masks": [name for name, _ in own], "mask": dict(own)}
+
+
+def _check_shape(name: str, pattern: str) -> None:
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise ValueError(f"field {name!r} is no regular expression: {error}") from error
+    if groups:
+        raise ValueError(f"field {name!r}: groups in it cannot have names")
 
 
 FORMATS = Definitions(Format, "vestige.sources.logs", "formats", "format", "log format", "docs/logs.md")

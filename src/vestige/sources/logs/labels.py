@@ -4,6 +4,8 @@
     column:0,normal   the same, with other values that mean normal
     level:WARN,ERROR  the field <Level> is one of these
     words:FILE        the message, in small letters, holds a line of this file
+    words:DIR         the same with a file for each type of log: DIR/auth.txt for messages of the type auth
+    table:1           the column `label` of the CSV that holds the lines is none of these (see `table.py`)
     (none)            every message is normal
 
 The label never shows in the text that models see: columns and levels are no part of the content.
@@ -19,17 +21,23 @@ from typing import Any, Literal, Self
 
 from vestige.errors import UsageError
 
-FORMS = "column, column:NORMAL,..., level:WARN,ERROR or words:FILE"
-FIELDS = {"column": "Label", "level": "Level", "words": None, "none": None}
+FORMS = "column, column:NORMAL,..., level:WARN,ERROR, words:FILE, words:DIR or table:NORMAL,..."
+FIELDS = {"column": "Label", "level": "Level", "words": None, "table": None, "none": None}
 MAX_WORDS_BYTES = 1 << 20
+KEYWORDS = "labels are a keyword rule over the message: this score measures spelling, not detection"
+"""What every report says of labels by a list of words."""
 
 
 @dataclass(frozen=True)
 class LabelRule:
-    """`values`: those that mean normal (`column`), the levels or the words that mean an anomaly."""
+    """`values`: those that mean normal (`column`, `table`), the levels or the words that mean an anomaly.
 
-    kind: Literal["column", "level", "words", "none"]
+    `lists`: the words for each type of log, where a directory holds them.
+    """
+
+    kind: Literal["column", "level", "words", "table", "none"]
     values: tuple[str, ...] = ()
+    lists: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def field(self) -> str | None:
@@ -45,10 +53,9 @@ class LabelRule:
             levels = ", ".join(self.values)
             return f"Labels are the log's own level ({levels}): a proxy, no ground truth of attacks."
         if self.kind == "words":
-            return (
-                "Labels are a word list applied to the messages: a score measures how well that rule is "
-                "learnt, not how well attacks are found."
-            )
+            return f"{KEYWORDS[0].upper()}{KEYWORDS[1:]}."
+        if self.kind == "table":
+            return "Labels come from the table's own column `label`, as whoever made the table set them."
         return "Every message is taken as normal."
 
     @classmethod
@@ -62,8 +69,12 @@ class LabelRule:
             rule = cls("column", values or ("-",))
         elif kind == "level" and values:
             rule = cls("level", values)
+        elif kind == "words" and rest and Path(rest).is_dir():
+            rule = cls("words", lists=_lists(Path(rest)))
         elif kind == "words" and rest:
             rule = cls("words", _words(Path(rest)))
+        elif kind == "table":
+            rule = cls("table", values or ("-",))
         else:
             raise UsageError(f"unknown label rule {text!r}", remedy=f"--label takes {FORMS}")
         if rule.field is not None and rule.field not in fields:
@@ -76,12 +87,17 @@ class LabelRule:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {"kind": self.kind, "values": list(self.values)}
+        return {"kind": self.kind, "values": list(self.values), "lists": dict(self.lists)}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Self:
         """The rule that `to_dict` wrote."""
-        return cls(plain["kind"], tuple(plain["values"]))
+        lists = tuple((name, tuple(words)) for name, words in plain["lists"].items())
+        return cls(plain["kind"], tuple(plain["values"]), lists)
+
+    def of(self, kind: str) -> LabelRule:
+        """The rule for messages of one type of log; a type without a list of words has no anomalies."""
+        return LabelRule(self.kind, dict(self.lists).get(kind, ())) if self.lists else self
 
     def by_field(self) -> Callable[[str | None], int]:
         """1 for a value of the deciding field that means an anomaly (None: the message has no header)."""
@@ -92,7 +108,7 @@ class LabelRule:
 
     def by_text(self) -> Callable[[str], int]:
         """1 for a message that holds one of the words."""
-        if self.kind != "words":
+        if self.kind != "words" or not self.values:
             return lambda _: 0
         found = alternation(self.values).search
         return lambda text: int(found(text.lower()) is not None)
@@ -104,6 +120,13 @@ def alternation(words: Sequence[str]) -> re.Pattern[str]:
     for word in sorted(set(words)):
         by_first.setdefault(word[0], []).append(re.escape(word[1:]))
     return re.compile("|".join(f"{re.escape(one)}(?:{'|'.join(rests)})" for one, rests in by_first.items()))
+
+
+def _lists(folder: Path) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    files = sorted(one for one in folder.glob("*.txt") if one.is_file())
+    if not files:
+        raise UsageError("no list of words (TYPE.txt) in the directory", where=folder)
+    return tuple((one.stem, _words(one)) for one in files)
 
 
 def _words(path: Path) -> tuple[str, ...]:

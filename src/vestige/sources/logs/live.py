@@ -17,10 +17,14 @@ from vestige.errors import EvidenceError
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
 from vestige.sources.corpus import find
+from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.clock import Clock
 from vestige.sources.logs.feed import Feed
-from vestige.sources.logs.parse import Messages, Parser, Rules
+from vestige.sources.logs.parse import Messages, Parser, parse
 from vestige.sources.logs.reader import BLOCK_BYTES, Block
+from vestige.sources.logs.symbols import live_table
+from vestige.sources.logs.table import feeds
+from vestige.windows import Steps
 
 MOST_STEPS = 1 << 17
 """Steps of a batch: windows times length."""
@@ -34,50 +38,77 @@ def live(evidence: Iterable[Path], schema: Schema, *, size: int = BLOCK_BYTES) -
     A file is called by its path relative to the evidence, as in a dataset; of several pieces of evidence,
     by its whole path as given.
     """
-    rules = Rules.from_settings(schema.settings)
-    parser = Parser(rules)
+    rules = RuleSet.from_settings(schema.settings)
     every = list(evidence)
     done = 0
     for path in every:
         files, skipped = find(path, "log files")
-        refused: list[EvidenceError] = []
         for one in skipped:
             log.info("%s was left out: %s", one.id, one.reason)
+        refused: list[EvidenceError] = []
+        feed, opened = None, False
         for file in files:
-            feed = Feed(file, rules, size=size)
-            try:
-                feed.open()
-            except EvidenceError as error:
-                refused.append(error)
-                if len(refused) == len(files):
-                    raise refused[0] from None
-                log.warning("%s was left out: %s", file.where, error.what)
-                continue
-            windows = Windows(schema, rules, feed.first_ns, file.where if len(every) > 1 else file.id)
-            for block in feed.blocks():
-                for batch in windows.over(parser.parse(block)):
+            for feed in feeds(file, rules, size=size):
+                try:
+                    feed.open()
+                except EvidenceError as error:
+                    refused.append(error)
+                    continue
+                opened = True
+                for batch in _windows(schema, feed, whole_path=len(every) > 1):
                     yield replace(batch, taken=done + feed.taken)
-            done += feed.taken
-            for what in feed.defects:
-                log.warning("%s: %s", file.where, what)
+            done += feed.taken if feed else 0
+        if refused and not opened:
+            raise refused[0]
+        for error in refused:
+            log.warning("%s was left out: %s", error.where, error.what)
+
+
+def _windows(schema: Schema, feed: Feed, *, whole_path: bool) -> Iterator[LiveBatch]:
+    """Every window of one file."""
+    name = feed.file.where if whole_path else feed.file.id
+    windows = Windows(schema, feed.kind, Clock(feed.rules.year, feed.first_ns), name)
+    for block in feed.blocks():
+        yield from windows.over(parse(feed.settings, block))
+    for what in feed.defects:
+        log.warning("%s: %s", feed.file.where, what)
 
 
 def probe(schema: Schema) -> LiveBatch:
-    """The format's own example lines, as if they were a file."""
-    rules = Rules.from_settings(schema.settings)
-    data = "\n".join(rules.format.example).encode(rules.encoding, errors="replace") + b"\n"
-    parser = Parser(rules)
-    windows = Windows(schema, rules, 0, "probe")
-    return next(windows.over(parser.parse(Block(data, 0, 1, final=True))))
+    """The formats' own example lines, each as if they were a file."""
+    ruleset = RuleSet.from_settings(schema.settings)
+    batches = []
+    for rules in ruleset.each():
+        data = "\n".join(rules.format.example).encode(rules.encoding, errors="replace") + b"\n"
+        windows = Windows(schema, rules.format.name, Clock(rules.year, 0), "probe")
+        batches.extend(windows.over(Parser(rules).parse(Block(data, 0, 1, final=True))))
+    return _joined(batches)
+
+
+def _joined(batches: list[LiveBatch]) -> LiveBatch:
+    """Batches as one; the first row of every table is padding."""
+    steps: list[Steps] = []
+    shift = 0
+    for one in batches:
+        message = one.steps["message"]
+        steps.append({**one.steps, "message": np.where(message, message + np.uint32(shift), message)})
+        shift += len(one.symbols) - 1
+    tables = [batches[0].symbols, *(one.symbols[1:] for one in batches[1:])]
+    return LiveBatch(
+        {name: np.concatenate([one[name] for one in steps]) for name in steps[0]},
+        pl.concat(tables),
+        pl.concat([one.place for one in batches]),
+    )
 
 
 class Windows:
-    """The windows of one file, block by block; the last `length - 1` messages are carried over."""
+    """The windows of one file, block by block; the last `length - 1` messages are carried over.
 
-    def __init__(self, schema: Schema, rules: Rules, first_ns: int, name: str) -> None:
-        self._schema, self._name = schema, name
-        year = None if rules.format.time_parser().has_year else rules.format.year
-        self._clock = Clock(year, first_ns)
+    `kind` is the file's type of log, `name` what it is called.
+    """
+
+    def __init__(self, schema: Schema, kind: str, clock: Clock, name: str) -> None:
+        self._schema, self._kind, self._clock, self._name = schema, kind, clock, name
         lead = schema.length - 1
         self._carried: dict[str, NDArray[Any]] = {
             one.name: np.full(lead, one.fill, dtype=one.dtype) for one in schema.streams
@@ -98,11 +129,7 @@ class Windows:
         steps = {name: np.concatenate([self._carried[name], values[name]]) for name in values}
         texts = list(rows)
         count = np.bincount(steps["message"], minlength=len(texts))
-        symbols = pl.DataFrame(
-            {"text": texts, "group": np.zeros(len(texts)), "count": count},
-            schema={"text": pl.String(), "group": pl.UInt32(), "count": pl.Int64()},
-        )
-        yield from self._batches(steps, symbols, len(messages))
+        yield from self._batches(steps, live_table(texts, self._kind, count), len(messages))
         self._carry(steps, texts)
 
     def _batches(self, steps: dict[str, NDArray[Any]], symbols: pl.DataFrame, n: int) -> Iterator[LiveBatch]:

@@ -13,7 +13,9 @@ class LogOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: str = Field(
-        description="format of the lines: bgl, hdfs, hadoop, linux, ... or the path of your own (my.toml)"
+        default="auto",
+        description="format of the lines: bgl, hdfs, rfc3164, ... or the path of your own (my.toml); several "
+        "with commas between: each file has the first that fits it; auto: syslog, dmesg, kippo, web access",
     )
     length: int = Field(
         default=10, ge=1, le=4096, description="messages in a window: the one judged and those before it"

@@ -66,9 +66,15 @@ class Rules:
         """The compiled header."""
         return self.format.compiled()
 
+    @property
+    def year(self) -> int | None:
+        """The year of a file's first line, where times name none."""
+        return None if self.format.time_parser().has_year else self.format.year
+
     def text(self, data: bytes) -> str:
-        """Decoded whatever it holds, without NULs (crashed systems leave runs of them)."""
-        return data.decode(self.encoding, errors="replace").replace("\0", "")
+        """Decoded whatever it holds, without NULs (crashed systems leave runs of them) and byte order marks
+        (RFC 5424 has them within a line)."""
+        return data.decode(self.encoding, errors="replace").replace("\0", "").replace("\ufeff", "")
 
     def is_start(self, line: bytes) -> bool:
         """Whether a line begins a message."""
@@ -98,7 +104,7 @@ def parse(settings: str, block: Block) -> Messages:
     return _parser(settings).parse(block)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _parser(settings: str) -> Parser:
     return Parser(Rules.from_settings(json.loads(settings)))
 

@@ -1,0 +1,126 @@
+"""The formats of a corpus, and which of them a file has: the first of them that fits its first lines."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from vestige.errors import EvidenceError
+from vestige.sources.corpus import EvidenceFile
+from vestige.sources.feed import SAMPLE_LINES
+from vestige.sources.logs.format import Format, every
+from vestige.sources.logs.labels import LabelRule
+from vestige.sources.logs.parse import Rules
+
+FIT = 0.5
+"""A file whose first lines fit a header less often than this is of another format."""
+WIDE = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+NAMED = 8
+"""Formats that a refusal names."""
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """How the files of a corpus are read: `Rules` with several formats, of which each file has one."""
+
+    formats: tuple[Format, ...]
+    label: LabelRule
+    encoding: str = "utf-8"
+    max_line: int = 1 << 16
+
+    def settings(self) -> dict[str, Any]:
+        """JSON-ready, for the schema."""
+        plain = self._rules(self.formats[0], self.label).settings()
+        del plain["format"]
+        return {"formats": [one.settings() for one in self.formats], **plain}
+
+    @classmethod
+    def from_settings(cls, plain: dict[str, Any]) -> Self:
+        """The rules that `settings` wrote down."""
+        formats = tuple(Format.model_validate(one) for one in plain["formats"])
+        label = LabelRule.from_dict(plain["label"])
+        return cls(formats, label, plain["encoding"], plain["caps"]["line_bytes"])
+
+    def each(self) -> list[Rules]:
+        """The rules of each format."""
+        return [self._rules(one, self.label) for one in self.formats]
+
+    def kind(self, file: EvidenceFile, chosen: Format) -> str:
+        """The type of log that a file is: its messages have templates of their own."""
+        return file.profile if chosen.types else chosen.name
+
+    def profile(self, file: EvidenceFile, chosen: Format) -> str:
+        """What the recording is called in reports: its type where formats stand beside one another."""
+        return self.kind(file, chosen) if len(self.formats) > 1 else file.profile
+
+    def choose(self, sample: bytes, file: EvidenceFile) -> tuple[Rules, list[str]]:
+        """The rules of a file with these first bytes, and its first lines.
+
+        Raises EvidenceError when it is UTF-16 or no text, or when too few lines fit any header: then the
+        message says how many fitted what, names the first that does not, and the formats that would.
+        """
+        _check_text(sample, file.where)
+        rules = [self._rules(one, self.label.of(self.kind(file, one))) for one in self.formats]
+        text = rules[0].text(sample.removeprefix(codecs.BOM_UTF8))
+        lines = text.split("\n")[:SAMPLE_LINES]
+        judged = [(row, line) for row, line in enumerate(lines, 1) if line.strip() and line[0] not in " \t"]
+        if not judged:
+            raise EvidenceError("no line of text at its beginning", where=file.where)
+        for one in rules:
+            misfits = sum(one.header.match(line) is None for _, line in judged)
+            if misfits <= (1 - FIT) * len(judged):
+                return one, lines
+        raise _refusal(self.formats, judged, file.where)
+
+    def _rules(self, chosen: Format, label: LabelRule) -> Rules:
+        return Rules(chosen, label, self.encoding, self.max_line)
+
+
+def _check_text(sample: bytes, where: str) -> None:
+    """Raise EvidenceError for what is no text with line ends."""
+    if not sample:
+        raise EvidenceError("the file is empty", where=where)
+    for mark, name in WIDE.items():
+        if sample.startswith(mark):
+            raise EvidenceError(
+                f"the text is {name}", where=where, remedy=f"convert it: iconv -f {name} -t UTF-8 FILE"
+            )
+    if sample.count(b"\0", 0, 4096) > min(len(sample), 4096) // 4 and not sample.lstrip(b"\0")[:1]:
+        raise EvidenceError("nothing but NUL bytes", where=where)
+    if sample.count(b"\r") > 2 and b"\n" not in sample:
+        raise EvidenceError(
+            "lines end in carriage returns alone", where=where, remedy="convert it: tr '\\r' '\\n' < FILE"
+        )
+
+
+def _refusal(formats: Sequence[Format], judged: list[tuple[int, str]], where: str) -> EvidenceError:
+    """What is said of a file that fits none of `formats`."""
+    lines = [line for _, line in judged]
+    fits = [(sum(_marks(one, lines)), one) for one in formats]
+    most, nearest = max(fits, key=lambda fit: fit[0])
+    row, line = judged[_marks(nearest, lines).index(False)]
+    if len(formats) == 1:
+        what = f"{len(lines) - most} of the first {len(lines)} lines do not fit the header {nearest.header!r}"
+    else:
+        told = ", ".join(f"{one.name} {count}" for count, one in fits)
+        what = f"of the first {len(lines)} lines too few fit any format ({told})"
+    shares = [(sum(_marks(one, lines)) / len(lines), name) for name, one in every() if one.time]
+    fitting = [name for share, name in sorted(shares, key=lambda one: -one[0]) if share >= FIT]
+    return EvidenceError(
+        f"{what}; the first of them: {line.strip()[:120]!r}"
+        if len(formats) == 1
+        else f"{what}; the first that does not fit {nearest.name}: {line.strip()[:120]!r}",
+        where=where,
+        row=row,
+        remedy=f"formats that would fit: {', '.join(fitting[:NAMED])}"
+        if fitting
+        else "none of the shipped formats fits either: describe your own (docs/logs.md)",
+    )
+
+
+def _marks(one: Format, lines: list[str]) -> list[bool]:
+    """Which lines have the format's header."""
+    match = one.compiled().match
+    return [match(line) is not None for line in lines]
