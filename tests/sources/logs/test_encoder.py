@@ -64,7 +64,7 @@ def write(tmp_path: Path) -> Write:
                 label = random.integers(0, 2, len(rows)).astype(np.uint8)
                 writer.begin(id=f"h/{number}.log", host="h")
                 writer.extend({"message": rows, "t_ns": t_ns}, t_ns=t_ns, label=label)
-            writer.table("messages", pl.DataFrame({"text": ["", *row]}))
+            writer.table("messages", pl.DataFrame({"text": ["", *row], "type": ""}))
         return WindowSet.open(path)
 
     return make
@@ -287,7 +287,7 @@ def test_the_state_goes_through_json_to_equal_bits(write: Write) -> None:
 
 def test_an_encoder_binds_to_any_table_of_messages(write: Write) -> None:
     encoder = LogEncoder.fit(write([TEXTS]))
-    few = pl.DataFrame({"text": ["", "job 43 done", "read <num> bytes from <path> in <num> ms"]})
+    few = pl.DataFrame({"text": ["", "job 43 done", "read <num> bytes from <path> in <num> ms"], "type": ""})
     steps = {"message": np.array([[0, 2, 1]], np.uint32), "t_ns": np.array([[0, 5, 9]])}
 
     batch = encoder.bind(few).encode(steps, ("tokens",))

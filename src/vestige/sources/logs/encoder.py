@@ -17,7 +17,7 @@ from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input, Schema
 from vestige.sources.logs.bound import OF_MESSAGE, OF_WINDOW, BoundLogEncoder
 from vestige.sources.logs.embedding.base import Identity
 from vestige.sources.logs.embedding.hashing import IDENTITY, SIZE
-from vestige.sources.logs.templates import Matcher, fit_templates
+from vestige.sources.logs.types import TypedMatcher, fit_by_type, names
 from vestige.sources.logs.words import MAX_LENGTH, Vocabulary, words_of
 from vestige.windows import WindowSet
 
@@ -34,7 +34,7 @@ CHUNK = 1 << 22
 
 @dataclass(frozen=True)
 class LogEncoder:
-    """Templates and words of the training windows, frozen.
+    """Templates, each of a type of log, and words of the training windows, frozen.
 
     Four inputs: `tokens (B, T)` int64, the template of each message (PAD outside the file, UNK for a template
     that training never saw); `summary (B, F)` float32: how often the message judged has each known word,
@@ -44,6 +44,7 @@ class LogEncoder:
     """
 
     templates: tuple[str, ...]
+    types: tuple[str, ...]
     words: Vocabulary
     length: int
     embedding: Identity
@@ -57,10 +58,12 @@ class LogEncoder:
         shown, judged = _occurrences(train, len(table))
         rows = np.flatnonzero(shown)
         texts = table["text"].gather(rows).to_list()
-        templates = fit_templates(texts, np.maximum(judged[rows], 1).tolist())
+        types = table["type"].gather(rows).to_list()
+        templates, of = fit_by_type(texts, types, np.maximum(judged[rows], 1).tolist())
         length = _longest(table["text"].gather(np.flatnonzero(judged)))
         return cls(
-            tuple(templates),
+            templates,
+            of,
             Vocabulary.fit(texts, judged[rows].tolist()),
             length,
             _embedding(train.schema),
@@ -73,20 +76,20 @@ class LogEncoder:
         tokens, summary, words, vectors = INPUTS
         counted = tuple(Feature(f"word:{word}", "count") for word in self.words.features)
         return (
-            replace(tokens, vocabulary=(*SPECIAL_TOKENS, *self.templates)),
+            replace(tokens, vocabulary=(*SPECIAL_TOKENS, *names(self.templates, self.types))),
             replace(summary, features=(*counted, *OF_MESSAGE, *OF_WINDOW)),
             replace(words, vocabulary=(*SPECIAL_TOKENS, *self.words.ranked), size=self.length),
             replace(vectors, size=int(self.embedding["size"])),
         )
 
     @cached_property
-    def _matcher(self) -> Matcher:
-        return Matcher(self.templates)
+    def _matcher(self) -> TypedMatcher:
+        return TypedMatcher(self.templates, self.types)
 
     def bind(self, symbols: pl.DataFrame) -> BoundLogEncoder:
         """Match and count, once, every message of a table whose row 0 is padding."""
         texts = symbols["text"].to_list()
-        found = self._matcher.match(texts)
+        found = self._matcher.match(texts, symbols["type"].to_list())
         tokens = np.where(found < 0, UNK, found + len(SPECIAL_TOKENS))
         tokens[:1] = PAD
         counts = self.words.count(["", *texts[1:]])
@@ -111,6 +114,7 @@ class LogEncoder:
         """JSON-ready state."""
         return {
             "templates": list(self.templates),
+            "types": list(self.types),
             "words": list(self.words.features),
             "other_words": list(self.words.others),
             "length": self.length,
@@ -122,7 +126,8 @@ class LogEncoder:
         for one in INPUTS:
             schema.input(one.name)
         words = Vocabulary(tuple(state["words"]), tuple(state["other_words"]))
-        return cls(tuple(state["templates"]), words, int(state["length"]), _embedding(schema), schema.ahead)
+        templates, types = tuple(state["templates"]), tuple(state["types"])
+        return cls(templates, types, words, int(state["length"]), _embedding(schema), schema.ahead)
 
 
 def inputs_with(embedding: Identity) -> tuple[Input, ...]:
