@@ -31,6 +31,19 @@ def outdone(results: RunResults) -> str:
     )
 
 
+def untested(results: RunResults) -> str:
+    """How many profiles the test part has, where it lacks some; otherwise nothing."""
+    lacking = results.split.untested_profiles
+    if not lacking or not results.detectors:
+        return ""
+    tested = results.detectors[0].per_profile
+    tested_profiles = len(tested.rows) + tested.omitted
+    return (
+        f"{tested_profiles} of {tested_profiles + len(lacking)} profiles are tested: the test part has no "
+        f"{', '.join(lacking)}, and no figure says anything of it."
+    )
+
+
 def audit_lines(results: RunResults) -> list[str]:
     """A line for each check that failed or warns, failures first; what a sentence of the run says already
     is not said again."""

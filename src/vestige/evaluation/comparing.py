@@ -12,7 +12,8 @@ from vestige.evaluation.clusters import Clusters, clusters_of
 from vestige.evaluation.judging import interval_result
 from vestige.evaluation.metrics import grouped_confusion
 from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.results import Comparison, DetectorResults, IntervalResult
+from vestige.evaluation.record import IntervalResult
+from vestige.evaluation.results import Comparison, DetectorResults
 
 
 def compare(
@@ -22,7 +23,7 @@ def compare(
     seed: int = 0,
     resamples: int = bootstrap.RESAMPLES,
 ) -> list[Comparison]:
-    """Each model's gain in macro F1 over the best baseline, paired on the same resamples.
+    """Each model's gain in macro F1 over the best baseline of its view, paired on the same resamples.
 
     `tests` holds the test predictions by detector name, all on the same windows in the same order. The
     best baseline is the one with the highest macro F1 on validation (the first of equals). No baselines:
@@ -32,15 +33,21 @@ def compare(
     models = [one for one in results if one.kind == "model"]
     if not baselines or not models:
         return []
-    drawn = _common_clusters([tests[one.name] for one in (*baselines, *models)])
+    drawn = common_clusters([tests[one.name] for one in (*baselines, *models)])
     weights = bootstrap.draw(drawn.count, resamples, seed)
-    samples = {one.name: _macro_f1_samples(tests[one.name], drawn, weights) for one in (*baselines, *models)}
-    best = max(baselines, key=lambda one: one.validation_macro_f1 or 0.0)
-    lucky = max(baselines, key=lambda one: one.macro_f1.estimate or 0.0)
-    return [_comparison(model, best, lucky, samples, drawn) for model in models]
+    samples = {one.name: macro_f1_samples(tests[one.name], drawn, weights) for one in (*baselines, *models)}
+    found = []
+    for model in models:
+        rivals = [one for one in baselines if one.view == model.view]
+        if rivals:
+            best = max(rivals, key=lambda one: one.validation_macro_f1 or 0.0)
+            lucky = max(rivals, key=lambda one: one.macro_f1.estimate or 0.0)
+            found.append(_comparison(model, best, lucky, samples, drawn))
+    return found
 
 
-def _common_clusters(tests: Sequence[Predictions]) -> Clusters:
+def common_clusters(tests: Sequence[Predictions]) -> Clusters:
+    """What the bootstrap of all `tests` draws. Raises ValueError where they are not on the same windows."""
     first = tests[0]
     for other in tests[1:]:
         same = np.array_equal(first.label, other.label) and np.array_equal(first.position, other.position)
@@ -49,9 +56,10 @@ def _common_clusters(tests: Sequence[Predictions]) -> Clusters:
     return clusters_of(first)
 
 
-def _macro_f1_samples(
+def macro_f1_samples(
     test: Predictions, drawn: Clusters, weights: bootstrap.FloatArray
 ) -> bootstrap.FloatArray:
+    """Macro F1 of every resample, `(R,)`."""
     k = len(test.classes)
     counts = grouped_confusion(test.label, test.predicted, drawn.ids, k, drawn.count)
     return bootstrap.macro_f1_samples(counts, weights)

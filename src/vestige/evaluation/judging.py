@@ -21,6 +21,7 @@ from vestige.evaluation.metrics import (
     per_class,
 )
 from vestige.evaluation.predictions import Predictions
+from vestige.evaluation.record import IntervalResult
 from vestige.evaluation.results import (
     Alerting,
     CalibrationResult,
@@ -30,7 +31,6 @@ from vestige.evaluation.results import (
     Curve,
     DetectorResults,
     FixedFpr,
-    IntervalResult,
     OperatingPoint,
     ThresholdResult,
 )

@@ -23,12 +23,17 @@ UNIT = [-0.02, 1.02]
 
 
 def styles(detectors: Sequence[DetectorResults]) -> dict[str, dict[str, Any]]:
-    """A line for each detector: models in colour, baselines grey and dashed."""
+    """A line for each detector: models in colour, baselines grey and dashed. A run of two views has each
+    model twice in its colour, dotted where it sees everything."""
     chosen: dict[str, dict[str, Any]] = {}
     for kind in ("model", "baseline"):
-        for number, one in enumerate(d for d in detectors if d.kind == kind):
+        members = [d for d in detectors if d.kind == kind]
+        bare = list(dict.fromkeys(one.bare_name for one in members))
+        for one in members:
+            number = bare.index(one.bare_name)
             colour = MODEL_COLOURS[number % len(MODEL_COLOURS)] if kind == "model" else BASELINE_COLOUR
             dash = "solid" if kind == "model" else DASHES[number % len(DASHES)]
+            dash = "dot" if kind == "model" and one.view == "oracle" else dash
             width = 2.5 if kind == "model" else 1.2
             chosen[one.name] = {"color": colour, "dash": dash, "width": width}
     return chosen
@@ -175,6 +180,40 @@ def along_time(test: Predictions, threshold: float) -> Figure:
         "legend": {"orientation": "h", "y": -0.25},
     }
     return _figure(traces, layout, 360)
+
+
+def trust(detectors: Sequence[DetectorResults]) -> Figure | None:
+    """Mean probability of the true class over seconds since an attack began, the interval as a band; None
+    where nobody knows when attacks began."""
+    traces: list[dict[str, Any]] = []
+    looks = styles(detectors)
+    for one in detectors:
+        points = one.onset.trust if one.onset is not None else []
+        if not points:
+            continue
+        seconds = [point.seconds for point in points]
+        band = [point for point in points if point.low is not None and point.high is not None]
+        edge = [*(point.high or 0 for point in band), *(point.low or 0 for point in band[::-1])]
+        around = [point.seconds for point in (*band, *band[::-1])]
+        look = looks[one.name]
+        traces += [
+            {
+                "type": "scatter", "mode": "lines", "x": around, "y": _rounded(edge), "fill": "toself",
+                "fillcolor": look["color"], "opacity": 0.12, "line": {"width": 0}, "hoverinfo": "skip",
+                "showlegend": False, "legendgroup": one.name,
+            },
+            {
+                "type": "scatter", "mode": "lines", "name": one.name, "x": seconds, "line": look,
+                "y": _rounded([point.mean for point in points]), "hoverinfo": "x+y+name",
+                "legendgroup": one.name,
+            },
+        ]  # fmt: skip
+    layout = {
+        "xaxis": {"title": {"text": "seconds since the attack began"}},
+        "yaxis": {"title": {"text": "probability of the true class"}, "range": UNIT},
+        "legend": {"orientation": "h", "y": -0.22},
+    }
+    return _figure(traces, layout, 420) if traces else None
 
 
 def history(frame: pl.DataFrame) -> Figure | None:

@@ -21,10 +21,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.evaluation import plots
-from vestige.evaluation.caveats import outdone
+from vestige.evaluation.caveats import outdone, untested
 from vestige.evaluation.escaping import plotly_text, script_json, visible
 from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.results import DetectorResults, IntervalResult, RunResults
+from vestige.evaluation.record import IntervalResult
+from vestige.evaluation.results import DetectorResults, RunResults
 from vestige.storage import write_text
 
 PAGE = Path(__file__).parent / "page"
@@ -75,6 +76,7 @@ def render(results: RunResults, details: Details) -> str:
         sections=[_section(n, one, details, figures) for n, one in enumerate(results.detectors)],
         overview=_overview(results, figures),
         outdone=outdone(results),
+        untested=untested(results),
         csp="; ".join(
             [
                 "default-src 'none'",
@@ -119,7 +121,9 @@ def _overview(results: RunResults, figures: dict[str, plots.Figure]) -> dict[str
             ("standing", plots.standing(detectors)),
             ("precision_recall", plots.precision_recall(detectors)),
             ("roc", plots.roc(detectors)),
+            ("trust", plots.trust(results.models)),
         )
+        if figure is not None
     }
 
 

@@ -6,46 +6,17 @@ never a number that only looks like one.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from vestige.errors import DatasetError
+from vestige.evaluation.onset_result import OnsetResult
+from vestige.evaluation.record import IntervalResult, Number, Record
 from vestige.storage import write_text
 
 FORMAT: Literal["vestige-metrics/1"] = "vestige-metrics/1"
-
-
-def _null_for_nan(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-Number = Annotated[float | None, BeforeValidator(_null_for_nan)]
-"""A float, or null where a measure has no value."""
-
-
-class Record(BaseModel):
-    """Frozen, and refuses fields it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class IntervalResult(Record):
-    """An estimate with its 95% interval; `void` of the `resamples` lacked a class.
-
-    `method`: percentiles of the `bootstrap`; `exact` binomial bounds on the number of clusters, for a rate
-    that resampling cannot move; `none` (and no bounds) where all resamples are equal. `note` says why.
-    """
-
-    estimate: Number
-    low: Number
-    high: Number
-    resamples: int
-    void: int = 0
-    method: Literal["bootstrap", "exact", "none"] = "bootstrap"
-    note: str = ""
 
 
 class ClusterResult(Record):
@@ -188,10 +159,12 @@ class DetectorResults(Record):
     """Everything measured about one detector on the test part.
 
     `verdict` says what was judged: each `window`, or each recording by the `max` or `mean` of its windows.
+    `view`: what it may see, where the run has both views; its name then begins with it (`oracle/gru`).
     """
 
     name: str
     kind: Literal["model", "baseline"]
+    view: str = ""
     verdict: Literal["window", "max", "mean"] = "window"
     next_token: NextTokenResult | None = None
     windows: int
@@ -212,6 +185,12 @@ class DetectorResults(Record):
     per_profile: GroupTable
     per_host: GroupTable
     per_recording: GroupTable
+    onset: OnsetResult | None = None
+
+    @property
+    def bare_name(self) -> str:
+        """Its name without the view."""
+        return self.name.removeprefix(f"{self.view}/")
 
 
 class Comparison(Record):
@@ -229,6 +208,21 @@ class Comparison(Record):
     hindsight_gain: IntervalResult
     verdict: Literal["better", "unclear", "not better"]
     sentence: str
+
+
+class PairResult(Record):
+    """Two models on the same resamples: `gap` is the macro F1 of `first` less that of `second`.
+
+    `p`: two-sided, from the resamples; `p_adjusted`: by Holm's step-down method over all pairs of the run.
+    `kind`: two models of one view, or one model in two views.
+    """
+
+    first: str
+    second: str
+    kind: Literal["models", "views"]
+    gap: IntervalResult
+    p: Number
+    p_adjusted: Number
 
 
 class CheckResult(Record):
@@ -300,6 +294,7 @@ class RunResults(Record):
     clusters: ClusterResult
     detectors: list[DetectorResults]
     comparisons: list[Comparison] = Field(default_factory=list)
+    pairs: list[PairResult] = Field(default_factory=list)
     unseen: dict[str, float] = Field(default_factory=dict)
     environment: dict[str, str] = Field(default_factory=dict)
     digests: dict[str, str] = Field(default_factory=dict)
@@ -328,6 +323,7 @@ class RunResults(Record):
             update={
                 "detectors": [one for one in self.detectors if one.kind == "baseline" or one.name == model],
                 "comparisons": [one for one in self.comparisons if one.model == model],
+                "pairs": [one for one in self.pairs if model in {one.first, one.second}],
             }
         )
 

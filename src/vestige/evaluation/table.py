@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vestige.evaluation.caveats import audit_lines, outdone
+from vestige.evaluation.caveats import audit_lines, outdone, untested
 from vestige.evaluation.escaping import visible
-from vestige.evaluation.results import DetectorResults, IntervalResult, RunResults
+from vestige.evaluation.record import IntervalResult
+from vestige.evaluation.results import DetectorResults, RunResults
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -43,6 +44,54 @@ def results_table(results: RunResults) -> Table:
     return table
 
 
+def pairs_table(results: RunResults) -> Table:
+    """Every two models of a view and every model in its two views: the gap in macro F1, paired."""
+    from rich.table import Table
+    from rich.text import Text
+
+    caption = "Paired on the same resamples; p two-sided, adjusted by Holm's method over all pairs."
+    table = Table(title=Text("model against model"), caption=Text(caption), caption_justify="left")
+    for name in ("first", "second", "gap in macro F1", "95% interval", "p", "p adjusted"):
+        table.add_column(name, justify="left" if name in {"first", "second"} else "right", overflow="fold")
+    for one in results.pairs:
+        gap = one.gap
+        between = "-" if gap.low is None or gap.high is None else f"{gap.low:+.3f} to {gap.high:+.3f}"
+        row = (visible(one.first), visible(one.second), _plain(gap.estimate, "+.3f"), between)
+        cells = (*row, _plain(one.p, ".3f"), _plain(one.p_adjusted, ".3f"))
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def onset_table(results: RunResults) -> Table:
+    """How late each model alerts after an attack began, at the thresholds of fixed false-positive rates."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text("delay of the first alert"))
+    columns = (
+        "detector",
+        "wanted FPR",
+        "its FPR\non test",
+        "attacks\ndetected",
+        "median\ndelay, s",
+        "within\n60 s",
+    )
+    for name in columns:
+        table.add_column(name, justify="left" if name == "detector" else "right", overflow="fold")
+    for one in results.models:
+        for number, late in enumerate(one.onset.delays if one.onset is not None else ()):
+            cells = (
+                visible(one.name) if not number else "",
+                f"{late.fpr:.1%}",
+                _plain(late.reached_fpr, ".2%"),
+                _cell(late.detected),
+                _cell(late.median_s, ".0f", "never"),
+                f"{late.within['60']:.0%}",
+            )
+            table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
 def _title(results: RunResults) -> str:
     title = f"{visible(results.title)}: split by {results.split.recipe}"
     if results.split.in_distribution:
@@ -56,7 +105,7 @@ def _title(results: RunResults) -> str:
 
 def _caption(results: RunResults) -> str:
     lines = [one.sentence for one in results.comparisons]
-    lines.append(outdone(results))
+    lines += [untested(results), outdone(results)]
     lines.append(f"95% intervals: bootstrap over {results.clusters.description}.")
     if not results.clusters.trusted and not results.comparisons:
         lines.append(f"They cannot be trusted: {results.clusters.reason}.")
@@ -78,11 +127,14 @@ def _row(one: DetectorResults) -> list[str]:
     return [name, *map(_cell, _measures(one)), "-" if novel is None else f"{novel:.3f}"]
 
 
-def _cell(found: IntervalResult) -> str:
-    if found.estimate is None:
-        return "-"
-    if found.method == "none":
-        return f"{found.estimate:.3f}\nno interval"
-    if found.low is None or found.high is None:
-        return f"{found.estimate:.3f}"
-    return f"{found.estimate:.3f}\n{found.low:.3f}-{found.high:.3f}"
+def _plain(value: float | None, form: str, otherwise: str = "-") -> str:
+    return otherwise if value is None else format(value, form)
+
+
+def _cell(found: IntervalResult, form: str = ".3f", otherwise: str = "-") -> str:
+    middle = _plain(found.estimate, form, otherwise)
+    if found.estimate is not None and found.method == "none":
+        return f"{middle}\nno interval"
+    if found.low is None or (found.high is None and otherwise == "-"):
+        return middle
+    return f"{middle}\n{found.low:{form}}-{_plain(found.high, form, otherwise)}"

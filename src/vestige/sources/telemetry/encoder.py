@@ -13,13 +13,15 @@ import polars as pl
 
 from vestige.encoding import Batch
 from vestige.schema import Input, Schema
-from vestige.sources.telemetry import channels, summaries
+from vestige.sources.telemetry.channels import features
+from vestige.sources.telemetry.summaries import features as summary_features
+from vestige.sources.telemetry.summaries import summary
 from vestige.windows import Steps, WindowSet
 
 GRID = "grid"
 INPUTS = (
-    Input("summary", "summary", features=summaries.features(channels.features())),
-    Input("tensor", "tensor", features=channels.features()),
+    Input("summary", "summary", features=summary_features(features())),
+    Input("tensor", "tensor", features=features()),
 )
 
 
@@ -41,8 +43,10 @@ class TelemetryEncoder:
 
     def encode(self, steps: Steps, names: tuple[str, ...]) -> Batch:
         """Only the inputs called `names`, from the stream `grid`, `(B, T, C)`."""
-        makers = {"summary": summaries.summary, "tensor": lambda grid_BTC: np.moveaxis(grid_BTC, 1, 2)}
-        return {name: makers[name](steps[GRID]) for name in names}
+        grid_BTC = steps[GRID]
+        return {
+            name: summary(grid_BTC) if name == "summary" else np.moveaxis(grid_BTC, 1, 2) for name in names
+        }
 
     def unseen(self, windows: WindowSet) -> dict[str, float]:  # noqa: ARG002
         """Nothing: numbers have no vocabulary."""

@@ -1,0 +1,186 @@
+"""The moments around an attack's beginning: how sure the detector is second by second, how late it alerts.
+
+Only where a source's recordings are episodes in which an attack begins once: its schema then names the
+classes that are the attack (`settings["attack_classes"]`).
+
+Letters: N windows, R resamples, G clusters, A attacks, P points in time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige.evaluation import bootstrap
+from vestige.evaluation.clusters import clusters_of
+from vestige.evaluation.judging import FIXED_RATES, rate_result
+from vestige.evaluation.onset_result import DelayResult, OnsetResult, TrustPoint
+from vestige.evaluation.predictions import Predictions
+from vestige.evaluation.record import IntervalResult
+from vestige.evaluation.threshold import choose
+from vestige.windows import WindowSet
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+ATTACK_CLASSES = "attack_classes"
+"""Key of a schema's settings."""
+WIDTH_S = 5.0
+BEFORE_S, AFTER_S = 60.0, 600.0
+WITHIN_S = (10, 30, 60, 300)
+FEWEST = 5
+"""Recordings below which a point in time is left out."""
+NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class Attacks:
+    """Which classes are the attack, and when it began: `began_ns` by recording, `NEVER` where it did not."""
+
+    codes: tuple[int, ...]
+    began_ns: IntArray
+
+    @classmethod
+    def of(cls, windows: WindowSet) -> Self | None:
+        """The attacks of a dataset; None where its source has no such beginnings."""
+        names = windows.schema.settings.get(ATTACK_CLASSES)
+        if not names:
+            return None
+        codes = tuple(windows.schema.classes.index(one) for one in names)
+        began = np.full(windows.recordings.height, NEVER, dtype=np.int64)
+        attacked = np.isin(windows.label, codes)
+        np.minimum.at(began, windows.recording[attacked], windows.t_wall_ns[attacked])
+        return cls(codes, began)
+
+    def against_all(self, part: Predictions) -> Predictions:
+        """Attack or none: the attack's classes taken together."""
+        score = np.clip(part.proba[:, self.codes].sum(axis=1), 0, 1)
+        return replace(
+            part,
+            classes=("none", "attack"),
+            label=np.isin(part.label, self.codes).astype(np.int64),
+            proba=np.stack([1 - score, score], axis=1),
+        )
+
+    def seconds(self, part: Predictions) -> FloatArray:
+        """Seconds since the beginning, `(N,)`; NaN where the part does not hold the recording's beginning."""
+        began = self.began_ns[part.recording]
+        known = np.unique(part.recording[part.t_wall_ns == began])
+        since = (part.t_wall_ns - began) / 1e9
+        return np.where(np.isin(part.recording, known), since, np.nan)
+
+
+def onset_result(
+    validation: Predictions,
+    test: Predictions,
+    attacks: Attacks,
+    *,
+    seed: int = 0,
+    resamples: int = bootstrap.RESAMPLES,
+) -> OnsetResult | None:
+    """What a detector says around the beginnings in the test part; None where it holds none.
+
+    Thresholds come from `validation`; intervals from a bootstrap over what the split holds out.
+    """
+    seconds = attacks.seconds(test)
+    begun = np.unique(test.recording[np.isfinite(seconds)])
+    if not len(begun):
+        return None
+    drawn = clusters_of(test)
+    weights = bootstrap.draw(drawn.count, resamples, seed)
+    ours, theirs = attacks.against_all(validation), attacks.against_all(test)
+    rates = FIXED_RATES if not ours.positive.all() else ()
+    return OnsetResult(
+        classes=[test.classes[code] for code in attacks.codes],
+        attacks=len(begun),
+        width=WIDTH_S,
+        trust=_trust(test, seconds, drawn.ids, weights),
+        delays=[_delay(choose(ours, f"fpr={rate}").value, rate, theirs, seconds, drawn.ids, weights)
+                for rate in rates],
+    )  # fmt: skip
+
+
+def _trust(test: Predictions, seconds: FloatArray, ids: IntArray, weights: FloatArray) -> list[TrustPoint]:
+    rows = np.flatnonzero((seconds >= -BEFORE_S) & (seconds < AFTER_S))
+    sure = test.proba[rows, test.label[rows]]
+    point = np.floor(seconds[rows] / WIDTH_S + 1e-6).astype(np.int64)
+    found = []
+    fewest = min(FEWEST, len(np.unique(test.recording[rows])))
+    for one in np.unique(point):
+        here = point == one
+        recordings = len(np.unique(test.recording[rows[here]]))
+        if recordings < fewest:
+            continue
+        above = np.bincount(ids[rows[here]], weights=sure[here], minlength=weights.shape[1])
+        below = np.bincount(ids[rows[here]], minlength=weights.shape[1])
+        size = weights @ below
+        samples = (weights @ above)[size > 0] / size[size > 0]
+        low, high = np.quantile(samples, [0.025, 0.975]) if len(samples) else (np.nan, np.nan)
+        apart = high - low > bootstrap.SAME
+        found.append(
+            TrustPoint(
+                seconds=float(one * WIDTH_S),
+                recordings=recordings,
+                mean=float(sure[here].mean()),
+                low=float(low) if apart else None,
+                high=float(high) if apart else None,
+            )
+        )
+    return found
+
+
+def _delay(
+    threshold: float,
+    rate: float,
+    test: Predictions,
+    seconds: FloatArray,
+    ids: IntArray,
+    weights: FloatArray,
+) -> DelayResult:
+    """`test`: attack or none."""
+    alert = test.score >= threshold
+    first = np.flatnonzero(seconds == 0)
+    delay = _first_alerts(test, seconds, alert)[test.recording[first]]
+    beginning = np.zeros(len(test), dtype=np.bool_)
+    beginning[first] = True
+    detected = np.zeros(len(test), dtype=np.bool_)
+    detected[first[np.isfinite(delay)]] = True
+    quiet = ~test.positive
+    return DelayResult(
+        fpr=rate,
+        threshold=threshold,
+        reached_fpr=float(alert[quiet].mean()) if quiet.any() else None,
+        detected=rate_result(float(np.isfinite(delay).mean()), detected, beginning, ids, weights),
+        median_s=_median(delay, ids[first], weights),
+        within={str(one): float((delay <= one).mean()) for one in WITHIN_S},
+    )
+
+
+def _first_alerts(test: Predictions, seconds: FloatArray, alert: NDArray[np.bool_]) -> FloatArray:
+    """Seconds from each recording's beginning to its first alert, infinite without one."""
+    delay = np.full(test.recordings.height, np.inf)
+    rows = np.flatnonzero(alert & (seconds >= 0))
+    np.minimum.at(delay, test.recording[rows], seconds[rows])
+    return delay
+
+
+def _median(delay: FloatArray, ids: IntArray, weights: FloatArray) -> IntervalResult:
+    """The median delay and its interval; infinite values are delays too, and become null."""
+    order = np.argsort(delay, kind="stable")
+    ranked = np.cumsum(weights[:, ids[order]], axis=1)
+    usable = ranked[:, -1] > 0
+    middle = (ranked >= ranked[:, -1:] / 2).argmax(axis=1)
+    samples = delay[order][middle][usable]
+    estimate = delay[order][(len(delay) - 1) // 2]
+    low, high = np.quantile(samples, [0.025, 0.975], method="inverted_cdf") if len(samples) else (np.nan,) * 2
+    return IntervalResult(
+        estimate=float(estimate),
+        low=float(low),
+        high=float(high),
+        resamples=len(weights),
+        void=int((~usable).sum()),
+        note="" if np.isfinite(high) else "in resamples more than half of the attacks were missed",
+    )

@@ -1,0 +1,38 @@
+"""What every record of `metrics.json` is made of."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+def _null_for_nan(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Number = Annotated[float | None, BeforeValidator(_null_for_nan)]
+"""A float, or null where a measure has no value."""
+
+
+class Record(BaseModel):
+    """Frozen, and refuses fields it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class IntervalResult(Record):
+    """An estimate with its 95% interval; `void` of the `resamples` lacked a class.
+
+    `method`: percentiles of the `bootstrap`; `exact` binomial bounds on the number of clusters, for a rate
+    that resampling cannot move; `none` (and no bounds) where all resamples are equal. `note` says why.
+    """
+
+    estimate: Number
+    low: Number
+    high: Number
+    resamples: int
+    void: int = 0
+    method: Literal["bootstrap", "exact", "none"] = "bootstrap"
+    note: str = ""
