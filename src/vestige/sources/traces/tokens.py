@@ -19,7 +19,212 @@ The value 0 is never produced: it is free for padding.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige.compiling import compiled
+from vestige.sources.traces.packets import kernel
+from vestige.sources.traces.packets.kernel import (
+    AT,
+    BLOCK,
+    CUT_OFF,
+    ERROR_KIND,
+    LAST_IP,
+    MODULE,
+    NO_ERROR,
+    ONE,
+    PSB,
+    SEARCHING,
+    UNKNOWN_OPCODE,
+    ZERO,
+)
+from vestige.sources.traces.packets.kinds import CARRIES_IP, LONGEST, Kind
+from vestige.sources.traces.packets.quality import Quality
+from vestige.sources.traces.packets.stream import Bytes, feed, fresh_state
+from vestige.sources.traces.regions import UNMAPPED, Regions
+
 MODULE_SHIFT = 48
 TAKEN = (1 << MODULE_SHIFT) - 1
 NOT_TAKEN = TAKEN - 1
 LAST_OFFSET = NOT_TAKEN - 1
+
+CHUNK = 1 << 17
+"""Values in a chunk: 1 MiB."""
+_MOST_BRANCHES = 47
+"""In one packet: those of a TNT-64."""
+_FULL = CHUNK - _MOST_BRANCHES
+_SHIFT, _LOW_BITS, _LAST = np.uint64(MODULE_SHIFT), np.uint64(TAKEN), np.uint64(LAST_OFFSET)
+_NOT_TAKEN = np.uint64(NOT_TAKEN)
+_OUTSIDE, _TOP = np.uint64(UNMAPPED << MODULE_SHIFT), np.uint64((1 << 64) - 1)
+
+# Rows of the table of regions, and of the one that is kept at hand: a tag is a module, shifted to its place.
+_START, _END, _TAG, _ORIGIN = range(4)
+
+
+def _short_branches() -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Of every TNT-8 byte: how many branches, `(256,)`, and the branches, oldest first, `(256, 6)`.
+
+    No branches for bytes that are no TNT-8.
+    """
+    counts, taken = np.zeros(256, np.int64), np.zeros((256, 6), np.uint64)
+    for byte in range(4, 256, 2):
+        digits = f"{byte >> 1:b}"[1:]
+        counts[byte] = len(digits)
+        taken[byte, : len(digits)] = [int(one) for one in digits]
+    return counts, taken
+
+
+_SHORT_COUNT, _SHORT_TAKEN = _short_branches()
+
+
+def values(
+    pieces: Iterable[Bytes],
+    regions: Regions,
+    *,
+    tip_only: bool = False,
+    base: int = 0,
+    quality: Quality | None = None,
+) -> Iterator[NDArray[np.uint64]]:
+    """The values of a trace that comes in pieces, in chunks of at most `CHUNK`; the cuts make no difference.
+
+    `tip_only` leaves the branches out. `quality` is told what was lost; `base` is the offset in the trace at
+    which the pieces begin.
+    """
+    state = fresh_state(base)
+    counts = np.zeros(len(Kind), np.int64)
+    tags = regions.modules.astype(np.uint64) << _SHIFT
+    table = np.stack([regions.starts, regions.ends, tags, regions.bases])
+    near = np.array([1, 0, 0, 0], np.uint64)
+    out, n = np.empty(CHUNK, np.uint64), 0
+
+    def step(words: NDArray[np.uint64], end: int, final: bool) -> Iterator[NDArray[np.uint64]]:
+        nonlocal out, n
+        while (n := _encode(words, end, final, state, counts, table, near, tip_only, out, n)) > _FULL:
+            yield out[:n]
+            out, n = np.empty(CHUNK, np.uint64), 0
+
+    yield from feed(pieces, state, step)
+    if n:
+        yield out[:n]
+    if quality is not None:
+        quality.take(state, counts, base)
+
+
+@compiled
+def _encode(
+    words: NDArray[np.uint64],
+    end: int,
+    final: bool,
+    state: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    table: NDArray[np.uint64],
+    near: NDArray[np.uint64],
+    tip_only: bool,
+    out: NDArray[np.uint64],
+    n: int,
+) -> int:
+    """Append to `out[n:]` until it is full or the buffer is used up; returns how many values it then holds."""
+    stop = end if final else end - LONGEST + 1
+    while n <= _FULL:
+        if state[SEARCHING]:
+            if not kernel.search(words, end, final, state):
+                break
+            if state[ERROR_KIND] != NO_ERROR:
+                counts[state[ERROR_KIND]] += 1
+        if state[AT] >= stop:
+            break
+        n = _decode(words, stop, end, state, counts, table, near, tip_only, out, n)
+    return n
+
+
+@compiled
+def _decode(  # noqa: PLR0912
+    words: NDArray[np.uint64],
+    stop: int,
+    end: int,
+    state: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    table: NDArray[np.uint64],
+    near: NDArray[np.uint64],
+    tip_only: bool,
+    out: NDArray[np.uint64],
+    n: int,
+) -> int:
+    """The same for the packets that start before `stop`, up to an error."""
+    at, block, last = state[AT], state[BLOCK], np.uint64(state[LAST_IP])
+    branch = (np.uint64(state[MODULE]) << _SHIFT) | _NOT_TAKEN
+    while at < stop and n <= _FULL:
+        word = words[at]
+        first = kernel.byte(word, 0)
+        if _SHORT_COUNT[first] > 0 and block == 0:
+            at += 1
+            counts[kernel.TNT_8] += 1
+            if not tip_only:
+                for i in range(6):
+                    out[n + i] = branch + _SHORT_TAKEN[first, i]
+                n += _SHORT_COUNT[first]
+            continue
+        kind, size, _ = kernel.measure(word, words[at + 8], block)
+        if at + size > end:
+            state[CUT_OFF] = end - at
+            at = end
+            break
+        if kind >= UNKNOWN_OPCODE:
+            kernel.fail(state, at, kind)
+            return n
+        counts[kind] += 1
+        if CARRIES_IP[kind]:
+            if size > 1:
+                sent = kernel.payload(word, words[at + 8], 1, size)
+                last = kernel.full_ip(first >> 5, sent, last)
+                if not near[_START] <= last < near[_END]:
+                    _locate(last, table, near)
+                branch = near[_TAG] | _NOT_TAKEN
+                if kind != kernel.FUP:
+                    out[n] = _target(last, near)
+                    n += 1
+        elif kind == kernel.TNT_64:
+            if not tip_only:
+                n = _long_branches(word >> np.uint64(16), branch, out, n)
+        elif kind == PSB:
+            last, branch = ZERO, _NOT_TAKEN
+        block = kernel.next_block(kind, word, block)
+        at += size
+    state[AT], state[BLOCK], state[LAST_IP] = at, block, np.int64(last)
+    state[MODULE] = np.int64(branch >> _SHIFT)
+    return n
+
+
+@compiled
+def _long_branches(word: np.uint64, branch: np.uint64, out: NDArray[np.uint64], n: int) -> int:
+    count = kernel.branches(word)
+    for i in range(count):
+        out[n + i] = branch + ((word >> np.uint64(count - 1 - i)) & ONE)
+    return n + count
+
+
+@compiled
+def _target(address: np.uint64, near: NDArray[np.uint64]) -> np.uint64:
+    offset = (address - near[_ORIGIN]) & _LOW_BITS
+    return near[_TAG] | min(offset, _LAST)
+
+
+@compiled
+def _locate(address: np.uint64, table: NDArray[np.uint64], near: NDArray[np.uint64]) -> None:
+    """Bring into `near` the region of an address, or the gap between two regions as one of UNMAPPED."""
+    starts, ends = table[_START], table[_END]
+    low, high = 0, len(ends)
+    while low < high:
+        middle = (low + high) >> 1
+        if ends[middle] <= address:
+            low = middle + 1
+        else:
+            high = middle
+    if low < len(starts) and starts[low] <= address:
+        near[:] = table[:, low]
+        return
+    near[_START] = ends[low - 1] if low > 0 else ZERO
+    near[_END] = starts[low] if low < len(starts) else _TOP
+    near[_TAG], near[_ORIGIN] = _OUTSIDE, ZERO

@@ -19,19 +19,17 @@ from vestige.sources.traces.packets.kernel import (
     ERROR_KIND,
     LAST_IP,
     NO_ERROR,
-    PSB,
     RESUMED_AT,
     SEARCHING,
     UNKNOWN_OPCODE,
 )
-from vestige.sources.traces.packets.kinds import CARRIES_IP, IP_BYTES, KEEPS_BLOCK, LONGEST, Kind
+from vestige.sources.traces.packets.kinds import CARRIES_IP, LONGEST, Kind
 from vestige.sources.traces.packets.quality import Quality
 from vestige.sources.traces.packets.stream import Bytes, feed, fresh_state
 
 ROWS = 1 << 15
 NOWHERE = np.uint64((1 << 64) - 1)
 """`value` of an error after which no PSB comes any more."""
-_TNT_8, _TNT_64, _CYC = int(Kind.TNT_8), int(Kind.TNT_64), int(Kind.CYC)
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,8 @@ class Packets:
     ip: NDArray[np.uint64]
     """Full address of an IP packet that carries one, else 0."""
     bits: NDArray[np.uint64]
-    """TNT: the branches, the oldest in the highest of `n_bits` bits, 1 for taken. Else: the last byte of the
-    header, in which an IP has its compression (bits 7:5), PTW its size and IP bit, EVD its type, BIP its id."""
+    """TNT: the branches, the oldest in the highest of `n_bits` bits, 1 for taken. Else the last byte of the
+    header: there an IP has its compression (bits 7:5), PTW its size and IP bit, EVD its type, BIP its id."""
     n_bits: NDArray[np.uint8]
     """Number of branches; 0 for all but TNT."""
     value: NDArray[np.uint64]
@@ -93,8 +91,8 @@ def packets(pieces: Iterable[Bytes], *, base: int = 0, quality: Quality | None =
     counts = np.zeros(len(Kind), np.int64)
     out = Packets.empty(ROWS)
 
-    def step(buffer: NDArray[np.uint8], end: int, final: bool) -> Iterator[Packets]:
-        while rows := _fill(buffer, end, final, state, counts, *out._columns()):
+    def step(words: NDArray[np.uint64], end: int, final: bool) -> Iterator[Packets]:
+        while rows := _fill(words, end, final, state, counts, *out._columns()):
             yield out._first(rows)
 
     yield from feed(pieces, state, step)
@@ -103,8 +101,8 @@ def packets(pieces: Iterable[Bytes], *, base: int = 0, quality: Quality | None =
 
 
 @compiled
-def _fill(  # noqa: PLR0914
-    buffer: NDArray[np.uint8],
+def _fill(
+    words: NDArray[np.uint64],
     end: int,
     final: bool,
     state: NDArray[np.int64],
@@ -120,67 +118,54 @@ def _fill(  # noqa: PLR0914
     row = 0
     while row < len(offset):
         if state[SEARCHING]:
-            if not kernel.search(buffer, end, final, state):
-                return row
+            if not kernel.search(words, end, final, state):
+                break
             if state[ERROR_KIND] != NO_ERROR:
-                offset[row] = state[ERROR_AT]
-                kind[row] = state[ERROR_KIND]
-                ip[row] = bits[row] = n_bits[row] = 0
-                value[row] = np.uint64(state[RESUMED_AT])
                 counts[state[ERROR_KIND]] += 1
+                offset[row], kind[row] = state[ERROR_AT], state[ERROR_KIND]
+                ip[row], bits[row], n_bits[row] = 0, 0, 0
+                value[row] = np.uint64(state[RESUMED_AT])
                 row += 1
             continue
         at = state[AT]
         if at >= end or (not final and at + LONGEST > end):
-            return row
-        what, size, head = kernel.measure(buffer, at, state[BLOCK])
+            break
+        word, rest = words[at], words[at + 8]
+        what, size, head = kernel.measure(word, rest, state[BLOCK])
         if at + size > end:
             state[CUT_OFF] = end - at
             state[AT] = end
-            return row
+            break
         if what >= UNKNOWN_OPCODE:
             kernel.fail(state, at, what)
             continue
-        offset[row] = state[BASE] + at
-        kind[row] = what
-        _payload(buffer, at, what, size, head, state, ip, bits, n_bits, value, row)
-        state[BLOCK] = kernel.next_block(what, buffer[at + 2], state[BLOCK], KEEPS_BLOCK[what])
         counts[what] += 1
+        offset[row], kind[row] = state[BASE] + at, what
+        bits[row], n_bits[row], value[row] = _contents(word, rest, what, size, head)
+        ip[row] = 0
+        if CARRIES_IP[what] and size > 1:
+            ip[row] = kernel.full_ip(kernel.byte(word, 0) >> 5, value[row], np.uint64(state[LAST_IP]))
+            state[LAST_IP] = np.int64(ip[row])
+        elif what == kernel.PSB:
+            state[LAST_IP] = 0
+        state[BLOCK] = kernel.next_block(what, word, state[BLOCK])
         state[AT] = at + size
         row += 1
     return row
 
 
 @compiled
-def _payload(
-    buffer: NDArray[np.uint8],
-    at: int,
-    what: int,
-    size: int,
-    head: int,
-    state: NDArray[np.int64],
-    ip: NDArray[np.uint64],
-    bits: NDArray[np.uint64],
-    n_bits: NDArray[np.uint8],
-    value: NDArray[np.uint64],
-    row: int,
-) -> None:
-    n_bits[row] = ip[row] = 0
-    bits[row] = buffer[at + head - 1]
-    if what == _TNT_8 or what == _TNT_64:  # noqa: PLR1714
-        word = np.uint64(buffer[at] >> 1) if what == _TNT_8 else kernel.load(buffer, at + 2, 6)
-        count = kernel.branches(word)
-        n_bits[row] = count
-        bits[row] = word ^ (np.uint64(1) << np.uint64(count))
-        value[row] = word
-    elif what == _CYC:
-        value[row] = kernel.cyc_value(buffer, at, size)
-    elif what == PSB:
-        value[row] = 0
-        state[LAST_IP] = 0
-    else:
-        value[row] = kernel.load(buffer, at + head, size - head)
-    if CARRIES_IP[what] and size > 1:
-        address = kernel.full_ip(buffer[at] >> 5, value[row], np.uint64(state[LAST_IP]))
-        state[LAST_IP] = np.int64(address)
-        ip[row] = address
+def _contents(
+    word: np.uint64, rest: np.uint64, kind: int, size: int, head: int
+) -> tuple[np.uint64, int, np.uint64]:
+    """The columns `bits`, `n_bits` and `value` of a packet."""
+    if kind == kernel.TNT_8 or kind == kernel.TNT_64:  # noqa: PLR1714
+        sent = np.uint64(kernel.byte(word, 0) >> 1) if kind == kernel.TNT_8 else word >> np.uint64(16)
+        count = kernel.branches(sent)
+        return sent ^ (kernel.ONE << np.uint64(count)), count, sent
+    header = np.uint64(kernel.byte(word, head - 1))
+    if kind == kernel.CYC:
+        return header, 0, kernel.cyc_value(word, rest, size)
+    if kind == kernel.PSB:
+        return header, 0, kernel.ZERO
+    return header, 0, kernel.payload(word, rest, head, size)

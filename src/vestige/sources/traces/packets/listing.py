@@ -14,10 +14,8 @@ from vestige.sources.traces.packets.kinds import CARRIES_IP, IP_BYTES, SIGN_EXTE
 
 Fields = dict[str, Any]
 
-EVENTS = {
-    **{1: "intr", 2: "iret", 3: "smi", 4: "rsm", 5: "sipi", 6: "init", 7: "vmentry", 8: "vmexit"},
-    **{9: "vmexit_intr", 10: "shutdown", 12: "uintr", 13: "uiret", 14: "swintr"},
-}
+_FIRST_EVENTS = ("intr", "iret", "smi", "rsm", "sipi", "init", "vmentry", "vmexit", "vmexit_intr", "shutdown")
+EVENTS = dict(enumerate(_FIRST_EVENTS, start=1)) | {12: "uintr", 13: "uiret", 14: "swintr"}
 """CFE by type."""
 WITH_VECTOR = {1, 5, 9, 12, 14}
 EVENT_DATA = {0: "cr2", 1: "vmxq", 2: "vmxr"}
@@ -49,7 +47,7 @@ def objects(runs: Iterable[Packets]) -> Iterator[Fields]:
 
 
 def lines(runs: Iterable[Packets], *, last_ip: bool = False) -> Iterator[str]:
-    """One line a packet: offset, kind, fields; with `last_ip`, addresses in full instead of as they were sent."""
+    """One line a packet: offset, kind, fields; with `last_ip`, full addresses beside what was sent."""
     for fields in objects(runs):
         offset, kind = fields.pop("offset"), fields.pop("kind")
         if "ipc" in fields:
@@ -77,7 +75,11 @@ def _shown(name: str, value: Any) -> str:
 def _address(compression: int, ip: int, *, ip_known: bool) -> Fields:
     digits = 16 if compression == SIGN_EXTENDED else 2 * int(IP_BYTES[compression])
     sent = f"{ip:016x}"[16 - digits :]
-    fields: Fields = {"ipc": compression, "raw": sent.rjust(16, "?"), "ip": f"0x{ip:016x}" if digits else None}
+    fields: Fields = {
+        "ipc": compression,
+        "raw": sent.rjust(16, "?"),
+        "ip": f"0x{ip:016x}" if digits else None,
+    }
     if not digits:
         fields["ip_status"] = "<suppressed>" if ip_known else "<unavailable>"
     return fields

@@ -1,4 +1,4 @@
-"""Feeding a compiled decoder: any pieces of bytes in, a fixed buffer, its state carried from one to the next."""
+"""Feeding a compiled decoder: pieces of bytes in, a fixed buffer, its state carried from one to the next."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from vestige.sources.traces.packets.kernel import (
 PIECE = 1 << 18
 _T = TypeVar("_T")
 Bytes = bytes | bytearray | memoryview | NDArray[np.uint8]
-Step = Callable[[NDArray[np.uint8], int, bool], Iterator[_T]]
-"""Decodes a buffer `(buffer, end, final)`: bytes up to `end` are the trace's, and `MARGIN` more may be read;
-unless `final`, what lies within `MARGIN` of `end` is left for the next call."""
+Step = Callable[[NDArray[np.uint64], int, bool], Iterator[_T]]
+"""Decodes `(words, end, final)`: bytes up to `end` are the trace's, and `MARGIN` more may be read. Unless
+`final`, packets that could go beyond `end` are left for the next call."""
 
 
 def fresh_state(base: int = 0) -> NDArray[np.int64]:
@@ -42,6 +42,7 @@ def feed(pieces: Iterable[Bytes], state: NDArray[np.int64], step: Step[_T]) -> I
     The buffer keeps what is not decoded yet and `LOOK_BACK` bytes before it, for the search after an error.
     """
     buffer = np.zeros(PIECE + LOOK_BACK + 2 * MARGIN, np.uint8)
+    words = np.ndarray(len(buffer) - 7, np.uint64, buffer, strides=(1,))
     end = 0
     for piece in _cut(pieces):
         start = max(int(state[AT]) - LOOK_BACK, 0)
@@ -51,9 +52,8 @@ def feed(pieces: Iterable[Bytes], state: NDArray[np.int64], step: Step[_T]) -> I
         state[BASE] += start
         end = kept + len(piece)
         buffer[kept:end] = piece
-        yield from step(buffer, end, False)
-    buffer[end : end + MARGIN] = 0
-    yield from step(buffer, end, True)
+        yield from step(words, end, False)
+    yield from step(words, end, True)
 
 
 def _cut(pieces: Iterable[Bytes]) -> Iterator[NDArray[np.uint8]]:
