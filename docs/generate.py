@@ -18,6 +18,7 @@ from vestige.errors import VestigeError
 from vestige.sources import registry
 
 OF_A_SOURCE = ("run", "prepare", "simulate")
+GROUPS = {"traces": ["dump"]}
 
 
 def exit_codes() -> str:
@@ -43,7 +44,8 @@ def render() -> str:
     """The whole page."""
     calls: list[list[str]] = [[]]
     for verb in VERBS:
-        calls += [[verb, name] for name in registry.BUILT_IN] if verb in OF_A_SOURCE else [[verb]]
+        names = registry.BUILT_IN if verb in OF_A_SOURCE else GROUPS.get(verb, ())
+        calls += [[verb, name] for name in names] or [[verb]]
     parts = ["# The command line\n\nMade from the program's own help by `make docs`; do not edit.\n"]
     for call in calls:
         result = CliRunner().invoke(app, [*call, "--help"], prog_name="vestige", terminal_width=110)

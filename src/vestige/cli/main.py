@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from vestige import __version__, log
-from vestige.cli import about, dataset, learn, scoring, simulate, triage
+from vestige.cli import about, dataset, learn, scoring, simulate, traces, triage
 from vestige.errors import VestigeError
 from vestige.escaping import visible_lines
 
@@ -28,6 +28,7 @@ VERBS = [
     "triage",
     "simulate",
     "inspect",
+    "traces",
     "models",
     "doctor",
 ]
@@ -94,6 +95,7 @@ dataset.register(app)
 scoring.register(app)
 triage.register(app)
 simulate.register(app)
+traces.register(app)
 about.register(app)
 
 

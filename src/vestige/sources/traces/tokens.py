@@ -125,7 +125,7 @@ def _encode(
     out: NDArray[np.uint64],
     n: int,
 ) -> int:
-    """Append to `out[n:]` until it is full or the buffer is used up; returns how many values it then holds."""
+    """Append to `out[n:]` until it is full or the buffer is used up; returns how many there are."""
     stop = end if final else end - LONGEST + 1
     while n <= _FULL:
         if state[SEARCHING]:
@@ -208,7 +208,8 @@ def _long_branches(word: np.uint64, branch: np.uint64, out: NDArray[np.uint64], 
 @compiled
 def _target(address: np.uint64, near: NDArray[np.uint64]) -> np.uint64:
     offset = (address - near[_ORIGIN]) & _LOW_BITS
-    return near[_TAG] | min(offset, _LAST)
+    value: np.uint64 = near[_TAG] | min(offset, _LAST)
+    return value
 
 
 @compiled

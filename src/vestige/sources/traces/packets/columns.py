@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,17 +61,15 @@ class Packets:
     @classmethod
     def empty(cls, rows: int = 0) -> Packets:
         """`rows` rows to be written."""
-        wide, narrow = np.uint64, np.uint8
-        dtypes = (wide, narrow, wide, wide, narrow, wide)
-        return cls(*(np.zeros(rows, dtype) for dtype in dtypes))
+        return cls(*(np.zeros(rows, dtype) for dtype in ("u8", "u1", "u8", "u8", "u1", "u8")))
 
     @classmethod
     def joined(cls, parts: Iterable[Packets]) -> Packets:
         """Rows of all parts, one after the other."""
-        parts = [cls.empty(), *parts]
-        return cls(*(np.concatenate([getattr(one, each.name) for one in parts]) for each in fields(cls)))
+        columns = zip(*(one._columns() for one in (cls.empty(), *parts)), strict=True)
+        return cls(*map(np.concatenate, columns))
 
-    def _columns(self) -> tuple[NDArray[np.generic], ...]:
+    def _columns(self) -> tuple[NDArray[Any], ...]:
         return self.offset, self.kind, self.ip, self.bits, self.n_bits, self.value
 
     def _first(self, rows: int) -> Packets:

@@ -42,6 +42,15 @@ class Quality:
         self.errors = int(errors.sum())
         self.overflows, self.psbs = int(counts[Kind.OVF]), int(counts[Kind.PSB])
 
+    def __str__(self) -> str:
+        """One line for a person."""
+        if not self.psbs:
+            return f"no PSB in {self.n_bytes:,} bytes: nothing to decode, or no Intel PT trace"
+        return (
+            f"{self.n_packets:,} packets, {self.psbs:,} PSBs, {self.errors:,} errors, {self.overflows:,} overflows; "
+            f"{self.skipped:,} of {self.n_bytes:,} bytes skipped, {self.cut_off} cut off at the end"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it, with `lost`, the share of bytes that were skipped."""
         lost = self.skipped / self.n_bytes if self.n_bytes else 0.0

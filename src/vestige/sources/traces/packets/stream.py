@@ -56,6 +56,14 @@ def feed(pieces: Iterable[Bytes], state: NDArray[np.int64], step: Step[_T]) -> I
     yield from step(words, end, True)
 
 
+def skipping(pieces: Iterable[bytes], n_bytes: int) -> Iterator[bytes]:
+    """The pieces without their first `n_bytes`."""
+    for piece in pieces:
+        if n_bytes < len(piece):
+            yield piece[n_bytes:]
+        n_bytes = max(n_bytes - len(piece), 0)
+
+
 def _cut(pieces: Iterable[Bytes]) -> Iterator[NDArray[np.uint8]]:
     for piece in pieces:
         array = np.frombuffer(piece, np.uint8)

@@ -1,0 +1,74 @@
+"""`vestige traces dump`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vestige.errors import EvidenceError, UsageError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    about = "Look into Intel PT traces. Example: vestige traces dump trace_0"
+    group = typer.Typer(no_args_is_help=True, help=about, rich_markup_mode=None)
+
+    @group.callback()
+    def _group() -> None:
+        """A callback keeps a group of one command a group."""
+
+    group.command("dump")(dump)
+    app.add_typer(group, name="traces", help=about)
+
+
+def dump(
+    file: Annotated[Path, typer.Argument(help="raw Intel PT, plain, .gz or .zst; - for standard input")],
+    start: Annotated[
+        str, typer.Option("--from", metavar="OFFSET", help="begin at the first PSB from this byte on (0x...)")
+    ] = "0",
+    last_ip: Annotated[bool, typer.Option("--lastip", help="show addresses in full, too")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line, with every field")] = False,
+) -> None:
+    """List the packets of a trace, errors and where decoding went on included.
+
+    What was lost is told on standard error. Example: vestige traces dump trace_0.gz --lastip
+    """
+    from vestige.sources.corpus import EvidenceFile
+    from vestige.sources.expand import Expander
+    from vestige.sources.traces.packets import listing
+    from vestige.sources.traces.packets.columns import packets
+    from vestige.sources.traces.packets.quality import Quality
+    from vestige.sources.traces.packets.stream import skipping
+
+    base = _offset(start)
+    evidence = EvidenceFile(file, file.name, None)
+    quality = Quality()
+    with evidence.open() as handle:
+        content = Expander(handle, evidence.where)
+        runs = packets(skipping(content.pieces(), base), base=base, quality=quality)
+        if as_json:
+            lines = (json.dumps(one, separators=(",", ":")) for one in listing.objects(runs))
+        else:
+            lines = listing.lines(runs, last_ip=last_ip)
+        sys.stdout.writelines(line + "\n" for line in lines)
+        sys.stdout.flush()
+    if base and not quality.n_bytes:
+        raise EvidenceError(f"has {content.given} bytes, none from {base} on", where=evidence.where)
+    for defect in content.defects:
+        typer.echo(f"{evidence.where}: {defect}", err=True)
+    typer.echo(f"{evidence.where}: {quality}", err=True)
+
+
+def _offset(text: str) -> int:
+    """A byte offset, decimal or with a prefix such as 0x."""
+    try:
+        offset = int(text, 0)
+    except ValueError as error:
+        raise UsageError(f"--from: {text!r} is no number of bytes") from error
+    if not 0 <= offset < 1 << 62:
+        raise UsageError("--from: expected an offset from the start of the trace")
+    return offset
