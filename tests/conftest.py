@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 
 from vestige.dataset import DatasetWriter
-from vestige.schema import Input, Schema, Stream
+from vestige.schema import Input, Schema, Stream, Target
 from vestige.windows import WindowSet
 
 settings.register_profile("vestige", deadline=None)
@@ -43,7 +43,10 @@ def _own_log():
 
 
 def plain_schema(
-    length: int = 4, stride: int = 1, classes: tuple[str, ...] = ("normal", "anomaly")
+    length: int = 4,
+    stride: int = 1,
+    classes: tuple[str, ...] = ("normal", "anomaly"),
+    target: Target = "last",
 ) -> Schema:
     """A source that does not exist, with one stream of step numbers."""
     return Schema(
@@ -54,6 +57,7 @@ def plain_schema(
         stride=stride,
         streams=(Stream("value", "int32"), Stream("t_ns", "int64", unit="ns")),
         inputs=(Input("tokens", "tokens"),),
+        target=target,
     )
 
 
@@ -68,9 +72,16 @@ def make_windows(tmp_path: Path) -> Callable[..., WindowSet]:
     Recording i starts at `i * gap_ns`; its steps are a second apart and hold consecutive numbers.
     """
 
-    def make(recordings: list[Recording], *, length: int = 4, stride: int = 1, gap_ns: int = 0) -> WindowSet:
+    def make(
+        recordings: list[Recording],
+        *,
+        length: int = 4,
+        stride: int = 1,
+        gap_ns: int = 0,
+        target: Target = "last",
+    ) -> WindowSet:
         path = tmp_path / f"dataset-{len(list(tmp_path.iterdir()))}"
-        with DatasetWriter(path, plain_schema(length, stride)) as writer:
+        with DatasetWriter(path, plain_schema(length, stride, target=target)) as writer:
             value = 1
             for number, (host, sample, profile, labels) in enumerate(recordings):
                 n = len(labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,40 @@ def test_within_looks_back_over_visible_steps_only(make_windows):
     ]  # fmt: skip
     assert values[odd.last_step].tolist() == [1, 3, 5, 7, 9, 11]
     assert odd.select(np.array([2, 5])).gather()["value"].tolist() == [[1, 3, 5], [0, 9, 11]]
+
+
+@pytest.mark.parametrize(("length", "ahead"), [(1, 0), (2, 0), (3, 1), (6, 2), (7, 3)])
+def test_a_window_that_looks_ahead_is_that_of_its_middle_step(make_windows, length, ahead):
+    marks = [np.arange(5) % 2, np.arange(4) % 3 == 0]
+    windows = make_windows(
+        [("h", "s", "p", one) for one in marks], length=length, gap_ns=10**12, target="centre"
+    )
+    assert (windows.schema.ahead, windows.schema.before) == (ahead, length - 1 - ahead)
+    inside = [[0] * (length - 1 - ahead) + [*steps] + [0] * ahead for steps in (range(1, 6), range(6, 10))]
+    expected = [one[at : at + length] for one in inside for at in range(len(one) - length + 1)]
+    assert windows.gather()["value"].tolist() == expected
+    assert windows.streams["value"][windows.target_step].tolist() == list(range(1, 10))
+    assert windows.label.tolist() == [*marks[0], *marks[1]]
+    assert (windows.streams["t_ns"][windows.target_step] == windows.t_wall_ns).all()
+    assert (windows.padding == (windows.streams["value"] == 0)).all()
+
+
+def test_within_looks_ahead_over_visible_steps_only(make_windows):
+    windows = make_windows(
+        [("h", "s", "p", np.zeros(8)), ("h", "s", "p", np.zeros(4))], length=3, target="centre"
+    )
+    values = windows.streams["value"]
+    odd = windows.within((values % 2 == 1) | windows.padding)
+    assert odd.gather()["value"].tolist() == [
+        [0, 1, 3], [1, 3, 5], [3, 5, 7], [5, 7, 0], [0, 9, 11], [9, 11, 0],
+    ]  # fmt: skip
+    assert values[odd.target_step].tolist() == [1, 3, 5, 7, 9, 11]
+
+
+def test_windows_that_look_ahead_need_padding(tmp_path):
+    schema = replace(plain_schema(target="centre"), padded=False)
+    with pytest.raises(ValueError, match="need padding"):
+        DatasetWriter(tmp_path / "d", schema)
 
 
 def test_padding_marks_what_lies_before_each_recording(make_windows):

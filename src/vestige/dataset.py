@@ -2,8 +2,7 @@
 
 with DatasetWriter(path, schema) as writer:
     writer.begin(id="a/app.log", host="a", ...)      # a recording; its leading padding is written
-    writer.extend({"message": rows, "t_ns": times})  # its steps, in as many pieces as one likes
-    writer.windows(labels)                           # every stride-th window that ends on those steps
+    writer.extend({"message": rows}, ...)            # its steps, in as many pieces as one likes
     writer.table("messages", frame)
 """
 
@@ -73,6 +72,8 @@ class DatasetWriter:
     """
 
     def __init__(self, path: Path, schema: Schema, *, overwrite: bool = False) -> None:
+        if schema.ahead and not schema.padded:
+            raise ValueError("windows that look ahead need padding")
         self.schema = schema
         self.notes: dict[str, Any] = {}
         self._target = atomic_directory(path, marker=MARKER, overwrite=overwrite)
@@ -111,33 +112,31 @@ class DatasetWriter:
         return next(iter(self._streams.values())).steps
 
     def begin(self, *, id: str, host: str, sample: str = "", profile: str = "") -> None:  # noqa: A002
-        """Start a recording. Where the schema is `padded` it gets `length - 1` steps of padding, so that its
-        first step already ends a window."""
+        """Start a recording. Where the schema is `padded` it gets steps of padding, so that its first step
+        already has a window, and at its end so has its last."""
+        self._pad_end()
         self._recordings.append(
             {
                 "id": id, "host": host, "sample": sample, "profile": profile, "t_start_ns": None,
                 "t_end_ns": None, "first_step": self.steps, "n_steps": 0, "digest": "",
             }
         )  # fmt: skip
-        lead = self.schema.length - 1 if self.schema.padded else 0
-        for stream in self._streams.values():
-            stream.append(np.full((lead, *stream.spec.shape), stream.spec.fill, dtype=stream.dtype))
-        self._recordings[-1]["n_steps"] = lead
+        self._pad(self.schema.before if self.schema.padded else 0)
 
     def extend(
         self, steps: dict[str, NDArray[Any]], *, t_ns: NDArray[np.int64], label: NDArray[np.uint8]
     ) -> None:
         """Add steps to the current recording, and a window for each that falls on the stride.
 
-        `steps`: every stream's values, `(n, *shape)`; `t_ns (n,)` and `label (n,)` belong to the step that
-        a window ends on. Windows never reach over a recording's start or its padding.
+        `steps`: every stream's values, `(n, *shape)`; `t_ns (n,)` and `label (n,)` are those of the windows
+        whose target each step is. Windows never reach over a recording and its padding.
         """
         current = self._recordings[-1]
-        length, stride = self.schema.length, self.schema.stride
+        stride = self.schema.stride
         for name, stream in self._streams.items():
             stream.append(steps[name])
         before, n = current["n_steps"], len(t_ns)
-        starts = np.arange(before, before + n, dtype=np.int64) - (length - 1)
+        starts = np.arange(before, before + n, dtype=np.int64) - self.schema.before
         kept = (starts >= 0) & (starts % stride == 0)
         recording = np.full(int(kept.sum()), len(self._recordings) - 1, dtype=np.uint32)
         columns = (recording, starts[kept], label[kept], t_ns[kept])
@@ -157,11 +156,22 @@ class DatasetWriter:
         current["digest"] = digest
         current["sample"] = current["sample"] or digest
 
+    def _pad(self, steps: int) -> None:
+        for stream in self._streams.values():
+            stream.append(np.full((steps, *stream.spec.shape), stream.spec.fill, dtype=stream.dtype))
+        self._recordings[-1]["n_steps"] += steps
+
+    def _pad_end(self) -> None:
+        """What the last windows of the recording before look ahead at."""
+        if self._recordings:
+            self._pad(self.schema.ahead)
+
     def table(self, name: str, frame: pl.DataFrame) -> None:
         """Write `tables/<name>.parquet`."""
         frame.write_parquet(self._root / f"tables/{name}.parquet")
 
     def _finish(self) -> None:
+        self._pad_end()
         for stream in self._streams.values():
             stream.close()
         recordings = pl.DataFrame(self._recordings, schema=RECORDING_COLUMNS)

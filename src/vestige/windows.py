@@ -55,7 +55,7 @@ class WindowSet:
     """Windows on streams. Immutable; `select` and `within` return smaller sets over the same streams.
 
     `recording (N,)` uint32, `position (N,)` int64 (where a window's first step lies in the streams),
-    `label (N,)` uint8 (an index into `schema.classes`), `t_wall_ns (N,)` int64 (time of the last step).
+    `label (N,)` uint8 (an index into `schema.classes`), `t_wall_ns (N,)` int64 (time of the step it is of).
     `order (M,)` int64, where given, is the sub-stream that the windows look at: positions count in it.
     """
 
@@ -114,14 +114,22 @@ class WindowSet:
         return end if self.order is None else self.order[end]
 
     @property
+    def target_step(self) -> IntArray:
+        """Where the step lies whose label, time and place each window has, `(N,)` int64: the last one, unless
+        the schema looks ahead."""
+        step = self.position + self.schema.before
+        return step if self.order is None else self.order[step]
+
+    @property
     def padding(self) -> NDArray[np.bool_]:
-        """Which steps of the streams are a recording's leading padding, `(n_steps,)`."""
+        """Which steps of the streams are padding around recordings, `(n_steps,)`."""
         first = self.recordings["first_step"].to_numpy()
         end = first + self.recordings["n_steps"].to_numpy()
         marks = np.zeros(int(end[-1]) if len(end) else 0, dtype=np.bool_)
         if self.schema.padded:
-            lead = first[:, None] + np.arange(self.schema.length - 1)
-            marks[lead.ravel()] = True
+            lead = first[:, None] + np.arange(self.schema.before)
+            tail = end[:, None] - 1 - np.arange(self.schema.ahead)
+            marks[lead.ravel()] = marks[tail.ravel()] = True
         return marks
 
     def select(self, rows: NDArray[Any]) -> WindowSet:
@@ -135,21 +143,21 @@ class WindowSet:
         )
 
     def within(self, visible: NDArray[np.bool_]) -> WindowSet:
-        """The windows that end on a visible step, looking back over visible steps only.
+        """The windows of a visible step, looking back and ahead over visible steps only.
 
         `visible (n_steps,)` marks the steps of one side of a split whose sides interleave (padding counts
-        as visible to every side), as if all other steps had been deleted from the stream. A window whose
-        look-back would leave the sub-stream's start is padded by the recording's own leading padding.
+        as visible to every side), as if all other steps had been deleted from the stream. A window that
+        would leave the sub-stream is padded by the recording's own padding.
         """
-        if self.schema.target != "last":
+        if self.schema.target == "recording":
             raise DatasetError(
                 "windows labelled by recording cannot be cut within a recording", where=self.path
             )
-        end = self.position + (self.schema.length - 1)
-        mine = visible[end]
+        target = self.position + self.schema.before
+        mine = visible[target]
         order = np.flatnonzero(visible).astype(np.int64)
-        rank = np.searchsorted(order, end[mine])
-        return replace(self.select(mine), position=rank - (self.schema.length - 1), order=order)
+        rank = np.searchsorted(order, target[mine])
+        return replace(self.select(mine), position=rank - self.schema.before, order=order)
 
     def steps(self, rows: NDArray[Any] | slice = slice(None)) -> IntArray:
         """Which steps the windows at `rows` look at, `(B, length)` int64."""

@@ -87,7 +87,7 @@ def test_a_damaged_checkpoint(finished, tmp_path, corpus, file, damage):
 
 def test_a_detector_meets_a_dataset_of_another_schema(finished, tmp_path, corpus):
     other = tmp_path / "dataset"
-    vestige("prepare", "logs", corpus, "--format", "bgl", "--length", 5, "-j", 1, "-o", other)
+    vestige("prepare", "logs", corpus, "--format", "bgl", "--window-size", 4, "-j", 1, "-o", other)
     vestige("split", other, "--split", "host", "-o", tmp_path / "split.json")
     config = json.loads((finished / "gbt" / "config.json").read_text())
     run = tmp_path / "run"

@@ -59,7 +59,7 @@ def test_a_detector_from_elsewhere_is_judged_without_training(trained, corpus, t
 
 def test_a_detector_of_other_inputs_is_refused(trained, corpus, tmp_path):
     use = ["--use-model", trained / "kept/m.json", "--use-weights", trained / "kept/w.bin"]
-    other = ["--format", "bgl", "--length", 3]
+    other = ["--format", "bgl", "--window-size", 2]
     done = vestige("run", "logs", corpus, *other, *use, *FAST, "-o", tmp_path / "r")
     assert done.returncode == errors.CheckpointError.exit_code, done.stderr
     assert "mean something else" in done.stderr

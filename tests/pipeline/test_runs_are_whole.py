@@ -75,7 +75,7 @@ def test_a_terminated_reading_cleans_up_after_itself(tmp_path):
     ("change", "says"),
     [
         (["--split", "time"], "split_options"),
-        (["--length", "5"], "options"),
+        (["--window-size", "4"], "options"),
         (["-m", "lstm"], "models"),
         (["--seed", "9"], "training"),
         (["--threshold", "f1"], "threshold"),

@@ -42,9 +42,10 @@ def sides(parts) -> list:
 
 @FIXTURE
 @given(n=st.integers(150, 300), length=st.integers(1, 8), seed=st.integers(0, 5))
+@pytest.mark.parametrize("target", ["last", "centre"])
 @pytest.mark.parametrize("recipe", ["time", "random", "parity"])
-def test_no_step_of_a_single_stream_is_seen_from_two_sides(make_windows, recipe, n, length, seed):
-    windows = make_windows([("h", "s", "p", labels(n, 3))], length=length)
+def test_no_step_of_a_single_stream_is_seen_from_two_sides(make_windows, recipe, target, n, length, seed):
+    windows = make_windows([("h", "s", "p", labels(n, 3))], length=length, target=target)
     groups = {"parity": lambda w: np.where(w.padding, -1, w.streams["value"] % 10)}
     _, parts = splits.make(recipe, windows, seed=seed, groups=groups)
     train, validation, test = (visible(one) for one in sides(parts))
@@ -62,6 +63,15 @@ def test_time_leaves_a_gap_of_one_window_and_looks_only_back(make_windows):
     assert parts.train.t_wall_ns.max() < parts.validation.t_wall_ns.min()
     assert parts.validation.t_wall_ns.max() < parts.test.t_wall_ns.min()
     assert "one stream, cut in three spans" in split.notes[0]
+
+
+def test_windows_that_look_ahead_are_cut_by_the_step_they_judge_and_the_delay_is_said(make_windows):
+    windows = make_windows([("h", "s", "p", labels(100))], length=7, target="centre")
+    split, parts = splits.make("time", windows)
+    assert windows.streams["value"][parts.train.target_step].max() == 60
+    assert max(visible(parts.train)) == 63
+    assert min(visible(parts.validation)) > 63 + 7
+    assert split.notes[-1] == "windows look 3 steps ahead: live scoring is 3 steps late"
 
 
 def test_time_cuts_every_recording_at_the_same_moment(make_windows):

@@ -54,7 +54,7 @@ def held_out(
     if split.unit == "group":
         if groups is None:
             raise ValueError(f"the {split.recipe} split needs the source's groups of steps")
-        return replace(predictions, unit=groups[windows.last_step].astype(np.int64), unit_name=split.recipe)
+        return replace(predictions, unit=groups[windows.target_step].astype(np.int64), unit_name=split.recipe)
     if split.unit != "recording":
         return replace(predictions, unit=None, unit_name="")
     column = split.recipe if split.recipe in {"host", "sample"} else "id"

@@ -94,7 +94,7 @@ def _groups(parts: Parts, split: Split, groups: NDArray[np.int64] | None) -> Che
     name, what = "groups_disjoint", f"{split.recipe if split.unit == 'group' else 'group'}s"
     if groups is None:
         return CheckResult(name=name, status="not_applicable", detail="the source has no groups of steps")
-    members = {part: set(groups[one.last_step].tolist()) for part, one in sides(parts).items()}
+    members = {part: set(groups[one.target_step].tolist()) for part, one in sides(parts).items()}
     return _shared(name, what, members, split.unit == "group", split)
 
 

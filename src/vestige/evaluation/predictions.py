@@ -71,7 +71,7 @@ class Predictions:
             proba=np.clip(np.asarray(proba, dtype=np.float64), 0, 1),
             recording=windows.recording.astype(np.int64),
             recordings=windows.recordings.select("id", "host", "profile"),
-            position=windows.last_step,
+            position=windows.target_step,
             t_wall_ns=windows.t_wall_ns,
             novel=novel,
             reach=-(-windows.schema.length // windows.schema.stride),

@@ -22,7 +22,7 @@ def symbol_finding(parts: Parts, groups: IntArray, unit: str = "template") -> Sy
     """`groups (n_steps,)`: the symbol of every step, a negative number for padding."""
     order = (parts.train, parts.validation, parts.test)
     sizes = np.cumsum([len(one) for one in order])[:-1]
-    _, codes = np.unique(np.concatenate([groups[one.last_step] for one in order]), return_inverse=True)
+    _, codes = np.unique(np.concatenate([groups[one.target_step] for one in order]), return_inverse=True)
     train, _, test = np.split(codes.astype(np.int64), sizes)
     labels = np.concatenate([one.label for one in order]).astype(np.int64)
     k = len(parts.train.schema.classes)

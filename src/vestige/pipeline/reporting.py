@@ -52,8 +52,8 @@ def _report(
     logger.info("wrote %s", folder / REPORT)
 
 
-def _windows(job: Job, last_step: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Which windows of the test part end on these steps."""
-    ends = job.parts.test.last_step
-    order = np.argsort(ends)
-    return order[np.searchsorted(ends, last_step, sorter=order)]
+def _windows(job: Job, target_step: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Which windows of the test part judge these steps."""
+    targets = job.parts.test.target_step
+    order = np.argsort(targets)
+    return order[np.searchsorted(targets, target_step, sorter=order)]

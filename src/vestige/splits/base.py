@@ -130,10 +130,10 @@ def recording_codes(split: Split, windows: WindowSet) -> Codes:
 
 
 def span_codes(split: Split, windows: WindowSet) -> Codes:
-    """The part of every window, by the time of its last step; windows near a cut are purged.
+    """The part of every window, by the time of its target step; windows near a cut are purged.
 
-    A window stays only when a whole window length lies between its first step and the last step, earlier
-    in the same recording, that belongs to another part: no step is looked at from two sides.
+    A window stays only when a whole window length lies between its first step and the last step that a
+    window earlier in the same recording, of another part, looks at: no step is looked at from two sides.
     """
     codes = np.searchsorted(split.assignment["cuts_ns"], windows.t_wall_ns, side="left").astype(np.int8)
     order = np.lexsort((windows.position, windows.recording))

@@ -68,7 +68,7 @@ def make(
     lost = losses(windows, parts)
     for note in lost:
         logger.warning("%s", note)
-    notes = [*split.notes, *lost]
+    notes = [*split.notes, *lost, *_delay(windows)]
     return replace(split, untested_profiles=untested, unseen_profiles=unseen, notes=notes), parts
 
 
@@ -144,7 +144,7 @@ def _by_group(
     seed: int,
     fractions: tuple[float, float, float],
 ) -> Split:
-    present, number = np.unique(steps[windows.last_step], return_inverse=True)
+    present, number = np.unique(steps[windows.target_step], return_inverse=True)
     if len(present) < len(PARTS):
         raise SplitError(
             f"the {recipe} split needs at least {len(PARTS)} {recipe}s, the dataset has {len(present)}",
@@ -156,6 +156,12 @@ def _by_group(
     count = ", ".join(f"{len(assignment[part])} in {part}" for part in PARTS)
     note = f"no {recipe} is on two sides ({count}); each side is the log without the other sides' lines"
     return Split(recipe, "group", "", seed, assignment, notes=[note])
+
+
+def _delay(windows: WindowSet) -> list[str]:
+    """What windows that look ahead cost, where they do."""
+    ahead = windows.schema.ahead
+    return [f"windows look {ahead} steps ahead: live scoring is {ahead} steps late"] if ahead else []
 
 
 def _profiles(parts: Parts) -> tuple[list[str], list[str]]:

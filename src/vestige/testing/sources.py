@@ -47,7 +47,7 @@ def check_source(
     _check_round_trip(chosen, encoder, windows)
     _check_probe(chosen, encoder, windows)
     files = sorted(file for file in corpus.rglob("*") if file.is_file()) if evidence is None else evidence
-    if windows.schema.stride == 1 and windows.schema.target == "last":
+    if windows.schema.stride == 1 and windows.schema.target != "recording":
         _check_live(chosen, encoder, windows, files)
 
 

@@ -41,7 +41,7 @@ class SyntheticEncoder:
     def unseen(self, windows: WindowSet) -> dict[str, float]:
         """See `Encoder.unseen`."""
         text = windows.table(self.symbols)["text"]
-        last = text.gather(windows.streams["event"][windows.last_step])
+        last = text.gather(windows.streams["event"][windows.target_step])
         return {"events": float((~last.is_in(self.events)).sum() / max(1, len(last)))}
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class SyntheticEncoder:
 def fit(train: WindowSet) -> SyntheticEncoder:
     """Events and words that end some training window."""
     text = train.table("events")["text"].to_list()
-    used = np.unique(train.streams["event"][train.last_step])
+    used = np.unique(train.streams["event"][train.target_step])
     events = tuple(sorted(text[row] for row in used))
     words = tuple(sorted({word for event in events for word in event.split()}))
     return SyntheticEncoder(train.schema.inputs, events, words)

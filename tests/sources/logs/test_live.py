@@ -11,11 +11,15 @@ import pytest
 from vestige.errors import EvidenceError
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
+from vestige.sources.logs.choice import RuleSet
+from vestige.sources.logs.clock import Clock
 from vestige.sources.logs.corpora import rules_for
 from vestige.sources.logs.format import shipped
-from vestige.sources.logs.live import live
+from vestige.sources.logs.live import Windows, live
 from vestige.sources.logs.options import LogOptions
+from vestige.sources.logs.parse import Parser
 from vestige.sources.logs.prepare import schema_for
+from vestige.sources.logs.reader import Block
 from vestige.sources.logs.source import LogSource
 from vestige.windows import WindowSet
 
@@ -38,17 +42,25 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def windows(evidence: Path) -> WindowSet:
-    return LogSource().prepare(evidence / "c", evidence / "d", LogOptions(format="hadoop", length=6))
+    return LogSource().prepare(evidence / "c", evidence / "d", LogOptions(format="hadoop", window_size=5))
+
+
+@pytest.fixture(scope="module")
+def ahead(evidence: Path) -> WindowSet:
+    options = LogOptions(format="hadoop", window_size=4, sequence_type="context")
+    return LogSource().prepare(evidence / "c", evidence / "e", options)
 
 
 def as_text(symbols: pl.DataFrame, steps: dict[str, np.ndarray]) -> np.ndarray:
     return np.array(symbols["text"].to_list(), dtype=object)[steps["message"]]
 
 
+@pytest.mark.parametrize("kind", ["windows", "ahead"])
 @pytest.mark.parametrize("size", [1, 300, 5000, 1 << 18])
 def test_live_windows_equal_those_of_the_dataset_for_any_block_size(
-    evidence: Path, windows: WindowSet, size: int
+    evidence: Path, kind: str, size: int, request: pytest.FixtureRequest
 ) -> None:
+    windows: WindowSet = request.getfixturevalue(kind)
     prepared = windows.gather()
     table = windows.table("messages")
     at = 0
@@ -58,9 +70,29 @@ def test_live_windows_equal_those_of_the_dataset_for_any_block_size(
         for name in ("t_ns", "line", "offset", "raw"):
             assert (batch.steps[name] == prepared[name][rows]).all()
         assert batch.place.columns == ["file", "line", "offset"]
-        assert (batch.place["line"].to_numpy() == prepared["line"][rows, -1]).all()
+        assert (batch.place["line"].to_numpy() == prepared["line"][rows, windows.schema.before]).all()
         at = rows.stop
     assert at == len(windows) == 600
+
+
+def test_a_window_that_looks_ahead_waits_for_its_lines_and_no_longer(ahead: WindowSet) -> None:
+    rules = RuleSet.from_settings(ahead.schema.settings).each()[0]
+    windows = Windows(ahead.schema, "hadoop", Clock(None, 0), "app.log")
+    came = []
+    for n in range(1, 8):
+        block = Block(f"2015-10-18 18:00:00,00{n} ERROR [m] a.B: lost {n}\n".encode(), 0, n, final=n == 7)
+        came.append([line for one in windows.over(Parser(rules).parse(block)) for line in one.place["line"]])
+    assert came == [[], [], [], [], [1], [2], [3]]
+    assert [line for one in windows.rest() for line in one.place["line"]] == [4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 5])
+def test_a_file_shorter_than_the_look_ahead_is_scored_whole(ahead: WindowSet, tmp_path: Path, n: int) -> None:
+    file = tmp_path / "short.log"
+    file.write_text("".join(f"2015-10-18 18:00:00,00{k} ERROR [m] a.B: lost {k}\n" for k in range(n)))
+    batches = list(live([file], ahead.schema))
+    assert [line for one in batches for line in one.place["line"]] == list(range(1, n + 1))
+    assert all(one.steps["message"].shape[1] == 9 for one in batches)
 
 
 def test_live_needs_nothing_but_the_schema(evidence: Path, windows: WindowSet, tmp_path: Path) -> None:

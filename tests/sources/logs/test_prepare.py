@@ -202,7 +202,7 @@ def test_syslog_without_year_takes_the_one_given(tmp_path: Path) -> None:
 
 def test_a_rotated_file_that_begins_within_a_stack_trace(tmp_path: Path) -> None:
     trace = "\tat a.B.c(B.java:7)\n" * 50
-    made = prepare(corpus(tmp_path / "c", a_log=trace + NORMAL + BAD), tmp_path / "d", length=2)
+    made = prepare(corpus(tmp_path / "c", a_log=trace + NORMAL + BAD), tmp_path / "d", window_size=1)
     assert made.notes["lines_without_header"] == 50
     assert made.gather()["line"][0, -1] == 51
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -21,14 +22,15 @@ from vestige.testing import check_source
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "logs.md"
 
 
-@pytest.mark.parametrize("name", ["bgl", "hadoop"])
-def test_logs_keep_the_contract_of_a_source(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "around"), [("bgl", "background"), ("hadoop", "context")])
+def test_logs_keep_the_contract_of_a_source(
+    tmp_path: Path, name: str, around: Literal["background", "context"]
+) -> None:
     corpus = tmp_path / "corpus"
     simulate(corpus, SimulateOptions(messages=1500, hosts=2, format=name, anomalies=0.1))
     logs = sorted(file for file in corpus.rglob("*") if ".log" in file.name)
-    check_source(
-        LogSource(), corpus, tmp_path / "work", options=LogOptions(format=name, length=5), evidence=logs
-    )
+    options = LogOptions(format=name, window_size=4, sequence_type=around)
+    check_source(LogSource(), corpus, tmp_path / "work", options=options, evidence=logs)
 
 
 def test_the_documentation_names_every_format_and_its_own_works(tmp_path: Path) -> None:

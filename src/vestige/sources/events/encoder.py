@@ -103,7 +103,7 @@ class EventEncoder:
     def unseen(self, windows: WindowSet) -> dict[str, float]:
         """Share of windows whose own event is UNK."""
         token = self.bind(windows.table(self.symbols)).token
-        return {"events": unknown_rate(token[windows.streams["event"][windows.last_step]])}
+        return {"events": unknown_rate(token[windows.streams["event"][windows.target_step]])}
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready state."""
@@ -204,6 +204,6 @@ def _occurrences(windows: WindowSet, n_events: int, timeout_s: float) -> tuple[B
         steps = windows.gather(slice(start, start + size), ("event", "t_ns"))
         real = within_timeout(steps["event"], steps["t_ns"], round(timeout_s * 1e9))
         shown[steps["event"][real]] = True
-    ending = np.bincount(event[windows.last_step], minlength=n_events)
+    ending = np.bincount(event[windows.target_step], minlength=n_events)
     shown[0], ending[0] = False, 0
     return shown, ending

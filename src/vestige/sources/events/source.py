@@ -81,7 +81,7 @@ class EventSource:
 
     def place(self, windows: WindowSet, rows: NDArray[np.int64]) -> pl.DataFrame:
         """File, 1-based line, byte offset, machine, and name of each window's last event."""
-        step = windows.last_step[rows]
+        step = windows.target_step[rows]
         streams = windows.streams
         return pl.DataFrame(
             {

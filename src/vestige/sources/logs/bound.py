@@ -55,12 +55,12 @@ class BoundLogEncoder:
         """Only the inputs called `names`, from the streams `message` and, for `summary`, `t_ns` `(B, T)`."""
         message_BT = steps["message"]
         judged = message_BT.shape[1] - 1 - self.ahead
+        led = slice(0, judged + 1)
         batch: Batch = {}
         for name in names:
             if name == "tokens":
-                batch[name] = self.tokens[message_BT]
+                batch[name] = self.tokens[message_BT[:, led]]
             elif name == "summary":
-                led = slice(0, judged + 1)
                 batch[name] = self._summary(message_BT[:, led], steps["t_ns"][:, led])
             elif name == "words":
                 batch[name] = self._words[message_BT[:, judged]].astype(np.int64)

@@ -36,11 +36,11 @@ CHUNK = 1 << 22
 class LogEncoder:
     """Templates, each of a type of log, and words of the training windows, frozen.
 
-    Four inputs: `tokens (B, T)` int64, the template of each message (PAD outside the file, UNK for a template
-    that training never saw); `summary (B, F)` float32: how often the message judged has each known word,
-    `OF_MESSAGE` about it, `OF_WINDOW` about what led to it; `words (B, L)` int64: that message's words, L
-    being what training needs, `MAX_LENGTH` at most; `vectors (B, T, E)` float32: `embedding` of each message,
-    zeros outside the file.
+    Four inputs: `tokens (B, T)` int64, the templates of the messages up to the one judged (PAD outside the
+    file, UNK for a template that training never saw); `summary (B, F)` float32: how often the message judged
+    has each known word, `OF_MESSAGE` about it, `OF_WINDOW` about what led to it; `words (B, L)` int64: that
+    message's words, L being what training needs, `MAX_LENGTH` at most; `vectors (B, S, E)` float32: `embedding`
+    of every message of the window, those that it looks `ahead` at included, zeros outside the file.
     """
 
     templates: tuple[str, ...]
@@ -48,6 +48,7 @@ class LogEncoder:
     words: Vocabulary
     length: int
     embedding: Identity
+    before: int
     ahead: int = 0
     symbols: ClassVar[str] = "messages"
 
@@ -67,6 +68,7 @@ class LogEncoder:
             Vocabulary.fit(texts, judged[rows].tolist()),
             length,
             _embedding(train.schema),
+            train.schema.before,
             train.schema.ahead,
         )
 
@@ -76,7 +78,9 @@ class LogEncoder:
         tokens, summary, words, vectors = INPUTS
         counted = tuple(Feature(f"word:{word}", "count") for word in self.words.features)
         return (
-            replace(tokens, vocabulary=(*SPECIAL_TOKENS, *names(self.templates, self.types))),
+            replace(
+                tokens, vocabulary=(*SPECIAL_TOKENS, *names(self.templates, self.types)), size=self.before + 1
+            ),
             replace(summary, features=(*counted, *OF_MESSAGE, *OF_WINDOW)),
             replace(words, vocabulary=(*SPECIAL_TOKENS, *self.words.ranked), size=self.length),
             replace(vectors, size=int(self.embedding["size"])),
@@ -100,7 +104,7 @@ class LogEncoder:
     def unseen(self, windows: WindowSet) -> dict[str, float]:
         """Shares of UNK among the templates of the messages judged, and of unknown ones among their words."""
         table = windows.table(self.symbols)
-        judged = np.bincount(windows.streams["message"][windows.last_step], minlength=len(table))
+        judged = np.bincount(windows.streams["message"][windows.target_step], minlength=len(table))
         rows = np.flatnonzero(judged)
         bound = self.bind(pl.concat([table[:1], table[rows]]))
         weight = np.concatenate([[0], judged[rows]])
@@ -127,7 +131,9 @@ class LogEncoder:
             schema.input(one.name)
         words = Vocabulary(tuple(state["words"]), tuple(state["other_words"]))
         templates, types = tuple(state["templates"]), tuple(state["types"])
-        return cls(templates, types, words, int(state["length"]), _embedding(schema), schema.ahead)
+        return cls(
+            templates, types, words, int(state["length"]), _embedding(schema), schema.before, schema.ahead
+        )
 
 
 def inputs_with(embedding: Identity) -> tuple[Input, ...]:
@@ -154,6 +160,6 @@ def _occurrences(windows: WindowSet, n_messages: int) -> tuple[NDArray[np.bool_]
     size = max(1, CHUNK // windows.schema.length)
     for start in range(0, len(windows), size):
         shown[message[windows.steps(slice(start, start + size))]] = True
-    judged = np.bincount(message[windows.last_step], minlength=n_messages)
+    judged = np.bincount(message[windows.target_step], minlength=n_messages)
     shown[0], judged[0] = False, 0
     return shown, judged

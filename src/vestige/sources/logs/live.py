@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 
 
 def live(evidence: Iterable[Path], schema: Schema, *, size: int = BLOCK_BYTES) -> Iterator[LiveBatch]:
-    """A window for every message of every file, in order. Raises EvidenceError as `prepare` does.
+    """A window for every message of every file, in order, as soon as the messages that it looks ahead at are
+    read, or the file ends. Raises EvidenceError as `prepare` does.
 
     A file is called by its path relative to the evidence, as in a dataset; of several pieces of evidence,
     by its whole path as given.
@@ -70,6 +71,7 @@ def _windows(schema: Schema, feed: Feed, *, whole_path: bool) -> Iterator[LiveBa
     windows = Windows(schema, feed.kind, Clock(feed.rules.year, feed.first_ns), name)
     for block in feed.blocks():
         yield from windows.over(parse(feed.settings, block))
+    yield from windows.rest()
     for what in feed.defects:
         log.warning("%s: %s", feed.file.where, what)
 
@@ -82,6 +84,7 @@ def probe(schema: Schema) -> LiveBatch:
         data = "\n".join(rules.format.example).encode(rules.encoding, errors="replace") + b"\n"
         windows = Windows(schema, rules.format.name, Clock(rules.year, 0), "probe")
         batches.extend(windows.over(Parser(rules).parse(Block(data, 0, 1, final=True))))
+        batches.extend(windows.rest())
     return _joined(batches)
 
 
@@ -102,21 +105,19 @@ def _joined(batches: list[LiveBatch]) -> LiveBatch:
 
 
 class Windows:
-    """The windows of one file, block by block; the last `length - 1` messages are carried over.
+    """The windows of one file, block by block; the last `length - 1` messages are carried over. A window
+    comes once the messages that it looks ahead at have; `rest` gives the last ones, before padding.
 
     `kind` is the file's type of log, `name` what it is called.
     """
 
     def __init__(self, schema: Schema, kind: str, clock: Clock, name: str) -> None:
         self._schema, self._kind, self._clock, self._name = schema, kind, clock, name
-        lead = schema.length - 1
-        self._carried: dict[str, NDArray[Any]] = {
-            one.name: np.full(lead, one.fill, dtype=one.dtype) for one in schema.streams
-        }
+        self._carried = self._padding(schema.before)
         self._texts = [""]
 
     def over(self, messages: Messages) -> Iterator[LiveBatch]:
-        """The windows that end on the messages of the next block."""
+        """The windows that end with the messages of the next block."""
         if not len(messages):
             return
         rows = {text: row for row, text in enumerate(self._texts)}
@@ -126,27 +127,40 @@ class Windows:
             "t_ns": self._clock.set(messages.t_ns), "line": messages.line, "offset": messages.offset,
             "raw": messages.raw,
         }  # fmt: skip
+        yield from self._extend(values, list(rows))
+
+    def rest(self) -> Iterator[LiveBatch]:
+        """The windows that still waited when the file ended."""
+        if self._schema.ahead:
+            yield from self._extend(self._padding(self._schema.ahead), self._texts)
+
+    def _padding(self, n: int) -> dict[str, NDArray[Any]]:
+        return {one.name: np.full(n, one.fill, dtype=one.dtype) for one in self._schema.streams}
+
+    def _extend(self, values: dict[str, NDArray[Any]], texts: list[str]) -> Iterator[LiveBatch]:
         steps = {name: np.concatenate([self._carried[name], values[name]]) for name in values}
-        texts = list(rows)
         count = np.bincount(steps["message"], minlength=len(texts))
-        yield from self._batches(steps, live_table(texts, self._kind, count), len(messages))
+        yield from self._batches(steps, live_table(texts, self._kind, count))
         self._carry(steps, texts)
 
-    def _batches(self, steps: dict[str, NDArray[Any]], symbols: pl.DataFrame, n: int) -> Iterator[LiveBatch]:
-        length = self._schema.length
+    def _batches(self, steps: dict[str, NDArray[Any]], symbols: pl.DataFrame) -> Iterator[LiveBatch]:
+        length, judged = self._schema.length, self._schema.before
+        n = len(steps["message"]) - length + 1
+        if n <= 0:
+            return
         most = max(1, MOST_STEPS // length)
         views = {name: sliding_window_view(values, length) for name, values in steps.items()}
         for start in range(0, n, most):
             rows = slice(start, min(start + most, n))
             gathered = {name: np.ascontiguousarray(view[rows]) for name, view in views.items()}
             place = pl.DataFrame(
-                {"line": gathered["line"][:, -1], "offset": gathered["offset"][:, -1]}
+                {"line": gathered["line"][:, judged], "offset": gathered["offset"][:, judged]}
             ).select(pl.lit(self._name).alias("file"), "line", "offset")
             yield LiveBatch(gathered, symbols, place)
 
     def _carry(self, steps: dict[str, NDArray[Any]], texts: list[str]) -> None:
-        lead = self._schema.length - 1
-        last = {name: values[len(values) - lead :] for name, values in steps.items()}
+        first = max(0, len(steps["message"]) - (self._schema.length - 1))
+        last = {name: values[first:] for name, values in steps.items()}
         kept, rows = np.unique(np.append(last["message"], 0).astype(np.uint32), return_inverse=True)
         self._texts = [texts[row] for row in kept]
         self._carried = {**last, "message": rows[:-1].astype(np.uint32)}

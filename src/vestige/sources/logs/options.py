@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vestige.schema import Target
+
 
 class LogOptions(BaseModel):
     """Options of `vestige prepare logs` and `vestige run logs`."""
@@ -17,9 +19,12 @@ class LogOptions(BaseModel):
         description="format of the lines: bgl, hdfs, rfc3164, ... or the path of your own (my.toml); several "
         "with commas between: each file has the first that fits it; auto: syslog, dmesg, kippo, web access",
     )
-    length: int = Field(
-        default=10, ge=1, le=4096, description="messages in a window: the one judged and those before it"
+    sequence_type: Literal["background", "context"] = Field(
+        default="background",
+        description="messages around the one judged: those before it (background), or before and after it "
+        "(context: live scoring waits for them)",
     )
+    window_size: int = Field(default=9, ge=0, le=2047, description="how many of them (context: on each side)")
     stride: int = Field(default=1, ge=1, description="messages between one window and the next")
     label: str | None = Field(
         default=None,
@@ -37,3 +42,13 @@ class LogOptions(BaseModel):
         default="hashing",
         description="vectors of messages: hashing, minilm, or the path of a sentence model or word vectors",
     )
+
+    @property
+    def length(self) -> int:
+        """Messages in a window."""
+        return 1 + self.window_size * (2 if self.sequence_type == "context" else 1)
+
+    @property
+    def target(self) -> Target:
+        """Which of them is judged."""
+        return "centre" if self.sequence_type == "context" else "last"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vestige import engine
 from vestige.dataset import DatasetWriter
 from vestige.errors import EvidenceError
-from vestige.schema import Schema, Stream
+from vestige.schema import Schema, Stream, Target
 from vestige.sources.base import Progress
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.clock import Clock
@@ -44,14 +44,17 @@ MOST_NOTES = 1000
 log = logging.getLogger(__name__)
 
 
-def schema_for(rules: RuleSet, *, length: int, stride: int, embedding: str = HASHING) -> Schema:
+def schema_for(
+    rules: RuleSet, *, length: int, stride: int, target: Target = "last", embedding: str = HASHING
+) -> Schema:
     """The schema of a dataset read by `rules`; its inputs are completed by the fitted encoder.
 
     Raises UsageError for an embedding that is not there.
     """
     found = identify(embedding)
     settings = {**rules.settings(), "embedding": found}
-    return Schema("logs", VERSION, CLASSES, length, stride, STREAMS, inputs_with(found), settings=settings)
+    inputs = inputs_with(found)
+    return Schema("logs", VERSION, CLASSES, length, stride, STREAMS, inputs, target, settings=settings)
 
 
 def prepare(
@@ -67,7 +70,13 @@ def prepare(
     engine.workers(jobs)
     parts = corpora(corpus, options)
     rules = together(parts)
-    schema = schema_for(rules, length=options.length, stride=options.stride, embedding=options.embedding)
+    schema = schema_for(
+        rules,
+        length=options.length,
+        stride=options.stride,
+        target=options.target,
+        embedding=options.embedding,
+    )
     reading = Reading(parts)
     workers = 1 if reading.total is not None and reading.total < SMALL else jobs
     with DatasetWriter(out, schema, overwrite=overwrite) as writer:

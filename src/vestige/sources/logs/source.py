@@ -82,7 +82,7 @@ class LogSource:
 
     def place(self, windows: WindowSet, rows: NDArray[np.int64]) -> pl.DataFrame:
         """File, 1-based line, byte offset, and masked text of each window's last message."""
-        step = windows.last_step[rows]
+        step = windows.target_step[rows]
         names = windows.recordings["id"]
         return pl.DataFrame(
             {

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vestige.errors import UsageError
 
 HASHING, MINILM = "hashing", "minilm"
+Floating = TypeVar("Floating", bound=np.floating[Any])
 Identity = dict[str, Any]
 """JSON-ready, for the schema: `name`, `size` (E), and what else its numbers depend on: `version` or `digest`
 (SHA-256 of its files), with their `path`."""
@@ -93,8 +94,8 @@ def digest_of(files: Sequence[Path]) -> str:
     return total.hexdigest()
 
 
-def unit_length(vectors_NE: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit_length(vectors_NE: NDArray[Floating]) -> NDArray[Floating]:
     """Rows scaled to length 1; zero rows stay."""
-    norms_N1 = np.sqrt(np.einsum("ne,ne->n", vectors_NE, vectors_NE))[:, None]
-    scaled: NDArray[np.float32] = vectors_NE / np.where(norms_N1 > 0, norms_N1, 1)
+    norms_N1 = np.sqrt(np.square(vectors_NE).sum(axis=1, keepdims=True))
+    scaled: NDArray[Floating] = vectors_NE / np.where(norms_N1 > 0, norms_N1, 1)
     return scaled

@@ -46,14 +46,14 @@ class Hashing:
         return out_NE
 
 
-def _messages(texts: Sequence[str]) -> NDArray[np.float32]:
+def _messages(texts: Sequence[str]) -> NDArray[np.float64]:
     known: dict[str, int] = {}
-    rows, columns, weights = array("q"), array("q"), array("f")
+    rows, columns, weights = array("q"), array("q"), array("d")
     for row, text in enumerate(texts):
         for word, count in Counter(words_of(text) or [NO_WORDS]).items():
             rows.append(row)
             columns.append(known.setdefault(word, len(known)))
-            weights.append(1 + log(count))
+            weights.append(_exact(1 + log(count)))
     counts = _sums(rows, columns, weights, (len(texts), len(known)))
     return unit_length(counts @ word_vectors(list(known)))
 
@@ -62,32 +62,38 @@ def _sums(rows: array[int], columns: array[int], weights: array[float], shape: t
     """A sparse matrix of weights; those of the same place add up."""
     from scipy import sparse
 
-    return sparse.csr_array((np.frombuffer(weights, np.float32), (rows, columns)), shape)
+    return sparse.csr_array((np.frombuffer(weights), (rows, columns)), shape)
 
 
-def word_vectors(words: Sequence[str]) -> NDArray[np.float32]:
-    """Vectors of words, `(len(words), E)`; those of placeholders (`<ip>`) have no n-grams."""
+def word_vectors(words: Sequence[str]) -> NDArray[np.float64]:
+    """Vectors of words, `(len(words), E)` float64, not scaled; placeholders (`<ip>`) have no n-grams."""
     pieces = [_words(words[start : start + WORDS]) for start in range(0, len(words), WORDS)]
-    return np.concatenate([np.empty((0, SIZE), np.float32), *pieces])
+    return np.concatenate([np.empty((0, SIZE)), *pieces])
 
 
-def _words(words: Sequence[str]) -> NDArray[np.float32]:
+def _words(words: Sequence[str]) -> Any:
     known: dict[str, int] = {}
-    rows, columns, weights = array("q"), array("q"), array("f")
+    rows, columns, weights = array("q"), array("q"), array("d")
     for row, word in enumerate(words):
         grams = [] if word[0] == "<" else grams_of(word)
         columns.extend([known.setdefault(one, len(known)) for one in (word, *grams)])
         rows.extend([row] * (1 + len(grams)))
-        weights.extend([1.0, *[max(len(grams), 1) ** -0.5] * len(grams)])
+        weights.extend([1.0, *[_exact(max(len(grams), 1) ** -0.5)] * len(grams)])
     return _sums(rows, columns, weights, (len(words), len(known))) @ directions(list(known))
 
 
-def directions(texts: Sequence[str]) -> NDArray[np.float32]:
-    """For each text E signs, scaled to length 1, that depend on its UTF-8 alone: `(len(texts), E)`."""
+def directions(texts: Sequence[str]) -> NDArray[np.float64]:
+    """For each text E signs that depend on its UTF-8 alone: `(len(texts), E)` float64."""
     hashes = np.array([crc32(one.encode("utf-8", "replace")) for one in texts], dtype=np.uint64)
     draws = _mix(hashes[:, None] * np.uint64(SIZE // 64) + np.arange(SIZE // 64, dtype=np.uint64))
     bits = np.unpackbits(draws.astype("<u8").view(np.uint8).reshape(len(texts), -1), axis=1)
-    return (1 - 2 * bits.astype(np.float32)) / np.float32(np.sqrt(SIZE))
+    return 1 - 2 * bits.astype(np.float64)
+
+
+def _exact(weight: float) -> float:
+    """A weight in so few bits that sums of them are exact in float64, in whatever order they are made: a text
+    has the same vector in any company, to the bit."""
+    return round(weight * 4096) / 4096
 
 
 def grams_of(word: str) -> list[str]:
