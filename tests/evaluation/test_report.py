@@ -280,6 +280,15 @@ def test_every_failed_check_and_warning_reaches_the_terminal_in_a_line() -> None
     assert hostile[-1] == "audit warn: metadata_shortcut: position\\x1b[31m\\x0a95% sure\\u202e"
 
 
+def test_where_labels_come_from_is_said_with_every_figure() -> None:
+    says = "Labels are a keyword rule over the message: this score measures spelling, not detection."
+    results = made_up_run()[0].model_copy(update={"label_origin": says})
+    assert says in caption(results)
+    page = Page(render(results, Details())).text
+    assert page.index(says) < page.index("Models and baselines on the test part")
+    assert says in results.model_dump_json()
+
+
 def test_a_model_that_metadata_alone_outdo_is_said_so_at_the_head() -> None:
     results = with_probe(0.99)
     by_name = {one.name: one.macro_f1.estimate for one in results.models}

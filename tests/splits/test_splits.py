@@ -90,11 +90,11 @@ def test_lines_out_of_order_around_a_cut_are_purged_not_shared(make_windows):
     assert not visible(parts.train) & visible(parts.validation)
 
 
-@pytest.mark.parametrize("recipe", ["host", "sample"])
-def test_whole_hosts_and_samples_are_held_out(make_windows, recipe):
+@pytest.mark.parametrize(("recipe", "column"), [("host", "host"), ("sample", "sample"), ("type", "profile")])
+def test_whole_hosts_samples_and_types_are_held_out(make_windows, recipe, column):
     windows = make_windows(fleet(5, per_host=5))
     _, parts = splits.make(recipe, windows, seed=3)
-    names = windows.recordings[recipe].to_list()
+    names = windows.recordings[column].to_list()
     on = [{names[r] for r in one.recording} for one in sides(parts)]
     assert not on[0] & on[1]
     assert not on[0] & on[2]
@@ -108,6 +108,13 @@ def test_named_hosts_are_the_test_part(make_windows):
     assert {windows.recordings["host"][int(r)] for r in parts.test.recording} == {"host-2"}
     with pytest.raises(SplitError, match="no host called 'host-9'"):
         splits.make("host", windows, hold_out=("host-9",))
+
+
+def test_a_type_that_training_never_saw_is_said_so(make_windows):
+    split, parts = splits.make("type", make_windows(fleet(4)), hold_out=("profile-1",))
+    assert {parts.test.recordings["profile"][int(r)] for r in parts.test.recording} == {"profile-1"}
+    assert split.unseen_profiles == ["profile-1"]
+    assert any("test: profile-1" in note for note in split.notes)
 
 
 def test_profiles_absent_from_the_test_host_are_listed(make_windows):
@@ -201,7 +208,7 @@ def test_a_remedy_names_only_options_that_the_recipe_uses(make_windows):
 
 @pytest.mark.parametrize(
     ("recipe", "says"),
-    [("host", "at least 3"), ("sample", "at least 3"), ("lunar", "one of: time, host, sample, random")],
+    [("host", "at least 3"), ("sample", "at least 3"), ("lunar", "one of: time, host, sample, type, random")],
 )
 def test_evidence_that_does_not_allow_a_recipe_is_told_so(make_windows, recipe, says):
     with pytest.raises(SplitError, match=says):
@@ -211,7 +218,7 @@ def test_evidence_that_does_not_allow_a_recipe_is_told_so(make_windows, recipe, 
 def test_only_random_is_labelled_in_distribution(make_windows):
     windows = make_windows(fleet(6))
     marks = {recipe: splits.make(recipe, windows)[0].in_distribution for recipe in splits.recipes()}
-    assert marks == {"time": False, "host": False, "sample": False, "random": True}
+    assert marks == {"time": False, "host": False, "sample": False, "type": False, "random": True}
 
 
 @pytest.mark.parametrize("recipe", ["time", "host", "random", "parity"])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vestige.evaluation.predictions import Predictions
 from vestige.splits import Split
+from vestige.splits.base import COLUMNS
 from vestige.windows import WindowSet
 
 IntArray = NDArray[np.int64]
@@ -47,8 +48,8 @@ def held_out(
 ) -> Predictions:
     """Predictions on `windows` that know which unit of the split's recipe each window belongs to.
 
-    Hosts or samples where these are held out; the group of the last step (logs: its template) for a split
-    by groups; otherwise recordings, and for a cut within a single recording blocks of it. `groups
+    Hosts, samples or types where these are held out; the group of the last step (logs: its template) for a
+    split by groups; otherwise recordings, and for a cut within a single recording blocks of it. `groups
     (n_steps,)`: needed by unit `group`; without them ValueError.
     """
     if split.unit == "group":
@@ -57,7 +58,7 @@ def held_out(
         return replace(predictions, unit=groups[windows.target_step].astype(np.int64), unit_name=split.recipe)
     if split.unit != "recording":
         return replace(predictions, unit=None, unit_name="")
-    column = split.recipe if split.recipe in {"host", "sample"} else "id"
+    column = COLUMNS.get(split.recipe, "id")
     code = windows.recordings[column].rank("dense").to_numpy().astype(np.int64)
     name = split.recipe if column != "id" else "recording"
     return replace(predictions, unit=code[windows.recording], unit_name=name)

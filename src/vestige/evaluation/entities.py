@@ -77,6 +77,7 @@ def disjoint(parts: Parts, split: Split, groups: NDArray[np.int64] | None = None
         _entities("recordings_disjoint", "id", parts, promised=split.unit == "recording", split=split),
         _entities("hosts_disjoint", "host", parts, promised=split.recipe == "host", split=split),
         _entities("samples_disjoint", "sample", parts, promised=split.recipe == "sample", split=split),
+        _entities("types_disjoint", "profile", parts, promised=split.recipe == "type", split=split),
         _groups(parts, split, groups),
     ]
 

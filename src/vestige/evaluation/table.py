@@ -105,7 +105,7 @@ def _title(results: RunResults) -> str:
 
 def _caption(results: RunResults) -> str:
     lines = [one.sentence for one in results.comparisons]
-    lines += [untested(results), outdone(results)]
+    lines += [results.label_origin, untested(results), outdone(results)]
     lines.append(f"95% intervals: bootstrap over {results.clusters.description}.")
     if not results.clusters.trusted and not results.comparisons:
         lines.append(f"They cannot be trusted: {results.clusters.reason}.")

@@ -13,10 +13,12 @@ class SplitOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    split: str = Field("time", description="recipe: time, host, sample, random, or one of the source's own")
+    split: str = Field(
+        "time", description="recipe: time, host, sample, type, random, or one of the source's own"
+    )
     split_seed: int = Field(0, ge=0, description="seed of the recipe's choices")
     fractions: str = Field("0.6,0.2,0.2", description="shares of train, validation and test")
-    hold_out: tuple[str, ...] = Field((), description="host or sample for the test part (repeatable)")
+    hold_out: tuple[str, ...] = Field((), description="host, sample or type for the test part (repeatable)")
     input_sets: Path | None = Field(
         None, description="file of picked recordings (see --output-sets) instead of a recipe"
     )

@@ -18,6 +18,8 @@ from vestige.windows import WindowSet
 PARTS = ("train", "validation", "test")
 FRACTIONS = (0.6, 0.2, 0.2)
 FORMAT = "vestige-split/1"
+COLUMNS = {"host": "host", "sample": "sample", "type": "profile"}
+"""Recipes that hold out all recordings of a kind, and the column that tells the kind."""
 
 Codes = NDArray[np.int8]
 """Index into PARTS for each window, step or recording; NOWHERE belongs to none, EVERYWHERE is padding."""

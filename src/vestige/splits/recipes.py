@@ -1,4 +1,4 @@
-"""The recipes: time, host, sample, random, and the groups that a source brings (logs: template)."""
+"""The recipes: time, host, sample, type, random, and the groups that a source brings (logs: template)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vestige import log
 from vestige.errors import SplitError
 from vestige.splits.assign import Table, assign
-from vestige.splits.base import FRACTIONS, PARTS, Parts, Split, dataset_digest
+from vestige.splits.base import COLUMNS, FRACTIONS, PARTS, Parts, Split, dataset_digest
 from vestige.splits.checks import check, losses
 from vestige.splits.sets import limit, load_sets
 from vestige.windows import WindowSet
@@ -25,7 +25,7 @@ Groups = Mapping[str, Callable[[WindowSet], NDArray[np.int64]]]
 
 def recipes(groups: Groups | None = None) -> list[str]:
     """Names of the recipes there are for a source that brings these `groups`."""
-    return ["time", "host", "sample", "random", *(groups or {})]
+    return ["time", *COLUMNS, "random", *(groups or {})]
 
 
 def make(
@@ -41,17 +41,17 @@ def make(
 ) -> tuple[Split, Parts]:
     """Make a split and apply it; it has checked itself.
 
-    `hold_out` names the hosts or samples of the test part instead of leaving the choice to `seed`. `sets`: a
-    file that names the recordings of each part, instead of the recipe. `sizes`: see `sets.limit`.
-    Raises SplitError when the evidence does not allow the recipe: too few hosts, samples, recordings or
-    groups, or a class that would be missing on a side.
+    `hold_out` names the hosts, samples or types of the test part instead of leaving the choice to `seed`.
+    `sets`: a file that names the recordings of each part, instead of the recipe. `sizes`: see `sets.limit`.
+    Raises SplitError when the evidence does not allow the recipe: too few hosts, samples, types, recordings
+    or groups, or a class that would be missing on a side.
     """
     steps: NDArray[np.int64] | None = None
     if sets is not None:
         split = load_sets(sets, windows)
     elif recipe == "time":
         split = _by_time(windows, fractions)
-    elif recipe in {"host", "sample"}:
+    elif recipe in COLUMNS:
         split = _by_column(recipe, windows, seed, fractions, hold_out)
     elif recipe == "random":
         split = _at_random(windows, seed, fractions)
@@ -91,7 +91,7 @@ def _by_column(
     fractions: tuple[float, float, float],
     hold_out: tuple[str, ...],
 ) -> Split:
-    names = windows.recordings[recipe].to_list()
+    names = windows.recordings[COLUMNS[recipe]].to_list()
     ids = windows.recordings["id"].to_list()
     keys = sorted(set(names))
     if len(keys) < len(PARTS):
