@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +51,7 @@ def dump(
     with evidence.open() as handle:
         content = Expander(handle, evidence.where)
         runs = packets(skipping(content.pieces(), base), base=base, quality=quality)
+        lines: Iterator[str]
         if as_json:
             lines = (json.dumps(one, separators=(",", ":")) for one in listing.objects(runs))
         else:

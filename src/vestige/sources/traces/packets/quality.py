@@ -47,8 +47,9 @@ class Quality:
         if not self.psbs:
             return f"no PSB in {self.n_bytes:,} bytes: nothing to decode, or no Intel PT trace"
         return (
-            f"{self.n_packets:,} packets, {self.psbs:,} PSBs, {self.errors:,} errors, {self.overflows:,} overflows; "
-            f"{self.skipped:,} of {self.n_bytes:,} bytes skipped, {self.cut_off} cut off at the end"
+            f"{self.n_packets:,} packets, {self.psbs:,} PSBs, {self.errors:,} errors, "
+            f"{self.overflows:,} overflows; {self.skipped:,} of {self.n_bytes:,} bytes skipped, "
+            f"{self.cut_off} cut off at the end"
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,0 +1,119 @@
+"""`vestige traces dump`: files of any packing, any place to begin, and what is said of the loss."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from functools import partial
+
+import pytest
+import zstandard
+from typer.testing import CliRunner
+
+from tests.sources.traces import pt
+from vestige.cli.main import app
+from vestige.errors import EvidenceError, UsageError
+from vestige.sources import expand
+from vestige.sources.traces.packets.kinds import Kind
+
+TRACE = (
+    b"\0\0"
+    + pt.PSB
+    + pt.address(Kind.FUP, 0x40_1000, 3)
+    + b"\x02\x23"
+    + pt.short("!..!")
+    + b"\x99\x01"
+    + pt.address(Kind.TIP, 0xBEEF, 1)
+    + b"\x05"
+    + pt.PSB
+    + pt.address(Kind.TIP_PGD, 0, 0)
+    + b"\x02\xf3"
+)
+LISTED = """\
+0000000000000002  psb
+0000000000000012  fup        3: 0000000000401000
+0000000000000019  psbend
+000000000000001b  tnt.8      !..!
+000000000000001c  mode.exec  cs.l
+000000000000001e  tip        1: ????????????beef
+0000000000000021  error      unknown opcode  goes on at 0000000000000022
+0000000000000022  psb
+0000000000000032  tip.pgd    0: ????????????????
+0000000000000033  ovf
+"""
+
+
+def dump(*arguments, **options):
+    result = CliRunner().invoke(app, ["traces", "dump", *map(str, arguments)], **options)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])
+def test_a_trace_is_listed_whatever_its_packing(tmp_path, pack):
+    (tmp_path / "trace_0").write_bytes(pack(TRACE))
+    result = dump(tmp_path / "trace_0")
+    assert result.stdout == LISTED
+    assert "9 packets, 2 PSBs, 1 errors, 1 overflows; 3 of 53 bytes skipped" in result.stderr
+
+
+def test_addresses_can_be_shown_in_full(tmp_path):
+    (tmp_path / "trace_0").write_bytes(TRACE)
+    listed = dump(tmp_path / "trace_0", "--lastip").stdout
+    assert "tip        1: ????????????beef  0x000000000040beef\n" in listed
+    assert "tip.pgd    0: ????????????????  <unavailable>\n" in listed
+
+
+def test_json_is_one_object_a_line(tmp_path):
+    (tmp_path / "trace_0").write_bytes(TRACE)
+    rows = [json.loads(line) for line in dump(tmp_path / "trace_0", "--json").stdout.splitlines()]
+    assert rows[6] == {"offset": 0x21, "kind": "error", "message": "unknown opcode", "resync_offset": 0x22}
+    assert [row["kind"] for row in rows] == [line.split()[1] for line in LISTED.splitlines()]
+
+
+@pytest.mark.parametrize("start", ["0x10", "16"])
+def test_it_begins_at_the_first_psb_from_an_offset_on(tmp_path, start):
+    (tmp_path / "trace_0").write_bytes(TRACE)
+    assert dump(tmp_path / "trace_0", "--from", start).stdout == "".join(LISTED.splitlines(True)[7:])
+
+
+def test_standard_input_is_read(monkeypatch):
+    assert dump("-", input=TRACE).stdout == LISTED
+
+
+def test_a_cut_off_archive_is_listed_as_far_as_it_goes_and_said_so(tmp_path):
+    (tmp_path / "trace_0.gz").write_bytes(gzip.compress(TRACE * 2000)[:-20])
+    result = dump(tmp_path / "trace_0.gz")
+    assert result.stdout.startswith(LISTED)
+    assert "cut off after" in result.stderr
+
+
+def test_a_bomb_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(expand, "BOMB_RATIO", 100)
+    monkeypatch.setattr(expand, "Expander", partial(expand.Expander, bomb_bytes=1 << 20))
+    (tmp_path / "trace_0.gz").write_bytes(gzip.compress(bytes(4 << 20)))
+    with pytest.raises(EvidenceError, match="bomb"):
+        dump(tmp_path / "trace_0.gz")
+
+
+def test_what_is_no_trace_is_said_to_be_none(tmp_path):
+    (tmp_path / "notes").write_bytes(b"no Intel PT at all, by far")
+    result = dump(tmp_path / "notes")
+    assert result.stdout == ""
+    assert re.search("no PSB in 26 bytes", result.stderr)
+
+
+@pytest.mark.parametrize("start", ["-1", "one", "0xg", str(1 << 63)])
+def test_an_offset_that_is_none_is_refused(tmp_path, start):
+    with pytest.raises(UsageError, match="--from"):
+        dump(tmp_path, "--from", start)
+
+
+def test_an_offset_behind_the_end_and_a_directory_are_refused(tmp_path):
+    (tmp_path / "trace_0").write_bytes(TRACE)
+    with pytest.raises(EvidenceError, match="has 53 bytes, none from 53 on"):
+        dump(tmp_path / "trace_0", "--from", "53")
+    with pytest.raises(EvidenceError, match="directory"):
+        dump(tmp_path)
