@@ -229,3 +229,19 @@ def test_fewer_than_one_process_is_refused_for_a_small_corpus_too(tmp_path: Path
     with pytest.raises(UsageError, match="--jobs 1 or more"):
         prepare(corpus(tmp_path / "c", a_log=NORMAL + BAD), tmp_path / "d", jobs=0)
     assert not (tmp_path / "d").exists()
+
+
+def test_windows_may_be_labelled_by_what_is_around_their_message(tmp_path: Path) -> None:
+    made = corpus(tmp_path / "c", app_log=NORMAL + BAD + BAD + line(50, "on"))
+    four = prepare(made, tmp_path / "four", anomalies="four", window_size=2)
+    assert four.schema.classes == ("normal", "point", "collective", "both")
+    assert four.label.tolist() == [0] * 30 + [1, 3, 2]
+    assert "split takes lines away" in four.notes["label_origin"]
+    ahead = prepare(made, tmp_path / "ahead", anomalies="collective", window_size=1, sequence_type="context")
+    assert ahead.label.tolist() == [0] * 29 + [1, 1, 1, 1]
+
+
+def test_a_class_that_no_window_has_is_named(tmp_path: Path) -> None:
+    made = corpus(tmp_path / "c", app_log=NORMAL + BAD + line(50, "on"))
+    with pytest.raises(EvidenceError, match=r"(?s)no message is of the class 'both'.*--anomalies"):
+        prepare(made, tmp_path / "d", anomalies="four", window_size=2)

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from vestige.schema import Target
+from vestige.sources.logs.anomalies import Anomalies
 
 
 class LogOptions(BaseModel):
@@ -30,6 +31,11 @@ class LogOptions(BaseModel):
         default=None,
         description="which messages are anomalies: column, level:WARN,ERROR or words:FILE "
         "(default: what the format says)",
+    )
+    anomalies: Anomalies = Field(
+        default="point",
+        description="what makes a window anomalous: its message (point), one around it (collective), either, "
+        "or four classes: normal, point, collective, both",
     )
     year: int | None = Field(
         default=None, ge=1970, le=2200, description="year of the first line, where times name none (syslog)"

@@ -15,6 +15,7 @@ from vestige.dataset import DatasetWriter
 from vestige.errors import EvidenceError
 from vestige.schema import Schema, Stream, Target
 from vestige.sources.base import Progress
+from vestige.sources.logs.anomalies import CLASSES, Anomalies, Labeller, meaning
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.clock import Clock
 from vestige.sources.logs.corpora import corpora, together
@@ -29,7 +30,6 @@ from vestige.sources.logs.simulate.write import MARKER
 from vestige.sources.logs.symbols import Symbols
 
 VERSION = 2
-CLASSES = ("normal", "anomaly")
 STREAMS = (
     Stream("message", "uint32"),
     Stream("t_ns", "int64", unit="ns"),
@@ -45,16 +45,22 @@ log = logging.getLogger(__name__)
 
 
 def schema_for(
-    rules: RuleSet, *, length: int, stride: int, target: Target = "last", embedding: str = HASHING
+    rules: RuleSet,
+    *,
+    length: int,
+    stride: int,
+    target: Target = "last",
+    embedding: str = HASHING,
+    anomalies: Anomalies = "point",
 ) -> Schema:
     """The schema of a dataset read by `rules`; its inputs are completed by the fitted encoder.
 
     Raises UsageError for an embedding that is not there.
     """
     found = identify(embedding)
-    settings = {**rules.settings(), "embedding": found}
-    inputs = inputs_with(found)
-    return Schema("logs", VERSION, CLASSES, length, stride, STREAMS, inputs, target, settings=settings)
+    settings = {**rules.settings(), "embedding": found, "anomalies": anomalies}
+    inputs, classes = inputs_with(found), CLASSES[anomalies]
+    return Schema("logs", VERSION, classes, length, stride, STREAMS, inputs, target, settings=settings)
 
 
 def prepare(
@@ -76,6 +82,7 @@ def prepare(
         stride=options.stride,
         target=options.target,
         embedding=options.embedding,
+        anomalies=options.anomalies,
     )
     reading = Reading(parts)
     workers = 1 if reading.total is not None and reading.total < SMALL else jobs
@@ -103,7 +110,8 @@ class Merge:
         self._symbols = Symbols()
         self._current: Feed | None = None
         self._counts: Counter[str] = Counter()
-        self._labels = np.zeros(len(CLASSES), dtype=np.int64)
+        self._schema = writer.schema
+        self._labels = np.zeros(len(self._schema.classes), dtype=np.int64)
         self._defects: list[dict[str, str]] = []
 
     def add(self, feed: Feed, messages: Messages) -> None:
@@ -116,10 +124,11 @@ class Merge:
             "message": rows, "t_ns": t_ns, "line": messages.line, "offset": messages.offset,
             "raw": messages.raw,
         }  # fmt: skip
-        label = feed.labels(messages.line) if feed.rules.label.kind == "table" else messages.label
+        own = feed.labels(messages.line) if feed.rules.label.kind == "table" else messages.label
+        steps, t_ns, label = self._labeller.add(steps, t_ns, own, final=messages.final)
         self._writer.extend(steps, t_ns=t_ns, label=label)
         self._counts.update(messages.counts)
-        self._labels += np.bincount(label, minlength=len(CLASSES))
+        self._labels += np.bincount(label, minlength=len(self._labels))
         if messages.final:
             self._end(feed)
 
@@ -129,6 +138,8 @@ class Merge:
         if self._assumes and feed.rules.year is not None:
             self._assume(feed.rules.format.name, feed.rules.year)
         self._clock = Clock(feed.rules.year, feed.first_ns)
+        kind: Anomalies = self._schema.settings["anomalies"]
+        self._labeller = Labeller(kind, self._schema.before, self._schema.ahead)
         self._writer.begin(id=feed.file.id, host=feed.host, profile=feed.profile)
 
     def _assume(self, name: str, year: int) -> None:
@@ -151,28 +162,43 @@ class Merge:
             log.warning("%s: %s", feed.file.id, what)
 
     def finish(self, corpus: Path, reading: Reading) -> None:
-        """Table and notes. Raises EvidenceError for a corpus without messages or with one class only."""
+        """Table and notes. Raises EvidenceError where messages or one of the classes are missing."""
         total = int(self._labels.sum())
         if not total:
             raise reading.refused or EvidenceError("nothing to read: it is empty", where=corpus)
-        if not self._labels.all():
-            only = CLASSES[int(self._labels.argmax())]
-            raise EvidenceError(
-                f"one class only: all {total} messages are labelled {only}",
-                where=corpus,
-                remedy=f"say which messages are anomalies: --label {FORMS}",
-            )
+        labels = dict(zip(self._schema.classes, self._labels.tolist(), strict=True))
+        _check_classes(labels, corpus)
         origins = [part.rules.label.origin for part in reading.parts]
+        origins.append(meaning(self._schema.settings["anomalies"]))
         self._writer.table("messages", self._symbols.table())
         self._writer.notes.update(
             {name: self._counts[name] for name in sorted(self._counts)},
             messages=total,
-            label_origin=" ".join(dict.fromkeys(origins)),
+            label_origin=" ".join(filter(None, dict.fromkeys(origins))),
             synthetic=any((part.path / MARKER).is_file() for part in reading.parts),
             formats=dict(sorted(self._formats.items())),
             unique_messages=len(self._symbols),
-            labels=dict(zip(CLASSES, self._labels.tolist(), strict=True)),
+            labels=labels,
             skipped=[{"file": one.id, "reason": one.reason} for one in reading.skipped[:MOST_NOTES]],
             skipped_files=len(reading.skipped),
             defects=self._defects[:MOST_NOTES],
+        )
+
+
+def _check_classes(labels: dict[str, int], corpus: Path) -> None:
+    """Raise EvidenceError where a class has no messages."""
+    found = [name for name, count in labels.items() if count]
+    if len(found) == 1:
+        raise EvidenceError(
+            f"one class only: all {labels[found[0]]} messages are labelled {found[0]}",
+            where=corpus,
+            remedy=f"say which messages are anomalies: --label {FORMS}",
+        )
+    if len(found) < len(labels):
+        missing = next(name for name in labels if name not in found)
+        counts = ", ".join(f"{name}: {count}" for name, count in labels.items())
+        raise EvidenceError(
+            f"no message is of the class {missing!r} ({counts})",
+            where=corpus,
+            remedy="use another --anomalies, or other windows (--window-size)",
         )
