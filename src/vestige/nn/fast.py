@@ -10,7 +10,7 @@ from torch.autograd import Function
 
 from vestige.nn.composed import compose
 from vestige.nn.sequence import Ends, WeightGradients, run_backward, run_forward
-from vestige.nn.tape import Fused, Tape, new_tapes
+from vestige.nn.tape import Factors, Tape, new_tapes
 from vestige.nn.threads import run_all
 
 if TYPE_CHECKING:
@@ -29,12 +29,13 @@ class _Run:
         self.plan = plan
         threads = torch.get_num_threads() if device.type == "cpu" else 1
         self.shares = plan.shares(threads) if device.type == "cpu" else [[slice(0, plan.batch)]]
+        self.rows = self.shares[0][0].stop
         self.workspace: Workspace | None = None
         self.tapes: dict[int, Tape] = {}
 
     def forward(self, inputs: tuple[Tensor, ...], keep: bool) -> tuple[Tensor, Tensor, Tensor]:
         x, h, cell, *weights = (tensor.detach() for tensor in inputs)
-        plan, fused = self.plan, Fused.of(self.plan, tuple(weights))
+        plan, factors = self.plan, Factors.forwards(tuple(weights), self.rows)
         blocks = [block for share in self.shares for block in share]
         self.workspace, tapes = new_tapes(plan, blocks, x, keep)
         self.tapes = {tape.rows.start: tape for tape in tapes}
@@ -44,7 +45,7 @@ class _Run:
         def work(share: list[slice]) -> None:
             with torch.no_grad():
                 for block in share:
-                    run_forward(plan, fused, self.tapes[block.start], x, first, last)
+                    run_forward(plan, factors, self.tapes[block.start], x, first, last)
 
         run_all([partial(work, share) for share in self.shares])
         if not keep:
@@ -55,7 +56,8 @@ class _Run:
         if self.workspace is None:
             self.forward(inputs, keep=True)
         x, h, cell, *weights = (tensor.detach() for tensor in inputs)
-        plan, fused = self.plan, Fused.of(self.plan, tuple(weights))
+        plan, rows = self.plan, self.rows
+        factors = (Factors.forwards(tuple(weights), rows), Factors.backwards(tuple(weights), rows, needs_x))
         d_x = None
         if needs_x:
             d_x = torch.empty_like(x) if plan.row_counts is None else torch.zeros_like(x)
@@ -65,7 +67,7 @@ class _Run:
         def work(share: list[slice], into: WeightGradients) -> None:
             with torch.no_grad():
                 for block in share:
-                    run_backward(plan, fused, self.tapes[block.start], last, first, into)
+                    run_backward(plan, factors, self.tapes[block.start], last, first, into)
 
         run_all([partial(work, *pair) for pair in zip(self.shares, sums, strict=True)])
         self.drop()

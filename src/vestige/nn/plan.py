@@ -35,8 +35,8 @@ class Plan:
 
     @property
     def operand_width(self) -> int:
-        """[h, x, 1], filled up to whole cache lines: products of odd widths are slower."""
-        return -(-(self.hidden + self.inputs + 1) // 16) * 16
+        """[h, x, 1]."""
+        return self.hidden + self.inputs + 1
 
     def rows_at(self, step: int, block: slice) -> int:
         """How many of a block's rows take part in a step."""

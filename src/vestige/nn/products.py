@@ -2,11 +2,12 @@
 
 MKL, which ``torch.mm`` calls for float32, keeps to AVX2 on processors that are not Intel's; oneDNN, which
 torch ships too, uses AVX-512 there and is twice as fast. Its plain product is reachable only through the
-operator that torch's own compiler emits, so it is taken where that operator is there, and missed nowhere.
+operators that torch's own compiler emits, so they are taken where they are there, and missed nowhere.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -25,16 +26,46 @@ def _onednn_linear() -> Callable[..., Tensor] | None:
         return None
     try:
         linear: Callable[..., Tensor] = torch.ops.mkldnn._linear_pointwise.default
-        linear(torch.ones(2, 2), torch.ones(2, 2), None, "none", [], "")
+        linear(torch.ones(2, 2), _packed(torch.ones(2, 2), 2), None, "none", [], "")
     except (AttributeError, RuntimeError):
         return None
     return linear
 
 
+def _packed(right_NK: Tensor, rows: int) -> Tensor:
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight.default(right_NK.contiguous(), rows)
+    return packed
+
+
+def _linear_for(tensor: Tensor) -> Callable[..., Tensor] | None:
+    usable = tensor.device.type == "cpu" and tensor.dtype == torch.float32 and torch.backends.mkldnn.enabled
+    return _onednn_linear() if usable else None
+
+
+@dataclass(frozen=True)
+class Factor:
+    """The right-hand side of many products, laid out once as oneDNN reads it: up to a fifth faster."""
+
+    _right: Tensor
+    _linear: Callable[..., Tensor] | None
+
+    @staticmethod
+    def of(right_NK: Tensor, rows: int) -> Factor:
+        """``rows``: how many the left-hand sides will usually have."""
+        linear = _linear_for(right_NK)
+        return Factor(right_NK if linear is None else _packed(right_NK, rows), linear)
+
+    def after(self, left_MK: Tensor) -> Tensor:
+        """left @ right.T as a new (M, N) tensor."""
+        if self._linear is None:
+            return torch.mm(left_MK, self._right.t())
+        return self._linear(left_MK, self._right, None, "none", [], "")
+
+
 def times_transposed(left_MK: Tensor, right_NK: Tensor) -> Tensor:
     """left @ right.T as a new (M, N) tensor; both operands may be strided."""
-    linear = _onednn_linear() if left_MK.device.type == "cpu" and left_MK.dtype == torch.float32 else None
-    if linear is None or not torch.backends.mkldnn.enabled:
+    linear = _linear_for(left_MK)
+    if linear is None:
         return torch.mm(left_MK, right_NK.t())
     if not (right_NK.is_contiguous() or right_NK.t().is_contiguous()):
         right_NK = (

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vestige.nn.plan import Plan
-    from vestige.nn.tape import Fused, Tape
+    from vestige.nn.tape import Factors, Tape
 
 # Weight gradients are one product per so many rows: enough to be efficient, few enough to be in cache.
-_ROWS_PER_PRODUCT = 1024
+_ROWS_PER_PRODUCT = 512
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Ends:
     cell: Tensor
 
 
-def run_forward(plan: Plan, fused: Fused, tape: Tape, x_BTI: Tensor, first: Ends, last: Ends) -> None:
+def run_forward(plan: Plan, weights: Factors, tape: Tape, x_BTI: Tensor, first: Ends, last: Ends) -> None:
     """From ``first.h``, ``first.cell`` to ``last``: outputs and final states of this block's rows."""
     steps = steps_for(x_BTI.device, x_BTI.dtype)
     block, size = tape.rows, tape.rows.stop - tape.rows.start
@@ -42,10 +42,10 @@ def run_forward(plan: Plan, fused: Fused, tape: Tape, x_BTI: Tensor, first: Ends
         if n:
             at = t % kept
             now, sig, sig_pre = operand[here, :n], None, None
-            if fused.attention is not None and tape.sig is not None:
+            if weights.attention is not None and tape.sig is not None:
                 sig = tape.sig[at, :n]
-                sig_pre = times_transposed(now[:, hidden:], fused.attention).view(n, lanes, hidden)
-            pre = times_transposed(now, fused.gate).view(n, lanes, 4 * hidden)
+                sig_pre = weights.attention.after(now[:, hidden:]).view(n, lanes, hidden)
+            pre = weights.gate.after(now).view(n, lanes, 4 * hidden)
             gates, old, new = tape.gates[at, :n], cell[here, :n], cell[there, :n]
             steps.forward(plan.kind, pre, sig_pre, gates, sig, old, new, operand[there, :n], tape.scratch)
         last.out[block.start : block.start + n, t] = operand[there, :n, :hidden]
@@ -84,9 +84,11 @@ class WeightGradients:
 
 
 def run_backward(
-    plan: Plan, fused: Fused, tape: Tape, last: Ends, first: Ends, into: WeightGradients
+    plan: Plan, weights: tuple[Factors, Factors], tape: Tape, last: Ends, first: Ends, into: WeightGradients
 ) -> None:
-    """From the gradients ``last`` to ``first``: of x (where asked for) and of the initial states."""
+    """From the gradients ``last`` to ``first``: of x (where asked for) and of the initial states; by the
+    weights for both directions."""
+    again, back = weights
     block = tape.rows
     d_h = last.h[block].clone()
     d_cell = last.cell[:, block].transpose(0, 1).contiguous()
@@ -96,12 +98,12 @@ def run_backward(
     for stop in range(plan.steps, 0, -span):
         start = max(0, stop - span)
         if plan.recompute:
-            gates, sig = _activations_again(plan, fused, tape, start, stop)
+            gates, sig = _activations_again(plan, again, tape, start, stop)
         else:
             gates, sig = tape.gates[start:stop], None if tape.sig is None else tape.sig[start:stop]
         for t in range(stop - 1, start - 1, -1):
             sig_t = None if sig is None else sig[t - start]
-            d_h = _step_back(plan, fused, tape, t, (gates[t - start], sig_t), (last, first), (d_h, d_cell))
+            d_h = _step_back(plan, back, tape, t, (gates[t - start], sig_t), (last, first), (d_h, d_cell))
         into.add(plan, tape.operand[start:stop], gates, sig)
         del gates, sig  # before the next ones are computed
     first.h[block] = d_h[:, : plan.hidden]
@@ -109,16 +111,16 @@ def run_backward(
 
 
 def _activations_again(
-    plan: Plan, fused: Fused, tape: Tape, start: int, stop: int
+    plan: Plan, weights: Factors, tape: Tape, start: int, stop: int
 ) -> tuple[Tensor, Tensor | None]:
     """Gates and attention of steps that kept neither: all their operands are known, so one product."""
     operand = tape.operand[start:stop]
     rows = operand.reshape(-1, plan.operand_width)
     shape = (stop - start, operand.shape[1], plan.lanes, -1)
-    gates = times_transposed(rows, fused.gate).view(shape)
+    gates = weights.gate.after(rows).view(shape)
     sig = None
-    if fused.attention is not None:
-        sig = times_transposed(rows[:, plan.hidden :], fused.attention).view(shape)
+    if weights.attention is not None:
+        sig = weights.attention.after(rows[:, plan.hidden :]).view(shape)
     steps_for(gates.device, gates.dtype).activate(
         gates.flatten(0, 1), None if sig is None else sig.flatten(0, 1)
     )
@@ -127,7 +129,7 @@ def _activations_again(
 
 def _step_back(
     plan: Plan,
-    fused: Fused,
+    weights: Factors,
     tape: Tape,
     t: int,
     activations: tuple[Tensor, Tensor | None],
@@ -150,14 +152,11 @@ def _step_back(
         plan.kind, gates[:n], sig_n, old, new, d_h[:n], d_out, d_cell[:n], tape.scratch
     )
     d_gates = gates[:n].reshape(n, plan.gate_width)
-    needs_x = first.x is not None
-    weight = fused.gate if needs_x else fused.recurrent
-    d_operand = times_transposed(d_gates, weight.t())
+    d_operand = weights.gate.after(d_gates)
     if first.x is not None:
-        d_x = d_operand[:, hidden : hidden + plan.inputs]
-        if sig_n is not None and fused.attention is not None:
-            d_sig = sig_n.reshape(n, plan.lanes * hidden)
-            d_x = d_x + times_transposed(d_sig, fused.attention.t())[:, : plan.inputs]
+        d_x = d_operand[:, hidden:]
+        if sig_n is not None and weights.attention is not None:
+            d_x = d_x + weights.attention.after(sig_n.reshape(n, plan.lanes * hidden))
         first.x[block.start : block.start + n, t] = d_x
     if n == size:
         return d_operand

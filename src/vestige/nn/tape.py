@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from vestige.nn.products import Factor
 from vestige.nn.workspace import Workspace, padded
 
 if TYPE_CHECKING:
@@ -40,8 +41,7 @@ def new_tapes(plan: Plan, blocks: list[slice], like: Tensor, keep: bool) -> tupl
     tapes = []
     for block, block_shapes in zip(blocks, shapes, strict=True):
         operand, cell, gates, scratch, *sig = (workspace.carve(*shape) for shape in block_shapes)
-        operand[..., plan.hidden + plan.inputs :].zero_()
-        operand[..., plan.hidden + plan.inputs].fill_(1)
+        operand[..., -1].fill_(1)
         tapes.append(Tape(block, operand, cell, gates, sig[0] if sig else None, scratch))
     return workspace, tapes
 
@@ -61,26 +61,29 @@ def _shapes(plan: Plan, rows: int, keep: bool) -> list[tuple[int, ...]]:
 
 
 @dataclass(frozen=True)
-class Fused:
-    """All weights as the two operands of a step: ``gate`` (4 k hidden, width) acts on [h, x, 1] and
-    ``attention`` (k hidden, width - hidden) on [x, 1]; None where a layer has no attention. ``recurrent``
-    (4 k hidden, hidden) is the part of ``gate`` that acts on h, for when x needs no gradient."""
+class Factors:
+    """All weights as right-hand sides of a step's products. Forwards, ``gate`` (4 k hidden, width) acts on
+    [h, x, 1] and ``attention`` (k hidden, inputs + 1) on [x, 1]; backwards they are turned round, act on the
+    gradients of what they gave, and give those of [h, x], or of h alone, and of x. None: no attention.
+    """
 
-    gate: Tensor
-    recurrent: Tensor
-    attention: Tensor | None
+    gate: Factor
+    attention: Factor | None
 
     @staticmethod
-    def of(plan: Plan, weights: tuple[Tensor, ...]) -> Fused:
+    def forwards(weights: tuple[Tensor, ...], rows: int) -> Factors:
         """``weights``: of i2h, h2h and, with attention, i2a: weight and bias each."""
         from_x, x_bias, from_h, h_bias, *attention = (weight.detach() for weight in weights)
-        gate = from_h.new_zeros(plan.gate_width, plan.operand_width)
-        gate[:, : plan.hidden] = from_h
-        gate[:, plan.hidden : plan.hidden + plan.inputs] = from_x
-        torch.add(x_bias, h_bias, out=gate[:, plan.hidden + plan.inputs])
+        gate = torch.cat([from_h, from_x, (x_bias + h_bias).unsqueeze(1)], dim=1)
         if not attention:
-            return Fused(gate, from_h, None)
-        weight = from_h.new_zeros(plan.lanes * plan.hidden, plan.operand_width - plan.hidden)
-        weight[:, : plan.inputs] = attention[0]
-        weight[:, plan.inputs] = attention[1]
-        return Fused(gate, from_h, weight)
+            return Factors(Factor.of(gate, rows), None)
+        weight, bias = attention
+        return Factors(Factor.of(gate, rows), Factor.of(torch.cat([weight, bias.unsqueeze(1)], dim=1), rows))
+
+    @staticmethod
+    def backwards(weights: tuple[Tensor, ...], rows: int, needs_x: bool) -> Factors:
+        from_x, _, from_h, _, *attention = (weight.detach() for weight in weights)
+        if not needs_x:
+            return Factors(Factor.of(from_h.t(), rows), None)
+        gate = Factor.of(torch.cat([from_h, from_x], dim=1).t(), rows)
+        return Factors(gate, Factor.of(attention[0].t(), rows) if attention else None)

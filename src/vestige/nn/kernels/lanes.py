@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
+_ZERO = np.float32(0)
+
 
 @compiled
 def activate(pre: Array, gates: Array) -> None:
@@ -101,21 +103,38 @@ def sum_backward(gates: Array, old: Array, new: Array, d_h: Array, d_out: Array,
 
 
 @compiled
+def choose(gates: Array, cells: Array, top: Array, cell: Array, winner: Array) -> None:
+    """One row: the largest output gate of each unit, the lane it is in, and that lane's cell. A NaN wins,
+    and of equals the first, as in ``torch.max``.
+
+    Cells are summed, all but one of them zero: LLVM would make one load of "this cell or that one", from
+    an address that it cannot foresee, and give up vectorising.
+    """
+    lanes, n = cells.shape
+    for j in range(n):
+        top[j], winner[j], cell[j] = gates[0, 2 * n + j], _ZERO, _ZERO
+    for k in range(1, lanes):
+        o, lane = gates[k, 2 * n : 3 * n], np.float32(k)
+        for j in range(n):
+            wins = not o[j] <= top[j]
+            winner[j] = lane if wins else winner[j]
+            top[j] = o[j] if wins else top[j]
+    for k in range(lanes):
+        c, lane = cells[k], np.float32(k)
+        for j in range(n):
+            cell[j] += c[j] if winner[j] == lane else _ZERO
+
+
+@compiled
 def top_forward(pre: Array, gates: Array, old: Array, new: Array, operand: Array, scratch: Array) -> None:
     rows, lanes, n = old.shape
-    top, cell = scratch[0], scratch[1]
+    top, cell, winner = scratch[0], scratch[1], scratch[2]
     for b in range(rows):
-        h = operand[b, :n]
-        top[:] = -ONE
         for k in range(lanes):
             activate(pre[b, k], gates[b, k])
             update_cell(gates[b, k], old[b, k], new[b, k])
-            o, c = gates[b, k, 2 * n : 3 * n], new[b, k]
-            for j in range(n):
-                # A NaN must win, and of equals the first, as in torch.argmax.
-                wins = not o[j] <= top[j]
-                top[j] = o[j] if wins else top[j]
-                cell[j] = c[j] if wins else cell[j]
+        choose(gates[b], new[b], top, cell, winner)
+        h = operand[b, :n]
         for j in range(n):
             h[j] = top[j] * tanh(cell[j])
 
@@ -129,14 +148,7 @@ def top_backward(
     for b in range(rows):
         dh = d_h[b, :n]
         add_rows(dh, d_out[b])
-        top[:] = -ONE
-        for k in range(lanes):
-            o, c, lane = gates[b, k, 2 * n : 3 * n], new[b, k], np.float32(k)
-            for j in range(n):
-                wins = not o[j] <= top[j]
-                top[j] = o[j] if wins else top[j]
-                cell[j] = c[j] if wins else cell[j]
-                winner[j] = lane if wins else winner[j]
+        choose(gates[b], new[b], top, cell, winner)
         for j in range(n):  # from here on: top is the gradient of o's pre-activation, cell that of c
             t = tanh(cell[j])
             p = dh[j] * top[j]
@@ -146,6 +158,6 @@ def top_backward(
             o, dc, lane = gates[b, k, 2 * n : 3 * n], d_cell[b, k], np.float32(k)
             for j in range(n):
                 chosen = winner[j] == lane
-                dc[j] += cell[j] if chosen else np.float32(0)
-                o[j] = top[j] if chosen else np.float32(0)
+                dc[j] += cell[j] if chosen else _ZERO
+                o[j] = top[j] if chosen else _ZERO
             cell_to_gates(gates[b, k], old[b, k], dc)
