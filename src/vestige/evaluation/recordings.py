@@ -1,6 +1,7 @@
 """From windows to recordings: where the label is the recording's, so is the verdict.
 
-A recording is as suspicious as its most suspicious window (`max`), or as its windows on average (`mean`).
+A recording is as suspicious as its most suspicious window (`max`), or as its windows on average: of their
+probabilities (`mean`), or of their log-odds (`log_odds`; for surprise, the mean surprise).
 """
 
 from __future__ import annotations
@@ -13,28 +14,45 @@ import numpy as np
 from vestige.evaluation.metrics import Sweep
 from vestige.evaluation.predictions import FloatArray, Predictions
 
-How = Literal["max", "mean"]
-WAYS: tuple[How, ...] = ("max", "mean")
+How = Literal["max", "mean", "log_odds"]
+WAYS: tuple[How, ...] = ("max", "mean", "log_odds")
+LEAST = 1e-12
+"""Probability below which there is no more evidence to be had: one window cannot decide a recording alone."""
 
 
 def by_recording(windows: Predictions, how: How) -> Predictions:
     """One row a recording: its last window's place and time, its label, and the score of its windows.
 
-    With two classes the probabilities are those of the score; with more, each class's are taken by `how`
-    and scaled to sum to 1. A recording counts as novel when all its windows are.
+    With two classes `max` and `mean` are those of the score; with more, each class's are taken and scaled to
+    sum to 1. A recording counts as novel when all its windows are.
     """
     present, row = np.unique(windows.recording, return_inverse=True)
     n = len(present)
-    proba = np.stack([_taken(windows.proba[:, k], row, n, how) for k in range(len(windows.classes))], axis=1)
-    if len(windows.classes) == 2:
-        proba[:, 0] = 1 - proba[:, 1]
-    else:
-        proba /= proba.sum(axis=1, keepdims=True)
+    taken = [_taken(windows.proba[:, k], row, n, how) for k in range(len(windows.classes))]
+    proba = pooled(np.stack(taken, axis=1), how)
     order = np.argsort(windows.position, kind="stable")
     last = np.empty(n, dtype=np.int64)
     last[row[order]] = order
     novel = None if windows.novel is None else ~_any(~windows.novel, row, n)
     return replace(windows.select(last), proba=proba, novel=novel)
+
+
+def log_of(proba: FloatArray) -> FloatArray:
+    """ln P as `log_odds` takes it."""
+    logs: FloatArray = np.log(np.maximum(proba, LEAST))
+    return logs
+
+
+def pooled(taken_NK: FloatArray, how: How) -> FloatArray:
+    """A recording's probabilities from what was taken of its windows: the highest, the means, or the means of
+    `log_of`."""
+    if how == "log_odds":
+        proba: FloatArray = np.exp(taken_NK)
+    elif taken_NK.shape[1] == 2:
+        return np.stack([1 - taken_NK[:, 1], taken_NK[:, 1]], axis=1)
+    else:
+        proba = taken_NK
+    return proba / proba.sum(axis=1, keepdims=True)
 
 
 def best_way(validation: Predictions) -> How:
@@ -52,6 +70,7 @@ def _taken(values: FloatArray, row: np.ndarray, n: int, how: How) -> FloatArray:
         highest = np.zeros(n)
         np.maximum.at(highest, row, values)
         return highest
+    values = log_of(values) if how == "log_odds" else values
     mean: FloatArray = np.bincount(row, weights=values, minlength=n) / np.bincount(row, minlength=n)
     return mean
 

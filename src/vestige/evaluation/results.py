@@ -158,14 +158,14 @@ class NextTokenResult(Record):
 class DetectorResults(Record):
     """Everything measured about one detector on the test part.
 
-    `verdict` says what was judged: each `window`, or each recording by the `max` or `mean` of its windows.
+    `verdict` says what was judged: each `window`, or each recording by its windows (`recordings.How`).
     `view`: what it may see, where the run has both views; its name then begins with it (`oracle/gru`).
     """
 
     name: str
     kind: Literal["model", "baseline"]
     view: str = ""
-    verdict: Literal["window", "max", "mean"] = "window"
+    verdict: Literal["window", "max", "mean", "log_odds"] = "window"
     next_token: NextTokenResult | None = None
     windows: int
     validation_macro_f1: Number

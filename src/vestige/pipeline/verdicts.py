@@ -12,6 +12,7 @@ import numpy as np
 
 from vestige.encoding import EncodedWindows
 from vestige.evaluation.hashing import row_hashes
+from vestige.evaluation.metrics import confusion, macro_f1
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.recordings import How, best_way, by_recording
 from vestige.evaluation.results import NextTokenResult, ThresholdResult
@@ -48,15 +49,23 @@ def of_part(detector: Detector, part: EncodedWindows, how: How | None) -> Predic
     return windows if how is None else by_recording(windows, how)
 
 
+def macro_f1_of(part: Predictions) -> float:
+    """Macro F1 of the most probable classes."""
+    return float(macro_f1(confusion(part.label, part.predicted, len(part.classes))))
+
+
 def way(detector: Detector, validation: EncodedWindows) -> How | None:
     """How windows become a recording's verdict, where the label is the recording's; None where it is not.
 
-    Surprise counts by its maximum (one impossible event is enough); a classifier's way is the one that
-    ranks validation recordings better.
+    The way that ranks validation recordings best. A next-token detector's validation part may hold normal
+    recordings alone; then it is the mean surprise: the highest of many windows grows with their number.
     """
     if validation.windows.schema.target != "recording":
         return None
-    return "max" if isinstance(detector, NextToken) else best_way(predict(detector, validation))
+    judged = predict(detector, validation)
+    if isinstance(detector, NextToken) and len(np.unique(judged.positive)) < 2:
+        return "log_odds"
+    return best_way(judged)
 
 
 def calibrate(

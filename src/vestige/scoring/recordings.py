@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vestige.checkpoint import Loaded
 from vestige.checkpoint.header import VERDICT
+from vestige.evaluation.recordings import How, log_of, pooled
 from vestige.models.next_token import TOP
 from vestige.scoring.windows import Judged, judge
 from vestige.sources.base import Progress
@@ -26,11 +27,11 @@ def score_recordings(
     (windows at or above the threshold) and `worst` (where its most suspicious window ends); of a next-token
     detector also `mean_surprise` (nats), and `top1 top5 top10`: shares of windows whose last token was among
     the k most probable. Where windows share the label of their recording, its verdict is made as in
-    evaluation, by their maximum or mean; else it is that of the worst window. Raises as `score` does. Memory
+    evaluation (`recordings.How`); else it is that of the worst window. Raises as `score` does. Memory
     holds a few numbers for each recording.
     """
     loaded, judged = judge(run, evidence, device=device, progress=progress)
-    how = loaded.header.extra.get(VERDICT) or "max"
+    how: How = loaded.header.extra.get(VERDICT) or "max"
     found: dict[str, Tally] = {}
     unit = "file"
     for one in judged:
@@ -42,10 +43,12 @@ def score_recordings(
 
 @dataclass
 class Tally:
-    """What is kept of a recording while its windows go by: `highest (K,)` and `total (K,)` probabilities."""
+    """What is kept of a recording while its windows go by: of its probabilities the `highest (K,)`, their sum
+    `total (K,)`, and the sum of their logarithms `logs (K,)`."""
 
     highest: NDArray[np.float64]
     total: NDArray[np.float64]
+    logs: NDArray[np.float64]
     windows: int = 0
     alerts: int = 0
     score: float = -1.0
@@ -59,6 +62,7 @@ class Tally:
         score = 1.0 - proba[:, 0]
         self.highest = np.maximum(self.highest, proba.max(axis=0))
         self.total += proba.sum(axis=0)
+        self.logs += log_of(proba).sum(axis=0)
         self.windows += len(rows)
         self.alerts += 0 if threshold is None else int((score >= threshold).sum())
         worst = int(score.argmax())
@@ -73,12 +77,10 @@ class Tally:
             within = (judged.rank[rows, None] < np.array(TOP)).sum(axis=0)
             self.within = within if self.within is None else self.within + within
 
-    def row(self, loaded: Loaded, how: str) -> dict[str, Any]:
+    def row(self, loaded: Loaded, how: How) -> dict[str, Any]:
         """The recording's verdict; see `score_recordings`."""
-        proba = self.highest if how == "max" else self.total / self.windows
-        if len(proba) == 2:
-            proba = np.array([1 - proba[1], proba[1]])
-        proba = proba / proba.sum()
+        taken = {"max": self.highest, "mean": self.total / self.windows, "log_odds": self.logs / self.windows}
+        proba = pooled(taken[how][None], how)[0]
         value, limit = float(1 - proba[0]), loaded.threshold
         row = {
             "windows": self.windows,
@@ -100,5 +102,5 @@ def _add(found: dict[str, Tally], judged: Judged, threshold: float | None) -> No
     place, classes = judged.batch.place, judged.proba.shape[1]
     numbered = place.select(judged.batch.unit).with_row_index("row")
     for (name,), part in numbered.group_by(judged.batch.unit, maintain_order=True):
-        tally = found.setdefault(str(name), Tally(np.zeros(classes), np.zeros(classes)))
+        tally = found.setdefault(str(name), Tally(np.zeros(classes), np.zeros(classes), np.zeros(classes)))
         tally.add(judged, part["row"].to_numpy().astype(np.int64), threshold)

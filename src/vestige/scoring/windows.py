@@ -57,9 +57,9 @@ def detector_in(run: Path) -> Path:
     """
     if (run / HEADER).exists() or not run.is_dir():
         return run
-    found = sorted(one.parent for one in run.glob(f"*/{HEADER}"))
+    found = sorted(one.parent for pattern in ("*", "*/*") for one in run.glob(f"{pattern}/{HEADER}"))
     if len(found) > 1:
-        names = ", ".join(one.name for one in found)
+        names = ", ".join(str(one.relative_to(run)) for one in found)
         raise UsageError(
             f"a run of several detectors ({names})", where=run, remedy=f"name one of them: {found[0]}"
         )

@@ -160,7 +160,7 @@ def test_the_probe_works_for_every_mapping(name: str, unit: str) -> None:
     first, second = (EventSource().probe(schema) for _ in range(2))
     assert isinstance(first.symbols, pl.DataFrame)
     assert all((first.steps[one] == second.steps[one]).all() for one in first.steps)
-    assert first.steps["event"].shape == ((6 if name == "sessions" else 5), 3)
+    assert first.steps["event"].shape == ((8 if name == "sessions" else 5), 3)
     assert len(np.unique(first.steps["event"])) > 2
 
 

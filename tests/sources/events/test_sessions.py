@@ -9,6 +9,7 @@ import pytest
 
 from tests.sources.events.exports import SECOND, dataset, texts, write
 from vestige.errors import EvidenceError
+from vestige.sources.events.sessions import END
 
 REAL = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "sessions"
 
@@ -27,9 +28,10 @@ def test_a_session_is_a_recording_labelled_by_its_file(tmp_path: Path) -> None:
     assert recordings["host"].to_list() == ["train", "train", "test", "test", "test"]
     assert recordings["profile"].to_list() == ["normal", "normal", "normal", "anomaly", "anomaly"]
     assert windows.schema.target == "recording"
-    assert windows.label.tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]
-    assert texts(windows)[5:8] == [["", "", "9"], ["", "9", "9"], ["9", "9", "9"]]
-    assert windows.t_wall_ns[5:8].tolist() == [0, SECOND, 2 * SECOND]
+    assert windows.label.tolist() == [0] * 8 + [1] * 7
+    assert texts(windows)[8:12] == [["", "", "9"], ["", "9", "9"], ["9", "9", "9"], ["9", "9", END]]
+    assert texts(windows)[4] == ["", "5", END]
+    assert windows.t_wall_ns[8:12].tolist() == [0, SECOND, 2 * SECOND, 3 * SECOND]
     assert windows.streams["line"][2:4].tolist() == [1, 1]
 
 
@@ -55,7 +57,7 @@ def test_other_names_can_mean_anomalies(tmp_path: Path) -> None:
     write(tmp_path / "c" / "good", "a,5 6\n")
     write(tmp_path / "c" / "attack-1", "b,5\n")
     windows = dataset(tmp_path / "c", tmp_path / "d", mapping="sessions", anomalous_files="attack*")
-    assert windows.label.tolist() == [0, 0, 1]
+    assert windows.label.tolist() == [0, 0, 0, 1, 1]
 
 
 def test_json_sessions_bring_label_and_split(tmp_path: Path) -> None:
@@ -69,7 +71,7 @@ def test_json_sessions_bring_label_and_split(tmp_path: Path) -> None:
     windows = dataset(export, tmp_path / "d", mapping="sessions")
     assert windows.recordings["id"].to_list() == ["s", "s#2"]
     assert windows.recordings["host"].to_list() == ["train", "test"]
-    assert windows.label.tolist() == [0, 0, 1]
+    assert windows.label.tolist() == [0, 0, 0, 1, 1]
     assert windows.notes["sessions_of_equal_name"] == 1
     assert [one["what"] for one in windows.notes["first_bad_records"]] == ["no events", "no session"]
 

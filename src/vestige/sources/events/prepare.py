@@ -33,7 +33,7 @@ from vestige.sources.events.records import Block
 from vestige.sources.events.sessions import without_unions
 from vestige.sources.events.simulate.options import MARKER
 
-VERSION = 1
+VERSION = 2
 CLASSES = ("normal", "anomaly")
 STREAMS = (
     Stream("event", "uint32"),

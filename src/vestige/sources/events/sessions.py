@@ -3,7 +3,8 @@
     id,event event event        the label is in the file's name: *_train, *_test_normal, *_test_abnormal_CAUSE
     {"session": "id", "events": [1, 2], "label": 0, "split": "train"}
 
-A session is a recording of its own; its events are a second apart, beginning in 1970.
+A session is a recording of its own; its events are a second apart, beginning in 1970. The last of them is
+`END`: that a session ends here, after so little, is an event too, and of some faults the only one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from vestige.sources.events.json_lines import BadRecordError, decode
 from vestige.sources.events.layout import Layout
 
 SECOND = 10**9
+END = "<end>"
 ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -122,4 +124,4 @@ def _session(text: str, layout: Layout, negatives: frozenset[str]) -> tuple[Mach
     if not events or not all(events):
         return "no events"
     sample = blake2b("\0".join(events).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    return Machine(name, split or layout.profile, sample, profile), events, anomalous
+    return Machine(name, split or layout.profile, sample, profile), [*events, END], anomalous
