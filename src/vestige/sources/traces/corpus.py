@@ -13,19 +13,20 @@ from vestige.sources.corpus import EvidenceFile, Skipped
 TRACES = ("trace_0", "trace_0.gz", "trace_0.zst", "trace_0.zstd")
 MAPS = ("mapping.txt", "mapping.txt.gz", "maps", "maps.gz", "mapping.csv", "mapping.csv.gz")
 CLASSES = ("benign", "malicious")
-MOST_INFO = 64 << 10
+MOST_INFO, LONGEST_LINE = 64 << 10, 1000
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One recorded run. `id`: its directory's name; `title`: what was run or opened; `label`: None if not
-    said."""
+    """One recorded run. `id`: its directory's name; `title`: what was run or opened; `label`: None where not
+    said; `profile`: how it behaved, where `info.txt` has a third line, else the label."""
 
     id: str
     trace: EvidenceFile
     map: Path
     title: str
     label: str | None
+    profile: str
 
 
 def find_samples(root: Path) -> tuple[list[Sample], list[Skipped]]:
@@ -64,9 +65,11 @@ def read_sample(folder: Path) -> Sample | str:
     size = trace.stat().st_size
     if not size:
         return f"{trace.name} is empty"
-    title, label = _info(folder / "info.txt")
+    title, label, profile = (*_info(folder / "info.txt"), "", "", "")[:3]
+    known = label.casefold() if label.casefold() in CLASSES else None
     name = _text(folder)
-    return Sample(name, EvidenceFile(trace, f"{name}/{trace.name}", size, True), map_file, title, label)
+    file = EvidenceFile(trace, f"{name}/{trace.name}", size, in_directory=True)
+    return Sample(name, file, map_file, title, known, profile or known or "")
 
 
 def _has_trace(folder: Path) -> bool:
@@ -100,17 +103,16 @@ def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
     return None
 
 
-def _info(path: Path) -> tuple[str, str | None]:
-    """Line 1: the original file name; line 2: the label."""
+def _info(path: Path) -> list[str]:
+    """Lines of `info.txt`: the original file name, the label, and whatever else; none where it is missing."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
-            return "", None
+            return []
         with path.open("rb") as file:
-            lines = file.read(MOST_INFO).decode("utf-8", errors="backslashreplace").split("\n")
+            text = file.read(MOST_INFO).decode("utf-8", errors="backslashreplace")
     except OSError:
-        return "", None
-    label = lines[1].strip().casefold() if len(lines) > 1 else ""
-    return lines[0].strip(), label if label in CLASSES else None
+        return []
+    return [line.strip()[:LONGEST_LINE] for line in text.split("\n")]
 
 
 def _text(path: Path) -> str:

@@ -104,7 +104,7 @@ def _lay_out(program: Program, rng: np.random.Generator) -> tuple[NDArray[np.uin
 def _write_about(folder: Path, run: Run, options: SimulateOptions) -> None:
     label = "malicious" if run.attack else "benign"
     title = f"input-{run.rng.integers(0, 1 << 32):08x}.doc"
-    (folder / "info.txt").write_text(f"{title}\n{label}\n", encoding="utf-8")
+    (folder / "info.txt").write_text(f"{title}\n{label}\n{run.attack}\n", encoding="utf-8")
     starts = [int(one) for one in run.bases]
     files = [f"/usr/lib/x86_64-linux-gnu/{one.name}" for one in run.program.modules]
     files[0] = f"/usr/bin/{run.program.name}"

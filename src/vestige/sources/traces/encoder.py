@@ -1,0 +1,169 @@
+"""Model inputs from windows of a run: token ids, and how often each token comes in the window.
+
+Fitted on training windows only. Letters: B windows, T steps (events), F features, V tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vestige.encoding import Batch, unknown_rate
+from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input, Schema
+from vestige.sources.traces.symbols import KINDS, OWN_TOKENS
+from vestige.windows import Steps, WindowSet
+
+INPUTS = (Input("tokens", "tokens"), Input("summary", "summary"))
+"""What a dataset's schema says before anything is fitted."""
+MAX_COLUMNS = 256
+"""The most frequent tokens have a count of their own in the summary."""
+OF_WINDOW = (
+    Feature("targets", "share"),
+    Feature("taken", "share"),
+    Feature("distinct", "tokens"),
+    Feature("modules", "changes"),
+    Feature("outside", "share"),
+    Feature("unseen", "share"),
+)
+_TARGET, _TAKEN = KINDS.index("target"), KINDS.index("taken")
+
+
+@dataclass(frozen=True)
+class TraceEncoder:
+    """The events of the training windows that have a token, most frequent first, frozen.
+
+    Two inputs: `tokens (B, T)` int64 (PAD before the run begins, UNK for what is rarer than the vocabulary
+    holds or was never seen; what lies in no module has tokens of its own, seen or not); `summary (B, F)`
+    float32: `word:<token>`, how often each comes in the window, then `OF_WINDOW`.
+    """
+
+    tokens: tuple[str, ...]
+    symbols: ClassVar[str] = "symbols"
+
+    @classmethod
+    def fit(cls, train: WindowSet) -> Self:
+        """Learn from the events that training windows show."""
+        table = train.table(cls.symbols)
+        counts = np.bincount(train.streams["symbol"][_shown(train)], minlength=len(table))
+        counted = table.select("token").with_columns(count=pl.Series(counts))[1:]
+        ranked = (
+            counted.filter(~pl.col("token").is_in(OWN_TOKENS))
+            .group_by("token")
+            .agg(pl.col("count").sum())
+            .filter(pl.col("count") > 0)
+            .sort(["count", "token"], descending=[True, False])
+        )
+        most = int(train.schema.settings["vocabulary"]) - len(OWN_TOKENS)
+        return cls((*OWN_TOKENS, *ranked["token"].head(most).to_list()))
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """`tokens` with its vocabulary and `summary` with its features."""
+        tokens, summary = INPUTS
+        words = tuple(Feature(f"word:{token}", "count") for token in self.tokens[:MAX_COLUMNS])
+        return (
+            replace(tokens, vocabulary=(*SPECIAL_TOKENS, *self.tokens)),
+            replace(summary, features=(*words, *OF_WINDOW)),
+        )
+
+    def bind(self, symbols: pl.DataFrame) -> BoundTraceEncoder:
+        """Look up, once, every symbol of a table whose row 0 is padding."""
+        known = {token: at for at, token in enumerate(self.tokens, len(SPECIAL_TOKENS))}
+        token = np.array([known.get(text, UNK) for text in symbols["token"]], dtype=np.int64)
+        token[:1] = PAD
+        names = symbols["module"].to_list()
+        module = np.unique(names, return_inverse=True)[1].reshape(-1) if names else np.zeros(0, np.int64)
+        outside = symbols["token"].is_in(OWN_TOKENS).to_numpy()
+        kind = symbols["kind"].to_numpy()
+        return BoundTraceEncoder(token, kind, module, outside, min(len(self.tokens), MAX_COLUMNS))
+
+    def unseen(self, windows: WindowSet) -> dict[str, float]:
+        """Shares of UNK among the last events of windows, and among those of them that are targets."""
+        bound = self.bind(windows.table(self.symbols))
+        ending = windows.streams["symbol"][windows.target_step]
+        targets = ending[bound.kind[ending] == _TARGET]
+        return {"events": unknown_rate(bound.token[ending]), "targets": unknown_rate(bound.token[targets])}
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready state."""
+        return {"tokens": list(self.tokens)}
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any], schema: Schema) -> Self:
+        """The encoder whose `to_dict` gave `state`. Raises KeyError where a part is missing."""
+        for one in INPUTS:
+            schema.input(one.name)
+        return cls(tuple(state["tokens"]))
+
+
+@dataclass(frozen=True)
+class BoundTraceEncoder:
+    """The encoder with one table of symbols looked up, `(symbols,)` each: the `token` int64, its `kind` and
+    number of `module`, and whether it lies `outside` all modules."""
+
+    token: NDArray[np.int64]
+    kind: NDArray[np.uint8]
+    module: NDArray[np.int64]
+    outside: NDArray[np.bool_]
+    columns: int
+
+    def streams(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """`symbol`, whatever is wanted."""
+        return ("symbol",) if names else ()
+
+    def encode(self, steps: Steps, names: tuple[str, ...]) -> Batch:
+        """Only the inputs called `names`, from the stream `symbol` `(B, T)`."""
+        symbol_BT = steps["symbol"]
+        tokens_BT = self.token[symbol_BT]
+        batch: Batch = {}
+        for name in names:
+            if name == "tokens":
+                batch[name] = tokens_BT
+            elif name == "summary":
+                batch[name] = self._summary(symbol_BT, tokens_BT)
+            else:
+                raise KeyError(name)
+        return batch
+
+    def _summary(self, symbol_BT: NDArray[Any], tokens_BT: NDArray[np.int64]) -> NDArray[np.float32]:
+        n, B = self.columns, len(tokens_BT)
+        column_BT = tokens_BT - len(SPECIAL_TOKENS)
+        counted_BT = (column_BT >= 0) & (column_BT < n)
+        place = (np.arange(B)[:, None] * n + column_BT)[counted_BT]
+        out_BF = np.zeros((B, n + len(OF_WINDOW)), dtype=np.float32)
+        out_BF[:, :n] = np.bincount(place, minlength=B * n).reshape(B, n)
+        for at, values in enumerate(self._of_window(symbol_BT, tokens_BT)):
+            out_BF[:, n + at] = values
+        return out_BF
+
+    def _of_window(self, symbol_BT: NDArray[Any], tokens_BT: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
+        """The features of `OF_WINDOW` in their order; padding takes no part."""
+        real_BT = symbol_BT != 0
+        count = np.maximum(real_BT.sum(axis=1), 1)
+        kind_BT = self.kind[symbol_BT]
+        targets = (kind_BT == _TARGET).sum(axis=1)
+        yield targets / count
+        yield (kind_BT == _TAKEN).sum(axis=1) / np.maximum(real_BT.sum(axis=1) - targets, 1)
+        ordered = np.sort(tokens_BT, axis=1)
+        changes = (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1) + 1
+        yield changes - (ordered[:, 0] == PAD)
+        module_BT = self.module[symbol_BT]
+        both = real_BT[:, 1:] & real_BT[:, :-1]
+        yield ((module_BT[:, 1:] != module_BT[:, :-1]) & both).sum(axis=1)
+        yield (self.outside[symbol_BT] & real_BT).sum(axis=1) / count
+        yield (tokens_BT == UNK).sum(axis=1) / count
+
+
+def _shown(windows: WindowSet) -> NDArray[np.bool_]:
+    """Which steps the windows look at, `(n_steps,)`."""
+    steps = len(windows.streams["symbol"])
+    edges = np.zeros(steps + 1, dtype=np.int32)
+    np.add.at(edges, windows.position, 1)
+    np.add.at(edges, windows.position + windows.schema.length, -1)
+    shown: NDArray[np.bool_] = np.cumsum(edges[:-1]) > 0
+    return shown

@@ -1,0 +1,85 @@
+"""Windows made while a trace is read, in flat memory: with the numbers of `prepare`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.lib.stride_tricks import sliding_window_view
+
+from vestige.errors import EvidenceError
+from vestige.schema import Schema
+from vestige.sources.base import LiveBatch
+from vestige.sources.traces.corpus import Sample, find_samples
+from vestige.sources.traces.maps import MemoryMap, read_map
+from vestige.sources.traces.options import MIB
+from vestige.sources.traces.reading import Events, TraceReader
+from vestige.sources.traces.symbols import table
+
+MOST_STEPS = 1 << 17
+"""Steps of a batch: windows times length."""
+
+log = logging.getLogger(__name__)
+
+
+def live(evidence: Iterable[Path], schema: Schema) -> Iterator[LiveBatch]:
+    """A window for every event of every run, labelled or not. Evidence is a corpus, a run's directory, or its
+    trace, with the map beside it. What cannot be read is warned of; EvidenceError where nothing can."""
+    settings, done, refused = schema.settings, 0, None
+    for path in evidence:
+        samples, skipped = find_samples(path)
+        for one in skipped:
+            log.warning("%s was left out: %s", one.id, one.reason)
+        read = 0
+        for sample in samples:
+            try:
+                memory = read_map(sample.map, module_bytes=settings["module_mib"] * MIB)
+                reader = TraceReader(sample.trace, memory.regions, tip_only=settings["tip_only"])
+                for batch in over(reader.events(), memory, schema, sample):
+                    yield LiveBatch(batch.steps, batch.symbols, batch.place, done + reader.taken)
+            except EvidenceError as error:
+                refused = error
+                log.warning("%s was left out: %s", sample.id, error.what)
+                continue
+            read += 1
+            done += sample.trace.size or 0
+            for what in reader.defects:
+                log.warning("%s: %s", sample.id, what)
+        if not read and refused is not None:
+            raise refused
+
+
+def over(
+    events: Iterable[Events], memory: MemoryMap, schema: Schema, sample: Sample | None
+) -> Iterator[LiveBatch]:
+    """The windows of one run; the last `length - 1` events are carried from chunk to chunk."""
+    lead = schema.length - 1
+    held, held_at = np.zeros(lead, dtype=np.uint64), np.zeros(lead, dtype=np.int64)
+    name, number = "probe" if sample is None else sample.id, 1
+    most = max(1, MOST_STEPS // schema.length)
+    for fresh, fresh_at in events:
+        values, offsets = np.concatenate([held, fresh]), np.concatenate([held_at, fresh_at])
+        held, held_at = values[-lead:], offsets[-lead:]
+        unique, rows = np.unique(np.append(values, np.uint64(0)), return_inverse=True)
+        rows = rows.reshape(-1)[:-1].astype(np.uint32)
+        symbols = table(unique, memory.names)
+        windows = sliding_window_view(rows, schema.length)
+        texts = symbols["text"]
+        for start in range(0, len(windows), most):
+            here = slice(start, min(start + most, len(windows)))
+            n = here.stop - here.start
+            ending = slice(here.start + lead, here.stop + lead)
+            place = pl.DataFrame(
+                {
+                    "file": [name] * n,
+                    "line": np.arange(number, number + n),
+                    "offset": offsets[ending],
+                    "text": texts.gather(rows[ending]),
+                }
+            )
+            number += n
+            steps = {"symbol": windows[here], "offset": sliding_window_view(offsets, schema.length)[here]}
+            yield LiveBatch(steps, symbols, place)

@@ -1,0 +1,47 @@
+"""A few packets and a small map: do they still give the same numbers?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vestige.schema import Schema
+from vestige.sources.base import LiveBatch
+from vestige.sources.traces.live import over
+from vestige.sources.traces.maps import lay_out, parse
+from vestige.sources.traces.packets.columns import packets
+from vestige.sources.traces.reading import event_offsets
+from vestige.sources.traces.tokens import values
+
+MAP = """\
+55aa00000000-55aa00002000 r-xp 00000000 08:01 11 /usr/bin/Probe
+55aa10000000-55aa10021000 rw-p 00000000 00:00 0 [heap]
+7f0000000000-7f0000002000 r-xp 00001000 08:01 12 /lib/libc.so.6
+"""
+TRACE = bytes.fromhex(
+    "0282" * 8 + "0223"  # PSB, PSBEND
+    "1c"  # branches before the first address
+    "71100000aa5500"  # TIP.PGE, 6 bytes: probe+0x10
+    "1c5c"  # branches
+    "6d34000000007f"  # TIP, 6 bytes: libc.so.6+0x1034
+    "02a3150000000100"  # TNT-64
+    "2d4400"  # TIP, 2 bytes: libc.so.6+0x1044
+    "06"
+    "6d101000aa5500"  # back
+    "6d500000105aaa"  # nowhere in the map
+    "0d"  # no address
+    "02f3"  # OVF
+    "7d200000aa5500"  # FUP: probe+0x20
+    "04"
+    "6d08000010aa55"  # the heap
+    "0c01"
+)
+
+
+def probe(schema: Schema) -> LiveBatch:
+    """Windows on `TRACE`, as if it were a file."""
+    memory = lay_out(parse(MAP)[0])
+    tip_only = bool(schema.settings["tip_only"])
+    chunks = list(values([TRACE], memory.regions, tip_only=tip_only))
+    offsets = [event_offsets(run, tip_only=tip_only) for run in packets([TRACE])]
+    events = (np.concatenate(chunks), np.concatenate(offsets))
+    return next(over([events], memory, schema, None))

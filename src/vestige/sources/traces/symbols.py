@@ -1,0 +1,117 @@
+"""Values of a run as rows of a table of unique symbols: what happened, in which module, at which offset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vestige.errors import EvidenceError
+from vestige.sources.traces.maps import SPECIAL
+from vestige.sources.traces.regions import ANONYMOUS, FIRST_FILE, NOWHERE, UNMAPPED
+from vestige.sources.traces.tokens import MODULE_SHIFT, NOT_TAKEN, TAKEN
+
+Values = NDArray[np.uint64]
+
+KINDS = ("padding", "target", "taken", "not taken")
+BRANCHES = {TAKEN: "taken", NOT_TAKEN: "not taken"}
+MOST_SYMBOLS = 1 << 20
+"""Symbols of a table; addresses without a module are told apart up to this many altogether, others fail."""
+OWN_TOKENS = tuple(
+    f"{name}{end}"
+    for number, name in enumerate(SPECIAL)
+    for end in ("", *(f" {one}" for one in BRANCHES.values()))
+    if end or number != NOWHERE
+)
+"""Tokens of what lies in no module: they are in every vocabulary."""
+
+_SHIFT, _LOW = np.uint64(MODULE_SHIFT), np.uint64(TAKEN)
+
+
+class Symbols:
+    """Unique values, each with a row; row 0 is padding. Memory follows the unique ones."""
+
+    def __init__(self, most: int = MOST_SYMBOLS) -> None:
+        self.values: Values = np.zeros(1, dtype=np.uint64)
+        self._sorted: Values = self.values
+        self._rows = np.zeros(1, dtype=np.uint32)
+        self._most = most
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def rows(self, values: Values) -> NDArray[np.uint32]:
+        """The row of each value; new ones get the next rows. Raises EvidenceError for too many of them."""
+        if len(self) > self._most // 2:
+            values = without_addresses(values)
+        unique, again = np.unique(values, return_inverse=True)
+        place = np.searchsorted(self._sorted, unique)
+        found = np.zeros(len(unique), dtype=np.bool_)
+        inside = place < len(self._sorted)
+        found[inside] = self._sorted[place[inside]] == unique[inside]
+        fresh = unique[~found]
+        if len(fresh):
+            if len(self) + len(fresh) > self._most:
+                raise EvidenceError(
+                    f"more than {self._most} different targets: the map does not fit, or this is no program"
+                )
+            new = np.arange(len(self), len(self) + len(fresh), dtype=np.uint32)
+            self.values = np.concatenate([self.values, fresh])
+            self._sorted = np.insert(self._sorted, place[~found], fresh)
+            self._rows = np.insert(self._rows, place[~found], new)
+            place = np.searchsorted(self._sorted, unique)
+        rows: NDArray[np.uint32] = self._rows[place][again.reshape(-1)]
+        return rows
+
+
+def without_addresses(values: Values) -> Values:
+    """Targets outside all modules, whatever their address, as one value for each of the special modules."""
+    module, offset = values >> _SHIFT, values & _LOW
+    plain = (module < np.uint64(FIRST_FILE)) & (offset < np.uint64(NOT_TAKEN))
+    return np.where(plain, module << _SHIFT, values)
+
+
+def moved(values: Values, modules: NDArray[np.uint64]) -> Values:
+    """The same with other numbers for the modules: `modules[old]` is the new one."""
+    other: Values = modules[values >> _SHIFT] << _SHIFT | values & _LOW
+    return other
+
+
+def table(values: Values, names: Sequence[str]) -> pl.DataFrame:
+    """What each value is, a row each: `text`, as people read it; `token`, as encoders do (whatever lies in no
+    module has one); its `module` and `kind` (index into `KINDS`). Row 0 must be padding."""
+    module, offset = (values >> _SHIFT).tolist(), (values & _LOW).tolist()
+    texts, tokens, kinds = [""], [""], [0]
+    for number, at in zip(module[1:], offset[1:], strict=True):
+        name = names[number]
+        if at in BRANCHES:
+            texts.append(f"{name} {BRANCHES[at]}")
+            tokens.append(texts[-1])
+        elif number >= FIRST_FILE:
+            texts.append(f"{name}+0x{at:x}")
+            tokens.append(texts[-1])
+        else:
+            texts.append(f"{name} {'+' if number == ANONYMOUS else ''}0x{at:x}" if at else name)
+            tokens.append(name)
+        kinds.append(1 if at not in BRANCHES else 2 if at == TAKEN else 3)
+    return pl.DataFrame(
+        {"text": texts, "token": tokens, "module": [names[one] for one in module], "kind": kinds},
+        schema={"text": pl.String(), "token": pl.String(), "module": pl.String(), "kind": pl.UInt8()},
+    )
+
+
+def shares(counts: NDArray[np.int64], values: Values) -> dict[str, float]:
+    """Of `counts[row]` events: the share of targets, and of these the shares in no module and no file."""
+    module, offset = values >> _SHIFT, values & _LOW
+    target = (offset < np.uint64(NOT_TAKEN)) & (values != 0)
+    targets = int(counts[target].sum())
+    unmapped, anonymous = (
+        int(counts[target & (module == np.uint64(one))].sum()) for one in (UNMAPPED, ANONYMOUS)
+    )
+    return {
+        "targets": targets / max(1, int(counts.sum())),
+        "unmapped": unmapped / max(1, targets),
+        "no_file": anonymous / max(1, targets),
+    }
