@@ -55,8 +55,8 @@ class Input:
     """A named array that a model receives.
 
     `summary (B, F)` and `tensor (B, C, T)` float32 name their `features`; `tokens (B, T)` int64 index
-    `vocabulary` (None until it is fitted on training rows), T being `size`, or the window's length where that
-    is 0; `vectors (B, S, E)` float32 have `size` E.
+    `vocabulary` (None until it is fitted on training rows); `vectors (B, S, E)` float32 have `size` E. T and
+    S are `length`, or the window's length where that is 0.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Input:
     features: tuple[Feature, ...] = ()
     vocabulary: tuple[str, ...] | None = None
     size: int = 0
+    length: int = 0
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ def _input_from_dict(plain: dict[str, Any]) -> Input:
         features=tuple(Feature(**one) for one in plain.get("features", ())),
         vocabulary=None if vocabulary is None else tuple(vocabulary),
         size=plain.get("size", 0),
+        length=plain.get("length", 0),
     )
 
 

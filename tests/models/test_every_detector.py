@@ -20,6 +20,8 @@ SMALL = {
     "array_lstm": {**TINY, "k": 2},
     "attention_array_lstm": {**TINY, "k": 2, "recurrent_attention": True},
     "stochastic_array_lstm": {**TINY, "k": 2, "selection": "sample"},
+    "vanilla": {"hidden": 8, "embedding": 4, "projection": 8, "heads": 2, "layers": 2},
+    "collaborative": {"hidden": 8, "embedding": 4, "projection": 8, "heads": 2, "layers": 2},
     "next_gru": TINY,
     "next_lstm": TINY,
     "next_array_lstm": {**TINY, "k": 3, "layers": 2},

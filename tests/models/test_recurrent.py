@@ -24,7 +24,7 @@ def network(**hyper: float) -> RecurrentNetwork:
 def test_training_reads_a_share_of_the_tokens_as_unknown_but_never_padding() -> None:
     x_BT = torch.full((200, 50), 3)
     x_BT[:, :20] = PAD
-    read = network(unknown=0.1)._forgotten(x_BT)
+    read = network(unknown=0.1).forget(x_BT)
     assert (read[:, :20] == PAD).all()
     assert (read[:, 20:] == UNK).float().mean().item() == pytest.approx(0.1, abs=0.02)
     assert ((read == x_BT) | (read == UNK)).all()
@@ -33,9 +33,9 @@ def test_training_reads_a_share_of_the_tokens_as_unknown_but_never_padding() -> 
 def test_nothing_is_forgotten_outside_training_and_nothing_drawn() -> None:
     x_BT = torch.full((20, 50), 3)
     before = torch.get_rng_state()
-    assert torch.equal(network(unknown=0.9).eval()._forgotten(x_BT), x_BT)
+    assert torch.equal(network(unknown=0.9).eval().forget(x_BT), x_BT)
     state = torch.get_rng_state()
-    assert torch.equal(network(unknown=0.0).train()._forgotten(x_BT), x_BT)
+    assert torch.equal(network(unknown=0.0).train().forget(x_BT), x_BT)
     torch.set_rng_state(before)
     network(unknown=0.9)
     assert torch.equal(torch.get_rng_state(), state)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from vestige.encoding import Batch
 from vestige.models.base import Detector, HyperParameters
-from vestige.schema import Input
+from vestige.schema import PAD, UNK, Input
 
 CLIP = 1e4
 """Standard deviations beyond which a float input is cut off: sums inside a layer stay finite."""
@@ -125,6 +125,21 @@ class NeuralDetector(Detector):
                 raise ValueError(f"{name} holds a value that is no finite number")
         self.module.load_state_dict(tensors)
         self.to(device)
+
+
+class Forget(nn.Module):
+    """Token ids, each of which, but for padding, becomes UNK in training with probability `share`: so that an
+    unseen token has a meaning."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, tokens_BT: Tensor) -> Tensor:
+        if not (self.training and self.share):
+            return tokens_BT
+        hidden_BT = torch.rand(tokens_BT.shape, device=tokens_BT.device) < self.share
+        return tokens_BT.masked_fill(hidden_BT & (tokens_BT != PAD), UNK)
 
 
 def _full_precision(device: torch.device) -> contextlib.AbstractContextManager[None]:

@@ -12,9 +12,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from vestige.models.base import HyperParameters
-from vestige.models.neural import NeuralDetector
+from vestige.models.neural import Forget, NeuralDetector
 from vestige.nn import LSTM, ArrayLSTM, AttentionArrayLSTM, StochasticArrayLSTM
-from vestige.schema import PAD, UNK, Kind
+from vestige.schema import PAD, Kind
 
 WIDEST = 4096
 
@@ -139,7 +139,7 @@ class RecurrentNetwork(nn.Module):
 
     def __init__(self, width: int, outputs: int, hyper: RecurrentHyper, *, tokens: bool) -> None:
         super().__init__()
-        self.tokens, self.unknown = tokens, hyper.unknown
+        self.tokens, self.forget = tokens, Forget(hyper.unknown)
         self.step: nn.Module = (
             nn.Embedding(width, hyper.embedding, padding_idx=PAD)
             if tokens
@@ -150,17 +150,11 @@ class RecurrentNetwork(nn.Module):
         self.head = nn.Linear(2 * hyper.hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        steps = self._forgotten(x) if self.tokens else x.transpose(1, 2)
+        steps = self.forget(x) if self.tokens else x.transpose(1, 2)
         states_BTH, _ = self.core(self.step(steps))
         pooled_BH = torch.cat([states_BTH[:, -1], self._mean(states_BTH, x)], dim=1)
         logits_BK: Tensor = self.head(self.dropout(pooled_BH))
         return logits_BK
-
-    def _forgotten(self, x_BT: Tensor) -> Tensor:
-        if not (self.training and self.unknown):
-            return x_BT
-        hidden_BT = torch.rand(x_BT.shape, device=x_BT.device) < self.unknown
-        return x_BT.masked_fill(hidden_BT & (x_BT != PAD), UNK)
 
     def _mean(self, states_BTH: Tensor, x: Tensor) -> Tensor:
         if not self.tokens:

@@ -23,6 +23,8 @@ BUILT_IN = {
     "array_lstm": "vestige.models.recurrent:ArrayLstmDetector",
     "attention_array_lstm": "vestige.models.recurrent:AttentionArrayLstmDetector",
     "stochastic_array_lstm": "vestige.models.recurrent:StochasticArrayLstmDetector",
+    "vanilla": "vestige.models.collaborative:VanillaDetector",
+    "collaborative": "vestige.models.collaborative:CollaborativeDetector",
     "next_gru": "vestige.models.next_recurrent:NextGru",
     "next_lstm": "vestige.models.next_recurrent:NextLstm",
     "next_array_lstm": "vestige.models.next_recurrent:NextArrayLstm",

@@ -15,7 +15,7 @@ from vestige.encoding import Batch, EncodedWindows
 from vestige.models import registry
 from vestige.models.base import Detector, choose_inputs
 from vestige.models.next_token import NextToken
-from vestige.schema import PAD, UNK, Kind
+from vestige.schema import PAD, UNK
 from vestige.testing.synthetic import SyntheticOptions, SyntheticSimulation, SyntheticSource
 from vestige.training import TrainingConfig, train
 
@@ -56,14 +56,14 @@ def check_detector(
     chosen = registry.get(kind) if isinstance(kind, str) else kind
     for n_classes in (2, 3):
         for combination in chosen.accepts:
-            place = directory / f"{n_classes}-{'-'.join(combination)}"
+            place = directory / f"{n_classes}-{'-'.join(combination).replace(':', '-')}"
             parts = small_dataset(place, combination, n_classes)
             where = f"{chosen.name} on {'+'.join(combination)}, {n_classes} classes"
             _check_one(chosen, parts, place, where, (hyper or {}, config))
 
 
-def small_dataset(directory: Path, kinds: tuple[Kind, ...], n_classes: int = 2) -> Parts:
-    """A synthetic dataset that offers these kinds of input: two recordings to train on, one a part after."""
+def small_dataset(directory: Path, kinds: tuple[str, ...], n_classes: int = 2) -> Parts:
+    """A synthetic dataset that offers these inputs: two recordings to train on, one a part after."""
     source = SyntheticSource()
     source.simulate(directory / "corpus", SyntheticSimulation(classes=n_classes, steps=50))
     options = SyntheticOptions(kinds=kinds, classes=n_classes)

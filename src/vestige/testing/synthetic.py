@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field
 from vestige.dataset import DatasetWriter
 from vestige.encoding import Encoder
 from vestige.errors import EvidenceError
-from vestige.schema import KINDS, Feature, Input, Kind, Schema, Stream
+from vestige.schema import KINDS, Feature, Input, Schema, Stream
 from vestige.sources.base import LiveBatch, Progress
 from vestige.storage import atomic_directory
 from vestige.testing.synthetic_encoder import DIRECTION, SIGNALS, SyntheticEncoder, fit
@@ -44,7 +44,8 @@ class SyntheticOptions(BaseModel):
     length: int = Field(8, ge=1)
     stride: int = Field(1, ge=1)
     classes: int = Field(2, ge=2)
-    kinds: tuple[Kind, ...] = KINDS
+    kinds: tuple[str, ...] = KINDS
+    """As a detector's `accepts` names them: `tokens:words` is there beside the plain kinds."""
 
 
 class SyntheticSimulation(BaseModel):
@@ -125,9 +126,10 @@ def make_schema(options: SyntheticOptions) -> Schema:
     channels = tuple(Feature(name, "share", host_only=name == "hypervisor") for name in SIGNALS)
     offered = {
         "tokens": Input("tokens", "tokens"),
+        "tokens:words": Input("words", "tokens"),
         "tensor": Input("tensor", "tensor", features=channels),
         "summary": Input("summary", "summary"),
-        "vectors": Input("vectors", "vectors", size=DIRECTION),
+        "vectors": Input("vectors", "vectors", size=DIRECTION, length=options.length),
     }
     return Schema(
         source="synthetic",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -34,6 +34,11 @@ class SyntheticEncoder:
         """The dataset's inputs with vocabulary and features."""
         return tuple(self._fitted(one) for one in self.declared)
 
+    @property
+    def longest(self) -> int:
+        """Words of the longest known event."""
+        return max((len(event.split()) for event in self.events), default=1)
+
     def bind(self, symbols: pl.DataFrame) -> BoundEncoder:
         """See `Encoder.bind`."""
         return _Bound(self, symbols["text"].to_list())
@@ -57,6 +62,8 @@ class SyntheticEncoder:
         return cls(declared, tuple(plain["events"]), tuple(plain["words"]))
 
     def _fitted(self, spec: Input) -> Input:
+        if spec.name == "words":
+            return replace(spec, vocabulary=(*SPECIAL_TOKENS, *self.words), length=self.longest)
         if spec.kind == "tokens":
             return Input(spec.name, "tokens", vocabulary=(*SPECIAL_TOKENS, *self.events))
         if spec.kind != "summary":
@@ -79,8 +86,10 @@ def fit(train: WindowSet) -> SyntheticEncoder:
 class _Bound:
     def __init__(self, encoder: SyntheticEncoder, text: list[str]) -> None:
         self.encoder = encoder
+        self.word = {word: number + len(SPECIAL_TOKENS) for number, word in enumerate(encoder.words)}
         token = {event: number + len(SPECIAL_TOKENS) for number, event in enumerate(encoder.events)}
         self.token = np.array([PAD if not one else token.get(one, UNK) for one in text], dtype=np.int64)
+        self.word_ids = np.stack([self._ids(one) for one in text])
         self.vector = np.stack([_direction(one) for one in text])
         self.row = np.stack([self._row(one) for one in text])
 
@@ -90,14 +99,20 @@ class _Bound:
 
     def encode(self, steps: Steps, names: tuple[str, ...]) -> Batch:
         """See `BoundEncoder.encode`."""
-        kinds = {one.name: one.kind for one in self.encoder.declared}
-        return {name: getattr(self, f"_{kinds[name]}")(steps) for name in names}
+        return {name: getattr(self, f"_{name}")(steps) for name in names}
 
     def _row(self, event: str) -> NDArray[np.float32]:
         words = event.split()
         known = [words.count(word) for word in self.encoder.words]
         unknown = sum(word not in self.encoder.words for word in words)
         return np.array([*known, unknown, len(event), len(words)], dtype=np.float32)
+
+    def _ids(self, event: str) -> NDArray[np.int64]:
+        ids = [self.word.get(one, UNK) for one in event.split()][: self.encoder.longest]
+        return np.array(ids + [PAD] * (self.encoder.longest - len(ids)), dtype=np.int64)
+
+    def _words(self, steps: Steps) -> NDArray[Any]:
+        return self.word_ids[steps["event"][:, -1]]
 
     def _tokens(self, steps: Steps) -> NDArray[Any]:
         return self.token[steps["event"]]

@@ -173,7 +173,7 @@ def test_words_are_those_of_the_message_judged(write: Write) -> None:
     encoded = EncodedWindows.of(windows, encoder)
     spec = encoder.inputs[2]
 
-    assert (spec.name, spec.kind, spec.size) == ("words", "tokens", 2)
+    assert (spec.name, spec.kind, spec.length) == ("words", "tokens", 2)
     assert spec.vocabulary == (*SPECIAL_TOKENS, "beta", "<num>", "alpha")
     found = encoded.batch(names=("words",))["words"]
     assert found.dtype == np.int64

@@ -39,8 +39,8 @@ class LogEncoder:
     Four inputs: `tokens (B, T)` int64, the templates of the messages up to the one judged (PAD outside the
     file, UNK for a template that training never saw); `summary (B, F)` float32: how often the message judged
     has each known word, `OF_MESSAGE` about it, `OF_WINDOW` about what led to it; `words (B, L)` int64: that
-    message's words, L being what training needs, `MAX_LENGTH` at most; `vectors (B, S, E)` float32: `embedding`
-    of every message of the window, those that it looks `ahead` at included, zeros outside the file.
+    message's words, L being what training needs, `MAX_LENGTH` at most; `vectors (B, S, E)` float32:
+    `embedding` of every message of the window, those that it looks `ahead` at included, zeros outside.
     """
 
     templates: tuple[str, ...]
@@ -76,14 +76,13 @@ class LogEncoder:
     def inputs(self) -> tuple[Input, ...]:
         """`tokens` and `words` with vocabularies, `summary` with its features, `vectors`."""
         tokens, summary, words, vectors = INPUTS
+        templates = names(self.templates, self.types)
         counted = tuple(Feature(f"word:{word}", "count") for word in self.words.features)
         return (
-            replace(
-                tokens, vocabulary=(*SPECIAL_TOKENS, *names(self.templates, self.types)), size=self.before + 1
-            ),
+            replace(tokens, vocabulary=(*SPECIAL_TOKENS, *templates), length=self.before + 1),
             replace(summary, features=(*counted, *OF_MESSAGE, *OF_WINDOW)),
-            replace(words, vocabulary=(*SPECIAL_TOKENS, *self.words.ranked), size=self.length),
-            replace(vectors, size=int(self.embedding["size"])),
+            replace(words, vocabulary=(*SPECIAL_TOKENS, *self.words.ranked), length=self.length),
+            replace(vectors, size=int(self.embedding["size"]), length=self.before + 1 + self.ahead),
         )
 
     @cached_property

@@ -1,0 +1,117 @@
+"""CoLog's transformers as detectors: `vanilla` reads the words of the message judged, `collaborative` also
+the vectors of the messages around it, and lets each of the two refine the other (docs/collaborative.md).
+
+Letters: B windows, L words, S vectors, E vector size, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar, Self, cast
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from vestige.models.base import HyperParameters
+from vestige.models.neural import Forget, NeuralDetector
+from vestige.nn import CollaborativeTransformer, TransformerConfig, VanillaTransformer
+from vestige.schema import PAD, Input
+
+WIDEST = 8192
+
+
+class TransformerHyper(HyperParameters):
+    """Sizes as in `TransformerConfig`, here for two cores of a laptop. `unknown`: share of words that
+    training reads as UNK, so that an unseen word has a meaning; `as_published`: compute what the original
+    computes, slips included."""
+
+    embedding: int = Field(64, ge=1, le=WIDEST)
+    hidden: int = Field(128, ge=1, le=WIDEST)
+    projection: int = Field(256, ge=1, le=WIDEST)
+    heads: int = Field(4, ge=1, le=256)
+    layers: int = Field(1, ge=1, le=16)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    unknown: float = Field(0.02, ge=0, lt=1)
+    as_published: bool = False
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        self.config(TransformerConfig())
+        return self
+
+    def config(self, of_inputs: TransformerConfig) -> TransformerConfig:
+        """These settings, with the sizes that inputs and classes give."""
+        return replace(
+            of_inputs,
+            embed_size=self.embedding,
+            hidden_size=self.hidden,
+            projection_size=self.projection,
+            dropout_rate=self.dropout,
+            heads=self.heads,
+            layers=self.layers,
+            as_published=self.as_published,
+            padding_idx=PAD,
+        )
+
+
+class Reader(nn.Module):
+    """A transformer that forgets a share of the words in training.
+
+    Words `(B, L)` int64, and vectors `(B, S, E)` where it takes them -> logits `(B, K)`.
+    """
+
+    def __init__(self, transformer: VanillaTransformer | CollaborativeTransformer, unknown: float) -> None:
+        super().__init__()
+        self.forget, self.transformer = Forget(unknown), transformer
+
+    def forward(self, words: Tensor, vectors: Tensor | None = None) -> Tensor:
+        logits_BK: Tensor = self.transformer(self.forget(words), None, vectors)
+        return logits_BK
+
+
+class TransformerDetector(NeuralDetector):
+    """Abstract: what the two share."""
+
+    hyper_parameters: ClassVar[type[HyperParameters]] = TransformerHyper
+
+    def config(self, words: Input, vectors: Input | None = None) -> TransformerConfig:
+        """The transformer's settings for these inputs."""
+        sizes = TransformerConfig(
+            len_messages=words.length or 1,
+            n_classes=self.outputs,
+            sequences_fsize=vectors.size if vectors else 1,
+            len_sequences=(vectors.length if vectors else 0) or 1,
+        )
+        return cast("TransformerHyper", self.hyper).config(sizes)
+
+    @property
+    def unknown(self) -> float:
+        """See `TransformerHyper`."""
+        return cast("TransformerHyper", self.hyper).unknown
+
+
+class VanillaDetector(TransformerDetector):
+    """`vanilla`: the transformer of one modality that CoLog is compared with."""
+
+    name: ClassVar[str] = "vanilla"
+    about: ClassVar[str] = "transformer on the words of the message judged"
+    accepts: ClassVar[tuple[tuple[str, ...], ...]] = (("tokens:words",),)
+
+    def make_module(self) -> nn.Module:
+        """See `NeuralDetector.make_module`."""
+        (words,) = self.inputs
+        return Reader(VanillaTransformer(self.config(words), self.width(words)), self.unknown)
+
+
+class CollaborativeDetector(TransformerDetector):
+    """`collaborative` (CoLog, Scientific Reports 2025, doi:10.1038/s41598-025-27693-4)."""
+
+    name: ClassVar[str] = "collaborative"
+    about: ClassVar[str] = "transformer on the words of the message judged and the vectors of those around it"
+    accepts: ClassVar[tuple[tuple[str, ...], ...]] = (("tokens:words", "vectors"),)
+
+    def make_module(self) -> nn.Module:
+        """See `NeuralDetector.make_module`."""
+        words, vectors = self.inputs
+        transformer = CollaborativeTransformer(self.config(words, vectors), self.width(words))
+        return Reader(transformer, self.unknown)
