@@ -29,6 +29,8 @@ LIBRARIES = (
 )
 VERDICT = "verdict"
 """Key of `Header.extra`: how windows become a recording's verdict (`max`, `mean`; None: they do not)."""
+VALIDATION = "validation_macro_f1"
+"""Key of `Header.extra`: the detector's macro F1 on the validation part."""
 REMEDY = "take an undamaged copy, or train again"
 
 

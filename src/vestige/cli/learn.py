@@ -30,13 +30,25 @@ Models = Annotated[
     typer.Option(
         "-m",
         "--model",
-        help="detector to train (repeatable; default: gbt and gru, for next gru); see vestige models",
+        help="detector to train (repeatable; default: gbt and gru, for next gru); all: the standard ones "
+        "that fit; see vestige models",
     ),
 ]
 Task = Annotated[
     str, typer.Option(help="classify: window -> class; next: window -> its last token, anomaly = surprise")
 ]
-View = Annotated[str, typer.Option(help="realistic: what a deployed agent sees; oracle: everything")]
+View = Annotated[
+    str,
+    typer.Option(help="realistic: what a deployed agent sees; oracle: everything; both: each detector twice"),
+]
+TrainJobs = Annotated[
+    int | None,
+    typer.Option(
+        "--train-jobs",
+        min=1,
+        help="detectors trained at a time (default: 1; with --view both one a core, as memory allows)",
+    ),
+]
 Settings = Annotated[
     list[str], typer.Option("--set", help="hyper-parameter NAME=VALUE or MODEL.NAME=VALUE (repeatable)")
 ]
@@ -71,6 +83,7 @@ def run_command(source: Source) -> Callable[..., None]:
         jobs: Annotated[
             int | None, typer.Option("-j", "--jobs", min=1, help="processes for reading; default: every core")
         ] = None,
+        train_jobs: TrainJobs = None,
         skip_test: Annotated[
             bool,
             typer.Option("--skip-test", "--skip-eval", help="train only; vestige evaluate judges later"),
@@ -91,6 +104,7 @@ def run_command(source: Source) -> Callable[..., None]:
             judge=judge,
             carry=carry,
             jobs=jobs,
+            train_jobs=_train_jobs(train_jobs, view),
             resume=resume,
             overwrite=overwrite,
             skip_test=skip_test,
@@ -125,6 +139,7 @@ def train(
     task: Task = "classify",
     view: View = "realistic",
     settings: Settings = [],
+    train_jobs: TrainJobs = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -132,12 +147,21 @@ def train(
 
     Example: vestige train dataset --split split.json --model gru -o runs/gru
     """
+    from vestige.cli import tables
     from vestige.pipeline import run as whole
 
-    order = _order(model, task, view, settings, training)
-    made = whole.train(dataset, split, out, order=order, judge=judge, resume=resume, overwrite=overwrite)
-    for directory in made:
-        typer.echo(str(directory))
+    made = whole.train(
+        dataset,
+        split,
+        out,
+        order=_order(model, task, view, settings, training),
+        judge=judge,
+        jobs=_train_jobs(train_jobs, view),
+        resume=resume,
+        overwrite=overwrite,
+    )
+    tables.show(tables.trained(made, out))
+    typer.echo(f"judge them: vestige evaluate {out}")
 
 
 def evaluate(
@@ -157,13 +181,20 @@ def evaluate(
 def _order(models: list[str], task: str, view: str, settings: list[str], training: TrainingConfig) -> Order:
     from vestige.errors import UsageError
     from vestige.models import registry
-    from vestige.pipeline.fitting import Order
+    from vestige.pipeline.fitting import ALL, Order
 
     if task not in DEFAULTS:
         raise UsageError(f"unknown task {task!r}", remedy=f"one of: {', '.join(DEFAULTS)}")
     kind = cast("TaskName", task)
-    names = dict.fromkeys(registry.of_task(one, kind) for one in models or DEFAULTS[task])
+    chosen = models or DEFAULTS[task]
+    if ALL in chosen and kind != "classify":
+        raise UsageError("--model all is for the task classify", remedy="name the models: see vestige models")
+    names = dict.fromkeys(one if one == ALL else registry.of_task(one, kind) for one in chosen)
     return Order(tuple(names), kind, view, parse_settings(settings), training, _command())
+
+
+def _train_jobs(asked: int | None, view: str) -> int | None:
+    return asked if asked is not None or view == "both" else 1
 
 
 def _command() -> str:
@@ -172,7 +203,11 @@ def _command() -> str:
 
 def _say(results: RunResults, out: Path) -> None:
     from vestige.cli import tables
-    from vestige.evaluation.table import results_table
+    from vestige.evaluation.table import onset_table, pairs_table, results_table
 
     tables.show(results_table(results))
+    if results.pairs and len(results.models) > 2:
+        tables.show(pairs_table(results))
+    if any(one.onset is not None for one in results.models):
+        tables.show(onset_table(results))
     typer.echo(f"report: {out / 'report.html'}")

@@ -9,9 +9,13 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from vestige.checkpoint import HEADER
+from vestige.checkpoint.header import VALIDATION, read_header
 from vestige.escaping import visible
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vestige.checkpoint import Loaded
     from vestige.splits import Parts, Split
     from vestige.windows import WindowSet
@@ -66,6 +70,27 @@ def split(made: Split, parts: Parts) -> Table:
     if made.untested_profiles:
         notes.append(f"untested profiles: {', '.join(made.untested_profiles)}")
     table.caption = plain("; ".join(notes))
+    return table
+
+
+def trained(directories: list[Path], run: Path) -> Table:
+    """What was trained: rounds, and macro F1 on validation; the test part was not looked at."""
+    table = Table(title=plain(f"trained in {run}"), title_justify="left")
+    for column in ("detector", "view", "rounds", "validation macro F1", "alert threshold"):
+        table.add_column(column, justify="left" if column in {"detector", "view"} else "right")
+    for one in directories:
+        header = read_header(one / HEADER)
+        history = one / "history.csv"
+        rounds = str(len(history.read_text().splitlines()) - 1) if history.is_file() else "-"
+        reached = header.extra.get(VALIDATION)
+        cells = (
+            str(header.model["name"]),
+            header.view,
+            rounds,
+            "-" if reached is None else f"{reached:.3f}",
+            "-" if header.threshold is None else f"{header.threshold:.4g}",
+        )
+        table.add_row(*map(plain, cells))
     return table
 
 

@@ -43,6 +43,8 @@ BASELINES = {
     "next_ngram": "vestige.models.baselines.next_ngram:NextNgram",
 }
 """Trivial ones, always in the report: a model is worth what it gains over the best of them."""
+STANDARD = ("gbt", "mlp", "cnn", "gru", "lstm", "transformer")
+"""What `--model all` means, as far as they fit what a dataset offers."""
 ENTRY_POINTS = "vestige.models"
 
 

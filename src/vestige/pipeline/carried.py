@@ -28,9 +28,9 @@ def order_of(carry: CarryOptions, order: Order) -> Order:
         name = loaded.detector.name
         task, view = registry.get(name).task, loaded.header.view
         order = replace(order, models=(name,), task=task, view=view, settings={})
-    if carry.save_model is not None and len(order.models) > 1:
+    if carry.save_model is not None and len(order.names) > 1:
         raise UsageError(
-            f"--save-model: there are {len(order.models)} detectors ({', '.join(order.models)})",
+            f"--save-model: there are {len(order.names)} detectors ({', '.join(order.names)})",
             remedy="train one: --model NAME",
         )
     return order

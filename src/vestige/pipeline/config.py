@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from platform import python_version
 from typing import Any, Literal, Self
@@ -18,7 +19,8 @@ FILE = "config.json"
 
 
 class RunConfig(BaseModel):
-    """What a run was asked to do. `dataset` and `split` are relative to the run where they lie beside it."""
+    """What a run was asked to do. `dataset` and `split` are relative to the run where they lie beside it;
+    `models`: its detectors, see `views`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -63,6 +65,16 @@ class RunConfig(BaseModel):
         """What a resumed run must repeat, JSON-ready: everything that its numbers depend on."""
         plain = self.model_dump(mode="json", exclude={"command", "created", "versions", "judge", "training"})
         return {**plain, "training": self.training.fixed(), "threshold": self.judge.threshold}
+
+
+def relative(path: Path, base: Path) -> str:
+    """How to find `path` from `base`: a run and its dataset can be moved together."""
+    return os.path.relpath(path.absolute(), base.absolute())
+
+
+def resolve(base: Path, name: str) -> Path:
+    """What `relative` meant."""
+    return (base / name).resolve()
 
 
 def versions() -> dict[str, str]:

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vestige import checkpoint, log
-from vestige.checkpoint.header import VERDICT
+from vestige.checkpoint.header import VALIDATION, VERDICT
 from vestige.errors import UsageError
 from vestige.models import registry
 from vestige.models.base import VIEWS, Detector, Task, choose_inputs, parse_hyper
 from vestige.models.fitting import FittedDetector
-from vestige.pipeline import verdicts
+from vestige.pipeline import verdicts, views
 from vestige.pipeline.job import Lesson
+from vestige.schema import Schema
 from vestige.training import TrainingConfig, train
 
 logger = log.get(__name__)
 
+ALL = "all"
 Settings = dict[str, int | float | bool | str]
 
 
 @dataclass(frozen=True)
 class Order:
-    """Which detectors to train, and how."""
+    """Which detectors to train, and how; with the view `both`, each of `models` in each view. `all` among
+    them stands for the standard ones until a dataset is known: see `over`."""
 
     models: tuple[str, ...]
     task: Task = "classify"
@@ -35,20 +38,43 @@ class Order:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     command: str = ""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the detectors are called: see `views`."""
+        return views.names(self.models, self.view)
+
+    def over(self, schema: Schema) -> Self:
+        """The order with what `all` means on a dataset: the standard detectors that fit its inputs.
+
+        Raises UsageError where none does.
+        """
+        if ALL not in self.models:
+            return self
+        fitting = set(registry.fitting(schema, self.task))
+        models = tuple(dict.fromkeys(one for one in self._spelt_out() if one in fitting))
+        if not models:
+            raise UsageError(
+                f"--model all: none of {', '.join(registry.STANDARD)} fits this {schema.source} dataset",
+                remedy=f"name one of: {', '.join(sorted(fitting))}",
+            )
+        return replace(self, models=models)
+
+    def _spelt_out(self) -> tuple[str, ...]:
+        return tuple(name for one in self.models for name in (registry.STANDARD if one == ALL else (one,)))
+
     def hyper(self, model: str) -> dict[str, Any]:
         """The settings that `model` has: those that name it (`gru.hidden`), and bare ones that it knows.
 
         Raises UsageError for a setting that no model of this order has.
         """
         chosen: dict[str, Any] = {}
+        models = self._spelt_out()
         for name, value in self.settings.items():
             prefix, dot, rest = name.rpartition(".")
-            if not any(self._has(one, prefix, rest) for one in self.models):
-                known = {
-                    one: ", ".join(registry.get(one).hyper_parameters.model_fields) for one in self.models
-                }
+            if not any(self._has(one, prefix, rest) for one in models):
+                known = {one: ", ".join(registry.get(one).hyper_parameters.model_fields) for one in models}
                 raise UsageError(
-                    f"--set {name}: none of {', '.join(self.models)} has it",
+                    f"--set {name}: none of {', '.join(models)} has it",
                     remedy="; ".join(f"{one} has: {fields or 'none'}" for one, fields in known.items()),
                 )
             if self._has(model, prefix, rest):
@@ -57,9 +83,10 @@ class Order:
 
     def check(self) -> None:
         """Raise UsageError for whatever can be known to be wrong before any evidence is read."""
-        if self.view not in VIEWS:
-            raise UsageError(f"unknown view {self.view!r}", remedy=f"one of: {', '.join(VIEWS)}")
-        for name in self.models:
+        known = (*VIEWS, views.BOTH)
+        if self.view not in known:
+            raise UsageError(f"unknown view {self.view!r}", remedy=f"one of: {', '.join(known)}")
+        for name in self._spelt_out():
             parse_hyper(registry.get(name), self.hyper(name))
         if self.training.device == "cuda":
             import torch
@@ -82,17 +109,29 @@ def build(lesson: Lesson, name: str, order: Order) -> Detector:
 
 
 def fit(
-    lesson: Lesson, name: str, directory: Path, order: Order, policy: str, *, resume: bool = False
+    lesson: Lesson,
+    name: str,
+    directory: Path,
+    order: Order,
+    policy: str,
+    *,
+    resume: bool = False,
+    called: str = "",
 ) -> None:
-    """Train one detector into `directory`; when resuming, one that is finished is left alone."""
+    """Train one detector into `directory`; when resuming, one that is finished is left alone.
+
+    `called`: what the log calls it.
+    """
+    called = called or name
     if resume and (directory / checkpoint.HEADER).is_file():
-        logger.info("%s: finished earlier", name)
+        logger.info("%s: finished earlier", called)
         return
     detector = build(lesson, name, order)
-    logger.info("%s: training on %d windows", name, len(lesson.train))
+    logger.info("%s: training on %d windows", called, len(lesson.train))
     history = train(detector, lesson.train, lesson.validation, order.training, directory, resume=resume)
     how = verdicts.way(detector, lesson.validation)
     threshold = verdicts.calibrate(detector, lesson.validation, how, policy)
+    reached = verdicts.macro_f1_of(verdicts.of_part(detector, lesson.validation, how))
     checkpoint.save(
         directory,
         detector=detector,
@@ -102,9 +141,9 @@ def fit(
         threshold=threshold.value,
         policy=threshold.policy,
         view=order.view,
-        extra={VERDICT: how},
+        extra={VERDICT: how, VALIDATION: reached},
     )
-    logger.info("%s: trained in %d rounds", name, len(history))
+    logger.info("%s: trained in %d rounds, validation macro F1 %.3f", called, len(history), reached)
 
 
 def fit_baseline(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from vestige import log
 from vestige.encoding import EncodedWindows
@@ -33,6 +33,15 @@ class Lesson:
         train = EncodedWindows.of(sealed.train, source.fit_encoder(sealed.train))
         return cls(source, train, train.over(sealed.validation))
 
+    @classmethod
+    def again(cls, dataset: Path, split_file: Path, encoder: dict[str, Any]) -> Self:
+        """The same in another process, with the encoder whose `to_dict` gave `encoder`."""
+        windows = WindowSet.open(dataset)
+        source = registry.get(windows.schema.source)
+        sealed = _parts(windows, source, Split.load(split_file)).sealed()
+        train = EncodedWindows.of(sealed.train, source.load_encoder(encoder, windows.schema))
+        return cls(source, train, train.over(sealed.validation))
+
     @property
     def schema(self) -> Schema:
         """The dataset's schema with the fitted inputs."""
@@ -54,8 +63,7 @@ class Job:
         windows = WindowSet.open(dataset)
         source = registry.get(windows.schema.source)
         split = Split.load(split_file)
-        groups = source.groups[split.recipe](windows) if split.unit == "group" else None
-        parts = split.parts(windows, groups)
+        parts = _parts(windows, source, split)
         return cls(Lesson.of(source, parts.sealed()), windows, split, parts)
 
     @property
@@ -67,6 +75,11 @@ class Job:
     def test(self) -> EncodedWindows:
         """The test part: for judging only."""
         return self.lesson.train.over(self.parts.test)
+
+
+def _parts(windows: WindowSet, source: Source, split: Split) -> Parts:
+    groups = source.groups[split.recipe](windows) if split.unit == "group" else None
+    return split.parts(windows, groups)
 
 
 def split_dataset(windows: WindowSet, options: SplitOptions) -> tuple[Split, Parts]:

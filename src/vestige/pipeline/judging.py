@@ -21,6 +21,9 @@ from vestige.evaluation.audit import audit, describe_split, enforce
 from vestige.evaluation.clusters import held_out
 from vestige.evaluation.comparing import compare
 from vestige.evaluation.judging import cluster_result, evaluate
+from vestige.evaluation.onset import Attacks, onset_result
+from vestige.evaluation.onset_result import OnsetResult
+from vestige.evaluation.pairs import compare_pairs
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.recordings import How, by_recording
 from vestige.evaluation.repeats import never_seen
@@ -28,7 +31,7 @@ from vestige.evaluation.results import CheckResult, DetectorResults, RunResults,
 from vestige.evaluation.symbols import symbol_finding
 from vestige.models import registry
 from vestige.models.base import Detector
-from vestige.pipeline import carried
+from vestige.pipeline import carried, views
 from vestige.pipeline.bars import Bars, silent
 from vestige.pipeline.config import RunConfig
 from vestige.pipeline.fitting import fit_baseline
@@ -37,7 +40,7 @@ from vestige.pipeline.reporting import write
 from vestige.pipeline.verdicts import calibrate, next_token, of_part, predict, way
 
 logger = log.get(__name__)
-CONTROL = "logistic"
+CONTROLS = ("logistic", "means")
 
 
 @dataclass
@@ -67,9 +70,7 @@ def judge(
 
     Raises LeakageError when the audit fails, unless the run's config allows it.
     """
-    baselines = [
-        one for one in registry.baselines(job.lesson.schema, config.task) if one not in config.models
-    ]
+    baselines = _baselines(job, config)
     steps = len(baselines) + len(loaded) + 2
     with bars("judging", "steps") as update:
         groups = {one: fn(job.windows) for one, fn in job.source.groups.items()}
@@ -84,6 +85,12 @@ def judge(
         update(steps - 1, steps)
         write(job, out, results, verdicts.tests)
     return results
+
+
+def _baselines(job: Job, config: RunConfig) -> list[str]:
+    """The trivial detectors of every view of the run that were not trained as models."""
+    names = views.names(registry.baselines(job.lesson.schema, config.task), config.view)
+    return [one for one in names if one not in config.models]
 
 
 def _audited(
@@ -104,16 +111,18 @@ def _audited(
 
 
 def _judge(verdicts: Verdicts, job: Job, config: RunConfig, name: str, loaded: Loaded | None) -> None:
-    """Judge a trained detector, or (None) the baseline of that name."""
+    """Judge a trained detector, or (None) the baseline that is called so."""
     if loaded is not None:
         logger.info("%s: judging on %d windows", name, len(job.test))
         encoded = EncodedWindows.of(job.windows, loaded.encoder)
-        _judge_one(verdicts, job, config, loaded.detector, encoded, loaded.header.extra.get(VERDICT))
+        how = loaded.header.extra.get(VERDICT)
+        _judge_one(verdicts, job, config, name, loaded.detector, encoded, how, kind="model")
         return
-    baseline = fit_baseline(job.lesson, name, seed=config.training.seed, view=config.view)
+    view, model = views.parts(name, config.view)
+    baseline = fit_baseline(job.lesson, model, seed=config.training.seed, view=view)
     how = way(baseline, job.lesson.validation)
     calibrate(baseline, job.lesson.validation, how, config.judge.threshold)
-    _judge_one(verdicts, job, config, baseline, job.lesson.train, how)
+    _judge_one(verdicts, job, config, name, baseline, job.lesson.train, how, kind="baseline")
 
 
 def _results(
@@ -125,6 +134,7 @@ def _results(
     *,
     leaking: bool,
 ) -> RunResults:
+    drawing = {"seed": config.training.seed, "resamples": config.judge.resamples}
     return RunResults(
         title=f"{job.source.name}: {Path(config.corpus).name or Path(config.dataset).name}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -139,9 +149,8 @@ def _results(
         symbols=finding,
         clusters=cluster_result(next(iter(verdicts.tests.values()))),
         detectors=verdicts.results,
-        comparisons=compare(
-            verdicts.results, verdicts.tests, seed=config.training.seed, resamples=config.judge.resamples
-        ),
+        comparisons=compare(verdicts.results, verdicts.tests, **drawing),
+        pairs=compare_pairs(verdicts.results, verdicts.tests, **drawing),
         unseen=_unseen(job),
         environment=config.versions,
         digests={"schema": job.windows.schema.digest, "dataset": job.split.dataset},
@@ -153,40 +162,58 @@ def _judge_one(
     verdicts: Verdicts,
     job: Job,
     config: RunConfig,
+    name: str,
     detector: Detector,
     encoded: EncodedWindows,
     how: How | None,
+    *,
+    kind: Literal["model", "baseline"],
 ) -> None:
-    kind: Literal["model", "baseline"] = "model" if detector.name in config.models else "baseline"
     side = encoded.over(job.parts.test)
     windows = replace(
         predict(detector, side), novel=never_seen(job.lesson.train, job.test, detector.input_names)
     )
     windows = held_out(windows, job.split, side.windows, verdicts.groups)
     test = windows if how is None else by_recording(windows, how)
+    validation = of_part(detector, encoded.over(job.parts.validation), how)
     found = evaluate(
-        detector.name,
-        of_part(detector, encoded.over(job.parts.validation), how),
+        name,
+        validation,
         test,
         kind=kind,
         policy=config.judge.threshold,
         seed=config.training.seed,
         resamples=config.judge.resamples,
     )
-    verdicts.tests[detector.name] = test
-    verdicts.results.append(
-        found.model_copy(update={"verdict": how or "window", "next_token": next_token(detector, side)})
-    )
+    verdicts.tests[name] = test
+    more = {
+        "view": views.parts(name, config.view)[0] if config.view == views.BOTH else "",
+        "verdict": how or "window",
+        "next_token": next_token(detector, side),
+        "onset": _onset(job, config, validation, test) if how is None else None,
+    }
+    verdicts.results.append(found.model_copy(update=more))
+
+
+def _onset(job: Job, config: RunConfig, validation: Predictions, test: Predictions) -> OnsetResult | None:
+    """What is said around the beginnings of attacks, where the source knows them."""
+    attacks = Attacks.of(job.windows)
+    if attacks is None:
+        return None
+    seed, resamples = config.training.seed, config.judge.resamples
+    return onset_result(validation, test, attacks, seed=seed, resamples=resamples)
 
 
 def _control(job: Job, config: RunConfig) -> Callable[[NDArray[np.uint8]], NDArray[np.int64]] | None:
-    """What the label-shuffle control trains: the logistic regression, where the inputs allow it."""
-    if CONTROL not in registry.baselines(job.lesson.schema):
+    """What the label-shuffle control trains: a logistic regression, where the inputs allow one."""
+    there_are = registry.baselines(job.lesson.schema)
+    control = next((one for one in CONTROLS if one in there_are), None)
+    if control is None:
         return None
 
     def fit_and_predict(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
-        seed, view = config.training.seed, config.view
-        shuffled = fit_baseline(job.lesson, CONTROL, seed=seed, view=view, labels=labels)
+        seed, view = config.training.seed, views.of_run(config.view)[0]
+        shuffled = fit_baseline(job.lesson, control, seed=seed, view=view, labels=labels)
         return predict(shuffled, job.test).predicted
 
     return fit_and_predict

@@ -6,7 +6,6 @@ it can be cut off and resumed. Whatever is wrong with a request is said before a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,19 +18,21 @@ from vestige.errors import CheckpointError, SplitError, UsageError
 from vestige.evaluation.audit import audit, enforce
 from vestige.evaluation.results import RunResults
 from vestige.evaluation.threshold import Policy
-from vestige.pipeline import carried
+from vestige.pipeline import carried, views
 from vestige.pipeline import config as configs
+from vestige.pipeline.abreast import LOG, SPLIT, fit_all
 from vestige.pipeline.bars import Bars, silent
 from vestige.pipeline.config import RunConfig
-from vestige.pipeline.fitting import Order, fit
+from vestige.pipeline.fitting import Order
 from vestige.pipeline.job import Job, split_dataset
 from vestige.pipeline.judging import judge as judge_detectors
 from vestige.pipeline.options import CarryOptions, JudgeOptions, SplitOptions
+from vestige.schema import Schema
 from vestige.sources.base import Source
 from vestige.splits import Split, recipes, save_sets
-from vestige.training import forget
+from vestige.windows import read_manifest
 
-DATASET, SPLIT, LOG = "dataset", "split.json", "log.jsonl"
+DATASET = "dataset"
 logger = log.get(__name__)
 
 
@@ -46,6 +47,7 @@ def run(
     judge: JudgeOptions,
     carry: CarryOptions | None = None,
     jobs: int | None = None,
+    train_jobs: int | None = 1,
     resume: bool = False,
     overwrite: bool = False,
     skip_test: bool = False,
@@ -53,7 +55,8 @@ def run(
 ) -> RunResults | None:
     """Read `corpus`, split it, train every model of `order`, judge them, and write it all into `out`.
 
-    `carry`: what comes from elsewhere or goes there. `skip_test`: train only; None is returned, `evaluate`
+    `carry`: what comes from elsewhere or goes there. `jobs` read, `train_jobs` train at a time (None: one a
+    core, as far as memory allows). `skip_test`: train only; None is returned, `evaluate`
     judges later. Raises OutputError when `out` holds something and neither `resume` nor `overwrite` is given,
     UsageError when `resume` asks for another run than the one in `out`, LeakageError when the audit fails.
     """
@@ -73,16 +76,18 @@ def run(
             "trained_elsewhere": carry.use_model is not None,
         }
     )
-    if not (resume and _resumes(out, config)):
+    if not (resume and _resumes(out, order, config)):
         made = storage.atomic_directory(out, marker=configs.FILE, overwrite=overwrite)
         with made as working, log.to_file(working / LOG):
-            _read(source, corpus, working, options, config, sets=carry.output_sets, jobs=jobs, bars=bars)
+            sets = carry.output_sets
+            _read(source, corpus, working, options, order, config, sets=sets, jobs=jobs, bars=bars)
+    order, config = _over(out, order, config)
     with log.to_file(out / LOG):
         with bars("fitting what models read by", ""):
             job = Job.open(out / DATASET, out / SPLIT)
-        _fit_all(job, out, order, config, resume=resume, carry=carry)
-        for name in order.models:
-            carried.leave(carry, name, out / name)
+        fit_all(job, out, order, config, jobs=train_jobs, resume=resume, carry=carry)
+        for name in order.names:
+            carried.leave(carry, views.parts(name, order.view)[1], out / name)
         return None if skip_test else judge_detectors(job, out, config, _load(out, config, job), bars=bars)
 
 
@@ -91,6 +96,7 @@ def _read(
     corpus: Path,
     working: Path,
     options: BaseModel,
+    order: Order,
     config: RunConfig,
     *,
     sets: Path | None,
@@ -112,7 +118,14 @@ def _read(
     made.save(working / SPLIT)
     if sets is not None:
         save_sets(made, sets)
-    config.save(working)
+    _over(working, order, config)[1].save(working)
+
+
+def _over(run: Path, order: Order, config: RunConfig) -> tuple[Order, RunConfig]:
+    """Order and config with the models that `all` means on the run's dataset."""
+    dataset = configs.resolve(run, config.dataset)
+    order = order.over(Schema.from_dict(read_manifest(dataset)["schema"]))
+    return order, config.model_copy(update={"models": order.names})
 
 
 def train(
@@ -122,21 +135,26 @@ def train(
     *,
     order: Order,
     judge: JudgeOptions,
+    jobs: int | None = 1,
     resume: bool = False,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Train every model of `order` on a prepared dataset; returns their directories."""
+    """Train every model of `order` on a prepared dataset, `jobs` at a time (None: one a core, as far as
+    memory allows); returns their directories."""
     _check(order, judge)
     job = Job.open(dataset, split)
-    config = _config(job.source.name, order, judge).model_copy(update={"dataset": _relative(dataset, out)})
-    if not (resume and _resumes(out, config)):
+    order = order.over(job.windows.schema)
+    config = _config(job.source.name, order, judge).model_copy(
+        update={"dataset": configs.relative(dataset, out)}
+    )
+    if not (resume and _resumes(out, order, config)):
         with storage.atomic_directory(out, marker=configs.FILE, overwrite=overwrite) as working:
             Split.load(split).save(working / SPLIT)
             config.save(working)
     with log.to_file(out / LOG):
         logger.info("%s", order.command)
-        _fit_all(job, out, order, config, resume=resume)
-    return [out / name for name in order.models]
+        fit_all(job, out, order, config, jobs=jobs, resume=resume)
+    return [out / name for name in order.names]
 
 
 def evaluate(run: Path, judge: dict[str, Any], command: str, *, bars: Bars = silent) -> RunResults:
@@ -150,7 +168,7 @@ def evaluate(run: Path, judge: dict[str, Any], command: str, *, bars: Bars = sil
     Policy.parse(changed.threshold)
     with log.to_file(run / LOG):
         logger.info("%s", command)
-        job = Job.open(_resolve(run, config.dataset), _resolve(run, config.split))
+        job = Job.open(configs.resolve(run, config.dataset), configs.resolve(run, config.split))
         loaded = _load(run, config, job)
         asked = config.model_copy(update={"judge": changed, "command": command})
         results = judge_detectors(job, run, asked, loaded, bars=bars)
@@ -167,7 +185,7 @@ def evaluate(run: Path, judge: dict[str, Any], command: str, *, bars: Bars = sil
 def verify(run: Path) -> RunConfig:
     """Check that a run's dataset, split and detectors are intact and belong together; returns its config."""
     config = RunConfig.load(run)
-    _load(run, config, Job.open(_resolve(run, config.dataset), _resolve(run, config.split)))
+    _load(run, config, Job.open(configs.resolve(run, config.dataset), configs.resolve(run, config.split)))
     return config
 
 
@@ -176,12 +194,12 @@ def _check(order: Order, judge: JudgeOptions) -> None:
     Policy.parse(judge.threshold)
 
 
-def _resumes(out: Path, config: RunConfig) -> bool:
+def _resumes(out: Path, order: Order, config: RunConfig) -> bool:
     """Whether `out` holds the run that is asked for. Raises UsageError when it holds another."""
     if not (out / configs.FILE).is_file():
         logger.info("nothing to resume in %s: starting afresh", out)
         return False
-    then, now = RunConfig.load(out).fixed(), config.fixed()
+    then, now = RunConfig.load(out).fixed(), _over(out, order, config)[1].fixed()
     different = [f"{name}: {then[name]} -> {now[name]}" for name in now if then[name] != now[name]]
     if different:
         raise UsageError(
@@ -190,34 +208,6 @@ def _resumes(out: Path, config: RunConfig) -> bool:
             remedy="repeat the command as it was, or choose another output",
         )
     return True
-
-
-def _fit_all(
-    job: Job,
-    out: Path,
-    order: Order,
-    config: RunConfig,
-    *,
-    resume: bool,
-    carry: CarryOptions | None = None,
-) -> None:
-    """One folder a model; each is complete by itself."""
-    for name in order.models:
-        directory = out / name
-        directory.mkdir(parents=True, exist_ok=True)
-        with log.to_file(directory / LOG):
-            job.split.save(directory / SPLIT)
-            own = {
-                "models": (name,),
-                "dataset": _relative(_resolve(out, config.dataset), directory),
-                "hyper": order.hyper(name),
-            }
-            config.model_copy(update=own).save(directory)
-            if carry is not None and carry.use_model is not None:
-                carried.take(job, carry, name, directory)
-                continue
-            fit(job.lesson, name, directory, order, config.judge.threshold, resume=resume)
-            forget(directory)
 
 
 def _load(run: Path, config: RunConfig, job: Job) -> dict[str, checkpoint.Loaded]:
@@ -245,7 +235,7 @@ def _config(source: str, order: Order, judge: JudgeOptions) -> RunConfig:
         source=source,
         dataset=DATASET,
         split=SPLIT,
-        models=order.models,
+        models=order.names,
         task=order.task,
         view=order.view,
         hyper=order.settings,
@@ -255,12 +245,3 @@ def _config(source: str, order: Order, judge: JudgeOptions) -> RunConfig:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=configs.versions(),
     )
-
-
-def _relative(path: Path, base: Path) -> str:
-    """How to find `path` from `base`: a run and its dataset can be moved together."""
-    return os.path.relpath(path.absolute(), base.absolute())
-
-
-def _resolve(base: Path, name: str) -> Path:
-    return (base / name).resolve()
