@@ -5,8 +5,8 @@
 Sets: `hdfs` as published (train 6,352 blocks, test 1,588); `hadoop`, `openstack`, `adfa`: normal sessions
 split 60/20/20 by the seed, all anomalous ones (at most 100, drawn by the seed) in the test part, since they
 are published for testing; `simulated`: a SIEM export by `vestige simulate events`, cut in time.
-Task `next`: trained on normal sequences only; a session's score is the mean surprise of its events. A detector
-is judged by ROC AUC, average precision, and macro F1 at the threshold that leaves 5% of the normal
+Task `next`: trained on normal sequences only; a session's score is the mean surprise of its events. A
+detector is judged by ROC AUC, average precision, and macro F1 at the threshold that leaves 5% of the normal
 validation sessions above it. On `simulated`, single events are judged, for both tasks. At most 3,000
 training windows a trial, drawn by the seed.
 
