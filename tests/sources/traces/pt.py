@@ -88,9 +88,9 @@ PACKETS = _packets()
 
 
 def packets() -> st.SearchStrategy[list[tuple[Kind, bytes]]]:
-    """A trace: a PSB, then packets of any kinds in any order."""
+    """A trace: a PSB, its end (of two PSBs in a row the decoder takes the second), then any packets."""
     one = st.sampled_from(sorted(PACKETS)).flatmap(lambda kind: st.tuples(st.just(kind), PACKETS[kind]))
-    return st.lists(one, max_size=40).map(lambda rest: [(Kind.PSB, PSB), *rest])
+    return st.lists(one, max_size=40).map(lambda rest: [(Kind.PSB, PSB), (Kind.PSBEND, b"\x02\x23"), *rest])
 
 
 def damaged() -> st.SearchStrategy[bytes]:
