@@ -1,7 +1,7 @@
 """The moments around an attack's beginning: how sure the detector is second by second, how late it alerts.
 
 Only where a source's recordings are episodes in which an attack begins once: its schema then names the
-classes that are the attack (`settings["attack_classes"]`).
+classes that are the attack (`ATTACK_CLASSES` of its settings).
 
 Letters: N windows, R resamples, G clusters, A attacks, P points in time.
 """
@@ -21,13 +21,12 @@ from vestige.evaluation.onset_result import DelayResult, OnsetResult, TrustPoint
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.record import IntervalResult
 from vestige.evaluation.threshold import choose
+from vestige.sources.base import ATTACK_CLASSES
 from vestige.windows import WindowSet
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-ATTACK_CLASSES = "attack_classes"
-"""Key of a schema's settings."""
 WIDTH_S = 5.0
 BEFORE_S, AFTER_S = 60.0, 600.0
 WITHIN_S = (10, 30, 60, 300)

@@ -19,6 +19,10 @@ from vestige.windows import Steps, WindowSet
 Progress = Callable[[int, int | None], None]
 """Called with how much is done and how much there is (bytes of evidence; None where nobody knows)."""
 
+ATTACK_CLASSES = "attack_classes"
+"""Key of a schema's settings, where recordings are episodes in which an attack begins once: the names of the
+classes that are the attack. Results then say what happens around its beginning."""
+
 
 @dataclass(frozen=True)
 class LiveBatch:

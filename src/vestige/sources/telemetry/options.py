@@ -1,0 +1,21 @@
+"""How a store of episodes is to be read. Field descriptions are the command line's help texts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TelemetryOptions(BaseModel):
+    """Options of `vestige prepare telemetry` and `vestige run telemetry`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    length: int = Field(default=10, ge=1, le=3600, description="seconds that a window looks at")
+    stride: int = Field(default=5, ge=1, le=3600, description="seconds from one window to the next")
+    classes: Literal["phase", "label"] = Field(
+        default="phase",
+        description="what is told apart: phase (clean, armed, infecting, infected_running, dormant) or label "
+        "(benign, malicious)",
+    )

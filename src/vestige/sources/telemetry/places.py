@@ -1,0 +1,40 @@
+"""Where a window ends, and what its last second was like, for a person to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vestige.sources.telemetry.channels import CHANNELS, columns
+from vestige.sources.telemetry.fields import SOURCES
+
+SAID = {
+    "guest.system.cpu.time.user": "user",
+    "guest.system.cpu.time.system": "system",
+    "guest.system.disk.io.write": "written",
+    "guest.system.network.io.transmit": "sent",
+    "guest.system.process.created": "processes",
+    "netflow.conn_count": "connections",
+    "netflow.uniq_resp_h": "addresses",
+}
+"""The channels that are told, and how."""
+_TOLD = [(at, SAID[one.name], one.unit) for at, one in enumerate(CHANNELS) if one.name in SAID]
+
+
+def places(file: Sequence[str], second: NDArray[np.int64], last_BC: NDArray[np.float32]) -> pl.DataFrame:
+    """A row a window: `file` (the episode's folder), `second` (its last one, counted from 1) and `text`, made
+    of the grid's values in that second `(B, C)`."""
+    return pl.DataFrame(
+        {"file": list(file), "second": second, "text": [tell(step_C) for step_C in last_BC]},
+        schema={"file": pl.String, "second": pl.Int64, "text": pl.String},
+    )
+
+
+def tell(step_C: NDArray[np.float32]) -> str:
+    """One second in words: what is known of a few channels, and the sources that are missing altogether."""
+    known = [f"{name} {step_C[at]:.3g} {unit}" for at, name, unit in _TOLD if np.isfinite(step_C[at])]
+    lost = [f"no {one}" for one in SOURCES if np.isnan(step_C[columns(one)]).all()]
+    return ", ".join([*known, *lost])

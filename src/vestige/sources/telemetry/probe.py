@@ -1,0 +1,62 @@
+"""A made-up episode in memory: do the grid and the windows on it still give the same numbers?
+
+It holds what the numbers depend on: jitter, a lost row, a longer gap, a reset, values that could not be read,
+connections in any order, seconds with none, one and several.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from vestige.sources.telemetry.channels import of_source
+from vestige.sources.telemetry.fields import SAMPLED, WALL, SourceName, schema
+from vestige.sources.telemetry.grid import Grid, grid
+
+START_NS = 1_780_000_000_000_000_000
+SECOND_NS = 10**9
+EXTRA = 12
+"""Seconds beyond one window's length."""
+LOST = (4, 7, 8, 9)
+RESET, UNREAD = 6, 2
+FLOWS: tuple[dict[str, Any], ...] = (
+    {"t": 0.25},
+    {"t": 3.5, "id.resp_p": 53, "service": "dns", "proto": "udp", "orig_bytes": None},
+    {"t": 3.125, "id.resp_h": "198.51.100.7", "conn_state": "S0", "resp_bytes": 0, "resp_pkts": 0},
+    {"t": 3.75, "id.resp_h": "198.51.100.8", "conn_state": "S0", "id.resp_p": 23},
+    {"t": 5.0, "proto": "icmp", "id.orig_p": 3, "id.resp_p": 3},
+)
+FLOW: dict[str, Any] = {
+    "uid": "C0", "id.orig_h": "10.0.0.2", "id.orig_p": 40_000, "id.resp_h": "192.0.2.1", "id.resp_p": 443,
+    "proto": "tcp", "service": None, "duration": 0.5, "orig_bytes": 600, "resp_bytes": 9000,
+    "conn_state": "SF", "orig_pkts": 7, "resp_pkts": 9,
+}  # fmt: skip
+
+
+def made_up(length: int) -> Grid:
+    """The grid of the episode, `length + EXTRA` seconds long."""
+    seconds = length + EXTRA
+    tables: dict[SourceName, pl.DataFrame] = {one: _samples(one, seconds) for one in SAMPLED}
+    tables["netflow"] = _flows()
+    return grid(tables, START_NS, START_NS + seconds * SECOND_NS)
+
+
+def _samples(source: SourceName, seconds: int) -> pl.DataFrame:
+    kept = np.setdiff1d(np.arange(seconds), LOST)
+    jitter = np.where(kept % 2, 40_000_000, -25_000_000)
+    values: dict[str, Any] = {WALL: START_NS + kept * SECOND_NS + SECOND_NS // 2 + jitter}
+    for number, channel in enumerate(of_source(source), 1):
+        level = number * (kept + 1) ** 2 + (kept % 3) * number
+        if channel.kind == "counter->rate":
+            level = np.where(kept >= RESET, level - level[kept >= RESET].min(), level)
+        unread = {UNREAD} if number % 4 == 0 else set()
+        cells = [None if step in unread else value for step, value in zip(kept, level.tolist(), strict=True)]
+        values[channel.column] = pl.Series(cells, dtype=pl.Int64).cast(schema(source)[channel.column])
+    return pl.DataFrame(values)
+
+
+def _flows() -> pl.DataFrame:
+    rows = [{**FLOW, **one, WALL: START_NS + round(one["t"] * SECOND_NS)} for one in FLOWS]
+    return pl.DataFrame(rows, schema={WALL: pl.Int64, **schema("netflow")})
