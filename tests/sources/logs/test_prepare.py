@@ -245,3 +245,22 @@ def test_a_class_that_no_window_has_is_named(tmp_path: Path) -> None:
     made = corpus(tmp_path / "c", app_log=NORMAL + BAD + line(50, "on"))
     with pytest.raises(EvidenceError, match=r"(?s)no message is of the class 'both'.*--anomalies"):
         prepare(made, tmp_path / "d", anomalies="four", window_size=2)
+
+
+def test_the_day_of_collection_dates_every_file(tmp_path: Path) -> None:
+    words = corpus(tmp_path / "w", bad_log="denied") / "bad.log"
+    made = corpus(
+        tmp_path / "c",
+        old_log="Dec 30 00:00:00 box su: denied\nJan  2 00:00:00 box su: fine\n",
+        new_log="Jan  3 00:00:00 box su: fine\n",
+    )
+    windows = prepare(made, tmp_path / "d", format="linux", year="2009-01-03", label=f"words:{words}")
+    moments = [str(one)[:10] for one in windows.t_wall_ns.view("datetime64[ns]")]
+    assert moments == ["2009-01-03", "2008-12-30", "2009-01-02"]
+    assert "assumed_year" not in windows.notes
+
+
+@pytest.mark.parametrize("year", ["08", "2009-02-30", "1969", "soon", "2009-"])
+def test_what_is_no_year_is_refused(year: str) -> None:
+    with pytest.raises(ValueError, match="expected a year from 1970 to 2200, or a day"):
+        LogOptions(year=year)

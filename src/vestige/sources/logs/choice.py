@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
+
 from vestige.errors import EvidenceError
 from vestige.sources.corpus import EvidenceFile
 from vestige.sources.feed import SAMPLE_LINES
@@ -23,29 +25,40 @@ NAMED = 8
 
 @dataclass(frozen=True)
 class RuleSet:
-    """How the files of a corpus are read: `Rules` with several formats, of which each file has one."""
+    """How the files of a corpus are read: `Rules` with several formats, of which each file has one.
+
+    `until` (ISO 8601): the day after which nothing was written, where that tells the year of a first line.
+    """
 
     formats: tuple[Format, ...]
     label: LabelRule
     encoding: str = "utf-8"
     max_line: int = 1 << 16
+    until: str | None = None
 
     def settings(self) -> dict[str, Any]:
         """JSON-ready, for the schema."""
         plain = self._rules(self.formats[0], self.label).settings()
         del plain["format"]
-        return {"formats": [one.settings() for one in self.formats], **plain}
+        return {"formats": [one.settings() for one in self.formats], "until": self.until, **plain}
 
     @classmethod
     def from_settings(cls, plain: dict[str, Any]) -> Self:
         """The rules that `settings` wrote down."""
         formats = tuple(Format.model_validate(one) for one in plain["formats"])
         label = LabelRule.from_dict(plain["label"])
-        return cls(formats, label, plain["encoding"], plain["caps"]["line_bytes"])
+        return cls(formats, label, plain["encoding"], plain["caps"]["line_bytes"], plain["until"])
 
     def each(self) -> list[Rules]:
         """The rules of each format."""
         return [self._rules(one, self.label) for one in self.formats]
+
+    def year(self, rules: Rules, first_ns: int) -> int | None:
+        """The year of a file's first line, whose time was read as `first_ns`, where times name none."""
+        if rules.year is None or self.until is None:
+            return rules.year
+        month_day = str(np.datetime64(first_ns, "ns"))[5:10]
+        return rules.year - (month_day > self.until[5:10])
 
     def kind(self, file: EvidenceFile, chosen: Format) -> str:
         """The type of log that a file is: its messages have templates of their own."""

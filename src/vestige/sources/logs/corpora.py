@@ -28,7 +28,7 @@ from vestige.sources.logs import header
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.format import Format, load
 from vestige.sources.logs.labels import LabelRule
-from vestige.sources.logs.options import LogOptions
+from vestige.sources.logs.options import LogOptions, Year
 
 AUTO = ("rfc5424", "rsyslog", "rfc3164", "dmesg", "kippo", "access")
 """The formats that `auto` stands for: those of logs whose lines hold free text."""
@@ -44,7 +44,7 @@ class Entry(BaseModel):
     name: str = ""
     format: str | None = None
     label: str | None = None
-    year: int | None = Field(default=None, ge=1970, le=2200)
+    year: Year | None = None
 
     @field_validator("name")
     @classmethod
@@ -138,13 +138,14 @@ def _names(text: str) -> list[str]:
 
 def _rules(options: LogOptions, formats: list[Format]) -> RuleSet:
     if options.year is not None:
-        formats = [one.model_copy(update={"year": options.year}) for one in formats]
+        year = int(options.year.partition("-")[0])
+        formats = [one.model_copy(update={"year": year}) for one in formats]
     own = {one.label for one in formats}
     if options.label is None and len(own) > 1:
         told = ", ".join(f"{one.name}: {one.label or 'none'}" for one in formats)
         raise UsageError(f"these formats label differently ({told})", remedy="say --label, one rule for all")
     label = options.label or next(iter(own))
     fields = set.intersection(*(set(header.fields(one.header)) for one in formats))
-    return RuleSet(
-        tuple(formats), LabelRule.parse(label, sorted(fields)), options.encoding, options.max_line_bytes
-    )
+    until = options.year if options.year and "-" in options.year else None
+    rule = LabelRule.parse(label, sorted(fields))
+    return RuleSet(tuple(formats), rule, options.encoding, options.max_line_bytes, until)

@@ -28,6 +28,8 @@ class Feed(EvidenceFeed):
     rules: Rules
     settings: str
     """The rules as JSON: what a worker process is sent."""
+    year: int | None
+    """The year of the first line, where times name none."""
 
     def __init__(self, file: EvidenceFile, ruleset: RuleSet, *, size: int = BLOCK_BYTES) -> None:
         super().__init__(file)
@@ -61,6 +63,7 @@ class Feed(EvidenceFeed):
         parser = Parser(self.rules)
         times = (parser.time(match.string) for match in matches)
         self.first_ns = next((one for one in times if one != BAD), 0)
+        self.year = self._ruleset.year(self.rules, self.first_ns)
         if self.file.host is None and chosen.host:
             named = (match[chosen.host] for match in matches)
             self.host = next((one for one in named if one and one != "-"), self.host)

@@ -23,7 +23,7 @@ from vestige.sources.logs.feed import Feed
 from vestige.sources.logs.parse import Messages, Parser, parse
 from vestige.sources.logs.reader import BLOCK_BYTES, Block
 from vestige.sources.logs.symbols import live_table
-from vestige.sources.logs.table import feeds
+from vestige.sources.logs.table import TableError, feeds
 from vestige.windows import Steps
 
 MOST_STEPS = 1 << 17
@@ -52,6 +52,8 @@ def live(evidence: Iterable[Path], schema: Schema, *, size: int = BLOCK_BYTES) -
             for feed in feeds(file, rules, size=size):
                 try:
                     feed.open()
+                except TableError:
+                    raise
                 except EvidenceError as error:
                     refused.append(error)
                     continue
@@ -68,7 +70,7 @@ def live(evidence: Iterable[Path], schema: Schema, *, size: int = BLOCK_BYTES) -
 def _windows(schema: Schema, feed: Feed, *, whole_path: bool) -> Iterator[LiveBatch]:
     """Every window of one file."""
     name = feed.file.where if whole_path else feed.file.id
-    windows = Windows(schema, feed.kind, Clock(feed.rules.year, feed.first_ns), name)
+    windows = Windows(schema, feed.kind, Clock(feed.year, feed.first_ns), name)
     for block in feed.blocks():
         yield from windows.over(parse(feed.settings, block))
     yield from windows.rest()

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from datetime import date
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from vestige.schema import Target
 from vestige.sources.logs.anomalies import Anomalies
+
+
+def _year(text: str) -> str:
+    try:
+        year = date.fromisoformat(text if "-" in text else f"{text}-01-01").year
+    except ValueError:
+        year = 0
+    if not 1970 <= year <= 2200:
+        raise ValueError("expected a year from 1970 to 2200, or a day such as 2009-01-08")
+    return text
+
+
+Year = Annotated[str, BeforeValidator(str), AfterValidator(_year)]
+"""A year, or a day of it in ISO 8601."""
 
 
 class LogOptions(BaseModel):
@@ -37,8 +52,10 @@ class LogOptions(BaseModel):
         description="what makes a window anomalous: its message (point), one around it (collective), either, "
         "or four classes: normal, point, collective, both",
     )
-    year: int | None = Field(
-        default=None, ge=1970, le=2200, description="year of the first line, where times name none (syslog)"
+    year: Year | None = Field(
+        default=None,
+        description="where times name no year (syslog): that of each file's first line (2008), or the day "
+        "after which nothing was written (2009-01-08)",
     )
     encoding: Literal["utf-8", "latin-1"] = Field(default="utf-8", description="encoding of the text")
     max_line_bytes: int = Field(

@@ -135,9 +135,9 @@ class Merge:
     def _begin(self, feed: Feed) -> None:
         self._current = feed
         self._formats[feed.rules.format.name] += 1
-        if self._assumes and feed.rules.year is not None:
-            self._assume(feed.rules.format.name, feed.rules.year)
-        self._clock = Clock(feed.rules.year, feed.first_ns)
+        if self._assumes and feed.year is not None:
+            self._assume(feed.rules.format.name, feed.year)
+        self._clock = Clock(feed.year, feed.first_ns)
         kind: Anomalies = self._schema.settings["anomalies"]
         self._labeller = Labeller(kind, self._schema.before, self._schema.ahead)
         self._writer.begin(id=feed.file.id, host=feed.host, profile=feed.profile)

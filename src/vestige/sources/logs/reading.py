@@ -12,7 +12,7 @@ from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.corpora import Corpus
 from vestige.sources.logs.feed import Feed
 from vestige.sources.logs.reader import Block
-from vestige.sources.logs.table import feeds
+from vestige.sources.logs.table import TableError, feeds
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Reading:
             try:
                 feed.open()
             except EvidenceError as error:
-                if not feed.file.in_directory:
+                if not feed.file.in_directory or isinstance(error, TableError):
                     raise
                 self._leave_out(feed.file, error)
                 continue

@@ -49,6 +49,10 @@ class NoTableError(EvidenceError):
     """A file called `.csv` that has no column of lines: it is taken as text."""
 
 
+class TableError(EvidenceError):
+    """A table that is damaged: what it holds is not to be read by halves."""
+
+
 class Table(EvidenceFeed):
     """A CSV being read, log file by log file."""
 
@@ -109,8 +113,8 @@ class Table(EvidenceFeed):
     def _text(self, line: bytes) -> str:
         return line.decode(self._encoding, "surrogateescape")
 
-    def _error(self, what: str, remedy: str = "") -> EvidenceError:
-        return EvidenceError(what, where=self.file.where, row=max(1, self._row - 1), remedy=remedy)
+    def _error(self, what: str, remedy: str = "") -> TableError:
+        return TableError(what, where=self.file.where, row=max(1, self._row - 1), remedy=remedy)
 
 
 class TableFeed(Feed):
