@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 import os
+import signal
 
 import pytest
 
@@ -103,3 +104,18 @@ def test_other_log_levels_are_refused(text):
 def test_fewer_than_one_process_is_refused(jobs: int) -> None:
     with pytest.raises(UsageError, match="--jobs 1 or more"):
         engine.map(abs, [1], jobs=jobs)
+
+
+def kills(x: int) -> int:
+    if x in {3, 20}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_item_that_kills_its_process_is_the_only_one_lost(jobs):
+    outcomes = list(engine.map(kills, range(30), jobs=jobs, chunk=4, isolate=True))
+    assert [one.index for one in outcomes] == list(range(30))
+    died = [one.index for one in outcomes if isinstance(one.error, engine.WorkerDiedError)]
+    assert died == [3, 20]
+    assert all(one.value == one.index for one in outcomes if one.index not in died)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from logging import LogRecord
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from vestige import log
 from vestige.errors import UsageError, VestigeError
@@ -20,6 +20,10 @@ ROUND = 4
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
+
+
+class WorkerDiedError(VestigeError):
+    """An item killed the process that worked on it: a crash, or what the system does to the greedy."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +48,22 @@ def map(  # noqa: A001 - the word of the trade; always called as engine.map
     jobs: int | None = None,
     chunk: int = 1,
     ordered: bool = True,
+    isolate: bool = False,
     engine: str = "local",
 ) -> Iterator[Outcome[Value]]:
     """Yield `fn(item)` for each item as an `Outcome`, as results come, or in the items' order if `ordered`.
 
     `items` is consumed a round ahead of the workers, so an endless stream of items needs no endless
     memory. An item that raises a VestigeError or OSError becomes an Outcome with that error and
-    never sinks the sweep; anything else is a bug and propagates. `jobs` None means every core; 1 runs in
-    this process. Raises UsageError for an unknown `engine` or fewer than one process.
+    never sinks the sweep; anything else is a bug and propagates. So does an item that kills its worker
+    (WorkerDiedError): what was lost with it is done again. `jobs` None means every core; 1 runs in this
+    process, unless `isolate`. Raises UsageError for an unknown `engine` or fewer than one process.
     """
     if engine != "local":
         raise UsageError(f"unknown engine {engine!r}", remedy="use --engine local")
     most = workers(jobs)
     work = _chunks(enumerate(items), chunk)
-    local = most == 1
+    local = most == 1 and not isolate
     batches = (_apply(fn, piece) for piece in work) if local else _loky(fn, work, most)
     outcomes = (outcome for batch in batches for outcome in batch)
     return _in_order(outcomes) if ordered else outcomes
@@ -84,15 +90,53 @@ def _loky(
     fn: Callable[[Item], Value], work: Iterable[list[tuple[int, Item]]], workers: int
 ) -> Iterator[list[Outcome[Value]]]:
     """In rounds, because joblib goes on dispatching whether or not anyone takes the results away."""
-    from joblib import Parallel, delayed
+    from joblib import Parallel
 
-    with Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered", batch_size=1) as pool:
-        task = delayed(_apply_elsewhere)
-        level = log.level()
+    # one process alone would be this one: then a second one waits, and one piece is at work at a time
+    settings: dict[str, Any] = {"n_jobs": workers} if workers > 1 else {"n_jobs": 2, "pre_dispatch": 1}
+    with Parallel(backend="loky", return_as="generator_unordered", batch_size=1, **settings) as pool:
         for round_ in _chunks(work, ROUND * workers):
-            for outcomes, records in pool(task(fn, piece, level) for piece in round_):
-                log.replay(records)
-                yield outcomes
+            done: set[int] = set()
+            try:
+                for outcomes in _elsewhere(pool, fn, round_):
+                    done.update(one.index for one in outcomes)
+                    yield outcomes
+            except _died():
+                yield from _one_by_one(pool, fn, [piece for piece in round_ if piece[0][0] not in done])
+
+
+def _elsewhere(
+    pool: Any, fn: Callable[[Item], Value], pieces: list[list[tuple[int, Item]]]
+) -> Iterator[list[Outcome[Value]]]:
+    from joblib import delayed
+
+    task = delayed(_apply_elsewhere)
+    level = log.level()
+    for outcomes, records in pool(task(fn, piece, level) for piece in pieces):
+        log.replay(records)
+        yield outcomes
+
+
+def _one_by_one(
+    pool: Any, fn: Callable[[Item], Value], pieces: list[list[tuple[int, Item]]]
+) -> Iterator[list[Outcome[Value]]]:
+    """With one piece at work at a time, and then one item, it is known which of them kills."""
+    for piece in pieces:
+        try:
+            yield from list(_elsewhere(pool, fn, [piece]))
+        except _died():
+            if len(piece) > 1:
+                yield from _one_by_one(pool, fn, [[one] for one in piece])
+            else:
+                yield [Outcome(piece[0][0], error=WorkerDiedError("the process that worked on it died"))]
+
+
+def _died() -> type[Exception]:
+    """What joblib raises when a worker is gone."""
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    found: type[Exception] = BrokenProcessPool
+    return found
 
 
 def _apply_elsewhere(
