@@ -57,3 +57,18 @@ def test_an_empty_list_of_words_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n \n")
     with pytest.raises(UsageError, match="empty"):
         LabelRule.parse(f"words:{tmp_path / 'empty'}", FIELDS)
+
+
+def test_a_directory_has_a_list_for_each_type(tmp_path: Path) -> None:
+    (tmp_path / "auth.txt").write_text("Failed\n")
+    (tmp_path / "kern.txt").write_text("oops\n")
+    (tmp_path / "README").write_text("not a list\n")
+    rule = LabelRule.parse(f"words:{tmp_path}", FIELDS)
+    assert LabelRule.from_dict(rule.to_dict()) == rule
+    decide = {kind: rule.of(kind).by_text() for kind in ("auth", "kern", "web")}
+    found = {kind: [one("it FAILED"), one("Oops")] for kind, one in decide.items()}
+    assert found == {"auth": [1, 0], "kern": [0, 1], "web": [0, 0]}
+    assert rule.origin.startswith("Labels are a keyword rule over the message: this score measures spelling")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UsageError, match="no list of words"):
+        LabelRule.parse(f"words:{tmp_path / 'none'}", FIELDS)

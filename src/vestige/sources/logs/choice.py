@@ -28,6 +28,7 @@ class RuleSet:
     """How the files of a corpus are read: `Rules` with several formats, of which each file has one.
 
     `until` (ISO 8601): the day after which nothing was written, where that tells the year of a first line.
+    `mixed`: files of several formats stand beside one another in the dataset.
     """
 
     formats: tuple[Format, ...]
@@ -35,6 +36,7 @@ class RuleSet:
     encoding: str = "utf-8"
     max_line: int = 1 << 16
     until: str | None = None
+    mixed: bool = False
 
     def settings(self) -> dict[str, Any]:
         """JSON-ready, for the schema."""
@@ -66,7 +68,7 @@ class RuleSet:
 
     def profile(self, file: EvidenceFile, chosen: Format) -> str:
         """What the recording is called in reports: its type where formats stand beside one another."""
-        return self.kind(file, chosen) if len(self.formats) > 1 else file.profile
+        return self.kind(file, chosen) if self.mixed else file.profile
 
     def choose(self, sample: bytes, file: EvidenceFile) -> tuple[Rules, list[str]]:
         """The rules of a file with these first bytes, and its first lines.

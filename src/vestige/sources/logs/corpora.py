@@ -86,10 +86,16 @@ def corpora(corpus: Path, options: LogOptions) -> list[Corpus]:
 
 
 def together(parts: list[Corpus]) -> RuleSet:
-    """The rules by which live evidence like these corpora is read: all their formats."""
-    first = parts[0].rules
+    """The rules by which live evidence like these corpora is read: all their formats, and no labels where
+    these differ."""
+    first, *others = (part.rules for part in parts)
     formats = {one.model_dump_json(): one for part in parts for one in part.rules.formats}
-    return replace(first, formats=tuple(formats.values()))
+    return replace(
+        first,
+        formats=tuple(formats.values()),
+        label=first.label if all(one.label == first.label for one in others) else LabelRule("none"),
+        until=first.until if all(one.until == first.until for one in others) else None,
+    )
 
 
 def _listed(listing: Path, options: LogOptions) -> Iterator[Corpus]:
@@ -107,7 +113,7 @@ def _listed(listing: Path, options: LogOptions) -> Iterator[Corpus]:
         files, skipped = find(path, "log files")
         yield Corpus(
             path,
-            rules_for(options.model_copy(update=given)),
+            replace(rules_for(options.model_copy(update=given)), mixed=True),
             [replace(one, id=f"{name}/{one.id}") for one in files],
             [replace(one, id=f"{name}/{one.id}") for one in skipped],
         )
@@ -148,4 +154,5 @@ def _rules(options: LogOptions, formats: list[Format]) -> RuleSet:
     fields = set.intersection(*(set(header.fields(one.header)) for one in formats))
     until = options.year if options.year and "-" in options.year else None
     rule = LabelRule.parse(label, sorted(fields))
-    return RuleSet(tuple(formats), rule, options.encoding, options.max_line_bytes, until)
+    mixed = len(formats) > 1
+    return RuleSet(tuple(formats), rule, options.encoding, options.max_line_bytes, until, mixed)
