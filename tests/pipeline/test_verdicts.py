@@ -1,0 +1,57 @@
+"""Equal windows are scored once, and get what they would have got alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vestige.encoding import Batch, EncodedWindows
+from vestige.models import registry
+from vestige.models.base import choose_inputs
+from vestige.pipeline import verdicts
+from vestige.sources.logs.options import LogOptions
+from vestige.sources.logs.source import LogSource
+
+N = 300
+
+
+@pytest.fixture(scope="module")
+def part(tmp_path_factory: pytest.TempPathFactory) -> EncodedWindows:
+    """300 windows of 3 messages that come in a circle of 5: 7 different ones."""
+    root = tmp_path_factory.mktemp("verdicts")
+    lines = [
+        f"2015-10-18 18:{n // 60:02}:{n % 60:02},000 {'ERROR' if n % 5 == 0 else 'INFO'} [m] a.B: "
+        f"{'ab cd ' * (n % 5)}did"
+        for n in range(N)
+    ]
+    (root / "app.log").write_text("\n".join(lines) + "\n")
+    source = LogSource()
+    windows = source.prepare(root / "app.log", root / "d", LogOptions(format="hadoop", window_size=2))
+    return EncodedWindows.of(windows, source.fit_encoder(windows))
+
+
+@pytest.mark.parametrize(
+    ("name", "scored"), [("collaborative", 7), ("vanilla", 5), ("gru", 7), ("lookup", 7), ("logistic", N)]
+)
+def test_equal_windows_are_scored_once(
+    part: EncodedWindows, name: str, scored: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = registry.get(name)
+    detector = kind.build(choose_inputs(kind, part.schema), 2)
+    if hasattr(detector, "fit"):
+        detector.fit(part, part)
+    expected = detector.predict_proba(part.batch(names=detector.input_names))
+    seen = []
+
+    def counting(X: Batch) -> NDArray[np.float64]:
+        seen.append(len(next(iter(X.values()))))
+        return kind.predict_proba(detector, X)
+
+    monkeypatch.setattr(detector, "predict_proba", counting)
+    monkeypatch.setattr(verdicts, "SCORING_BATCH", 4)
+
+    found = verdicts.predict(detector, part)
+
+    np.testing.assert_allclose(found.proba, expected, rtol=0, atol=1e-6)
+    assert sum(seen) == scored
