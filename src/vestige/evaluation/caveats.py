@@ -32,8 +32,14 @@ def outdone(results: RunResults) -> str:
 
 
 def untested(results: RunResults) -> str:
-    """How many profiles the test part has, where it lacks some; otherwise nothing."""
+    """How many profiles the test part has, where it lacks some; which types it has where these are held out;
+    otherwise nothing."""
     lacking = results.split.untested_profiles
+    if results.split.recipe == "type":
+        held = ", ".join(results.split.unseen_profiles)
+        return (
+            f"Held out whole, nothing of it in training: the type {held}. No figure says anything of others."
+        )
     if not lacking or not results.detectors:
         return ""
     tested = results.detectors[0].per_profile

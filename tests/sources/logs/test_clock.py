@@ -61,7 +61,7 @@ def test_unknown_directives_are_refused(layout: str, reason: str) -> None:
 
 def syslog(*texts: str) -> np.ndarray:
     parser = TimeParser(["%b", "%d", "%H:%M:%S"])
-    return np.array([parser.parse(tuple(text.split()), None) for text in texts])  # type: ignore[arg-type]
+    return np.array([parser.parse(tuple(text.split()), None) for text in texts])
 
 
 LINES = (

@@ -54,10 +54,11 @@ def window_labels(own: NDArray[np.uint8], kind: Anomalies, before: int, ahead: i
     total = np.concatenate([[0], np.cumsum(own, dtype=np.int64)])
     at = np.arange(n)
     within = total[np.minimum(at + ahead + 1, n)] - total[np.maximum(at - before, 0)]
-    around = (within - own > 0).astype(np.uint8)
+    around: NDArray[np.uint8] = (within - own > 0).astype(np.uint8)
     if kind == "collective":
         return around
-    return own | around if kind == "either" else own + 2 * around
+    label: NDArray[np.uint8] = own | around if kind == "either" else own + 2 * around
+    return label
 
 
 class Labeller:

@@ -63,8 +63,8 @@ def live(evidence: Iterable[Path], schema: Schema, *, size: int = BLOCK_BYTES) -
             done += feed.taken if feed else 0
         if refused and not opened:
             raise refused[0]
-        for error in refused:
-            log.warning("%s was left out: %s", error.where, error.what)
+        for misfit in refused:
+            log.warning("%s was left out: %s", misfit.where, misfit.what)
 
 
 def _windows(schema: Schema, feed: Feed, *, whole_path: bool) -> Iterator[LiveBatch]:
@@ -81,7 +81,7 @@ def _windows(schema: Schema, feed: Feed, *, whole_path: bool) -> Iterator[LiveBa
 def probe(schema: Schema) -> LiveBatch:
     """The formats' own example lines, each as if they were a file."""
     ruleset = RuleSet.from_settings(schema.settings)
-    batches = []
+    batches: list[LiveBatch] = []
     for rules in ruleset.each():
         data = "\n".join(rules.format.example).encode(rules.encoding, errors="replace") + b"\n"
         windows = Windows(schema, rules.format.name, Clock(rules.year, 0), "probe")
