@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -60,10 +59,12 @@ class Sample(_Part):
 
 
 class Anchor(_Part):
-    """One moment as two clocks show it, in nanoseconds."""
+    """One moment as the clocks of a host show it, in nanoseconds."""
 
     t_wall_ns: UnixNs
     t_mono_ns: BootNs
+    t_boot_ns: BootNs | None = None
+    """As the monotonic clock, with the time that the host slept."""
 
 
 class Clock(_Part):
@@ -145,8 +146,3 @@ def parse(data: bytes, where: str) -> Manifest:
         code = {"json_invalid": "json", "path": "path"}.get(kind, "manifest")
         message = visible(f"{place}: {first['msg']}" if place else first["msg"], 200)
         raise FaultError(message, code=code, subject="manifest", where=where) from error
-
-
-def digest(data: bytes) -> str:
-    """What identifies a manifest, and through its files' digests the whole episode."""
-    return hashlib.sha256(data).hexdigest()

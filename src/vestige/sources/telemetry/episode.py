@@ -1,0 +1,159 @@
+"""One episode's folder, read so that nothing in it can lead anywhere else.
+
+Folders and files are opened one name at a time, relative to what is open already, and links are never
+followed; only names of `manifest.FILE_NAMES` are ever opened. A file is read once: the bytes that are decoded
+are those whose digest was checked.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import hashlib
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import polars as pl
+
+from vestige.sources.telemetry import labels, manifest, stamps, tables
+from vestige.sources.telemetry.faults import FAULTS, Fault, FaultError
+from vestige.sources.telemetry.fields import MONO, WALL, SourceName
+from vestige.sources.telemetry.manifest import File, Manifest
+
+MAX_BYTES = 256 << 20
+"""Bytes of one file, packed; an episode of ten minutes has about 200 kB in all."""
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Episode:
+    """An episode's open folder and its manifest; a context manager.
+
+    `Episode(path)` trusts the way to the folder, `Episode(store, "host-1/2026-03-02/ep-1")` only that to the
+    store. Raises FaultError (`link`, `io`, `size`; `absent` where the manifest is still to come); reading
+    `manifest` may raise `json`, `path` or `manifest`.
+    """
+
+    def __init__(self, root: Path, inside: str = "") -> None:
+        self.path = root / inside
+        self._folder = _open_folder(root, inside)
+        try:
+            self._manifest = self._read(manifest.NAME, "manifest", manifest.MAX_BYTES)
+        except FaultError:
+            self.close()
+            raise
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the manifest: through its files' digests, of the whole episode."""
+        return hashlib.sha256(self._manifest).hexdigest()
+
+    @functools.cached_property
+    def manifest(self) -> Manifest:
+        """What the episode says of itself."""
+        return manifest.parse(self._manifest, str(self.path))
+
+    def close(self) -> None:
+        """Close the folder."""
+        os.close(self._folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def content(self, file: File) -> bytes:
+        """The content of one of the manifest's files, its size and digest checked.
+
+        Raises FaultError (`absent`, `link`, `io`, `size`, `bytes`, `sha256`).
+        """
+        if file.bytes > MAX_BYTES:
+            raise self._fault(f"{file.bytes:,} bytes, of {MAX_BYTES:,} at most", "size", file.source)
+        data = self._read(file.path, file.source, file.bytes, code="bytes")
+        if len(data) != file.bytes:
+            raise self._fault(f"{len(data):,} bytes, not {file.bytes:,}", "bytes", file.source)
+        if hashlib.sha256(data).hexdigest() != file.sha256:
+            raise self._fault("its digest is not the manifest's", "sha256", file.source)
+        return data
+
+    def table(
+        self, source: SourceName, columns: Sequence[str] | None = None
+    ) -> tuple[pl.DataFrame, list[Fault]] | None:
+        """The raw table of a source and its lesser defects; None where the episode has no such file.
+
+        `columns`: which of its raw columns to read besides stamps and `seq`; all of them by default. Raises
+        FaultError, those of `content` and of `tables.read`.
+        """
+        file = self.manifest.file(source)
+        if file is None:
+            return None
+        return tables.read(self.content(file), file, self.manifest, columns, str(self.path))
+
+    def aligned(self, source: SourceName) -> tuple[pl.DataFrame, list[Fault]] | None:
+        """Like `table`, all raw columns, stamped in Unix ns (`t_wall_ns`), in the order of time.
+
+        Raises FaultError also where stamps go back (`stamps`, `seq`) or cannot be mapped (`clock_base`).
+        """
+        found = self.table(source)
+        if found is None:
+            return None
+        table, defects = found
+        defects += stamps.faults(table, source, self.manifest)
+        for fault in defects:
+            if FAULTS[fault.code][0] == "rejected":
+                raise self._fault(fault.detail, fault.code, fault.subject)
+        t_ns = stamps.unix_ns(table, source, self.manifest, str(self.path))
+        column = pl.Series(WALL, t_ns)
+        frame = table.drop(WALL, MONO, strict=False).insert_column(0, column)
+        return frame if column.is_sorted() else frame.sort(WALL, maintain_order=True), defects
+
+    def labels(self) -> pl.DataFrame:
+        """`t_wall_ns, label, phase` by time. Raises FaultError (`labels`, and those of `content`)."""
+        file = self.manifest.file("labels")
+        if file is None:
+            raise self._fault("the manifest names no labels", "labels", "labels")
+        return labels.read(self.content(file), file, self.manifest, str(self.path))
+
+    def _read(self, name: str, subject: str, most: int, *, code: str = "size") -> bytes:
+        """All of a plain file that holds no more than `most` bytes; more of it is never read."""
+        try:
+            handle = os.open(name, _FILE, dir_fd=self._folder)
+        except OSError as error:
+            raise self._refused(error, name, subject) from error
+        with os.fdopen(handle, "rb", buffering=0) as file:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                raise self._fault(f"{name} is no plain file", "link", subject)
+            if found.st_size > most:
+                raise self._fault(f"{found.st_size:,} bytes, not {most:,}", code, subject)
+            try:
+                return file.read(most + 1) or b""
+            except OSError as error:
+                raise self._refused(error, name, subject) from error
+
+    def _refused(self, error: OSError, name: str, subject: str) -> FaultError:
+        code = {errno.ELOOP: "link", errno.ENXIO: "link", errno.ENOENT: "absent"}.get(error.errno or 0, "io")
+        return self._fault(f"{name}: {error.strerror}", code, subject)
+
+    def _fault(self, what: str, code: str, subject: str) -> FaultError:
+        return FaultError(what, where=self.path, code=code, subject=subject)
+
+
+def _open_folder(root: Path, inside: str) -> int:
+    try:
+        handle = os.open(root, _FOLDER)
+        for name in filter(None, inside.split("/")):
+            outer = handle
+            try:
+                handle = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=outer)
+            finally:
+                os.close(outer)
+    except OSError as error:
+        code = "link" if error.errno in {errno.ELOOP, errno.ENOTDIR} else "io"
+        what = f"{error.strerror}"
+        raise FaultError(what, where=root / inside, code=code, subject="episode") from error
+    return handle

@@ -1,0 +1,68 @@
+"""Are a table's rows in order, and when were they, in Unix nanoseconds?"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vestige.errors import EvidenceError
+from vestige.sources.telemetry import clock
+from vestige.sources.telemetry.faults import Fault, FaultError
+from vestige.sources.telemetry.fields import SAMPLED, SEQ, SourceName
+from vestige.sources.telemetry.manifest import Manifest
+from vestige.sources.telemetry.tables import stamp
+
+MOST_LOST = 10
+"""Rows in a row that a sampled source may lose."""
+
+
+def faults(table: pl.DataFrame, source: SourceName, manifest: Manifest) -> list[Fault]:
+    """What is wrong with stamps and row numbers: `stamps`, `seq` (rejected), `seq_gap` (degraded).
+
+    Connections of a spool come in the order in which they ended: only sealing sorts them by stamp.
+    """
+    name = stamp(source, manifest)
+    if missing := table[name].null_count():
+        return [Fault("stamps", source, f"{missing:,} rows without {name}")]
+    if missing := table[SEQ].null_count():
+        return [Fault("seq", source, f"{missing:,} rows without {SEQ}")]
+    found: list[Fault] = []
+    back = np.diff(table[name].to_numpy()) < 0
+    if back.any() and (source in SAMPLED or manifest.sealed):
+        found.append(
+            Fault("stamps", source, f"row {int(back.argmax()) + 2:,} is earlier than the one before")
+        )
+    steps = np.diff(table[SEQ].to_numpy())
+    if (steps <= 0).any():
+        row = int((steps <= 0).argmax()) + 2
+        found.append(Fault("seq", source, f"row {row:,} does not count on"))
+    elif len(steps) and (most := int(steps.max()) - 1) > MOST_LOST and source in SAMPLED:
+        found.append(Fault("seq_gap", source, f"{most:,} rows lost in a row"))
+    return found
+
+
+def unix_ns(table: pl.DataFrame, source: SourceName, manifest: Manifest, where: str) -> NDArray[np.int64]:
+    """When each row was, Unix ns `(rows,)`, mapped by the manifest's anchors where another clock stamped it.
+
+    `table` has no row without a stamp. Raises FaultError `clock_base` where the stamps cannot be mapped, or
+    where less than 99% of them then lie in the episode: the source is lost.
+    """
+    stamps = table[stamp(source, manifest)].to_numpy()
+    base, sync = manifest.clock.sources[source], manifest.clock.sync
+    try:
+        if base == "wall":
+            clock.refuse_other_base(stamps)
+        elif base == "monotonic":
+            stamps = clock.wall_times(stamps, [(one.t_wall_ns, one.t_mono_ns) for one in sync])
+        else:
+            anchors = [(one.t_wall_ns, one.t_boot_ns) for one in sync if one.t_boot_ns is not None]
+            stamps = clock.wall_times(stamps, anchors)
+    except EvidenceError as error:
+        raise FaultError(error.what, where=where, code="clock_base", subject=source) from error
+    share = clock.inside(stamps, manifest.t_start_ns, manifest.t_end_ns)
+    if share < clock.ENOUGH_INSIDE:
+        outside = round((1 - share) * len(stamps))
+        what = f"{outside:,} of {len(stamps):,} rows outside the episode, in {base} time"
+        raise FaultError(what, where=where, code="clock_base", subject=source)
+    return stamps
