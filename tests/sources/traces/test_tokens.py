@@ -15,7 +15,15 @@ from vestige.sources.traces.packets.columns import Packets, decode
 from vestige.sources.traces.packets.kinds import Kind
 from vestige.sources.traces.packets.quality import Quality
 from vestige.sources.traces.regions import ANONYMOUS, FIRST_FILE, NOWHERE, UNMAPPED, Regions
-from vestige.sources.traces.tokens import CHUNK, LAST_OFFSET, MODULE_SHIFT, NOT_TAKEN, TAKEN, values
+from vestige.sources.traces.tokens import (
+    CHUNK,
+    LAST_OFFSET,
+    MODULE_SHIFT,
+    NOT_TAKEN,
+    TAKEN,
+    events,
+    values,
+)
 
 PROGRAM, LIBRARY = FIRST_FILE, FIRST_FILE + 1
 MAP = [
@@ -50,21 +58,21 @@ def tip(ip: int, kind: Kind = Kind.TIP) -> bytes:
     return pt.address(kind, ip)
 
 
-def slowly(rows: Packets, known: list[tuple[int, int, int, int]], *, tip_only: bool) -> list[int]:
-    """The same values, a row at a time, in plain integers."""
+def slowly(rows: Packets, known: list[tuple[int, int, int, int]], *, tip_only: bool) -> list[tuple[int, int]]:
+    """The same values with their packets' offsets, a row at a time, in plain integers."""
     made, module = [], NOWHERE
     for at in range(len(rows)):
-        kind = rows.kind[at]
+        kind, offset = rows.kind[at], int(rows.offset[at])
         if kind in {Kind.TNT_8, Kind.TNT_64} and not tip_only:
             digits = f"{int(rows.bits[at]):0{int(rows.n_bits[at])}b}"
-            made += [value(module, TAKEN if one == "1" else NOT_TAKEN) for one in digits]
+            made += [(value(module, TAKEN if one == "1" else NOT_TAKEN), offset) for one in digits]
         elif kind == Kind.PSB:
             module = NOWHERE
         elif kind in {Kind.TIP, Kind.TIP_PGE, Kind.TIP_PGD, Kind.FUP} and int(rows.bits[at]) >> 5:
             ip = int(rows.ip[at])
             module, base = next(((m, b) for start, end, m, b in known if start <= ip < end), (UNMAPPED, 0))
             if kind != Kind.FUP:
-                made.append(value(module, min((ip - base) % (1 << 48), LAST_OFFSET)))
+                made.append((value(module, min((ip - base) % (1 << 48), LAST_OFFSET)), offset))
     return made
 
 
@@ -85,8 +93,11 @@ def test_any_bytes_in_any_pieces_give_the_values_of_their_packets(trace, known, 
     rows = decode(trace, qualities[0])
     pieces = pt.cut(trace, places)
     chunks = list(values(pieces, regions(known), tip_only=tip_only, quality=qualities[1]))
-    assert [int(one) for chunk in chunks for one in chunk] == slowly(rows, known, tip_only=tip_only)
+    expected = slowly(rows, known, tip_only=tip_only)
+    assert [int(one) for chunk in chunks for one in chunk] == [one for one, _ in expected]
     assert qualities[0] == qualities[1]
+    placed = [zip(*both, strict=True) for both in events(pieces, regions(known), tip_only=tip_only)]
+    assert [(int(one), int(at)) for chunk in placed for one, at in chunk] == expected
 
 
 def test_a_target_is_module_and_offset():

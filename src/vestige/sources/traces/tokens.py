@@ -28,6 +28,7 @@ from vestige.compiling import compiled
 from vestige.sources.traces.packets import kernel
 from vestige.sources.traces.packets.kernel import (
     AT,
+    BASE,
     BLOCK,
     CUT_OFF,
     ERROR_KIND,
@@ -49,6 +50,8 @@ MODULE_SHIFT = 48
 TAKEN = (1 << MODULE_SHIFT) - 1
 NOT_TAKEN = TAKEN - 1
 LAST_OFFSET = NOT_TAKEN - 1
+
+Values, Offsets = NDArray[np.uint64], NDArray[np.int64]
 
 CHUNK = 1 << 17
 """Values in a chunk: 1 MiB."""
@@ -86,28 +89,60 @@ def values(
     tip_only: bool = False,
     base: int = 0,
     quality: Quality | None = None,
-) -> Iterator[NDArray[np.uint64]]:
+) -> Iterator[Values]:
     """The values of a trace that comes in pieces, in chunks of at most `CHUNK`; the cuts make no difference.
 
     `tip_only` leaves the branches out. `quality` is told what was lost; `base` is the offset in the trace at
     which the pieces begin.
     """
+    for chunk, _ in _chunks(pieces, regions, tip_only, base, quality, placed=False):
+        yield chunk
+
+
+def events(
+    pieces: Iterable[Bytes],
+    regions: Regions,
+    *,
+    tip_only: bool = False,
+    base: int = 0,
+    quality: Quality | None = None,
+) -> Iterator[tuple[Values, Offsets]]:
+    """The same chunks of values, each with the byte of the trace at which every value's packet begins."""
+    return _chunks(pieces, regions, tip_only, base, quality, placed=True)
+
+
+def _chunks(
+    pieces: Iterable[Bytes],
+    regions: Regions,
+    tip_only: bool,
+    base: int,
+    quality: Quality | None,
+    *,
+    placed: bool,
+) -> Iterator[tuple[Values, Offsets]]:
     state = fresh_state(base)
     counts = np.zeros(len(Kind), np.int64)
     tags = regions.modules.astype(np.uint64) << _SHIFT
     table = np.stack([regions.starts, regions.ends, tags, regions.bases])
     near = np.array([1, 0, 0, 0], np.uint64)
-    out, n = np.empty(CHUNK, np.uint64), 0
+    n = 0
 
-    def step(words: NDArray[np.uint64], end: int, final: bool) -> Iterator[NDArray[np.uint64]]:
-        nonlocal out, n
-        while (n := _encode(words, end, final, state, counts, table, near, tip_only, out, n)) > _FULL:
-            yield out[:n]
-            out, n = np.empty(CHUNK, np.uint64), 0
+    def fresh() -> tuple[Values, Offsets]:
+        # One block of memory: two would be given back to the system and fetched again for every chunk.
+        block = np.empty((2 if placed else 1, CHUNK), np.uint64)
+        return block[0], block[1:].ravel().view(np.int64)
+
+    out, place = fresh()
+
+    def step(words: NDArray[np.uint64], end: int, final: bool) -> Iterator[tuple[Values, Offsets]]:
+        nonlocal out, place, n
+        while (n := _encode(words, end, final, state, counts, table, near, tip_only, out, place, n)) > _FULL:
+            yield out[:n], place[:n]
+            n, (out, place) = 0, fresh()
 
     yield from feed(pieces, state, step)
     if n:
-        yield out[:n]
+        yield out[:n], place[:n]
     if quality is not None:
         quality.take(state, counts, base)
 
@@ -122,7 +157,8 @@ def _encode(
     table: NDArray[np.uint64],
     near: NDArray[np.uint64],
     tip_only: bool,
-    out: NDArray[np.uint64],
+    out: Values,
+    place: Offsets,
     n: int,
 ) -> int:
     """Append to `out[n:]` until it is full or the buffer is used up; returns how many there are."""
@@ -135,7 +171,7 @@ def _encode(
                 counts[state[ERROR_KIND]] += 1
         if state[AT] >= stop:
             break
-        n = _decode(words, stop, end, state, counts, table, near, tip_only, out, n)
+        n = _decode(words, stop, end, state, counts, table, near, tip_only, out, place, n)
     return n
 
 
@@ -149,22 +185,27 @@ def _decode(  # noqa: PLR0912
     table: NDArray[np.uint64],
     near: NDArray[np.uint64],
     tip_only: bool,
-    out: NDArray[np.uint64],
+    out: Values,
+    place: Offsets,
     n: int,
 ) -> int:
     """The same for the packets that start before `stop`, up to an error."""
     at, block, last = state[AT], state[BLOCK], np.uint64(state[LAST_IP])
     branch = (np.uint64(state[MODULE]) << _SHIFT) | _NOT_TAKEN
+    placed, base = len(place) > 0, state[BASE]
     while at < stop and n <= _FULL:
         word = words[at]
         first = kernel.byte(word, 0)
         if _SHORT_COUNT[first] > 0 and block == 0:
-            at += 1
             counts[kernel.TNT_8] += 1
             if not tip_only:
                 for i in range(6):
                     out[n + i] = branch + _SHORT_TAKEN[first, i]
+                if placed:
+                    for i in range(6):
+                        place[n + i] = base + at
                 n += _SHORT_COUNT[first]
+            at += 1
             continue
         kind, size, _ = kernel.measure(word, words[at + 8], block)
         if at + size > end:
@@ -184,9 +225,14 @@ def _decode(  # noqa: PLR0912
                 branch = near[_TAG] | _NOT_TAKEN
                 if kind != kernel.FUP:
                     out[n] = _target(last, near)
+                    if placed:
+                        place[n] = base + at
                     n += 1
         elif kind == kernel.TNT_64:
             if not tip_only:
+                if placed:
+                    for i in range(_MOST_BRANCHES):
+                        place[n + i] = base + at
                 n = _long_branches(word >> np.uint64(16), branch, out, n)
         elif kind == PSB:
             last, branch = ZERO, _NOT_TAKEN
@@ -198,7 +244,7 @@ def _decode(  # noqa: PLR0912
 
 
 @compiled
-def _long_branches(word: np.uint64, branch: np.uint64, out: NDArray[np.uint64], n: int) -> int:
+def _long_branches(word: np.uint64, branch: np.uint64, out: Values, n: int) -> int:
     count = kernel.branches(word)
     for i in range(count):
         out[n + i] = branch + ((word >> np.uint64(count - 1 - i)) & ONE)
