@@ -168,3 +168,8 @@ def test_chunks_of_a_fixed_size_hold_all_the_values(branches):
 def test_regions_that_make_no_sense_are_refused(rows):
     with pytest.raises(ValueError, match="overlap"):
         regions(rows)
+
+
+def test_branches_end_a_block_of_items_and_count():
+    trace = pt.PSB + b"\x02\x63\x80" + b"\x0c\1\2\3\4" + pt.short("!") + pt.short("!.")
+    assert run(trace) == [value(NOWHERE, one) for one in (TAKEN, TAKEN, NOT_TAKEN)]

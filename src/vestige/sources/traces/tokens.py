@@ -196,7 +196,8 @@ def _decode(  # noqa: PLR0912
     while at < stop and n <= _FULL:
         word = words[at]
         first = kernel.byte(word, 0)
-        if _SHORT_COUNT[first] > 0 and block == 0:
+        if _SHORT_COUNT[first] > 0 and (block == 0 or first & 7 != 4):
+            block = 0
             counts[kernel.TNT_8] += 1
             if not tip_only:
                 for i in range(6):
