@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 from pydantic import BaseModel
 
-from vestige.cli.options import parse_settings, with_options
+from vestige.cli.options import Quantize, parse_settings, with_options
 from vestige.cli.sources import add_verb
 from vestige.pipeline.options import CarryOptions, JudgeOptions, RejudgeOptions, SplitOptions
 from vestige.training.config import TrainingConfig
@@ -167,6 +167,9 @@ def train(
 def evaluate(
     run: Annotated[Path, typer.Argument(help="a run, or the folder of one trained detector in it")],
     judge: RejudgeOptions,
+    quantize: Annotated[
+        Quantize, typer.Option(help="int8: judge transformers in 8-bit integers, and say what that changes")
+    ] = "none",
 ) -> None:
     """Judge trained detectors on the test part, beside the baselines: metrics.json and report.html.
 
@@ -175,7 +178,8 @@ def evaluate(
     from vestige.cli import progress
     from vestige.pipeline.run import evaluate as judge_run
 
-    _say(judge_run(run, judge.model_dump(exclude_none=True), _command(), bars=progress.bar), run)
+    asked = judge.model_dump(exclude_none=True)
+    _say(judge_run(run, asked, _command(), quantized=quantize == "int8", bars=progress.bar), run)
 
 
 def _order(models: list[str], task: str, view: str, settings: list[str], training: TrainingConfig) -> Order:

@@ -22,6 +22,9 @@ FLAGS = {
 }
 """Fields whose option is called otherwise than the field."""
 
+Quantize = Literal["none", "int8"]
+"""What `--quantize` takes."""
+
 
 def with_options(command: Callable[..., None], **models: type[BaseModel]) -> Callable[..., None]:
     """`command` with its parameters named in `models` replaced by one option for each field of the model.

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vestige.cli.options import Quantize
 from vestige.errors import OutputError, UsageError
 
 
@@ -42,6 +43,9 @@ def score(
         bool, typer.Option("--overwrite", help="replace an existing file (never one of the evidence)")
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
+    quantize: Annotated[
+        Quantize, typer.Option(help="int8: transformers compute in 8-bit integers, on the CPU")
+    ] = "none",
 ) -> None:
     """Score raw evidence with a trained detector: JSON lines with file, line, offset, score, class, alert.
 
@@ -67,7 +71,7 @@ def score(
         )
     with progress.bar("scoring", "bytes", beside_output=output is None) as update:
         scored = scoring.score_recordings if by_recording else scoring.score
-        found = scored(run, evidence, device=device, progress=update)
+        found = scored(run, evidence, device=device, quantize=quantize == "int8", progress=update)
         lines = (scoring.json_line(row) for row in found if row["alert"] or not alerts_only)
         if output is None:
             for line in lines:

@@ -190,6 +190,11 @@ class Detector(ABC):
         best: NDArray[np.int64] = self.predict_proba(X).argmax(axis=1)
         return best
 
+    def quantize(self) -> None:
+        """Compute in 8-bit integers from now on, on the CPU; there is no way back. Raises UsageError where a
+        detector has no such form."""
+        raise UsageError(f"{self.name} has no 8-bit form", remedy="leave --quantize out")
+
     @abstractmethod
     def state_for_checkpoint(self) -> dict[str, Any]:
         """JSON-ready state beside the hyper-parameters for the header; the weights go to `save_sidecar`."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vestige.models.base import HyperParameters
 from vestige.models.neural import Forget, NeuralDetector
-from vestige.nn import CollaborativeTransformer, TransformerConfig, VanillaTransformer
+from vestige.nn import CollaborativeTransformer, TransformerConfig, VanillaTransformer, quantize_int8
 from vestige.schema import PAD, Input
 
 WIDEST = 8192
@@ -88,6 +88,11 @@ class TransformerDetector(NeuralDetector):
     def unknown(self) -> float:
         """See `TransformerHyper`."""
         return cast("TransformerHyper", self.hyper).unknown
+
+    def quantize(self) -> None:
+        """See `Detector.quantize`: the linear maps but for the last; the rest stays float32."""
+        self.to("cpu")
+        self.module = quantize_int8(self.module)
 
 
 class VanillaDetector(TransformerDetector):

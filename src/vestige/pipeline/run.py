@@ -27,6 +27,7 @@ from vestige.pipeline.fitting import Order
 from vestige.pipeline.job import Job, split_dataset
 from vestige.pipeline.judging import judge as judge_detectors
 from vestige.pipeline.options import CarryOptions, JudgeOptions, SplitOptions
+from vestige.pipeline.quantized import quantize
 from vestige.schema import Schema
 from vestige.sources.base import Source
 from vestige.splits import Split, recipes, save_sets
@@ -157,11 +158,14 @@ def train(
     return [out / name for name in order.names]
 
 
-def evaluate(run: Path, judge: dict[str, Any], command: str, *, bars: Bars = silent) -> RunResults:
+def evaluate(
+    run: Path, judge: dict[str, Any], command: str, *, quantized: bool = False, bars: Bars = silent
+) -> RunResults:
     """Judge the detectors of a run, or the one whose folder is given, anew.
 
     `judge` holds the options that differ from the run's own. Another threshold policy is also written into
-    the checkpoints and the run's config, so that scoring and the report agree.
+    the checkpoints and the run's config, so that scoring and the report agree. `quantized`: judge them as
+    they are in 8-bit integers; the checkpoints stay as they are.
     """
     config = RunConfig.load(run)
     changed = config.judge.model_copy(update=judge)
@@ -170,6 +174,8 @@ def evaluate(run: Path, judge: dict[str, Any], command: str, *, bars: Bars = sil
         logger.info("%s", command)
         job = Job.open(configs.resolve(run, config.dataset), configs.resolve(run, config.split))
         loaded = _load(run, config, job)
+        if quantized:
+            quantize(job, loaded)
         asked = config.model_copy(update={"judge": changed, "command": command})
         results = judge_detectors(job, run, asked, loaded, bars=bars)
         if changed.threshold != config.judge.threshold:

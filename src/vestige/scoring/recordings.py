@@ -19,7 +19,12 @@ from vestige.sources.base import Progress
 
 
 def score_recordings(
-    run: Path, evidence: Sequence[Path], *, device: str = "cpu", progress: Progress | None = None
+    run: Path,
+    evidence: Sequence[Path],
+    *,
+    device: str = "cpu",
+    quantize: bool = False,
+    progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Score evidence, a dict for each recording, the most suspicious first.
 
@@ -30,7 +35,7 @@ def score_recordings(
     evaluation (`recordings.How`); else it is that of the worst window. Raises as `score` does. Memory
     holds a few numbers for each recording.
     """
-    loaded, judged = judge(run, evidence, device=device, progress=progress)
+    loaded, judged = judge(run, evidence, device=device, quantize=quantize, progress=progress)
     how: How = loaded.header.extra.get(VERDICT) or "max"
     found: dict[str, Tally] = {}
     unit = "file"

@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from vestige.checkpoint import HEADER, Loaded, load
 from vestige.encoding import Batch
 from vestige.errors import UsageError
+from vestige.log import get
 from vestige.models.base import Detector
 from vestige.models.next_token import NextToken
 from vestige.sources import registry
 from vestige.sources.base import LiveBatch, Progress
 from vestige.sources.corpus import find, total_size
+
+log = get(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,12 @@ class Judged:
 
 
 def score(
-    run: Path, evidence: Sequence[Path], *, device: str = "cpu", progress: Progress | None = None
+    run: Path,
+    evidence: Sequence[Path],
+    *,
+    device: str = "cpu",
+    quantize: bool = False,
+    progress: Progress | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Score evidence with the detector in the directory `run`, a dict for each window of stride 1.
 
@@ -42,11 +50,12 @@ def score(
     (1 - P(first class)), `class` (the most probable), and `alert` (score at or above the run's threshold;
     null for a detector that has none); of a next-token detector also `surprise` (-ln P, nats) and `rank`
     (how many tokens were more probable). A path `-` is standard input; of several paths, `file` is the path
-    as given. Raises, before the first dict where it can: UsageError for a device that is not there,
+    as given. `quantize`: in 8-bit integers. Raises, before the first dict where it can: UsageError for a
+    device that is not there, or a detector without an 8-bit form,
     CheckpointError when the run cannot be trusted, EvidenceError when the evidence is not there or not what
     the detector was trained to read.
     """
-    loaded, judged = judge(run, evidence, device=device, progress=progress)
+    loaded, judged = judge(run, evidence, device=device, quantize=quantize, progress=progress)
     return (row for one in judged for row in _rows(one, loaded))
 
 
@@ -83,12 +92,21 @@ def check_device(name: str) -> None:
 
 
 def judge(
-    run: Path, evidence: Sequence[Path], *, device: str = "cpu", progress: Progress | None = None
+    run: Path,
+    evidence: Sequence[Path],
+    *,
+    device: str = "cpu",
+    quantize: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[Loaded, Iterator[Judged]]:
     """The detector of a run, and what it says of evidence, batch by batch. Raises as `score` does."""
     check_device(device)
     files = [file for path in evidence for file in find(path)[0]]
-    loaded = load(detector_in(run), device=device)
+    loaded = load(detector_in(run), device="cpu" if quantize else device)
+    if quantize:
+        loaded.detector.quantize()
+    if ahead := loaded.schema.ahead:
+        log.info("the detector looks %d steps ahead: each score comes so much later", ahead)
     return loaded, _judged(loaded, evidence, total_size(files), progress)
 
 
