@@ -30,6 +30,7 @@ def check(data: bytes, cut: int) -> None:
     """What must hold for any bytes, and for any place to cut them."""
     from vestige.sources.traces import tokens
     from vestige.sources.traces.packets.columns import Packets, decode, packets
+    from vestige.sources.traces.packets.kinds import Kind
     from vestige.sources.traces.packets.quality import Quality
     from vestige.sources.traces.regions import Regions
 
@@ -56,7 +57,8 @@ def check(data: bytes, cut: int) -> None:
     )
     values = sum(len(chunk) for chunk, _ in tokens.events(pieces, known, quality=fused))
     assert whole == fused, "the two decoders differ"
-    assert values <= 47 * whole.n_packets
+    target = np.isin(rows.kind, [Kind.TIP, Kind.TIP_PGE, Kind.TIP_PGD]) & (rows.bits >> np.uint64(5) != 0)
+    assert values == rows.n_bits.sum(dtype=int) + target.sum(), "not every branch and target has its value"
 
 
 def seeds() -> list[bytes]:

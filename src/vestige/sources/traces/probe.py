@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
 from vestige.sources.traces.live import over
 from vestige.sources.traces.maps import lay_out, parse
-from vestige.sources.traces.packets.columns import packets
-from vestige.sources.traces.reading import event_offsets
-from vestige.sources.traces.tokens import values
+from vestige.sources.traces.tokens import events
 
 MAP = """\
 55aa00000000-55aa00002000 r-xp 00000000 08:01 11 /usr/bin/Probe
@@ -41,7 +37,4 @@ def probe(schema: Schema) -> LiveBatch:
     """Windows on `TRACE`, as if it were a file."""
     memory = lay_out(parse(MAP)[0])
     tip_only = bool(schema.settings["tip_only"])
-    chunks = list(values([TRACE], memory.regions, tip_only=tip_only))
-    offsets = [event_offsets(run, tip_only=tip_only) for run in packets([TRACE])]
-    events = (np.concatenate(chunks), np.concatenate(offsets))
-    return next(over([events], memory, schema, None))
+    return next(over(events([TRACE], memory.regions, tip_only=tip_only), memory, schema, None))

@@ -51,7 +51,8 @@ TAKEN = (1 << MODULE_SHIFT) - 1
 NOT_TAKEN = TAKEN - 1
 LAST_OFFSET = NOT_TAKEN - 1
 
-Values, Offsets = NDArray[np.uint64], NDArray[np.int64]
+Values = NDArray[np.uint64]
+Offsets = NDArray[np.int64]
 
 CHUNK = 1 << 17
 """Values in a chunk: 1 MiB."""
