@@ -77,6 +77,7 @@ class TimeParser:
         if layouts and "s" not in kinds and not {"m", "b"} & set(kinds):
             raise ValueError("the time must give a month: %m or %b")
         self.has_year = not layouts or bool({"Y", "y", "s"} & set(kinds))
+        self._day = "s" if "s" in kinds else "d"
         grouped = "\n".join(f"(?:{_grouped(layout)})?" for layout in layouts)
         self._pattern = re.compile(grouped, re.ASCII)
         self._cache: dict[tuple[str | None, ...], int] = {}
@@ -98,13 +99,15 @@ class TimeParser:
         self._cache.clear()
 
     def _read(self, texts: tuple[str | None, ...]) -> int:
-        found = self._pattern.fullmatch("\n".join(text or "" for text in texts))
-        part = found.groupdict() if found else {}
-        if unix := part.get("s"):
-            seconds = int(unix)
-            return seconds * _SECOND if seconds < 9_000_000_000 else BAD
-        if part.get("d") is None:
+        found = self._pattern.fullmatch("\n".join([text or "" for text in texts]))
+        if found is None:
             return BAD
+        part = found.groupdict()
+        if part.get(self._day) is None:
+            return BAD
+        if self._day == "s":
+            seconds = int(part["s"])
+            return seconds * _SECOND if seconds < 9_000_000_000 else BAD
         clock = [int(part.get(one) or 0) for one in "HMS"]
         year, month = _year(part), _month(part)
         if year not in _YEARS or clock[0] > 23 or clock[1] > 59 or clock[2] > 60:
