@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 BUILT_IN = {
     "events": "vestige.sources.events.source:EventSource",
     "logs": "vestige.sources.logs.source:LogSource",
+    "telemetry": "vestige.sources.telemetry.source:TelemetrySource",
     "traces": "vestige.sources.traces.source:TraceSource",
 }
 ENTRY_POINTS = "vestige.sources"

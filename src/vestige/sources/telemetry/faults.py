@@ -18,6 +18,7 @@ FAULTS: dict[str, tuple[Verdict, str]] = {
     "io": ("errored", "the system will not let us read it"),
     "decode": ("errored", "bytes with the right digest that no reader understands"),
     "died": ("errored", "the process that read it died, or used more memory or time than an episode may"),
+    "raised": ("errored", "the check itself failed: a fault of this program, to be reported"),
     "manifest": ("rejected", "the manifest lacks a field, or holds one that cannot be"),
     "size": ("rejected", "larger than a manifest or a file of an episode may be"),
     "path": ("rejected", "a file name that is not one of an episode's"),
@@ -74,6 +75,16 @@ class FaultError(EvidenceError):
     ) -> None:
         super().__init__(what, where=where, row=row, remedy=remedy)
         self.fault = Fault(code, subject, what)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """It comes home from other processes whole."""
+        return _rebuild, (self.what, self.where, self.row, self.remedy, self.fault.code, self.fault.subject)
+
+
+def _rebuild(
+    what: str, where: Path | str | None, row: int | None, remedy: str, code: str, subject: str
+) -> FaultError:
+    return FaultError(what, where=where, row=row, remedy=remedy, code=code, subject=subject)
 
 
 def verdict(faults: Iterable[Fault]) -> Verdict:

@@ -13,10 +13,10 @@ import polars as pl
 
 from vestige.sources.telemetry.channels import of_source
 from vestige.sources.telemetry.fields import SAMPLED, WALL, SourceName, schema
-from vestige.sources.telemetry.grid import Grid, grid
+from vestige.sources.telemetry.grid import grid
+from vestige.sources.telemetry.kernels import SECOND_NS, Grid
 
 START_NS = 1_780_000_000_000_000_000
-SECOND_NS = 10**9
 EXTRA = 12
 """Seconds beyond one window's length."""
 LOST = (4, 7, 8, 9)

@@ -1,0 +1,134 @@
+"""One episode's folder as a grid: what `prepare` does to each, and what scoring does to the one at hand."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vestige.errors import EvidenceError
+from vestige.sources.telemetry.episode import Episode
+from vestige.sources.telemetry.faults import FAULTS, Fault, FaultError, Verdict, verdict
+from vestige.sources.telemetry.fields import SOURCES, SourceName
+from vestige.sources.telemetry.grid import grid, on_grid
+from vestige.sources.telemetry.kernels import SECOND_NS, Grid
+from vestige.sources.telemetry.manifest import NAME, Manifest
+
+Codes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """An episode: its `grid (T, 46)`, what is wrong with it, and what it says of itself.
+
+    `faults` are those that leave it usable: a source that is lost is named there, and missing in the grid.
+    `label (T,)`: class of every second by its code, None where labels were not asked for.
+    """
+
+    folder: str
+    manifest: Manifest
+    digest: str
+    grid: Grid
+    faults: tuple[Fault, ...]
+    label: Codes | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """`accepted` or `degraded`, by what extraction met with."""
+        return verdict(self.faults)
+
+    @property
+    def bytes(self) -> int:
+        """Size of its files, as the manifest has it."""
+        return sum(one.bytes for one in self.manifest.files)
+
+    @property
+    def t_ns(self) -> NDArray[np.int64]:
+        """When each second was over, Unix ns `(T,)`."""
+        return self.manifest.t_start_ns + np.arange(1, len(self.grid) + 1, dtype=np.int64) * SECOND_NS
+
+
+def extract(root: Path, folder: str, classes: tuple[str, ...] | None = None, by: str = "phase") -> Extracted:
+    """The episode in `folder` of the store `root` (or `root` itself, for an empty `folder`).
+
+    `classes`: what the column `by` of the labels may hold, the code of each being its place; None: labels are
+    not read. Raises FaultError, a VestigeError, for an episode that cannot be used.
+    """
+    with Episode(root, folder) as episode:
+        manifest, faults = episode.manifest, []
+        tables: dict[SourceName, pl.DataFrame] = {}
+        for source in SOURCES:
+            table, defects = _table(episode, source)
+            faults += defects
+            if table is not None:
+                tables[source] = table
+        if "proc" not in tables and "guest" not in tables:
+            raise FaultError("neither proc nor guest has a row", where=episode.path, code="no_rows")
+        if not manifest.sealed:
+            faults.append(Fault("unsealed", "episode"))
+        found = _grid(tables, manifest, episode.path)
+        label = None if classes is None else _codes(episode.labels(), classes, by, manifest, len(found))
+        return Extracted(folder, manifest, episode.digest, found, tuple(faults), label)
+
+
+def folders(store: Path) -> list[str]:
+    """The episodes of a store, `host/date/episode`, in the order of their bytes; `[""]` for an episode.
+
+    Links are not followed. Raises EvidenceError where there is none.
+    """
+    if (store / NAME).is_file():
+        return [""]
+    try:
+        found = [
+            f"{host}/{day}/{one}"
+            for host in _names(store)
+            for day in _names(store / host)
+            for one in _names(store / host / day)
+        ]
+    except OSError as error:
+        raise EvidenceError(f"cannot be read: {error.strerror}", where=store) from error
+    if not found:
+        raise EvidenceError(
+            "no episodes (host/date/episode/manifest.json)", where=store, remedy="point at a receiver store"
+        )
+    return sorted(found, key=os.fsencode)
+
+
+def _names(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [one.name for one in entries if one.is_dir(follow_symlinks=False) and one.name[0] != "."]
+
+
+def _table(episode: Episode, source: SourceName) -> tuple[pl.DataFrame | None, list[Fault]]:
+    """A source's rows in order of time, None where they are lost. Raises FaultError for the whole episode."""
+    try:
+        found = episode.aligned(source)
+    except FaultError as error:
+        if FAULTS[error.fault.code][0] != "degraded":
+            raise
+        return None, [error.fault]
+    if found is None or (not found[0].height and source != "netflow"):
+        return None, [Fault("missing", source), *(found[1] if found else [])]
+    return found
+
+
+def _grid(tables: dict[SourceName, pl.DataFrame], manifest: Manifest, where: Path) -> Grid:
+    try:
+        return grid(tables, manifest.t_start_ns, manifest.t_end_ns)
+    except EvidenceError as error:
+        raise FaultError(error.what, where=where, remedy=error.remedy, code="clock_base") from error
+
+
+def _codes(labels: pl.DataFrame, classes: tuple[str, ...], by: str, manifest: Manifest, n: int) -> Codes:
+    code = {name: number for number, name in enumerate(classes)}
+    unknown = set(labels[by]) - code.keys()
+    if unknown:
+        what = f"{by} {min(unknown)!r} is none of {', '.join(classes)}"
+        raise FaultError(what, where=manifest.episode_id, code="labels", subject="labels")
+    codes = np.array([code[one] for one in labels[by]], dtype=np.uint8)
+    held: Codes = on_grid(labels["t_wall_ns"].to_numpy(), codes, manifest.t_start_ns, n)
+    return held

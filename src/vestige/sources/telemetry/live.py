@@ -1,0 +1,70 @@
+"""Windows made of one episode at a time, without a dataset: by the code of `prepare` and with its numbers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vestige.errors import EvidenceError
+from vestige.schema import Schema
+from vestige.sources.base import LiveBatch
+from vestige.sources.telemetry.encoder import GRID
+from vestige.sources.telemetry.extract import Extracted, extract, folders
+from vestige.sources.telemetry.kernels import Grid
+from vestige.sources.telemetry.places import places
+from vestige.sources.telemetry.probe import made_up
+
+log = logging.getLogger(__name__)
+NO_SYMBOLS = pl.DataFrame({"id": []}, schema={"id": pl.String})
+
+
+def windows_of(grid: Grid, length: int) -> NDArray[np.float32]:
+    """Every window of stride 1 on a grid `(T, C)`: views `(T - length + 1, length, C)`."""
+    if len(grid) < length:
+        return np.empty((0, length, grid.shape[1]), dtype=np.float32)
+    views = np.lib.stride_tricks.sliding_window_view(grid, length, axis=0)
+    return np.moveaxis(views, -1, 1)
+
+
+def probe(schema: Schema) -> LiveBatch:
+    """Three windows of the made-up episode: the first, one in the middle, the last."""
+    grid = made_up(schema.length)
+    steps = windows_of(grid, schema.length)
+    rows = np.array([0, len(steps) // 2, len(steps) - 1])
+    ends = rows + schema.length
+    return LiveBatch({GRID: steps[rows]}, NO_SYMBOLS, places(["probe"] * len(rows), ends, grid[ends - 1]))
+
+
+def live(evidence: Iterable[Path], schema: Schema) -> Iterator[LiveBatch]:
+    """A window for every second of every episode, a batch an episode, in the order of `folders`.
+
+    `evidence`: stores, or folders of single episodes. Raises EvidenceError where there is no episode; one
+    that cannot be read is left out of a store with a warning, and an error by itself.
+    """
+    taken = 0
+    for path in evidence:
+        found = folders(path)
+        for folder in found:
+            try:
+                one = extract(path, folder)
+            except EvidenceError as error:
+                if len(found) == 1:
+                    raise
+                log.warning("%s was left out: %s", folder, error.what)
+                continue
+            for fault in one.faults:
+                log.warning("%s: %s", folder or path.name, fault)
+            taken += one.bytes
+            yield _batch(one, folder or str(path), schema.length, taken)
+
+
+def _batch(one: Extracted, name: str, length: int, taken: int) -> LiveBatch:
+    steps = windows_of(one.grid, length)
+    seconds = np.arange(length, length + len(steps))
+    where = places([name] * len(steps), seconds, one.grid[length - 1 :])
+    return LiveBatch({GRID: steps}, NO_SYMBOLS, where, taken=taken)

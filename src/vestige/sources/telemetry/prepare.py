@@ -1,0 +1,163 @@
+"""Reading a store of episodes into a dataset: workers make grids, one process writes them in order."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from vestige import engine
+from vestige.dataset import DatasetWriter
+from vestige.errors import EvidenceError, VestigeError
+from vestige.sources.base import Progress
+from vestige.sources.telemetry.encoder import GRID, TelemetryEncoder
+from vestige.sources.telemetry.extract import Extracted, extract, folders
+from vestige.sources.telemetry.faults import FaultError, Verdict
+from vestige.sources.telemetry.layout import schema_for
+from vestige.sources.telemetry.options import TelemetryOptions
+from vestige.sources.telemetry.simulate.options import MARKER
+
+INDEX = "validation_v1.parquet"
+CHUNK = 8
+"""Episodes that a worker gets at a time."""
+MOST_NOTES = 1000
+UNUSABLE: tuple[Verdict, ...] = ("rejected", "errored")
+EPISODES: dict[str, pl.DataType] = {"id": pl.String(), "verdict": pl.String(), "faults": pl.List(pl.String)}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Account:
+    """What became of the episodes of a store. `known`: verdict and reasons from its index, by folder."""
+
+    known: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[dict[str, str]] = field(default_factory=list)
+    refused: VestigeError | None = None
+    faults: Counter[str] = field(default_factory=Counter)
+
+    def take(self, one: Extracted) -> None:
+        """Count an episode that is used."""
+        verdict, reasons = self.known.get(one.folder, (one.verdict, []))
+        met = [f"{fault.code}:{fault.subject}" for fault in one.faults]
+        named = list(dict.fromkeys([*reasons, *met]))
+        self.faults.update(named)
+        self.rows.append({"id": one.folder, "verdict": verdict, "faults": named})
+
+    def leave(self, folder: str, reason: str, error: VestigeError | None = None) -> None:
+        """Count an episode that is not."""
+        self.refused = self.refused or error
+        self.skipped.append({"episode": folder, "reason": reason})
+
+    def notes(self) -> dict[str, Any]:
+        """For the dataset."""
+        verdicts = Counter(row["verdict"] for row in self.rows)
+        return {
+            "episodes": len(self.rows),
+            "accepted": verdicts["accepted"],
+            "degraded": verdicts["degraded"],
+            "faults": dict(sorted(self.faults.items())),
+            "skipped_episodes": len(self.skipped),
+            "skipped": self.skipped[:MOST_NOTES],
+        }
+
+
+def prepare(
+    corpus: Path,
+    out: Path,
+    options: TelemetryOptions,
+    *,
+    jobs: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> None:
+    """Write the dataset: a recording an episode that is accepted or degraded.
+
+    What `vestige validate` has found in the store is taken over: episodes that it rejected are not read. An
+    episode that cannot be read is left out and noted. Raises EvidenceError where none is left, OutputError
+    where `out` cannot be written; then nothing is left behind.
+    """
+    schema = schema_for(options)
+    account = Account()
+    todo = _usable(corpus, folders(corpus), account)
+    work = partial(extract, corpus, classes=schema.classes, by=options.classes)
+    done = 0
+    with DatasetWriter(out, schema, overwrite=overwrite) as writer:
+        outcomes = engine.map(work, todo, jobs=jobs, chunk=CHUNK, isolate=True)
+        for number, (folder, outcome) in enumerate(zip(todo, outcomes, strict=True), 1):
+            if outcome.error is None:
+                _add(writer, outcome.unwrap(), account)
+                done += outcome.unwrap().bytes
+            else:
+                _leave(account, folder, outcome.error)
+            if progress is not None:
+                progress(done, done * len(todo) // number)
+        if not account.rows:
+            raise account.refused or EvidenceError("no episode of it can be used", where=corpus)
+        writer.table(TelemetryEncoder.symbols, pl.DataFrame(account.rows, schema=EPISODES))
+        writer.notes.update(account.notes() | _origin(corpus, options))
+    if account.skipped:
+        first = account.skipped[0]
+        log.warning(
+            "%d episodes were left out, the first %s: %s",
+            len(account.skipped), first["episode"], first["reason"],
+        )  # fmt: skip
+
+
+def _add(writer: DatasetWriter, one: Extracted, account: Account) -> None:
+    manifest = one.manifest
+    writer.begin(
+        id=one.folder or manifest.episode_id,
+        host=manifest.host.id,
+        sample=manifest.sample.sha256 or "",
+        profile=manifest.profile,
+    )
+    if one.label is None:
+        raise ValueError("the episode was extracted without labels")
+    writer.extend({GRID: one.grid}, t_ns=one.t_ns, label=one.label)
+    writer.close_recording(one.digest)
+    account.take(one)
+
+
+def _leave(account: Account, folder: str, error: VestigeError | OSError) -> None:
+    if isinstance(error, FaultError):
+        account.leave(folder, str(error.fault), error)
+    elif isinstance(error, VestigeError):
+        account.leave(folder, error.what, error)
+    else:
+        account.leave(folder, str(error))
+
+
+def _usable(corpus: Path, found: list[str], account: Account) -> list[str]:
+    """The episodes that an index of the store does not rule out."""
+    file = corpus / INDEX
+    if not file.is_file():
+        return found
+    try:
+        index = pl.read_parquet(file, columns=["path", "verdict", "reasons"])
+    except pl.exceptions.PolarsError as error:
+        raise EvidenceError(
+            f"cannot be read ({error})", where=file, remedy="validate the store again"
+        ) from error
+    account.known = {path: (verdict, reasons or []) for path, verdict, reasons in index.iter_rows()}
+    usable = []
+    for folder in found:
+        verdict, reasons = account.known.get(folder, ("", []))
+        if verdict in UNUSABLE:
+            account.leave(folder, f"{verdict}: {', '.join(reasons)}")
+        else:
+            usable.append(folder)
+    return usable
+
+
+def _origin(corpus: Path, options: TelemetryOptions) -> dict[str, Any]:
+    return {
+        "label_origin": f"The lab that ran the episodes: the {options.classes} in force when a window ends.",
+        "synthetic": any((one / MARKER).is_file() for one in (corpus, *corpus.absolute().parents[:3])),
+    }

@@ -1,0 +1,125 @@
+"""A store becomes a dataset: usable episodes are in it, others are named, none stops it."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tests.sources.telemetry.conftest import MakeStore
+from vestige.errors import EvidenceError
+from vestige.sources.telemetry.extract import extract, folders
+from vestige.sources.telemetry.layout import CLASSES
+from vestige.sources.telemetry.options import TelemetryOptions
+from vestige.sources.telemetry.prepare import INDEX
+from vestige.sources.telemetry.source import TelemetrySource
+from vestige.windows import WindowSet
+
+SOURCE = TelemetrySource()
+
+
+def prepare(store: Path, out: Path, **settings: object) -> WindowSet:
+    return SOURCE.prepare(store, out, TelemetryOptions.model_validate(settings), jobs=2)
+
+
+@pytest.fixture(scope="module")
+def windows(store: Path, tmp_path_factory: pytest.TempPathFactory) -> WindowSet:
+    return prepare(store, tmp_path_factory.mktemp("datasets") / "dataset")
+
+
+def test_an_episode_is_a_recording(store: Path, windows: WindowSet) -> None:
+    assert windows.recordings["id"].to_list() == folders(store)
+    assert windows.recordings["host"].to_list() == [one.partition("/")[0] for one in folders(store)]
+    assert windows.recordings["sample"].str.len_chars().unique().to_list() == [64]
+    assert windows.notes["synthetic"]
+    assert windows.notes["accepted"] == 12
+
+
+def test_a_window_looks_at_ten_seconds_every_five(store: Path, windows: WindowSet) -> None:
+    at = 0
+    for number, folder in enumerate(folders(store)):
+        one = extract(store, folder, CLASSES["phase"])
+        mine = np.flatnonzero(windows.recording == number)
+        steps = windows.gather(mine)["grid"]
+        starts = range(0, len(one.grid) - 9, 5)
+        assert len(mine) == len(starts)
+        for row, start in enumerate(starts):
+            assert np.array_equal(steps[row], one.grid[start : start + 10], equal_nan=True)
+        ends = np.array(starts) + 9
+        assert one.label is not None
+        assert np.array_equal(windows.label[mine], one.label[ends])
+        assert np.array_equal(windows.t_wall_ns[mine], one.t_ns[ends])
+        at += len(mine)
+    assert at == len(windows)
+
+
+def test_two_classes_are_the_labels_of_the_lab(store: Path, tmp_path: Path, windows: WindowSet) -> None:
+    two = prepare(store, tmp_path / "two", classes="label")
+    assert two.schema.classes == ("benign", "malicious")
+    assert np.array_equal(two.label == 1, windows.label >= 2)
+    assert two.schema.digest != windows.schema.digest
+
+
+def test_unusable_episodes_are_named_and_left_out(make_store: MakeStore, tmp_path: Path) -> None:
+    plant = ("flipped_byte=2", "no_anchors=1", "missing_qmp=1", "in_transit=1", "killer=1")
+    store = make_store(episodes=12, plant=plant)
+    found = prepare(store, tmp_path / "dataset")
+    assert (found.notes["accepted"], found.notes["degraded"]) == (6, 2)
+    assert found.notes["faults"] == {"clock_base:netflow": 1, "missing:qmp": 1}
+    reasons = Counter(one["reason"].partition(": ")[0] for one in found.notes["skipped"])
+    assert reasons["sha256:guest"] == 2
+    assert sum(reasons.values()) == 4
+    table = found.table("episodes")
+    assert table["id"].to_list() == found.recordings["id"].to_list()
+    assert sorted(table.filter(pl.col("verdict") == "degraded")["faults"].to_list()) == [
+        ["clock_base:netflow"],
+        ["missing:qmp"],
+    ]
+
+
+def test_what_validation_found_is_taken_over(store: Path, tmp_path: Path) -> None:
+    shutil.copytree(store, tmp_path / "store")
+    paths = folders(store)
+    verdicts = ["rejected", "degraded", "errored"] + ["accepted"] * (len(paths) - 3)
+    reasons = [["sha256:guest"], ["few_rows:guest"], ["died:episode"]] + [[]] * (len(paths) - 3)
+    index = pl.DataFrame(
+        {"path": paths, "verdict": verdicts, "reasons": reasons},
+        schema={"path": pl.String, "verdict": pl.String, "reasons": pl.List(pl.String)},
+    )
+    index.write_parquet(tmp_path / "store" / INDEX)
+    found = prepare(tmp_path / "store", tmp_path / "dataset")
+    assert found.recordings["id"].to_list() == [paths[1], *paths[3:]]
+    assert found.table("episodes").row(0) == (paths[1], "degraded", ["few_rows:guest"])
+    assert [one["reason"] for one in found.notes["skipped"]] == [
+        "rejected: sha256:guest",
+        "errored: died:episode",
+    ]
+
+
+def test_a_damaged_index_is_said_to_be_one(store: Path, tmp_path: Path) -> None:
+    shutil.copytree(store, tmp_path / "store")
+    (tmp_path / "store" / INDEX).write_bytes(b"PAR1 no index PAR1")
+    with pytest.raises(EvidenceError, match="validate the store again"):
+        prepare(tmp_path / "store", tmp_path / "dataset")
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_a_store_without_a_usable_episode_is_refused_with_the_first_reason(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    store = make_store(episodes=3, plant=("flipped_byte=3",))
+    with pytest.raises(EvidenceError, match="digest"):
+        prepare(store, tmp_path / "dataset")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_episode_shorter_than_a_window_gives_none(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store(episodes=3, seconds=40)
+    found = prepare(store, tmp_path / "dataset", length=45)
+    long = [len(extract(store, one).grid) >= 45 for one in folders(store)]
+    assert len(np.unique(found.recording)) == sum(long)
+    assert found.recordings.height == 3

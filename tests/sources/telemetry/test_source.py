@@ -1,0 +1,86 @@
+"""The source keeps the public contract; live and batch are one code."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.sources.telemetry.conftest import MakeStore
+from vestige.checkpoint.probe import first_difference, take
+from vestige.errors import EvidenceError
+from vestige.sources import registry
+from vestige.sources.telemetry import grid as grids
+from vestige.sources.telemetry import summaries
+from vestige.sources.telemetry.encoder import TelemetryEncoder
+from vestige.sources.telemetry.extract import folders
+from vestige.sources.telemetry.layout import schema_for
+from vestige.sources.telemetry.options import TelemetryOptions
+from vestige.testing import check_source
+
+SOURCE = registry.get("telemetry")
+
+
+@pytest.mark.parametrize("settings", [{"stride": 1}, {"length": 7, "stride": 3, "classes": "label"}])
+def test_the_contract(store: Path, tmp_path: Path, settings: dict[str, object]) -> None:
+    some = tmp_path / "some"
+    for folder in folders(store)[::2]:
+        shutil.copytree(store / folder, some / folder)
+    options = TelemetryOptions.model_validate(settings)
+    check_source("telemetry", store, tmp_path / "checked", options=options, evidence=[store], part=some)
+
+
+def test_places_of_a_dataset_are_those_of_live_reading(store: Path, tmp_path: Path) -> None:
+    windows = SOURCE.prepare(store, tmp_path / "dataset", TelemetryOptions(stride=1))
+    ours = SOURCE.place(windows, np.arange(len(windows)))
+    at = 0
+    for batch in SOURCE.live([store], windows.schema):
+        assert batch.place.equals(ours[at : at + batch.place.height])
+        at += batch.place.height
+    assert at == len(windows)
+    assert ours["second"].min() == 10
+
+
+def test_an_episode_that_cannot_be_read_is_an_error_alone_and_a_warning_among_others(
+    make_store: MakeStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = make_store(episodes=12, plant=("flipped_byte=1",))
+    schema = schema_for(TelemetryOptions())
+    assert len(list(SOURCE.live([store], schema))) == 11
+    (warning,) = [one for one in caplog.messages if "left out" in one]
+    bad = warning.partition(" ")[0]
+    with pytest.raises(EvidenceError, match="digest"):
+        list(SOURCE.live([store / bad], schema))
+
+
+def changed(monkeypatch: pytest.MonkeyPatch, target: object, name: str, value: object) -> list[str]:
+    """Which inputs' probes a change of the feature code is seen in."""
+    schema = schema_for(TelemetryOptions())
+    before = take(SOURCE, TelemetryEncoder(), schema)
+    monkeypatch.setattr(target, name, value)
+    after = take(SOURCE, TelemetryEncoder(), schema)
+    return [one.name for one in schema.inputs if first_difference(one, before[one.name], after[one.name])]
+
+
+def test_the_probe_sees_every_change_of_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert changed(monkeypatch, grids, "STALE_NS", 2 * 10**9) == ["summary", "tensor"]
+    assert changed(monkeypatch, grids, "GAP_NS", 10**9) == ["summary", "tensor"]
+    real = summaries.summarise
+
+    def scaled(steps: np.ndarray, out: np.ndarray) -> None:
+        real(steps, out)
+        out[:, :, 1] *= 1.001
+
+    assert changed(monkeypatch, summaries, "summarise", scaled) == ["summary"]
+
+
+def test_the_schema_names_what_the_numbers_depend_on() -> None:
+    schema = schema_for(TelemetryOptions())
+    assert [one.name for one in schema.inputs] == ["summary", "tensor"]
+    assert schema.settings["grid"] == grids.SETTINGS
+    assert len(schema.settings["channels"]) == 46
+    moved = [*schema.settings["channels"][1:], schema.settings["channels"][0]]
+    assert replace(schema, settings={**schema.settings, "channels": moved}).digest != schema.digest
