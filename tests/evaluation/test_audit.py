@@ -404,3 +404,16 @@ def test_a_label_that_nearly_follows_from_the_symbol_is_warned_of_too(corpus: Ma
     assert "nearly a function of the template: 1 of 3 templates carry" in finding.sentence
     checks = {one.name: one for one in audit(parts, split, finding=finding)}
     assert checks["label_determined_by_symbol"].status == "warn"
+
+
+def test_length_alone_is_a_warning_where_it_tells_recordings_apart(make_windows: Make) -> None:
+    def recordings(*steps: int) -> list[tuple[str, str, str, np.ndarray]]:
+        return [(f"h{i}", f"s{i}", "p", np.full(steps[i % 2], i % 2)) for i in range(20)]
+
+    _, parts = splits.make("sample", make_windows(recordings(60, 20), target="recording"))
+    found = probes.length_shortcut(parts)
+    assert (found.status, found.figure) == ("warn", 1.0)
+    _, parts = splits.make("sample", make_windows(recordings(40, 40), target="recording"))
+    assert probes.length_shortcut(parts).status == "pass"
+    _, parts = splits.make("sample", make_windows(recordings(60, 20)))
+    assert probes.length_shortcut(parts).status == "not_applicable"

@@ -268,3 +268,9 @@ def test_shares_come_near_to_the_fractions(make_windows):
         _, parts = splits.make(recipe, windows, fractions=(0.6, 0.2, 0.2))
         shares = [len(one) / len(windows) for one in sides(parts)]
         assert np.allclose(shares, [0.6, 0.2, 0.2], atol=0.12), (recipe, shares)
+
+
+def test_without_times_the_default_holds_out_samples(make_windows):
+    windows = make_windows(fleet(3))
+    assert splits.default_recipe(windows) == "time"
+    assert splits.default_recipe(replace(windows, t_wall_ns=np.zeros_like(windows.t_wall_ns))) == "sample"

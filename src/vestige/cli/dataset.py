@@ -89,7 +89,10 @@ def inspect(
     from vestige.windows import WindowSet
 
     if (path / "schema.json").is_file():
-        tables.show(tables.dataset(WindowSet.open(path)))
+        windows = WindowSet.open(path)
+        tables.show(tables.dataset(windows))
+        if (quality := tables.quality(windows)) is not None:
+            tables.show(quality)
     elif (path / "model.json").is_file():
         tables.show(tables.detector(checkpoint.load(path)))
     elif (path / "config.json").is_file():

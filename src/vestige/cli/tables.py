@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from vestige.windows import WindowSet
 
 
+SHOWN = 40
+"""Rows of a table of recordings."""
+
+
 def show(what: RenderableType) -> None:
     """Print to standard output, as wide as the terminal."""
     Console().print(what)
@@ -52,6 +56,22 @@ def dataset(windows: WindowSet) -> Table:
     ]
     rows += [(name.replace("_", " "), str(value)) for name, value in windows.notes.items()]
     return _rows(f"dataset {windows.path}", rows)
+
+
+def quality(windows: WindowSet) -> Table | None:
+    """What each recording is worth, a row each, where the source says so; those that lost most first."""
+    if not (windows.path / "tables" / "quality.parquet").is_file():
+        return None
+    frame = windows.table("quality").sort("lost", "overflows", "recording", descending=[True, True, False])
+    table = Table(title=plain("recordings, those that lost most first"), title_justify="left")
+    for name, kind in frame.schema.items():
+        table.add_column(plain(name.replace("_", " ")), justify="right" if kind.is_numeric() else "left")
+    for row in frame.head(SHOWN).iter_rows():
+        cells = (f"{one:.4g}" if isinstance(one, float) else str(one) for one in row)
+        table.add_row(*map(plain, cells))
+    if frame.height > SHOWN:
+        table.caption = plain(f"and {frame.height - SHOWN:,} more")
+    return table
 
 
 def split(made: Split, parts: Parts) -> Table:

@@ -11,7 +11,7 @@ from vestige.encoding import EncodedWindows
 from vestige.errors import LeakageError
 from vestige.evaluation.entities import classes_present, disjoint, sides, time_order
 from vestige.evaluation.overlap import duplicate_recordings, duplicate_windows, shared_raw_interval
-from vestige.evaluation.probes import label_shuffle, metadata_shortcut
+from vestige.evaluation.probes import label_shuffle, length_shortcut, metadata_shortcut
 from vestige.evaluation.repeats import repeated_inputs
 from vestige.evaluation.results import CheckResult, PartCounts, SplitResult, SymbolFinding
 from vestige.evaluation.symbols import symbol_check
@@ -45,6 +45,7 @@ def audit(
         repeated_inputs(parts, encoded),
         symbol_check(finding),
         metadata_shortcut(parts, seed),
+        length_shortcut(parts),
         label_shuffle(parts, fit_and_predict, seed),
     ]
 

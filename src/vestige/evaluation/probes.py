@@ -52,6 +52,43 @@ def metadata_shortcut(parts: Parts, seed: int = 0) -> CheckResult:
     )
 
 
+def length_shortcut(parts: Parts) -> CheckResult:
+    """What the number of steps alone tells of recordings whose labels are their own, without a look inside.
+
+    The threshold, and which side of it is the attack, are those that part the training recordings best. The
+    figure is the macro F1 on the test recordings.
+    """
+    name = "length_shortcut"
+    if parts.train.schema.target != "recording":
+        return CheckResult(name=name, status="not_applicable", detail="labels are not the recordings'")
+    (length, truth), (test_length, test_truth) = (_lengths(one) for one in (parts.train, parts.test))
+    if len(np.unique(truth)) < 2 or not len(test_truth):
+        return CheckResult(name=name, status="not_applicable", detail="training knows one class only")
+    rules = [(cut, longer) for cut in np.unique(length) for longer in (True, False)]
+    best = max(rules, key=lambda rule: float(macro_f1(confusion(truth, _by_length(length, *rule), 2))))
+    found = float(macro_f1(confusion(test_truth, _by_length(test_length, *best), 2)))
+    said = np.full(len(test_truth), np.bincount(truth).argmax())
+    floor = float(macro_f1(confusion(test_truth, said, 2)))
+    return CheckResult(
+        name=name,
+        status="warn" if found - floor > NOTICEABLE else "pass",
+        figure=found,
+        detail=f"an attack is what has {best[0]:,} steps or {'more' if best[1] else 'fewer'}: macro F1 "
+        f"{found:.3f} on {len(test_truth)} test recordings; the majority class: {floor:.3f}",
+    )
+
+
+def _lengths(windows: WindowSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Steps of each recording of a part, and whether it is anything but the first class."""
+    present, first = np.unique(windows.recording, return_index=True)
+    return windows.recordings["n_steps"].to_numpy()[present], (windows.label[first] != 0).astype(np.int64)
+
+
+def _by_length(length: NDArray[np.int64], cut: int, longer: bool) -> NDArray[np.int64]:
+    side = length >= cut if longer else length <= cut
+    return side.astype(np.int64)
+
+
 def _metadata(windows: WindowSet) -> NDArray[np.float64]:
     """Number of the recording, hour of the day (UTC), share of the recording gone by: `(N, 3)`."""
     first = windows.recordings["first_step"].to_numpy()[windows.recording]

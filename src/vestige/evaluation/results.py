@@ -296,6 +296,8 @@ class RunResults(Record):
     comparisons: list[Comparison] = Field(default_factory=list)
     pairs: list[PairResult] = Field(default_factory=list)
     unseen: dict[str, float] = Field(default_factory=dict)
+    evidence: str = ""
+    """What reading the evidence lost, where its source knows."""
     environment: dict[str, str] = Field(default_factory=dict)
     digests: dict[str, str] = Field(default_factory=dict)
     timings: dict[str, float] = Field(default_factory=dict)

@@ -13,7 +13,7 @@ from vestige.pipeline.options import SplitOptions
 from vestige.schema import Schema
 from vestige.sources import registry
 from vestige.sources.base import Source
-from vestige.splits import Parts, SealedParts, Split, make
+from vestige.splits import Parts, SealedParts, Split, default_recipe, make
 from vestige.windows import WindowSet
 
 logger = log.get(__name__)
@@ -86,7 +86,7 @@ def split_dataset(windows: WindowSet, options: SplitOptions) -> tuple[Split, Par
     """Make the split that `options` ask for and say in the log what it holds out."""
     source = registry.get(windows.schema.source)
     split, parts = make(
-        options.split,
+        options.split or default_recipe(windows),
         windows,
         seed=options.split_seed,
         fractions=options.shares,

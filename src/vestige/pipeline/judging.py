@@ -152,6 +152,7 @@ def _results(
         comparisons=compare(verdicts.results, verdicts.tests, **drawing),
         pairs=compare_pairs(verdicts.results, verdicts.tests, **drawing),
         unseen=_unseen(job),
+        evidence=str(job.windows.notes.get("decoding", "")),
         environment=config.versions,
         digests={"schema": job.windows.schema.digest, "dataset": job.split.dataset},
         timings=verdicts.timings,

@@ -13,8 +13,10 @@ class SplitOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    split: str = Field(
-        "time", description="recipe: time, host, sample, type, random, or one of the source's own"
+    split: str | None = Field(
+        None,
+        description="recipe: time, host, sample, type, random, or one of the source's own (default: time; "
+        "sample where nothing has a time)",
     )
     split_seed: int = Field(0, ge=0, description="seed of the recipe's choices")
     fractions: str = Field("0.6,0.2,0.2", description="shares of train, validation and test")

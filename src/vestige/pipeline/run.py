@@ -66,7 +66,7 @@ def run(
     order = carried.order_of(carry, order)
     _check(order, judge)
     known = recipes(source.groups)
-    if split.split not in known:
+    if split.split is not None and split.split not in known:
         raise UsageError(f"unknown split {split.split!r}", remedy=f"one of: {', '.join(known)}")
     config = _config(source.name, order, judge).model_copy(
         update={

@@ -5,7 +5,7 @@ is what training code is handed: its test part cannot be read.
 """
 
 from vestige.splits.base import FRACTIONS, PARTS, Parts, SealedParts, Split, dataset_digest
-from vestige.splits.recipes import make, recipes
+from vestige.splits.recipes import default_recipe, make, recipes
 from vestige.splits.sets import save_sets
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "SealedParts",
     "Split",
     "dataset_digest",
+    "default_recipe",
     "make",
     "recipes",
     "save_sets",

@@ -28,6 +28,12 @@ def recipes(groups: Groups | None = None) -> list[str]:
     return ["time", *COLUMNS, "random", *(groups or {})]
 
 
+def default_recipe(windows: WindowSet) -> str:
+    """`time`, or `sample` where nothing has a time that tells windows apart."""
+    times = windows.t_wall_ns
+    return "sample" if len(times) and int(times.min()) == int(times.max()) else "time"
+
+
 def make(
     recipe: str,
     windows: WindowSet,
