@@ -81,3 +81,9 @@ class OutputError(VestigeError):
     """The output cannot be written: it exists already, the disk is full, the folder is not writable."""
 
     exit_code = 8
+
+
+class VerdictError(VestigeError):
+    """A sweep found episodes whose verdict is as bad as `--fail-on` says, or worse."""
+
+    exit_code = 10

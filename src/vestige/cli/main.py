@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from vestige import __version__, log
-from vestige.cli import about, dataset, learn, scoring, simulate, traces, triage
+from vestige.cli import about, dataset, learn, scoring, simulate, traces, triage, validate
 from vestige.errors import VestigeError
 from vestige.escaping import visible_lines
 
@@ -27,6 +27,7 @@ VERBS = [
     "score",
     "triage",
     "simulate",
+    "validate",
     "inspect",
     "traces",
     "models",
@@ -95,6 +96,7 @@ dataset.register(app)
 scoring.register(app)
 triage.register(app)
 simulate.register(app)
+validate.register(app)
 traces.register(app)
 about.register(app)
 

@@ -1,0 +1,1 @@
+"""Sweeping a receiver store: every episode gets a verdict; see `sweep.validate`."""

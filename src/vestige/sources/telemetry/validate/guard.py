@@ -1,0 +1,67 @@
+"""What one episode may take of the process that reads it: more, and the process dies, not the machine."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import resource
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+MEMORY = 2 << 30
+"""Bytes of address space beyond what the process has already."""
+SECONDS = 120.0
+"""Of processor time."""
+
+
+@contextlib.contextmanager
+def limits() -> Iterator[None]:
+    """Run the block within `MEMORY` and `SECONDS`; a library that then aborts does so without a word.
+
+    For processes of their own: the engine's, with `isolate`. On other systems than Linux it only keeps quiet.
+    """
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    timer = signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    with _quiet():
+        if (most := _address_space()) is not None:
+            resource.setrlimit(resource.RLIMIT_AS, (_lower(most + MEMORY, before[1]), before[1]))
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, timer)
+            resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def _address_space() -> int | None:
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    except OSError:
+        return None
+    return pages * resource.getpagesize()
+
+
+def _lower(wanted: int, hard: int) -> int:
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing on standard error: what a dying parser prints there helps nobody."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    traced = faulthandler.is_enabled()
+    faulthandler.disable()
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        if traced:
+            faulthandler.enable()

@@ -1,0 +1,110 @@
+"""`validation_v1.parquet`: a row an episode, there whole or not at all; and what a killed sweep left."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Self
+
+import polars as pl
+
+from vestige.errors import EvidenceError, UsageError
+from vestige.sources.telemetry.fields import SOURCES
+from vestige.sources.telemetry.validate.check import Finding
+from vestige.sources.telemetry.validate.options import ValidateOptions
+from vestige.storage import atomic_file
+
+NAME = "validation_v1.parquet"
+AGAIN = "remove it and sweep the store again"
+SCHEMA: dict[str, Any] = {
+    "episode_id": pl.String,
+    "path": pl.String,
+    "host_id": pl.String,
+    "sample_sha256": pl.String,
+    "profile": pl.String,
+    "t_start_ns": pl.Int64,
+    "t_end_ns": pl.Int64,
+    "verdict": pl.String,
+    "reasons": pl.List(pl.String),
+    **{f"rows_{source}": pl.Int64 for source in SOURCES},
+    "bytes": pl.Int64,
+    "manifest_sha256": pl.String,
+    "validator_version": pl.String,
+    "deep": pl.Boolean,
+}
+"""`path` is that of the folder in the store, and unique; host and id are the folder's, not the manifest's."""
+
+
+def row(finding: Finding, options: ValidateOptions) -> tuple[Any, ...]:
+    """A finding as a row of the index."""
+    manifest = finding.manifest
+    host, _, rest = finding.path.partition("/")
+    said: tuple[Any, ...] = (None,) * 4
+    size = None
+    if manifest is not None:
+        said = (manifest.sample.sha256, manifest.profile, manifest.t_start_ns, manifest.t_end_ns)
+        size = sum(one.bytes for one in manifest.files)
+    return (
+        rest.rpartition("/")[2], finding.path, host, *said, finding.verdict, list(map(str, finding.faults)),
+        *(finding.rows.get(source) for source in SOURCES), size, finding.digest, options.rules, options.deep,
+    )  # fmt: skip
+
+
+def read(path: Path) -> pl.DataFrame:
+    """An index. Raises EvidenceError where it is none."""
+    try:
+        found = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise EvidenceError("is no index of a sweep", where=path, remedy=AGAIN) from error
+    if found.schema != pl.Schema(SCHEMA):
+        raise EvidenceError("is an index of another version", where=path, remedy=AGAIN)
+    return found
+
+
+class Journal:
+    """The rows of a sweep at work, in parts beside the index: a sweep that is killed loses its last part.
+
+    A context manager that keeps other sweeps away. Raises UsageError where one is at work already.
+    """
+
+    def __init__(self, index: Path) -> None:
+        self.index = index
+        self.folder = index.with_name(f".{index.name}.parts")
+        self._parts: list[Path] = []
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise UsageError("another sweep is at work", where=self.index, remedy="let it end") from error
+        self._left = sorted(self.folder.glob("*.parquet"))
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        os.close(self._lock)
+
+    def known(self) -> pl.DataFrame:
+        """What earlier sweeps found, the one that was killed included: a row a folder."""
+        files = [one for one in (self.index, *self._left) if one.is_file()]
+        return pl.concat([pl.DataFrame(schema=SCHEMA), *map(read, files)]).unique("path", keep="last")
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Keep these rows whatever happens."""
+        number = len(self._left) + len(self._parts)
+        part = self.folder / f"{number:08}.parquet"
+        with atomic_file(part) as working:
+            rows.write_parquet(working)
+        self._parts.append(part)
+
+    def commit(self) -> pl.DataFrame:
+        """Make this sweep's rows the index, and give them."""
+        rows = pl.concat([pl.DataFrame(schema=SCHEMA), *map(read, self._parts)])
+        with atomic_file(self.index) as working:
+            rows.write_parquet(working)
+        shutil.rmtree(self.folder)
+        return rows

@@ -1,0 +1,44 @@
+"""What a sweep asks of an episode."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+VERSION = "1"
+"""Of the rules: when they change, every episode is swept again."""
+
+
+class ValidateOptions(BaseModel):
+    """Field descriptions are the command line's help texts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    gate: float = Field(
+        default=0.9, gt=0, le=1, description="share of the rows that a source's rate promises, and of values"
+    )
+    floor: tuple[str, ...] = Field(
+        default=(), description="PROFILE=CONNECTIONS that an episode must have (repeatable; otherwise 1)"
+    )
+    deep: bool = Field(default=False, description="decode every column, not stamps and row numbers alone")
+
+    @model_validator(mode="after")
+    def _floors(self) -> Self:
+        for one in self.floor:
+            if not one.rpartition("=")[2].isdecimal() or not one.rpartition("=")[0]:
+                raise ValueError(f"{one!r} is not PROFILE=CONNECTIONS")
+        return self
+
+    def connections(self, profile: str) -> int:
+        """The fewest connections that an episode of `profile` may have."""
+        floors = dict(one.rpartition("=")[::2] for one in self.floor)
+        return int(floors.get(profile, 1))
+
+    @property
+    def rules(self) -> str:
+        """What identifies the rules: equal ones give equal verdicts, quick or deep alike."""
+        settings = json.dumps([self.gate, sorted(self.floor)]).encode()
+        return f"{VERSION}-{hashlib.sha256(settings).hexdigest()[:12]}"

@@ -1,0 +1,85 @@
+"""Which episodes a receiver store holds: `store/<host>/<day>/<episode>/`."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vestige import log
+from vestige.errors import EvidenceError
+from vestige.escaping import visible
+from vestige.sources.telemetry import manifest
+
+logger = log.get("vestige.telemetry")
+
+
+@dataclass
+class Listing:
+    """Folders of episodes, as paths in the store, sorted; `repeated`: those that share an id with another."""
+
+    paths: list[str] = field(default_factory=list)
+    repeated: dict[str, str] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    """What lies where hosts, days or episodes should, and is none."""
+
+
+def find(store: Path) -> Listing:
+    """The episodes of `store`. Links are listed where an episode should be, and never entered.
+
+    Raises EvidenceError where there is none.
+    """
+    found = Listing()
+    try:
+        hosts = _folders(store, "", found, links=False)
+    except OSError as error:
+        raise EvidenceError(f"cannot be read: {error.strerror}", where=store) from error
+    for host in hosts:
+        for day in _folders_or_skip(store, host, found, links=False):
+            found.paths += _folders_or_skip(store, day, found, links=True)
+    if not found.paths:
+        raise EvidenceError(
+            "holds no episodes", where=store, remedy="give the folder that holds <host>/<day>/<episode>/"
+        )
+    found.paths.sort()
+    found.repeated = _repeated(store, found.paths)
+    for one in found.skipped:
+        logger.warning("%s is left out: no folder that an episode could be in", visible(one))
+    return found
+
+
+def _folders_or_skip(store: Path, inside: str, found: Listing, *, links: bool) -> list[str]:
+    try:
+        return _folders(store, inside, found, links=links)
+    except OSError:
+        found.skipped.append(inside)
+        return []
+
+
+def _folders(store: Path, inside: str, found: Listing, *, links: bool) -> list[str]:
+    """Entries of a folder that may be episodes' or hold such; hidden ones are nobody's business."""
+    paths = []
+    with os.scandir(store / inside) as entries:
+        for one in entries:
+            path = f"{inside}/{one.name}" if inside else one.name
+            if one.name.startswith("."):
+                continue
+            if one.name.isprintable() and (one.is_dir(follow_symlinks=False) or (links and one.is_symlink())):
+                paths.append(path)
+            elif inside or one.is_symlink():
+                found.skipped.append(path)
+    return paths
+
+
+def _repeated(store: Path, paths: list[str]) -> dict[str, str]:
+    """By path of an episode, that of another with its id; folders still being shipped do not count."""
+    by_id: defaultdict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        by_id[path.rpartition("/")[2]].append(path)
+    found: dict[str, str] = {}
+    for several in by_id.values():
+        if len(several) > 1:
+            there = [one for one in several if os.path.lexists(store / one / manifest.NAME)]
+            found |= {one: next(other for other in there if other != one) for one in there if len(there) > 1}
+    return found

@@ -1,0 +1,143 @@
+"""From a store to its index: every episode looked at once, unless it is known already."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from vestige import engine
+from vestige.sources.base import Progress
+from vestige.sources.telemetry.episode import Episode
+from vestige.sources.telemetry.faults import Fault, FaultError
+from vestige.sources.telemetry.validate import guard, index, store
+from vestige.sources.telemetry.validate.check import Finding, check
+from vestige.sources.telemetry.validate.options import ValidateOptions
+
+CHUNK = 16
+PART = 2_000
+"""Episodes that a killed sweep loses at most."""
+PASSING = ("io:", "raised:", "repeated_id:")
+"""Reasons that may be gone although the manifest has not changed."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep came to: `rows` is the index; `known` of them were taken over from an earlier one."""
+
+    index: Path
+    rows: pl.DataFrame
+    known: int
+    in_transit: int
+    skipped: list[str]
+
+    def counts(self, column: str = "verdict") -> dict[str, int]:
+        """Episodes by the value of a column."""
+        return dict(self.rows[column].value_counts(sort=True).iter_rows())
+
+    def reasons(self) -> dict[str, int]:
+        """Episodes by reason (`code:subject`, without the particulars), the most frequent first."""
+        what = self.rows["reasons"].explode(empty_as_null=False).str.extract(r"^([^:]*:[^:]*)")
+        counted = what.value_counts().sort(["count", "reasons"], descending=[True, False])
+        return dict(counted.iter_rows())
+
+
+def validate(
+    root: Path,
+    options: ValidateOptions,
+    *,
+    output: Path | None = None,
+    jobs: int | None = None,
+    again: bool = False,
+    progress: Progress | None = None,
+) -> Sweep:
+    """Sweep the store at `root` and write its index, `validation_v1.parquet` in it or at `output`.
+
+    An episode whose manifest has not changed since it was swept under the same rules keeps its verdict,
+    unless `again`. No episode can stop the sweep. Raises EvidenceError where there is no store, UsageError
+    where another sweep writes the same index, OutputError where it cannot be written.
+    """
+    found = store.find(root)
+    target = output or root / index.NAME
+    in_transit = known = 0
+    with index.Journal(target) as journal:
+        before = journal.known()
+        digests = {} if again else _usable(before, options)
+        numbers = dict(zip(before["path"], range(before.height), strict=True))
+        results = zip(found.paths, _results(root, found, digests, options, jobs), strict=True)
+        done = 0
+        for part in _parts(results):
+            rows, kept = [], []
+            for path, finding in part:
+                if finding is None:
+                    kept.append(numbers[path])
+                elif finding.in_transit:
+                    in_transit += 1
+                else:
+                    rows.append(index.row(finding, options))
+            journal.add(_frame(rows, before[kept]))
+            known += len(kept)
+            done += len(part)
+            if progress:
+                progress(done, len(found.paths))
+        return Sweep(target, journal.commit(), known, in_transit, found.skipped)
+
+
+def _parts(results: Iterator[tuple[str, Finding | None]]) -> Iterator[list[tuple[str, Finding | None]]]:
+    while part := list(itertools.islice(results, PART)):
+        yield part
+
+
+def _frame(rows: list[tuple[object, ...]], kept: pl.DataFrame) -> pl.DataFrame:
+    fresh = pl.DataFrame(rows, schema=index.SCHEMA, orient="row")
+    return pl.concat([fresh, kept]).sort("path")
+
+
+def _usable(before: pl.DataFrame, options: ValidateOptions) -> dict[str, str]:
+    """Digests of manifests whose verdict still holds, by path."""
+    passing = pl.col("reasons").list.eval(
+        pl.any_horizontal(pl.element().str.starts_with(one) for one in PASSING)
+    )
+    rows = before.filter(
+        pl.col("validator_version") == options.rules,
+        pl.col("deep") | (not options.deep),
+        pl.col("manifest_sha256").is_not_null(),
+        ~passing.list.any(),
+    )
+    return dict(rows.select("path", "manifest_sha256").iter_rows())
+
+
+def _results(
+    root: Path, found: store.Listing, digests: dict[str, str], options: ValidateOptions, jobs: int | None
+) -> Iterator[Finding | None]:
+    work = functools.partial(_look, root=root, options=options)
+    items = ((path, None if path in found.repeated else digests.get(path)) for path in found.paths)
+    outcomes = engine.map(work, items, jobs=jobs, chunk=CHUNK, isolate=True)
+    for path, outcome in zip(found.paths, outcomes, strict=True):
+        finding = outcome.value if outcome.error is None else _lost(root, path, outcome.error)
+        if finding is not None and path in found.repeated and not finding.in_transit:
+            finding.faults.append(Fault("repeated_id", "episode", found.repeated[path]))
+        yield finding
+
+
+def _look(item: tuple[str, str | None], root: Path, options: ValidateOptions) -> Finding | None:
+    path, known = item
+    with guard.limits():
+        try:
+            return check(root, path, known, options)
+        except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - a verdict: `raised`
+            return Finding(path, [Fault("raised", "episode", f"{type(error).__name__}: {error}")])
+
+
+def _lost(root: Path, path: str, error: Exception) -> Finding:
+    """What can be said of an episode whose check did not come back: no more than its manifest says."""
+    finding = Finding(path, [Fault("died", "episode", str(error))])
+    with contextlib.suppress(FaultError), Episode(root, path) as episode:
+        finding.digest = episode.digest
+        finding.manifest = episode.manifest
+    return finding

@@ -1,0 +1,37 @@
+"""Can a raw table's values be what they are said to be?"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from vestige.sources.telemetry.faults import Fault
+from vestige.sources.telemetry.fields import FIELDS, OPTIONAL, SAMPLED, SourceName
+
+HIGHEST = {"id.orig_p": 65_535, "id.resp_p": 65_535}
+
+
+def faults(table: pl.DataFrame, source: SourceName, gate: float) -> list[Fault]:
+    """`values`: negative, infinite, or no port; `missing_values`: a sampled column with values in less than
+    the share `gate` of the rows. Of each kind the first column is named.
+    """
+    found: dict[str, Fault] = {}
+    for name, field in FIELDS[source].items():
+        if field.dtype is pl.String:
+            continue
+        column = table[name]
+        low: Any = column.min()
+        high: Any = column.max()
+        if low is not None and (low < 0 or high > HIGHEST.get(name, sys.float_info.max)):
+            found.setdefault("values", Fault("values", source, f"{name}: {low} to {high}"))
+        if source in SAMPLED and name not in OPTIONAL:
+            missing = column.null_count()
+            if field.dtype is pl.Float64:
+                missing = int(np.isnan(column.to_numpy()).sum())
+            if len(column) - missing < gate * len(column):
+                what = f"{name}: {missing:,} of {len(column):,} missing"
+                found.setdefault("missing_values", Fault("missing_values", source, what))
+    return list(found.values())
