@@ -37,6 +37,11 @@ class TrainingConfig(BaseModel):
     class_weights: bool = Field(
         default=True, description="weigh classes so that each counts the same in the loss"
     )
+    resample: Literal["none", "tomek", "smote", "adasyn", "under", "over"] = Field(
+        default="none",
+        description="balance the classes of training windows: leave out those on the border (tomek) or any "
+        "(under), repeat (over), or make up ones in between (smote, adasyn)",
+    )
     patience: int | None = Field(
         default=None,
         ge=0,

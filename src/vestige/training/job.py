@@ -16,6 +16,7 @@ from vestige.training.bar import rounds
 from vestige.training.config import TrainingConfig
 from vestige.training.history import Row
 from vestige.training.quiet import quiet
+from vestige.training.resampling import resample
 
 log = logging.getLogger(__name__)
 RESUME_FILE = "resume.safetensors"
@@ -45,6 +46,7 @@ def train(
     TrainingError when the loss is no longer a number.
     """
     train, validation = _checked(detector, train, validation)
+    real, train = train, resample(detector, train, config.resample, config.seed)
     if isinstance(detector, FittedDetector):
         if resume:
             log.info("%s learns in one go, nothing to resume: training starts afresh", detector.name)
@@ -58,7 +60,7 @@ def train(
         from vestige.training.loop import fit_neural
     if not isinstance(detector, NeuralDetector):
         raise TypeError(f"{detector.name} is neither a FittedDetector nor a NeuralDetector")
-    fit_standardize(detector, train, seed=config.seed)
+    fit_standardize(detector, real, seed=config.seed)
     return fit_neural(
         detector, train, validation, config, directory / RESUME_FILE, resume=resume, progress=progress
     )

@@ -69,8 +69,10 @@ class Sentences:
     def _model(self) -> Any:
         try:
             from sentence_transformers import SentenceTransformer
+            from transformers.utils import logging as its_log
         except ImportError as error:
             raise UsageError("sentence models need sentence-transformers", remedy=EXTRA) from error
+        its_log.disable_progress_bar()
         try:
             return SentenceTransformer(
                 str(self.path),
