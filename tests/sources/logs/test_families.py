@@ -150,6 +150,7 @@ def test_each_file_of_a_directory_has_the_format_that_fits_it(families: Path, tm
     assert windows.recordings["profile"].to_list() == ["access", "auth", "dmesg"]
     anomalies = [int(windows.label[windows.recording == row].sum()) for row in range(3)]
     assert anomalies == [0, 10, 40]
+    assert windows.notes["types_without_words"] == ["access"]
     assert windows.recordings["host"].to_list() == ["access", "box", "dmesg"]
     assert "spelling, not detection" in windows.notes["label_origin"]
 

@@ -134,6 +134,18 @@ def test_what_is_no_table_is_refused_with_its_row(
     assert not (tmp_path / "d").exists()
 
 
+def test_of_a_table_that_is_cut_off_what_can_be_read_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "case.csv.gz"
+    rows = [
+        ("auth.log", f'Mar  8 09:17:01 box su: {number * 7919} "opened"', number % 2)
+        for number in range(3000)
+    ]
+    path.write_bytes(gzip.compress(table(rows))[:-3000])
+    windows = prepare(path, tmp_path / "d", label="table:1")
+    assert 100 < len(windows) < 3000
+    assert [one["file"] for one in windows.notes["defects"]] == ["case/auth.log"]
+
+
 def test_scoring_reads_a_table_as_preparing_did(tmp_path: Path) -> None:
     path = tmp_path / "case.csv"
     path.write_bytes(table(ROWS))

@@ -131,7 +131,7 @@ def _refusal(formats: Sequence[Format], judged: list[tuple[int, str]], where: st
         row=row,
         remedy=f"formats that would fit: {', '.join(fitting[:NAMED])}"
         if fitting
-        else "none of the shipped formats fits either: describe your own (docs/logs.md)",
+        else "none of the shipped formats fits either: describe your own (docs/logs.md), or use plain",
     )
 
 

@@ -20,6 +20,8 @@ FRAME_YEAR = 2000
 """Times without a year are read in this (leap) year; `Clock` moves them into theirs."""
 
 _SECOND, _DAY = 1_000_000_000, 86_400_000_000_000
+_ABSENT = 9_000_000_000
+"""Seconds that no time has."""
 _YEARS = range(1678, 2262)
 _EPOCH = date(1970, 1, 1).toordinal()
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -77,8 +79,7 @@ class TimeParser:
         if layouts and "s" not in kinds and not {"m", "b"} & set(kinds):
             raise ValueError("the time must give a month: %m or %b")
         self.has_year = not layouts or bool({"Y", "y", "s"} & set(kinds))
-        self._day = "s" if "s" in kinds else "d"
-        grouped = "\n".join(f"(?:{_grouped(layout)})?" for layout in layouts)
+        grouped = "\n".join(f"(?:{_grouped(layout)})?" for layout in layouts) or "(?!)"
         self._pattern = re.compile(grouped, re.ASCII)
         self._cache: dict[tuple[str | None, ...], int] = {}
 
@@ -99,21 +100,22 @@ class TimeParser:
         self._cache.clear()
 
     def _read(self, texts: tuple[str | None, ...]) -> int:
-        found = self._pattern.fullmatch("\n".join([text or "" for text in texts]))
+        try:
+            found = self._pattern.fullmatch("\n".join(texts))  # type: ignore[arg-type]
+        except TypeError:
+            found = self._pattern.fullmatch("\n".join([text or "" for text in texts]))
         if found is None:
             return BAD
         part = found.groupdict()
-        if part.get(self._day) is None:
-            return BAD
-        if self._day == "s":
-            seconds = int(part["s"])
-            return seconds * _SECOND if seconds < 9_000_000_000 else BAD
+        if "s" in part:
+            seconds = int(part["s"] or _ABSENT)
+            return seconds * _SECOND if seconds < _ABSENT else BAD
         clock = [int(part.get(one) or 0) for one in "HMS"]
         year, month = _year(part), _month(part)
         if year not in _YEARS or clock[0] > 23 or clock[1] > 59 or clock[2] > 60:
             return BAD
         try:
-            days = date(year, month, int(part["d"])).toordinal() - _EPOCH
+            days = date(year, month, int(part["d"] or 0)).toordinal() - _EPOCH
         except ValueError:
             return BAD
         return (((days * 24 + clock[0]) * 60 + clock[1]) * 60 + clock[2] - _zone(part)) * _SECOND

@@ -135,12 +135,21 @@ class Merge:
     def _begin(self, feed: Feed) -> None:
         self._current = feed
         self._formats[feed.rules.format.name] += 1
+        if feed.rules.label.kind == "words" and not feed.rules.label.values:
+            self._wordless(feed.kind)
         if self._assumes and feed.year is not None:
             self._assume(feed.rules.format.name, feed.year)
         self._clock = Clock(feed.year, feed.first_ns)
         kind: Anomalies = self._schema.settings["anomalies"]
         self._labeller = Labeller(kind, self._schema.before, self._schema.ahead)
         self._writer.begin(id=feed.file.id, host=feed.host, profile=feed.profile)
+
+    def _wordless(self, kind: str) -> None:
+        """Say once of a type, and note, that no list of words is there for it."""
+        known: list[str] = self._writer.notes.setdefault("types_without_words", [])
+        if kind not in known:
+            log.warning("no list of words for the type %s: all its messages count as normal", kind)
+            known.append(kind)
 
     def _assume(self, name: str, year: int) -> None:
         """Say once of a format, and note, which year nobody gave: neither the lines nor the person."""

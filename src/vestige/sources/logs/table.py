@@ -86,15 +86,20 @@ class Table(EvidenceFeed):
                 yield TableFeed(lines, rules, self, picked, size=size)
 
     def _rows(self) -> Iterator[list[str]]:
-        """The rows below the first. Raises EvidenceError for one that does not fit it."""
+        """The rows below the first. Raises TableError for one that does not fit it; where the file is cut off
+        there, they end."""
         reader = csv.reader(self._lines(), strict=True)
         try:
             for number, row in enumerate(reader):
                 if row and len(row) != len(self.columns):
+                    if self.defects:
+                        return
                     raise self._error(f"{len(row)} columns where {len(self.columns)} belong")
                 if row and number:
                     yield row
         except csv.Error as error:
+            if self.defects:
+                return
             raise self._error(f"no row of a CSV: {error}") from error
 
     def _lines(self) -> Iterator[str]:
