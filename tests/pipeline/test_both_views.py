@@ -1,0 +1,125 @@
+"""Every detector in both views: one run, one table, one report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.conftest import succeed, vestige
+from vestige.evaluation.results import RunResults
+from vestige.models import registry
+from vestige.pipeline.fitting import Order
+from vestige.sources.telemetry.layout import schema_for
+from vestige.sources.telemetry.options import TelemetryOptions
+
+NAMES = ["realistic/gbt", "realistic/mlp", "oracle/gbt", "oracle/mlp"]
+MODELS = ["-m", "gbt", "-m", "mlp", "--view", "both"]
+BRIEF = ["--epochs", 2, "--device", "cpu", "--set", "gbt.rounds=8"]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of 36 episodes of three hosts, `dataset`, split by `split.json`."""
+    place = tmp_path_factory.mktemp("telemetry")
+    simulation = ["--hosts", 3, "--episodes", 36, "--seconds", 90, "--plant", "none=0", "--seed", 2]
+    succeed("simulate", "telemetry", place / "store", *simulation)
+    succeed("prepare", "telemetry", place / "store", "-o", place / "dataset")
+    succeed("split", place / "dataset", "--split", "random", "-o", place / "split.json")
+    return place
+
+
+@pytest.fixture(scope="module")
+def run(prepared: Path) -> Path:
+    """Two models in two views, trained abreast and judged."""
+    out = prepared / "run"
+    split = ["--split", prepared / "split.json"]
+    told = succeed("train", prepared / "dataset", *split, *MODELS, *BRIEF, "--train-jobs", 2, "-o", out)
+    assert "validation macro F1" in told
+    assert told.count("oracle") == 2
+    told = succeed("evaluate", out, "--resamples", 200)
+    assert "model against model" in told
+    assert "delay of the first alert" in told
+    return out
+
+
+@pytest.fixture(scope="module")
+def results(run: Path) -> RunResults:
+    return RunResults.load(run / "metrics.json")
+
+
+def test_each_detector_has_its_folder_by_view(run: Path) -> None:
+    for name in NAMES:
+        config = json.loads((run / name / "config.json").read_text())
+        view, model = name.split("/")
+        assert (config["view"], config["models"]) == (view, [model])
+        assert (run / name / "predictions.parquet").is_file()
+        assert json.loads((run / name / "model.json").read_text())["view"] == view
+
+
+def test_all_stand_in_one_table_beside_the_baselines_of_their_view(results: RunResults) -> None:
+    assert [one.name for one in results.models] == NAMES
+    assert [one.name for one in results.baselines] == [
+        f"{view}/{name}" for view in ("realistic", "oracle") for name in ("majority", "means")
+    ]
+    assert {one.model: one.baseline.partition("/")[0] for one in results.comparisons} == {
+        name: name.partition("/")[0] for name in NAMES
+    }
+
+
+def test_the_oracle_sees_more(run: Path) -> None:
+    kept = {}
+    for name in NAMES:
+        mask = json.loads((run / name / "model.json").read_text())["model"]["keep_mask"]
+        kept[name] = sum(mask["summary"]) if mask else 276
+    assert kept == {name: 156 if name.startswith("realistic") else 276 for name in NAMES}
+
+
+def test_pairs_and_beginnings_are_in_the_results(results: RunResults) -> None:
+    kinds = [one.kind for one in results.pairs]
+    assert (kinds.count("models"), kinds.count("views")) == (2, 2)
+    for one in results.models:
+        assert one.onset is not None
+        assert one.onset.classes == ["infecting", "infected_running", "dormant"]
+        assert [late.fpr for late in one.onset.delays] == [0.001, 0.01, 0.05]
+        assert {point.seconds for point in one.onset.trust} >= {-5.0, 0.0, 5.0}
+
+
+def test_one_of_them_is_judged_and_put_to_work_by_itself(run: Path, prepared: Path) -> None:
+    assert "oracle" not in succeed("evaluate", run / "realistic" / "gbt", "--resamples", 100)
+    episode = next((prepared / "store").rglob("manifest.json")).parent
+    rows = succeed("score", run / "oracle" / "gbt", episode).splitlines()
+    first = json.loads(rows[0])
+    assert first["second"] == 10
+    assert 0 <= first["score"] <= 1
+    refused = vestige("score", run, episode)
+    assert refused.returncode == 2
+    assert "oracle/gbt" in refused.stderr
+
+
+def test_a_run_that_was_cut_off_goes_on(prepared: Path, run: Path) -> None:
+    """One detector is missing: only that one is trained again, and comes out the same."""
+    gone = run / "oracle" / "mlp" / "weights.safetensors"
+    before = gone.read_bytes()
+    (run / "oracle" / "mlp" / "model.json").unlink()
+    again = ["--train-jobs", 1, "-t", 1, "--resume", "-o", run]
+    done = vestige("train", prepared / "dataset", "--split", prepared / "split.json", *MODELS, *BRIEF, *again)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("finished earlier") == 3
+    assert gone.read_bytes() == before
+
+
+def test_all_means_the_standard_detectors_that_fit() -> None:
+    order = Order(("all",), view="both").over(schema_for(TelemetryOptions()))
+    assert order.models == registry.STANDARD
+    assert len(order.names) == 12
+    assert Order(("gru", "all")).over(schema_for(TelemetryOptions())).models[0] == "gru"
+
+
+def test_all_is_for_classifying(tmp_path: Path) -> None:
+    refused = vestige(
+        "train", tmp_path, "--split", tmp_path, "-o", tmp_path / "x", "-m", "all", "--task", "next"
+    )
+    assert refused.returncode == 2
+    assert "--model all" in refused.stderr
