@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 BUILT_IN = {
     "gbt": "vestige.models.gbt:GradientBoostedTrees",
+    "ngram": "vestige.models.ngrams.detector:Ngram",
     "mlp": "vestige.models.mlp:MlpDetector",
     "cnn": "vestige.models.cnn:CnnDetector",
     "transformer": "vestige.models.transformer:TransformerDetector",

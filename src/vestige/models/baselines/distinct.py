@@ -40,11 +40,13 @@ class DistinctRows:
         self._weight = np.empty(0)
         self._limit = np.uint64(2**64 - 1)
 
-    def add(self, rows: sparse.csr_array, label: NDArray[np.uint8]) -> None:
-        """Count these rows `(B, D)`, labelled `(B,)`."""
-        keys, first, counts = np.unique(
-            hash_rows(rows, label, self.seed), return_index=True, return_counts=True
-        )
+    def add(
+        self, rows: sparse.csr_array, label: NDArray[np.uint8], weight: NDArray[np.float64] | None = None
+    ) -> None:
+        """Count these rows `(B, D)`, labelled `(B,)`, as often as `weight (B,)` says: once if None."""
+        hashes = hash_rows(rows, label, self.seed)
+        keys, first, again = np.unique(hashes, return_index=True, return_inverse=True)
+        counts = np.bincount(again, weights=weight, minlength=len(keys)).astype(np.float64)
         place = np.searchsorted(self._keys, keys)
         known = np.zeros(len(keys), dtype=bool)
         inside = place < len(self._keys)
@@ -58,7 +60,7 @@ class DistinctRows:
         return WeightedRows(self._rows, self._label, self._weight)
 
     def _insert(
-        self, keys: Keys, rows: sparse.csr_array, label: NDArray[np.uint8], counts: NDArray[np.int64]
+        self, keys: Keys, rows: sparse.csr_array, label: NDArray[np.uint8], counts: NDArray[np.float64]
     ) -> None:
         if not len(keys):
             return

@@ -66,9 +66,12 @@ class Regression(ArrayDetector):
             if progress:
                 progress(int(rows[-1]) + 1, len(train))
         kept = distinct.result()
-        idf = _idf(kept) if self.tf_idf else np.ones(self.columns())
-        weights = kept.weight * _balance(kept, self.n_classes)
-        coef, intercept = self._solve(self._scaled(kept.rows, idf), kept.label, weights)
+        idf = idf_of(kept) if self.tf_idf else np.ones(self.columns())
+        weights = kept.weight * balance(kept, self.n_classes)
+        hyper = cast("RegressionHyper", self.hyper)
+        coef, intercept = solve(
+            self._scaled(kept.rows, idf), kept.label, weights, self.n_classes, hyper.C, hyper.iterations
+        )
         self.arrays = {"coef": coef, "intercept": intercept, "idf": idf}
         return []
 
@@ -87,31 +90,6 @@ class Regression(ArrayDetector):
         norm = np.sqrt(weighed.multiply(weighed).sum(axis=1))
         weighed.data = weighed.data / np.repeat(norm, np.diff(weighed.indptr))
         return weighed
-
-    def _solve(
-        self, rows: sparse.csr_array, label: NDArray[np.uint8], weight: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Coefficients `(D, K)` and intercepts `(K,)`; a class that never came gets no probability."""
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.linear_model import LogisticRegression
-
-        hyper = cast("RegressionHyper", self.hyper)
-        coef = np.zeros((rows.shape[1], self.n_classes))
-        intercept = np.full(self.n_classes, ABSENT)
-        present = np.unique(label)
-        if len(present) == 1:
-            intercept[present] = 0.0
-            return coef, intercept
-        model = LogisticRegression(C=hyper.C, max_iter=hyper.iterations)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(rows, label, sample_weight=weight)
-        # scikit-learn describes two classes by one row, for the second
-        described = present[1:] if len(present) == 2 else present
-        coef[:, described] = model.coef_.T
-        intercept[present] = 0.0
-        intercept[described] = model.intercept_
-        return coef, intercept
 
 
 class Length(Regression):
@@ -190,8 +168,9 @@ class Means(Regression):
         return sparse.csr_array(self.select(X)[self.inputs[0].name].astype(np.float64))
 
 
-def _idf(kept: WeightedRows) -> FloatArray:
-    """ln((1 + n) / (1 + windows with the column)) + 1, over the rows as often as they came."""
+def idf_of(kept: WeightedRows) -> FloatArray:
+    """Inverse document frequency of each column `(D,)`, over the rows as often as they came:
+    ln((1 + n) / (1 + windows with the column)) + 1."""
     present = kept.rows.copy()
     present.data = np.ones_like(present.data)
     frequency = present.T @ kept.weight
@@ -199,7 +178,39 @@ def _idf(kept: WeightedRows) -> FloatArray:
     return idf
 
 
-def _balance(kept: WeightedRows, n_classes: int) -> FloatArray:
+def balance(kept: WeightedRows, n_classes: int) -> FloatArray:
+    """Factors of the rows `(N,)` with which the classes present weigh the same, and all as much as before."""
     counts = np.bincount(kept.label, weights=kept.weight, minlength=n_classes)
-    share = counts.sum() / (np.maximum(counts, 1) * max(int((counts > 0).sum()), 1))
+    there = counts > 0
+    share = counts.sum() / (np.where(there, counts, 1) * max(int(there.sum()), 1))
     return cast("FloatArray", share[kept.label])
+
+
+def solve(
+    rows: sparse.csr_array,
+    label: NDArray[np.uint8],
+    weight: FloatArray,
+    n_classes: int,
+    C: float,
+    iterations: int,
+) -> tuple[FloatArray, FloatArray]:
+    """Coefficients `(D, K)` and intercepts `(K,)`; a class that never came gets no probability."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    coef = np.zeros((rows.shape[1], n_classes))
+    intercept = np.full(n_classes, ABSENT)
+    present = np.unique(label)
+    if len(present) == 1:
+        intercept[present] = 0.0
+        return coef, intercept
+    model = LogisticRegression(C=C, max_iter=iterations)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(rows, label, sample_weight=weight)
+    # scikit-learn describes two classes by one row, for the second
+    described = present[1:] if len(present) == 2 else present
+    coef[:, described] = model.coef_.T
+    intercept[present] = 0.0
+    intercept[described] = model.intercept_
+    return coef, intercept

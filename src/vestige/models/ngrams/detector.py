@@ -1,0 +1,167 @@
+"""A linear model on n-grams, its penalty and its probabilities chosen on validation.
+
+Letters: B windows, E vector size, D columns, K classes, N training windows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import sparse
+
+from vestige.encoding import Batch, EncodedWindows
+from vestige.models.base import HyperParameters
+from vestige.models.baselines.arrays import BATCH, ArrayDetector
+from vestige.models.baselines.distinct import CAP, DistinctRows, WeightedRows
+from vestige.models.baselines.regressions import balance, idf_of, solve
+from vestige.models.fitting import FitProgress
+from vestige.models.ngrams.calibration import Calibration, FloatArray, by_recording, calibrate, softmax
+from vestige.models.ngrams.design import side_by_side, token_ngrams, unit_rows
+from vestige.schema import Input, Kind
+
+STRENGTHS = (0.1, 1.0, 10.0)
+"""Inverse penalties that are tried (`C` of scikit-learn), the strongest penalty first."""
+MOST_VALUES = 20_000_000
+"""Non-zero values of the training rows that are kept at most: 240 MB."""
+WORDS = 64
+"""What a message's words are reckoned to add to a row."""
+
+
+class NgramHyper(HyperParameters):
+    """`orders`: tokens in the longest n-gram; `bits`: of their hashes; `iterations`: of each fit."""
+
+    orders: int = Field(2, ge=1, le=8)
+    bits: int = Field(18, ge=4, le=24)
+    iterations: int = Field(100, ge=1)
+
+
+class Ngram(ArrayDetector):
+    """Logistic regression on n-grams of a window's tokens in order; of logs also on TF-IDF of the words of
+    the message judged and on its vector (the window's last), which knows parts of words.
+
+    Recordings weigh equally where the label is theirs, and so do classes. Of several penalties the one is
+    kept whose calibrated verdicts have the least log loss on validation; see `calibration` for what is made
+    of its logits. Vectors are not standardised: they have length 1.
+    """
+
+    name: ClassVar[str] = "ngram"
+    about: ClassVar[str] = "calibrated logistic regression on n-grams of tokens, words and parts of words"
+    accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("tokens", "summary", "vectors"), ("tokens",))
+    reads: ClassVar[tuple[str, ...]] = ("word:*",)
+    hyper_parameters: ClassVar[type[HyperParameters]] = NgramHyper
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """See `ArrayDetector.shapes`."""
+        D, K = sum(self._widths), self.n_classes
+        return {"coef": (D, K), "intercept": (K,), "idf": (self._widths[1],)}
+
+    def fit(
+        self,
+        train: EncodedWindows,
+        validation: EncodedWindows,
+        *,
+        seed: int = 0,
+        progress: FitProgress | None = None,
+    ) -> list[dict[str, Any]]:
+        """See `FittedDetector.fit`; rows: `C`, `val_loss` (log loss of a calibrated verdict, nats)."""
+        kept = self._collect(train, seed)
+        self.arrays = {"idf": idf_of(WeightedRows(self._words(kept.rows), kept.label, kept.weight))}
+        rows, weight = self._scaled(kept.rows), kept.weight * balance(kept, self.n_classes)
+        best, history = np.inf, []
+        for done, strength in enumerate(STRENGTHS):
+            coef, intercept = solve(
+                rows, kept.label, weight, self.n_classes, strength, self._hyper.iterations
+            )
+            self.arrays |= {"coef": coef, "intercept": intercept}
+            found = self._calibrated(validation)
+            history.append({"C": strength, "val_loss": found.loss})
+            if found.loss < best:
+                best = found.loss
+                chosen = {"coef": coef * found.scale, "intercept": intercept * found.scale + found.bias}
+            if progress:
+                progress(done + 1, len(STRENGTHS))
+        self.arrays |= chosen
+        return history
+
+    def predict_proba(self, X: Batch) -> FloatArray:
+        """See `Detector.predict_proba`."""
+        return softmax(self._logits(X))
+
+    @property
+    def _hyper(self) -> NgramHyper:
+        return cast("NgramHyper", self.hyper)
+
+    @property
+    def _widths(self) -> tuple[int, int, int]:
+        """Columns of n-grams, of words, and of a vector."""
+        words, vector = self._spec("summary"), self._spec("vectors")
+        n_words = 0 if words is None else self.width(words)
+        return 1 << self._hyper.bits, n_words, 0 if vector is None else vector.size
+
+    def _spec(self, kind: Kind) -> Input | None:
+        return next((one for one in self.inputs if one.kind == kind), None)
+
+    def _design(self, X: Batch) -> sparse.csr_array:
+        """What is regressed on, `(B, D)`; words are counts as yet."""
+        chosen = self.select(X)
+        words, vectors = self._spec("summary"), self._spec("vectors")
+        tokens = chosen[self.inputs[0].name]
+        blocks = [token_ngrams(tokens, self._hyper.orders, self._hyper.bits)]
+        if words is not None:
+            blocks.append(sparse.csr_array(chosen[words.name].astype(np.float64)))
+        if vectors is not None:
+            blocks.append(_within_unit(chosen[vectors.name][:, -1]))
+        return side_by_side(blocks)
+
+    def _words(self, rows: sparse.csr_array) -> sparse.csr_array:
+        first, size, _ = self._widths
+        return rows[:, first : first + size]
+
+    def _scaled(self, rows: sparse.csr_array) -> sparse.csr_array:
+        """Words as TF-IDF of unit length."""
+        first, size, _ = self._widths
+        if not size:
+            return rows
+        words = unit_rows(sparse.csr_array(self._words(rows) * self.arrays["idf"]))
+        return side_by_side([rows[:, :first], words, rows[:, first + size :]])
+
+    def _collect(self, train: EncodedWindows, seed: int) -> WeightedRows:
+        per_row = self._hyper.orders * train.schema.length + WORDS + self._widths[2]
+        cap = min(CAP, MOST_VALUES // per_row)
+        distinct = DistinctRows(sum(self._widths), seed=seed, cap=cap)
+        share = _share_of_recording(train)
+        for rows, X in train.batches(BATCH, self.input_names):
+            distinct.add(self._design(X), train.label[rows], share[rows])
+        return distinct.result()
+
+    def _logits(self, X: Batch) -> FloatArray:
+        logits: FloatArray = self._scaled(self._design(X)) @ self.arrays["coef"] + self.arrays["intercept"]
+        return logits
+
+    def _calibrated(self, part: EncodedWindows) -> Calibration:
+        """By the verdicts on a part: on its recordings where labels are theirs."""
+        pieces = [self._logits(X) for _, X in part.batches(BATCH, self.input_names)]
+        logits, label = np.concatenate(pieces), part.label.astype(np.int64)
+        if part.windows.schema.target == "recording":
+            logits, label = by_recording(logits, label, part.windows.recording)
+        return calibrate(logits, label)
+
+
+def _within_unit(vectors_BE: NDArray[np.float32]) -> sparse.csr_array:
+    """The vectors, none longer than 1."""
+    wide_BE = vectors_BE.astype(np.float64)
+    norm = np.sqrt((wide_BE**2).sum(axis=1, keepdims=True))
+    return sparse.csr_array(wide_BE / np.maximum(norm, 1))
+
+
+def _share_of_recording(train: EncodedWindows) -> FloatArray:
+    """The weight of each window `(N,)`: where the label is the recording's, recordings weigh as much as one
+    another, and all windows as much as they are many."""
+    recording = train.windows.recording
+    if train.windows.schema.target != "recording":
+        return np.ones(len(recording))
+    _, row, size = np.unique(recording, return_inverse=True, return_counts=True)
+    return len(recording) / (len(size) * size[row])

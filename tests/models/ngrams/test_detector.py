@@ -1,0 +1,80 @@
+"""`ngram`: order counts, sub-words carry over, recordings weigh the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tests.models.conftest import MakeParts
+from vestige.encoding import EncodedWindows
+from vestige.models.base import choose_inputs
+from vestige.models.ngrams.detector import Ngram, _share_of_recording
+from vestige.pipeline.job import Lesson
+from vestige.sources import registry
+from vestige.splits import make
+
+KEY = {True: "3 2", False: "2 3"}
+
+
+def sessions(place: Path, n: int = 120) -> Path:
+    """Sessions of two events each many times; an anomaly is in their order alone."""
+    rng = np.random.default_rng(0)
+    place.mkdir()
+    for name, odd in (("x_train", False), ("x_test_abnormal", True)):
+        lines = [
+            f"{name}{i}," + " ".join([KEY[odd]] * int(rng.integers(3, 9)) + ["4"] * int(rng.integers(1, 20)))
+            for i in range(n)
+        ]
+        (place / name).write_text("\n".join(lines) + "\n")
+    return place
+
+
+def lesson_of(place: Path) -> tuple[Lesson, EncodedWindows]:
+    source = registry.get("events")
+    windows = source.prepare(
+        sessions(place / "corpus"), place / "dataset", source.options(mapping="sessions", context=3), jobs=1
+    )
+    _, parts = make("random", windows, seed=0)
+    lesson = Lesson.of(source, parts.sealed())
+    return lesson, lesson.train.over(parts.test)
+
+
+def fitted(lesson: Lesson, orders: int = 2) -> Ngram:
+    inputs = choose_inputs(Ngram, lesson.schema)
+    detector = Ngram.build(inputs, len(lesson.schema.classes), orders=orders)
+    detector.fit(lesson.train, lesson.validation, seed=0)
+    return detector
+
+
+def right(detector: Ngram, test: EncodedWindows) -> float:
+    """Share of windows with the events in question that are judged rightly."""
+    batch = test.batch(names=detector.input_names)
+    ends = np.isin(batch["tokens"][:, -2:], [2, 3, 4]).all(axis=1)
+    return float((detector.predict(batch) == test.label)[ends].mean())
+
+
+def test_order_tells_what_counts_cannot(tmp_path: Path) -> None:
+    lesson, test = lesson_of(tmp_path)
+    assert right(fitted(lesson), test) > right(fitted(lesson, orders=1), test) + 0.1
+
+
+def test_recordings_weigh_the_same_where_labels_are_theirs(tmp_path: Path) -> None:
+    lesson, _ = lesson_of(tmp_path)
+    share = _share_of_recording(lesson.train)
+    recording = lesson.train.windows.recording
+    sums = np.bincount(recording, weights=share)[np.unique(recording)]
+    assert np.allclose(sums, sums[0])
+    assert np.isclose(share.sum(), len(recording))
+
+
+def test_windows_weigh_the_same_where_labels_are_theirs(make_parts: MakeParts) -> None:
+    assert (_share_of_recording(make_parts("tokens").train) == 1).all()
+
+
+def test_history_tells_what_each_penalty_lost(make_parts: MakeParts) -> None:
+    parts = make_parts("tokens", "summary", "vectors")
+    inputs = choose_inputs(Ngram, parts.train.schema)
+    history = Ngram.build(inputs, 2, bits=8).fit(parts.train, parts.validation)
+    assert [row["C"] for row in history] == [0.1, 1.0, 10.0]
+    assert all(np.isfinite(row["val_loss"]) for row in history)
