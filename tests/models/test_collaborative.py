@@ -24,9 +24,11 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     return small_dataset(tmp_path_factory.mktemp("parts"), INPUTS)
 
 
-def build(parts: Parts, name: str, **hyper: float) -> Detector:
+def build(parts: Parts, name: str, **hyper: int) -> Detector:
     kind = registry.get(name)
-    return kind.build(choose_inputs(kind, parts.train.schema), 2, **{**HYPER, **hyper})
+    return kind.build(
+        choose_inputs(kind, parts.train.schema), 2, seed=0, view="realistic", **{**HYPER, **hyper}
+    )
 
 
 def test_words_are_asked_for_by_name_and_tokens_stay_the_first_of_their_kind(parts: Parts) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from vestige.encoding import EncodedWindows
 from vestige.errors import UsageError
 from vestige.models import registry
 from vestige.models.base import Detector, choose_inputs
+from vestige.models.fitting import FittedDetector
 from vestige.testing.detectors import small_dataset
 from vestige.training import TrainingConfig, train
 from vestige.training.resampling import Resample, Space, resample
@@ -29,7 +31,7 @@ def detector(name: str, windows: EncodedWindows) -> Detector:
 
 
 def counts(windows: EncodedWindows) -> list[int]:
-    return np.bincount(windows.label, minlength=2).tolist()
+    return [int(one) for one in np.bincount(windows.label, minlength=2)]
 
 
 @pytest.mark.parametrize("name", ["gbt", "gru", "vanilla", "collaborative"])
@@ -100,7 +102,6 @@ def test_no_token_ids_are_made_up(windows: EncodedWindows, name: str, how: Resam
 
 
 def test_what_cannot_be_balanced_is_refused(windows: EncodedWindows) -> None:
-    one = windows.over(windows.windows.select([0, *np.flatnonzero(windows.label == 0)]))
     lonely = windows.over(
         windows.windows.select(
             np.concatenate([np.flatnonzero(windows.label == 0), np.flatnonzero(windows.label)[:1]])
@@ -109,7 +110,7 @@ def test_what_cannot_be_balanced_is_refused(windows: EncodedWindows) -> None:
     with pytest.raises(UsageError, match="one training window"):
         resample(detector("gbt", windows), lonely, "smote", seed=0)
     with pytest.raises(UsageError, match="learns from one class"):
-        resample(detector("next_gru", windows), one, "over", seed=0)
+        resample(detector("next_gru", windows), windows, "over", seed=0)
 
 
 @pytest.mark.parametrize("how", ["over", "smote"])
@@ -117,12 +118,13 @@ def test_training_leaves_validation_and_the_scale_of_inputs_alone(
     windows: EncodedWindows, how: Resample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gbt = detector("gbt", windows)
+    assert isinstance(gbt, FittedDetector)
     seen: dict[str, list[int]] = {}
     fit = type(gbt).fit
 
     def watch(
-        self: Detector, train: EncodedWindows, validation: EncodedWindows, **how: object
-    ) -> list[dict[str, object]]:
+        self: FittedDetector, train: EncodedWindows, validation: EncodedWindows, **how: Any
+    ) -> list[dict[str, Any]]:
         seen.update(train=counts(train), validation=counts(validation))
         assert validation is windows
         return fit(self, train, validation, **how)

@@ -77,6 +77,7 @@ def _chosen(detector: Detector, train: EncodedWindows, how: Resample, seed: int)
     from imblearn.over_sampling import RandomOverSampler
     from imblearn.under_sampling import RandomUnderSampler, TomekLinks
 
+    space: NDArray[Any]
     if how == "tomek":
         sampler, space = TomekLinks(), Space.of(_with_neighbours(detector, train), train, how).values
     else:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from vestige.errors import UsageError
 
 HASHING, MINILM = "hashing", "minilm"
-Floating = TypeVar("Floating", bound=np.floating[Any])
 Identity = dict[str, Any]
 """JSON-ready, for the schema: `name`, `size` (E), and what else its numbers depend on: `version` or `digest`
 (SHA-256 of its files), with their `path`."""
@@ -23,7 +22,9 @@ Identity = dict[str, Any]
 class Embedding(Protocol):
     """Texts to vectors; the same text gives the same vector in every process and on every machine."""
 
-    identity: Identity
+    @property
+    def identity(self) -> Identity:
+        """What its numbers depend on."""
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """A vector of length 1 for every text, `(len(texts), E)` float32."""
@@ -94,8 +95,7 @@ def digest_of(files: Sequence[Path]) -> str:
     return total.hexdigest()
 
 
-def unit_length(vectors_NE: NDArray[Floating]) -> NDArray[Floating]:
+def unit_length(vectors_NE: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Rows scaled to length 1; zero rows stay."""
     norms_N1 = np.sqrt(np.square(vectors_NE).sum(axis=1, keepdims=True))
-    scaled: NDArray[Floating] = vectors_NE / np.where(norms_N1 > 0, norms_N1, 1)
-    return scaled
+    return (vectors_NE / np.where(norms_N1 > 0, norms_N1, 1)).astype(np.float32)

@@ -46,7 +46,7 @@ class Hashing:
         return out_NE
 
 
-def _messages(texts: Sequence[str]) -> NDArray[np.float64]:
+def _messages(texts: Sequence[str]) -> NDArray[np.float32]:
     known: dict[str, int] = {}
     rows, columns, weights = array("q"), array("q"), array("d")
     for row, text in enumerate(texts):
@@ -85,7 +85,8 @@ def _words(words: Sequence[str]) -> Any:
 def directions(texts: Sequence[str]) -> NDArray[np.float64]:
     """For each text E signs that depend on its UTF-8 alone: `(len(texts), E)` float64."""
     hashes = np.array([crc32(one.encode("utf-8", "replace")) for one in texts], dtype=np.uint64)
-    draws = _mix(hashes[:, None] * np.uint64(SIZE // 64) + np.arange(SIZE // 64, dtype=np.uint64))
+    seeds = hashes[:, None] * np.uint64(SIZE // 64) + np.arange(SIZE // 64, dtype=np.uint64)
+    draws = _mix(seeds.astype(np.uint64))
     bits = np.unpackbits(draws.astype("<u8").view(np.uint8).reshape(len(texts), -1), axis=1)
     return 1 - 2 * bits.astype(np.float64)
 
