@@ -35,7 +35,7 @@ def softmax(logits_NK: FloatArray) -> FloatArray:
 
 
 def by_recording(
-    logits_NK: FloatArray, label_N: IntArray, recording_N: IntArray
+    logits_NK: FloatArray, label_N: IntArray, recording_N: NDArray[np.integer]
 ) -> tuple[FloatArray, IntArray]:
     """Logits and label of each recording, where labels are theirs: the mean of its windows' logits, or those
     of its most anomalous window, whichever ranks recordings better (average precision)."""
