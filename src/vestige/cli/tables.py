@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from vestige.checkpoint import Loaded
     from vestige.splits import Parts, Split
+    from vestige.strips.run import Outcome
     from vestige.windows import WindowSet
 
 
@@ -71,6 +72,25 @@ def quality(windows: WindowSet) -> Table | None:
         table.add_row(*map(plain, cells))
     if frame.height > SHOWN:
         table.caption = plain(f"and {frame.height - SHOWN:,} more")
+    return table
+
+
+def strips(found: Outcome) -> Table:
+    """Runs, the most surprising first: where each left all modules, and with which it was alike."""
+    table = Table(title=plain("runs, the most surprising first"), title_justify="left")
+    for name in ("run", "label", "events", "highest", "mean", "left", "from", "to", "cluster"):
+        numeric = name in {"events", "highest", "mean", "left", "cluster"}
+        table.add_column(name, justify="right" if numeric else "left")
+    for one, cluster in list(zip(found.strips, found.clusters, strict=True))[:SHOWN]:
+        gone = one.departures[0] if one.departures else None
+        cells = (
+            one.run, one.truth, f"{one.events:,}", f"{one.highest:.2f}", f"{one.mean:.3f}",
+            f"{one.times_left:,}", gone.left if gone else "", gone.to if gone else "",
+            "" if cluster is None else str(cluster),
+        )  # fmt: skip
+        table.add_row(*map(plain, cells))
+    if len(found.strips) > SHOWN:
+        table.caption = plain(f"and {len(found.strips) - SHOWN:,} more")
     return table
 
 

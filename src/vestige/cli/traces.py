@@ -1,4 +1,4 @@
-"""`vestige traces dump`."""
+"""`vestige traces dump` and `vestige traces strips`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from vestige.errors import EvidenceError, UsageError
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verb."""
+    """Add the verbs."""
     about = "Look into Intel PT traces. Example: vestige traces dump trace_0"
     group = typer.Typer(no_args_is_help=True, help=about, rich_markup_mode=None)
 
     @group.callback()
     def _group() -> None:
-        """A callback keeps a group of one command a group."""
+        """Looked into by `about`."""
 
     group.command("dump")(dump)
+    group.command("strips")(strips)
     app.add_typer(group, name="traces", help=about)
 
 
@@ -63,6 +64,47 @@ def dump(
     for defect in content.defects:
         typer.echo(f"{evidence.where}: {defect}", err=True)
     typer.echo(f"{evidence.where}: {quality}", err=True)
+
+
+def strips(
+    run: Annotated[Path, typer.Argument(help="a detector trained on traces: a directory such as runs/a/gru")],
+    evidence: Annotated[
+        list[Path] | None,
+        typer.Argument(help="recorded runs: a corpus or a run's directory; default: the test part"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="folder for the page; default: the detector's")
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, help="runs drawn at most")] = 24,
+    eps: Annotated[
+        float, typer.Option(min=1e-6, max=1, help="alike are runs no further apart (cosine)")
+    ] = 0.5,
+    min_samples: Annotated[int, typer.Option(min=1, help="runs nearby that make a cluster (DBSCAN)")] = 2,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier page")] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
+) -> None:
+    """Draw surprise along each run: where it went strange, where it left all modules, which runs are alike.
+
+    Example: vestige traces strips runs/first/next_gru
+    """
+    from vestige.cli import progress, tables
+    from vestige.strips.run import strips as draw
+
+    with progress.bar("judging", "bytes" if evidence else "events") as update:
+        found = draw(
+            run,
+            evidence or (),
+            out,
+            most=most,
+            eps=eps,
+            min_samples=min_samples,
+            overwrite=overwrite,
+            device=device,
+            progress=update,
+        )
+    tables.show(tables.strips(found))
+    typer.echo(f"page: {found.page}")
+    typer.echo(f"places: {found.places}")
 
 
 def _offset(text: str) -> int:

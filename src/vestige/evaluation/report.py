@@ -57,6 +57,20 @@ def write_report(path: Path, results: RunResults, details: Details | None = None
 
 def render(results: RunResults, details: Details) -> str:
     """The page as text."""
+    figures: dict[str, plots.Figure] = {}
+    return compose(
+        "report.html.j2",
+        figures,
+        results=results,
+        sections=[_section(n, one, details, figures) for n, one in enumerate(results.detectors)],
+        overview=_overview(results, figures),
+        outdone=outdone(results),
+        untested=untested(results),
+    )
+
+
+def compose(template: str, figures: Mapping[str, plots.Figure], **shown: Any) -> str:
+    """A self-contained page from a template of `page/`, with its figures by name and whatever it shows."""
     import jinja2
     from markupsafe import Markup
 
@@ -69,14 +83,9 @@ def render(results: RunResults, details: Details) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(number=_number, interval=_interval, percent=_percent, count=_count)
-    figures: dict[str, plots.Figure] = {}
     scripts = [_plotly(), (PAGE / "report.js").read_text(encoding="utf-8")]
-    page = environment.get_template("report.html.j2").render(
-        results=results,
-        sections=[_section(n, one, details, figures) for n, one in enumerate(results.detectors)],
-        overview=_overview(results, figures),
-        outdone=outdone(results),
-        untested=untested(results),
+    page = environment.get_template(template).render(
+        **shown,
         csp="; ".join(
             [
                 "default-src 'none'",
