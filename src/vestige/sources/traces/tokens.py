@@ -41,7 +41,7 @@ from vestige.sources.traces.packets.kernel import (
     UNKNOWN_OPCODE,
     ZERO,
 )
-from vestige.sources.traces.packets.kinds import CARRIES_IP, LONGEST, Kind
+from vestige.sources.traces.packets.kinds import CARRIES_IP, FIRST_KIND, LONGEST, Kind
 from vestige.sources.traces.packets.quality import Quality
 from vestige.sources.traces.packets.stream import Bytes, feed, fresh_state
 from vestige.sources.traces.regions import UNMAPPED, Regions
@@ -70,9 +70,10 @@ _START, _END, _TAG, _ORIGIN = range(4)
 def _short_branches() -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """Of every TNT-8 byte: how many branches, `(256,)`, and the branches, oldest first, `(256, 6)`.
 
-    No branches for bytes that are no TNT-8.
+    A PAD counts as one without branches, which spares a guess between the two; other bytes have -1.
     """
-    counts, taken = np.zeros(256, np.int64), np.zeros((256, 6), np.uint64)
+    counts, taken = np.full(256, -1), np.zeros((256, 6), np.uint64)
+    counts[0] = 0
     for byte in range(4, 256, 2):
         digits = f"{byte >> 1:b}"[1:]
         counts[byte] = len(digits)
@@ -197,16 +198,17 @@ def _decode(  # noqa: PLR0912
     while at < stop and n <= _FULL:
         word = words[at]
         first = kernel.byte(word, 0)
-        if _SHORT_COUNT[first] > 0 and (block == 0 or first & 7 != 4):
+        count = _SHORT_COUNT[first]
+        if count >= 0 and (block == 0 or (first & 7 != 4 and count > 0)):
             block = 0
-            counts[kernel.TNT_8] += 1
+            counts[FIRST_KIND[first]] += 1
             if not tip_only:
                 for i in range(6):
                     out[n + i] = branch + _SHORT_TAKEN[first, i]
                 if placed:
                     for i in range(6):
                         place[n + i] = base + at
-                n += _SHORT_COUNT[first]
+                n += count
             at += 1
             continue
         kind, size, _ = kernel.measure(word, words[at + 8], block)
