@@ -94,6 +94,18 @@ def test_a_graph_can_be_walked_twice(step_code: str) -> None:
     torch.testing.assert_close(first, second)
 
 
+@pytest.mark.parametrize("save_memory", [False, True], ids=["kept gates", "recomputed gates"])
+def test_outputs_may_be_changed_in_place_before_the_backward_pass(save_memory: bool, step_code: str) -> None:
+    layer = make("StochasticArrayLSTM", save_memory=save_memory)
+    x, states, found = torch.randn(20, 6, 5, requires_grad=True), states_for(make("ArrayLSTM"), 20), []
+    for in_place in (False, True):
+        out, (hidden, _) = layer(x, states)
+        out = out.mul_(3).relu_() if in_place else (3 * out).relu()
+        loss = out.square().sum() + hidden.sum()
+        found.append(torch.autograd.grad(loss, [x, *states, *layer.parameters()]))
+    torch.testing.assert_close(found[0], found[1])
+
+
 def test_two_graphs_alive_at_once_do_not_share_a_buffer() -> None:
     layer = make("ArrayLSTM")
     inputs = [torch.randn(20, 6, 5, requires_grad=True) for _ in range(3)]

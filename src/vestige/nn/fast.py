@@ -32,6 +32,8 @@ class _Run:
         self.rows = self.shares[0][0].stop
         self.workspace: Workspace | None = None
         self.tapes: dict[int, Tape] = {}
+        self.out: Tensor | None = None  # the caller's too, who may write to it
+        self.version = 0
 
     def forward(self, inputs: tuple[Tensor, ...], keep: bool) -> tuple[Tensor, Tensor, Tensor]:
         x, h, cell, *weights = (tensor.detach() for tensor in inputs)
@@ -48,33 +50,38 @@ class _Run:
                     run_forward(plan, factors, self.tapes[block.start], x, first, last)
 
         run_all([partial(work, share) for share in self.shares])
-        if not keep:
+        if keep:
+            self.out, self.version = out.detach(), out._version
+        else:
             self.drop()
         return out, last.h, last.cell
 
     def backward(self, inputs: tuple[Tensor, ...], last: Ends, needs_x: bool) -> tuple[Ends, WeightGradients]:
-        if self.workspace is None:
+        if self.out is None or self.out._version != self.version:
             self.forward(inputs, keep=True)
+        assert self.out is not None  # noqa: S101 - for mypy
         x, h, cell, *weights = (tensor.detach() for tensor in inputs)
         plan, rows = self.plan, self.rows
-        factors = (Factors.forwards(tuple(weights), rows), Factors.backwards(tuple(weights), rows, needs_x))
+        again = Factors.forwards(tuple(weights), rows) if plan.recompute else None
+        factors = (again, Factors.backwards(tuple(weights), rows, needs_x))
         d_x = None
         if needs_x:
             d_x = torch.empty_like(x) if plan.row_counts is None else torch.zeros_like(x)
+        seen = (x, self.out, h)
         first = Ends(d_x, last.out, torch.empty_like(h), torch.empty_like(cell))
         sums = [WeightGradients() for _ in self.shares]
 
         def work(share: list[slice], into: WeightGradients) -> None:
             with torch.no_grad():
                 for block in share:
-                    run_backward(plan, factors, self.tapes[block.start], last, first, into)
+                    run_backward(plan, factors, self.tapes[block.start], seen, last, first, into)
 
         run_all([partial(work, *pair) for pair in zip(self.shares, sums, strict=True)])
         self.drop()
         return first, _total(sums)
 
     def drop(self) -> None:
-        self.tapes = {}
+        self.tapes, self.out = {}, None
         if self.workspace is not None:
             self.workspace.release()
             self.workspace = None

@@ -32,38 +32,30 @@ def run_forward(plan: Plan, weights: Factors, tape: Tape, x_BTI: Tensor, first: 
     """From ``first.h``, ``first.cell`` to ``last``: outputs and final states of this block's rows."""
     steps = steps_for(x_BTI.device, x_BTI.dtype)
     block, size = tape.rows, tape.rows.stop - tape.rows.start
-    operand, cell, slots, kept = tape.operand, tape.cell, len(tape.operand), len(tape.gates)
+    operand, cell, slots, kept = tape.operand, tape.cell, len(tape.cell), len(tape.gates)
     hidden, lanes, after_x = plan.hidden, plan.lanes, plan.hidden + plan.inputs
     operand[0, :, :hidden] = first.h[block]
     cell[0] = first.cell[:, block].transpose(0, 1)
     for t in range(plan.steps):
-        n, here, there = plan.rows_at(t, block), t % slots, (t + 1) % slots
-        operand[here, :, hidden:after_x] = x_BTI[block, t]
+        n, source, target = plan.rows_at(t, block), operand[t % 2], operand[(t + 1) % 2]
+        old, new = cell[t % slots], cell[(t + 1) % slots]
+        source[:, hidden:after_x] = x_BTI[block, t]
         if n:
             at = t % kept
-            now, sig, sig_pre = operand[here, :n], None, None
+            now, sig, sig_pre = source[:n], None, None
             if weights.attention is not None and tape.sig is not None:
                 sig = tape.sig[at, :n]
                 sig_pre = weights.attention.after(now[:, hidden:]).view(n, lanes, hidden)
             pre = weights.gate.after(now).view(n, lanes, 4 * hidden)
-            gates, old, new = tape.gates[at, :n], cell[here, :n], cell[there, :n]
-            steps.forward(plan.kind, pre, sig_pre, gates, sig, old, new, operand[there, :n], tape.scratch)
-        last.out[block.start : block.start + n, t] = operand[there, :n, :hidden]
-        if n < size:
-            _carry_over(last.out[block, t], operand, cell, slice(n, size), (here, there), hidden)
-    final = plan.steps % slots
-    last.h[block] = operand[final, :, :hidden]
-    last.cell[:, block] = cell[final].transpose(0, 1)
-
-
-def _carry_over(
-    out: Tensor, operand: Tensor, cell: Tensor, ended: slice, slots: tuple[int, int], hidden: int
-) -> None:
-    """Rows whose sequence has ended keep their states; their outputs are zero."""
-    here, there = slots
-    out[ended] = 0
-    operand[there, ended, :hidden] = operand[here, ended, :hidden]
-    cell[there, ended] = cell[here, ended]
+            gates, cells = tape.gates[at, :n], (old[:n], new[:n])
+            steps.forward(plan.kind, pre, sig_pre, gates, sig, *cells, target[:n], tape.scratch)
+        last.out[block.start : block.start + n, t] = target[:n, :hidden]
+        if n < size:  # rows whose sequence has ended keep their states; their outputs are zero
+            last.out[block.start + n : block.stop, t] = 0
+            target[n:, :hidden] = source[n:, :hidden]
+            new[n:] = old[n:]
+    last.h[block] = operand[plan.steps % 2, :, :hidden]
+    last.cell[:, block] = cell[plan.steps % slots].transpose(0, 1)
 
 
 @dataclass
@@ -74,7 +66,7 @@ class WeightGradients:
     attention: Tensor | None = None
 
     def add(self, plan: Plan, operand: Tensor, gates: Tensor, sig: Tensor | None) -> None:
-        rows = operand.reshape(-1, plan.operand_width)
+        rows = operand.view(-1, plan.operand_width)
         product = times_transposed(rows.t(), gates.reshape(-1, plan.gate_width).t())
         self.gate = product if self.gate is None else self.gate.add_(product)
         if sig is not None:
@@ -84,10 +76,17 @@ class WeightGradients:
 
 
 def run_backward(
-    plan: Plan, weights: tuple[Factors, Factors], tape: Tape, last: Ends, first: Ends, into: WeightGradients
+    plan: Plan,
+    weights: tuple[Factors | None, Factors],
+    tape: Tape,
+    seen: tuple[Tensor, Tensor, Tensor],
+    last: Ends,
+    first: Ends,
+    into: WeightGradients,
 ) -> None:
     """From the gradients ``last`` to ``first``: of x (where asked for) and of the initial states; by the
-    weights for both directions."""
+    weights, forwards where gates were not kept, and what the forward pass saw: x_BTI, its own out_BTH, h_BH.
+    """
     again, back = weights
     block = tape.rows
     d_h = last.h[block].clone()
@@ -97,26 +96,38 @@ def run_backward(
     span = max(1, rows // (block.stop - block.start))
     for stop in range(plan.steps, 0, -span):
         start = max(0, stop - span)
-        if plan.recompute:
-            gates, sig = _activations_again(plan, again, tape, start, stop)
+        operand = _operands_again(plan, block, seen, start, stop)
+        if again is not None:
+            gates, sig = _activations_again(plan, again, operand)
         else:
             gates, sig = tape.gates[start:stop], None if tape.sig is None else tape.sig[start:stop]
         for t in range(stop - 1, start - 1, -1):
             sig_t = None if sig is None else sig[t - start]
             d_h = _step_back(plan, back, tape, t, (gates[t - start], sig_t), (last, first), (d_h, d_cell))
-        into.add(plan, tape.operand[start:stop], gates, sig)
-        del gates, sig  # before the next ones are computed
+        into.add(plan, operand, gates, sig)
+        del gates, sig, operand  # before the next ones are computed
     first.h[block] = d_h[:, : plan.hidden]
     first.cell[:, block] = d_cell.transpose(0, 1)
 
 
-def _activations_again(
-    plan: Plan, weights: Factors, tape: Tape, start: int, stop: int
-) -> tuple[Tensor, Tensor | None]:
+def _operands_again(
+    plan: Plan, block: slice, seen: tuple[Tensor, Tensor, Tensor], start: int, stop: int
+) -> Tensor:
+    """[h, x, 1] of some steps, (steps, rows, width). Of a sequence that has ended the rows are of no
+    account: the gradients of their gates are zero."""
+    x, out, h = seen
+    operand = x.new_empty(stop - start, block.stop - block.start, plan.operand_width)
+    operand[1:, :, : plan.hidden] = out[block, start : stop - 1].transpose(0, 1)
+    operand[0, :, : plan.hidden] = out[block, start - 1] if start else h[block]
+    operand[:, :, plan.hidden : -1] = x[block, start:stop].transpose(0, 1)
+    operand[:, :, -1] = 1
+    return operand
+
+
+def _activations_again(plan: Plan, weights: Factors, operand: Tensor) -> tuple[Tensor, Tensor | None]:
     """Gates and attention of steps that kept neither: all their operands are known, so one product."""
-    operand = tape.operand[start:stop]
-    rows = operand.reshape(-1, plan.operand_width)
-    shape = (stop - start, operand.shape[1], plan.lanes, -1)
+    rows = operand.view(-1, plan.operand_width)
+    shape = (*operand.shape[:2], plan.lanes, -1)
     gates = weights.gate.after(rows).view(shape)
     sig = None
     if weights.attention is not None:

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tape:
-    """One block's memory. Step t reads slot t of ``operand`` and ``cell`` and writes slot t + 1; without
-    a backward pass in sight there are two slots only, used in turns.
+    """One block's memory. Step t reads slot t of ``operand`` and ``cell`` and writes slot t + 1, in turns
+    where there are two slots only.
 
-    operand (slots, rows, width): [h, x, 1]; cell (slots, rows, k, hidden);
-    gates (slots, rows, k, 4 hidden), sig (slots, rows, k, hidden): one slot where they are not kept.
+    operand (2, rows, width): [h, x, 1], which a backward pass takes from outputs and inputs again;
+    cell (steps + 1, rows, k, hidden), or two slots without a backward pass in sight;
+    gates (steps, rows, k, 4 hidden), sig (steps, rows, k, hidden): one slot where they are not kept.
     """
 
     rows: slice
@@ -47,11 +48,10 @@ def new_tapes(plan: Plan, blocks: list[slice], like: Tensor, keep: bool) -> tupl
 
 
 def _shapes(plan: Plan, rows: int, keep: bool) -> list[tuple[int, ...]]:
-    slots = plan.steps + 1 if keep else 2
     kept = plan.steps if keep and not plan.recompute else 1
     shapes: list[tuple[int, ...]] = [
-        (slots, rows, plan.operand_width),
-        (slots, rows, plan.lanes, plan.hidden),
+        (2, rows, plan.operand_width),
+        (plan.steps + 1 if keep else 2, rows, plan.lanes, plan.hidden),
         (kept, rows, plan.lanes, 4 * plan.hidden),
         (2 * plan.lanes + 2, plan.hidden),
     ]
