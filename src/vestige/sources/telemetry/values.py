@@ -11,6 +11,7 @@ import polars as pl
 from vestige.sources.telemetry.faults import Fault
 from vestige.sources.telemetry.fields import FIELDS, OPTIONAL, SAMPLED, SourceName
 
+FINITE = sys.float_info.max
 HIGHEST = {"id.orig_p": 65_535, "id.resp_p": 65_535}
 
 
@@ -24,9 +25,10 @@ def faults(table: pl.DataFrame, source: SourceName, gate: float) -> list[Fault]:
             continue
         column = table[name]
         low: Any = column.min()
-        high: Any = column.max()
-        if low is not None and (low < 0 or high > HIGHEST.get(name, sys.float_info.max)):
-            found.setdefault("values", Fault("values", source, f"{name}: {low} to {high}"))
+        bounded = name in HIGHEST or field.dtype is pl.Float64
+        high: Any = column.max() if bounded else None
+        if low is not None and (low < 0 or (bounded and high > HIGHEST.get(name, FINITE))):
+            found.setdefault("values", Fault("values", source, f"{name}: {low!r} to {high!r}"))
         if source in SAMPLED and name not in OPTIONAL:
             missing = column.null_count()
             if field.dtype is pl.Float64:
