@@ -1,10 +1,14 @@
 """The memory arrays against the same mathematics written plainly: ratios from paired runs, A B A B.
 
     python benchmarks/bench_array_lstm.py [--quick] [--shapes ABCD] [--threads 1 2] [--pairs 5] [--only WORD]
+                                          [--no-memory | --no-speed]
 
 Every line is the median over the pairs of (time of the other) / (time of ours), with the smallest and the
 largest pair, so above 1 is faster; the floor and ``torch.nn.LSTM`` lines are ours / theirs, as their targets
-are. Memory is the peak of a fresh process above what it held before the call, ours / plain.
+are. Beside the wall clock's ratio stands that of processor time, all threads together: other work on the
+machine disturbs it less. "plain / products" is the plain way's time over that of our products alone: what
+we would reach if everything else cost nothing. Memory is the peak of a fresh process above what it held
+before the call, ours / plain.
 """
 
 from __future__ import annotations
@@ -25,6 +29,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "nn"))
 from reference import KINDS, MASKED, reference
 
 from vestige import nn
+from vestige.nn.plan import Plan
+from vestige.nn.products import times_transposed
+from vestige.nn.sequence import _ROWS_PER_PRODUCT
+from vestige.nn.tape import Factors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +53,7 @@ SHAPES = {
     "C": Shape(64, 256, 64, 256, 8),
     "D": Shape(8192, 32, 128, 128, 1),
 }
-# (kind, what) -> the project's target on each shape;
+# (kind, what) -> the project's target on each shape
 TARGETS = {
     ("LSTM", "train"): {"A": 1.6, "B": 1.6, "D": 2.0},
     ("ArrayLSTM", "train"): {"A": 2.5, "B": 1.9, "C": 2.2},
@@ -53,6 +61,9 @@ TARGETS = {
     ("AttentionArrayLSTM max", "train"): {"A": 2.8, "B": 2.0, "C": 2.3},
     ("StochasticArrayLSTM", "train"): {"A": 4.5, "B": 3.5, "C": 3.0},
     ("StochasticArrayLSTM", "train, plain by masks"): {"A": 4.5, "B": 3.5, "C": 3.0},
+    ("LSTM", "train, gates recomputed"): {"A": 1.5, "B": 1.5, "D": 1.5},
+    ("AttentionArrayLSTM", "train, gates recomputed"): {"A": 1.5, "B": 1.5, "C": 1.5},
+    ("StochasticArrayLSTM", "train, gates recomputed"): {"A": 1.5, "B": 1.5, "C": 1.5},
     ("ArrayLSTM", "forward"): {"A": 1.6, "B": 1.6, "C": 1.6},
     ("StochasticArrayLSTM", "forward"): {"A": 2.9, "B": 2.9, "C": 2.9},
     ("ArrayLSTM", "train, gates recomputed"): {"A": 1.5, "B": 1.5, "C": 1.5},
@@ -109,6 +120,34 @@ class Case:
     def plain_forward(self) -> None:
         reference(self.kind, dict(self.layer.named_parameters()), self.x, *self.states)
 
+    def products(self) -> Callable[[], None]:
+        """The products of a training step as the fast path runs them on one thread, and nothing else."""
+        plan = Plan(
+            "sum", self.shape.batch, self.shape.time, self.shape.inputs, self.shape.hidden, self.layer.k
+        )
+        maps = (self.layer.i2h, self.layer.h2h)
+        weights = tuple(part for layer in maps for part in (layer.weight, layer.bias))
+        rows = plan.shares(1)[0][0].stop
+        blocks = -(-plan.batch // rows)
+        forwards, backwards = (
+            Factors.forwards(weights, rows).gate,
+            Factors.backwards(weights, rows, True).gate,
+        )
+        steps = max(1, _ROWS_PER_PRODUCT // rows)
+        operand, gates = (
+            torch.randn(steps * rows, plan.operand_width),
+            torch.randn(steps * rows, plan.gate_width),
+        )
+
+        def products() -> None:
+            for _ in range(blocks * plan.steps):
+                forwards.after(operand[:rows])
+                backwards.after(gates[:rows])
+            for _ in range(blocks * plan.steps // steps):
+                times_transposed(operand.t(), gates.t())
+
+        return products
+
     def floor(self) -> Callable[[], None]:
         """The products of a training step and nothing else, by ``torch.mm`` on warm buffers."""
         shape, width = self.shape, self.shape.hidden + self.shape.inputs + 1
@@ -145,23 +184,31 @@ def comparisons(case: Case) -> Iterator[tuple[str, Callable[[], None], Callable[
     yield "train", case.plain_train, case.train
     if case.kind == "StochasticArrayLSTM":
         yield "train, plain by masks", partial(case.plain_train, MASKED), case.train
+        if torch.get_num_threads() == 1:
+            yield "plain / products", case.plain_train, case.products()
+            yield "plain by masks / products", partial(case.plain_train, MASKED), case.products()
     yield "forward", case.plain_forward, case.forward
+    yield "train, gates recomputed", case.plain_train, partial(case.train, saving=True)
     if case.kind == "ArrayLSTM":
-        yield "train, gates recomputed", case.plain_train, partial(case.train, saving=True)
         yield "ours / floor", case.train, case.floor()
         yield "ours / k torch.nn.LSTM", case.train, case.k_lstms()
 
 
-def paired(above: Callable[[], None], below: Callable[[], None], pairs: int) -> list[float]:
+def paired(above: Callable[[], None], below: Callable[[], None], pairs: int) -> list[tuple[float, float]]:
+    """(wall clock, processor time) of the one over those of the other, pair by pair."""
     above()
     below()
-    return [_seconds(above) / _seconds(below) for _ in range(pairs)]
+    return [_over(_seconds(above), _seconds(below)) for _ in range(pairs)]
 
 
-def _seconds(run: Callable[[], None]) -> float:
-    start = time.perf_counter()
+def _over(above: tuple[float, float], below: tuple[float, float]) -> tuple[float, float]:
+    return above[0] / below[0], above[1] / below[1]
+
+
+def _seconds(run: Callable[[], None]) -> tuple[float, float]:
+    wall, processor = time.perf_counter(), time.process_time()
     run()
-    return time.perf_counter() - start
+    return time.perf_counter() - wall, time.process_time() - processor
 
 
 def kinds_for(name: str) -> tuple[str, ...]:
@@ -169,7 +216,8 @@ def kinds_for(name: str) -> tuple[str, ...]:
 
 
 def report_speed(arguments: argparse.Namespace) -> None:
-    print(f"{'thr':>3} {'shape':5} {'layer':22} {'what':25} {'median':>6}  {'min-max':12} target")
+    heads = f"{'median':>6}  {'min-max':12} {'processor':>9}  target"
+    print(f"{'thr':>3} {'shape':5} {'layer':22} {'what':25} {heads}")
     for threads in arguments.threads:
         torch.set_num_threads(threads)
         for name in arguments.shapes:
@@ -177,12 +225,14 @@ def report_speed(arguments: argparse.Namespace) -> None:
                 if arguments.only not in kind:
                     continue
                 for what, above, below in comparisons(Case(kind, SHAPES[name])):
-                    ratios = paired(above, below, arguments.pairs)
+                    pairs = paired(above, below, arguments.pairs)
+                    ratios, processor = ([pair[clock] for pair in pairs] for clock in (0, 1))
                     target = TARGETS.get((kind, what), {}).get(name)
                     sign = "<=" if what.startswith("ours") else ">="
                     spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
                     line = f"{threads:3} {name:5} {kind:22} {what:25} {statistics.median(ratios):6.2f}"
-                    print(f"{line}  {spread:12} {f'{sign} {target}' if target else ''}", flush=True)
+                    ending = f"{statistics.median(processor):9.2f}  {f'{sign} {target}' if target else ''}"
+                    print(f"{line}  {spread:12} {ending}", flush=True)
 
 
 def peak_above_start(kind: str, name: str, variant: str) -> None:
@@ -228,6 +278,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="layers whose name contains this")
     parser.add_argument("--quick", action="store_true", help="shape A, one thread, no memory")
     parser.add_argument("--no-memory", action="store_true")
+    parser.add_argument("--no-speed", action="store_true")
     parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peak:
@@ -235,7 +286,8 @@ def main() -> None:
         return
     if arguments.quick:
         arguments.shapes, arguments.threads, arguments.no_memory = "A", [1], True
-    report_speed(arguments)
+    if not arguments.no_speed:
+        report_speed(arguments)
     if not arguments.no_memory:
         report_memory(arguments)
 
