@@ -16,17 +16,17 @@ MAP = """\
 TRACE = bytes.fromhex(
     "0282" * 8 + "0223"  # PSB, PSBEND
     "1c"  # branches before the first address
-    "71100000aa5500"  # TIP.PGE, 6 bytes: probe+0x10
+    "7110000000aa55"  # TIP.PGE, 6 bytes: probe+0x10
     "1c5c"  # branches
     "6d34000000007f"  # TIP, 6 bytes: libc.so.6+0x1034
     "02a3150000000100"  # TNT-64
     "2d4400"  # TIP, 2 bytes: libc.so.6+0x1044
     "06"
-    "6d101000aa5500"  # back
-    "6d500000105aaa"  # nowhere in the map
+    "6d10100000aa55"  # back
+    "6d50000000105a"  # nowhere in the map
     "0d"  # no address
     "02f3"  # OVF
-    "7d200000aa5500"  # FUP: probe+0x20
+    "7d20000000aa55"  # FUP: probe+0x20
     "04"
     "6d08000010aa55"  # the heap
     "0c01"

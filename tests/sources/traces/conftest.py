@@ -1,0 +1,18 @@
+"""A small simulated corpus, written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vestige.sources.traces.simulate.options import SimulateOptions
+from vestige.sources.traces.simulate.write import simulate
+
+
+@pytest.fixture(scope="session")
+def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four programs, four runs each, two of them hijacked."""
+    path = tmp_path_factory.mktemp("traces") / "small"
+    simulate(path, SimulateOptions(programs=4, runs=4, kilobytes=4, overflows=100))
+    return path

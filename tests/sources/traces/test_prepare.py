@@ -1,0 +1,179 @@
+"""From recorded runs to a dataset: whole, flat, the same however it is read; what is damaged is left out."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from vestige.dataset import MARKER
+from vestige.errors import EvidenceError
+from vestige.sources.expand import Expander
+from vestige.sources.traces.options import TraceOptions
+from vestige.sources.traces.prepare import schema_for
+from vestige.sources.traces.source import TraceSource
+from vestige.testing import check_source
+from vestige.windows import WindowSet
+
+SHORT = TraceOptions(sequence_len=16)
+CHUNKS = TraceOptions(sequence_len=16, sliding_window=False)
+TARGETS = TraceOptions(sequence_len=16, tip_only=True)
+SHARED = Path(__file__).parents[4] / "shared/data/intel-pt/real/arcus"
+
+
+def _prepared(corpus: Path, out: Path, options: TraceOptions, *, jobs: int = 1) -> WindowSet:
+    return TraceSource().prepare(corpus, out, options, jobs=jobs)
+
+
+@pytest.mark.parametrize("options", [SHORT, CHUNKS, TARGETS], ids=["sliding", "chunks", "tip-only"])
+def test_the_source_keeps_its_contract(small_corpus: Path, tmp_path: Path, options: TraceOptions) -> None:
+    check_source("traces", small_corpus, tmp_path, options=options)
+
+
+@pytest.mark.parametrize("options", [SHORT, TARGETS], ids=["all", "tip-only"])
+def test_what_is_read_live_is_what_was_prepared(
+    small_corpus: Path, tmp_path: Path, options: TraceOptions
+) -> None:
+    source, windows = TraceSource(), _prepared(small_corpus, tmp_path / "dataset", options)
+    encoder = source.fit_encoder(windows)
+    bound = encoder.bind(windows.table(encoder.symbols))
+    place = source.place(windows, np.arange(len(windows)))
+    at = 0
+    for batch in source.live([small_corpus], windows.schema):
+        here = slice(at, at + batch.place.height)
+        ours = bound.encode(windows.gather(np.arange(here.start, here.stop)), ("tokens", "summary"))
+        theirs = encoder.bind(batch.symbols).encode(batch.steps, ("tokens", "summary"))
+        for name, inputs in ours.items():
+            assert np.array_equal(inputs, theirs[name])
+        assert batch.place.equals(place[here].select(batch.place.columns).cast(batch.place.schema))
+        at = here.stop
+    assert at == len(windows)
+
+
+def test_several_readers_give_the_dataset_of_one(
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _prepared(small_corpus, tmp_path / "one", SHORT)
+    monkeypatch.setattr("vestige.sources.traces.prepare.SMALL", 0)
+    _prepared(small_corpus, tmp_path / "two", SHORT, jobs=2)
+    for file in sorted((tmp_path / "one").rglob("*.*")):
+        assert file.read_bytes() == (tmp_path / "two" / file.relative_to(tmp_path / "one")).read_bytes()
+
+
+def test_chunks_lose_no_event_and_overlap_nowhere(small_corpus: Path, tmp_path: Path) -> None:
+    sliding = _prepared(small_corpus, tmp_path / "sliding", SHORT)
+    chunks = _prepared(small_corpus, tmp_path / "chunks", CHUNKS)
+    steps = chunks.gather(names=("symbol",))["symbol"]
+    assert int((steps != 0).sum()) == len(sliding)
+    assert len(np.unique(chunks.steps())) == steps.size
+    assert (steps[:, -1] != 0).all()
+
+
+def test_a_sample_is_a_program_and_windows_carry_the_runs_label(small_corpus: Path, tmp_path: Path) -> None:
+    windows = _prepared(small_corpus, tmp_path / "dataset", SHORT)
+    assert sorted(windows.recordings["sample"].unique()) == [f"program-00{n}" for n in range(4)]
+    assert windows.schema.target == "recording"
+    for recording in range(windows.recordings.height):
+        labels = np.unique(windows.label[windows.recording == recording])
+        assert len(labels) == 1
+        profile = windows.recordings["profile"][recording]
+        assert bool(labels[0]) == (profile in {"rop", "middle", "shellcode"})
+
+
+def test_addresses_of_no_module_share_a_token_and_keep_their_text(small_corpus: Path, tmp_path: Path) -> None:
+    windows = _prepared(small_corpus, tmp_path / "dataset", SHORT)
+    table = windows.table("symbols")
+    outside = table.filter(pl.col("token").eq("<unmapped>"))
+    assert outside.height > 1
+    assert outside["text"].n_unique() == outside.height
+    benign = windows.select(windows.label == 0)
+    encoder = TraceSource().fit_encoder(benign)
+    tokens = encoder.bind(table).encode(windows.gather(names=("symbol",)), ("tokens",))["tokens"]
+    known = (encoder.inputs[0].vocabulary or ()).index("<unmapped>")
+    assert (tokens == known).any()
+    assert not (tokens[windows.label == 0] == known).any()
+
+
+def test_what_cannot_be_read_is_left_out_with_its_reason(small_corpus: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(small_corpus, corpus)
+    first, second, third, fourth, *_ = sorted(one for one in corpus.iterdir() if one.is_dir())
+    (first / "trace_0").write_bytes(b"no packets at all" * 100)
+    (second / "mapping.txt").write_text("nothing\n")
+    (second / "ranges.json").unlink()
+    (third / "info.txt").write_text("x\nwho knows\n")
+    packed = gzip.compress((fourth / "trace_0").read_bytes())
+    (fourth / "trace_0").unlink()
+    (fourth / "trace_0.gz").write_bytes(packed[:-20])
+    windows = _prepared(corpus, tmp_path / "dataset", SHORT)
+    reasons = {one["file"]: one["reason"] for one in windows.notes["skipped"]}
+    assert "no PSB" in reasons[first.name]
+    assert "region" in reasons[second.name]
+    assert "label" in reasons[third.name]
+    assert windows.notes["defects"][0]["file"] == fourth.name
+    assert windows.notes["runs"] == 13
+    assert not (tmp_path / "dataset/scratch").exists()
+
+
+def test_a_decompression_bomb_is_refused_and_its_run_left_out(
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tight = partial(Expander, bomb_bytes=1 << 20)
+    monkeypatch.setattr("vestige.sources.traces.reading.Expander", tight)
+    corpus = tmp_path / "corpus"
+    shutil.copytree(small_corpus, corpus)
+    folder = min(one for one in corpus.iterdir() if one.is_dir())
+    (folder / "trace_0").unlink()
+    (folder / "trace_0.gz").write_bytes(gzip.compress(bytes(1 << 25), compresslevel=9))
+    windows = _prepared(corpus, tmp_path / "dataset", SHORT)
+    assert folder.name in {one["file"] for one in windows.notes["skipped"]}
+
+
+def test_loss_is_a_figure_of_every_recording(small_corpus: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(small_corpus, corpus)
+    folder = min(one for one in corpus.iterdir() if one.is_dir())
+    data = bytearray((folder / "trace_0").read_bytes())
+    data[1000:1004] = b"\x02\xff\x02\xff"
+    (folder / "trace_0").write_bytes(bytes(data))
+    quality = _prepared(corpus, tmp_path / "dataset", SHORT).table("quality")
+    damaged = quality.filter(quality["recording"] == folder.name)
+    assert damaged["errors"][0] >= 1
+    assert damaged["lost"][0] > 0
+    assert quality["overflows"].sum() > 0
+    assert (quality["bytes"] > 0).all()
+
+
+def test_nothing_is_left_behind_where_no_run_can_be_decoded(small_corpus: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(small_corpus, corpus)
+    for trace in corpus.rglob("trace_0"):
+        trace.write_bytes(b"nothing")
+    with pytest.raises(EvidenceError, match="no run could be decoded"):
+        _prepared(corpus, tmp_path / "dataset", SHORT)
+    assert not (tmp_path / "dataset").exists()
+    with pytest.raises(EvidenceError, match="not a stream"):
+        _prepared(Path("-"), tmp_path / "dataset", SHORT)
+
+
+def test_the_probe_shows_every_kind_of_event() -> None:
+    source = TraceSource()
+    tokens = set(source.probe(schema_for(SHORT)).symbols["token"])
+    assert {"<nowhere> taken", "<unmapped>", "<no file>", "probe+0x10", "libc.so.6+0x1034"} <= tokens
+
+
+def test_real_runs_are_read_without_loss(tmp_path: Path) -> None:
+    if not SHARED.is_dir():
+        pytest.skip(f"no real recordings: {SHARED} is absent")
+    windows = _prepared(SHARED, tmp_path / "dataset", TraceOptions(tip_only=True))
+    quality = windows.table("quality")
+    assert quality.height == 18
+    assert quality["errors"].sum() == 0
+    assert (windows.path / MARKER).is_file()
+    hijacked = quality.filter(quality["unmapped"] > 0)
+    assert set(hijacked["label"]) == {"malicious"}
