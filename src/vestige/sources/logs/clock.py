@@ -79,8 +79,9 @@ class TimeParser:
         if layouts and "s" not in kinds and not {"m", "b"} & set(kinds):
             raise ValueError("the time must give a month: %m or %b")
         self.has_year = not layouts or bool({"Y", "y", "s"} & set(kinds))
-        grouped = "\n".join(f"(?:{_grouped(layout)})?" for layout in layouts) or "(?!)"
-        self._pattern = re.compile(grouped, re.ASCII)
+        parts = [_grouped(layout) for layout in layouts]
+        self._whole = re.compile("\n".join(parts) or "(?!)", re.ASCII)
+        self._partial = re.compile("\n".join(f"(?:{part})?" for part in parts) or "(?!)", re.ASCII)
         self._cache: dict[tuple[str | None, ...], int] = {}
 
     def parse(self, texts: tuple[str | None, ...], fraction: str | None) -> int:
@@ -101,9 +102,9 @@ class TimeParser:
 
     def _read(self, texts: tuple[str | None, ...]) -> int:
         try:
-            found = self._pattern.fullmatch("\n".join(texts))  # type: ignore[arg-type]
+            found = self._whole.fullmatch("\n".join(texts))  # type: ignore[arg-type]
         except TypeError:
-            found = self._pattern.fullmatch("\n".join([text or "" for text in texts]))
+            found = self._partial.fullmatch("\n".join([text or "" for text in texts]))
         if found is None:
             return BAD
         part = found.groupdict()
