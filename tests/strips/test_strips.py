@@ -1,0 +1,134 @@
+"""Strips: the most surprising events of a run whatever its length, departures, and runs that are alike."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vestige import checkpoint
+from vestige.errors import OutputError
+from vestige.models.registry import get
+from vestige.pipeline.fitting import Order
+from vestige.pipeline.options import JudgeOptions, SplitOptions
+from vestige.pipeline.run import run
+from vestige.sources.traces.options import TraceOptions
+from vestige.sources.traces.simulate.options import SimulateOptions
+from vestige.sources.traces.simulate.write import simulate
+from vestige.sources.traces.source import TraceSource
+from vestige.strips.clusters import clusters_of
+from vestige.strips.pieces import Piece
+from vestige.strips.run import strips
+from vestige.strips.strip import BINS, MOST_DEPARTURES, Place, Strip
+
+TABLE = pl.DataFrame(
+    {
+        "text": ["", "a+0x1", "a+0x2", "a taken", "<unmapped> 0x9", "<no file>+0x3"],
+        "token": ["", "a+0x1", "a+0x2", "a taken", "<unmapped>", "<no file>"],
+        "module": ["", "a", "a", "a", "<unmapped>", "<no file>"],
+        "kind": [0, 1, 1, 2, 1, 1],
+    }
+)
+
+
+def _pieces(symbols: list[int], surprise: list[float], size: int) -> list[Piece]:
+    symbol, how = np.array(symbols, dtype=np.int64), np.array(surprise)
+    line = np.arange(1, len(symbol) + 1)
+    return [
+        Piece("r", "malicious", line[at : at + size], line[at : at + size] * 10, symbol[at : at + size],
+              how[at : at + size], TABLE)
+        for at in range(0, len(symbol), size)
+    ]  # fmt: skip
+
+
+def _strip(symbols: list[int], surprise: list[float], size: int = 7) -> Strip:
+    strip = Strip("r")
+    for piece in _pieces(symbols, surprise, size):
+        strip.add(piece)
+    return strip
+
+
+def test_a_departure_says_the_last_target_within_and_where_the_run_went() -> None:
+    strip = _strip([1, 3, 2, 3, 4, 3, 4, 1, 5], [0.0] * 9, size=2)
+    told = [(one.line, one.offset, one.left, one.to) for one in strip.departures]
+    assert told == [(5, 50, "a+0x2", "<unmapped> 0x9"), (9, 90, "a+0x1", "<no file>+0x3")]
+    assert strip.times_left == 2
+
+
+def test_departures_are_counted_beyond_those_that_are_kept() -> None:
+    strip = _strip([1, 4] * 200, [0.0] * 400)
+    assert strip.times_left == 200
+    assert len(strip.departures) == MOST_DEPARTURES
+
+
+@given(st.lists(st.floats(0, 30), min_size=1, max_size=4000), st.integers(1, 500))
+def test_the_most_surprising_event_is_never_lost_and_memory_is_bounded(how: list[float], size: int) -> None:
+    strip = _strip([1] * len(how), how, size)
+    assert len(strip.best) <= 2 * BINS
+    assert strip.highest == max(how)
+    assert strip.top(1)[0].line == 1 + int(np.argmax(how))
+    assert strip.mean == pytest.approx(np.mean(how))
+    assert strip.events == len(how)
+
+
+def test_events_that_nobody_judged_take_no_part() -> None:
+    strip = _strip([1, 2, 1, 2], [np.nan, 3.0, np.nan, 1.0])
+    assert (strip.judged, strip.mean, strip.events) == (2, 2.0, 4)
+
+
+def test_runs_in_which_the_same_surprised_are_one_cluster() -> None:
+    def run_of(*tokens: str) -> Strip:
+        places = {n: Place(n, n, one, one, "a", 9.0) for n, one in enumerate(tokens)}
+        return Strip("r", best=places)
+
+    runs = [run_of("x", "y"), run_of("x", "y"), run_of("z"), Strip("calm"), run_of("x", "y", "y")]
+    assert clusters_of(runs, 5.0, eps=0.5, min_samples=2) == [0, 0, None, None, 0]
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A corpus with hijacked runs, and a run of a next-token detector on it."""
+    root = tmp_path_factory.mktemp("strips")
+    simulate(root / "corpus", SimulateOptions(programs=3, runs=6, kilobytes=4))
+    order = Order(("next_ngram",), "next")
+    run(
+        TraceSource(), root / "corpus", root / "run", options=TraceOptions(sequence_len=8, tip_only=True),
+        split=SplitOptions(split="random"), order=order, judge=JudgeOptions(resamples=100), jobs=1,
+    )  # fmt: skip
+    return root / "corpus", root / "run"
+
+
+def test_the_page_and_the_table_show_every_test_run(judged: tuple[Path, Path]) -> None:
+    _, folder = judged
+    found = strips(folder)
+    page = found.page.read_text()
+    assert "Content-Security-Policy" in page
+    for one in found.strips:
+        assert one.run in page
+        assert one.judged > 0
+    benign = [one for one in found.strips if one.truth == "benign"]
+    assert benign
+    assert all(one.times_left == 0 for one in benign)
+    rows = list(csv.DictReader(found.places.read_text().splitlines()))
+    assert {row["run"] for row in rows} == {one.run for one in found.strips}
+    assert sorted(-one.highest for one in found.strips) == [-one.highest for one in found.strips]
+    with pytest.raises(OutputError, match="already exists"):
+        strips(folder)
+    assert checkpoint.load(folder / "next_ngram").detector.name == get("next_ngram").name
+
+
+def test_raw_runs_are_drawn_as_test_runs_are(judged: tuple[Path, Path], tmp_path: Path) -> None:
+    corpus, folder = judged
+    tested = {one.run: one for one in strips(folder, out=tmp_path / "test").strips}
+    raw = {one.run: one for one in strips(folder, [corpus], tmp_path / "raw").strips}
+    assert len(raw) == 18
+    for name, one in tested.items():
+        assert raw[name].highest == one.highest
+        assert raw[name].departures == one.departures
+        assert raw[name].mean == pytest.approx(one.mean)
+    assert any(one.times_left for one in raw.values())
