@@ -17,10 +17,10 @@ from vestige.models.registry import get
 from vestige.pipeline.fitting import Order
 from vestige.pipeline.options import JudgeOptions, SplitOptions
 from vestige.pipeline.run import run
+from vestige.sources import registry
 from vestige.sources.traces.options import TraceOptions
 from vestige.sources.traces.simulate.options import SimulateOptions
 from vestige.sources.traces.simulate.write import simulate
-from vestige.sources.traces.source import TraceSource
 from vestige.strips.clusters import clusters_of
 from vestige.strips.pieces import Piece
 from vestige.strips.run import strips
@@ -97,7 +97,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     simulate(root / "corpus", SimulateOptions(programs=3, runs=6, kilobytes=4))
     order = Order(("next_ngram",), "next")
     run(
-        TraceSource(), root / "corpus", root / "run", options=TraceOptions(sequence_len=8, tip_only=True),
+        registry.get("traces"), root / "corpus", root / "run", options=TraceOptions(sequence_len=8, tip_only=True),
         split=SplitOptions(split="random"), order=order, judge=JudgeOptions(resamples=100), jobs=1,
     )  # fmt: skip
     return root / "corpus", root / "run"
