@@ -67,6 +67,21 @@ def test_products_are_full_precision_by_either_library(onednn: bool, monkeypatch
     torch.testing.assert_close(turned, exact, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("onednn", [True, False])
+def test_a_factor_serves_any_number_of_rows_at_full_precision(
+    onednn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not onednn:
+        monkeypatch.setattr(products, "_onednn_linear", lambda: None)
+    wide = torch.randn(37, 50)
+    for right in (wide, wide.t().contiguous().t(), wide[:, 3:41]):
+        factor = products.Factor.of(right, rows=16)
+        for rows in (1, 16, 100):
+            left = torch.randn(rows, 60)[:, 5 : 5 + right.shape[1]]
+            exact = (left.double() @ right.double().t()).float()
+            torch.testing.assert_close(factor.after(left), exact, atol=1e-5, rtol=1e-5)
+
+
 def test_a_sliced_operand_costs_no_more_than_a_copy() -> None:
     """oneDNN has slow reference code for layouts that it does not know, 2,000 times slower here."""
     left, wide = torch.randn(256, 512), torch.randn(64, 512).t()
