@@ -1,3 +1,5 @@
+from collections.abc import Mapping
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,12 +9,18 @@ from hypothesis import strategies as st
 from vestige.errors import EvidenceError
 from vestige.sources.telemetry import channels
 from vestige.sources.telemetry.fields import FIELDS, WALL, SourceName, schema
-from vestige.sources.telemetry.grid import GAP_NS, STALE_NS, grid, on_grid, steps
+from vestige.sources.telemetry.grid import GAP_NS, STALE_NS, Rows, on_grid, steps
+from vestige.sources.telemetry.grid import grid as grid_of
 
 START = 1_780_000_000_000_000_000
 S = 10**9
 COLUMN = {one.name: number for number, one in enumerate(channels.CHANNELS)}
 FAULTS, MEMORY = "proc.process.paging.faults.minor", "proc.process.memory.usage"
+
+
+def grid(tables: Mapping[SourceName, pl.DataFrame], t_start_ns: int, t_end_ns: int) -> np.ndarray:
+    rows = {source: Rows(table[WALL].to_numpy(), table) for source, table in tables.items()}
+    return grid_of(rows, t_start_ns, t_end_ns)
 
 
 def proc(rows: list[tuple[float, int | None]], column: str = "process.paging.faults.minor") -> pl.DataFrame:

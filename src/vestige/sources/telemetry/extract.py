@@ -11,10 +11,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.errors import EvidenceError
+from vestige.sources.telemetry import stamps
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.faults import FAULTS, Fault, FaultError, Verdict, verdict
-from vestige.sources.telemetry.fields import SOURCES, SourceName
-from vestige.sources.telemetry.grid import grid, on_grid
+from vestige.sources.telemetry.fields import SAMPLED, SOURCES, SourceName
+from vestige.sources.telemetry.grid import FLOW_COLUMNS, Rows, grid, on_grid
 from vestige.sources.telemetry.kernels import SECOND_NS, Grid
 from vestige.sources.telemetry.manifest import NAME, Manifest
 
@@ -60,17 +61,17 @@ def extract(root: Path, folder: str, classes: tuple[str, ...] | None = None, by:
     """
     with Episode(root, folder) as episode:
         manifest, faults = episode.manifest, []
-        tables: dict[SourceName, pl.DataFrame] = {}
+        sources: dict[SourceName, Rows] = {}
         for source in SOURCES:
-            table, defects = _table(episode, source)
+            rows, defects = _rows(episode, source)
             faults += defects
-            if table is not None:
-                tables[source] = table
-        if "proc" not in tables and "guest" not in tables:
+            if rows is not None:
+                sources[source] = rows
+        if "proc" not in sources and "guest" not in sources:
             raise FaultError("neither proc nor guest has a row", where=episode.path, code="no_rows")
         if not manifest.sealed:
             faults.append(Fault("unsealed", "episode"))
-        found = _grid(tables, manifest, episode.path)
+        found = _grid(sources, manifest, episode.path)
         label = None if classes is None else _codes(episode.labels(), classes, by, manifest, len(found))
         return Extracted(folder, manifest, episode.digest, found, tuple(faults), label)
 
@@ -103,22 +104,28 @@ def _names(folder: Path) -> list[str]:
         return [one.name for one in entries if one.is_dir(follow_symlinks=False) and one.name[0] != "."]
 
 
-def _table(episode: Episode, source: SourceName) -> tuple[pl.DataFrame | None, list[Fault]]:
-    """A source's rows in order of time, None where they are lost. Raises FaultError for the whole episode."""
+def _rows(episode: Episode, source: SourceName) -> tuple[Rows | None, list[Fault]]:
+    """A source's rows, None where they are lost. Raises FaultError where that is the end of the episode."""
+    where = str(episode.path)
     try:
-        found = episode.aligned(source)
+        found = episode.table(source, FLOW_COLUMNS if source == "netflow" else None)
+        if found is None or (not found[0].height and source in SAMPLED):
+            return None, [Fault("missing", source)]
+        table, faults = found
+        faults += stamps.faults(table, source, episode.manifest)
+        for one in faults:
+            if FAULTS[one.code][0] == "rejected":
+                raise FaultError(one.detail, where=where, code=one.code, subject=one.subject)
+        return Rows(stamps.unix_ns(table, source, episode.manifest, where), table), faults
     except FaultError as error:
         if FAULTS[error.fault.code][0] != "degraded":
             raise
         return None, [error.fault]
-    if found is None or (not found[0].height and source != "netflow"):
-        return None, [Fault("missing", source), *(found[1] if found else [])]
-    return found
 
 
-def _grid(tables: dict[SourceName, pl.DataFrame], manifest: Manifest, where: Path) -> Grid:
+def _grid(sources: dict[SourceName, Rows], manifest: Manifest, where: Path) -> Grid:
     try:
-        return grid(tables, manifest.t_start_ns, manifest.t_end_ns)
+        return grid(sources, manifest.t_start_ns, manifest.t_end_ns)
     except EvidenceError as error:
         raise FaultError(error.what, where=where, remedy=error.remedy, code="clock_base") from error
 

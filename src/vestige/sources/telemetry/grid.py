@@ -14,8 +14,8 @@ A source that the episode has not is missing throughout. Letters: N rows, T step
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -24,15 +24,25 @@ from numpy.typing import NDArray
 from vestige.errors import EvidenceError
 from vestige.sources.telemetry.channels import CHANNELS, columns, of_source
 from vestige.sources.telemetry.clock import inside
-from vestige.sources.telemetry.fields import SAMPLED, WALL, SourceName
+from vestige.sources.telemetry.fields import SAMPLED, SourceName
 from vestige.sources.telemetry.kernels import SECOND_NS, Flags, Floats, Grid, Ints, count_events, sample
 
 STALE_NS = 1_500_000_000
 """How old a row may be when a second is over: rows jitter around the second, and a lost one is missing."""
 GAP_NS = 2_500_000_000
 """How long a counter's difference may span: one lost row is bridged by its mean, two are not."""
+AMOUNTS = ("orig_bytes", "resp_bytes", "orig_pkts", "resp_pkts")
+FLOW_COLUMNS = ("id.orig_p", "id.resp_h", "id.resp_p", "proto", "service", "conn_state", *AMOUNTS)
+"""The raw columns of `netflow` that channels are made of."""
 SETTINGS = {"step_ns": SECOND_NS, "stale_ns": STALE_NS, "gap_ns": GAP_NS}
 """Part of the schema, and so of its digest."""
+
+
+class Rows(NamedTuple):
+    """The rows of one source: when each was, Unix ns `(N,)`, and a table with its raw columns."""
+
+    t_ns: Ints
+    table: pl.DataFrame
 
 
 def steps(t_start_ns: int, t_end_ns: int) -> int:
@@ -40,58 +50,60 @@ def steps(t_start_ns: int, t_end_ns: int) -> int:
     return max(0, (t_end_ns - t_start_ns) // SECOND_NS)
 
 
-def grid(tables: Mapping[SourceName, pl.DataFrame], t_start_ns: int, t_end_ns: int) -> Grid:
+def grid(sources: Mapping[SourceName, Rows], t_start_ns: int, t_end_ns: int) -> Grid:
     """The grid `(T, 46)` float32 of an episode, NaN where nothing is known.
 
-    `tables`: the raw columns by source, stamped in Unix ns (`t_wall_ns`, rising for sampled sources); a
-    source that was lost is left out. Raises EvidenceError where a source has rows and none of them is in the
+    The rows of a sampled source rise in time; those of `netflow` come in any order; a source that was lost is
+    left out. Raises EvidenceError where a source has rows and none of them is in the
     episode: that is a source stamped by another clock, which must not pass for a silent one.
     """
     n = steps(t_start_ns, t_end_ns)
     out = np.full((n, len(CHANNELS)), np.nan, dtype=np.float32)
-    for source, table in tables.items():
-        t_ns = table[WALL].to_numpy()
-        if len(t_ns) and not inside(t_ns, t_start_ns, t_end_ns):
+    for source, rows in sources.items():
+        if len(rows.t_ns) and not inside(rows.t_ns, t_start_ns, t_end_ns):
             raise EvidenceError(
-                f"{len(table)} rows of {source}, and none of them in the episode",
+                f"{len(rows.t_ns)} rows of {source}, and none of them in the episode",
                 remedy="look at the clock of this source in the manifest",
             )
-        fill = _samples if source in SAMPLED else _connections
-        fill(table, source, t_ns, t_start_ns, out[:, columns(source)])
+        part = out[:, columns(source)]
+        if source in SAMPLED:
+            _sample(source, rows, t_start_ns, part)
+        else:
+            _count(rows, t_start_ns, part)
     return out
 
 
-def _samples(table: pl.DataFrame, source: SourceName, t_ns: Ints, t_start_ns: int, out: Grid) -> None:
+def _sample(source: SourceName, rows: Rows, t_start_ns: int, out: Grid) -> None:
     """Fill the columns of a sampled source."""
     channels = of_source(source)
-    names = [one.column for one in channels]
-    values: Floats = table.select(pl.col(names).cast(pl.Float64).fill_null(float("nan"))).to_numpy()
+    values = _numbers(rows.table, [one.column for one in channels])
     counter: Flags = np.array([one.kind == "counter->rate" for one in channels])
-    sample(t_ns, np.ascontiguousarray(values), counter, t_start_ns, STALE_NS, GAP_NS, out)
+    sample(rows.t_ns, values, counter, t_start_ns, STALE_NS, GAP_NS, out)
 
 
-def _connections(
-    table: pl.DataFrame,
-    source: SourceName,  # noqa: ARG001 - there is one such source
-    t_ns: Ints,
-    t_start_ns: int,
-    out: Grid,
-) -> None:
-    """Fill the columns of `netflow` from connections in any order."""
-    proto, port = pl.col("proto"), pl.col("id.orig_p")
-    what = table.select(
-        pl.col("orig_bytes", "resp_bytes", "orig_pkts", "resp_pkts").cast(pl.Float64).fill_null(0.0),
-        pl.col("id.resp_h").hash().reinterpret(signed=True),
-        pl.col("id.resp_p").cast(pl.Int64).fill_null(-1),
-        (pl.col("conn_state") == "S0").fill_null(False).alias("s0"),
-        (pl.col("service") == "dns").fill_null(False).alias("dns"),
-        ((proto == "icmp") & (port == 3)).fill_null(False).alias("unreachable"),
-    )
-    order = np.argsort(t_ns, kind="stable")
-    amounts = what.select(what.columns[:4]).to_numpy()[order]
-    flags = what.select("s0", "dns", "unreachable").to_numpy()[order]
-    host, port_of = (what[name].to_numpy()[order] for name in ("id.resp_h", "id.resp_p"))
-    count_events(t_ns[order], amounts, flags, host, port_of, t_start_ns, out)
+def _count(rows: Rows, t_start_ns: int, out: Grid) -> None:
+    """Fill the columns of `netflow`."""
+    table, order = rows.table, np.argsort(rows.t_ns, kind="stable")
+    icmp = _equal(table["proto"], "icmp") & (table["id.orig_p"].to_numpy() == 3)
+    flags = np.stack([_equal(table["conn_state"], "S0"), _equal(table["service"], "dns"), icmp])
+    host = table["id.resp_h"].hash().to_numpy().view(np.int64)
+    port = table["id.resp_p"].fill_null(-1).to_numpy()
+    amounts = _numbers(table, AMOUNTS)[:, order]
+    count_events(rows.t_ns[order], amounts, flags[:, order], host[order], port[order], t_start_ns, out)
+
+
+def _numbers(table: pl.DataFrame, names: Sequence[str]) -> Floats:
+    """Columns as float64 `(C, N)`, NaN for null."""
+    values = np.empty((len(names), len(table)))
+    for row, name in enumerate(names):
+        values[row] = table[name].to_numpy()
+    return values
+
+
+def _equal(column: pl.Series, value: str) -> Flags:
+    """Where a text is `value`; null is not."""
+    found: Flags = (column == value).fill_null(False).to_numpy()
+    return found
 
 
 def on_grid(label_ns: Ints, label: NDArray[Any], t_start_ns: int, n: int) -> NDArray[Any]:

@@ -24,7 +24,7 @@ Flags = NDArray[np.bool_]
 def sample(
     t_ns: Ints, values: Floats, counter: Flags, t_start_ns: int, stale_ns: int, gap_ns: int, out: Grid
 ) -> None:  # pragma: no cover - compiled
-    """Fill `out (T, C)` from rows `values (N, C)` stamped `t_ns (N,)`.
+    """Fill `out (T, C)` from rows `values (C, N)` stamped `t_ns (N,)`.
 
     See `grid`: the last row before each second is over, counters as rates.
     """
@@ -38,10 +38,10 @@ def sample(
         if row < 0 or over - t_ns[row] > stale_ns:
             continue
         dt = t_ns[row] - t_ns[before] if before >= 0 else 0
-        for c in range(values.shape[1]):
-            value = values[row, c]
+        for c in range(len(values)):
+            value = values[c, row]
             if counter[c]:
-                rise = value - values[before, c] if 0 < dt <= gap_ns else np.nan
+                rise = value - values[c, before] if 0 < dt <= gap_ns else np.nan
                 value = rise / (dt / SECOND_NS) if rise >= 0 else np.nan
             if np.isfinite(np.float32(value)):
                 out[step, c] = value
@@ -53,7 +53,8 @@ def count_events(
 ) -> None:  # pragma: no cover - compiled
     """Fill `out (T, 12)` from connections in order of time.
 
-    `t_ns`, `host`, `port` are `(N,)`, `amounts (N, 4)`, `flags (N, 3)`. The columns are those of `netflow`.
+    `t_ns`, `host`, `port` are `(N,)`, `flags (3, N)`, `amounts (4, N)` with NaN for an unknown one, which
+    adds nothing. The columns are those of `netflow`.
     """
     out[:, :10] = 0
     first = 0
@@ -69,12 +70,14 @@ def count_events(
         count = end - first
         out[step, 0] = count
         for c in range(4):
-            total = amounts[first:end, c].sum()
+            total = 0.0
+            for amount in amounts[c, first:end]:
+                total += 0.0 if np.isnan(amount) else amount
             out[step, 1 + c] = total if np.isfinite(np.float32(total)) else np.nan
         out[step, 5], _ = distinct(host[first:end])
         out[step, 6], out[step, 10] = distinct(port[first:end])
         for c in range(3):
-            out[step, 7 + c] = flags[first:end, c].sum()
+            out[step, 7 + c] = flags[c, first:end].sum()
         if count > 1:
             out[step, 11] = (t_ns[end - 1] - t_ns[first]) / SECOND_NS / (count - 1)
         first = end
@@ -97,42 +100,44 @@ def distinct(values: Ints) -> tuple[int, float]:  # pragma: no cover - compiled
 def summarise(steps: NDArray[Any], out: NDArray[np.float32]) -> None:  # pragma: no cover - compiled
     """Fill `out (B, C, S)` with the statistics of windows `steps (B, T, C)`: see `summaries.STATISTICS`.
 
-    Sums are taken in float64, the variance around the mean, in one order whatever the batch.
+    Sums are taken in float64, the variance around the mean, in one order whatever the batch. The innermost
+    loops run over channels, without branches: they are vectorised.
     """
     length, channels = steps.shape[1], steps.shape[2]
-    count = np.empty(channels)
-    total = np.empty(channels)
-    moment = np.empty(channels)
+    sums = np.empty((6, channels))
+    count, total, moment, squares, along, across = sums
+    low = np.empty(channels, dtype=np.float32)
+    high, last = np.empty_like(low), np.empty_like(low)
     for b in range(len(steps)):
-        count[:] = 0
-        total[:] = 0
-        moment[:] = 0
-        out[b, :, 2] = np.inf
-        out[b, :, 3] = -np.inf
-        out[b, :, 4] = np.nan
+        sums[:] = 0
+        low[:], high[:], last[:] = np.inf, -np.inf, np.nan
         for t in range(length):
             for c in range(channels):
                 value = steps[b, t, c]
-                if np.isfinite(value):
-                    count[c] += 1
-                    total[c] += value
-                    moment[c] += t
-                    out[b, c, 2] = min(out[b, c, 2], value)
-                    out[b, c, 3] = max(out[b, c, 3], value)
-                    out[b, c, 4] = value
+                there = value - value == 0
+                count[c] += 1.0 if there else 0.0
+                total[c] += value if there else 0.0
+                moment[c] += t if there else 0.0
+                low[c] = value if there and value < low[c] else low[c]
+                high[c] = value if there and value > high[c] else high[c]
+                last[c] = value if there else last[c]
         for c in range(channels):
-            if count[c] == 0:
-                out[b, c] = np.nan
-                continue
-            mean, middle = total[c] / count[c], moment[c] / count[c]
-            squares = along = across = 0.0
-            for t in range(length):
+            total[c] /= count[c]
+            moment[c] /= count[c]
+        for t in range(length):
+            for c in range(channels):
                 value = steps[b, t, c]
-                if np.isfinite(value):
-                    off = value - mean
-                    squares += off * off
-                    along += (t - middle) * (t - middle)
-                    across += (t - middle) * off
-            out[b, c, 0] = mean
-            out[b, c, 1] = np.sqrt(squares / count[c])
-            out[b, c, 5] = across / along if along > 0 else np.nan
+                there = value - value == 0
+                off = value - total[c] if there else 0.0
+                when = t - moment[c] if there else 0.0
+                squares[c] += off * off
+                along[c] += when * when
+                across[c] += when * off
+        for c in range(channels):
+            none = count[c] == 0
+            out[b, c, 0] = total[c]
+            out[b, c, 1] = np.sqrt(squares[c] / count[c])
+            out[b, c, 2] = np.nan if none else low[c]
+            out[b, c, 3] = np.nan if none else high[c]
+            out[b, c, 4] = last[c]
+            out[b, c, 5] = across[c] / along[c]

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from vestige.sources.telemetry.channels import of_source
-from vestige.sources.telemetry.fields import SAMPLED, WALL, SourceName, schema
-from vestige.sources.telemetry.grid import grid
+from vestige.sources.telemetry.fields import SAMPLED, SourceName, schema
+from vestige.sources.telemetry.grid import Rows, grid
 from vestige.sources.telemetry.kernels import SECOND_NS, Grid
 
 START_NS = 1_780_000_000_000_000_000
@@ -38,15 +38,15 @@ FLOW: dict[str, Any] = {
 def made_up(length: int) -> Grid:
     """The grid of the episode, `length + EXTRA` seconds long."""
     seconds = length + EXTRA
-    tables: dict[SourceName, pl.DataFrame] = {one: _samples(one, seconds) for one in SAMPLED}
-    tables["netflow"] = _flows()
-    return grid(tables, START_NS, START_NS + seconds * SECOND_NS)
+    sources: dict[SourceName, Rows] = {one: _samples(one, seconds) for one in SAMPLED}
+    sources["netflow"] = _flows()
+    return grid(sources, START_NS, START_NS + seconds * SECOND_NS)
 
 
-def _samples(source: SourceName, seconds: int) -> pl.DataFrame:
+def _samples(source: SourceName, seconds: int) -> Rows:
     kept = np.setdiff1d(np.arange(seconds), LOST)
     jitter = np.where(kept % 2, 40_000_000, -25_000_000)
-    values: dict[str, Any] = {WALL: START_NS + kept * SECOND_NS + SECOND_NS // 2 + jitter}
+    values: dict[str, pl.Series] = {}
     for number, channel in enumerate(of_source(source), 1):
         level = number * (kept + 1) ** 2 + (kept % 3) * number
         if channel.kind == "counter->rate":
@@ -54,9 +54,9 @@ def _samples(source: SourceName, seconds: int) -> pl.DataFrame:
         unread = {UNREAD} if number % 4 == 0 else set()
         cells = [None if step in unread else value for step, value in zip(kept, level.tolist(), strict=True)]
         values[channel.column] = pl.Series(cells, dtype=pl.Int64).cast(schema(source)[channel.column])
-    return pl.DataFrame(values)
+    return Rows(START_NS + kept * SECOND_NS + SECOND_NS // 2 + jitter, pl.DataFrame(values))
 
 
-def _flows() -> pl.DataFrame:
-    rows = [{**FLOW, **one, WALL: START_NS + round(one["t"] * SECOND_NS)} for one in FLOWS]
-    return pl.DataFrame(rows, schema={WALL: pl.Int64, **schema("netflow")})
+def _flows() -> Rows:
+    t_ns = np.array([START_NS + round(one["t"] * SECOND_NS) for one in FLOWS])
+    return Rows(t_ns, pl.DataFrame([{**FLOW, **one} for one in FLOWS], schema=schema("netflow")))

@@ -1,0 +1,173 @@
+"""Telemetry: statistics of windows against the usual libraries, and all of extraction against reading alone.
+
+    .venv/bin/python benchmarks/bench_telemetry.py            # 7 pairs of each
+
+One ten-minute episode: a grid of 600 seconds and 46 channels, 119 windows of ten seconds every five. The
+libraries are given the aligned grid as their own frame, made beforehand. pandas and polars give the same six
+statistics (the slope as covariance with time by the variance of time); tsfresh its minimal set of ten, which
+has no slope. They are no dependencies of this program: what is not installed is skipped (pandas, tsfresh).
+Every figure is a ratio of times measured in turns in one run; median, lowest and highest of the pairs.
+"""
+
+from __future__ import annotations
+
+import io
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from vestige.sources.telemetry.episode import Episode
+from vestige.sources.telemetry.extract import extract, folders
+from vestige.sources.telemetry.fields import SOURCES
+from vestige.sources.telemetry.live import windows_of
+from vestige.sources.telemetry.simulate.options import SimulateOptions
+from vestige.sources.telemetry.simulate.write import simulate
+from vestige.sources.telemetry.summaries import summary
+
+LENGTH, STRIDE = 10, 5
+LOOPS = {"ours": 50, "pandas": 1, "polars": 3, "tsfresh": 1}
+Grid = np.ndarray
+
+
+def seconds(work: Callable[[], object], loops: int) -> float:
+    """Mean time of a call."""
+    start = time.perf_counter()
+    for _ in range(loops):
+        work()
+    return (time.perf_counter() - start) / loops
+
+
+def ratio(
+    ours: Callable[[], object], theirs: Callable[[], object], pairs: int, loops: tuple[int, int]
+) -> str:
+    """In turns: how many times as long the second takes, and both medians in milliseconds."""
+    ours(), theirs()
+    times = [(seconds(ours, loops[0]), seconds(theirs, loops[1])) for _ in range(pairs)]
+    found = [b / a for a, b in times]
+    a, b = (statistics.median(column) * 1e3 for column in zip(*times, strict=True))
+    return (
+        f"{statistics.median(found):9.2f}x  ({min(found):.2f} to {max(found):.2f})  {a:9.3f} ms {b:9.3f} ms"
+    )
+
+
+def our_windows(grid: Grid) -> np.ndarray:
+    """As a dataset is read: a gather of the windows' steps, then their statistics."""
+    starts = np.arange(0, len(grid) - LENGTH + 1, STRIDE)
+    return summary(np.take(grid, starts[:, None] + np.arange(LENGTH), axis=0))
+
+
+def by_pandas(grid: Grid) -> Callable[[], object]:
+    import pandas as pd
+
+    frame = pd.DataFrame(grid.astype(np.float64))
+    t = pd.Series(np.arange(len(grid), dtype=np.float64))
+
+    def work() -> object:
+        rolling = frame.rolling(LENGTH, step=STRIDE, min_periods=1)
+        found = [getattr(rolling, name)() for name in ("mean", "min", "max")]
+        slope = rolling.cov(t).div(t.rolling(LENGTH, step=STRIDE, min_periods=1).var(), axis=0)
+        last = frame.ffill().iloc[::STRIDE]
+        return pd.concat([*found, rolling.std(ddof=0), last, slope], axis=1)
+
+    return work
+
+
+def by_polars(grid: Grid) -> Callable[[], object]:
+    names = [f"c{number}" for number in range(grid.shape[1])]
+    frame = pl.DataFrame(grid, schema=names).fill_nan(None).with_row_index("t").cast({"t": pl.Int64})
+    columns = pl.col(names)
+    statistics_of = [
+        columns.mean().name.suffix(":mean"), columns.std(ddof=0).name.suffix(":std"),
+        columns.min().name.suffix(":min"), columns.max().name.suffix(":max"),
+        columns.drop_nulls().last().name.suffix(":last"),
+        *((pl.cov("t", name) / pl.col("t").var()).alias(f"{name}:slope") for name in names),
+    ]  # fmt: skip
+    return lambda: frame.group_by_dynamic("t", every=f"{STRIDE}i", period=f"{LENGTH}i").agg(statistics_of)
+
+
+def by_tsfresh(grid: Grid) -> Callable[[], object]:
+    import pandas as pd
+    from tsfresh.feature_extraction import MinimalFCParameters, extract_features
+
+    starts = np.arange(0, len(grid) - LENGTH + 1, STRIDE)
+    steps = np.nan_to_num(grid[starts[:, None] + np.arange(LENGTH)]).reshape(-1, grid.shape[1])
+    frame = pd.DataFrame(steps.astype(np.float64))
+    frame["window"] = np.repeat(np.arange(len(starts)), LENGTH)
+    return lambda: extract_features(
+        frame,
+        column_id="window",
+        default_fc_parameters=MinimalFCParameters(),
+        n_jobs=0,
+        disable_progressbar=True,
+    )
+
+
+def agree(grid: Grid) -> None:
+    """The means of the libraries are ours: the same windows are compared."""
+    means = our_windows(grid)[:, 0::6]
+    theirs = by_polars(grid)()
+    assert isinstance(theirs, pl.DataFrame)
+    theirs = theirs.filter(pl.col("t") <= len(grid) - LENGTH).select(pl.selectors.ends_with(":mean"))
+    assert np.allclose(means, theirs.fill_null(float("nan")).to_numpy(), rtol=1e-4, equal_nan=True)
+
+
+def decode(folder: Path) -> None:
+    """Reading and decoding alone, as plainly as it goes: no digest, no check."""
+    for source in SOURCES:
+        pl.read_parquet(io.BytesIO((folder / f"{source}.parquet").read_bytes()))
+    pl.read_ndjson(folder / "labels.jsonl")
+
+
+def decode_safely(store: Path, folder: str) -> None:
+    """The same with what no reader of hostile files may leave out: digests, dtypes, row counts."""
+    with Episode(store, folder) as episode:
+        for source in SOURCES:
+            episode.table(source)
+        episode.labels()
+
+
+def whole(store: Path, folder: str) -> None:
+    """Read, align, label, and every window's statistics."""
+    one = extract(store, folder, ("clean", "armed", "infecting", "infected_running", "dormant"))
+    our_windows(one.grid)
+
+
+def main(pairs: int) -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory() as place:
+        store = Path(place) / "store"
+        simulate(store, SimulateOptions(hosts=3, episodes=3, seconds=600, plant=("none=0",)), jobs=1)
+        folder = next(one for one in folders(store) if _sealed(store / one))
+        grid = extract(store, folder).grid[:600]
+        agree(grid)
+        print(f"grid {grid.shape}, {len(our_windows(grid))} windows, {pairs} pairs\n")
+        print(f"{'':34}{'ratio':>10}  (lowest to highest)       ours    the other")
+        for name, made in (("pandas", by_pandas), ("polars", by_polars), ("tsfresh", by_tsfresh)):
+            if find_spec(name) is None:
+                print(f"windows: {name:25} skipped: not installed")
+                continue
+            loops = LOOPS["ours"], LOOPS[name]
+            print(f"windows: {name:25}{ratio(lambda: our_windows(grid), made(grid), pairs, loops)}")
+        views = lambda: windows_of(grid, LENGTH)[::STRIDE].transpose(0, 2, 1).copy()  # noqa: E731
+        print(f"{'grid to tensors, copied':34}{seconds(views, 200) * 1e3:.3f} ms")
+        for name, other in (
+            ("plain decoding", lambda: decode(store / folder)),
+            ("checked decoding", lambda: decode_safely(store, folder)),
+        ):
+            found = ratio(other, lambda: whole(store, folder), pairs, (10, 10))
+            print(f"all of extraction: {name:15}{found}")
+
+
+def _sealed(folder: Path) -> bool:
+    return (folder / "netflow.parquet").is_file()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 7)
