@@ -83,7 +83,7 @@ def _check_columns(
 
 
 def _is(found: pl.DataType | None, wanted: type[pl.DataType]) -> bool:
-    return found == wanted or (wanted == pl.String and found in {pl.Categorical, pl.Enum})
+    return found == wanted or (wanted == pl.String and isinstance(found, pl.Categorical | pl.Enum))
 
 
 def _spool(

@@ -1,0 +1,285 @@
+"""An episode's files: what may be read is read exactly, everything else is a fault with a name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vestige.sources.telemetry import fields
+from vestige.sources.telemetry.episode import Episode
+from vestige.sources.telemetry.faults import Fault, FaultError, verdict
+from vestige.sources.telemetry.fields import MONO, SEQ, SOURCES, WALL
+from vestige.sources.telemetry.manifest import FILE_NAMES, LABELS, NAME, parse
+from vestige.sources.telemetry.simulate import draft
+from vestige.sources.telemetry.validate.check import check
+from vestige.sources.telemetry.validate.options import ValidateOptions
+
+DEEP = ValidateOptions(deep=True)
+
+
+@pytest.fixture(name="root")
+def _root(store: Path, tmp_path: Path) -> Path:
+    """A store of one good episode, of the host that stamps connections in monotonic time."""
+    one = min(store.glob("host-2/*/*"))
+    shutil.copytree(one, tmp_path / one.relative_to(store))
+    return tmp_path
+
+
+def folder(root: Path) -> Path:
+    return next(root.glob("*/*/*"))
+
+
+def found(root: Path) -> list[str]:
+    """What a deep check says, without the particulars."""
+    finding = check(root, folder(root).relative_to(root).as_posix(), None, DEEP)
+    assert finding is not None
+    return [f"{one.code}:{one.subject}" for one in finding.faults]
+
+
+def replace(root: Path, name: str, data: bytes, *, rows: int | None = None, was: str | None = None) -> None:
+    """Put other bytes into an episode, and say so in its manifest."""
+    manifest = json.loads((folder(root) / NAME).read_text())
+    for at, one in enumerate(manifest["files"]):
+        if one["path"] == (was or name):
+            (folder(root) / one["path"]).unlink()
+            manifest["files"][at] = draft.entry(name, data, one["rows"] if rows is None else rows)
+    (folder(root) / name).write_bytes(data)
+    (folder(root) / NAME).write_text(json.dumps(manifest))
+
+
+def rewrite(root: Path, source: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    table = change(pl.read_parquet(folder(root) / f"{source}.parquet"))
+    replace(root, f"{source}.parquet", draft.parquet(table), rows=table.height)
+
+
+def test_a_good_episode_has_no_fault(root: Path) -> None:
+    assert found(root) == []
+    assert check(root, folder(root).relative_to(root).as_posix(), None, ValidateOptions()) is not None
+
+
+def test_tables_are_those_of_the_format(root: Path) -> None:
+    with Episode(folder(root)) as episode:
+        for source in SOURCES:
+            aligned = episode.aligned(source)
+            assert aligned is not None
+            table, defects = aligned
+            assert table.schema == pl.Schema({WALL: pl.Int64, SEQ: pl.Int64, **fields.schema(source)})
+            assert table[WALL].is_sorted()
+            assert defects == []
+        assert episode.labels()["phase"][0] == "clean"
+        assert episode.digest == hashlib.sha256((folder(root) / NAME).read_bytes()).hexdigest()
+
+
+def test_monotonic_stamps_are_mapped_and_without_anchors_lost(root: Path) -> None:
+    assert pl.read_parquet_schema(folder(root) / "netflow.parquet").keys() >= {MONO}
+    with Episode(folder(root)) as episode:
+        aligned = episode.aligned("netflow")
+        assert aligned is not None
+        start, end = episode.manifest.t_start_ns, episode.manifest.t_end_ns
+        assert aligned[0][WALL].is_between(start, end).all()
+    text = json.loads((folder(root) / NAME).read_text())
+    boot = [{**one, "t_boot_ns": one["t_mono_ns"] + 3600 * 10**9} for one in text["clock"]["sync"]]
+    for base, sync, expected in (
+        ("monotonic", text["clock"]["sync"][:1], ["clock_base:netflow"]),
+        ("boottime", text["clock"]["sync"], ["clock_base:netflow"]),
+        ("boottime", boot, ["clock_base:netflow"]),  # an hour of sleep: mapped an hour too early
+        ("monotonic", boot, []),
+    ):
+        text["clock"] = {"sources": {**text["clock"]["sources"], "netflow": base}, "sync": sync}
+        (folder(root) / NAME).write_text(json.dumps(text))
+        assert found(root) == expected
+
+
+def test_only_names_of_an_episode_are_opened(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tuple[Any, bool]] = []
+    real = os.open
+
+    def record(path: Any, *rest: Any, dir_fd: int | None = None, **more: Any) -> int:
+        opened.append((path, dir_fd is not None))
+        return real(path, *rest, dir_fd=dir_fd, **more)
+
+    monkeypatch.setattr(os, "open", record)
+    path = folder(root).relative_to(root).as_posix()
+    text = (folder(root) / NAME).read_text()
+    for name in (
+        "../../../etc/passwd",
+        "/etc/passwd",
+        "proc.parquet/../x",
+        "x.parquet",
+        "proc.parquet\0",
+        "",
+    ):
+        (folder(root) / NAME).write_text(text.replace("proc.parquet", name.replace("\0", "\\u0000")))
+        assert found(root) == ["path:manifest"]
+    (folder(root) / NAME).write_text(text)
+    check(root, path, None, DEEP)
+    inside = {name for name, relative in opened if relative}
+    assert {name for name, relative in opened if not relative} == {root}
+    assert inside <= {*path.split("/"), NAME, *FILE_NAMES}
+
+
+def test_a_text_may_come_dictionary_encoded_and_more_columns_are_ignored(root: Path) -> None:
+    coded = pl.col("proto", "conn_state").cast(pl.Categorical)
+    rewrite(root, "netflow", lambda one: one.with_columns(coded, pl.lit(1.5).alias("more")))
+    assert found(root) == []
+    with Episode(folder(root)) as episode:
+        aligned = episode.aligned("netflow")
+        assert aligned is not None
+        assert aligned[0].schema == pl.Schema({WALL: pl.Int64, SEQ: pl.Int64, **fields.schema("netflow")})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("duration", float("inf")), ("id.resp_p", 70_000), ("orig_bytes", -1)]
+)
+def test_connections_with_impossible_values_are_rejected(root: Path, name: str, value: float) -> None:
+    rewrite(root, "netflow", lambda one: one.with_columns(pl.lit(value).cast(one[name].dtype).alias(name)))
+    assert found(root) == ["values:netflow"]
+
+
+def test_columns_that_kvm_alone_knows_may_be_empty(root: Path) -> None:
+    empty = pl.lit(None, dtype=pl.Int64)
+    rewrite(root, "qmp", lambda one: one.with_columns(empty.alias("stats.vcpu.exits")))
+    assert found(root) == []
+    rewrite(root, "qmp", lambda one: one.with_columns(empty.alias("blockstats.rd_bytes")))
+    assert found(root) == ["missing_values:qmp"]
+
+
+def test_a_spool_is_read_and_only_whole_lines_count(root: Path) -> None:
+    table = pl.read_parquet(folder(root) / "proc.parquet")
+    whole = draft.spool(table)
+    replace(root, "proc.jsonl.zst", whole, was="proc.parquet")
+    with Episode(folder(root)) as episode:
+        read = episode.table("proc")
+        assert read is not None
+        assert read[0].equals(table)
+    half = zstandard.ZstdCompressor().compress(table.write_ndjson().encode()[:-40])
+    replace(root, "proc.jsonl.zst", half)
+    assert found(root) == ["truncated:proc"]
+    replace(root, "proc.jsonl.zst", whole + draft.spool(table.head(1)))
+    assert found(root) == ["rows:proc"]
+
+
+def test_connections_of_a_spool_come_in_any_order(root: Path) -> None:
+    table = pl.read_parquet(folder(root) / "netflow.parquet")
+    turned = table.reverse().with_columns(table[SEQ])
+    replace(root, "netflow.parquet", draft.parquet(turned))
+    assert found(root) == ["stamps:netflow"]
+    replace(root, "netflow.jsonl.zst", draft.spool(turned), was="netflow.parquet")
+    manifest = json.loads((folder(root) / NAME).read_text())
+    (folder(root) / NAME).write_text(json.dumps(manifest | {"sealed": False}))
+    assert found(root) == ["unsealed:episode"]
+    with Episode(folder(root)) as episode:
+        aligned = episode.aligned("netflow")
+        assert aligned is not None
+        assert aligned[0][WALL].is_sorted()
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(root: Path) -> None:
+    rows = pl.DataFrame({"t_wall_ns": pl.repeat(1, 3_000_000, eager=True, dtype=pl.Int64)})
+    data = draft.parquet(rows)
+    assert len(data) < 20_000
+    replace(root, "guest.parquet", data, rows=rows.height)
+    assert found(root) == ["bomb:guest"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"",
+        b"\n\n",
+        b"{}",
+        b'{"t_wall_ns": 1.5e18, "label": "x", "phase": "clean"}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ],
+)
+def test_labels_that_are_none_are_rejected(root: Path, lines: bytes) -> None:
+    replace(root, LABELS, lines, rows=1)
+    assert found(root) == ["labels:labels"]
+
+
+def test_labels_may_begin_with_the_episode_though_rows_do_earlier(root: Path) -> None:
+    rewrite(root, "guest", lambda one: one.with_columns(pl.col(WALL) - 400_000_000))
+    assert found(root) == []
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_are_a_manifest_or_a_fault(data: bytes) -> None:
+    with pytest.raises(FaultError) as caught:
+        parse(data, "here")
+    assert caught.value.fault.code in {"json", "manifest"}
+
+
+@given(data=st.data())
+def test_a_manifest_with_anything_in_it_gets_a_verdict(store: Path, data: st.DataObject) -> None:
+    """One value anywhere in a good manifest becomes something else."""
+    manifest = json.loads((min(store.glob("*/*/*")) / NAME).read_text())
+    places = list(_places(manifest))
+    holder, key = data.draw(st.sampled_from(places))
+    odd = st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
+        st.lists(st.integers(), max_size=3), st.dictionaries(st.text(max_size=3), st.integers(), max_size=3),
+        st.sampled_from([2**63, -1, 10**400, "../x", "/etc/passwd", "proc.parquet\n", "\ud800"]),
+    )  # fmt: skip
+    holder[key] = data.draw(odd)
+    said: list[Fault] = []
+    try:
+        parse(json.dumps(manifest).encode("utf-8", "surrogatepass"), "here")
+    except FaultError as error:
+        said.append(error.fault)
+    assert verdict(said) in {"accepted", "rejected", "errored"}
+    assert all(str(one).isprintable() for one in said)
+
+
+def _places(value: Any) -> Any:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in items:
+        yield value, key
+        yield from _places(one)
+
+
+def test_any_bytes_as_a_table_are_a_fault(root: Path) -> None:
+    good = (folder(root) / "qmp.parquet").read_bytes()
+    for data in (b"", b"PAR1", b"PAR1PAR1", good[:-4], good[: len(good) // 2], b"\0" * 1000):
+        replace(root, "qmp.parquet", data)
+        assert found(root) == ["decode:qmp"]
+    for data in (b"", zstandard.compress(b"")):
+        replace(root, "qmp.jsonl.zst", data, was="qmp.parquet" if data == b"" else None)
+        assert found(root) == ["truncated:qmp", "few_rows:qmp"]
+    replace(root, "qmp.jsonl.zst", zstandard.compress(b'{"t_wall_ns": NaN}\n'))
+    assert found(root) == ["decode:qmp"]
+
+
+def test_the_worst_fault_decides() -> None:
+    assert verdict([]) == "accepted"
+    assert verdict([Fault("missing", "qmp"), Fault("unsealed", "episode")]) == "degraded"
+    assert verdict([Fault("missing", "qmp"), Fault("decode", "proc"), Fault("rows", "guest")]) == "errored"
+
+
+def test_particulars_cannot_steer_a_terminal() -> None:
+    assert str(Fault("labels", "labels", "a\x1b[2Jb\n")) == "labels:labels: a\\x1b[2Jb\\x0a"
+
+
+def test_what_a_process_may_take_is_given_back() -> None:
+    import resource
+    import signal
+
+    from vestige.sources.telemetry.validate import guard
+
+    before = resource.getrlimit(resource.RLIMIT_AS), signal.getsignal(signal.SIGPROF)
+    with guard.limits(), pytest.raises(MemoryError):
+        bytearray(guard.MEMORY + (1 << 30))
+    assert (resource.getrlimit(resource.RLIMIT_AS), signal.getsignal(signal.SIGPROF)) == before
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+    assert os.fstat(2)
