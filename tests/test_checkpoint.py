@@ -234,7 +234,7 @@ def test_a_header_larger_than_any_is_refused_unread(
         (lambda plain: plain["model"].update(hyper={"C": -1}), "greater than 0"),
         (lambda plain: plain.update(encoder={}), "encoder cannot be read"),
         (lambda plain: plain["encoder"]["words"].pop(), "produces other inputs"),
-        (lambda plain: plain["probe"].pop("tokens"), "tokens: not probed"),
+        (lambda plain: plain["probe"].pop("summary"), "summary: not probed"),
     ],
 )
 def test_a_header_that_was_changed_with_its_digest_is_refused_with_the_reason(
@@ -315,7 +315,7 @@ def test_another_vocabulary_is_refused_with_the_difference(save: Callable[..., P
 def test_an_extractor_whose_numbers_changed_is_refused_with_the_first_of_them(
     save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    directory = save()
+    directory = save("gru")
     monkeypatch.setattr(synthetic, "PROBE", synthetic.PROBE.replace("0.5,-1.25", "0.5,-1.26"))
     found = refusal(directory)
     assert "the extractor's numbers have changed" in found
@@ -325,20 +325,29 @@ def test_an_extractor_whose_numbers_changed_is_refused_with_the_first_of_them(
 def test_an_extractor_that_numbers_tokens_differently_is_refused(
     save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    directory = save()
+    directory = save("lookup")
     monkeypatch.setattr(synthetic, "PROBE", synthetic.PROBE.replace("kernel panic", "login failed"))
     assert "tokens: window 1, step 7:" in refusal(directory)
 
 
+def test_only_what_a_detector_reads_is_probed(
+    save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = save("lookup")
+    assert list(checkpoint.load(directory).header.probe) == ["tokens"]
+    monkeypatch.setattr(synthetic, "PROBE", synthetic.PROBE.replace("0.5,-1.25", "0.5,-1.26"))
+    checkpoint.load(directory)
+
+
 def test_another_processors_rounding_is_no_change(save: Callable[..., Path]) -> None:
-    directory = save()
+    directory = save("gru")
 
     def nudge(plain: dict[str, Any]) -> None:
         values = plain["probe"]["tensor"]["values"]
         plain["probe"]["tensor"]["values"] = [one * (1 + 1e-7) if one else one for one in values]
 
     edit(directory, nudge)
-    assert checkpoint.load(directory).detector.name == "logistic"
+    assert checkpoint.load(directory).detector.name == "gru"
 
 
 # Interruption

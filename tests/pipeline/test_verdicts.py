@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vestige.encoding import Batch, EncodedWindows
+from vestige.evaluation import distinct
 from vestige.models import registry
 from vestige.models.base import choose_inputs
 from vestige.pipeline import verdicts
@@ -49,7 +50,7 @@ def test_equal_windows_are_scored_once(
         return kind.predict_proba(detector, X)
 
     monkeypatch.setattr(detector, "predict_proba", counting)
-    monkeypatch.setattr(verdicts, "SCORING_BATCH", 4)
+    monkeypatch.setattr(distinct, "PIECE", 4)
 
     found = verdicts.predict(detector, part)
 

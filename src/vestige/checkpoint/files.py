@@ -73,7 +73,7 @@ def save_files(
             dataset_schema=schema.to_dict(),
             dataset_schema_digest=schema.digest,
             encoder=encoder.to_dict(),
-            probe=probe.take(source, encoder, fitted),
+            probe=probe.take(source, encoder, fitted, detector.input_names),
             threshold=threshold,
             policy=policy,
             weights=Weights(
@@ -219,8 +219,9 @@ def _encoder(header: Header, fitted: Schema, dataset: Schema, where: Path) -> En
     if dataset.fitted(inputs).digest != fitted.digest:
         lines = diff(fitted, dataset.fitted(inputs))
         raise _changed("the encoder now produces other inputs", lines, where)
-    now = probe.take(source, encoder, fitted)
-    for spec in fitted.inputs:
+    specs = [one for one in fitted.inputs if one.name in header.model.get("inputs", ())]
+    now = probe.take(source, encoder, fitted, tuple(one.name for one in specs))
+    for spec in specs:
         was = header.probe.get(spec.name)
         found = "not probed" if was is None else probe.first_difference(spec, was, now[spec.name])
         if found:

@@ -49,7 +49,8 @@ class Header(BaseModel):
 
     `model`: see `Detector.header`. `fitted_schema` (`schema` in the file): the inputs it learnt from,
     vocabularies included; `dataset_schema`: the same before anything was fitted. `probe`: what the encoder
-    made of the source's probe, by input. `threshold`: alert at this score or above, chosen by `policy`.
+    made of the source's probe, by input that the model reads. `threshold`: alert at this score or above,
+    chosen by `policy`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

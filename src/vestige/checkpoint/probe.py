@@ -27,10 +27,12 @@ class Probe(BaseModel):
     values: list[int | float | Literal["inf", "-inf"] | None]
 
 
-def take(source: Source, encoder: Encoder, schema: Schema) -> dict[str, Probe]:
-    """The probe of every input that `encoder` produces."""
+def take(
+    source: Source, encoder: Encoder, schema: Schema, names: tuple[str, ...] | None = None
+) -> dict[str, Probe]:
+    """The probe of the inputs called `names`, or of all that `encoder` produces."""
     live = source.probe(schema)
-    names = tuple(one.name for one in encoder.inputs)
+    names = tuple(one.name for one in encoder.inputs) if names is None else names
     batch: Batch = encoder.bind(live.symbols).encode(live.steps, names)
     return {name: _of(batch[name]) for name in names}
 

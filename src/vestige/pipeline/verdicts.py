@@ -7,13 +7,11 @@ been trained.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vestige.encoding import Batch, EncodedWindows
-from vestige.evaluation.hashing import row_hashes
+from vestige.encoding import EncodedWindows
+from vestige.evaluation.distinct import predict_proba, symbolic
 from vestige.evaluation.metrics import confusion, macro_f1
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.recordings import How, best_way, by_recording
@@ -23,50 +21,19 @@ from vestige.models.base import Detector
 from vestige.models.next_token import TOP, NextToken
 
 SCORING_BATCH, SYMBOLS_BATCH = 4096, 65_536
-SYMBOLIC = {"tokens", "vectors"}
-"""Kinds of inputs that are made of symbols alone, whatever the times."""
 MOST = 1 - 1e-12
 """Score that still has a logit: beyond it a sigmoid has no digits left."""
 
 
 def predict(detector: Detector, part: EncodedWindows) -> Predictions:
-    """Predictions for every window of a part, gathered batch by batch.
-
-    Windows of symbols alone (tokens, vectors of messages) repeat themselves a great deal: equal ones in a
-    batch are scored once.
-    """
+    """Predictions for every window of a part, gathered batch by batch, equal ones in a batch scored once."""
     pieces = [np.empty((0, detector.n_classes))]
-    symbolic = all(one.kind in SYMBOLIC for one in detector.inputs)
-    size = SYMBOLS_BATCH if symbolic else SCORING_BATCH
+    size = SYMBOLS_BATCH if symbolic(detector) else SCORING_BATCH
+    streams = part.bound.streams(detector.input_names)
     for start in range(0, len(part), size):
-        rows = slice(start, start + size)
-        if symbolic:
-            pieces.append(_of_symbols(detector, part, rows))
-        else:
-            pieces.append(detector.predict_proba(part.batch(rows, detector.input_names)))
+        steps = part.windows.gather(slice(start, start + size), streams)
+        pieces.append(predict_proba(detector, part.bound, steps))
     return Predictions.of(part.windows, np.concatenate(pieces))
-
-
-def _of_symbols(detector: Detector, part: EncodedWindows, rows: slice) -> NDArray[np.float64]:
-    """Windows that look at the same symbols are encoded once, and those of the same tokens scored once."""
-    names = detector.input_names
-    vectors = any(one.kind == "vectors" for one in detector.inputs)
-
-    def score(steps: Batch) -> NDArray[np.float64]:
-        if not vectors:
-            return _once(part.bound.encode(steps, names), detector.predict_proba)
-        n = max(map(len, steps.values()))
-        batches = (slice(start, start + SCORING_BATCH) for start in range(0, n, SCORING_BATCH))
-        few = ({name: values[some] for name, values in steps.items()} for some in batches)
-        return np.concatenate([detector.predict_proba(part.bound.encode(one, names)) for one in few])
-
-    return _once(part.windows.gather(rows, part.bound.streams(names)), score)
-
-
-def _once(batch: Batch, score: Callable[[Batch], NDArray[np.float64]]) -> NDArray[np.float64]:
-    """`score` of every row of a batch, equal rows being scored once."""
-    _, first, again = np.unique(row_hashes(batch), return_index=True, return_inverse=True)
-    return score({name: values[first] for name, values in batch.items()})[again]
 
 
 def of_part(detector: Detector, part: EncodedWindows, how: How | None) -> Predictions:

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.checkpoint import HEADER, Loaded, load
-from vestige.encoding import Batch
+from vestige.encoding import BoundEncoder
 from vestige.errors import UsageError
+from vestige.evaluation.distinct import predict_proba
 from vestige.log import get
 from vestige.models.base import Detector
 from vestige.models.next_token import NextToken
@@ -114,21 +115,20 @@ def _judged(
     loaded: Loaded, evidence: Sequence[Path], total: int | None, progress: Progress | None
 ) -> Iterator[Judged]:
     source = registry.get(loaded.schema.source)
-    names = loaded.detector.input_names
     symbols = None
     for batch in source.live(evidence, loaded.schema):
         if batch.symbols is not symbols:
             symbols = batch.symbols
             bound = loaded.encoder.bind(symbols)
-        yield _judge_batch(loaded.detector, batch, bound.encode(batch.steps, names))
+        yield _judge_batch(loaded.detector, batch, bound)
         if progress is not None:
             progress(batch.taken, total)
 
 
-def _judge_batch(detector: Detector, batch: LiveBatch, inputs: Batch) -> Judged:
+def _judge_batch(detector: Detector, batch: LiveBatch, bound: BoundEncoder) -> Judged:
     if not isinstance(detector, NextToken):
-        return Judged(batch, detector.predict_proba(inputs))
-    surprise, rank = detector.surprise_and_rank(inputs)
+        return Judged(batch, predict_proba(detector, bound, batch.steps))
+    surprise, rank = detector.surprise_and_rank(bound.encode(batch.steps, detector.input_names))
     return Judged(batch, detector.proba_of(surprise), surprise, rank)
 
 
