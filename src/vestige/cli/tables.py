@@ -78,14 +78,12 @@ def quality(windows: WindowSet) -> Table | None:
 def strips(found: Outcome) -> Table:
     """Runs, the most surprising first: where each left all modules, and with which it was alike."""
     table = Table(title=plain("runs, the most surprising first"), title_justify="left")
-    for name in ("run", "label", "events", "highest", "mean", "left", "from", "to", "cluster"):
-        numeric = name in {"events", "highest", "mean", "left", "cluster"}
-        table.add_column(name, justify="right" if numeric else "left")
+    for name in ("run", "label", "highest", "mean", "left", "first from", "to", "cluster"):
+        table.add_column(name, justify="right" if name in {"highest", "mean", "left", "cluster"} else "left")
     for one, cluster in list(zip(found.strips, found.clusters, strict=True))[:SHOWN]:
         gone = one.departures[0] if one.departures else None
         cells = (
-            one.run, one.truth, f"{one.events:,}", f"{one.highest:.2f}", f"{one.mean:.3f}",
-            f"{one.times_left:,}", gone.left if gone else "", gone.to if gone else "",
+            one.run[:16], one.truth, f"{one.highest:.2f}", f"{one.mean:.3f}", f"{one.times_left:,}", gone.left if gone else "", gone.to if gone else "",
             "" if cluster is None else str(cluster),
         )  # fmt: skip
         table.add_row(*map(plain, cells))
