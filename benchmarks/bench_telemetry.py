@@ -72,7 +72,8 @@ def by_pandas(grid: Grid) -> Callable[[], object]:
     def work() -> object:
         rolling = frame.rolling(LENGTH, step=STRIDE, min_periods=1)
         found = [getattr(rolling, name)() for name in ("mean", "min", "max")]
-        slope = rolling.cov(t).div(t.rolling(LENGTH, step=STRIDE, min_periods=1).var(), axis=0)
+        along = frame.rolling(LENGTH, min_periods=1).cov(t)  # has no step
+        slope = along.div(t.rolling(LENGTH, min_periods=1).var(), axis=0).iloc[::STRIDE]
         last = frame.ffill().iloc[::STRIDE]
         return pd.concat([*found, rolling.std(ddof=0), last, slope], axis=1)
 

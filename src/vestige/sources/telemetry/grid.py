@@ -87,7 +87,7 @@ def _count(rows: Rows, t_start_ns: int, out: Grid) -> None:
     icmp = _equal(table["proto"], "icmp") & (table["id.orig_p"].to_numpy() == 3)
     flags = np.stack([_equal(table["conn_state"], "S0"), _equal(table["service"], "dns"), icmp])
     host = table["id.resp_h"].hash().to_numpy().view(np.int64)
-    port = table["id.resp_p"].fill_null(-1).to_numpy()
+    port = np.nan_to_num(table["id.resp_p"].to_numpy(), nan=-1).astype(np.int64, copy=False)
     amounts = _numbers(table, AMOUNTS)[:, order]
     count_events(rows.t_ns[order], amounts, flags[:, order], host[order], port[order], t_start_ns, out)
 
@@ -102,7 +102,7 @@ def _numbers(table: pl.DataFrame, names: Sequence[str]) -> Floats:
 
 def _equal(column: pl.Series, value: str) -> Flags:
     """Where a text is `value`; null is not."""
-    found: Flags = (column == value).fill_null(False).to_numpy()
+    found: Flags = column.eq_missing(pl.Series([value])).to_numpy()
     return found
 
 
