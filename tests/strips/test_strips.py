@@ -97,9 +97,15 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     simulate(root / "corpus", SimulateOptions(programs=3, runs=6, kilobytes=4))
     order = Order(("next_ngram",), "next")
     run(
-        registry.get("traces"), root / "corpus", root / "run", split=SplitOptions(split="random"),
-        options=TraceOptions(sequence_len=8, tip_only=True), order=order, judge=JudgeOptions(resamples=100), jobs=1,
-    )  # fmt: skip
+        registry.get("traces"),
+        root / "corpus",
+        root / "run",
+        options=TraceOptions(sequence_len=8, tip_only=True),
+        split=SplitOptions(split="random"),
+        order=order,
+        judge=JudgeOptions(resamples=100),
+        jobs=1,
+    )
     return root / "corpus", root / "run"
 
 

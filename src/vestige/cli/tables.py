@@ -83,9 +83,15 @@ def strips(found: Outcome) -> Table:
     for one, cluster in list(zip(found.strips, found.clusters, strict=True))[:SHOWN]:
         gone = one.departures[0] if one.departures else None
         cells = (
-            one.run[:16], one.truth, f"{one.highest:.2f}", f"{one.mean:.3f}", f"{one.times_left:,}", gone.left if gone else "", gone.to if gone else "",
+            one.run[:16],
+            one.truth,
+            f"{one.highest:.2f}",
+            f"{one.mean:.3f}",
+            f"{one.times_left:,}",
+            gone.left if gone else "",
+            gone.to if gone else "",
             "" if cluster is None else str(cluster),
-        )  # fmt: skip
+        )
         table.add_row(*map(plain, cells))
     if len(found.strips) > SHOWN:
         table.caption = plain(f"and {len(found.strips) - SHOWN:,} more")
