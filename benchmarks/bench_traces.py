@@ -1,0 +1,289 @@
+"""Reading Intel PT: packets to values, windows, readers, cold start, and memory, each beside its baseline.
+
+    .venv/bin/python benchmarks/bench_traces.py                    # all sections
+    .venv/bin/python benchmarks/bench_traces.py speed pipeline     # some
+    .venv/bin/python benchmarks/bench_traces.py memory --big 2048  # MiB of the large trace
+
+The traces are the real recordings that lie beside the project (each begins with a PSB), over and over. The
+baseline of `speed` is a listing tool on libipt, the reference decoder: `ptdump` where there is one, else
+`ptlist.c` beside this file, compiled here (`apt install libipt-dev`); libipt's own `ptdump` was measured at
+3 to 5 MB/s elsewhere, so `ptlist`, which prints less, is the harder rival. `pipeline` is what one writes
+first: that tool as a subprocess, its text parsed line by line in Python. Runs alternate, baseline and ours;
+given are medians and the spread of the pairs' ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from bisect import bisect_right
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige import engine
+from vestige.dataset import DatasetWriter
+from vestige.schema import Schema, Stream
+from vestige.sources.corpus import EvidenceFile
+from vestige.sources.expand import Expander
+from vestige.sources.traces.reading import TraceReader
+from vestige.sources.traces.regions import Regions
+from vestige.sources.traces.tokens import values
+from vestige.windows import WindowSet
+
+RECORDINGS = Path(__file__).resolve().parents[1].parent / "shared/data/intel-pt/real"
+PAIRS, LENGTH, BATCH = 7, 128, 256
+SECTIONS = ("speed", "pipeline", "windows", "readers", "cold", "memory")
+MIB = 1 << 20
+CHILD = """
+import sys
+from pathlib import Path
+from vestige.sources.corpus import EvidenceFile
+from vestige.sources.traces.reading import TraceReader
+from vestige.sources.traces.regions import Regions
+reader = TraceReader(EvidenceFile(Path(sys.argv[1]), "trace", None), Regions.none(), tip_only=False)
+n = sum(len(one) for one, _ in reader.events())
+# Not ru_maxrss: a child's begins with its parent's.
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(n, int(status["VmHWM"].split()[0]) / 1024)
+"""
+
+
+def known() -> Regions:
+    """The ranges of the recordings' maps, as one."""
+    found = [one for path in RECORDINGS.glob("*/*/ranges.json") for one in json.loads(path.read_text())]
+    rows: list[tuple[int, int]] = []
+    for start, end in sorted((one["start"], one["end"] + 1) for one in found):
+        if not rows or start >= rows[-1][1]:
+            rows.append((start, end))
+    starts, ends = (np.array(one, np.uint64) for one in zip(*rows, strict=True))
+    return Regions(starts, ends, np.arange(3, 3 + len(rows)).astype(np.uint16), starts)
+
+
+def trace(path: Path, n_bytes: int) -> Path:
+    """The real recordings, one after the other, until there are so many bytes."""
+    parts = [one.read_bytes() for one in sorted(RECORDINGS.glob("*/*/trace_0"))]
+    if not parts:
+        sys.exit(f"no recordings under {RECORDINGS}")
+    once = b"".join(parts)
+    with path.open("wb") as file:
+        while file.tell() < n_bytes:
+            file.write(once)
+    return path
+
+
+def lister(folder: Path) -> tuple[str, ...] | None:
+    """The command of a listing tool on libipt, None where it cannot be had."""
+    if tool := shutil.which("ptdump"):
+        return (tool, "--lastip")
+    source, tool = Path(__file__).with_name("ptlist.c"), folder / "ptlist"
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return None
+    built = subprocess.run([compiler, "-O2", "-o", tool, source, "-lipt"], capture_output=True, check=False)
+    return (str(tool),) if built.returncode == 0 else None
+
+
+def ours(path: Path, regions: Regions, *, tip_only: bool = False) -> int:
+    with path.open("rb") as file:
+        return sum(len(one) for one in values(Expander(file, "").pieces(), regions, tip_only=tip_only))
+
+
+def plain(tool: tuple[str, ...], path: Path, regions: Regions, *, tip_only: bool) -> int:
+    """A listing, parsed line by line, as values in a list; returns how many."""
+    starts, ends = regions.starts.tolist(), regions.ends.tolist()
+    modules = regions.modules.tolist()
+    made: list[tuple[int, int | str]] = []
+    module = 0
+    with subprocess.Popen([*tool, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            fields = line.split()
+            kind = fields[1]
+            if kind.startswith("tnt") and not tip_only:
+                made.extend((module, mark) for mark in fields[2])
+            elif kind in {"tip", "tip.pge", "tip.pgd", "fup"} and fields[2] != "0:":
+                address = int(fields[4], 16)
+                at = bisect_right(starts, address) - 1
+                inside = at >= 0 and address < ends[at]
+                module = modules[at] if inside else 1
+                if kind != "fup":
+                    made.append((module, address - starts[at] if inside else address))
+            elif kind == "psb":
+                module = 0
+    return len(made)
+
+
+def beside(
+    what: str, baseline: Callable[[], object], own: Callable[[], object], weight: float = 1.0
+) -> list[float]:
+    """Alternate the two; `weight`: how much more ours does in a call. Prints seconds and ratios."""
+    own()
+    rows = []
+    for _ in range(PAIRS):
+        times = []
+        for run in (baseline, own):
+            began = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - began)
+        rows.append((times[0] * weight, times[1], times[0] * weight / times[1]))
+    theirs, mine, ratios = (sorted(column) for column in zip(*rows, strict=True))
+    print(
+        f"{what:42} {statistics.median(theirs):9.3f} s {statistics.median(mine):9.4f} s"
+        f"   {statistics.median(ratios):7.1f}x  ({ratios[0]:.1f}..{ratios[-1]:.1f})"
+    )
+    return ratios
+
+
+def speed(folder: Path, *, pipeline: bool) -> None:
+    regions, tool = known(), lister(folder)
+    large, small = trace(folder / "large", 48 * MIB), trace(folder / "small", 2 * MIB)
+    size, share = large.stat().st_size, large.stat().st_size / small.stat().st_size
+    if tool is None:
+        print("no ptdump and no libipt here; ptdump is known to list 3 to 5 MB/s")
+        return
+    for tip_only in (False, True):
+        mode = "targets only" if tip_only else "with branches"
+        own = lambda: ours(large, regions, tip_only=tip_only)  # noqa: B023, E731
+        if pipeline:
+            count = plain(tool, small, regions, tip_only=tip_only)
+            assert count == ours(small, regions, tip_only=tip_only), "the two read different things"
+            call = lambda: plain(tool, small, regions, tip_only=tip_only)  # noqa: B023, E731
+            beside(f"parsed listing, {size / 1e6:.0f} MB, {mode}", call, own, share)
+        else:
+            call = lambda: subprocess.run([*tool, large], stdout=subprocess.DEVNULL, check=True)  # noqa: E731
+            beside(f"{Path(tool[0]).name}, {size / 1e6:.0f} MB, {mode}", call, own)
+            began = time.process_time()
+            own()
+            print(f"    ours: {size / 1e6 / (time.process_time() - began):.0f} MB a CPU second")
+
+
+def queue_worker(queue: multiprocessing.Queue, path: Path, regions: Regions, n: int) -> None:
+    """Slide over a trace's values and put a copy of every window on a queue."""
+    everything = np.concatenate(list(values([path.read_bytes()], regions)))
+    for at in range(n):
+        queue.put(everything[at : at + LENGTH].tolist())
+    queue.put(None)
+
+
+def windows(folder: Path) -> None:
+    regions, path = known(), trace(folder / "small", 2 * MIB)
+    everything = np.concatenate(list(values([path.read_bytes()], regions)))
+    unique, rows = np.unique(everything, return_inverse=True)
+    schema = Schema("traces", 1, ("benign", "malicious"), LENGTH, 1, (Stream("symbol", "uint32"),), ())
+    with DatasetWriter(folder / "dataset", schema) as writer:
+        writer.begin(id="run", host="")
+        steps = {"symbol": rows.astype(np.uint32)}
+        writer.extend(steps, t_ns=np.zeros(len(rows), np.int64), label=np.zeros(len(rows), np.uint8))
+    data, n = WindowSet.open(folder / "dataset"), 20_000
+    orders = {"at random": np.random.default_rng(1).permutation(len(data)), "in order": np.arange(len(data))}
+
+    def queued() -> float:
+        context = multiprocessing.get_context("spawn")
+        queue: multiprocessing.Queue = context.Queue(maxsize=1000)
+        worker = context.Process(target=queue_worker, args=(queue, path, regions, n))
+        worker.start()
+        queue.get()
+        began = time.perf_counter()
+        while queue.get() is not None:
+            pass
+        spent = time.perf_counter() - began
+        worker.join()
+        return (n - 1) / spent
+
+    def gathered(order: NDArray[np.int64]) -> float:
+        began = time.perf_counter()
+        for start in range(0, len(order), BATCH):
+            data.gather(order[start : start + BATCH])
+        return len(order) / (time.perf_counter() - began)
+
+    print(f"windows of {LENGTH} values, {len(data):,} of them over {len(unique):,} symbols, a second:")
+    for name, order in orders.items():
+        gathered(order)
+        rates = [(queued(), gathered(order)) for _ in range(PAIRS)]
+        theirs, mine = (statistics.median(one) for one in zip(*rates, strict=True))
+        ratios = sorted(own / other for other, own in rates)
+        spread = f"({ratios[0]:.0f}..{ratios[-1]:.0f})"
+        print(f"    queue {theirs:,.0f}, {name} {mine:,.0f}   {statistics.median(ratios):.0f}x {spread}")
+
+
+def read(path: Path) -> int:
+    """One reader's work on one file, as `prepare` does it."""
+    reader = TraceReader(EvidenceFile(path, "trace", None), known(), tip_only=False)
+    return sum(len(one) for one, _ in reader.events())
+
+
+def readers(folder: Path) -> None:
+    path = trace(folder / "each", 128 * MIB)
+
+    def run(jobs: int) -> None:
+        for outcome in engine.map(read, [path] * 4, jobs=jobs):
+            outcome.unwrap()
+
+    run(2)
+    beside("two readers, 4 files of 128 MiB", lambda: run(1), lambda: run(2))
+
+
+def cold(folder: Path) -> None:
+    path = trace(folder / "cold", 4 * MIB)
+    command = [sys.executable, "-c", CHILD, str(path)]
+    times = []
+    for number in range(PAIRS + 1):
+        began, busy = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        done = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = done.ru_utime + done.ru_stime - busy.ru_utime - busy.ru_stime
+        if number:  # the first one may compile
+            times.append((time.perf_counter() - began, spent))
+    wall, cpu = (statistics.median(one) for one in zip(*times, strict=True))
+    worst = max(one for one, _ in times)
+    print(f"cold, 4 MiB, imports included: {wall:.2f} s (at most {worst:.2f}), {cpu:.2f} s of CPU")
+
+
+def memory(folder: Path, big: int) -> None:
+    peaks = []
+    for size in (64, big):
+        path = trace(folder / "memory", size * MIB)
+        began = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", CHILD, str(path)], check=True, capture_output=True, text=True
+        )
+        count, peak = done.stdout.split()
+        peaks.append(float(peak))
+        spent = time.perf_counter() - began
+        print(f"{size:6} MiB: {peaks[-1]:.0f} MB resident at most, {int(count):,} values, {spent:.1f} s")
+        path.unlink()
+    print(f"the large trace takes {peaks[1] - peaks[0]:+.1f} MB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("sections", nargs="*", choices=[[], *SECTIONS], default=[])
+    parser.add_argument("--big", type=int, default=2048, help="MiB of the large trace")
+    options = parser.parse_args()
+    chosen = options.sections or SECTIONS
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if "speed" in chosen:
+            speed(folder, pipeline=False)
+        if "pipeline" in chosen:
+            speed(folder, pipeline=True)
+        for section in (windows, readers, cold):
+            if section.__name__ in chosen:
+                section(folder)
+        if "memory" in chosen:
+            memory(folder, options.big)
+
+
+if __name__ == "__main__":
+    main()
