@@ -24,7 +24,7 @@ import numpy as np
 import polars as pl
 
 from vestige.sources.telemetry.episode import Episode
-from vestige.sources.telemetry.extract import extract, folders
+from vestige.sources.telemetry.extract import episodes, extract
 from vestige.sources.telemetry.fields import SOURCES
 from vestige.sources.telemetry.live import windows_of
 from vestige.sources.telemetry.simulate.options import SimulateOptions
@@ -145,7 +145,7 @@ def main(pairs: int) -> None:
     with tempfile.TemporaryDirectory() as place:
         store = Path(place) / "store"
         simulate(store, SimulateOptions(hosts=3, episodes=3, seconds=600, plant=("none=0",)), jobs=1)
-        folder = next(one for one in folders(store) if _sealed(store / one))
+        folder = next(one for one in episodes(store).paths if _sealed(store / one))
         grid = extract(store, folder).grid[:600]
         agree(grid)
         print(f"grid {grid.shape}, {len(our_windows(grid))} windows, {pairs} pairs\n")

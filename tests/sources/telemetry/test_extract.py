@@ -13,7 +13,7 @@ import pytest
 from tests.sources.telemetry.conftest import MakeStore
 from vestige.errors import EvidenceError
 from vestige.sources.telemetry.channels import columns
-from vestige.sources.telemetry.extract import Extracted, extract, folders
+from vestige.sources.telemetry.extract import Extracted, episodes, extract
 from vestige.sources.telemetry.faults import FaultError
 from vestige.sources.telemetry.layout import CLASSES
 
@@ -21,7 +21,7 @@ PHASES = CLASSES["phase"]
 
 
 def every(store: Path) -> list[Extracted]:
-    return [extract(store, one, PHASES) for one in folders(store)]
+    return [extract(store, one, PHASES) for one in episodes(store).paths]
 
 
 def spoilt(make_store: MakeStore, fault: str) -> Extracted:
@@ -45,7 +45,7 @@ def test_an_accepted_episode_has_every_source(store: Path) -> None:
 def test_all_flows_of_a_monotonic_netflow_are_kept(make_store: MakeStore) -> None:
     """The bug that this guards against dropped every one of them, and said nothing."""
     store, mapped = make_store(episodes=30, hosts=6, seed=3), 0
-    for folder in folders(store):
+    for folder in episodes(store).paths:
         one = extract(store, folder)
         flows = pl.read_parquet(store / folder / "netflow.parquet")
         if one.manifest.clock.sources["netflow"] == "wall":
@@ -92,7 +92,7 @@ def test_an_unsealed_spool_gives_the_numbers_of_the_sealed_table(make_store: Mak
 def test_what_must_be_rejected_is_refused(make_store: MakeStore, fault: str) -> None:
     store = make_store(episodes=12, plant=(f"{fault}=1",))
     refused = []
-    for folder in folders(store):
+    for folder in episodes(store).paths:
         try:
             extract(store, folder, PHASES)
         except FaultError as error:
@@ -101,7 +101,7 @@ def test_what_must_be_rejected_is_refused(make_store: MakeStore, fault: str) -> 
 
 
 def test_labels_change_where_the_lab_says(store: Path) -> None:
-    for folder in folders(store):
+    for folder in episodes(store).paths:
         one = extract(store, folder, PHASES)
         lines = (store / folder / "labels.jsonl").read_text().splitlines()
         held = json.loads(lines[0])["phase"]
@@ -113,24 +113,24 @@ def test_labels_change_where_the_lab_says(store: Path) -> None:
 
 
 def test_an_episode_by_itself_gives_what_it_gives_in_its_store(store: Path, tmp_path: Path) -> None:
-    folder = folders(store)[3]
+    folder = episodes(store).paths[3]
     shutil.copytree(store / folder, tmp_path / "alone")
-    assert folders(tmp_path / "alone") == [""]
+    assert episodes(tmp_path / "alone").paths == [""]
     ours, theirs = extract(store, folder), extract(tmp_path / "alone", "")
     assert np.array_equal(ours.grid, theirs.grid, equal_nan=True)
     assert ours.digest == theirs.digest
 
 
 def test_where_there_is_no_episode_that_is_said(tmp_path: Path) -> None:
-    with pytest.raises(EvidenceError, match="no episodes"):
-        folders(tmp_path)
+    with pytest.raises(EvidenceError, match="holds no episodes"):
+        episodes(tmp_path)
     with pytest.raises(EvidenceError, match="cannot be read"):
-        folders(tmp_path / "nowhere")
+        episodes(tmp_path / "nowhere")
 
 
-def test_links_in_a_store_are_not_followed(store: Path, tmp_path: Path) -> None:
+def test_linked_hosts_and_days_are_not_entered(store: Path, tmp_path: Path) -> None:
     shutil.copytree(store, tmp_path / "store")
-    before = folders(tmp_path / "store")
+    before = episodes(tmp_path / "store").paths
     (tmp_path / "store" / "host-x").symlink_to(store / "host-1")
     (tmp_path / "store" / "host-1" / "1999-01-01").symlink_to(store / "host-1")
-    assert folders(tmp_path / "store") == before
+    assert episodes(tmp_path / "store").paths == before

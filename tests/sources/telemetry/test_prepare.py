@@ -12,11 +12,11 @@ import pytest
 
 from tests.sources.telemetry.conftest import MakeStore
 from vestige.errors import EvidenceError
-from vestige.sources.telemetry.extract import extract, folders
+from vestige.sources.telemetry.extract import episodes, extract
 from vestige.sources.telemetry.layout import CLASSES
 from vestige.sources.telemetry.options import TelemetryOptions
-from vestige.sources.telemetry.prepare import INDEX
 from vestige.sources.telemetry.source import TelemetrySource
+from vestige.sources.telemetry.validate import index
 from vestige.windows import WindowSet
 
 SOURCE = TelemetrySource()
@@ -32,8 +32,8 @@ def windows(store: Path, tmp_path_factory: pytest.TempPathFactory) -> WindowSet:
 
 
 def test_an_episode_is_a_recording(store: Path, windows: WindowSet) -> None:
-    assert windows.recordings["id"].to_list() == folders(store)
-    assert windows.recordings["host"].to_list() == [one.partition("/")[0] for one in folders(store)]
+    assert windows.recordings["id"].to_list() == episodes(store).paths
+    assert windows.recordings["host"].to_list() == [one.partition("/")[0] for one in episodes(store).paths]
     assert windows.recordings["sample"].str.len_chars().unique().to_list() == [64]
     assert windows.notes["synthetic"]
     assert windows.notes["accepted"] == 12
@@ -41,7 +41,7 @@ def test_an_episode_is_a_recording(store: Path, windows: WindowSet) -> None:
 
 def test_a_window_looks_at_ten_seconds_every_five(store: Path, windows: WindowSet) -> None:
     at = 0
-    for number, folder in enumerate(folders(store)):
+    for number, folder in enumerate(episodes(store).paths):
         one = extract(store, folder, CLASSES["phase"])
         mine = np.flatnonzero(windows.recording == number)
         steps = windows.gather(mine)["grid"]
@@ -65,14 +65,15 @@ def test_two_classes_are_the_labels_of_the_lab(store: Path, tmp_path: Path, wind
 
 
 def test_unusable_episodes_are_named_and_left_out(make_store: MakeStore, tmp_path: Path) -> None:
-    plant = ("flipped_byte=2", "no_anchors=1", "missing_qmp=1", "in_transit=1", "killer=1")
+    plant = ("flipped_byte=2", "no_anchors=1", "missing_qmp=1", "in_transit=1", "killer=1", "repeated_id=1")
     store = make_store(episodes=12, plant=plant)
     found = prepare(store, tmp_path / "dataset")
-    assert (found.notes["accepted"], found.notes["degraded"]) == (6, 2)
+    assert (found.notes["accepted"], found.notes["degraded"]) == (5, 2)
     assert found.notes["faults"] == {"clock_base:netflow": 1, "missing:qmp": 1}
     reasons = Counter(one["reason"].partition(": ")[0] for one in found.notes["skipped"])
     assert reasons["sha256:guest"] == 2
-    assert sum(reasons.values()) == 4
+    assert reasons["repeated_id:episode"] == 2
+    assert sum(reasons.values()) == 6
     table = found.table("episodes")
     assert table["id"].to_list() == found.recordings["id"].to_list()
     assert sorted(table.filter(pl.col("verdict") == "degraded")["faults"].to_list()) == [
@@ -83,14 +84,14 @@ def test_unusable_episodes_are_named_and_left_out(make_store: MakeStore, tmp_pat
 
 def test_what_validation_found_is_taken_over(store: Path, tmp_path: Path) -> None:
     shutil.copytree(store, tmp_path / "store")
-    paths = folders(store)
+    paths = episodes(store).paths
     verdicts = ["rejected", "degraded", "errored"] + ["accepted"] * (len(paths) - 3)
-    reasons = [["sha256:guest"], ["few_rows:guest"], ["died:episode"]] + [[]] * (len(paths) - 3)
-    index = pl.DataFrame(
-        {"path": paths, "verdict": verdicts, "reasons": reasons},
-        schema={"path": pl.String, "verdict": pl.String, "reasons": pl.List(pl.String)},
+    reasons = [["sha256:guest: no"], ["few_rows:guest: 12 of 60 rows"], ["died:episode"]] + [[]] * (
+        len(paths) - 3
     )
-    index.write_parquet(tmp_path / "store" / INDEX)
+    columns = {"path": paths, "verdict": verdicts, "reasons": reasons}
+    rows = [pl.Series(name, columns.get(name, [None] * 12), dtype) for name, dtype in index.SCHEMA.items()]
+    pl.DataFrame(rows).write_parquet(tmp_path / "store" / index.NAME)
     found = prepare(tmp_path / "store", tmp_path / "dataset")
     assert found.recordings["id"].to_list() == [paths[1], *paths[3:]]
     assert found.table("episodes").row(0) == (paths[1], "degraded", ["few_rows:guest"])
@@ -102,8 +103,8 @@ def test_what_validation_found_is_taken_over(store: Path, tmp_path: Path) -> Non
 
 def test_a_damaged_index_is_said_to_be_one(store: Path, tmp_path: Path) -> None:
     shutil.copytree(store, tmp_path / "store")
-    (tmp_path / "store" / INDEX).write_bytes(b"PAR1 no index PAR1")
-    with pytest.raises(EvidenceError, match="validate the store again"):
+    (tmp_path / "store" / index.NAME).write_bytes(b"PAR1 no index PAR1")
+    with pytest.raises(EvidenceError, match="no index of a sweep"):
         prepare(tmp_path / "store", tmp_path / "dataset")
     assert not (tmp_path / "dataset").exists()
 
@@ -120,6 +121,6 @@ def test_a_store_without_a_usable_episode_is_refused_with_the_first_reason(
 def test_an_episode_shorter_than_a_window_gives_none(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store(episodes=3, seconds=40)
     found = prepare(store, tmp_path / "dataset", length=45)
-    long = [len(extract(store, one).grid) >= 45 for one in folders(store)]
+    long = [len(extract(store, one).grid) >= 45 for one in episodes(store).paths]
     assert len(np.unique(found.recording)) == sum(long)
     assert found.recordings.height == 3

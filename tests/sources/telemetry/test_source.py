@@ -16,7 +16,7 @@ from vestige.sources import registry
 from vestige.sources.telemetry import grid as grids
 from vestige.sources.telemetry import summaries
 from vestige.sources.telemetry.encoder import TelemetryEncoder
-from vestige.sources.telemetry.extract import folders
+from vestige.sources.telemetry.extract import episodes
 from vestige.sources.telemetry.layout import schema_for
 from vestige.sources.telemetry.options import TelemetryOptions
 from vestige.testing import check_source
@@ -27,7 +27,7 @@ SOURCE = registry.get("telemetry")
 @pytest.mark.parametrize("settings", [{"stride": 1}, {"length": 7, "stride": 3, "classes": "label"}])
 def test_the_contract(store: Path, tmp_path: Path, settings: dict[str, object]) -> None:
     some = tmp_path / "some"
-    for folder in folders(store)[::2]:
+    for folder in episodes(store).paths[::2]:
         shutil.copytree(store / folder, some / folder)
     options = TelemetryOptions.model_validate(settings)
     check_source("telemetry", store, tmp_path / "checked", options=options, evidence=[store], part=some)

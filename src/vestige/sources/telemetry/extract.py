@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from vestige.sources.telemetry.fields import SAMPLED, SOURCES, SourceName
 from vestige.sources.telemetry.grid import FLOW_COLUMNS, Rows, grid, on_grid
 from vestige.sources.telemetry.kernels import SECOND_NS, Grid
 from vestige.sources.telemetry.manifest import NAME, Manifest
+from vestige.sources.telemetry.validate.store import Listing, find
 
 Codes = NDArray[np.uint8]
 
@@ -76,32 +76,9 @@ def extract(root: Path, folder: str, classes: tuple[str, ...] | None = None, by:
         return Extracted(folder, manifest, episode.digest, found, tuple(faults), label)
 
 
-def folders(store: Path) -> list[str]:
-    """The episodes of a store, `host/date/episode`, in the order of their bytes; `[""]` for an episode.
-
-    Links are not followed. Raises EvidenceError where there is none.
-    """
-    if (store / NAME).is_file():
-        return [""]
-    try:
-        found = [
-            f"{host}/{day}/{one}"
-            for host in _names(store)
-            for day in _names(store / host)
-            for one in _names(store / host / day)
-        ]
-    except OSError as error:
-        raise EvidenceError(f"cannot be read: {error.strerror}", where=store) from error
-    if not found:
-        raise EvidenceError(
-            "no episodes (host/date/episode/manifest.json)", where=store, remedy="point at a receiver store"
-        )
-    return sorted(found, key=os.fsencode)
-
-
-def _names(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return [one.name for one in entries if one.is_dir(follow_symlinks=False) and one.name[0] != "."]
+def episodes(root: Path) -> Listing:
+    """The episodes of a store, or the one that `root` itself is. Raises EvidenceError where there is none."""
+    return Listing([""]) if (root / NAME).is_file() else find(root)
 
 
 def _rows(episode: Episode, source: SourceName) -> tuple[Rows | None, list[Fault]]:

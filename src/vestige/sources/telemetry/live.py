@@ -14,7 +14,7 @@ from vestige.errors import EvidenceError
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
 from vestige.sources.telemetry.encoder import GRID
-from vestige.sources.telemetry.extract import Extracted, extract, folders
+from vestige.sources.telemetry.extract import Extracted, episodes, extract
 from vestige.sources.telemetry.kernels import Grid
 from vestige.sources.telemetry.places import places
 from vestige.sources.telemetry.probe import made_up
@@ -41,14 +41,14 @@ def probe(schema: Schema) -> LiveBatch:
 
 
 def live(evidence: Iterable[Path], schema: Schema) -> Iterator[LiveBatch]:
-    """A window for every second of every episode, a batch an episode, in the order of `folders`.
+    """A window for every second of every episode, a batch an episode, in the order of their paths.
 
     `evidence`: stores, or folders of single episodes. Raises EvidenceError where there is no episode; one
     that cannot be read is left out of a store with a warning, and an error by itself.
     """
     taken = 0
     for path in evidence:
-        found = folders(path)
+        found = episodes(path).paths
         for folder in found:
             try:
                 one = extract(path, folder)

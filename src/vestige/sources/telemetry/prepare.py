@@ -16,13 +16,13 @@ from vestige.dataset import DatasetWriter
 from vestige.errors import EvidenceError, VestigeError
 from vestige.sources.base import Progress
 from vestige.sources.telemetry.encoder import GRID, TelemetryEncoder
-from vestige.sources.telemetry.extract import Extracted, extract, folders
+from vestige.sources.telemetry.extract import Extracted, episodes, extract
 from vestige.sources.telemetry.faults import FaultError, Verdict
 from vestige.sources.telemetry.layout import schema_for
 from vestige.sources.telemetry.options import TelemetryOptions
 from vestige.sources.telemetry.simulate.options import MARKER
+from vestige.sources.telemetry.validate import guard, index
 
-INDEX = "validation_v1.parquet"
 CHUNK = 8
 """Episodes that a worker gets at a time."""
 MOST_NOTES = 1000
@@ -85,8 +85,8 @@ def prepare(
     """
     schema = schema_for(options)
     account = Account()
-    todo = _usable(corpus, folders(corpus), account)
-    work = partial(extract, corpus, classes=schema.classes, by=options.classes)
+    todo = _usable(corpus, account)
+    work = partial(_extract, corpus, schema.classes, options.classes)
     done = 0
     with DatasetWriter(out, schema, overwrite=overwrite) as writer:
         outcomes = engine.map(work, todo, jobs=jobs, chunk=CHUNK, isolate=True)
@@ -134,26 +134,34 @@ def _leave(account: Account, folder: str, error: VestigeError | OSError) -> None
         account.leave(folder, str(error))
 
 
-def _usable(corpus: Path, found: list[str], account: Account) -> list[str]:
-    """The episodes that an index of the store does not rule out."""
-    file = corpus / INDEX
-    if not file.is_file():
-        return found
-    try:
-        index = pl.read_parquet(file, columns=["path", "verdict", "reasons"])
-    except pl.exceptions.PolarsError as error:
-        raise EvidenceError(
-            f"cannot be read ({error})", where=file, remedy="validate the store again"
-        ) from error
-    account.known = {path: (verdict, reasons or []) for path, verdict, reasons in index.iter_rows()}
+def _extract(corpus: Path, classes: tuple[str, ...], by: str, folder: str) -> Extracted:
+    """In a process of its own: an episode that kills it is the only one lost."""
+    with guard.limits():
+        return extract(corpus, folder, classes, by)
+
+
+def _usable(corpus: Path, account: Account) -> list[str]:
+    """The episodes that neither their names nor an index of the store rule out."""
+    found = episodes(corpus)
+    file = corpus / index.NAME
+    if file.is_file():
+        rows = index.read(file).select("path", "verdict", "reasons").iter_rows()
+        account.known = {path: (verdict, list(map(_short, reasons))) for path, verdict, reasons in rows}
     usable = []
-    for folder in found:
+    for folder in found.paths:
         verdict, reasons = account.known.get(folder, ("", []))
-        if verdict in UNUSABLE:
+        if folder in found.repeated:
+            account.leave(folder, f"repeated_id:episode: {found.repeated[folder]} has the same id")
+        elif verdict in UNUSABLE:
             account.leave(folder, f"{verdict}: {', '.join(reasons)}")
         else:
             usable.append(folder)
     return usable
+
+
+def _short(reason: str) -> str:
+    """`code:subject` of a reason, without the particulars."""
+    return ":".join(reason.split(":")[:2])
 
 
 def _origin(corpus: Path, options: TelemetryOptions) -> dict[str, Any]:
