@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.recordings import WAYS, best_way, by_recording, log_of, pooled
+from vestige.evaluation.recordings import STRETCH, WAYS, best_way, by_recording, log_of, pooled
+from vestige.scoring.recordings import Tally
 
 
 def windows(scores: list[list[float]], labels: list[int]) -> Predictions:
@@ -27,7 +30,9 @@ def windows(scores: list[list[float]], labels: list[int]) -> Predictions:
     )
 
 
-@pytest.mark.parametrize(("how", "expected"), [("max", [0.9, 0.4]), ("mean", [0.5, 0.4]), ("log_odds", [0.5, 0.4])])
+@pytest.mark.parametrize(
+    ("how", "expected"), [("max", [0.9, 0.4]), ("mean", [0.5, 0.4]), ("log_odds", [0.5, 0.4])]
+)
 def test_a_recording_is_scored_by_its_windows(how, expected):
     judged = by_recording(windows([[0.1, 0.9, 0.5], [0.4]], [1, 0]), how)
     assert judged.score == pytest.approx(expected)
@@ -67,3 +72,23 @@ def test_mean_log_odds_of_three_classes_are_a_normalised_geometric_mean():
 def test_one_impossible_window_does_not_decide_mean_log_odds_alone():
     certain = windows([[1.0, 1e-3, 1e-3], [0.2, 0.2, 0.2]], [0, 1])
     assert np.isfinite(by_recording(certain, "log_odds").proba).all()
+
+
+def test_a_stretch_of_strange_windows_outweighs_single_ones():
+    burst = [0.1] * 100 + [0.9] * STRETCH + [0.1] * 100
+    scattered = [0.99 if at % 8 == 0 else 0.1 for at in range(232)]
+    judged = by_recording(windows([burst, scattered, [0.7, 0.5]], [1, 0, 0]), "stretch")
+    assert judged.score[0] == pytest.approx(0.9)
+    assert judged.score[1] < 0.5
+    assert judged.score[2] == pytest.approx(1 / (1 + np.sqrt(3 / 7)))
+
+
+@given(st.lists(st.floats(0.001, 0.999), min_size=1, max_size=150), st.integers(1, 60))
+def test_the_worst_stretch_is_the_same_however_the_windows_come(scores, size):
+    proba = np.stack([1 - np.array(scores), np.array(scores)], axis=1)
+    tally = Tally(np.zeros(2), np.zeros(2), np.zeros(2))
+    for at in range(0, len(scores), size):
+        tally._look_for_stretch(log_of(proba[at : at + size]))
+        tally.windows += len(scores[at : at + size])
+    found = pooled(tally.stretch[None], "stretch")[0]
+    assert found == pytest.approx(by_recording(windows([scores], [1]), "stretch").proba[0])

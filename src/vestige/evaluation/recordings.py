@@ -1,7 +1,8 @@
 """From windows to recordings: where the label is the recording's, so is the verdict.
 
 A recording is as suspicious as its most suspicious window (`max`), or as its windows on average: of their
-probabilities (`mean`), or of their log-odds (`log_odds`; for surprise, the mean surprise).
+probabilities (`mean`), or of their log-odds (`log_odds`; for surprise, the mean surprise); or as its most
+suspicious stretch of `STRETCH` windows, by their mean log-odds (`stretch`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import numpy as np
 from vestige.evaluation.metrics import Sweep
 from vestige.evaluation.predictions import FloatArray, Predictions
 
-How = Literal["max", "mean", "log_odds"]
-WAYS: tuple[How, ...] = ("max", "mean", "log_odds")
+How = Literal["max", "mean", "log_odds", "stretch"]
+WAYS: tuple[How, ...] = ("max", "mean", "log_odds", "stretch")
+STRETCH = 32
+"""Windows in a row: what strikes once may be new and harmless, what strikes on and on is not."""
 LEAST = 1e-12
 """Probability below which there is no more evidence to be had: one window cannot decide a recording alone."""
 
@@ -28,8 +31,12 @@ def by_recording(windows: Predictions, how: How) -> Predictions:
     """
     present, row = np.unique(windows.recording, return_inverse=True)
     n = len(present)
-    taken = [_taken(windows.proba[:, k], row, n, how) for k in range(len(windows.classes))]
-    proba = pooled(np.stack(taken, axis=1), how)
+    if how == "stretch":
+        taken_NK = _worst_stretches(windows, row, n)
+    else:
+        taken = [_taken(windows.proba[:, k], row, n, how) for k in range(len(windows.classes))]
+        taken_NK = np.stack(taken, axis=1)
+    proba = pooled(taken_NK, how)
     order = np.argsort(windows.position, kind="stable")
     last = np.empty(n, dtype=np.int64)
     last[row[order]] = order
@@ -45,14 +52,31 @@ def log_of(proba: FloatArray) -> FloatArray:
 
 def pooled(taken_NK: FloatArray, how: How) -> FloatArray:
     """A recording's probabilities from what was taken of its windows: the highest, the means, or the means of
-    `log_of`."""
-    if how == "log_odds":
+    `log_of` (of all, or of a stretch)."""
+    if how in {"log_odds", "stretch"}:
         proba: FloatArray = np.exp(taken_NK)
     elif taken_NK.shape[1] == 2:
         return np.stack([1 - taken_NK[:, 1], taken_NK[:, 1]], axis=1)
     else:
         proba = taken_NK
     return proba / proba.sum(axis=1, keepdims=True)
+
+
+def worst_stretch(logs_BK: FloatArray) -> FloatArray:
+    """Means `(K,)` of `log_of` over the stretch, in consecutive windows, that is least like class 0; over all
+    of them where there are fewer than `STRETCH`."""
+    size = min(STRETCH, len(logs_BK))
+    sums = np.cumsum(np.vstack([np.zeros(logs_BK.shape[1]), logs_BK]), axis=0)
+    means = (sums[size:] - sums[:-size]) / size
+    worst: FloatArray = means[int(np.argmax(means[:, 1:].max(axis=1) - means[:, 0]))]
+    return worst
+
+
+def _worst_stretches(windows: Predictions, row: np.ndarray, n: int) -> FloatArray:
+    order = np.lexsort((windows.position, row))
+    logs_BK = log_of(windows.proba[order])
+    bounds = np.searchsorted(row[order], np.arange(n + 1))
+    return np.stack([worst_stretch(logs_BK[bounds[at] : bounds[at + 1]]) for at in range(n)])
 
 
 def best_way(validation: Predictions) -> How:

@@ -165,7 +165,7 @@ class DetectorResults(Record):
     name: str
     kind: Literal["model", "baseline"]
     view: str = ""
-    verdict: Literal["window", "max", "mean", "log_odds"] = "window"
+    verdict: Literal["window", "max", "mean", "log_odds", "stretch"] = "window"
     next_token: NextTokenResult | None = None
     windows: int
     validation_macro_f1: Number

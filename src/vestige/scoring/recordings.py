@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vestige.checkpoint import Loaded
 from vestige.checkpoint.header import VERDICT
-from vestige.evaluation.recordings import How, log_of, pooled
+from vestige.evaluation.recordings import STRETCH, How, log_of, pooled, worst_stretch
 from vestige.models.next_token import TOP
 from vestige.scoring.windows import Judged, judge
 from vestige.sources.base import Progress
@@ -49,7 +49,8 @@ def score_recordings(
 @dataclass
 class Tally:
     """What is kept of a recording while its windows go by: of its probabilities the `highest (K,)`, their sum
-    `total (K,)`, and the sum of their logarithms `logs (K,)`."""
+    `total (K,)`, the sum of their logarithms `logs (K,)`, and the means of these over the worst
+    `stretch (K,)`."""
 
     highest: NDArray[np.float64]
     total: NDArray[np.float64]
@@ -60,6 +61,8 @@ class Tally:
     worst: dict[str, Any] = field(default_factory=dict)
     surprise: float = 0.0
     within: NDArray[np.int64] | None = None
+    stretch: NDArray[np.float64] | None = None
+    _last: NDArray[np.float64] | None = None
 
     def add(self, judged: Judged, rows: NDArray[np.int64], threshold: float | None) -> None:
         """Take in the windows at `rows`, all of them of this recording."""
@@ -68,6 +71,7 @@ class Tally:
         self.highest = np.maximum(self.highest, proba.max(axis=0))
         self.total += proba.sum(axis=0)
         self.logs += log_of(proba).sum(axis=0)
+        self._look_for_stretch(log_of(proba))
         self.windows += len(rows)
         self.alerts += 0 if threshold is None else int((score >= threshold).sum())
         worst = int(score.argmax())
@@ -82,9 +86,23 @@ class Tally:
             within = (judged.rank[rows, None] < np.array(TOP)).sum(axis=0)
             self.within = within if self.within is None else self.within + within
 
+    def _look_for_stretch(self, logs_BK: NDArray[np.float64]) -> None:
+        """Keep the worst stretch so far, and the windows with which the next ones may make a worse one."""
+        together = logs_BK if self._last is None else np.concatenate([self._last, logs_BK])
+        found = worst_stretch(together)
+        if self.stretch is None or self.windows < STRETCH or _odds(found) > _odds(self.stretch):
+            self.stretch = found
+        enough = self.windows + len(logs_BK) >= STRETCH
+        self._last = together[1 - STRETCH :] if enough else together
+
     def row(self, loaded: Loaded, how: How) -> dict[str, Any]:
         """The recording's verdict; see `score_recordings`."""
-        taken = {"max": self.highest, "mean": self.total / self.windows, "log_odds": self.logs / self.windows}
+        taken = {
+            "max": self.highest,
+            "mean": self.total / self.windows,
+            "log_odds": self.logs / self.windows,
+            "stretch": self.highest if self.stretch is None else self.stretch,
+        }
         proba = pooled(taken[how][None], how)[0]
         value, limit = float(1 - proba[0]), loaded.threshold
         row = {
@@ -101,6 +119,11 @@ class Tally:
                 f"top{k}": round(float(n / self.windows), 6) for k, n in zip(TOP, self.within, strict=True)
             }
         return row
+
+
+def _odds(logs_K: NDArray[np.float64]) -> float:
+    """Log-odds of the likeliest class but the first against the first."""
+    return float(logs_K[1:].max() - logs_K[0])
 
 
 def _add(found: dict[str, Tally], judged: Judged, threshold: float | None) -> None:
