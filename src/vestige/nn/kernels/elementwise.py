@@ -6,28 +6,21 @@ fast path.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from functools import partial
+from typing import Any
 
 import numba
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba.extending import intrinsic
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_F = TypeVar("_F", bound="Callable[..., Any]")
+from vestige import compiling
 
 # No reassociation: the rounding trick in `exp` and reproducible sums both depend on the order written.
 _FASTMATH = {"contract", "nsz", "arcp"}
 
 
-def compiled(function: _F) -> _F:
-    options: dict[str, Any] = {"nogil": True, "fastmath": _FASTMATH, "error_model": "numpy"}
-    try:
-        return cast("_F", numba.njit(function, cache=True, **options))
-    except RuntimeError:  # neither __pycache__ nor the user's cache directory can be written
-        return cast("_F", numba.njit(function, **options))
+compiled = partial(compiling.compiled, fastmath=_FASTMATH)
 
 
 @intrinsic

@@ -20,11 +20,12 @@ The value 0 is never produced: it is free for padding.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.compiling import compiled
+from vestige import compiling
 from vestige.sources.traces.packets import kernel
 from vestige.sources.traces.packets.kernel import (
     AT,
@@ -45,6 +46,8 @@ from vestige.sources.traces.packets.kinds import CARRIES_IP, FIRST_KIND, LONGEST
 from vestige.sources.traces.packets.quality import Quality
 from vestige.sources.traces.packets.stream import Bytes, feed, fresh_state
 from vestige.sources.traces.regions import UNMAPPED, Regions
+
+compiled = partial(compiling.compiled, after=kernel.SOURCES)
 
 MODULE_SHIFT = 48
 TAKEN = (1 << MODULE_SHIFT) - 1

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.compiling import compiled
+from vestige import compiling
 from vestige.sources.traces.packets import kernel
 from vestige.sources.traces.packets.kernel import (
     AT,
@@ -27,6 +28,8 @@ from vestige.sources.traces.packets.kernel import (
 from vestige.sources.traces.packets.kinds import CARRIES_IP, LONGEST, Kind
 from vestige.sources.traces.packets.quality import Quality
 from vestige.sources.traces.packets.stream import Bytes, feed, fresh_state
+
+compiled = partial(compiling.compiled, after=kernel.SOURCES)
 
 ROWS = 1 << 15
 NOWHERE = np.uint64((1 << 64) - 1)

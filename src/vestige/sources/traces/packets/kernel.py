@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.compiling import compiled
+from vestige.sources.traces.packets import kinds
 from vestige.sources.traces.packets.kinds import (
     EXTENDED,
     FIRST_KIND,
@@ -24,6 +25,8 @@ from vestige.sources.traces.packets.kinds import (
     Kind,
 )
 
+SOURCES = (__file__, kinds.__file__)
+"""What decoders are compiled from beside their own file."""
 MARGIN = 24
 """Bytes that may be read from a position: those of a PSB, and the word after it."""
 LOOK_BACK = LONGEST - 1
