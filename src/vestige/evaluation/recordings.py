@@ -59,7 +59,8 @@ def pooled(taken_NK: FloatArray, how: How) -> FloatArray:
         return np.stack([1 - taken_NK[:, 1], taken_NK[:, 1]], axis=1)
     else:
         proba = taken_NK
-    return proba / proba.sum(axis=1, keepdims=True)
+    shares: FloatArray = proba / proba.sum(axis=1, keepdims=True)
+    return shares
 
 
 def worst_stretch(logs_BK: FloatArray) -> FloatArray:
