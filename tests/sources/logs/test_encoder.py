@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -315,20 +314,3 @@ def test_the_vocabulary_counts_each_word_as_often_as_it_stands_there() -> None:
 def test_an_endless_message_costs_a_bounded_number_of_words() -> None:
     assert len(words_of("word " * 1_000_000)) <= words.MAX_CHARACTERS
     assert max(map(len, words_of("x" * 100_000))) <= 32
-
-
-def test_encoding_is_vectorised(write: Write) -> None:
-    texts = [
-        f"{'abcdefghijklmnopqrstuvwxyz'[i % 26] * 3}{chr(97 + i // 26) * 3} took <num> ms" for i in range(290)
-    ]
-    windows = write([[texts[i % 290] for i in range(20_000)]], length=10)
-    encoded = EncodedWindows.of(windows, LogEncoder.fit(windows))
-    steps = windows.gather(names=("message", "t_ns"))
-
-    def seconds(names: tuple[str, ...]) -> float:
-        start = time.perf_counter()
-        encoded.bound.encode(steps, names)
-        return time.perf_counter() - start
-
-    assert min(seconds(("tokens",)) for _ in range(3)) < 200_000 / 5_000_000
-    assert min(seconds(("summary",)) for _ in range(3)) < 20_000 / 50_000
