@@ -407,13 +407,17 @@ def test_a_label_that_nearly_follows_from_the_symbol_is_warned_of_too(corpus: Ma
 
 
 def test_length_alone_is_a_warning_where_it_tells_recordings_apart(make_windows: Make) -> None:
-    def recordings(*steps: int) -> list[tuple[str, str, str, np.ndarray]]:
-        return [(f"h{i}", f"s{i}", "p", np.full(steps[i % 2], i % 2)) for i in range(20)]
+    def length(steps: tuple[int, int], target: str = "recording") -> CheckResult:
+        """Ten samples, a normal and an anomalous recording each; the larger the number, the longer both."""
+        runs = [(f"h{i}", f"s{i // 2}", "p", np.full(i + steps[i % 2], i % 2)) for i in range(20)]
+        return probes.length_shortcut(splits.make("sample", make_windows(runs, target=target))[1])
 
-    _, parts = splits.make("sample", make_windows(recordings(60, 20), target="recording"))
-    found = probes.length_shortcut(parts)
+    found = length((60, 20))
     assert (found.status, found.figure) == ("warn", 1.0)
-    _, parts = splits.make("sample", make_windows(recordings(40, 40), target="recording"))
-    assert probes.length_shortcut(parts).status == "pass"
-    _, parts = splits.make("sample", make_windows(recordings(60, 20)))
-    assert probes.length_shortcut(parts).status == "not_applicable"
+    assert "shorter than the normal recordings of their sample in 10 and longer in 0 of 10" in found.detail
+    paired = length((30, 28))
+    assert paired.status == "warn"
+    assert paired.figure is not None
+    assert paired.figure < 0.65
+    assert length((30, 29)).status == "pass"
+    assert length((60, 20), "last").status == "not_applicable"

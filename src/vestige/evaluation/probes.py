@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
-from vestige.evaluation.metrics import confusion, macro_f1, per_class
+from vestige.evaluation.metrics import Sweep, confusion, macro_f1, per_class
 from vestige.evaluation.predictions import DAY_NS
 from vestige.evaluation.results import CheckResult
 from vestige.splits import Parts
@@ -17,6 +18,8 @@ from vestige.windows import WindowSet
 
 NOTICEABLE = 0.15
 """A gain in macro F1 over the majority class that is worth a warning."""
+FEWEST_PAIRS, ONE_SIDED = 4, 0.75
+"""Samples, and the share of them in which attacks are all shorter or all longer, that are worth one."""
 MOST_ROWS = 50_000
 SHUFFLES, FEWEST_SHUFFLES, SHUFFLE_SECONDS = 10, 6, 10.0
 """Shuffles of the labels; fewer where ten would take longer than that."""
@@ -55,38 +58,40 @@ def metadata_shortcut(parts: Parts, seed: int = 0) -> CheckResult:
 def length_shortcut(parts: Parts) -> CheckResult:
     """What the number of steps alone tells of recordings whose labels are their own, without a look inside.
 
-    The threshold, and which side of it is the attack, are those that part the training recordings best. The
-    figure is the macro F1 on the test recordings.
+    The figure is the ROC AUC of length over all recordings, whichever way it points. Recordings of one sample
+    are compared, too: an attack that ends its program early is shorter than that program's other runs.
     """
     name = "length_shortcut"
     if parts.train.schema.target != "recording":
         return CheckResult(name=name, status="not_applicable", detail="labels are not the recordings'")
-    (length, truth), (test_length, test_truth) = (_lengths(one) for one in (parts.train, parts.test))
-    if len(np.unique(truth)) < 2 or not len(test_truth):
-        return CheckResult(name=name, status="not_applicable", detail="training knows one class only")
-    rules = [(cut, longer) for cut in np.unique(length) for longer in (True, False)]
-    best = max(rules, key=lambda rule: float(macro_f1(confusion(truth, _by_length(length, *rule), 2))))
-    found = float(macro_f1(confusion(test_truth, _by_length(test_length, *best), 2)))
-    said = np.full(len(test_truth), np.bincount(truth).argmax())
-    floor = float(macro_f1(confusion(test_truth, said, 2)))
-    return CheckResult(
-        name=name,
-        status="warn" if found - floor > NOTICEABLE else "pass",
-        figure=found,
-        detail=f"an attack is what has {best[0]:,} steps or {'more' if best[1] else 'fewer'}: macro F1 "
-        f"{found:.3f} on {len(test_truth)} test recordings; the majority class: {floor:.3f}",
+    found = pl.concat([_lengths(one) for one in (parts.train, parts.validation, parts.test)])
+    if found["attack"].n_unique() < 2:
+        return CheckResult(name=name, status="not_applicable", detail="all recordings are of one class")
+    area = Sweep.of(found["steps"].to_numpy().astype(np.float64), found["attack"].to_numpy()).roc_auc
+    medians = found.group_by("sample").agg(
+        attack=pl.col("steps").filter(pl.col("attack")).median(),
+        normal=pl.col("steps").filter(~pl.col("attack")).median(),
     )
+    pairs = medians.drop_nulls()
+    shorter = int((pairs["attack"] < pairs["normal"]).sum())
+    longer = int((pairs["attack"] > pairs["normal"]).sum())
+    figure = max(area, 1 - area)
+    one_sided = pairs.height >= FEWEST_PAIRS and max(shorter, longer) >= ONE_SIDED * pairs.height
+    detail = f"length alone ranks {found.height} recordings with ROC AUC {figure:.3f}"
+    if pairs.height:
+        detail += (
+            f"; attacks are shorter than the normal recordings of their sample in {shorter} and longer in "
+            f"{longer} of {pairs.height} samples"
+        )
+    noticed = figure > 0.5 + NOTICEABLE or one_sided
+    return CheckResult(name=name, status="warn" if noticed else "pass", figure=figure, detail=detail)
 
 
-def _lengths(windows: WindowSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Steps of each recording of a part, and whether it is anything but the first class."""
+def _lengths(windows: WindowSet) -> pl.DataFrame:
+    """Sample and steps of each recording of a part, and whether it is anything but the first class."""
     present, first = np.unique(windows.recording, return_index=True)
-    return windows.recordings["n_steps"].to_numpy()[present], (windows.label[first] != 0).astype(np.int64)
-
-
-def _by_length(length: NDArray[np.int64], cut: int, longer: bool) -> NDArray[np.int64]:
-    side = length >= cut if longer else length <= cut
-    return side.astype(np.int64)
+    recordings = windows.recordings[present].select("sample", steps="n_steps")
+    return recordings.with_columns(attack=pl.Series(windows.label[first] != 0))
 
 
 def _metadata(windows: WindowSet) -> NDArray[np.float64]:
