@@ -15,7 +15,8 @@ from vestige.models.base import Detector, choose_inputs
 from vestige.models.fitting import FittedDetector
 from vestige.testing.detectors import small_dataset
 from vestige.training import TrainingConfig, train
-from vestige.training.resampling import Resample, Space, resample
+from vestige.training.config import Resample
+from vestige.training.resampling import Space, resample
 
 KINDS = ("summary", "tokens", "tokens:words", "vectors")
 
@@ -96,7 +97,7 @@ def test_batches_of_made_up_windows_are_the_rows_of_the_whole(windows: EncodedWi
 @pytest.mark.parametrize("name", ["gru", "vanilla", "collaborative"])
 @pytest.mark.parametrize("how", ["smote", "adasyn"])
 def test_no_token_ids_are_made_up(windows: EncodedWindows, name: str, how: Resample) -> None:
-    with pytest.raises(UsageError, match=f"but {name} reads the token ids") as refusal:
+    with pytest.raises(UsageError, match=f"but {name} reads token ids") as refusal:
         resample(detector(name, windows), windows, how, seed=0)
     assert "over, under or tomek" in refusal.value.remedy
 

@@ -19,6 +19,7 @@ from vestige.pipeline import verdicts, views
 from vestige.pipeline.job import Lesson
 from vestige.schema import Schema
 from vestige.training import TrainingConfig, train
+from vestige.training.resampling import refuse
 
 logger = log.get(__name__)
 
@@ -88,6 +89,7 @@ class Order:
             raise UsageError(f"unknown view {self.view!r}", remedy=f"one of: {', '.join(known)}")
         for name in self._spelt_out():
             parse_hyper(registry.get(name), self.hyper(name))
+            refuse(registry.get(name), self.training.resample)
         if self.training.device == "cuda":
             import torch
 

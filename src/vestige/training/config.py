@@ -10,6 +10,8 @@ EPOCHS, MIN_STEPS = 20, 1_000
 """Epochs unless told otherwise, and optimiser steps that they make at least: a corpus of a thousand windows
 takes five steps an epoch, and a hundred steps teach nothing."""
 
+Resample = Literal["none", "tomek", "smote", "adasyn", "under", "over"]
+
 
 class TrainingConfig(BaseModel):
     """Settings of a training run. A resumed run must repeat all but those in `FREE`."""
@@ -37,7 +39,7 @@ class TrainingConfig(BaseModel):
     class_weights: bool = Field(
         default=True, description="weigh classes so that each counts the same in the loss"
     )
-    resample: Literal["none", "tomek", "smote", "adasyn", "under", "over"] = Field(
+    resample: Resample = Field(
         default="none",
         description="balance the classes of training windows: leave out those on the border (tomek) or any "
         "(under), repeat (over), or make up ones in between (smote, adasyn)",

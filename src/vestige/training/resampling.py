@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,8 @@ from vestige.errors import UsageError
 from vestige.log import get
 from vestige.models.base import Detector, StandardizeStats
 from vestige.schema import Input
+from vestige.training.config import Resample
 
-Resample = Literal["none", "tomek", "smote", "adasyn", "under", "over"]
 MAKING = ("smote", "adasyn")
 """Those that make up windows, in the space of what a detector reads."""
 MOST_VALUES = 100_000_000
@@ -58,10 +58,7 @@ def resample(detector: Detector, train: EncodedWindows, how: Resample, seed: int
     """
     if how == "none":
         return train
-    if detector.task == "next":
-        raise UsageError(
-            f"--resample {how}: {detector.name} learns from one class", remedy="leave --resample out"
-        )
+    refuse(type(detector), how)
     before = np.bincount(train.label, minlength=detector.n_classes)
     if how in MAKING:
         made = _made(detector, train, how, seed)
@@ -70,6 +67,25 @@ def resample(detector: Detector, train: EncodedWindows, how: Resample, seed: int
     after = np.bincount(made.label, minlength=detector.n_classes)
     log.info("%s: training windows a class %s, by %s %s", detector.name, before, how, after)
     return made
+
+
+def refuse(kind: type[Detector], how: Resample) -> None:
+    """Raise UsageError where a detector can never be resampled so, whatever the dataset offers."""
+    if how != "none" and kind.task == "next":
+        raise UsageError(
+            f"--resample {how}: {kind.name} learns from one class", remedy="leave --resample out"
+        )
+    if how in MAKING and all(
+        any(one.startswith("tokens") for one in combination) for combination in kind.accepts
+    ):
+        raise _no_numbers(kind, how)
+
+
+def _no_numbers(kind: type[Detector], how: Resample) -> UsageError:
+    return UsageError(
+        f"--resample {how} makes up numbers between windows, but {kind.name} reads token ids",
+        remedy="--resample over, under or tomek, which choose real windows; or class weights alone",
+    )
 
 
 def _chosen(detector: Detector, train: EncodedWindows, how: Resample, seed: int) -> NDArray[np.int64]:
@@ -88,13 +104,8 @@ def _chosen(detector: Detector, train: EncodedWindows, how: Resample, seed: int)
 
 
 def _made(detector: Detector, train: EncodedWindows, how: Resample, seed: int) -> EncodedWindows:
-    tokens = [one.name for one in detector.inputs if one.kind == "tokens"]
-    if tokens:
-        raise UsageError(
-            f"--resample {how} makes up numbers between windows, but {detector.name} reads the token ids "
-            f"{', '.join(tokens)}",
-            remedy="--resample over, under or tomek, which choose real windows; or class weights alone",
-        )
+    if any(one.kind == "tokens" for one in detector.inputs):
+        raise _no_numbers(type(detector), how)
     space = Space.of(detector.inputs, train, how)
     sampler, n = _sampler(train, how, seed), len(train)
     try:
