@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from logging import LogRecord
 from typing import Any, Generic, TypeVar
 
@@ -120,15 +120,12 @@ def _elsewhere(
 def _one_by_one(
     pool: Any, fn: Callable[[Item], Value], pieces: list[list[tuple[int, Item]]]
 ) -> Iterator[list[Outcome[Value]]]:
-    """With one piece at work at a time, and then one item, it is known which of them kills."""
-    for piece in pieces:
+    """With one item at work at a time, it is known which of them kills."""
+    for index, item in chain.from_iterable(pieces):
         try:
-            yield from list(_elsewhere(pool, fn, [piece]))
+            yield from list(_elsewhere(pool, fn, [[(index, item)]]))
         except _died():
-            if len(piece) > 1:
-                yield from _one_by_one(pool, fn, [[one] for one in piece])
-            else:
-                yield [Outcome(piece[0][0], error=WorkerDiedError("the process that worked on it died"))]
+            yield [Outcome(index, error=WorkerDiedError("the process that worked on it died"))]
 
 
 def _died() -> type[Exception]:
