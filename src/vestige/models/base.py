@@ -161,6 +161,10 @@ class Detector(ABC):
         (an id outside the vocabulary becomes UNK), `vectors` float32 and finite."""
         return {one.name: self._select(one, X[one.name]) for one in self.inputs}
 
+    def scaled(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The scale on which a summary or tensor is standardised; as it is, unless overridden."""
+        return values
+
     def _select(self, spec: Input, X: NDArray[Any]) -> NDArray[Any]:
         if spec.kind == "tokens":
             size = len(spec.vocabulary or ())
@@ -170,6 +174,8 @@ class Detector(ABC):
         axis = -2 if spec.kind == "tensor" else -1
         mask = self.keep_mask.get(spec.name)
         values = X if mask is None else np.compress(mask, X, axis=axis)
+        if spec.kind in ("summary", "tensor"):
+            values = self.scaled(values)
         stats = self.standardize.get(spec.name)
         if stats is not None:
             return stats.apply(values, channel_axis=axis)

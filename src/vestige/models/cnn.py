@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from vestige.models.base import HyperParameters
 from vestige.models.neural import NeuralDetector
-from vestige.models.squash import Squash
 from vestige.schema import Kind
 
 
@@ -45,7 +44,7 @@ class ConvolutionalNetwork(nn.Module):
 
     def __init__(self, width: int, outputs: int, hyper: CnnHyper) -> None:
         super().__init__()
-        self.step = nn.Sequential(Squash(), nn.Conv1d(width, hyper.hidden, 1))
+        self.step = nn.Conv1d(width, hyper.hidden, 1)
         self.blocks = nn.Sequential(*(Block(hyper) for _ in range(hyper.layers)))
         self.head = nn.Linear(2 * hyper.hidden, outputs)
 

@@ -49,7 +49,7 @@ def fit_standardize(detector: Detector, train: EncodedWindows, *, seed: int = 0)
     for spec in detector.inputs:
         if spec.kind not in ("summary", "tensor"):
             continue
-        values = sample_kept(detector, train, spec, seed=seed)
+        values = detector.scaled(sample_kept(detector, train, spec, seed=seed))
         axis = 0 if spec.kind == "summary" else (0, 2)
         detector.standardize[spec.name] = StandardizeStats.fit(values, axis=axis)
 

@@ -12,7 +12,6 @@ from torch import nn
 
 from vestige.models.base import HyperParameters
 from vestige.models.neural import NeuralDetector
-from vestige.models.squash import Squash
 from vestige.schema import Kind
 
 
@@ -35,7 +34,7 @@ class MlpDetector(NeuralDetector):
     def make_module(self) -> nn.Module:
         """See `NeuralDetector.make_module`: `(B, F)` -> `(B, K)`."""
         hyper = cast("MlpHyper", self.hyper)
-        layers: list[nn.Module] = [Squash()]
+        layers: list[nn.Module] = []
         width = self.width(self.inputs[0])
         for _ in range(hyper.layers):
             layers += [

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from vestige.models.base import HyperParameters
 from vestige.models.neural import NeuralDetector
-from vestige.models.squash import Squash
 from vestige.schema import Kind
 
 
@@ -39,7 +38,6 @@ class TransformerNetwork(nn.Module):
 
     def __init__(self, width: int, outputs: int, hyper: TransformerHyper) -> None:
         super().__init__()
-        self.squash = Squash()
         self.step = nn.Linear(width, hyper.size)
         layer = nn.TransformerEncoderLayer(
             hyper.size,
@@ -56,7 +54,7 @@ class TransformerNetwork(nn.Module):
         self.head = nn.Linear(2 * hyper.size, outputs)
 
     def forward(self, x_BCT: Tensor) -> Tensor:
-        steps_BTE = self.step(self.squash(x_BCT).transpose(1, 2))
+        steps_BTE = self.step(x_BCT.transpose(1, 2))
         states_BTE = self.encoder(steps_BTE + positions(steps_BTE))
         pooled_BE = torch.cat([states_BTE.mean(dim=1), states_BTE[:, -1]], dim=1)
         logits_BK: Tensor = self.head(pooled_BE)
