@@ -53,11 +53,7 @@ def strips(
     check_device(device)
     folder = detector_in(run)
     out = folder if out is None else out
-    for name in (PAGE, PLACES):
-        if (out / name).exists() and not overwrite:
-            raise OutputError(
-                "already exists", where=out / name, remedy="choose another folder (-o), or add --overwrite"
-            )
+    _refuse_existing(out, overwrite=overwrite)
     loaded = load(folder, device=device)
     if loaded.schema.source != "traces":
         raise UsageError(f"strips are drawn of traces, not of {loaded.schema.source}", where=folder)
@@ -84,3 +80,10 @@ def strips(
         write_places(places, ordered, grouped)
         write_text(out / PAGE, page(title, ordered, grouped, limit, unit, most))
     return Outcome(ordered, grouped, limit, out / PAGE, out / PLACES)
+
+
+def _refuse_existing(out: Path, *, overwrite: bool) -> None:
+    for name in (PAGE, PLACES):
+        if (out / name).exists() and not overwrite:
+            remedy = "choose another folder (-o), or add --overwrite"
+            raise OutputError("already exists", where=out / name, remedy=remedy)

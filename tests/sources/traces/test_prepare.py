@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import shutil
 from functools import partial
@@ -12,7 +13,7 @@ import polars as pl
 import pytest
 
 from vestige.dataset import MARKER
-from vestige.errors import EvidenceError
+from vestige.errors import EvidenceError, OutputError
 from vestige.sources.expand import Expander
 from vestige.sources.traces.options import TraceOptions
 from vestige.sources.traces.prepare import schema_for
@@ -147,6 +148,18 @@ def test_loss_is_a_figure_of_every_recording(small_corpus: Path, tmp_path: Path)
     assert damaged["lost"][0] > 0
     assert quality["overflows"].sum() > 0
     assert (quality["bytes"] > 0).all()
+
+
+def test_a_full_disk_is_no_fault_of_the_evidence(
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("vestige.sources.traces.prepare.Symbols.rows", full)
+    with pytest.raises(OutputError, match="disk is full"):
+        _prepared(small_corpus, tmp_path / "dataset", SHORT)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_left_behind_where_no_run_can_be_decoded(small_corpus: Path, tmp_path: Path) -> None:

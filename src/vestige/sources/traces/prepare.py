@@ -138,8 +138,8 @@ def prepare(
         found = engine.map(work, enumerate(labelled), jobs=1 if total < SMALL else jobs)
         done = 0
         for sample, outcome in zip(labelled, found, strict=True):
-            if isinstance(outcome.error, (EvidenceError, OSError)):
-                skipped.append(Skipped(sample.id, str(getattr(outcome.error, "what", outcome.error))))
+            if isinstance(outcome.error, (EvidenceError, engine.WorkerDiedError)):
+                skipped.append(Skipped(sample.id, outcome.error.what))
                 log.warning("%s was left out: %s", sample.id, skipped[-1].reason)
             else:
                 merge.add(outcome.index, sample, outcome.unwrap())
