@@ -74,7 +74,9 @@ def test_tables_are_those_of_the_format(root: Path) -> None:
             aligned = episode.aligned(source)
             assert aligned is not None
             table, defects = aligned
-            assert table.schema == pl.Schema({WALL: pl.Int64, SEQ: pl.Int64, **fields.schema(source)})
+            assert table.schema == pl.Schema(
+                dict[str, type[pl.DataType]]({WALL: pl.Int64, SEQ: pl.Int64}) | fields.schema(source)
+            )
             assert table[WALL].is_sorted()
             assert defects == []
         assert episode.labels()["phase"][0] == "clean"
@@ -136,7 +138,9 @@ def test_a_text_may_come_dictionary_encoded_and_more_columns_are_ignored(root: P
     with Episode(folder(root)) as episode:
         aligned = episode.aligned("netflow")
         assert aligned is not None
-        assert aligned[0].schema == pl.Schema({WALL: pl.Int64, SEQ: pl.Int64, **fields.schema("netflow")})
+        assert aligned[0].schema == pl.Schema(
+            dict[str, type[pl.DataType]]({WALL: pl.Int64, SEQ: pl.Int64}) | fields.schema("netflow")
+        )
 
 
 @pytest.mark.parametrize(

@@ -168,10 +168,11 @@ def test_an_id_counts_once_its_episode_is_there(fresh: Path) -> None:
 
 def test_an_error_of_the_program_is_a_verdict_too(monkeypatch: pytest.MonkeyPatch, fresh: Path) -> None:
     monkeypatch.setattr(sweep, "check", lambda *_: 1 // 0)
-    finding = sweep._look(("host-1/x/y", None), fresh, DEEP)
-    assert finding is not None
-    assert (finding.verdict, finding.faults[0].code) == ("errored", "raised")
-    assert "ZeroDivisionError" in str(finding.faults[0])
+    row = sweep._look(("host-1/x/y", None, None), fresh, DEEP)
+    assert row is not None
+    said = dict(zip(index.SCHEMA, row, strict=True))
+    assert said["verdict"] == "errored"
+    assert said["reasons"][0].startswith("raised:episode: ZeroDivisionError")
 
 
 @pytest.mark.parametrize("name", ["nowhere", "."])

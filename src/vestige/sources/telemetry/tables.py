@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -56,23 +56,28 @@ def _parquet(
     known: dict[str, type[pl.DataType]],
     where: str,
 ) -> pl.DataFrame:
+    every = dtypes | known
     try:
-        found = pl.read_parquet_schema(io.BytesIO(data))
-        _check_columns(found, dtypes | known, file, where)
-        some = None if list(found) == list(dtypes) else list(dtypes)  # choosing all of them takes longer
+        if len(dtypes) < len(every):
+            _check_columns(pl.read_parquet_schema(io.BytesIO(data)), every, file, where)
         # one row more than there should be: that there are too many is known without reading them all
+        some = list(dtypes) if len(dtypes) < len(every) else None
         frame = pl.read_parquet(data, columns=some, n_rows=file.rows + 1)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise _undecodable(error, file, where) from error
+    if some is None:
+        _check_columns(frame.schema, every, file, where)
     if frame.height != file.rows:
         shown = f"{frame.height:,}" if frame.height < file.rows else "more"
         raise FaultError(f"{shown} rows, not {file.rows:,}", where=where, code="rows", subject=file.source)
-    coded = [name for name, dtype in dtypes.items() if dtype == pl.String and frame[name].dtype != pl.String]
+    if frame.width > len(dtypes):
+        frame = frame.select(*dtypes)
+    coded = [name for name, dtype in dtypes.items() if dtype is pl.String and frame[name].dtype != pl.String]
     return frame.with_columns(pl.col(coded).cast(pl.String)) if coded else frame
 
 
 def _check_columns(
-    found: dict[str, pl.DataType], wanted: dict[str, type[pl.DataType]], file: File, where: str
+    found: Mapping[str, pl.DataType], wanted: dict[str, type[pl.DataType]], file: File, where: str
 ) -> None:
     """A text may come dictionary-encoded; everything else must be of the very dtype."""
     wrong = [name for name, dtype in wanted.items() if not _is(found.get(name), dtype)]

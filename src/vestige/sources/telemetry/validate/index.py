@@ -37,7 +37,10 @@ SCHEMA: dict[str, Any] = {
 """`path` is that of the folder in the store, and unique; host and id are the folder's, not the manifest's."""
 
 
-def row(finding: Finding, options: ValidateOptions) -> tuple[Any, ...]:
+Row = tuple[Any, ...]
+
+
+def row(finding: Finding, options: ValidateOptions) -> Row:
     """A finding as a row of the index."""
     manifest = finding.manifest
     host, _, rest = finding.path.partition("/")

@@ -26,6 +26,10 @@ PASSING = ("io:", "raised:", "repeated_id:")
 """Reasons that may be gone although the manifest has not changed."""
 
 
+IN_TRANSIT: index.Row = ()
+"""In place of a row: nothing can be said yet."""
+
+
 @dataclass(frozen=True)
 class Sweep:
     """What a sweep came to: `rows` is the index; `known` of them were taken over from an earlier one."""
@@ -72,14 +76,15 @@ def validate(
         results = zip(found.paths, _results(root, found, digests, options, jobs), strict=True)
         done = 0
         for part in _parts(results):
-            rows, kept = [], []
-            for path, finding in part:
-                if finding is None:
+            rows: list[index.Row] = []
+            kept: list[int] = []
+            for path, row in part:
+                if row is None:
                     kept.append(numbers[path])
-                elif finding.in_transit:
+                elif row == IN_TRANSIT:
                     in_transit += 1
                 else:
-                    rows.append(index.row(finding, options))
+                    rows.append(row)
             journal.add(_frame(rows, before[kept]))
             known += len(kept)
             done += len(part)
@@ -88,12 +93,12 @@ def validate(
         return Sweep(target, journal.commit(), known, in_transit, found.skipped)
 
 
-def _parts(results: Iterator[tuple[str, Finding | None]]) -> Iterator[list[tuple[str, Finding | None]]]:
+def _parts(results: Iterator[tuple[str, index.Row | None]]) -> Iterator[list[tuple[str, index.Row | None]]]:
     while part := list(itertools.islice(results, PART)):
         yield part
 
 
-def _frame(rows: list[tuple[object, ...]], kept: pl.DataFrame) -> pl.DataFrame:
+def _frame(rows: list[index.Row], kept: pl.DataFrame) -> pl.DataFrame:
     fresh = pl.DataFrame(rows, schema=index.SCHEMA, orient="row")
     return pl.concat([fresh, kept]).sort("path")
 
@@ -114,24 +119,35 @@ def _usable(before: pl.DataFrame, options: ValidateOptions) -> dict[str, str]:
 
 def _results(
     root: Path, found: store.Listing, digests: dict[str, str], options: ValidateOptions, jobs: int | None
-) -> Iterator[Finding | None]:
+) -> Iterator[index.Row | None]:
+    """A row for each path, None where the one that is known still holds, `IN_TRANSIT`."""
+    twins = found.repeated
+    items = ((path, None if path in twins else digests.get(path), twins.get(path)) for path in found.paths)
     work = functools.partial(_look, root=root, options=options)
-    items = ((path, None if path in found.repeated else digests.get(path)) for path in found.paths)
     outcomes = engine.map(work, items, jobs=jobs, chunk=CHUNK, isolate=True)
     for path, outcome in zip(found.paths, outcomes, strict=True):
-        finding = outcome.value if outcome.error is None else _lost(root, path, outcome.error)
-        if finding is not None and path in found.repeated and not finding.in_transit:
-            finding.faults.append(Fault("repeated_id", "episode", found.repeated[path]))
-        yield finding
+        if outcome.error is None:
+            yield outcome.value
+        else:
+            yield _row(_lost(root, path, outcome.error), twins.get(path), options)
 
 
-def _look(item: tuple[str, str | None], root: Path, options: ValidateOptions) -> Finding | None:
-    path, known = item
+def _look(item: tuple[str, str | None, str | None], root: Path, options: ValidateOptions) -> index.Row | None:
+    path, known, twin = item
     with guard.limits():
         try:
-            return check(root, path, known, options)
+            finding = check(root, path, known, options)
         except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - a verdict: `raised`
-            return Finding(path, [Fault("raised", "episode", f"{type(error).__name__}: {error}")])
+            finding = Finding(path, [Fault("raised", "episode", f"{type(error).__name__}: {error}")])
+    return None if finding is None else _row(finding, twin, options)
+
+
+def _row(finding: Finding, twin: str | None, options: ValidateOptions) -> index.Row:
+    if finding.in_transit:
+        return IN_TRANSIT
+    if twin is not None:
+        finding.faults.append(Fault("repeated_id", "episode", twin))
+    return index.row(finding, options)
 
 
 def _lost(root: Path, path: str, error: Exception) -> Finding:
