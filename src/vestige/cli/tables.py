@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from vestige.windows import WindowSet
 
 
-SHOWN = 40
+SHOWN = 25
 """Rows of a table of recordings."""
+SHARES = ("unmapped", "no_file", "lost")
+QUALITY = ("bytes", "events", *SHARES, "errors", "overflows")
 
 
 def show(what: RenderableType) -> None:
@@ -63,15 +65,17 @@ def quality(windows: WindowSet) -> Table | None:
     """What each recording is worth, a row each, where the source says so; those that lost most first."""
     if not (windows.path / "tables" / "quality.parquet").is_file():
         return None
-    frame = windows.table("quality").sort("lost", "overflows", "recording", descending=[True, True, False])
+    frame = windows.table("quality").sort(
+        "lost", "overflows", "unmapped", "recording", descending=[True, True, True, False]
+    )
     table = Table(title=plain("recordings, those that lost most first"), title_justify="left")
-    for name, kind in frame.schema.items():
-        table.add_column(plain(name.replace("_", " ")), justify="right" if kind.is_numeric() else "left")
-    for row in frame.head(SHOWN).iter_rows():
-        cells = (f"{one:.4g}" if isinstance(one, float) else str(one) for one in row)
-        table.add_row(*map(plain, cells))
+    for name in ("recording", *QUALITY):
+        table.add_column(plain(name.replace("_", " ")), justify="left" if name == "recording" else "right")
+    for row in frame.head(SHOWN).iter_rows(named=True):
+        figures = (f"{row[name]:.2%}" if name in SHARES else f"{row[name]:,}" for name in QUALITY)
+        table.add_row(plain(visible(row["recording"])[:20]), *map(plain, figures))
     if frame.height > SHOWN:
-        table.caption = plain(f"and {frame.height - SHOWN:,} more")
+        table.caption = plain(f"and {frame.height - SHOWN:,} more: tables/quality.parquet")
     return table
 
 
