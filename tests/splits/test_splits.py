@@ -155,6 +155,15 @@ def heard(caplog):
     return caplog
 
 
+@pytest.mark.parametrize("recipe", ["time", "host", "random"])
+def test_a_class_that_the_evidence_lacks_is_asked_of_no_side(make_windows, recipe):
+    windows = make_windows(fleet(5))
+    wider = replace(windows, schema=replace(windows.schema, classes=("normal", "anomaly", "never")))
+    split, parts = splits.make(recipe, wider)
+    assert split.assignment == splits.make(recipe, windows)[0].assignment
+    assert all({0, 1} <= set(one.label.tolist()) for one in sides(parts))
+
+
 def test_a_purge_of_more_than_a_tenth_is_said(make_windows, heard):
     windows = make_windows([("h", "s", "p", labels(100, 2))], length=6)
     split, parts = splits.make("time", windows)

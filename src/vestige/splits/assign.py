@@ -71,6 +71,12 @@ def assign(
     return best[1]
 
 
+def required(count: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The classes that every side must have, of windows `count (K,)`: those that occur at all, if two do."""
+    there: NDArray[np.int64] = np.flatnonzero(count)
+    return there if len(there) > 1 else np.arange(len(count))
+
+
 def _attempt(
     table: Table, fractions: NDArray[np.float64], rng: np.random.Generator, fixed: list[int]
 ) -> Codes:
@@ -84,7 +90,8 @@ def _attempt(
     codes[fixed] = test
     lacking[test] -= share[fixed].sum(axis=0)
     parts = np.arange(len(PARTS) - (1 if fixed else 0))
-    rarest = int((counts[:, : len(table.classes)] > 0).sum(axis=0).argmin())
+    spread = (counts[:, : len(table.classes)] > 0).sum(axis=0)
+    rarest = int(np.where(spread > 0, spread, len(counts) + 1).argmin())
     free = np.flatnonzero(codes == NOWHERE)
     seeds = rng.permutation(free[counts[free, rarest] > 0])[: len(parts)]
     for part, row in zip(parts[::-1], seeds, strict=False):
@@ -101,7 +108,7 @@ def _attempt(
 def _cost(table: Table, codes: Codes, fractions: NDArray[np.float64]) -> tuple[int, int, float]:
     k = len(table.classes)
     sums = np.stack([table.counts[codes == part].sum(axis=0) for part in range(len(PARTS))])
-    missing_classes = int((sums[:, :k] == 0).sum())
+    missing_classes = int((sums[:, required(table.counts[:, :k].sum(axis=0))] == 0).sum())
     missing_profiles = int((sums[[0, 2], k:] == 0).sum())
     off = np.abs(sums / np.maximum(sums.sum(axis=0), 1) - fractions[:, None])
     return missing_classes, missing_profiles, float(off.sum())

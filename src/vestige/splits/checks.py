@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.errors import SplitError
+from vestige.splits.assign import required
 from vestige.splits.base import PARTS, Parts, Split
 from vestige.windows import WindowSet
 
@@ -18,15 +19,18 @@ NAMED = 5
 
 
 def check(split: Split, parts: Parts, windows: WindowSet) -> None:
-    """Disjoint recordings where whole ones were assigned; every class on each side, else SplitError."""
+    """Disjoint recordings where whole ones were assigned; every class that the evidence has (of two at least)
+    on each side, else SplitError."""
     sides = dict(zip(PARTS, (parts.train, parts.validation, parts.test), strict=True))
     if split.unit == "recording":
         assigned = [one for part in PARTS for one in split.assignment[part]]
         if len(assigned) != len(set(assigned)):
             raise SplitError("a recording is on two sides of the split")
     counts = {part: np.bincount(one.label, minlength=len(one.schema.classes)) for part, one in sides.items()}
+    needed = required(np.bincount(windows.label, minlength=len(windows.schema.classes)))
     for part, side in sides.items():
-        for code, name in enumerate(side.schema.classes):
+        for code in needed.tolist():
+            name = side.schema.classes[code]
             if counts[part][code] == 0:
                 found = ", ".join(f"{other}: {count[code]}" for other, count in counts.items())
                 lost = _lost(windows, parts, code)
