@@ -129,7 +129,7 @@ def test_report_and_tables_show_beginnings_and_pairs() -> None:
     console.print(pairs_table(shown), onset_table(shown))
     text = console.export_text()
     assert "never" in text
-    assert "1.0%" in text
+    assert "wanted FPR of 1%" in text
     assert "seconds since the attack began" not in render(results, details)
 
 

@@ -40,7 +40,7 @@ def run(prepared: Path) -> Path:
     assert told.count("oracle") == 2
     told = succeed("evaluate", out, "--resamples", 200)
     assert "model against model" in told
-    assert "delay of the first alert" in told
+    assert "first alert after the beginning" in told
     return out
 
 

@@ -17,7 +17,9 @@ from vestige.evaluation.judging import interval_result
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.results import DetectorResults, PairResult
 
-Pair = tuple[DetectorResults, DetectorResults]
+FEWEST_RESAMPLES, BUDGET = 10_000, 100_000_000
+"""Resamples at least: with a thousand no pair of thirty-six could pass Holm's adjustment. `BUDGET`: resamples
+times clusters that are drawn at most."""
 
 
 def compare_pairs(
@@ -37,7 +39,8 @@ def compare_pairs(
     if len(models) < 2:
         return []
     drawn = common_clusters([tests[one.name] for one in models])
-    weights = bootstrap.draw(drawn.count, resamples, seed)
+    enough = max(resamples, min(FEWEST_RESAMPLES, BUDGET // drawn.count))
+    weights = bootstrap.draw(drawn.count, enough, seed)
     samples = {one.name: macro_f1_samples(tests[one.name], drawn, weights) for one in models}
     found = [
         _pair(a, b, samples[a.name] - samples[b.name]) for a, b in combinations(models, 2) if _meet(a, b)

@@ -49,40 +49,35 @@ def pairs_table(results: RunResults) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    caption = "Paired on the same resamples; p two-sided, adjusted by Holm's method over all pairs."
+    caption = "Paired on the same resamples; p two-sided, by Holm's method over all pairs."
     table = Table(title=Text("model against model"), caption=Text(caption), caption_justify="left")
-    for name in ("first", "second", "gap in macro F1", "95% interval", "p", "p adjusted"):
-        table.add_column(name, justify="left" if name in {"first", "second"} else "right", overflow="fold")
+    table.add_column("pair", overflow="fold")
+    for name in ("gap in macro F1", "95% interval", "p"):
+        table.add_column(name, justify="right", no_wrap=True)
     for one in results.pairs:
         gap = one.gap
         between = "-" if gap.low is None or gap.high is None else f"{gap.low:+.3f} to {gap.high:+.3f}"
-        row = (visible(one.first), visible(one.second), _plain(gap.estimate, "+.3f"), between)
-        cells = (*row, _plain(one.p, ".3f"), _plain(one.p_adjusted, ".3f"))
+        pair = f"{visible(one.first)} - {visible(one.second)}"
+        cells = (pair, _plain(gap.estimate, "+.3f"), between, _plain(one.p_adjusted, ".4f"))
         table.add_row(*(Text(cell) for cell in cells))
     return table
 
 
-def onset_table(results: RunResults) -> Table:
-    """How late each model alerts after an attack began, at the thresholds of fixed false-positive rates."""
+def onset_table(results: RunResults, rate: float = 0.01) -> Table:
+    """How late each model alerts after an attack began, at the threshold of a fixed false-positive rate."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text("delay of the first alert"))
-    columns = (
-        "detector",
-        "wanted FPR",
-        "its FPR\non test",
-        "attacks\ndetected",
-        "median\ndelay, s",
-        "within\n60 s",
-    )
-    for name in columns:
-        table.add_column(name, justify="left" if name == "detector" else "right", overflow="fold")
+    table = Table(title=Text(f"first alert after the beginning of an attack, at a wanted FPR of {rate:.0%}"))
+    table.add_column("detector", overflow="fold")
+    for name in ("its FPR\non test", "attacks\ndetected", "median\ndelay, s", "within\n60 s"):
+        table.add_column(name, justify="right", no_wrap=True)
     for one in results.models:
-        for number, late in enumerate(one.onset.delays if one.onset is not None else ()):
+        for late in one.onset.delays if one.onset is not None else ():
+            if late.fpr != rate:
+                continue
             cells = (
-                visible(one.name) if not number else "",
-                f"{late.fpr:.1%}",
+                visible(one.name),
                 _plain(late.reached_fpr, ".2%"),
                 _cell(late.detected),
                 _cell(late.median_s, ".0f", "never"),
