@@ -10,8 +10,10 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from vestige import checkpoint
+from vestige.cli.main import app
 from vestige.errors import OutputError
 from vestige.models.registry import get
 from vestige.pipeline.fitting import Order
@@ -138,3 +140,11 @@ def test_raw_runs_are_drawn_as_test_runs_are(judged: tuple[Path, Path], tmp_path
         assert raw[name].departures == one.departures
         assert raw[name].mean == pytest.approx(one.mean)
     assert any(one.times_left for one in raw.values())
+
+
+def test_the_command_says_where_runs_left_all_modules(judged: tuple[Path, Path], tmp_path: Path) -> None:
+    _, folder = judged
+    told = CliRunner().invoke(app, ["traces", "strips", str(folder), "-o", str(tmp_path)])
+    assert told.exit_code == 0, told.output
+    assert "strips.html" in told.output.replace("\n", "")
+    assert (tmp_path / "strips.csv").is_file()

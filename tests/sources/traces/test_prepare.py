@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from vestige.cli import tables
 from vestige.dataset import MARKER
 from vestige.errors import EvidenceError, OutputError
 from vestige.sources.expand import Expander
@@ -148,6 +149,9 @@ def test_loss_is_a_figure_of_every_recording(small_corpus: Path, tmp_path: Path)
     assert damaged["lost"][0] > 0
     assert quality["overflows"].sum() > 0
     assert (quality["bytes"] > 0).all()
+    shown = tables.quality(WindowSet.open(tmp_path / "dataset"))
+    assert shown is not None
+    assert shown.row_count == quality.height
 
 
 def test_a_full_disk_is_no_fault_of_the_evidence(
