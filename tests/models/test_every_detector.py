@@ -12,7 +12,7 @@ from vestige.testing import check_detector
 TINY = {"hidden": 8, "embedding": 4}
 SMALL = {
     "gbt": {"rounds": 8, "threads": 1},
-    "ngram": {"bits": 10},
+    "ngram": {"bits": 8, "iterations": 20},
     "mlp": {"hidden": 8},
     "cnn": {"hidden": 8},
     "transformer": {"size": 8, "heads": 2, "layers": 1, "feedforward": 8},

@@ -55,6 +55,8 @@ def way(detector: Detector, validation: EncodedWindows) -> How | None:
     """
     if validation.windows.schema.target != "recording":
         return None
+    if detector.pooling is not None:
+        return detector.pooling
     judged = predict(detector, validation)
     if isinstance(detector, NextToken) and len(np.unique(judged.positive)) < 2:
         return "log_odds"

@@ -9,8 +9,9 @@ import numpy as np
 from tests.models.conftest import MakeParts
 from vestige.encoding import EncodedWindows
 from vestige.models.base import choose_inputs
-from vestige.models.ngrams.detector import Ngram, _share_of_recording
+from vestige.models.ngrams.detector import FOLDS, Ngram, _cross_fitted, _groups, _share_of_recording
 from vestige.pipeline.job import Lesson
+from vestige.pipeline.verdicts import way
 from vestige.sources import registry
 from vestige.splits import make
 
@@ -78,3 +79,23 @@ def test_history_tells_what_each_penalty_lost(make_parts: MakeParts) -> None:
     history = Ngram.build(inputs, 2, bits=8).fit(parts.train, parts.validation)
     assert [row["C"] for row in history] == [0.1, 1.0, 10.0]
     assert all(np.isfinite(row["val_loss"]) for row in history)
+
+
+def test_how_recordings_are_judged_is_what_was_calibrated(tmp_path: Path) -> None:
+    lesson, _ = lesson_of(tmp_path)
+    detector = fitted(lesson)
+    assert detector.pooling in {"max", "log_odds"}
+    assert way(detector, lesson.validation) == detector.pooling
+
+
+def test_a_fold_judges_what_it_has_not_learnt_from(make_parts: MakeParts) -> None:
+    train = make_parts("tokens").train
+    detector = Ngram.build(choose_inputs(Ngram, train.schema), 2, bits=8)
+    group = _groups(detector, train)
+    assert np.array_equal(group, train.batch(names=("tokens",))["tokens"][:, -1])
+    sides = list(_cross_fitted(train, group, seed=0))
+    assert len(sides) <= FOLDS
+    for learnt, judged in sides:
+        assert len(learnt) + len(judged) == len(train)
+        known, new = (np.unique(_groups(detector, side)) for side in (learnt, judged))
+        assert not np.isin(new, known).any()

@@ -6,12 +6,14 @@ Letters: N verdicts, K classes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+Pooling = Literal["max", "log_odds"]
 FLOOR = 1e-9
 """Probability below which a loss does not grow any more."""
 WIDEST = 8.0
@@ -36,21 +38,24 @@ def softmax(logits_NK: FloatArray) -> FloatArray:
 
 def by_recording(
     logits_NK: FloatArray, label_N: IntArray, recording_N: NDArray[np.integer]
-) -> tuple[FloatArray, IntArray]:
+) -> tuple[Pooling, FloatArray, IntArray]:
     """Logits and label of each recording, where labels are theirs: the mean of its windows' logits, or those
-    of its most anomalous window, whichever ranks recordings better (average precision)."""
+    of its most anomalous window, whichever ranks recordings better (average precision); and which it was."""
     from sklearn.metrics import average_precision_score
 
     _, first, row = np.unique(recording_N, return_index=True, return_inverse=True)
     sums = np.stack([np.bincount(row, weights=column) for column in logits_NK.T], axis=1)
-    mean = sums / np.bincount(row)[:, None]
     order = np.lexsort((-softmax(logits_NK)[:, 0], row))
-    worst = logits_NK[order[np.r_[row[order][1:] != row[order][:-1], True]]]
+    worst = order[np.r_[row[order][1:] != row[order][:-1], True]]
+    ways: dict[Pooling, FloatArray] = {
+        "max": logits_NK[worst],
+        "log_odds": sums / np.bincount(row)[:, None],
+    }
     label = label_N[first]
     if label.min() > 0 or label.max() == 0:
-        return mean, label
-    ranked = [average_precision_score(label > 0, -softmax(one)[:, 0]) for one in (worst, mean)]
-    return (worst, mean)[int(np.argmax(ranked))], label
+        return "log_odds", ways["log_odds"], label
+    best = max(ways, key=lambda way: average_precision_score(label > 0, -softmax(ways[way])[:, 0]))
+    return best, ways[best], label
 
 
 def calibrate(logits_NK: FloatArray, label_N: IntArray) -> Calibration:

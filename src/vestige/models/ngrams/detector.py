@@ -5,6 +5,7 @@ Letters: B windows, E vector size, D columns, K classes, N training windows.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -18,16 +19,21 @@ from vestige.models.baselines.arrays import BATCH, ArrayDetector
 from vestige.models.baselines.distinct import CAP, DistinctRows, WeightedRows
 from vestige.models.baselines.regressions import balance, idf_of, solve
 from vestige.models.fitting import FitProgress
-from vestige.models.ngrams.calibration import Calibration, FloatArray, by_recording, calibrate, softmax
+from vestige.models.ngrams.calibration import FloatArray, IntArray, Pooling, by_recording, calibrate, softmax
 from vestige.models.ngrams.design import side_by_side, token_ngrams, unit_rows
 from vestige.schema import Input, Kind
 
 STRENGTHS = (0.1, 1.0, 10.0)
 """Inverse penalties that are tried (`C` of scikit-learn), the strongest penalty first."""
+FOLDS = 4
 MOST_VALUES = 20_000_000
 """Non-zero values of the training rows that are kept at most: 240 MB."""
 WORDS = 64
 """What a message's words are reckoned to add to a row."""
+
+
+Weights = dict[str, FloatArray]
+"""`coef (D, K)`, `intercept (K,)`, `idf` of words."""
 
 
 class NgramHyper(HyperParameters):
@@ -42,9 +48,10 @@ class Ngram(ArrayDetector):
     """Logistic regression on n-grams of a window's tokens in order; of logs also on TF-IDF of the words of
     the message judged and on its vector (the window's last), which knows parts of words.
 
-    Recordings weigh equally where the label is theirs, and so do classes. Of several penalties the one is
-    kept whose calibrated verdicts have the least log loss on validation; see `calibration` for what is made
-    of its logits. Vectors are not standardised: they have length 1.
+    Recordings weigh equally where the label is theirs, and so do classes. Penalty, calibration and class
+    boundary (see `calibration`) are chosen on validation and, cross-fitted, on training windows whose last
+    token (or recording) their fold has not learnt from: validation alone has few anomalies of few kinds.
+    Vectors are not standardised: they have length 1.
     """
 
     name: ClassVar[str] = "ngram"
@@ -67,28 +74,28 @@ class Ngram(ArrayDetector):
         progress: FitProgress | None = None,
     ) -> list[dict[str, Any]]:
         """See `FittedDetector.fit`; rows: `C`, `val_loss` (log loss of a calibrated verdict, nats)."""
-        kept = self._collect(train, seed)
-        self.arrays = {"idf": idf_of(WeightedRows(self._words(kept.rows), kept.label, kept.weight))}
-        rows, weight = self._scaled(kept.rows), kept.weight * balance(kept, self.n_classes)
-        best, history = np.inf, []
-        for done, strength in enumerate(STRENGTHS):
-            coef, intercept = solve(
-                rows, kept.label, weight, self.n_classes, strength, self._hyper.iterations
-            )
-            self.arrays |= {"coef": coef, "intercept": intercept}
-            found = self._calibrated(validation)
-            history.append({"C": strength, "val_loss": found.loss})
-            if found.loss < best:
-                best = found.loss
-                chosen = {"coef": coef * found.scale, "intercept": intercept * found.scale + found.bias}
+        sides = [*_cross_fitted(train, _groups(self, train), seed), (train, validation)]
+        logits: list[list[FloatArray]] = [[] for _ in STRENGTHS]
+        for done, (learnt, judged) in enumerate(sides):
+            path = self._path(learnt, seed)
+            for pieces, weights in zip(logits, path, strict=True):
+                pieces.append(self._logits_of(judged, weights))
             if progress:
-                progress(done + 1, len(STRENGTHS))
-        self.arrays |= chosen
-        return history
+                progress(done + 1, len(sides))
+        label = np.concatenate([judged.label for _, judged in sides]).astype(np.int64)
+        recording = np.concatenate([judged.windows.recording for _, judged in sides])
+        pooled = [self._verdicts(np.concatenate(one), label, recording, train) for one in logits]
+        found = [calibrate(values, truth) for _, values, truth in pooled]
+        best = int(np.argmin([one.loss for one in found]))
+        self.pooling = pooled[best][0]
+        coef, intercept, idf = (path[best][name] for name in ("coef", "intercept", "idf"))
+        scale, bias = found[best].scale, found[best].bias
+        self.arrays = {"coef": coef * scale, "intercept": intercept * scale + bias, "idf": idf}
+        return [{"C": C, "val_loss": one.loss} for C, one in zip(STRENGTHS, found, strict=True)]
 
     def predict_proba(self, X: Batch) -> FloatArray:
         """See `Detector.predict_proba`."""
-        return softmax(self._logits(X))
+        return softmax(self._logits(X, self.arrays))
 
     @property
     def _hyper(self) -> NgramHyper:
@@ -120,12 +127,12 @@ class Ngram(ArrayDetector):
         first, size, _ = self._widths
         return rows[:, first : first + size]
 
-    def _scaled(self, rows: sparse.csr_array) -> sparse.csr_array:
+    def _scaled(self, rows: sparse.csr_array, idf: FloatArray) -> sparse.csr_array:
         """Words as TF-IDF of unit length."""
         first, size, _ = self._widths
         if not size:
             return rows
-        words = unit_rows(sparse.csr_array(self._words(rows) * self.arrays["idf"]))
+        words = unit_rows(sparse.csr_array(self._words(rows) * idf))
         return side_by_side([rows[:, :first], words, rows[:, first + size :]])
 
     def _collect(self, train: EncodedWindows, seed: int) -> WeightedRows:
@@ -137,17 +144,61 @@ class Ngram(ArrayDetector):
             distinct.add(self._design(X), train.label[rows], share[rows])
         return distinct.result()
 
-    def _logits(self, X: Batch) -> FloatArray:
-        logits: FloatArray = self._scaled(self._design(X)) @ self.arrays["coef"] + self.arrays["intercept"]
+    def _verdicts(
+        self, logits: FloatArray, label: IntArray, recording: NDArray[Any], train: EncodedWindows
+    ) -> tuple[Pooling | None, FloatArray, IntArray]:
+        """What is calibrated: windows, or recordings where labels are theirs."""
+        if train.windows.schema.target != "recording":
+            return None, logits, label
+        return by_recording(logits, label, recording)
+
+    def _path(self, train: EncodedWindows, seed: int) -> list[Weights]:
+        """What is learnt under each penalty."""
+        kept = self._collect(train, seed)
+        idf = idf_of(WeightedRows(self._words(kept.rows), kept.label, kept.weight))
+        rows, weight = self._scaled(kept.rows, idf), kept.weight * balance(kept, self.n_classes)
+        used = np.unique(rows.indices)
+        narrow, path = rows[:, used], []
+        for C in STRENGTHS:
+            found, intercept = solve(narrow, kept.label, weight, self.n_classes, C, self._hyper.iterations)
+            coef = np.zeros((rows.shape[1], self.n_classes))
+            coef[used] = found
+            path.append({"coef": coef, "intercept": intercept, "idf": idf})
+        return path
+
+    def _logits(self, X: Batch, weights: Weights) -> FloatArray:
+        rows = self._scaled(self._design(X), weights["idf"])
+        logits: FloatArray = rows @ weights["coef"] + weights["intercept"]
         return logits
 
-    def _calibrated(self, part: EncodedWindows) -> Calibration:
-        """By the verdicts on a part: on its recordings where labels are theirs."""
-        pieces = [self._logits(X) for _, X in part.batches(BATCH, self.input_names)]
-        logits, label = np.concatenate(pieces), part.label.astype(np.int64)
-        if part.windows.schema.target == "recording":
-            logits, label = by_recording(logits, label, part.windows.recording)
-        return calibrate(logits, label)
+    def _logits_of(self, part: EncodedWindows, weights: Weights) -> FloatArray:
+        pieces = [self._logits(X, weights) for _, X in part.batches(BATCH, self.input_names)]
+        return np.concatenate(pieces)
+
+
+def _groups(detector: Ngram, train: EncodedWindows) -> NDArray[np.int64]:
+    """What must be new to a fold, `(N,)`: the recording where labels are theirs, else the last token."""
+    if train.windows.schema.target == "recording":
+        return train.windows.recording.astype(np.int64)
+    name = detector.inputs[0].name
+    pieces = [X[name][:, -1] for _, X in train.batches(BATCH, (name,))]
+    return np.concatenate(pieces)
+
+
+def _cross_fitted(
+    train: EncodedWindows, group: NDArray[np.int64], seed: int
+) -> Iterator[tuple[EncodedWindows, EncodedWindows]]:
+    """What to learn from and what to judge, by folds: groups are dealt by chance, anomalous ones first."""
+    _, group = np.unique(group, return_inverse=True)
+    anomalous = np.bincount(group, weights=train.label > 0) > 0
+    order = np.lexsort((np.random.default_rng(seed).random(len(anomalous)), ~anomalous))
+    dealt = np.empty(len(order), dtype=np.int64)
+    dealt[order] = np.arange(len(order)) % FOLDS
+    fold = dealt[group]
+    for number in range(FOLDS):
+        inside, outside = (train.windows.select(fold == number), train.windows.select(fold != number))
+        if len(inside) and len(np.unique(outside.label)) == len(np.unique(train.label)):
+            yield train.over(outside), train.over(inside)
 
 
 def _within_unit(vectors_BE: NDArray[np.float32]) -> sparse.csr_array:
