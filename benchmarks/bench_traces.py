@@ -124,25 +124,29 @@ def plain(tool: tuple[str, ...], path: Path, regions: Regions, *, tip_only: bool
     return len(made)
 
 
-def beside(
-    what: str, baseline: Callable[[], object], own: Callable[[], object], weight: float = 1.0
-) -> list[float]:
-    """Alternate the two; `weight`: how much more ours does in a call. Prints seconds and ratios."""
+def clock() -> tuple[float, float]:
+    """Wall seconds, and processor seconds of this process and of the children that have ended."""
+    busy = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return time.perf_counter(), sum(one.ru_utime + one.ru_stime for one in busy)
+
+
+def beside(what: str, baseline: Callable[[], object], own: Callable[[], object], weight: float = 1.0) -> None:
+    """Alternate the two and print ratios, of wall time and of processor time (which a busy machine disturbs
+    less). `weight`: how much more ours does in a call."""
     own()
-    rows = []
+    spent: list[list[tuple[float, float]]] = [[], []]
     for _ in range(PAIRS):
-        times = []
-        for run in (baseline, own):
-            began = time.perf_counter()
+        for run, into in zip((baseline, own), spent, strict=True):
+            began = clock()
             run()
-            times.append(time.perf_counter() - began)
-        rows.append((times[0] * weight, times[1], times[0] * weight / times[1]))
-    theirs, mine, ratios = (sorted(column) for column in zip(*rows, strict=True))
-    print(
-        f"{what:42} {statistics.median(theirs):9.3f} s {statistics.median(mine):9.4f} s"
-        f"   {statistics.median(ratios):7.1f}x  ({ratios[0]:.1f}..{ratios[-1]:.1f})"
-    )
-    return ratios
+            into.append(tuple(after - before for before, after in zip(began, clock(), strict=True)))
+    for at, name in enumerate(("wall", "CPU")):
+        theirs, mine = ([one[at] for one in column] for column in spent)
+        ratios = sorted(weight * a / b for a, b in zip(theirs, mine, strict=True))
+        print(
+            f"{what:42} {name:4} {weight * statistics.median(theirs):8.3f} s {statistics.median(mine):8.4f} s"
+            f" {statistics.median(ratios):6.1f}x ({ratios[0]:.1f}..{ratios[-1]:.1f})"
+        )
 
 
 def speed(folder: Path, *, pipeline: bool) -> None:
@@ -163,9 +167,6 @@ def speed(folder: Path, *, pipeline: bool) -> None:
         else:
             call = lambda: subprocess.run([*tool, large], stdout=subprocess.DEVNULL, check=True)  # noqa: E731
             beside(f"{Path(tool[0]).name}, {size / 1e6:.0f} MB, {mode}", call, own)
-            began = time.process_time()
-            own()
-            print(f"    ours: {size / 1e6 / (time.process_time() - began):.0f} MB a CPU second")
 
 
 def queue_worker(queue: multiprocessing.Queue, path: Path, regions: Regions, n: int) -> None:
