@@ -24,6 +24,7 @@ from vestige.windows import WindowSet
 
 SHORT = TraceOptions(sequence_len=16)
 CHUNKS = TraceOptions(sequence_len=16, sliding_window=False)
+MERGED = TraceOptions(sequence_len=16, own_code="merge")
 TARGETS = TraceOptions(sequence_len=16, tip_only=True)
 SHARED = Path(__file__).parents[4] / "shared/data/intel-pt/real/arcus"
 
@@ -32,7 +33,9 @@ def _prepared(corpus: Path, out: Path, options: TraceOptions, *, jobs: int = 1) 
     return TraceSource().prepare(corpus, out, options, jobs=jobs)
 
 
-@pytest.mark.parametrize("options", [SHORT, CHUNKS, TARGETS], ids=["sliding", "chunks", "tip-only"])
+@pytest.mark.parametrize(
+    "options", [SHORT, CHUNKS, TARGETS, MERGED], ids=["sliding", "chunks", "tip-only", "merged"]
+)
 def test_the_source_keeps_its_contract(small_corpus: Path, tmp_path: Path, options: TraceOptions) -> None:
     check_source("traces", small_corpus, tmp_path, options=options)
 
@@ -99,6 +102,23 @@ def test_addresses_of_no_module_share_a_token_and_keep_their_text(small_corpus: 
     known = (encoder.inputs[0].vocabulary or ()).index("<unmapped>")
     assert (tokens == known).any()
     assert not (tokens[windows.label == 0] == known).any()
+
+
+def test_own_code_merged_is_one_token_for_known_and_new_programs(small_corpus: Path, tmp_path: Path) -> None:
+    options = TraceOptions(sequence_len=16, own_code="merge")
+    windows = _prepared(small_corpus, tmp_path / "dataset", options)
+    new = (windows.recordings["sample"] == "program-003").to_numpy()[windows.recording]
+    source = TraceSource()
+    encoder = source.fit_encoder(windows.select(~new))
+    vocabulary = encoder.inputs[0].vocabulary or ()
+    assert not any(one.startswith("program-") for one in vocabulary)
+    assert any(one.startswith("libc-2.31.so+") for one in vocabulary)
+    table = windows.table("symbols")
+    mine = table.with_row_index("row").filter(module="program-003", kind=1)["row"].to_numpy()
+    tokens = encoder.bind(table).encode({"symbol": mine[None]}, ("tokens",))["tokens"]
+    assert {vocabulary[one] for one in tokens[0]} == {"<own code>"}
+    kept = source.fit_encoder(_prepared(small_corpus, tmp_path / "kept", SHORT))
+    assert any(one.startswith("program-") for one in kept.inputs[0].vocabulary or ())
 
 
 def test_what_cannot_be_read_is_left_out_with_its_reason(small_corpus: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vestige.encoding import Batch, unknown_rate
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input, Schema
+from vestige.sources.traces.maps import SPECIAL
 from vestige.sources.traces.symbols import KINDS, OWN_TOKENS
 from vestige.windows import Steps, WindowSet
 
@@ -30,6 +31,8 @@ OF_WINDOW = (
     Feature("outside", "share"),
     Feature("unseen", "share"),
 )
+OWN_CODE = ("", "<own code>", "<own code> taken", "<own code> not taken")
+"""Tokens, by kind, of code that no two programs of training share, where it is merged."""
 _TARGET, _TAKEN = KINDS.index("target"), KINDS.index("taken")
 
 
@@ -43,23 +46,28 @@ class TraceEncoder:
     """
 
     tokens: tuple[str, ...]
+    shared: tuple[str, ...] | None = None
+    """Modules that several programs of training have; the code of all others is merged. None: nothing is."""
     symbols: ClassVar[str] = "symbols"
 
     @classmethod
     def fit(cls, train: WindowSet) -> Self:
         """Learn from the events that training windows show."""
         table = train.table(cls.symbols)
-        counts = np.bincount(train.streams["symbol"][_shown(train)], minlength=len(table))
-        counted = table.select("token").with_columns(count=pl.Series(counts))[1:]
+        shown = _shown(train)
+        counts = np.bincount(train.streams["symbol"][shown], minlength=len(table))
+        shared = _shared(train, table, shown) if train.schema.settings.get("own_code") == "merge" else None
+        always = OWN_TOKENS if shared is None else (*OWN_TOKENS, *OWN_CODE[1:])
+        counted = pl.DataFrame([_named(table, shared), pl.Series("count", counts)])[1:]
         ranked = (
-            counted.filter(~pl.col("token").is_in(OWN_TOKENS))
+            counted.filter(~pl.col("token").is_in(always))
             .group_by("token")
             .agg(pl.col("count").sum())
             .filter(pl.col("count") > 0)
             .sort(["count", "token"], descending=[True, False])
         )
-        most = int(train.schema.settings["vocabulary"]) - len(OWN_TOKENS)
-        return cls((*OWN_TOKENS, *ranked["token"].head(most).to_list()))
+        most = int(train.schema.settings["vocabulary"]) - len(always)
+        return cls((*always, *ranked["token"].head(most).to_list()), shared)
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -74,7 +82,7 @@ class TraceEncoder:
     def bind(self, symbols: pl.DataFrame) -> BoundTraceEncoder:
         """Look up, once, every symbol of a table whose row 0 is padding."""
         known = {token: at for at, token in enumerate(self.tokens, len(SPECIAL_TOKENS))}
-        token = np.array([known.get(text, UNK) for text in symbols["token"]], dtype=np.int64)
+        token = np.array([known.get(text, UNK) for text in _named(symbols, self.shared)], dtype=np.int64)
         token[:1] = PAD
         names = symbols["module"].to_list()
         module = np.unique(names, return_inverse=True)[1].reshape(-1) if names else np.zeros(0, np.int64)
@@ -91,14 +99,15 @@ class TraceEncoder:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready state."""
-        return {"tokens": list(self.tokens)}
+        return {"tokens": list(self.tokens), "shared": None if self.shared is None else list(self.shared)}
 
     @classmethod
     def from_dict(cls, state: dict[str, Any], schema: Schema) -> Self:
         """The encoder whose `to_dict` gave `state`. Raises KeyError where a part is missing."""
         for one in INPUTS:
             schema.input(one.name)
-        return cls(tuple(state["tokens"]))
+        shared = state.get("shared")
+        return cls(tuple(state["tokens"]), None if shared is None else tuple(shared))
 
 
 @dataclass(frozen=True)
@@ -157,6 +166,30 @@ class BoundTraceEncoder:
         yield ((module_BT[:, 1:] != module_BT[:, :-1]) & both).sum(axis=1)
         yield (self.outside[symbol_BT] & real_BT).sum(axis=1) / count
         yield (tokens_BT == UNK).sum(axis=1) / count
+
+
+def _named(symbols: pl.DataFrame, shared: tuple[str, ...] | None) -> pl.Series:
+    """The `token` of every symbol; merged where its module is not `shared`."""
+    if shared is None:
+        return symbols["token"]
+    own = ~pl.col("module").is_in([*shared, *SPECIAL])
+    merged = pl.col("kind").replace_strict(dict(enumerate(OWN_CODE)), return_dtype=pl.String())
+    return symbols.select(token=pl.when(own).then(merged).otherwise("token"))["token"]
+
+
+def _shared(train: WindowSet, table: pl.DataFrame, shown: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Modules that at least two programs show in training; all of them where there is one program only."""
+    programs: dict[str, set[str]] = {}
+    module, symbol = table["module"], train.streams["symbol"]
+    recordings = train.recordings.select("sample", "first_step", "n_steps")
+    present = np.unique(train.recording)
+    for sample, first, n in recordings[present].iter_rows():
+        steps = slice(first, first + n)
+        for name in module.gather(np.unique(symbol[steps][shown[steps]])).unique():
+            programs.setdefault(name, set()).add(sample)
+    several = recordings[present]["sample"].n_unique() > 1
+    names = (one for one, having in programs.items() if len(having) > 1 or not several)
+    return tuple(sorted(one for one in names if one and one not in SPECIAL))
 
 
 def _shown(windows: WindowSet) -> NDArray[np.bool_]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 MIB = 1 << 20
@@ -19,6 +21,11 @@ class TraceOptions(BaseModel):
     tip_only: bool = Field(default=False, description="leave conditional branches out: targets only")
     vocabulary: int = Field(
         default=4096, ge=64, le=65_536, description="events that have a token: the most frequent in training"
+    )
+    own_code: Literal["keep", "merge"] = Field(
+        default="keep",
+        description="code that one program alone has: keep, or merge into one token, for programs that "
+        "training will not have seen",
     )
     module_mib: int = Field(
         default=16, ge=1, le=4096, description="how far a module reaches where the map has starts only (MiB)"

@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 def schema_for(options: TraceOptions) -> Schema:
     """The schema of a dataset read by `options`; its inputs are completed by the fitted encoder."""
     length = options.sequence_len
-    settings = options.model_dump(include={"tip_only", "vocabulary", "module_mib"})
+    settings = options.model_dump(include={"tip_only", "vocabulary", "own_code", "module_mib"})
     sliding = options.sliding_window
     return Schema(
         "traces", VERSION, CLASSES, length, 1 if sliding else length, STREAMS, INPUTS,
