@@ -16,7 +16,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vestige.sources.telemetry import fields
+from vestige.sources.telemetry import fields, tables
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.faults import Fault, FaultError, verdict
 from vestige.sources.telemetry.fields import MONO, SEQ, SOURCES, WALL
@@ -195,6 +195,14 @@ def test_a_bomb_is_refused_before_it_is_unpacked(root: Path) -> None:
     assert len(data) < 20_000
     replace(root, "guest.parquet", data, rows=rows.height)
     assert found(root) == ["bomb:guest"]
+
+
+def test_few_rows_with_endless_texts_are_a_bomb(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rewrite(root, "netflow", lambda one: one.with_columns(uid=pl.lit("C" * 1_000_000)))
+    assert found(root) == []
+    assert (folder(root) / "netflow.parquet").stat().st_size < 100_000
+    monkeypatch.setattr(tables, "MAX_TABLE", 10_000_000)
+    assert found(root) == ["bomb:netflow"]
 
 
 @pytest.mark.parametrize(

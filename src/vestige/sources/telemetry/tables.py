@@ -17,6 +17,8 @@ from vestige.sources.telemetry.manifest import File, Manifest
 
 MAX_FLOWS = 5_000_000
 """Rows of `netflow`; those of a sampled source are bounded by how long the episode lasted."""
+MAX_TABLE = 1 << 30
+"""Bytes of a table in memory: so few rows can still hold texts without end."""
 MAX_SPOOL = 256 << 20
 """Bytes of a spool, unpacked."""
 MOST_SPOOL_RATIO_BYTES = 16 << 20
@@ -70,6 +72,8 @@ def _parquet(
     if frame.height != file.rows:
         shown = f"{frame.height:,}" if frame.height < file.rows else "more"
         raise FaultError(f"{shown} rows, not {file.rows:,}", where=where, code="rows", subject=file.source)
+    if (size := frame.estimated_size()) > MAX_TABLE:
+        raise FaultError(f"{size:,} bytes, unpacked", where=where, code="bomb", subject=file.source)
     if frame.width > len(dtypes):
         frame = frame.select(*dtypes)
     coded = [name for name, dtype in dtypes.items() if dtype is pl.String and frame[name].dtype != pl.String]
