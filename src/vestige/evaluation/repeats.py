@@ -22,9 +22,20 @@ def never_seen(
 
 
 def input_hashes(part: EncodedWindows, names: tuple[str, ...] | None = None) -> Hashes:
-    """A hash of each window's model inputs, `(N,)`."""
+    """A hash of each window's model inputs, `(N,)`; of vectors, which are many numbers, one of the symbols
+    that they stand for."""
+    specs = [one for one in part.encoder.inputs if names is None or one.name in names]
+    symbols = part.bound.streams(tuple(one.name for one in specs if one.kind == "vectors"))
+    others = tuple(one.name for one in specs if one.kind != "vectors")
+    looked_up = len(others) < len(specs)
     pieces = [np.empty(0, dtype=np.uint64)]
-    pieces += [row_hashes(batch) for _, batch in part.batches(CHUNK, names)]
+    for start in range(0, len(part), CHUNK):
+        rows = slice(start, start + CHUNK)
+        batch = part.batch(rows, others) if others else {}
+        if looked_up:
+            steps = part.windows.gather(rows, symbols)
+            batch |= {f"step:{name}": values for name, values in steps.items()}
+        pieces.append(row_hashes(batch))
     return np.concatenate(pieces)
 
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from vestige.encoding import EncodedWindows
+from vestige.evaluation.repeats import never_seen
+from vestige.sources.logs.embedding.hashing import Hashing
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.source import LogSource
 
-WORDS = ("read", "write", "sync", "mount", "panic")
+WORDS = ("read", "panic")
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +61,19 @@ def test_a_window_of_one_message_looks_nowhere(corpus: Path, tmp_path: Path) -> 
     windows = LogSource().prepare(corpus, tmp_path / "d", options)
     assert (windows.schema.length, windows.schema.ahead) == (1, 0)
     assert len(windows) == 80
+
+
+def test_repeated_windows_are_found_without_embedding_a_message(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = encoded(corpus, tmp_path, "background")
+    message = every.windows.gather()["message"]
+    known, rest = (every.over(every.windows.select(rows)) for rows in (np.arange(30), np.arange(30, 80)))
+    expected = [not (message[:30] == one).all(axis=1).any() for one in message[30:]]
+    monkeypatch.setattr(Hashing, "embed", None)
+    fresh = EncodedWindows.of(every.windows, every.encoder)
+    known, rest = fresh.over(known.windows), fresh.over(rest.windows)
+    assert 0 < sum(expected) < 50
+    assert never_seen(known, rest, ("vectors",)).tolist() == expected
+    assert never_seen(known, rest, ("words", "vectors")).tolist() == expected
+    assert (never_seen(known, rest) >= expected).all()
