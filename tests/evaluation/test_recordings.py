@@ -92,3 +92,10 @@ def test_the_worst_stretch_is_the_same_however_the_windows_come(scores, size):
         tally.windows += len(scores[at : at + size])
     found = pooled(tally.stretch[None], "stretch")[0]
     assert found == pytest.approx(by_recording(windows([scores], [1]), "stretch").proba[0])
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_constant_says_nothing_however_long_recordings_are(how):
+    lengths = [1, 3, 7, 33, 100, 999, 5001]
+    judged = by_recording(windows([[0.3] * n for n in lengths], [0, 1] * 3 + [0]), how)
+    assert len(set(judged.score.tolist())) == 1

@@ -19,6 +19,8 @@ How = Literal["max", "mean", "log_odds", "stretch"]
 WAYS: tuple[How, ...] = ("max", "mean", "log_odds", "stretch")
 STRETCH = 32
 """Windows in a row: what strikes once may be new and harmless, what strikes on and on is not."""
+DIGITS = 9
+"""Decimals of a mean that count: beyond them it tells of a recording's length."""
 LEAST = 1e-12
 """Probability below which there is no more evidence to be had: one window cannot decide a recording alone."""
 
@@ -53,6 +55,8 @@ def log_of(proba: FloatArray) -> FloatArray:
 def pooled(taken_NK: FloatArray, how: How) -> FloatArray:
     """A recording's probabilities from what was taken of its windows: the highest, the means, or the means of
     `log_of` (of all, or of a stretch)."""
+    if how != "max":  # means of equal values differ in their last digits, by how many there are
+        taken_NK = np.round(taken_NK, DIGITS)
     if how in {"log_odds", "stretch"}:
         proba: FloatArray = np.exp(taken_NK)
     elif taken_NK.shape[1] == 2:
