@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ SHAPES: dict[Kind, tuple[int, ...]] = {"summary": (5, 3), "tensor": (5, 3, 10)}
 NAMES: dict[str, Kind] = {"mlp": "summary", "cnn": "tensor", "transformer": "tensor"}
 
 
-def build(name: str, **settings: object) -> tuple[object, np.ndarray]:
+def build(name: str, **settings: Any) -> tuple[object, np.ndarray]:
     spec = Input("x", NAMES[name], features=CHANNELS)
     detector = registry.get(name).build((spec,), 4, **settings)
     X = np.random.default_rng(0).normal(size=SHAPES[NAMES[name]]).astype(np.float32)

@@ -11,7 +11,8 @@ SPAN = 600 * 10**9
 
 
 def mapped(t_mono_ns: list[int], *anchors: tuple[int, int]) -> list[int]:
-    return clock.wall_times(np.array(t_mono_ns, dtype=np.int64), anchors).tolist()
+    found: list[int] = clock.wall_times(np.array(t_mono_ns, dtype=np.int64), anchors).tolist()
+    return found
 
 
 def test_anchors_map_to_the_nanosecond() -> None:

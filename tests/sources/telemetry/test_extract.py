@@ -15,6 +15,7 @@ from vestige.errors import EvidenceError
 from vestige.sources.telemetry.channels import columns
 from vestige.sources.telemetry.extract import Extracted, episodes, extract
 from vestige.sources.telemetry.faults import FaultError
+from vestige.sources.telemetry.fields import SourceName
 from vestige.sources.telemetry.layout import CLASSES
 
 PHASES = CLASSES["phase"]
@@ -68,10 +69,10 @@ def test_a_netflow_that_cannot_be_mapped_is_named_and_missing(make_store: MakeSt
 
 
 @pytest.mark.parametrize("source", ["guest", "qmp", "netflow"])
-def test_a_source_without_file_is_named_and_missing(make_store: MakeStore, source: str) -> None:
+def test_a_source_without_file_is_named_and_missing(make_store: MakeStore, source: SourceName) -> None:
     one = spoilt(make_store, f"missing_{source}")
     assert [str(fault) for fault in one.faults] == [f"missing:{source}"]
-    assert np.isnan(one.grid[:, columns(source)]).all()  # type: ignore[arg-type]
+    assert np.isnan(one.grid[:, columns(source)]).all()
 
 
 def test_a_network_without_connections_is_silent_not_missing(make_store: MakeStore) -> None:

@@ -32,7 +32,8 @@ def proc(rows: list[tuple[float, int | None]], column: str = "process.paging.fau
 
 def rate(rows: list[tuple[float, int | None]], seconds: int = 5) -> list[float]:
     found = grid({"proc": proc(rows)}, START, START + seconds * S)
-    return found[:, COLUMN[FAULTS]].tolist()
+    rates: list[float] = found[:, COLUMN[FAULTS]].tolist()
+    return rates
 
 
 def flows(*rows: dict[str, object]) -> pl.DataFrame:
@@ -118,7 +119,7 @@ def test_connections_are_summed_up_by_second_in_any_order() -> None:
         {"t": 0.3, "id.resp_p": 80, "id.resp_h": "b"},
         {"t": 0.9, "id.resp_p": 81, "id.resp_h": "b", "proto": "icmp", "id.orig_p": 3},
     )
-    expected = {
+    expected: dict[str, list[float]] = {
         "conn_count": [4, 0, 1], "orig_bytes": [40, 0, 0], "resp_bytes": [400, 0, 100],
         "orig_pkts": [4, 0, 1], "resp_pkts": [8, 0, 2], "uniq_resp_h": [2, 0, 1], "uniq_resp_p": [2, 0, 1],
         "conn_state_s0": [1, 0, 0], "dns_queries": [0, 0, 1], "icmp_unreachable": [1, 0, 0],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -89,7 +90,7 @@ def test_what_validation_found_is_taken_over(store: Path, tmp_path: Path) -> Non
     reasons = [["sha256:guest: no"], ["few_rows:guest: 12 of 60 rows"], ["died:episode"]] + [[]] * (
         len(paths) - 3
     )
-    columns = {"path": paths, "verdict": verdicts, "reasons": reasons}
+    columns: dict[str, list[Any]] = {"path": paths, "verdict": verdicts, "reasons": reasons}
     rows = [pl.Series(name, columns.get(name, [None] * 12), dtype) for name, dtype in index.SCHEMA.items()]
     pl.DataFrame(rows).write_parquet(tmp_path / "store" / index.NAME)
     found = prepare(tmp_path / "store", tmp_path / "dataset")

@@ -15,7 +15,7 @@ from vestige.models.base import StandardizeStats
 from vestige.models.mlp import MlpDetector
 from vestige.schema import Feature, Input, Schema
 from vestige.sources import registry
-from vestige.sources.telemetry import grid, summaries
+from vestige.sources.telemetry import grid, kernels, summaries
 from vestige.sources.telemetry.channels import CHANNELS
 from vestige.sources.telemetry.encoder import TelemetryEncoder
 from vestige.sources.telemetry.layout import schema_for
@@ -116,7 +116,7 @@ def test_it_refuses_a_grid_with_other_numbers(
 
 
 def test_it_refuses_statistics_with_other_numbers(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = summaries.summarise
+    real = kernels.summarise
 
     def sample_deviation(steps: np.ndarray, out: np.ndarray) -> None:
         real(steps, out)

@@ -14,7 +14,7 @@ from vestige.checkpoint.probe import first_difference, take
 from vestige.errors import EvidenceError
 from vestige.sources import registry
 from vestige.sources.telemetry import grid as grids
-from vestige.sources.telemetry import summaries
+from vestige.sources.telemetry import kernels, summaries
 from vestige.sources.telemetry.encoder import TelemetryEncoder
 from vestige.sources.telemetry.extract import episodes
 from vestige.sources.telemetry.layout import schema_for
@@ -68,7 +68,7 @@ def changed(monkeypatch: pytest.MonkeyPatch, target: object, name: str, value: o
 def test_the_probe_sees_every_change_of_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert changed(monkeypatch, grids, "STALE_NS", 2 * 10**9) == ["summary", "tensor"]
     assert changed(monkeypatch, grids, "GAP_NS", 10**9) == ["summary", "tensor"]
-    real = summaries.summarise
+    real = kernels.summarise
 
     def scaled(steps: np.ndarray, out: np.ndarray) -> None:
         real(steps, out)
