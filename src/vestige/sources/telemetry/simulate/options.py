@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
-
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 MARKER = ".vestige-simulated.json"
 """Lies in a simulated store, says so, and holds what was planted. Hidden: it is no episode."""
@@ -26,10 +24,12 @@ class SimulateOptions(BaseModel):
         "fault, none=0 is nothing (default: each of the common ones in one episode of a hundred)",
     )
 
-    @model_validator(mode="after")
-    def _known_faults(self) -> Self:
+    @field_validator("plant")
+    @classmethod
+    def _known_faults(cls, plant: tuple[str, ...], found: ValidationInfo) -> tuple[str, ...]:
         from vestige.sources.telemetry.simulate.plants import planned
 
-        if (wanted := sum(planned(self.plant, self.episodes).values())) > self.episodes:
-            raise ValueError(f"{wanted} episodes with a fault are more than {self.episodes} episodes")
-        return self
+        episodes = found.data.get("episodes", 0)
+        if (wanted := sum(planned(plant, episodes).values())) > episodes:
+            raise ValueError(f"{wanted} episodes with a fault are more than {episodes} episodes")
+        return plant

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 VERSION = "1"
 """Of the rules: when they change, every episode is swept again."""
@@ -25,12 +24,14 @@ class ValidateOptions(BaseModel):
     )
     deep: bool = Field(default=False, description="decode every column, not stamps and row numbers alone")
 
-    @model_validator(mode="after")
-    def _floors(self) -> Self:
-        for one in self.floor:
-            if not one.rpartition("=")[2].isdecimal() or not one.rpartition("=")[0]:
+    @field_validator("floor")
+    @classmethod
+    def _floors(cls, floor: tuple[str, ...]) -> tuple[str, ...]:
+        for one in floor:
+            profile, _, connections = one.rpartition("=")
+            if not profile or not connections.isdecimal():
                 raise ValueError(f"{one!r} is not PROFILE=CONNECTIONS")
-        return self
+        return floor
 
     def connections(self, profile: str) -> int:
         """The fewest connections that an episode of `profile` may have."""
