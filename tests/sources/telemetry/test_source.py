@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from tests.sources.telemetry.conftest import MakeStore
@@ -42,6 +43,18 @@ def test_places_of_a_dataset_are_those_of_live_reading(store: Path, tmp_path: Pa
         at += batch.place.height
     assert at == len(windows)
     assert ours["second"].min() == 10
+
+
+def test_long_episodes_come_in_pieces(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = schema_for(TelemetryOptions())
+    folder = episodes(store).paths[0]
+    (whole,) = SOURCE.live([store / folder], schema)
+    monkeypatch.setattr("vestige.sources.telemetry.live.MOST", 20)
+    pieces = list(SOURCE.live([store / folder], schema))
+    assert len(pieces) == -(-whole.place.height // 20) > 1
+    joined = np.concatenate([one.steps["grid"] for one in pieces])
+    assert np.array_equal(joined, whole.steps["grid"], equal_nan=True)
+    assert pl.concat([one.place for one in pieces]).equals(whole.place)
 
 
 def test_an_episode_that_cannot_be_read_is_an_error_alone_and_a_warning_among_others(

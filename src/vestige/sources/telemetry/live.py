@@ -20,6 +20,8 @@ from vestige.sources.telemetry.places import places
 from vestige.sources.telemetry.probe import made_up
 
 log = logging.getLogger(__name__)
+MOST = 4096
+"""Windows of a batch: an episode may last a week."""
 NO_SYMBOLS = pl.DataFrame({"id": []}, schema={"id": pl.String})
 
 
@@ -41,7 +43,7 @@ def probe(schema: Schema) -> LiveBatch:
 
 
 def live(evidence: Iterable[Path], schema: Schema) -> Iterator[LiveBatch]:
-    """A window for every second of every episode, a batch an episode, in the order of their paths.
+    """A window for every second of every episode, in the order of their paths.
 
     `evidence`: stores, or folders of single episodes. Raises EvidenceError where there is no episode; one
     that cannot be read is left out of a store with a warning, and an error by itself.
@@ -60,11 +62,13 @@ def live(evidence: Iterable[Path], schema: Schema) -> Iterator[LiveBatch]:
             for fault in one.faults:
                 log.warning("%s: %s", folder or path.name, fault)
             taken += one.bytes
-            yield _batch(one, folder or str(path), schema.length, taken)
+            yield from _batches(one, folder or str(path), schema.length, taken)
 
 
-def _batch(one: Extracted, name: str, length: int, taken: int) -> LiveBatch:
+def _batches(one: Extracted, name: str, length: int, taken: int) -> Iterator[LiveBatch]:
     steps = windows_of(one.grid, length)
-    seconds = np.arange(length, length + len(steps))
-    where = places([name] * len(steps), seconds, one.grid[length - 1 :])
-    return LiveBatch({GRID: steps}, NO_SYMBOLS, where, taken=taken)
+    for start in range(0, len(steps), MOST):
+        part = steps[start : start + MOST]
+        ends = np.arange(start, start + len(part)) + length
+        where = places([name] * len(part), ends, one.grid[ends - 1])
+        yield LiveBatch({GRID: part}, NO_SYMBOLS, where, taken=taken)
