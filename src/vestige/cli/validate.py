@@ -67,6 +67,11 @@ def validate(
     if bad:
         what = ", ".join(f"{counts[one]:,} {one}" for one in bad)
         raise VerdictError(f"{what} episodes", where=store, remedy="the index says why, column reasons")
+    if found.unreadable and fail_on != "never":
+        what = (
+            f"{len(found.unreadable):,} folders could not be listed: whatever is in them is not in the index"
+        )
+        raise VerdictError(what, where=store, remedy="read as somebody who may")
 
 
 def _by_host(found: Sweep) -> Table:

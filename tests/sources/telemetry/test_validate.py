@@ -144,6 +144,15 @@ def test_what_may_not_be_read_is_an_error_that_passes(fresh: Path) -> None:
     assert (again.known, again.counts()) == (11, {"accepted": 12})
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_host_that_may_not_be_listed_is_not_passed_over(fresh: Path) -> None:
+    (fresh / "host-1").chmod(0)
+    found = CliRunner().invoke(app, ["validate", str(fresh), "-j", "1"])
+    (fresh / "host-1").chmod(0o755)
+    assert isinstance(found.exception, VerdictError)
+    assert "1 folders could not be listed" in str(found.exception)
+
+
 def test_what_lies_where_episodes_should_is_left_out(fresh: Path) -> None:
     (fresh / "host-9").symlink_to(fresh / "host-1")
     (fresh / "host-1" / "notes.txt").write_text("mine")

@@ -23,6 +23,8 @@ class Listing:
     repeated: dict[str, str] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     """What lies where hosts, days or episodes should, and is none."""
+    unreadable: list[str] = field(default_factory=list)
+    """Folders of hosts or days that the system will not let us list."""
 
 
 def find(store: Path) -> Listing:
@@ -52,8 +54,9 @@ def find(store: Path) -> Listing:
 def _folders_or_skip(store: Path, inside: str, found: Listing, *, links: bool) -> list[str]:
     try:
         return _folders(store, inside, found, links=links)
-    except OSError:
-        found.skipped.append(inside)
+    except OSError as error:
+        logger.error("%s cannot be read: %s", visible(inside), error.strerror)
+        found.unreadable.append(inside)
         return []
 
 

@@ -39,6 +39,7 @@ class Sweep:
     known: int
     in_transit: int
     skipped: list[str]
+    unreadable: list[str]
 
     def counts(self, column: str = "verdict") -> dict[str, int]:
         """Episodes by the value of a column."""
@@ -90,7 +91,7 @@ def validate(
             done += len(part)
             if progress:
                 progress(done, len(found.paths))
-        return Sweep(target, journal.commit(), known, in_transit, found.skipped)
+        return Sweep(target, journal.commit(), known, in_transit, found.skipped, found.unreadable)
 
 
 def _parts(results: Iterator[tuple[str, index.Row | None]]) -> Iterator[list[tuple[str, index.Row | None]]]:
