@@ -5,7 +5,7 @@
 Templates are dealt into five folds, anomalous ones first, so that each fold has its share. Each fold is the
 test part once, the next one validation, the rest training; each side is the log without the others' lines.
 Predictions of all folds are put together and compared, paired, on resamples of templates (1,000). That is
-done for several deals, because one deal is one draw. "Without an error" is what a perfect detector would gain.
+done for several deals: one deal is one draw. "Without an error" is what a perfect detector would gain.
 """
 
 from __future__ import annotations
