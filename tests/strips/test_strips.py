@@ -62,6 +62,14 @@ def test_a_departure_says_the_last_target_within_and_where_the_run_went() -> Non
     assert strip.times_left == 2
 
 
+def test_a_departure_is_the_strangest_event_while_it_is_rare() -> None:
+    once = _strip([1, 2, 4, 1, 2], [9.0, 8.0, 3.0, 2.0, 1.0])
+    assert [one.text for one in once.top(2)] == ["<unmapped> 0x9", "a+0x1"]
+    assert once.highest == 9.0
+    often = _strip([1, 4] * 20, [9.0, 3.0] * 20)
+    assert often.top(1)[0].text == "a+0x1"
+
+
 def test_departures_are_counted_beyond_those_that_are_kept() -> None:
     strip = _strip([1, 4] * 200, [0.0] * 400)
     assert strip.times_left == 200

@@ -13,7 +13,8 @@ from vestige.strips.pieces import Piece
 
 BINS = 480
 """Stretches that a strip is drawn from: between so many and twice as many, however long the run."""
-MOST_DEPARTURES = 50
+MOST_DEPARTURES, RARE = 50, 5
+"""Departures of a run that are kept; and up to how many leaving all modules is strange in itself."""
 _TARGET = KINDS.index("target")
 
 
@@ -52,6 +53,7 @@ class Strip:
     width: int = 1
     departures: list[Departure] = field(default_factory=list)
     times_left: int = 0
+    _gone: list[Place] = field(default_factory=list)
     _inside: str = "(the start)"
     _outside: bool = False
 
@@ -66,8 +68,11 @@ class Strip:
         return self.total / max(1, self.judged)
 
     def top(self, n: int) -> list[Place]:
-        """The `n` most surprising events, one a stretch at most, the earliest of equals first."""
-        return sorted(self.best.values(), key=lambda one: (-one.surprise, one.line))[:n]
+        """The `n` strangest events, one a stretch at most: where the run left all modules, if that is rare;
+        then by surprise, the earliest of equals first."""
+        gone = self._gone if self.times_left <= RARE else []
+        others = (one for one in self.best.values() if one not in gone)
+        return [*gone, *sorted(others, key=lambda one: (-one.surprise, one.line))][:n]
 
     def add(self, piece: Piece) -> None:
         """The next events."""
@@ -113,6 +118,8 @@ class Strip:
                 left = self._inside if at == 0 else text[int(piece.symbol[targets[at - 1]])]
                 to = text[int(piece.symbol[row])]
                 self.departures.append(Departure(int(piece.line[row]), int(piece.offset[row]), left, to))
+                if np.isfinite(piece.surprise[row]):
+                    self._gone.append(_place(piece, row))
         inside = targets[~outside]
         if len(inside):
             self._inside = text[int(piece.symbol[inside[-1]])]
