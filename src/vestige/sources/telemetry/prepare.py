@@ -166,6 +166,6 @@ def _short(reason: str) -> str:
 
 def _origin(corpus: Path, options: TelemetryOptions) -> dict[str, Any]:
     return {
-        "label_origin": f"The lab that ran the episodes: the {options.classes} in force when a window ends.",
+        "label_origin": f"A window's label is the {options.classes} that the lab noted for its last second.",
         "synthetic": any((one / MARKER).is_file() for one in (corpus, *corpus.absolute().parents[:3])),
     }
