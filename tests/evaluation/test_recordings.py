@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.recordings import STRETCH, WAYS, best_way, by_recording, log_of, pooled
+from vestige.evaluation.recordings import STRETCH, WAYS, Way, best_way, by_recording, log_of, pooled
 from vestige.scoring.recordings import Tally
 
 
@@ -34,7 +36,7 @@ def windows(scores: list[list[float]], labels: list[int]) -> Predictions:
     ("how", "expected"), [("max", [0.9, 0.4]), ("mean", [0.5, 0.4]), ("log_odds", [0.5, 0.4])]
 )
 def test_a_recording_is_scored_by_its_windows(how, expected):
-    judged = by_recording(windows([[0.1, 0.9, 0.5], [0.4]], [1, 0]), how)
+    judged = by_recording(windows([[0.1, 0.9, 0.5], [0.4]], [1, 0]), Way(how))
     assert judged.score == pytest.approx(expected)
     assert judged.label.tolist() == [1, 0]
     assert judged.position.tolist() == [2, 3]
@@ -46,38 +48,38 @@ def test_the_order_of_windows_does_not_matter():
     plain = windows([[0.1, 0.9, 0.5], [0.4], [0.2, 0.3]], [1, 0, 1])
     shuffled = plain.select(np.array([3, 5, 0, 2, 4, 1]))
     for how in WAYS:
-        assert by_recording(shuffled, how).score == pytest.approx(by_recording(plain, how).score)
+        assert by_recording(shuffled, Way(how)).score == pytest.approx(by_recording(plain, Way(how)).score)
 
 
 def test_the_way_is_chosen_by_what_ranks_validation_better():
     spikes = windows([[0.1, 0.9], [0.5, 0.6], [0.5, 0.6]], [1, 0, 0])
-    assert best_way(spikes) == "max"
+    assert best_way(spikes).how == "max"
     drift = windows([[0.7, 0.7], [0.1, 0.9], [0.1, 0.8]], [1, 0, 0])
-    assert best_way(drift) == "mean"
+    assert best_way(drift).how == "mean"
     steady = windows([[0.9, 0.9, 0.1], [0.999, 0.5, 0.4], [0.95, 0.5, 0.45]], [0, 1, 0])
-    assert best_way(steady) == "max"
+    assert best_way(steady).how == "max"
     tails = windows([[0.45, 0.45, 0.45], [0.01, 0.01, 0.95]], [1, 0])
-    assert best_way(tails) == "mean"
+    assert best_way(tails).how == "mean"
     once = windows([[0.6, 0.6], [0.001, 0.99], [0.6, 0.58]], [1, 0, 0])
-    assert by_recording(once, "log_odds").score[0] == max(by_recording(once, "log_odds").score)
+    assert by_recording(once, Way("log_odds")).score.argmax() == 0
 
 
 def test_mean_log_odds_of_three_classes_are_a_normalised_geometric_mean():
     proba = np.array([[0.2, 0.3, 0.5], [0.6, 0.1, 0.3]])
-    judged = pooled(log_of(proba).mean(axis=0)[None], "log_odds")[0]
+    judged = pooled(log_of(proba).mean(axis=0)[None], Way("log_odds"))[0]
     expected = np.sqrt(proba[0] * proba[1])
     assert judged == pytest.approx(expected / expected.sum())
 
 
 def test_one_impossible_window_does_not_decide_mean_log_odds_alone():
     certain = windows([[1.0, 1e-3, 1e-3], [0.2, 0.2, 0.2]], [0, 1])
-    assert np.isfinite(by_recording(certain, "log_odds").proba).all()
+    assert np.isfinite(by_recording(certain, Way("log_odds")).proba).all()
 
 
 def test_a_stretch_of_strange_windows_outweighs_single_ones():
     burst = [0.1] * 100 + [0.9] * STRETCH + [0.1] * 100
     scattered = [0.99 if at % 8 == 0 else 0.1 for at in range(232)]
-    judged = by_recording(windows([burst, scattered, [0.7, 0.5]], [1, 0, 0]), "stretch")
+    judged = by_recording(windows([burst, scattered, [0.7, 0.5]], [1, 0, 0]), Way("stretch"))
     assert judged.score[0] == pytest.approx(0.9)
     assert judged.score[1] < 0.5
     assert judged.score[2] == pytest.approx(1 / (1 + np.sqrt(3 / 7)))
@@ -90,12 +92,39 @@ def test_the_worst_stretch_is_the_same_however_the_windows_come(scores, size):
     for at in range(0, len(scores), size):
         tally._look_for_stretch(log_of(proba[at : at + size]))
         tally.windows += len(scores[at : at + size])
-    found = pooled(tally.stretch[None], "stretch")[0]
-    assert found == pytest.approx(by_recording(windows([scores], [1]), "stretch").proba[0])
+    found = pooled(tally.stretch[None], Way("stretch"))[0]
+    assert found == pytest.approx(by_recording(windows([scores], [1]), Way("stretch")).proba[0])
 
 
 @pytest.mark.parametrize("how", WAYS)
 def test_a_constant_says_nothing_however_long_recordings_are(how):
     lengths = [1, 3, 7, 33, 100, 999, 5001]
-    judged = by_recording(windows([[0.3] * n for n in lengths], [0, 1] * 3 + [0]), how)
+    judged = by_recording(windows([[0.3] * n for n in lengths], [0, 1] * 3 + [0]), Way(how))
     assert len(set(judged.score.tolist())) == 1
+
+
+def test_the_boundary_is_where_validation_is_parted_best():
+    """The highest of many windows lies above one half for nearly every recording."""
+    validation = windows([[0.9, 0.6], [0.95, 0.9], [0.7, 0.1], [0.6, 0.8]], [1, 1, 0, 0])
+    found = best_way(validation)
+    assert found.how == "max"
+    assert 0.8 < found.boundary < 0.9
+    assert by_recording(validation, Way("max")).predicted.tolist() == [1, 1, 1, 1]
+    judged = by_recording(validation, found)
+    assert judged.predicted.tolist() == [1, 1, 0, 0]
+    assert (np.argsort(judged.score) == np.argsort(by_recording(validation, Way("max")).score)).all()
+
+
+def test_without_both_classes_the_boundary_stays_at_one_half():
+    assert best_way(windows([[0.9, 0.6], [0.2]], [0, 0])) == Way("max")
+
+
+def test_a_score_at_the_boundary_is_an_anomaly():
+    equal = windows([[0.3], [0.3], [0.3]], [1, 1, 0])
+    assert by_recording(equal, best_way(equal)).predicted.tolist() == [1, 1, 1]
+
+
+def test_a_way_survives_a_checkpoint():
+    way = Way("stretch", 0.123)
+    assert Way.from_dict(json.loads(json.dumps(way.to_dict()))) == way
+    assert Way.from_dict(None) is None

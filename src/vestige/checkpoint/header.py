@@ -28,7 +28,7 @@ LIBRARIES = (
     "xgboost",
 )
 VERDICT = "verdict"
-"""Key of `Header.extra`: how windows become a recording's verdict (`max`, `mean`; None: they do not)."""
+"""Key of `Header.extra`: how windows become a recording's verdict (`recordings.Way`; None: they do not)."""
 VALIDATION = "validation_macro_f1"
 """Key of `Header.extra`: the detector's macro F1 on the validation part."""
 REMEDY = "take an undamaged copy, or train again"

@@ -2,18 +2,20 @@
 
 A recording is as suspicious as its most suspicious window (`max`), or as its windows on average: of their
 probabilities (`mean`), or of their log-odds (`log_odds`; for surprise, the mean surprise); or as its most
-suspicious stretch of `STRETCH` windows, by their mean log-odds (`stretch`).
+suspicious stretch of `STRETCH` windows, by their mean log-odds (`stretch`). From which score on it is an
+anomaly is a choice of its own: the highest of many windows lies above one half for nearly every recording.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from vestige.evaluation.metrics import Sweep
 from vestige.evaluation.predictions import FloatArray, Predictions
+from vestige.evaluation.threshold import choose
 
 How = Literal["max", "mean", "log_odds", "stretch"]
 WAYS: tuple[How, ...] = ("max", "mean", "log_odds", "stretch")
@@ -25,7 +27,25 @@ LEAST = 1e-12
 """Probability below which there is no more evidence to be had: one window cannot decide a recording alone."""
 
 
-def by_recording(windows: Predictions, how: How) -> Predictions:
+@dataclass(frozen=True)
+class Way:
+    """From windows to a recording's verdict: what is taken of them, and the score from which on the recording
+    is an anomaly. There the probabilities are moved to one half."""
+
+    how: How
+    boundary: float = 0.5
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"how": self.how, "boundary": self.boundary}
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any] | None) -> Self | None:
+        """What `to_dict` made; None of None."""
+        return None if plain is None else cls(plain["how"], float(plain["boundary"]))
+
+
+def by_recording(windows: Predictions, way: Way) -> Predictions:
     """One row a recording: its last window's place and time, its label, and the score of its windows.
 
     With two classes `max` and `mean` are those of the score; with more, each class's are taken and scaled to
@@ -33,12 +53,12 @@ def by_recording(windows: Predictions, how: How) -> Predictions:
     """
     present, row = np.unique(windows.recording, return_inverse=True)
     n = len(present)
-    if how == "stretch":
+    if way.how == "stretch":
         taken_NK = _worst_stretches(windows, row, n)
     else:
-        taken = [_taken(windows.proba[:, k], row, n, how) for k in range(len(windows.classes))]
+        taken = [_taken(windows.proba[:, k], row, n, way.how) for k in range(len(windows.classes))]
         taken_NK = np.stack(taken, axis=1)
-    proba = pooled(taken_NK, how)
+    proba = pooled(taken_NK, way)
     order = np.argsort(windows.position, kind="stable")
     last = np.empty(n, dtype=np.int64)
     last[row[order]] = order
@@ -52,17 +72,19 @@ def log_of(proba: FloatArray) -> FloatArray:
     return logs
 
 
-def pooled(taken_NK: FloatArray, how: How) -> FloatArray:
+def pooled(taken_NK: FloatArray, way: Way) -> FloatArray:
     """A recording's probabilities from what was taken of its windows: the highest, the means, or the means of
     `log_of` (of all, or of a stretch)."""
-    if how != "max":  # means of equal values differ in their last digits, by how many there are
+    if way.how != "max":  # means of equal values differ in their last digits, by how many there are
         taken_NK = np.round(taken_NK, DIGITS)
-    if how in {"log_odds", "stretch"}:
+    if way.how in {"log_odds", "stretch"}:
         proba: FloatArray = np.exp(taken_NK)
     elif taken_NK.shape[1] == 2:
-        return np.stack([1 - taken_NK[:, 1], taken_NK[:, 1]], axis=1)
+        proba = np.stack([1 - taken_NK[:, 1], taken_NK[:, 1]], axis=1)
     else:
-        proba = taken_NK
+        proba = taken_NK.copy()
+    if way.boundary != 0.5:
+        proba[:, 0] *= way.boundary / (1 - way.boundary)
     shares: FloatArray = proba / proba.sum(axis=1, keepdims=True)
     return shares
 
@@ -84,9 +106,15 @@ def _worst_stretches(windows: Predictions, row: np.ndarray, n: int) -> FloatArra
     return np.stack([worst_stretch(logs_BK[bounds[at] : bounds[at + 1]]) for at in range(n)])
 
 
-def best_way(validation: Predictions) -> How:
-    """The way that ranks validation recordings better (average precision); `max` of equals."""
-    return max(WAYS, key=lambda how: _precision(by_recording(validation, how)))
+def best_way(validation: Predictions) -> Way:
+    """What ranks validation recordings best (average precision; `max` of equals), with the boundary of the
+    highest macro F1 of anomalous against normal there."""
+    how = max(WAYS, key=lambda one: _precision(by_recording(validation, Way(one))))
+    judged = by_recording(validation, Way(how))
+    if len(np.unique(judged.positive)) < 2:
+        return Way(how)
+    lowest = choose(judged, "f1").value * (1 - LEAST)  # the score at the boundary is an anomaly's
+    return Way(how, float(np.clip(lowest, LEAST, 1 - LEAST)))
 
 
 def _precision(recordings: Predictions) -> float:

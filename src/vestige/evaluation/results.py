@@ -158,7 +158,7 @@ class NextTokenResult(Record):
 class DetectorResults(Record):
     """Everything measured about one detector on the test part.
 
-    `verdict` says what was judged: each `window`, or each recording by its windows (`recordings.How`).
+    `verdict` says what was judged: each `window`, or each recording by its windows (`recordings.Way`).
     `view`: what it may see, where the run has both views; its name then begins with it (`oracle/gru`).
     """
 
@@ -166,6 +166,7 @@ class DetectorResults(Record):
     kind: Literal["model", "baseline"]
     view: str = ""
     verdict: Literal["window", "max", "mean", "log_odds", "stretch"] = "window"
+    boundary: Number = None
     next_token: NextTokenResult | None = None
     windows: int
     validation_macro_f1: Number

@@ -131,9 +131,9 @@ def fit(
     detector = build(lesson, name, order)
     logger.info("%s: training on %d windows", called, len(lesson.train))
     history = train(detector, lesson.train, lesson.validation, order.training, directory, resume=resume)
-    how = verdicts.way(detector, lesson.validation)
-    threshold = verdicts.calibrate(detector, lesson.validation, how, policy)
-    reached = verdicts.macro_f1_of(verdicts.of_part(detector, lesson.validation, how))
+    way = verdicts.way_of(detector, lesson.validation)
+    threshold = verdicts.calibrate(detector, lesson.validation, way, policy)
+    reached = verdicts.macro_f1_of(verdicts.of_part(detector, lesson.validation, way))
     checkpoint.save(
         directory,
         detector=detector,
@@ -143,7 +143,7 @@ def fit(
         threshold=threshold.value,
         policy=threshold.policy,
         view=order.view,
-        extra={VERDICT: how, VALIDATION: reached},
+        extra={VERDICT: None if way is None else way.to_dict(), VALIDATION: reached},
     )
     logger.info("%s: trained in %d rounds, validation macro F1 %.3f", called, len(history), reached)
 

@@ -25,7 +25,7 @@ from vestige.evaluation.onset import Attacks, onset_result
 from vestige.evaluation.onset_result import OnsetResult
 from vestige.evaluation.pairs import compare_pairs
 from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.recordings import How, by_recording
+from vestige.evaluation.recordings import Way, by_recording
 from vestige.evaluation.repeats import never_seen
 from vestige.evaluation.results import CheckResult, DetectorResults, RunResults, SymbolFinding
 from vestige.evaluation.symbols import symbol_finding
@@ -37,7 +37,7 @@ from vestige.pipeline.config import RunConfig
 from vestige.pipeline.fitting import fit_baseline
 from vestige.pipeline.job import Job
 from vestige.pipeline.reporting import write
-from vestige.pipeline.verdicts import calibrate, next_token, of_part, predict, way
+from vestige.pipeline.verdicts import calibrate, next_token, of_part, predict, way_of
 
 logger = log.get(__name__)
 CONTROLS = ("logistic", "means")
@@ -115,14 +115,14 @@ def _judge(verdicts: Verdicts, job: Job, config: RunConfig, name: str, loaded: L
     if loaded is not None:
         logger.info("%s: judging on %d windows", name, len(job.test))
         encoded = EncodedWindows.of(job.windows, loaded.encoder)
-        how = loaded.header.extra.get(VERDICT)
-        _judge_one(verdicts, job, config, name, loaded.detector, encoded, how, kind="model")
+        way = Way.from_dict(loaded.header.extra.get(VERDICT))
+        _judge_one(verdicts, job, config, name, loaded.detector, encoded, way, kind="model")
         return
     view, model = views.parts(name, config.view)
     baseline = fit_baseline(job.lesson, model, seed=config.training.seed, view=view)
-    how = way(baseline, job.lesson.validation)
-    calibrate(baseline, job.lesson.validation, how, config.judge.threshold)
-    _judge_one(verdicts, job, config, name, baseline, job.lesson.train, how, kind="baseline")
+    way = way_of(baseline, job.lesson.validation)
+    calibrate(baseline, job.lesson.validation, way, config.judge.threshold)
+    _judge_one(verdicts, job, config, name, baseline, job.lesson.train, way, kind="baseline")
 
 
 def _results(
@@ -166,7 +166,7 @@ def _judge_one(
     name: str,
     detector: Detector,
     encoded: EncodedWindows,
-    how: How | None,
+    way: Way | None,
     *,
     kind: Literal["model", "baseline"],
 ) -> None:
@@ -175,8 +175,8 @@ def _judge_one(
         predict(detector, side), novel=never_seen(job.lesson.train, job.test, detector.input_names)
     )
     windows = held_out(windows, job.split, side.windows, verdicts.groups)
-    test = windows if how is None else by_recording(windows, how)
-    validation = of_part(detector, encoded.over(job.parts.validation), how)
+    test = windows if way is None else by_recording(windows, way)
+    validation = of_part(detector, encoded.over(job.parts.validation), way)
     found = evaluate(
         name,
         validation,
@@ -189,9 +189,10 @@ def _judge_one(
     verdicts.tests[name] = test
     more = {
         "view": views.parts(name, config.view)[0] if config.view == views.BOTH else "",
-        "verdict": how or "window",
+        "verdict": "window" if way is None else way.how,
+        "boundary": None if way is None else way.boundary,
         "next_token": next_token(detector, side),
-        "onset": _onset(job, config, validation, test) if how is None else None,
+        "onset": _onset(job, config, validation, test) if way is None else None,
     }
     verdicts.results.append(found.model_copy(update=more))
 

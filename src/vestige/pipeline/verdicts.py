@@ -14,7 +14,7 @@ from vestige.encoding import EncodedWindows
 from vestige.evaluation.distinct import predict_proba, symbolic
 from vestige.evaluation.metrics import confusion, macro_f1
 from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.recordings import How, best_way, by_recording
+from vestige.evaluation.recordings import Way, best_way, by_recording
 from vestige.evaluation.results import NextTokenResult, ThresholdResult
 from vestige.evaluation.threshold import choose
 from vestige.models.base import Detector
@@ -36,10 +36,10 @@ def predict(detector: Detector, part: EncodedWindows) -> Predictions:
     return Predictions.of(part.windows, np.concatenate(pieces))
 
 
-def of_part(detector: Detector, part: EncodedWindows, how: How | None) -> Predictions:
-    """Verdicts on a part: on its recordings by `how`, or (None) on its windows."""
+def of_part(detector: Detector, part: EncodedWindows, way: Way | None) -> Predictions:
+    """Verdicts on a part: on its recordings, or (None) on its windows."""
     windows = predict(detector, part)
-    return windows if how is None else by_recording(windows, how)
+    return windows if way is None else by_recording(windows, way)
 
 
 def macro_f1_of(part: Predictions) -> float:
@@ -47,32 +47,34 @@ def macro_f1_of(part: Predictions) -> float:
     return float(macro_f1(confusion(part.label, part.predicted, len(part.classes))))
 
 
-def way(detector: Detector, validation: EncodedWindows) -> How | None:
+def way_of(detector: Detector, validation: EncodedWindows) -> Way | None:
     """How windows become a recording's verdict, where the label is the recording's; None where it is not.
 
-    The way that ranks validation recordings best. A next-token detector's validation part may hold normal
-    recordings alone; then it is the mean surprise: the highest of many windows grows with their number.
+    What does best on validation (`best_way`). The alert threshold is a next-token detector's boundary, and
+    its validation part may hold normal recordings alone; then the mean surprise counts: the highest of many
+    windows grows with their number.
     """
     if validation.windows.schema.target != "recording":
         return None
     if detector.pooling is not None:
-        return detector.pooling
+        return Way(detector.pooling)
     judged = predict(detector, validation)
-    if isinstance(detector, NextToken) and len(np.unique(judged.positive)) < 2:
-        return "log_odds"
-    return best_way(judged)
+    if not isinstance(detector, NextToken):
+        return best_way(judged)
+    both = len(np.unique(judged.positive)) > 1
+    return Way(best_way(judged).how if both else "log_odds")
 
 
 def calibrate(
-    detector: Detector, validation: EncodedWindows, how: How | None, policy: str
+    detector: Detector, validation: EncodedWindows, way: Way | None, policy: str
 ) -> ThresholdResult:
     """The alert threshold by `policy`; a next-token detector's surprise is centred on it first."""
-    threshold = choose(of_part(detector, validation, how), policy)
+    threshold = choose(of_part(detector, validation, way), policy)
     if not isinstance(detector, NextToken):
         return threshold
     score = min(max(threshold.value, 1 - MOST), MOST)
     detector.center(detector.shift + math.log(score / (1 - score)))
-    return choose(of_part(detector, validation, how), policy)
+    return choose(of_part(detector, validation, way), policy)
 
 
 def next_token(detector: Detector, test: EncodedWindows) -> NextTokenResult | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vestige.checkpoint import Loaded
 from vestige.checkpoint.header import VERDICT
-from vestige.evaluation.recordings import STRETCH, How, log_of, pooled, worst_stretch
+from vestige.evaluation.recordings import STRETCH, Way, log_of, pooled, worst_stretch
 from vestige.models.next_token import TOP
 from vestige.scoring.windows import Judged, judge
 from vestige.sources.base import Progress
@@ -32,17 +32,17 @@ def score_recordings(
     (windows at or above the threshold) and `worst` (where its most suspicious window ends); of a next-token
     detector also `mean_surprise` (nats), and `top1 top5 top10`: shares of windows whose last token was among
     the k most probable. Where windows share the label of their recording, its verdict is made as in
-    evaluation (`recordings.How`); else it is that of the worst window. Raises as `score` does. Memory
+    evaluation (`recordings.Way`); else it is that of the worst window. Raises as `score` does. Memory
     holds a few numbers for each recording.
     """
     loaded, judged = judge(run, evidence, device=device, quantize=quantize, progress=progress)
-    how: How = loaded.header.extra.get(VERDICT) or "max"
+    way = Way.from_dict(loaded.header.extra.get(VERDICT)) or Way("max")
     found: dict[str, Tally] = {}
     unit = "file"
     for one in judged:
         unit = one.batch.unit
         _add(found, one, loaded.threshold)
-    rows = [{unit: name, **tally.row(loaded, how)} for name, tally in found.items()]
+    rows = [{unit: name, **tally.row(loaded, way)} for name, tally in found.items()]
     return sorted(rows, key=lambda row: -float(row["score"]))
 
 
@@ -95,7 +95,7 @@ class Tally:
         enough = self.windows + len(logs_BK) >= STRETCH
         self._last = together[1 - STRETCH :] if enough else together
 
-    def row(self, loaded: Loaded, how: How) -> dict[str, Any]:
+    def row(self, loaded: Loaded, way: Way) -> dict[str, Any]:
         """The recording's verdict; see `score_recordings`."""
         taken = {
             "max": self.highest,
@@ -103,7 +103,7 @@ class Tally:
             "log_odds": self.logs / self.windows,
             "stretch": self.highest if self.stretch is None else self.stretch,
         }
-        proba = pooled(taken[how][None], how)[0]
+        proba = pooled(taken[way.how][None], way)[0]
         value, limit = float(1 - proba[0]), loaded.threshold
         row = {
             "windows": self.windows,
