@@ -40,15 +40,15 @@ class TypedMatcher:
 
     def __init__(self, templates: Sequence[str], types: Sequence[str]) -> None:
         self._all = Matcher(templates)
+        of = _rows(types)
+        several = of.items() if len(of) > 1 else ()
         self._own = {
-            kind: (np.array(rows), Matcher([templates[row] for row in rows]))
-            for kind, rows in _rows(types).items()
+            kind: (np.array(rows), Matcher([templates[row] for row in rows])) for kind, rows in several
         }
-        self._single = len(self._own) < 2
 
     def match(self, messages: Sequence[str], types: Sequence[str]) -> NDArray[np.int64]:
         """For each message the index of its template, or -1: `(len(messages),)` int64."""
-        if self._single:
+        if not self._own:
             return self._all.match(messages)
         found = np.full(len(messages), -1, dtype=np.int64)
         for kind, rows in _rows(types).items():
