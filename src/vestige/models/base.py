@@ -109,8 +109,6 @@ class Detector(ABC):
     reads: ClassVar[tuple[str, ...]] = ()
     sidecar: ClassVar[str] = "weights.safetensors"
     hyper_parameters: ClassVar[type[HyperParameters]] = HyperParameters
-    pooling: Literal["max", "mean", "log_odds"] | None = None
-    """How its windows become a recording's verdict, where fitting decided that: else it is tried out."""
 
     def __init__(
         self,

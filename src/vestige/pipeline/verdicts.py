@@ -56,8 +56,6 @@ def way_of(detector: Detector, validation: EncodedWindows) -> Way | None:
     """
     if validation.windows.schema.target != "recording":
         return None
-    if detector.pooling is not None:
-        return Way(detector.pooling)
     judged = predict(detector, validation)
     if not isinstance(detector, NextToken):
         return best_way(judged)

@@ -11,7 +11,6 @@ from vestige.encoding import EncodedWindows
 from vestige.models.base import choose_inputs
 from vestige.models.ngrams.detector import FOLDS, Ngram, _cross_fitted, _groups, _share_of_recording
 from vestige.pipeline.job import Lesson
-from vestige.pipeline.verdicts import way
 from vestige.sources import registry
 from vestige.splits import make
 
@@ -79,13 +78,6 @@ def test_history_tells_what_each_penalty_lost(make_parts: MakeParts) -> None:
     history = Ngram.build(inputs, 2, bits=8).fit(parts.train, parts.validation)
     assert [row["C"] for row in history] == [0.1, 1.0, 10.0]
     assert all(np.isfinite(row["val_loss"]) for row in history)
-
-
-def test_how_recordings_are_judged_is_what_was_calibrated(tmp_path: Path) -> None:
-    lesson, _ = lesson_of(tmp_path)
-    detector = fitted(lesson)
-    assert detector.pooling in {"max", "log_odds"}
-    assert way(detector, lesson.validation) == detector.pooling
 
 
 def test_a_fold_judges_what_it_has_not_learnt_from(make_parts: MakeParts) -> None:

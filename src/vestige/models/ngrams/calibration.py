@@ -6,14 +6,12 @@ Letters: N verdicts, K classes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-Pooling = Literal["max", "log_odds"]
 FLOOR = 1e-9
 """Probability below which a loss does not grow any more."""
 WIDEST = 8.0
@@ -38,24 +36,21 @@ def softmax(logits_NK: FloatArray) -> FloatArray:
 
 def by_recording(
     logits_NK: FloatArray, label_N: IntArray, recording_N: NDArray[np.integer]
-) -> tuple[Pooling, FloatArray, IntArray]:
+) -> tuple[FloatArray, IntArray]:
     """Logits and label of each recording, where labels are theirs: the mean of its windows' logits, or those
-    of its most anomalous window, whichever ranks recordings better (average precision); and which it was."""
+    of its most anomalous window, whichever ranks recordings better (average precision)."""
     from sklearn.metrics import average_precision_score
 
     _, first, row = np.unique(recording_N, return_index=True, return_inverse=True)
     sums = np.stack([np.bincount(row, weights=column) for column in logits_NK.T], axis=1)
     order = np.lexsort((-softmax(logits_NK)[:, 0], row))
     worst = order[np.r_[row[order][1:] != row[order][:-1], True]]
-    ways: dict[Pooling, FloatArray] = {
-        "max": logits_NK[worst],
-        "log_odds": sums / np.bincount(row)[:, None],
-    }
+    ways = (logits_NK[worst], sums / np.bincount(row)[:, None])
     label = label_N[first]
     if label.min() > 0 or label.max() == 0:
-        return "log_odds", ways["log_odds"], label
-    best = max(ways, key=lambda way: average_precision_score(label > 0, -softmax(ways[way])[:, 0]))
-    return best, ways[best], label
+        return ways[1], label
+    ranked = [average_precision_score(label > 0, -softmax(one)[:, 0]) for one in ways]
+    return ways[int(np.argmax(ranked))], label
 
 
 def calibrate(logits_NK: FloatArray, label_N: IntArray) -> Calibration:

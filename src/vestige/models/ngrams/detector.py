@@ -19,7 +19,7 @@ from vestige.models.baselines.arrays import BATCH, ArrayDetector
 from vestige.models.baselines.distinct import CAP, DistinctRows, WeightedRows
 from vestige.models.baselines.regressions import balance, idf_of, solve
 from vestige.models.fitting import FitProgress
-from vestige.models.ngrams.calibration import FloatArray, IntArray, Pooling, by_recording, calibrate, softmax
+from vestige.models.ngrams.calibration import FloatArray, IntArray, by_recording, calibrate, softmax
 from vestige.models.ngrams.design import side_by_side, token_ngrams, unit_rows
 from vestige.schema import Input, Kind
 
@@ -85,9 +85,8 @@ class Ngram(ArrayDetector):
         label = np.concatenate([judged.label for _, judged in sides]).astype(np.int64)
         recording = np.concatenate([judged.windows.recording for _, judged in sides])
         pooled = [self._verdicts(np.concatenate(one), label, recording, train) for one in logits]
-        found = [calibrate(values, truth) for _, values, truth in pooled]
+        found = [calibrate(*one) for one in pooled]
         best = int(np.argmin([one.loss for one in found]))
-        self.pooling = pooled[best][0]
         coef, intercept, idf = (path[best][name] for name in ("coef", "intercept", "idf"))
         scale, bias = found[best].scale, found[best].bias
         self.arrays = {"coef": coef * scale, "intercept": intercept * scale + bias, "idf": idf}
@@ -146,10 +145,10 @@ class Ngram(ArrayDetector):
 
     def _verdicts(
         self, logits: FloatArray, label: IntArray, recording: NDArray[Any], train: EncodedWindows
-    ) -> tuple[Pooling | None, FloatArray, IntArray]:
+    ) -> tuple[FloatArray, IntArray]:
         """What is calibrated: windows, or recordings where labels are theirs."""
         if train.windows.schema.target != "recording":
-            return None, logits, label
+            return logits, label
         return by_recording(logits, label, recording)
 
     def _path(self, train: EncodedWindows, seed: int) -> list[Weights]:
