@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +62,20 @@ def test_a_clear_gap_is_significant_and_a_small_one_is_not(pairs: dict[tuple[str
     assert clear.p_adjusted == pytest.approx(4 * 2 / 10_001)
     assert small.p_adjusted is not None
     assert small.p_adjusted > 0.01
+
+
+@pytest.mark.parametrize("recordings", [1, 2, 9])
+def test_no_gap_is_significant_where_the_resamples_cannot_be_trusted(recordings: int) -> None:
+    few = np.arange(1200) * recordings // 1200
+    tests = {}
+    for name in ("realistic/gbt", "realistic/gru"):
+        made = made_up(1200, seed=9, skill=SKILLS[name], recordings=30)
+        tests[name] = replace(made, unit=few, unit_name="host")
+    found = [evaluate(one, made_up(seed=5), test, kind="model", resamples=50) for one, test in tests.items()]
+    (pair,) = compare_pairs(found, tests, resamples=100)
+    assert pair.gap.estimate is not None
+    assert pair.gap.estimate > 0.1
+    assert (pair.p, pair.p_adjusted) == (None, None)
 
 
 def test_a_model_is_compared_with_the_baselines_of_its_view(

@@ -33,7 +33,8 @@ def compare_pairs(
 
     `tests` holds the test predictions by detector name. Raises ValueError when two models were not tested on
     the same windows. The p of a pair is two-sided: twice the share of resamples in which the difference is
-    not of its sign, with one added to both counts; `p_adjusted` is Holm's (1979) over all pairs.
+    not of its sign, with one added to both counts; `p_adjusted` is Holm's (1979) over all pairs. Neither is
+    told where the resamples cannot be trusted: of one host all are alike, and any gap would be significant.
     """
     models = [one for one in results if one.kind == "model"]
     if len(models) < 2:
@@ -43,7 +44,9 @@ def compare_pairs(
     weights = bootstrap.draw(drawn.count, enough, seed)
     samples = {one.name: macro_f1_samples(tests[one.name], drawn, weights) for one in models}
     found = [
-        _pair(a, b, samples[a.name] - samples[b.name]) for a, b in combinations(models, 2) if _meet(a, b)
+        _pair(a, b, samples[a.name] - samples[b.name], told=drawn.trusted)
+        for a, b in combinations(models, 2)
+        if _meet(a, b)
     ]
     adjusted = holm([one.p for one in found])
     return [one.model_copy(update={"p_adjusted": p}) for one, p in zip(found, adjusted, strict=True)]
@@ -64,13 +67,13 @@ def _meet(a: DetectorResults, b: DetectorResults) -> bool:
     return a.view == b.view or a.bare_name == b.bare_name
 
 
-def _pair(a: DetectorResults, b: DetectorResults, gaps: bootstrap.FloatArray) -> PairResult:
+def _pair(a: DetectorResults, b: DetectorResults, gaps: bootstrap.FloatArray, *, told: bool) -> PairResult:
     kind: Literal["models", "views"] = "models" if a.view == b.view else "views"
     ours, theirs = a.macro_f1.estimate, b.macro_f1.estimate
     gap = float("nan") if ours is None or theirs is None else ours - theirs
     good = gaps[np.isfinite(gaps)]
     contrary = min(int((good <= 0).sum()), int((good >= 0).sum()))
-    p = min(1.0, 2 * (1 + contrary) / (1 + len(good))) if len(good) else None
+    p = min(1.0, 2 * (1 + contrary) / (1 + len(good))) if told and len(good) else None
     return PairResult(
         first=a.name, second=b.name, kind=kind, gap=interval_result(gap, gaps), p=p, p_adjusted=p
     )

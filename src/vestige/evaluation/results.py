@@ -215,6 +215,7 @@ class PairResult(Record):
     """Two models on the same resamples: `gap` is the macro F1 of `first` less that of `second`.
 
     `p`: two-sided, from the resamples; `p_adjusted`: by Holm's step-down method over all pairs of the run.
+    Both None where the resamples cannot be trusted.
     `kind`: two models of one view, or one model in two views.
     """
 

@@ -50,6 +50,8 @@ def pairs_table(results: RunResults) -> Table:
     from rich.text import Text
 
     caption = "Paired on the same resamples; p two-sided, by Holm's method over all pairs."
+    if not results.clusters.trusted:
+        caption = f"Paired on the same resamples; no p: {results.clusters.reason}."
     table = Table(title=Text("model against model"), caption=Text(caption), caption_justify="left")
     table.add_column("pair", overflow="fold")
     for name in ("gap in macro F1", "95% interval", "p"):
