@@ -89,7 +89,18 @@ def test_an_unsealed_spool_gives_the_numbers_of_the_sealed_table(make_store: Mak
         assert [one.code for one in theirs.faults] == ["unsealed"]
 
 
-@pytest.mark.parametrize("fault", ["flipped_byte", "no_labels", "unsorted_rows", "linked_file", "garbage"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "flipped_byte",
+        "no_labels",
+        "unsorted_rows",
+        "linked_file",
+        "garbage",
+        "other_registry",
+        "other_host",
+    ],
+)
 def test_what_must_be_rejected_is_refused(make_store: MakeStore, fault: str) -> None:
     store = make_store(episodes=12, plant=(f"{fault}=1",))
     refused = []

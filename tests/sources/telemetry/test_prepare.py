@@ -15,9 +15,12 @@ from tests.sources.telemetry.conftest import MakeStore
 from vestige.errors import EvidenceError
 from vestige.sources.telemetry.extract import episodes, extract
 from vestige.sources.telemetry.layout import CLASSES
+from vestige.sources.telemetry.manifest import NAME
 from vestige.sources.telemetry.options import TelemetryOptions
 from vestige.sources.telemetry.source import TelemetrySource
 from vestige.sources.telemetry.validate import index
+from vestige.sources.telemetry.validate.options import ValidateOptions
+from vestige.sources.telemetry.validate.sweep import validate
 from vestige.windows import WindowSet
 
 SOURCE = TelemetrySource()
@@ -91,6 +94,7 @@ def test_what_validation_found_is_taken_over(store: Path, tmp_path: Path) -> Non
         len(paths) - 3
     )
     columns: dict[str, list[Any]] = {"path": paths, "verdict": verdicts, "reasons": reasons}
+    columns["manifest_sha256"] = [extract(store, one).digest for one in paths]
     rows = [pl.Series(name, columns.get(name, [None] * 12), dtype) for name, dtype in index.SCHEMA.items()]
     pl.DataFrame(rows).write_parquet(tmp_path / "store" / index.NAME)
     found = prepare(tmp_path / "store", tmp_path / "dataset")
@@ -100,6 +104,22 @@ def test_what_validation_found_is_taken_over(store: Path, tmp_path: Path) -> Non
         "rejected: sha256:guest",
         "errored: died:episode",
     ]
+
+
+def test_an_episode_that_was_shipped_again_is_read_whatever_the_index_says(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    good = make_store(episodes=12)
+    store = shutil.copytree(make_store(episodes=12, plant=("flipped_byte=2",)), tmp_path / "store")
+    rejected = validate(store, ValidateOptions(), jobs=1).rows.filter(pl.col("verdict") == "rejected")["path"]
+    sent, kept = rejected.to_list()
+    shutil.rmtree(store / sent)
+    shutil.copytree(good / sent, store / sent)
+    manifest = store / sent / NAME
+    manifest.write_text(manifest.read_text() + "\n")
+    found = prepare(store, tmp_path / "dataset")
+    assert [one["episode"] for one in found.notes["skipped"]] == [kept]
+    assert (sent, "accepted", []) in found.table("episodes").rows()
 
 
 def test_a_damaged_index_is_said_to_be_one(store: Path, tmp_path: Path) -> None:

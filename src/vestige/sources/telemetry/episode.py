@@ -18,7 +18,7 @@ from typing import Self
 
 import polars as pl
 
-from vestige.sources.telemetry import labels, manifest, stamps, tables
+from vestige.sources.telemetry import fields, labels, manifest, stamps, tables
 from vestige.sources.telemetry.faults import FAULTS, Fault, FaultError
 from vestige.sources.telemetry.fields import MONO, WALL, SourceName
 from vestige.sources.telemetry.manifest import File, Manifest
@@ -38,7 +38,7 @@ class Episode:
     """
 
     def __init__(self, root: Path, inside: str = "") -> None:
-        self.path = root / inside
+        self.path, self._inside = root / inside, inside
         self._folder = _open_folder(root, inside)
         try:
             self._manifest = self._read(manifest.NAME, "manifest", manifest.MAX_BYTES)
@@ -65,6 +65,17 @@ class Episode:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def strangers(self) -> list[Fault]:
+        """Whether it is what its place in the store says (`identity`), in the units we know (`registry`)."""
+        found = []
+        ours = (self.manifest.host.id, self.manifest.episode_id)
+        host, _, rest = self._inside.partition("/")
+        if self._inside and ours != (host, rest.rpartition("/")[2]):
+            found.append(Fault("identity", "manifest", f"{ours[1]} of {ours[0]}"))
+        if self.manifest.registry_sha256 != fields.digest():
+            found.append(Fault("registry", "manifest", self.manifest.registry_sha256))
+        return found
 
     def content(self, file: File) -> bytes:
         """The content of one of the manifest's files, its size and digest checked.

@@ -61,6 +61,7 @@ def extract(root: Path, folder: str, classes: tuple[str, ...] | None = None, by:
     """
     with Episode(root, folder) as episode:
         manifest, faults = episode.manifest, []
+        _refuse_rejected(episode.strangers(), episode.path)
         sources: dict[SourceName, Rows] = {}
         for source in SOURCES:
             rows, defects = _rows(episode, source)
@@ -90,14 +91,19 @@ def _rows(episode: Episode, source: SourceName) -> tuple[Rows | None, list[Fault
             return None, [Fault("missing", source)]
         table, faults = found
         faults += stamps.faults(table, source, episode.manifest)
-        for one in faults:
-            if FAULTS[one.code][0] == "rejected":
-                raise FaultError(one.detail, where=where, code=one.code, subject=one.subject)
+        _refuse_rejected(faults, episode.path)
         return Rows(stamps.unix_ns(table, source, episode.manifest, where), table), faults
     except FaultError as error:
         if FAULTS[error.fault.code][0] != "degraded":
             raise
         return None, [error.fault]
+
+
+def _refuse_rejected(faults: list[Fault], where: Path) -> None:
+    for one in faults:
+        if FAULTS[one.code][0] == "rejected":
+            what = f"{FAULTS[one.code][1]}: {one.detail}"
+            raise FaultError(what, where=where, code=one.code, subject=one.subject)
 
 
 def _grid(sources: dict[SourceName, Rows], manifest: Manifest, where: Path) -> Grid:

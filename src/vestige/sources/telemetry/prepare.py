@@ -16,6 +16,7 @@ from vestige.dataset import DatasetWriter
 from vestige.errors import EvidenceError, VestigeError
 from vestige.sources.base import Progress
 from vestige.sources.telemetry.encoder import GRID, TelemetryEncoder
+from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.extract import Extracted, episodes, extract
 from vestige.sources.telemetry.faults import FaultError, Verdict
 from vestige.sources.telemetry.layout import schema_for
@@ -27,6 +28,7 @@ CHUNK = 8
 """Episodes that a worker gets at a time."""
 MOST_NOTES = 1000
 UNUSABLE: tuple[Verdict, ...] = ("rejected", "errored")
+UNKNOWN: tuple[str, list[str], str | None] = ("", [], None)
 EPISODES: dict[str, pl.DataType] = {"id": pl.String(), "verdict": pl.String(), "faults": pl.List(pl.String)}
 
 log = logging.getLogger(__name__)
@@ -34,9 +36,10 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Account:
-    """What became of the episodes of a store. `known`: verdict and reasons from its index, by folder."""
+    """What became of the episodes of a store. `known`: verdict, reasons and the manifest's digest from its
+    index, by folder."""
 
-    known: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    known: dict[str, tuple[str, list[str], str | None]] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
     refused: VestigeError | None = None
@@ -44,7 +47,9 @@ class Account:
 
     def take(self, one: Extracted) -> None:
         """Count an episode that is used."""
-        verdict, reasons = self.known.get(one.folder, (one.verdict, []))
+        verdict, reasons, digest = self.known.get(one.folder, UNKNOWN)
+        if digest != one.digest:
+            verdict, reasons = one.verdict, []
         met = [f"{fault.code}:{fault.subject}" for fault in one.faults]
         named = list(dict.fromkeys([*reasons, *met]))
         self.faults.update(named)
@@ -79,9 +84,9 @@ def prepare(
 ) -> None:
     """Write the dataset: a recording an episode that is accepted or degraded.
 
-    What `vestige validate` has found in the store is taken over: episodes that it rejected are not read. An
-    episode that cannot be read is left out and noted. Raises EvidenceError where none is left, OutputError
-    where `out` cannot be written; then nothing is left behind.
+    What `vestige validate` has found in the store is taken over, where the manifest is still the same:
+    episodes that it rejected are not read. An episode that cannot be read is left out and noted. Raises
+    EvidenceError where none is left, OutputError where `out` cannot be written; then nothing is left behind.
     """
     schema = schema_for(options)
     account = Account()
@@ -145,18 +150,29 @@ def _usable(corpus: Path, account: Account) -> list[str]:
     found = episodes(corpus)
     file = corpus / index.NAME
     if file.is_file():
-        rows = index.read(file).select("path", "verdict", "reasons").iter_rows()
-        account.known = {path: (verdict, list(map(_short, reasons))) for path, verdict, reasons in rows}
+        rows = index.read(file).select("path", "verdict", "reasons", "manifest_sha256").iter_rows()
+        account.known = {
+            path: (verdict, list(map(_short, why)), digest) for path, verdict, why, digest in rows
+        }
     usable = []
     for folder in found.paths:
-        verdict, reasons = account.known.get(folder, ("", []))
+        verdict, reasons, digest = account.known.get(folder, UNKNOWN)
         if folder in found.repeated:
             account.leave(folder, f"repeated_id:episode: {found.repeated[folder]} has the same id")
-        elif verdict in UNUSABLE:
+        elif verdict in UNUSABLE and digest is not None and digest == _digest(corpus, folder):
             account.leave(folder, f"{verdict}: {', '.join(reasons)}")
         else:
             usable.append(folder)
     return usable
+
+
+def _digest(corpus: Path, folder: str) -> str | None:
+    """Of the manifest as it is now: an episode that was shipped again has another."""
+    try:
+        with Episode(corpus, folder) as episode:
+            return episode.digest
+    except FaultError:
+        return None
 
 
 def _short(reason: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from vestige.sources.telemetry import fields, stamps, values
+from vestige.sources.telemetry import stamps, values
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.faults import Fault, FaultError, Verdict, verdict
 from vestige.sources.telemetry.fields import RATE_HZ, SAMPLED, SOURCES, SourceName
@@ -59,7 +59,7 @@ class _Check:
 
     def run(self) -> None:
         """Each check goes on where another one failed: all reasons are listed."""
-        self._identity()
+        self.faults += self.episode.strangers()
         steps: list[Callable[[], None]] = [functools.partial(self._source, source) for source in SOURCES]
         for step in (*steps, self._labels):
             try:
@@ -74,13 +74,6 @@ class _Check:
 
     def _fault(self, code: str, subject: str, detail: str = "") -> None:
         self.faults.append(Fault(code, subject, detail))
-
-    def _identity(self) -> None:
-        host, _, rest = self.finding.path.partition("/")
-        if (self.manifest.host.id, self.manifest.episode_id) != (host, rest.rpartition("/")[2]):
-            self._fault("identity", "manifest", f"{self.manifest.episode_id} of {self.manifest.host.id}")
-        if self.manifest.registry_sha256 != fields.digest():
-            self._fault("registry", "manifest", self.manifest.registry_sha256)
 
     def _source(self, source: SourceName) -> None:
         found = self.episode.table(source, None if self.options.deep else ())
