@@ -91,3 +91,16 @@ def test_a_fold_judges_what_it_has_not_learnt_from(make_parts: MakeParts) -> Non
         assert len(learnt) + len(judged) == len(train)
         known, new = (np.unique(_groups(detector, side)) for side in (learnt, judged))
         assert not np.isin(new, known).any()
+
+
+def test_the_vector_is_that_of_the_message_judged_not_of_those_after_it(make_parts: MakeParts) -> None:
+    parts = make_parts("tokens", "summary", "vectors")
+    detector = Ngram.build(choose_inputs(Ngram, parts.train.schema), 2, bits=8)
+    detector.fit(parts.train, parts.validation)
+    batch = parts.test.batch()
+    later = np.random.default_rng(0).normal(size=(len(parts.test), 3, batch["vectors"].shape[2]))
+    ahead = np.concatenate([batch["vectors"], later.astype(np.float32)], axis=1)
+    expected = detector.predict_proba(batch)
+    np.testing.assert_array_equal(detector.predict_proba({**batch, "vectors": ahead}), expected)
+    other = {**batch, "vectors": -batch["vectors"]}
+    assert not np.allclose(detector.predict_proba(other), expected)

@@ -46,7 +46,7 @@ class NgramHyper(HyperParameters):
 
 class Ngram(ArrayDetector):
     """Logistic regression on n-grams of a window's tokens in order; of logs also on TF-IDF of the words of
-    the message judged and on its vector (the window's last), which knows parts of words.
+    the message judged and on its vector (that of the last token), which knows parts of words.
 
     Recordings weigh equally where the label is theirs, and so do classes. Penalty, calibration and class
     boundary (see `calibration`) are chosen on validation and, cross-fitted, on training windows whose last
@@ -119,7 +119,8 @@ class Ngram(ArrayDetector):
         if words is not None:
             blocks.append(sparse.csr_array(chosen[words.name].astype(np.float64)))
         if vectors is not None:
-            blocks.append(_within_unit(chosen[vectors.name][:, -1]))
+            judged = tokens.shape[1] - 1  # later vectors are of messages that the window looks ahead at
+            blocks.append(_within_unit(chosen[vectors.name][:, judged]))
         return side_by_side(blocks)
 
     def _words(self, rows: sparse.csr_array) -> sparse.csr_array:
