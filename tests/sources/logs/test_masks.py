@@ -76,3 +76,16 @@ def test_no_text_makes_shipped_masks_slow(name: str) -> None:
     for part in HOSTILE:
         masker.mask(part * (8192 // len(part)) + "!")
     assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize(
+    "secret", ["root/123456", "root/a]b", "root/]", "root/x] failed [", "b'root'/b'p]w'"]
+)
+@pytest.mark.parametrize("end", ["failed", "succeeded"])
+def test_no_part_of_a_password_is_left(secret: str, end: str) -> None:
+    mask = Masker(load("kippo").resolved_masks).mask
+    assert mask(f"login attempt [{secret}] {end}") == f"login attempt [<login>] {end}"
+
+
+def test_a_password_is_masked_where_the_line_was_cut_off() -> None:
+    assert Masker(load("kippo").resolved_masks).mask("login attempt [root/a]b") == "login attempt [<login>"
