@@ -295,3 +295,6 @@ def test_what_a_process_may_take_is_given_back() -> None:
     assert (resource.getrlimit(resource.RLIMIT_AS), signal.getsignal(signal.SIGPROF)) == before
     assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
     assert os.fstat(2)
+    with pytest.raises(FaultError) as refused, guard.limits():
+        bytearray(guard.MEMORY + (1 << 30))
+    assert refused.value.fault.code == "died"

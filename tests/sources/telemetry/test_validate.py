@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
 
 from tests.sources.telemetry.conftest import MakeStore
+from vestige import engine
 from vestige.cli.main import app
 from vestige.errors import EvidenceError, UsageError, VerdictError
 from vestige.sources.telemetry.manifest import NAME
@@ -175,13 +177,29 @@ def test_an_id_counts_once_its_episode_is_there(fresh: Path) -> None:
     assert validate(fresh, DEEP, jobs=1).counts() == {"accepted": 12}
 
 
-def test_an_error_of_the_program_is_a_verdict_too(monkeypatch: pytest.MonkeyPatch, fresh: Path) -> None:
-    monkeypatch.setattr(sweep, "check", lambda *_: 1 // 0)
-    row = sweep._look(("host-1/x/y", None, None), fresh, DEEP)
-    assert row is not None
-    said = dict(zip(index.SCHEMA, row, strict=True))
-    assert said["verdict"] == "errored"
-    assert said["reasons"][0].startswith("raised:episode: ZeroDivisionError")
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ZeroDivisionError("by zero"), "raised:episode: ZeroDivisionError: by zero"),
+        (pl.exceptions.PanicException("oh"), "raised:episode: PanicException: oh"),
+        (MemoryError(), "died:episode: more memory than an episode may use"),
+        (OSError(24, "Too many open files"), "io:episode: [Errno 24] Too many open files"),
+    ],
+)
+def test_an_error_of_the_program_is_a_verdict_too(
+    monkeypatch: pytest.MonkeyPatch, fresh: Path, error: BaseException, reason: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(sweep, "check", fail)
+    path = str(episodes(fresh)[0].relative_to(fresh))
+    work = functools.partial(sweep._look, root=fresh, options=DEEP)
+    (outcome,) = engine.map(work, [(path, None, None)], jobs=1)  # in this process, where `check` is replaced
+    assert outcome.error is not None
+    finding = sweep._lost(fresh, path, outcome.error)
+    assert (finding.verdict, list(map(str, finding.faults))) == ("errored", [reason])
+    assert finding.digest is not None
 
 
 @pytest.mark.parametrize("name", ["nowhere", "."])

@@ -28,7 +28,10 @@ def faults(table: pl.DataFrame, source: SourceName, gate: float) -> list[Fault]:
         bounded = name in HIGHEST or field.dtype is pl.Float64
         high: Any = column.max() if bounded else None
         if low is not None and (low < 0 or (bounded and high > HIGHEST.get(name, FINITE))):
-            found.setdefault("values", Fault("values", source, f"{name}: {low!r} to {high!r}"))
+            found.setdefault(
+                "values",
+                Fault("values", source, f"{name}: {low!r} to {high!r}" if bounded else f"{name}: {low!r}"),
+            )
         if source in SAMPLED and name not in OPTIONAL:
             missing = column.null_count()
             if field.dtype is pl.Float64:

@@ -1,4 +1,4 @@
-"""What one episode may take of the process that reads it: more, and the process dies, not the machine."""
+"""What one episode may do to the process that reads it: what it takes is bounded, how it fails is a fault."""
 
 from __future__ import annotations
 
@@ -11,10 +11,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
+
+from vestige.sources.telemetry.faults import FaultError
+
 MEMORY = 2 << 30
 """Bytes of address space beyond what the process has already."""
 SECONDS = 120.0
 """Of processor time."""
+RAISED = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError,
+    pl.exceptions.PolarsError, pl.exceptions.PanicException,
+)  # fmt: skip
+"""As what a fault of this program, or of a library, shows: one episode's, and none of the others'."""
 
 
 @contextlib.contextmanager
@@ -22,6 +31,7 @@ def limits() -> Iterator[None]:
     """Run the block within `MEMORY` and `SECONDS`; a library that then aborts does so without a word.
 
     For processes of their own: the engine's, with `isolate`. On other systems than Linux it only keeps quiet.
+    Raises FaultError: `died` where memory is refused and that is survived, `raised` for any of `RAISED`.
     """
     before = resource.getrlimit(resource.RLIMIT_AS)
     timer = signal.signal(signal.SIGPROF, signal.SIG_DFL)
@@ -31,6 +41,11 @@ def limits() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
             yield
+        except MemoryError as error:
+            raise FaultError("more memory than an episode may use", code="died", subject="episode") from error
+        except RAISED as error:
+            what = f"{type(error).__name__}: {error}"
+            raise FaultError(what, code="raised", subject="episode") from error
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.signal(signal.SIGPROF, timer)

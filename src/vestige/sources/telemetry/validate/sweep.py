@@ -136,10 +136,7 @@ def _results(
 def _look(item: tuple[str, str | None, str | None], root: Path, options: ValidateOptions) -> index.Row | None:
     path, known, twin = item
     with guard.limits():
-        try:
-            finding = check(root, path, known, options)
-        except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - a verdict: `raised`
-            finding = Finding(path, [Fault("raised", "episode", f"{type(error).__name__}: {error}")])
+        finding = check(root, path, known, options)
     return None if finding is None else _row(finding, twin, options)
 
 
@@ -153,7 +150,12 @@ def _row(finding: Finding, twin: str | None, options: ValidateOptions) -> index.
 
 def _lost(root: Path, path: str, error: Exception) -> Finding:
     """What can be said of an episode whose check did not come back: no more than its manifest says."""
-    finding = Finding(path, [Fault("died", "episode", str(error))])
+    if isinstance(error, FaultError):
+        fault = error.fault
+    else:
+        code = "died" if isinstance(error, engine.WorkerDiedError) else "io"
+        fault = Fault(code, "episode", str(error))
+    finding = Finding(path, [fault])
     with contextlib.suppress(FaultError), Episode(root, path) as episode:
         finding.digest = episode.digest
         finding.manifest = episode.manifest
