@@ -9,7 +9,8 @@ import pytest
 import safetensors.numpy
 
 from vestige.errors import UsageError
-from vestige.sources.logs.embedding.base import identify, load
+from vestige.sources.logs.embedding.base import _open, _same, identify, load
+from vestige.sources.logs.embedding.word_vectors import WordVectors
 
 WORDS = ["session", "Opened", "<ip>"]
 VALUES = np.array([[3, 4, 0], [0, 1, 0], [0, 0, 2]], dtype=np.float32)
@@ -44,17 +45,20 @@ def test_every_form_gives_the_same_vectors(tmp_path: Path) -> None:
     assert all(np.array_equal(every[0], one) for one in every[1:])
 
 
-def test_a_changed_file_is_refused(tmp_path: Path) -> None:
+def test_a_changed_file_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = text_file(tmp_path / "own.vec")
     identity = identify(str(path))
-    from vestige.sources.logs.embedding.base import _open
-
     path.write_text(path.read_text().replace("3.0", "2.0"))
     _open.cache_clear()
-    with pytest.raises(UsageError, match="have changed"):
-        load(identity)
+    with monkeypatch.context() as patch:
+        patch.setattr(WordVectors, "open", lambda _: pytest.fail("it was parsed"))
+        with pytest.raises(UsageError, match="have changed") as refusal:
+            load(identity)
+    assert refusal.value.where == str(path)
+    text_file(path)
+    assert load(identity).identity == identity
     path.unlink()
-    _open.cache_clear()
+    _same.cache_clear()
     with pytest.raises(UsageError, match="no embedding"):
         load(identity)
 
@@ -66,13 +70,14 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
         ("a.vec", "word 1 2\nother 1\n", "1 numbers, the first word has 2"),
         ("a.vec", "word 1 2\nother 1 x\n", "not a word and its numbers"),
         ("a.vec", "word 1 inf\n", "no finite number"),
+        ("a.pkl", "\x80\x04\x95word", "not a word and its numbers"),
         ("a.npy", "word 1 2\n", "no array of numbers"),
         ("a.safetensors", "word 1 2\n", "no safetensors file"),
     ],
 )
 def test_whatever_is_wrong_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
     path = tmp_path / name
-    if path.suffix != ".vec":
+    if path.suffix in {".npy", ".safetensors"}:
         path.with_suffix(".txt").write_text("word\n")
     path.write_text(content)
     with pytest.raises(UsageError, match=message) as caught:

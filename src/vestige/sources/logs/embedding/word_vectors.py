@@ -21,6 +21,7 @@ from vestige.sources.logs.words import words_of
 
 LARGEST = 4 << 30
 """Bytes of a file of word vectors at most."""
+MATRICES = {".npy", ".safetensors"}
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,8 @@ class WordVectors:
         """Read a file. Raises UsageError naming the file and the row that is wrong."""
         if path.stat().st_size > LARGEST:
             raise UsageError(f"is larger than {LARGEST >> 30} GiB", where=path, remedy="leave out rare words")
-        files = [path]
-        if path.suffix in {".npy", ".safetensors"}:
-            files.append(path.with_suffix(".txt"))
-            words, vectors = _words(files[1]), _matrix(path)
+        if path.suffix in MATRICES:
+            words, vectors = _words(files(path)[1]), _matrix(path)
             if vectors.ndim != 2 or len(words) != len(vectors) or not vectors.size:
                 found = f"{len(words)} words for an array of shape {vectors.shape}"
                 raise UsageError(found, where=path, remedy="one row a word, one word a line of the .txt file")
@@ -54,7 +53,7 @@ class WordVectors:
         identity: Identity = {
             "name": path.stem,
             "size": vectors.shape[1],
-            "digest": digest_of(files),
+            "digest": digest_of(files(path)),
             "path": str(where),
         }
         return cls(identity, rows, vectors)
@@ -69,6 +68,16 @@ class WordVectors:
         return unit_length(out_NE)
 
 
+def files(path: Path) -> list[Path]:
+    """What vectors in `path` depend on. Raises UsageError where the words of a matrix are missing."""
+    if path.suffix not in MATRICES:
+        return [path]
+    words = path.with_suffix(".txt")
+    if not words.is_file():
+        raise UsageError("the words of the vectors are missing", where=words, remedy="write them, one a line")
+    return [path, words]
+
+
 def _text(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     words: list[str] = []
     rows: list[NDArray[np.float32]] = []
@@ -79,8 +88,10 @@ def _text(path: Path) -> tuple[list[str], NDArray[np.float32]]:
         try:
             rows.append(np.array([float(one) for one in numbers], dtype=np.float32))
         except ValueError as error:
-            raise UsageError(f"not a word and its numbers: {line[:80]!r}", where=path, row=number) from error
-        if not numbers or len(rows[-1]) != len(rows[0]):
+            raise _no_vector(path, number, line) from error
+        if not numbers:
+            raise _no_vector(path, number, line)
+        if len(rows[-1]) != len(rows[0]):
             found = f"{len(numbers)} numbers, the first word has {len(rows[0])}"
             raise UsageError(found, where=path, row=number)
         words.append(word)
@@ -89,9 +100,12 @@ def _text(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     return words, np.stack(rows)
 
 
+def _no_vector(path: Path, number: int, line: str) -> UsageError:
+    remedy = "a text file of a word and its numbers a line; a matrix is called .npy or .safetensors"
+    return UsageError(f"not a word and its numbers: {line[:80]!r}", where=path, row=number, remedy=remedy)
+
+
 def _words(path: Path) -> list[str]:
-    if not path.is_file():
-        raise UsageError("the words of the vectors are missing", where=path, remedy="write them, one a line")
     return [line.strip() for line in _lines(path)]
 
 
