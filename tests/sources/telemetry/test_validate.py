@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from tests.sources.telemetry.conftest import MakeStore
 from vestige import engine
 from vestige.cli.main import app
-from vestige.errors import EvidenceError, UsageError, VerdictError
+from vestige.errors import EvidenceError, OutputError, UsageError, VerdictError
 from vestige.sources.telemetry.manifest import NAME
 from vestige.sources.telemetry.simulate.options import MARKER
 from vestige.sources.telemetry.validate import index, sweep
@@ -213,6 +213,17 @@ def test_a_stranger_in_place_of_the_index_is_left_alone(fresh: Path) -> None:
     with pytest.raises(EvidenceError, match="no index"):
         validate(fresh, DEEP, jobs=1)
     assert (fresh / index.NAME).read_text() == "mine"
+    assert not list(fresh.glob(".*.parts"))
+
+
+def test_an_index_that_cannot_be_written_is_refused_before_the_sweep(fresh: Path) -> None:
+    (fresh / "a file").write_text("mine")
+    before = sorted(fresh.iterdir())
+    for place in (fresh / "host-1", fresh / "a file" / "index.parquet"):
+        with pytest.raises(OutputError) as refused:
+            validate(fresh, DEEP, output=place, jobs=1, progress=lambda *_: pytest.fail("it was swept"))
+        assert "-o" in refused.value.remedy
+    assert sorted(fresh.iterdir()) == before
 
 
 def test_the_command_line_shows_counts_and_its_status_serves_ci(fresh: Path) -> None:

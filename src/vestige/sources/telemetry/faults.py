@@ -73,12 +73,13 @@ class FaultError(EvidenceError):
         code: str = "decode",
         subject: str = "",
     ) -> None:
-        super().__init__(what, where=where, row=row, remedy=remedy)
+        named = what if subject in {"", "episode"} else f"{subject}: {what}"
+        super().__init__(named, where=where, row=row, remedy=remedy)
         self.fault = Fault(code, subject, what)
 
     def __reduce__(self) -> tuple[object, ...]:
         """It comes home from other processes whole."""
-        return _rebuild, (self.what, self.where, self.row, self.remedy, self.fault.code, self.fault.subject)
+        return _rebuild, (self.fault.detail, self.where, self.row, self.remedy, *self.fault[:2])
 
 
 def _rebuild(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -10,7 +11,7 @@ from typing import Any, Self
 
 import polars as pl
 
-from vestige.errors import EvidenceError, UsageError
+from vestige.errors import EvidenceError, OutputError, UsageError
 from vestige.sources.telemetry.fields import SOURCES
 from vestige.sources.telemetry.validate.check import Finding
 from vestige.sources.telemetry.validate.options import ValidateOptions
@@ -69,7 +70,8 @@ def read(path: Path) -> pl.DataFrame:
 class Journal:
     """The rows of a sweep at work, in parts beside the index: a sweep that is killed loses its last part.
 
-    A context manager that keeps other sweeps away. Raises UsageError where one is at work already.
+    A context manager that keeps other sweeps away. Raises UsageError where one is at work already,
+    OutputError where the index cannot be written.
     """
 
     def __init__(self, index: Path) -> None:
@@ -78,7 +80,13 @@ class Journal:
         self._parts: list[Path] = []
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.index.is_dir():
+            raise OutputError("is a folder", where=self.index, remedy="give the index a file's name, with -o")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            what = f"cannot be written: {error.strerror}"
+            raise OutputError(what, where=self.index, remedy="choose another place with -o") from error
         self._lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -90,6 +98,8 @@ class Journal:
 
     def __exit__(self, *exc: object) -> None:
         os.close(self._lock)
+        with contextlib.suppress(OSError):  # there are parts: they are kept
+            self.folder.rmdir()
 
     def known(self) -> pl.DataFrame:
         """What earlier sweeps found, the one that was killed included: a row a folder."""

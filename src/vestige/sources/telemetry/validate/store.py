@@ -36,7 +36,9 @@ def find(store: Path) -> Listing:
     try:
         hosts = _folders(store, "", found, links=False)
     except OSError as error:
-        raise EvidenceError(f"cannot be read: {error.strerror}", where=store) from error
+        raise EvidenceError(
+            f"cannot be read: {error.strerror}", where=store, remedy="give the folder of a receiver store"
+        ) from error
     for host in hosts:
         for day in _folders_or_skip(store, host, found, links=False):
             found.paths += _folders_or_skip(store, day, found, links=True)
