@@ -11,9 +11,11 @@ import pytest
 from vestige.errors import EvidenceError
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
+from vestige.sources.corpus import EvidenceFile
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.clock import Clock
 from vestige.sources.logs.corpora import rules_for
+from vestige.sources.logs.feed import Feed
 from vestige.sources.logs.format import shipped
 from vestige.sources.logs.live import Windows, live
 from vestige.sources.logs.options import LogOptions
@@ -170,3 +172,26 @@ def test_batches_say_how_many_bytes_were_read(evidence: Path, windows: WindowSet
     taken = [one.taken for one in live([evidence / "c"], windows.schema)]
     assert taken == sorted(taken)
     assert taken[-1] == sum(one.stat().st_size for one in evidence.glob("c/*/app.log"))
+
+
+@pytest.mark.parametrize(
+    ("until", "day", "prepared", "scored"),
+    [
+        ("2009-01-08", "Jan  7", 2009, 2009),
+        ("2009-01-08", "Jan  9", 2008, 2009),
+        ("2009-01-08", "Dec 20", 2008, 2008),
+        ("2008-12-20", "Jan  3", 2008, 2009),
+        ("2008-02-29", "Feb 29", 2008, 2008),
+    ],
+)
+def test_live_lines_have_the_year_nearest_to_the_last_day_of_training(
+    tmp_path: Path, until: str, day: str, prepared: int, scored: int
+) -> None:
+    (tmp_path / "auth.log").write_text("".join(f"{day} 09:17:0{n} box sshd[{n}]: lost\n" for n in range(3)))
+    rules = rules_for(LogOptions(format="rfc3164", year=until))
+    feed = Feed(EvidenceFile(tmp_path / "auth.log", "auth.log", None), rules)
+    feed.open()
+    assert feed.year == prepared
+    (batch,) = live([tmp_path / "auth.log"], schema_for(rules, length=2, stride=1))
+    assert str(np.datetime64(int(batch.steps["t_ns"][0, -1]), "ns"))[:4] == str(scored)
+    assert rules.year(rules.each()[0], 0) == int(until[:4])

@@ -12,6 +12,7 @@ import numpy as np
 from vestige.errors import EvidenceError
 from vestige.sources.corpus import EvidenceFile
 from vestige.sources.feed import SAMPLE_LINES
+from vestige.sources.logs.clock import FRAME_YEAR
 from vestige.sources.logs.format import Format, every
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.parse import Rules
@@ -19,6 +20,8 @@ from vestige.sources.logs.parse import Rules
 FIT = 0.5
 """A file whose first lines fit a header less often than this is of another format."""
 WIDE = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+HALF_YEAR = 183
+"""Days."""
 NAMED = 8
 """Formats that a refusal names."""
 
@@ -28,7 +31,8 @@ class RuleSet:
     """How the files of a corpus are read: `Rules` with several formats, of which each file has one.
 
     `until` (ISO 8601): the day after which nothing was written, where that tells the year of a first line.
-    `mixed`: files of several formats stand beside one another in the dataset.
+    `mixed`: files of several formats stand beside one another in the dataset. `live`: what is read may be of
+    days after `until`.
     """
 
     formats: tuple[Format, ...]
@@ -37,6 +41,7 @@ class RuleSet:
     max_line: int = 1 << 16
     until: str | None = None
     mixed: bool = False
+    live: bool = False
 
     def settings(self) -> dict[str, Any]:
         """JSON-ready, for the schema."""
@@ -46,21 +51,25 @@ class RuleSet:
 
     @classmethod
     def from_settings(cls, plain: dict[str, Any]) -> Self:
-        """The rules that `settings` wrote down."""
+        """The rules that `settings` wrote down, for live evidence."""
         formats = tuple(Format.model_validate(one) for one in plain["formats"])
         label = LabelRule.from_dict(plain["label"])
-        return cls(formats, label, plain["encoding"], plain["caps"]["line_bytes"], plain["until"])
+        return cls(formats, label, plain["encoding"], plain["caps"]["line_bytes"], plain["until"], live=True)
 
     def each(self) -> list[Rules]:
         """The rules of each format."""
         return [self._rules(one, self.label) for one in self.formats]
 
     def year(self, rules: Rules, first_ns: int) -> int | None:
-        """The year of a file's first line, whose time was read as `first_ns`, where times name none."""
-        if rules.year is None or self.until is None:
+        """The year of a file's first line, whose time was read as `first_ns`, where times name none: the last
+        one that does not lead past `until`; of live evidence the one that leads nearest to it. 0: no time."""
+        if rules.year is None or self.until is None or not first_ns:
             return rules.year
-        month_day = str(np.datetime64(first_ns, "ns"))[5:10]
-        return rules.year - (month_day > self.until[5:10])
+        until = np.datetime64(f"{FRAME_YEAR}{self.until[4:10]}")
+        days = int((np.datetime64(first_ns, "ns").astype("datetime64[D]") - until).astype(np.int64))
+        if self.live:
+            return rules.year - (days > HALF_YEAR) + (days < -HALF_YEAR)
+        return rules.year - (days > 0)
 
     def kind(self, file: EvidenceFile, chosen: Format) -> str:
         """The type of log that a file is: its messages have templates of their own."""
