@@ -143,10 +143,10 @@ def run(trial: Trial, dataset: Path) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as scratch:
         train(detector, encoded, stopping, config, Path(scratch), progress=False)
     seconds = time.perf_counter() - start
-    how = verdicts.way(detector, validation) if trial.task == "next" else None
-    verdicts.calibrate(detector, validation, how, FPR)
-    threshold = choose(verdicts.of_part(detector, validation, how), FPR).value
-    judged = verdicts.of_part(detector, test, how)
+    way = verdicts.way_of(detector, validation) if trial.task == "next" else None
+    verdicts.calibrate(detector, validation, way, FPR)
+    threshold = choose(verdicts.of_part(detector, validation, way), FPR).value
+    judged = verdicts.of_part(detector, test, way)
     sweep = Sweep.of(judged.score, judged.positive)
     there = at_threshold(judged.score, judged.positive, threshold)
     return {
