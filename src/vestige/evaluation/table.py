@@ -120,7 +120,7 @@ def _measures(one: DetectorResults) -> tuple[IntervalResult, ...]:
 
 def _row(one: DetectorResults) -> list[str]:
     novel = None if one.novel is None else one.novel.macro_f1
-    name = visible(one.name) + ("\n(baseline)" if one.kind == "baseline" else "")
+    name = visible(one.name).replace("/", "/\n") + ("\n(baseline)" if one.kind == "baseline" else "")
     return [name, *map(_cell, _measures(one)), "-" if novel is None else f"{novel:.3f}"]
 
 
