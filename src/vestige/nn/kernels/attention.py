@@ -6,17 +6,21 @@ With max pooling the largest s takes the place of every s.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vestige.nn.kernels.elementwise import ONE, compiled, exp, sigmoid, tanh
+from vestige.nn.kernels import elementwise, lanes
+from vestige.nn.kernels.elementwise import ONE, exp, sigmoid, tanh
 from vestige.nn.kernels.lanes import activate, add_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float32]
+
+compiled = partial(elementwise.compiled, after=(elementwise.__file__, lanes.__file__))
 
 _ZERO = np.float32(0)
 

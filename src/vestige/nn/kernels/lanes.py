@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vestige.nn.kernels.elementwise import ONE, compiled, sigmoid, tanh
+from vestige.nn.kernels import elementwise
+from vestige.nn.kernels.elementwise import ONE, sigmoid, tanh
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float32]
+
+compiled = partial(elementwise.compiled, after=(elementwise.__file__,))
 
 _ZERO = np.float32(0)
 

@@ -5,12 +5,14 @@ One compiled loop. Its state lies in two arrays, so that a run of any length is 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.compiling import compiled
+from vestige import compiling
+from vestige.sources.traces.simulate import packets, program
 from vestige.sources.traces.simulate.packets import (
     FUP,
     TIP,
@@ -39,6 +41,8 @@ from vestige.sources.traces.simulate.program import (
     SWITCH,
     SYSCALL,
 )
+
+compiled = partial(compiling.compiled, after=(packets.__file__, program.__file__))
 
 BLOCK, DEPTH, COMPRESSED, TNT_COUNT, TNT_MOST, SINCE_PSB, LOST, REWIND, CHAIN, WRITTEN, HIJACKED_AT, TICKS = (
     range(12)
