@@ -47,10 +47,10 @@ def test_models_that_fit_a_dataset_are_those_whose_inputs_it_offers() -> None:
     tokens = schema_of(Input("tokens", "tokens"))
     cores = ["array_lstm", "attention_array_lstm", "gru", "lstm", "stochastic_array_lstm"]
     baselines = ["counts", "length", "lookup", "majority", "new_token"]
-    assert registry.fitting(tokens, "classify") == sorted([*cores, "ngram", *baselines])
+    assert registry.fitting(tokens, "classify") == sorted([*cores, "ngram", "transformer", *baselines])
     nexts = [f"next_{name}" for name in (*cores, "frequency", "ngram")]
     assert registry.fitting(tokens, "next") == sorted(nexts)
-    assert registry.fitting(tokens) == sorted([*cores, "ngram", *baselines, *nexts])
+    assert registry.fitting(tokens) == sorted([*cores, "ngram", "transformer", *baselines, *nexts])
     tensor = schema_of(Input("signal", "tensor", features=(Feature("cpu"),)))
     assert registry.fitting(tensor) == sorted([*cores, "cnn", "majority", "transformer"])
 

@@ -10,7 +10,7 @@ import torch
 
 from vestige.errors import UsageError
 from vestige.models import registry
-from vestige.models.transformer import positions
+from vestige.models.transformer import TransformerHyper, TransformerNetwork, positions
 from vestige.schema import Feature, Input, Kind
 
 CHANNELS = (Feature("cpu"), Feature("disk"), Feature("hypervisor", host_only=True))
@@ -63,3 +63,17 @@ def test_positions_differ_from_step_to_step() -> None:
 def test_heads_must_share_the_size() -> None:
     with pytest.raises(UsageError, match="multiple of heads"):
         build("transformer", size=10, heads=4)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_padding_of_tokens_is_not_looked_at(training: bool) -> None:
+    torch.manual_seed(0)
+    network = TransformerNetwork(9, 2, TransformerHyper(size=8, heads=2, dropout=0, unknown=0), tokens=True)
+    network.train(training)
+    padded = torch.tensor([[0, 0, 0, 5, 6, 7]])
+    with torch.no_grad():
+        before = network(padded)
+        network.step.weight[0] = 7.0
+        assert torch.allclose(network(padded), before, atol=1e-6)
+        assert not torch.allclose(network(torch.tensor([[2, 3, 4, 5, 6, 7]])), before)
+        assert torch.isfinite(network(torch.zeros(2, 6, dtype=torch.long))).all()

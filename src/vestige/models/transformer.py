@@ -13,18 +13,20 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from vestige.models.base import HyperParameters
-from vestige.models.neural import NeuralDetector
-from vestige.schema import Kind
+from vestige.models.neural import Forget, NeuralDetector
+from vestige.schema import PAD, Kind
 
 
 class TransformerHyper(HyperParameters):
-    """`size`: of a step, a multiple of `heads`; `feedforward`: units between."""
+    """`size`: of a step, a multiple of `heads`; `feedforward`: units between; `unknown`: share of real tokens
+    that training reads as UNK (tokens only)."""
 
     size: int = Field(64, ge=2, le=4096, multiple_of=2)
     heads: int = Field(4, ge=1, le=64)
     layers: int = Field(2, ge=1, le=16)
     feedforward: int = Field(128, ge=1, le=16_384)
     dropout: float = Field(0.1, ge=0, lt=1)
+    unknown: float = Field(0.02, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _heads_share_the_size(self) -> Self:
@@ -34,11 +36,18 @@ class TransformerHyper(HyperParameters):
 
 
 class TransformerNetwork(nn.Module):
-    """Channels `(B, C, T)` -> steps with positions -> encoder -> mean and last step -> logits `(B, K)`."""
+    """Steps with positions -> encoder -> mean and last step -> logits `(B, K)`.
 
-    def __init__(self, width: int, outputs: int, hyper: TransformerHyper) -> None:
+    `x` is `(B, T)` int64 token ids when `tokens`, else `(B, C, T)` float32. Padding is not attended to, and
+    left out of the mean.
+    """
+
+    def __init__(self, width: int, outputs: int, hyper: TransformerHyper, *, tokens: bool) -> None:
         super().__init__()
-        self.step = nn.Linear(width, hyper.size)
+        self.tokens, self.forget = tokens, Forget(hyper.unknown)
+        self.step: nn.Module = (
+            nn.Embedding(width, hyper.size, padding_idx=PAD) if tokens else nn.Linear(width, hyper.size)
+        )
         layer = nn.TransformerEncoderLayer(
             hyper.size,
             hyper.heads,
@@ -53,11 +62,19 @@ class TransformerNetwork(nn.Module):
         )
         self.head = nn.Linear(2 * hyper.size, outputs)
 
-    def forward(self, x_BCT: Tensor) -> Tensor:
-        steps_BTE = self.step(x_BCT.transpose(1, 2))
-        states_BTE = self.encoder(steps_BTE + positions(steps_BTE))
-        pooled_BE = torch.cat([states_BTE.mean(dim=1), states_BTE[:, -1]], dim=1)
-        logits_BK: Tensor = self.head(pooled_BE)
+    def forward(self, x: Tensor) -> Tensor:
+        steps_BTE = self.step(self.forget(x) if self.tokens else x.transpose(1, 2))
+        steps_BTE = steps_BTE + positions(steps_BTE)
+        if self.tokens:
+            padding_BT = x == PAD
+            padding_BT[:, -1] = False  # a window of padding alone would attend to nothing
+            states_BTE = self.encoder(steps_BTE, src_key_padding_mask=padding_BT)
+            real_BT1 = (~padding_BT).unsqueeze(2).to(states_BTE.dtype)
+            mean_BE = (states_BTE * real_BT1).sum(dim=1) / real_BT1.sum(dim=1)
+        else:
+            states_BTE = self.encoder(steps_BTE)
+            mean_BE = states_BTE.mean(dim=1)
+        logits_BK: Tensor = self.head(torch.cat([mean_BE, states_BTE[:, -1]], dim=1))
         return logits_BK
 
 
@@ -75,10 +92,11 @@ class TransformerDetector(NeuralDetector):
 
     name: ClassVar[str] = "transformer"
     about: ClassVar[str] = "self-attention over the steps of a window"
-    accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("tensor",),)
+    accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("tensor",), ("tokens",))
     hyper_parameters: ClassVar[type[HyperParameters]] = TransformerHyper
 
     def make_module(self) -> nn.Module:
         """See `NeuralDetector.make_module`."""
-        width = self.width(self.inputs[0])
-        return TransformerNetwork(width, self.outputs, cast("TransformerHyper", self.hyper))
+        spec = self.inputs[0]
+        hyper = cast("TransformerHyper", self.hyper)
+        return TransformerNetwork(self.width(spec), self.outputs, hyper, tokens=spec.kind == "tokens")
