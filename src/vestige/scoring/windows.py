@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from vestige.evaluation.distinct import predict_proba
 from vestige.log import get
 from vestige.models.base import Detector
 from vestige.models.next_token import NextToken
+from vestige.schema import Schema
 from vestige.sources import registry
 from vestige.sources.base import LiveBatch, Progress
 from vestige.sources.corpus import find, total_size
@@ -45,16 +46,16 @@ def score(
     quantize: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Score evidence with the detector in the directory `run`, a dict for each window of stride 1.
+    """Score evidence with the detector in the directory `run`, a dict for each window.
 
+    A window ends on every step; for traces on every `schema.stride`-th, as in the detector's dataset.
     Keys: where the window ends (for logs `file`, `line`, `offset`: 1-based line, byte offset), `score`
     (1 - P(first class)), `class` (the most probable), and `alert` (score at or above the run's threshold;
     null for a detector that has none); of a next-token detector also `surprise` (-ln P, nats) and `rank`
     (how many tokens were more probable). A path `-` is standard input; of several paths, `file` is the path
     as given. `quantize`: in 8-bit integers. Raises, before the first dict where it can: UsageError for a
-    device that is not there, or a detector without an 8-bit form,
-    CheckpointError when the run cannot be trusted, EvidenceError when the evidence is not there or not what
-    the detector was trained to read.
+    device that is not there, or a detector without an 8-bit form, CheckpointError when the run cannot be
+    trusted, EvidenceError when the evidence is not there or not what the detector was trained to read.
     """
     loaded, judged = judge(run, evidence, device=device, quantize=quantize, progress=progress)
     return (row for one in judged for row in _rows(one, loaded))
@@ -98,9 +99,11 @@ def judge(
     *,
     device: str = "cpu",
     quantize: bool = False,
+    every_step: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Loaded, Iterator[Judged]]:
-    """The detector of a run, and what it says of evidence, batch by batch. Raises as `score` does."""
+    """The detector of a run, and what it says of evidence, batch by batch; `every_step`: of a window for
+    every step, whatever the dataset's stride. Raises as `score` does."""
     check_device(device)
     files = [file for path in evidence for file in find(path)[0]]
     loaded = load(detector_in(run), device="cpu" if quantize else device)
@@ -108,15 +111,16 @@ def judge(
         loaded.detector.quantize()
     if ahead := loaded.schema.ahead:
         log.info("the detector looks %d steps ahead: each score comes so much later", ahead)
-    return loaded, _judged(loaded, evidence, total_size(files), progress)
+    schema = replace(loaded.schema, stride=1) if every_step else loaded.schema
+    return loaded, _judged(loaded, schema, evidence, total_size(files), progress)
 
 
 def _judged(
-    loaded: Loaded, evidence: Sequence[Path], total: int | None, progress: Progress | None
+    loaded: Loaded, schema: Schema, evidence: Sequence[Path], total: int | None, progress: Progress | None
 ) -> Iterator[Judged]:
-    source = registry.get(loaded.schema.source)
+    source = registry.get(schema.source)
     symbols = None
-    for batch in source.live(evidence, loaded.schema):
+    for batch in source.live(evidence, schema):
         if batch.symbols is not symbols:
             symbols = batch.symbols
             bound = loaded.encoder.bind(symbols)

@@ -71,7 +71,8 @@ class Source(Protocol):
         """The encoder whose `to_dict` gave `state`."""
 
     def live(self, evidence: Iterable[Path], schema: Schema) -> Iterator[LiveBatch]:
-        """Read evidence as the schema's settings say and yield every window of stride 1, in flat memory."""
+        """Read evidence as the schema's settings say and yield windows in flat memory: one for every step
+        (of stride 1), or only those that a dataset of that stride would have."""
 
     def probe(self, schema: Schema) -> LiveBatch:
         """A fixed piece of evidence through the same code: tells whether the extractor's numbers changed."""

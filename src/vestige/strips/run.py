@@ -58,7 +58,7 @@ def strips(
     if loaded.schema.source != "traces":
         raise UsageError(f"strips are drawn of traces, not of {loaded.schema.source}", where=folder)
     pieces = (
-        of_evidence(judge(folder, evidence, device=device, progress=progress)[1])
+        of_evidence(judge(folder, evidence, device=device, every_step=True, progress=progress)[1])
         if evidence
         else of_test_part(folder, loaded)
     )

@@ -40,7 +40,7 @@ def test_the_source_keeps_its_contract(small_corpus: Path, tmp_path: Path, optio
     check_source("traces", small_corpus, tmp_path, options=options)
 
 
-@pytest.mark.parametrize("options", [SHORT, TARGETS], ids=["all", "tip-only"])
+@pytest.mark.parametrize("options", [SHORT, TARGETS, CHUNKS], ids=["all", "tip-only", "chunks"])
 def test_what_is_read_live_is_what_was_prepared(
     small_corpus: Path, tmp_path: Path, options: TraceOptions
 ) -> None:
@@ -214,3 +214,19 @@ def test_real_runs_are_read_without_loss(tmp_path: Path) -> None:
     assert (windows.path / MARKER).is_file()
     hijacked = quality.filter(quality["unmapped"] > 0)
     assert set(hijacked["label"]) == {"malicious"}
+
+
+@pytest.mark.parametrize("options", [SHORT, CHUNKS], ids=["sliding", "chunks"])
+def test_a_window_for_every_event_of_many_is_warned_of(
+    small_corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    options: TraceOptions,
+) -> None:
+    monkeypatch.setattr("vestige.sources.traces.prepare.MANY_WINDOWS", 100)
+    windows = _prepared(small_corpus, tmp_path / "dataset", options)
+    told = "\n".join(one.getMessage() for one in caplog.records)
+    assert ("--no-sliding-window" in told) == (options is SHORT)
+    if options is SHORT:
+        assert f"{len(windows):,} windows" in told

@@ -26,8 +26,10 @@ log = logging.getLogger(__name__)
 
 
 def live(evidence: Iterable[Path], schema: Schema) -> Iterator[LiveBatch]:
-    """A window for every event of every run, labelled or not. Evidence is a corpus, a run's directory, or its
-    trace, with the map beside it. What cannot be read is warned of; EvidenceError where nothing can."""
+    """The windows of every run, labelled or not, as `prepare` lays them: one for every event, or one after
+    the other, the last of them on the last event. Evidence is a corpus, a run's directory, or its trace, with
+    the map beside it. What cannot be read is warned of; EvidenceError where nothing can.
+    """
     settings, done, refused = schema.settings, 0, None
     for path in evidence:
         samples, skipped = find_samples(path)
@@ -38,7 +40,8 @@ def live(evidence: Iterable[Path], schema: Schema) -> Iterator[LiveBatch]:
             try:
                 memory = read_map(sample.map, module_bytes=settings["module_mib"] * MIB)
                 reader = TraceReader(sample.trace, memory.regions, tip_only=settings["tip_only"])
-                for batch in over(reader.events(), memory, schema, sample):
+                ends = 0 if schema.stride == 1 else _count(sample, memory, schema)
+                for batch in over(reader.events(), memory, schema, sample, ends=ends):
                     yield LiveBatch(batch.steps, batch.symbols, batch.place, done + reader.taken)
             except EvidenceError as error:
                 refused = error
@@ -52,11 +55,19 @@ def live(evidence: Iterable[Path], schema: Schema) -> Iterator[LiveBatch]:
             raise refused
 
 
+def _count(sample: Sample, memory: MemoryMap, schema: Schema) -> int:
+    """Events of a run. Where windows do not overlap, where the first one ends follows from it; decoding twice
+    takes little beside scoring."""
+    reader = TraceReader(sample.trace, memory.regions, tip_only=schema.settings["tip_only"])
+    return sum(len(values) for values, _ in reader.events())
+
+
 def over(
-    events: Iterable[Events], memory: MemoryMap, schema: Schema, sample: Sample | None
+    events: Iterable[Events], memory: MemoryMap, schema: Schema, sample: Sample | None, *, ends: int = 0
 ) -> Iterator[LiveBatch]:
-    """The windows of one run; the last `length - 1` events are carried from chunk to chunk."""
-    lead = schema.length - 1
+    """The windows of one run that end on event number `ends` (from 1) or any number of strides from it; the
+    last `length - 1` events are carried from chunk to chunk."""
+    lead, stride = schema.length - 1, schema.stride
     held, held_at = np.zeros(lead, dtype=np.uint64), np.zeros(lead, dtype=np.int64)
     name, number = "probe" if sample is None else sample.id, 1
     most = max(1, MOST_STEPS // schema.length)
@@ -68,18 +79,18 @@ def over(
         symbols = table(unique, memory.names)
         windows = sliding_window_view(rows, schema.length)
         texts = symbols["text"]
-        for start in range(0, len(windows), most):
-            here = slice(start, min(start + most, len(windows)))
-            n = here.stop - here.start
-            ending = slice(here.start + lead, here.stop + lead)
+        for start in range((ends - number) % stride, len(windows), most * stride):
+            here = slice(start, min(start + most * stride, len(windows)), stride)
+            ending = slice(here.start + lead, here.stop + lead, stride)
+            line = np.arange(number + here.start, number + here.stop, stride)
             place = pl.DataFrame(
                 {
-                    "file": [name] * n,
-                    "line": np.arange(number, number + n),
+                    "file": [name] * len(line),
+                    "line": line,
                     "offset": offsets[ending],
                     "text": texts.gather(rows[ending]),
                 }
             )
-            number += n
             steps = {"symbol": windows[here], "offset": sliding_window_view(offsets, schema.length)[here]}
             yield LiveBatch(steps, symbols, place)
+        number += len(windows)

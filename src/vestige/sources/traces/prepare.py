@@ -40,6 +40,8 @@ MOST_NOTES = 1000
 PIECE = 1 << 19
 """Events at a time on the way from a worker's files to the dataset's."""
 MOST_MODULES = 1 << 16
+MANY_WINDOWS = 200_000
+"""Sliding windows in all from which on one is told what fewer would be."""
 QUALITY = {
     "recording": pl.String(), "label": pl.String(), "bytes": pl.Int64(), "events": pl.Int64(),
     "targets": pl.Float64(), "unmapped": pl.Float64(), "no_file": pl.Float64(), "lost": pl.Float64(),
@@ -205,6 +207,7 @@ class Merge:
         quality = pl.DataFrame(self._quality, schema=QUALITY)
         self._writer.table("symbols", table(self._symbols.values, list(self._modules)))
         self._writer.table("quality", quality)
+        _tell_of_many(self._writer.schema, quality)
         labels = quality["label"].value_counts(sort=True)
         if labels.height < len(CLASSES):
             log.warning("every run is %s", labels["label"][0])
@@ -223,6 +226,18 @@ class Merge:
             skipped_files=len(skipped),
             defects=self._defects[:MOST_NOTES],
         )
+
+
+def _tell_of_many(schema: Schema, quality: pl.DataFrame) -> None:
+    """Warn, before anything is trained, of a window for every event: an epoch goes over all of them."""
+    n = int(quality["events"].sum())
+    if schema.stride > 1 or n < MANY_WINDOWS:
+        return
+    less = f"--no-sliding-window makes about {n // schema.length:,}"
+    if not schema.settings["tip_only"]:
+        targets = int((quality["events"] * quality["targets"]).sum())
+        less += f", --tip-only {targets:,}, both {targets // schema.length:,}"
+    log.warning("%s windows, one for every event: training may take hours; %s", f"{n:,}", less)
 
 
 def _told(quality: pl.DataFrame) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
 from vestige.sources.traces.live import over
@@ -34,7 +36,8 @@ TRACE = bytes.fromhex(
 
 
 def probe(schema: Schema) -> LiveBatch:
-    """Windows on `TRACE`, as if it were a file."""
+    """A window for every event of `TRACE`, as if it were a file."""
     memory = lay_out(parse(MAP)[0])
     tip_only = bool(schema.settings["tip_only"])
-    return next(over(events([TRACE], memory.regions, tip_only=tip_only), memory, schema, None))
+    found = events([TRACE], memory.regions, tip_only=tip_only)
+    return next(over(found, memory, replace(schema, stride=1), None))

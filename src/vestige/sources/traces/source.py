@@ -62,7 +62,7 @@ class TraceSource:
         return TraceEncoder.from_dict(state, schema)
 
     def live(self, evidence: Iterable[Path], schema: Schema) -> Iterator[LiveBatch]:
-        """A window for every event, as the traces are read."""
+        """Windows laid as in a dataset, as the traces are read."""
         from vestige.sources.traces.live import live
 
         return live(evidence, schema)
@@ -76,12 +76,13 @@ class TraceSource:
     def place(self, windows: WindowSet, rows: NDArray[np.int64]) -> pl.DataFrame:
         """Run, number of the event in it (from 1), byte of the trace, and what the last event is."""
         step = windows.target_step[rows]
-        first = windows.recordings["first_step"].to_numpy()[windows.recording[rows]]
-        lead = windows.schema.length - 1 if windows.schema.padded else 0
+        recording = windows.recording[rows]
+        first = windows.recordings["first_step"].to_numpy()[recording]
+        padded = windows.recordings["n_steps"].to_numpy() - windows.table("quality")["events"].to_numpy()
         return pl.DataFrame(
             {
-                "file": windows.recordings["id"].gather(windows.recording[rows]),
-                "line": step - first - lead + 1,
+                "file": windows.recordings["id"].gather(recording),
+                "line": step - first - padded[recording] + 1,
                 "offset": windows.streams["offset"][step],
                 "text": windows.table("symbols")["text"].gather(windows.streams["symbol"][step]),
             }
