@@ -191,6 +191,7 @@ def test_live_lines_have_the_year_nearest_to_the_last_day_of_training(
     rules = rules_for(LogOptions(format="rfc3164", year=until))
     feed = Feed(EvidenceFile(tmp_path / "auth.log", "auth.log", None), rules)
     feed.open()
+    assert len(list(feed.blocks())) == 1
     assert feed.year == prepared
     (batch,) = live([tmp_path / "auth.log"], schema_for(rules, length=2, stride=1))
     assert str(np.datetime64(int(batch.steps["t_ns"][0, -1]), "ns"))[:4] == str(scored)
