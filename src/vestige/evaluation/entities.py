@@ -45,10 +45,10 @@ def _time_order(parts: Parts, split: Split, *, per_host: bool) -> CheckResult:
     if split.recipe == "time":
         detail = f"a part reaches into a later one ({where}), although the split is by time"
         return CheckResult(name=name, status="fail", figure=later, detail=detail)
-    detail = (
-        f"{late:.0%} of the training windows are not earlier than the first test window {where}: "
-        "the figures are no forecast"
-    )
+    what = f"{late:.2%} of the training windows are not earlier than the first test window"
+    if late == 0:
+        what = "the test part comes last, but training and validation are not in the order of time"
+    detail = f"{what} {where}: the figures are no forecast"
     return CheckResult(name=name, status="warn", figure=late, detail=detail)
 
 

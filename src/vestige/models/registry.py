@@ -85,8 +85,10 @@ def of_task(name: str, task: Task) -> str:
     for candidate in (name, f"{task}_{name}"):
         if candidate in there_are and get(candidate).task == task:
             return candidate
-    fitting_names = [one for one in there_are if get(one).task == task]
-    raise UsageError(f"no model {name!r} for the task {task!r}", remedy=f"one of: {', '.join(fitting_names)}")
+    remedy = f"one of: {', '.join(one for one in there_are if get(one).task == task)}"
+    if name in there_are:
+        remedy = f"--task {get(name).task} is what it is for; else {remedy}"
+    raise UsageError(f"no model {name!r} for the task {task!r}", remedy=remedy)
 
 
 def fitting(schema: Schema, task: Task | None = None) -> list[str]:
