@@ -17,6 +17,7 @@ from vestige.sources.telemetry.fields import SAMPLED, SOURCES, SourceName
 from vestige.sources.telemetry.grid import FLOW_COLUMNS, Rows, grid, on_grid
 from vestige.sources.telemetry.kernels import SECOND_NS, Grid
 from vestige.sources.telemetry.manifest import NAME, Manifest
+from vestige.sources.telemetry.validate import guard
 from vestige.sources.telemetry.validate.store import Listing, find
 
 Codes = NDArray[np.uint8]
@@ -75,6 +76,12 @@ def extract(root: Path, folder: str, classes: tuple[str, ...] | None = None, by:
         found = _grid(sources, manifest, episode.path)
         label = None if classes is None else _codes(episode.labels(), classes, by, manifest, len(found))
         return Extracted(folder, manifest, episode.digest, found, tuple(faults), label)
+
+
+def bounded(root: Path, folder: str, classes: tuple[str, ...] | None = None, by: str = "phase") -> Extracted:
+    """`extract`, within the limits of one episode: for processes of their own, so that no other is lost."""
+    with guard.limits():
+        return extract(root, folder, classes, by)
 
 
 def episodes(root: Path) -> Listing:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige.errors import EvidenceError
+from vestige import engine
+from vestige.errors import VestigeError
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
 from vestige.sources.telemetry.encoder import GRID
-from vestige.sources.telemetry.extract import Extracted, episodes, extract
+from vestige.sources.telemetry.extract import Extracted, bounded, episodes, extract
 from vestige.sources.telemetry.kernels import Grid
 from vestige.sources.telemetry.places import places
 from vestige.sources.telemetry.probe import made_up
@@ -46,19 +48,20 @@ def live(evidence: Iterable[Path], schema: Schema) -> Iterator[LiveBatch]:
     """A window for every second of every episode, in the order of their paths.
 
     `evidence`: stores, or folders of single episodes. Raises EvidenceError where there is no episode; one
-    that cannot be read is left out of a store with a warning, and an error by itself.
+    that cannot be read is left out of a store with a warning, and an error by itself. Those of a store are
+    read in a process of their own, which an episode may kill.
     """
     taken = 0
     for path in evidence:
         found = episodes(path).paths
-        for folder in found:
-            try:
-                one = extract(path, folder)
-            except EvidenceError as error:
-                if len(found) == 1:
-                    raise
-                log.warning("%s was left out: %s", folder, error.what)
+        alone = len(found) == 1
+        outcomes = engine.map(partial(extract if alone else bounded, path), found, jobs=1, isolate=not alone)
+        for folder, outcome in zip(found, outcomes, strict=True):
+            if (error := outcome.error) is not None and not alone:
+                why = error.what if isinstance(error, VestigeError) else error
+                log.warning("%s was left out: %s", folder, why)
                 continue
+            one = outcome.unwrap()
             for fault in one.faults:
                 log.warning("%s: %s", folder or path.name, fault)
             taken += one.bytes

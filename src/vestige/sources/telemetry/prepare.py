@@ -17,12 +17,12 @@ from vestige.errors import EvidenceError, VestigeError
 from vestige.sources.base import Progress
 from vestige.sources.telemetry.encoder import GRID, TelemetryEncoder
 from vestige.sources.telemetry.episode import Episode
-from vestige.sources.telemetry.extract import Extracted, episodes, extract
+from vestige.sources.telemetry.extract import Extracted, bounded, episodes
 from vestige.sources.telemetry.faults import FaultError, Verdict
 from vestige.sources.telemetry.layout import schema_for
 from vestige.sources.telemetry.options import TelemetryOptions
 from vestige.sources.telemetry.simulate.options import MARKER
-from vestige.sources.telemetry.validate import guard, index
+from vestige.sources.telemetry.validate import index
 
 CHUNK = 8
 """Episodes that a worker gets at a time."""
@@ -91,7 +91,7 @@ def prepare(
     schema = schema_for(options)
     account = Account()
     todo = _usable(corpus, account)
-    work = partial(_extract, corpus, schema.classes, options.classes)
+    work = partial(bounded, corpus, classes=schema.classes, by=options.classes)
     done = 0
     with DatasetWriter(out, schema, overwrite=overwrite) as writer:
         outcomes = engine.map(work, todo, jobs=jobs, chunk=CHUNK, isolate=True)
@@ -137,12 +137,6 @@ def _leave(account: Account, folder: str, error: VestigeError | OSError) -> None
         account.leave(folder, error.what, error)
     else:
         account.leave(folder, str(error))
-
-
-def _extract(corpus: Path, classes: tuple[str, ...], by: str, folder: str) -> Extracted:
-    """In a process of its own: an episode that kills it is the only one lost."""
-    with guard.limits():
-        return extract(corpus, folder, classes, by)
 
 
 def _usable(corpus: Path, account: Account) -> list[str]:
