@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from vestige.checkpoint import Loaded
 from vestige.encoding import Batch, EncodedWindows
+from vestige.log import get
 from vestige.models.base import Detector
 from vestige.models.next_token import NextToken
 from vestige.pipeline.config import RunConfig
 from vestige.scoring.windows import Judged
 from vestige.splits import Split
 from vestige.windows import WindowSet
+
+log = get(__name__)
 
 PIECE = 16_384
 """Events at a time."""
@@ -49,6 +52,11 @@ def of_test_part(folder: Path, loaded: Loaded) -> Iterator[Piece]:
     parts = Split.load((folder / config.split).resolve()).parts(windows)
     test = EncodedWindows.of(windows, loaded.encoder).over(parts.test)
     table = windows.table("symbols")
+    if windows.schema.stride > 1:
+        log.warning(
+            "judged is one event in %d, as in the dataset: name raw runs to have every one judged",
+            windows.schema.stride,
+        )
     for number in np.unique(parts.test.recording).tolist():
         yield from _of_recording(number, test, loaded.detector, table)
 

@@ -59,9 +59,9 @@ def read_sample(folder: Path) -> Sample | str:
     """The sample in a directory, or what it lacks. Links are not followed."""
     trace, map_file = (_first(folder, names) for names in (TRACES, MAPS))
     if trace is None:
-        return "no trace_0"
+        return f"no {_odd(folder, TRACES)}"
     if map_file is None:
-        return "no mapping.txt"
+        return f"no {_odd(folder, MAPS)}"
     size = trace.stat().st_size
     if not size:
         return f"{trace.name} is empty"
@@ -101,6 +101,12 @@ def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
         except OSError:
             continue
     return None
+
+
+def _odd(folder: Path, names: tuple[str, ...]) -> str:
+    """What is missing, and what stands in its place."""
+    there = [one for one in names if os.path.lexists(folder / one)]
+    return f"{names[0]}: {there[0]} is a link, or no regular file" if there else names[0]
 
 
 def _info(path: Path) -> list[str]:

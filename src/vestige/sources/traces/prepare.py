@@ -124,7 +124,7 @@ def prepare(
         raise EvidenceError("traces are a directory of recorded runs, not a stream", where="stdin")
     samples, skipped = find_samples(corpus)
     labelled = [one for one in samples if one.label is not None]
-    skipped += [Skipped(one.id, "info.txt names no label") for one in samples if one.label is None]
+    skipped += [Skipped(one.id, "line 2 of info.txt is no label") for one in samples if one.label is None]
     for one in skipped:
         log.warning("%s was left out: %s", one.id, one.reason)
     if not labelled:
