@@ -91,3 +91,22 @@ def test_a_decompression_bomb_is_refused(kind: str) -> None:
 def test_other_packings_are_named(magic: bytes, name: str) -> None:
     with pytest.raises(EvidenceError, match=name):
         expand(magic + bytes(20))
+
+
+class Trickle(io.BytesIO):
+    """A pipe whose other end writes a byte at a time."""
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        return super().read1(min(size or 1, 1))
+
+
+@pytest.mark.parametrize("kind", ["plain", "gz", "zst"])
+def test_a_pipe_is_read_as_it_fills(kind: str) -> None:
+    pieces = Expander(Trickle(pack(TEXT[:3000], kind)), "x.log").pieces()
+    assert b"".join(pieces) == TEXT[:3000]
+    assert len(next(Expander(Trickle(TEXT), "x.log").pieces())) < 10
+
+
+def test_a_packing_is_known_by_its_first_bytes_however_slowly_they_come() -> None:
+    with pytest.raises(EvidenceError, match="xz files are not read"):
+        list(Expander(Trickle(b"\xfd7zXZ\0" + bytes(9)), "x.log").pieces())

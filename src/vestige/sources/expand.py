@@ -20,6 +20,7 @@ BOMB_BYTES, BOMB_RATIO = 1 << 30, 1000
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 UNSUPPORTED = {b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"PK\x03\x04": "zip", b"7z\xbc\xaf": "7z"}
+LONGEST_MAGIC = 6
 MOST_WINDOW = 1 << 27
 _ZSTD_STEP = 1 << 10
 """Bytes of compressed input at a time: 1 KiB can unpack to 32 MiB at the worst."""
@@ -39,6 +40,8 @@ class Expander:
     def pieces(self) -> Iterator[bytes]:
         """The decompressed content. Raises EvidenceError for a decompression bomb or an unknown packing."""
         start = self._take()
+        while 0 < len(start) < LONGEST_MAGIC and (more := self._take()):
+            start += more
         for magic, name in UNSUPPORTED.items():
             if start.startswith(magic):
                 raise EvidenceError(
@@ -61,8 +64,10 @@ class Expander:
             yield piece
 
     def _take(self) -> bytes:
+        """What there is, `PIECE` bytes at most: a pipe is not waited for until it has filled a piece."""
+        read = getattr(self.file, "read1", self.file.read)
         try:
-            piece = self.file.read(PIECE)
+            piece: bytes = read(PIECE)
         except OSError as error:
             self.defects.append(f"reading failed after {self.taken} bytes: {error.strerror}")
             return b""

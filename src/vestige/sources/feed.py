@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
 
+from vestige.errors import EvidenceError
 from vestige.sources.corpus import STDIN, EvidenceFile
 from vestige.sources.expand import Expander
 
@@ -14,7 +15,12 @@ SAMPLE_LINES, SAMPLE_BYTES = 200, 1 << 20
 
 
 class EvidenceFeed(ABC):
-    """Abstract. `open` looks at the file's beginning; a source's feed then reads `_pieces` to the end."""
+    """Abstract. `open` looks at the file's beginning; a source's feed then reads `_pieces` to the end.
+
+    `eager`: it looks at no more lines than it takes to know what the file is; more may be long in coming.
+    """
+
+    eager = False
 
     def __init__(self, file: EvidenceFile) -> None:
         self.file = file
@@ -56,7 +62,16 @@ class EvidenceFeed(ABC):
         for piece in pieces:
             taken.append(piece)
             sample += piece[: SAMPLE_BYTES - len(sample)]
+            if self.eager and b"\n" in sample and self._began(sample[: sample.rfind(b"\n") + 1]):
+                return chain(taken, pieces)
             if sample.count(b"\n") > SAMPLE_LINES or len(sample) >= SAMPLE_BYTES:
                 break
         self._begin(sample)
         return chain(taken, pieces)
+
+    def _began(self, sample: bytes) -> bool:
+        try:
+            self._begin(sample)
+        except EvidenceError:
+            return False
+        return True

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
+from threading import Timer
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -11,7 +15,7 @@ import pytest
 from vestige.errors import EvidenceError
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
-from vestige.sources.corpus import EvidenceFile
+from vestige.sources.corpus import STDIN, EvidenceFile
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.clock import Clock
 from vestige.sources.logs.corpora import rules_for
@@ -196,3 +200,25 @@ def test_live_lines_have_the_year_nearest_to_the_last_day_of_training(
     (batch,) = live([tmp_path / "auth.log"], schema_for(rules, length=2, stride=1))
     assert str(np.datetime64(int(batch.steps["t_ns"][0, -1]), "ns"))[:4] == str(scored)
     assert rules.year(rules.each()[0], 0) == int(until[:4])
+
+
+def test_a_pipe_is_scored_as_it_fills(windows: WindowSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = os.pipe()
+    with os.fdopen(ours, "rb") as reader, os.fdopen(theirs, "wb", buffering=0) as writer:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=reader))
+        too_late = Timer(20, writer.close)
+        too_late.start()
+        scored = live([STDIN], windows.schema)
+        seen = []
+        for first in (1, 5, 9):
+            for n in range(first, first + 4):
+                writer.write(f"2015-10-18 18:00:00,0{n:02} ERROR [m] a.B: lost {n}\n{TRACE}".encode())
+            seen.append(next(scored).place["line"].to_list())
+        too_late.cancel()
+        writer.close()
+        seen += [batch.place["line"].to_list() for batch in scored]
+    lines = [1 + 3 * n for n in range(12)]
+    assert [one for batch in seen for one in batch] == lines
+    assert seen[0][0] == 1
+    assert seen[-1] == lines[-1:]
+    assert len(seen) >= 4

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.errors import EvidenceError
-from vestige.sources.corpus import EvidenceFile
+from vestige.sources.corpus import STDIN, EvidenceFile
 from vestige.sources.feed import EvidenceFeed
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.clock import BAD
@@ -33,7 +33,8 @@ class Feed(EvidenceFeed):
 
     def __init__(self, file: EvidenceFile, ruleset: RuleSet, *, size: int = BLOCK_BYTES) -> None:
         super().__init__(file)
-        self._ruleset, self._size = ruleset, size
+        self.eager = ruleset.live and file.path == STDIN
+        self._ruleset, self._size = ruleset, 1 if self.eager else size
         self.first_ns = 0
         self.host = file.host or file.stem
 
