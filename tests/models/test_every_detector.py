@@ -24,7 +24,7 @@ SMALL = {
     "vanilla": {"hidden": 8, "embedding": 4, "projection": 8, "heads": 2, "layers": 2},
     "collaborative": {"hidden": 8, "embedding": 4, "projection": 8, "heads": 2, "layers": 2},
     "next_gru": TINY,
-    "next_lstm": TINY,
+    "next_lstm": {**TINY, "bidirectional": True},
     "next_array_lstm": {**TINY, "k": 3, "layers": 2},
     "next_attention_array_lstm": {**TINY, "k": 2, "max_pooling": True},
     "next_stochastic_array_lstm": {**TINY, "k": 2},

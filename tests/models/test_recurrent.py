@@ -106,3 +106,24 @@ def test_the_papers_options_reach_the_layers(name: str, hyper: dict) -> None:
         assert getattr(detector.module.core, option) == value
     batch = {"tokens": np.full((4, 6), 2)}
     assert np.array_equal(detector.predict_proba(batch), detector.predict_proba(batch))
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_both_directions_end_having_read_every_step(core: str) -> None:
+    torch.manual_seed(0)
+    hyper = CORES[core](embedding=4, hidden=6, bidirectional=True, dropout=0, unknown=0)
+    network = RecurrentNetwork(9, 2, hyper, tokens=False).eval()
+    x = torch.randn(3, 9, 5)
+    assert network(x).shape == (3, 2)
+    with torch.no_grad():
+        network.head.weight[:, 12:] = 0  # leaves the last states, not the mean
+        before = network(x)
+        for half in (slice(0, 6), slice(6, 12)):
+            kept = network.head.weight[:, half].clone()
+            network.head.weight[:, half] = 0
+            for step in (0, 4):
+                moved = x.clone()
+                moved[:, :, step] += 1
+                assert not torch.equal(network(moved), network(x))
+            network.head.weight[:, half] = kept
+        assert torch.equal(network(x), before)

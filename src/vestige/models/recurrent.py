@@ -25,17 +25,20 @@ class Stack(TypedDict):
     num_layers: int
     dropout: float
     batch_first: bool
+    bidirectional: bool
 
 
 class RecurrentHyper(HyperParameters):
-    """`embedding`: size of a step before the recurrence; `hidden`: units of a layer; `unknown`: share of
-    real tokens that training reads as UNK, so that an unseen token has a meaning (tokens only)."""
+    """`embedding`: size of a step before the recurrence; `hidden`: units of a layer (and direction);
+    `unknown`: share of real tokens that training reads as UNK, so that an unseen token has a meaning (tokens
+    only); `bidirectional`: read a window (for `next`, what is before its last event) backwards as well."""
 
     embedding: int = Field(32, ge=1, le=WIDEST)
     hidden: int = Field(64, ge=1, le=WIDEST)
     layers: int = Field(1, ge=1, le=16)
     dropout: float = Field(0.1, ge=0, lt=1)
     unknown: float = Field(0.02, ge=0, lt=1)
+    bidirectional: bool = False
 
     def core(self) -> nn.Module:
         """Steps `(B, T, embedding)` -> (states `(B, T, H)`, final states)."""
@@ -44,7 +47,12 @@ class RecurrentHyper(HyperParameters):
     def stack(self) -> Stack:
         """How layers lie on each other."""
         between = self.dropout if self.layers > 1 else 0.0
-        return {"num_layers": self.layers, "dropout": between, "batch_first": True}
+        return {
+            "num_layers": self.layers,
+            "dropout": between,
+            "batch_first": True,
+            "bidirectional": self.bidirectional,
+        }
 
 
 class LstmHyper(RecurrentHyper):
@@ -131,7 +139,7 @@ CORES: dict[str, type[RecurrentHyper]] = {
 
 
 class RecurrentNetwork(nn.Module):
-    """Steps -> recurrent core -> last state and mean state -> logits `(B, K)`.
+    """Steps -> recurrent core -> last state (of each direction) and mean state -> logits `(B, K)`.
 
     `x` is `(B, T)` int64 token ids when `tokens`, else `(B, C, T)` float32. Padding is embedded as zero and
     left out of the mean. In training each other token becomes UNK with probability `hyper.unknown`.
@@ -147,12 +155,14 @@ class RecurrentNetwork(nn.Module):
         )
         self.core = hyper.core()
         self.dropout = nn.Dropout(hyper.dropout)
-        self.head = nn.Linear(2 * hyper.hidden, outputs)
+        self.hidden = hyper.hidden
+        self.head = nn.Linear((4 if hyper.bidirectional else 2) * hyper.hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         steps = self.forget(x) if self.tokens else x.transpose(1, 2)
         states_BTH, _ = self.core(self.step(steps))
-        pooled_BH = torch.cat([states_BTH[:, -1], self._mean(states_BTH, x)], dim=1)
+        ahead, back = states_BTH[:, -1, : self.hidden], states_BTH[:, 0, self.hidden :]
+        pooled_BH = torch.cat([ahead, back, self._mean(states_BTH, x)], dim=1)
         logits_BK: Tensor = self.head(self.dropout(pooled_BH))
         return logits_BK
 
