@@ -188,6 +188,15 @@ def test_recordings_that_vanish_whole_are_named(make_windows):
     assert losses(windows, gone) == ["7 of 8 recordings vanish whole: r1, r2, r3, r4, r5, ..."]
 
 
+def test_recordings_that_were_not_asked_for_are_no_loss(make_windows, heard):
+    windows = make_windows(fleet(5))
+    whole, _ = splits.make("random", windows)
+    split, parts = splits.make("random", windows, sizes={"train_size": 2})
+    assert parts.purged
+    assert told(heard) == []
+    assert len(split.notes) == len(whole.notes) + 1
+
+
 def test_times_out_of_order_are_named_where_the_purge_takes_a_class(make_windows):
     windows = make_windows([("h", "s", "p", labels(200, 10))], length=8)
     shuffled = np.random.default_rng(0).permutation(windows.t_wall_ns)
