@@ -31,6 +31,7 @@ def trained(corpus, tmp_path_factory):
         out / "run",
     )
     assert "not judged" in said
+    assert "not judged: vestige evaluate" in succeed("inspect", out / "run")
     assert not (out / "run/metrics.json").exists()
     return out
 

@@ -16,6 +16,8 @@ from vestige.pipeline.options import SplitOptions
 if TYPE_CHECKING:
     from vestige.sources.base import Source
 
+RESULTS = "metrics.json"
+
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
@@ -97,7 +99,10 @@ def inspect(
         tables.show(tables.detector(checkpoint.load(path)))
     elif (path / "config.json").is_file():
         verify(path)
-        tables.show(results_table(RunResults.load(path / "metrics.json")))
+        if not (path / RESULTS).is_file():
+            typer.echo(f"trained, not judged: vestige evaluate {path}")
+            return
+        tables.show(results_table(RunResults.load(path / RESULTS)))
     else:
         raise UsageError(
             "neither a dataset nor a run", where=path, remedy="give a directory that vestige wrote"
