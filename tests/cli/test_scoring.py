@@ -88,6 +88,14 @@ def test_a_device_that_is_not_there(finished, logs, model, device):  # noqa: F81
     refused(done, errors.UsageError, device, "remedy")
 
 
+def test_a_format_that_the_detector_does_not_read_is_refused(finished, logs):  # noqa: F811
+    done = vestige("score", finished / "gbt", logs[0], "--format", "hadoop")
+    refused(done, errors.UsageError, "trained to read 'bgl', not 'hadoop'", "remedy")
+    expected = succeed("score", finished / "gbt", logs[0])
+    for named in ("bgl", "auto", " bgl "):
+        assert succeed("score", finished / "gbt", logs[0], "--format", named) == expected
+
+
 def test_the_processor_is_always_there():
     check_device("cpu")
 

@@ -62,12 +62,15 @@ def score(
     if output is not None:
         _refuse_output(output, run, evidence, overwrite)
     settings = read_header(run / HEADER).dataset_schema.get("settings", {})
-    trained_on = settings.get("format", {}).get("name", "")
-    if format and trained_on and Path(format).stem != trained_on:
+    read = settings.get("formats") or [settings.get("format") or {}]
+    known = [one["name"] for one in read if "name" in one]
+    meant = {Path(one.strip()).stem for one in (format or "").split(",")} - {"", "auto"}
+    if known and not meant <= set(known):
+        names = ",".join(known)
         raise UsageError(
-            f"the detector was trained to read {trained_on!r}, not {format!r}",
+            f"the detector was trained to read {names!r}, not {format!r}",
             where=run,
-            remedy=f"give evidence in that format and --format {trained_on}, or train a detector on {format}",
+            remedy=f"give evidence in that format and --format {names}, or train a detector on {format}",
         )
     with progress.bar("scoring", "bytes", beside_output=output is None) as update:
         scored = scoring.score_recordings if by_recording else scoring.score
