@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from pathlib import Path
+from threading import Timer
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -15,6 +19,7 @@ from tests.sources.events.exports import Row, dataset, table, write
 from vestige.errors import EvidenceError
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
+from vestige.sources.corpus import STDIN
 from vestige.sources.events import memory
 from vestige.sources.events.live import live
 from vestige.sources.events.mapping import shipped
@@ -65,6 +70,25 @@ def test_live_windows_equal_those_of_the_dataset_for_any_block_size(tmp_path: Pa
     seen = read(list(live([export], windows.schema, size=size)))
     assert [line for _, line, _, _ in seen] == list(range(2, 902))
     assert in_order(seen) == in_order(prepared(windows))
+
+
+def test_a_pipe_is_scored_as_it_fills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = dataset(write(tmp_path / "a.csv", table(ROWS)), tmp_path / "d", context=4)
+    lines = table(ROWS[:9]).encode().splitlines(keepends=True)
+    ours, theirs = os.pipe()
+    with os.fdopen(ours, "rb") as reader, os.fdopen(theirs, "wb", buffering=0) as writer:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=reader))
+        too_late = Timer(20, writer.close)
+        too_late.start()
+        scored = live([STDIN], windows.schema)
+        writer.write(b"".join(lines[:4]))
+        first = next(scored)
+        writer.write(b"".join(lines[4:]))
+        too_late.cancel()
+        writer.close()
+        batches = [first, *scored]
+    assert 1 <= len(first.place) <= 3
+    assert [line for _, line, _, _ in read(batches)] == list(range(2, 11))
 
 
 def test_contexts_go_on_from_file_to_file(tmp_path: Path) -> None:

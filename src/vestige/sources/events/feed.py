@@ -27,11 +27,17 @@ class Feed(EvidenceFeed):
     """
 
     def __init__(
-        self, file: EvidenceFile, rules: Rules, *, anomalous_files: str = "", size: int = BLOCK_BYTES
+        self,
+        file: EvidenceFile,
+        rules: Rules,
+        *,
+        anomalous_files: str = "",
+        size: int = BLOCK_BYTES,
+        eager: bool = False,
     ) -> None:
         super().__init__(file)
-        self.rules = rules
-        self._anomalous_files, self._size = anomalous_files, size
+        self.rules, self.eager = rules, eager
+        self._anomalous_files, self._size = anomalous_files, 1 if eager else size
 
     @property
     def n_bytes(self) -> int:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vestige.errors import EvidenceError
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
+from vestige.sources.corpus import STDIN
 from vestige.sources.events.columns import Events
 from vestige.sources.events.feed import Feed
 from vestige.sources.events.memory import MACHINES, Memory
@@ -50,7 +51,8 @@ def live(
         for one in skipped:
             log.info("%s was left out: %s", one.id, one.reason)
         for file in files:
-            feed = Feed(file, rules, anomalous_files=schema.settings["anomalous_files"], size=size)
+            anomalous = schema.settings["anomalous_files"]
+            feed = Feed(file, rules, anomalous_files=anomalous, size=size, eager=file.path == STDIN)
             try:
                 feed.open()
             except EvidenceError as error:
