@@ -61,5 +61,7 @@ def test_nothing_usable_is_an_error_that_shows_the_layout(tmp_path: Path) -> Non
     (tmp_path / "empty").mkdir()
     with pytest.raises(EvidenceError, match=r"SAMPLE/trace_0.*no trace_0"):
         find_samples(tmp_path)
+    with pytest.raises(EvidenceError, match="not a stream"):
+        find_samples(Path("-"))
     with pytest.raises(EvidenceError, match="cannot be read"):
         find_samples(tmp_path / "absent")

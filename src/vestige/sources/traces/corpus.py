@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vestige.errors import EvidenceError
-from vestige.sources.corpus import EvidenceFile, Skipped
+from vestige.sources.corpus import STDIN, EvidenceFile, Skipped
 
 TRACES = ("trace_0", "trace_0.gz", "trace_0.zst", "trace_0.zstd")
 MAPS = ("mapping.txt", "mapping.txt.gz", "maps", "maps.gz", "mapping.csv", "mapping.csv.gz")
@@ -37,6 +37,8 @@ def find_samples(root: Path) -> tuple[list[Sample], list[Skipped]]:
     """
     if root.name in TRACES and not root.is_dir():
         root = root.parent
+    if root == STDIN:
+        raise EvidenceError("traces are a directory of recorded runs, not a stream", where="stdin")
     samples: list[Sample] = []
     skipped: list[Skipped] = []
     for folder in [root] if _has_trace(root) else _folders(root, skipped):

@@ -23,7 +23,7 @@ from vestige.dataset import DatasetWriter
 from vestige.errors import EvidenceError
 from vestige.schema import Schema, Stream
 from vestige.sources.base import Progress
-from vestige.sources.corpus import STDIN, Skipped
+from vestige.sources.corpus import Skipped
 from vestige.sources.traces.corpus import CLASSES, Sample, find_samples
 from vestige.sources.traces.encoder import INPUTS
 from vestige.sources.traces.maps import SPECIAL, read_map
@@ -120,8 +120,6 @@ def prepare(
     progress: Progress | None = None,
 ) -> None:
     """Write the dataset. Raises EvidenceError, UsageError or OutputError and then leaves nothing behind."""
-    if corpus == STDIN:
-        raise EvidenceError("traces are a directory of recorded runs, not a stream", where="stdin")
     samples, skipped = find_samples(corpus)
     labelled = [one for one in samples if one.label is not None]
     skipped += [Skipped(one.id, "line 2 of info.txt is no label") for one in samples if one.label is None]
