@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, cast
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from vestige.encoding import Encoder
-from vestige.schema import Schema
-from vestige.sources.base import LiveBatch, Progress
 from vestige.sources.logs.options import LogOptions
+from vestige.sources.room import Groups, RoomSource
 from vestige.windows import WindowSet
 
 
@@ -26,62 +22,16 @@ def template_of_steps(windows: WindowSet) -> NDArray[np.int64]:
     return groups
 
 
-class LogSource:
+class LogSource(RoomSource):
     """The source `logs`: see `docs/logs.md` for formats, labels and masks."""
 
     name = "logs"
     options: type[BaseModel] = LogOptions
-    groups: Mapping[str, Callable[[WindowSet], NDArray[np.int64]]] = {"template": template_of_steps}
-
-    @property
-    def simulation(self) -> type[BaseModel]:
-        """Options of the simulator."""
-        from vestige.sources.logs.simulate import SimulateOptions
-
-        return SimulateOptions
-
-    def prepare(
-        self,
-        corpus: Path,
-        out: Path,
-        options: BaseModel,
-        *,
-        jobs: int | None = None,
-        overwrite: bool = False,
-        progress: Progress | None = None,
-    ) -> WindowSet:
-        """Read a corpus into a dataset; see `vestige.sources.logs.prepare`."""
-        from vestige.sources.logs.prepare import prepare
-
-        prepare(corpus, out, cast("LogOptions", options), jobs=jobs, overwrite=overwrite, progress=progress)
-        return WindowSet.open(out)
-
-    def fit_encoder(self, train: WindowSet) -> Encoder:
-        """Templates and words of the training messages."""
-        from vestige.sources.logs.encoder import LogEncoder
-
-        return LogEncoder.fit(train)
-
-    def load_encoder(self, state: dict[str, Any], schema: Schema) -> Encoder:
-        """The encoder from a checkpoint."""
-        from vestige.sources.logs.encoder import LogEncoder
-
-        return LogEncoder.from_dict(state, schema)
-
-    def live(self, evidence: Iterable[Path], schema: Schema) -> Iterator[LiveBatch]:
-        """A window for every message, as it is read."""
-        from vestige.sources.logs.live import live
-
-        return live(evidence, schema)
-
-    def probe(self, schema: Schema) -> LiveBatch:
-        """The format's example lines as windows."""
-        from vestige.sources.logs.live import probe
-
-        return probe(schema)
+    groups: Groups = MappingProxyType({"template": template_of_steps})
+    encoder = "LogEncoder"
 
     def place(self, windows: WindowSet, rows: NDArray[np.int64]) -> pl.DataFrame:
-        """File, 1-based line, byte offset, and masked text of each window's last message."""
+        """File, 1-based line, byte offset, and masked text of the message that each window judges."""
         step = windows.target_step[rows]
         names = windows.recordings["id"]
         return pl.DataFrame(
@@ -92,9 +42,3 @@ class LogSource:
                 "text": windows.table("messages")["text"].gather(windows.streams["message"][step]),
             }
         )
-
-    def simulate(self, out: Path, options: BaseModel, *, overwrite: bool = False) -> dict[str, Any]:
-        """Write a synthetic corpus; see `vestige.sources.logs.simulate`."""
-        from vestige.sources.logs.simulate import SimulateOptions, simulate
-
-        return simulate(out, cast("SimulateOptions", options), overwrite=overwrite)

@@ -57,6 +57,11 @@ class TelemetryEncoder:
         return {}
 
     @classmethod
+    def fit(cls, train: WindowSet) -> TelemetryEncoder:  # noqa: ARG003
+        """Nothing is fitted: numbers need no vocabulary."""
+        return cls()
+
+    @classmethod
     def from_dict(cls, state: dict[str, Any], schema: Schema) -> TelemetryEncoder:
         """The encoder of a checkpoint. Raises KeyError where `schema` lacks an input, ValueError for any
         state."""

@@ -1,0 +1,92 @@
+"""A source whose parts lie in its own folder, each imported when it is needed.
+
+    sources/NAME/options.py    how to read a corpus
+    sources/NAME/prepare.py    prepare(corpus, out, options, *, jobs, overwrite, progress)
+    sources/NAME/encoder.py    a class with fit(train) and from_dict(state, schema)
+    sources/NAME/live.py       live(evidence, schema), probe(schema)
+    sources/NAME/simulate/     options.SimulateOptions; write.simulate(out, options, *, overwrite)
+
+`vestige --help` and `vestige simulate` import none of what they do not use.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from vestige.encoding import Encoder
+from vestige.schema import Schema
+from vestige.sources.base import LiveBatch, Progress
+from vestige.windows import WindowSet
+
+Groups = Mapping[str, Callable[[WindowSet], NDArray[np.int64]]]
+
+
+class RoomSource(ABC):
+    """Abstract: `sources.base.Source` over the parts of a folder. A subclass names itself, its options and
+    the class of its encoder, and says where windows lie."""
+
+    name: str
+    options: type[BaseModel]
+    encoder: ClassVar[str]
+    groups: Groups = MappingProxyType({})
+
+    @property
+    def simulation(self) -> type[BaseModel]:
+        """Options of the simulator."""
+        return cast("type[BaseModel]", self._part("simulate.options").SimulateOptions)
+
+    def prepare(
+        self,
+        corpus: Path,
+        out: Path,
+        options: BaseModel,
+        *,
+        jobs: int | None = None,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> WindowSet:
+        """See `Source.prepare`."""
+        self._part("prepare").prepare(corpus, out, options, jobs=jobs, overwrite=overwrite, progress=progress)
+        return WindowSet.open(out)
+
+    def fit_encoder(self, train: WindowSet) -> Encoder:
+        """See `Source.fit_encoder`."""
+        return cast("Encoder", self._encoder.fit(train))
+
+    def load_encoder(self, state: dict[str, Any], schema: Schema) -> Encoder:
+        """See `Source.load_encoder`."""
+        return cast("Encoder", self._encoder.from_dict(state, schema))
+
+    def live(self, evidence: Iterable[Path], schema: Schema) -> Iterator[LiveBatch]:
+        """See `Source.live`."""
+        return cast("Iterator[LiveBatch]", self._part("live").live(evidence, schema))
+
+    def probe(self, schema: Schema) -> LiveBatch:
+        """See `Source.probe`."""
+        return cast("LiveBatch", self._part("live").probe(schema))
+
+    @abstractmethod
+    def place(self, windows: WindowSet, rows: NDArray[np.int64]) -> pl.DataFrame:
+        """See `Source.place`."""
+
+    def simulate(self, out: Path, options: BaseModel, *, overwrite: bool = False) -> dict[str, Any]:
+        """See `Source.simulate`."""
+        planted: dict[str, Any] = self._part("simulate.write").simulate(out, options, overwrite=overwrite)
+        return planted
+
+    @property
+    def _encoder(self) -> Any:
+        return getattr(self._part("encoder"), self.encoder)
+
+    def _part(self, name: str) -> Any:
+        return import_module(f"vestige.sources.{self.name}.{name}")
