@@ -124,6 +124,14 @@ def test_a_score_at_the_boundary_is_an_anomaly():
     assert by_recording(equal, best_way(equal)).predicted.tolist() == [1, 1, 1]
 
 
+def test_silence_is_kept_where_nothing_is_better():
+    equal = windows([[0.3], [0.3], [0.3], [0.9]], [1, 0, 0, 0])
+    found = best_way(equal)
+    assert 0.9 < found.boundary < 1
+    assert by_recording(equal, found).predicted.tolist() == [0, 0, 0, 0]
+    assert by_recording(windows([[1.0], [1.0]], [1, 0]), best_way(equal)).predicted.tolist() == [1, 1]
+
+
 def test_a_way_survives_a_checkpoint():
     way = Way("stretch", 0.123)
     assert Way.from_dict(json.loads(json.dumps(way.to_dict()))) == way

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from vestige.evaluation.metrics import Sweep
+from vestige.evaluation.metrics import Sweep, at_threshold
 from vestige.evaluation.predictions import FloatArray, Predictions
 from vestige.evaluation.threshold import choose
 
@@ -108,13 +108,15 @@ def _worst_stretches(windows: Predictions, row: np.ndarray, n: int) -> FloatArra
 
 def best_way(validation: Predictions) -> Way:
     """What ranks validation recordings best (average precision; `max` of equals), with the boundary of the
-    highest macro F1 of anomalous against normal there."""
+    highest macro F1 of anomalous against normal there, above all of them where silence is best."""
     how = max(WAYS, key=lambda one: _precision(by_recording(validation, Way(one))))
     judged = by_recording(validation, Way(how))
     if len(np.unique(judged.positive)) < 2:
         return Way(how)
+    above = (1 + float(judged.score.max())) / 2
     lowest = choose(judged, "f1").value * (1 - LEAST)  # the score at the boundary is an anomaly's
-    return Way(how, float(np.clip(lowest, LEAST, 1 - LEAST)))
+    silence, found = (at_threshold(judged.score, judged.positive, one).macro_f1 for one in (above, lowest))
+    return Way(how, float(np.clip(above if silence >= found else lowest, LEAST, 1 - LEAST)))
 
 
 def _precision(recordings: Predictions) -> float:
