@@ -7,13 +7,15 @@ smallest and the largest pair: above 1 is faster. A training step is zeroed slop
 (``fused=True`` for ours, which is what the documentation recommends; a line without Adam stands beside it).
 The plain model is ``tests/nn/transformers/reference.py``: a product for each map, attention by hand, a loop
 over glimpses, ``torch.nn.Dropout``. Inputs have no padding, but for the lines that say so. ``--cpu-time``
-counts what the process used, for one thread on a machine that others use too.
+counts what the process used, for one thread on a machine that others use too. ``--memory``: instead, the peak
+of a fresh process above what it held before the run, ours / plain.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
 import sys
 import time
 from functools import partial
@@ -131,6 +133,41 @@ def report_parity(tokens: int) -> None:
     )
 
 
+def peak_above_start(what: str, which: int, tokens: int) -> None:
+    """In a process of its own: print the bytes that one run adds at its peak."""
+    torch.set_num_threads(1)
+    small, case = Case(4), Case(tokens)
+
+    def run(one: Case) -> None:
+        if what == "train":
+            one.train(which, adam=False)
+        else:
+            one.infer((one.plain, one.ours)[which])
+
+    run(small)  # imports, thread pools
+    Path("/proc/self/clear_refs").write_text("5")  # start the high-water mark anew
+    before = _status("VmRSS")
+    run(case)
+    print(_status("VmHWM") - before)
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+
+def report_memory(tokens: int) -> None:
+    for what in ("train", "infer"):
+        command = [sys.executable, __file__, "--messages", str(tokens), "--peak", what]
+        plain, ours = (
+            int(subprocess.run([*command, which], check=True, capture_output=True, text=True).stdout)
+            for which in "01"
+        )
+        print(
+            f"{tokens:6} {what:6} plain {plain / 2**20:6.0f} MiB, ours / plain {ours / plain:.2f}", flush=True
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--messages", type=int, nargs="+", default=[10, 50], help="tokens of a message")
@@ -138,7 +175,17 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--cpu-time", action="store_true", help="what the process used, not what passed")
     parser.add_argument("--quick", action="store_true", help="10 tokens, three pairs")
+    parser.add_argument("--memory", action="store_true", help="peak memory, not time")
+    parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.peak:
+        what, which = arguments.peak
+        peak_above_start(what, int(which), arguments.messages[0])
+        return
+    if arguments.memory:
+        for tokens in arguments.messages:
+            report_memory(tokens)
+        return
     if arguments.quick:
         arguments.messages, arguments.pairs = [10], 3
     clock = time.process_time if arguments.cpu_time else time.perf_counter
