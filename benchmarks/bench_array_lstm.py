@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+import peak
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "nn"))
 from reference import KINDS, MASKED, reference
 
@@ -242,15 +244,7 @@ def peak_above_start(kind: str, name: str, variant: str) -> None:
     run = {"ours": Case.train, "saving": partial(Case.train, saving=True), "plain": Case.plain_train}[variant]
     run(small)  # imports, compiled kernels, thread pools
     case = Case(kind, SHAPES[name])
-    Path("/proc/self/clear_refs").write_text("5")  # start the high-water mark anew
-    before = _status("VmRSS")
-    run(case)
-    print(_status("VmHWM") - before)
-
-
-def _status(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+    print(peak.above_start(partial(run, case)))
 
 
 def report_memory(arguments: argparse.Namespace) -> None:

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+import peak
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.nn.transformers.reference import PlainCollaborative
 
@@ -145,15 +147,7 @@ def peak_above_start(what: str, which: int, tokens: int) -> None:
             one.infer((one.plain, one.ours)[which])
 
     run(small)  # imports, thread pools
-    Path("/proc/self/clear_refs").write_text("5")  # start the high-water mark anew
-    before = _status("VmRSS")
-    run(case)
-    print(_status("VmHWM") - before)
-
-
-def _status(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+    print(peak.above_start(partial(run, case)))
 
 
 def report_memory(tokens: int) -> None:
