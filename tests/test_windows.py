@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from tests.conftest import plain_schema
 from vestige.dataset import DatasetWriter
 from vestige.errors import DatasetError, OutputError
-from vestige.windows import WindowSet
+from vestige.windows import FORMAT, WindowSet
 
 
 def _slow_windows(lengths: list[int], length: int, stride: int) -> list[list[int]]:
@@ -54,8 +55,52 @@ def test_steps_arrive_in_any_pieces_and_give_the_same_files(tmp_path):
 
     write(tmp_path / "one", [])
     write(tmp_path / "many", [1, 1, 4, 9])
-    for file in ("streams/value.npy", "windows.parquet", "recordings.parquet", "schema.json"):
+    for file in (
+        "streams/value.npy",
+        "index/position.npy",
+        "index/label.npy",
+        "recordings.parquet",
+        "schema.json",
+    ):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "many" / file).read_bytes()
+
+
+def test_writing_takes_the_same_memory_however_long_a_recording_is(tmp_path):
+    def peak(pieces: int) -> int:
+        piece = np.arange(1 << 16)
+        label = np.zeros(len(piece), dtype=np.uint8)
+        tracemalloc.start()
+        with DatasetWriter(tmp_path / f"{pieces}", plain_schema()) as writer:
+            writer.begin(id="r", host="h")
+            for _ in range(pieces):
+                writer.extend({"value": piece, "t_ns": piece}, t_ns=piece, label=label)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(1)
+    assert peak(40) <= 1.05 * peak(4)
+    assert len(WindowSet.open(tmp_path / "40")) == 40 << 16
+
+
+def test_the_index_stays_on_disk_and_windows_that_lie_together_are_not_copied(make_windows):
+    windows = make_windows([("h", "s", "p", np.zeros(n)) for n in (5, 3, 4)])
+    for one in (windows.recording, windows.position, windows.label, windows.t_wall_ns):
+        assert isinstance(one.base, np.memmap)
+    middle = windows.select(windows.recording == 1)
+    assert np.shares_memory(middle.position, windows.position)
+    assert middle.position.tolist() == windows.position[5:8].tolist()
+    outer = windows.select(windows.recording != 1)
+    assert outer.position.tolist() == np.delete(windows.position, [5, 6, 7]).tolist()
+    assert len(windows.select(windows.recording == 7)) == 0
+
+
+def test_windows_are_counted_by_recording_and_class(make_windows, monkeypatch):
+    monkeypatch.setattr("vestige.windows.PIECE", 3)
+    windows = make_windows([("h", "s", "p", np.array(one)) for one in ([0, 1, 1, 0, 1], [], [0, 0])])
+    assert windows.counts.tolist() == [[2, 3], [0, 0], [2, 0]]
+    assert windows.counts.tolist() == windows.recordings["n_windows"].to_list()
+    assert windows.select(windows.label == 1).counts.tolist() == [[0, 3], [0, 0], [0, 0]]
 
 
 def test_ten_times_more_windows_cost_index_rows_and_no_steps(make_windows):
@@ -137,7 +182,7 @@ def test_an_empty_dataset_opens(make_windows):
         (lambda p: (p / "schema.json").unlink(), "not a prepared dataset"),
         (lambda p: (p / "schema.json").write_text("{"), "cannot be read"),
         (lambda p: (p / "streams/value.npy").write_bytes(b"x"), "expected"),
-        (lambda p: (p / "windows.parquet").unlink(), "found nothing"),
+        (lambda p: (p / "index/label.npy").unlink(), "found nothing"),
     ],
 )
 def test_a_damaged_dataset_is_refused(make_windows, damage, says):
@@ -156,6 +201,27 @@ def test_a_dataset_whose_schema_was_edited_is_refused(make_windows):
     file.write_text(json.dumps(manifest))
     with pytest.raises(DatasetError, match="does not match its digest"):
         WindowSet.open(windows.path)
+
+
+def test_a_dataset_of_another_version_is_refused(make_windows):
+    windows = make_windows([("h", "s", "p", np.zeros(5))])
+    file = windows.path / "schema.json"
+    file.write_text(file.read_text().replace(FORMAT, "vestige-dataset/1"))
+    with pytest.raises(DatasetError, match=r"(?s)version \(vestige-dataset/1.*prepare the dataset again"):
+        WindowSet.open(windows.path)
+
+
+def test_an_index_of_another_kind_is_refused(make_windows):
+    windows = make_windows([("h", "s", "p", np.zeros(5))])
+    file = windows.path / "index/label.npy"
+    damaged = file.read_bytes()
+    for wrong, says in (
+        (damaged.replace(b"|u1", b"|i1"), "holds int8"),
+        (b"x" * len(damaged), "cannot be read"),
+    ):
+        file.write_bytes(wrong)
+        with pytest.raises(DatasetError, match=says):
+            WindowSet.open(windows.path)
 
 
 def test_an_error_in_the_middle_leaves_nothing(tmp_path):

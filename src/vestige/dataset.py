@@ -1,4 +1,4 @@
-"""Writing a prepared dataset: streams grow on disk as steps arrive, and the directory appears whole.
+"""Writing a prepared dataset: streams and index grow on disk as steps arrive; it appears whole.
 
 with DatasetWriter(path, schema) as writer:
     writer.begin(id="a/app.log", host="a", ...)      # a recording; its leading padding is written
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from vestige.schema import Schema, Stream
 from vestige.storage import atomic_directory
-from vestige.windows import FORMAT, RECORDING_COLUMNS, WINDOW_COLUMNS
+from vestige.windows import FORMAT, INDEX, RECORDING_COLUMNS
 
 MARKER = "schema.json"
 
@@ -79,16 +79,17 @@ class DatasetWriter:
         self._target = atomic_directory(path, marker=MARKER, overwrite=overwrite)
         self._stack = contextlib.ExitStack()
         self._recordings: list[dict[str, Any]] = []
-        self._windows: dict[str, list[NDArray[Any]]] = {name: [] for name in WINDOW_COLUMNS}
 
     def __enter__(self) -> Self:
         self._root = self._stack.enter_context(self._target)
-        (self._root / "streams").mkdir()
         (self._root / "tables").mkdir()
-        self._streams = {
-            one.name: StreamWriter(self._root / f"streams/{one.name}.npy", one) for one in self.schema.streams
-        }
+        self._streams = self._growing("streams", self.schema.streams)
+        self._index = self._growing("index", INDEX)
         return self
+
+    def _growing(self, folder: str, specs: tuple[Stream, ...]) -> dict[str, StreamWriter]:
+        (self._root / folder).mkdir()
+        return {one.name: StreamWriter(self._root / folder / f"{one.name}.npy", one) for one in specs}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -97,8 +98,8 @@ class DatasetWriter:
             with self._stack:
                 self._finish()
         else:
-            for stream in self._streams.values():
-                stream.abandon()
+            for one in (*self._streams.values(), *self._index.values()):
+                one.abandon()
             self._stack.__exit__(kind, error, trace)
 
     @property
@@ -118,7 +119,8 @@ class DatasetWriter:
         self._recordings.append(
             {
                 "id": id, "host": host, "sample": sample, "profile": profile, "t_start_ns": None,
-                "t_end_ns": None, "first_step": self.steps, "n_steps": 0, "digest": "",
+                "t_end_ns": None, "first_step": self.steps, "n_steps": 0,
+                "n_windows": np.zeros(len(self.schema.classes), dtype=np.int64), "digest": "",
             }
         )  # fmt: skip
         self._pad(self.schema.before if self.schema.padded else 0)
@@ -138,10 +140,11 @@ class DatasetWriter:
         before, n = current["n_steps"], len(t_ns)
         starts = np.arange(before, before + n, dtype=np.int64) - self.schema.before
         kept = (starts >= 0) & (starts % stride == 0)
-        recording = np.full(int(kept.sum()), len(self._recordings) - 1, dtype=np.uint32)
-        columns = (recording, starts[kept], label[kept], t_ns[kept])
-        for pieces, column in zip(self._windows.values(), columns, strict=True):
-            pieces.append(column)
+        recording = np.full(np.count_nonzero(kept), len(self._recordings) - 1, dtype=np.uint32)
+        columns = (recording, starts[kept] + current["first_step"], label[kept], t_ns[kept])
+        for one, column in zip(self._index.values(), columns, strict=True):
+            one.append(column)
+        current["n_windows"] += np.bincount(label[kept], minlength=len(self.schema.classes))
         current["n_steps"] = before + n
         if n:
             low, high = int(t_ns.min()), int(t_ns.max())
@@ -172,12 +175,10 @@ class DatasetWriter:
 
     def _finish(self) -> None:
         self._pad_end()
-        for stream in self._streams.values():
-            stream.close()
+        for one in (*self._streams.values(), *self._index.values()):
+            one.close()
         recordings = pl.DataFrame(self._recordings, schema=RECORDING_COLUMNS)
         recordings.write_parquet(self._root / "recordings.parquet")
-        windows = pl.DataFrame([self._column(name) for name in WINDOW_COLUMNS])
-        windows.write_parquet(self._root / "windows.parquet")
         files = sorted(file for file in self._root.rglob("*") if file.is_file())
         manifest = {
             "format": FORMAT,
@@ -187,10 +188,3 @@ class DatasetWriter:
             "notes": self.notes,
         }
         (self._root / MARKER).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-
-    def _column(self, name: str) -> pl.Series:
-        """A column of the index, its pieces given up at once: it is the largest thing in memory."""
-        pieces = self._windows.pop(name)
-        values = np.concatenate(pieces) if pieces else np.empty(0)
-        pieces.clear()
-        return pl.Series(name, values, dtype=WINDOW_COLUMNS[name])

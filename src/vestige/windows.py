@@ -3,8 +3,8 @@
 A prepared dataset is a directory that is there whole or not at all:
 
     schema.json           the schema, its digest, the size of every other file, notes of the extractor
-    recordings.parquet    id host sample profile t_start_ns t_end_ns first_step n_steps digest
-    windows.parquet       recording, start, label, t_wall_ns: one row a window (21 bytes)
+    recordings.parquet    id host sample profile t_start_ns t_end_ns first_step n_steps n_windows digest
+    index/<column>.npy    recording position label t_wall_ns: of every window (21 bytes), memory-mapped
     streams/<name>.npy    every recording's steps, one after the other, memory-mapped
     tables/<name>.*       what stream values may point into (unique messages, embeddings)
 
@@ -25,9 +25,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from vestige.errors import DatasetError
-from vestige.schema import Schema
+from vestige.schema import Schema, Stream
 
-FORMAT = "vestige-dataset/1"
+FORMAT = "vestige-dataset/2"
 RECORDING_COLUMNS: dict[str, pl.DataType] = {
     "id": pl.String(),
     "host": pl.String(),
@@ -37,14 +37,20 @@ RECORDING_COLUMNS: dict[str, pl.DataType] = {
     "t_end_ns": pl.Int64(),
     "first_step": pl.Int64(),
     "n_steps": pl.Int64(),
+    "n_windows": pl.List(pl.Int64()),
     "digest": pl.String(),
 }
-WINDOW_COLUMNS: dict[str, pl.DataType] = {
-    "recording": pl.UInt32(),
-    "start": pl.Int64(),
-    "label": pl.UInt8(),
-    "t_wall_ns": pl.Int64(),
-}
+"""`n_windows`: how many windows of each class."""
+INDEX = (
+    Stream("recording", "uint32"),
+    Stream("position", "int64"),
+    Stream("label", "uint8"),
+    Stream("t_wall_ns", "int64", unit="ns"),
+)
+"""What is kept of a window; recordings come one after the other, the windows of each in their order."""
+REMEDY = "prepare the dataset again (vestige prepare)"
+PIECE = 1 << 20
+"""Windows at a time where all of them are counted."""
 
 IntArray = NDArray[np.int64]
 Steps = dict[str, NDArray[Any]]
@@ -73,29 +79,20 @@ class WindowSet:
 
     @classmethod
     def open(cls, path: Path) -> WindowSet:
-        """Open a prepared dataset, its streams memory-mapped.
+        """Open a prepared dataset, its streams and its index memory-mapped.
 
         Raises DatasetError when the directory is no dataset, when a file is missing or of another size
         than recorded, or when the schema does not match its own digest.
         """
         manifest = read_manifest(path)
         schema = Schema.from_dict(manifest["schema"])
-        streams = {
-            one.name: np.load(path / f"streams/{one.name}.npy", mmap_mode="r") for one in schema.streams
-        }
-        recordings = pl.read_parquet(path / "recordings.parquet")
-        windows = pl.read_parquet(path / "windows.parquet")
-        recording = windows["recording"].to_numpy()
-        first = recordings["first_step"].to_numpy()
         return cls(
             path=path,
             schema=schema,
-            recordings=recordings,
-            streams=streams,
-            recording=recording,
-            position=first[recording] + windows["start"].to_numpy(),
-            label=windows["label"].to_numpy(),
-            t_wall_ns=windows["t_wall_ns"].to_numpy(),
+            recordings=pl.read_parquet(path / "recordings.parquet"),
+            streams={one.name: _mapped(path, "streams", one) for one in schema.streams},
+            # Plain arrays on the mapped memory: the subclass costs time at every batch.
+            **{one.name: np.asarray(_mapped(path, "index", one)) for one in INDEX},
             notes=manifest.get("notes", {}),
         )
 
@@ -104,9 +101,19 @@ class WindowSet:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory that the index takes: the streams stay on disk."""
+        """Bytes that the index takes: of the whole dataset on disk, of chosen windows in memory."""
         arrays = (self.recording, self.position, self.label, self.t_wall_ns)
         return sum(one.nbytes for one in arrays) + (0 if self.order is None else self.order.nbytes)
+
+    @property
+    def counts(self) -> IntArray:
+        """How many windows of each class each recording has, `(recordings, classes)` int64."""
+        n, k = self.recordings.height, len(self.schema.classes)
+        flat = np.zeros(n * k, dtype=np.int64)
+        for start in range(0, len(self), PIECE):
+            some = slice(start, start + PIECE)
+            flat += np.bincount(self.recording[some].astype(np.int64) * k + self.label[some], minlength=n * k)
+        return flat.reshape(n, k)
 
     @property
     def last_step(self) -> IntArray:
@@ -134,13 +141,15 @@ class WindowSet:
         return marks
 
     def select(self, rows: NDArray[Any]) -> WindowSet:
-        """The windows at `rows` (indices or a boolean mask), over the same streams."""
+        """The windows at `rows` (indices or a boolean mask), over the same streams; where a mask chooses
+        windows one after the other, nothing is copied."""
+        chosen = _run(rows) if rows.dtype == np.bool_ else rows
         return replace(
             self,
-            recording=self.recording[rows],
-            position=self.position[rows],
-            label=self.label[rows],
-            t_wall_ns=self.t_wall_ns[rows],
+            recording=self.recording[chosen],
+            position=self.position[chosen],
+            label=self.label[chosen],
+            t_wall_ns=self.t_wall_ns[chosen],
         )
 
     def within(self, visible: NDArray[np.bool_]) -> WindowSet:
@@ -184,24 +193,45 @@ class WindowSet:
         return pl.read_parquet(file)
 
 
+def _mapped(path: Path, folder: str, spec: Stream) -> NDArray[Any]:
+    """A `.npy` file of a dataset. Raises DatasetError where it is none, or holds something else."""
+    file = path / folder / f"{spec.name}.npy"
+    try:
+        array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise DatasetError(f"cannot be read ({error})", where=file, remedy=REMEDY) from error
+    if array.dtype != np.dtype(spec.dtype) or array.shape[1:] != spec.shape:
+        raise DatasetError(f"holds {array.dtype} {array.shape}", where=file, remedy=REMEDY)
+    return array
+
+
+def _run(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | slice:
+    """The mask as a slice, where what it chooses lies together."""
+    n = int(np.count_nonzero(mask))
+    first = int(mask.argmax()) if n else 0
+    return slice(first, first + n) if mask[first : first + n].all() else mask
+
+
 def read_manifest(path: Path) -> dict[str, Any]:
     """Check a dataset directory against its own `schema.json` and return it. Raises DatasetError."""
     file = path / "schema.json"
-    remedy = "prepare the dataset again (vestige prepare)"
     if not file.is_file():
-        raise DatasetError("not a prepared dataset: schema.json is missing", where=path, remedy=remedy)
+        raise DatasetError("not a prepared dataset: schema.json is missing", where=path, remedy=REMEDY)
     try:
         manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT:
+            what = f"a dataset of another version ({manifest['format']}, read is {FORMAT})"
+            raise DatasetError(what, where=path, remedy=REMEDY)
         digest = Schema.from_dict(manifest["schema"]).digest
         sizes: dict[str, int] = manifest["files"]
-        intact = manifest["format"] == FORMAT and digest == manifest["digest"]
+        intact = digest == manifest["digest"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"schema.json cannot be read ({error})", where=file, remedy=remedy) from error
+        raise DatasetError(f"schema.json cannot be read ({error})", where=file, remedy=REMEDY) from error
     if not intact:
-        raise DatasetError("the schema does not match its digest", where=file, remedy=remedy)
+        raise DatasetError("the schema does not match its digest", where=file, remedy=REMEDY)
     for name, size in sizes.items():
         member = path / name
         if not member.is_file() or member.stat().st_size != size:
             found = f"{member.stat().st_size} bytes" if member.is_file() else "nothing"
-            raise DatasetError(f"expected {size} bytes, found {found}", where=member, remedy=remedy)
+            raise DatasetError(f"expected {size} bytes, found {found}", where=member, remedy=REMEDY)
     return manifest

@@ -48,13 +48,12 @@ def _rows(title: str, rows: list[tuple[str, str]]) -> Table:
 def dataset(windows: WindowSet) -> Table:
     """A dataset: its size, classes, schema, and the notes of its extractor."""
     schema = windows.schema
-    counts = np.bincount(windows.label, minlength=len(schema.classes))
+    counts = np.array(windows.recordings["n_windows"].to_list()).reshape(-1, len(schema.classes)).sum(axis=0)
     rows = [
         ("source", schema.source),
         ("recordings", f"{windows.recordings.height}, hosts {windows.recordings['host'].n_unique()}"),
         ("windows", f"{len(windows)} of {schema.length} steps, stride {schema.stride}"),
-        *((f"  {name}", str(count)) for name, count in zip(schema.classes, counts, strict=True)),
-        ("index in memory", f"{windows.nbytes / max(1, len(windows)):.0f} bytes a window"),
+        *((f"  {name}", f"{count:.0f}") for name, count in zip(schema.classes, counts, strict=True)),
         ("schema digest", schema.digest),
     ]
     rows += [(name.replace("_", " "), str(value)) for name, value in windows.notes.items()]
