@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -118,15 +118,20 @@ def judge(
 def _judged(
     loaded: Loaded, schema: Schema, evidence: Sequence[Path], total: int | None, progress: Progress | None
 ) -> Iterator[Judged]:
-    source = registry.get(schema.source)
+    for one in judge_batches(loaded, registry.get(schema.source).live(evidence, schema)):
+        yield one
+        if progress is not None:
+            progress(one.batch.taken, total)
+
+
+def judge_batches(loaded: Loaded, batches: Iterable[LiveBatch]) -> Iterator[Judged]:
+    """What a detector says of windows as they come from their source."""
     symbols = None
-    for batch in source.live(evidence, schema):
+    for batch in batches:
         if batch.symbols is not symbols:
             symbols = batch.symbols
             bound = loaded.encoder.bind(symbols)
         yield _judge_batch(loaded.detector, batch, bound)
-        if progress is not None:
-            progress(batch.taken, total)
 
 
 def _judge_batch(detector: Detector, batch: LiveBatch, bound: BoundEncoder) -> Judged:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -39,6 +39,31 @@ class LiveBatch:
     """Bytes of evidence read so far, as they lie on disk."""
     unit: str = "file"
     """The column of `place` that names the recording: a file, a machine, an episode."""
+    t_ns: NDArray[np.int64] | None = None
+    """When the step that each window judges was over, Unix ns `(B,)`; 0, or None, where nobody knows."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a recording says of itself beyond its windows; what it does not say is empty or None.
+
+    Times are Unix ns. `changes`: from which moment on which class is true, in order of time; a step has the
+    class that was in force when it was over.
+    """
+
+    host: str = ""
+    profile: str = ""
+    t_start_ns: int | None = None
+    t_end_ns: int | None = None
+    changes: tuple[tuple[int, str], ...] = ()
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """What a `Source` may have besides: it can say more of a recording than its windows do."""
+
+    def about(self, evidence: Path, recording: str, schema: Schema) -> About | None:
+        """Of the recording that `live` calls so; None where `evidence` holds none, or it does not say."""
 
 
 class Source(Protocol):

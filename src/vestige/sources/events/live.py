@@ -116,7 +116,8 @@ class Windows:
                 steps = end[start : start + most, None] + np.arange(1 - self.schema.length, 1)
                 here = slice(rows.start + start, rows.start + start + len(steps))
                 values = {"event": event[steps], "t_ns": t_ns[steps]}
-                yield LiveBatch(values, symbols, _place(events, here, file), unit="machine")
+                where, last = _place(events, here, file), values["t_ns"][:, -1]
+                yield LiveBatch(values, symbols, where, unit="machine", t_ns=last)
 
     def _lay_out(
         self, events: Events, rows: slice

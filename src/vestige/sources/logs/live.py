@@ -158,7 +158,7 @@ class Windows:
             place = pl.DataFrame(
                 {"line": gathered["line"][:, judged], "offset": gathered["offset"][:, judged]}
             ).select(pl.lit(self._name).alias("file"), "line", "offset")
-            yield LiveBatch(gathered, symbols, place)
+            yield LiveBatch(gathered, symbols, place, t_ns=gathered["t_ns"][:, judged])
 
     def _carry(self, steps: dict[str, NDArray[Any]], texts: list[str]) -> None:
         first = max(0, len(steps["message"]) - (self._schema.length - 1))

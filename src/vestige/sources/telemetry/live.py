@@ -74,4 +74,4 @@ def _batches(one: Extracted, name: str, length: int, taken: int) -> Iterator[Liv
         part = steps[start : start + MOST]
         ends = np.arange(start, start + len(part)) + length
         where = places([name] * len(part), ends, one.grid[ends - 1])
-        yield LiveBatch({GRID: part}, NO_SYMBOLS, where, taken=taken)
+        yield LiveBatch({GRID: part}, NO_SYMBOLS, where, taken=taken, t_ns=one.t_ns[ends - 1])

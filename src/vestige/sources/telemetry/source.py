@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from vestige.schema import Schema
+from vestige.sources.base import About
 from vestige.sources.room import RoomSource
 from vestige.sources.telemetry.options import TelemetryOptions
 from vestige.windows import WindowSet
@@ -28,3 +32,9 @@ class TelemetrySource(RoomSource):
         recording = windows.recordings[windows.recording[rows]]
         second = step - recording["first_step"].to_numpy() + 1
         return places(recording["id"].to_list(), second, windows.streams[GRID][step])
+
+    def about(self, evidence: Path, recording: str, schema: Schema) -> About | None:
+        """Host, profile, times and labels of an episode, as far as manifest and labels can be read."""
+        from vestige.sources.telemetry.about import about
+
+        return about(evidence, recording, schema)
