@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from vestige.errors import EvidenceError
-from vestige.sources.traces.corpus import find_samples
+from vestige.sources.traces.corpus import LONGEST_LINE, find_samples
 
 
 def _sample(root: Path, name: str, *, info: str = "a.pdf\nbenign\n", trace: bytes = b"\x02\x82") -> Path:
@@ -49,6 +50,75 @@ def test_what_is_missing_is_said_and_never_fatal(tmp_path: Path) -> None:
     assert reasons["linked-trace"] == "no trace_0: trace_0 is a link, or no regular file"
     assert reasons["no-bytes"] == "trace_0 is empty"
     assert reasons["link"].startswith("a link")
+
+
+@pytest.mark.parametrize(
+    ("info", "label", "reason"),
+    [
+        (b"a.pdf\nBENIGN\n", "benign", ""),
+        (b"a.pdf\r\nmalicious\r\nrop\r\n", "malicious", ""),
+        (b"a.pdf\rmalicious\rrop", "malicious", ""),
+        (b"\xef\xbb\xbfa.pdf\n malicious \n", "malicious", ""),
+        ("a.pdf\r\nmalicious\r\n".encode("utf-16"), "malicious", ""),
+        (b"\nbenign\n", "benign", ""),
+        (b"\xc3(\xff\x00\x1b[31m\nbenign", "benign", ""),
+        (b"", None, "no label in info.txt"),
+        (b"benign\n", None, "no label in info.txt"),
+        (b"x" * (1 << 20) + b"\nbenign\n", None, "no label in info.txt"),
+        (b"a.pdf\ngoodware\n", None, "line 2 of info.txt is no label: 'goodware'"),
+        (b"a.pdf\n\xff\x1b\n", None, "line 2 of info.txt is no label"),
+        (None, None, "no info.txt"),
+    ],
+)
+def test_a_label_is_read_however_it_was_written(
+    tmp_path: Path, info: bytes | None, label: str | None, reason: str
+) -> None:
+    folder = _sample(tmp_path, "one")
+    (folder / "info.txt").unlink()
+    if info is not None:
+        (folder / "info.txt").write_bytes(info)
+    (found,), skipped = find_samples(tmp_path)
+    assert (found.label, skipped) == (label, [])
+    assert found.unlabelled.startswith(reason)
+    assert bool(reason) == bool(found.unlabelled)
+    assert found.title in {"a.pdf", "", "benign"} or len(found.title) <= LONGEST_LINE
+
+
+def test_info_that_is_a_link_or_a_folder_gives_no_label(tmp_path: Path) -> None:
+    (_sample(tmp_path, "linked") / "info.txt").replace(tmp_path / "elsewhere.txt")
+    (tmp_path / "linked/info.txt").symlink_to(tmp_path / "elsewhere.txt")
+    (_sample(tmp_path, "folder") / "info.txt").unlink()
+    (tmp_path / "folder/info.txt").mkdir()
+    for one in find_samples(tmp_path)[0]:
+        assert (one.label, one.unlabelled) == (None, "info.txt is a link, or no regular file")
+
+
+def test_of_several_traces_one_is_read_and_that_is_said(tmp_path: Path) -> None:
+    _sample(tmp_path, "processors")
+    (tmp_path / "processors/trace_1").write_bytes(b"\x02\x82")
+    _sample(tmp_path, "packed")
+    (tmp_path / "packed/trace_0.gz").write_bytes(b"\x1f\x8b")
+    _sample(tmp_path, "first-empty", trace=b"")
+    (tmp_path / "first-empty/trace_0.zst").write_bytes(b"\x28\xb5\x2f\xfd")
+    (_sample(tmp_path, "first-folder") / "trace_0").unlink()
+    (tmp_path / "first-folder/trace_0").mkdir()
+    (tmp_path / "first-folder/trace_0.gz").write_bytes(b"\x1f\x8b")
+    assert {one.id: (one.trace.path.name, one.defects) for one in find_samples(tmp_path)[0]} == {
+        "processors": ("trace_0", ("only trace_0 is read, not trace_1",)),
+        "packed": ("trace_0", ("only trace_0 is read, not trace_0.gz",)),
+        "first-empty": ("trace_0.zst", ("only trace_0.zst is read, not trace_0",)),
+        "first-folder": ("trace_0.gz", ("only trace_0.gz is read, not trace_0",)),
+    }
+
+
+def test_names_that_are_no_text_and_what_is_no_folder(tmp_path: Path) -> None:
+    raw = tmp_path / os.fsdecode(b"\xff\xfe")
+    _sample(tmp_path, "plain").replace(raw)
+    (tmp_path / "file").write_text("no folder")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / ".hidden").mkdir()
+    (found,), skipped = find_samples(tmp_path)
+    assert (found.id, found.trace.path, skipped) == (r"\xff\xfe", raw / "trace_0", [])
 
 
 def test_one_sample_or_its_trace_is_a_corpus_of_one(tmp_path: Path) -> None:

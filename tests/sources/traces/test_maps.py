@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,36 @@ def test_ranges_that_cannot_be_true_are_refused(tmp_path: Path, text: str) -> No
     (tmp_path / "ranges.json").write_text(text)
     with pytest.raises(EvidenceError, match="range"):
         _read(tmp_path / "mapping.txt", LDR)
+
+
+@pytest.mark.parametrize("text", ["", "nothing\n", "\0" * 50])
+def test_ranges_do_not_stand_in_for_a_map(tmp_path: Path, text: str) -> None:
+    (tmp_path / "ranges.json").write_text('[{"start": 4096, "end": 8191, "file": "/bin/a"}]')
+    with pytest.raises(EvidenceError, match=r"no line of mapping\.txt is a region"):
+        _read(tmp_path / "mapping.txt", text)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda one: one.symlink_to("absent")], ids=["folder", "link"])
+def test_ranges_that_are_no_regular_file_are_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "ranges.json")
+    with pytest.raises(EvidenceError, match=r"ranges\.json is a link, or no regular file"):
+        _read(tmp_path / "mapping.txt", LDR)
+
+
+def test_half_a_map_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mapping.txt.gz").write_bytes(gzip.compress(LDR.encode())[:-12])
+    with pytest.raises(EvidenceError, match=r"mapping\.txt\.gz: the gzip data are cut off"):
+        read_map(tmp_path / "mapping.txt.gz")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("text", [LDR, PROC])
+def test_maps_as_windows_writes_them(tmp_path: Path, text: str, encoding: str) -> None:
+    plain = _read(tmp_path / "plain", text)
+    (tmp_path / "mapping.txt").write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    found = read_map(tmp_path / "mapping.txt")
+    assert (found.names, found.program, found.skipped) == (plain.names, plain.program, 0)
+    assert found.regions.ends.tolist() == plain.regions.ends.tolist()
 
 
 def test_too_many_modules_are_refused() -> None:

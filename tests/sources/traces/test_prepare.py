@@ -124,21 +124,28 @@ def test_own_code_merged_is_one_token_for_known_and_new_programs(small_corpus: P
 def test_what_cannot_be_read_is_left_out_with_its_reason(small_corpus: Path, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
     shutil.copytree(small_corpus, corpus)
-    first, second, third, fourth, *_ = sorted(one for one in corpus.iterdir() if one.is_dir())
+    first, second, third, fourth, fifth, sixth, seventh, *_ = sorted(filter(Path.is_dir, corpus.iterdir()))
     (first / "trace_0").write_bytes(b"no packets at all" * 100)
     (second / "mapping.txt").write_text("nothing\n")
-    (second / "ranges.json").unlink()
     (third / "info.txt").write_text("x\nwho knows\n")
     packed = gzip.compress((fourth / "trace_0").read_bytes())
     (fourth / "trace_0").unlink()
     (fourth / "trace_0.gz").write_bytes(packed[:-20])
+    (fifth / "trace_0").write_bytes(b"\x02\x82" * 8 + b"\x02\x23")
+    (sixth / "trace_0").write_bytes(b"\x28\xb5\x2f\xfd" + bytes(50))
+    (seventh / "trace_1").write_bytes(b"")
     windows = _prepared(corpus, tmp_path / "dataset", SHORT)
     reasons = {one["file"]: one["reason"] for one in windows.notes["skipped"]}
     assert "no PSB" in reasons[first.name]
     assert "region" in reasons[second.name]
     assert "label" in reasons[third.name]
-    assert windows.notes["defects"][0]["file"] == fourth.name
-    assert windows.notes["runs"] == 13
+    assert "no event" in reasons[fifth.name]
+    assert "the Zstandard data are cut off" in reasons[sixth.name]
+    defects = windows.notes["defects"]
+    assert [one["file"] for one in defects] == [fourth.name, seventh.name]
+    assert "cut off" in defects[0]["what"]
+    assert "not trace_1" in defects[1]["what"]
+    assert windows.notes["runs"] == 11
     assert not (tmp_path / "dataset/scratch").exists()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +15,15 @@ from vestige.sources.corpus import STDIN, EvidenceFile, Skipped
 TRACES = ("trace_0", "trace_0.gz", "trace_0.zst", "trace_0.zstd")
 MAPS = ("mapping.txt", "mapping.txt.gz", "maps", "maps.gz", "mapping.csv", "mapping.csv.gz")
 CLASSES = ("benign", "malicious")
-MOST_INFO, LONGEST_LINE = 64 << 10, 1000
+ANY_TRACE = re.compile(r"trace_\d+(?:\.gz|\.zstd?)?", re.ASCII)
+MOST_INFO, LONGEST_LINE, LONGEST_LABEL = 64 << 10, 1000, 40
 
 
 @dataclass(frozen=True)
 class Sample:
     """One recorded run. `id`: its directory's name; `title`: what was run or opened; `label`: None where not
-    said; `profile`: how it behaved, where `info.txt` has a third line, else the label."""
+    said, `unlabelled` says why; `profile`: how it behaved, where `info.txt` has a third line, else the label;
+    `defects`: what is wrong with the folder otherwise, a sentence each."""
 
     id: str
     trace: EvidenceFile
@@ -27,6 +31,8 @@ class Sample:
     title: str
     label: str | None
     profile: str
+    unlabelled: str = ""
+    defects: tuple[str, ...] = ()
 
 
 def find_samples(root: Path) -> tuple[list[Sample], list[Skipped]]:
@@ -67,11 +73,14 @@ def read_sample(folder: Path) -> Sample | str:
     size = trace.stat().st_size
     if not size:
         return f"{trace.name} is empty"
-    title, label, profile = (*_info(folder / "info.txt"), "", "", "")[:3]
+    lines, fault = _info(folder / "info.txt")
+    title, label, profile = (*lines, "", "", "")[:3]
     known = label.casefold() if label.casefold() in CLASSES else None
+    said = f"line 2 of info.txt is no label: {label[:LONGEST_LABEL]!r}" if label else "no label in info.txt"
+    unlabelled = "" if known else fault or said
     name = _text(folder)
     file = EvidenceFile(trace, f"{name}/{trace.name}", size, in_directory=True)
-    return Sample(name, file, map_file, title, known, profile or known or "")
+    return Sample(name, file, map_file, title, known, profile or known or "", unlabelled, _others(trace))
 
 
 def _has_trace(folder: Path) -> bool:
@@ -95,14 +104,28 @@ def _folders(root: Path, skipped: list[Skipped]) -> list[Path]:
 
 
 def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
-    """The first of these that is a regular file, no link."""
+    """The first of these that is a regular file, no link; one that is not empty, where there is any."""
+    found = None
     for name in names:
         try:
-            if stat.S_ISREG((folder / name).lstat().st_mode):
-                return folder / name
+            there = (folder / name).lstat()
         except OSError:
             continue
-    return None
+        if stat.S_ISREG(there.st_mode):
+            found = found or folder / name
+            if there.st_size:
+                return folder / name
+    return found
+
+
+def _others(trace: Path) -> tuple[str, ...]:
+    """That traces beside this one are not read: of other processors, or packed otherwise."""
+    try:
+        names = {one.name for one in trace.parent.iterdir() if ANY_TRACE.fullmatch(one.name)}
+    except OSError:
+        return ()
+    others = sorted(names - {trace.name})
+    return (f"only {trace.name} is read, not {', '.join(others)}",) if others else ()
 
 
 def _odd(folder: Path, names: tuple[str, ...]) -> str:
@@ -111,16 +134,26 @@ def _odd(folder: Path, names: tuple[str, ...]) -> str:
     return f"{names[0]}: {there[0]} is a link, or no regular file" if there else names[0]
 
 
-def _info(path: Path) -> list[str]:
-    """Lines of `info.txt`: the original file name, the label, and whatever else; none where it is missing."""
+def _info(path: Path) -> tuple[list[str], str]:
+    """Lines of `info.txt`: the original file name, the label, and whatever else; or why there are none."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
-            return []
+            return [], "info.txt is a link, or no regular file"
         with path.open("rb") as file:
-            text = file.read(MOST_INFO).decode("utf-8", errors="backslashreplace")
-    except OSError:
-        return []
-    return [line.strip()[:LONGEST_LINE] for line in text.split("\n")]
+            text = decoded(file.read(MOST_INFO))
+    except FileNotFoundError:
+        return [], "no info.txt"
+    except OSError as error:
+        return [], f"info.txt cannot be read: {error.strerror}"
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return [line.strip()[:LONGEST_LINE] for line in lines], ""
+
+
+def decoded(raw: bytes) -> str:
+    """Text in UTF-8, or in UTF-16 where it begins with its mark, as some shells of Windows write it; bytes
+    that are neither stay visible."""
+    wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return raw.decode("utf-16" if wide else "utf-8-sig", errors="backslashreplace")
 
 
 def _text(path: Path) -> str:

@@ -49,7 +49,7 @@ def live(evidence: Iterable[Path], schema: Schema) -> Iterator[LiveBatch]:
                 continue
             read += 1
             done += sample.trace.size or 0
-            for what in reader.defects:
+            for what in (*reader.defects, *sample.defects):
                 log.warning("%s: %s", sample.id, what)
         if not read and refused is not None:
             raise refused

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ import numpy as np
 
 from vestige.errors import EvidenceError
 from vestige.sources.expand import Expander
+from vestige.sources.traces.corpus import decoded
 from vestige.sources.traces.regions import ANONYMOUS, Regions
 
 SPECIAL = ("<nowhere>", "<unmapped>", "<no file>")
@@ -75,18 +78,19 @@ def identity(file: str) -> str:
 def read_map(path: Path, *, module_bytes: int = MODULE_BYTES) -> MemoryMap:
     """The regions of a map file; true ends are taken from `ranges.json` beside it, where there is one.
 
-    Raises EvidenceError where the file cannot be read, is no map, or is absurdly large.
+    Ranges do not stand in for a map: it alone tells the program, and half a map makes strangers of modules.
+    Raises EvidenceError where either file cannot be read whole or is absurdly large, or the map is none.
     """
     rows, skipped = parse(_text(path), path)
     beside = path.parent / "ranges.json"
-    if beside.is_file() and not beside.is_symlink():
+    if rows and os.path.lexists(beside):
         known = {one.start: one for one in _ranges(beside)}
         process = {one.start: one.process for one in rows}
         rows = [one for one in rows if one.start not in known]
         rows += [one._replace(process=process.get(one.start, "")) for one in known.values()]
     found = lay_out(rows, module_bytes=module_bytes, skipped=skipped)
     if not len(found.regions.starts):
-        raise EvidenceError("no line of it is a region of memory", where=path, remedy=REMEDY)
+        raise EvidenceError(f"no line of {path.name} is a region of memory", where=path, remedy=REMEDY)
     return found
 
 
@@ -161,8 +165,10 @@ def _text(path: Path) -> str:
                 if expander.given > MOST_BYTES:
                     raise EvidenceError(f"a map of more than {MOST_BYTES >> 20} MiB", where=path)
     except OSError as error:
-        raise EvidenceError(f"cannot be read: {error.strerror}", where=path) from error
-    return b"".join(pieces).decode("utf-8-sig", errors="backslashreplace")
+        raise EvidenceError(f"{path.name} cannot be read: {error.strerror}", where=path) from error
+    if expander.defects:
+        raise EvidenceError(f"{path.name}: {expander.defects[0]}", where=path, remedy="pack it again")
+    return decoded(b"".join(pieces))
 
 
 Reader = Callable[[list[str]], Iterator[Row | None]]
@@ -222,6 +228,8 @@ def _number(text: str) -> int | None:
 def _ranges(path: Path) -> Iterator[Row]:
     """`ranges.json`: objects with `start`, `end` (the last address) and `file`. Raises EvidenceError."""
     remedy = 'expected [{"start": first address, "end": last address, "file": name}, ...], or no such file'
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise EvidenceError(f"{path.name} is a link, or no regular file", where=path, remedy=remedy)
     try:
         plain: Any = json.loads(_text(path))
         for one in plain:
@@ -230,4 +238,4 @@ def _ranges(path: Path) -> Iterator[Row]:
                 raise EvidenceError(f"no range: {start} to {end}", where=path, remedy=remedy)
             yield Row(start, end + 1, file)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise EvidenceError(f"ranges cannot be read ({error})", where=path, remedy=remedy) from error
+        raise EvidenceError(f"{path.name} cannot be read ({error})", where=path, remedy=remedy) from error

@@ -68,7 +68,7 @@ def schema_for(options: TraceOptions) -> Schema:
 @dataclass(frozen=True)
 class Decoded:
     """What a worker found in a run: its unique `values` by row, how often each came, names of its modules,
-    the program, the digest of its bytes, figures of quality, and what was wrong with the file."""
+    the program, the digest of its bytes, figures of quality, and what was wrong with its files."""
 
     values: Values
     counts: NDArray[np.int64]
@@ -94,6 +94,8 @@ def decode(scratch: Path, tip_only: bool, module_bytes: int, item: tuple[int, Sa
             counts += np.bincount(rows, minlength=len(counts))
             rows_file.write(rows.data)
             offsets_file.write(offsets.data)
+    if not counts.sum():
+        raise EvidenceError("packets, but no event among them", where=sample.trace.where)
     found = reader.quality.to_dict()
     quality = {
         "recording": sample.id,
@@ -105,9 +107,8 @@ def decode(scratch: Path, tip_only: bool, module_bytes: int, item: tuple[int, Sa
         "skipped_bytes": found["skipped"],
         "map_lines_skipped": memory.skipped,
     }
-    return Decoded(
-        symbols.values, counts, memory.names, memory.program, reader.digest, quality, reader.defects
-    )
+    defects = [*reader.defects, *sample.defects]
+    return Decoded(symbols.values, counts, memory.names, memory.program, reader.digest, quality, defects)
 
 
 def prepare(
@@ -122,7 +123,7 @@ def prepare(
     """Write the dataset. Raises EvidenceError, UsageError or OutputError and then leaves nothing behind."""
     samples, skipped = find_samples(corpus)
     labelled = [one for one in samples if one.label is not None]
-    skipped += [Skipped(one.id, "line 2 of info.txt is no label") for one in samples if one.label is None]
+    skipped += [Skipped(one.id, one.unlabelled) for one in samples if one.label is None]
     for one in skipped:
         log.warning("%s was left out: %s", one.id, one.reason)
     if not labelled:

@@ -36,8 +36,9 @@ class TraceReader:
         read, a decompression bomb, and what holds no packet at all."""
         yield from events(self._pieces(), self._regions, tip_only=self._tip_only, quality=self.quality)
         if not self.quality.psbs:
+            what = f"no PSB in it: {self.defects[0] if self.defects else 'these are no Intel PT packets'}"
             raise EvidenceError(
-                "no PSB in it: these are no Intel PT packets",
+                what,
                 where=self.file.where,
                 remedy="give the raw packets of one logical processor (perf's AUX data, not perf.data)",
             )
