@@ -57,7 +57,6 @@ for machine, events in sorted(machines.items()):
         windows.append((machine, label, [0] * (11 - len(context)) + context))
 print(json.dumps([time.perf_counter() - wall, time.process_time() - busy, reading, megabytes()]))
 """
-INDEX_BYTES = 21
 
 
 def write(path: Path, events: int) -> None:
@@ -84,7 +83,7 @@ def measure(script: str, *arguments: str) -> list[float]:
 
 def main() -> None:
     sizes = [int(one) for one in sys.argv[1:]] or [20_000, 400_000]
-    print("events     what         wall s  CPU s   events/CPU s  MB while reading  MB in all  less the index")
+    print("events     what         wall s  CPU s   events/CPU s  MB while reading  MB in all")
     for events in sizes:
         with tempfile.TemporaryDirectory() as folder:
             export = Path(folder) / "events.csv"
@@ -93,10 +92,9 @@ def main() -> None:
             for name, (script, more) in runs.items():
                 out = str(Path(folder) / f"dataset {name}")
                 wall, busy, reading, whole = measure(script, str(export), out, *more)
-                net = whole - (0 if name == "plain" else 2 * events * INDEX_BYTES / 1e6)
                 print(
                     f"{events:<10} {name:<12} {wall:<7.2f} {busy:<7.2f} {events / busy:<13.0f} "
-                    f"{reading:<17.0f} {whole:<10.0f} {net:.0f}"
+                    f"{reading:<17.0f} {whole:.0f}"
                 )
 
 

@@ -34,7 +34,6 @@ wall, busy = time.perf_counter(), time.process_time()
 prepare(Path(sys.argv[1]), Path(sys.argv[2]), LogOptions(format="bgl"), jobs=int(sys.argv[3]))
 print(json.dumps([time.perf_counter() - wall, time.process_time() - busy, reading, megabytes()]))
 """
-INDEX_BYTES = 21
 
 
 def write(path: Path, lines: int) -> None:
@@ -46,7 +45,7 @@ def write(path: Path, lines: int) -> None:
 
 def main() -> None:
     sizes = [int(one) for one in sys.argv[1:]] or [20_000, 400_000]
-    print("lines      jobs  wall s  lines/s  CPU s  peak MB while reading  less the index  peak MB in all")
+    print("lines      jobs  wall s  lines/s  CPU s  peak MB while reading  peak MB in all")
     for lines in sizes:
         with tempfile.TemporaryDirectory() as folder:
             log = Path(folder) / "bgl.log"
@@ -56,10 +55,9 @@ def main() -> None:
                 command = [sys.executable, "-c", CHILD, str(log), str(out), str(jobs)]
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
                 wall, busy, reading, whole = json.loads(done.stdout)
-                net = reading - lines * INDEX_BYTES / 1e6
                 print(
                     f"{lines:<10} {jobs:<5} {wall:<7.2f} {lines / wall:<8.0f} {busy:<6.2f} {reading:<22.0f} "
-                    f"{net:<15.0f} {whole:.0f}"
+                    f"{whole:.0f}"
                 )
 
 
