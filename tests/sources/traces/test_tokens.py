@@ -173,3 +173,13 @@ def test_regions_that_make_no_sense_are_refused(rows):
 def test_branches_end_a_block_of_items_and_count():
     trace = pt.PSB + b"\x02\x63\x80" + b"\x0c\1\2\3\4" + pt.short("!") + pt.short("!.")
     assert run(trace) == [value(NOWHERE, one) for one in (TAKEN, TAKEN, NOT_TAKEN)]
+
+
+@given(maps())
+def test_every_address_is_in_one_row_of_a_partition(rows):
+    first, last, module, origin = regions(rows).partition().T.tolist()
+    assert (first[0], last[-1]) == (0, (1 << 64) - 1)
+    assert all(end + 1 == start for end, start in zip(last, first[1:], strict=False))
+    found = {(start, end + 1, *rest) for start, end, *rest in zip(first, last, module, origin, strict=True)}
+    assert set(rows) <= found
+    assert all((number, base) == (UNMAPPED, 0) for _, _, number, base in found - set(rows))

@@ -17,6 +17,9 @@ FIRST_FILE = 3
 """The first number that a map may give to a file."""
 MOST_MODULES = 1 << 16
 
+FIRST, LAST, MODULE, ORIGIN = range(4)
+"""Columns of `Regions.partition`."""
+
 
 @dataclass(frozen=True)
 class Regions:
@@ -42,6 +45,20 @@ class Regions:
             raise ValueError(
                 "regions overlap, are out of order, begin before their module, or have no module"
             )
+
+    def partition(self) -> NDArray[np.uint64]:
+        """All addresses in ascending rows `(k, 4)`, regions and the gaps between them: the first address, the
+        last, the module, and the address that offsets count from (0 in gaps)."""
+        rows: list[tuple[int, int, int, int]] = []
+        free = 0
+        columns = (self.starts, self.ends, self.modules, self.bases)
+        for start, end, module, base in zip(*(one.tolist() for one in columns), strict=True):
+            if free < start:
+                rows.append((free, start - 1, UNMAPPED, 0))
+            rows.append((start, end - 1, module, base))
+            free = end
+        rows.append((free, (1 << 64) - 1, UNMAPPED, 0))  # an end is at most the last address
+        return np.array(rows, np.uint64)
 
     @classmethod
     def none(cls) -> Regions:

@@ -44,16 +44,19 @@ NO_ERROR = -1
 BIP, BBP, CYC, PSB, TMA, MNT, EVD, TRIG = (
     int(kind) for kind in (Kind.BIP, Kind.BBP, Kind.CYC, Kind.PSB, Kind.TMA, Kind.MNT, Kind.EVD, Kind.TRIG)
 )
-TNT_8, TNT_64, FUP = int(Kind.TNT_8), int(Kind.TNT_64), int(Kind.FUP)
+PAD, TNT_8, TNT_64 = int(Kind.PAD), int(Kind.TNT_8), int(Kind.TNT_64)
 MODE_EXEC, MODE_TSX = int(Kind.MODE_EXEC), int(Kind.MODE_TSX)
 UNKNOWN_OPCODE, UNKNOWN_PACKET = int(Kind.UNKNOWN_OPCODE), int(Kind.UNKNOWN_PACKET)
 
 ZERO, ONE = np.uint64(0), np.uint64(1)
 _PATTERN = np.uint64(0x8202820282028202)
-_MASK = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
+MASK = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
+"""The lowest `n` bytes of a word."""
 _KEPT = np.array([(~0 << bits) % (1 << 64) for bits in (0, 16, 32, 64, 48, 0, 64, 0)], np.uint64)
 """Bits of the last IP that an IP keeps, by its compression."""
-_SIGN, _UPPER = np.uint64(1 << 47), np.uint64(0xFFFF << 48)
+_SIGN = np.array([1 << 47 if one == SIGN_EXTENDED else 0 for one in range(8)], np.uint64)
+"""The sign bit of an IP that is sign-extended, by its compression."""
+_UPPER = np.uint64(0xFFFF)
 
 
 @compiled
@@ -134,16 +137,15 @@ def measure(word: np.uint64, rest: np.uint64, block: int) -> tuple[int, int, int
 def payload(word: np.uint64, rest: np.uint64, head: int, size: int) -> np.uint64:
     """What follows a header of 1 to 3 bytes in a packet of `size`, as a little-endian number."""
     both = (word >> np.uint64(8 * head)) | (rest << np.uint64(64 - 8 * head))
-    kept: np.uint64 = both & _MASK[min(size - head, 8)]
+    kept: np.uint64 = both & MASK[min(size - head, 8)]
     return kept
 
 
 @compiled
 def full_ip(compression: int | np.int64, sent: np.uint64, last: np.uint64) -> np.uint64:
     """The address that a compressed one stands for, given the last (SDM: "IP Compression")."""
-    if compression == SIGN_EXTENDED:
-        return sent | _UPPER if sent & _SIGN else sent
-    full: np.uint64 = (last & _KEPT[compression]) | sent
+    sign = _SIGN[compression]
+    full: np.uint64 = (last & _KEPT[compression]) | sent | ((sent & sign) << ONE) * _UPPER
     return full
 
 

@@ -119,3 +119,6 @@ def _second_bytes() -> tuple[np.ndarray, np.ndarray]:
 
 FIRST_KIND, FIRST_SIZE = _first_bytes()
 SECOND_KIND, SECOND_SIZE = _second_bytes()
+
+ADDRESS_SIZE = np.where(CARRIES_IP[FIRST_KIND] & (FIRST_SIZE > 1), FIRST_SIZE, 0)
+"""By the first byte: the size of a packet that carries an address, 0 for all others."""

@@ -1,0 +1,219 @@
+"""The fused loop, compiled: packets, last IP, memory map and branches in one pass, to values (`tokens.py`).
+
+Nearly all of a trace is TNT-8, PAD and packets with an address, and these have ways of their own here: rows
+of the former go by table, eight values at a time; the latter without asking which they are, since what the
+processor guesses wrongly costs more than the work. All others are measured as `kernel.py` does.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige import compiling
+from vestige.sources.traces import lanes, regions
+from vestige.sources.traces.lanes import LANES, put_eight
+from vestige.sources.traces.packets import kernel
+from vestige.sources.traces.packets.kernel import (
+    AT,
+    BASE,
+    BLOCK,
+    CUT_OFF,
+    ERROR_KIND,
+    LAST_IP,
+    NO_ERROR,
+    PAD,
+    PSB,
+    SEARCHING,
+    TNT_8,
+    TNT_64,
+    UNKNOWN_OPCODE,
+    ZERO,
+)
+from vestige.sources.traces.packets.kinds import ADDRESS_SIZE, FIRST_KIND, LONGEST, Kind
+from vestige.sources.traces.regions import FIRST, LAST, MODULE, ORIGIN
+
+compiled = partial(compiling.compiled, after=(*kernel.SOURCES, lanes.__file__, regions.__file__))
+
+MODULE_SHIFT = 48
+TAKEN = (1 << MODULE_SHIFT) - 1
+NOT_TAKEN = TAKEN - 1
+LAST_OFFSET = NOT_TAKEN - 1
+ROOM = 48
+"""Slots that must be free before a packet: a TNT-64 has 47 branches, and eight are written at a time."""
+PAGES = 256
+"""Slots of `guess`, which remembers the row of the memory map by page."""
+
+Values = NDArray[np.uint64]
+Offsets = NDArray[np.int64]
+Words = NDArray[np.uint64]
+State = NDArray[np.int64]
+
+_U64 = np.uint64
+_SHIFT, _LOW_BITS, _LAST = _U64(MODULE_SHIFT), _U64(TAKEN), _U64(LAST_OFFSET)
+_NOT_TAKEN, _PAGE_BITS, _PAGES = _U64(NOT_TAKEN), _U64(12), _U64(PAGES - 1)
+_BYTE, _TOP_BYTE = _U64(0xFF), _U64(56)
+_WORD_BITS = 64
+
+
+def _steps() -> NDArray[np.uint64]:
+    """Of eight branches, the oldest in the highest bit: a byte each, the oldest in the lowest, `(256,)`."""
+    return np.array(
+        [sum((bits >> 7 - i & 1) << 8 * i for i in range(LANES)) for bits in range(256)], np.uint64
+    )
+
+
+def _short() -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Of every TNT-8 byte: how many branches it has, and these as `_steps`.
+
+    A PAD counts as one without branches, which spares a guess between the two; other bytes have -1.
+    """
+    counts, steps = np.full(256, -1), np.zeros(256, np.uint64)
+    counts[0] = 0
+    for byte in range(4, 256, 2):
+        counts[byte] = byte.bit_length() - 2
+        steps[byte] = _STEPS[byte << 9 - byte.bit_length() & 0xFF]
+    return counts, steps
+
+
+_STEPS = _steps()
+_SHORT_COUNT, _SHORT_STEPS = _short()
+_IS_TARGET = np.array([0 if kind == Kind.FUP else 1 for kind in FIRST_KIND])
+"""By the first byte of a packet with an address: is it an event?"""
+
+
+@compiled
+def encode(
+    words: Words,
+    end: int,
+    final: bool,
+    state: State,
+    counts: NDArray[np.int64],
+    known: NDArray[np.uint64],
+    guess: NDArray[np.int64],
+    tip_only: bool,
+    out: Values,
+    place: Offsets,
+    n: int,
+) -> int:
+    """Append to `out[n:]` until it is full or the buffer is used up; returns how many there are.
+
+    `known` is a memory map's partition; `guess (PAGES,)` holds rows of it, any, at first. `place`, unless
+    empty, is told the byte of the trace that each value comes from. Full: less than `ROOM` is left.
+    """
+    stop, full = end if final else end - LONGEST + 1, len(out) - ROOM
+    while n <= full:
+        if state[SEARCHING]:
+            if not kernel.search(words, end, final, state):
+                break
+            if state[ERROR_KIND] != NO_ERROR:
+                counts[state[ERROR_KIND]] += 1
+        if state[AT] >= stop:
+            break
+        n = _decode(words, stop, end, state, counts, known, guess, tip_only, out, place, n)
+    return n
+
+
+@compiled
+def _decode(  # noqa: PLR0912, PLR0915 - a call that is handed arrays costs more than what it would do
+    words: Words,
+    stop: int,
+    end: int,
+    state: State,
+    counts: NDArray[np.int64],
+    known: NDArray[np.uint64],
+    guess: NDArray[np.int64],
+    tip_only: bool,
+    out: Values,
+    place: Offsets,
+    n: int,
+) -> int:
+    """The same for the packets that start before `stop`, up to an error."""
+    at, block, last = state[AT], state[BLOCK], _U64(state[LAST_IP])
+    branch = (_U64(state[kernel.MODULE]) << _SHIFT) | _NOT_TAKEN
+    placed, base, full = len(place) > 0, state[BASE], len(out) - ROOM
+    while at < stop and n <= full:
+        first = words[_U64(at)] & _BYTE
+        if block != 0 and _SHORT_COUNT[first] > 0 and first & _U64(7) != _U64(4):
+            block = 0
+        if block == 0:
+            began, pads = at, 0
+            count = _SHORT_COUNT[first]
+            while count >= 0 and at < stop and n <= full:
+                if not tip_only:
+                    put_eight(out, _U64(n), branch, _SHORT_STEPS[first])
+                    if placed:
+                        put_eight(place, _U64(n), _U64(base + at), ZERO)
+                    n += count
+                pads += count == 0
+                at += 1
+                first = words[_U64(at)] & _BYTE
+                count = _SHORT_COUNT[first]
+            counts[PAD] += pads
+            counts[TNT_8] += at - began - pads
+            if at >= stop or n > full:
+                break
+        word = words[_U64(at)]
+        kind, size = FIRST_KIND[first], ADDRESS_SIZE[first]
+        if size != 0 and at + size <= end:
+            sent = words[_U64(at + 1)] & kernel.MASK[size - 1]
+            last = kernel.full_ip(first >> _U64(5), sent, last)
+            page = (last >> _PAGE_BITS) & _PAGES
+            row = _U64(guess[page])
+            if not known[row, FIRST] <= last <= known[row, LAST]:
+                row = _U64(_search(last, known))
+                guess[page] = row
+            tag = known[row, MODULE] << _SHIFT
+            branch = tag | _NOT_TAKEN
+            out[_U64(n)] = tag | min((last - known[row, ORIGIN]) & _LOW_BITS, _LAST)
+            if placed:
+                place[_U64(n)] = base + at
+            n += _IS_TARGET[first]
+        else:
+            kind, size, _ = kernel.measure(word, words[_U64(at + 8)], block)
+            if at + size > end:
+                state[CUT_OFF] = end - at
+                at = end
+                break
+            if kind >= UNKNOWN_OPCODE:
+                kernel.fail(state, at, kind)
+                return n
+            if kind == PSB:
+                last, branch = ZERO, _NOT_TAKEN
+            elif kind == TNT_64 and not tip_only:
+                n = _long_branches(word >> _U64(16), branch, base + at, out, place, n)
+        counts[kind] += 1
+        if block != 0 or kind == kernel.BBP:
+            block = kernel.next_block(kind, word, block)
+        at += size
+    state[AT], state[BLOCK], state[LAST_IP] = at, block, np.int64(last)
+    state[kernel.MODULE] = np.int64(branch >> _SHIFT)
+    return n
+
+
+@compiled
+def _long_branches(sent: np.uint64, branch: np.uint64, at: int, out: Values, place: Offsets, n: int) -> int:
+    """Append the branches below the stop bit, the highest set one, of a TNT-64 at byte `at` of the trace."""
+    count = kernel.branches(sent)
+    sent <<= _U64(_WORD_BITS - count)
+    for i in range(0, count, LANES):
+        put_eight(out, _U64(n + i), branch, _STEPS[sent >> _TOP_BYTE])
+        if len(place) > 0:
+            put_eight(place, _U64(n + i), _U64(at), ZERO)
+        sent <<= _U64(LANES)
+    return n + count
+
+
+@compiled
+def _search(address: np.uint64, known: NDArray[np.uint64]) -> int:
+    """The row that an address is in."""
+    low, high = 0, len(known)
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if known[middle, FIRST] <= address:
+            low = middle
+        else:
+            high = middle
+    return low
