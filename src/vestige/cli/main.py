@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from vestige import __version__, log
-from vestige.cli import about, dataset, learn, scoring, simulate, traces, triage, validate
+from vestige.cli import about, dashboard, dataset, learn, scoring, simulate, traces, triage, validate
 from vestige.errors import VestigeError
 from vestige.escaping import visible_lines
 
@@ -25,6 +25,7 @@ VERBS = [
     "train",
     "evaluate",
     "score",
+    "dashboard",
     "triage",
     "simulate",
     "validate",
@@ -94,6 +95,7 @@ def _globals(
 learn.register(app)
 dataset.register(app)
 scoring.register(app)
+dashboard.register(app)
 triage.register(app)
 simulate.register(app)
 validate.register(app)

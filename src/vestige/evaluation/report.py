@@ -83,7 +83,7 @@ def compose(template: str, figures: Mapping[str, plots.Figure], **shown: Any) ->
         lstrip_blocks=True,
     )
     environment.filters.update(number=_number, interval=_interval, percent=_percent, count=_count)
-    scripts = [_plotly(), (PAGE / "report.js").read_text(encoding="utf-8")]
+    scripts = [plotly_script(), (PAGE / "report.js").read_text(encoding="utf-8")]
     page = environment.get_template(template).render(
         **shown,
         csp="; ".join(
@@ -108,7 +108,7 @@ def _finalize(value: Any) -> Any:
     return visible(value, PAGE_TEXT) if type(value) is str else value
 
 
-def _plotly() -> str:
+def plotly_script() -> str:
     """Plotly's own script, found without importing the package."""
     spec = find_spec("plotly")
     if spec is None or not spec.submodule_search_locations:

@@ -1,0 +1,59 @@
+"""`vestige dashboard`."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vestige.errors import UsageError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("dashboard")(dashboard)
+
+
+def dashboard(
+    run: Annotated[Path, typer.Argument(help="a run, one of its views, or one trained detector")],
+    evidence: Annotated[
+        list[Path] | None,
+        typer.Argument(help="raw evidence to replay: files or directories; - is standard input"),
+    ] = None,
+    speed: Annotated[
+        float, typer.Option(min=0, help="of the replay: 1 is real time, 0 as fast as possible")
+    ] = 1.0,
+    events: Annotated[
+        bool, typer.Option("--events", help="no page: write the events to standard output, a JSON line each")
+    ] = False,
+    host: Annotated[
+        str, typer.Option(help="address to listen on; whoever reaches it sees everything")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free")] = 8765,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
+) -> None:
+    """Show a run on a page, and replay raw evidence through its best detector (that named, of RUN/gru).
+
+    Example: vestige dashboard runs/twelve store/host-1/2026-03-02/ep-0000000 --speed 10
+    """
+    from vestige.dashboard.feed import Feed
+    from vestige.dashboard.pace import Pace
+
+    if not events and (find_spec("fastapi") is None or find_spec("uvicorn") is None):
+        raise UsageError(
+            "the page needs FastAPI and Uvicorn", remedy="pip install 'vestige[dashboard]', or use --events"
+        )
+    feed = Feed.open(run, evidence or (), device=device)
+    if events:
+        for event in chain(feed.standing(), feed.replayed(Pace(speed))):
+            typer.echo(event.line)
+        return
+    from vestige.dashboard.server import serve
+
+    def announce(url: str) -> None:
+        typer.echo(f"{url}   (Ctrl-C ends it)")
+
+    serve(feed, host=host, port=port, speed=speed, announce=announce)

@@ -1,0 +1,206 @@
+"""The six events of which a dashboard is made: typed plain data, a line of JSON each.
+
+    run        what is looked at, and what weakens it
+    metrics    one detector's figures on the test part; a trained model, or a baseline beside it
+    profiles   the same by profile and by host, untested profiles named
+    recording  the replay meets a recording
+    score      what the detector says of a window of it
+    perf       what the replay takes here, measured
+
+A figure without a value is null, never NaN. Times are Unix seconds. Whatever evidence holds comes out as
+`escaping.visible` shows it, at most `LONGEST` characters of it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from vestige.escaping import visible
+from vestige.evaluation.onset_result import DelayResult
+from vestige.evaluation.record import IntervalResult, Number, Record
+from vestige.evaluation.results import ClassRow, Confusion, GroupTable
+
+VERSION: Literal[1] = 1
+LONGEST = 600
+"""Characters of any text."""
+
+
+class _Event(Record):
+    v: Literal[1] = VERSION
+
+    @property
+    def line(self) -> str:
+        """The event as one line of JSON: ASCII, every text of it made harmless and visible."""
+        return json.dumps(_shown(self.model_dump(mode="json")), allow_nan=False, separators=(",", ":"))
+
+
+class Player(Record):
+    """The detector that replays: alert where 1 - P(first class) reaches the `threshold` (None: it has none).
+
+    `policy` chose the threshold on validation.
+    """
+
+    name: str
+    view: str
+    task: str
+    threshold: Number
+    policy: str | None
+
+
+class Run(_Event):
+    """What is looked at. `judged`: its results are known; `warnings`: what weakens them, the worst first.
+
+    `classes[0]` is the negative class. `view`: what detectors may see, `both` where there are both. Empty
+    texts and None: not known. `player`: None where nothing is replayed.
+    """
+
+    event: Literal["run"] = "run"
+    title: str
+    source: str
+    view: str
+    split: str
+    classes: list[str]
+    models: list[str]
+    judged: bool
+    synthetic: bool | None
+    created: str
+    warnings: list[str]
+    player: Player | None = None
+
+
+class Metrics(_Event):
+    """A detector on the test part, with 95% intervals over `clusters`; `trusted`: enough of these.
+
+    `recall`, `fpr` and `precision` are those at the `threshold` that `policy` chose on validation. `verdict`:
+    what was judged, a `window`, or recordings by their windows. `against`: a model and the best baseline, in
+    a sentence. `delays`: see `DelayResult`; empty where nobody knows when attacks began.
+    """
+
+    event: Literal["metrics"] = "metrics"
+    detector: str
+    kind: Literal["model", "baseline"]
+    view: str
+    verdict: str
+    windows: int
+    synthetic: bool
+    clusters: str
+    trusted: bool
+    macro_f1: IntervalResult
+    average_precision: IntervalResult
+    policy: str
+    threshold: float
+    recall: IntervalResult
+    fpr: IntervalResult
+    precision: IntervalResult
+    per_class: list[ClassRow]
+    confusion: Confusion
+    delays: list[DelayResult]
+    against: str = ""
+
+
+class Profiles(_Event):
+    """A detector by profile and by host. Profiles that the test part lacks are `untested`: no figure says
+    anything of them; `unseen` are those that training lacked."""
+
+    event: Literal["profiles"] = "profiles"
+    detector: str
+    kind: Literal["model", "baseline"]
+    synthetic: bool
+    by_profile: GroupTable
+    by_host: GroupTable
+    untested: list[str]
+    unseen: list[str]
+
+
+class Span(Record):
+    """From `begin` (Unix seconds) on, `label` is true, until the next span."""
+
+    begin: float
+    label: str
+    attack: bool
+
+
+class Recording(_Event):
+    """The replay meets a recording; scores refer to its `number`. What it does not say of itself is empty.
+
+    `begin` and `end`: Unix seconds. `spans`: what is true when, where the evidence says so. `attack`: when
+    the attack begins, None without one. `synthetic`: it was written by a simulator.
+    """
+
+    event: Literal["recording"] = "recording"
+    number: int
+    id: str
+    host: str = ""
+    profile: str = ""
+    synthetic: bool
+    begin: Number = None
+    end: Number = None
+    spans: list[Span] = Field(default_factory=list)
+    attack: Number = None
+
+
+class Score(_Event):
+    """A window, the `window`-th of its recording: when the step that it judges was over (`time`), and where.
+
+    `proba`: by the run's classes. `score`: 1 - P(first class). `said`: the most probable class; `truth`: the
+    true one, None where nobody knows. `surprise`: of a next-token detector, -ln P in nats.
+    """
+
+    event: Literal["score"] = "score"
+    recording: int
+    window: int
+    time: Number
+    place: dict[str, int | str]
+    proba: list[float]
+    score: float
+    said: str
+    alert: bool | None
+    truth: str | None
+    surprise: Number = None
+
+
+class Perf(_Event):
+    """What the replay took so far, on this machine.
+
+    Milliseconds are means a window: `extraction_ms` from bytes to stream values, `inference_ms` from these to
+    probabilities. `windows_per_s`: windows by the seconds spent on both, waiting left out. `batch`: windows
+    judged at a time, on average. `memory`: bytes of this process that are resident. `cores`: those it may
+    use. `bytes` of `total` bytes of evidence were read. `state` `failed`: `note` says why.
+    """
+
+    event: Literal["perf"] = "perf"
+    state: Literal["running", "done", "failed"]
+    note: str = ""
+    windows: int
+    recordings: int
+    seconds: float
+    extraction_ms: Number
+    inference_ms: Number
+    windows_per_s: Number
+    batch: Number
+    memory: int | None
+    cores: int
+    bytes: int
+    total: int | None
+
+
+Event = Run | Metrics | Profiles | Recording | Score | Perf
+_ANY: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
+
+
+def parse(line: str | bytes) -> Event:
+    """The event of a line. Raises pydantic's ValidationError."""
+    return _ANY.validate_json(line)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str):
+        return visible(value, LONGEST)
+    if isinstance(value, dict):
+        return {_shown(key): _shown(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_shown(one) for one in value]
+    return value

@@ -1,0 +1,66 @@
+"""Everything that a dashboard is told, in order: the run, its figures, then evidence as it is replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vestige import checkpoint
+from vestige.checkpoint import Loaded
+from vestige.dashboard.events import Event
+from vestige.dashboard.pace import Pace, StoppedError
+from vestige.dashboard.producers.metrics import metrics, run
+from vestige.dashboard.producers.perf import Meter
+from vestige.dashboard.producers.profiles import profiles
+from vestige.dashboard.producers.replay import replay
+from vestige.dashboard.subject import Subject
+from vestige.errors import VestigeError
+from vestige.scoring import check_device
+from vestige.sources.corpus import find, total_size
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A run, and evidence that one of its detectors is to replay."""
+
+    subject: Subject
+    loaded: Loaded | None
+    evidence: tuple[Path, ...]
+    total: int | None
+
+    @classmethod
+    def open(cls, run: Path, evidence: Sequence[Path] = (), *, device: str = "cpu") -> Feed:
+        """Check everything that can be checked before the first event.
+
+        Raises UsageError for what is no run, or a run of several detectors of which none is known to be the
+        best; DatasetError, CheckpointError and EvidenceError as `results`, `checkpoint.load` and `score` do.
+        """
+        check_device(device)
+        subject = Subject.open(run)
+        if not evidence:
+            return cls(subject, None, (), None)
+        total = total_size([file for path in evidence for file in find(path)[0]])
+        return cls(subject, checkpoint.load(subject.player(), device=device), tuple(evidence), total)
+
+    def standing(self) -> Iterator[Event]:
+        """What is known before any replay: a `run`, then `metrics` and `profiles` of each detector."""
+        yield from run(self.subject, self.loaded)
+        if self.subject.results is not None:
+            yield from metrics(self.subject.results)
+            yield from profiles(self.subject.results)
+
+    def replayed(self, pace: Pace) -> Iterator[Event]:
+        """The replay, which a last `perf` ends; nothing without evidence. Raises as `replay` does, after a
+        `perf` that says so."""
+        if self.loaded is None:
+            return
+        meter = Meter(total=self.total)
+        try:
+            yield from replay(self.loaded, self.evidence, pace, meter)
+        except StoppedError:
+            return
+        except (VestigeError, OSError) as error:
+            yield meter.perf("failed", str(error))
+            raise
+        yield meter.perf("done")

@@ -1,0 +1,70 @@
+"""Where one replay meets any number of readers, fast ones and slow ones, in bounded memory."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterable
+
+from vestige.dashboard.events import Event
+
+KEPT = 20_000
+"""Events of the replay that are kept: at real time more than five hours."""
+PIECE = 500
+"""Events that a reader is handed at a time."""
+
+
+class Hub:
+    """Numbered lines: those that `standing` began with are kept for good, of the others the last `kept`.
+
+    Nothing is kept for a reader but its own place, so a reader that stops reading costs nothing: when it
+    comes back, what it missed may be gone, and it goes on with the oldest line there is. Safe between
+    threads.
+    """
+
+    def __init__(self, standing: Iterable[Event], *, kept: int = KEPT) -> None:
+        self.epoch = secrets.token_hex(4)
+        self.closed = threading.Event()
+        self.read = threading.Event()
+        self._standing = [one.line for one in standing]
+        self._ring: list[str] = [""] * kept
+        self._end = len(self._standing)
+        self._recording = -1, ""
+        self._lock = threading.Lock()
+
+    def put(self, event: Event) -> None:
+        """Add an event of the replay."""
+        line = event.line
+        with self._lock:
+            self._ring[self._end % len(self._ring)] = line
+            if event.event == "recording":
+                self._recording = self._end, line
+            self._end += 1
+
+    def resume(self, last_id: str | None) -> int:
+        """Where a reader goes on that has read the line of this id; at the beginning, if it is not ours."""
+        self.read.set()
+        epoch, _, number = (last_id or "").partition(".")
+        known = epoch == self.epoch and number.isascii() and number.isdecimal() and len(number) < 19
+        return min(int(number) + 1, self._end) if known else 0
+
+    def id(self, number: int) -> str:
+        """What `resume` takes."""
+        return f"{self.epoch}.{number}"
+
+    def after(self, place: int) -> tuple[list[tuple[int, str]], int]:
+        """Up to `PIECE` lines with their numbers from `place` on, and the place behind them.
+
+        Where lines were missed, the recording comes first that was met last among them.
+        """
+        first = len(self._standing)
+        if place < first:
+            return list(enumerate(self._standing))[place : place + PIECE], min(place + PIECE, first)
+        with self._lock:
+            oldest = max(first, self._end - len(self._ring))
+            begin = max(place, oldest)
+            end = min(begin + PIECE, self._end)
+            found = [(at, self._ring[at % len(self._ring)]) for at in range(begin, end)]
+            if place <= self._recording[0] < oldest:
+                found.insert(0, self._recording)
+        return found, end

@@ -1,0 +1,109 @@
+"""From a run's results: what is looked at, and the figures of each detector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vestige.checkpoint import Loaded
+from vestige.dashboard.events import Metrics, Player, Run
+from vestige.dashboard.subject import Subject
+from vestige.evaluation.caveats import audit_lines, outdone, untested
+from vestige.evaluation.results import RunResults
+
+NOT_JUDGED = "These detectors were not judged here: nothing is known of how far to believe them."
+LEAKAGE = "Leakage was allowed: no figure is a result."
+IN_DISTRIBUTION = (
+    "In-distribution: the test part looks like the training part. The figures say nothing about new hosts, "
+    "later days or new programs."
+)
+SYNTHETIC = (
+    "Synthetic corpus: written by this program. The figures show that the pipeline works, not that a "
+    "detector does."
+)
+
+
+def run(subject: Subject, loaded: Loaded | None) -> Iterator[Run]:
+    """One event. `loaded`: the detector that replays, if one does."""
+    found = subject.results
+    player = None if loaded is None else player_of(loaded)
+    if found is None:
+        yield Run(
+            title=subject.path.absolute().name,
+            source="" if loaded is None else loaded.schema.source,
+            view=subject.view or ("" if loaded is None else loaded.header.view),
+            split="",
+            classes=[] if loaded is None else list(loaded.schema.classes),
+            models=list(subject.folders),
+            judged=False,
+            synthetic=None,
+            created="",
+            warnings=[NOT_JUDGED],
+            player=player,
+        )
+        return
+    yield Run(
+        title=found.title,
+        source=found.source,
+        view=subject.view or ("" if loaded is None else loaded.header.view),
+        split=found.split.recipe,
+        classes=found.classes,
+        models=[one.name for one in found.models],
+        judged=True,
+        synthetic=found.synthetic,
+        created=found.created,
+        warnings=warnings(found),
+        player=player,
+    )
+
+
+def player_of(loaded: Loaded) -> Player:
+    """What is said of the detector that replays."""
+    header = loaded.header
+    return Player(
+        name=loaded.detector.name,
+        view=header.view,
+        task=loaded.detector.task,
+        threshold=loaded.threshold,
+        policy=header.policy,
+    )
+
+
+def warnings(found: RunResults) -> list[str]:
+    """Everything that weakens a run's figures, the worst first."""
+    lines = [
+        LEAKAGE if found.leakage_allowed else "",
+        IN_DISTRIBUTION if found.split.in_distribution else "",
+        SYNTHETIC if found.synthetic else "",
+        "" if found.clusters.trusted else f"The intervals cannot be trusted: {found.clusters.reason}.",
+        untested(found),
+        outdone(found),
+        *audit_lines(found),
+    ]
+    return [one for one in lines if one]
+
+
+def metrics(found: RunResults) -> Iterator[Metrics]:
+    """An event for each detector, models first."""
+    against = {one.model: one.sentence for one in found.comparisons}
+    for one in (*found.models, *found.baselines):
+        yield Metrics(
+            detector=one.name,
+            kind=one.kind,
+            view=one.view,
+            verdict=one.verdict,
+            windows=one.windows,
+            synthetic=found.synthetic,
+            clusters=found.clusters.description,
+            trusted=found.clusters.trusted,
+            macro_f1=one.macro_f1,
+            average_precision=one.average_precision,
+            policy=one.threshold.policy,
+            threshold=one.threshold.value,
+            recall=one.alerting.recall_interval,
+            fpr=one.alerting.fpr_interval,
+            precision=one.alerting.precision_interval,
+            per_class=one.per_class,
+            confusion=one.confusion,
+            delays=[] if one.onset is None else one.onset.delays,
+            against=against.get(one.name, ""),
+        )

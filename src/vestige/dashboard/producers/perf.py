@@ -1,0 +1,87 @@
+"""What a replay takes on this machine: measured while it runs, told about once a second."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from vestige.dashboard.events import Perf
+from vestige.scoring.windows import Judged
+from vestige.sources.base import LiveBatch
+
+EVERY_S = 1.0
+
+
+@dataclass
+class Meter:
+    """Times batches on their way: first `reading` them, then `judging` what was read."""
+
+    total: int | None = None
+    windows: int = 0
+    recordings: int = 0
+    batches: int = 0
+    taken: int = 0
+    reading_s: float = 0.0
+    judging_s: float = 0.0
+    _began: float = field(default_factory=time.perf_counter)
+    _told: float = 0.0
+
+    def reading(self, batches: Iterator[LiveBatch]) -> Iterator[LiveBatch]:
+        """The batches; how long each was in coming."""
+        while True:
+            start = time.perf_counter()
+            batch = next(batches, None)
+            self.reading_s += time.perf_counter() - start
+            if batch is None:
+                return
+            self.taken = batch.taken
+            yield batch
+
+    def judging(self, verdicts: Iterator[Judged]) -> Iterator[Judged]:
+        """The verdicts; how long each was in coming, less the reading beneath."""
+        while True:
+            start, read = time.perf_counter(), self.reading_s
+            one = next(verdicts, None)
+            self.judging_s += time.perf_counter() - start - (self.reading_s - read)
+            if one is None:
+                return
+            self.batches += 1
+            yield one
+
+    def due(self) -> bool:
+        """Whether there is something new to tell, a second after the last time."""
+        return time.perf_counter() - self._told >= EVERY_S
+
+    def perf(self, state: Literal["running", "done", "failed"] = "running", note: str = "") -> Perf:
+        """What was measured so far."""
+        self._told = now = time.perf_counter()
+        busy = self.reading_s + self.judging_s
+        n = self.windows
+        return Perf(
+            state=state,
+            note=note,
+            windows=n,
+            recordings=self.recordings,
+            seconds=round(now - self._began, 3),
+            extraction_ms=round(1e3 * self.reading_s / n, 6) if n else None,
+            inference_ms=round(1e3 * self.judging_s / n, 6) if n else None,
+            windows_per_s=round(n / busy, 1) if n and busy else None,
+            batch=round(n / self.batches, 1) if self.batches else None,
+            memory=_resident(),
+            cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+            bytes=self.taken,
+            total=self.total,
+        )
+
+
+def _resident() -> int | None:
+    """Bytes of this process that are in memory; None where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")

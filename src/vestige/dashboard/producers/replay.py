@@ -1,0 +1,139 @@
+"""Raw evidence read again and judged window by window, by the code that `vestige score` uses.
+
+Nothing prepared is needed: of each recording windows are extracted when their turn comes. Memory is flat.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vestige.checkpoint import Loaded
+from vestige.dashboard.events import Perf, Recording, Score, Span
+from vestige.dashboard.pace import Pace, Start
+from vestige.dashboard.producers.perf import Meter
+from vestige.scoring.windows import Judged, judge_batches
+from vestige.sources import registry
+from vestige.sources.base import ATTACK_CLASSES, About, Source, Telling
+from vestige.sources.corpus import STDIN
+from vestige.sources.telemetry.simulate.options import MARKER
+
+MOST = 4096
+"""Recordings that are remembered at a time: one that is met again after so many others begins anew."""
+
+
+def replay(
+    loaded: Loaded, evidence: Sequence[Path], pace: Pace, meter: Meter
+) -> Iterator[Recording | Score | Perf]:
+    """A `recording` where one begins, a `score` for each window when its time has come, a `perf` a second.
+
+    A window ends on every step; for traces as in `scoring.score`. Raises EvidenceError as `score` does,
+    StoppedError when the pace is told to stop.
+    """
+    source = registry.get(loaded.schema.source)
+    recordings = Recordings(loaded, source, evidence, pace, meter)
+    live = meter.reading(source.live(evidence, loaded.schema))
+    for judged in meter.judging(judge_batches(loaded, live)):
+        yield from recordings.over(judged)
+
+
+@dataclass
+class Played:
+    """A recording of which windows were met: `windows` so many, since `start`."""
+
+    event: Recording
+    start: Start
+    changes: tuple[tuple[int, str], ...]
+    windows: int = 0
+
+    def truth(self, t_ns: int) -> str | None:
+        """The class that was in force when the step that ended at `t_ns` was over."""
+        if not self.changes or not t_ns:
+            return None
+        return self.changes[max(0, bisect_left(self.changes, (t_ns, "")) - 1)][1]
+
+
+@dataclass
+class Recordings:
+    """The recordings of a replay, as their windows come by."""
+
+    loaded: Loaded
+    source: Source
+    evidence: Sequence[Path]
+    pace: Pace
+    meter: Meter
+    _known: OrderedDict[str, Played] = field(default_factory=OrderedDict)
+
+    def over(self, judged: Judged) -> Iterator[Recording | Score | Perf]:
+        """The events of the next batch."""
+        batch = judged.batch
+        times = [0] * len(batch.place) if batch.t_ns is None else batch.t_ns.tolist()
+        for row, (place, t_ns) in enumerate(zip(batch.place.iter_rows(named=True), times, strict=True)):
+            name = str(place.pop(batch.unit))
+            if name not in self._known:
+                yield self._begin(name, t_ns)
+            self._known.move_to_end(name)
+            played = self._known[name]
+            self.pace.hold(played.start, t_ns)
+            self.meter.windows += 1
+            played.windows += 1
+            yield self._score(judged, row, played, place, t_ns)
+            if self.meter.due():
+                yield self.meter.perf()
+
+    def _begin(self, name: str, t_ns: int) -> Recording:
+        self.meter.recordings += 1
+        about, synthetic = self._about(name)
+        attacks = self.loaded.schema.settings.get(ATTACK_CLASSES, self.loaded.schema.classes[1:])
+        spans = [Span(begin=at / 1e9, label=label, attack=label in attacks) for at, label in about.changes]
+        event = Recording(
+            number=self.meter.recordings,
+            id=name,
+            host=about.host,
+            profile=about.profile,
+            synthetic=synthetic,
+            begin=None if about.t_start_ns is None else about.t_start_ns / 1e9,
+            end=None if about.t_end_ns is None else about.t_end_ns / 1e9,
+            spans=spans,
+            attack=next((one.begin for one in spans if one.attack), None),
+        )
+        self._known[name] = Played(event, self.pace.begin(t_ns), about.changes)
+        if len(self._known) > MOST:
+            self._known.popitem(last=False)
+        return event
+
+    def _about(self, name: str) -> tuple[About, bool]:
+        """What the recording says of itself, where it is clear which is meant; whether it is synthetic."""
+        synthetic = any(map(_simulated, self.evidence))
+        if not isinstance(self.source, Telling):
+            return About(), synthetic
+        schema = self.loaded.schema
+        found = [one for path in self.evidence if (one := self.source.about(path, name, schema)) is not None]
+        return (found[0] if len(found) == 1 else About()), synthetic
+
+    def _score(self, judged: Judged, row: int, played: Played, place: dict[str, Any], t_ns: int) -> Score:
+        proba = judged.proba[row]
+        suspicion, limit = 1.0 - float(proba[0]), self.loaded.threshold
+        return Score(
+            recording=played.event.number,
+            window=played.windows,
+            time=t_ns / 1e9 if t_ns else None,
+            place=place,
+            proba=[round(one, 6) for one in proba.tolist()],
+            score=round(suspicion, 6),
+            said=self.loaded.schema.classes[int(proba.argmax())],
+            alert=None if limit is None else suspicion >= limit,
+            truth=played.truth(t_ns),
+            surprise=None if judged.surprise is None else round(float(judged.surprise[row]), 6),
+        )
+
+
+def _simulated(path: Path) -> bool:
+    """Whether evidence lies in a corpus that a simulator wrote."""
+    return path != STDIN and any(
+        (one / MARKER).is_file() for one in (path, *path.absolute().parents[:3]) if one.is_dir()
+    )

@@ -1,0 +1,203 @@
+"""The page and its events over HTTP: for a browser on this machine, unless another address is asked for.
+
+Nothing is fetched from elsewhere and nothing on disk is named by a request: there are five fixed addresses,
+whose contents are read before the first request. No login: whoever reaches the port sees everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Annotated
+
+import uvicorn
+from fastapi import FastAPI, Header, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from vestige import log
+from vestige.dashboard.feed import Feed
+from vestige.dashboard.hub import Hub
+from vestige.dashboard.pace import Pace
+from vestige.errors import OutputError, VestigeError
+from vestige.evaluation.report import PAGE as REPORT
+from vestige.evaluation.report import plotly_script
+
+PAGE = Path(__file__).parent / "page"
+POLL_S = 0.05
+"""How often a reader looks for new events."""
+MOST_CONNECTIONS = 64
+LEAVE_S = 3
+"""Seconds that readers and the replay have to leave."""
+HEADERS = {
+    "content-security-policy": "; ".join(
+        [
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self' 'unsafe-inline'",
+            "img-src data: blob:",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ]
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+}
+"""Of every answer. Plotly writes its own styles; scripts are ours and Plotly's alone."""
+
+logger = log.get(__name__)
+
+
+def serve(feed: Feed, *, host: str, port: int, speed: float, announce: Callable[[str], None]) -> None:
+    """Serve until Ctrl-C; `announce` is handed the address. The replay begins when somebody looks.
+
+    Raises OutputError where the port cannot be had.
+    """
+    hub = Hub(feed.standing())
+    pace = Pace(speed, hub.closed)
+    with contextlib.closing(_listen(host, port)) as listener:
+        announce(_url(listener))
+        config = uvicorn.Config(
+            application(hub, host),
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=LEAVE_S,
+        )
+        playing = threading.Thread(target=_play, args=(feed, hub, pace), name="replay", daemon=True)
+        playing.start()
+        try:
+            Server(config, hub).run(sockets=[listener])
+        finally:
+            hub.closed.set()
+            hub.read.set()
+            playing.join(LEAVE_S)
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's, which lets its readers go before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+        super().__init__(config)
+        self._hub = hub
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End every stream, then the server."""
+        self._hub.closed.set()
+        await super().shutdown(sockets)
+
+
+def application(hub: Hub, host: str) -> ASGIApp:
+    """The page, what it is made of, and `GET /events`."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    for path, (kind, content) in _contents().items():
+        app.add_api_route(path, _constant(kind, content), methods=["GET"])
+
+    @app.get("/events", response_class=EventSourceResponse)
+    async def events(last_event_id: Annotated[str | None, Header()] = None) -> AsyncIterator[ServerSentEvent]:
+        place = hub.resume(last_event_id)
+        while not hub.closed.is_set():
+            found, place = hub.after(place)
+            for number, line in found:
+                yield ServerSentEvent(raw_data=line, id=hub.id(number))
+            if not found:
+                await asyncio.sleep(POLL_S)
+
+    return Guard(app, host)
+
+
+class Guard:
+    """Answers only to an IP address, to this machine's own names and to `host`: no name that its owner could
+    point here (DNS rebinding). Adds `HEADERS` to every answer."""
+
+    def __init__(self, app: ASGIApp, host: str) -> None:
+        own = socket.gethostname().lower()
+        self._app, self._names = app, {"localhost", own, f"{own}.local", host.lower()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve or refuse."""
+        if scope["type"] != "http":
+            return
+
+        async def dressed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                extra = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+                message = {**message, "headers": [*message["headers"], *extra]}
+            await send(message)
+
+        named = [value for name, value in scope["headers"] if name == b"host"]
+        if len(named) == 1 and self._ours(named[0].decode("latin-1").lower()):
+            await self._app(scope, receive, dressed)
+        else:
+            refused = Response("This is not a name of this machine.\n", 421, media_type="text/plain")
+            await refused(scope, receive, dressed)
+
+    def _ours(self, host: str) -> bool:
+        name, colon, port = host.rpartition(":")
+        if not colon or not port.isdecimal():
+            name = host
+        if name in self._names:
+            return True
+        try:
+            ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+        except ValueError:
+            return False
+        return True
+
+
+def _contents() -> dict[str, tuple[str, bytes]]:
+    """What there is besides the events, by address: its type and its bytes."""
+    style = (REPORT / "report.css").read_bytes() + (PAGE / "dashboard.css").read_bytes()
+    return {
+        "/": ("text/html", (PAGE / "dashboard.html").read_bytes()),
+        "/dashboard.css": ("text/css", style),
+        "/dashboard.js": ("text/javascript", (PAGE / "dashboard.js").read_bytes()),
+        "/plotly.min.js": ("text/javascript", plotly_script().encode()),
+    }
+
+
+def _constant(kind: str, content: bytes) -> Callable[[], Response]:
+    async def answer() -> Response:
+        return Response(content, media_type=kind, headers={"cache-control": "no-cache"})
+
+    return answer
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        what = error.strerror if isinstance(error, OSError) else "no such port"
+        raise OutputError(
+            f"cannot listen: {what}",
+            where=f"{host}:{port}",
+            remedy="another --port, or 0 for any that is free",
+        ) from error
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _play(feed: Feed, hub: Hub, pace: Pace) -> None:
+    """The replay, from the first look on. What ends it is in its last event, and in the log."""
+    hub.read.wait()
+    try:
+        for event in feed.replayed(pace):
+            hub.put(event)
+    except (VestigeError, OSError) as error:
+        logger.error("the replay ended: %s", error)
