@@ -8,7 +8,6 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba.core import config
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -41,8 +40,9 @@ def _at_once(_context: Any, out: Any, at: Any, base: Any, steps: Any) -> tuple[A
     return numba.void(out, at, base, steps), build
 
 
-put_eight: Any = compiled(_by_one) if config.BOUNDSCHECK or config.DISABLE_JIT else _at_once
-"""`put_eight(out, at, base, steps)`: `out[at + i] = base + byte i of steps` for eight `i`, the lowest byte first.
+_settings: Any = numba.config
+put_eight: Any = compiled(_by_one) if _settings.BOUNDSCHECK or _settings.DISABLE_JIT else _at_once
+"""`put_eight(out, at, base, steps)`: `out[at + i] = base + byte i of steps`, eight times, the lowest byte first.
 
 `out` has items of 8 bytes. One vector store without a check, as in all that is compiled here; where Numba
 checks indices, or compiles nothing, a loop.
