@@ -113,7 +113,10 @@ def test_named_hosts_are_the_test_part(make_windows):
 def test_a_type_that_training_never_saw_is_said_so(make_windows):
     split, parts = splits.make("type", make_windows(fleet(4)), hold_out=("profile-1",))
     assert {parts.test.recordings["profile"][int(r)] for r in parts.test.recording} == {"profile-1"}
-    assert split.unseen_profiles == ["profile-1"]
+    held = [one for part in ("validation", "test") for one in split.assignment[part]]
+    of = dict(parts.test.recordings.select("id", "profile").iter_rows())
+    assert split.unseen_profiles == sorted({of[one] for one in held})
+    assert "profile-1" in split.unseen_profiles
     assert any("test: profile-1" in note for note in split.notes)
 
 
@@ -192,7 +195,8 @@ def test_recordings_that_were_not_asked_for_are_no_loss(make_windows, heard):
     windows = make_windows(fleet(5))
     whole, _ = splits.make("random", windows)
     split, parts = splits.make("random", windows, sizes={"train_size": 2})
-    assert parts.purged
+    assert parts.purged == 0
+    assert parts.left_out == len(windows) - sum(len(one) for one in sides(parts)) > 0
     assert told(heard) == []
     assert len(split.notes) == len(whole.notes) + 1
 

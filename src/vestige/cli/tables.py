@@ -112,10 +112,17 @@ def split(made: Split, parts: Parts) -> Table:
         counts = np.bincount(side.label, minlength=len(classes))
         recordings = len(np.unique(side.recording))
         table.add_row(name, str(len(side)), *(str(count) for count in counts), str(recordings))
-    table.add_row("purged", str(parts.purged))
+    for name, count in (("purged", parts.purged), ("left out", parts.left_out)):
+        if count:
+            table.add_row(name, str(count))
     notes = list(made.notes)
-    if made.untested_profiles:
-        notes.append(f"untested profiles: {', '.join(made.untested_profiles)}")
+    for what, profiles in (
+        ("untested", made.untested_profiles),
+        ("unvalidated", made.unvalidated_profiles),
+        ("unseen", made.unseen_profiles),
+    ):
+        if profiles:
+            notes.append(f"{what} profiles: {', '.join(profiles)}")
     table.caption = plain("; ".join(notes))
     return table
 

@@ -74,8 +74,10 @@ def describe_split(parts: Parts, split: Split) -> SplitResult:
         in_distribution=split.in_distribution,
         parts={name: _counts(one) for name, one in sides(parts).items()},
         purged=parts.purged,
+        left_out=parts.left_out,
         untested_profiles=split.untested_profiles,
         unseen_profiles=split.unseen_profiles,
+        unvalidated_profiles=split.unvalidated_profiles,
         notes=split.notes,
     )
 
@@ -83,6 +85,8 @@ def describe_split(parts: Parts, split: Split) -> SplitResult:
 def _counts(windows: WindowSet) -> PartCounts:
     classes = windows.schema.classes
     mine = windows.recordings[np.unique(windows.recording)]
+    profiles, profile = np.unique(windows.recordings["profile"].to_numpy(), return_inverse=True)
+    by_profile = np.bincount(profile[windows.recording], minlength=len(profiles)).tolist()
     return PartCounts(
         windows=len(windows),
         recordings=mine.height,
@@ -90,4 +94,5 @@ def _counts(windows: WindowSet) -> PartCounts:
         per_class=dict(
             zip(classes, np.bincount(windows.label, minlength=len(classes)).tolist(), strict=True)
         ),
+        per_profile=dict(zip(profiles.tolist(), by_profile, strict=True)) if len(profiles) > 1 else {},
     )

@@ -36,7 +36,8 @@ def untested(results: RunResults) -> str:
     otherwise nothing."""
     lacking = results.split.untested_profiles
     if results.split.recipe == "type":
-        held = ", ".join(results.split.unseen_profiles)
+        tried = results.split.parts["test"].per_profile
+        held = ", ".join(one for one in results.split.unseen_profiles if tried.get(one, True))
         return (
             f"Held out whole, nothing of it in training: the type {held}. No figure says anything of others."
         )

@@ -243,6 +243,8 @@ class PartCounts(Record):
     recordings: int
     hosts: int
     per_class: dict[str, int]
+    per_profile: dict[str, int] = Field(default_factory=dict)
+    """Windows by profile; empty where the dataset has not at least two of them."""
 
 
 class SplitResult(Record):
@@ -253,8 +255,10 @@ class SplitResult(Record):
     in_distribution: bool
     parts: dict[str, PartCounts]
     purged: int = 0
+    left_out: int = 0
     untested_profiles: list[str] = Field(default_factory=list)
     unseen_profiles: list[str] = Field(default_factory=list)
+    unvalidated_profiles: list[str] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
 
 

@@ -100,7 +100,14 @@ def split_dataset(windows: WindowSet, options: SplitOptions) -> tuple[Split, Par
         for name, side in (("train", parts.train), ("validation", parts.validation), ("test", parts.test))
     )
     mark = " (in-distribution)" if split.in_distribution else ""
-    logger.info("split by %s%s: %s windows, %d purged", split.recipe, mark, sizes, parts.purged)
-    if split.untested_profiles:
-        logger.warning("profiles that the test part lacks: %s", ", ".join(split.untested_profiles))
+    rest = {"purged": parts.purged, "left out": parts.left_out}
+    others = "".join(f", {count} {name}" for name, count in rest.items() if count)
+    logger.info("split by %s%s: %s windows%s", split.recipe, mark, sizes, others)
+    for lacking, part in (
+        (split.untested_profiles, "the test part lacks"),
+        (split.unvalidated_profiles, "validation lacks"),
+        (split.unseen_profiles, "training never sees"),
+    ):
+        if lacking:
+            logger.warning("profiles that %s: %s", part, ", ".join(lacking))
     return split, parts

@@ -29,12 +29,14 @@ Unit = Literal["recording", "span", "group", "window"]
 
 @dataclass(frozen=True)
 class Parts:
-    """The three sides of a split, over the same streams. `purged`: windows on none of them."""
+    """The three sides of a split, over the same streams. On none of them are windows that were `purged`
+    around cuts, and those of recordings that were `left_out`, for nobody asked for them."""
 
     train: WindowSet
     validation: WindowSet
     test: WindowSet
     purged: int = 0
+    left_out: int = 0
 
     def sealed(self) -> SealedParts:
         """What may be handed to code that fits, trains or tunes."""
@@ -61,6 +63,9 @@ class Split:
     `unit` says of what: whole `recording`s; a time `span` (`assignment["cuts_ns"]`); a `group` of steps,
     such as all lines of one template; or single `window`s at random. `in_distribution` marks a recipe
     whose test part looks like its training part: its figures say nothing about new hosts or later days.
+
+    Of the profiles on any side, `untested` are those that test lacks, `unvalidated` those that validation
+    lacks, `unseen` those that one of the two has and training lacks.
     """
 
     recipe: str
@@ -71,6 +76,7 @@ class Split:
     in_distribution: bool = False
     untested_profiles: list[str] = field(default_factory=list)
     unseen_profiles: list[str] = field(default_factory=list)
+    unvalidated_profiles: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def parts(self, windows: WindowSet, step_groups: NDArray[np.int64] | None = None) -> Parts:
@@ -87,9 +93,10 @@ class Split:
         if self.unit in {"group", "window"}:
             sides = [windows.within(_visible(self, windows, step_groups, part)) for part in range(len(PARTS))]
             return _parts(sides, len(windows))
-        codes = recording_codes(self, windows) if self.unit == "recording" else span_codes(self, windows)
+        whole = self.unit == "recording"
+        codes = recording_codes(self, windows) if whole else span_codes(self, windows)
         sides = [windows.select(codes == part) for part in range(len(PARTS))]
-        return _parts(sides, len(windows))
+        return _parts(sides, len(windows), whole=whole)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -113,9 +120,10 @@ class Split:
             raise SplitError(f"cannot read the split ({error})", where=path, remedy=remedy) from error
 
 
-def _parts(sides: list[WindowSet], total: int) -> Parts:
+def _parts(sides: list[WindowSet], total: int, *, whole: bool = False) -> Parts:
     train, validation, test = sides
-    return Parts(train, validation, test, purged=total - len(train) - len(validation) - len(test))
+    rest = total - len(train) - len(validation) - len(test)
+    return Parts(train, validation, test, left_out=rest) if whole else Parts(train, validation, test, rest)
 
 
 def dataset_digest(windows: WindowSet) -> str:

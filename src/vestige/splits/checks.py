@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.errors import SplitError
-from vestige.splits.assign import required
 from vestige.splits.base import PARTS, Parts, Split
+from vestige.splits.table import required
 from vestige.windows import WindowSet
 
 MUCH = 0.1
@@ -26,21 +26,26 @@ def check(split: Split, parts: Parts, windows: WindowSet) -> None:
         assigned = [one for part in PARTS for one in split.assignment[part]]
         if len(assigned) != len(set(assigned)):
             raise SplitError("a recording is on two sides of the split")
-    counts = {part: np.bincount(one.label, minlength=len(one.schema.classes)) for part, one in sides.items()}
-    needed = required(np.bincount(windows.label, minlength=len(windows.schema.classes)))
-    for part, side in sides.items():
-        for code in needed.tolist():
-            name = side.schema.classes[code]
-            if counts[part][code] == 0:
-                found = ", ".join(f"{other}: {count[code]}" for other, count in counts.items())
-                lost = _lost(windows, parts, code)
-                purge = f"; {_purge(windows, parts)}, {lost} {name!r} ones among them{_disorder(windows)}"
-                raise SplitError(
-                    f"the {split.recipe} split leaves no {name!r} window in {part} ({found})"
-                    + (purge if lost else ""),
-                    where=side.path,
-                    remedy=_remedy(split, windows, lost),
-                )
+    for part, codes in lacking_classes(parts, windows).items():
+        for code in codes:
+            name = windows.schema.classes[code]
+            found = ", ".join(f"{one}: {int((side.label == code).sum())}" for one, side in sides.items())
+            lost = _lost(windows, parts, code) if parts.purged else 0
+            purge = f"; {_purge(windows, parts)}, {lost} {name!r} ones among them{_disorder(windows)}"
+            raise SplitError(
+                f"the {split.recipe} split leaves no {name!r} window in {part} ({found})"
+                + (purge if lost else ""),
+                where=windows.path,
+                remedy=_remedy(split, windows, lost),
+            )
+
+
+def lacking_classes(parts: Parts, windows: WindowSet) -> dict[str, list[int]]:
+    """By side, the codes of classes that the evidence has and the side lacks."""
+    k = len(windows.schema.classes)
+    needed = required(np.bincount(windows.label, minlength=k))
+    sides = zip(PARTS, (parts.train, parts.validation, parts.test), strict=True)
+    return {part: needed[np.bincount(side.label, minlength=k)[needed] == 0].tolist() for part, side in sides}
 
 
 def losses(windows: WindowSet, parts: Parts) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +13,19 @@ from numpy.typing import NDArray
 
 from vestige import log
 from vestige.errors import SplitError
-from vestige.splits.assign import Table, assign
+from vestige.splits.assign import assign
 from vestige.splits.base import COLUMNS, FRACTIONS, PARTS, Parts, Split, dataset_digest
 from vestige.splits.checks import check, losses
+from vestige.splits.profiles import STRATIFIED, Profiles, refuse_worse_cuts, refuse_worse_units
 from vestige.splits.sets import limit, load_sets
+from vestige.splits.table import Table
 from vestige.windows import WindowSet
 
 logger = log.get("vestige.splits")
 FEW_RECORDINGS = 10
+NAMED, SUCH = 6, 3
+"""Members of a side that a note names: all of so many, or so many of more."""
+DIGEST = re.compile("[0-9a-f]{32,}")
 Groups = Mapping[str, Callable[[WindowSet], NDArray[np.int64]]]
 
 
@@ -50,7 +56,8 @@ def make(
     `hold_out` names the hosts, samples or types of the test part instead of leaving the choice to `seed`.
     `sets`: a file that names the recordings of each part, instead of the recipe. `sizes`: see `sets.limit`.
     Raises SplitError when the evidence does not allow the recipe: too few hosts, samples, types, recordings
-    or groups, or a class that would be missing on a side.
+    or groups, or a class that would be missing on a side; and where profiles could be divided better than
+    they are. What cannot be better is told by the split: see `profiles`.
     """
     steps: NDArray[np.int64] | None = None
     if sets is not None:
@@ -67,28 +74,40 @@ def make(
     else:
         raise SplitError(f"unknown split {recipe!r}", remedy=f"one of: {', '.join(recipes(groups))}")
     split = replace(split, dataset=dataset_digest(windows), seed=seed)
+    if sets is None and recipe in STRATIFIED and split.unit == "recording":
+        refuse_worse_units(split, windows, fractions, hold_out)
     split = limit(split, windows, **(sizes or {}))
     parts = split.parts(windows, steps)
     check(split, parts, windows)
-    untested, unseen = _profiles(parts)
+    if split.unit == "span":
+        refuse_worse_cuts(
+            parts,
+            windows,
+            fractions,
+            lambda near: replace(split, assignment=_cuts(windows, near)).parts(windows),
+        )
     # Whole recordings are left out because someone asked for it: sizes, sets.
     lost = [] if split.unit == "recording" else losses(windows, parts)
     for note in lost:
         logger.warning("%s", note)
-    notes = [*split.notes, *lost, *_delay(windows)]
-    return replace(split, untested_profiles=untested, unseen_profiles=unseen, notes=notes), parts
+    return _told(split, Profiles.of(parts), [*lost, *_delay(windows)]), parts
 
 
 def _by_time(windows: WindowSet, fractions: tuple[float, float, float]) -> Split:
     """Cut at the times that leave the wanted shares of windows before them."""
-    times = np.sort(windows.t_wall_ns)
-    if len(times) == 0 or times[0] == times[-1]:
+    if len(windows) == 0 or windows.t_wall_ns.min() == windows.t_wall_ns.max():
         raise SplitError("every window has the same time", where=windows.path, remedy="use another --split")
-    at = (np.cumsum(fractions)[:-1] * len(times)).astype(int).clip(1, len(times) - 1) - 1
     single = windows.recordings.height == 1
     unit = "one stream, cut in three spans of time" if single else "all recordings, cut at the same two times"
     note = f"{unit}; windows within one window length ({windows.schema.length} steps) after a cut are purged"
-    return Split("time", "span", "", 0, {"cuts_ns": [int(times[i]) for i in at]}, notes=[note])
+    return Split("time", "span", "", 0, _cuts(windows, fractions), notes=[note])
+
+
+def _cuts(windows: WindowSet, fractions: tuple[float, float, float]) -> dict[str, Any]:
+    """Where to cut, Unix ns."""
+    times = np.sort(windows.t_wall_ns)
+    at = (np.cumsum(fractions)[:-1] * len(times)).astype(int).clip(1, len(times) - 1) - 1
+    return {"cuts_ns": [int(times[i]) for i in at]}
 
 
 def _by_column(
@@ -113,13 +132,14 @@ def _by_column(
     index = {key: number for number, key in enumerate(keys)}
     number_of = np.array([index[name] for name in names])
     table = Table.of(windows, number_of[windows.recording], len(keys))
-    codes = assign(table, fractions, seed, fixed_test=[index[one] for one in hold_out], unit=recipe)
+    fixed = [index[one] for one in hold_out]
+    codes = assign(table, fractions, seed, unit=recipe, fixed_test=fixed, stratify=recipe in STRATIFIED)
     members = {part: [keys[i] for i in np.flatnonzero(codes == code)] for code, part in enumerate(PARTS)}
     assignment = {
         part: [one for one, name in zip(ids, names, strict=True) if name in set(members[part])]
         for part in PARTS
     }
-    note = "; ".join(f"{part}: {', '.join(members[part][:8])}" for part in PARTS)
+    note = "; ".join(f"{part}: {_named(members[part])}" for part in PARTS)
     return Split(recipe, "recording", "", seed, assignment, notes=[f"{recipe}s on each side: {note}"])
 
 
@@ -133,7 +153,8 @@ def _at_random(windows: WindowSet, seed: int, fractions: tuple[float, float, flo
                 where=windows.path,
                 remedy="add recordings",
             )
-        codes = assign(Table.of(windows, windows.recording, len(ids)), fractions, seed, unit="recording")
+        table = Table.of(windows, windows.recording, len(ids))
+        codes = assign(table, fractions, seed, unit="recording", stratify=True)
         chosen = {part: [ids[i] for i in np.flatnonzero(codes == code)] for code, part in enumerate(PARTS)}
         return Split("random", "recording", "", seed, chosen, in_distribution=True)
     note = (
@@ -171,15 +192,19 @@ def _delay(windows: WindowSet) -> list[str]:
     return [f"windows look {ahead} steps ahead: live scoring is {ahead} steps late"] if ahead else []
 
 
-def _profiles(parts: Parts) -> tuple[list[str], list[str]]:
-    """Profiles that the test part lacks (never averaged over silently), and those it alone has."""
-    every, train, test = (
-        _profiles_of(one)
-        for one in ((parts.train, parts.validation, parts.test), (parts.train,), (parts.test,))
+def _told(split: Split, profiles: Profiles, notes: list[str]) -> Split:
+    """The split with all that it cannot test, or not test well. Types are held out on purpose."""
+    by_type = split.recipe == "type"
+    return replace(
+        split,
+        untested_profiles=profiles.lacking("test"),
+        unseen_profiles=profiles.unseen(),
+        unvalidated_profiles=[] if by_type else profiles.lacking("validation"),
+        notes=[*split.notes, *notes, *([] if by_type else profiles.told())],
     )
-    return sorted(every - test), sorted(test - train)
 
 
-def _profiles_of(sides: tuple[WindowSet, ...]) -> set[str]:
-    names = sides[0].recordings["profile"].to_list()
-    return {names[row] for side in sides for row in np.unique(side.recording)}
+def _named(members: list[str]) -> str:
+    """Members of a side: all of a few, how many of more; digests by their beginnings."""
+    short = [f"{one[:8]}..." if DIGEST.fullmatch(one) else one for one in members[: NAMED + 1]]
+    return ", ".join(short) if len(short) <= NAMED else f"{len(members)}, such as {', '.join(short[:SUCH])}"
