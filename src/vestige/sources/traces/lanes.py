@@ -42,7 +42,7 @@ def _at_once(_context: Any, out: Any, at: Any, base: Any, steps: Any) -> tuple[A
 
 _settings: Any = numba.config
 put_eight: Any = compiled(_by_one) if _settings.BOUNDSCHECK or _settings.DISABLE_JIT else _at_once
-"""`put_eight(out, at, base, steps)`: `out[at + i] = base + byte i of steps`, eight times, the lowest byte first.
+"""`put_eight(out, at, base, steps)`: `out[at + i] = base + byte i of steps`, eight times, lowest byte first.
 
 `out` has items of 8 bytes. One vector store without a check, as in all that is compiled here; where Numba
 checks indices, or compiles nothing, a loop.
