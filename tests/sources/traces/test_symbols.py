@@ -27,7 +27,16 @@ def test_rows_lead_back_to_their_values(chunks: list[list[int]]) -> None:
         rows = symbols.rows(values)
         assert (symbols.values[rows] == values).all()
     every = [one for chunk in chunks for one in chunk]
-    assert sorted(symbols.values.tolist()) == sorted({0, *every})
+    assert symbols.values.tolist() == list(dict.fromkeys([0, *every]))
+
+
+def test_a_table_grows_with_what_is_in_it() -> None:
+    values = np.random.default_rng(0).integers(1, 1 << 16, 100_000).astype(np.uint64) << np.uint64(40)
+    symbols = Symbols()
+    rows = [symbols.rows(part) for part in np.array_split(values, 7)]
+    assert (symbols.values[np.concatenate(rows)] == values).all()
+    assert len(symbols) == len(np.unique(values)) + 1
+    assert symbols.rows(np.zeros(1, dtype=np.uint64)).tolist() == [0]
 
 
 def test_what_every_value_is() -> None:

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.errors import EvidenceError
+from vestige.sources.traces import numbering
 from vestige.sources.traces.maps import SPECIAL
 from vestige.sources.traces.regions import ANONYMOUS, FIRST_FILE, NOWHERE, UNMAPPED
 from vestige.sources.traces.tokens import MODULE_SHIFT, NOT_TAKEN, TAKEN
@@ -27,43 +28,58 @@ OWN_TOKENS = tuple(
 )
 """Tokens of what lies in no module: they are in every vocabulary."""
 
+_FEW = 1 << 10
+"""Symbols that a table has room for at first."""
 _SHIFT, _LOW = np.uint64(MODULE_SHIFT), np.uint64(TAKEN)
 
 
 class Symbols:
-    """Unique values, each with a row; row 0 is padding. Memory follows the unique ones."""
+    """Unique values, each with a row in the order in which they came; row 0 is padding. Memory follows the
+    unique ones."""
 
     def __init__(self, most: int = MOST_SYMBOLS) -> None:
-        self.values: Values = np.zeros(1, dtype=np.uint64)
-        self._sorted: Values = self.values
-        self._rows = np.zeros(1, dtype=np.uint32)
-        self._most = most
+        self._most, self._n = most, 1
+        self._mix = numbering.fresh_mix()
+        self._known = np.zeros(min(_FEW, most), dtype=np.uint64)
+        self._keys, self._rows = self._slots()
 
     def __len__(self) -> int:
-        return len(self.values)
+        return self._n
+
+    @property
+    def values(self) -> Values:
+        """The value of every row, `(rows,)`."""
+        return self._known[: self._n]
 
     def rows(self, values: Values) -> NDArray[np.uint32]:
         """The row of each value; new ones get the next rows. Raises EvidenceError for too many of them."""
         if len(self) > self._most // 2:
             values = without_addresses(values)
-        unique, again = np.unique(values, return_inverse=True)
-        place = np.searchsorted(self._sorted, unique)
-        found = np.zeros(len(unique), dtype=np.bool_)
-        inside = place < len(self._sorted)
-        found[inside] = self._sorted[place[inside]] == unique[inside]
-        fresh = unique[~found]
-        if len(fresh):
-            if len(self) + len(fresh) > self._most:
-                raise EvidenceError(
-                    f"more than {self._most} different targets: the map does not fit, or this is no program"
-                )
-            new = np.arange(len(self), len(self) + len(fresh), dtype=np.uint32)
-            self.values = np.concatenate([self.values, fresh])
-            self._sorted = np.insert(self._sorted, place[~found], fresh)
-            self._rows = np.insert(self._rows, place[~found], new)
-            place = np.searchsorted(self._sorted, unique)
-        rows: NDArray[np.uint32] = self._rows[place][again.reshape(-1)]
-        return rows
+        rows, at = np.empty(len(values), dtype=np.uint32), 0
+        while True:
+            at, self._n = numbering.number(
+                values, rows, at, self._known, self._n, self._keys, self._rows, self._mix
+            )
+            if at == len(values):
+                return rows
+            self._grow()
+
+    def _grow(self) -> None:
+        if self._n == self._most:
+            raise EvidenceError(
+                f"more than {self._most} different targets: the map does not fit, or this is no program"
+            )
+        held = self.values
+        self._known = np.zeros(min(2 * self._n, self._most), dtype=np.uint64)
+        self._known[0] = held[0]
+        self._keys, self._rows = self._slots()
+        unused = np.empty(len(held), dtype=np.uint32)
+        numbering.number(held, unused, 0, self._known, 1, self._keys, self._rows, self._mix)
+
+    def _slots(self) -> tuple[Values, NDArray[np.uint32]]:
+        """Twice as many as values at least."""
+        size = 2 << (len(self._known) - 1).bit_length()
+        return np.zeros(size, dtype=np.uint64), np.zeros(size, dtype=np.uint32)
 
 
 def without_addresses(values: Values) -> Values:
