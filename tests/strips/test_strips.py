@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from typer.testing import CliRunner
 
 from vestige import checkpoint
+from vestige.cli import tables
 from vestige.cli.main import app
 from vestige.errors import OutputError
 from vestige.models.registry import get
@@ -25,8 +28,8 @@ from vestige.sources.traces.simulate.options import SimulateOptions
 from vestige.sources.traces.simulate.write import simulate
 from vestige.strips.clusters import clusters_of
 from vestige.strips.pieces import Piece
-from vestige.strips.run import strips
-from vestige.strips.strip import BINS, MOST_DEPARTURES, Place, Strip
+from vestige.strips.run import Outcome, strips
+from vestige.strips.strip import BINS, MOST_DEPARTURES, RARE, Place, Strip
 
 TABLE = pl.DataFrame(
     {
@@ -68,6 +71,13 @@ def test_a_departure_is_the_strangest_event_while_it_is_rare() -> None:
     assert once.highest == 9.0
     often = _strip([1, 4] * 20, [9.0, 3.0] * 20)
     assert often.top(1)[0].text == "a+0x1"
+
+
+def test_a_departure_stands_first_where_nobody_judged_it() -> None:
+    nobody = float("nan")
+    once = _strip([1, 2, 4, 1, 2], [nobody, 8.0, nobody, nobody, 9.0])
+    assert [one.text for one in once.top(3)] == ["<unmapped> 0x9", "a+0x2", "a+0x2"]
+    assert (once.judged, once.highest) == (2, 9.0)
 
 
 def test_departures_are_counted_beyond_those_that_are_kept() -> None:
@@ -148,6 +158,58 @@ def test_raw_runs_are_drawn_as_test_runs_are(judged: tuple[Path, Path], tmp_path
         assert raw[name].departures == one.departures
         assert raw[name].mean == pytest.approx(one.mean)
     assert any(one.times_left for one in raw.values())
+
+
+def _long_names(tmp_path: Path) -> Outcome:
+    strip = _strip([1, 3, 4], [1.0, 2.0, 3.0])
+    strip.run, strip.truth = "0123456789abcdef" * 4, "malicious"
+    strip.departures[0] = strip.departures[0]._replace(left="a-browser-of-a-long-name.so.1.2+0x1234567")
+    return Outcome([strip], [0], None, tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120, 400])
+def test_names_are_whole_however_narrow_the_terminal_is(tmp_path: Path, columns: int) -> None:
+    found = _long_names(tmp_path)
+    console = Console(width=columns, record=True, file=io.StringIO())
+    console.print(tables.strips(found, columns))
+    cells = [line.split("│")[1:-1] for line in console.export_text().splitlines() if "│" in line]
+    run, *_, where = ("".join(one).replace(" ", "") for one in zip(*cells, strict=True))
+    assert run == found.strips[0].run
+    assert where == "a-browser-of-a-long-name.so.1.2+0x1234567to<unmapped>0x9"
+
+
+def test_a_pipe_gets_a_line_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    tables.show(tables.strips(_long_names(tmp_path), tables.width()))
+    (line,) = (one for one in capsys.readouterr().out.splitlines() if "malicious" in one)
+    assert "a-browser-of-a-long-name.so.1.2+0x1234567 to <unmapped> 0x9" in line
+
+
+def test_a_detector_of_chunks_shows_departures_it_did_not_judge(
+    judged: tuple[Path, Path], tmp_path: Path
+) -> None:
+    corpus, _ = judged
+    run(
+        registry.get("traces"),
+        corpus,
+        tmp_path / "run",
+        options=TraceOptions(sequence_len=8, tip_only=True, sliding_window=False),
+        split=SplitOptions(split="random"),
+        order=Order(("next_ngram",), "next"),
+        judge=JudgeOptions(resamples=100),
+        jobs=1,
+    )
+    found = strips(tmp_path / "run")
+    rare = [one for one in found.strips if 0 < one.times_left <= RARE]
+    assert rare
+    for one in rare:
+        first = [place.line for place in one.top(one.times_left)]
+        assert first == [gone.line for gone in one.departures]
+    assert any(np.isnan(place.surprise) for one in rare for place in one.top(1))
+    assert "not judged" in found.page.read_text()
+    assert "nan" not in found.places.read_text()
 
 
 def test_the_command_says_where_runs_left_all_modules(judged: tuple[Path, Path], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,11 +27,19 @@ SHOWN = 25
 """Rows of a table of recordings."""
 SHARES = ("unmapped", "no_file", "lost")
 QUALITY = ("bytes", "events", *SHARES, "errors", "overflows")
+WIDE, NARROW = 1 << 14, 110
+"""Columns where nobody looks on: nothing is cut; and of a terminal that has no room for all of a table."""
 
 
 def show(what: RenderableType) -> None:
-    """Print to standard output, as wide as the terminal."""
-    Console().print(what)
+    """Print to standard output, as wide as the terminal; where that is none, as wide as it takes."""
+    Console(width=width()).print(what)
+
+
+def width() -> int:
+    """Columns that there are to print in."""
+    console = Console()
+    return console.width if console.is_terminal or "COLUMNS" in os.environ else WIDE
 
 
 def plain(value: str) -> Text:
@@ -68,34 +77,33 @@ def quality(windows: WindowSet) -> Table | None:
         "lost", "overflows", "unmapped", "recording", descending=[True, True, True, False]
     )
     table = Table(title=plain("recordings, those that lost most first"), title_justify="left")
-    for name in ("recording", *QUALITY):
-        table.add_column(plain(name.replace("_", " ")), justify="left" if name == "recording" else "right")
+    table.add_column("recording", overflow="fold")
+    for name in QUALITY:
+        table.add_column(plain(name.replace("_", " ")), overflow="fold", justify="right")
     for row in frame.head(SHOWN).iter_rows(named=True):
         figures = (f"{row[name]:.2%}" if name in SHARES else f"{row[name]:,}" for name in QUALITY)
-        table.add_row(plain(visible(row["recording"])[:20]), *map(plain, figures))
+        table.add_row(plain(row["recording"]), *map(plain, figures))
     if frame.height > SHOWN:
         table.caption = plain(f"and {frame.height - SHOWN:,} more: tables/quality.parquet")
     return table
 
 
-def strips(found: Outcome) -> Table:
-    """Runs, the most surprising first: where each left all modules, and with which it was alike."""
+def strips(found: Outcome, columns: int) -> Table:
+    """Runs, the most surprising first: how often and where first each left all modules, and with which it was
+    alike. Names are never cut: where there are few `columns` they wrap, and lesser figures are left out."""
     table = Table(title=plain("runs, the most surprising first"), title_justify="left")
-    for name in ("run", "label", "highest", "mean", "left", "first from", "to", "cluster"):
-        table.add_column(name, justify="right" if name in {"highest", "mean", "left", "cluster"} else "left")
+    figures = ("highest", "left") if columns < NARROW else ("highest", "mean", "left", "cluster")
+    for name in ("run", "label", *figures, "where first"):
+        table.add_column(name, overflow="fold", justify="right" if name in figures else "left")
     for one, cluster in list(zip(found.strips, found.clusters, strict=True))[:SHOWN]:
-        gone = one.departures[0] if one.departures else None
-        cells = (
-            one.run[:16],
-            one.truth,
-            f"{one.highest:.2f}",
-            f"{one.mean:.3f}",
-            f"{one.times_left:,}",
-            gone.left if gone else "",
-            gone.to if gone else "",
-            "" if cluster is None else str(cluster),
-        )
-        table.add_row(*map(plain, cells))
+        told = {
+            "highest": f"{one.highest:.2f}",
+            "mean": f"{one.mean:.3f}",
+            "left": f"{one.times_left:,}",
+            "cluster": "" if cluster is None else str(cluster),
+        }
+        gone = [f"{first.left} to {first.to}" for first in one.departures[:1]]
+        table.add_row(*map(plain, (one.run, one.truth, *(told[name] for name in figures), *gone)))
     if len(found.strips) > SHOWN:
         table.caption = plain(f"and {len(found.strips) - SHOWN:,} more")
     return table

@@ -102,7 +102,7 @@ def strips(
             device=device,
             progress=update,
         )
-    tables.show(tables.strips(found))
+    tables.show(tables.strips(found, tables.width()))
     typer.echo(f"page: {found.page}")
     typer.echo(f"places: {found.places}")
 

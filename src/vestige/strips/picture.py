@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ def write_places(path: Path, strips: Sequence[Strip], clusters: Sequence[int | N
                 cells = [*head, "left", gone.line, gone.offset, _cell(gone.left), _cell(gone.to), "", ""]
                 out.writerow(cells)
             for one in strip.top(TOP):
-                told = [one.line, one.offset, "", _cell(one.text), _cell(one.module), f"{one.surprise:.4f}"]
+                how = f"{one.surprise:.4f}" if isfinite(one.surprise) else ""
+                told = [one.line, one.offset, "", _cell(one.text), _cell(one.module), how]
                 out.writerow([*head, "surprise", *told])
 
 

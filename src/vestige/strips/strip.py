@@ -20,7 +20,7 @@ _TARGET = KINDS.index("target")
 
 class Place(NamedTuple):
     """An event of a run: its number (from 1), byte of the trace, what it is, in which module, and how
-    surprising; `token` is what it is to a model, addresses in no module being alike."""
+    surprising (NaN: not judged); `token` is what it is to a model, addresses in no module being alike."""
 
     line: int
     offset: int
@@ -68,8 +68,8 @@ class Strip:
         return self.total / max(1, self.judged)
 
     def top(self, n: int) -> list[Place]:
-        """The `n` strangest events, one a stretch at most: where the run left all modules, if that is rare;
-        then by surprise, the earliest of equals first."""
+        """The `n` strangest events, one a stretch at most: where the run left all modules, if that is rare,
+        judged or not; then by surprise, the earliest of equals first."""
         gone = self._gone if self.times_left <= RARE else []
         others = (one for one in self.best.values() if one not in gone)
         return [*gone, *sorted(others, key=lambda one: (-one.surprise, one.line))][:n]
@@ -118,8 +118,7 @@ class Strip:
                 left = self._inside if at == 0 else text[int(piece.symbol[targets[at - 1]])]
                 to = text[int(piece.symbol[row])]
                 self.departures.append(Departure(int(piece.line[row]), int(piece.offset[row]), left, to))
-                if np.isfinite(piece.surprise[row]):
-                    self._gone.append(_place(piece, row))
+                self._gone.append(_place(piece, row))
         inside = targets[~outside]
         if len(inside):
             self._inside = text[int(piece.symbol[inside[-1]])]
