@@ -122,6 +122,38 @@ def test_an_episode_that_was_shipped_again_is_read_whatever_the_index_says(
     assert (sent, "accepted", []) in found.table("episodes").rows()
 
 
+def test_an_index_may_lie_elsewhere(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store(episodes=12, plant=("flipped_byte=2", "few_rows=1"))
+    file = tmp_path / "swept" / "index.parquet"
+    swept = validate(store, ValidateOptions(), output=file, jobs=1).rows
+    found = prepare(store, tmp_path / "dataset", index=file)
+    rejected = swept.filter(pl.col("verdict") == "rejected")["path"]
+    assert [one["episode"] for one in found.notes["skipped"]] == rejected.sort().to_list()
+    assert {one["reason"] for one in found.notes["skipped"]} == {"rejected: sha256:guest"}
+    assert found.notes["faults"] == {"few_rows:guest": 1}
+    assert not (store / index.NAME).exists()
+
+
+@pytest.mark.parametrize("other", ["no index", "other columns", "elsewhere", "the same names", "missing"])
+def test_an_index_of_something_else_is_refused(
+    make_store: MakeStore, store: Path, tmp_path: Path, other: str
+) -> None:
+    file = tmp_path / "index.parquet"
+    if other == "no index":
+        file.write_bytes(b"PAR1 no index PAR1")
+    elif other == "other columns":
+        pl.DataFrame({"path": episodes(store).paths}).write_parquet(file)
+    elif other != "missing":
+        validate(make_store(episodes=12, seed=7), ValidateOptions(), output=file, jobs=1)
+    if other == "elsewhere":
+        pl.read_parquet(file).with_columns(path="x/" + pl.col("path")).write_parquet(file)
+    says = "index of another store" if other in {"elsewhere", "the same names"} else "is (no|an) index of"
+    with pytest.raises(EvidenceError, match=says) as refused:
+        prepare(store, tmp_path / "dataset", index=file)
+    assert str(refused.value.where) == str(file)
+    assert [one.name for one in tmp_path.iterdir()] == ([] if other == "missing" else [file.name])
+
+
 def test_a_damaged_index_is_said_to_be_one(store: Path, tmp_path: Path) -> None:
     shutil.copytree(store, tmp_path / "store")
     (tmp_path / "store" / index.NAME).write_bytes(b"PAR1 no index PAR1")

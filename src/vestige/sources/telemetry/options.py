@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,4 +19,9 @@ class TelemetryOptions(BaseModel):
         default="phase",
         description="what is told apart: phase (clean, armed, infecting, infected_running, dormant) or label "
         "(benign, malicious)",
+    )
+    index: Path | None = Field(
+        default=None,
+        description="what vestige validate -o wrote about the store (default: validation_v1.parquet in it, "
+        "where there is one)",
     )

@@ -28,7 +28,8 @@ CHUNK = 8
 """Episodes that a worker gets at a time."""
 MOST_NOTES = 1000
 UNUSABLE: tuple[Verdict, ...] = ("rejected", "errored")
-UNKNOWN: tuple[str, list[str], str | None] = ("", [], None)
+Known = tuple[str, list[str], str | None]
+UNKNOWN: Known = ("", [], None)
 EPISODES: dict[str, pl.DataType] = {"id": pl.String(), "verdict": pl.String(), "faults": pl.List(pl.String)}
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class Account:
     """What became of the episodes of a store. `known`: verdict, reasons and the manifest's digest from its
     index, by folder."""
 
-    known: dict[str, tuple[str, list[str], str | None]] = field(default_factory=dict)
+    known: dict[str, Known] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
     refused: VestigeError | None = None
@@ -84,13 +85,14 @@ def prepare(
 ) -> None:
     """Write the dataset: a recording an episode that is accepted or degraded.
 
-    What `vestige validate` has found in the store is taken over, where the manifest is still the same:
-    episodes that it rejected are not read. An episode that cannot be read is left out and noted. Raises
-    EvidenceError where none is left, OutputError where `out` cannot be written; then nothing is left behind.
+    What `vestige validate` has found in the store (`options.index`, else what lies in it) is taken over,
+    where the manifest is still the same: episodes that it rejected are not read. An episode that cannot be
+    read is left out and noted. Raises EvidenceError where none is left or the index is of another store,
+    OutputError where `out` cannot be written; then nothing is left behind.
     """
     schema = schema_for(options)
     account = Account()
-    todo = _usable(corpus, account)
+    todo = _usable(corpus, account, options.index)
     work = partial(bounded, corpus, classes=schema.classes, by=options.classes)
     done = 0
     with DatasetWriter(out, schema, overwrite=overwrite) as writer:
@@ -139,15 +141,22 @@ def _leave(account: Account, folder: str, error: VestigeError | OSError) -> None
         account.leave(folder, str(error))
 
 
-def _usable(corpus: Path, account: Account) -> list[str]:
+def _usable(corpus: Path, account: Account, given: Path | None) -> list[str]:
     """The episodes that neither their names nor an index of the store rule out."""
     found = episodes(corpus)
-    file = corpus / index.NAME
-    if file.is_file():
+    file = corpus / index.NAME if given is None else given
+    if given is not None or file.is_file():
         rows = index.read(file).select("path", "verdict", "reasons", "manifest_sha256").iter_rows()
         account.known = {
             path: (verdict, list(map(_short, why)), digest) for path, verdict, why, digest in rows
         }
+    if given is not None and not _is_of(corpus, account.known, found.paths):
+        raise EvidenceError(
+            f"is the index of another store: none of its {len(account.known):,} episodes is in {corpus} "
+            "as it was swept",
+            where=given,
+            remedy="give the index of this store, or leave out --index",
+        )
     usable = []
     for folder in found.paths:
         verdict, reasons, digest = account.known.get(folder, UNKNOWN)
@@ -158,6 +167,12 @@ def _usable(corpus: Path, account: Account) -> list[str]:
         else:
             usable.append(folder)
     return usable
+
+
+def _is_of(corpus: Path, known: dict[str, Known], folders: list[str]) -> bool:
+    """Whether an index knows any episode of a store, manifest and all: folders are soon called alike."""
+    here = (one for one in folders if known.get(one, UNKNOWN)[2] is not None)
+    return any(known[one][2] == _digest(corpus, one) for one in here)
 
 
 def _digest(corpus: Path, folder: str) -> str | None:
