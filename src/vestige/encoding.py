@@ -98,6 +98,18 @@ class EncodedWindows:
             yield rows, self.batch(rows, names)
 
 
+def told_again(tokens_BT: NDArray[np.int64], symbol_BT: NDArray[Any], vocabulary: int) -> NDArray[np.int64]:
+    """Token ids that say whether the unknown event on which a window ends is new: where the window shows the
+    same symbol before, it has the id `vocabulary`, one beyond all tokens, instead of UNK in all its places.
+    Models read that as UNK; surprise need not be as great (`models.next_token`)."""
+    unknown = np.flatnonzero(tokens_BT[:, -1] == UNK)
+    same_UT = symbol_BT[unknown] == symbol_BT[unknown, -1:]
+    same_UT &= same_UT[:, :-1].any(axis=1, keepdims=True)
+    told = tokens_BT.copy()
+    told[unknown] = np.where(same_UT, vocabulary, tokens_BT[unknown])
+    return told
+
+
 def unknown_rate(tokens: NDArray[Any]) -> float:
     """Share of UNK among the tokens that are no padding; 0 where there are none."""
     real = int((tokens != PAD).sum())

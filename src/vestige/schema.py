@@ -55,8 +55,8 @@ class Input:
     """A named array that a model receives.
 
     `summary (B, F)` and `tensor (B, C, T)` float32 name their `features`; `tokens (B, T)` int64 index
-    `vocabulary` (None until it is fitted on training rows); `vectors (B, S, E)` float32 have `size` E. T and
-    S are `length`, or the window's length where that is 0.
+    `vocabulary` (None until it is fitted on training rows; whatever lies outside it is as unknown as UNK);
+    `vectors (B, S, E)` float32 have `size` E. T and S are `length`, or the window's length where that is 0.
     """
 
     name: str

@@ -117,6 +117,39 @@ def test_an_unknown_event_surprises_as_much_as_the_least_probable_one_and_is_ran
     assert min(detector.rank(one)[0] for one in batches) == 0
 
 
+@pytest.mark.parametrize("name", ["next_ngram", "next_transformer"])
+def test_an_unknown_event_that_the_window_showed_before_surprises_by_its_share(name: str) -> None:
+    if name == "next_ngram":
+        detector = counted(NextNgram, chain(300, 9, 5), 9)
+    else:
+        detector = registry.get(name).build((spec(9),), 2, size=8, heads=2, layers=1)
+    again = 9  # one beyond the vocabulary
+    batch = {
+        "tokens": np.array([[PAD, 2, again, 3, again], [again, 2, again, 3, again], [UNK, 2, 3, 4, UNK]])
+    }
+    surprise, rank = detector.surprise_and_rank(batch)
+    unknown = detector.surprise({"tokens": np.where(batch["tokens"] == again, UNK, batch["tokens"])})
+    log_p = detector.log_proba(batch)
+    np.testing.assert_allclose(surprise[:2], np.minimum([math.log(3), math.log(2)], unknown[:2]))
+    np.testing.assert_allclose(surprise[2], unknown[2])
+    np.testing.assert_allclose(detector.surprise(batch), surprise)
+    assert rank[:2].tolist() == (log_p > -surprise[:, None]).sum(axis=1)[:2].tolist()
+    assert rank[2] == 9
+    assert np.array_equal(detector.tokens(batch) == UNK, np.isin(batch["tokens"], [UNK, again]))
+
+
+def test_an_explanation_names_where_the_unknown_event_was_shown_before() -> None:
+    detector = counted(NextNgram, chain(300, 9, 5), 9)
+    assert detector.explain({"tokens": np.array([[2, 9, 4, 5, 9]])})[0].argmax() == 1
+
+
+def test_ids_that_no_encoder_gives_are_unknown_and_no_more() -> None:
+    detector = counted(NextNgram, chain(300, 9, 5), 9)
+    odd = detector.surprise({"tokens": np.array([[-3, 2, 50, 3, 51], [PAD, PAD, PAD, PAD, 9]])})
+    plain = detector.surprise({"tokens": np.array([[UNK, 2, UNK, 3, UNK], [PAD, PAD, PAD, PAD, UNK]])})
+    np.testing.assert_array_equal(odd, plain)
+
+
 def test_memory_is_bounded_and_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     detector = registry.get("next_gru").build((spec(9),), 2, hidden=8)
     assert isinstance(detector, NextToken)

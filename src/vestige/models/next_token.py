@@ -27,8 +27,10 @@ PIECE = 1024
 class NextToken(Detector):
     """Abstract: judges a window's last token by how little the tokens before it led one to expect it.
 
-    An observed UNK is as surprising as the least probable known token at least, and its rank is V. The
-    alert threshold in nats is `shift` (see `center`).
+    An observed UNK is as surprising as the least probable known token at least, and its rank is V. Where an
+    encoder tells that the window showed the same unknown event before (`encoding.told_again`), its share of
+    the context is its probability, if that is more: what is new surprises once (a cache: Kuhn and De Mori,
+    IEEE PAMI 12(6), 1990). The alert threshold in nats is `shift` (see `center`).
     """
 
     task: ClassVar[Task] = "next"
@@ -58,19 +60,33 @@ class NextToken(Detector):
 
     def surprise_and_rank(self, X: Batch) -> tuple[FloatArray, NDArray[np.int64]]:
         """Both in one pass; memory stays bounded however many windows there are."""
-        tokens = self.tokens(X)
+        tokens, shown = self.tokens(X), self._shown_before(X)
         n, name = len(tokens), self.inputs[0].name
         surprise, rank = np.empty(n), np.empty(n, dtype=np.int64)
         for start in range(0, n, PIECE):
             piece = slice(start, min(start + PIECE, n))
             observed = tokens[piece, -1]
             log_p_BV = self.log_proba({name: tokens[piece]})
-            found = log_p_BV[np.arange(len(observed)), observed]
-            is_new = observed == UNK
-            surprise[piece] = -np.where(is_new, log_p_BV[:, UNK:].min(axis=1), found)
-            above = (log_p_BV > found[:, None]).sum(axis=1)
-            rank[piece] = np.where(is_new, log_p_BV.shape[1], above)
+            known = log_p_BV[np.arange(len(observed)), observed]
+            found = np.where(observed == UNK, log_p_BV[:, UNK:].min(axis=1), known)
+            found = np.maximum(found, shown[piece])
+            surprise[piece] = -found
+            is_new = (observed == UNK) & np.isneginf(shown[piece])
+            rank[piece] = np.where(is_new, log_p_BV.shape[1], (log_p_BV > found[:, None]).sum(axis=1))
         return surprise, rank
+
+    def _shown_before(self, X: Batch) -> FloatArray:
+        """ln of the share of the context `(N,)` that is the very event that came, where that is unknown; -inf
+        where it is known, or new."""
+        ids, spec = X[self.inputs[0].name], self.inputs[0]
+        share = np.zeros(len(ids))
+        rows = np.flatnonzero(ids[:, -1] >= self.width(spec))
+        context = ids[rows, :-1]
+        real = np.maximum((context != PAD).sum(axis=1), 1)
+        share[rows] = (context == ids[rows, -1:]).sum(axis=1) / real
+        with np.errstate(divide="ignore"):
+            logs: FloatArray = np.log(share)
+        return logs
 
     def center(self, surprise: float) -> None:
         """Make `surprise` (nats) the point where `predict_proba` is 0.5: the alert threshold."""
@@ -97,7 +113,8 @@ class NextToken(Detector):
         taught what UNK means, so this asks about a context that the model knows how to read. Nothing is
         drawn. Padding has no share; where nothing moves, all tokens share alike. Costs T - 1 predictions.
         """
-        tokens, name = self.tokens(X), self.inputs[0].name
+        name = self.inputs[0].name
+        tokens = X[name]
         usual = self.surprise({name: tokens})
         real = tokens[:, :-1] != PAD
         moved = np.zeros(real.shape)

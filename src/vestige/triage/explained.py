@@ -101,7 +101,7 @@ class Explanations:
     def add(self, tokens_BT: Ints, texts: list[str], windows: Ints) -> Ints:
         """Explain these windows; returns the number of each one's explanation, `(B,)`."""
         keyed_BT = tokens_BT.copy()
-        for row in np.flatnonzero(tokens_BT[:, -1] == UNK).tolist():
+        for row in np.flatnonzero(self._known(tokens_BT[:, -1]) == UNK).tolist():
             keyed_BT[row, -1] = self._code(texts[row])
         unique_UT, at, again = np.unique(keyed_BT, axis=0, return_index=True, return_inverse=True)
         vectors_UV = self._vectors(tokens_BT[at])
@@ -121,12 +121,17 @@ class Explanations:
         """Shares of the context's events, `(U, V)`: an event that comes twice has both its shares."""
         weights = self.detector.explain({self.detector.inputs[0].name: tokens_UT})
         ends = np.arange(len(tokens_UT) + 1) * weights.shape[1]
-        flat: tuple[Any, ...] = (weights.reshape(-1), tokens_UT[:, :-1].reshape(-1), ends)
+        context_UT = self._known(tokens_UT[:, :-1])
+        flat: tuple[Any, ...] = (weights.reshape(-1), context_UT.reshape(-1), ends)
         vectors = csr_matrix(flat, shape=(len(tokens_UT), len(self.vocabulary)))
         vectors.sum_duplicates()
         vectors.data = np.round(vectors.data / STEP) * STEP
         vectors.eliminate_zeros()
         return vectors
+
+    def _known(self, tokens: Ints) -> Ints:
+        """UNK for whatever lies outside the vocabulary."""
+        return np.where(tokens < len(self.vocabulary), tokens, UNK)
 
     def _numbers(self, event: Event, vectors: csr_matrix) -> Ints:
         found = np.full(vectors.shape[0], -1, dtype=np.int64)

@@ -112,7 +112,8 @@ class NextNgram(NextToken, FittedDetector):
         result: FloatArray = -np.log(p)
         new = np.flatnonzero(observed == UNK)
         if len(new):
-            result[new] = super().surprise({self.inputs[0].name: tokens[new]})
+            name = self.inputs[0].name
+            result[new] = super().surprise({name: X[name][new]})
         return result
 
     def state_for_checkpoint(self) -> dict[str, Any]:

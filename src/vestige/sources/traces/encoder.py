@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige.encoding import Batch, unknown_rate
+from vestige.encoding import Batch, told_again, unknown_rate
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input, Schema
 from vestige.sources.traces.maps import SPECIAL
 from vestige.sources.traces.symbols import KINDS, OWN_TOKENS
@@ -41,8 +41,8 @@ class TraceEncoder:
     """The events of the training windows that have a token, most frequent first, frozen.
 
     Two inputs: `tokens (B, T)` int64 (PAD before the run begins, UNK for what is rarer than the vocabulary
-    holds or was never seen; what lies in no module has tokens of its own, seen or not); `summary (B, F)`
-    float32: `word:<token>`, how often each comes in the window, then `OF_WINDOW`.
+    holds or was never seen, with `encoding.told_again`; what lies in no module has tokens of its own, seen or
+    not); `summary (B, F)` float32: `word:<token>`, how often each comes in the window, then `OF_WINDOW`.
     """
 
     tokens: tuple[str, ...]
@@ -88,7 +88,7 @@ class TraceEncoder:
         module = np.unique(names, return_inverse=True)[1].reshape(-1) if names else np.zeros(0, np.int64)
         outside = symbols["token"].is_in(OWN_TOKENS).to_numpy()
         kind = symbols["kind"].to_numpy()
-        return BoundTraceEncoder(token, kind, module, outside, min(len(self.tokens), MAX_COLUMNS))
+        return BoundTraceEncoder(token, kind, module, outside, len(self.tokens))
 
     def unseen(self, windows: WindowSet) -> dict[str, float]:
         """Shares of UNK among the last events of windows, and among those of them that are targets."""
@@ -113,13 +113,13 @@ class TraceEncoder:
 @dataclass(frozen=True)
 class BoundTraceEncoder:
     """The encoder with one table of symbols looked up, `(symbols,)` each: the `token` int64, its `kind` and
-    number of `module`, and whether it lies `outside` all modules."""
+    number of `module`, and whether it lies `outside` all modules; `known`: tokens that training had."""
 
     token: NDArray[np.int64]
     kind: NDArray[np.uint8]
     module: NDArray[np.int64]
     outside: NDArray[np.bool_]
-    columns: int
+    known: int
 
     def streams(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """`symbol`, whatever is wanted."""
@@ -132,7 +132,7 @@ class BoundTraceEncoder:
         batch: Batch = {}
         for name in names:
             if name == "tokens":
-                batch[name] = tokens_BT
+                batch[name] = told_again(tokens_BT, symbol_BT, len(SPECIAL_TOKENS) + self.known)
             elif name == "summary":
                 batch[name] = self._summary(symbol_BT, tokens_BT)
             else:
@@ -140,7 +140,7 @@ class BoundTraceEncoder:
         return batch
 
     def _summary(self, symbol_BT: NDArray[Any], tokens_BT: NDArray[np.int64]) -> NDArray[np.float32]:
-        n, B = self.columns, len(tokens_BT)
+        n, B = min(self.known, MAX_COLUMNS), len(tokens_BT)
         column_BT = tokens_BT - len(SPECIAL_TOKENS)
         counted_BT = (column_BT >= 0) & (column_BT < n)
         place = (np.arange(B)[:, None] * n + column_BT)[counted_BT]

@@ -32,7 +32,7 @@ from vestige.sources.traces.reading import TraceReader
 from vestige.sources.traces.simulate.options import MARKER
 from vestige.sources.traces.symbols import Symbols, Values, moved, shares, table
 
-VERSION = 1
+VERSION = 2
 STREAMS = (Stream("symbol", "uint32"), Stream("offset", "int64", unit="bytes"))
 SMALL = 4 << 20
 """Below so many bytes, starting worker processes costs more than it saves."""
