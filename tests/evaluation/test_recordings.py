@@ -47,8 +47,8 @@ def test_a_recording_is_scored_by_its_windows(how, expected):
 def test_the_order_of_windows_does_not_matter():
     plain = windows([[0.1, 0.9, 0.5], [0.4], [0.2, 0.3]], [1, 0, 1])
     shuffled = plain.select(np.array([3, 5, 0, 2, 4, 1]))
-    for how in WAYS:
-        assert by_recording(shuffled, Way(how)).score == pytest.approx(by_recording(plain, Way(how)).score)
+    for way in WAYS:
+        assert by_recording(shuffled, way).score == pytest.approx(by_recording(plain, way).score)
 
 
 def test_the_way_is_chosen_by_what_ranks_validation_better():
@@ -85,21 +85,34 @@ def test_a_stretch_of_strange_windows_outweighs_single_ones():
     assert judged.score[2] == pytest.approx(1 / (1 + np.sqrt(3 / 7)))
 
 
-@given(st.lists(st.floats(0.001, 0.999), min_size=1, max_size=150), st.integers(1, 60))
-def test_the_worst_stretch_is_the_same_however_the_windows_come(scores, size):
+@given(
+    st.lists(st.floats(0.001, 0.999), min_size=1, max_size=150), st.integers(1, 60), st.sampled_from([8, 32])
+)
+def test_the_worst_stretch_is_the_same_however_the_windows_come(scores, size, of):
     proba = np.stack([1 - np.array(scores), np.array(scores)], axis=1)
-    tally = Tally(np.zeros(2), np.zeros(2), np.zeros(2))
+    way = Way("stretch", size=of)
+    tally = Tally(way, np.zeros(2), np.zeros(2), np.zeros(2))
     for at in range(0, len(scores), size):
         tally._look_for_stretch(log_of(proba[at : at + size]))
         tally.windows += len(scores[at : at + size])
-    found = pooled(tally.stretch[None], Way("stretch"))[0]
-    assert found == pytest.approx(by_recording(windows([scores], [1]), Way("stretch")).proba[0])
+    found = pooled(tally.stretch[None], way)[0]
+    assert found == pytest.approx(by_recording(windows([scores], [1]), way).proba[0])
 
 
-@pytest.mark.parametrize("how", WAYS)
-def test_a_constant_says_nothing_however_long_recordings_are(how):
+def test_the_length_of_a_stretch_is_chosen_on_validation():
+    short = [0.1] * 60 + [0.9] * 8 + [0.1] * 60
+    long = [0.2] * 60 + [0.7] * 16 + [0.2] * 60
+    spikes = [0.99, 0.01, 0.01] * 50
+    chosen = best_way(windows([short, long, spikes, [0.5] * 40], [1, 0, 0, 0]))
+    assert (chosen.how, chosen.size) == ("stretch", 8)
+    again = by_recording(windows([short, spikes], [1, 0]), chosen)
+    assert again.predicted.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_constant_says_nothing_however_long_recordings_are(way):
     lengths = [1, 3, 7, 33, 100, 999, 5001]
-    judged = by_recording(windows([[0.3] * n for n in lengths], [0, 1] * 3 + [0]), Way(how))
+    judged = by_recording(windows([[0.3] * n for n in lengths], [0, 1] * 3 + [0]), way)
     assert len(set(judged.score.tolist())) == 1
 
 
@@ -133,6 +146,7 @@ def test_silence_is_kept_where_nothing_is_better():
 
 
 def test_a_way_survives_a_checkpoint():
-    way = Way("stretch", 0.123)
+    way = Way("stretch", 0.123, size=8)
     assert Way.from_dict(json.loads(json.dumps(way.to_dict()))) == way
+    assert Way.from_dict({"how": "stretch", "boundary": 0.123}) == Way("stretch", 0.123), "an older one"
     assert Way.from_dict(None) is None

@@ -2,7 +2,7 @@
 
 A recording is as suspicious as its most suspicious window (`max`), or as its windows on average: of their
 probabilities (`mean`), or of their log-odds (`log_odds`; for surprise, the mean surprise); or as its most
-suspicious stretch of `STRETCH` windows, by their mean log-odds (`stretch`). From which score on it is an
+suspicious stretch of a few windows, by their mean log-odds (`stretch`). From which score on it is an
 anomaly is a choice of its own: the highest of many windows lies above one half for nearly every recording.
 """
 
@@ -18,7 +18,6 @@ from vestige.evaluation.predictions import FloatArray, Predictions
 from vestige.evaluation.threshold import choose
 
 How = Literal["max", "mean", "log_odds", "stretch"]
-WAYS: tuple[How, ...] = ("max", "mean", "log_odds", "stretch")
 STRETCH = 32
 """Windows in a row: what strikes once may be new and harmless, what strikes on and on is not."""
 DIGITS = 9
@@ -30,19 +29,26 @@ LEAST = 1e-12
 @dataclass(frozen=True)
 class Way:
     """From windows to a recording's verdict: what is taken of them, and the score from which on the recording
-    is an anomaly. There the probabilities are moved to one half."""
+    is an anomaly. There the probabilities are moved to one half. `size`: windows of a stretch."""
 
     how: How
     boundary: float = 0.5
+    size: int = STRETCH
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {"how": self.how, "boundary": self.boundary}
+        return {"how": self.how, "boundary": self.boundary, "size": self.size}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any] | None) -> Self | None:
         """What `to_dict` made; None of None."""
-        return None if plain is None else cls(plain["how"], float(plain["boundary"]))
+        if plain is None:
+            return None
+        return cls(plain["how"], float(plain["boundary"]), int(plain.get("size", STRETCH)))
+
+
+WAYS = (Way("max"), Way("mean"), Way("log_odds"), Way("stretch"), Way("stretch", size=8))
+"""Those that are tried."""
 
 
 def by_recording(windows: Predictions, way: Way) -> Predictions:
@@ -54,7 +60,7 @@ def by_recording(windows: Predictions, way: Way) -> Predictions:
     present, row = np.unique(windows.recording, return_inverse=True)
     n = len(present)
     if way.how == "stretch":
-        taken_NK = _worst_stretches(windows, row, n)
+        taken_NK = _worst_stretches(windows, row, n, way.size)
     else:
         taken = [_taken(windows.proba[:, k], row, n, way.how) for k in range(len(windows.classes))]
         taken_NK = np.stack(taken, axis=1)
@@ -89,34 +95,35 @@ def pooled(taken_NK: FloatArray, way: Way) -> FloatArray:
     return shares
 
 
-def worst_stretch(logs_BK: FloatArray) -> FloatArray:
-    """Means `(K,)` of `log_of` over the stretch, in consecutive windows, that is least like class 0; over all
-    of them where there are fewer than `STRETCH`."""
-    size = min(STRETCH, len(logs_BK))
+def worst_stretch(logs_BK: FloatArray, size: int) -> FloatArray:
+    """Means `(K,)` of `log_of` over the stretch of `size` consecutive windows that is least like class 0;
+    over all of them where there are fewer."""
+    size = min(size, len(logs_BK))
     sums = np.cumsum(np.vstack([np.zeros(logs_BK.shape[1]), logs_BK]), axis=0)
     means = (sums[size:] - sums[:-size]) / size
     worst: FloatArray = means[int(np.argmax(means[:, 1:].max(axis=1) - means[:, 0]))]
     return worst
 
 
-def _worst_stretches(windows: Predictions, row: np.ndarray, n: int) -> FloatArray:
+def _worst_stretches(windows: Predictions, row: np.ndarray, n: int, size: int) -> FloatArray:
     order = np.lexsort((windows.position, row))
     logs_BK = log_of(windows.proba[order])
     bounds = np.searchsorted(row[order], np.arange(n + 1))
-    return np.stack([worst_stretch(logs_BK[bounds[at] : bounds[at + 1]]) for at in range(n)])
+    return np.stack([worst_stretch(logs_BK[bounds[at] : bounds[at + 1]], size) for at in range(n)])
 
 
 def best_way(validation: Predictions) -> Way:
     """What ranks validation recordings best (average precision; `max` of equals), with the boundary of the
     highest macro F1 of anomalous against normal there, above all of them where silence is best."""
-    how = max(WAYS, key=lambda one: _precision(by_recording(validation, Way(one))))
-    judged = by_recording(validation, Way(how))
+    best = max(WAYS, key=lambda one: _precision(by_recording(validation, one)))
+    judged = by_recording(validation, best)
     if len(np.unique(judged.positive)) < 2:
-        return Way(how)
+        return best
     above = (1 + float(judged.score.max())) / 2
     lowest = choose(judged, "f1").value * (1 - LEAST)  # the score at the boundary is an anomaly's
     silence, found = (at_threshold(judged.score, judged.positive, one).macro_f1 for one in (above, lowest))
-    return Way(how, float(np.clip(above if silence >= found else lowest, LEAST, 1 - LEAST)))
+    boundary = float(np.clip(above if silence >= found else lowest, LEAST, 1 - LEAST))
+    return replace(best, boundary=boundary)
 
 
 def _precision(recordings: Predictions) -> float:

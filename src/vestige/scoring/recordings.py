@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vestige.checkpoint import Loaded
 from vestige.checkpoint.header import VERDICT
-from vestige.evaluation.recordings import STRETCH, Way, log_of, pooled, worst_stretch
+from vestige.evaluation.recordings import Way, log_of, pooled, worst_stretch
 from vestige.models.next_token import TOP
 from vestige.scoring.windows import Judged, judge
 from vestige.sources.base import Progress
@@ -41,17 +41,18 @@ def score_recordings(
     unit = "file"
     for one in judged:
         unit = one.batch.unit
-        _add(found, one, loaded.threshold)
-    rows = [{unit: name, **tally.row(loaded, way)} for name, tally in found.items()]
+        _add(found, one, loaded.threshold, way)
+    rows = [{unit: name, **tally.row(loaded)} for name, tally in found.items()]
     return sorted(rows, key=lambda row: -float(row["score"]))
 
 
 @dataclass
 class Tally:
-    """What is kept of a recording while its windows go by: of its probabilities the `highest (K,)`, their sum
-    `total (K,)`, the sum of their logarithms `logs (K,)`, and the means of these over the worst
-    `stretch (K,)`."""
+    """What is kept of a recording while its windows go by, on the `way` to its verdict: of its probabilities
+    the `highest (K,)`, their sum `total (K,)`, the sum of their logarithms `logs (K,)`, and the means of
+    these over the worst `stretch (K,)`."""
 
+    way: Way
     highest: NDArray[np.float64]
     total: NDArray[np.float64]
     logs: NDArray[np.float64]
@@ -89,13 +90,14 @@ class Tally:
     def _look_for_stretch(self, logs_BK: NDArray[np.float64]) -> None:
         """Keep the worst stretch so far, and the windows with which the next ones may make a worse one."""
         together = logs_BK if self._last is None else np.concatenate([self._last, logs_BK])
-        found = worst_stretch(together)
-        if self.stretch is None or self.windows < STRETCH or _odds(found) > _odds(self.stretch):
+        size = self.way.size
+        found = worst_stretch(together, size)
+        if self.stretch is None or self.windows < size or _odds(found) > _odds(self.stretch):
             self.stretch = found
-        enough = self.windows + len(logs_BK) >= STRETCH
-        self._last = together[1 - STRETCH :] if enough else together
+        enough = self.windows + len(logs_BK) >= size
+        self._last = together[1 - size :] if enough else together
 
-    def row(self, loaded: Loaded, way: Way) -> dict[str, Any]:
+    def row(self, loaded: Loaded) -> dict[str, Any]:
         """The recording's verdict; see `score_recordings`."""
         taken = {
             "max": self.highest,
@@ -103,7 +105,7 @@ class Tally:
             "log_odds": self.logs / self.windows,
             "stretch": self.highest if self.stretch is None else self.stretch,
         }
-        proba = pooled(taken[way.how][None], way)[0]
+        proba = pooled(taken[self.way.how][None], self.way)[0]
         value, limit = float(1 - proba[0]), loaded.threshold
         row = {
             "windows": self.windows,
@@ -126,9 +128,10 @@ def _odds(logs_K: NDArray[np.float64]) -> float:
     return float(logs_K[1:].max() - logs_K[0])
 
 
-def _add(found: dict[str, Tally], judged: Judged, threshold: float | None) -> None:
+def _add(found: dict[str, Tally], judged: Judged, threshold: float | None, way: Way) -> None:
     place, classes = judged.batch.place, judged.proba.shape[1]
     numbered = place.select(judged.batch.unit).with_row_index("row")
     for (name,), part in numbered.group_by(judged.batch.unit, maintain_order=True):
-        tally = found.setdefault(str(name), Tally(np.zeros(classes), np.zeros(classes), np.zeros(classes)))
+        fresh = Tally(way, np.zeros(classes), np.zeros(classes), np.zeros(classes))
+        tally = found.setdefault(str(name), fresh)
         tally.add(judged, part["row"].to_numpy().astype(np.int64), threshold)
