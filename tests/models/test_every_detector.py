@@ -28,6 +28,7 @@ SMALL = {
     "next_array_lstm": {**TINY, "k": 3, "layers": 2},
     "next_attention_array_lstm": {**TINY, "k": 2, "max_pooling": True},
     "next_stochastic_array_lstm": {**TINY, "k": 2},
+    "next_transformer": {"size": 8, "heads": 2, "layers": 1, "feedforward": 8},
 }
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.conftest import succeed, vestige
+from vestige.errors import UsageError
 from vestige.evaluation.results import RunResults
 from vestige.models import registry
 from vestige.pipeline.fitting import Order
+from vestige.schema import Input, Schema
 from vestige.sources.telemetry.layout import schema_for
 from vestige.sources.telemetry.options import TelemetryOptions
 
@@ -112,14 +114,15 @@ def test_a_run_that_was_cut_off_goes_on(prepared: Path, run: Path) -> None:
 
 def test_all_means_the_standard_detectors_that_fit() -> None:
     order = Order(("all",), view="both").over(schema_for(TelemetryOptions()))
-    assert order.models == registry.STANDARD
+    assert order.models == registry.STANDARD["classify"]
     assert len(order.names) == 12
     assert Order(("gru", "all")).over(schema_for(TelemetryOptions())).models[0] == "gru"
 
 
-def test_all_is_for_classifying(tmp_path: Path) -> None:
-    refused = vestige(
-        "train", tmp_path, "--split", tmp_path, "-o", tmp_path / "x", "-m", "all", "--task", "next"
-    )
-    assert refused.returncode == 2
-    assert "--model all" in refused.stderr
+def test_all_means_the_models_of_the_task() -> None:
+    tokens = Schema("made-up", 1, ("normal", "anomaly"), 4, 1, (), (Input("tokens", "tokens"),))
+    order = Order(("all",), "next").over(tokens)
+    assert set(order.models) == set(registry.fitting(tokens, "next")) - set(registry.BASELINES)
+    assert "next_transformer" in order.models
+    with pytest.raises(UsageError, match="--model all: none of next_gru"):
+        Order(("all",), "next").over(schema_for(TelemetryOptions()))

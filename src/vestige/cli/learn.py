@@ -30,8 +30,8 @@ Models = Annotated[
     typer.Option(
         "-m",
         "--model",
-        help="detector to train (repeatable; default: gbt and gru, for next gru); all: the standard ones "
-        "that fit; see vestige models",
+        help="detector to train (repeatable; default: gbt and gru, for next gru); all: the task's standard "
+        "ones that fit; see vestige models",
     ),
 ]
 Task = Annotated[
@@ -191,8 +191,6 @@ def _order(models: list[str], task: str, view: str, settings: list[str], trainin
         raise UsageError(f"unknown task {task!r}", remedy=f"one of: {', '.join(DEFAULTS)}")
     kind = cast("TaskName", task)
     chosen = models or DEFAULTS[task]
-    if ALL in chosen and kind != "classify":
-        raise UsageError("--model all is for the task classify", remedy="name the models: see vestige models")
     names = dict.fromkeys(one if one == ALL else registry.of_task(one, kind) for one in chosen)
     return Order(tuple(names), kind, view, parse_settings(settings), training, _command())
 

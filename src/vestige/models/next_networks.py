@@ -1,25 +1,26 @@
-"""Recurrent detectors for the task `next`: the context through a network, logits over the vocabulary."""
+"""Networks for the task `next`: any that reads tokens, given the context, with a logit a token id."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from vestige.encoding import Batch
-from vestige.models.base import HyperParameters
+from vestige.models.neural import NeuralDetector
 from vestige.models.next_token import FloatArray, NextToken
 from vestige.models.recurrent import (
-    ArrayHyper,
-    AttentionHyper,
-    LstmHyper,
-    RecurrentDetector,
-    StochasticHyper,
+    ArrayLstmDetector,
+    AttentionArrayLstmDetector,
+    GruDetector,
+    LstmDetector,
+    StochasticArrayLstmDetector,
 )
+from vestige.models.transformer import TransformerDetector
 
 
-class NextDetector(NextToken, RecurrentDetector):
+class NextNetwork(NextToken, NeuralDetector):
     """Abstract: reads `tokens[:, :-1]`, and learns to predict `tokens[:, -1]` on benign windows."""
 
     @property
@@ -46,40 +47,22 @@ class NextDetector(NextToken, RecurrentDetector):
         super().load_sidecar(payload, state, device=device)
 
 
-class NextGru(NextDetector):
-    """`next_gru`."""
-
-    name: ClassVar[str] = "next_gru"
-    about: ClassVar[str] = "gated recurrent unit that predicts the next event; anomaly is surprise"
-
-
-class NextLstm(NextDetector):
-    """`next_lstm`."""
-
-    name: ClassVar[str] = "next_lstm"
-    about: ClassVar[str] = "LSTM that predicts the next event; anomaly is surprise"
-    hyper_parameters: ClassVar[type[HyperParameters]] = LstmHyper
+def predicting(kind: type[NeuralDetector]) -> type[NextNetwork]:
+    """The detector of the task `next` with the network and hyper-parameters of `kind`, which must take tokens
+    and make its module for `outputs` logits; called `next_` and its name."""
+    about = {
+        "name": f"next_{kind.name}",
+        "about": f"expects the next event from those before: {kind.about}",
+        "__doc__": f"`next_{kind.name}`: predicts the next event with the network of `{kind.name}`.",
+        "__module__": __name__,
+    }
+    title = f"Next{kind.__name__.removesuffix('Detector')}"
+    return cast("type[NextNetwork]", type(title, (NextNetwork, kind), about))
 
 
-class NextArrayLstm(NextDetector):
-    """`next_array_lstm`."""
-
-    name: ClassVar[str] = "next_array_lstm"
-    about: ClassVar[str] = "array LSTM that predicts the next event; anomaly is surprise"
-    hyper_parameters: ClassVar[type[HyperParameters]] = ArrayHyper
-
-
-class NextAttentionArrayLstm(NextDetector):
-    """`next_attention_array_lstm`."""
-
-    name: ClassVar[str] = "next_attention_array_lstm"
-    about: ClassVar[str] = "attention array LSTM that predicts the next event; anomaly is surprise"
-    hyper_parameters: ClassVar[type[HyperParameters]] = AttentionHyper
-
-
-class NextStochasticArrayLstm(NextDetector):
-    """`next_stochastic_array_lstm`."""
-
-    name: ClassVar[str] = "next_stochastic_array_lstm"
-    about: ClassVar[str] = "stochastic array LSTM that predicts the next event; anomaly is surprise"
-    hyper_parameters: ClassVar[type[HyperParameters]] = StochasticHyper
+NextGru = predicting(GruDetector)
+NextLstm = predicting(LstmDetector)
+NextArrayLstm = predicting(ArrayLstmDetector)
+NextAttentionArrayLstm = predicting(AttentionArrayLstmDetector)
+NextStochasticArrayLstm = predicting(StochasticArrayLstmDetector)
+NextTransformer = predicting(TransformerDetector)

@@ -26,11 +26,12 @@ BUILT_IN = {
     "stochastic_array_lstm": "vestige.models.recurrent:StochasticArrayLstmDetector",
     "vanilla": "vestige.models.collaborative:VanillaDetector",
     "collaborative": "vestige.models.collaborative:CollaborativeDetector",
-    "next_gru": "vestige.models.next_recurrent:NextGru",
-    "next_lstm": "vestige.models.next_recurrent:NextLstm",
-    "next_array_lstm": "vestige.models.next_recurrent:NextArrayLstm",
-    "next_attention_array_lstm": "vestige.models.next_recurrent:NextAttentionArrayLstm",
-    "next_stochastic_array_lstm": "vestige.models.next_recurrent:NextStochasticArrayLstm",
+    "next_gru": "vestige.models.next_networks:NextGru",
+    "next_lstm": "vestige.models.next_networks:NextLstm",
+    "next_array_lstm": "vestige.models.next_networks:NextArrayLstm",
+    "next_attention_array_lstm": "vestige.models.next_networks:NextAttentionArrayLstm",
+    "next_stochastic_array_lstm": "vestige.models.next_networks:NextStochasticArrayLstm",
+    "next_transformer": "vestige.models.next_networks:NextTransformer",
 }
 BASELINES = {
     "majority": "vestige.models.baselines.frequencies:Majority",
@@ -44,8 +45,11 @@ BASELINES = {
     "next_ngram": "vestige.models.baselines.next_ngram:NextNgram",
 }
 """Trivial ones, always in the report: a model is worth what it gains over the best of them."""
-STANDARD = ("gbt", "mlp", "cnn", "gru", "lstm", "transformer")
-"""What `--model all` means, as far as they fit what a dataset offers."""
+STANDARD: dict[Task, tuple[str, ...]] = {
+    "classify": ("gbt", "mlp", "cnn", "gru", "lstm", "transformer"),
+    "next": tuple(name for name in BUILT_IN if name.startswith("next_")),
+}
+"""What `--model all` means for a task, as far as they fit what a dataset offers."""
 ENTRY_POINTS = "vestige.models"
 
 

@@ -55,13 +55,14 @@ class Order:
         models = tuple(dict.fromkeys(one for one in self._spelt_out() if one in fitting))
         if not models:
             raise UsageError(
-                f"--model all: none of {', '.join(registry.STANDARD)} fits this {schema.source} dataset",
+                f"--model all: none of {', '.join(self._spelt_out())} fits this {schema.source} dataset",
                 remedy=f"name one of: {', '.join(sorted(fitting))}",
             )
         return replace(self, models=models)
 
     def _spelt_out(self) -> tuple[str, ...]:
-        return tuple(name for one in self.models for name in (registry.STANDARD if one == ALL else (one,)))
+        standard = registry.STANDARD[self.task]
+        return tuple(name for one in self.models for name in (standard if one == ALL else (one,)))
 
     def hyper(self, model: str) -> dict[str, Any]:
         """The settings that `model` has: those that name it (`gru.hidden`), and bare ones that it knows.
