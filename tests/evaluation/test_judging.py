@@ -226,7 +226,7 @@ def test_untrusted_intervals_are_said_so_in_the_headline() -> None:
 def test_metrics_json_of_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     path.write_text('{"format": "vestige-metrics/99"}')
-    with pytest.raises(DatasetError, match="vestige-metrics/1"):
+    with pytest.raises(DatasetError, match="vestige-metrics/2"):
         RunResults.load(path)
     with pytest.raises(DatasetError):
         RunResults.load(tmp_path / "none.json")

@@ -73,14 +73,42 @@ def test_a_missed_attack_is_an_infinite_delay_and_never_left_out() -> None:
     assert some.median_s.high is None, "resamples in which most were missed"
 
 
-def test_an_alert_before_the_beginning_is_no_detection() -> None:
+def test_an_alert_before_the_beginning_is_no_detection_whatever_comes_after() -> None:
     sure = rising([20.0] * 12)
-    sure[:, :5] = 0.95
+    sure[:6, :5] = 0.95
+    sure[6:8] = 0.95
     validation = episodes(np.full((10, STEPS), 0.2))
     found = onset_result(validation, episodes(sure), ATTACKS, resamples=100)
     assert found is not None
-    assert found.delays[1].median_s.estimate == 20
-    assert found.delays[1].reached_fpr == pytest.approx(5 / BEGIN)
+    late = found.delays[1]
+    assert late.already.estimate == pytest.approx(8 / 12)
+    assert late.detected.estimate == late.within["30"] == pytest.approx(4 / 12)
+    assert late.within["10"] == 0
+    assert late.median_s.estimate == 20, "of those without an alert before"
+    assert late.reached_fpr == pytest.approx((6 * 5 + 2 * BEGIN) / (12 * BEGIN))
+
+
+def test_false_alarms_buy_no_early_detections() -> None:
+    validation = episodes(np.full((10, STEPS), 0.2))
+    always = onset_result(validation, episodes(np.full((12, STEPS), 0.9)), ATTACKS, resamples=100)
+    assert always is not None
+    late = always.delays[1]
+    assert (late.already.estimate, late.detected.estimate) == (1, 0)
+    assert set(late.within.values()) == {0.0}
+    assert late.median_s.estimate is None
+    assert "before every attack" in late.median_s.note
+
+
+def test_every_attack_is_detected_or_missed_or_was_alarmed_before() -> None:
+    rng = np.random.default_rng(3)
+    validation, test = (episodes(rng.random((20, STEPS)) ** 4) for _ in range(2))
+    found = onset_result(validation, test, ATTACKS, resamples=50)
+    assert found is not None
+    for late in found.delays:
+        alert = test.proba[:, 2].reshape(20, STEPS) >= late.threshold
+        before, after = alert[:, :BEGIN].any(axis=1), alert[:, BEGIN:].any(axis=1)
+        assert late.already.estimate == before.mean()
+        assert late.detected.estimate == (after & ~before).mean()
 
 
 def test_trust_is_the_probability_of_the_true_class() -> None:

@@ -1,5 +1,8 @@
 """The moments around an attack's beginning: how sure the detector is second by second, how late it alerts.
 
+An alert that was raised before the attack began detects nothing: recordings with one are counted apart, so
+that false alarms buy no early detections.
+
 Only where a source's recordings are episodes in which an attack begins once: its schema then names the
 classes that are the attack (`ATTACK_CLASSES` of its settings).
 
@@ -33,11 +36,13 @@ WITHIN_S = (10, 30, 60, 300)
 FEWEST = 5
 """Recordings below which a point in time is left out."""
 NEVER = np.iinfo(np.int64).max
+ALL_ALARMED = "an alert had been raised before every attack"
 
 
 @dataclass(frozen=True)
 class Attacks:
-    """Which classes are the attack, and when it began: `began_ns` by recording, `NEVER` where it did not."""
+    """Which classes are the attack, and when it began: `began_ns` by recording, `NEVER` where it did not, or
+    had begun before the recording did."""
 
     codes: tuple[int, ...]
     began_ns: IntArray
@@ -52,7 +57,9 @@ class Attacks:
         began = np.full(windows.recordings.height, NEVER, dtype=np.int64)
         attacked = np.isin(windows.label, codes)
         np.minimum.at(began, windows.recording[attacked], windows.t_wall_ns[attacked])
-        return cls(codes, began)
+        calm = np.full_like(began, NEVER)
+        np.minimum.at(calm, windows.recording[~attacked], windows.t_wall_ns[~attacked])
+        return cls(codes, np.where(calm < began, began, NEVER))
 
     def against_all(self, part: Predictions) -> Predictions:
         """Attack or none: the attack's classes taken together."""
@@ -142,18 +149,24 @@ def _delay(
     """`test`: attack or none."""
     alert = test.score >= threshold
     first = np.flatnonzero(seconds == 0)
-    delay = _first_alerts(test, seconds, alert)[test.recording[first]]
-    beginning = np.zeros(len(test), dtype=np.bool_)
-    beginning[first] = True
-    detected = np.zeros(len(test), dtype=np.bool_)
-    detected[first[np.isfinite(delay)]] = True
+    beginnings = test.recording[first]
+    found = _first_alerts(test, seconds, alert)[beginnings]
+    before = _alarmed_before(test, seconds, alert)[beginnings]
+    delay = np.where(before, np.inf, found)
+
+    def share(of: NDArray[np.bool_]) -> IntervalResult:
+        among, hit = np.zeros((2, len(test)), dtype=np.bool_)
+        among[first], hit[first] = True, of
+        return rate_result(float(of.mean()), hit, among, ids, weights)
+
     quiet = ~test.positive
     return DelayResult(
         fpr=rate,
         threshold=threshold,
         reached_fpr=float(alert[quiet].mean()) if quiet.any() else None,
-        detected=rate_result(float(np.isfinite(delay).mean()), detected, beginning, ids, weights),
-        median_s=_median(delay, ids[first], weights),
+        detected=share(np.isfinite(delay)),
+        already=share(before),
+        median_s=_median(delay[~before], ids[first][~before], weights),
         within={str(one): float((delay <= one).mean()) for one in WITHIN_S},
     )
 
@@ -166,8 +179,17 @@ def _first_alerts(test: Predictions, seconds: FloatArray, alert: NDArray[np.bool
     return delay
 
 
+def _alarmed_before(test: Predictions, seconds: FloatArray, alert: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether there was an alert in a recording before its attack began."""
+    found = np.zeros(test.recordings.height, dtype=np.bool_)
+    found[test.recording[alert & (seconds < 0)]] = True
+    return found
+
+
 def _median(delay: FloatArray, ids: IntArray, weights: FloatArray) -> IntervalResult:
     """The median delay and its interval; infinite values are delays too, and become null."""
+    if not len(delay):
+        return IntervalResult(estimate=None, low=None, high=None, resamples=0, void=0, note=ALL_ALARMED)
     order = np.argsort(delay, kind="stable")
     ranked = np.cumsum(weights[:, ids[order]], axis=1)
     usable = ranked[:, -1] > 0

@@ -19,15 +19,18 @@ class TrustPoint(Record):
 class DelayResult(Record):
     """When alerts came, at the threshold that keeps to `fpr` on the validation part.
 
-    `reached_fpr`: share of the test windows without attack at or above it. `detected`: share of the attacks
-    with an alert after they began; `median_s`: the median delay in seconds, where a missed attack counts as
-    infinite (null: half of them or more were missed; a null bound: so it is in resamples). `within`: share of
-    the attacks detected so many seconds after the beginning.
+    `reached_fpr`: share of the test windows without attack at or above it. `already`: share of the attacks
+    before whose beginning there was an alert in the same recording; that is no detection, whatever came
+    after. `detected`: share of the attacks with an alert after they began and none before; `within`: share
+    of them all that were so detected so many seconds after the beginning. `median_s`: the median delay in
+    seconds of those without an alert before, where a missed attack counts as infinite (null: half of them or
+    more were missed, or there are none; a null bound: so it is in resamples).
     """
 
     fpr: float
     threshold: float
     reached_fpr: Number
+    already: IntervalResult
     detected: IntervalResult
     median_s: IntervalResult
     within: dict[str, float]
@@ -37,7 +40,8 @@ class OnsetResult(Record):
     """A detector around the beginning of `attacks` recordings' attacks: `classes` count as attack.
 
     A beginning is known as exactly as windows follow one another: it is the end of the first window of an
-    attack's class. The score is the sum of these classes' probabilities.
+    attack's class. A recording that begins in the middle of an attack has none. The score is the sum of these
+    classes' probabilities.
     """
 
     classes: list[str]

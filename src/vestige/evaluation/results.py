@@ -16,7 +16,7 @@ from vestige.evaluation.onset_result import OnsetResult
 from vestige.evaluation.record import IntervalResult, Number, Record
 from vestige.storage import write_text
 
-FORMAT: Literal["vestige-metrics/1"] = "vestige-metrics/1"
+FORMAT: Literal["vestige-metrics/2"] = "vestige-metrics/2"
 
 
 class ClusterResult(Record):
@@ -285,7 +285,7 @@ class SymbolFinding(Record):
 class RunResults(Record):
     """A run: its split, its audit, its detectors, and the gain over the best baseline."""
 
-    format: Literal["vestige-metrics/1"] = FORMAT
+    format: Literal["vestige-metrics/2"] = FORMAT
     title: str
     created: str
     command: str = ""
