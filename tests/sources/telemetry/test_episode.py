@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from vestige.sources.telemetry import fields, tables
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.faults import Fault, FaultError, verdict
-from vestige.sources.telemetry.fields import MONO, SEQ, SOURCES, WALL
+from vestige.sources.telemetry.fields import MONO, SEQ, SOURCES, WALL, SourceName
 from vestige.sources.telemetry.manifest import FILE_NAMES, LABELS, NAME, parse
 from vestige.sources.telemetry.simulate import draft
 from vestige.sources.telemetry.validate.check import check
@@ -81,6 +81,36 @@ def test_tables_are_those_of_the_format(root: Path) -> None:
             assert defects == []
         assert episode.labels()["phase"][0] == "clean"
         assert episode.digest == hashlib.sha256((folder(root) / NAME).read_bytes()).hexdigest()
+
+
+def test_tables_read_together_are_those_read_alone(root: Path) -> None:
+    with Episode(folder(root)) as episode:
+        together = episode.tables({"netflow": ("proto", "id.resp_h"), "qmp": None, "proc": ()})
+        assert list(together) == ["netflow", "qmp", "proc"]
+        assert together["netflow"][0].columns == [MONO, SEQ, "proto", "id.resp_h"]
+        assert together["proc"][0].columns == [WALL, SEQ]
+        for source, (table, defects) in together.items():
+            alone = episode.table(source, table.columns[2:])
+            assert alone is not None
+            assert table.equals(alone[0])
+            assert defects == []
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_of_tables_read_together_the_spoilt_one_is_named(root: Path, source: SourceName) -> None:
+    name = f"{source}.parquet"
+    data = bytearray((folder(root) / name).read_bytes())
+    data[4:24] = bytes(20)  # the first page begins so; the footer is whole
+    replace(root, name, bytes(data))
+    with Episode(folder(root)) as episode, pytest.raises(FaultError) as caught:
+        episode.tables(dict.fromkeys(SOURCES))
+    assert caught.value.fault[:2] == ("decode", source)
+
+
+def test_columns_that_are_not_read_are_checked_too(root: Path) -> None:
+    rewrite(root, "netflow", lambda one: one.with_columns(uid=pl.lit(1)))
+    with Episode(folder(root)) as episode, pytest.raises(FaultError, match="uid is Int32, not String"):
+        episode.tables({"proc": None, "netflow": ("proto",)})
 
 
 def test_monotonic_stamps_are_mapped_and_without_anchors_lost(root: Path) -> None:

@@ -129,6 +129,26 @@ def test_connections_are_summed_up_by_second_in_any_order() -> None:
         same(of_flows(table, name), values)
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=12), st.integers(1, 12))
+def test_ports_and_their_entropy_are_those_of_a_plain_count(ports: list[int], times: int) -> None:
+    table = flows(*({"t": 0.5, "id.resp_p": port, "id.resp_h": str(port % 3)} for port in ports * times))
+    share = np.unique(ports, return_counts=True)[1] / len(ports)
+    assert of_flows(table, "uniq_resp_p", 1) == [len(share)]
+    assert of_flows(table, "uniq_resp_h", 1) == [len({port % 3 for port in ports})]
+    same(of_flows(table, "resp_p_entropy", 1), [round(float(-(share * np.log2(share)).sum()), 6)])
+
+
+def test_what_a_connection_does_not_say_adds_nothing() -> None:
+    unknown = dict.fromkeys(("id.orig_p", "id.resp_p", "proto", "service", "conn_state", "resp_bytes"))
+    table = flows({"t": 0.1, **unknown}, {"t": 0.2, "proto": "icmp", "id.orig_p": None}, {"t": 0.3})
+    for name, value in {
+        "conn_count": 3, "resp_bytes": 200, "uniq_resp_p": 2, "uniq_resp_h": 1,
+        "conn_state_s0": 0, "dns_queries": 0, "icmp_unreachable": 0,
+    }.items():  # fmt: skip
+        same(of_flows(table, name, 1), [value])
+
+
 def test_rows_that_miss_the_episode_altogether_are_an_error() -> None:
     other_clock = flows({"t": 0.5}).with_columns(pl.lit(12_345 * S, pl.Int64).alias(WALL))
     with pytest.raises(EvidenceError, match="1 rows of netflow, and none of them in the episode"):

@@ -6,6 +6,7 @@ names of node_exporter, QEMU's QAPI and Zeek's conn.log. A counter is given as i
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal, NamedTuple
 
 from vestige.schema import Feature
@@ -116,11 +117,13 @@ CHANNELS: tuple[Channel, ...] = (
 """Every channel in the order of the grid's columns."""
 
 
+@functools.cache
 def of_source(source: SourceName) -> tuple[Channel, ...]:
     """The channels of one source, in the grid's order."""
     return tuple(one for one in CHANNELS if one.source == source)
 
 
+@functools.cache
 def columns(source: SourceName) -> slice:
     """Where the channels of `source` are in the grid."""
     at = [number for number, one in enumerate(CHANNELS) if one.source == source]

@@ -12,7 +12,7 @@ import functools
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -22,6 +22,7 @@ from vestige.sources.telemetry import fields, labels, manifest, stamps, tables
 from vestige.sources.telemetry.faults import FAULTS, Fault, FaultError
 from vestige.sources.telemetry.fields import MONO, WALL, SourceName
 from vestige.sources.telemetry.manifest import File, Manifest
+from vestige.sources.telemetry.tables import Table
 
 MAX_BYTES = 256 << 20
 """Bytes of one file, packed; an episode of ten minutes has about 200 kB in all."""
@@ -91,18 +92,23 @@ class Episode:
             raise self._fault("its digest is not the manifest's", "sha256", file.source)
         return data
 
-    def table(
-        self, source: SourceName, columns: Sequence[str] | None = None
-    ) -> tuple[pl.DataFrame, list[Fault]] | None:
-        """The raw table of a source and its lesser defects; None where the episode has no such file.
+    def tables(self, columns: Mapping[SourceName, Sequence[str] | None]) -> dict[SourceName, Table]:
+        """The raw tables of those sources that have a file, each with its lesser defects.
 
-        `columns`: which of its raw columns to read besides stamps and `seq`; all of them by default. Raises
-        FaultError, those of `content` and of `tables.read`.
+        `columns`: by source, which of its raw columns to read besides stamps and `seq`; None: all of them.
+        Raises FaultError, those of `content` and of `tables.read`.
         """
-        file = self.manifest.file(source)
-        if file is None:
-            return None
-        return tables.read(self.content(file), file, self.manifest, columns, str(self.path))
+        raws = [
+            tables.Raw(source, file, self.content(file), tables.dtypes(source, some, self.manifest))
+            for source, some in columns.items()
+            if (file := self.manifest.file(source)) is not None
+        ]
+        found = tables.read(raws, self.manifest, str(self.path))
+        return {raw.source: table for raw, table in zip(raws, found, strict=True)}
+
+    def table(self, source: SourceName, columns: Sequence[str] | None = None) -> Table | None:
+        """Like `tables`, of one source; None where the episode has no such file."""
+        return self.tables({source: columns}).get(source)
 
     def aligned(self, source: SourceName) -> tuple[pl.DataFrame, list[Fault]] | None:
         """Like `table`, all raw columns, stamped in Unix ns (`t_wall_ns`), in the order of time.

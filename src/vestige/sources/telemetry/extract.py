@@ -17,10 +17,13 @@ from vestige.sources.telemetry.fields import SAMPLED, SOURCES, SourceName
 from vestige.sources.telemetry.grid import FLOW_COLUMNS, Rows, grid, on_grid
 from vestige.sources.telemetry.kernels import SECOND_NS, Grid
 from vestige.sources.telemetry.manifest import NAME, Manifest
+from vestige.sources.telemetry.tables import Table
 from vestige.sources.telemetry.validate import guard
 from vestige.sources.telemetry.validate.store import Listing, find
 
 Codes = NDArray[np.uint8]
+COLUMNS = {source: None if source in SAMPLED else FLOW_COLUMNS for source in SOURCES}
+"""The raw columns that the grid is made of; None: all of a source."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,9 @@ def extract(root: Path, folder: str, classes: tuple[str, ...] | None = None, by:
         manifest, faults = episode.manifest, []
         _refuse_rejected(episode.strangers(), episode.path)
         sources: dict[SourceName, Rows] = {}
+        tables = episode.tables(COLUMNS)
         for source in SOURCES:
-            rows, defects = _rows(episode, source)
+            rows, defects = _rows(tables.get(source), source, episode)
             faults += defects
             if rows is not None:
                 sources[source] = rows
@@ -89,20 +93,16 @@ def episodes(root: Path) -> Listing:
     return Listing([""]) if (root / NAME).is_file() else find(root)
 
 
-def _rows(episode: Episode, source: SourceName) -> tuple[Rows | None, list[Fault]]:
+def _rows(table: Table | None, source: SourceName, episode: Episode) -> tuple[Rows | None, list[Fault]]:
     """A source's rows, None where they are lost. Raises FaultError where that is the end of the episode."""
-    where = str(episode.path)
+    if table is None or (not table[0].height and source in SAMPLED):
+        return None, [Fault("missing", source)]
+    rows, faults = table
+    faults = faults + stamps.faults(rows, source, episode.manifest)
+    _refuse_rejected(faults, episode.path)
     try:
-        found = episode.table(source, FLOW_COLUMNS if source == "netflow" else None)
-        if found is None or (not found[0].height and source in SAMPLED):
-            return None, [Fault("missing", source)]
-        table, faults = found
-        faults += stamps.faults(table, source, episode.manifest)
-        _refuse_rejected(faults, episode.path)
-        return Rows(stamps.unix_ns(table, source, episode.manifest, where), table), faults
+        return Rows(stamps.unix_ns(rows, source, episode.manifest, str(episode.path)), rows), faults
     except FaultError as error:
-        if FAULTS[error.fault.code][0] != "degraded":
-            raise
         return None, [error.fault]
 
 

@@ -7,6 +7,7 @@ float64) means that the recorder could not read the value.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -109,6 +110,7 @@ def schema(source: SourceName) -> dict[str, type[pl.DataType]]:
     return {name: field.dtype for name, field in FIELDS[source].items()}
 
 
+@functools.cache
 def digest() -> str:
     """SHA-256 of all names, dtypes and units: `registry_sha256` of a manifest."""
     table = {

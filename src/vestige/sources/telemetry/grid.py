@@ -76,34 +76,32 @@ def grid(sources: Mapping[SourceName, Rows], t_start_ns: int, t_end_ns: int) -> 
 def _sample(source: SourceName, rows: Rows, t_start_ns: int, out: Grid) -> None:
     """Fill the columns of a sampled source."""
     channels = of_source(source)
-    values = _numbers(rows.table, [one.column for one in channels])
+    values = _numbers([rows.table.get_column(one.column) for one in channels])
     counter: Flags = np.array([one.kind == "counter->rate" for one in channels])
     sample(rows.t_ns, values, counter, t_start_ns, STALE_NS, GAP_NS, out)
 
 
 def _count(rows: Rows, t_start_ns: int, out: Grid) -> None:
     """Fill the columns of `netflow`."""
-    table, order = rows.table, np.argsort(rows.t_ns, kind="stable")
-    icmp = _equal(table["proto"], "icmp") & (table["id.orig_p"].to_numpy() == 3)
-    flags = np.stack([_equal(table["conn_state"], "S0"), _equal(table["service"], "dns"), icmp])
-    host = table["id.resp_h"].hash().to_numpy().view(np.int64)
-    port = np.nan_to_num(table["id.resp_p"].to_numpy(), nan=-1).astype(np.int64, copy=False)
-    amounts = _numbers(table, AMOUNTS)[:, order]
-    count_events(rows.t_ns[order], amounts, flags[:, order], host[order], port[order], t_start_ns, out)
+    column = rows.table.get_column
+    kinds = (
+        column("conn_state") == "S0",
+        column("service") == "dns",
+        (column("proto") == "icmp") & (column("id.orig_p") == 3),
+    )
+    summed = [*map(column, AMOUNTS), *(one.cast(pl.Float64) for one in kinds)]
+    host = rows.table.select(pl.col("id.resp_h").hash()).to_series().to_numpy().view(np.int64)
+    order = np.argsort(rows.t_ns, kind="stable")
+    port = np.nan_to_num(column("id.resp_p").to_numpy(), nan=-1).astype(np.int64, copy=False)
+    count_events(rows.t_ns[order], _numbers(summed)[:, order], host[order], port[order], t_start_ns, out)
 
 
-def _numbers(table: pl.DataFrame, names: Sequence[str]) -> Floats:
+def _numbers(columns: Sequence[pl.Series]) -> Floats:
     """Columns as float64 `(C, N)`, NaN for null."""
-    values = np.empty((len(names), len(table)))
-    for row, name in enumerate(names):
-        values[row] = table[name].to_numpy()
+    values = np.empty((len(columns), len(columns[0])))
+    for row, column in zip(values, columns, strict=True):
+        row[:] = column.to_numpy()
     return values
-
-
-def _equal(column: pl.Series, value: str) -> Flags:
-    """Where a text is `value`; null is not."""
-    found: Flags = column.eq_missing(pl.Series([value])).to_numpy()
-    return found
 
 
 def on_grid(label_ns: Ints, label: NDArray[Any], t_start_ns: int, n: int) -> NDArray[Any]:

@@ -1,9 +1,10 @@
-"""The table of one source, from a sealed Parquet file or a spool of JSON lines in Zstandard frames."""
+"""The tables of an episode: sealed Parquet files, or spools of JSON lines in Zstandard frames."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import polars as pl
 
@@ -24,82 +25,109 @@ MAX_SPOOL = 256 << 20
 MOST_SPOOL_RATIO_BYTES = 16 << 20
 """From so many bytes on a spool that packs a thousandfold is taken for a bomb."""
 
+Dtypes = Mapping[str, type[pl.DataType]]
+Table = tuple[pl.DataFrame, list[Fault]]
+"""Rows of a source, and the defects that leave them usable (`truncated`)."""
+_UNDECODABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+
+
+class Raw(NamedTuple):
+    """A source's file: its content, the digest checked, and the columns that are `wanted`."""
+
+    source: SourceName
+    file: File
+    data: bytes
+    wanted: Dtypes
+
+    @property
+    def sealed(self) -> bool:
+        """Parquet, and no spool."""
+        return self.file.path.endswith(".parquet")
+
 
 def stamp(source: SourceName, manifest: Manifest) -> str:
     """The column in which `source` is stamped, by the clock that the manifest names."""
     return WALL if manifest.clock.sources[source] == "wall" else MONO
 
 
-def read(
-    data: bytes, file: File, manifest: Manifest, columns: Sequence[str] | None, where: str
-) -> tuple[pl.DataFrame, list[Fault]]:
-    """The stamp (`t_wall_ns` or `t_mono_ns`, ns), `seq`, and `columns` (all raw columns by default).
-
-    `data` are the file's bytes, their digest checked. The frame's dtypes are those of `fields`; columns that
-    are not known are left out. Also gives defects that leave it usable (`truncated`). Raises FaultError
-    (`bomb`, `columns`, `rows`, `decode`).
-    """
-    source: SourceName = file.source  # type: ignore[assignment]
-    most = MAX_FLOWS if source not in SAMPLED else int(2 * RATE_HZ * manifest.seconds) + 60
-    if file.rows > most:
-        raise FaultError(f"{file.rows:,} rows, of {most:,} at most", where=where, code="bomb", subject=source)
+def dtypes(source: SourceName, columns: Sequence[str] | None, manifest: Manifest) -> Dtypes:
+    """The stamp (`t_wall_ns` or `t_mono_ns`, ns), `seq`, and those raw columns; all of them for None."""
     known = fields.schema(source)
-    dtypes: dict[str, type[pl.DataType]] = {stamp(source, manifest): pl.Int64, SEQ: pl.Int64}
-    dtypes |= known if columns is None else {name: known[name] for name in columns}
-    if file.path.endswith(".parquet"):
-        return _parquet(data, file, dtypes, known, where), []
-    return _spool(data, file, dtypes, where)
+    if columns is not None:
+        known = {name: known[name] for name in columns}
+    return {stamp(source, manifest): pl.Int64, SEQ: pl.Int64, **known}
 
 
-def _parquet(
-    data: bytes,
-    file: File,
-    dtypes: dict[str, type[pl.DataType]],
-    known: dict[str, type[pl.DataType]],
-    where: str,
-) -> pl.DataFrame:
-    every = dtypes | known
+def read(raws: Sequence[Raw], manifest: Manifest, where: str) -> list[Table]:
+    """The tables of some files of one episode, with the columns that are wanted, in that order.
+
+    Sealed files are decoded in one query: of an episode's size, a file takes longer to ask for than to
+    decode. Raises FaultError (`bomb`, `columns`, `rows`, `decode`).
+    """
+    for source, file, *_ in raws:
+        most = MAX_FLOWS if source not in SAMPLED else int(2 * RATE_HZ * manifest.seconds) + 60
+        if file.rows > most:
+            what = f"{file.rows:,} rows, of {most:,} at most"
+            raise FaultError(what, where=where, code="bomb", subject=source)
+    frames = iter(_parquet([one for one in raws if one.sealed], where))
+    return [(next(frames), []) if one.sealed else _spool(one, where) for one in raws]
+
+
+def _parquet(raws: Sequence[Raw], where: str) -> list[pl.DataFrame]:
+    scans = [_scan(one, where) for one in raws]
     try:
-        if len(dtypes) < len(every):
-            _check_columns(pl.read_parquet_schema(io.BytesIO(data)), every, file, where)
-        # one row more than there should be: that there are too many is known without reading them all
-        some = list(dtypes) if len(dtypes) < len(every) else None
-        frame = pl.read_parquet(data, columns=some, n_rows=file.rows + 1)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise _undecodable(error, file, where) from error
-    if some is None:
-        _check_columns(frame.schema, every, file, where)
-    if frame.height != file.rows:
-        shown = f"{frame.height:,}" if frame.height < file.rows else "more"
-        raise FaultError(f"{shown} rows, not {file.rows:,}", where=where, code="rows", subject=file.source)
+        frames = pl.collect_all(scans)
+    except _UNDECODABLE as error:
+        if len(raws) == 1:
+            raise _undecodable(error, raws[0].source, where) from error
+        return [frame for one in raws for frame in _parquet([one], where)]  # which of them was it?
+    return [_checked(frame, raw, where) for frame, raw in zip(frames, raws, strict=True)]
+
+
+def _scan(raw: Raw, where: str) -> pl.LazyFrame:
+    """What is to be read of a file. Of the columns that are not, the dtypes are checked here."""
+    # one row more than there should be: that there are too many is known without reading them all
+    rows = pl.scan_parquet(raw.data, n_rows=raw.file.rows + 1)
+    every = {**raw.wanted, **fields.schema(raw.source)}
+    if len(every) == len(raw.wanted):
+        return rows
+    try:
+        _check_columns(rows.collect_schema(), every, raw.source, where)
+    except _UNDECODABLE as error:
+        raise _undecodable(error, raw.source, where) from error
+    return rows.select(*raw.wanted)
+
+
+def _checked(frame: pl.DataFrame, raw: Raw, where: str) -> pl.DataFrame:
+    """The columns that are wanted, once dtypes, rows and size are what they must be."""
+    source, rows = raw.source, raw.file.rows
+    found = dict(zip(frame.columns, frame.dtypes, strict=True))
+    _check_columns(found, raw.wanted, source, where)
+    if frame.height != rows:
+        shown = f"{frame.height:,}" if frame.height < rows else "more"
+        raise FaultError(f"{shown} rows, not {rows:,}", where=where, code="rows", subject=source)
     if (size := frame.estimated_size()) > MAX_TABLE:
-        raise FaultError(f"{size:,} bytes, unpacked", where=where, code="bomb", subject=file.source)
-    if frame.width > len(dtypes):
-        frame = frame.select(*dtypes)
-    coded = [name for name, dtype in dtypes.items() if dtype is pl.String and frame[name].dtype != pl.String]
+        raise FaultError(f"{size:,} bytes, unpacked", where=where, code="bomb", subject=source)
+    if list(found) != list(raw.wanted):
+        frame = frame.select(*raw.wanted)
+    coded = [name for name, dtype in raw.wanted.items() if found[name] != dtype]
     return frame.with_columns(pl.col(coded).cast(pl.String)) if coded else frame
 
 
-def _check_columns(
-    found: Mapping[str, pl.DataType], wanted: dict[str, type[pl.DataType]], file: File, where: str
-) -> None:
+def _check_columns(found: Mapping[str, pl.DataType], wanted: Dtypes, source: SourceName, where: str) -> None:
     """A text may come dictionary-encoded; everything else must be of the very dtype."""
-    wrong = [name for name, dtype in wanted.items() if not _is(found.get(name), dtype)]
-    if wrong:
-        name = wrong[0]
-        what = f"{name} is {found[name]}, not {wanted[name]()}" if name in found else f"{name} is missing"
-        raise FaultError(what, where=where, code="columns", subject=file.source)
+    for name, dtype in wanted.items():
+        there = found.get(name)
+        if there == dtype or (dtype is pl.String and isinstance(there, pl.Categorical | pl.Enum)):
+            continue
+        what = f"{name} is missing" if there is None else f"{name} is {there}, not {dtype()}"
+        raise FaultError(what, where=where, code="columns", subject=source)
 
 
-def _is(found: pl.DataType | None, wanted: type[pl.DataType]) -> bool:
-    return found == wanted or (wanted == pl.String and isinstance(found, pl.Categorical | pl.Enum))
-
-
-def _spool(
-    data: bytes, file: File, dtypes: dict[str, type[pl.DataType]], where: str
-) -> tuple[pl.DataFrame, list[Fault]]:
+def _spool(raw: Raw, where: str) -> Table:
     """Whole lines of a spool; what was cut off at its end is left out."""
-    expander = Expander(io.BytesIO(data), where, bomb_bytes=MOST_SPOOL_RATIO_BYTES)
+    source, rows = raw.source, raw.file.rows
+    expander = Expander(io.BytesIO(raw.data), where, bomb_bytes=MOST_SPOOL_RATIO_BYTES)
     text = bytearray()
     try:
         for piece in expander.pieces():
@@ -107,22 +135,21 @@ def _spool(
             if len(text) > MAX_SPOOL:
                 raise EvidenceError(f"unpacks to more than {MAX_SPOOL:,} bytes")
     except EvidenceError as error:
-        raise FaultError(error.what, where=where, code="bomb", subject=file.source) from error
+        raise FaultError(error.what, where=where, code="bomb", subject=source) from error
     del text[text.rfind(b"\n") + 1 :]
     try:
-        frame = pl.read_ndjson(bytes(text), schema=dict(dtypes))
+        frame = pl.read_ndjson(bytes(text), schema=dict(raw.wanted))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise _undecodable(error, file, where) from error
-    if frame.height > file.rows:
-        raise FaultError(
-            f"{frame.height:,} rows, not {file.rows:,}", where=where, code="rows", subject=file.source
-        )
+        raise _undecodable(error, source, where) from error
+    if frame.height > rows:
+        what = f"{frame.height:,} rows, not {rows:,}"
+        raise FaultError(what, where=where, code="rows", subject=source)
     defects = list(expander.defects)
-    if frame.height < file.rows:
-        defects.append(f"{frame.height:,} of {file.rows:,} rows")
-    return frame, [Fault("truncated", file.source, "; ".join(defects))] if defects else []
+    if frame.height < rows:
+        defects.append(f"{frame.height:,} of {rows:,} rows")
+    return frame, [Fault("truncated", source, "; ".join(defects))] if defects else []
 
 
-def _undecodable(error: BaseException, file: File, where: str) -> FaultError:
+def _undecodable(error: BaseException, source: SourceName, where: str) -> FaultError:
     what = visible(str(error).partition("\n")[0], 160)
-    return FaultError(what, where=where, code="decode", subject=file.source)
+    return FaultError(what, where=where, code="decode", subject=source)
