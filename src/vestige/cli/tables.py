@@ -117,9 +117,9 @@ def split(made: Split, parts: Parts) -> Table:
     for column in ("part", "windows", *classes, "recordings"):
         table.add_column(plain(column), justify="left" if column == "part" else "right")
     for name, side in (("train", parts.train), ("validation", parts.validation), ("test", parts.test)):
-        counts = np.bincount(side.label, minlength=len(classes))
-        recordings = len(np.unique(side.recording))
-        table.add_row(name, str(len(side)), *(str(count) for count in counts), str(recordings))
+        counts = side.counts
+        recordings = np.count_nonzero(counts.any(axis=1))
+        table.add_row(name, *map(str, (len(side), *counts.sum(axis=0), recordings)))
     for name, count in (("purged", parts.purged), ("left out", parts.left_out)):
         if count:
             table.add_row(name, str(count))

@@ -42,10 +42,9 @@ def check(split: Split, parts: Parts, windows: WindowSet) -> None:
 
 def lacking_classes(parts: Parts, windows: WindowSet) -> dict[str, list[int]]:
     """By side, the codes of classes that the evidence has and the side lacks."""
-    k = len(windows.schema.classes)
-    needed = required(np.bincount(windows.label, minlength=k))
+    needed = required(windows.counts.sum(axis=0))
     sides = zip(PARTS, (parts.train, parts.validation, parts.test), strict=True)
-    return {part: needed[np.bincount(side.label, minlength=k)[needed] == 0].tolist() for part, side in sides}
+    return {part: needed[side.counts.sum(axis=0)[needed] == 0].tolist() for part, side in sides}
 
 
 def losses(windows: WindowSet, parts: Parts) -> list[str]:

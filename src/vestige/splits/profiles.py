@@ -39,9 +39,9 @@ class Profiles:
         """Count what is on any side."""
         every, code = np.unique(parts.train.recordings["profile"].to_numpy(), return_inverse=True)
         sides = (parts.train, parts.validation, parts.test)
-        counts = np.stack([np.bincount(code[one.recording], minlength=len(every)) for one in sides])
-        seen = np.unique(np.concatenate([one.recording for one in sides]))
-        recordings = np.bincount(code[seen], minlength=len(every))
+        windows = np.stack([one.counts.sum(axis=1) for one in sides])
+        counts = np.stack([np.bincount(code, one, minlength=len(every)) for one in windows]).astype(np.int64)
+        recordings = np.bincount(code[windows.any(axis=0)], minlength=len(every))
         there = np.flatnonzero(recordings)
         if len(there) < 2:
             there = there[:0]
@@ -97,7 +97,7 @@ def refuse_worse_units(
     keys, unit = np.unique(
         windows.recordings[COLUMNS.get(split.recipe, "id")].to_numpy(), return_inverse=True
     )
-    table = Table.of(windows, unit[windows.recording], len(keys))
+    table = Table.of_recordings(windows, unit, len(keys))
     if len(table.profiles) < 2:
         return
     part_of = {one: code for code, part in enumerate(PARTS) for one in split.assignment[part]}

@@ -131,7 +131,7 @@ def _by_column(
         raise SplitError(f"no {recipe} called {unknown[0]!r}", remedy=f"one of: {', '.join(keys[:20])}")
     index = {key: number for number, key in enumerate(keys)}
     number_of = np.array([index[name] for name in names])
-    table = Table.of(windows, number_of[windows.recording], len(keys))
+    table = Table.of_recordings(windows, number_of, len(keys))
     fixed = [index[one] for one in hold_out]
     codes = assign(table, fractions, seed, unit=recipe, fixed_test=fixed, stratify=recipe in STRATIFIED)
     members = {part: [keys[i] for i in np.flatnonzero(codes == code)] for code, part in enumerate(PARTS)}
@@ -153,7 +153,7 @@ def _at_random(windows: WindowSet, seed: int, fractions: tuple[float, float, flo
                 where=windows.path,
                 remedy="add recordings",
             )
-        table = Table.of(windows, windows.recording, len(ids))
+        table = Table.of_recordings(windows, np.arange(len(ids)), len(ids))
         codes = assign(table, fractions, seed, unit="recording", stratify=True)
         chosen = {part: [ids[i] for i in np.flatnonzero(codes == code)] for code, part in enumerate(PARTS)}
         return Split("random", "recording", "", seed, chosen, in_distribution=True)

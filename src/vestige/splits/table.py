@@ -41,6 +41,16 @@ class Table:
         by_profile = _count(unit, profile[windows.recording], n_units, len(profiles))
         return cls(np.hstack([by_class, by_profile]), names, tuple(profiles.tolist()))
 
+    @classmethod
+    def of_recordings(cls, windows: WindowSet, unit: NDArray[np.integer], n_units: int) -> Self:
+        """Count the windows of units made of whole recordings, that of each given in `unit (recordings,)`."""
+        profiles, profile = np.unique(windows.recordings["profile"].to_numpy(), return_inverse=True)
+        names = windows.schema.classes
+        counts = np.zeros((n_units, len(names) + len(profiles)), dtype=np.int64)
+        np.add.at(counts[:, : len(names)], unit, windows.counts)
+        np.add.at(counts, (unit, len(names) + profile), windows.counts.sum(axis=1))
+        return cls(counts, names, tuple(profiles.tolist()))
+
 
 def _count(rows: NDArray[np.integer], columns: NDArray[np.integer], n: int, m: int) -> NDArray[np.int64]:
     flat = np.bincount(rows.astype(np.int64) * m + columns.astype(np.int64), minlength=n * m)
