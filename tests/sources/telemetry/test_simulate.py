@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.sources.telemetry.conftest import MakeStore
 from vestige.errors import OutputError
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.fields import MONO, SAMPLED, SEQ, WALL
-from vestige.sources.telemetry.simulate import hosts, timeline
+from vestige.sources.telemetry.simulate import hosts, programs, timeline
 from vestige.sources.telemetry.simulate.activity import MALICIOUS, PHASES, PROFILES
 from vestige.sources.telemetry.simulate.options import MARKER, SimulateOptions
 from vestige.sources.telemetry.simulate.plants import COMMON, PLANTS, planned
@@ -79,18 +80,72 @@ def test_one_profile_was_never_run_on_the_last_host() -> None:
     assert {one.monotonic for one in site} == {(), ("netflow",)}
 
 
-def test_phases_come_in_their_order_and_some_never_do() -> None:
+def timelines(n: int, seconds: int = 300) -> list[tuple[programs.Program, timeline.Timeline]]:
+    """Episodes on four hosts, of all samples in turn."""
     site = hosts.make(SimulateOptions(), START_NS)
     rng = np.random.default_rng(7)
-    made = [timeline.make(site[number % 4], 300, rng) for number in range(80)]
-    for one in made:
-        assert (np.diff(one.phase) >= 0).all()
+    made = [programs.make(list(PROFILES)[one % 6], one // 6 % programs.SAMPLES) for one in range(n)]
+    return [(one, timeline.make(site[at % 4], one, seconds, rng)) for at, one in enumerate(made)]
+
+
+def test_phases_follow_one_another_from_whichever_comes_first() -> None:
+    clean, running, dormant = (PHASES.index(one) for one in ("clean", "infected_running", "dormant"))
+    seen: Counter[frozenset[int]] = Counter()
+    begins: Counter[int] = Counter()
+    woken = 0
+    for program, one in timelines(160):
         assert one.level.shape == (300, 15)
         assert (one.level >= 0).all()
-    seen = Counter(frozenset(np.unique(one.phase).tolist()) for one in made)
-    assert any(2 not in phases for phases in seen)  # the sample never ran
-    assert any(3 in phases and 4 not in phases for phases in seen)  # it never fell asleep
-    assert Counter(one.profile for one in made).keys() == set(PROFILES)
+        course = one.phase[one.changes].tolist()
+        for before, after in itertools.pairwise(course):
+            wakes = (before, after) == (dormant, running)
+            assert after == before + 1 or (wakes and program.wakes)
+            woken += wakes
+        begins[course[0]] += 1
+        seen[frozenset(course)] += 1
+    assert begins.keys() == set(range(len(PHASES)))
+    assert begins[clean] == max(begins.values())
+    assert woken
+    assert any(running not in phases for phases in seen), "the sample never ran"
+    assert any(running in phases and dormant not in phases for phases in seen), "it never fell asleep"
+
+
+def test_where_in_an_episode_one_is_tells_little_of_the_phase() -> None:
+    phase = np.array([one.phase for _, one in timelines(400)])
+    for at in (0, 100, 200, 299):
+        share = np.bincount(phase[:, at], minlength=len(PHASES)) / len(phase)
+        assert share.max() < 0.65, at
+        assert (share > 0.02).all(), at
+
+
+def test_a_sample_is_the_same_wherever_it_runs_and_none_is_like_another() -> None:
+    first, again = programs.make("beacon", 3), programs.make("beacon", 3)
+    assert first.sha256 == again.sha256
+    assert np.array_equal(first.level, again.level)
+    every = [programs.make(name, number) for name in PROFILES for number in range(programs.SAMPLES)]
+    assert len({one.sha256 for one in every}) == len({one.ramp_s for one in every}) == len(every)
+    assert 0 < sum(one.lag_s >= 10 for one in every) < len(every)
+
+
+def test_behaviour_sets_in_later_than_its_label_and_not_at_once() -> None:
+    """The mean share of a running sample's strength, by second since its label began."""
+    rng = np.random.default_rng(0)
+    every = [programs.make(name, number) for name in PROFILES for number in range(programs.SAMPLES)]
+    runs = np.array([timeline._envelope(one, 90, rng, under_way=False) for one in every for _ in range(4)])
+    mean = runs.mean(axis=0)
+    assert mean[0] < 0.1
+    assert mean[:10].mean() < 0.6 * mean[50:].mean()
+    assert mean[60:].mean() > 0.5
+    under_way = np.array([timeline._envelope(one, 90, rng, under_way=True) for one in every])
+    assert under_way[:, 0].all()
+
+
+def test_what_is_wanted_and_what_is_not_are_installed_alike() -> None:
+    rng = np.random.default_rng(0)
+    stages = timeline.installing(400, rng, idle=1.0)
+    assert (stages == 0).all(axis=1).any(), "idle in between"
+    assert (np.diff(stages, axis=0) != 0).any(axis=1).sum() <= 6
+    assert timeline.installing(0, rng, idle=1.0).shape == (0, 15)
 
 
 def test_episodes_are_what_the_format_says(store: Path) -> None:
@@ -116,7 +171,7 @@ def test_episodes_are_what_the_format_says(store: Path) -> None:
 
 def test_counters_grow_but_where_the_guest_starts_again(make_store: MakeStore) -> None:
     falls = 0
-    for path in sorted(make_store(episodes=60).glob("*/*/*")):
+    for path in sorted(make_store(episodes=120).glob("*/*/*")):
         with Episode(path) as episode:
             for source, name in (("proc", "process.disk.io.write"), ("guest", "context_switches")):
                 table = pl.read_parquet(path / f"{source}.parquet")

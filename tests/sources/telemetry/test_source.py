@@ -13,6 +13,7 @@ import pytest
 from tests.sources.telemetry.conftest import MakeStore
 from vestige.checkpoint.probe import first_difference, take
 from vestige.errors import EvidenceError
+from vestige.evaluation.onset import NEVER, Attacks
 from vestige.sources import registry
 from vestige.sources.telemetry import grid as grids
 from vestige.sources.telemetry import kernels, summaries
@@ -100,3 +101,23 @@ def test_the_schema_names_what_the_numbers_depend_on() -> None:
     assert len(schema.settings["channels"]) == 46
     moved = [*schema.settings["channels"][1:], schema.settings["channels"][0]]
     assert replace(schema, settings={**schema.settings, "channels": moved}).digest != schema.digest
+
+
+def test_a_beginning_is_known_where_the_episode_holds_what_came_before(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    windows = SOURCE.prepare(make_store(episodes=60), tmp_path / "dataset", TelemetryOptions())
+    found = Attacks.of(windows)
+    assert found is not None
+    under_way = begun = 0
+    for number in range(windows.recordings.height):
+        mine = windows.recording == number
+        attacked = np.isin(windows.label[mine], found.codes)
+        if attacked[0] or not attacked.any():
+            assert found.began_ns[number] == NEVER
+            under_way += bool(attacked[0])
+        else:
+            assert found.began_ns[number] == windows.t_wall_ns[mine][attacked.argmax()]
+            begun += 1
+    assert under_way > 5
+    assert begun > 5

@@ -35,6 +35,11 @@ WORK: dict[str, dict[str, float]] = {
     "discovery": {"user": 0.06, "system": 0.06, "scan": 3.0, "lan": 0.6, "dns": 0.4},
     "newsletter": {"user": 0.08, "system": 0.05, "send": 0.2, "mail": 1.2, "dns": 1.2},
     "monitoring": {"user": 0.03, "system": 0.03, "send": 0.01, "beacon": 0.12, "dns": 0.08, "lan": 0.1},
+    "computing": {"user": 0.9, "system": 0.04, "memory": 0.4},
+    "archiving": {"user": 0.5, "system": 0.15, "read": 5.0, "write": 3.5, "operations": 40.0, "memory": 0.05},
+    "upload": {"user": 0.15, "system": 0.1, "read": 2.5, "send": 2.0, "operations": 12.0, "web": 0.15,
+               "dns": 0.1},
+    "install": {},
 }  # fmt: skip
 """Ordinary work: for every attack there is some that looks like it from one side at least."""
 
@@ -53,13 +58,22 @@ PHASES = ("clean", "armed", "infecting", "infected_running", "dormant")
 MALICIOUS = frozenset({"infecting", "infected_running", "dormant"})
 """Phases whose label is `malicious`; before the sample runs it is `benign`."""
 
-BEFORE_AND_AFTER: dict[str, dict[str, float]] = {
-    "clean": {},
-    "armed": {"read": 0.3, "write": 0.4, "forks": 0.5, "operations": 2.0, "memory": 0.05},
-    "infecting": {"user": 0.35, "system": 0.2, "read": 1.2, "write": 2.0, "receive": 0.3, "forks": 2.5,
-                  "operations": 8.0, "memory": 0.15, "web": 0.1, "dns": 0.15},
-    "dormant": {"beacon": 0.03, "dns": 0.02, "memory": 0.08},
+SIGNS: dict[str, dict[str, float]] = {
+    "armed": {"read": 0.15, "write": 0.2, "forks": 0.4, "operations": 1.5, "memory": 0.05},
+    "infecting": {"user": 0.15, "system": 0.1, "write": 0.4, "forks": 1.0, "operations": 3.0, "memory": 0.1},
+    "infected_running": {"memory": 0.08},
+    "dormant": {"beacon": 0.05, "dns": 0.04, "memory": 0.08},
+}
+"""What a phase shows throughout once it has set in, however quiet the sample is."""
+
+INSTALL = "install"
+STAGES: dict[str, dict[str, float]] = {
+    "fetch": {"user": 0.1, "system": 0.1, "write": 1.5, "receive": 1.2, "forks": 0.5, "web": 0.25,
+              "dns": 0.3},
+    "unpack": {"user": 0.5, "system": 0.2, "read": 1.5, "write": 2.5, "operations": 12.0, "memory": 0.15},
+    "set up": {"user": 0.3, "system": 0.25, "read": 0.8, "write": 0.6, "forks": 4.0, "operations": 8.0},
 }  # fmt: skip
+"""How programs get onto a machine, wanted (`INSTALL`, a kind of work) or not."""
 
 
 def levels(named: dict[str, float]) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ import zstandard
 from vestige.sources.telemetry import fields
 from vestige.sources.telemetry.fields import MONO, SAMPLED, WALL, SourceName
 from vestige.sources.telemetry.manifest import LABELS, NAME, VERSION
-from vestige.sources.telemetry.simulate import flows, tables, timeline
+from vestige.sources.telemetry.simulate import flows, programs, tables, timeline
 from vestige.sources.telemetry.simulate.activity import MALICIOUS, PHASES
 from vestige.sources.telemetry.simulate.hosts import Host
 
@@ -97,7 +97,8 @@ class Draft:
 
 def make(host: Host, name: str, t_start_ns: int, seconds: int, rng: np.random.Generator) -> Draft:
     """An episode without any fault."""
-    happened = timeline.make(host, seconds, rng)
+    program = programs.make(str(rng.choice(host.profiles)), int(rng.integers(programs.SAMPLES)))
+    happened = timeline.make(host, program, seconds, rng)
     levels = tables.drivers(happened.level, host)
     t_ns = t_start_ns + np.arange(seconds, dtype=np.int64) * SECOND_NS
     made: dict[SourceName, pl.DataFrame] = {
@@ -115,9 +116,7 @@ def make(host: Host, name: str, t_start_ns: int, seconds: int, rng: np.random.Ge
     bases: dict[SourceName, str] = {
         one: "monotonic" if one in host.monotonic else "wall" for one in fields.SOURCES
     }
-    # a sample is run again and again, on several hosts
-    sample = hashlib.sha256(f"{happened.profile} {rng.integers(0, 12)}".encode()).hexdigest()
-    return Draft(host, name, t_start_ns, seconds, happened.profile, made, labels, bases, sample)
+    return Draft(host, name, t_start_ns, seconds, program.profile, made, labels, bases, program.sha256)
 
 
 def entry(name: str, data: bytes, rows: int) -> dict[str, Any]:
