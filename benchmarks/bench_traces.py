@@ -5,11 +5,11 @@
     .venv/bin/python benchmarks/bench_traces.py memory --big 2048  # MiB of the large trace
 
 The traces are the real recordings that lie beside the project (each begins with a PSB), over and over. The
-baseline of `speed` is a listing tool on libipt, the reference decoder: `ptdump` where there is one, else
-`ptlist.c` beside this file, compiled here (`apt install libipt-dev`); libipt's own `ptdump` was measured at
-3 to 5 MB/s elsewhere, so `ptlist`, which prints less, is the harder rival. `pipeline` is what one writes
-first: that tool as a subprocess, its text parsed line by line in Python. Runs alternate, baseline and ours;
-given are medians and the spread of the pairs' ratios.
+baseline of `speed` is the listing tool of libipt, the reference decoder: `ptdump`, where PATH has one, and
+`ptlist.c` beside this file, a quicker one of our own, where it can be compiled (`apt install libipt-dev`);
+both leave out what is not wanted here: offsets, padding, timing. `pipeline` is what one writes first: such a
+tool as a subprocess, its text parsed line by line in Python. Runs alternate, baseline and ours; given are
+medians and the spread of the pairs' ratios.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ import sys
 import tempfile
 import time
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -82,16 +84,17 @@ def trace(path: Path, n_bytes: int) -> Path:
     return path
 
 
-def lister(folder: Path) -> tuple[str, ...] | None:
-    """The command of a listing tool on libipt, None where it cannot be had."""
+def listers(folder: Path) -> Iterator[tuple[str, ...]]:
+    """The commands of the listing tools on libipt that can be had."""
     if tool := shutil.which("ptdump"):
-        return (tool, "--lastip")
-    source, tool = Path(__file__).with_name("ptlist.c"), folder / "ptlist"
-    compiler = shutil.which("cc")
-    if compiler is None:
-        return None
-    built = subprocess.run([compiler, "-O2", "-o", tool, source, "-lipt"], capture_output=True, check=False)
-    return (str(tool),) if built.returncode == 0 else None
+        yield (tool, "--lastip", "--no-offset", "--no-pad", "--no-timing", "--no-cyc")
+    source, own = Path(__file__).with_name("ptlist.c"), folder / "ptlist"
+    if compiler := shutil.which("cc"):
+        built = subprocess.run(
+            [compiler, "-O2", "-o", own, source, "-lipt"], capture_output=True, check=False
+        )
+        if built.returncode == 0:
+            yield (str(own),)
 
 
 def ours(path: Path, regions: Regions, *, tip_only: bool = False) -> int:
@@ -109,11 +112,11 @@ def plain(tool: tuple[str, ...], path: Path, regions: Regions, *, tip_only: bool
         assert process.stdout is not None
         for line in process.stdout:
             fields = line.split()
-            kind = fields[1]
+            kind = fields[0]
             if kind.startswith("tnt") and not tip_only:
-                made.extend((module, mark) for mark in fields[2])
-            elif kind in {"tip", "tip.pge", "tip.pgd", "fup"} and fields[2] != "0:":
-                address = int(fields[4], 16)
+                made.extend((module, mark) for mark in fields[1])
+            elif kind in {"tip", "tip.pge", "tip.pgd", "fup"} and fields[1] != "0:":
+                address = int(fields[-1], 16)
                 at = bisect_right(starts, address) - 1
                 inside = at >= 0 and address < ends[at]
                 module = modules[at] if inside else 1
@@ -150,23 +153,23 @@ def beside(what: str, baseline: Callable[[], object], own: Callable[[], object],
 
 
 def speed(folder: Path, *, pipeline: bool) -> None:
-    regions, tool = known(), lister(folder)
+    regions, tools = known(), list(listers(folder))
     large, small = trace(folder / "large", 48 * MIB), trace(folder / "small", 2 * MIB)
     size, share = large.stat().st_size, large.stat().st_size / small.stat().st_size
-    if tool is None:
-        print("no ptdump and no libipt here; ptdump is known to list 3 to 5 MB/s")
-        return
-    for tip_only in (False, True):
-        mode = "targets only" if tip_only else "with branches"
-        own = lambda: ours(large, regions, tip_only=tip_only)  # noqa: B023, E731
+    if not tools:
+        print("no ptdump and no libipt here")
+    for tool, tip_only in product(tools, (False, True)):
+        name = Path(tool[0]).name
+        mode = f"{size / 1e6:.0f} MB, {'targets only' if tip_only else 'with branches'}"
+        own = partial(ours, large, regions, tip_only=tip_only)
         if pipeline:
-            count = plain(tool, small, regions, tip_only=tip_only)
-            assert count == ours(small, regions, tip_only=tip_only), "the two read different things"
-            call = lambda: plain(tool, small, regions, tip_only=tip_only)  # noqa: B023, E731
-            beside(f"parsed listing, {size / 1e6:.0f} MB, {mode}", call, own, share)
+            call = partial(plain, tool, small, regions, tip_only=tip_only)
+            assert call() == ours(small, regions, tip_only=tip_only), "the two read different things"
+            beside(f"{name}, parsed, {mode}", call, own, share)
         else:
-            call = lambda: subprocess.run([*tool, large], stdout=subprocess.DEVNULL, check=True)  # noqa: E731
-            beside(f"{Path(tool[0]).name}, {size / 1e6:.0f} MB, {mode}", call, own)
+            command = [*tool, large]
+            call = partial(subprocess.run, command, stdout=subprocess.DEVNULL, check=True)
+            beside(f"{name}, {mode}", call, own)
 
 
 def queue_worker(queue: multiprocessing.Queue, path: Path, regions: Regions, n: int) -> None:
