@@ -50,8 +50,15 @@ class Player(Record):
     policy: str | None
 
 
+class Caveat(Record):
+    """What weakens a run's figures, in a sentence: gravely, or not, or it is a warning of the audit."""
+
+    kind: Literal["grave", "plain", "audit"]
+    text: str
+
+
 class Run(_Event):
-    """What is looked at. `judged`: its results are known; `warnings`: what weakens them, the worst first.
+    """What is looked at. `judged`: its results are known; `caveats`: what weakens them, the worst first.
 
     `classes[0]` is the negative class. `view`: what detectors may see, `both` where there are both. Empty
     texts and None: not known. `player`: None where nothing is replayed.
@@ -67,7 +74,7 @@ class Run(_Event):
     judged: bool
     synthetic: bool | None
     created: str
-    warnings: list[str]
+    caveats: list[Caveat]
     player: Player | None = None
 
 
@@ -103,7 +110,7 @@ class Metrics(_Event):
 
 class Profiles(_Event):
     """A detector by profile and by host. Profiles that the test part lacks are `untested`: no figure says
-    anything of them; `unseen` are those that training lacked."""
+    anything of them; `unseen` are those that training lacked, `unvalidated` those that validation did."""
 
     event: Literal["profiles"] = "profiles"
     detector: str
@@ -113,6 +120,7 @@ class Profiles(_Event):
     by_host: GroupTable
     untested: list[str]
     unseen: list[str]
+    unvalidated: list[str]
 
 
 class Span(Record):

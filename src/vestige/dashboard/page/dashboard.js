@@ -89,24 +89,25 @@
     at("title").textContent = event.title;
     at("about").textContent = [event.source, event.view && "view " + event.view, event.split && "split by " + event.split,
       event.created].filter(Boolean).join(" · ");
-    warn(event.warnings);
+    warn(event.caveats);
     if (event.player) {
       var limit = event.player.threshold;
       at("player").textContent = "By " + event.player.name + " (" + event.player.view + "): " + (limit === null
         ? "it has no threshold and never alerts." : "it alerts where 1 − P(" + event.classes[0] + ") is at least "
         + Number(limit.toPrecision(6)) + " (policy " + event.player.policy + ", chosen on validation): where P(" + event.classes[0]
         + ") is on the dashed line or below. Red: the beginning of the attack (dotted), the first alert from then on.");
+      legend();
       reveal("replay", "Replay", false);
     }
   }
 
-  function warn(warnings) {
-    var audit = warnings.filter(function (one) { return /^audit warn/.test(one); });
-    var banners = warnings.filter(function (one) { return !/^audit warn/.test(one); }).map(function (one) {
-      return make("div", one, /^(Leakage|In-distribution|audit fail)/.test(one) ? "banner bad" : "banner");
-    });
-    fill(at("warnings"), audit.length ? banners.concat([folded("The audit warns of " + audit.length + " things",
-      audit.map(function (one) { return make("div", one, "banner"); }))]) : banners);
+  function warn(caveats) {
+    function banners(kind) {
+      return caveats.filter(function (one) { return one.kind === kind; })
+        .map(function (one) { return make("div", one.text, kind === "grave" ? "banner bad" : "banner"); });
+    }
+    var audit = banners("audit"), found = banners("grave").concat(banners("plain"));
+    fill(at("caveats"), audit.length ? found.concat([folded("Findings of the audit (" + audit.length + ")", audit)]) : found);
   }
 
   function onMetrics(one) {
@@ -144,9 +145,10 @@
   }
 
   function delays(rows) {
-    return table(["wanted FPR", "its FPR on test", "attacks detected", "median delay, s"], rows.map(function (one) {
+    var heads = ["wanted FPR", "its FPR on test", "already alarmed", "attacks detected", "median delay, s"];
+    return table(heads, rows.map(function (one) {
       var middle = one.median_s.estimate;
-      return row([cell(percent(one.fpr)), cell(percent(one.reached_fpr, 2), "n"), interval(one.detected),
+      return row([cell(percent(one.fpr)), cell(percent(one.reached_fpr, 2), "n"), interval(one.already), interval(one.detected),
         cell(middle === null ? "never" : number(middle, 0), "n")]);
     }));
   }
@@ -159,6 +161,7 @@
       children.push(make("p", "Not tested, and no figure says anything of it: " + one.untested.join(", ") + "."));
     }
     if (one.unseen.length) { children.push(make("p", "Never seen in training: " + one.unseen.join(", ") + ".")); }
+    if (one.unvalidated.length) { children.push(make("p", "Not in validation: " + one.unvalidated.join(", ") + ".")); }
     children.push(groups("profile", one.by_profile), groups("host", one.by_host));
     var part = folded(one.detector, children);
     part.open = !at("groups").childElementCount;
@@ -253,14 +256,14 @@
     var axis = { gridcolor: line, linecolor: muted, zeroline: false, automargin: true };
     var end = one.event.end === null || !timed ? xs[xs.length - 1] : one.event.end - one.origin;
     return {
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "x unified", showlegend: true,
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "x unified", showlegend: false,
       font: { color: ink, family: getComputedStyle(document.body).fontFamily, size: 13 },
       hoverlabel: { bgcolor: colour("--card"), font: { color: ink } },
-      margin: { l: 48, r: 12, t: 24, b: 44 }, legend: { orientation: "h", y: -0.24 },
-      xaxis: Object.assign({}, axis, { title: { text: timed ? "seconds since the recording began" : "window" },
+      margin: { l: 48, r: 12, t: 24, b: 44 },
+      xaxis: Object.assign({}, axis, { title: { text: timed ? "seconds" : "window" },
         range: one.event.end === null || !timed ? undefined : [0, end] }),
       yaxis: Object.assign({}, axis, { title: { text: "probability" }, range: [-0.02, 1.08], dtick: 0.25 }),
-      shapes: shapes(one, end), annotations: notes(one)
+      shapes: shapes(one, end), annotations: notes(one, end)
     };
   }
 
@@ -284,11 +287,24 @@
     return { type: "line", yref: "paper", y0: 0, y1: 1, x0: x, x1: x, line: { color: ink, width: 1.5, dash: dash } };
   }
 
-  function notes(one) {
-    return one.event.spans.map(function (span) {
+  function notes(one, end) {
+    var scale = (at("chart").clientWidth - 60) / end;
+    return one.event.spans.filter(function (span, n) {
+      var next = one.event.spans[n + 1], until = next ? next.begin - one.origin : end;
+      return (until - (span.begin - one.origin)) * scale > 6.5 * span.label.length;
+    }).map(function (span) {
       return { x: span.begin - one.origin, y: 1, yref: "paper", yanchor: "bottom", xanchor: "left", showarrow: false,
-        text: literal(span.label), textangle: 0, font: { size: 11, color: colour("--muted") } };
+        text: literal(span.label), font: { size: 11, color: colour("--muted") } };
     });
+  }
+
+  function legend() {
+    fill(at("legend"), run.classes.map(function (name, k) {
+      var one = make("li", name), swatch = make("span", null, "swatch");
+      swatch.style.background = hue(k);
+      one.prepend(swatch);
+      return one;
+    }).concat([make("li", "| alert", "alert")]));
   }
 
   function hue(n) { return COLOURS[(n + COLOURS.length) % COLOURS.length]; }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vestige.checkpoint import Loaded
-from vestige.dashboard.events import Metrics, Player, Run
+from vestige.dashboard.events import Caveat, Metrics, Player, Run
 from vestige.dashboard.subject import Subject
 from vestige.evaluation.caveats import audit_lines, outdone, untested
 from vestige.evaluation.results import RunResults
@@ -37,7 +37,7 @@ def run(subject: Subject, loaded: Loaded | None) -> Iterator[Run]:
             judged=False,
             synthetic=None,
             created="",
-            warnings=[NOT_JUDGED],
+            caveats=[Caveat(kind="grave", text=NOT_JUDGED)],
             player=player,
         )
         return
@@ -51,7 +51,7 @@ def run(subject: Subject, loaded: Loaded | None) -> Iterator[Run]:
         judged=True,
         synthetic=found.synthetic,
         created=found.created,
-        warnings=warnings(found),
+        caveats=caveats(found),
         player=player,
     )
 
@@ -68,18 +68,16 @@ def player_of(loaded: Loaded) -> Player:
     )
 
 
-def warnings(found: RunResults) -> list[str]:
+def caveats(found: RunResults) -> list[Caveat]:
     """Everything that weakens a run's figures, the worst first."""
-    lines = [
-        LEAKAGE if found.leakage_allowed else "",
-        IN_DISTRIBUTION if found.split.in_distribution else "",
-        SYNTHETIC if found.synthetic else "",
-        "" if found.clusters.trusted else f"The intervals cannot be trusted: {found.clusters.reason}.",
-        untested(found),
-        outdone(found),
-        *audit_lines(found),
+    untrusted = "" if found.clusters.trusted else f"The intervals cannot be trusted: {found.clusters.reason}."
+    grave = [LEAKAGE if found.leakage_allowed else "", IN_DISTRIBUTION if found.split.in_distribution else ""]
+    plain = [SYNTHETIC if found.synthetic else "", untrusted, untested(found)]
+    return [
+        *(Caveat(kind="grave", text=one) for one in (*grave, outdone(found)) if one),
+        *(Caveat(kind="plain", text=one) for one in plain if one),
+        *(Caveat(kind="audit", text=one) for one in audit_lines(found)),
     ]
-    return [one for one in lines if one]
 
 
 def metrics(found: RunResults) -> Iterator[Metrics]:

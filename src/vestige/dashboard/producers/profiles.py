@@ -19,4 +19,5 @@ def profiles(found: RunResults) -> Iterator[Profiles]:
             by_host=one.per_host,
             untested=found.split.untested_profiles,
             unseen=found.split.unseen_profiles,
+            unvalidated=found.split.unvalidated_profiles,
         )

@@ -1,0 +1,87 @@
+"""A small store with one trained detector, a page being served, and a reader of its stream."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pipeline.conftest import FAST, VESTIGE, corpus, finished, succeed
+
+__all__ = ["corpus", "finished"]
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory) -> Path:
+    """Simulated episodes of four hosts, none with a fault."""
+    path = tmp_path_factory.mktemp("telemetry") / "store"
+    options = ["--hosts", 4, "--episodes", 32, "--seconds", 60, "--seed", 3, "--plant", "none=0"]
+    succeed("simulate", "telemetry", path, *options)
+    return path
+
+
+@pytest.fixture(scope="session")
+def both(store, tmp_path_factory) -> Path:
+    """A run of `gbt` in both views on the store, one host held out."""
+    out = tmp_path_factory.mktemp("runs") / "both"
+    split = ["--split", "host", "--hold-out", "host-4"]
+    succeed("run", "telemetry", store, *split, *FAST, "-m", "gbt", "--view", "both", "-o", out)
+    return out
+
+
+class Serving:
+    """`vestige dashboard` as a process of its own."""
+
+    def __init__(self, *arguments: object) -> None:
+        call = [VESTIGE, "dashboard", "--port", "0", *map(str, arguments)]
+        self.process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        url = self.process.stdout.readline().split()
+        assert url, self.process.stderr.read() if self.process.stderr else ""
+        self.url = url[0]
+        self.port = int(self.url.rstrip("/").rpartition(":")[2])
+
+    def ask(self, path: str = "/", method: str = "GET", **headers: str) -> http.client.HTTPResponse:
+        """One request; a header's name is written with underscores."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+        return connection.getresponse()
+
+    def events(self, after: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Ids and events of the stream, from the one with the id `after` on, until it ends."""
+        answer = self.ask("/events", **({"Last_Event_ID": after} if after else {}))
+        assert answer.status == 200
+        data = ""
+        while line := answer.readline().decode("ascii"):
+            if line.startswith("data: "):
+                data = line.removeprefix("data: ")
+            elif line.startswith("id: "):
+                yield line.removeprefix("id: ").strip(), json.loads(data)
+
+    def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
+        """Ask it to end; its exit code, and what it wrote to standard error."""
+        self.process.send_signal(number)
+        _, said = self.process.communicate(timeout=30)
+        return self.process.returncode, said
+
+
+@pytest.fixture
+def serve() -> Iterator[Any]:
+    """Starts `Serving`, and sees to it that all of them end."""
+    started: list[Serving] = []
+
+    def start(*arguments: object) -> Serving:
+        started.append(Serving(*arguments))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.communicate()

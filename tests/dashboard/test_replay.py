@@ -1,0 +1,188 @@
+"""The replay: what `vestige score` says, with what the evidence itself says of its recordings."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from vestige.checkpoint import load
+from vestige.dashboard.events import Perf, Recording, Score
+from vestige.dashboard.feed import Feed
+from vestige.dashboard.pace import Pace, StoppedError
+from vestige.dashboard.producers import replay as room
+from vestige.dashboard.producers.perf import Meter
+from vestige.errors import EvidenceError
+from vestige.scoring import score
+from vestige.scoring.windows import Judged
+from vestige.sources import registry
+from vestige.sources.base import LiveBatch
+from vestige.windows import WindowSet
+
+HEAD = "- 1117838570 2005.06.03 R02 2005-06-03-15.42.50.675872 R02 RAS KERNEL INFO cache parity error {}\n"
+
+
+def played(run: Path, *evidence: Path, speed: float = 0):
+    return list(Feed.open(run, evidence).replayed(Pace(speed)))
+
+
+def of(kind, events):
+    return [one for one in events if isinstance(one, kind)]
+
+
+@pytest.mark.parametrize("model", ["gbt", "gru"])
+def test_scores_are_those_of_vestige_score(finished, corpus, model):
+    evidence = [*sorted(corpus.rglob("*.log"))[:2]]
+    events = played(finished / model, *evidence)
+    names = {one.number: one.id for one in of(Recording, events)}
+    expected = list(score(finished / model, evidence))
+    found = of(Score, events)
+    assert len(found) == len(expected)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert names[ours.recording] == theirs["file"]
+        assert ours.place == {"line": theirs["line"], "offset": theirs["offset"]}
+        assert (ours.score, ours.said, ours.alert) == (theirs["score"], theirs["class"], theirs["alert"])
+        assert math.isclose(1 - ours.proba[0], ours.score, abs_tol=2e-6)
+
+
+def test_labels_times_and_profiles_are_those_of_the_dataset(both, store):
+    windows = WindowSet.open(both / "dataset")
+    recordings = windows.recordings
+    known = {
+        (recordings["id"][int(recording)], t_ns / 1e9): windows.schema.classes[label]
+        for recording, t_ns, label in zip(windows.recording, windows.t_wall_ns, windows.label, strict=True)
+    }
+    events = played(both / "realistic" / "gbt", store)
+    begun = {one.number: one for one in of(Recording, events)}
+    told = {(begun[one.recording].id, one.time): one.truth for one in of(Score, events)}
+    assert {key: told[key] for key in known} == known
+    for one in begun.values():
+        row = recordings.row(by_predicate=pl.col("id") == one.id, named=True)
+        assert (one.host, one.profile) == (row["host"], row["profile"])
+        assert one.synthetic
+        assert one.begin is not None
+        attacked = [span.begin for span in one.spans if span.attack]
+        assert one.attack == (attacked[0] if attacked else None)
+    assert any(one.attack for one in begun.values())
+
+
+def test_an_episode_by_itself_gives_the_numbers_that_it_has_in_its_store(both, store):
+    events = played(both / "realistic" / "gbt", store)
+    first = of(Recording, events)[0]
+    alone = played(both / "realistic" / "gbt", store / first.id)
+    assert of(Recording, alone)[0].host == first.host
+    assert of(Recording, alone)[0].synthetic
+    mine = [one for one in of(Score, events) if one.recording == first.number]
+    assert of(Score, alone) == mine
+
+
+def test_labels_that_cannot_be_read_are_unknown_and_stop_nothing(both, store, tmp_path):
+    first = of(Recording, played(both / "realistic" / "gbt", store))[0]
+    shutil.copytree(store / first.id, tmp_path / "episode")
+    (tmp_path / "episode" / "labels.jsonl").write_text("{")
+    events = played(both / "realistic" / "gbt", tmp_path / "episode")
+    assert of(Recording, events)[0].spans == []
+    assert not of(Recording, events)[0].synthetic
+    assert {one.truth for one in of(Score, events)} == {None}
+
+
+def test_two_stores_with_one_episode_say_nothing_of_it(both, store, tmp_path):
+    shutil.copytree(store, tmp_path / "again")
+    for one in of(Recording, played(both / "realistic" / "gbt", store, tmp_path / "again")):
+        assert (one.host, one.spans) == ("", [])
+
+
+def test_many_machines_are_remembered_up_to_a_number(finished, monkeypatch):
+    monkeypatch.setattr(room, "MOST", 2)
+    loaded = load(finished / "gbt")
+    machines = ["a", "b", "a", "b", "a", "c", "a", "b"]
+    place = pl.DataFrame({"machine": machines, "line": range(len(machines))})
+    batch = LiveBatch({}, pl.DataFrame(), place, unit="machine")
+    recordings = room.Recordings(loaded, registry.get("logs"), (), Pace(0), Meter())
+    events = list(recordings.over(Judged(batch, np.full((len(machines), 2), 0.5))))
+    assert [(one.number, one.id) for one in of(Recording, events)] == [(1, "a"), (2, "b"), (3, "c"), (4, "b")]
+    assert [(one.recording, one.window) for one in of(Score, events)] == [
+        (1, 1), (2, 1), (1, 2), (2, 2), (1, 3), (3, 1), (1, 4), (4, 1),
+    ]  # fmt: skip
+    assert {(one.time, one.truth) for one in of(Score, events)} == {(None, None)}
+
+
+def test_what_it_took_is_measured(finished, corpus):
+    log = sorted(corpus.rglob("*.log"))[0]
+    *running, last = of(Perf, played(finished / "gbt", log))
+    assert {one.state for one in running} <= {"running"}
+    assert last.state == "done"
+    assert last.windows == sum(1 for _ in score(finished / "gbt", [log]))
+    assert last.recordings == 1
+    assert last.bytes == last.total == log.stat().st_size
+    assert last.memory > 10 << 20
+    for figure in (last.extraction_ms, last.inference_ms, last.windows_per_s, last.batch):
+        assert figure > 0
+    busy = last.windows * (last.extraction_ms + last.inference_ms) / 1e3
+    assert math.isclose(last.windows / busy, last.windows_per_s, rel_tol=0.01)
+    assert busy <= last.seconds
+
+
+def test_what_ends_it_is_its_last_event(finished, tmp_path):
+    for name, text in (("a", HEAD * 30), ("b", "nothing of the kind\n" * 30)):
+        (tmp_path / f"{name}.log").write_text(text)
+    events = []
+    with pytest.raises(EvidenceError) as raised:
+        for one in Feed.open(finished / "gbt", [tmp_path / "a.log", tmp_path / "b.log"]).replayed(Pace(0)):
+            events.append(one)
+    assert len(of(Score, events)) == 30
+    assert events[-1].state == "failed"
+    assert events[-1].note == str(raised.value)
+
+
+def test_evidence_that_is_not_there_is_found_before_the_first_event(finished, tmp_path):
+    with pytest.raises(EvidenceError):
+        Feed.open(finished / "gbt", [tmp_path / "none.log"])
+
+
+def test_a_window_is_held_back_until_its_time_and_no_longer_once_told_to_stop():
+    pace = Pace(1.0, threading.Event())
+    start = pace.begin(10**18)
+    pace.hold(start, 10**18 - 10**12)
+    pace.hold(start, 0)
+    pace.hold(pace.begin(0), 10**18)
+    threading.Timer(0.2, pace.stop.set).start()
+    with pytest.raises(StoppedError):
+        pace.hold(start, 10**18 + 3600 * 10**9)
+    with pytest.raises(StoppedError):
+        Pace(0, pace.stop).hold(start, 10**18)
+
+
+def test_at_speed_windows_come_at_the_times_at_which_they_were_recorded(finished, tmp_path):
+    times = [1117838570 + second for second in (0, 0, 100, 200)]
+    lines = [HEAD.format("x").replace("1117838570", str(one)).replace("15.42.50", f"15.{42 + n}.50")
+             for n, one in enumerate(times)]  # fmt: skip
+    (tmp_path / "a.log").write_text("".join(lines))
+    came: list[float] = []
+
+    class Noted(Pace):
+        def hold(self, start, t_ns):
+            came.append((t_ns - start.t_ns) / 1e9)
+
+    list(Feed.open(finished / "gbt", [tmp_path / "a.log"]).replayed(Noted(1.0)))
+    assert came == [0, 60, 120, 180]
+
+
+def test_a_detector_alone_is_enough_and_says_that_nobody_judged_it(finished, corpus, tmp_path):
+    for name in ("model.json", "booster.ubj"):
+        (tmp_path / "pi").mkdir(exist_ok=True)
+        shutil.copy(finished / "gbt" / name, tmp_path / "pi" / name)
+    log = sorted(corpus.rglob("*.log"))[0]
+    feed = Feed.open(tmp_path / "pi", [log])
+    (run,) = feed.standing()
+    assert not run.judged
+    assert run.caveats
+    assert run.player.threshold == load(tmp_path / "pi").threshold
+    assert json.loads(run.line)["classes"] == ["normal", "anomaly"]
+    assert of(Score, list(feed.replayed(Pace(0)))) == of(Score, played(finished / "gbt", log))

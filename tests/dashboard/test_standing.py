@@ -1,0 +1,88 @@
+"""What is told of a run before anything is replayed: a whole run, a view of it, one detector."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from vestige.dashboard.events import Metrics, Profiles
+from vestige.dashboard.feed import Feed
+from vestige.errors import UsageError
+from vestige.evaluation.results import RunResults
+
+
+def told(path, evidence=()):
+    run, *figures = Feed.open(path, evidence).standing()
+    metrics = [one for one in figures if isinstance(one, Metrics)]
+    profiles = [one for one in figures if isinstance(one, Profiles)]
+    assert figures == [*metrics, *profiles]
+    assert [one.detector for one in metrics] == [one.detector for one in profiles]
+    return run, metrics, profiles
+
+
+def test_a_run_is_told_with_every_detector_as_it_was_judged(both):
+    run, metrics, profiles = told(both)
+    results = RunResults.load(both / "metrics.json")
+    assert (run.view, run.models) == ("both", ["realistic/gbt", "oracle/gbt"])
+    assert run.split == "host"
+    assert [one.detector for one in metrics] == [one.name for one in (*results.models, *results.baselines)]
+    for one, shown in zip((*results.models, *results.baselines), metrics, strict=True):
+        assert shown.macro_f1 == one.macro_f1
+        assert shown.confusion == one.confusion
+        assert shown.fpr == one.alerting.fpr_interval
+        assert bool(shown.against) == (one.kind == "model")
+    for one, shown in zip((*results.models, *results.baselines), profiles, strict=True):
+        assert shown.by_profile == one.per_profile
+        assert shown.untested == results.split.untested_profiles
+
+
+def test_what_weakens_it_comes_with_it(both):
+    run, metrics, profiles = told(both)
+    texts = " ".join(one.text for one in run.caveats)
+    assert "Synthetic corpus" in texts
+    assert "cannot be trusted: one test host" in texts
+    assert profiles[0].untested
+    assert all(one in texts for one in profiles[0].untested)
+    assert all(one.synthetic and not one.trusted for one in metrics)
+    kinds = [one.kind for one in run.caveats]
+    assert kinds == sorted(kinds, key=["grave", "plain", "audit"].index)
+
+
+def test_a_view_is_told_without_the_other(both):
+    run, metrics, _ = told(both / "oracle")
+    assert run.view == "oracle"
+    assert {one.view for one in metrics} == {"oracle"}
+    assert {one.kind for one in metrics} == {"model", "baseline"}
+
+
+def test_one_detector_is_told_beside_the_baselines(both, finished):
+    run, metrics, _ = told(finished / "gru")
+    assert [one.detector for one in metrics if one.kind == "model"] == ["gru"]
+    assert any(one.kind == "baseline" for one in metrics)
+    assert run.view == "realistic"
+    assert told(both / "oracle" / "gbt")[0].models == ["oracle/gbt"]
+
+
+def test_the_detector_that_was_best_on_validation_replays_unless_one_is_named(both, finished, store, corpus):
+    results = RunResults.load(finished / "metrics.json")
+    best = max(results.models, key=lambda one: one.validation_macro_f1).name
+    assert told(finished, [corpus])[0].player.name == best
+    assert told(finished / "gru", [corpus])[0].player.name == "gru"
+    assert told(both, [store])[0].player.view == "realistic"
+    assert told(both / "oracle", [store])[0].player.view == "oracle"
+    assert told(both)[0].player is None
+
+
+def test_of_several_detectors_that_nobody_judged_one_must_be_named(finished, corpus, tmp_path):
+    for name in ("gbt", "gru"):
+        shutil.copytree(finished / name, tmp_path / "run" / name)
+    with pytest.raises(UsageError, match="gbt, gru"):
+        Feed.open(tmp_path / "run", [corpus])
+    assert not told(tmp_path / "run")[0].judged
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    for path in (tmp_path, tmp_path / "none"):
+        with pytest.raises(UsageError, match="neither a run nor a detector"):
+            Feed.open(path)
