@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from vestige.checkpoint.probe import Probe
 from vestige.errors import CheckpointError
 
-FORMAT = "vestige-checkpoint/1"
+FORMAT = "vestige-checkpoint/2"
 LARGEST = 256 * 2**20
 """Bytes of a header at most."""
 LIBRARIES = (

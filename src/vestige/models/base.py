@@ -57,8 +57,9 @@ class StandardizeStats:
         stds = np.where(stds < TINY, 1.0, stds)
         return cls(*(one.astype(np.float32) for one in (medians, means, stds)))
 
-    def apply(self, X: NDArray[Any], *, channel_axis: int) -> FloatArray:
-        """Impute and standardise along `channel_axis`; every value that comes out is finite."""
+    def apply(self, X: NDArray[Any], *, channel_axis: int, impute: bool = True) -> FloatArray:
+        """Impute and standardise along `channel_axis`; every value that comes out is finite, but for missing
+        ones that are not to be imputed: they are NaN."""
         shape = [1] * X.ndim
         shape[channel_axis] = -1
         medians, means, stds = (one.reshape(shape) for one in (self.medians, self.means, self.stds))
@@ -66,10 +67,10 @@ class StandardizeStats:
             values: FloatArray = np.array(X, dtype=np.float32)
             present = np.isfinite(values)
             if not present.all():
-                np.copyto(values, medians, where=~present)
+                np.copyto(values, medians if impute else np.float32(np.nan), where=~present)
             values -= means
             values /= stds
-        outside = ~np.isfinite(values)
+        outside = ~np.isfinite(values) if impute else np.isinf(values)
         if outside.any():
             values[outside] = 0
         return values
@@ -107,6 +108,8 @@ class Detector(ABC):
     """One line for `vestige models`."""
     accepts: ClassVar[tuple[tuple[str, ...], ...]]
     reads: ClassVar[tuple[str, ...]] = ()
+    imputes: ClassVar[bool] = True
+    """Whether `select` puts something in the place of missing values; one that does not is handed NaN."""
     sidecar: ClassVar[str] = "weights.safetensors"
     hyper_parameters: ClassVar[type[HyperParameters]] = HyperParameters
 
@@ -157,8 +160,9 @@ class Detector(ABC):
         return int(mask.sum()) if mask is not None else len(spec.features) or spec.size
 
     def select(self, X: Batch) -> Batch:
-        """Mask, impute, standardise. `summary` and `tensor` come out float32 and finite, `tokens` int64
-        (an id outside the vocabulary becomes UNK), `vectors` float32 and finite."""
+        """Mask, impute, standardise. `summary` and `tensor` come out float32 and finite (where the detector
+        does not impute, missing values are NaN), `tokens` int64 (an id outside the vocabulary becomes UNK),
+        `vectors` float32 and finite."""
         return {one.name: self._select(one, X[one.name]) for one in self.inputs}
 
     def scaled(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -177,11 +181,12 @@ class Detector(ABC):
         if spec.kind in ("summary", "tensor"):
             values = self.scaled(values)
         stats = self.standardize.get(spec.name)
+        impute = self.imputes or spec.kind == "vectors"
         if stats is not None:
-            return stats.apply(values, channel_axis=axis)
+            return stats.apply(values, channel_axis=axis, impute=impute)
         with np.errstate(over="ignore"):
             narrow = np.asarray(values, dtype=np.float32)
-        return np.where(np.isfinite(narrow), narrow, np.float32(0))
+        return np.where(np.isfinite(narrow), narrow, np.float32(0 if impute else np.nan))
 
     def targets(self, X: Batch, label: NDArray[Any]) -> NDArray[np.int64]:  # noqa: ARG002
         """What training must predict of a batch, `(B,)`: its labels, unless the task is another."""

@@ -12,11 +12,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vestige.models.base import HyperParameters
-from vestige.models.neural import NeuralDetector
+from vestige.models.neural import NeuralDetector, NumbersHyper
 from vestige.schema import Kind
 
 
-class CnnHyper(HyperParameters):
+class CnnHyper(NumbersHyper):
     """`hidden`: channels of a layer; `kernel`: steps that a convolution sees."""
 
     hidden: int = Field(64, ge=1, le=4096)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from vestige.errors import SplitError
 from vestige.models.base import Detector, StandardizeStats
 from vestige.schema import Input
 
+SOURCE = re.compile(r"([A-Za-z]\w*)\.")
 SAMPLE_VALUES = 8_000_000
 """Numbers from which the statistics of one input are estimated at most: 64 MB as float64."""
 SAMPLE_BATCH = 4096
@@ -65,6 +67,22 @@ def sample_kept(detector: Detector, train: EncodedWindows, spec: Input, *, seed:
         X = train.batch(rows[start : start + SAMPLE_BATCH], (spec.name,))[spec.name]
         pieces.append(X if mask is None else np.compress(mask, X, axis=1))
     return np.concatenate(pieces)
+
+
+def sources(detector: Detector, spec: Input) -> NDArray[np.bool_]:
+    """Which kept features of an input are recorded together, and so lost together: `(S, C)`, a row a source.
+
+    A feature's source is what its name says before the first dot (`netflow.conn_count:mean`), if it is a
+    plain word; a feature without one belongs to none. `(0, C)` where no feature names its source, `(0, 0)`
+    where the input has no features.
+    """
+    mask = detector.keep_mask.get(spec.name, np.ones(len(spec.features), dtype=bool))
+    kept = [one.name for one, keep in zip(spec.features, mask, strict=True) if keep]
+    words = [found[1] if (found := SOURCE.match(name)) else "" for name in kept]
+    named = [one for one in dict.fromkeys(words) if one]
+    return np.array([[word == one for word in words] for one in named], dtype=bool).reshape(
+        len(named), len(kept)
+    )
 
 
 def class_weights(label: NDArray[Any], n_classes: int) -> NDArray[np.float32]:

@@ -11,11 +11,11 @@ from pydantic import Field
 from torch import nn
 
 from vestige.models.base import HyperParameters
-from vestige.models.neural import NeuralDetector
+from vestige.models.neural import NeuralDetector, NumbersHyper
 from vestige.schema import Kind
 
 
-class MlpHyper(HyperParameters):
+class MlpHyper(NumbersHyper):
     """`hidden`: units of a layer."""
 
     hidden: int = Field(128, ge=1, le=4096)

@@ -1,6 +1,6 @@
 """Detectors made of a torch module: tensors in, logits out, softmax in float64.
 
-Letters: B windows, C channels, T steps, S vectors, E vector size, K classes.
+Letters: B windows, C channels or features, T steps, S vectors, E vector size, K classes.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ import contextlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from vestige.encoding import Batch
 from vestige.models.base import Detector, HyperParameters
+from vestige.models.fitting import sources
 from vestige.schema import PAD, UNK, Input
 
 CLIP = 1e4
@@ -27,12 +29,22 @@ CLIP = 1e4
 INFERENCE_BATCH = 1024
 
 
+class NumbersHyper(HyperParameters):
+    """Of detectors that take a summary or a tensor. `lost`: share of training windows that lose one of their
+    sources, so that a source that is missing has a meaning (where features name their sources)."""
+
+    lost: float = Field(0.2, ge=0, le=1)
+
+
 class NeuralDetector(Detector):
-    """A detector around `module`, which takes the tensors of `to_tensors` and returns logits `(B, K)`.
+    """A detector around `module`, which takes the tensors of `to_tensors` and returns logits `(B, K)`: what
+    `make_module` makes, behind `Noticing` where an input may lack values.
 
     Its first weights are drawn with `seed`, whatever was drawn before; the caller's random state stays
     as it was.
     """
+
+    imputes: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -49,7 +61,7 @@ class NeuralDetector(Detector):
             raise ValueError(f"the vocabulary of {unfitted[0]} is not fitted: use an encoder's inputs")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.module = self.make_module()
+            self.module = self._noticing(self.make_module())
         self.device = torch.device("cpu")
 
     @property
@@ -59,7 +71,14 @@ class NeuralDetector(Detector):
 
     @abstractmethod
     def make_module(self) -> nn.Module:
-        """A module with fresh weights for `inputs`, `outputs` and `hyper`."""
+        """A module with fresh weights for `inputs`, `outputs` and `hyper`; no number that it is given is
+        missing."""
+
+    def _noticing(self, module: nn.Module) -> nn.Module:
+        if not any(one.kind in ("summary", "tensor") for one in self.inputs):
+            return module
+        share = self.hyper.lost if isinstance(self.hyper, NumbersHyper) else 0.0
+        return Noticing([sources(self, one) for one in self.inputs], share, module)
 
     def to(self, device: str | torch.device) -> None:
         """Move the module; `predict_proba` then works there."""
@@ -74,7 +93,8 @@ class NeuralDetector(Detector):
             return np.copysign(np.log1p(np.abs(narrow)), narrow)
 
     def to_tensors(self, X: Batch, device: str | torch.device | None = None) -> tuple[Tensor, ...]:
-        """The module's arguments on `device` (the detector's own if None): masked, imputed, standardised."""
+        """The module's arguments on `device` (the detector's own if None): masked, standardised, NaN where a
+        value is missing."""
         where = self.device if device is None else torch.device(device)
         chosen = self.select(X)
         return tuple(_tensor(chosen[one.name]).to(where, non_blocking=True) for one in self.inputs)
@@ -132,6 +152,50 @@ class NeuralDetector(Detector):
                 raise ValueError(f"{name} holds a value that is no finite number")
         self.module.load_state_dict(tensors)
         self.to(device)
+
+
+class Noticing(nn.Module):
+    """`Mark` before every input that has features (`sources`: see `fitting.sources`), then `body`."""
+
+    def __init__(self, sources: list[NDArray[np.bool_]], share: float, body: nn.Module) -> None:
+        super().__init__()
+        self.marks = nn.ModuleList(Mark(one, share) if one.shape[1] else nn.Identity() for one in sources)
+        self.body = body
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        logits_BK: Tensor = self.body(*(mark(x) for mark, x in zip(self.marks, inputs, strict=True)))
+        return logits_BK
+
+
+class Mark(nn.Module):
+    """Missing values `(B, C)` or `(B, C, T)` become 0, the mean; that they are missing is told beside them:
+
+        x + W m / sqrt(C),    m = 1 where x is missing, else 0
+
+    W starts as zero: that something is missing says nothing unless training has seen it missing. So in
+    training a `share` of the windows loses one of the `sources (S, C)`, where there are two at least.
+    """
+
+    def __init__(self, sources: NDArray[np.bool_], share: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(sources.shape[1], sources.shape[1]))
+        self.sources: Tensor
+        self.register_buffer("sources", torch.from_numpy(sources), persistent=False)
+        self.share = share if len(sources) > 1 else 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        missing = torch.isnan(x)
+        if self.training and self.share:
+            lost_BC = self._lost(len(x))
+            missing = missing | (lost_BC if x.ndim == 2 else lost_BC.unsqueeze(2))
+        weight = self.weight / len(self.weight) ** 0.5  # a whole source at once: no step may be a leap
+        moved: Tensor = torch.einsum("cd,bd...->bc...", weight, missing.to(weight.dtype))
+        return x.masked_fill(missing, 0) + moved
+
+    def _lost(self, n: int) -> Tensor:
+        device = self.sources.device
+        which_B = torch.randint(len(self.sources), (n,), device=device)
+        return self.sources[which_B] & (torch.rand(n, 1, device=device) < self.share)
 
 
 class Forget(nn.Module):

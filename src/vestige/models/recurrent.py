@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from vestige.models.base import HyperParameters
-from vestige.models.neural import Forget, NeuralDetector
+from vestige.models.neural import Forget, NeuralDetector, NumbersHyper
 from vestige.nn import LSTM, ArrayLSTM, AttentionArrayLSTM, StochasticArrayLSTM
 from vestige.schema import PAD, Kind
 
@@ -28,7 +28,7 @@ class Stack(TypedDict):
     bidirectional: bool
 
 
-class RecurrentHyper(HyperParameters):
+class RecurrentHyper(NumbersHyper):
     """`embedding`: size of a step before the recurrence; `hidden`: units of a layer (and direction);
     `unknown`: share of real tokens that training reads as UNK, so that an unseen token has a meaning (tokens
     only); `bidirectional`: read a window (for `next`, what is before its last event) backwards as well."""

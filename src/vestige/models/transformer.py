@@ -13,11 +13,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from vestige.models.base import HyperParameters
-from vestige.models.neural import Forget, NeuralDetector
+from vestige.models.neural import Forget, NeuralDetector, NumbersHyper
 from vestige.schema import PAD, Kind
 
 
-class TransformerHyper(HyperParameters):
+class TransformerHyper(NumbersHyper):
     """`size`: of a step, a multiple of `heads`; `feedforward`: units between; `unknown`: share of real tokens
     that training reads as UNK (tokens only)."""
 
