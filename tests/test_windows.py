@@ -95,12 +95,20 @@ def test_the_index_stays_on_disk_and_windows_that_lie_together_are_not_copied(ma
     assert len(windows.select(windows.recording == 7)) == 0
 
 
-def test_windows_are_counted_by_recording_and_class(make_windows, monkeypatch):
-    monkeypatch.setattr("vestige.windows.PIECE", 3)
+def test_windows_are_counted_by_recording_and_class(make_windows):
     windows = make_windows([("h", "s", "p", np.array(one)) for one in ([0, 1, 1, 0, 1], [], [0, 0])])
     assert windows.counts.tolist() == [[2, 3], [0, 0], [2, 0]]
     assert windows.counts.tolist() == windows.recordings["n_windows"].to_list()
     assert windows.select(windows.label == 1).counts.tolist() == [[0, 3], [0, 0], [0, 0]]
+
+
+def test_pieces_are_the_windows_in_their_order(make_windows):
+    windows = make_windows([("h", "s", "p", np.arange(n) % 2) for n in (5, 0, 4)])
+    pieces = list(windows.pieces(4))
+    assert [len(one) for one in pieces] == [4, 4, 1]
+    assert np.concatenate([one.target_step for one in pieces]).tolist() == windows.target_step.tolist()
+    assert np.concatenate([one.label for one in pieces]).tolist() == windows.label.tolist()
+    assert list(windows.select(windows.label == 7).pieces()) == []
 
 
 def test_ten_times_more_windows_cost_index_rows_and_no_steps(make_windows):

@@ -15,6 +15,7 @@ instead of ten therefore costs index rows, never copies of steps.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,6 @@ INDEX = (
 """What is kept of a window; recordings come one after the other, the windows of each in their order."""
 REMEDY = "prepare the dataset again (vestige prepare)"
 PIECE = 1 << 20
-"""Windows at a time where all of them are counted."""
 
 IntArray = NDArray[np.int64]
 Steps = dict[str, NDArray[Any]]
@@ -110,9 +110,8 @@ class WindowSet:
         """How many windows of each class each recording has, `(recordings, classes)` int64."""
         n, k = self.recordings.height, len(self.schema.classes)
         flat = np.zeros(n * k, dtype=np.int64)
-        for start in range(0, len(self), PIECE):
-            some = slice(start, start + PIECE)
-            flat += np.bincount(self.recording[some].astype(np.int64) * k + self.label[some], minlength=n * k)
+        for one in self.pieces():
+            flat += np.bincount(one.recording.astype(np.int64) * k + one.label, minlength=n * k)
         return flat.reshape(n, k)
 
     @property
@@ -140,10 +139,10 @@ class WindowSet:
             marks[lead.ravel()] = marks[tail.ravel()] = True
         return marks
 
-    def select(self, rows: NDArray[Any]) -> WindowSet:
-        """The windows at `rows` (indices or a boolean mask), over the same streams; where a mask chooses
-        windows one after the other, nothing is copied."""
-        chosen = _run(rows) if rows.dtype == np.bool_ else rows
+    def select(self, rows: NDArray[Any] | slice) -> WindowSet:
+        """The windows at `rows` (indices, a boolean mask, or a slice), over the same streams; what lies
+        together by slice or mask is not copied."""
+        chosen = _run(rows) if isinstance(rows, np.ndarray) and rows.dtype == np.bool_ else rows
         return replace(
             self,
             recording=self.recording[chosen],
@@ -151,6 +150,11 @@ class WindowSet:
             label=self.label[chosen],
             t_wall_ns=self.t_wall_ns[chosen],
         )
+
+    def pieces(self, size: int = PIECE) -> Iterator[WindowSet]:
+        """The same windows in their order, `size` at a time: what goes over all of them needs no copies."""
+        for start in range(0, len(self), size):
+            yield self.select(slice(start, start + size))
 
     def within(self, visible: NDArray[np.bool_]) -> WindowSet:
         """The windows of a visible step, looking back and ahead over visible steps only.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import shutil
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -119,6 +120,29 @@ def test_own_code_merged_is_one_token_for_known_and_new_programs(small_corpus: P
     assert {vocabulary[one] for one in tokens[0]} == {"<own code>"}
     kept = source.fit_encoder(_prepared(small_corpus, tmp_path / "kept", SHORT))
     assert any(one.startswith("program-") for one in kept.inputs[0].vocabulary or ())
+
+
+@pytest.mark.parametrize("options", [SHORT, CHUNKS], ids=["sliding", "chunks"])
+def test_the_vocabulary_counts_what_training_shows_once(
+    small_corpus: Path, tmp_path: Path, options: TraceOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = _prepared(small_corpus, tmp_path / "dataset", options)
+    train = windows.select(np.random.default_rng(0).permutation(len(windows))[: len(windows) // 50])
+    symbol = windows.streams["symbol"]
+    counts = np.bincount(symbol[np.unique(train.steps())], minlength=len(train.table("symbols")))
+    names = train.table("symbols")["token"].to_list()
+    total: Counter[str] = Counter()
+    for name, count in zip(names[1:], counts[1:].tolist(), strict=True):
+        total[name] += count
+    own = {one for one in names if one.startswith("<")}
+    seen = [one for one in total if total[one] and one not in own]
+    ranked = sorted(seen, key=lambda one: (-total[one], one))
+    monkeypatch.setattr("vestige.sources.traces.encoder.PIECE", 1000)
+    encoder = TraceSource().fit_encoder(train)
+    assert [one for one in encoder.inputs[0].vocabulary or () if not one.startswith("<")] == ranked
+    ends = [names[one] for one in symbol[windows.target_step]]
+    unknown = np.mean([one not in own and one not in ranked for one in ends])
+    assert encoder.unseen(windows)["events"] == pytest.approx(unknown)
 
 
 def test_what_cannot_be_read_is_left_out_with_its_reason(small_corpus: Path, tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige.encoding import Batch, told_again, unknown_rate
+from vestige.encoding import Batch, told_again
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input, Schema
 from vestige.sources.traces.maps import SPECIAL
 from vestige.sources.traces.symbols import KINDS, OWN_TOKENS
-from vestige.windows import Steps, WindowSet
+from vestige.windows import PIECE, Steps, WindowSet
 
 INPUTS = (Input("tokens", "tokens"), Input("summary", "summary"))
 """What a dataset's schema says before anything is fitted."""
@@ -55,7 +55,11 @@ class TraceEncoder:
         """Learn from the events that training windows show."""
         table = train.table(cls.symbols)
         shown = _shown(train)
-        counts = np.bincount(train.streams["symbol"][shown], minlength=len(table))
+        symbol = train.streams["symbol"]
+        counts = np.zeros(len(table), dtype=np.int64)
+        for start in range(0, len(shown), PIECE):
+            some = slice(start, start + PIECE)
+            counts += np.bincount(symbol[some][shown[some]], minlength=len(table))
         shared = _shared(train, table, shown) if train.schema.settings.get("own_code") == "merge" else None
         always = OWN_TOKENS if shared is None else (*OWN_TOKENS, *OWN_CODE[1:])
         counted = pl.DataFrame([_named(table, shared), pl.Series("count", counts)])[1:]
@@ -93,9 +97,16 @@ class TraceEncoder:
     def unseen(self, windows: WindowSet) -> dict[str, float]:
         """Shares of UNK among the last events of windows, and among those of them that are targets."""
         bound = self.bind(windows.table(self.symbols))
-        ending = windows.streams["symbol"][windows.target_step]
-        targets = ending[bound.kind[ending] == _TARGET]
-        return {"events": unknown_rate(bound.token[ending]), "targets": unknown_rate(bound.token[targets])}
+        symbol = windows.streams["symbol"]
+        ending = np.zeros(len(bound.token), dtype=np.int64)
+        for one in windows.pieces():
+            ending += np.bincount(symbol[one.target_step], minlength=len(ending))
+        real = bound.token != PAD
+        parts = {"events": real, "targets": real & (bound.kind == _TARGET)}
+        return {
+            name: float(ending[which & (bound.token == UNK)].sum() / max(1, ending[which].sum()))
+            for name, which in parts.items()
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready state."""
@@ -193,10 +204,13 @@ def _shared(train: WindowSet, table: pl.DataFrame, shown: NDArray[np.bool_]) -> 
 
 
 def _shown(windows: WindowSet) -> NDArray[np.bool_]:
-    """Which steps the windows look at, `(n_steps,)`."""
-    steps = len(windows.streams["symbol"])
-    edges = np.zeros(steps + 1, dtype=np.int32)
-    np.add.at(edges, windows.position, 1)
-    np.add.at(edges, windows.position + windows.schema.length, -1)
-    shown: NDArray[np.bool_] = np.cumsum(edges[:-1]) > 0
+    """Which steps the windows look at, `(n_steps,)`: marked by runs of windows that overlap or touch."""
+    length = windows.schema.length
+    shown = np.zeros(len(windows.streams["symbol"]), dtype=np.bool_)
+    for one in windows.pieces():
+        gap = np.diff(one.position)
+        apart = (gap < 0) | (gap > length)
+        first, last = one.position[np.r_[True, apart]], one.position[np.r_[apart, True]]
+        for start, end in zip(first.tolist(), (last + length).tolist(), strict=True):
+            shown[start:end] = True
     return shown
