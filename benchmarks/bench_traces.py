@@ -44,7 +44,9 @@ from vestige.sources.traces.tokens import values
 from vestige.windows import WindowSet
 
 RECORDINGS = Path(__file__).resolve().parents[1].parent / "shared/data/intel-pt/real"
-PAIRS, LENGTH, BATCH = 7, 128, 256
+PAIRS, LENGTH = 7, 128
+BATCH = {"at random": 256, "in order": 1024}
+"""As training and validation take them."""
 SECTIONS = ("speed", "pipeline", "windows", "readers", "cold", "memory")
 MIB = 1 << 20
 CHILD = """
@@ -190,7 +192,8 @@ def windows(folder: Path) -> None:
         steps = {"symbol": rows.astype(np.uint32)}
         writer.extend(steps, t_ns=np.zeros(len(rows), np.int64), label=np.zeros(len(rows), np.uint8))
     data, n = WindowSet.open(folder / "dataset"), 20_000
-    orders = {"at random": np.random.default_rng(1).permutation(len(data)), "in order": np.arange(len(data))}
+    rows = np.arange(len(data))
+    orders = {"at random": np.random.default_rng(1).permutation(rows), "in order": rows}
 
     def queued() -> float:
         context = multiprocessing.get_context("spawn")
@@ -205,16 +208,24 @@ def windows(folder: Path) -> None:
         worker.join()
         return (n - 1) / spent
 
-    def gathered(order: NDArray[np.int64]) -> float:
+    def gathered(order: NDArray[np.int64], batch: int) -> float:
         began = time.perf_counter()
-        for start in range(0, len(order), BATCH):
-            data.gather(order[start : start + BATCH])
+        for start in range(0, len(order), batch):
+            data.gather(order[start : start + batch])
         return len(order) / (time.perf_counter() - began)
 
+    def copied() -> float:
+        block = np.zeros((1 << 17, LENGTH), np.uint32)
+        into = block.copy()
+        began = time.perf_counter()
+        into[:] = block
+        return len(block) / (time.perf_counter() - began)
+
     print(f"windows of {LENGTH} values, {len(data):,} of them over {len(unique):,} symbols, a second:")
+    print(f"    memory copies {statistics.median(copied() for _ in range(PAIRS)):,.0f}")
     for name, order in orders.items():
-        gathered(order)
-        rates = [(queued(), gathered(order)) for _ in range(PAIRS)]
+        gathered(order, BATCH[name])
+        rates = [(queued(), gathered(order, BATCH[name])) for _ in range(PAIRS)]
         theirs, mine = (statistics.median(one) for one in zip(*rates, strict=True))
         ratios = sorted(own / other for other, own in rates)
         spread = f"({ratios[0]:.0f}..{ratios[-1]:.0f})"

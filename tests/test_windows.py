@@ -45,6 +45,26 @@ def test_a_batch_is_what_slicing_by_hand_gives(make_windows, lengths, length, st
     assert windows.gather(shuffled)["value"].tolist() == [expected[i] for i in shuffled]
 
 
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "float32", "int64"])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 2)])
+def test_streams_of_every_kind_are_copied_alike(make_windows, dtype, shape):
+    windows = make_windows([("h", "s", "p", np.zeros(9))], length=4)
+    values = np.random.default_rng(0).integers(0, 9, (len(windows.streams["value"]), *shape)).astype(dtype)
+    plain = replace(windows, streams={"a": values, "b": np.asfortranarray(values), "c": values[::-1]})
+    for name, stream in plain.streams.items():
+        rows = np.array([5, 0, 0, 8])
+        found = plain.gather(rows, (name,))[name]
+        assert found.dtype == values.dtype
+        assert np.array_equal(found, stream[plain.steps(rows)])
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+def test_a_window_that_leaves_its_stream_is_refused(make_windows, by):
+    windows = make_windows([("h", "s", "p", np.zeros(9))], length=4)
+    with pytest.raises(DatasetError, match="beyond its stream"):
+        replace(windows, position=windows.position + by).gather()
+
+
 def test_steps_arrive_in_any_pieces_and_give_the_same_files(tmp_path):
     def write(path: Path, pieces: list[int]) -> None:
         with DatasetWriter(path, plain_schema(length=3, stride=2)) as writer:

@@ -15,6 +15,7 @@ instead of ten therefore costs index rows, never copies of steps.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from vestige.errors import DatasetError
@@ -181,13 +181,25 @@ class WindowSet:
     def gather(self, rows: NDArray[Any] | slice = slice(None), names: tuple[str, ...] | None = None) -> Steps:
         """The stream values under the windows at `rows`: one vectorised gather for each stream."""
         wanted = self.streams if names is None else {name: self.streams[name] for name in names}
-        length = self.schema.length
-        if self.order is None and all(one.ndim == 1 and len(one) >= length for one in wanted.values()):
-            # Whole windows are copied, not step by step: about four times as fast.
+        if self.order is None and all(one.flags.c_contiguous for one in wanted.values()):
             position = self.position[rows]
-            return {name: sliding_window_view(one, length)[position] for name, one in wanted.items()}
+            return {name: self._copied(stream, position) for name, stream in wanted.items()}
         index = self.steps(rows)
         return {name: np.take(stream, index, axis=0) for name, stream in wanted.items()}
+
+    def _copied(self, stream: NDArray[Any], position: IntArray) -> NDArray[Any]:
+        """`stream[position[:, None] + arange(length)]`, but whole windows, not step by step."""
+        from vestige import copying  # Numba takes its time
+
+        shape = (len(position), self.schema.length, *stream.shape[1:])
+        out = np.empty(shape, dtype=stream.dtype)
+        step = stream.itemsize * math.prod(stream.shape[1:])
+        if not out.nbytes:
+            return out
+        raw = np.asarray(stream).reshape(-1).view(np.uint8)
+        if not copying.copy_windows(raw, position, step, out.reshape(len(out), -1).view(np.uint8)):
+            raise DatasetError("a window lies beyond its stream", where=self.path, remedy=REMEDY)
+        return out
 
     def table(self, name: str) -> pl.DataFrame:
         """The table `tables/<name>.parquet`; DatasetError where the dataset has none."""

@@ -139,7 +139,7 @@ class BoundTraceEncoder:
     def encode(self, steps: Steps, names: tuple[str, ...]) -> Batch:
         """Only the inputs called `names`, from the stream `symbol` `(B, T)`."""
         symbol_BT = steps["symbol"]
-        tokens_BT = self.token[symbol_BT]
+        tokens_BT = self.token.take(symbol_BT)
         batch: Batch = {}
         for name in names:
             if name == "tokens":
@@ -165,17 +165,17 @@ class BoundTraceEncoder:
         """The features of `OF_WINDOW` in their order; padding takes no part."""
         real_BT = symbol_BT != 0
         count = np.maximum(real_BT.sum(axis=1), 1)
-        kind_BT = self.kind[symbol_BT]
+        kind_BT = self.kind.take(symbol_BT)
         targets = (kind_BT == _TARGET).sum(axis=1)
         yield targets / count
         yield (kind_BT == _TAKEN).sum(axis=1) / np.maximum(real_BT.sum(axis=1) - targets, 1)
         ordered = np.sort(tokens_BT, axis=1)
         changes = (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1) + 1
         yield changes - (ordered[:, 0] == PAD)
-        module_BT = self.module[symbol_BT]
+        module_BT = self.module.take(symbol_BT)
         both = real_BT[:, 1:] & real_BT[:, :-1]
         yield ((module_BT[:, 1:] != module_BT[:, :-1]) & both).sum(axis=1)
-        yield (self.outside[symbol_BT] & real_BT).sum(axis=1) / count
+        yield (self.outside.take(symbol_BT) & real_BT).sum(axis=1) / count
         yield (tokens_BT == UNK).sum(axis=1) / count
 
 
