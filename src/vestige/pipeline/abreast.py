@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,8 @@ from vestige.pipeline.fitting import Order, fit
 from vestige.pipeline.job import Job, Lesson
 from vestige.pipeline.options import CarryOptions
 from vestige.splits import Split
-from vestige.training import forget
+from vestige.training import StoppedError, forget
+from vestige.training.interrupt import StopRequests, ask, asked, heed
 
 SPLIT, LOG = "split.json", "log.jsonl"
 BASE_BYTES = 1 << 30
@@ -26,13 +28,14 @@ logger = log.get(__name__)
 @dataclass(frozen=True)
 class Task:
     """What a process needs to train one detector of a run: plain data, and paths. `encoder`: its state, so
-    that what was fitted once is not fitted again."""
+    that what was fitted once is not fitted again. `stop`: see `interrupt.heed`."""
 
     out: Path
     order: Order
     config: RunConfig
     encoder: dict[str, Any]
     resume: bool
+    stop: Path
 
 
 def fit_all(
@@ -48,7 +51,8 @@ def fit_all(
     """Train every detector of `order` into its folder of `out`; each is complete by itself.
 
     `jobs`: how many at a time, None: as many as `most_abreast` finds. Several work in processes of their own,
-    with one thread each unless the order says otherwise. Raises the first error that one of them ends with.
+    with one thread each unless the order says otherwise. Raises the first error that one of them ends with,
+    or StoppedError where a signal asked to stop; the others have saved their states by then.
     """
     for name in order.names:
         _lay_out(job.split, out, name, order, config)
@@ -64,9 +68,28 @@ def fit_all(
     logger.info("training %d detectors, %d at a time", len(order.names), most)
     threads = order.training.threads or 1
     modest = replace(order, training=order.training.model_copy(update={"threads": threads}))
-    task = Task(out.absolute(), modest, config, job.lesson.train.encoder.to_dict(), resume)
-    for outcome in engine.map(partial(_fit_elsewhere, task), order.names, jobs=most, ordered=False):
-        outcome.unwrap()
+    with tempfile.TemporaryDirectory(prefix="vestige-") as stop:
+        encoder = job.lesson.train.encoder.to_dict()
+        _fit_abreast(Task(out.absolute(), modest, config, encoder, resume, Path(stop)), most)
+
+
+def _fit_abreast(task: Task, jobs: int) -> None:
+    """Wait for every process, also for those that are to stop: what they have learnt is saved first."""
+    first: Exception | None = None
+    with StopRequests(tell=partial(ask, task.stop)) as requests:
+        work = partial(_fit_elsewhere, task)
+        for outcome in engine.map(work, task.order.names, jobs=jobs, ordered=False):
+            if outcome.error is not None:
+                first = first or outcome.error
+                ask(task.stop, "the failure of another")
+    if first is not None:
+        raise first
+    if requests.name is not None:
+        raise StoppedError(
+            f"stopped by {requests.name}, with every detector trained",
+            where=task.out,
+            remedy="repeat the command with --resume to go on",
+        )
 
 
 def most_abreast(lesson: Lesson, order: Order) -> int:
@@ -124,6 +147,10 @@ def _fit_one(lesson: Lesson, out: Path, name: str, order: Order, config: RunConf
 
 def _fit_elsewhere(task: Task, name: str) -> None:
     """In a process of its own: the same lesson from the same files."""
+    heed(task.stop)
+    if (reason := asked()) is not None:
+        what = f"the training of {name} was stopped by {reason} before it began"
+        raise StoppedError(what, where=task.out, remedy="repeat the command with --resume to go on")
     dataset, split = resolve(task.out, task.config.dataset), task.out / name / SPLIT
     lesson = Lesson.again(dataset, split, task.encoder)
     _fit_one(lesson, task.out, name, task.order, task.config, resume=task.resume)

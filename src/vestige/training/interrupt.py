@@ -1,36 +1,81 @@
-"""Stopping when asked to: SIGTERM and Ctrl-C wait for a place where the state can be saved."""
+"""Stopping when asked to: SIGTERM and Ctrl-C wait for a place where the state can be saved.
+
+Trainings in processes of their own are stopped by the one that started them, through a folder: a name that
+appears in it is the reason why all of them are to stop. So each saves its state, whoever got the signal.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
+from collections.abc import Callable
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_heeded: Path | None = None
+
+
+def heed(folder: Path) -> None:
+    """In a process that another one started to train in: stop by `folder`, see `ask`, and no more by signals,
+    which the terminal or the system sends to all processes alike."""
+    global _heeded  # noqa: PLW0603 - of the whole process, as signals are
+    _heeded = folder
+    if _in_main_thread():
+        for one in SIGNALS:
+            signal.signal(one, signal.SIG_IGN)
+
+
+def ask(folder: Path, reason: str) -> None:
+    """Have the trainings that heed `folder` stop."""
+    with contextlib.suppress(OSError):
+        (folder / reason).touch()
+
+
+def asked() -> str | None:
+    """The reason why trainings of this process are to stop, if there is one."""
+    if _heeded is None:
+        return None
+    try:
+        return next((one.name for one in _heeded.iterdir()), None)
+    except OSError:
+        return None
+
+
+def _in_main_thread() -> bool:
+    """Signals reach the main thread alone."""
+    return threading.current_thread() is threading.main_thread()
 
 
 class StopRequests:
     """While active, SIGTERM and SIGINT only set `name`; a second Ctrl-C raises KeyboardInterrupt at once.
 
-    Signals reach the main thread alone: elsewhere this does nothing.
+    `tell` is called with the name. In other threads than the main one signals are left alone.
     """
 
-    SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-    def __init__(self) -> None:
-        self.name: str | None = None
+    def __init__(self, tell: Callable[[str], None] | None = None) -> None:
+        self._name: str | None = None
+        self._tell = tell
         self._before: dict[signal.Signals, Any] = {}
+
+    @property
+    def name(self) -> str | None:
+        """What asks to stop: a signal, or the reason of the process that started this one."""
+        return self._name or asked()
 
     def __enter__(self) -> Self:
         self._before = {}
-        if threading.current_thread() is threading.main_thread():
-            self._before = {one: signal.getsignal(one) for one in self.SIGNALS}
+        if _in_main_thread():
+            self._before = {one: signal.getsignal(one) for one in SIGNALS}
             self.claim()
         return self
 
     def claim(self) -> None:
         """Take the signals (again: Lightning takes SIGTERM for itself when it starts)."""
         for one in self._before:
-            signal.signal(one, self._note)
+            signal.signal(one, self._note if _heeded is None else signal.SIG_IGN)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -39,6 +84,8 @@ class StopRequests:
             signal.signal(one, signal.SIG_DFL if handler is None else handler)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        if self.name is not None and number == signal.SIGINT:
+        if self._name is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.name = signal.Signals(number).name
+        self._name = signal.Signals(number).name
+        if self._tell is not None:
+            self._tell(self._name)
