@@ -100,6 +100,14 @@ def test_one_of_them_is_judged_and_put_to_work_by_itself(run: Path, prepared: Pa
     assert "oracle/gbt" in refused.stderr
 
 
+def test_the_folder_of_a_view_shows_its_detectors(run: Path) -> None:
+    told = succeed("inspect", run / "oracle")
+    assert f"trained in {run / 'oracle'}" in told.replace("\n", "")
+    assert [name in told for name in ("gbt", "mlp", "realistic")] == [True, True, False]
+    assert f"vestige inspect {run}" in told
+    assert vestige("inspect", run.parent).returncode == 2
+
+
 def test_a_run_that_was_cut_off_goes_on(prepared: Path, run: Path) -> None:
     """One detector is missing: only that one is trained again, and comes out the same."""
     gone = run / "oracle" / "mlp" / "weights.safetensors"

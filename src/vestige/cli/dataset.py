@@ -64,12 +64,11 @@ def split(
     Example: vestige split dataset --split time -o split.json
     """
     from vestige.cli import tables
-    from vestige.errors import OutputError
     from vestige.pipeline.job import split_dataset
+    from vestige.storage import refuse_files
     from vestige.windows import WindowSet
 
-    if out.exists() and not overwrite:
-        raise OutputError("already exists", where=out, remedy="choose another --out, or add --overwrite")
+    refuse_files(out, overwrite=overwrite)
     made, parts = split_dataset(WindowSet.open(dataset), options)
     made.save(out)
     tables.show(tables.split(made, parts))
@@ -103,6 +102,11 @@ def inspect(
             typer.echo(f"trained, not judged: vestige evaluate {path}")
             return
         tables.show(results_table(RunResults.load(path / RESULTS)))
+    elif found := sorted(one.parent for one in path.glob("*/model.json")):
+        for one in found:
+            checkpoint.load(one)
+        tables.show(tables.trained(found, path))
+        typer.echo(f"a view of a run; what it was judged to be: vestige inspect {path.absolute().parent}")
     else:
         raise UsageError(
             "neither a dataset nor a run", where=path, remedy="give a directory that vestige wrote"
