@@ -87,6 +87,16 @@ def refuse_existing(path: Path, *, marker: str, overwrite: bool) -> None:
         )
 
 
+def refuse_files(*paths: Path | None, overwrite: bool, remedy: str = "choose another output") -> None:
+    """Raise OutputError, before anything is read, for a file to be written that is there already, unless
+    `overwrite`; and for a directory in its place. Paths that nobody gave are None."""
+    for path in filter(None, paths):
+        if path.is_dir():
+            raise OutputError("is a directory", where=path, remedy="name a file")
+        if path.exists() and not overwrite:
+            raise OutputError("already exists", where=path, remedy=f"{remedy}, or add --overwrite")
+
+
 @contextlib.contextmanager
 def _advice(path: Path, left: str = "") -> Iterator[None]:
     """Turn the operating system's refusals to write into advice; leave every other error alone."""

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vestige import storage
 from vestige.cli.options import Quantize
 from vestige.errors import OutputError, UsageError
 
@@ -52,7 +53,7 @@ def score(
     A detector of the task next adds surprise (nats) and rank (how many events were more probable).
     Example: vestige score runs/bgl/gru new.log --format bgl --alerts-only
     """
-    from vestige import scoring, storage
+    from vestige import scoring
     from vestige.checkpoint import HEADER
     from vestige.checkpoint.header import read_header
     from vestige.cli import progress
@@ -96,7 +97,4 @@ def _refuse_output(output: Path, run: Path, evidence: list[Path], overwrite: boo
                 where=output,
                 remedy="choose another output",
             )
-    if output.is_dir():
-        raise OutputError("is a directory", where=output, remedy="name a file: -o scores.jsonl")
-    if not overwrite:
-        raise OutputError("already exists", where=output, remedy="choose another output, or add --overwrite")
+    storage.refuse_files(output, overwrite=overwrite)

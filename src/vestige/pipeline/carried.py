@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from vestige import checkpoint
-from vestige.errors import OutputError, UsageError
+from vestige.errors import UsageError
 from vestige.evaluation.results import CheckResult
 from vestige.models import registry
 from vestige.pipeline.config import RunConfig
 from vestige.pipeline.fitting import Order
 from vestige.pipeline.job import Job
 from vestige.pipeline.options import CarryOptions
+from vestige.storage import refuse_files
 
 CHECK = "trained_elsewhere"
 
@@ -38,10 +39,7 @@ def order_of(carry: CarryOptions, order: Order) -> Order:
 
 def refuse_taken(carry: CarryOptions, *, overwrite: bool) -> None:
     """Raise OutputError, before anything is read, where a file that is to be written is there already."""
-    for path in (carry.output_sets, carry.save_model, carry.save_weights):
-        if path is not None and path.exists() and not overwrite:
-            remedy = "choose another path, or add --overwrite"
-            raise OutputError("already exists", where=path, remedy=remedy)
+    refuse_files(carry.output_sets, carry.save_model, carry.save_weights, overwrite=overwrite)
 
 
 def take(job: Job, carry: CarryOptions, name: str, directory: Path) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from vestige.checkpoint import load
-from vestige.errors import OutputError, UsageError
+from vestige.errors import UsageError
 from vestige.models.next_token import NextToken
 from vestige.scoring.windows import check_device, detector_in, judge
 from vestige.sources.base import Progress
-from vestige.storage import atomic_file, write_text
+from vestige.storage import atomic_file, refuse_files, write_text
 from vestige.strips.clusters import clusters_of
 from vestige.strips.picture import page, write_places
 from vestige.strips.pieces import of_evidence, of_test_part
@@ -53,7 +53,7 @@ def strips(
     check_device(device)
     folder = detector_in(run)
     out = folder if out is None else out
-    _refuse_existing(out, overwrite=overwrite)
+    refuse_files(out / PAGE, out / PLACES, overwrite=overwrite, remedy="choose another folder (-o)")
     loaded = load(folder, device=device)
     if loaded.schema.source != "traces":
         raise UsageError(f"strips are drawn of traces, not of {loaded.schema.source}", where=folder)
@@ -80,10 +80,3 @@ def strips(
         write_places(places, ordered, grouped)
         write_text(out / PAGE, page(title, ordered, grouped, limit, unit, most))
     return Outcome(ordered, grouped, limit, out / PAGE, out / PLACES)
-
-
-def _refuse_existing(out: Path, *, overwrite: bool) -> None:
-    for name in (PAGE, PLACES):
-        if (out / name).exists() and not overwrite:
-            remedy = "choose another folder (-o), or add --overwrite"
-            raise OutputError("already exists", where=out / name, remedy=remedy)

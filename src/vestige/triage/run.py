@@ -17,7 +17,7 @@ from vestige.errors import OutputError, UsageError
 from vestige.models.next_token import NextToken
 from vestige.scoring import check_device, detector_in
 from vestige.sources.base import Progress
-from vestige.storage import atomic_file
+from vestige.storage import atomic_file, refuse_files
 from vestige.triage.clusters import Cluster, clusters_of
 from vestige.triage.evidence import COLUMNS, Piece, of_evidence, of_test_part
 from vestige.triage.explained import Explanations
@@ -79,10 +79,8 @@ def triage(
 
 def _refuse_existing(out: Path, *, overwrite: bool) -> None:
     """An operator's labels may be in the table that lies there."""
-    for name in (TABLE, MEMBERS):
-        if (out / name).exists() and not overwrite:
-            remedy = "keep it with its labels and choose another folder (-o), or add --overwrite"
-            raise OutputError("already exists", where=out / name, remedy=remedy)
+    remedy = "keep it with its labels and choose another folder (-o)"
+    refuse_files(out / TABLE, out / MEMBERS, overwrite=overwrite, remedy=remedy)
     if (out / TABLE).exists() and not is_ours(out / TABLE):
         raise OutputError(
             "was not written by this program; it is left alone",
