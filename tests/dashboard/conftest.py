@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -35,6 +36,14 @@ def both(store, tmp_path_factory) -> Path:
     return out
 
 
+class Answer(NamedTuple):
+    """What came of a request."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
 class Serving:
     """`vestige dashboard` as a process of its own."""
 
@@ -47,22 +56,31 @@ class Serving:
         self.url = url[0]
         self.port = int(self.url.rstrip("/").rpartition(":")[2])
 
-    def ask(self, path: str = "/", method: str = "GET", **headers: str) -> http.client.HTTPResponse:
+    def ask(self, path: str = "/", method: str = "GET", **headers: str) -> Answer:
         """One request; a header's name is written with underscores."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
-        return connection.getresponse()
+        with contextlib.closing(self._request(path, method, headers)) as connection:
+            found = connection.getresponse()
+            body = b"" if found.headers.get_content_type() == "text/event-stream" else found.read()
+            return Answer(found.status, dict(found.headers.items()), body)
 
     def events(self, after: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
         """Ids and events of the stream, from the one with the id `after` on, until it ends."""
-        answer = self.ask("/events", **({"Last_Event_ID": after} if after else {}))
-        assert answer.status == 200
-        data = ""
-        while line := answer.readline().decode("ascii"):
-            if line.startswith("data: "):
-                data = line.removeprefix("data: ")
-            elif line.startswith("id: "):
-                yield line.removeprefix("id: ").strip(), json.loads(data)
+        headers = {"Last_Event_ID": after} if after else {}
+        with contextlib.closing(self._request("/events", "GET", headers)) as connection:
+            answer = connection.getresponse()
+            assert answer.status == 200
+            with answer:
+                data = ""
+                while line := answer.readline().decode("ascii"):
+                    if line.startswith("data: "):
+                        data = line.removeprefix("data: ")
+                    elif line.startswith("id: "):
+                        yield line.removeprefix("id: ").strip(), json.loads(data)
+
+    def _request(self, path: str, method: str, headers: dict[str, str]) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+        return connection
 
     def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
         """Ask it to end; its exit code, and what it wrote to standard error."""
@@ -85,3 +103,11 @@ def serve() -> Iterator[Any]:
         if one.process.poll() is None:
             one.process.kill()
         one.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def page(finished) -> Iterator[Serving]:
+    """The page of a run, without a replay."""
+    one = Serving(finished)
+    yield one
+    one.end()

@@ -37,7 +37,7 @@ def test_a_reader_goes_forward_and_misses_only_what_is_no_longer_kept(standing, 
         assert [at for at, _ in found] == numbers(found)
     assert seen == sorted(set(seen))
     assert seen[:standing] == list(range(min(standing, len(seen))))
-    newest = [one for one in range(max(standing, end - kept), end)]
+    newest = list(range(max(standing, end - kept), end))
     assert not puts or seen[-len(newest) :] == newest or not newest
 
 

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from vestige.checkpoint import load
-from vestige.dashboard.events import Perf, Recording, Score
+from vestige.dashboard.events import Event, Perf, Recording, Score
 from vestige.dashboard.feed import Feed
 from vestige.dashboard.pace import Pace, StoppedError
 from vestige.dashboard.producers import replay as room
@@ -114,7 +114,7 @@ def test_many_machines_are_remembered_up_to_a_number(finished, monkeypatch):
 
 
 def test_what_it_took_is_measured(finished, corpus):
-    log = sorted(corpus.rglob("*.log"))[0]
+    log = min(corpus.rglob("*.log"))
     *running, last = of(Perf, played(finished / "gbt", log))
     assert {one.state for one in running} <= {"running"}
     assert last.state == "done"
@@ -132,10 +132,10 @@ def test_what_it_took_is_measured(finished, corpus):
 def test_what_ends_it_is_its_last_event(finished, tmp_path):
     for name, text in (("a", HEAD * 30), ("b", "nothing of the kind\n" * 30)):
         (tmp_path / f"{name}.log").write_text(text)
-    events = []
+    events: list[Event] = []
+    feed = Feed.open(finished / "gbt", [tmp_path / "a.log", tmp_path / "b.log"])
     with pytest.raises(EvidenceError) as raised:
-        for one in Feed.open(finished / "gbt", [tmp_path / "a.log", tmp_path / "b.log"]).replayed(Pace(0)):
-            events.append(one)
+        events.extend(feed.replayed(Pace(0)))
     assert len(of(Score, events)) == 30
     assert events[-1].state == "failed"
     assert events[-1].note == str(raised.value)
@@ -178,7 +178,7 @@ def test_a_detector_alone_is_enough_and_says_that_nobody_judged_it(finished, cor
     for name in ("model.json", "booster.ubj"):
         (tmp_path / "pi").mkdir(exist_ok=True)
         shutil.copy(finished / "gbt" / name, tmp_path / "pi" / name)
-    log = sorted(corpus.rglob("*.log"))[0]
+    log = min(corpus.rglob("*.log"))
     feed = Feed.open(tmp_path / "pi", [log])
     (run,) = feed.standing()
     assert not run.judged

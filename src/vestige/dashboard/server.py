@@ -11,7 +11,7 @@ import contextlib
 import ipaddress
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -101,7 +101,7 @@ class Server(uvicorn.Server):
 
 def application(hub: Hub, host: str) -> ASGIApp:
     """The page, what it is made of, and `GET /events`."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     for path, (kind, content) in _contents().items():
         app.add_api_route(path, _constant(kind, content), methods=["GET"])
 
@@ -168,7 +168,7 @@ def _contents() -> dict[str, tuple[str, bytes]]:
     }
 
 
-def _constant(kind: str, content: bytes) -> Callable[[], Response]:
+def _constant(kind: str, content: bytes) -> Callable[[], Awaitable[Response]]:
     async def answer() -> Response:
         return Response(content, media_type=kind, headers={"cache-control": "no-cache"})
 

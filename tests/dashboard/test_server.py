@@ -1,0 +1,166 @@
+"""The page as it is served: a real server on a free port, asked as browsers and as others ask."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from importlib.metadata import requires
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.conftest import VESTIGE, succeed, vestige
+from vestige.dashboard.events import parse
+from vestige.errors import OutputError, UsageError
+from vestige.scoring import score
+
+SCRIPTS = ("/dashboard.js", "/plotly.min.js")
+
+
+def test_the_stream_tells_everything_and_goes_on_where_a_reader_left(finished, corpus, serve):
+    log = min(corpus.rglob("*.log"))
+    page = serve(finished, log, "--speed", 0)
+    seen = []
+    for name, event in page.events():
+        seen.append((name, event))
+        if event["event"] == "perf" and event["state"] == "done":
+            break
+    kinds = list(dict.fromkeys(event["event"] for _, event in seen if event["event"] != "perf"))
+    assert kinds == ["run", "metrics", "profiles", "recording", "score"]
+    assert sum(event["event"] == "score" for _, event in seen) == sum(
+        1 for _ in score(finished / "gbt", [log])
+    )
+    for _, event in seen:
+        parse(json.dumps(event))
+    for at in (0, 5, len(seen) - 20):
+        assert list(islice(page.events(after=seen[at][0]), 10)) == seen[at + 1 : at + 11]
+    assert list(islice(page.events(after="0000.3"), 10)) == seen[:10]
+
+
+def test_everything_is_its_own_and_the_policy_allows_nothing_else(page):
+    for path, kind in {"/": "html", "/dashboard.css": "css", **dict.fromkeys(SCRIPTS, "javascript")}.items():
+        answer = page.ask(path)
+        assert answer.status == 200
+        assert kind in answer.headers["content-type"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self';" in policy
+        text = answer.body.decode()
+        assert "<script>" not in text or path == "/plotly.min.js"
+        if path != "/plotly.min.js":
+            assert "http://" not in text.replace(page.url, "")
+            assert "https://" not in text
+            assert "innerHTML" not in text
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "localhost.evil.example", "", "[", "127.0.0.1.evil"]
+)
+def test_a_name_that_somebody_pointed_here_is_refused(page, host):
+    for path in ("/", "/events"):
+        answer = page.ask(path, Host=host)
+        assert answer.status == 421
+        assert b"vestige" not in answer.body
+    for own in ("localhost", f"localhost:{page.port}", "127.0.0.1", "[::1]:80", socket.gethostname()):
+        assert page.ask("/", Host=own).status == 200
+
+
+def test_no_request_names_a_file(page):
+    strange = ["/../../../../etc/passwd", "/..%2f..%2fetc/passwd", "/page/dashboard.js", "/metrics.json",
+               "//etc/passwd", "/events/../metrics.json", "/docs", "/openapi.json", "/%00",
+               "/dashboard.js/"]  # fmt: skip
+    for path in strange:
+        assert page.ask(path).status == 404, path
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        assert page.ask("/events", method).status == 405
+
+
+def test_a_reader_that_stops_reading_holds_up_nobody(finished, corpus, serve):
+    page = serve(finished, *sorted(corpus.rglob("*.log"))[:3], "--speed", 0)
+    with socket.create_connection(("127.0.0.1", page.port)) as lazy:
+        lazy.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        states = (event["state"] for _, event in page.events() if event["event"] == "perf")
+        assert "done" in (state for state in states)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_ends_when_asked_though_somebody_looks_on(both, store, serve, number, code):
+    page = serve(both, store, "--speed", 1)
+    reading = page.events()
+    assert next(one for _, one in reading if one["event"] == "score")
+    ended, said = page.end(number)
+    assert ended == code
+    assert "Traceback" not in said
+    assert len(list(reading)) < 100
+
+
+def test_a_port_that_is_taken_is_an_error(finished):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = vestige("dashboard", finished, "--port", taken.getsockname()[1])
+    assert done.returncode == OutputError.exit_code
+    assert "cannot listen" in done.stderr
+    assert "remedy" in done.stderr
+
+
+def test_what_ends_the_replay_is_told_and_the_page_stays(finished, tmp_path, serve):
+    (tmp_path / "a.log").write_text("nothing of the kind\n" * 30)
+    page = serve(finished, tmp_path / "a.log")
+    last = next(event for _, event in page.events() if event["event"] == "perf")
+    assert last["state"] == "failed"
+    assert "a.log:1" in last["note"]
+    assert page.ask("/").status == 200
+    ended, said = page.end()
+    assert (ended, "Traceback" in said) == (130, False)
+
+
+def test_events_alone_need_no_server_and_are_what_the_page_gets(finished, corpus, serve):
+    log = min(corpus.rglob("*.log"))
+    check = (
+        "import sys; from vestige.cli.main import app; "
+        f"given = ['dashboard', {str(finished)!r}, {str(log)!r}, '--events', '--speed', '0']; "
+        "app(given, standalone_mode=False); "
+        "print(sorted({'fastapi', 'uvicorn', 'starlette'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+    lines = [json.loads(parse(line).line) for line in done.stdout.splitlines()]
+    page = [event for _, event in islice(serve(finished, log, "--speed", 0).events(), len(lines))]
+    mine, theirs = ([one for one in events if one["event"] != "perf"] for events in (lines, page))
+    assert mine[: len(theirs)] == theirs
+    assert len(theirs) > 100
+
+
+def test_a_reader_of_the_events_that_has_enough_ends_it_quietly(finished, corpus):
+    call = f"{VESTIGE} dashboard {finished} {corpus} --events --speed 0 | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", call], capture_output=True, text=True, check=True)
+    first, code = done.stdout.splitlines()
+    assert json.loads(first)["event"] == "run"
+    assert (code, done.stderr) == ("0", "")
+
+
+def test_a_speed_below_zero_and_a_path_that_is_no_run_are_refused(finished, tmp_path):
+    assert vestige("dashboard", finished, "--speed", "-1").returncode == 2
+    done = vestige("dashboard", tmp_path)
+    assert done.returncode == UsageError.exit_code
+    assert "neither a run nor a detector" in done.stderr
+
+
+def test_help_imports_no_server_and_the_extra_brings_one():
+    check = "import sys, vestige.cli.main; print({'torch', 'fastapi', 'uvicorn'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+    assert "Example: vestige dashboard" in succeed("dashboard", "--help")
+    needed = [one for one in requires("vestige") or [] if "dashboard" in one]
+    assert {one.split(">")[0] for one in needed} == {"fastapi", "uvicorn"}
+
+
+def test_the_page_is_part_of_the_package():
+    import vestige.dashboard
+
+    page = Path(vestige.dashboard.__file__).parent / "page"
+    assert {one.name for one in page.iterdir()} == {"dashboard.html", "dashboard.css", "dashboard.js"}
