@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import signal
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -106,10 +108,25 @@ def test_fewer_than_one_process_is_refused(jobs: int) -> None:
         engine.map(abs, [1], jobs=jobs)
 
 
+def dies_twice(folder: Path, x: int) -> int:
+    deaths = len(list(folder.iterdir()))
+    if x == 5 and deaths < 2:
+        (folder / str(deaths)).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
 def kills(x: int) -> int:
     if x == 20:
         os.kill(os.getpid(), signal.SIGKILL)
     return x
+
+
+def test_an_item_is_blamed_for_the_second_death_that_it_is_alone_with(tmp_path):
+    """On a busy machine the last killer's death is told of when the next item is at work already."""
+    outcomes = list(engine.map(partial(dies_twice, tmp_path), range(8), jobs=2, chunk=4, isolate=True))
+    assert [one.value for one in outcomes] == list(range(8))
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -120,12 +120,16 @@ def _elsewhere(
 def _one_by_one(
     pool: Any, fn: Callable[[Item], Value], pieces: list[list[tuple[int, Item]]]
 ) -> Iterator[list[Outcome[Value]]]:
-    """With one item at work at a time, it is known which of them kills."""
+    """With one item at work at a time, it is known which of them kills: the one that does so twice. A busy
+    machine may tell of the last death when the next item is at work already."""
     for index, item in chain.from_iterable(pieces):
-        try:
-            yield from list(_elsewhere(pool, fn, [[(index, item)]]))
-        except _died():
-            yield [Outcome(index, error=WorkerDiedError("the process that worked on it died"))]
+        for last in (False, True):
+            try:
+                yield from list(_elsewhere(pool, fn, [[(index, item)]]))
+                break
+            except _died():
+                if last:
+                    yield [Outcome(index, error=WorkerDiedError("the process that worked on it died"))]
 
 
 def _died() -> type[Exception]:
