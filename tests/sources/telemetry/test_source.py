@@ -20,6 +20,7 @@ from vestige.sources.telemetry import kernels, summaries
 from vestige.sources.telemetry.encoder import TelemetryEncoder
 from vestige.sources.telemetry.extract import episodes
 from vestige.sources.telemetry.layout import schema_for
+from vestige.sources.telemetry.manifest import NAME
 from vestige.sources.telemetry.options import TelemetryOptions
 from vestige.testing import check_source
 
@@ -71,6 +72,13 @@ def test_an_episode_that_cannot_be_read_is_an_error_alone_and_a_warning_among_ot
     bad = warning.partition(" ")[0]
     with pytest.raises(EvidenceError, match="digest"):
         list(SOURCE.live([store / bad], schema))
+
+
+def test_an_episode_that_is_still_being_recorded_is_told_so(store: Path, tmp_path: Path) -> None:
+    growing = shutil.copytree(store / episodes(store).paths[0], tmp_path / "episode")
+    (growing / NAME).unlink()
+    with pytest.raises(EvidenceError, match=r"no manifest\.json yet"):
+        list(SOURCE.live([growing], schema_for(TelemetryOptions())))
 
 
 def changed(monkeypatch: pytest.MonkeyPatch, target: object, name: str, value: object) -> list[str]:

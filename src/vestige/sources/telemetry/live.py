@@ -12,12 +12,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige import engine
-from vestige.errors import VestigeError
+from vestige.errors import EvidenceError, VestigeError
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
 from vestige.sources.telemetry.encoder import GRID
 from vestige.sources.telemetry.extract import Extracted, bounded, episodes, extract
 from vestige.sources.telemetry.kernels import Grid
+from vestige.sources.telemetry.manifest import FILE_NAMES, NAME
 from vestige.sources.telemetry.places import places
 from vestige.sources.telemetry.probe import made_up
 
@@ -47,12 +48,13 @@ def probe(schema: Schema) -> LiveBatch:
 def live(evidence: Iterable[Path], schema: Schema) -> Iterator[LiveBatch]:
     """A window for every second of every episode, in the order of their paths.
 
-    `evidence`: stores, or folders of single episodes. Raises EvidenceError where there is no episode; one
-    that cannot be read is left out of a store with a warning, and an error by itself. Those of a store are
-    read in a process of their own, which an episode may kill.
+    `evidence`: stores, or folders of single episodes. Raises EvidenceError where there is no episode, or one
+    by itself that is still being recorded; one that cannot be read is left out of a store with a warning, and
+    an error by itself. Those of a store are read in a process of their own, which an episode may kill.
     """
     taken = 0
     for path in evidence:
+        _refuse_growing(path)
         found = episodes(path).paths
         alone = len(found) == 1
         outcomes = engine.map(partial(extract if alone else bounded, path), found, jobs=1, isolate=not alone)
@@ -66,6 +68,16 @@ def live(evidence: Iterable[Path], schema: Schema) -> Iterator[LiveBatch]:
                 log.warning("%s: %s", folder or path.name, fault)
             taken += one.bytes
             yield from _batches(one, folder or str(path), schema.length, taken)
+
+
+def _refuse_growing(path: Path) -> None:
+    """Raise EvidenceError for the folder of an episode that has no manifest yet."""
+    if any((path / name).exists() for name in FILE_NAMES) and not (path / NAME).exists():
+        raise EvidenceError(
+            f"an episode that is still being recorded or shipped: it has no {NAME} yet",
+            where=path,
+            remedy="score it when that is there: clocks and the beginning of its seconds are known only then",
+        )
 
 
 def _batches(one: Extracted, name: str, length: int, taken: int) -> Iterator[LiveBatch]:
