@@ -28,7 +28,7 @@ INPUTS = (
 @dataclass(frozen=True)
 class TelemetryEncoder:
     """Two inputs: `summary (B, F)` float32, see `summaries`, and `tensor (B, C, T)` float32, a view on the
-    gathered steps. A missing value is NaN: detectors impute by medians of their training rows."""
+    gathered steps. A missing value is NaN, and stays so up to the detector."""
 
     symbols: ClassVar[str] = "episodes"
     inputs: ClassVar[tuple[Input, ...]] = INPUTS
