@@ -1,8 +1,8 @@
 """The fused loop, compiled: packets, last IP, memory map and branches in one pass, to values (`tokens.py`).
 
-Nearly all of a trace is TNT-8, PAD and packets with an address, and these have ways of their own here: rows
-of the former go by table, eight values at a time; the latter without asking which they are, since what the
-processor guesses wrongly costs more than the work. All others are measured as `kernel.py` does.
+Nearly all of a trace is packets of one byte (TNT-8, PAD, CYC) and packets with an address. Both go by table,
+without asking which of them it is: what the processor guesses wrongly costs more than the work. Branches are
+written eight at a time. All others are measured as `kernel.py` does.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from vestige.sources.traces.packets.kernel import (
     BASE,
     BLOCK,
     CUT_OFF,
+    CYC,
     ERROR_KIND,
     LAST_IP,
     NO_ERROR,
@@ -56,6 +57,8 @@ _SHIFT, _LOW_BITS, _LAST = _U64(MODULE_SHIFT), _U64(TAKEN), _U64(LAST_OFFSET)
 _NOT_TAKEN, _PAGE_BITS, _PAGES = _U64(NOT_TAKEN), _U64(12), _U64(PAGES - 1)
 _BYTE, _TOP_BYTE = _U64(0xFF), _U64(56)
 _WORD_BITS = 64
+_CYC_SHIFT = 32
+"""Where CYC packets are counted, above PAD."""
 
 
 def _steps() -> NDArray[np.uint64]:
@@ -65,21 +68,22 @@ def _steps() -> NDArray[np.uint64]:
     )
 
 
-def _short() -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """Of every TNT-8 byte: how many branches it has, and these as `_steps`.
+def _short() -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]:
+    """Of every packet of one byte: how many branches it has, these as `_steps`, and what it adds to `others`.
 
-    A PAD counts as one without branches, which spares a guess between the two; other bytes have -1.
+    TNT-8, PAD and the shortest CYC are told apart by nothing but this; other bytes have -1 branches.
     """
-    counts, steps = np.full(256, -1), np.zeros(256, np.uint64)
-    counts[0] = 0
+    counts, steps, others = np.full(256, -1), np.zeros(256, np.uint64), np.zeros(256, np.int64)
+    counts[0], others[0] = 0, 1
+    counts[3::8], others[3::8] = 0, 1 << _CYC_SHIFT
     for byte in range(4, 256, 2):
         counts[byte] = byte.bit_length() - 2
         steps[byte] = _STEPS[byte << 9 - byte.bit_length() & 0xFF]
-    return counts, steps
+    return counts, steps, others
 
 
 _STEPS = _steps()
-_SHORT_COUNT, _SHORT_STEPS = _short()
+_SHORT_COUNT, _SHORT_STEPS, _SHORT_OTHERS = _short()
 _IS_TARGET = np.array([0 if kind == Kind.FUP else 1 for kind in FIRST_KIND])
 """By the first byte of a packet with an address: is it an event?"""
 
@@ -139,7 +143,7 @@ def _decode(  # noqa: PLR0912, PLR0915 - a call that is handed arrays costs more
         if block != 0 and _SHORT_COUNT[first] > 0 and first & _U64(7) != _U64(4):
             block = 0
         if block == 0:
-            began, pads = at, 0
+            began, others = at, 0
             count = _SHORT_COUNT[first]
             while count >= 0 and at < stop and n <= full:
                 if not tip_only:
@@ -147,12 +151,15 @@ def _decode(  # noqa: PLR0912, PLR0915 - a call that is handed arrays costs more
                     if placed:
                         put_eight(place, _U64(n), _U64(base + at), ZERO)
                     n += count
-                pads += count == 0
+                others += _SHORT_OTHERS[first]
                 at += 1
                 first = words[_U64(at)] & _BYTE
                 count = _SHORT_COUNT[first]
+            cycles = others >> _CYC_SHIFT
+            pads = others - (cycles << _CYC_SHIFT)
             counts[PAD] += pads
-            counts[TNT_8] += at - began - pads
+            counts[CYC] += cycles
+            counts[TNT_8] += at - began - pads - cycles
             if at >= stop or n > full:
                 break
         word = words[_U64(at)]
