@@ -16,6 +16,7 @@ import pytest
 from vestige.cli import tables
 from vestige.dataset import MARKER
 from vestige.errors import EvidenceError, OutputError
+from vestige.schema import UNK
 from vestige.sources.expand import Expander
 from vestige.sources.traces.options import TraceOptions
 from vestige.sources.traces.prepare import schema_for
@@ -120,6 +121,22 @@ def test_own_code_merged_is_one_token_for_known_and_new_programs(small_corpus: P
     assert {vocabulary[one] for one in tokens[0]} == {"<own code>"}
     kept = source.fit_encoder(_prepared(small_corpus, tmp_path / "kept", SHORT))
     assert any(one.startswith("program-") for one in kept.inputs[0].vocabulary or ())
+
+
+def test_a_new_target_is_unknown_once_and_then_known_to_be_the_same(
+    small_corpus: Path, tmp_path: Path
+) -> None:
+    windows = _prepared(small_corpus, tmp_path / "dataset", SHORT)
+    new = (windows.recordings["sample"] == "program-003").to_numpy()[windows.recording]
+    encoder = TraceSource().fit_encoder(windows.select(~new))
+    table = windows.table("symbols")
+    mine = table.with_row_index("row").filter(module="program-003", kind=1)["row"].to_numpy()
+    once, twice = [mine[0], mine[1], mine[2]], [mine[1], mine[0], mine[1]]
+    batch = encoder.bind(table).encode({"symbol": np.array([once, twice])}, ("tokens", "summary"))
+    same = len(encoder.inputs[0].vocabulary or ())
+    assert batch["tokens"].tolist() == [[UNK, UNK, UNK], [same, UNK, same]]
+    unseen = [one.name for one in encoder.inputs[1].features].index("unseen")
+    assert batch["summary"][:, unseen].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("options", [SHORT, CHUNKS], ids=["sliding", "chunks"])
