@@ -72,7 +72,10 @@ def made_up_run(*, hostile: str = "", **flags: Any) -> tuple[RunResults, Details
         )
         for name, skill in skills.items()
     ]
-    part = PartCounts(windows=600, recordings=12, hosts=3, per_class=dict.fromkeys(tests["gbt"].classes, 300))
+    part = PartCounts(
+        windows=600, recordings=12, hosts=3, per_class=dict.fromkeys(tests["gbt"].classes, 300),
+        per_profile={f"auth{hostile}": 587, f"kernel{hostile}": 0},
+    )  # fmt: skip
     results = RunResults(
         title=f"bgl{hostile}",
         created="2026-11-22T12:00:00Z",
@@ -81,8 +84,9 @@ def made_up_run(*, hostile: str = "", **flags: Any) -> tuple[RunResults, Details
         classes=list(tests["gbt"].classes),
         split=SplitResult(
             recipe="time", unit="span", in_distribution=bool(flags.pop("in_distribution", False)),
-            parts={"train": part, "validation": part, "test": part}, purged=15,
-            untested_profiles=[f"kernel{hostile}"], notes=[f"one stream, cut in three spans{hostile}"],
+            parts={"train": part, "validation": part, "test": part}, purged=15, left_out=9,
+            untested_profiles=[f"kernel{hostile}"], unvalidated_profiles=[f"kernel{hostile}"],
+            notes=[f"one stream, cut in three spans{hostile}"],
         ),
         label_origin=f"the file's own label column{hostile}",
         audit=[

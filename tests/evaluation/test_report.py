@@ -291,6 +291,17 @@ def test_the_type_that_was_held_out_is_named() -> None:
     assert says in Page(render(results, Details())).text
 
 
+def test_profiles_are_counted_by_side_and_what_is_missing_is_said(clean: Page) -> None:
+    for says in (
+        "windows of train validation test auth 587 587 587 kernel 0 0 0",
+        "purged 15",
+        "left out 9",
+        "Not tested (profiles that the test part lacks): kernel.",
+        "neither early stopping nor the threshold knows them: kernel.",
+    ):
+        assert "".join(says.split()) in "".join(clean.text.split())
+
+
 def test_where_labels_come_from_is_said_with_every_figure() -> None:
     says = "Labels are a keyword rule over the message: this score measures spelling, not detection."
     results = made_up_run()[0].model_copy(update={"label_origin": says})

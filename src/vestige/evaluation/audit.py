@@ -84,15 +84,15 @@ def describe_split(parts: Parts, split: Split) -> SplitResult:
 
 def _counts(windows: WindowSet) -> PartCounts:
     classes = windows.schema.classes
-    mine = windows.recordings[np.unique(windows.recording)]
+    counts = windows.counts
+    each = counts.sum(axis=1)
+    mine = windows.recordings[np.flatnonzero(each)]
     profiles, profile = np.unique(windows.recordings["profile"].to_numpy(), return_inverse=True)
-    by_profile = np.bincount(profile[windows.recording], minlength=len(profiles)).tolist()
+    by_profile = np.bincount(profile, each, minlength=len(profiles)).astype(int).tolist()
     return PartCounts(
         windows=len(windows),
         recordings=mine.height,
         hosts=mine["host"].n_unique(),
-        per_class=dict(
-            zip(classes, np.bincount(windows.label, minlength=len(classes)).tolist(), strict=True)
-        ),
+        per_class=dict(zip(classes, counts.sum(axis=0).tolist(), strict=True)),
         per_profile=dict(zip(profiles.tolist(), by_profile, strict=True)) if len(profiles) > 1 else {},
     )
