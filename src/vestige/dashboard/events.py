@@ -173,10 +173,11 @@ class Score(_Event):
 class Perf(_Event):
     """What the replay took so far, on this machine.
 
-    Milliseconds are means a window: `extraction_ms` from bytes to stream values, `inference_ms` from these to
-    probabilities. `windows_per_s`: windows by the seconds spent on both, waiting left out. `batch`: windows
-    judged at a time, on average. `memory`: bytes of this process that are resident. `cores`: those it may
-    use. `bytes` of `total` bytes of evidence were read. `state` `failed`: `note` says why.
+    `windows` and `recordings`: of which the replay told. Milliseconds are means a window judged:
+    `extraction_ms` from bytes to stream values, `inference_ms` from these to probabilities. `windows_per_s`:
+    windows by the seconds spent on both, waiting left out. `batch`: windows judged at a time, on average.
+    `memory`: bytes of this process that are resident. `cores`: those it may use. `bytes` of `total` bytes of
+    evidence were read. `state` `failed`: `note` says why.
     """
 
     event: Literal["perf"] = "perf"

@@ -35,5 +35,5 @@ class Pace:
         wait = 0.0
         if self.speed > 0 and start.t_ns and t_ns:
             wait = start.seconds + (t_ns - start.t_ns) / 1e9 / self.speed - time.monotonic()
-        if self.stop.wait(wait) if wait > 0 else self.stop.is_set():
+        if self.stop.wait(min(wait, threading.TIMEOUT_MAX)) if wait > 0 else self.stop.is_set():
             raise StoppedError

@@ -66,6 +66,8 @@ def serve(feed: Feed, *, host: str, port: int, speed: float, announce: Callable[
     pace = Pace(speed, hub.closed)
     with contextlib.closing(_listen(host, port)) as listener:
         announce(_url(listener))
+        if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
+            logger.warning("whoever reaches this address sees everything: there is no login")
         config = uvicorn.Config(
             application(hub, host),
             log_config=None,
@@ -190,6 +192,8 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        host = socket.gethostname()
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 

@@ -95,7 +95,7 @@
       at("player").textContent = "By " + event.player.name + " (" + event.player.view + "): " + (limit === null
         ? "it has no threshold and never alerts." : "it alerts where 1 − P(" + event.classes[0] + ") is at least "
         + Number(limit.toPrecision(6)) + " (policy " + event.player.policy + ", chosen on validation): where P(" + event.classes[0]
-        + ") is on the dashed line or below. Red: the beginning of the attack (dotted), the first alert from then on.");
+        + ") is on the dashed line or below.");
       legend();
       reveal("replay", "Replay", false);
     }
@@ -246,7 +246,10 @@
     var said = "Window " + count(last.window) + ": " + last.said + " (" + percent(Math.max.apply(null, last.proba), 0) + ")"
       + (last.truth === null ? "" : ", truly " + last.truth) + ".";
     var late = delay(one), attack = one.event.attack;
-    if (attack !== null && late !== null) { return said + " First alert " + number(late, 0) + " s after the attack began."; }
+    if (attack !== null && late !== null) {
+      return said + " First alert " + number(late, 0) + " s after the attack began"
+        + (one.early ? " (" + count(one.early) + " came before)." : ".");
+    }
     if (attack !== null && last.time >= attack) { return said + " The attack has begun; no alert since."; }
     return said + (one.alerts ? " " + count(one.alerts) + " alerts." : " No alert.");
   }

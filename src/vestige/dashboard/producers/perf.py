@@ -18,17 +18,21 @@ EVERY_S = 1.0
 
 @dataclass
 class Meter:
-    """Times batches on their way: first `reading` them, then `judging` what was read."""
+    """Times batches on their way: first `reading` them, then `judging` what was read.
+
+    `windows` and `recordings` are those that were told of, which may lie behind those that were `judged`.
+    """
 
     total: int | None = None
     windows: int = 0
     recordings: int = 0
+    judged: int = 0
     batches: int = 0
     taken: int = 0
     reading_s: float = 0.0
     judging_s: float = 0.0
     _began: float = field(default_factory=time.perf_counter)
-    _told: float = 0.0
+    _told: float = field(default_factory=time.perf_counter)
 
     def reading(self, batches: Iterator[LiveBatch]) -> Iterator[LiveBatch]:
         """The batches; how long each was in coming."""
@@ -50,21 +54,22 @@ class Meter:
             if one is None:
                 return
             self.batches += 1
+            self.judged += len(one.proba)
             yield one
 
     def due(self) -> bool:
-        """Whether there is something new to tell, a second after the last time."""
+        """Whether a second has passed since the last time."""
         return time.perf_counter() - self._told >= EVERY_S
 
     def perf(self, state: Literal["running", "done", "failed"] = "running", note: str = "") -> Perf:
         """What was measured so far."""
         self._told = now = time.perf_counter()
         busy = self.reading_s + self.judging_s
-        n = self.windows
+        n = self.judged
         return Perf(
             state=state,
             note=note,
-            windows=n,
+            windows=self.windows,
             recordings=self.recordings,
             seconds=round(now - self._began, 3),
             extraction_ms=round(1e3 * self.reading_s / n, 6) if n else None,
