@@ -119,6 +119,7 @@ def test_windows_are_counted_by_recording_and_class(make_windows):
     windows = make_windows([("h", "s", "p", np.array(one)) for one in ([0, 1, 1, 0, 1], [], [0, 0])])
     assert windows.counts.tolist() == [[2, 3], [0, 0], [2, 0]]
     assert windows.counts.tolist() == windows.recordings["n_windows"].to_list()
+    assert windows.present.tolist() == [0, 2]
     assert windows.select(windows.label == 1).counts.tolist() == [[0, 3], [0, 0], [0, 0]]
 
 

@@ -115,6 +115,11 @@ class WindowSet:
         return flat.reshape(n, k)
 
     @property
+    def present(self) -> IntArray:
+        """Which recordings have windows here: ascending rows of `recordings`."""
+        return np.flatnonzero(self.counts.any(axis=1))
+
+    @property
     def last_step(self) -> IntArray:
         """Where each window's last step lies in the streams, `(N,)` int64."""
         end = self.position + (self.schema.length - 1)

@@ -88,7 +88,7 @@ def _entities(name: str, column: str, parts: Parts, *, promised: bool, split: Sp
 
 
 def _members(windows: WindowSet, column: str) -> set[Any]:
-    return set(windows.recordings[column][np.unique(windows.recording)].to_list()) - {""}
+    return set(windows.recordings[column][windows.present].to_list()) - {""}
 
 
 def _groups(parts: Parts, split: Split, groups: NDArray[np.int64] | None) -> CheckResult:

@@ -84,7 +84,7 @@ def duplicate_recordings(parts: Parts, split: Split) -> CheckResult:
 
 def _copies(parts: Parts) -> list[tuple[str, str]]:
     """Each used recording with an earlier used one that it copies, `(copy, original)`."""
-    used = np.unique(np.concatenate([one.recording for one in sides(parts).values()]))
+    used = np.unique(np.concatenate([one.present for one in sides(parts).values()]))
     rows = parts.train.recordings[used]
     first: dict[str, str] = {}
     pairs = []
@@ -96,7 +96,7 @@ def _copies(parts: Parts) -> list[tuple[str, str]]:
 
 def _digests(windows: WindowSet) -> dict[str, str]:
     """Recording id by digest."""
-    rows = windows.recordings[np.unique(windows.recording)]
+    rows = windows.recordings[windows.present]
     return dict(zip(rows["digest"].to_list(), rows["id"].to_list(), strict=True))
 
 

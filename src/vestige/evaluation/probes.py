@@ -41,7 +41,7 @@ def metadata_shortcut(parts: Parts, seed: int = 0) -> CheckResult:
         rows = np.sort(np.random.default_rng(seed).choice(rows, MOST_ROWS, replace=False))
     tree = DecisionTreeClassifier(
         max_depth=5, min_samples_leaf=5, class_weight="balanced", random_state=seed
-    ).fit(_metadata(parts.train)[rows], parts.train.label[rows])
+    ).fit(_metadata(parts.train.select(rows)), parts.train.label[rows])
     k = len(parts.train.schema.classes)
     truth = parts.test.label
     majority = np.full(len(truth), np.bincount(parts.train.label).argmax())

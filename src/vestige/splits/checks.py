@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vestige.errors import SplitError
 from vestige.splits.base import PARTS, Parts, Split
@@ -55,7 +54,7 @@ def losses(windows: WindowSet, parts: Parts) -> list[str]:
     gone = _vanished(windows, parts)
     if gone:
         names = ", ".join(gone[:NAMED]) + (", ..." if len(gone) > NAMED else "")
-        told.append(f"{len(gone)} of {len(np.unique(windows.recording))} recordings vanish whole: {names}")
+        told.append(f"{len(gone)} of {len(windows.present)} recordings vanish whole: {names}")
     return told
 
 
@@ -74,11 +73,9 @@ def _disorder(windows: WindowSet) -> str:
 
 
 def _vanished(windows: WindowSet, parts: Parts) -> list[str]:
-    left = np.zeros(windows.recordings.height, dtype=np.bool_)
-    for side in (parts.train, parts.validation, parts.test):
-        left[side.recording] = True
-    gone: NDArray[np.int64] = np.setdiff1d(np.unique(windows.recording), np.flatnonzero(left))
-    return [windows.recordings["id"][int(row)] for row in gone]
+    left = np.concatenate([one.present for one in (parts.train, parts.validation, parts.test)])
+    gone = np.setdiff1d(windows.present, left)
+    return [windows.recordings["id"][row] for row in gone.tolist()]
 
 
 def _out_of_order(windows: WindowSet) -> float:

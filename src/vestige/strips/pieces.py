@@ -57,7 +57,7 @@ def of_test_part(folder: Path, loaded: Loaded) -> Iterator[Piece]:
             "judged is one event in %d, as in the dataset: name raw runs to have every one judged",
             windows.schema.stride,
         )
-    for number in np.unique(parts.test.recording).tolist():
+    for number in parts.test.present.tolist():
         yield from _of_recording(number, test, loaded.detector, table)
 
 

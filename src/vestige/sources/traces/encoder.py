@@ -193,7 +193,7 @@ def _shared(train: WindowSet, table: pl.DataFrame, shown: NDArray[np.bool_]) -> 
     programs: dict[str, set[str]] = {}
     module, symbol = table["module"], train.streams["symbol"]
     recordings = train.recordings.select("sample", "first_step", "n_steps")
-    present = np.unique(train.recording)
+    present = train.present
     for sample, first, n in recordings[present].iter_rows():
         steps = slice(first, first + n)
         for name in module.gather(np.unique(symbol[steps][shown[steps]])).unique():
