@@ -121,6 +121,11 @@ def test_a_lab_of_four_hosts_is_told_not_refused(make_windows):
     assert sorted(lacking) == [[], [], ["profile-1"]]
 
 
+def test_hosts_that_are_all_held_out_leave_nothing_to_train_on(make_windows):
+    with pytest.raises(SplitError, match="no assignment of hosts"):
+        splits.make("host", make_windows(fleet(3)), hold_out=("host-0", "host-1", "host-2"))
+
+
 def test_a_profile_three_hosts_have_is_on_every_side(make_windows):
     rows = [row for row in fleet(8) if row[2] != "profile-2" or row[0] in {"host-0", "host-4", "host-5"}]
     for seed in range(6):
@@ -200,6 +205,13 @@ def test_without_profiles_nothing_is_said_and_nothing_changes(make_windows):
     table = Table.of_recordings(windows, np.arange(len(rows)), len(rows))
     plain = assign(table, FRACTIONS, 3, unit="recording")
     assert np.array_equal(assign(table, FRACTIONS, 3, unit="recording", stratify=True), plain)
+
+
+def test_profiles_without_number_are_told_in_time_and_memory_that_do_not_follow_them(make_windows):
+    rows = [("h", f"s{i}", f"p{i // 2}", labels(4, 3)) for i in range(300)]
+    split, _ = splits.make("sample", make_windows(rows))
+    assert len(split.untested_profiles) > 50
+    assert splits.listed(split.untested_profiles).endswith(f"and {len(split.untested_profiles) - 12} more")
 
 
 def test_digests_are_counted_not_listed(make_windows):

@@ -13,6 +13,7 @@ from rich.text import Text
 from vestige.checkpoint import HEADER
 from vestige.checkpoint.header import VALIDATION, read_header
 from vestige.escaping import visible
+from vestige.splits.base import listed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,7 +131,7 @@ def split(made: Split, parts: Parts) -> Table:
         ("unseen", made.unseen_profiles),
     ):
         if profiles:
-            notes.append(f"{what} profiles: {', '.join(profiles)}")
+            notes.append(f"{what} profiles: {listed(profiles)}")
     table.caption = plain("; ".join(notes))
     return table
 

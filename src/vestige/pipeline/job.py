@@ -13,7 +13,7 @@ from vestige.pipeline.options import SplitOptions
 from vestige.schema import Schema
 from vestige.sources import registry
 from vestige.sources.base import Source
-from vestige.splits import Parts, SealedParts, Split, default_recipe, make
+from vestige.splits import Parts, SealedParts, Split, default_recipe, listed, make
 from vestige.windows import WindowSet
 
 logger = log.get(__name__)
@@ -109,5 +109,5 @@ def split_dataset(windows: WindowSet, options: SplitOptions) -> tuple[Split, Par
         (split.unseen_profiles, "training never sees"),
     ):
         if lacking:
-            logger.warning("profiles that %s: %s", part, ", ".join(lacking))
+            logger.warning("profiles that %s: %s", part, listed(lacking))
     return split, parts

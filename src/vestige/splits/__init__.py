@@ -4,7 +4,7 @@
 is what training code is handed: its test part cannot be read.
 """
 
-from vestige.splits.base import FRACTIONS, PARTS, Parts, SealedParts, Split, dataset_digest
+from vestige.splits.base import FRACTIONS, PARTS, Parts, SealedParts, Split, dataset_digest, listed
 from vestige.splits.recipes import default_recipe, make, recipes
 from vestige.splits.sets import save_sets
 
@@ -16,6 +16,7 @@ __all__ = [
     "Split",
     "dataset_digest",
     "default_recipe",
+    "listed",
     "make",
     "recipes",
     "save_sets",

@@ -40,7 +40,7 @@ def assign(
             best = cost, codes
     assert best is not None  # noqa: S101 - attempts is at least 3
     codes = best[1]
-    if stratify and len(table.profiles) > 1:
+    if stratify:
         codes = improve(table, codes, np.asarray(fractions), fixed_test or [])
     if _cost(table, codes, np.asarray(fractions))[0]:
         units = {name: int(table.units[i]) for i, name in enumerate(table.classes)}

@@ -18,6 +18,8 @@ from vestige.windows import WindowSet
 PARTS = ("train", "validation", "test")
 FRACTIONS = (0.6, 0.2, 0.2)
 FORMAT = "vestige-split/1"
+NAMED = 12
+"""Profiles that a line names."""
 COLUMNS = {"host": "host", "sample": "sample", "type": "profile"}
 """Recipes that hold out all recordings of a kind, and the column that tells the kind."""
 
@@ -124,6 +126,12 @@ def _parts(sides: list[WindowSet], total: int, *, whole: bool = False) -> Parts:
     train, validation, test = sides
     rest = total - len(train) - len(validation) - len(test)
     return Parts(train, validation, test, left_out=rest) if whole else Parts(train, validation, test, rest)
+
+
+def listed(names: list[str]) -> str:
+    """The first `NAMED` of them, and how many more."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def dataset_digest(windows: WindowSet) -> str:

@@ -98,8 +98,6 @@ def refuse_worse_units(
         windows.recordings[COLUMNS.get(split.recipe, "id")].to_numpy(), return_inverse=True
     )
     table = Table.of_recordings(windows, unit, len(keys))
-    if len(table.profiles) < 2:
-        return
     part_of = {one: code for code, part in enumerate(PARTS) for one in split.assignment[part]}
     codes = np.zeros(len(keys), dtype=np.int8)
     codes[unit] = [part_of[one] for one in windows.recordings["id"].to_list()]

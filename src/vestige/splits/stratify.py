@@ -24,7 +24,9 @@ FEW = 9
 """Units of which every assignment is weighed: 19,683 of nine."""
 MOST_SWAPPED = 1000
 """Units among which any two are tried; with more, moving single ones is fine enough."""
-PAIRS = 1 << 15
+MOST_PROFILES = 50
+"""With more of them no side can have them all: they are told, and nothing is exchanged for their sake."""
+PAIRS = 1 << 13
 """Exchanges that are weighed at a time: bounds the memory."""
 
 Ints = NDArray[np.int64]
@@ -80,7 +82,7 @@ def better(table: Table, codes: Codes, fractions: NDArray[np.float64], fixed: li
     """
     sums = np.stack([table.counts[codes == part].sum(axis=0) for part in range(len(PARTS))])
     now = shortfall(table, sums, fractions)[0]
-    if not now[1:].any():
+    if not now[1:].any() or not _applies(table):
         return None
     free = np.setdiff1d(np.arange(len(codes)), fixed)
     # An empty unit on each side: to change places with it is to move.
@@ -104,6 +106,10 @@ def better(table: Table, codes: Codes, fractions: NDArray[np.float64], fixed: li
     return None
 
 
+def _applies(table: Table) -> bool:
+    return 1 < len(table.profiles) <= MOST_PROFILES
+
+
 def _pairs(free: Ints, n: int, parts: int) -> Iterator[tuple[Ints, Ints]]:
     """Every move of a free unit to one of the first `parts` sides; then every swap, unless too many."""
     yield np.repeat(free, parts), np.tile(n + np.arange(parts), len(free))
@@ -122,13 +128,16 @@ def _pieces(pairs: tuple[Ints, Ints], sides: Codes) -> Iterator[tuple[Ints, Ints
 
 def improve(table: Table, codes: Codes, fractions: NDArray[np.float64], fixed: list[int]) -> Codes:
     """`codes` after exchanges, until none leaves less wrong."""
+    if not _applies(table):
+        return codes
     codes = codes.copy()
     while (exchange := better(table, codes, fractions, fixed)) is not None:
         unit, part, other = exchange
         if other >= 0:
             codes[other] = codes[unit]
         codes[unit] = part
-    return _best_of_all(table, codes, fractions, fixed) if len(codes) - len(fixed) <= FEW else codes
+    few = 0 < len(codes) - len(fixed) <= FEW
+    return _best_of_all(table, codes, fractions, fixed) if few else codes
 
 
 def _best_of_all(table: Table, codes: Codes, fractions: NDArray[np.float64], fixed: list[int]) -> Codes:
