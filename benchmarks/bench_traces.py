@@ -35,24 +35,28 @@ from numpy.typing import NDArray
 
 from vestige import engine
 from vestige.dataset import DatasetWriter
+from vestige.encoding import EncodedWindows
 from vestige.schema import Schema, Stream
 from vestige.sources.corpus import EvidenceFile
 from vestige.sources.expand import Expander
+from vestige.sources.traces.encoder import INPUTS, TraceEncoder
 from vestige.sources.traces.reading import TraceReader
 from vestige.sources.traces.regions import Regions
+from vestige.sources.traces.symbols import Symbols, table
 from vestige.sources.traces.tokens import values
 from vestige.windows import WindowSet
 
 RECORDINGS = Path(__file__).resolve().parents[1].parent / "shared/data/intel-pt/real"
-PAIRS, LENGTH = 7, 128
-BATCH = {"at random": 256, "in order": 1024}
-"""As training and validation take them."""
+PAIRS, LENGTH, QUEUED = 7, 128, 20_000
+TRAINING, JUDGING = 256, 1024
+"""Windows of a batch."""
 SECTIONS = ("speed", "pipeline", "windows", "readers", "cold", "memory")
 MIB = 1 << 20
 CHILD = """
 import sys
 from pathlib import Path
 from vestige.sources.corpus import EvidenceFile
+from vestige.sources.traces.encoder import INPUTS, TraceEncoder
 from vestige.sources.traces.reading import TraceReader
 from vestige.sources.traces.regions import Regions
 reader = TraceReader(EvidenceFile(Path(sys.argv[1]), "trace", None), Regions.none(), tip_only=False)
@@ -182,54 +186,70 @@ def queue_worker(queue: multiprocessing.Queue, path: Path, regions: Regions, n: 
     queue.put(None)
 
 
-def windows(folder: Path) -> None:
-    regions, path = known(), trace(folder / "small", 2 * MIB)
-    everything = np.concatenate(list(values([path.read_bytes()], regions)))
-    unique, rows = np.unique(everything, return_inverse=True)
-    schema = Schema("traces", 1, ("benign", "malicious"), LENGTH, 1, (Stream("symbol", "uint32"),), ())
+def queued(path: Path, regions: Regions) -> float:
+    """Windows a second from one worker, once it has read the trace."""
+    context = multiprocessing.get_context("spawn")
+    queue: multiprocessing.Queue = context.Queue(maxsize=1000)
+    worker = context.Process(target=queue_worker, args=(queue, path, regions, QUEUED))
+    worker.start()
+    queue.get()
+    began = time.perf_counter()
+    while queue.get() is not None:
+        pass
+    spent = time.perf_counter() - began
+    worker.join()
+    return (QUEUED - 1) / spent
+
+
+def encoded(folder: Path, path: Path, regions: Regions) -> EncodedWindows:
+    """A window for every value of a trace, from a dataset on disk."""
+    symbols = Symbols()
+    rows = np.concatenate([symbols.rows(one) for one in values([path.read_bytes()], regions)])
+    schema = Schema("traces", 1, ("benign", "malicious"), LENGTH, 1, (Stream("symbol", "uint32"),), INPUTS)
     with DatasetWriter(folder / "dataset", schema) as writer:
         writer.begin(id="run", host="")
-        steps = {"symbol": rows.astype(np.uint32)}
-        writer.extend(steps, t_ns=np.zeros(len(rows), np.int64), label=np.zeros(len(rows), np.uint8))
-    data, n = WindowSet.open(folder / "dataset"), 20_000
+        writer.extend(
+            {"symbol": rows}, t_ns=np.zeros(len(rows), np.int64), label=np.zeros(len(rows), np.uint8)
+        )
+        writer.table("symbols", table(symbols.values, [f"m{i}" for i in range(1 << 16)]))
+    data = WindowSet.open(folder / "dataset")
+    tokens = dict.fromkeys(data.table("symbols")["token"][1:])
+    return EncodedWindows.of(data, TraceEncoder(tuple(tokens)))
+
+
+def windows(folder: Path) -> None:
+    regions, path = known(), trace(folder / "small", 2 * MIB)
+    data = encoded(folder, path, regions)
     rows = np.arange(len(data))
-    orders = {"at random": np.random.default_rng(1).permutation(rows), "in order": rows}
+    shuffled = np.random.default_rng(1).permutation(rows)
+    block = np.zeros((1 << 17, LENGTH), np.uint32)
+    into = block.copy()
 
-    def queued() -> float:
-        context = multiprocessing.get_context("spawn")
-        queue: multiprocessing.Queue = context.Queue(maxsize=1000)
-        worker = context.Process(target=queue_worker, args=(queue, path, regions, n))
-        worker.start()
-        queue.get()
-        began = time.perf_counter()
-        while queue.get() is not None:
-            pass
-        spent = time.perf_counter() - began
-        worker.join()
-        return (n - 1) / spent
-
-    def gathered(order: NDArray[np.int64], batch: int) -> float:
+    def rate(make: Callable[[NDArray[np.int64]], object], order: NDArray[np.int64], batch: int) -> float:
         began = time.perf_counter()
         for start in range(0, len(order), batch):
-            data.gather(order[start : start + batch])
+            make(order[start : start + batch])
         return len(order) / (time.perf_counter() - began)
 
-    def copied() -> float:
-        block = np.zeros((1 << 17, LENGTH), np.uint32)
-        into = block.copy()
-        began = time.perf_counter()
-        into[:] = block
-        return len(block) / (time.perf_counter() - began)
-
-    print(f"windows of {LENGTH} values, {len(data):,} of them over {len(unique):,} symbols, a second:")
-    print(f"    memory copies {statistics.median(copied() for _ in range(PAIRS)):,.0f}")
-    for name, order in orders.items():
-        gathered(order, BATCH[name])
-        rates = [(queued(), gathered(order, BATCH[name])) for _ in range(PAIRS)]
-        theirs, mine = (statistics.median(one) for one in zip(*rates, strict=True))
-        ratios = sorted(own / other for other, own in rates)
+    ways: dict[str, Callable[[], float]] = {}
+    for name, order, batch in (("at random", shuffled, TRAINING), ("in order", rows, JUDGING)):
+        ways[f"events {name}"] = partial(rate, data.windows.gather, order, batch)
+        ways[f"token ids {name}"] = partial(rate, partial(data.batch, names=("tokens",)), order, batch)
+    ways["events, no more than copying memory"] = partial(
+        rate, lambda _: np.copyto(into, block), into, len(into)
+    )
+    print(
+        f"windows of {LENGTH} values, {len(data):,} of them over {len(data.bound.token):,} symbols, a second:"
+    )
+    for own in ways.values():
+        own()
+    rates = [[queued(path, regions), *(own() for own in ways.values())] for _ in range(PAIRS)]
+    theirs, *own_rates = zip(*rates, strict=True)
+    print(f"    {'worker process and queue':36} {statistics.median(theirs):13,.0f}")
+    for name, mine in zip(ways, own_rates, strict=True):
+        ratios = sorted(own / other for other, own in zip(theirs, mine, strict=True))
         spread = f"({ratios[0]:.0f}..{ratios[-1]:.0f})"
-        print(f"    queue {theirs:,.0f}, {name} {mine:,.0f}   {statistics.median(ratios):.0f}x {spread}")
+        print(f"    {name:36} {statistics.median(mine):13,.0f} {statistics.median(ratios):6.0f}x {spread}")
 
 
 def read(path: Path) -> int:
