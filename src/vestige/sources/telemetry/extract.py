@@ -122,10 +122,11 @@ def _grid(sources: dict[SourceName, Rows], manifest: Manifest, where: Path) -> G
 
 def _codes(labels: pl.DataFrame, classes: tuple[str, ...], by: str, manifest: Manifest, n: int) -> Codes:
     code = {name: number for number, name in enumerate(classes)}
-    unknown = set(labels[by]) - code.keys()
+    names = labels[by].to_list()
+    unknown = set(names) - code.keys()
     if unknown:
         what = f"{by} {min(unknown)!r} is none of {', '.join(classes)}"
         raise FaultError(what, where=manifest.episode_id, code="labels", subject="labels")
-    codes = np.array([code[one] for one in labels[by]], dtype=np.uint8)
+    codes = np.array([code[one] for one in names], dtype=np.uint8)
     held: Codes = on_grid(labels["t_wall_ns"].to_numpy(), codes, manifest.t_start_ns, n)
     return held

@@ -76,31 +76,33 @@ def grid(sources: Mapping[SourceName, Rows], t_start_ns: int, t_end_ns: int) -> 
 def _sample(source: SourceName, rows: Rows, t_start_ns: int, out: Grid) -> None:
     """Fill the columns of a sampled source."""
     channels = of_source(source)
-    values = _numbers([rows.table.get_column(one.column) for one in channels])
+    values = _numbers(rows.table, [one.column for one in channels])
     counter: Flags = np.array([one.kind == "counter->rate" for one in channels])
     sample(rows.t_ns, values, counter, t_start_ns, STALE_NS, GAP_NS, out)
 
 
 def _count(rows: Rows, t_start_ns: int, out: Grid) -> None:
     """Fill the columns of `netflow`."""
+    if (rows.t_ns[1:] < rows.t_ns[:-1]).any():  # of a spool: in the order in which they ended
+        order = np.argsort(rows.t_ns, kind="stable")
+        rows = Rows(rows.t_ns[order], rows.table[order])
     column = rows.table.get_column
     kinds = (
         column("conn_state") == "S0",
         column("service") == "dns",
         (column("proto") == "icmp") & (column("id.orig_p") == 3),
     )
-    summed = [*map(column, AMOUNTS), *(one.cast(pl.Float64) for one in kinds)]
+    flags: Flags = np.stack([one.cast(pl.Int8).to_numpy() == 1 for one in kinds])  # null is not
     host = rows.table.select(pl.col("id.resp_h").hash()).to_series().to_numpy().view(np.int64)
-    order = np.argsort(rows.t_ns, kind="stable")
     port = np.nan_to_num(column("id.resp_p").to_numpy(), nan=-1).astype(np.int64, copy=False)
-    count_events(rows.t_ns[order], _numbers(summed)[:, order], host[order], port[order], t_start_ns, out)
+    count_events(rows.t_ns, _numbers(rows.table, AMOUNTS), flags, host, port, t_start_ns, out)
 
 
-def _numbers(columns: Sequence[pl.Series]) -> Floats:
+def _numbers(table: pl.DataFrame, names: Sequence[str]) -> Floats:
     """Columns as float64 `(C, N)`, NaN for null."""
-    values = np.empty((len(columns), len(columns[0])))
-    for row, column in zip(values, columns, strict=True):
-        row[:] = column.to_numpy()
+    values = np.empty((len(names), len(table)))
+    for row, name in zip(values, names, strict=True):
+        row[:] = table.get_column(name).to_numpy()
     return values
 
 

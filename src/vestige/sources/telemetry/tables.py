@@ -101,27 +101,31 @@ def _scan(raw: Raw, where: str) -> pl.LazyFrame:
 def _checked(frame: pl.DataFrame, raw: Raw, where: str) -> pl.DataFrame:
     """The columns that are wanted, once dtypes, rows and size are what they must be."""
     source, rows = raw.source, raw.file.rows
-    found = dict(zip(frame.columns, frame.dtypes, strict=True))
-    _check_columns(found, raw.wanted, source, where)
+    coded = _check_columns(dict(zip(frame.columns, frame.dtypes, strict=True)), raw.wanted, source, where)
     if frame.height != rows:
         shown = f"{frame.height:,}" if frame.height < rows else "more"
         raise FaultError(f"{shown} rows, not {rows:,}", where=where, code="rows", subject=source)
     if (size := frame.estimated_size()) > MAX_TABLE:
         raise FaultError(f"{size:,} bytes, unpacked", where=where, code="bomb", subject=source)
-    if list(found) != list(raw.wanted):
+    if frame.columns != list(raw.wanted):
         frame = frame.select(*raw.wanted)
-    coded = [name for name, dtype in raw.wanted.items() if found[name] != dtype]
     return frame.with_columns(pl.col(coded).cast(pl.String)) if coded else frame
 
 
-def _check_columns(found: Mapping[str, pl.DataType], wanted: Dtypes, source: SourceName, where: str) -> None:
-    """A text may come dictionary-encoded; everything else must be of the very dtype."""
+def _check_columns(
+    found: Mapping[str, pl.DataType], wanted: Dtypes, source: SourceName, where: str
+) -> list[str]:
+    """Which texts come dictionary-encoded, as they may; everything else must be of the very dtype."""
+    coded = []
     for name, dtype in wanted.items():
         there = found.get(name)
-        if there == dtype or (dtype is pl.String and isinstance(there, pl.Categorical | pl.Enum)):
+        if there == dtype:
             continue
-        what = f"{name} is missing" if there is None else f"{name} is {there}, not {dtype()}"
-        raise FaultError(what, where=where, code="columns", subject=source)
+        if dtype is not pl.String or not isinstance(there, pl.Categorical | pl.Enum):
+            what = f"{name} is missing" if there is None else f"{name} is {there}, not {dtype()}"
+            raise FaultError(what, where=where, code="columns", subject=source)
+        coded.append(name)
+    return coded
 
 
 def _spool(raw: Raw, where: str) -> Table:
