@@ -1,13 +1,84 @@
-"""What is to be written is asked for before anything is read."""
+"""What is to be written is asked for before anything is read, and by one process at a time."""
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from vestige.errors import OutputError
-from vestige.storage import refuse_files
+from vestige.storage import atomic_directory, locked, refuse_files
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from vestige.storage import atomic_directory, locked
+with {what} as working:
+    (working or Path(sys.argv[1])).joinpath("begun").touch()
+    print("holding", flush=True)
+    time.sleep(600)
+"""
+
+
+def holding(what: str, path: Path) -> subprocess.Popen[str]:
+    """Another process that writes `path`."""
+    command = [sys.executable, "-c", HOLDING.format(what=what), str(path)]
+    other = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "holding\n"
+    return other
+
+
+def end(other: subprocess.Popen[str]) -> None:
+    other.send_signal(signal.SIGKILL)
+    other.communicate()
+
+
+def test_of_two_that_make_one_directory_the_second_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    other = holding('atomic_directory(Path(sys.argv[1]), marker="m")', out)
+    with (
+        pytest.raises(OutputError, match="run: another process is writing it"),
+        atomic_directory(out, marker="m"),
+    ):
+        pass
+    assert len(list(tmp_path.iterdir())) == 1  # the first one's
+    end(other)
+    with atomic_directory(out, marker="m") as working:
+        (working / "m").touch()
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_directory_at_work_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "m").touch()
+    other = holding("locked(Path(sys.argv[1]))", tmp_path)
+    with (
+        pytest.raises(OutputError, match="another process"),
+        atomic_directory(tmp_path, marker="m", overwrite=True),
+    ):
+        pass
+    with pytest.raises(OutputError, match="another process"), locked(tmp_path):
+        pass
+    end(other)
+    with locked(tmp_path):
+        assert (tmp_path / "begun").exists()
+
+
+def test_what_was_written_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+
+    def write() -> None:
+        with atomic_directory(out, marker="m"):
+            out.mkdir()
+            (out / "m").write_text("theirs")
+
+    with pytest.raises(OutputError, match="already exists"):
+        write()
+    assert (out / "m").read_text() == "theirs"
+    assert list(tmp_path.iterdir()) == [out]
 
 
 def test_a_file_is_replaced_on_demand_and_a_directory_never(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import glob
 import os
 import shutil
@@ -21,7 +22,8 @@ def atomic_directory(path: Path, *, marker: str, overwrite: bool = False) -> Ite
     """A temporary directory beside `path` that becomes `path` when the block ends well, or else vanishes.
 
     Raises OutputError when `path` exists (unless `overwrite` and it holds a file `marker`, so that only
-    what this program wrote is ever replaced), or cannot be written (a full disk included).
+    what this program wrote is ever replaced), when another process is writing it, or when it cannot be
+    written (a full disk included).
     """
     path = path.absolute()
     refuse_existing(path, marker=marker, overwrite=overwrite)
@@ -31,11 +33,16 @@ def atomic_directory(path: Path, *, marker: str, overwrite: bool = False) -> Ite
         _sweep(path)
         working = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent))
     try:
-        with _advice(path, NOTHING_LEFT):
+        with _advice(path, NOTHING_LEFT), contextlib.ExitStack() as stack:
+            stack.enter_context(locked(working))
+            _refuse_rivals(working, path)
+            if path.is_dir():
+                stack.enter_context(locked(path))
             yield working
             _sync_tree(working)
             working.chmod(0o755)
             if path.exists():
+                refuse_existing(path, marker=marker, overwrite=overwrite)
                 _replace_directory(working, path)
             else:
                 working.rename(path)
@@ -45,6 +52,29 @@ def atomic_directory(path: Path, *, marker: str, overwrite: bool = False) -> Ite
         for one in fresh:
             with contextlib.suppress(OSError):
                 one.rmdir()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes of this program from writing the directory `path` while the block runs.
+
+    The lock lies on the directory itself and goes with the process that holds it, however that ends. Raises
+    OutputError where another holds it. A file system without locks has none.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(
+                "another process is writing it", where=path, remedy="let that end, or choose another output"
+            ) from error
+        except OSError as error:
+            if error.errno not in {errno.ENOLCK, errno.EOPNOTSUPP}:
+                raise
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager
@@ -112,6 +142,7 @@ def _advice(path: Path, left: str = "") -> Iterator[None]:
             errno.EROFS: ("the file system is read-only", "choose an output elsewhere"),
             errno.EACCES: ("permission denied", "choose an output that you may write"),
             errno.ENOTDIR: ("a part of the path is a file", "choose another output"),
+            errno.ENOTEMPTY: ("another process wrote it meanwhile", "choose another output"),
             errno.EEXIST: ("a part of the path is a file", "choose another output"),
         }
         if error.errno not in reasons or not _concerns(path, error.filename):
@@ -142,6 +173,21 @@ def _sweep(path: Path) -> None:
                 shutil.rmtree(one, ignore_errors=True)
             else:
                 one.unlink(missing_ok=True)
+
+
+def _refuse_rivals(working: Path, path: Path) -> None:
+    """Raise OutputError where another process is making `path`, too: its directory is locked. Each looks
+    after it has locked its own, so of two at least one sees the other."""
+    for one in path.parent.glob(f".{glob.escape(path.name)}.*.*.tmp"):
+        if one == working or not one.is_dir():
+            continue
+        try:
+            with locked(one):
+                pass
+        except OutputError as error:
+            raise OutputError(error.what, where=path, remedy=error.remedy) from error
+        except FileNotFoundError:
+            continue
 
 
 def _replace_directory(working: Path, path: Path) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from tests.pipeline.conftest import FAST, VESTIGE, succeed, vestige
-from vestige import errors
+from vestige import errors, storage
 
 
 @pytest.mark.parametrize(
@@ -145,3 +145,14 @@ def test_inspecting_a_run_checks_that_it_is_intact(finished, tmp_path, damage):
     assert vestige("inspect", copy).returncode == 0
     (copy / damage).write_bytes(b"{}")
     assert vestige("inspect", copy).returncode != 0
+
+
+def test_a_run_at_work_is_neither_judged_nor_replaced(finished, corpus):
+    before = {one: one.read_bytes() for one in finished.rglob("*") if one.is_file()}
+    again = ["run", "logs", corpus, "--format", "bgl", "--split", "host", *FAST, "-m", "gbt", "-o", finished]
+    with storage.locked(finished):
+        for call in (["evaluate", finished], [*again, "--overwrite"]):
+            done = vestige(*call)
+            assert done.returncode == errors.OutputError.exit_code, done.stderr
+            assert "another process is writing it" in done.stderr
+    assert {one: one.read_bytes() for one in finished.rglob("*") if one.is_file()} == before

@@ -83,7 +83,7 @@ def run(
             sets = carry.output_sets
             _read(source, corpus, working, options, order, config, sets=sets, jobs=jobs, bars=bars)
     order, config = _over(out, order, config)
-    with log.to_file(out / LOG):
+    with storage.locked(out), log.to_file(out / LOG):
         with bars("fitting what models read by", ""):
             job = Job.open(out / DATASET, out / SPLIT)
         fit_all(job, out, order, config, jobs=train_jobs, resume=resume, carry=carry)
@@ -152,7 +152,7 @@ def train(
         with storage.atomic_directory(out, marker=configs.FILE, overwrite=overwrite) as working:
             Split.load(split).save(working / SPLIT)
             config.save(working)
-    with log.to_file(out / LOG):
+    with storage.locked(out), log.to_file(out / LOG):
         logger.info("%s", order.command)
         fit_all(job, out, order, config, jobs=jobs, resume=resume)
     return [out / name for name in order.names]
@@ -170,7 +170,7 @@ def evaluate(
     config = RunConfig.load(run)
     changed = config.judge.model_copy(update=judge)
     Policy.parse(changed.threshold)
-    with log.to_file(run / LOG):
+    with storage.locked(run), log.to_file(run / LOG):
         logger.info("%s", command)
         job = Job.open(configs.resolve(run, config.dataset), configs.resolve(run, config.split))
         loaded = _load(run, config, job)
