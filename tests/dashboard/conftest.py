@@ -13,9 +13,24 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.pipeline.conftest import FAST, VESTIGE, corpus, finished, succeed
+from tests.pipeline.conftest import FAST, VESTIGE, succeed
 
-__all__ = ["corpus", "finished"]
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory) -> Path:
+    """Fifteen hundred simulated messages of six hosts in BGL's format."""
+    path = tmp_path_factory.mktemp("simulated") / "corpus"
+    succeed("simulate", "logs", path, "--messages", 1500, "--days", 2, "--anomalies", "0.1", "--seed", 1)
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(corpus, tmp_path_factory) -> Path:
+    """A run of two light detectors on the corpus, split by host."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    models = ["-m", "gbt", "-m", "ngram"]
+    succeed("run", "logs", corpus, "--format", "bgl", "--split", "host", *FAST, *models, "-o", out)
+    return out
 
 
 @pytest.fixture(scope="session")

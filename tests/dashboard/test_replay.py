@@ -36,7 +36,7 @@ def of(kind, events):
     return [one for one in events if isinstance(one, kind)]
 
 
-@pytest.mark.parametrize("model", ["gbt", "gru"])
+@pytest.mark.parametrize("model", ["gbt", "ngram"])
 def test_scores_are_those_of_vestige_score(finished, corpus, model):
     evidence = [*sorted(corpus.rglob("*.log"))[:2]]
     events = played(finished / model, *evidence)
@@ -49,6 +49,17 @@ def test_scores_are_those_of_vestige_score(finished, corpus, model):
         assert ours.place == {"line": theirs["line"], "offset": theirs["offset"]}
         assert (ours.score, ours.said, ours.alert) == (theirs["score"], theirs["class"], theirs["alert"])
         assert math.isclose(1 - ours.proba[0], ours.score, abs_tol=2e-6)
+
+
+def test_times_of_logs_are_those_of_the_dataset(finished, corpus):
+    windows = WindowSet.open(finished / "dataset")
+    ids = windows.recordings["id"].gather(windows.recording).to_list()
+    lines = windows.streams["line"][windows.target_step].tolist()
+    known = dict(zip(zip(ids, lines, strict=True), (windows.t_wall_ns / 1e9).tolist(), strict=True))
+    events = played(finished / "gbt", corpus)
+    names = {one.number: one.id for one in of(Recording, events)}
+    told = {(names[one.recording], one.place["line"]): one.time for one in of(Score, events)}
+    assert told == known
 
 
 def test_labels_times_and_profiles_are_those_of_the_dataset(both, store):
@@ -90,6 +101,14 @@ def test_labels_that_cannot_be_read_are_unknown_and_stop_nothing(both, store, tm
     assert of(Recording, events)[0].spans == []
     assert not of(Recording, events)[0].synthetic
     assert {one.truth for one in of(Score, events)} == {None}
+
+
+def test_of_countless_labels_the_first_are_told(both, store, monkeypatch):
+    monkeypatch.setattr(room, "MOST_SPANS", 2)
+    events = played(both / "realistic" / "gbt", store)
+    assert max(len(one.spans) for one in of(Recording, events)) == 2
+    assert any(one.attack for one in of(Recording, events))
+    assert len({one.truth for one in of(Score, events)}) > 2
 
 
 def test_two_stores_with_one_episode_say_nothing_of_it(both, store, tmp_path):

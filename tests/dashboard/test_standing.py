@@ -57,8 +57,8 @@ def test_a_view_is_told_without_the_other(both):
 
 
 def test_one_detector_is_told_beside_the_baselines(both, finished):
-    run, metrics, _ = told(finished / "gru")
-    assert [one.detector for one in metrics if one.kind == "model"] == ["gru"]
+    run, metrics, _ = told(finished / "ngram")
+    assert [one.detector for one in metrics if one.kind == "model"] == ["ngram"]
     assert any(one.kind == "baseline" for one in metrics)
     assert run.view == "realistic"
     assert told(both / "oracle" / "gbt")[0].models == ["oracle/gbt"]
@@ -68,16 +68,16 @@ def test_the_detector_that_was_best_on_validation_replays_unless_one_is_named(bo
     results = RunResults.load(finished / "metrics.json")
     best = max(results.models, key=lambda one: one.validation_macro_f1).name
     assert told(finished, [corpus])[0].player.name == best
-    assert told(finished / "gru", [corpus])[0].player.name == "gru"
+    assert told(finished / "ngram", [corpus])[0].player.name == "ngram"
     assert told(both, [store])[0].player.view == "realistic"
     assert told(both / "oracle", [store])[0].player.view == "oracle"
     assert told(both)[0].player is None
 
 
 def test_of_several_detectors_that_nobody_judged_one_must_be_named(finished, corpus, tmp_path):
-    for name in ("gbt", "gru"):
+    for name in ("gbt", "ngram"):
         shutil.copytree(finished / name, tmp_path / "run" / name)
-    with pytest.raises(UsageError, match="gbt, gru"):
+    with pytest.raises(UsageError, match="gbt, ngram"):
         Feed.open(tmp_path / "run", [corpus])
     assert not told(tmp_path / "run")[0].judged
 

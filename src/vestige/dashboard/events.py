@@ -134,8 +134,8 @@ class Span(Record):
 class Recording(_Event):
     """The replay meets a recording; scores refer to its `number`. What it does not say of itself is empty.
 
-    `begin` and `end`: Unix seconds. `spans`: what is true when, where the evidence says so. `attack`: when
-    the attack begins, None without one. `synthetic`: it was written by a simulator.
+    `begin` and `end`: Unix seconds. `spans`: what is true when, where the evidence says so (the first 200).
+    `attack`: when the attack begins, None without one. `synthetic`: it was written by a simulator.
     """
 
     event: Literal["recording"] = "recording"

@@ -2,7 +2,7 @@
 (function () {
   /* Every text comes through textContent, or through literal() where Plotly would read a subset of HTML. */
   var COLOURS = ["#8a929e", "#3b7dd8", "#d9622b", "#9a5fd0", "#2a9d7c", "#b58900", "#c2477f"];
-  var MOST_RECORDINGS = 200, MOST_POINTS = 4000, DRAW_MS = 250;
+  var MOST_RECORDINGS = 100, MOST_POINTS = 2000, DRAW_MS = 250;
   var run, recordings, chosen, dirty, perf;
 
   function at(id) { return document.getElementById(id); }
@@ -194,7 +194,6 @@
       var oldest = recordings.values().next().value;
       recordings.delete(oldest.event.number);
       oldest.row.remove();
-      at("kept").textContent = "The newest " + MOST_RECORDINGS + " recordings are listed.";
     }
     if (at("follow").checked || !chosen) { choose(one); }
   }
@@ -211,7 +210,8 @@
     if (!one) { return; }
     if (one.origin === null && event.time !== null) { one.origin = event.time; }
     one.windows = event.window;
-    one.points.push(event);
+    one.points.push({ time: event.time, window: event.window, proba: event.proba, alert: event.alert,
+      said: event.said, truth: event.truth });
     if (one.points.length > MOST_POINTS) { one.points.splice(0, MOST_POINTS / 4); }
     if (event.alert) {
       one.alerts += 1;

@@ -24,6 +24,8 @@ from vestige.sources.telemetry.simulate.options import MARKER
 
 MOST = 4096
 """Recordings that are remembered at a time: one that is met again after so many others begins anew."""
+MOST_SPANS = 200
+"""Spans of a recording that are told: labels are evidence, and whoever wrote them may have written many."""
 
 
 def replay(
@@ -90,6 +92,7 @@ class Recordings:
         about, synthetic = self._about(name)
         attacks = self.loaded.schema.settings.get(ATTACK_CLASSES, self.loaded.schema.classes[1:])
         spans = [Span(begin=at / 1e9, label=label, attack=label in attacks) for at, label in about.changes]
+        attack = next((one.begin for one in spans if one.attack), None)
         event = Recording(
             number=self.meter.recordings,
             id=name,
@@ -98,8 +101,8 @@ class Recordings:
             synthetic=synthetic,
             begin=None if about.t_start_ns is None else about.t_start_ns / 1e9,
             end=None if about.t_end_ns is None else about.t_end_ns / 1e9,
-            spans=spans,
-            attack=next((one.begin for one in spans if one.attack), None),
+            spans=spans[:MOST_SPANS],
+            attack=attack,
         )
         self._known[name] = Played(event, self.pace.begin(t_ns), about.changes)
         if len(self._known) > MOST:
