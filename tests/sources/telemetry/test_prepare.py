@@ -151,6 +151,7 @@ def test_an_index_of_something_else_is_refused(
     with pytest.raises(EvidenceError, match=says) as refused:
         prepare(store, tmp_path / "dataset", index=file)
     assert str(refused.value.where) == str(file)
+    assert "remove it" not in str(refused.value)
     assert [one.name for one in tmp_path.iterdir()] == ([] if other == "missing" else [file.name])
 
 

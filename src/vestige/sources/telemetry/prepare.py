@@ -146,10 +146,7 @@ def _usable(corpus: Path, account: Account, given: Path | None) -> list[str]:
     found = episodes(corpus)
     file = corpus / index.NAME if given is None else given
     if given is not None or file.is_file():
-        rows = index.read(file).select("path", "verdict", "reasons", "manifest_sha256").iter_rows()
-        account.known = {
-            path: (verdict, list(map(_short, why)), digest) for path, verdict, why, digest in rows
-        }
+        account.known = _known(file, ours=given is None)
     if given is not None and not _is_of(corpus, account.known, found.paths):
         raise EvidenceError(
             f"is the index of another store: none of its {len(account.known):,} episodes is in {corpus} "
@@ -167,6 +164,18 @@ def _usable(corpus: Path, account: Account, given: Path | None) -> list[str]:
         else:
             usable.append(folder)
     return usable
+
+
+def _known(file: Path, *, ours: bool) -> dict[str, Known]:
+    """What an index says; one that somebody named is never to be removed."""
+    try:
+        rows = index.read(file).select("path", "verdict", "reasons", "manifest_sha256").iter_rows()
+    except EvidenceError as error:
+        if ours:
+            raise
+        remedy = "give the file that vestige validate STORE -o FILE wrote"
+        raise EvidenceError(error.what, where=file, remedy=remedy) from error
+    return {path: (verdict, list(map(_short, why)), digest) for path, verdict, why, digest in rows}
 
 
 def _is_of(corpus: Path, known: dict[str, Known], folders: list[str]) -> bool:
