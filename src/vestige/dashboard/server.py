@@ -1,7 +1,7 @@
 """The page and its events over HTTP: for a browser on this machine, unless another address is asked for.
 
-Nothing is fetched from elsewhere and nothing on disk is named by a request: there are five fixed addresses,
-whose contents are read before the first request. No login: whoever reaches the port sees everything.
+Nothing is fetched from elsewhere and nothing on disk is named by a request: there are a few fixed
+addresses, whose contents are read before the first request. No login: whoever reaches the port sees it all.
 """
 
 from __future__ import annotations
@@ -162,11 +162,12 @@ class Guard:
 def _contents() -> dict[str, tuple[str, bytes]]:
     """What there is besides the events, by address: its type and its bytes."""
     style = (REPORT / "report.css").read_bytes() + (PAGE / "dashboard.css").read_bytes()
+    scripts = {f"/{one.name}": ("text/javascript", one.read_bytes()) for one in sorted(PAGE.glob("*.js"))}
     return {
         "/": ("text/html", (PAGE / "dashboard.html").read_bytes()),
         "/dashboard.css": ("text/css", style),
-        "/dashboard.js": ("text/javascript", (PAGE / "dashboard.js").read_bytes()),
         "/plotly.min.js": ("text/javascript", plotly_script().encode()),
+        **scripts,
     }
 
 

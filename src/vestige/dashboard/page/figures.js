@@ -1,0 +1,85 @@
+/* What is known of a run: what weakens it, and each detector's figures. */
+
+import { at, cell, colour, count, fill, folded, interval, make, number, percent, reveal, row, table } from "./elements.js";
+
+export function clearFigures() {
+  ["each", "groups"].forEach(function (id) { fill(at(id), []); });
+  fill(at("metrics").querySelector("tbody"), []);
+}
+
+export function showCaveats(caveats) {
+  function banners(kind) {
+    return caveats.filter(function (one) { return one.kind === kind; })
+      .map(function (one) { return make("div", one.text, kind === "grave" ? "banner bad" : "banner"); });
+  }
+  const audit = banners("audit"), found = banners("grave").concat(banners("plain"));
+  fill(at("caveats"), audit.length ? found.concat([folded("Findings of the audit (" + audit.length + ")", audit)]) : found);
+}
+
+export function showMetrics(one) {
+  reveal("metrics", "Figures", one.synthetic);
+  const name = cell(one.detector), kind = one.kind + (one.verdict === "window" ? "" : ", by recording");
+  name.appendChild(make("small", kind + ", " + count(one.windows) + (one.verdict === "window" ? " windows" : "")));
+  at("metrics").querySelector("tbody").appendChild(row([name, interval(one.macro_f1), interval(one.average_precision),
+    interval(one.recall), interval(one.fpr), interval(one.precision)], one.kind));
+  at("intervals").textContent = "95% intervals: bootstrap over " + one.clusters + (one.trusted ? "" : ", too few to be trusted")
+    + ". Recall, FPR and precision at the threshold of " + one.policy + ", chosen on validation. – : no value.";
+  if (one.kind !== "model") { return; }
+  const children = one.against ? [make("p", one.against)] : [];
+  children.push(perClass(one.per_class), confusion(one.confusion));
+  if (one.delays.length) { children.push(delays(one.delays)); }
+  at("each").appendChild(folded(one.detector + ": by class, confusion" + (one.delays.length ? ", delays" : ""), children));
+}
+
+function perClass(rows) {
+  return table(["class", "support", "predicted", "precision", "recall", "F1"], rows.map(function (one) {
+    return row([cell(one.name), cell(count(one.support), "n"), cell(count(one.predicted), "n"),
+      cell(number(one.precision), "n"), cell(number(one.recall), "n"), cell(number(one.f1), "n")]);
+  }));
+}
+
+function confusion(found) {
+  return table(["true \\ said"].concat(found.classes), found.counts.map(function (counts, n) {
+    const total = counts.reduce(function (a, b) { return a + b; }, 0);
+    return row([make("th", found.classes[n])].concat(counts.map(function (value) {
+      const one = cell(count(value), "");
+      one.style.background = "rgba(" + colour("--heat") + ", " + (total ? 0.75 * value / total : 0).toFixed(3) + ")";
+      if (total) { one.appendChild(make("small", percent(value / total))); }
+      return one;
+    })));
+  }), "confusion");
+}
+
+function delays(rows) {
+  const heads = ["wanted FPR", "its FPR on test", "already alarmed", "attacks detected", "median delay, s"];
+  return table(heads, rows.map(function (one) {
+    const middle = one.median_s.estimate;
+    return row([cell(percent(one.fpr)), cell(percent(one.reached_fpr, 2), "n"), interval(one.already), interval(one.detected),
+      cell(middle === null ? "never" : number(middle, 0), "n")]);
+  }));
+}
+
+export function showProfiles(one) {
+  reveal("profiles", "Profiles", one.synthetic);
+  if (one.kind !== "model") { return; }
+  const children = [];
+  if (one.untested.length) {
+    children.push(make("p", "Not tested, and no figure says anything of it: " + one.untested.join(", ") + "."));
+  }
+  if (one.unseen.length) { children.push(make("p", "Never seen in training: " + one.unseen.join(", ") + ".")); }
+  if (one.unvalidated.length) { children.push(make("p", "Not in validation: " + one.unvalidated.join(", ") + ".")); }
+  children.push(groups("profile", one.by_profile), groups("host", one.by_host));
+  const part = folded(one.detector, children);
+  part.open = !at("groups").childElementCount;
+  at("groups").appendChild(part);
+}
+
+function groups(title, found) {
+  const rows = found.rows.map(function (one) {
+    return row([cell(one.name), cell(count(one.windows), "n"), cell(number(one.macro_f1), "n"),
+      cell(number(one.average_precision), "n"), cell(percent(one.recall), "n"), cell(percent(one.fpr, 2), "n"),
+      cell(count(one.alerts), "n")]);
+  });
+  if (found.omitted) { rows.push(row([cell(found.omitted + " smaller groups are left out", "muted")])); }
+  return table([title, "windows", "macro F1", "AP", "recall", "FPR", "alerts"], rows);
+}
