@@ -37,7 +37,8 @@ def number(
     first, second = mix
     while at < len(values):
         value = values[np.uint64(at)]
-        slot = (((value ^ (value >> _HALF)) * first ^ (value >> _FOLD)) * second) >> shift
+        mixed = (value ^ (value >> _HALF)) * first
+        slot = ((mixed ^ (mixed >> _FOLD)) * second) >> shift
         while keys[slot] != value and keys[slot] != 0:
             slot = (slot + np.uint64(1)) & last
         if keys[slot] != value:
