@@ -81,7 +81,8 @@ def _fit_abreast(task: Task, jobs: int) -> None:
         for outcome in engine.map(work, task.order.names, jobs=jobs, ordered=False):
             if outcome.error is not None:
                 first = first or outcome.error
-                ask(task.stop, "the failure of another")
+                if requests.name is None:
+                    ask(task.stop, "the failure of another")
     if first is not None:
         raise first
     if requests.name is not None:
