@@ -19,8 +19,8 @@ SEES_EVERYTHING = "oracle"
 
 @dataclass(frozen=True)
 class Subject:
-    """`results`: of the detectors meant, None where they were not judged. `folders`: of those, by name, which
-    lie here as checkpoints; in the order of the results."""
+    """`results`: of the detectors meant, None where they were not judged. `folders`: where those lie, by name,
+    that are here as checkpoints."""
 
     path: Path
     results: RunResults | None
@@ -29,6 +29,7 @@ class Subject:
     @classmethod
     def open(cls, path: Path) -> Subject:
         """Raises UsageError where there is neither, DatasetError for results that cannot be read."""
+        path = path.absolute()
         if (path / HEADER).is_file():
             return cls(path, _results(path), {path.name: path})
         home = path.parent if path.name in VIEWS and not (path / RESULTS).is_file() else path

@@ -101,7 +101,7 @@ function sentence(one) {
       + (one.early ? " (" + count(one.early) + " came before)." : ".");
   }
   if (attack !== null && last.time >= attack) { return said + " The attack has begun; no alert since."; }
-  return said + (one.alerts ? " " + count(one.alerts) + " alerts." : " No alert.");
+  return said + (one.alerts ? " " + count(one.alerts) + (one.alerts === 1 ? " alert." : " alerts.") : " No alert.");
 }
 
 function dressed(one, xs) {

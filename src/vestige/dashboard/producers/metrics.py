@@ -28,7 +28,7 @@ def run(subject: Subject, loaded: Loaded | None) -> Iterator[Run]:
     player = None if loaded is None else player_of(loaded)
     if found is None:
         yield Run(
-            title=subject.path.absolute().name,
+            title=subject.path.name,
             source="" if loaded is None else loaded.schema.source,
             view=subject.view or ("" if loaded is None else loaded.header.view),
             split="",
