@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vestige.errors import EvidenceError
-from vestige.sources.traces.maps import MODULE_BYTES, Row, identity, lay_out, parse, read_map
-from vestige.sources.traces.regions import ANONYMOUS
+from vestige.sources.traces.maps import MODULE_BYTES, SPECIAL, Row, identity, lay_out, parse, read_map
+from vestige.sources.traces.regions import ANONYMOUS, FIRST_FILE
 
 LDR = """\
 Pid      Process              Base               InLoad InInit InMem MappedPath
@@ -87,6 +87,8 @@ def test_csv_may_be_packed_quoted_and_of_either_base(tmp_path: Path) -> None:
         ("/memfd:code", ""),
         ("", ""),
         ("[vdso]", "[vdso]"),
+        ("/opt/<unmapped>", "(unmapped)"),
+        ("/opt/a\ud800", "a\\ud800"),
     ],
 )
 def test_a_module_is_the_name_of_its_file(file: str, name: str) -> None:
@@ -106,11 +108,26 @@ def test_a_file_without_regions_is_refused(tmp_path: Path, text: str) -> None:
         _read(tmp_path / "mapping.txt", text)
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", '[{"start": -1, "end": 5}]', '{"a": 1}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[1]", '[{"start": -1, "end": 5}]', '[{"start": 1, "end": 1e999}]', '{"a": 1}', "[" * 100_000],
+)
 def test_ranges_that_cannot_be_true_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "ranges.json").write_text(text)
     with pytest.raises(EvidenceError, match="range"):
         _read(tmp_path / "mapping.txt", LDR)
+
+
+@pytest.mark.parametrize("line", ['1,2,"open', "9" * 200_000 + ",2,x", '"' + "x" * 200_000])
+def test_an_odd_line_takes_no_other_with_it(tmp_path: Path, line: str) -> None:
+    found = _read(tmp_path / "mapping.csv", f"start,end,file\n{line}\n0x1000,0x2000,/bin/a\n")
+    assert found.names[-1] == "a"
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_no_file_has_a_name_of_ours(tmp_path: Path, name: str) -> None:
+    found = _read(tmp_path / "maps", f"1000-2000 r-xp 00000000 08:01 5 /opt/{name}\n")
+    assert found.regions.modules.tolist() == [FIRST_FILE]
 
 
 @pytest.mark.parametrize("text", ["", "nothing\n", "\0" * 50])

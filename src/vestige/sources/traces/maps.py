@@ -25,12 +25,13 @@ from vestige.sources.traces.corpus import decoded
 from vestige.sources.traces.regions import ANONYMOUS, Regions
 
 SPECIAL = ("<nowhere>", "<unmapped>", "<no file>")
-"""Names of the modules NOWHERE, UNMAPPED and ANONYMOUS: no file can be called so."""
+"""Names of the modules NOWHERE, UNMAPPED and ANONYMOUS: `identity` calls no file so."""
 MODULE_BYTES = 16 << 20
 """How far a module reaches at most where the map does not say where it ends."""
 MOST_BYTES, MOST_REGIONS, MOST_MODULES = 32 << 20, 100_000, 60_000
 LONGEST_NAME = 255
 _LAST = (1 << 64) - 1
+_OURS = str.maketrans("<>", "()")
 
 _LDR_START, _LDR_FILE = slice(30, 48), slice(69, None)
 _LDR_PROCESS = slice(9, 29)
@@ -68,11 +69,13 @@ class MemoryMap:
 
 
 def identity(file: str) -> str:
-    """The module that a mapped file is: its name alone, lower case; "" where it is no file."""
+    """The module that a mapped file is: its name alone, lower case; "" where it is no file. Names in angle
+    brackets are our own (`SPECIAL`, tokens), and what UTF-8 has no bytes for is escaped."""
     name = file.strip().removesuffix("(deleted)").strip().casefold()
     if not name or _ANONYMOUS.match(name):
         return ""
-    return re.split(r"[/\\]", name.rstrip("/\\"))[-1][:LONGEST_NAME]
+    name = re.split(r"[/\\]", name.rstrip("/\\"))[-1][:LONGEST_NAME]
+    return name.translate(_OURS).encode("utf-8", errors="backslashreplace").decode()
 
 
 def read_map(path: Path, *, module_bytes: int = MODULE_BYTES) -> MemoryMap:
@@ -207,15 +210,16 @@ def _proc_maps(lines: list[str]) -> Iterator[Row | None]:
 
 def _csv(lines: list[str]) -> Iterator[Row | None]:
     """`end` is the first address after the region. Numbers are decimal, or hexadecimal with 0x."""
-    try:
-        for cells in csv.reader(one for one in lines if one.strip()):
-            start, end = (_number(one) for one in (*cells[:2], "", "")[:2])
-            if start is not None and end is not None and len(cells) >= 3:
-                yield Row(start, end, cells[2])
-            elif [one.strip().casefold() for one in cells[:3]] != ["start", "end", "file"]:
-                yield None
-    except csv.Error:
-        yield None
+    for line in filter(str.strip, lines):
+        try:
+            cells = next(csv.reader([line]))  # alone: an open quote ends with its line
+        except csv.Error:
+            cells = []
+        start, end = (_number(one) for one in (*cells[:2], "", "")[:2])
+        if start is not None and end is not None and len(cells) >= 3:
+            yield Row(start, end, cells[2])
+        elif [one.strip().casefold() for one in cells[:3]] != ["start", "end", "file"]:
+            yield None
 
 
 def _number(text: str) -> int | None:
@@ -237,5 +241,5 @@ def _ranges(path: Path) -> Iterator[Row]:
             if not 0 <= start <= end <= _LAST:
                 raise EvidenceError(f"no range: {start} to {end}", where=path, remedy=remedy)
             yield Row(start, end + 1, file)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise EvidenceError(f"{path.name} cannot be read ({error})", where=path, remedy=remedy) from error
