@@ -76,7 +76,9 @@ def test_json_is_one_object_a_line(tmp_path):
 @pytest.mark.parametrize("start", ["0x10", "16"])
 def test_it_begins_at_the_first_psb_from_an_offset_on(tmp_path, start):
     (tmp_path / "trace_0").write_bytes(TRACE)
-    assert dump(tmp_path / "trace_0", "--from", start).stdout == "".join(LISTED.splitlines(True)[7:])
+    result = dump(tmp_path / "trace_0", "--from", start)
+    assert result.stdout == "".join(LISTED.splitlines(True)[7:])
+    assert "18 of 37 bytes skipped" in result.stderr
 
 
 def test_standard_input_is_read(monkeypatch):

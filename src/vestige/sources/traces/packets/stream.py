@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vestige.sources.traces.packets.kernel import (
     AT,
     BASE,
+    ERROR_AT,
     ERROR_KIND,
     LOOK_BACK,
     MARGIN,
@@ -30,7 +31,7 @@ Step = Callable[[NDArray[np.uint64], int, bool], Iterator[_T]]
 def fresh_state(base: int = 0) -> NDArray[np.int64]:
     """The state at the start of a trace, or at offset `base` of it: a PSB is searched for."""
     state = np.zeros(N_STATE, np.int64)
-    state[BASE] = base
+    state[BASE] = state[ERROR_AT] = base
     state[SEARCHING] = 1
     state[ERROR_KIND] = NO_ERROR
     return state
