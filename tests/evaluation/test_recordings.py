@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.recordings import STRETCH, WAYS, Way, best_way, by_recording, log_of, pooled
+from vestige.evaluation.recordings import OF_SURPRISE, STRETCH, Way, best_way, by_recording, log_of, pooled
 from vestige.scoring.recordings import Tally
 
 
@@ -47,7 +47,7 @@ def test_a_recording_is_scored_by_its_windows(how, expected):
 def test_the_order_of_windows_does_not_matter():
     plain = windows([[0.1, 0.9, 0.5], [0.4], [0.2, 0.3]], [1, 0, 1])
     shuffled = plain.select(np.array([3, 5, 0, 2, 4, 1]))
-    for way in WAYS:
+    for way in OF_SURPRISE:
         assert by_recording(shuffled, way).score == pytest.approx(by_recording(plain, way).score)
 
 
@@ -103,13 +103,15 @@ def test_the_length_of_a_stretch_is_chosen_on_validation():
     short = [0.1] * 60 + [0.9] * 8 + [0.1] * 60
     long = [0.2] * 60 + [0.7] * 16 + [0.2] * 60
     spikes = [0.99, 0.01, 0.01] * 50
-    chosen = best_way(windows([short, long, spikes, [0.5] * 40], [1, 0, 0, 0]))
+    validation = windows([short, long, spikes, [0.5] * 40], [1, 0, 0, 0])
+    chosen = best_way(validation, OF_SURPRISE)
     assert (chosen.how, chosen.size) == ("stretch", 8)
+    assert best_way(validation).size == STRETCH, "of probabilities, the long one alone is tried"
     again = by_recording(windows([short, spikes], [1, 0]), chosen)
     assert again.predicted.tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", OF_SURPRISE)
 def test_a_constant_says_nothing_however_long_recordings_are(way):
     lengths = [1, 3, 7, 33, 100, 999, 5001]
     judged = by_recording(windows([[0.3] * n for n in lengths], [0, 1] * 3 + [0]), way)

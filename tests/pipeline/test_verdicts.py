@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from vestige.encoding import Batch, EncodedWindows
 from vestige.evaluation import distinct
+from vestige.evaluation.recordings import Way
 from vestige.models import registry
 from vestige.models.base import choose_inputs
 from vestige.pipeline import verdicts
+from vestige.sources.events.options import EventOptions
+from vestige.sources.events.source import EventSource
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.source import LogSource
 
@@ -56,3 +61,23 @@ def test_equal_windows_are_scored_once(
 
     np.testing.assert_allclose(found.proba, expected, rtol=0, atol=1e-6)
     assert sum(seen) == scored
+
+
+def test_a_short_burst_of_surprise_is_looked_for_where_validation_shows_such(tmp_path: Path) -> None:
+    """Normal sessions have more rare events than the others, but never eight in a row."""
+    corpus = tmp_path / "sessions"
+    corpus.mkdir()
+    scattered, burst = "5 5 9 " * 40, "5 " * 60 + "9 " * 8 + "5 " * 52
+    (corpus / "x_train").write_text("t," + "5 " * 600 + "9\n")
+    (corpus / "x_test_normal").write_text("".join(f"n{n},{scattered}\n" for n in range(4)))
+    (corpus / "x_test_abnormal").write_text("".join(f"a{n},{burst}\n" for n in range(4)))
+    source = EventSource()
+    windows = source.prepare(corpus, tmp_path / "d", EventOptions(mapping="sessions", context=1), jobs=1)
+    training = (windows.recordings["host"] == "train").to_numpy()[windows.recording]
+    train = EncodedWindows.of(windows.select(training), source.fit_encoder(windows.select(training)))
+    kind = registry.get("next_frequency")
+    detector = kind.build(choose_inputs(kind, train.schema), 2)
+    detector.fit(train, train)  # type: ignore[attr-defined]
+    assert verdicts.way_of(detector, train.over(windows.select(~training))) == Way("stretch", size=8)
+    normal = train.over(windows.select(~training & (windows.label == 0)))
+    assert verdicts.way_of(detector, normal) == Way("log_odds")

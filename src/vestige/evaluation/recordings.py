@@ -47,8 +47,10 @@ class Way:
         return cls(plain["how"], float(plain["boundary"]), int(plain.get("size", STRETCH)))
 
 
-WAYS = (Way("max"), Way("mean"), Way("log_odds"), Way("stretch"), Way("stretch", size=8))
+WAYS = (Way("max"), Way("mean"), Way("log_odds"), Way("stretch"))
 """Those that are tried."""
+OF_SURPRISE = (*WAYS, Way("stretch", size=8))
+"""Those that are tried where scores are surprise: what never came before may come in short bursts."""
 
 
 def by_recording(windows: Predictions, way: Way) -> Predictions:
@@ -112,10 +114,11 @@ def _worst_stretches(windows: Predictions, row: np.ndarray, n: int, size: int) -
     return np.stack([worst_stretch(logs_BK[bounds[at] : bounds[at + 1]], size) for at in range(n)])
 
 
-def best_way(validation: Predictions) -> Way:
-    """What ranks validation recordings best (average precision; `max` of equals), with the boundary of the
-    highest macro F1 of anomalous against normal there, above all of them where silence is best."""
-    best = max(WAYS, key=lambda one: _precision(by_recording(validation, one)))
+def best_way(validation: Predictions, ways: tuple[Way, ...] = WAYS) -> Way:
+    """Which of `ways` ranks validation recordings best (average precision; the first of equals), with the
+    boundary of the highest macro F1 of anomalous against normal there, above all of them where silence is
+    best."""
+    best = max(ways, key=lambda one: _precision(by_recording(validation, one)))
     judged = by_recording(validation, best)
     if len(np.unique(judged.positive)) < 2:
         return best

@@ -7,6 +7,7 @@ been trained.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from vestige.encoding import EncodedWindows
 from vestige.evaluation.distinct import predict_proba, symbolic
 from vestige.evaluation.metrics import confusion, macro_f1
 from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.recordings import Way, best_way, by_recording
+from vestige.evaluation.recordings import OF_SURPRISE, Way, best_way, by_recording
 from vestige.evaluation.results import NextTokenResult, ThresholdResult
 from vestige.evaluation.threshold import choose
 from vestige.models.base import Detector
@@ -60,7 +61,7 @@ def way_of(detector: Detector, validation: EncodedWindows) -> Way | None:
     if not isinstance(detector, NextToken):
         return best_way(judged)
     both = len(np.unique(judged.positive)) > 1
-    return Way(best_way(judged).how if both else "log_odds")
+    return replace(best_way(judged, OF_SURPRISE), boundary=0.5) if both else Way("log_odds")
 
 
 def calibrate(
