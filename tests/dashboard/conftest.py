@@ -85,12 +85,12 @@ class Serving:
             answer = connection.getresponse()
             assert answer.status == 200
             with answer:
-                data = ""
+                name = ""
                 while line := answer.readline().decode("ascii"):
-                    if line.startswith("data: "):
-                        data = line.removeprefix("data: ")
-                    elif line.startswith("id: "):
-                        yield line.removeprefix("id: ").strip(), json.loads(data)
+                    if line.startswith("id: "):
+                        name = line.removeprefix("id: ").strip()
+                    elif line.startswith("data: "):
+                        yield name, json.loads(line.removeprefix("data: "))
 
     def _request(self, path: str, method: str, headers: dict[str, str]) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)

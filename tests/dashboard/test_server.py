@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -13,7 +14,10 @@ from itertools import islice
 import pytest
 
 from tests.pipeline.conftest import VESTIGE, succeed, vestige
-from vestige.dashboard.events import parse
+from vestige.dashboard import server
+from vestige.dashboard.events import Recording, parse
+from vestige.dashboard.hub import Hub
+from vestige.dashboard.server import MOST_CONNECTIONS
 from vestige.errors import OutputError, UsageError
 from vestige.scoring import score
 
@@ -87,6 +91,33 @@ def test_a_reader_that_stops_reading_holds_up_nobody(finished, corpus, serve):
         assert "done" in (state for state in states)
 
 
+def test_readers_that_leave_in_the_middle_leave_nothing_behind(finished, corpus, serve):
+    page = serve(finished, min(corpus.rglob("*.log")), "--speed", 0)
+    for count in range(3 * MOST_CONNECTIONS):
+        with socket.create_connection(("127.0.0.1", page.port)) as hasty:
+            hasty.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b" 200 " in hasty.recv(100 + count)
+    assert page.ask("/").status == 200
+    assert page.end() == (130, "interrupted\n")
+
+
+def test_a_quiet_stream_shows_that_it_is_alive(monkeypatch):
+    monkeypatch.setattr(server, "HEARTBEAT_S", 0.1)
+    hub = Hub([Recording(number=1, id="one", synthetic=False)])
+
+    async def read() -> list[str]:
+        got = []
+        async for one in server.messages(hub, None):
+            got.append(one)
+            if len(got) == 3:
+                hub.closed.set()
+        return got
+
+    first, *beats = asyncio.run(read())
+    assert first.startswith(f"id: {hub.id(0)}\ndata: {{")
+    assert beats == [": still here\n\n"] * 2
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_it_ends_when_asked_though_somebody_looks_on(both, store, serve, number, code):
     page = serve(both, store, "--speed", 1)
@@ -135,7 +166,8 @@ def test_events_alone_need_no_server_and_are_what_the_page_gets(finished, corpus
 
 
 def test_a_reader_of_the_events_that_has_enough_ends_it_quietly(finished, corpus):
-    call = f"{VESTIGE} dashboard {finished} {corpus} --events --speed 0 | head -1; echo ${{PIPESTATUS[0]}}"
+    log = min(corpus.rglob("*.log"))
+    call = f"{VESTIGE} dashboard {finished} {log} --events --speed 0 | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", call], capture_output=True, text=True, check=True)
     first, code = done.stdout.splitlines()
     assert json.loads(first)["event"] == "run"

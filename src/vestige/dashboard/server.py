@@ -17,7 +17,7 @@ from typing import Annotated
 
 import uvicorn
 from fastapi import FastAPI, Header, Response
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.responses import StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vestige import log
@@ -31,6 +31,8 @@ from vestige.evaluation.report import plotly_script
 PAGE = Path(__file__).parent / "page"
 POLL_S = 0.05
 """How often a reader looks for new events."""
+HEARTBEAT_S = 15.0
+"""After so many quiet seconds a reader gets a comment: connections stay open, and lost ones are noticed."""
 MOST_CONNECTIONS = 64
 LEAVE_S = 3
 """Seconds that readers and the replay have to leave."""
@@ -75,6 +77,7 @@ def serve(feed: Feed, *, host: str, port: int, speed: float, announce: Callable[
             access_log=False,
             server_header=False,
             lifespan="off",
+            ws="none",
             limit_concurrency=MOST_CONNECTIONS,
             timeout_graceful_shutdown=LEAVE_S,
         )
@@ -107,17 +110,31 @@ def application(hub: Hub, host: str) -> ASGIApp:
     for path, (kind, content) in _contents().items():
         app.add_api_route(path, _constant(kind, content), methods=["GET"])
 
-    @app.get("/events", response_class=EventSourceResponse)
-    async def events(last_event_id: Annotated[str | None, Header()] = None) -> AsyncIterator[ServerSentEvent]:
-        place = hub.resume(last_event_id)
-        while not hub.closed.is_set():
-            found, place = hub.after(place)
-            for number, line in found:
-                yield ServerSentEvent(raw_data=line, id=hub.id(number))
-            if not found:
-                await asyncio.sleep(POLL_S)
+    @app.get("/events")
+    async def events(last_event_id: Annotated[str | None, Header()] = None) -> StreamingResponse:
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        return StreamingResponse(messages(hub, last_event_id), 200, headers, "text/event-stream")
 
     return Guard(app, host)
+
+
+async def messages(hub: Hub, last_id: str | None) -> AsyncIterator[str]:
+    """The lines behind the one with this id as server-sent events (WHATWG HTML, 9.2), until the hub closes.
+
+    FastAPI's own EventSourceResponse (0.165) raises when a reader leaves while it is written to.
+    """
+    place, quiet_s = hub.resume(last_id), 0.0
+    while not hub.closed.is_set():
+        found, place = hub.after(place)
+        if found:
+            yield "".join(f"id: {hub.id(number)}\ndata: {line}\n\n" for number, line in found)
+        elif quiet_s >= HEARTBEAT_S:
+            yield ": still here\n\n"
+        else:
+            quiet_s += POLL_S
+            await asyncio.sleep(POLL_S)
+            continue
+        quiet_s = 0.0
 
 
 class Guard:
@@ -126,7 +143,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, host: str) -> None:
         own = socket.gethostname().lower()
-        self._app, self._names = app, {"localhost", own, f"{own}.local", host.lower()}
+        self._app, self._names = app, {"localhost", own, f"{own}.local", host.lower() or own}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve or refuse."""

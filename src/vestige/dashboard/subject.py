@@ -19,8 +19,8 @@ SEES_EVERYTHING = "oracle"
 
 @dataclass(frozen=True)
 class Subject:
-    """`results`: of the detectors meant, None where they were not judged. `folders`: where those lie, by name,
-    that are here as checkpoints."""
+    """`results`: of the detectors meant, None where they were not judged. `folders`: where those of them lie
+    that are here as checkpoints, by name."""
 
     path: Path
     results: RunResults | None

@@ -5,12 +5,15 @@ Nothing prepared is needed: of each recording windows are extracted when their t
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vestige.checkpoint import Loaded
 from vestige.dashboard.events import Perf, Recording, Score, Span
@@ -22,7 +25,7 @@ from vestige.sources.base import ATTACK_CLASSES, About, Source, Telling
 from vestige.sources.corpus import STDIN
 from vestige.sources.telemetry.simulate.options import MARKER
 
-MOST = 4096
+MOST = 1024
 """Recordings that are remembered at a time: one that is met again after so many others begins anew."""
 MOST_SPANS = 200
 """Spans of a recording that are told: labels are evidence, and whoever wrote them may have written many."""
@@ -45,18 +48,22 @@ def replay(
 
 @dataclass
 class Played:
-    """A recording of which windows were met: `windows` so many, since `start`."""
+    """A recording of which so many `windows` were met since `start`.
 
-    event: Recording
+    `label (M,)`: what is true from the moments `since_ns (M,)` on, an index into the classes.
+    """
+
+    number: int
     start: Start
-    changes: tuple[tuple[int, str], ...]
+    since_ns: NDArray[np.int64]
+    label: NDArray[np.uint8]
     windows: int = 0
 
-    def truth(self, t_ns: int) -> str | None:
-        """The class that was in force when the step that ended at `t_ns` was over."""
-        if not self.changes or not t_ns:
+    def truth(self, t_ns: int) -> int | None:
+        """The class that was in force when the step was over that ended at `t_ns`; None: nobody knows."""
+        if not t_ns or not len(self.label):
             return None
-        return self.changes[max(0, bisect_left(self.changes, (t_ns, "")) - 1)][1]
+        return int(self.label[max(0, int(np.searchsorted(self.since_ns, t_ns)) - 1)])
 
 
 @dataclass
@@ -89,48 +96,55 @@ class Recordings:
 
     def _begin(self, name: str, t_ns: int) -> Recording:
         self.meter.recordings += 1
-        about, synthetic = self._about(name)
-        attacks = self.loaded.schema.settings.get(ATTACK_CLASSES, self.loaded.schema.classes[1:])
+        about, classes = self._about(name), self.loaded.schema.classes
+        attacks = self.loaded.schema.settings.get(ATTACK_CLASSES, classes[1:])
         spans = [Span(begin=at / 1e9, label=label, attack=label in attacks) for at, label in about.changes]
-        attack = next((one.begin for one in spans if one.attack), None)
-        event = Recording(
+        self._known[name] = Played(
+            self.meter.recordings,
+            self.pace.begin(t_ns),
+            np.array([at for at, _ in about.changes], dtype=np.int64),
+            np.array([classes.index(label) for _, label in about.changes], dtype=np.uint8),
+        )
+        if len(self._known) > MOST:
+            self._known.popitem(last=False)
+        return Recording(
             number=self.meter.recordings,
             id=name,
             host=about.host,
             profile=about.profile,
-            synthetic=synthetic,
+            synthetic=self._synthetic,
             begin=None if about.t_start_ns is None else about.t_start_ns / 1e9,
             end=None if about.t_end_ns is None else about.t_end_ns / 1e9,
             spans=spans[:MOST_SPANS],
-            attack=attack,
+            attack=next((one.begin for one in spans if one.attack), None),
         )
-        self._known[name] = Played(event, self.pace.begin(t_ns), about.changes)
-        if len(self._known) > MOST:
-            self._known.popitem(last=False)
-        return event
 
-    def _about(self, name: str) -> tuple[About, bool]:
-        """What the recording says of itself, where it is clear which is meant; whether it is synthetic."""
-        synthetic = any(map(_simulated, self.evidence))
+    @cached_property
+    def _synthetic(self) -> bool:
+        return any(map(_simulated, self.evidence))
+
+    def _about(self, name: str) -> About:
+        """What the recording says of itself, where it is clear which one is meant."""
         if not isinstance(self.source, Telling):
-            return About(), synthetic
+            return About()
         schema = self.loaded.schema
         found = [one for path in self.evidence if (one := self.source.about(path, name, schema)) is not None]
-        return (found[0] if len(found) == 1 else About()), synthetic
+        return found[0] if len(found) == 1 else About()
 
     def _score(self, judged: Judged, row: int, played: Played, place: dict[str, Any], t_ns: int) -> Score:
         proba = judged.proba[row]
         suspicion, limit = 1.0 - float(proba[0]), self.loaded.threshold
+        classes, truth = self.loaded.schema.classes, played.truth(t_ns)
         return Score(
-            recording=played.event.number,
+            recording=played.number,
             window=played.windows,
             time=t_ns / 1e9 if t_ns else None,
             place=place,
             proba=[round(one, 6) for one in proba.tolist()],
             score=round(suspicion, 6),
-            said=self.loaded.schema.classes[int(proba.argmax())],
+            said=classes[int(proba.argmax())],
             alert=None if limit is None else suspicion >= limit,
-            truth=played.truth(t_ns),
+            truth=None if truth is None else classes[truth],
             surprise=None if judged.surprise is None else round(float(judged.surprise[row]), 6),
         )
 
