@@ -35,8 +35,9 @@ def dashboard(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free")] = 8765,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
 ) -> None:
-    """Show a run on a page, and replay raw evidence through its best detector (that named, of RUN/gru).
+    """Show a run on a page, and replay raw evidence through the detector that was best on validation.
 
+    To have another detector replay, name its folder: RUN/gru.
     Example: vestige dashboard runs/twelve store/host-1/2026-03-02/ep-0000000 --speed 10
     """
     from vestige.dashboard.feed import Feed
