@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import resource
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -253,6 +254,56 @@ def test_an_index_of_another_kind_is_refused(make_windows):
             WindowSet.open(windows.path)
 
 
+@pytest.mark.parametrize(
+    ("damaged", "by", "says"),
+    [
+        ("index/label.npy", lambda raw: raw.replace(b"(5,)", b"(4,)"), r"uint8 \(4,\), not uint8 \(5,\)"),
+        ("index/label.npy", lambda raw: raw.replace(b"(5,)", b"(50,"), "cannot be read"),
+        ("streams/value.npy", lambda raw: raw.replace(b"(8,)", b"(7,)"), r"int32 \(7,\), not int32 \(8,\)"),
+        ("recordings.parquet", lambda raw: bytes(len(raw)), "cannot be read"),
+    ],
+)
+def test_files_that_do_not_fit_together_are_refused(make_windows, damaged, by, says):
+    windows = make_windows([("h", "s", "p", np.zeros(5))])
+    file = windows.path / damaged
+    before = file.read_bytes()
+    file.write_bytes(by(before))
+    assert file.read_bytes() != before
+    with pytest.raises(DatasetError, match=says):
+        WindowSet.open(windows.path)
+
+
+@given(at=st.integers(8, 127), byte=st.integers(0, 255))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+def test_a_damaged_header_is_refused_or_says_the_same(make_windows, at, byte):
+    windows = make_windows([("h", "s", "p", np.zeros(5))])
+    file = windows.path / "index/position.npy"
+    damaged = bytearray(file.read_bytes())
+    damaged[at] = byte
+    file.write_bytes(damaged)
+    try:
+        found = WindowSet.open(windows.path).position
+    except DatasetError:
+        return
+    assert found.tolist() == windows.position.tolist()
+
+
+@pytest.mark.parametrize(("column", "value"), [("recording", 2), ("label", 2)])
+def test_a_window_of_no_recording_or_class_is_never_counted(make_windows, column, value):
+    windows = make_windows([("h", "s", "p", np.zeros(n)) for n in (5, 3)])
+    damaged = getattr(windows, column).copy()
+    damaged[1] = value
+    with pytest.raises(DatasetError, match="no recording or of no class"):
+        assert replace(windows, **{column: damaged}).counts is None
+
+
+@pytest.mark.parametrize("mask", [np.ones(4, bool), np.zeros(6, bool), np.ones((5, 1), bool)])
+def test_a_mask_of_other_windows_is_refused(make_windows, mask):
+    windows = make_windows([("h", "s", "p", np.zeros(5))])
+    with pytest.raises(IndexError):
+        windows.select(mask)
+
+
 def test_an_error_in_the_middle_leaves_nothing(tmp_path):
     def fail() -> None:
         with DatasetWriter(tmp_path / "d", plain_schema()) as writer:
@@ -276,6 +327,29 @@ def test_a_full_disk_leaves_nothing_and_says_so(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="disk is full"):
         fail()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("most", "steps"), [(200, 30), (1 << 12, 1 << 12)])
+def test_a_limit_met_while_writing_or_finishing_leaves_nothing_and_says_so(tmp_path, most, steps):
+    t_ns, before = np.arange(steps), resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def write() -> None:
+        with DatasetWriter(tmp_path / "d", plain_schema()) as writer:
+            writer.begin(id="r", host="h")
+            writer.extend({"value": t_ns, "t_ns": t_ns}, t_ns=t_ns, label=np.zeros(steps, dtype=np.uint8))
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        with pytest.raises(OutputError, match="larger than it may be; nothing was left behind"):
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_more_classes_than_a_label_can_tell_apart_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="257 classes"):
+        DatasetWriter(tmp_path / "d", plain_schema(classes=tuple(map(str, range(257)))))
 
 
 def test_an_existing_output_is_kept_unless_overwritten(tmp_path):

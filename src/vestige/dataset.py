@@ -23,6 +23,8 @@ from vestige.storage import atomic_directory
 from vestige.windows import FORMAT, INDEX, RECORDING_COLUMNS
 
 MARKER = "schema.json"
+MOST_CLASSES = 1 << 8
+"""What a label of one byte can tell apart."""
 
 
 class StreamWriter:
@@ -50,7 +52,8 @@ class StreamWriter:
         self._file.close()
 
     def abandon(self) -> None:
-        """Close without finishing: the directory is about to vanish, a full disk must not hide the cause."""
+        """Close without finishing, if that is still to do: the directory is about to vanish, and a full disk
+        must not hide the cause."""
         with contextlib.suppress(OSError):
             self._file.close()
 
@@ -74,33 +77,40 @@ class DatasetWriter:
     def __init__(self, path: Path, schema: Schema, *, overwrite: bool = False) -> None:
         if schema.ahead and not schema.padded:
             raise ValueError("windows that look ahead need padding")
+        if len(schema.classes) > MOST_CLASSES:
+            raise ValueError(f"{len(schema.classes)} classes, of {MOST_CLASSES} at most")
         self.schema = schema
         self.notes: dict[str, Any] = {}
         self._target = atomic_directory(path, marker=MARKER, overwrite=overwrite)
-        self._stack = contextlib.ExitStack()
         self._recordings: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:
-        self._root = self._stack.enter_context(self._target)
-        (self._root / "tables").mkdir()
-        self._streams = self._growing("streams", self.schema.streams)
-        self._index = self._growing("index", INDEX)
+        with contextlib.ExitStack() as stack:
+            self._root = stack.enter_context(self._target)
+            (self._root / "tables").mkdir()
+            self._streams = self._growing("streams", self.schema.streams, stack)
+            self._index = self._growing("index", INDEX, stack)
+            self._stack = stack.pop_all()
         return self
 
-    def _growing(self, folder: str, specs: tuple[Stream, ...]) -> dict[str, StreamWriter]:
+    def _growing(
+        self, folder: str, specs: tuple[Stream, ...], stack: contextlib.ExitStack
+    ) -> dict[str, StreamWriter]:
         (self._root / folder).mkdir()
-        return {one.name: StreamWriter(self._root / folder / f"{one.name}.npy", one) for one in specs}
+        growing = {}
+        for one in specs:
+            growing[one.name] = StreamWriter(self._root / folder / f"{one.name}.npy", one)
+            stack.callback(growing[one.name].abandon)
+        return growing
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            with self._stack:
-                self._finish()
-        else:
-            for one in (*self._streams.values(), *self._index.values()):
-                one.abandon()
+        if kind is not None:
             self._stack.__exit__(kind, error, trace)
+            return
+        with self._stack:
+            self._finish()
 
     @property
     def root(self) -> Path:

@@ -14,8 +14,10 @@ instead of ten therefore costs index rows, never copies of steps.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,18 +83,23 @@ class WindowSet:
     def open(cls, path: Path) -> WindowSet:
         """Open a prepared dataset, its streams and its index memory-mapped.
 
-        Raises DatasetError when the directory is no dataset, when a file is missing or of another size
-        than recorded, or when the schema does not match its own digest.
+        Raises DatasetError when the directory is no dataset, when a file is missing, of another size than
+        recorded or no such table or array, or when the schema does not match its own digest.
         """
         manifest = read_manifest(path)
         schema = Schema.from_dict(manifest["schema"])
+        recordings = _table(path / "recordings.parquet")
+        if recordings.schema != RECORDING_COLUMNS:
+            raise DatasetError("other columns than recordings have", where=path, remedy=REMEDY)
+        steps = recordings.select((pl.col("first_step") + pl.col("n_steps")).last()).item() or 0
+        windows = int(recordings["n_windows"].list.sum().sum())
         return cls(
             path=path,
             schema=schema,
-            recordings=pl.read_parquet(path / "recordings.parquet"),
-            streams={one.name: _mapped(path, "streams", one) for one in schema.streams},
+            recordings=recordings,
+            streams={one.name: _mapped(path, "streams", one, steps) for one in schema.streams},
             # Plain arrays on the mapped memory: the subclass costs time at every batch.
-            **{one.name: np.asarray(_mapped(path, "index", one)) for one in INDEX},
+            **{one.name: np.asarray(_mapped(path, "index", one, windows)) for one in INDEX},
             notes=manifest.get("notes", {}),
         )
 
@@ -105,13 +112,19 @@ class WindowSet:
         arrays = (self.recording, self.position, self.label, self.t_wall_ns)
         return sum(one.nbytes for one in arrays) + (0 if self.order is None else self.order.nbytes)
 
-    @property
+    @functools.cached_property
     def counts(self) -> IntArray:
-        """How many windows of each class each recording has, `(recordings, classes)` int64."""
+        """How many windows of each class each recording has, `(recordings, classes)` int64, read-only.
+
+        Raises DatasetError for a window of no recording or of no class.
+        """
         n, k = self.recordings.height, len(self.schema.classes)
         flat = np.zeros(n * k, dtype=np.int64)
         for one in self.pieces():
+            if one.recording.max() >= n or one.label.max() >= k:
+                raise DatasetError("a window of no recording or of no class", where=self.path, remedy=REMEDY)
             flat += np.bincount(one.recording.astype(np.int64) * k + one.label, minlength=n * k)
+        flat.flags.writeable = False
         return flat.reshape(n, k)
 
     @property
@@ -146,8 +159,9 @@ class WindowSet:
 
     def select(self, rows: NDArray[Any] | slice) -> WindowSet:
         """The windows at `rows` (indices, a boolean mask, or a slice), over the same streams; what lies
-        together by slice or mask is not copied."""
-        chosen = _run(rows) if isinstance(rows, np.ndarray) and rows.dtype == np.bool_ else rows
+        together by slice or mask is not copied. Raises IndexError for a mask of other windows."""
+        masked = isinstance(rows, np.ndarray) and rows.dtype == np.bool_
+        chosen = _run(np.asarray(rows), len(self)) if masked else rows
         return replace(
             self,
             recording=self.recording[chosen],
@@ -211,23 +225,39 @@ class WindowSet:
         file = self.path / "tables" / f"{name}.parquet"
         if not file.is_file():
             raise DatasetError(f"the dataset has no table {name!r}", where=self.path)
+        return _table(file)
+
+
+def _table(file: Path) -> pl.DataFrame:
+    """A Parquet file of a dataset. Raises DatasetError where it cannot be read."""
+    try:
         return pl.read_parquet(file)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        what = str(error).partition("\n")[0]
+        raise DatasetError(f"cannot be read ({what})", where=file, remedy=REMEDY) from error
 
 
-def _mapped(path: Path, folder: str, spec: Stream) -> NDArray[Any]:
-    """A `.npy` file of a dataset. Raises DatasetError where it is none, or holds something else."""
+def _mapped(path: Path, folder: str, spec: Stream, rows: int) -> NDArray[Any]:
+    """A `.npy` file of a dataset, `(rows, *spec.shape)`. Raises DatasetError where it is none, or holds
+    something else."""
     file = path / folder / f"{spec.name}.npy"
     try:
-        array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
+        array: np.memmap[Any, Any] = np.lib.format.open_memmap(file, mode="r")
+    except (ValueError, OverflowError, SyntaxError, tokenize.TokenError, OSError) as error:
         raise DatasetError(f"cannot be read ({error})", where=file, remedy=REMEDY) from error
-    if array.dtype != np.dtype(spec.dtype) or array.shape[1:] != spec.shape:
-        raise DatasetError(f"holds {array.dtype} {array.shape}", where=file, remedy=REMEDY)
+    expected = (rows, *spec.shape)
+    if array.dtype != np.dtype(spec.dtype) or array.shape != expected:
+        what = f"holds {array.dtype} {array.shape}, not {spec.dtype} {expected}"
+        raise DatasetError(what, where=file, remedy=REMEDY)
+    if array.offset + array.nbytes != file.stat().st_size:
+        raise DatasetError("cannot be read (more bytes than its header tells of)", where=file, remedy=REMEDY)
     return array
 
 
-def _run(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | slice:
+def _run(mask: NDArray[np.bool_], n_windows: int) -> NDArray[np.bool_] | slice:
     """The mask as a slice, where what it chooses lies together."""
+    if mask.shape != (n_windows,):
+        raise IndexError(f"a mask of {mask.shape} for {n_windows} windows")
     n = int(np.count_nonzero(mask))
     first = int(mask.argmax()) if n else 0
     return slice(first, first + n) if mask[first : first + n].all() else mask
