@@ -132,7 +132,7 @@ def test_an_empty_part_is_refused(make_parts, tmp_path):
 def test_a_loss_that_is_no_number_is_an_error_with_advice(make_parts, tmp_path):
     detector = gru()
     with torch.no_grad():
-        detector.module.body.head.weight.fill_(float("inf"))
+        detector.module.head.weight.fill_(float("inf"))
     with pytest.raises(
         TrainingError, match=r"no longer a finite number \(epoch 1.*\n.*--learning-rate 0.001"
     ):
