@@ -11,9 +11,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.sources.traces import pt
+from vestige.sources.traces import fused, tokens
+from vestige.sources.traces.fused import PAGES, ROOM
+from vestige.sources.traces.lanes import LANES
+from vestige.sources.traces.packets import stream
 from vestige.sources.traces.packets.columns import Packets, decode
 from vestige.sources.traces.packets.kinds import Kind
 from vestige.sources.traces.packets.quality import Quality
+from vestige.sources.traces.packets.stream import feed, fresh_state
 from vestige.sources.traces.regions import ANONYMOUS, FIRST_FILE, NOWHERE, UNMAPPED, Regions
 from vestige.sources.traces.tokens import (
     CHUNK,
@@ -98,6 +103,36 @@ def test_any_bytes_in_any_pieces_give_the_values_of_their_packets(trace, known, 
     assert qualities[0] == qualities[1]
     placed = [zip(*both, strict=True) for both in events(pieces, regions(known), tip_only=tip_only)]
     assert [(int(one), int(at)) for chunk in placed for one, at in chunk] == expected
+
+
+@given(pt.damaged(), maps(), st.integers(ROOM + 1, 3 * ROOM), st.integers(1, 64))
+def test_neither_the_size_of_a_chunk_nor_of_the_buffer_makes_a_difference(trace, known, chunk, piece):
+    expected = slowly(decode(trace), known, tip_only=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokens, "CHUNK", chunk)
+        patch.setattr(stream, "PIECE", piece)
+        placed = [zip(*both, strict=True) for both in events([trace], regions(known))]
+        plain = [int(one) for part in values([trace], regions(known)) for one in part]
+    assert [(int(one), int(at)) for part in placed for one, at in part] == expected
+    assert plain == [one for one, _ in expected]
+
+
+@pytest.mark.parametrize("size", range(ROOM + 1, 2 * ROOM + 1))
+def test_nothing_is_written_behind_a_chunk(size):
+    trace = pt.PSB + (pt.long("!" * 47) + pt.short("!")) * 9 + (pt.short("!" * 6) + b"\3" + tip(5)) * 99
+    out, place = np.full(size + LANES, 5, np.uint64), np.full(size + LANES, 5, np.int64)
+    state, counts = fresh_state(), np.zeros(len(Kind), np.int64)
+    known, guess = KNOWN.partition(), np.zeros(PAGES, np.int64)
+
+    def step(words, end, final):
+        chunk, n = (out[:size], place[:size]), size
+        while n > size - ROOM:
+            n = fused.encode(words, end, final, state, counts, known, guess, False, *chunk, 0)
+            yield n
+
+    assert max(feed([trace], state, step)) <= size
+    assert (out[size:] == 5).all()
+    assert (place[size:] == 5).all()
 
 
 def test_a_target_is_module_and_offset():
