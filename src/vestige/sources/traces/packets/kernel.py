@@ -8,10 +8,12 @@ payloads unsigned: the two never meet in one expression, where they would become
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.compiling import compiled
+from vestige import compiling
 from vestige.sources.traces.packets import kinds
 from vestige.sources.traces.packets.kinds import (
     EXTENDED,
@@ -24,6 +26,8 @@ from vestige.sources.traces.packets.kinds import (
     SIGN_EXTENDED,
     Kind,
 )
+
+compiled = partial(compiling.compiled, after=(kinds.__file__,))
 
 SOURCES = (__file__, kinds.__file__)
 """What decoders are compiled from beside their own file."""
