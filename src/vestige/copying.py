@@ -12,15 +12,16 @@ from vestige.compiling import compiled
 def copy_windows(
     stream: NDArray[np.uint8], position: NDArray[np.int64], step: int, out: NDArray[np.uint8]
 ) -> bool:
-    """Row `i` of `out (B, n)` becomes the `n` bytes of the stream from `position[i]`, in steps of `step`.
+    """Row `i` of `out (B, n)` becomes the `n` bytes of the stream that begin with its step `position[i]`.
 
-    False where one of them does not lie in the stream.
+    A step has `step` bytes. False where a row does not lie in the stream.
     """
     last, width = (len(stream) - out.shape[1]) // step, np.uint64(out.shape[1])
     for i in range(len(position)):
-        if not 0 <= position[i] <= last:
+        at = position[i]
+        if not 0 <= at <= last:
             return False
-        start = np.uint64(position[i] * step)
+        start = np.uint64(at * step)
         for j in range(width):
             out[np.uint64(i), j] = stream[start + j]
     return True
