@@ -141,8 +141,8 @@ def _decode(  # noqa: PLR0912, PLR0915 - a call that is handed arrays costs more
     while at < stop and n <= full:
         first = words[_U64(at)] & _BYTE
         if block != 0 and _SHORT_COUNT[first] > 0 and first & _U64(7) != _U64(4):
-            block = 0
-        if block == 0:
+            block = 0  # branches end a block
+        if block == 0:  # within one, the same bytes may be items of it
             began, others = at, 0
             count = _SHORT_COUNT[first]
             while count >= 0 and at < stop and n <= full:

@@ -29,6 +29,7 @@ from vestige.sources.traces.encoder import INPUTS
 from vestige.sources.traces.maps import SPECIAL, read_map
 from vestige.sources.traces.options import MIB, TraceOptions
 from vestige.sources.traces.reading import TraceReader
+from vestige.sources.traces.regions import MOST_MODULES
 from vestige.sources.traces.simulate.options import MARKER
 from vestige.sources.traces.symbols import Symbols, Values, moved, shares, table
 
@@ -39,7 +40,6 @@ SMALL = 4 << 20
 MOST_NOTES = 1000
 PIECE = 1 << 19
 """Events at a time on the way from a worker's files to the dataset's."""
-MOST_MODULES = 1 << 16
 MANY_WINDOWS = 200_000
 """Sliding windows in all from which on one is told what fewer would be."""
 QUALITY = {

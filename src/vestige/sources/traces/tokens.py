@@ -4,8 +4,8 @@ A value is `module << 48 | offset`. Modules are numbered by the memory map (`reg
 itself: NOWHERE (no address known yet), UNMAPPED (an address outside the map) and ANONYMOUS (a region without
 a file). The offset says what happened:
 
-- a *target*: the address less the module's base. UNMAPPED keeps the address's low 48 bits. Offsets above
-  `LAST_OFFSET` become `LAST_OFFSET`.
+- a *target*: the address less the module's base, or the address itself where it is UNMAPPED: its low 48 bits,
+  `LAST_OFFSET` at most.
 - a conditional branch: `TAKEN` or `NOT_TAKEN`, in the module of the last IP.
 
 Targets are TIP, TIP.PGE and those TIP.PGD that carry an address: the packets in which the processor says
