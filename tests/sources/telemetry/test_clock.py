@@ -50,6 +50,12 @@ def test_anchors_that_cannot_be_are_refused(anchors: tuple[tuple[int, int], ...]
         clock.wall_times(np.array([MONO]), anchors)
 
 
+@pytest.mark.parametrize("far", [2**63 - 1, -(2**63) + 1])
+def test_a_stamp_that_no_clock_could_have_is_refused_and_wraps_nowhere(far: int) -> None:
+    with pytest.raises(EvidenceError, match="not in Unix nanoseconds"):
+        mapped([MONO, far], (WALL, MONO), (WALL + SPAN, MONO + SPAN))
+
+
 def test_magnitude_only_raises_an_error() -> None:
     clock.refuse_other_base(np.array([WALL]))
     clock.refuse_other_base(np.array([], dtype=np.int64))

@@ -139,6 +139,12 @@ def test_ports_and_their_entropy_are_those_of_a_plain_count(ports: list[int], ti
     same(of_flows(table, "resp_p_entropy", 1), [round(float(-(share * np.log2(share)).sum()), 6)])
 
 
+def test_ports_that_cannot_be_are_told_apart_beside_an_unknown_one() -> None:
+    ports = (2**63 - 1, 2**63 - 2, None, -5)
+    rows: list[dict[str, object]] = [{"t": 0.5, "id.resp_p": port} for port in ports]
+    assert of_flows(flows(*rows), "uniq_resp_p", 1) == [4]
+
+
 def test_what_a_connection_does_not_say_adds_nothing() -> None:
     unknown = dict.fromkeys(("id.orig_p", "id.resp_p", "proto", "service", "conn_state", "resp_bytes"))
     table = flows({"t": 0.1, **unknown}, {"t": 0.2, "proto": "icmp", "id.orig_p": None}, {"t": 0.3})

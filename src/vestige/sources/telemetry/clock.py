@@ -33,8 +33,8 @@ def wall_times(t_mono_ns: IntArray, anchors: Sequence[tuple[int, int]]) -> IntAr
 
     Linear between neighbouring anchors and beyond the outermost:
     `t_wall = w0 + (t - m0) + drift * (t - m0) / (m1 - m0)`. Only the last term, a fraction of a second, is
-    rounded. Raises EvidenceError where there are fewer than two anchors, where they do not rise, and where
-    they drift apart by more than a hundredth.
+    rounded. Raises EvidenceError where there are fewer than two anchors, where they do not rise, where they
+    drift apart by more than a hundredth, and where a stamp is mapped to no Unix ns.
     """
     wall, mono = _checked(anchors)
     at = np.clip(np.searchsorted(mono, t_mono_ns, side="right") - 1, 0, len(mono) - 2)
@@ -43,6 +43,7 @@ def wall_times(t_mono_ns: IntArray, anchors: Sequence[tuple[int, int]]) -> IntAr
     drift = (np.diff(wall) - span)[at]
     correction = np.rint(drift * (since / span[at])).astype(np.int64)
     times: IntArray = wall[at] + since + correction
+    refuse_other_base(times)  # a stamp so far away that its sum is beyond int64, too
     return times
 
 

@@ -94,7 +94,7 @@ def _count(rows: Rows, t_start_ns: int, out: Grid) -> None:
     )
     flags: Flags = np.stack([one.cast(pl.Int8).to_numpy() == 1 for one in kinds])  # null is not
     host = rows.table.select(pl.col("id.resp_h").hash()).to_series().to_numpy().view(np.int64)
-    port = np.nan_to_num(column("id.resp_p").to_numpy(), nan=-1).astype(np.int64, copy=False)
+    port = column("id.resp_p").fill_null(-1).to_numpy()
     count_events(rows.t_ns, _numbers(rows.table, AMOUNTS), flags, host, port, t_start_ns, out)
 
 

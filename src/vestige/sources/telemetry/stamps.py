@@ -35,9 +35,10 @@ def faults(table: pl.DataFrame, source: SourceName, manifest: Manifest) -> list[
         row = int(back.argmax()) + 2
         found.append(Fault("stamps", source, f"row {row:,} is earlier than the one before"))
     number = seq.to_numpy()
-    steps = number[1:] - number[:-1]
-    if (steps <= 0).any():
-        row = int((steps <= 0).argmax()) + 2
+    stuck = number[1:] <= number[:-1]
+    steps = (number[1:] - number[:-1]).view(np.uint64)  # of any two int64, once they rise
+    if stuck.any():
+        row = int(stuck.argmax()) + 2
         found.append(Fault("seq", source, f"row {row:,} does not count on"))
     elif source in SAMPLED and len(steps) and (most := int(steps.max()) - 1) > MOST_LOST:
         found.append(Fault("seq_gap", source, f"{most:,} rows lost in a row"))
