@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from vestige.errors import OutputError
-from vestige.storage import atomic_directory, locked, refuse_files
+from vestige.storage import atomic_directory, locked, refuse_files, write_text
 
 HOLDING = """
 import sys, time
@@ -65,6 +67,37 @@ def test_a_directory_at_work_is_not_replaced(tmp_path: Path) -> None:
     end(other)
     with locked(tmp_path):
         assert (tmp_path / "begun").exists()
+
+
+def test_what_another_container_is_making_is_not_swept_away(tmp_path: Path) -> None:
+    theirs = tmp_path / f".run.{2**30}.x.tmp"  # of no process that is seen from here
+    theirs.mkdir()
+    other = holding("locked(Path(sys.argv[1]))", theirs)
+    with pytest.raises(OutputError, match="another process"), atomic_directory(tmp_path / "run", marker="m"):
+        pass
+    assert (theirs / "begun").exists()
+    end(other)
+    with atomic_directory(tmp_path / "run", marker="m"):
+        pass
+    assert [one.name for one in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what another user left")
+def test_what_another_user_left_keeps_nobody_from_writing() -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own are closed to others
+        folder = Path(name)
+        folder.chmod(0o1777)  # as /tmp is: nobody removes what is another's
+        (folder / f".run.{2**30}.x.tmp").mkdir(mode=0o700)
+        (folder / f".file.{2**30}.x.tmp").touch(mode=0o600)
+        os.seteuid(65534)
+        try:
+            with atomic_directory(folder / "run", marker="m"):
+                pass
+            write_text(folder / "file", "text")
+        finally:
+            os.seteuid(0)
+        assert (folder / "run").is_dir()
+        assert (folder / "file").read_text() == "text"
 
 
 def test_what_was_written_meanwhile_is_left_alone(tmp_path: Path) -> None:

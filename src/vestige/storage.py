@@ -70,7 +70,7 @@ def locked(path: Path) -> Iterator[None]:
                 "another process is writing it", where=path, remedy="let that end, or choose another output"
             ) from error
         except OSError as error:
-            if error.errno not in {errno.ENOLCK, errno.EOPNOTSUPP}:
+            if error.errno not in {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}:
                 raise
         yield
     finally:
@@ -139,6 +139,7 @@ def _advice(path: Path, left: str = "") -> Iterator[None]:
                 "the disk quota is used up",
                 "free some space or choose an output on another disk",
             ),
+            errno.EFBIG: ("a file would be larger than it may be", "choose an output on another disk"),
             errno.EROFS: ("the file system is read-only", "choose an output elsewhere"),
             errno.EACCES: ("permission denied", "choose an output that you may write"),
             errno.ENOTDIR: ("a part of the path is a file", "choose another output"),
@@ -165,14 +166,17 @@ def _prefix(path: Path) -> str:
 
 
 def _sweep(path: Path) -> None:
-    """Remove what processes that were killed left beside `path`."""
+    """Remove what processes that were killed left beside `path`; a directory that is locked is at work in
+    another container, whose processes we do not see."""
     for one in path.parent.glob(f".{glob.escape(path.name)}.*.*.tmp"):
         maker = one.name.removeprefix(f".{path.name}.").partition(".")[0]
         if maker.isdecimal() and not Path(f"/proc/{maker}").exists() and Path("/proc/self").exists():
-            if one.is_dir():
-                shutil.rmtree(one, ignore_errors=True)
-            else:
-                one.unlink(missing_ok=True)
+            with contextlib.suppress(OutputError, OSError):  # another user's stays where it is
+                if one.is_dir():
+                    with locked(one):
+                        shutil.rmtree(one, ignore_errors=True)
+                else:
+                    one.unlink(missing_ok=True)
 
 
 def _refuse_rivals(working: Path, path: Path) -> None:
@@ -186,7 +190,7 @@ def _refuse_rivals(working: Path, path: Path) -> None:
                 pass
         except OutputError as error:
             raise OutputError(error.what, where=path, remedy=error.remedy) from error
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):  # gone, or left by another user: it cannot be asked
             continue
 
 
