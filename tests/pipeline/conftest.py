@@ -1,4 +1,4 @@
-"""A small simulated corpus and one finished run on it, made once through the command line."""
+"""A small simulated corpus, a finished run on it, and a store of episodes, made once by the command line."""
 
 from __future__ import annotations
 
@@ -55,3 +55,14 @@ def finished(corpus, tmp_path_factory) -> Path:
         out,
     )
     return out
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of 36 episodes of three hosts, `dataset`, split by `split.json`."""
+    place = tmp_path_factory.mktemp("telemetry")
+    simulation = ["--hosts", 3, "--episodes", 36, "--seconds", 90, "--plant", "none=0", "--seed", 2]
+    succeed("simulate", "telemetry", place / "store", *simulation)
+    succeed("prepare", "telemetry", place / "store", "-o", place / "dataset")
+    succeed("split", place / "dataset", "--split", "random", "-o", place / "split.json")
+    return place

@@ -22,17 +22,6 @@ BRIEF = ["--epochs", 2, "--device", "cpu", "--set", "gbt.rounds=8"]
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset of 36 episodes of three hosts, `dataset`, split by `split.json`."""
-    place = tmp_path_factory.mktemp("telemetry")
-    simulation = ["--hosts", 3, "--episodes", 36, "--seconds", 90, "--plant", "none=0", "--seed", 2]
-    succeed("simulate", "telemetry", place / "store", *simulation)
-    succeed("prepare", "telemetry", place / "store", "-o", place / "dataset")
-    succeed("split", place / "dataset", "--split", "random", "-o", place / "split.json")
-    return place
-
-
-@pytest.fixture(scope="module")
 def run(prepared: Path) -> Path:
     """Two models in two views, trained abreast and judged."""
     out = prepared / "run"

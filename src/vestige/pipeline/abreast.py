@@ -65,7 +65,10 @@ def fit_all(
         for name in order.names:
             _fit_one(job.lesson, out, name, order, config, resume=resume)
         return
-    logger.info("training %d detectors, %d at a time", len(order.names), most)
+    logger.info(
+        "training %d detectors, %d at a time; how far each is stands in its history.csv",
+        len(order.names), most,
+    )  # fmt: skip
     threads = order.training.threads or 1
     modest = replace(order, training=order.training.model_copy(update={"threads": threads}))
     with tempfile.TemporaryDirectory(prefix="vestige-") as stop:
@@ -75,19 +78,18 @@ def fit_all(
 
 def _fit_abreast(task: Task, jobs: int) -> None:
     """Wait for every process, also for those that are to stop: what they have learnt is saved first."""
-    first: Exception | None = None
+    failed: Exception | None = None
     with StopRequests(tell=partial(ask, task.stop)) as requests:
         work = partial(_fit_elsewhere, task)
         for outcome in engine.map(work, task.order.names, jobs=jobs, ordered=False):
-            if outcome.error is not None:
-                first = first or outcome.error
-                if requests.name is None:
-                    ask(task.stop, "the failure of another")
-    if first is not None:
-        raise first
+            if outcome.error is not None and not isinstance(outcome.error, StoppedError):
+                failed = failed or outcome.error
+                ask(task.stop, "the failure of another")
+    if failed is not None:
+        raise failed
     if requests.name is not None:
         raise StoppedError(
-            f"stopped by {requests.name}, with every detector trained",
+            f"training was stopped by {requests.name}; what each detector has learnt is saved",
             where=task.out,
             remedy="repeat the command with --resume to go on",
         )

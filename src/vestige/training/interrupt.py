@@ -2,11 +2,13 @@
 
 Trainings in processes of their own are stopped by the one that started them, through a folder: a name that
 appears in it is the reason why all of them are to stop. So each saves its state, whoever got the signal.
+They stop, too, when the one that started them is gone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -15,14 +17,15 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_heeded: Path | None = None
+_heeded: tuple[Path, int] | None = None
+"""The folder, and the process that started this one."""
 
 
 def heed(folder: Path) -> None:
     """In a process that another one started to train in: stop by `folder`, see `ask`, and no more by signals,
     which the terminal or the system sends to all processes alike."""
     global _heeded  # noqa: PLW0603 - of the whole process, as signals are
-    _heeded = folder
+    _heeded = folder, os.getppid()
     if _in_main_thread():
         for one in SIGNALS:
             signal.signal(one, signal.SIG_IGN)
@@ -38,8 +41,11 @@ def asked() -> str | None:
     """The reason why trainings of this process are to stop, if there is one."""
     if _heeded is None:
         return None
+    folder, parent = _heeded
+    if os.getppid() != parent:
+        return "the end of the process that started it"
     try:
-        return next((one.name for one in _heeded.iterdir()), None)
+        return next((one.name for one in folder.iterdir()), None)
     except OSError:
         return None
 
