@@ -88,8 +88,7 @@ class TraceEncoder:
         known = {token: at for at, token in enumerate(self.tokens, len(SPECIAL_TOKENS))}
         token = np.array([known.get(text, UNK) for text in _named(symbols, self.shared)], dtype=np.int64)
         token[:1] = PAD
-        names = symbols["module"].to_list()
-        module = np.unique(names, return_inverse=True)[1].reshape(-1) if names else np.zeros(0, np.int64)
+        module = symbols["module"].cast(pl.Categorical).to_physical().to_numpy()
         outside = symbols["token"].is_in(OWN_TOKENS).to_numpy()
         kind = symbols["kind"].to_numpy()
         return BoundTraceEncoder(token, kind, module, outside, len(self.tokens))
@@ -123,12 +122,12 @@ class TraceEncoder:
 
 @dataclass(frozen=True)
 class BoundTraceEncoder:
-    """The encoder with one table of symbols looked up, `(symbols,)` each: the `token` int64, its `kind` and
-    number of `module`, and whether it lies `outside` all modules; `known`: tokens that training had."""
+    """The encoder with one table of symbols looked up, `(symbols,)` each: the `token` int64, its `kind`, some
+    number for its `module`, and whether it lies `outside` all modules; `known`: tokens that training had."""
 
     token: NDArray[np.int64]
     kind: NDArray[np.uint8]
-    module: NDArray[np.int64]
+    module: NDArray[np.uint32]
     outside: NDArray[np.bool_]
     known: int
 
