@@ -58,6 +58,8 @@ def check(data: bytes, cut: int) -> None:
     cut_up = list(tokens.events(pieces, known, quality=fused))
     for one, other in zip(cut_up, tokens.events([data], known), strict=True):
         assert all(map(np.array_equal, one, other)), "the cut makes a difference to values"
+    for (one, _), other in zip(cut_up, tokens.values([data], known), strict=True):
+        assert np.array_equal(one, other), "places make a difference to values"
     values = sum(len(chunk) for chunk, _ in cut_up)
     assert whole == fused, "the two decoders differ"
     target = np.isin(rows.kind, [Kind.TIP, Kind.TIP_PGE, Kind.TIP_PGD]) & (rows.bits >> np.uint64(5) != 0)
