@@ -29,8 +29,8 @@ def time_order(parts: Parts, split: Split) -> list[CheckResult]:
 
 def _time_order(parts: Parts, split: Split, *, per_host: bool) -> CheckResult:
     name = "time_order_per_host" if per_host else "time_order"
-    times = np.concatenate([one.t_wall_ns for one in sides(parts).values()])
-    if not len(times) or times.min() == times.max():
+    times = [one.t_wall_ns for one in sides(parts).values() if len(one)]
+    if not times or min(one.min() for one in times) == max(one.max() for one in times):
         return CheckResult(name=name, status="not_applicable", detail="the windows carry no times")
     where = "on the same host" if per_host else "of all hosts"
     late = _late(parts.train, parts.test, per_host)
@@ -60,8 +60,10 @@ def _late(before: WindowSet, after: WindowSet, per_host: bool) -> float:
         _codes(before.recordings["host"]) if per_host else np.zeros(before.recordings.height, dtype=np.int64)
     )
     first = np.full(int(codes.max()) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(first, codes[after.recording], after.t_wall_ns)
-    return float((before.t_wall_ns >= first[codes[before.recording]]).mean())
+    for one in after.pieces():
+        np.minimum.at(first, codes[one.recording], one.t_wall_ns)
+    late = [np.count_nonzero(one.t_wall_ns >= first[codes[one.recording]]) for one in before.pieces()]
+    return sum(late) / len(before)
 
 
 def _codes(column: pl.Series) -> NDArray[np.int64]:
@@ -117,7 +119,7 @@ def _shared(name: str, what: str, members: dict[str, set[Any]], promised: bool, 
 def classes_present(parts: Parts) -> CheckResult:
     """Fails when training or test knows one class only; warns when any part lacks any class."""
     classes = parts.train.schema.classes
-    counts = {part: np.bincount(one.label, minlength=len(classes)) for part, one in sides(parts).items()}
+    counts = {part: one.counts.sum(axis=0) for part, one in sides(parts).items()}
     lacking = [
         f"{part} lacks {', '.join(classes[k] for k in np.flatnonzero(count == 0))}"
         for part, count in counts.items()

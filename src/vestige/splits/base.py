@@ -141,10 +141,13 @@ def dataset_digest(windows: WindowSet) -> str:
 
 def recording_codes(split: Split, windows: WindowSet) -> Codes:
     """The part of every window, by its recording."""
+    return part_codes(split, windows)[windows.recording]
+
+
+def part_codes(split: Split, windows: WindowSet) -> Codes:
+    """The part of every recording."""
     part_of = {name: code for code, part in enumerate(PARTS) for name in split.assignment[part]}
-    ids = windows.recordings["id"].to_list()
-    codes = np.array([part_of.get(one, NOWHERE) for one in ids], dtype=np.int8)
-    return codes[windows.recording]
+    return np.array([part_of.get(one, NOWHERE) for one in windows.recordings["id"].to_list()], dtype=np.int8)
 
 
 def span_codes(split: Split, windows: WindowSet) -> Codes:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.errors import SplitError
-from vestige.splits.base import COLUMNS, PARTS, Parts, Split
+from vestige.splits.base import COLUMNS, PARTS, Parts, Split, part_codes
 from vestige.splits.checks import lacking_classes
-from vestige.splits.stratify import ENOUGH, better, grossly_off, off
+from vestige.splits.stratify import ENOUGH, MOST_PROFILES, grossly_off, off
 from vestige.splits.table import Table
 from vestige.windows import WindowSet
 
@@ -89,32 +89,35 @@ class Profiles:
         return sorted(self.names[p] for p in np.flatnonzero(which))
 
 
-def refuse_worse_units(
-    split: Split, windows: WindowSet, fractions: Fractions, hold_out: tuple[str, ...]
-) -> None:
-    """Raise SplitError where an exchange of units would put more profiles on every side, or nearer to their
-    share: see `stratify.better`."""
+def refuse_needless_lack(split: Split, windows: WindowSet, hold_out: tuple[str, ...]) -> None:
+    """Raise SplitError where a profile is missing on a side, and a unit that has it could go there and leave
+    every class and profile where it was.
+
+    A check of the result by itself: it knows nothing of how `stratify` came to it.
+    """
     keys, unit = np.unique(
         windows.recordings[COLUMNS.get(split.recipe, "id")].to_numpy(), return_inverse=True
     )
     table = Table.of_recordings(windows, unit, len(keys))
+    if len(table.profiles) > MOST_PROFILES:
+        return
     part_of = {one: code for code, part in enumerate(PARTS) for one in split.assignment[part]}
     codes = np.zeros(len(keys), dtype=np.int8)
     codes[unit] = [part_of[one] for one in windows.recordings["id"].to_list()]
-    fixed = np.flatnonzero(np.isin(keys, list(hold_out))).tolist()
-    found = better(table, codes, np.asarray(fractions), fixed)
-    if found is None:
-        return
-    one, part, other = found
-    kind = STRATIFIED[split.recipe]
-    step = f"{kind} {keys[one]} could go from {PARTS[codes[one]]} to {PARTS[part]}"
-    step += f", in exchange for {keys[other]}" if other >= 0 else ""
-    fault = _first(Profiles.of(split.parts(windows)))
-    raise SplitError(
-        f"profiles are not divided as well as they could be: {fault}; {step}",
-        where=windows.path,
-        remedy="use another --split-seed or --fractions, or hold out other units (--hold-out)",
-    )
+    has = table.counts > 0
+    on_side = np.stack([has[codes == part].sum(axis=0) for part in range(len(PARTS))])
+    free = ~(has & (on_side[codes] == 1)).any(axis=1) & ~np.isin(keys, hold_out)
+    for part in range(len(PARTS) - bool(hold_out)):
+        for p in np.flatnonzero(on_side[part, len(table.classes) :] == 0).tolist():
+            could = np.flatnonzero(free & has[:, len(table.classes) + p])
+            if len(could):
+                raise SplitError(
+                    f"no window of profile {table.profiles[p]!r} is in {PARTS[part]}, though "
+                    f"{STRATIFIED[split.recipe]} {keys[could[0]]} could go there from "
+                    f"{PARTS[codes[could[0]]]}, which has all that it has without it",
+                    where=windows.path,
+                    remedy="use another --split-seed or --fractions, or hold out other units (--hold-out)",
+                )
 
 
 def refuse_worse_cuts(
@@ -151,11 +154,3 @@ def _near(fractions: Fractions) -> Iterator[Fractions]:
         test = round(1 - train - validation, 4)
         if min(train, validation, test) > 0:
             yield train, validation, test
-
-
-def _first(profiles: Profiles) -> str:
-    """The first thing that is wrong, with its figures."""
-    for part in (2, 0, 1):
-        for p in np.flatnonzero(profiles.counts[part] == 0).tolist():
-            return f"{profiles.names[p]} is missing in {PARTS[part]} ({profiles.figures(p)} windows)"
-    return next(iter(profiles.told()), "the sides differ from --fractions")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.errors import SplitError
-from vestige.splits.base import PARTS, Split, recording_codes
+from vestige.splits.base import NOWHERE, PARTS, Split, part_codes
 from vestige.storage import write_text
 from vestige.windows import WindowSet
 
@@ -79,10 +79,10 @@ def limit(
     _whole_recordings(split, "it has no number of recordings to limit", "leave out --train-size and the like")
     rng = np.random.default_rng(split.seed)
     ids = np.array(windows.recordings["id"].to_list())
-    anomalous = np.zeros(len(ids), dtype=np.bool_)
-    anomalous[windows.recording[windows.label > 0]] = True
-    codes = np.full(len(ids), -1, dtype=np.int8)
-    codes[windows.recording] = recording_codes(split, windows)
+    anomalous = windows.counts[:, 1:].sum(axis=1) > 0
+    codes = np.full(len(ids), NOWHERE, dtype=np.int8)
+    present = windows.present
+    codes[present] = part_codes(split, windows)[present]
     assignment, notes = {}, []
     for code, part in enumerate(PARTS):
         rows = np.flatnonzero(codes == code)
