@@ -64,20 +64,19 @@ def of_test_part(folder: Path, loaded: Loaded) -> Iterator[Piece]:
 def _of_recording(
     number: int, test: EncodedWindows, detector: Detector, table: pl.DataFrame
 ) -> Iterator[Piece]:
-    windows = test.windows
-    rows = np.flatnonzero(windows.recording == number)
-    target = windows.target_step[rows]
+    windows = test.windows.select(test.windows.recording == number)
+    mine, target = test.over(windows), windows.target_step
     recording = windows.recordings.row(number, named=True)
     first, end = recording["first_step"], recording["first_step"] + recording["n_steps"]
     symbols, offsets = windows.streams["symbol"], windows.streams["offset"]
-    truth = windows.schema.classes[int(windows.label[rows[0]])]
+    truth = windows.schema.classes[int(windows.label[0])]
     seen = 0
     for start in range(first, end, PIECE):
         stop = min(start + PIECE, end)
         surprise = np.full(stop - start, np.nan)
         low, high = np.searchsorted(target, [start, stop])
         if high > low:
-            batch = test.batch(rows[low:high], detector.input_names)
+            batch = mine.batch(slice(low, high), detector.input_names)
             surprise[target[low:high] - start] = surprise_of(detector, batch)
         real = np.flatnonzero(symbols[start:stop])
         line = np.arange(seen + 1, seen + len(real) + 1)
