@@ -18,6 +18,7 @@ from vestige.dataset import MARKER
 from vestige.errors import EvidenceError, OutputError
 from vestige.schema import UNK
 from vestige.sources.expand import Expander
+from vestige.sources.traces.maps import read_map
 from vestige.sources.traces.options import TraceOptions
 from vestige.sources.traces.prepare import schema_for
 from vestige.sources.traces.source import TraceSource
@@ -188,6 +189,20 @@ def test_what_cannot_be_read_is_left_out_with_its_reason(small_corpus: Path, tmp
     assert "not trace_1" in defects[1]["what"]
     assert windows.notes["runs"] == 11
     assert not (tmp_path / "dataset/scratch").exists()
+
+
+def test_a_run_that_names_too_many_modules_is_left_out(
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = min(filter(Path.is_dir, small_corpus.iterdir()))
+    names = read_map(first / "mapping.txt").names
+    monkeypatch.setattr("vestige.sources.traces.prepare.MOST_MODULES", len(names))
+    windows = _prepared(small_corpus, tmp_path / "dataset", SHORT)
+    assert windows.recordings["sample"].n_unique() == 1
+    assert set(windows.table("symbols")["module"]) <= {"", *names}
+    skipped = [one["reason"] for one in windows.notes["skipped"]]
+    assert len(skipped) == 16 - windows.recordings.height
+    assert all("modules" in one for one in skipped)
 
 
 def test_a_decompression_bomb_is_refused_and_its_run_left_out(

@@ -139,11 +139,11 @@ def prepare(
         found = engine.map(work, enumerate(labelled), jobs=1 if total < SMALL else jobs)
         done = 0
         for sample, outcome in zip(labelled, found, strict=True):
-            if isinstance(outcome.error, (EvidenceError, engine.WorkerDiedError)):
-                skipped.append(Skipped(sample.id, outcome.error.what))
-                log.warning("%s was left out: %s", sample.id, skipped[-1].reason)
-            else:
+            try:
                 merge.add(outcome.index, sample, outcome.unwrap())
+            except (EvidenceError, engine.WorkerDiedError) as error:
+                skipped.append(Skipped(sample.id, error.what))
+                log.warning("%s was left out: %s", sample.id, error.what)
             done += sample.trace.size or 0
             if progress is not None:
                 progress(done, total)
@@ -162,10 +162,10 @@ class Merge:
         self._defects: list[dict[str, str]] = []
 
     def add(self, number: int, sample: Sample, run: Decoded) -> None:
-        """The next run."""
+        """The next run. Raises EvidenceError, before anything of it is written, for more than fits."""
+        if len(self._modules.keys() | run.names) > MOST_MODULES:
+            raise EvidenceError(f"with it, maps name more than {MOST_MODULES} modules", where=sample.id)
         modules = [self._modules.setdefault(name, len(self._modules)) for name in run.names]
-        if len(self._modules) >= MOST_MODULES:
-            raise EvidenceError(f"the corpus names {MOST_MODULES} modules or more", where=sample.id)
         values = moved(run.values, np.array(modules, dtype=np.uint64))
         values[0] = 0
         rows = self._symbols.rows(values)
