@@ -76,7 +76,7 @@ def _packets() -> dict[Kind, st.SearchStrategy[bytes]]:
         ),
         Kind.CYC: st.lists(st.integers(0, 127), max_size=8).map(
             lambda more: bytes(
-                [0x03 | 4 * bool(more)] + [7 * 2 | (i < len(more) - 1) for i in range(len(more))]
+                [0x03 | 4 * bool(more)] + [one * 2 | (i < len(more) - 1) for i, one in enumerate(more)]
             )
         ),
         Kind.TRIG: st.sampled_from([b"\xd9\x20\xa1", b"\xd9\x40\xa1\x17\x00"]),
