@@ -14,7 +14,7 @@ from tests.splits.test_splits import fleet, labels, sides
 from vestige import splits
 from vestige.errors import SplitError
 from vestige.splits.assign import assign
-from vestige.splits.profiles import Profiles, refuse_worse_units
+from vestige.splits.profiles import Profiles, refuse_needless_lack
 from vestige.splits.stratify import grossly_off, improve, shortfall
 from vestige.splits.table import Table
 
@@ -103,7 +103,9 @@ def test_whatever_a_side_lacks_is_told(make_windows, recipe, has, seed):
     windows = make_windows(rows, gap_ns=12 * 10**9)
     try:
         split, parts = splits.make(recipe, windows, seed=seed)
-    except SplitError:
+    except SplitError as error:
+        if "could go there" in error.what:
+            raise
         return
     profile = windows.recordings["profile"].to_list()
     train, validation, test = ({profile[row] for row in one.recording} for one in sides(parts))
@@ -133,17 +135,18 @@ def test_a_profile_three_hosts_have_is_on_every_side(make_windows):
         assert not split.untested_profiles + split.unvalidated_profiles + split.unseen_profiles
 
 
-def test_an_assignment_that_could_be_better_is_refused(make_windows):
+def test_a_profile_that_is_missing_without_need_is_refused(make_windows):
     windows = make_windows(fleet(5, per_host=1) + [("host-9", "s", "rare", labels(60))] * 3)
     ids = windows.recordings["id"].to_list()
     split, _ = splits.make("random", make_windows(fleet(5)))
     worse = {"train": ids[:3] + ids[5:], "validation": [ids[3]], "test": [ids[4]]}
     split = replace(split, dataset=splits.dataset_digest(windows), assignment=worse)
     with pytest.raises(
-        SplitError, match=r"missing in test \(train 180, .* recording r\d could go"
+        SplitError, match="no window of profile 'rare' is in validation, though rec"
     ) as refused:
-        refuse_worse_units(split, windows, FRACTIONS, ())
+        refuse_needless_lack(split, windows, ())
     assert "--split-seed" in refused.value.remedy
+    refuse_needless_lack(split, windows, tuple(ids))
 
 
 def test_what_someone_picked_is_told_and_not_refused(make_windows, tmp_path):

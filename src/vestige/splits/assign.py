@@ -27,7 +27,7 @@ def assign(
 
     Best means: every class on every side, then every profile on both train and test where possible, then
     shares nearest to `fractions`. `stratify`: units are then exchanged until every profile is on every side
-    in its share, as far as that is feasible (see `stratify.better`). Raises SplitError when no attempt puts
+    in its share, as far as that is feasible (see `stratify.improve`). Raises SplitError when no attempt puts
     every class on every side.
     """
     rng = np.random.default_rng(seed)

@@ -101,9 +101,8 @@ def refuse_needless_lack(split: Split, windows: WindowSet, hold_out: tuple[str, 
     table = Table.of_recordings(windows, unit, len(keys))
     if len(table.profiles) > MOST_PROFILES:
         return
-    part_of = {one: code for code, part in enumerate(PARTS) for one in split.assignment[part]}
     codes = np.zeros(len(keys), dtype=np.int8)
-    codes[unit] = [part_of[one] for one in windows.recordings["id"].to_list()]
+    codes[unit] = part_codes(split, windows)
     has = table.counts > 0
     on_side = np.stack([has[codes == part].sum(axis=0) for part in range(len(PARTS))])
     free = ~(has & (on_side[codes] == 1)).any(axis=1) & ~np.isin(keys, hold_out)

@@ -16,7 +16,7 @@ from vestige.errors import SplitError
 from vestige.splits.assign import assign
 from vestige.splits.base import COLUMNS, FRACTIONS, PARTS, Parts, Split, dataset_digest
 from vestige.splits.checks import check, losses
-from vestige.splits.profiles import STRATIFIED, Profiles, refuse_worse_cuts, refuse_worse_units
+from vestige.splits.profiles import STRATIFIED, Profiles, refuse_needless_lack, refuse_worse_cuts
 from vestige.splits.sets import limit, load_sets
 from vestige.splits.table import Table
 from vestige.windows import WindowSet
@@ -56,8 +56,8 @@ def make(
     `hold_out` names the hosts, samples or types of the test part instead of leaving the choice to `seed`.
     `sets`: a file that names the recordings of each part, instead of the recipe. `sizes`: see `sets.limit`.
     Raises SplitError when the evidence does not allow the recipe: too few hosts, samples, types, recordings
-    or groups, or a class that would be missing on a side; and where profiles could be divided better than
-    they are. What cannot be better is told by the split: see `profiles`.
+    or groups, or a class that would be missing on a side; and where a profile is missing without need. What
+    cannot be better is told by the split: see `profiles`.
     """
     steps: NDArray[np.int64] | None = None
     if sets is not None:
@@ -75,7 +75,7 @@ def make(
         raise SplitError(f"unknown split {recipe!r}", remedy=f"one of: {', '.join(recipes(groups))}")
     split = replace(split, dataset=dataset_digest(windows), seed=seed)
     if sets is None and recipe in STRATIFIED and split.unit == "recording":
-        refuse_worse_units(split, windows, fractions, hold_out)
+        refuse_needless_lack(split, windows, hold_out)
     split = limit(split, windows, **(sizes or {}))
     parts = split.parts(windows, steps)
     check(split, parts, windows)

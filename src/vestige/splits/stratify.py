@@ -30,8 +30,6 @@ PAIRS = 1 << 13
 """Exchanges that are weighed at a time: bounds the memory."""
 
 Ints = NDArray[np.int64]
-Exchange = tuple[int, int, int]
-"""A unit, the side to which it goes, and the unit that takes its place (-1: none)."""
 
 
 def off(share: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.bool_]:
@@ -75,44 +73,54 @@ def shortfall(
     return np.stack(faults, axis=-1), np.abs(share - fractions[:, None]).sum(axis=(-1, -2))
 
 
-def better(table: Table, codes: Codes, fractions: NDArray[np.float64], fixed: list[int]) -> Exchange | None:
-    """The exchange that leaves the smallest shortfall, if one leaves less than `codes (U,)` do.
+def improve(table: Table, codes: Codes, fractions: NDArray[np.float64], fixed: list[int]) -> Codes:
+    """`codes (U,)` after exchanges, until none leaves less wrong.
 
     `fixed` are units whose side is not ours to choose, the whole test part.
     """
+    if not 1 < len(table.profiles) <= MOST_PROFILES:
+        return codes
+    free = np.setdiff1d(np.arange(len(codes)), fixed)
+    while (after := _exchanged(table, codes, fractions, free)) is not None:
+        codes = after
+    return _best_of_all(table, codes, fractions, free) if 0 < len(free) <= FEW else codes
+
+
+def _exchanged(table: Table, codes: Codes, fractions: NDArray[np.float64], free: Ints) -> Codes | None:
+    """`codes` after the exchange that leaves the smallest shortfall, if one leaves less than there is."""
     sums = np.stack([table.counts[codes == part].sum(axis=0) for part in range(len(PARTS))])
     now = shortfall(table, sums, fractions)[0]
-    if not now[1:].any() or not _applies(table):
+    if not now[1:].any():
         return None
-    free = np.setdiff1d(np.arange(len(codes)), fixed)
     # An empty unit on each side: to change places with it is to move.
     counts = np.vstack([table.counts, np.zeros((len(PARTS), table.counts.shape[1]), dtype=np.int64)])
     sides = np.r_[codes, np.arange(len(PARTS), dtype=np.int8)]
-    for pairs in _pairs(free, len(codes), len(PARTS) - bool(fixed)):
-        best: tuple[tuple[float, ...], Exchange] | None = None
+    for pairs in _pairs(free, len(codes)):
+        best: tuple[tuple[float, ...], int, int] | None = None
         for one, other in _pieces(pairs, sides):
             at, gain = np.arange(len(one)), counts[other] - counts[one]
             after = np.repeat(sums[None], len(one), axis=0)
             after[at, sides[one]] += gain
             after[at, sides[other]] -= gain
-            faults, distance = shortfall(table, after, fractions)
-            row = int(np.lexsort((distance, *faults.T[::-1]))[0])
-            cost = (*faults[row].tolist(), float(distance[row]))
+            row, cost = _least(*shortfall(table, after, fractions))
             if best is None or cost < best[0]:
-                taken = int(other[row])
-                best = cost, (int(one[row]), int(sides[taken]), taken if taken < len(codes) else -1)
+                best = cost, int(one[row]), int(other[row])
         if best is not None and best[0][:-1] < tuple(now.tolist()):
-            return best[1]
+            _, one_unit, other_unit = best
+            sides[[one_unit, other_unit]] = sides[[other_unit, one_unit]]
+            return sides[: len(codes)]
     return None
 
 
-def _applies(table: Table) -> bool:
-    return 1 < len(table.profiles) <= MOST_PROFILES
+def _parts(free: Ints, n: int) -> Ints:
+    """Where a unit may go: not to test, where somebody has chosen what that is."""
+    return np.arange(len(PARTS) - (len(free) < n))
 
 
-def _pairs(free: Ints, n: int, parts: int) -> Iterator[tuple[Ints, Ints]]:
-    """Every move of a free unit to one of the first `parts` sides; then every swap, unless too many."""
-    yield np.repeat(free, parts), np.tile(n + np.arange(parts), len(free))
+def _pairs(free: Ints, n: int) -> Iterator[tuple[Ints, Ints]]:
+    """Every move of a free unit to another side, then every swap, unless too many."""
+    parts = _parts(free, n)
+    yield np.repeat(free, len(parts)), np.tile(n + parts, len(free))
     if len(free) <= MOST_SWAPPED:
         one, other = np.triu_indices(len(free), k=1)
         yield free[one], free[other]
@@ -126,28 +134,20 @@ def _pieces(pairs: tuple[Ints, Ints], sides: Codes) -> Iterator[tuple[Ints, Ints
         yield one[start : start + PAIRS], other[start : start + PAIRS]
 
 
-def improve(table: Table, codes: Codes, fractions: NDArray[np.float64], fixed: list[int]) -> Codes:
-    """`codes` after exchanges, until none leaves less wrong."""
-    if not _applies(table):
-        return codes
-    codes = codes.copy()
-    while (exchange := better(table, codes, fractions, fixed)) is not None:
-        unit, part, other = exchange
-        if other >= 0:
-            codes[other] = codes[unit]
-        codes[unit] = part
-    few = 0 < len(codes) - len(fixed) <= FEW
-    return _best_of_all(table, codes, fractions, fixed) if few else codes
-
-
-def _best_of_all(table: Table, codes: Codes, fractions: NDArray[np.float64], fixed: list[int]) -> Codes:
+def _best_of_all(table: Table, codes: Codes, fractions: NDArray[np.float64], free: Ints) -> Codes:
     """The best assignment there is, where it is better than `codes`."""
-    free = np.setdiff1d(np.arange(len(codes)), fixed)
-    every = np.stack(np.meshgrid(*[np.arange(len(PARTS) - bool(fixed))] * len(free)), axis=-1)
-    tried = np.tile(codes, (every.size // len(free) + 1, 1))
-    tried[1:, free] = every.reshape(-1, len(free))
+    parts = _parts(free, len(codes))
+    every = np.stack(np.meshgrid(*[parts] * len(free)), axis=-1).reshape(-1, len(free))
+    tried = np.tile(codes, (len(every) + 1, 1))
+    tried[1:, free] = every
     sums = (tried[:, None, :] == np.arange(len(PARTS))[:, None]).astype(np.int64) @ table.counts
     faults, distance = shortfall(table, sums, fractions)
-    row = int(np.lexsort((distance, *faults.T[::-1]))[0])
+    row, cost = _least(faults, distance)
     best: Codes = tried[row]
-    return best if tuple(faults[row].tolist()) < tuple(faults[0].tolist()) else codes
+    return best if cost[:-1] < tuple(faults[0].tolist()) else codes
+
+
+def _least(faults: NDArray[np.int64], distance: NDArray[np.float64]) -> tuple[int, tuple[float, ...]]:
+    """The row with the smallest shortfall, and that."""
+    row = int(np.lexsort((distance, *faults.T[::-1]))[0])
+    return row, (*faults[row].tolist(), float(distance[row]))
