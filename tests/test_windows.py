@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import resource
+import shutil
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -230,6 +231,31 @@ def test_a_dataset_whose_schema_was_edited_is_refused(make_windows):
     manifest["schema"]["length"] = 5
     file.write_text(json.dumps(manifest))
     with pytest.raises(DatasetError, match="does not match its digest"):
+        WindowSet.open(windows.path)
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere/value", "/elsewhere/value", "..", ""])
+def test_no_stream_is_read_from_elsewhere(make_windows, name):
+    windows = make_windows([("h", "s", "p", np.zeros(5))])
+    elsewhere = windows.path.parent / "elsewhere"
+    shutil.copytree(windows.path / "streams", elsewhere)
+    named = name.replace("/elsewhere", str(elsewhere)) if name.startswith("/") else name
+    schema = replace(
+        windows.schema, streams=tuple(replace(one, name=named) for one in windows.schema.streams[:1])
+    )
+    file = windows.path / "schema.json"
+    manifest = json.loads(file.read_text()) | {"schema": schema.to_dict(), "digest": schema.digest}
+    file.write_text(json.dumps(manifest))
+    with pytest.raises(DatasetError, match=r"no name of a stream|cannot be read"):
+        WindowSet.open(windows.path)
+
+
+@pytest.mark.parametrize("files", [["schema.json"], {"a\0b": 1}, {"schema.json": "x"}, None, 3])
+def test_a_list_of_files_that_is_none_is_refused(make_windows, files):
+    windows = make_windows([("h", "s", "p", np.zeros(5))])
+    file = windows.path / "schema.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"files": files}))
+    with pytest.raises(DatasetError, match=r"cannot be read|expected"):
         WindowSet.open(windows.path)
 
 

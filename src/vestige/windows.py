@@ -240,13 +240,16 @@ def _table(file: Path) -> pl.DataFrame:
 def _mapped(path: Path, folder: str, spec: Stream, rows: int) -> NDArray[Any]:
     """A `.npy` file of a dataset, `(rows, *spec.shape)`. Raises DatasetError where it is none, or holds
     something else."""
+    if Path(spec.name).name != spec.name:
+        raise DatasetError(f"{spec.name!r} is no name of a stream", where=path, remedy=REMEDY)
     file = path / folder / f"{spec.name}.npy"
     try:
         array: np.memmap[Any, Any] = np.lib.format.open_memmap(file, mode="r")
-    except (ValueError, OverflowError, SyntaxError, tokenize.TokenError, OSError) as error:
+        dtype = np.dtype(spec.dtype)
+    except (ValueError, TypeError, OverflowError, SyntaxError, tokenize.TokenError, OSError) as error:
         raise DatasetError(f"cannot be read ({error})", where=file, remedy=REMEDY) from error
     expected = (rows, *spec.shape)
-    if array.dtype != np.dtype(spec.dtype) or array.shape != expected:
+    if array.dtype != dtype or array.shape != expected:
         what = f"holds {array.dtype} {array.shape}, not {spec.dtype} {expected}"
         raise DatasetError(what, where=file, remedy=REMEDY)
     if array.offset + array.nbytes != file.stat().st_size:
@@ -274,7 +277,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
             what = f"a dataset of another version ({manifest['format']}, read is {FORMAT})"
             raise DatasetError(what, where=path, remedy=REMEDY)
         digest = Schema.from_dict(manifest["schema"]).digest
-        sizes: dict[str, int] = manifest["files"]
+        sizes: dict[str, int] = dict(manifest["files"])
         intact = digest == manifest["digest"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"schema.json cannot be read ({error})", where=file, remedy=REMEDY) from error
