@@ -234,6 +234,17 @@ def test_a_dataset_whose_schema_was_edited_is_refused(make_windows):
         WindowSet.open(windows.path)
 
 
+@pytest.mark.parametrize("length", [0, -3, 2.5, "4", None])
+def test_windows_of_no_length_are_refused(make_windows, length):
+    windows = make_windows([("h", "s", "p", np.zeros(5))])
+    schema = replace(windows.schema, length=length)
+    file = windows.path / "schema.json"
+    manifest = json.loads(file.read_text()) | {"schema": schema.to_dict(), "digest": schema.digest}
+    file.write_text(json.dumps(manifest))
+    with pytest.raises(DatasetError, match=f"windows of {length} steps"):
+        WindowSet.open(windows.path)
+
+
 @pytest.mark.parametrize("name", ["../../elsewhere/value", "/elsewhere/value", "..", ""])
 def test_no_stream_is_read_from_elsewhere(make_windows, name):
     windows = make_windows([("h", "s", "p", np.zeros(5))])

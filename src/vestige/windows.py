@@ -240,7 +240,7 @@ def _table(file: Path) -> pl.DataFrame:
 def _mapped(path: Path, folder: str, spec: Stream, rows: int) -> NDArray[Any]:
     """A `.npy` file of a dataset, `(rows, *spec.shape)`. Raises DatasetError where it is none, or holds
     something else."""
-    if Path(spec.name).name != spec.name:
+    if Path(str(spec.name)).name != spec.name:
         raise DatasetError(f"{spec.name!r} is no name of a stream", where=path, remedy=REMEDY)
     file = path / folder / f"{spec.name}.npy"
     try:
@@ -276,9 +276,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
         if manifest["format"] != FORMAT:
             what = f"a dataset of another version ({manifest['format']}, read is {FORMAT})"
             raise DatasetError(what, where=path, remedy=REMEDY)
-        digest = Schema.from_dict(manifest["schema"]).digest
+        schema = Schema.from_dict(manifest["schema"])
+        if not isinstance(schema.length, int) or schema.length < 1:
+            raise ValueError(f"windows of {schema.length} steps")
         sizes: dict[str, int] = dict(manifest["files"])
-        intact = digest == manifest["digest"]
+        intact = schema.digest == manifest["digest"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"schema.json cannot be read ({error})", where=file, remedy=REMEDY) from error
     if not intact:
