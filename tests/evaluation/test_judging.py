@@ -226,7 +226,27 @@ def test_untrusted_intervals_are_said_so_in_the_headline() -> None:
 def test_metrics_json_of_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     path.write_text('{"format": "vestige-metrics/99"}')
-    with pytest.raises(DatasetError, match="vestige-metrics/2"):
+    with pytest.raises(DatasetError) as raised:
         RunResults.load(path)
-    with pytest.raises(DatasetError):
+    assert str(raised.value) == (
+        f"{path}: is of format 'vestige-metrics/99'; this version reads 'vestige-metrics/2'\n"
+        "  remedy: evaluate the run again: vestige evaluate RUN"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "Invalid JSON"),
+        ("{", "Invalid JSON"),
+        ("[]", "an object"),
+        ("{}", "title: Field"),
+    ],
+)
+def test_metrics_json_that_is_damaged_is_refused_in_a_sentence(tmp_path: Path, text: str, what: str) -> None:
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(DatasetError, match=what) as raised:
+        RunResults.load(tmp_path / "metrics.json")
+    assert len(raised.value.what.splitlines()) == 1
+    with pytest.raises(DatasetError, match="No such file"):
         RunResults.load(tmp_path / "none.json")

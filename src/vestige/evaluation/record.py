@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 
 def _null_for_nan(value: Any) -> Any:
@@ -36,3 +36,16 @@ class IntervalResult(Record):
     void: int = 0
     method: Literal["bootstrap", "exact", "none"] = "bootstrap"
     note: str = ""
+
+
+def complaint(error: OSError | ValidationError, known: str) -> str:
+    """Why a file of records cannot be read, in a line: that its `format` is another than the one `known`, or
+    the first of everything that is wrong."""
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror}"
+    found = error.errors(include_url=False, include_context=False)
+    for one in found:
+        if one["loc"] == ("format",):
+            return f"is of format {str(one['input'])[:40]!r}; this version reads {known!r}"
+    told = [".".join(map(str, found[0]["loc"])), found[0]["msg"]]
+    return f"holds no results that can be read ({': '.join(filter(None, told))})"

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from vestige.errors import DatasetError
 from vestige.evaluation.onset_result import OnsetResult
-from vestige.evaluation.record import IntervalResult, Number, Record
+from vestige.evaluation.record import IntervalResult, Number, Record, complaint
 from vestige.storage import write_text
 
 FORMAT: Literal["vestige-metrics/2"] = "vestige-metrics/2"
@@ -345,6 +345,5 @@ class RunResults(Record):
         try:
             return cls.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
-            raise DatasetError(
-                f"no results that can be read ({error})", where=path, remedy="evaluate the run again"
-            ) from error
+            remedy = "evaluate the run again: vestige evaluate RUN"
+            raise DatasetError(complaint(error, FORMAT), where=path, remedy=remedy) from error
