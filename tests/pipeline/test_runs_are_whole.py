@@ -19,6 +19,8 @@ from vestige import errors, storage
     ("mistake", "kind"),
     [
         (["--split", "nosuch"], errors.UsageError),
+        (["--split", "time", "--hold-out", "node-1"], errors.UsageError),
+        (["--hold-out", "node-1"], errors.UsageError),
         (["-m", "nosuch"], errors.UsageError),
         (["--view", "nosuch"], errors.UsageError),
         (["-m", "gru", "--set", "hidden=abc"], errors.UsageError),

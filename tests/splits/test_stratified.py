@@ -124,8 +124,10 @@ def test_a_lab_of_four_hosts_is_told_not_refused(make_windows):
 
 
 def test_hosts_that_are_all_held_out_leave_nothing_to_train_on(make_windows):
-    with pytest.raises(SplitError, match="no assignment of hosts"):
-        splits.make("host", make_windows(fleet(3)), hold_out=("host-0", "host-1", "host-2"))
+    for held in (("host-0", "host-1", "host-2"), ("host-0", "host-1")):
+        with pytest.raises(SplitError, match="of 3 hosts are held out") as refused:
+            splits.make("host", make_windows(fleet(3)), hold_out=held)
+        assert "hold out 1 at most" in str(refused.value.remedy)
 
 
 def test_a_profile_three_hosts_have_is_on_every_side(make_windows):

@@ -91,10 +91,12 @@ def _build(model: type[BaseModel], given: dict[str, Any]) -> BaseModel:
         return model(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else ""
-        flag = FLAGS.get(name, (f"--{name.replace('_', '-')}",))[-1]
         message = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{flag}: {message}", remedy="see --help for what it takes") from error
+        if first["loc"]:
+            name = str(first["loc"][0])
+            flag = FLAGS.get(name, (f"--{name.replace('_', '-')}",))[-1]
+            message = f"{flag}: {message}"
+        raise UsageError(message, remedy="see --help for what it takes") from error
 
 
 def parse_settings(settings: list[str]) -> dict[str, int | float | bool | str]:

@@ -7,6 +7,9 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+HOLDING = ("host", "sample", "type")
+"""Recipes of which the test part may be named."""
+
 
 class SplitOptions(BaseModel):
     """Who is held out."""
@@ -37,6 +40,14 @@ class SplitOptions(BaseModel):
         if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
             raise ValueError("expected three positive numbers that add up to 1, such as 0.6,0.2,0.2")
         return text
+
+    @model_validator(mode="after")
+    def _held_by_a_recipe(self) -> Self:
+        if self.hold_out and (self.split not in HOLDING or self.input_sets is not None):
+            raise ValueError(
+                f"--hold-out needs --split {', '.join(HOLDING[:-1])} or {HOLDING[-1]}, and no --input-sets"
+            )
+        return self
 
     @property
     def sizes(self) -> dict[str, Any]:

@@ -129,6 +129,13 @@ def _by_column(
     unknown = sorted(set(hold_out) - set(keys))
     if unknown:
         raise SplitError(f"no {recipe} called {unknown[0]!r}", remedy=f"one of: {', '.join(keys[:20])}")
+    if hold_out and len(keys) - len(set(hold_out)) < len(PARTS) - 1:
+        raise SplitError(
+            f"{len(set(hold_out))} of {len(keys)} {recipe}s are held out: "
+            "training and validation need one each",
+            where=windows.path,
+            remedy=f"hold out {len(keys) - len(PARTS) + 1} at most, or use --split time",
+        )
     index = {key: number for number, key in enumerate(keys)}
     number_of = np.array([index[name] for name in names])
     table = Table.of_recordings(windows, number_of, len(keys))

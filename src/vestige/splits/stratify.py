@@ -108,7 +108,8 @@ def _exchanged(table: Table, codes: Codes, fractions: NDArray[np.float64], free:
         if best is not None and best[0][:-1] < tuple(now.tolist()):
             _, one_unit, other_unit = best
             sides[[one_unit, other_unit]] = sides[[other_unit, one_unit]]
-            return sides[: len(codes)]
+            exchanged: Codes = sides[: len(codes)]
+            return exchanged
     return None
 
 
