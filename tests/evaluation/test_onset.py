@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -58,6 +59,7 @@ def at_one_percent(delays: list[float]) -> DelayResult:
 
 def test_a_delay_is_counted_from_the_first_window_of_the_attack() -> None:
     found = at_one_percent([0.0] * 5 + [10.0] * 11 + [50.0] * 5)
+    assert found.median_s is not None
     assert found.median_s.estimate == 10
     assert found.detected.estimate == 1
     assert found.reached_fpr == 0
@@ -66,9 +68,14 @@ def test_a_delay_is_counted_from_the_first_window_of_the_attack() -> None:
 
 def test_a_missed_attack_is_an_infinite_delay_and_never_left_out() -> None:
     found = at_one_percent([5.0] * 8 + [math.inf] * 12)
+    assert found.median_s is not None
     assert found.median_s.estimate is None
     assert found.detected.estimate == pytest.approx(0.4)
+    half = at_one_percent([5.0] * 10 + [math.inf] * 10)
+    assert half.median_s is not None
+    assert half.median_s.estimate == 5, "not more than half were missed"
     some = at_one_percent([5.0] * 12 + [math.inf] * 8)
+    assert some.median_s is not None
     assert some.median_s.estimate == 5
     assert some.median_s.high is None, "resamples in which most were missed"
 
@@ -84,6 +91,7 @@ def test_an_alert_before_the_beginning_is_no_detection_whatever_comes_after() ->
     assert late.already.estimate == pytest.approx(8 / 12)
     assert late.detected.estimate == late.within["30"] == pytest.approx(4 / 12)
     assert late.within["10"] == 0
+    assert late.median_s is not None
     assert late.median_s.estimate == 20, "of those without an alert before"
     assert late.reached_fpr == pytest.approx((6 * 5 + 2 * BEGIN) / (12 * BEGIN))
 
@@ -95,8 +103,17 @@ def test_false_alarms_buy_no_early_detections() -> None:
     late = always.delays[1]
     assert (late.already.estimate, late.detected.estimate) == (1, 0)
     assert set(late.within.values()) == {0.0}
-    assert late.median_s.estimate is None
-    assert "before every attack" in late.median_s.note
+    assert late.median_s is None
+
+
+def test_an_alert_after_the_attack_is_over_is_no_detection() -> None:
+    test = episodes(rising([50.0] * 12))
+    over = test.t_wall_ns >= 1030 * S
+    found = onset_result(
+        episodes(np.full((10, STEPS), 0.2)), replace(test, label=np.where(over, 0, test.label)), ATTACKS
+    )
+    assert found is not None
+    assert found.delays[1].detected.estimate == 0
 
 
 def test_every_attack_is_detected_or_missed_or_was_alarmed_before() -> None:
@@ -157,7 +174,9 @@ def test_report_and_tables_show_beginnings_and_pairs() -> None:
     console.print(pairs_table(shown), onset_table(shown))
     text = console.export_text()
     assert "never" in text
+    assert "20 attacks" in text
     assert "wanted FPR of 1%" in text
+    assert "40%" in text
     assert "seconds since the attack began" not in render(results, details)
 
 

@@ -1,10 +1,10 @@
 """The moments around an attack's beginning: how sure the detector is second by second, how late it alerts.
 
 An alert that was raised before the attack began detects nothing: recordings with one are counted apart, so
-that false alarms buy no early detections.
+that false alarms buy no early detections. Nor does one in a window of another class, once it is over.
 
-Only where a source's recordings are episodes in which an attack begins once: its schema then names the
-classes that are the attack (`ATTACK_CLASSES` of its settings).
+Only where a source's recordings are episodes in which an attack begins: its schema then names the classes
+that are the attack (`ATTACK_CLASSES` of its settings). What counts is when it first begins.
 
 Letters: N windows, R resamples, G clusters, A attacks, P points in time.
 """
@@ -36,7 +36,6 @@ WITHIN_S = (10, 30, 60, 300)
 FEWEST = 5
 """Recordings below which a point in time is left out."""
 NEVER = np.iinfo(np.int64).max
-ALL_ALARMED = "an alert had been raised before every attack"
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ def _delay(
     alert = test.score >= threshold
     first = np.flatnonzero(seconds == 0)
     beginnings = test.recording[first]
-    found = _first_alerts(test, seconds, alert)[beginnings]
+    found = _first_detections(test, seconds, alert)[beginnings]
     before = _alarmed_before(test, seconds, alert)[beginnings]
     delay = np.where(before, np.inf, found)
 
@@ -166,15 +165,15 @@ def _delay(
         reached_fpr=float(alert[quiet].mean()) if quiet.any() else None,
         detected=share(np.isfinite(delay)),
         already=share(before),
-        median_s=_median(delay[~before], ids[first][~before], weights),
+        median_s=None if before.all() else _median(delay[~before], ids[first][~before], weights),
         within={str(one): float((delay <= one).mean()) for one in WITHIN_S},
     )
 
 
-def _first_alerts(test: Predictions, seconds: FloatArray, alert: NDArray[np.bool_]) -> FloatArray:
-    """Seconds from each recording's beginning to its first alert, infinite without one."""
+def _first_detections(test: Predictions, seconds: FloatArray, alert: NDArray[np.bool_]) -> FloatArray:
+    """Seconds from each recording's beginning to its first alert under attack, infinite without one."""
     delay = np.full(test.recordings.height, np.inf)
-    rows = np.flatnonzero(alert & (seconds >= 0))
+    rows = np.flatnonzero(alert & test.positive & (seconds >= 0))
     np.minimum.at(delay, test.recording[rows], seconds[rows])
     return delay
 
@@ -187,9 +186,8 @@ def _alarmed_before(test: Predictions, seconds: FloatArray, alert: NDArray[np.bo
 
 
 def _median(delay: FloatArray, ids: IntArray, weights: FloatArray) -> IntervalResult:
-    """The median delay and its interval; infinite values are delays too, and become null."""
-    if not len(delay):
-        return IntervalResult(estimate=None, low=None, high=None, resamples=0, void=0, note=ALL_ALARMED)
+    """The median (the lower of two) of delays and its interval; infinite values are delays too, and become
+    null."""
     order = np.argsort(delay, kind="stable")
     ranked = np.cumsum(weights[:, ids[order]], axis=1)
     usable = ranked[:, -1] > 0

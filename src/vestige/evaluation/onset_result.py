@@ -21,10 +21,10 @@ class DelayResult(Record):
 
     `reached_fpr`: share of the test windows without attack at or above it. `already`: share of the attacks
     before whose beginning there was an alert in the same recording; that is no detection, whatever came
-    after. `detected`: share of the attacks with an alert after they began and none before; `within`: share
+    after. `detected`: share of the attacks with an alert while they lasted and none before; `within`: share
     of them all that were so detected so many seconds after the beginning. `median_s`: the median delay in
-    seconds of those without an alert before, where a missed attack counts as infinite (null: half of them or
-    more were missed, or there are none; a null bound: so it is in resamples).
+    seconds of those without an alert before, where a missed attack counts as infinite (a null estimate: more
+    than half of them were missed; a null bound: so it is in resamples); null where all had one.
     """
 
     fpr: float
@@ -32,7 +32,7 @@ class DelayResult(Record):
     reached_fpr: Number
     already: IntervalResult
     detected: IntervalResult
-    median_s: IntervalResult
+    median_s: IntervalResult | None
     within: dict[str, float]
 
 

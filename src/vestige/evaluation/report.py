@@ -220,9 +220,9 @@ def _count(value: int) -> str:
     return f"{value:,}"
 
 
-def _interval(found: IntervalResult) -> str:
+def _interval(found: IntervalResult, form: str = ".3f") -> str:
     if found.method == "none":
         return "no interval"
     if found.low is None or found.high is None:
         return ""
-    return f"{found.low:.3f} to {found.high:.3f}"
+    return f"{found.low:{form}} to {found.high:{form}}"

@@ -21,6 +21,12 @@ METHODS = {
 }
 """What the caption says of intervals that are not percentiles, by method."""
 
+ONSET = (
+    "An alert here: the attack's classes together reach a threshold of their own. FPR: of windows without "
+    "attack. Already alarmed: an alert came before the attack in the same recording, and detects nothing. "
+    "Delay: of the other attacks; never: more than half of them were missed."
+)
+
 
 def results_table(results: RunResults) -> Table:
     """Models and baselines side by side, the 95% interval under each figure; recall and FPR at the chosen
@@ -70,9 +76,9 @@ def onset_table(results: RunResults, rate: float = 0.01) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    caption = "Already alarmed: an alert came before the attack in the same recording, and detects nothing."
-    title = f"first alert after the beginning of an attack, at a wanted FPR of {rate:.0%}"
-    table = Table(title=Text(title), caption=Text(caption), caption_justify="left")
+    attacks = next((one.onset.attacks for one in results.models if one.onset is not None), 0)
+    title = f"first alert after the beginning of {attacks:,} attacks, at a wanted FPR of {rate:.0%}"
+    table = Table(title=Text(title), caption=Text(ONSET), caption_justify="left")
     table.add_column("detector", overflow="fold")
     for name in (
         "its FPR\non test",
@@ -89,9 +95,9 @@ def onset_table(results: RunResults, rate: float = 0.01) -> Table:
             cells = (
                 visible(one.name),
                 _plain(late.reached_fpr, ".2%"),
-                _cell(late.already),
-                _cell(late.detected),
-                _cell(late.median_s, ".0f", "never"),
+                _cell(late.already, ".0%"),
+                _cell(late.detected, ".0%"),
+                "-" if late.median_s is None else _cell(late.median_s, ".0f", "never"),
                 f"{late.within['60']:.0%}",
             )
             table.add_row(*(Text(cell) for cell in cells))

@@ -53,9 +53,9 @@ function confusion(found) {
 function delays(rows) {
   const heads = ["wanted FPR", "its FPR on test", "already alarmed", "attacks detected", "median delay, s"];
   return table(heads, rows.map(function (one) {
-    const middle = one.median_s.estimate;
+    const middle = one.median_s === null ? "–" : one.median_s.estimate === null ? "never" : number(one.median_s.estimate, 0);
     return row([cell(percent(one.fpr)), cell(percent(one.reached_fpr, 2), "n"), interval(one.already), interval(one.detected),
-      cell(middle === null ? "never" : number(middle, 0), "n")]);
+      cell(middle, "n")]);
   }));
 }
 
