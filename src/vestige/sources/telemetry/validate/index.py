@@ -58,6 +58,8 @@ def row(finding: Finding, options: ValidateOptions) -> Row:
 
 def read(path: Path) -> pl.DataFrame:
     """An index. Raises EvidenceError where it is none."""
+    if not path.is_file():
+        raise EvidenceError("no such file", where=path, remedy=AGAIN)
     try:
         found = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
