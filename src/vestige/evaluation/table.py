@@ -77,7 +77,7 @@ def onset_table(results: RunResults, rate: float = 0.01) -> Table:
     from rich.text import Text
 
     attacks = next((one.onset.attacks for one in results.models if one.onset is not None), 0)
-    title = f"first alert after the beginning of {attacks:,} attacks, at a wanted FPR of {rate:.0%}"
+    title = f"first alert in {attacks:,} attacks, at a wanted FPR of {rate:.0%}"
     table = Table(title=Text(title), caption=Text(ONSET), caption_justify="left")
     table.add_column("detector", overflow="fold")
     for name in (
