@@ -31,7 +31,7 @@ def run(prepared: Path) -> Path:
     assert told.count("oracle") == 2
     told = succeed("evaluate", out, "--resamples", 200)
     assert "model against model" in told
-    assert "first alert after the beginning" in told
+    assert "first alert in" in told
     return out
 
 
