@@ -12,10 +12,10 @@ from .toy import gru
 CPU = torch.device("cpu")
 
 
-def loader_of(parts, *, size=64, accumulate=1, seed=0) -> Loader:
+def loader_of(parts, *, size=64, accumulate=1, seed=0, most=None) -> Loader:
     train, _ = parts
     rows = rows_of(gru(), train, CPU, 1 << 30)
-    return Loader(rows, size=size, accumulate=accumulate, seed=seed)
+    return Loader(rows, size=size, accumulate=accumulate, seed=seed, most=most)
 
 
 def test_an_epoch_shows_every_window_once_with_its_label(make_parts):
@@ -44,6 +44,25 @@ def test_every_epoch_is_shuffled_otherwise_and_always_alike_under_a_seed(make_pa
     assert torch.equal(a2, b2)
     assert not torch.equal(a1, a2)
     assert not torch.equal(a1, other)
+
+
+def test_an_epoch_of_many_windows_draws_some_and_the_next_one_others(make_parts):
+    parts = make_parts()
+    rows = rows_of(gru(), parts[0], CPU, 1 << 30)
+    all_of_them = {tuple(one) for one in rows.take(np.arange(len(rows)))[0][0].tolist()}
+    loader = loader_of(parts, size=30, accumulate=2, most=100)
+    assert (loader.batches, loader.steps) == (4, 2)
+    epochs = []
+    for _ in range(2):
+        batches = list(loader)
+        assert [len(one.target) for one in batches] == [30, 30, 30, 10]
+        assert [one.share for one in batches] == [0.5, 0.5, 0.75, 0.25]
+        epochs.append([tuple(row) for one in batches for row in one.inputs[0].tolist()])
+        assert set(epochs[-1]) <= all_of_them
+        loader.next_epoch()
+    assert set(epochs[0]) != set(epochs[1])
+    again = loader_of(parts, size=30, accumulate=2, most=100)
+    assert [tuple(row) for one in again for row in one.inputs[0].tolist()] == epochs[0]
 
 
 def test_a_loader_goes_on_with_the_same_next_batch(make_parts):

@@ -26,6 +26,9 @@ class TrainingConfig(BaseModel):
     epochs: int | None = Field(
         default=None, ge=1, description="most epochs; None: 20, more where that is under 1,000 steps"
     )
+    epoch_windows: int = Field(
+        default=300_000, ge=1, description="most windows an epoch shows; of more, each epoch draws others"
+    )
     batch_size: int = Field(default=256, ge=1, description="windows a batch")
     learning_rate: float = Field(
         default=3e-3, gt=0, description="highest learning rate, reached after warm-up"

@@ -114,15 +114,16 @@ class TrainingBatch:
 
 
 class Loader:
-    """The training windows, shuffled anew in every epoch by (seed, epoch) alone.
+    """The training windows, or `most` of them, drawn and shuffled anew in every epoch by (seed, epoch) alone.
 
     Its whole state is (`epoch`, `batch`): the next batch to come. `len` is what is left of this epoch.
     """
 
-    def __init__(self, rows: Rows, *, size: int, accumulate: int, seed: int) -> None:
+    def __init__(self, rows: Rows, *, size: int, accumulate: int, seed: int, most: int | None = None) -> None:
         self.rows = rows
         self.size, self.accumulate, self.seed = size, accumulate, seed
-        self.batches = -(-len(rows) // size)
+        self.windows = min(len(rows), most or len(rows))
+        self.batches = -(-self.windows // size)
         self.epoch = self.batch = 0
 
     @property
@@ -139,7 +140,7 @@ class Loader:
         return self.batches - self.batch
 
     def __iter__(self) -> Iterator[TrainingBatch]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.rows))
+        order = self._order()
         while self.batch < self.batches:
             rows = order[self.batch * self.size : (self.batch + 1) * self.size]
             share = len(rows) / self._step_windows()
@@ -147,10 +148,16 @@ class Loader:
             self.batch += 1
             yield TrainingBatch(inputs, target, share)
 
+    def _order(self) -> NDArray[np.int64]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        if self.windows == len(self.rows):
+            return rng.permutation(self.windows)
+        return rng.choice(len(self.rows), self.windows, replace=False)
+
     def _step_windows(self) -> int:
         span = self.accumulate * self.size
         first = self.batch // self.accumulate * span
-        return min(first + span, len(self.rows)) - first
+        return min(first + span, self.windows) - first
 
     def next_epoch(self) -> None:
         """Begin the next epoch."""

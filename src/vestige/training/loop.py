@@ -77,7 +77,13 @@ def _prepare(
     rows = rows_of(detector, train, device, limit)
     others = rows_of(detector, validation, device, limit - rows.nbytes)
     judged = Validation(others, detector.outputs, objective)
-    loader = Loader(rows, size=config.batch_size, accumulate=config.accumulate, seed=config.seed)
+    loader = Loader(
+        rows,
+        size=config.batch_size,
+        accumulate=config.accumulate,
+        seed=config.seed,
+        most=config.epoch_windows,
+    )
     weight_K = torch.ones(detector.outputs)
     if config.class_weights and objective.weighs_classes:
         weight_K = torch.from_numpy(class_weights(train.label, detector.n_classes))
