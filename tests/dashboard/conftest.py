@@ -47,7 +47,8 @@ def both(store, tmp_path_factory) -> Path:
     """A run of `gbt` in both views on the store, one host held out."""
     out = tmp_path_factory.mktemp("runs") / "both"
     split = ["--split", "host", "--hold-out", "host-4"]
-    succeed("run", "telemetry", store, *split, *FAST, "-m", "gbt", "--view", "both", "-o", out)
+    models = ["-m", "gbt", "--set", "rounds=20", "--view", "both", "--train-jobs", 1, "--device", "cpu"]
+    succeed("run", "telemetry", store, *split, *FAST, *models, "-o", out)
     return out
 
 
@@ -62,9 +63,10 @@ class Answer(NamedTuple):
 class Serving:
     """`vestige dashboard` as a process of its own."""
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *arguments: object, stdin: int = subprocess.DEVNULL) -> None:
         call = [VESTIGE, "dashboard", "--port", "0", *map(str, arguments)]
-        self.process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(call, stdin=stdin, stdout=pipe, stderr=pipe, text=True)
         assert self.process.stdout is not None
         url = self.process.stdout.readline().split()
         assert url, self.process.stderr.read() if self.process.stderr else ""
@@ -109,8 +111,8 @@ def serve() -> Iterator[Any]:
     """Starts `Serving`, and sees to it that all of them end."""
     started: list[Serving] = []
 
-    def start(*arguments: object) -> Serving:
-        started.append(Serving(*arguments))
+    def start(*arguments: object, **options: int) -> Serving:
+        started.append(Serving(*arguments, **options))
         return started[-1]
 
     yield start

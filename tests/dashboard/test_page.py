@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from tests.dashboard.browser import THERE, browser
 from tests.evaluation.made_up import made_up_run
@@ -17,7 +16,7 @@ from vestige.dashboard.events import Event, Perf, Player, Recording, Score, Span
 from vestige.dashboard.hub import Hub
 from vestige.dashboard.producers.metrics import metrics, run
 from vestige.dashboard.producers.profiles import profiles
-from vestige.dashboard.server import Server, application
+from vestige.dashboard.server import serving
 from vestige.dashboard.subject import Subject
 
 HOSTILE = (
@@ -36,7 +35,7 @@ def standing(path: Path, title: str) -> list[Event]:
     """What is told of a run in which every name is hostile."""
     results, _ = made_up_run(hostile=HOSTILE)
     results = results.model_copy(update={"title": title, "synthetic": True})
-    (head,) = run(Subject(path, results, {}), None)
+    head = run(Subject(path, results, {}), None)
     player = Player(name=HOSTILE, view="realistic", task="classify", threshold=0.5, policy=HOSTILE)
     classes = [results.classes[0], HOSTILE]
     head = head.model_copy(update={"player": player, "classes": classes})
@@ -62,17 +61,9 @@ def played(number: int) -> Iterator[Event]:
 @contextlib.contextmanager
 def served(hub: Hub, port: int = 0) -> Iterator[int]:
     """The port at which the page is served while the block runs."""
-    with socket.create_server(("127.0.0.1", port)) as listener:
-        config = uvicorn.Config(application(hub, "127.0.0.1"), log_config=None, lifespan="off")
-        server = Server(config, hub)
-        serving = threading.Thread(target=server.run, args=([listener],))
-        serving.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            server.should_exit = True
-            serving.join(30)
-    assert not serving.is_alive()
+    with socket.create_server(("127.0.0.1", port)) as listener, serving(hub, listener, "127.0.0.1"):
+        yield listener.getsockname()[1]
+    assert "server" not in {one.name for one in threading.enumerate()}
 
 
 @pytest.mark.skipif(not THERE, reason="needs chromium and chromedriver (apt: chromium chromium-driver)")

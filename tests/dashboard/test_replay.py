@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,10 @@ import polars as pl
 import pytest
 
 from vestige.checkpoint import load
+from vestige.dashboard import pace
 from vestige.dashboard.events import Event, Perf, Recording, Score
 from vestige.dashboard.feed import Feed
-from vestige.dashboard.pace import Pace, StoppedError
+from vestige.dashboard.pace import Pace
 from vestige.dashboard.producers import replay as room
 from vestige.dashboard.producers.perf import Meter
 from vestige.errors import EvidenceError
@@ -165,17 +165,40 @@ def test_evidence_that_is_not_there_is_found_before_the_first_event(finished, tm
         Feed.open(finished / "gbt", [tmp_path / "none.log"])
 
 
-def test_a_window_is_held_back_until_its_time_and_no_longer_once_told_to_stop():
-    pace = Pace(1.0, threading.Event())
-    start = pace.begin(10**18)
-    pace.hold(start, 10**18 - 10**12)
-    pace.hold(start, 0)
-    pace.hold(pace.begin(0), 10**18)
-    threading.Timer(0.2, pace.stop.set).start()
-    with pytest.raises(StoppedError):
-        pace.hold(start, 10**18 + 3600 * 10**9)
-    with pytest.raises(StoppedError):
-        Pace(0, pace.stop).hold(start, 10**18)
+class Clock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def test_a_window_is_held_back_until_its_time(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(pace, "time", clock)
+    twice = Pace(2.0)
+    start = twice.begin(10**18)
+    for seconds in (0, 4, 10, -5, 10, 12):
+        twice.hold(start, 10**18 + seconds * 10**9)
+    assert clock.slept == [0, 2, 3, 0, 0, 1]
+
+
+def test_without_times_or_at_speed_0_nothing_is_held_back_and_nothing_for_ever(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(pace, "time", clock)
+    Pace(1.0).hold(Pace(1.0).begin(0), 10**18)
+    Pace(1.0).hold(Pace(1.0).begin(10**18), 0)
+    Pace(0).hold(Pace(0).begin(1), 2**63 - 1)
+    assert clock.slept == []
+    Pace(1e-300).hold(Pace(1.0).begin(1), 2**63 - 1)
+    assert clock.slept == [pace.LONGEST_S]
 
 
 def test_at_speed_windows_come_at_the_times_at_which_they_were_recorded(finished, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -13,7 +14,8 @@ from itertools import islice
 
 import pytest
 
-from tests.pipeline.conftest import VESTIGE, succeed, vestige
+from tests.dashboard.test_replay import HEAD
+from tests.pipeline.conftest import VESTIGE, vestige
 from vestige.dashboard import server
 from vestige.dashboard.events import Recording, parse
 from vestige.dashboard.hub import Hub
@@ -73,6 +75,16 @@ def test_a_name_that_somebody_pointed_here_is_refused(page, host):
         assert page.ask("/", Host=own).status == 200
 
 
+def test_pages_of_other_sites_may_link_to_it_and_no_more(page):
+    foreign = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}
+    for site in ("cross-site", "same-site"):
+        for path in ("/events", "/dashboard.js"):
+            assert page.ask(path, **{**foreign, "Sec_Fetch_Site": site}).status == 403
+    assert page.ask("/", **foreign).status == 200
+    for site in ("same-origin", "none"):
+        assert page.ask("/events", Sec_Fetch_Site=site).status == 200
+
+
 def test_no_request_names_a_file(page):
     strange = ["/../../../../etc/passwd", "/..%2f..%2fetc/passwd", "/page/dashboard.js", "/metrics.json",
                "//etc/passwd", "/events/../metrics.json", "/docs", "/openapi.json", "/%00",
@@ -129,6 +141,16 @@ def test_it_ends_when_asked_though_somebody_looks_on(both, store, serve, number,
     assert len(list(reading)) < 100
 
 
+def test_ctrl_c_ends_a_replay_that_waits_for_its_evidence(finished, serve):
+    theirs, ours = os.pipe()
+    page = serve(finished, "-", stdin=theirs)
+    os.write(ours, (HEAD * 30).encode())
+    assert next(one for _, one in page.events() if one["event"] == "score")
+    assert page.end() == (130, "interrupted\n")
+    os.close(theirs)
+    os.close(ours)
+
+
 def test_a_port_that_is_taken_is_an_error(finished):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = vestige("dashboard", finished, "--port", taken.getsockname()[1])
@@ -174,8 +196,10 @@ def test_a_reader_of_the_events_that_has_enough_ends_it_quietly(finished, corpus
     assert (code, done.stderr) == ("0", "")
 
 
-def test_a_speed_below_zero_and_a_path_that_is_no_run_are_refused(finished, tmp_path):
+def test_a_speed_below_zero_an_empty_host_and_a_path_that_is_no_run_are_refused(finished, tmp_path):
     assert vestige("dashboard", finished, "--speed", "-1").returncode == 2
+    done = vestige("dashboard", finished, "--host", "")
+    assert (done.returncode, "--host is empty" in done.stderr) == (UsageError.exit_code, True)
     done = vestige("dashboard", tmp_path)
     assert done.returncode == UsageError.exit_code
     assert "neither a run nor a detector" in done.stderr
@@ -185,6 +209,5 @@ def test_help_imports_no_server_and_the_extra_brings_one():
     check = "import sys, vestige.cli.main; print({'torch', 'fastapi', 'uvicorn'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
-    assert "Example: vestige dashboard" in succeed("dashboard", "--help")
     needed = [one for one in requires("vestige") or [] if "dashboard" in one]
     assert {one.split(">")[0] for one in needed} == {"fastapi", "uvicorn"}

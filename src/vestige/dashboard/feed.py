@@ -9,7 +9,7 @@ from pathlib import Path
 from vestige import checkpoint
 from vestige.checkpoint import Loaded
 from vestige.dashboard.events import Event
-from vestige.dashboard.pace import Pace, StoppedError
+from vestige.dashboard.pace import Pace
 from vestige.dashboard.producers.metrics import metrics, run
 from vestige.dashboard.producers.perf import Meter
 from vestige.dashboard.producers.profiles import profiles
@@ -45,7 +45,7 @@ class Feed:
 
     def standing(self) -> Iterator[Event]:
         """What is known before any replay: a `run`, then `metrics` and `profiles` of each detector."""
-        yield from run(self.subject, self.loaded)
+        yield run(self.subject, self.loaded)
         if self.subject.results is not None:
             yield from metrics(self.subject.results)
             yield from profiles(self.subject.results)
@@ -58,8 +58,6 @@ class Feed:
         meter = Meter(total=self.total)
         try:
             yield from replay(self.loaded, self.evidence, pace, meter)
-        except StoppedError:
-            return
         except (VestigeError, OSError) as error:
             yield meter.perf("failed", str(error))
             raise

@@ -11,31 +11,33 @@ import contextlib
 import ipaddress
 import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import uvicorn
 from fastapi import FastAPI, Header, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vestige import log
 from vestige.dashboard.feed import Feed
 from vestige.dashboard.hub import Hub
 from vestige.dashboard.pace import Pace
-from vestige.errors import OutputError, VestigeError
+from vestige.errors import OutputError, UsageError, VestigeError
 from vestige.evaluation.report import PAGE as REPORT
 from vestige.evaluation.report import plotly_script
 
 PAGE = Path(__file__).parent / "page"
 POLL_S = 0.05
-"""How often a reader looks for new events."""
+"""How often a reader looks for new events, and the replay for readers."""
 HEARTBEAT_S = 15.0
 """After so many quiet seconds a reader gets a comment: connections stay open, and lost ones are noticed."""
 MOST_CONNECTIONS = 64
 LEAVE_S = 3
-"""Seconds that readers and the replay have to leave."""
+"""Seconds that readers have to leave."""
 HEADERS = {
     "content-security-policy": "; ".join(
         [
@@ -62,15 +64,28 @@ logger = log.get(__name__)
 def serve(feed: Feed, *, host: str, port: int, speed: float, announce: Callable[[str], None]) -> None:
     """Serve until Ctrl-C; `announce` is handed the address. The replay begins when somebody looks.
 
-    Raises OutputError where the port cannot be had.
+    It runs in this thread, so that Ctrl-C ends whatever it waits for; the server has one of its own. Raises
+    UsageError without a host, OutputError where the port cannot be had.
     """
     hub = Hub(feed.standing())
-    pace = Pace(speed, hub.closed)
-    with contextlib.closing(_listen(host, port)) as listener:
+    with contextlib.closing(_listen(host, port)) as listener, serving(hub, listener, host):
         announce(_url(listener))
         if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
             logger.warning("whoever reaches this address sees everything: there is no login")
-        config = uvicorn.Config(
+        _wait(hub.read)
+        try:
+            for event in feed.replayed(Pace(speed)):
+                hub.put(event)
+        except (VestigeError, OSError) as error:
+            logger.error("the replay ended: %s", error)
+        _wait(hub.closed)
+
+
+@contextlib.contextmanager
+def serving(hub: Hub, listener: socket.socket, host: str) -> Iterator[None]:
+    """Serve, in a thread of its own, while the block runs; then end every stream, then the server."""
+    server = uvicorn.Server(
+        uvicorn.Config(
             application(hub, host),
             log_config=None,
             log_level="warning",
@@ -81,27 +96,15 @@ def serve(feed: Feed, *, host: str, port: int, speed: float, announce: Callable[
             limit_concurrency=MOST_CONNECTIONS,
             timeout_graceful_shutdown=LEAVE_S,
         )
-        playing = threading.Thread(target=_play, args=(feed, hub, pace), name="replay", daemon=True)
-        playing.start()
-        try:
-            Server(config, hub).run(sockets=[listener])
-        finally:
-            hub.closed.set()
-            hub.read.set()
-            playing.join(LEAVE_S)
-
-
-class Server(uvicorn.Server):
-    """Uvicorn's, which lets its readers go before it waits for them."""
-
-    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
-        super().__init__(config)
-        self._hub = hub
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End every stream, then the server."""
-        self._hub.closed.set()
-        await super().shutdown(sockets)
+    )
+    thread = threading.Thread(target=server.run, args=([listener],), name="server", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        hub.closed.set()
+        server.should_exit = True
+        thread.join(2 * LEAVE_S)
 
 
 def application(hub: Hub, host: str) -> ASGIApp:
@@ -139,11 +142,12 @@ async def messages(hub: Hub, last_id: str | None) -> AsyncIterator[str]:
 
 class Guard:
     """Answers only to an IP address, to this machine's own names and to `host`: no name that its owner could
-    point here (DNS rebinding). Adds `HEADERS` to every answer."""
+    point here (DNS rebinding). Pages of other sites may link to `/` and ask for nothing (Fetch Metadata, as
+    browsers send it to this machine). Adds `HEADERS` to every answer."""
 
     def __init__(self, app: ASGIApp, host: str) -> None:
         own = socket.gethostname().lower()
-        self._app, self._names = app, {"localhost", own, f"{own}.local", host.lower() or own}
+        self._app, self._names = app, {"localhost", own, f"{own}.local", host.lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve or refuse."""
@@ -156,12 +160,14 @@ class Guard:
                 message = {**message, "headers": [*message["headers"], *extra]}
             await send(message)
 
-        named = [value for name, value in scope["headers"] if name == b"host"]
-        if len(named) == 1 and self._ours(named[0].decode("latin-1").lower()):
-            await self._app(scope, receive, dressed)
-        else:
-            refused = Response("This is not a name of this machine.\n", 421, media_type="text/plain")
-            await refused(scope, receive, dressed)
+        asked = Headers(scope=scope)
+        named = asked.getlist("host")
+        app = self._app
+        if len(named) != 1 or not self._ours(named[0].lower()):
+            app = PlainTextResponse("This is not a name of this machine.\n", 421)
+        elif asked.get("sec-fetch-site", "none") not in {"none", "same-origin"} and scope["path"] != "/":
+            app = PlainTextResponse("Another site asks.\n", 403)
+        await app(scope, receive, dressed)
 
     def _ours(self, host: str) -> bool:
         name, colon, port = host.rpartition(":")
@@ -195,16 +201,23 @@ def _constant(kind: str, content: bytes) -> Callable[[], Awaitable[Response]]:
     return answer
 
 
+def _wait(event: threading.Event) -> None:
+    """In naps, for Polars' handler of SIGINT resumes system calls: Ctrl-C would not end one long wait."""
+    while not event.is_set():
+        time.sleep(POLL_S)
+
+
 def _listen(host: str, port: int) -> socket.socket:
+    if not host:
+        raise UsageError("--host is empty", remedy="give an address; 0.0.0.0 is all of this machine's")
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        what = error.strerror if isinstance(error, OSError) else "no such port"
+    except OSError as error:
         raise OutputError(
-            f"cannot listen: {what}",
+            f"cannot listen: {str(error.strerror).partition(' (while')[0]}",
             where=f"{host}:{port}",
-            remedy="another --port, or 0 for any that is free",
+            remedy="another --port (0: any that is free), or an address of this machine as --host",
         ) from error
 
 
@@ -213,13 +226,3 @@ def _url(listener: socket.socket) -> str:
     if ipaddress.ip_address(host).is_unspecified:
         host = socket.gethostname()
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-
-
-def _play(feed: Feed, hub: Hub, pace: Pace) -> None:
-    """The replay, from the first look on. What ends it is in its last event, and in the log."""
-    hub.read.wait()
-    try:
-        for event in feed.replayed(pace):
-            hub.put(event)
-    except (VestigeError, OSError) as error:
-        logger.error("the replay ended: %s", error)

@@ -22,15 +22,16 @@ SYNTHETIC = (
 )
 
 
-def run(subject: Subject, loaded: Loaded | None) -> Iterator[Run]:
-    """One event. `loaded`: the detector that replays, if one does."""
+def run(subject: Subject, loaded: Loaded | None) -> Run:
+    """The run, as far as it is known. `loaded`: the detector that replays, if one does."""
     found = subject.results
+    view = subject.view or ("" if loaded is None else loaded.header.view)
     player = None if loaded is None else player_of(loaded)
     if found is None:
-        yield Run(
+        return Run(
             title=subject.path.name,
             source="" if loaded is None else loaded.schema.source,
-            view=subject.view or ("" if loaded is None else loaded.header.view),
+            view=view,
             split="",
             classes=[] if loaded is None else list(loaded.schema.classes),
             models=list(subject.folders),
@@ -40,11 +41,10 @@ def run(subject: Subject, loaded: Loaded | None) -> Iterator[Run]:
             caveats=[Caveat(kind="grave", text=NOT_JUDGED)],
             player=player,
         )
-        return
-    yield Run(
+    return Run(
         title=found.title,
         source=found.source,
-        view=subject.view or ("" if loaded is None else loaded.header.view),
+        view=view,
         split=found.split.recipe,
         classes=found.classes,
         models=[one.name for one in found.models],

@@ -36,8 +36,7 @@ def replay(
 ) -> Iterator[Recording | Score | Perf]:
     """A `recording` where one begins, a `score` for each window when its time has come, a `perf` a second.
 
-    A window ends on every step; for traces as in `scoring.score`. Raises EvidenceError as `score` does,
-    StoppedError when the pace is told to stop.
+    A window ends on every step; for traces as in `scoring.score`. Raises EvidenceError as `score` does.
     """
     source = registry.get(loaded.schema.source)
     recordings = Recordings(loaded, source, evidence, pace, meter)
