@@ -66,6 +66,12 @@ def test_a_delay_is_counted_from_the_first_window_of_the_attack() -> None:
     assert found.within == {"10": 16 / 21, "30": 16 / 21, "60": 1.0, "300": 1.0}
 
 
+def test_resamples_with_one_median_are_no_certainty() -> None:
+    found = at_one_percent([10.0] * 12).median_s
+    assert found is not None
+    assert (found.estimate, found.low, found.high, found.method) == (10, None, None, "none")
+
+
 def test_a_missed_attack_is_an_infinite_delay_and_never_left_out() -> None:
     found = at_one_percent([5.0] * 8 + [math.inf] * 12)
     assert found.median_s is not None

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vestige.evaluation import bootstrap
 from vestige.evaluation.clusters import clusters_of
-from vestige.evaluation.judging import FIXED_RATES, rate_result
+from vestige.evaluation.judging import DEGENERATE, FIXED_RATES, rate_result
 from vestige.evaluation.onset_result import DelayResult, OnsetResult, TrustPoint
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.record import IntervalResult
@@ -187,19 +187,19 @@ def _alarmed_before(test: Predictions, seconds: FloatArray, alert: NDArray[np.bo
 
 def _median(delay: FloatArray, ids: IntArray, weights: FloatArray) -> IntervalResult:
     """The median (the lower of two) of delays and its interval; infinite values are delays too, and become
-    null."""
+    null. Resamples that all have one median give no interval."""
     order = np.argsort(delay, kind="stable")
     ranked = np.cumsum(weights[:, ids[order]], axis=1)
     usable = ranked[:, -1] > 0
     middle = (ranked >= ranked[:, -1:] / 2).argmax(axis=1)
     samples = delay[order][middle][usable]
     estimate = delay[order][(len(delay) - 1) // 2]
-    low, high = np.quantile(samples, [0.025, 0.975], method="inverted_cdf") if len(samples) else (np.nan,) * 2
-    return IntervalResult(
-        estimate=float(estimate),
-        low=float(low),
-        high=float(high),
-        resamples=len(weights),
-        void=int((~usable).sum()),
-        note="" if np.isfinite(high) else "in resamples more than half of the attacks were missed",
+    found = IntervalResult(
+        estimate=float(estimate), low=None, high=None, resamples=len(weights), void=int((~usable).sum())
     )
+    if len(np.unique(samples)) < 2:
+        return found.model_copy(update={"method": "none", "note": DEGENERATE})
+    low, high = np.quantile(samples, [0.025, 0.975], method="inverted_cdf").tolist()
+    missed = "" if np.isfinite(high) else "in resamples more than half of the attacks were missed"
+    bounds = {"low": low if np.isfinite(low) else None, "high": None if missed else high}
+    return found.model_copy(update={**bounds, "note": missed})
