@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dashboard.browser import THERE, browser
+from tests.dashboard.browser import THERE, Browser, browser
 from tests.evaluation.made_up import made_up_run
 from vestige.dashboard.events import Event, Perf, Player, Recording, Score, Span
 from vestige.dashboard.hub import Hub
@@ -66,9 +66,17 @@ def served(hub: Hub, port: int = 0) -> Iterator[int]:
     assert "server" not in {one.name for one in threading.enumerate()}
 
 
-@pytest.mark.skipif(not THERE, reason="needs chromium and chromedriver (apt: chromium chromium-driver)")
-def test_hostile_names_are_shown_and_do_nothing(hub: Hub, tmp_path: Path) -> None:
-    with served(hub) as port, browser(tmp_path) as page:
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser."""
+    if not THERE:
+        pytest.skip("needs chromium and chromedriver (apt: chromium chromium-driver)")
+    with browser(tmp_path_factory.mktemp("browser")) as one:
+        yield one
+
+
+def test_hostile_names_are_shown_and_do_nothing(hub: Hub, page: Browser) -> None:
+    with served(hub) as port:
         page.open(f"http://127.0.0.1:{port}/")
         for number in (1, 2):
             for event in played(number):
@@ -97,16 +105,14 @@ def test_hostile_names_are_shown_and_do_nothing(hub: Hub, tmp_path: Path) -> Non
         assert page.complaints() == []
 
 
-@pytest.mark.skipif(not THERE, reason="needs chromium and chromedriver (apt: chromium chromium-driver)")
-def test_a_server_that_was_started_again_is_shown_anew(tmp_path: Path) -> None:
+def test_a_server_that_was_started_again_is_shown_anew(page: Browser, tmp_path: Path) -> None:
     first, second = (Hub(standing(tmp_path, title)) for title in ("monday", "tuesday"))
-    with browser(tmp_path) as page:
-        with served(first) as port:
-            page.open(f"http://127.0.0.1:{port}/")
-            page.wait("return document.querySelectorAll('#groups details').length === 2")
-            before = page.run("return document.body.innerText")
-        page.wait("return document.getElementById('link').textContent === 'reconnecting'")
-        with served(second, port):
-            page.wait("return document.title.startsWith('tuesday')")
-            page.wait("return document.querySelectorAll('#groups details').length === 2")
-            assert page.run("return document.body.innerText") == before.replace("monday", "tuesday")
+    with served(first) as port:
+        page.open(f"http://127.0.0.1:{port}/")
+        page.wait("return document.querySelectorAll('#groups details').length === 2")
+        before = page.run("return document.body.innerText")
+    page.wait("return document.getElementById('link').textContent === 'reconnecting'")
+    with served(second, port):
+        page.wait("return document.title.startsWith('tuesday')")
+        page.wait("return document.querySelectorAll('#groups details').length === 2")
+        assert page.run("return document.body.innerText") == before.replace("monday", "tuesday")

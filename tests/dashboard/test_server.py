@@ -13,9 +13,11 @@ from importlib.metadata import requires
 from itertools import islice
 
 import pytest
+from typer import BadParameter
 
 from tests.dashboard.test_replay import HEAD
-from tests.pipeline.conftest import VESTIGE, vestige
+from tests.pipeline.conftest import VESTIGE
+from vestige.cli.main import app
 from vestige.dashboard import server
 from vestige.dashboard.events import Recording, parse
 from vestige.dashboard.hub import Hub
@@ -96,7 +98,7 @@ def test_no_request_names_a_file(page):
 
 
 def test_a_reader_that_stops_reading_holds_up_nobody(finished, corpus, serve):
-    page = serve(finished, *sorted(corpus.rglob("*.log"))[:3], "--speed", 0)
+    page = serve(finished / "ngram", *sorted(corpus.rglob("*.log"))[:3], "--speed", 0)
     with socket.create_connection(("127.0.0.1", page.port)) as lazy:
         lazy.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         states = (event["state"] for _, event in page.events() if event["event"] == "perf")
@@ -104,7 +106,7 @@ def test_a_reader_that_stops_reading_holds_up_nobody(finished, corpus, serve):
 
 
 def test_readers_that_leave_in_the_middle_leave_nothing_behind(finished, corpus, serve):
-    page = serve(finished, min(corpus.rglob("*.log")), "--speed", 0)
+    page = serve(finished / "ngram", min(corpus.rglob("*.log")), "--speed", 0)
     for count in range(3 * MOST_CONNECTIONS):
         with socket.create_connection(("127.0.0.1", page.port)) as hasty:
             hasty.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -131,8 +133,9 @@ def test_a_quiet_stream_shows_that_it_is_alive(monkeypatch):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_it_ends_when_asked_though_somebody_looks_on(both, store, serve, number, code):
-    page = serve(both, store, "--speed", 1)
+def test_it_ends_when_asked_though_somebody_looks_on(both, store, finished, corpus, serve, number, code):
+    given = (both, store) if number == signal.SIGINT else (finished / "ngram", corpus)
+    page = serve(*given, "--speed", 1)
     reading = page.events()
     assert next(one for _, one in reading if one["event"] == "score")
     ended, said = page.end(number)
@@ -143,7 +146,7 @@ def test_it_ends_when_asked_though_somebody_looks_on(both, store, serve, number,
 
 def test_ctrl_c_ends_a_replay_that_waits_for_its_evidence(finished, serve):
     theirs, ours = os.pipe()
-    page = serve(finished, "-", stdin=theirs)
+    page = serve(finished / "ngram", "-", stdin=theirs)
     os.write(ours, (HEAD * 30).encode())
     assert next(one for _, one in page.events() if one["event"] == "score")
     assert page.end() == (130, "interrupted\n")
@@ -153,15 +156,14 @@ def test_ctrl_c_ends_a_replay_that_waits_for_its_evidence(finished, serve):
 
 def test_a_port_that_is_taken_is_an_error(finished):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = vestige("dashboard", finished, "--port", taken.getsockname()[1])
-    assert done.returncode == OutputError.exit_code
-    assert "cannot listen" in done.stderr
-    assert "remedy" in done.stderr
+        port = str(taken.getsockname()[1])
+        with pytest.raises(OutputError, match="cannot listen: Address already in use\n  remedy"):
+            app(["dashboard", str(finished), "--port", port], standalone_mode=False)
 
 
 def test_what_ends_the_replay_is_told_and_the_page_stays(finished, tmp_path, serve):
     (tmp_path / "a.log").write_text("nothing of the kind\n" * 30)
-    page = serve(finished, tmp_path / "a.log")
+    page = serve(finished / "ngram", tmp_path / "a.log")
     last = next(event for _, event in page.events() if event["event"] == "perf")
     assert last["state"] == "failed"
     assert "a.log:1" in last["note"]
@@ -174,14 +176,14 @@ def test_events_alone_need_no_server_and_are_what_the_page_gets(finished, corpus
     log = min(corpus.rglob("*.log"))
     check = (
         "import sys; from vestige.cli.main import app; "
-        f"given = ['dashboard', {str(finished)!r}, {str(log)!r}, '--events', '--speed', '0']; "
+        f"given = ['dashboard', {str(finished / 'ngram')!r}, {str(log)!r}, '--events', '--speed', '0']; "
         "app(given, standalone_mode=False); "
         "print(sorted({'fastapi', 'uvicorn', 'starlette'} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[-1] == "[]"
     lines = [json.loads(parse(line).line) for line in done.stdout.splitlines()]
-    page = [event for _, event in islice(serve(finished, log, "--speed", 0).events(), len(lines))]
+    page = [event for _, event in islice(serve(finished / "ngram", log, "--speed", 0).events(), len(lines))]
     mine, theirs = ([one for one in events if one["event"] != "perf"] for events in (lines, page))
     assert mine[: len(theirs)] == theirs
     assert len(theirs) > 50
@@ -189,20 +191,24 @@ def test_events_alone_need_no_server_and_are_what_the_page_gets(finished, corpus
 
 def test_a_reader_of_the_events_that_has_enough_ends_it_quietly(finished, corpus):
     log = min(corpus.rglob("*.log"))
-    call = f"{VESTIGE} dashboard {finished} {log} --events --speed 0 | head -1; echo ${{PIPESTATUS[0]}}"
+    call = f"{VESTIGE} dashboard {finished}/ngram {log} --events --speed 0 | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", call], capture_output=True, text=True, check=True)
     first, code = done.stdout.splitlines()
     assert json.loads(first)["event"] == "run"
     assert (code, done.stderr) == ("0", "")
 
 
-def test_a_speed_below_zero_an_empty_host_and_a_path_that_is_no_run_are_refused(finished, tmp_path):
-    assert vestige("dashboard", finished, "--speed", "-1").returncode == 2
-    done = vestige("dashboard", finished, "--host", "")
-    assert (done.returncode, "--host is empty" in done.stderr) == (UsageError.exit_code, True)
-    done = vestige("dashboard", tmp_path)
-    assert done.returncode == UsageError.exit_code
-    assert "neither a run nor a detector" in done.stderr
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [(["--speed", "-1"], "0"), (["--host", ""], "--host is empty"), ([], "neither a run nor a detector")],
+)
+def test_a_speed_below_zero_an_empty_host_and_a_path_that_is_no_run_are_refused(
+    finished, tmp_path, options, error
+):
+    path = finished if options else tmp_path
+    with pytest.raises((UsageError, BadParameter), match=error) as raised:
+        app(["dashboard", str(path), *options], standalone_mode=False)
+    assert raised.value.exit_code == 2
 
 
 def test_help_imports_no_server_and_the_extra_brings_one():
