@@ -6,6 +6,7 @@ Local processes (joblib's loky) by default; a cluster comes behind the same call
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -112,9 +113,15 @@ def _elsewhere(
 
     task = delayed(_apply_elsewhere)
     level = log.level()
-    for outcomes, records in pool(task(fn, piece, level) for piece in pieces):
-        log.replay(records)
-        yield outcomes
+    found = pool(task(fn, piece, level) for piece in pieces)
+    try:
+        for outcomes, records in found:
+            log.replay(records)
+            yield outcomes
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that nobody took the rest away: Ctrl-C, or head
+            found.close()
 
 
 def _one_by_one(
