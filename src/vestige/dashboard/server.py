@@ -88,7 +88,7 @@ def serving(hub: Hub, listener: socket.socket, host: str) -> Iterator[None]:
         uvicorn.Config(
             application(hub, host),
             log_config=None,
-            log_level="warning",
+            log_level="error",
             access_log=False,
             server_header=False,
             lifespan="off",
