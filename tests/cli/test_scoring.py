@@ -17,6 +17,7 @@ from tests.pipeline.conftest import VESTIGE, corpus, finished, succeed, vestige 
 from vestige import errors
 from vestige.scoring import check_device, score
 from vestige.sources.logs.templates import Matcher
+from vestige.sources.simulated import MARKER
 
 HEAD = "- 1117838570 2005.06.03 R02 2005-06-03-15.42.50.675872 R02 RAS KERNEL INFO cache parity error {}\n"
 
@@ -49,6 +50,12 @@ def test_a_directory_of_misfits_is_an_error(finished, tmp_path):  # noqa: F811
 def test_files_are_called_by_the_paths_as_given(finished, logs, tmp_path):  # noqa: F811
     shown = succeed("score", finished / "gbt", "d1/app.log", "d2/app.log", cwd=tmp_path)
     assert {json.loads(line)["file"] for line in shown.splitlines()} == {"d1/app.log", "d2/app.log"}
+
+
+def test_scores_of_simulated_evidence_say_so(finished, logs, tmp_path):  # noqa: F811
+    assert "synthetic" not in vestige("score", finished / "gbt", logs[0]).stderr
+    (tmp_path / MARKER).write_text("{}")
+    assert "the evidence is synthetic" in vestige("score", finished / "gbt", logs[0]).stderr
 
 
 def test_a_missing_path_is_found_before_the_first_line(finished, logs, tmp_path):  # noqa: F811

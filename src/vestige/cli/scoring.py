@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vestige import storage
+from vestige import log, storage
 from vestige.cli.options import Quantize
 from vestige.errors import OutputError, UsageError
 
@@ -57,6 +57,8 @@ def score(
     from vestige.checkpoint import HEADER
     from vestige.checkpoint.header import read_header
     from vestige.cli import progress
+    from vestige.sources.corpus import STDIN
+    from vestige.sources.simulated import is_simulated
 
     scoring.check_device(device)
     run = scoring.detector_in(run)
@@ -73,6 +75,8 @@ def score(
             where=run,
             remedy=f"give evidence in that format and --format {names}, or train a detector on {format}",
         )
+    if any(is_simulated(one) for one in evidence if one != STDIN):
+        log.get("vestige.cli").warning("the evidence is synthetic: its scores say that the program works")
     with progress.bar("scoring", "bytes", beside_output=output is None) as update:
         scored = scoring.score_recordings if by_recording else scoring.score
         found = scored(run, evidence, device=device, quantize=quantize == "int8", progress=update)

@@ -47,6 +47,7 @@ def validate(
     Example: vestige validate store --deep
     """
     from vestige.cli import progress, tables
+    from vestige.sources.simulated import is_simulated
     from vestige.sources.telemetry.faults import VERDICTS
     from vestige.sources.telemetry.validate.sweep import validate as sweep
 
@@ -55,9 +56,10 @@ def validate(
     tables.show(_by_host(found))
     if reasons := found.reasons():
         tables.show(_by_reason(reasons))
+    kind = " synthetic" if is_simulated(store) else ""
     typer.echo(
-        f"{found.rows.height:,} episodes, {found.known:,} of them unchanged; {found.in_transit:,} still "
-        f"being shipped; {len(found.skipped):,} entries left out"
+        f"{found.rows.height:,}{kind} episodes, {found.known:,} of them unchanged; "
+        f"{found.in_transit:,} still being shipped; {len(found.skipped):,} entries left out"
     )
     tables.show(tables.plain(f"index: {found.index}"))
     counts = found.counts()

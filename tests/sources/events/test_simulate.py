@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from tests.sources.events.exports import dataset, write
 from vestige.errors import OutputError
-from vestige.sources.events.simulate.options import MARKER, SimulateOptions
+from vestige.sources.events.simulate.options import SimulateOptions
 from vestige.sources.events.simulate.write import simulate
+from vestige.sources.simulated import MARKER
 from vestige.splits import make
 from vestige.windows import WindowSet
 

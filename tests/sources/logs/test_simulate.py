@@ -19,10 +19,11 @@ from pydantic import ValidationError
 from vestige.encoding import EncodedWindows
 from vestige.errors import OutputError
 from vestige.sources.logs.encoder import LogEncoder
-from vestige.sources.logs.simulate import MARKER, SimulateOptions, simulate
+from vestige.sources.logs.simulate import SimulateOptions, simulate
 from vestige.sources.logs.simulate.stream import SERVICES, START, Rhythm, messages
 from vestige.sources.logs.simulate.values import Line, Values
 from vestige.sources.logs.source import LogSource
+from vestige.sources.simulated import MARKER
 from vestige.windows import WindowSet
 
 SMALL = SimulateOptions(messages=6_000, seed=3)

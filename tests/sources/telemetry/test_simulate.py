@@ -15,11 +15,12 @@ from pydantic import ValidationError
 
 from tests.sources.telemetry.conftest import MakeStore
 from vestige.errors import OutputError
+from vestige.sources.simulated import MARKER
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.fields import MONO, SAMPLED, SEQ, WALL
 from vestige.sources.telemetry.simulate import hosts, programs, timeline
 from vestige.sources.telemetry.simulate.activity import MALICIOUS, PHASES, PROFILES
-from vestige.sources.telemetry.simulate.options import MARKER, SimulateOptions
+from vestige.sources.telemetry.simulate.options import SimulateOptions
 from vestige.sources.telemetry.simulate.plants import COMMON, PLANTS, planned
 from vestige.sources.telemetry.simulate.write import START_NS, simulate
 

@@ -17,8 +17,8 @@ from tests.sources.telemetry.conftest import MakeStore
 from vestige import engine
 from vestige.cli.main import app
 from vestige.errors import EvidenceError, OutputError, UsageError, VerdictError
+from vestige.sources.simulated import MARKER
 from vestige.sources.telemetry.manifest import NAME
-from vestige.sources.telemetry.simulate.options import MARKER
 from vestige.sources.telemetry.validate import index, sweep
 from vestige.sources.telemetry.validate.options import ValidateOptions
 from vestige.sources.telemetry.validate.sweep import Sweep, validate
@@ -230,7 +230,7 @@ def test_the_command_line_shows_counts_and_its_status_serves_ci(fresh: Path) -> 
     run = CliRunner()
     good = run.invoke(app, ["validate", str(fresh), "--jobs", "1"], env={"COLUMNS": "100"})
     assert good.exit_code == 0
-    assert "12 episodes" in good.output
+    assert "12 synthetic episodes" in good.output
     change(episodes(fresh)[0], sealed=False)
     change(episodes(fresh)[1], registry_sha256="0" * 64)
     bad = run.invoke(app, ["validate", str(fresh), "-j", "1"], env={"COLUMNS": "100"})

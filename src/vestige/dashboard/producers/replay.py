@@ -23,7 +23,7 @@ from vestige.scoring.windows import Judged, judge_batches
 from vestige.sources import registry
 from vestige.sources.base import ATTACK_CLASSES, About, Source, Telling
 from vestige.sources.corpus import STDIN
-from vestige.sources.telemetry.simulate.options import MARKER
+from vestige.sources.simulated import is_simulated
 
 MOST = 1024
 """Recordings that are remembered at a time: one that is met again after so many others begins anew."""
@@ -120,7 +120,7 @@ class Recordings:
 
     @cached_property
     def _synthetic(self) -> bool:
-        return any(map(_simulated, self.evidence))
+        return any(is_simulated(one) for one in self.evidence if one != STDIN)
 
     def _about(self, name: str) -> About:
         """What the recording says of itself, where it is clear which one is meant."""
@@ -146,10 +146,3 @@ class Recordings:
             truth=None if truth is None else classes[truth],
             surprise=None if judged.surprise is None else round(float(judged.surprise[row]), 6),
         )
-
-
-def _simulated(path: Path) -> bool:
-    """Whether evidence lies in a corpus that a simulator wrote."""
-    return path != STDIN and any(
-        (one / MARKER).is_file() for one in (path, *path.absolute().parents[:3]) if one.is_dir()
-    )

@@ -31,7 +31,7 @@ from vestige.sources.events.options import EventOptions, LabelOf
 from vestige.sources.events.parse import Rules, parse
 from vestige.sources.events.records import Block
 from vestige.sources.events.sessions import without_unions
-from vestige.sources.events.simulate.options import MARKER
+from vestige.sources.simulated import is_simulated
 
 VERSION = 2
 CLASSES = ("normal", "anomaly")
@@ -226,7 +226,7 @@ def _notes(corpus: Path, reading: Reading, merge: Merge, schema: Schema, labels:
         "labelled": labelled,
         "labels": dict(zip(CLASSES, labels, strict=True)),
         "label_origin": _origin(schema, labelled=labelled),
-        "synthetic": any((one / MARKER).is_file() for one in (corpus, corpus.parent)),
+        "synthetic": is_simulated(corpus),
         "out_of_order": merge.out_of_order,
         "undecodable_records": merge.counts["undecodable_records"],
         "bad_records": merge.bad,

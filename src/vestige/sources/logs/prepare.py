@@ -26,8 +26,8 @@ from vestige.sources.logs.labels import FORMS
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.parse import Messages, parse
 from vestige.sources.logs.reading import Reading, Work
-from vestige.sources.logs.simulate.write import MARKER
 from vestige.sources.logs.symbols import Symbols
+from vestige.sources.simulated import is_simulated
 
 VERSION = 2
 STREAMS = (
@@ -184,7 +184,7 @@ class Merge:
             {name: self._counts[name] for name in sorted(self._counts)},
             messages=total,
             label_origin=" ".join(filter(None, dict.fromkeys(origins))),
-            synthetic=any((part.path / MARKER).is_file() for part in reading.parts),
+            synthetic=any(is_simulated(part.path) for part in reading.parts),
             formats=dict(sorted(self._formats.items())),
             unique_messages=len(self._symbols),
             labels=labels,

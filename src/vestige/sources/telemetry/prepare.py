@@ -15,13 +15,13 @@ from vestige import engine
 from vestige.dataset import DatasetWriter
 from vestige.errors import EvidenceError, VestigeError
 from vestige.sources.base import Progress
+from vestige.sources.simulated import is_simulated
 from vestige.sources.telemetry.encoder import GRID, TelemetryEncoder
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.extract import Extracted, bounded, episodes
 from vestige.sources.telemetry.faults import FaultError, Verdict
 from vestige.sources.telemetry.layout import schema_for
 from vestige.sources.telemetry.options import TelemetryOptions
-from vestige.sources.telemetry.simulate.options import MARKER
 from vestige.sources.telemetry.validate import index
 
 CHUNK = 8
@@ -201,5 +201,5 @@ def _short(reason: str) -> str:
 def _origin(corpus: Path, options: TelemetryOptions) -> dict[str, Any]:
     return {
         "label_origin": f"A window's label is the {options.classes} that the lab noted for its last second.",
-        "synthetic": any((one / MARKER).is_file() for one in (corpus, *corpus.absolute().parents[:3])),
+        "synthetic": is_simulated(corpus),
     }

@@ -24,13 +24,13 @@ from vestige.errors import EvidenceError
 from vestige.schema import Schema, Stream
 from vestige.sources.base import Progress
 from vestige.sources.corpus import Skipped
+from vestige.sources.simulated import is_simulated
 from vestige.sources.traces.corpus import CLASSES, Sample, find_samples
 from vestige.sources.traces.encoder import INPUTS
 from vestige.sources.traces.maps import SPECIAL, read_map
 from vestige.sources.traces.options import MIB, TraceOptions
 from vestige.sources.traces.reading import TraceReader
 from vestige.sources.traces.regions import MOST_MODULES
-from vestige.sources.traces.simulate.options import MARKER
 from vestige.sources.traces.symbols import Symbols, Values, moved, shares, table
 
 VERSION = 2
@@ -219,7 +219,7 @@ class Merge:
             modules=len(self._modules) - len(SPECIAL),
             label_origin="A run's label is what its info.txt says: all of its windows carry it, the ordinary "
             "ones of a malicious run too.",
-            synthetic=(corpus / MARKER).is_file(),
+            synthetic=is_simulated(corpus),
             decoding=_told(quality),
             skipped=[{"file": one.id, "reason": one.reason} for one in skipped[:MOST_NOTES]],
             skipped_files=len(skipped),

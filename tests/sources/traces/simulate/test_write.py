@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from vestige.errors import OutputError
+from vestige.sources.simulated import MARKER
 from vestige.sources.traces.corpus import find_samples
 from vestige.sources.traces.maps import read_map
 from vestige.sources.traces.packets.columns import Packets, decode
 from vestige.sources.traces.packets.kinds import Kind
-from vestige.sources.traces.simulate.options import MARKER, SimulateOptions
+from vestige.sources.traces.simulate.options import SimulateOptions
 from vestige.sources.traces.simulate.program import make_library, make_program
 from vestige.sources.traces.simulate.write import simulate
 

@@ -6,9 +6,6 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-MARKER = ".vestige-simulated.json"
-"""Lies in a simulated corpus, says so, and holds what was planted. Hidden: no reader takes it for events."""
-
 
 class SimulateOptions(BaseModel):
     """Everything that decides the bytes of a simulated export: equal options, equal bytes."""

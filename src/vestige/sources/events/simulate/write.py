@@ -12,9 +12,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from vestige.sources.events.simulate.options import MARKER, SimulateOptions
+from vestige.sources.events.simulate.options import SimulateOptions
 from vestige.sources.events.simulate.render import ENDINGS, FORMATS, HEADERS
 from vestige.sources.events.simulate.timeline import Event, received
+from vestige.sources.simulated import MARKER
 from vestige.storage import atomic_directory
 
 ABOUT = (

@@ -7,6 +7,6 @@ is normal by itself while their order, number or pace is not.
 """
 
 from vestige.sources.logs.simulate.options import SimulateOptions
-from vestige.sources.logs.simulate.write import MARKER, simulate
+from vestige.sources.logs.simulate.write import simulate
 
-__all__ = ["MARKER", "SimulateOptions", "simulate"]
+__all__ = ["SimulateOptions", "simulate"]

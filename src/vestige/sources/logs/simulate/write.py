@@ -16,10 +16,8 @@ from vestige.sources.logs.simulate.options import SimulateOptions
 from vestige.sources.logs.simulate.render import FORMATS
 from vestige.sources.logs.simulate.stream import SERVICES, Rhythm, messages
 from vestige.sources.logs.simulate.values import Line, Values
+from vestige.sources.simulated import MARKER
 from vestige.storage import atomic_directory
-
-MARKER = ".vestige-simulated.json"
-"""Lies in a simulated corpus, says so, and holds what was planted. Hidden: no reader takes it for a log."""
 
 ABOUT = (
     "SYNTHETIC. Written by `vestige simulate logs` with the options below: no machine ever said any of this. "

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-MARKER = ".vestige-simulated.json"
-"""Lies in a simulated store, says so, and holds what was planted. Hidden: it is no episode."""
-
 
 class SimulateOptions(BaseModel):
     """Everything that decides the bytes of a simulated store: equal options, equal bytes."""

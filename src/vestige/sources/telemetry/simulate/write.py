@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vestige import engine
+from vestige.sources.simulated import MARKER
 from vestige.sources.telemetry.simulate import draft, hosts
-from vestige.sources.telemetry.simulate.options import MARKER, SimulateOptions
+from vestige.sources.telemetry.simulate.options import SimulateOptions
 from vestige.sources.telemetry.simulate.plants import PLANTS, Plant, planned
 from vestige.storage import atomic_directory
 

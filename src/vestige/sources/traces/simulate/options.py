@@ -6,9 +6,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MARKER = ".vestige-simulated.json"
-"""Lies in a simulated corpus, says so, and holds what was planted. Hidden: no sample is called so."""
-
 
 class SimulateOptions(BaseModel):
     """Everything that decides the bytes of a simulated corpus: equal options, equal bytes."""

@@ -16,9 +16,10 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from vestige.sources.simulated import MARKER
 from vestige.sources.traces.simulate import walk as cpu
 from vestige.sources.traces.simulate.attacks import ATTACKS, NONE, chain
-from vestige.sources.traces.simulate.options import MARKER, SimulateOptions
+from vestige.sources.traces.simulate.options import SimulateOptions
 from vestige.sources.traces.simulate.program import DISPATCH, Program, make_program
 from vestige.storage import atomic_directory
 
