@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -68,9 +68,10 @@ def shipped() -> list[str]:
     return MAPPINGS.shipped()
 
 
-def every() -> Iterator[Mapping]:
+@functools.cache
+def every() -> tuple[Mapping, ...]:
     """The shipped mappings."""
-    return (load(name) for name in shipped())
+    return tuple(load(name) for name in shipped())
 
 
 def load(name: str) -> Mapping:

@@ -43,8 +43,8 @@ def without_unions(files: Iterable[EvidenceFile]) -> tuple[list[EvidenceFile], l
     skipped: list[Skipped] = []
     names = [one.id for one in files]
     for file in files:
-        parts = [one for one in names if one.startswith(f"{file.id}_")]
-        if file.id.endswith("_abnormal") and parts:
+        whole = file.id.endswith("_abnormal")
+        if parts := [one for one in names if one.startswith(f"{file.id}_")] if whole else []:
             skipped.append(Skipped(file.id, f"its parts are read instead: {', '.join(parts)}"[:400]))
         else:
             kept.append(file)

@@ -5,8 +5,8 @@ What a dataset's schema keeps of it is `Format.settings()`, from which `Rules` i
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -102,9 +102,10 @@ def shipped() -> list[str]:
     return FORMATS.shipped()
 
 
-def every() -> Iterator[tuple[str, Format]]:
+@functools.cache
+def every() -> tuple[tuple[str, Format], ...]:
     """The shipped formats by name."""
-    return ((name, load(name)) for name in shipped())
+    return tuple((name, load(name)) for name in shipped())
 
 
 def load(name: str) -> Format:
