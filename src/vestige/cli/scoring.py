@@ -57,7 +57,6 @@ def score(
     from vestige.checkpoint import HEADER
     from vestige.checkpoint.header import read_header
     from vestige.cli import progress
-    from vestige.sources.corpus import STDIN
     from vestige.sources.simulated import is_simulated
 
     scoring.check_device(device)
@@ -75,7 +74,7 @@ def score(
             where=run,
             remedy=f"give evidence in that format and --format {names}, or train a detector on {format}",
         )
-    if any(is_simulated(one) for one in evidence if one != STDIN):
+    if any(map(is_simulated, evidence)):
         log.get("vestige.cli").warning("the evidence is synthetic: its scores say that the program works")
     with progress.bar("scoring", "bytes", beside_output=output is None) as update:
         scored = scoring.score_recordings if by_recording else scoring.score

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vestige.sources.corpus import STDIN
+
 MARKER = ".vestige-simulated.json"
 """Lies in a simulated corpus, says so, and holds what was planted. Hidden: nothing is read from it."""
 DEEPEST = 3
@@ -11,5 +13,6 @@ DEEPEST = 3
 
 
 def is_simulated(evidence: Path) -> bool:
-    """Whether evidence is a simulated corpus, or lies in one."""
-    return any((one / MARKER).is_file() for one in (evidence, *evidence.absolute().parents[:DEEPEST]))
+    """Whether evidence is a simulated corpus, or lies in one; of standard input nobody knows."""
+    around = (evidence, *evidence.absolute().parents[:DEEPEST])
+    return evidence != STDIN and any((one / MARKER).is_file() for one in around)

@@ -22,7 +22,6 @@ from vestige.dashboard.producers.perf import Meter
 from vestige.scoring.windows import Judged, judge_batches
 from vestige.sources import registry
 from vestige.sources.base import ATTACK_CLASSES, About, Source, Telling
-from vestige.sources.corpus import STDIN
 from vestige.sources.simulated import is_simulated
 
 MOST = 1024
@@ -120,7 +119,7 @@ class Recordings:
 
     @cached_property
     def _synthetic(self) -> bool:
-        return any(is_simulated(one) for one in self.evidence if one != STDIN)
+        return any(map(is_simulated, self.evidence))
 
     def _about(self, name: str) -> About:
         """What the recording says of itself, where it is clear which one is meant."""
