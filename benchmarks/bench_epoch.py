@@ -34,9 +34,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.training.toy import TOKENS, encoded
 
-from vestige.encoding import EncodedWindows
 from vestige.models.fitting import class_weights
 from vestige.models.recurrent import GruDetector
+from vestige.reading.encoding import EncodedWindows
 from vestige.training import TrainingConfig, train
 
 WINDOWS, LENGTH, VALIDATION, BATCH = 50_000, 10, 5_000, 256

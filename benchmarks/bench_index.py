@@ -26,7 +26,7 @@ from vestige import splits
 from vestige.cli import tables
 from vestige.sources.traces.options import TraceOptions
 from vestige.sources.traces.source import TraceSource
-from vestige.windows import WindowSet
+from vestige.reading.windows import WindowSet
 what, corpus, dataset = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 begun = time.process_time()
 if what == "prepare":

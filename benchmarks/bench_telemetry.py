@@ -24,12 +24,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from vestige.simulators.telemetry.options import SimulateOptions
+from vestige.simulators.telemetry.write import simulate
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.extract import episodes, extract
 from vestige.sources.telemetry.fields import SOURCES
 from vestige.sources.telemetry.live import windows_of
-from vestige.sources.telemetry.simulate.options import SimulateOptions
-from vestige.sources.telemetry.simulate.write import simulate
 from vestige.sources.telemetry.summaries import summary
 
 LENGTH, STRIDE = 10, 5

@@ -24,10 +24,10 @@ from vestige.models.base import choose_inputs
 from vestige.models.fitting import FittedDetector
 from vestige.pipeline.job import Lesson
 from vestige.pipeline.verdicts import predict
+from vestige.reading.windows import WindowSet
 from vestige.sources import registry as sources
 from vestige.splits import Split
 from vestige.splits.base import dataset_digest
-from vestige.windows import WindowSet
 
 FOLDS = 5
 PERFECT = "without an error"

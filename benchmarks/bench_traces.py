@@ -34,17 +34,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige import engine
-from vestige.dataset import DatasetWriter
-from vestige.encoding import EncodedWindows
+from vestige.evidence.expand import Expander
+from vestige.evidence.files import EvidenceFile
+from vestige.reading.dataset import DatasetWriter
+from vestige.reading.encoding import EncodedWindows
+from vestige.reading.windows import WindowSet
 from vestige.schema import Schema, Stream
-from vestige.sources.corpus import EvidenceFile
-from vestige.sources.expand import Expander
 from vestige.sources.traces.encoder import INPUTS, TraceEncoder
 from vestige.sources.traces.reading import TraceReader
 from vestige.sources.traces.regions import Regions
 from vestige.sources.traces.symbols import Symbols, table
 from vestige.sources.traces.tokens import values
-from vestige.windows import WindowSet
 
 RECORDINGS = Path(__file__).resolve().parents[1].parent / "shared/data/intel-pt/real"
 PAIRS, LENGTH, QUEUED = 7, 128, 20_000
@@ -55,7 +55,7 @@ MIB = 1 << 20
 CHILD = """
 import sys
 from pathlib import Path
-from vestige.sources.corpus import EvidenceFile
+from vestige.evidence.files import EvidenceFile
 from vestige.sources.traces.encoder import INPUTS, TraceEncoder
 from vestige.sources.traces.reading import TraceReader
 from vestige.sources.traces.regions import Regions

@@ -26,10 +26,10 @@ from pathlib import Path
 import polars as pl
 
 from vestige import engine
-from vestige.sources.telemetry.simulate.options import SimulateOptions
-from vestige.sources.telemetry.simulate.write import simulate
-from vestige.sources.telemetry.validate.options import ValidateOptions
-from vestige.sources.telemetry.validate.sweep import CHUNK, validate
+from vestige.simulators.telemetry.options import SimulateOptions
+from vestige.simulators.telemetry.write import simulate
+from vestige.validation.options import ValidateOptions
+from vestige.validation.sweep import CHUNK, validate
 
 REAL = 76_660
 """Episodes of the real store."""

@@ -27,18 +27,18 @@ import numpy as np
 from joblib import Parallel, delayed
 from scipy import stats
 
-from vestige.encoding import EncodedWindows
 from vestige.evaluation.metrics import Sweep, at_threshold
 from vestige.evaluation.threshold import choose
 from vestige.models import registry
 from vestige.models.base import choose_inputs
 from vestige.models.recurrent import hidden_for
 from vestige.pipeline import verdicts
+from vestige.reading.encoding import EncodedWindows
+from vestige.reading.windows import WindowSet
 from vestige.sources import registry as sources
 from vestige.sources.events.options import EventOptions
 from vestige.splits import Parts, make
 from vestige.training import TrainingConfig, train
-from vestige.windows import WindowSet
 
 SESSIONS = {
     "hdfs": "hdfs_100k.jsonl.gz",

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from vestige.dataset import DatasetWriter
+from vestige.reading.dataset import DatasetWriter
+from vestige.reading.windows import WindowSet
 from vestige.schema import Input, Schema, Stream, Target
-from vestige.windows import WindowSet
 
 settings.register_profile("vestige", deadline=None)
 settings.load_profile("vestige")

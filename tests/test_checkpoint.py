@@ -17,11 +17,11 @@ import pytest
 from tests.plugins import install
 from vestige import checkpoint
 from vestige.checkpoint.header import digest_of
-from vestige.encoding import EncodedWindows
 from vestige.errors import CheckpointError
 from vestige.models import registry
 from vestige.models.base import choose_inputs
 from vestige.models.fitting import FittedDetector, fit_standardize
+from vestige.reading.encoding import EncodedWindows
 from vestige.schema import Feature, Schema
 from vestige.sources import registry as sources
 from vestige.testing import synthetic

@@ -12,15 +12,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from vestige.encoding import Batch, EncodedWindows, Encoder
 from vestige.errors import EvidenceError, OutputError
 from vestige.models.baselines.arrays import ArrayDetector, FloatArray
+from vestige.reading.encoding import Batch, EncodedWindows, Encoder
+from vestige.reading.windows import WindowSet
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
 from vestige.testing import check_detector, check_source
 from vestige.testing.synthetic import SyntheticOptions, SyntheticSimulation, SyntheticSource
 from vestige.testing.synthetic_encoder import SyntheticEncoder
-from vestige.windows import WindowSet
 
 
 class Mean(ArrayDetector):

@@ -15,9 +15,9 @@ import pytest
 
 from tests.pipeline.conftest import VESTIGE, corpus, finished, succeed, vestige  # noqa: F401 - fixtures
 from vestige import errors
+from vestige.evidence.simulated import MARKER
 from vestige.scoring import check_device, score
 from vestige.sources.logs.templates import Matcher
-from vestige.sources.simulated import MARKER
 
 HEAD = "- 1117838570 2005.06.03 R02 2005-06-03-15.42.50.675872 R02 RAS KERNEL INFO cache parity error {}\n"
 

@@ -19,11 +19,11 @@ from vestige.dashboard.pace import Pace
 from vestige.dashboard.producers import replay as room
 from vestige.dashboard.producers.perf import Meter
 from vestige.errors import EvidenceError
+from vestige.reading.windows import WindowSet
 from vestige.scoring import score
 from vestige.scoring.windows import Judged
 from vestige.sources import registry
 from vestige.sources.base import LiveBatch
-from vestige.windows import WindowSet
 
 HEAD = "- 1117838570 2005.06.03 R02 2005-06-03-15.42.50.675872 R02 RAS KERNEL INFO cache parity error {}\n"
 

@@ -14,8 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vestige import splits
-from vestige.dataset import DatasetWriter
-from vestige.encoding import EncodedWindows
 from vestige.errors import LeakageError
 from vestige.evaluation import probes
 from vestige.evaluation.audit import audit, describe_split, enforce, failed
@@ -24,9 +22,11 @@ from vestige.evaluation.probes import label_shuffle
 from vestige.evaluation.repeats import never_seen
 from vestige.evaluation.results import CheckResult
 from vestige.evaluation.symbols import symbol_finding
+from vestige.reading.dataset import DatasetWriter
+from vestige.reading.encoding import EncodedWindows
+from vestige.reading.windows import WindowSet
 from vestige.schema import Input, Schema, Stream
 from vestige.splits import Parts, Split
-from vestige.windows import WindowSet
 
 SECOND = 1_000_000_000
 Make = Callable[..., WindowSet]

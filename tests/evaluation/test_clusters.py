@@ -14,7 +14,7 @@ from vestige import splits
 from vestige.evaluation.clusters import clusters_of, held_out
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.recordings import Way, by_recording
-from vestige.windows import WindowSet
+from vestige.reading.windows import WindowSet
 
 MINUTE_NS = 60_000_000_000
 

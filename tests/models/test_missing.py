@@ -10,13 +10,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from vestige.dataset import DatasetWriter
-from vestige.encoding import EncodedWindows
 from vestige.models import gbt, registry
 from vestige.models.base import Detector, choose_inputs
 from vestige.models.fitting import sources
 from vestige.models.gbt import GradientBoostedTrees
 from vestige.models.neural import NeuralDetector
+from vestige.reading.dataset import DatasetWriter
+from vestige.reading.encoding import EncodedWindows
+from vestige.reading.windows import WindowSet
 from vestige.schema import Feature, Input
 from vestige.sources.telemetry.channels import columns
 from vestige.sources.telemetry.encoder import GRID, TelemetryEncoder
@@ -24,7 +25,6 @@ from vestige.sources.telemetry.fields import SourceName
 from vestige.sources.telemetry.layout import schema_for
 from vestige.sources.telemetry.options import TelemetryOptions
 from vestige.training import TrainingConfig, train
-from vestige.windows import WindowSet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -15,7 +15,7 @@ import pytest
 from tests.pipeline.conftest import FAST, VESTIGE, succeed, vestige
 from vestige import errors
 from vestige.evaluation.results import RunResults
-from vestige.windows import WindowSet
+from vestige.reading.windows import WindowSet
 
 OF_A_RUN = {"config.json", "dataset", "split.json", "metrics.json", "report.html", "log.jsonl", "gbt", "gru"}
 OF_A_MODEL = {

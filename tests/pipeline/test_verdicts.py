@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vestige.encoding import Batch, EncodedWindows
 from vestige.evaluation import distinct
 from vestige.evaluation.recordings import Way
 from vestige.models import registry
 from vestige.models.base import choose_inputs
 from vestige.pipeline import verdicts
+from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.sources.events.options import EventOptions
 from vestige.sources.events.source import EventSource
 from vestige.sources.logs.options import LogOptions

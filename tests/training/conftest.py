@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vestige.encoding import EncodedWindows
 from vestige.models.neural import NeuralDetector
+from vestige.reading.encoding import EncodedWindows
 from vestige.training.history import Row
 
 from .toy import encoded

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vestige.encoding import EncodedWindows
 from vestige.errors import UsageError
 from vestige.models import registry
 from vestige.models.base import Detector, choose_inputs
 from vestige.models.fitting import FittedDetector
+from vestige.reading.encoding import EncodedWindows
 from vestige.testing.detectors import small_dataset
 from vestige.training import TrainingConfig, train
 from vestige.training.config import Resample

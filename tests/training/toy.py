@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from vestige.dataset import DatasetWriter
-from vestige.encoding import Batch, EncodedWindows
 from vestige.models.recurrent import GruDetector
+from vestige.reading.dataset import DatasetWriter
+from vestige.reading.encoding import Batch, EncodedWindows
+from vestige.reading.windows import Steps, WindowSet
 from vestige.schema import Feature, Input, Schema, Stream
-from vestige.windows import Steps, WindowSet
 
 VOCABULARY = 20
 TOKENS = Input("tokens", "tokens", vocabulary=tuple(f"t{n}" for n in range(VOCABULARY)))

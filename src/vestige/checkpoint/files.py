@@ -10,10 +10,10 @@ from typing import Any
 
 from vestige.checkpoint import probe
 from vestige.checkpoint.header import FORMAT, REMEDY, Header, Weights, library_versions, read_header
-from vestige.encoding import Encoder
 from vestige.errors import CheckpointError, UsageError
 from vestige.models import registry as models
 from vestige.models.base import Detector
+from vestige.reading.encoding import Encoder
 from vestige.schema import Schema, diff
 from vestige.sources import registry as sources
 from vestige.sources.base import Source

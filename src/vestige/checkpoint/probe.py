@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from vestige.encoding import Batch, Encoder
+from vestige.reading.encoding import Batch, Encoder
 from vestige.schema import Input, Schema
 from vestige.sources.base import Source
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from vestige.cli.options import with_options
 from vestige.cli.sources import add_verb
 from vestige.pipeline.options import SplitOptions
+from vestige.sources import registry as sources
 
 if TYPE_CHECKING:
     from vestige.sources.base import Source
@@ -21,7 +22,9 @@ RESULTS = "metrics.json"
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    add_verb(app, "prepare", "Read raw evidence of a source into a dataset directory.", prepare_command)
+    add_verb(
+        app, "prepare", "Read raw evidence of a source into a dataset directory.", prepare_command, sources
+    )
     app.command("split")(with_options(split, options=SplitOptions))
     app.command("inspect")(inspect)
 
@@ -65,8 +68,8 @@ def split(
     """
     from vestige.cli import tables
     from vestige.pipeline.job import split_dataset
+    from vestige.reading.windows import WindowSet
     from vestige.storage import refuse_files
-    from vestige.windows import WindowSet
 
     refuse_files(out, overwrite=overwrite)
     made, parts = split_dataset(WindowSet.open(dataset), options)
@@ -87,7 +90,7 @@ def inspect(
     from vestige.evaluation.results import RunResults
     from vestige.evaluation.table import results_table
     from vestige.pipeline.run import verify
-    from vestige.windows import WindowSet
+    from vestige.reading.windows import WindowSet
 
     if (path / "schema.json").is_file():
         windows = WindowSet.open(path)

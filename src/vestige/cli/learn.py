@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from vestige.cli.options import Quantize, parse_settings, with_options
 from vestige.cli.sources import add_verb
 from vestige.pipeline.options import CarryOptions, JudgeOptions, RejudgeOptions, SplitOptions
+from vestige.sources import registry as sources
 from vestige.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -58,7 +59,13 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace an earlier
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    add_verb(app, "run", "The whole job on a source: prepare, split, train, evaluate, report.", run_command)
+    add_verb(
+        app,
+        "run",
+        "The whole job on a source: prepare, split, train, evaluate, report.",
+        run_command,
+        sources,
+    )
     app.command("train")(with_options(train, training=TrainingConfig, judge=JudgeOptions))
     app.command("evaluate")(with_options(evaluate, judge=RejudgeOptions))
 

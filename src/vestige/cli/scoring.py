@@ -57,7 +57,7 @@ def score(
     from vestige.checkpoint import HEADER
     from vestige.checkpoint.header import read_header
     from vestige.cli import progress
-    from vestige.sources.simulated import is_simulated
+    from vestige.evidence.simulated import is_simulated
 
     scoring.check_device(device)
     run = scoring.detector_in(run)

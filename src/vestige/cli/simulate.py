@@ -12,17 +12,20 @@ from pydantic import BaseModel
 
 from vestige.cli.options import with_options
 from vestige.cli.sources import add_verb
+from vestige.simulators import registry
 
 if TYPE_CHECKING:
-    from vestige.sources.base import Source
+    from vestige.simulators.registry import Simulator
 
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    add_verb(app, "simulate", "Write a synthetic corpus in a source's real on-disk format.", command)
+    add_verb(
+        app, "simulate", "Write a synthetic corpus in a source's real on-disk format.", command, registry
+    )
 
 
-def command(source: Source) -> Callable[..., None]:
+def command(simulator: Simulator) -> Callable[..., None]:
     """`vestige simulate` for one source."""
 
     def simulate(
@@ -32,11 +35,11 @@ def command(source: Source) -> Callable[..., None]:
             bool, typer.Option("--overwrite", help="replace an earlier simulated corpus")
         ] = False,
     ) -> None:
-        planted = source.simulate(out, options, overwrite=overwrite)
+        planted = simulator.write(out, options, overwrite=overwrite)
         typer.echo(json.dumps(planted, indent=1))
 
-    simulate.__doc__ = f"""Write a synthetic {source.name} corpus and say what was planted in it.
+    simulate.__doc__ = f"""Write a synthetic {simulator.name} corpus and say what was planted in it.
 
-    Example: vestige simulate {source.name} corpus --seed 7
+    Example: vestige simulate {simulator.name} corpus --seed 7
     """
-    return with_options(simulate, options=source.simulation)
+    return with_options(simulate, options=simulator.options)

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 import typer
 from typer.core import TyperGroup
 
-from vestige.sources import registry
-
-if TYPE_CHECKING:
-    from vestige.sources.base import Source
-
-Maker = Callable[["Source"], Callable[..., None]]
+Item = TypeVar("Item")
+Item_co = TypeVar("Item_co", covariant=True)
 
 
-def add_verb(app: typer.Typer, verb: str, about: str, make: Maker) -> None:
-    """Add `verb` to `app`; `make(source)` builds the command for one source, options included."""
+class Registry(Protocol[Item_co]):
+    """What has an item for each source's name: `sources.registry`, `simulators.registry`."""
+
+    def names(self) -> list[str]: ...
+
+    def get(self, name: str) -> Item_co: ...
+
+
+def add_verb(
+    app: typer.Typer,
+    verb: str,
+    about: str,
+    make: Callable[[Item], Callable[..., None]],
+    registry: Registry[Item],
+) -> None:
+    """Add `verb` to `app`; `make(item)` builds the command for one source's item, options included."""
 
     class OneCommandPerSource(TyperGroup):
         def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002

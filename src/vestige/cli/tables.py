@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vestige.checkpoint import Loaded
+    from vestige.reading.windows import WindowSet
     from vestige.splits import Parts, Split
-    from vestige.strips.run import Outcome
-    from vestige.windows import WindowSet
+    from vestige.timeline.run import Outcome
 
 
 SHOWN = 25

@@ -39,8 +39,8 @@ def dump(
 
     What was lost is told on standard error. Example: vestige traces dump trace_0.gz --lastip
     """
-    from vestige.sources.corpus import EvidenceFile
-    from vestige.sources.expand import Expander
+    from vestige.evidence.expand import Expander
+    from vestige.evidence.files import EvidenceFile
     from vestige.sources.traces.packets import listing
     from vestige.sources.traces.packets.columns import packets
     from vestige.sources.traces.packets.quality import Quality
@@ -88,7 +88,7 @@ def strips(
     Example: vestige traces strips runs/first/next_gru
     """
     from vestige.cli import progress, tables
-    from vestige.strips.run import strips as draw
+    from vestige.timeline.run import strips as draw
 
     with progress.bar("judging", "bytes" if evidence else "events") as update:
         found = draw(

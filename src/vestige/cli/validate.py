@@ -9,12 +9,12 @@ import typer
 
 from vestige.cli.options import with_options
 from vestige.errors import VerdictError
-from vestige.sources.telemetry.validate.options import ValidateOptions
+from vestige.validation.options import ValidateOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from vestige.sources.telemetry.validate.sweep import Sweep
+    from vestige.validation.sweep import Sweep
 
 SHOWN = 40
 """Rows of a table that the terminal shows; the index has them all."""
@@ -47,9 +47,9 @@ def validate(
     Example: vestige validate store --deep
     """
     from vestige.cli import progress, tables
-    from vestige.sources.simulated import is_simulated
+    from vestige.evidence.simulated import is_simulated
     from vestige.sources.telemetry.faults import VERDICTS
-    from vestige.sources.telemetry.validate.sweep import validate as sweep
+    from vestige.validation.sweep import validate as sweep
 
     with progress.bar("sweeping", "episodes") as update:
         found = sweep(store, options, output=output, jobs=jobs, again=again, progress=update)

@@ -16,8 +16,8 @@ from vestige.dashboard.producers.profiles import profiles
 from vestige.dashboard.producers.replay import replay
 from vestige.dashboard.subject import Subject
 from vestige.errors import VestigeError
+from vestige.evidence.files import find, total_size
 from vestige.scoring import check_device
-from vestige.sources.corpus import find, total_size
 
 
 @dataclass(frozen=True)

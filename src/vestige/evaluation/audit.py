@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.encoding import EncodedWindows
 from vestige.errors import LeakageError
 from vestige.evaluation.entities import classes_present, disjoint, sides, time_order
 from vestige.evaluation.overlap import duplicate_recordings, duplicate_windows, shared_raw_interval
@@ -15,8 +14,9 @@ from vestige.evaluation.probes import label_shuffle, length_shortcut, metadata_s
 from vestige.evaluation.repeats import repeated_inputs
 from vestige.evaluation.results import CheckResult, PartCounts, SplitResult, SymbolFinding
 from vestige.evaluation.symbols import symbol_check
+from vestige.reading.encoding import EncodedWindows
+from vestige.reading.windows import WindowSet
 from vestige.splits import Parts, Split
-from vestige.windows import WindowSet
 
 
 def audit(

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.evaluation.predictions import Predictions
+from vestige.reading.windows import WindowSet
 from vestige.splits import Split
 from vestige.splits.base import COLUMNS
-from vestige.windows import WindowSet
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]

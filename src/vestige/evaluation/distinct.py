@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.encoding import Batch, BoundEncoder
 from vestige.evaluation.hashing import row_hashes
 from vestige.models.base import Detector
-from vestige.windows import Steps
+from vestige.reading.encoding import Batch, BoundEncoder
+from vestige.reading.windows import Steps
 
 SYMBOLIC = {"tokens", "vectors"}
 """Kinds of inputs that are made of symbols alone, whatever the times."""

@@ -9,8 +9,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.evaluation.results import CheckResult
+from vestige.reading.windows import WindowSet
 from vestige.splits import Parts, Split
-from vestige.windows import WindowSet
 
 
 def sides(parts: Parts) -> dict[str, WindowSet]:

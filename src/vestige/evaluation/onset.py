@@ -24,8 +24,8 @@ from vestige.evaluation.onset_result import DelayResult, OnsetResult, TrustPoint
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.record import IntervalResult
 from vestige.evaluation.threshold import choose
+from vestige.reading.windows import WindowSet
 from vestige.sources.base import ATTACK_CLASSES
-from vestige.windows import WindowSet
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

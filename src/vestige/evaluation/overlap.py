@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from vestige.evaluation.entities import sides
 from vestige.evaluation.hashing import row_hashes
 from vestige.evaluation.results import CheckResult
+from vestige.reading.windows import WindowSet
 from vestige.splits import Parts, Split
-from vestige.windows import WindowSet
 
 CHUNK = 65_536
 """Windows gathered at a time."""

@@ -15,8 +15,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.errors import DatasetError
+from vestige.reading.windows import WindowSet
 from vestige.storage import atomic_file
-from vestige.windows import WindowSet
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]

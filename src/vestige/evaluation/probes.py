@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from vestige.evaluation.metrics import Sweep, confusion, macro_f1, per_class
 from vestige.evaluation.predictions import DAY_NS
 from vestige.evaluation.results import CheckResult
+from vestige.reading.windows import WindowSet
 from vestige.splits import Parts
-from vestige.windows import WindowSet
 
 NOTICEABLE = 0.15
 """A gain in macro F1 over the majority class that is worth a warning."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.encoding import EncodedWindows
 from vestige.evaluation.hashing import Hashes, row_hashes
 from vestige.evaluation.results import CheckResult
+from vestige.reading.encoding import EncodedWindows
 from vestige.splits import Parts
 
 CHUNK = 4_096

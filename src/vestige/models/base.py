@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from vestige.encoding import Batch
 from vestige.errors import UsageError
+from vestige.reading.encoding import Batch
 from vestige.schema import UNK, Feature, Input, Schema
 
 FloatArray = NDArray[np.float32]

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.encoding import EncodedWindows
 from vestige.errors import SplitError
 from vestige.models.base import Detector, StandardizeStats
+from vestige.reading.encoding import EncodedWindows
 from vestige.schema import Input
 
 SOURCE = re.compile(r"([A-Za-z]\w*)\.")

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
 
-from vestige.encoding import Batch, EncodedWindows
 from vestige.models.base import HyperParameters
 from vestige.models.fitting import FitProgress, FittedDetector, class_weights, sample_kept, sources
+from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import Kind
 
 BATCH = 8192

@@ -19,9 +19,9 @@ from pydantic import Field
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from vestige.encoding import Batch
 from vestige.models.base import Detector, HyperParameters
 from vestige.models.fitting import sources
+from vestige.reading.encoding import Batch
 from vestige.schema import PAD, UNK, Input
 
 CLIP = 1e4

@@ -7,7 +7,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from vestige.encoding import Batch
 from vestige.models.neural import NeuralDetector
 from vestige.models.next_token import FloatArray, NextToken
 from vestige.models.recurrent import (
@@ -18,6 +17,7 @@ from vestige.models.recurrent import (
     StochasticArrayLstmDetector,
 )
 from vestige.models.transformer import TransformerDetector
+from vestige.reading.encoding import Batch
 
 
 class NextNetwork(NextToken, NeuralDetector):

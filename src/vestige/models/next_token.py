@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from vestige.encoding import Batch
 from vestige.models.base import Detector, Task
+from vestige.reading.encoding import Batch
 from vestige.schema import PAD, UNK, Kind
 
 FloatArray = NDArray[np.float64]

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from vestige import log
-from vestige.encoding import EncodedWindows
 from vestige.pipeline.options import SplitOptions
+from vestige.reading.encoding import EncodedWindows
+from vestige.reading.windows import WindowSet
 from vestige.schema import Schema
 from vestige.sources import registry
 from vestige.sources.base import Source
 from vestige.splits import Parts, SealedParts, Split, default_recipe, listed, make
-from vestige.windows import WindowSet
 
 logger = log.get(__name__)
 

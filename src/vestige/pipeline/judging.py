@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from vestige import log
 from vestige.checkpoint import Loaded
 from vestige.checkpoint.header import VERDICT
-from vestige.encoding import EncodedWindows
 from vestige.evaluation.audit import audit, describe_split, enforce
 from vestige.evaluation.clusters import held_out
 from vestige.evaluation.comparing import compare
@@ -38,6 +37,7 @@ from vestige.pipeline.fitting import fit_baseline
 from vestige.pipeline.job import Job
 from vestige.pipeline.reporting import write
 from vestige.pipeline.verdicts import calibrate, next_token, of_part, predict, way_of
+from vestige.reading.encoding import EncodedWindows
 
 logger = log.get(__name__)
 CONTROLS = ("logistic", "means")

@@ -28,10 +28,10 @@ from vestige.pipeline.job import Job, split_dataset
 from vestige.pipeline.judging import judge as judge_detectors
 from vestige.pipeline.options import CarryOptions, JudgeOptions, SplitOptions
 from vestige.pipeline.quantized import quantize
+from vestige.reading.windows import read_manifest
 from vestige.schema import Schema
 from vestige.sources.base import Source
 from vestige.splits import Split, recipes, save_sets
-from vestige.windows import read_manifest
 
 DATASET = "dataset"
 logger = log.get(__name__)

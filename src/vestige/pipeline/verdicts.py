@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from vestige.encoding import EncodedWindows
 from vestige.evaluation.distinct import predict_proba, symbolic
 from vestige.evaluation.metrics import confusion, macro_f1
 from vestige.evaluation.predictions import Predictions
@@ -20,6 +19,7 @@ from vestige.evaluation.results import NextTokenResult, ThresholdResult
 from vestige.evaluation.threshold import choose
 from vestige.models.base import Detector
 from vestige.models.next_token import TOP, NextToken
+from vestige.reading.encoding import EncodedWindows
 
 SCORING_BATCH, SYMBOLS_BATCH = 4096, 65_536
 MOST = 1 - 1e-12

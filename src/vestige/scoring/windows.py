@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.checkpoint import HEADER, Loaded, load
-from vestige.encoding import BoundEncoder
 from vestige.errors import UsageError
 from vestige.evaluation.distinct import predict_proba
+from vestige.evidence.files import find, total_size
 from vestige.log import get
 from vestige.models.base import Detector
 from vestige.models.next_token import NextToken
+from vestige.reading.encoding import BoundEncoder
 from vestige.schema import Schema
 from vestige.sources import registry
 from vestige.sources.base import LiveBatch, Progress
-from vestige.sources.corpus import find, total_size
 
 log = get(__name__)
 

@@ -12,9 +12,9 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from vestige.encoding import Encoder
+from vestige.reading.encoding import Encoder
+from vestige.reading.windows import Steps, WindowSet
 from vestige.schema import Schema
-from vestige.windows import Steps, WindowSet
 
 Progress = Callable[[int, int | None], None]
 """Called with how much is done and how much there is (bytes of evidence; None where nobody knows)."""
@@ -72,8 +72,6 @@ class Source(Protocol):
     name: str
     options: type[BaseModel]
     """How to read a corpus; every field becomes an option of `vestige prepare` and `run`."""
-    simulation: type[BaseModel]
-    """How to write a corpus; every field becomes an option of `vestige simulate SOURCE`."""
     groups: Mapping[str, Callable[[WindowSet], NDArray[np.int64]]]
     """Split recipes of this source alone: by name, the group of every step `(n_steps,)`, -1 for padding."""
 
@@ -104,6 +102,3 @@ class Source(Protocol):
 
     def place(self, windows: WindowSet, rows: NDArray[np.int64]) -> pl.DataFrame:
         """Where the windows at `rows` end in the evidence, and what stands there: `file`, ..., `text`."""
-
-    def simulate(self, out: Path, options: BaseModel, *, overwrite: bool = False) -> dict[str, Any]:
-        """Write a synthetic corpus in the real on-disk format; returns what was planted."""

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from itertools import chain
 
 from vestige.errors import EvidenceError
-from vestige.sources.corpus import STDIN, EvidenceFile
-from vestige.sources.expand import Expander
+from vestige.evidence.expand import Expander
+from vestige.evidence.files import STDIN, EvidenceFile
 
 SAMPLE_LINES, SAMPLE_BYTES = 200, 1 << 20
 

@@ -4,9 +4,8 @@
     sources/NAME/prepare.py    prepare(corpus, out, options, *, jobs, overwrite, progress)
     sources/NAME/encoder.py    a class with fit(train) and from_dict(state, schema)
     sources/NAME/live.py       live(evidence, schema), probe(schema)
-    sources/NAME/simulate/     options.SimulateOptions; write.simulate(out, options, *, overwrite)
 
-`vestige --help` and `vestige simulate` import none of what they do not use.
+`vestige --help` imports none of what they do not use.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from vestige.encoding import Encoder
+from vestige.reading.encoding import Encoder
+from vestige.reading.windows import WindowSet
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch, Progress
-from vestige.windows import WindowSet
 
 Groups = Mapping[str, Callable[[WindowSet], NDArray[np.int64]]]
 
@@ -39,11 +38,6 @@ class RoomSource(ABC):
     options: type[BaseModel]
     encoder: ClassVar[str]
     groups: Groups = MappingProxyType({})
-
-    @property
-    def simulation(self) -> type[BaseModel]:
-        """Options of the simulator."""
-        return cast("type[BaseModel]", self._part("simulate.options").SimulateOptions)
 
     def prepare(
         self,
@@ -78,11 +72,6 @@ class RoomSource(ABC):
     @abstractmethod
     def place(self, windows: WindowSet, rows: NDArray[np.int64]) -> pl.DataFrame:
         """See `Source.place`."""
-
-    def simulate(self, out: Path, options: BaseModel, *, overwrite: bool = False) -> dict[str, Any]:
-        """See `Source.simulate`."""
-        planted: dict[str, Any] = self._part("simulate.write").simulate(out, options, overwrite=overwrite)
-        return planted
 
     @property
     def _encoder(self) -> Any:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vestige import storage
 from vestige.errors import SplitError
-from vestige.windows import WindowSet
+from vestige.reading.windows import WindowSet
 
 PARTS = ("train", "validation", "test")
 FRACTIONS = (0.6, 0.2, 0.2)

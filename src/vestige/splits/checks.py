@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from vestige.errors import SplitError
+from vestige.reading.windows import WindowSet
 from vestige.splits.base import PARTS, Parts, Split
 from vestige.splits.table import required
-from vestige.windows import WindowSet
 
 MUCH = 0.1
 """Share of purged windows that is worth a warning."""

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.errors import SplitError
+from vestige.reading.windows import WindowSet
 from vestige.splits.base import COLUMNS, PARTS, Parts, Split, part_codes
 from vestige.splits.checks import lacking_classes
 from vestige.splits.stratify import ENOUGH, MOST_PROFILES, grossly_off, off
 from vestige.splits.table import Table
-from vestige.windows import WindowSet
 
 STRATIFIED = {"host": "host", "sample": "sample", "random": "recording"}
 """Recipes that assign whole units, and what these are; `type` holds profiles out on purpose."""

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from vestige import log
 from vestige.errors import SplitError
+from vestige.reading.windows import WindowSet
 from vestige.splits.assign import assign
 from vestige.splits.base import COLUMNS, FRACTIONS, PARTS, Parts, Split, dataset_digest
 from vestige.splits.checks import check, losses
 from vestige.splits.profiles import STRATIFIED, Profiles, refuse_needless_lack, refuse_worse_cuts
 from vestige.splits.sets import limit, load_sets
 from vestige.splits.table import Table
-from vestige.windows import WindowSet
 
 logger = log.get("vestige.splits")
 FEW_RECORDINGS = 10

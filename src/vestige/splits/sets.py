@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.errors import SplitError
+from vestige.reading.windows import WindowSet
 from vestige.splits.base import NOWHERE, PARTS, Split, part_codes
 from vestige.storage import write_text
-from vestige.windows import WindowSet
 
 FORMAT = "vestige-sets/1"
 NAMED = 3

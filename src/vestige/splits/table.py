@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.windows import WindowSet
+from vestige.reading.windows import WindowSet
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.encoding import Batch, EncodedWindows
 from vestige.models import registry
 from vestige.models.base import Detector, choose_inputs
 from vestige.models.next_token import NextToken
+from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import PAD, UNK
 from vestige.testing.synthetic import SyntheticOptions, SyntheticSimulation, SyntheticSource
 from vestige.training import TrainingConfig, train

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from vestige.encoding import Batch, Encoder
+from vestige.reading.encoding import Batch, Encoder
+from vestige.reading.windows import WindowSet
 from vestige.sources import registry
 from vestige.sources.base import LiveBatch, Source
-from vestige.windows import WindowSet
 
 
 def check_source(

@@ -18,14 +18,14 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from vestige.dataset import DatasetWriter
-from vestige.encoding import Encoder
 from vestige.errors import EvidenceError
+from vestige.reading.dataset import DatasetWriter
+from vestige.reading.encoding import Encoder
+from vestige.reading.windows import Steps, WindowSet
 from vestige.schema import KINDS, Feature, Input, Schema, Stream
 from vestige.sources.base import LiveBatch, Progress
 from vestige.storage import atomic_directory
 from vestige.testing.synthetic_encoder import DIRECTION, SIGNALS, SyntheticEncoder, fit
-from vestige.windows import Steps, WindowSet
 
 COLUMNS = {
     "t_ns": pl.Int64, "event": pl.String, **dict.fromkeys(SIGNALS, pl.Float32), "label": pl.UInt8,
@@ -64,7 +64,6 @@ class SyntheticSource:
 
     name = "synthetic"
     options: type[BaseModel] = SyntheticOptions
-    simulation: type[BaseModel] = SyntheticSimulation
     groups: Mapping[str, Callable[[WindowSet], NDArray[np.int64]]] = {}
 
     def prepare(
@@ -109,7 +108,7 @@ class SyntheticSource:
         return _live(PROBE.encode(), "probe", schema)
 
     def simulate(self, out: Path, options: BaseModel, *, overwrite: bool = False) -> dict[str, Any]:
-        """See `Source.simulate`."""
+        """Write a corpus to `out`; returns how many anomalous steps were planted."""
         chosen = SyntheticSimulation.model_validate(options.model_dump())
         rng = np.random.default_rng(chosen.seed)
         planted = 0

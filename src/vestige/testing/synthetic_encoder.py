@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige.encoding import Batch, BoundEncoder
+from vestige.reading.encoding import Batch, BoundEncoder
+from vestige.reading.windows import Steps, WindowSet
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input, Schema
-from vestige.windows import Steps, WindowSet
 
 SIGNALS = ("cpu", "memory", "hypervisor")
 DIRECTION = 4

@@ -7,8 +7,8 @@ import json
 
 import numpy as np
 
-from vestige.encoding import EncodedWindows
 from vestige.models.base import Detector
+from vestige.reading.encoding import EncodedWindows
 
 
 def data_digest(detector: Detector, train: EncodedWindows, validation: EncodedWindows) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vestige.encoding import EncodedWindows
 from vestige.errors import SplitError, UsageError
 from vestige.models.base import Detector
 from vestige.models.fitting import FittedDetector, benign, fit_standardize
+from vestige.reading.encoding import EncodedWindows
 from vestige.training import history
 from vestige.training.bar import rounds
 from vestige.training.config import TrainingConfig

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vestige.encoding import EncodedWindows
 from vestige.models.neural import NeuralDetector
+from vestige.reading.encoding import EncodedWindows
 
 CHUNK = 4_096
 Tensors = tuple[Tensor, ...]

@@ -12,10 +12,10 @@ import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Trainer
 
-from vestige.encoding import EncodedWindows
 from vestige.errors import UsageError
 from vestige.models.fitting import class_weights
 from vestige.models.neural import NeuralDetector
+from vestige.reading.encoding import EncodedWindows
 from vestige.training import history, random_state, state
 from vestige.training.bar import on_terminal
 from vestige.training.config import TrainingConfig

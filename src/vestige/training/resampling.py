@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.encoding import Batch, EncodedWindows
 from vestige.errors import UsageError
 from vestige.log import get
 from vestige.models.base import Detector, StandardizeStats
+from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import Input
 from vestige.training.config import Resample
 

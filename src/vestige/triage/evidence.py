@@ -15,12 +15,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.checkpoint import Loaded
-from vestige.encoding import BoundEncoder, EncodedWindows
 from vestige.pipeline.config import RunConfig
+from vestige.reading.encoding import BoundEncoder, EncodedWindows
+from vestige.reading.windows import WindowSet
 from vestige.sources import registry
 from vestige.sources.base import LiveBatch
 from vestige.splits import Split
-from vestige.windows import WindowSet
 
 PIECE = 16_384
 """Windows of a test part at a time."""

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from tests.models.conftest import MakeParts
-from vestige.encoding import EncodedWindows
 from vestige.models.base import choose_inputs
 from vestige.models.ngrams.detector import FOLDS, Ngram, _cross_fitted, _groups, _share_of_recording
 from vestige.pipeline.job import Lesson
+from vestige.reading.encoding import EncodedWindows
 from vestige.sources import registry
 from vestige.splits import make
 

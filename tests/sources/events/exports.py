@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vestige.reading.windows import WindowSet
 from vestige.sources.events.options import EventOptions
 from vestige.sources.events.prepare import prepare
-from vestige.windows import WindowSet
 
 SECOND = 10**9
 START = 1_772_438_400

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sources.events.exports import Row, dataset, table, write
-from vestige.encoding import EncodedWindows
+from vestige.reading.encoding import EncodedWindows
+from vestige.reading.windows import WindowSet
 from vestige.schema import PAD, UNK
 from vestige.sources.events import encoder as encoders
 from vestige.sources.events.encoder import EventEncoder
-from vestige.windows import WindowSet
 
 ROWS: list[Row] = [
     (0, "a", "x", ""), (1, "a", "y", ""), (2, "a", "x", ""), (60, "a", "z", ""), (61, "a", "x", ""),

@@ -17,16 +17,16 @@ from hypothesis import strategies as st
 
 from tests.sources.events.exports import Row, dataset, table, write
 from vestige.errors import EvidenceError
+from vestige.evidence.files import STDIN
+from vestige.reading.windows import WindowSet
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
-from vestige.sources.corpus import STDIN
 from vestige.sources.events import memory
 from vestige.sources.events.live import live
 from vestige.sources.events.mapping import shipped
 from vestige.sources.events.options import EventOptions
 from vestige.sources.events.prepare import rules_for, schema_for
 from vestige.sources.events.source import EventSource
-from vestige.windows import WindowSet
 
 Seen = list[tuple[str, int, list[str], list[int]]]
 """Machine, line, event names and times of every window."""

@@ -14,8 +14,8 @@ import zstandard
 
 from tests.sources.events.exports import SECOND, START, Row, dataset, objects, table, texts, write
 from vestige.errors import EvidenceError, OutputError, UsageError, VestigeError
+from vestige.reading.windows import WindowSet
 from vestige.sources.events.source import EventSource
-from vestige.windows import WindowSet
 
 ROWS: list[Row] = [
     (0, "web", "logon", "-"),

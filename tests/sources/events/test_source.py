@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.sources.events.exports import START, dataset, write
+from vestige.simulators.events.options import SimulateOptions
+from vestige.simulators.events.write import simulate
 from vestige.sources import registry
 from vestige.sources.events.mapping import load, shipped
 from vestige.sources.events.options import EventOptions
-from vestige.sources.events.simulate.options import SimulateOptions
-from vestige.sources.events.simulate.write import simulate
 from vestige.testing import check_source
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "events.md"

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from vestige.encoding import EncodedWindows
 from vestige.evaluation.repeats import never_seen
+from vestige.reading.encoding import EncodedWindows
 from vestige.sources.logs.embedding.hashing import Hashing
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.source import LogSource

@@ -13,15 +13,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from vestige.dataset import DatasetWriter
-from vestige.encoding import EncodedWindows
+from vestige.reading.dataset import DatasetWriter
+from vestige.reading.encoding import EncodedWindows
+from vestige.reading.windows import WindowSet
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Schema, Stream
 from vestige.sources.logs import words
 from vestige.sources.logs.embedding.hashing import Hashing
 from vestige.sources.logs.encoder import INPUTS, LogEncoder
 from vestige.sources.logs.templates import Matcher
 from vestige.sources.logs.words import words_of
-from vestige.windows import WindowSet
 
 LENGTH = 5
 SCHEMA = Schema(

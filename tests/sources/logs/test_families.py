@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from vestige.errors import EvidenceError, UsageError
+from vestige.reading.windows import WindowSet
 from vestige.sources.logs.clock import BAD
 from vestige.sources.logs.corpora import AUTO
 from vestige.sources.logs.format import load
@@ -17,7 +18,6 @@ from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.parse import Parser, Rules
 from vestige.sources.logs.source import LogSource
-from vestige.windows import WindowSet
 
 FAMILIES = [*AUTO, "plain"]
 

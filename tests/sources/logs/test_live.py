@@ -13,9 +13,10 @@ import polars as pl
 import pytest
 
 from vestige.errors import EvidenceError
+from vestige.evidence.files import STDIN, EvidenceFile
+from vestige.reading.windows import WindowSet
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
-from vestige.sources.corpus import STDIN, EvidenceFile
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.clock import Clock
 from vestige.sources.logs.corpora import rules_for
@@ -27,7 +28,6 @@ from vestige.sources.logs.parse import Parser
 from vestige.sources.logs.prepare import schema_for
 from vestige.sources.logs.reader import Block
 from vestige.sources.logs.source import LogSource
-from vestige.windows import WindowSet
 
 TRACE = "java.io.IOException: x\n\tat a.B.c(B.java:7)\n"
 

@@ -13,10 +13,10 @@ import pytest
 import zstandard
 
 from vestige.errors import EvidenceError, OutputError, UsageError, VestigeError
+from vestige.reading.windows import WindowSet
 from vestige.sources.logs.format import load
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.source import LogSource
-from vestige.windows import WindowSet
 
 DAY = "2015-10-18"
 

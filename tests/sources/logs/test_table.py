@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vestige.errors import EvidenceError, UsageError
-from vestige.sources.corpus import EvidenceFile
+from vestige.evidence.files import EvidenceFile
+from vestige.reading.windows import WindowSet
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.format import load
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.source import LogSource
 from vestige.sources.logs.table import TableFeed, feeds
-from vestige.windows import WindowSet
 
 SHARED = Path(__file__).resolve().parents[4] / "shared/data/logs"
 Row = tuple[str, str, int]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vestige.sources.telemetry.simulate.options import SimulateOptions
-from vestige.sources.telemetry.simulate.write import simulate
+from vestige.simulators.telemetry.options import SimulateOptions
+from vestige.simulators.telemetry.write import simulate
 
 MakeStore = Callable[..., Path]
 

@@ -16,14 +16,14 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vestige.simulators.telemetry import draft
 from vestige.sources.telemetry import fields, tables
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.faults import Fault, FaultError, verdict
 from vestige.sources.telemetry.fields import MONO, SEQ, SOURCES, WALL, SourceName
 from vestige.sources.telemetry.manifest import FILE_NAMES, LABELS, NAME, parse
-from vestige.sources.telemetry.simulate import draft
-from vestige.sources.telemetry.validate.check import check
-from vestige.sources.telemetry.validate.options import ValidateOptions
+from vestige.validation.check import check
+from vestige.validation.options import ValidateOptions
 
 DEEP = ValidateOptions(deep=True)
 
@@ -328,7 +328,7 @@ def test_what_a_process_may_take_is_given_back() -> None:
     import resource
     import signal
 
-    from vestige.sources.telemetry.validate import guard
+    from vestige.sources.telemetry import guard
 
     before = resource.getrlimit(resource.RLIMIT_AS), signal.getsignal(signal.SIGPROF)
     with guard.limits(), pytest.raises(MemoryError):

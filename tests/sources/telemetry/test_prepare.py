@@ -13,15 +13,15 @@ import pytest
 
 from tests.sources.telemetry.conftest import MakeStore
 from vestige.errors import EvidenceError
+from vestige.reading.windows import WindowSet
+from vestige.sources.telemetry import index
 from vestige.sources.telemetry.extract import episodes, extract
 from vestige.sources.telemetry.layout import CLASSES
 from vestige.sources.telemetry.manifest import NAME
 from vestige.sources.telemetry.options import TelemetryOptions
 from vestige.sources.telemetry.source import TelemetrySource
-from vestige.sources.telemetry.validate import index
-from vestige.sources.telemetry.validate.options import ValidateOptions
-from vestige.sources.telemetry.validate.sweep import validate
-from vestige.windows import WindowSet
+from vestige.validation.options import ValidateOptions
+from vestige.validation.sweep import validate
 
 SOURCE = TelemetrySource()
 

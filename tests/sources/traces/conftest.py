@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vestige.sources.traces.simulate.options import SimulateOptions
-from vestige.sources.traces.simulate.write import simulate
+from vestige.simulators.traces.options import SimulateOptions
+from vestige.simulators.traces.write import simulate
 
 
 @pytest.fixture(scope="session")

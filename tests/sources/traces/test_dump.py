@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from tests.sources.traces import pt
 from vestige.cli.main import app
 from vestige.errors import EvidenceError, UsageError
-from vestige.sources import expand
+from vestige.evidence import expand
 from vestige.sources.traces.packets.kinds import Kind
 
 TRACE = (

@@ -14,16 +14,16 @@ import polars as pl
 import pytest
 
 from vestige.cli import tables
-from vestige.dataset import MARKER
 from vestige.errors import EvidenceError, OutputError
+from vestige.evidence.expand import Expander
+from vestige.reading.dataset import MARKER
+from vestige.reading.windows import WindowSet
 from vestige.schema import UNK
-from vestige.sources.expand import Expander
 from vestige.sources.traces.maps import read_map
 from vestige.sources.traces.options import TraceOptions
 from vestige.sources.traces.prepare import schema_for
 from vestige.sources.traces.source import TraceSource
 from vestige.testing import check_source
-from vestige.windows import WindowSet
 
 SHORT = TraceOptions(sequence_len=16)
 CHUNKS = TraceOptions(sequence_len=16, sliding_window=False)

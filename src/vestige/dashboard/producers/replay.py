@@ -19,10 +19,10 @@ from vestige.checkpoint import Loaded
 from vestige.dashboard.events import Perf, Recording, Score, Span
 from vestige.dashboard.pace import Pace, Start
 from vestige.dashboard.producers.perf import Meter
+from vestige.evidence.simulated import is_simulated
 from vestige.scoring.windows import Judged, judge_batches
 from vestige.sources import registry
 from vestige.sources.base import ATTACK_CLASSES, About, Source, Telling
-from vestige.sources.simulated import is_simulated
 
 MOST = 1024
 """Recordings that are remembered at a time: one that is met again after so many others begins anew."""

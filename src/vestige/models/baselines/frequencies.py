@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.encoding import Batch, EncodedWindows
 from vestige.models.baselines.arrays import BATCH, ArrayDetector, FloatArray, class_prior
 from vestige.models.fitting import FitProgress
+from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import PAD, UNK, Kind
 
 

@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from vestige.encoding import Batch, EncodedWindows
 from vestige.models.baselines.arrays import BATCH, ArrayDetector, FloatArray
 from vestige.models.fitting import FitProgress, benign
 from vestige.models.next_token import NextToken
+from vestige.reading.encoding import Batch, EncodedWindows
 
 
 class NextFrequency(NextToken, ArrayDetector):

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from safetensors import SafetensorError
 
-from vestige.encoding import Batch, EncodedWindows
 from vestige.models.base import HyperParameters
 from vestige.models.baselines.arrays import BATCH, FloatArray
 from vestige.models.fitting import FitProgress, FittedDetector, benign
 from vestige.models.next_token import NextToken
+from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import UNK
 
 IntArray = NDArray[np.int64]

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
 
-from vestige.encoding import Batch, EncodedWindows
 from vestige.models.base import HyperParameters
 from vestige.models.baselines.arrays import BATCH, ArrayDetector, FloatArray
 from vestige.models.baselines.distinct import DistinctRows, WeightedRows
 from vestige.models.fitting import FitProgress, fit_standardize
+from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import PAD, Kind
 
 ABSENT = -1e30

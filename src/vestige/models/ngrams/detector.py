@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
 
-from vestige.encoding import Batch, EncodedWindows
 from vestige.models.base import HyperParameters
 from vestige.models.baselines.arrays import BATCH, ArrayDetector
 from vestige.models.baselines.distinct import CAP, DistinctRows, WeightedRows
@@ -21,6 +20,7 @@ from vestige.models.baselines.regressions import balance, idf_of, solve
 from vestige.models.fitting import FitProgress
 from vestige.models.ngrams.calibration import FloatArray, IntArray, by_recording, calibrate, softmax
 from vestige.models.ngrams.design import side_by_side, token_ngrams, unit_rows
+from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import Input, Kind
 
 STRENGTHS = (0.1, 1.0, 10.0)

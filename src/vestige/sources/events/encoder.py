@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige.encoding import Batch, unknown_rate
+from vestige.reading.encoding import Batch, unknown_rate
+from vestige.reading.windows import Steps, WindowSet
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input, Schema
-from vestige.windows import Steps, WindowSet
 
 INPUTS = (Input("tokens", "tokens"), Input("summary", "summary"))
 """What a dataset's schema says before anything is fitted."""

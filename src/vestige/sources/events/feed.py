@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from vestige.errors import EvidenceError
-from vestige.sources.corpus import EvidenceFile
+from vestige.evidence.files import EvidenceFile
 from vestige.sources.events import layout as layouts
 from vestige.sources.events import sessions
 from vestige.sources.events.layout import Layout

@@ -17,9 +17,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.errors import EvidenceError
+from vestige.evidence.files import STDIN
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
-from vestige.sources.corpus import STDIN
 from vestige.sources.events.columns import Events
 from vestige.sources.events.feed import Feed
 from vestige.sources.events.memory import MACHINES, Memory

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige.sources.corpus import EvidenceFile
+from vestige.evidence.files import EvidenceFile
 from vestige.sources.events.columns import Events, Machine
 from vestige.sources.events.records import Fault
 from vestige.sources.events.sorting import RECORD

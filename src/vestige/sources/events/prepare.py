@@ -16,11 +16,12 @@ import numpy as np
 import polars as pl
 
 from vestige import engine
-from vestige.dataset import DatasetWriter
 from vestige.errors import EvidenceError
+from vestige.evidence.files import EvidenceFile, Skipped, find, total_size
+from vestige.evidence.simulated import is_simulated
+from vestige.reading.dataset import DatasetWriter
 from vestige.schema import Schema, Stream
 from vestige.sources.base import Progress
-from vestige.sources.corpus import EvidenceFile, Skipped, find, total_size
 from vestige.sources.events import mapping as mappings
 from vestige.sources.events import sorting
 from vestige.sources.events.encoder import INPUTS
@@ -31,7 +32,6 @@ from vestige.sources.events.options import EventOptions, LabelOf
 from vestige.sources.events.parse import Rules, parse
 from vestige.sources.events.records import Block
 from vestige.sources.events.sessions import without_unions
-from vestige.sources.simulated import is_simulated
 
 VERSION = 2
 CLASSES = ("normal", "anomaly")

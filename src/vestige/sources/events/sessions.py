@@ -16,7 +16,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.sources.corpus import EvidenceFile, Skipped
+from vestige.evidence.files import EvidenceFile, Skipped
 from vestige.sources.events.columns import Events, Gathering, Machine, hashes
 from vestige.sources.events.fields import text_of
 from vestige.sources.events.json_lines import BadRecordError, decode

@@ -9,9 +9,9 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from vestige.reading.windows import WindowSet
 from vestige.sources.events.options import EventOptions
 from vestige.sources.room import Groups, RoomSource
-from vestige.windows import WindowSet
 
 
 def event_of_steps(windows: WindowSet) -> NDArray[np.int64]:

@@ -12,11 +12,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige.encoding import Batch
+from vestige.reading.encoding import Batch
+from vestige.reading.windows import Steps
 from vestige.schema import PAD, UNK, Feature
 from vestige.sources.logs.embedding import base as embedding
 from vestige.sources.logs.words import Vocabulary, WordCounts
-from vestige.windows import Steps
 
 OF_MESSAGE = tuple(
     Feature(name, unit)

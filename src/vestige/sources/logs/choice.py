@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from vestige.errors import EvidenceError
-from vestige.sources.corpus import EvidenceFile
+from vestige.evidence.files import EvidenceFile
 from vestige.sources.feed import SAMPLE_LINES
 from vestige.sources.logs.clock import FRAME_YEAR
 from vestige.sources.logs.format import Format, every

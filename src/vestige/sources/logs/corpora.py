@@ -23,7 +23,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from vestige.errors import UsageError
-from vestige.sources.corpus import STDIN, EvidenceFile, Skipped, find
+from vestige.evidence.files import STDIN, EvidenceFile, Skipped, find
 from vestige.sources.logs import header
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.format import Format, load

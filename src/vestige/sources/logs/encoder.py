@@ -12,14 +12,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige.encoding import unknown_rate
+from vestige.reading.encoding import unknown_rate
+from vestige.reading.windows import WindowSet
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input, Schema
 from vestige.sources.logs.bound import OF_MESSAGE, OF_WINDOW, BoundLogEncoder
 from vestige.sources.logs.embedding.base import Identity
 from vestige.sources.logs.embedding.hashing import IDENTITY, SIZE
 from vestige.sources.logs.types import TypedMatcher, fit_by_type, names
 from vestige.sources.logs.words import MAX_LENGTH, Vocabulary, words_of
-from vestige.windows import WindowSet
 
 INPUTS = (
     Input("tokens", "tokens"),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.errors import EvidenceError
-from vestige.sources.corpus import STDIN, EvidenceFile
+from vestige.evidence.files import STDIN, EvidenceFile
 from vestige.sources.feed import EvidenceFeed
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.clock import BAD

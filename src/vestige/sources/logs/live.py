@@ -14,9 +14,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from vestige.errors import EvidenceError
+from vestige.evidence.files import find
+from vestige.reading.windows import Steps
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
-from vestige.sources.corpus import find
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.clock import Clock
 from vestige.sources.logs.feed import Feed
@@ -24,7 +25,6 @@ from vestige.sources.logs.parse import Messages, Parser, parse
 from vestige.sources.logs.reader import BLOCK_BYTES, Block
 from vestige.sources.logs.symbols import live_table
 from vestige.sources.logs.table import TableError, feeds
-from vestige.windows import Steps
 
 MOST_STEPS = 1 << 17
 """Steps of a batch: windows times length."""

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige import engine
-from vestige.dataset import DatasetWriter
 from vestige.errors import EvidenceError
+from vestige.evidence.simulated import is_simulated
+from vestige.reading.dataset import DatasetWriter
 from vestige.schema import Schema, Stream, Target
 from vestige.sources.base import Progress
 from vestige.sources.logs.anomalies import CLASSES, Anomalies, Labeller, meaning
@@ -27,7 +28,6 @@ from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.parse import Messages, parse
 from vestige.sources.logs.reading import Reading, Work
 from vestige.sources.logs.symbols import Symbols
-from vestige.sources.simulated import is_simulated
 
 VERSION = 2
 STREAMS = (

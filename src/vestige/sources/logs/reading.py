@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from vestige.errors import EvidenceError
-from vestige.sources.corpus import EvidenceFile, Skipped, total_size
+from vestige.evidence.files import EvidenceFile, Skipped, total_size
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.corpora import Corpus
 from vestige.sources.logs.feed import Feed

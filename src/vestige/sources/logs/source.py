@@ -9,9 +9,9 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from vestige.reading.windows import WindowSet
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.room import Groups, RoomSource
-from vestige.windows import WindowSet
 
 
 def template_of_steps(windows: WindowSet) -> NDArray[np.int64]:

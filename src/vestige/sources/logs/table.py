@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.errors import EvidenceError
-from vestige.sources.corpus import PACKED, EvidenceFile
+from vestige.evidence.files import PACKED, EvidenceFile
 from vestige.sources.feed import EvidenceFeed
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.feed import Feed

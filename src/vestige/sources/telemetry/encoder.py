@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from vestige.encoding import Batch
+from vestige.reading.encoding import Batch
+from vestige.reading.windows import Steps, WindowSet
 from vestige.schema import Input, Schema
 from vestige.sources.telemetry.channels import features
 from vestige.sources.telemetry.summaries import features as summary_features
 from vestige.sources.telemetry.summaries import summary
-from vestige.windows import Steps, WindowSet
 
 GRID = "grid"
 INPUTS = (

@@ -10,16 +10,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.errors import EvidenceError
-from vestige.sources.telemetry import stamps
+from vestige.sources.telemetry import guard, stamps
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.faults import FAULTS, Fault, FaultError, Verdict, verdict
 from vestige.sources.telemetry.fields import SAMPLED, SOURCES, SourceName
 from vestige.sources.telemetry.grid import FLOW_COLUMNS, Rows, grid, on_grid
 from vestige.sources.telemetry.kernels import SECOND_NS, Grid
 from vestige.sources.telemetry.manifest import NAME, Manifest
+from vestige.sources.telemetry.store import Listing, find
 from vestige.sources.telemetry.tables import Table
-from vestige.sources.telemetry.validate import guard
-from vestige.sources.telemetry.validate.store import Listing, find
 
 Codes = NDArray[np.uint8]
 COLUMNS = {source: None if source in SAMPLED else FLOW_COLUMNS for source in SOURCES}

@@ -12,17 +12,17 @@ from typing import Any
 import polars as pl
 
 from vestige import engine
-from vestige.dataset import DatasetWriter
 from vestige.errors import EvidenceError, VestigeError
+from vestige.evidence.simulated import is_simulated
+from vestige.reading.dataset import DatasetWriter
 from vestige.sources.base import Progress
-from vestige.sources.simulated import is_simulated
+from vestige.sources.telemetry import index
 from vestige.sources.telemetry.encoder import GRID, TelemetryEncoder
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.extract import Extracted, bounded, episodes
 from vestige.sources.telemetry.faults import FaultError, Verdict
 from vestige.sources.telemetry.layout import schema_for
 from vestige.sources.telemetry.options import TelemetryOptions
-from vestige.sources.telemetry.validate import index
 
 CHUNK = 8
 """Episodes that a worker gets at a time."""

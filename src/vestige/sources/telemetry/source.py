@@ -9,11 +9,11 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from vestige.reading.windows import WindowSet
 from vestige.schema import Schema
 from vestige.sources.base import About
 from vestige.sources.room import RoomSource
 from vestige.sources.telemetry.options import TelemetryOptions
-from vestige.windows import WindowSet
 
 
 class TelemetrySource(RoomSource):

@@ -10,7 +10,7 @@ import polars as pl
 
 from vestige.errors import EvidenceError
 from vestige.escaping import visible
-from vestige.sources.expand import Expander
+from vestige.evidence.expand import Expander
 from vestige.sources.telemetry import fields
 from vestige.sources.telemetry.faults import Fault, FaultError
 from vestige.sources.telemetry.fields import MONO, RATE_HZ, SAMPLED, SEQ, WALL, SourceName

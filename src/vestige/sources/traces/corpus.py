@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vestige.errors import EvidenceError
-from vestige.sources.corpus import STDIN, EvidenceFile, Skipped
+from vestige.evidence.files import STDIN, EvidenceFile, Skipped
 
 TRACES = ("trace_0", "trace_0.gz", "trace_0.zst", "trace_0.zstd")
 MAPS = ("mapping.txt", "mapping.txt.gz", "maps", "maps.gz", "mapping.csv", "mapping.csv.gz")

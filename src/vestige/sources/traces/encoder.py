@@ -13,11 +13,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige.encoding import Batch, told_again
+from vestige.reading.encoding import Batch, told_again
+from vestige.reading.windows import PIECE, Steps, WindowSet
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input, Schema
 from vestige.sources.traces.maps import SPECIAL
 from vestige.sources.traces.symbols import KINDS, OWN_TOKENS
-from vestige.windows import PIECE, Steps, WindowSet
 
 INPUTS = (Input("tokens", "tokens"), Input("summary", "summary"))
 """What a dataset's schema says before anything is fitted."""

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vestige.errors import EvidenceError
-from vestige.sources.expand import Expander
+from vestige.evidence.expand import Expander
 from vestige.sources.traces.corpus import decoded
 from vestige.sources.traces.regions import ANONYMOUS, Regions
 

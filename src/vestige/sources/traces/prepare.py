@@ -19,12 +19,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige import engine
-from vestige.dataset import DatasetWriter
 from vestige.errors import EvidenceError
+from vestige.evidence.files import Skipped
+from vestige.evidence.simulated import is_simulated
+from vestige.reading.dataset import DatasetWriter
 from vestige.schema import Schema, Stream
 from vestige.sources.base import Progress
-from vestige.sources.corpus import Skipped
-from vestige.sources.simulated import is_simulated
 from vestige.sources.traces.corpus import CLASSES, Sample, find_samples
 from vestige.sources.traces.encoder import INPUTS
 from vestige.sources.traces.maps import SPECIAL, read_map

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Iterator
 
 from vestige.errors import EvidenceError
-from vestige.sources.corpus import EvidenceFile
-from vestige.sources.expand import Expander
+from vestige.evidence.expand import Expander
+from vestige.evidence.files import EvidenceFile
 from vestige.sources.traces.packets.quality import Quality
 from vestige.sources.traces.regions import Regions
 from vestige.sources.traces.tokens import Offsets, Values, events

@@ -7,11 +7,11 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from vestige.reading.windows import WindowSet
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
 from vestige.sources.room import RoomSource
 from vestige.sources.traces.options import TraceOptions
-from vestige.windows import WindowSet
 
 
 class TraceSource(RoomSource):

@@ -1,0 +1,1 @@
+"""Bytes of evidence, safely: which files there are, unpacked in pieces, within limits."""

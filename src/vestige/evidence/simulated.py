@@ -1,0 +1,18 @@
+"""What marks a simulated corpus, so that whatever is found in it says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vestige.evidence.files import STDIN
+
+MARKER = ".vestige-simulated.json"
+"""Lies in a simulated corpus, says so, and holds what was planted. Hidden: nothing is read from it."""
+DEEPEST = 3
+"""Folders between a corpus and its evidence: an episode lies under its host and day."""
+
+
+def is_simulated(evidence: Path) -> bool:
+    """Whether evidence is a simulated corpus, or lies in one; of standard input nobody knows."""
+    around = (evidence, *evidence.absolute().parents[:DEEPEST])
+    return evidence != STDIN and any((one / MARKER).is_file() for one in around)

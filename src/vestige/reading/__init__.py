@@ -1,0 +1,1 @@
+"""From evidence to windows: steps, datasets, what is fitted before a model can read."""

@@ -1,0 +1,114 @@
+"""Every event of some runs with its surprise, piece by piece: of a test part, or of evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vestige.checkpoint import Loaded
+from vestige.log import get
+from vestige.models.base import Detector
+from vestige.models.next_token import NextToken
+from vestige.pipeline.config import RunConfig
+from vestige.reading.encoding import Batch, EncodedWindows
+from vestige.reading.windows import WindowSet
+from vestige.scoring.windows import Judged
+from vestige.splits import Split
+
+log = get(__name__)
+
+PIECE = 16_384
+"""Events at a time."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Consecutive events of a run, `(n,)` each: their number in the run (from 1), the byte of the trace, the
+    row of `table` that says what they are, and how surprising they were (NaN: not judged).
+
+    `table` has `text`, `token`, `module` and `kind` (see `sources.traces.symbols`); `truth` is the run's
+    label, "" where nobody said.
+    """
+
+    run: str
+    truth: str
+    line: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    symbol: NDArray[np.int64]
+    surprise: NDArray[np.float64]
+    table: pl.DataFrame
+
+
+def of_test_part(folder: Path, loaded: Loaded) -> Iterator[Piece]:
+    """The test recordings of the run that the detector in `folder` belongs to, all of their events."""
+    config = RunConfig.load(folder)
+    windows = WindowSet.open((folder / config.dataset).resolve())
+    parts = Split.load((folder / config.split).resolve()).parts(windows)
+    test = EncodedWindows.of(windows, loaded.encoder).over(parts.test)
+    table = windows.table("symbols")
+    if windows.schema.stride > 1:
+        log.warning(
+            "judged is one event in %d, as in the dataset: name raw runs to have every one judged",
+            windows.schema.stride,
+        )
+    for number in parts.test.present.tolist():
+        yield from _of_recording(number, test, loaded.detector, table)
+
+
+def _of_recording(
+    number: int, test: EncodedWindows, detector: Detector, table: pl.DataFrame
+) -> Iterator[Piece]:
+    windows = test.windows.select(test.windows.recording == number)
+    mine, target = test.over(windows), windows.target_step
+    recording = windows.recordings.row(number, named=True)
+    first, end = recording["first_step"], recording["first_step"] + recording["n_steps"]
+    symbols, offsets = windows.streams["symbol"], windows.streams["offset"]
+    truth = windows.schema.classes[int(windows.label[0])]
+    seen = 0
+    for start in range(first, end, PIECE):
+        stop = min(start + PIECE, end)
+        surprise = np.full(stop - start, np.nan)
+        low, high = np.searchsorted(target, [start, stop])
+        if high > low:
+            batch = mine.batch(slice(low, high), detector.input_names)
+            surprise[target[low:high] - start] = surprise_of(detector, batch)
+        real = np.flatnonzero(symbols[start:stop])
+        line = np.arange(seen + 1, seen + len(real) + 1)
+        seen += len(real)
+        yield Piece(
+            recording["id"], truth, line, offsets[start:stop][real],
+            symbols[start:stop][real].astype(np.int64), surprise[real], table,
+        )  # fmt: skip
+
+
+def of_evidence(judged: Iterator[Judged]) -> Iterator[Piece]:
+    """Raw traces, as `vestige score` reads them."""
+    for one in judged:
+        place = one.batch.place
+        surprise = 1 - one.proba[:, 0] if one.surprise is None else one.surprise
+        yield Piece(
+            place["file"][0], "", place["line"].to_numpy(), place["offset"].to_numpy(),
+            one.batch.steps["symbol"][:, -1].astype(np.int64), surprise, one.batch.symbols,
+        )  # fmt: skip
+
+
+def surprise_of(detector: Detector, batch: Batch) -> NDArray[np.float64]:
+    """Surprise in nats `(B,)`, or a classifier's score. Equal windows are judged once."""
+    names: Sequence[str] = detector.input_names
+    if len(names) != 1 or detector.inputs[0].kind != "tokens":
+        proba: NDArray[Any] = detector.predict_proba(batch)
+        return 1 - proba[:, 0]
+    distinct, again = np.unique(batch[names[0]], axis=0, return_inverse=True)
+    unique = {names[0]: distinct}
+    if isinstance(detector, NextToken):
+        found = detector.surprise(unique)
+    else:
+        found = 1 - detector.predict_proba(unique)[:, 0]
+    surprise: NDArray[np.float64] = found[again.reshape(-1)]
+    return surprise

@@ -1,0 +1,82 @@
+"""From a trained detector to the page of strips: `vestige traces strips`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vestige.checkpoint import load
+from vestige.errors import UsageError
+from vestige.models.next_token import NextToken
+from vestige.scoring.windows import check_device, detector_in, judge
+from vestige.sources.base import Progress
+from vestige.storage import atomic_file, refuse_files, write_text
+from vestige.timeline.clusters import clusters_of
+from vestige.timeline.picture import page, write_places
+from vestige.timeline.pieces import of_evidence, of_test_part
+from vestige.timeline.strip import Strip
+
+PAGE, PLACES = "strips.html", "strips.csv"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The runs, the most surprising first, the cluster of each, the alert threshold, and what was written."""
+
+    strips: list[Strip]
+    clusters: list[int | None]
+    limit: float | None
+    page: Path
+    places: Path
+
+
+def strips(
+    run: Path,
+    evidence: Sequence[Path] = (),
+    out: Path | None = None,
+    *,
+    most: int = 24,
+    eps: float = 0.5,
+    min_samples: int = 2,
+    overwrite: bool = False,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Outcome:
+    """Draw the test recordings of a run's detector, or raw `evidence`, into `out` (the detector's folder).
+
+    Writes `strips.html` with the `most` most surprising runs drawn, and `strips.csv`. Raises UsageError for a
+    detector of another source, OutputError where there are such files already.
+    """
+    check_device(device)
+    folder = detector_in(run)
+    out = folder if out is None else out
+    refuse_files(out / PAGE, out / PLACES, overwrite=overwrite, remedy="choose another folder (-o)")
+    loaded = load(folder, device=device)
+    if loaded.schema.source != "traces":
+        raise UsageError(f"strips are drawn of traces, not of {loaded.schema.source}", where=folder)
+    pieces = (
+        of_evidence(judge(folder, evidence, device=device, every_step=True, progress=progress)[1])
+        if evidence
+        else of_test_part(folder, loaded)
+    )
+    found: dict[str, Strip] = {}
+    events = 0
+    for piece in pieces:
+        found.setdefault(piece.run, Strip(piece.run)).add(piece)
+        events += len(piece.line)
+        if progress is not None and not evidence:
+            progress(events, None)
+    nats = isinstance(loaded.detector, NextToken)
+    limit = loaded.detector.shift if isinstance(loaded.detector, NextToken) else loaded.threshold
+    ordered = sorted(found.values(), key=lambda one: (-one.highest, -one.times_left, -one.mean, one.run))
+    grouped = clusters_of(ordered, -np.inf if limit is None else limit, eps=eps, min_samples=min_samples)
+    title = f"{loaded.detector.name}: surprise along {len(ordered)} runs"
+    unit = "surprise (nats)" if nats else "score"
+    out.mkdir(parents=True, exist_ok=True)
+    with atomic_file(out / PLACES) as places:
+        write_places(places, ordered, grouped)
+        write_text(out / PAGE, page(title, ordered, grouped, limit, unit, most))
+    return Outcome(ordered, grouped, limit, out / PAGE, out / PLACES)
