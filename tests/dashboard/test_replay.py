@@ -55,7 +55,7 @@ def test_times_of_logs_are_those_of_the_dataset(finished, corpus):
     windows = WindowSet.open(finished / "dataset")
     ids = windows.recordings["id"].gather(windows.recording).to_list()
     lines = windows.streams["line"][windows.target_step].tolist()
-    known = dict(zip(zip(ids, lines, strict=True), (windows.t_wall_ns / 1e9).tolist(), strict=True))
+    known = dict(zip(zip(ids, lines, strict=True), (windows.t_ns / 1e9).tolist(), strict=True))
     events = played(finished / "gbt", corpus)
     names = {one.number: one.id for one in of(Recording, events)}
     told = {(names[one.recording], one.place["line"]): one.time for one in of(Score, events)}
@@ -67,7 +67,7 @@ def test_labels_times_and_profiles_are_those_of_the_dataset(both, store):
     recordings = windows.recordings
     known = {
         (recordings["id"][int(recording)], t_ns / 1e9): windows.schema.classes[label]
-        for recording, t_ns, label in zip(windows.recording, windows.t_wall_ns, windows.label, strict=True)
+        for recording, t_ns, label in zip(windows.recording, windows.t_ns, windows.label, strict=True)
     }
     events = played(both / "realistic" / "gbt", store)
     begun = {one.number: one for one in of(Recording, events)}

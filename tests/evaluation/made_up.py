@@ -48,7 +48,7 @@ def made_up(
             }
         ),
         position=np.arange(n, dtype=np.int64),
-        t_wall_ns=np.arange(n, dtype=np.int64) * HOUR_NS,
+        t_ns=np.arange(n, dtype=np.int64) * HOUR_NS,
         novel=np.arange(n) % 4 == 0,
     )
 

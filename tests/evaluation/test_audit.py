@@ -230,7 +230,7 @@ def test_lines_repeated_with_their_times_on_both_sides_are_counted(
 
 def test_lines_without_times_are_no_more_than_a_warning(make_raw: Make) -> None:
     split, parts = splits.make("random", make_raw(copied=1.0, same_digest=False))
-    timeless = Parts(*(replace(one, t_wall_ns=np.zeros_like(one.t_wall_ns))
+    timeless = Parts(*(replace(one, t_ns=np.zeros_like(one.t_ns))
                        for one in (parts.train, parts.validation, parts.test)))  # fmt: skip
     found = {one.name: one for one in audit(timeless, split)}["duplicate_windows"]
     assert (found.status, "nothing has a time" in found.detail) == ("warn", True)

@@ -23,7 +23,7 @@ def stream(n: int, *, reach: int = 1, order: np.ndarray | None = None) -> Predic
     """Windows of a single recording, a minute apart; every other one is anomalous."""
     made = made_up(n, recordings=1, label=np.arange(n) % 2)
     position = np.arange(n) if order is None else order
-    return replace(made, position=position, t_wall_ns=np.arange(n) * MINUTE_NS, reach=reach)
+    return replace(made, position=position, t_ns=np.arange(n) * MINUTE_NS, reach=reach)
 
 
 def test_recordings_are_the_clusters_where_nothing_else_is_known() -> None:

@@ -69,7 +69,7 @@ def test_alerts_are_counted_by_day_and_by_host() -> None:
     alerts = found.alerting.tp + found.alerting.fp
     assert found.alerting.alerts_per_day == pytest.approx(alerts / (239 / 24))
     assert found.alerting.alerts_per_host_day == pytest.approx(alerts / (3 * 79 / 24))
-    timeless = dataclasses.replace(test, t_wall_ns=np.zeros(240, dtype=np.int64))
+    timeless = dataclasses.replace(test, t_ns=np.zeros(240, dtype=np.int64))
     assert evaluate("x", made_up(seed=5), timeless, resamples=20).alerting.alerts_per_day is None
 
 

@@ -40,7 +40,7 @@ def episodes(sure: np.ndarray, *, attacked: bool = True) -> Predictions:
         recording=np.repeat(np.arange(n), STEPS),
         recordings=pl.DataFrame({"id": [str(k) for k in range(n)], "host": ["h"] * n, "profile": ["p"] * n}),
         position=np.arange(n * STEPS),
-        t_wall_ns=np.tile((1000 + 5 * (np.arange(STEPS) - BEGIN)) * S, n),
+        t_ns=np.tile((1000 + 5 * (np.arange(STEPS) - BEGIN)) * S, n),
     )
 
 
@@ -114,7 +114,7 @@ def test_false_alarms_buy_no_early_detections() -> None:
 
 def test_an_alert_after_the_attack_is_over_is_no_detection() -> None:
     test = episodes(rising([50.0] * 12))
-    over = test.t_wall_ns >= 1030 * S
+    over = test.t_ns >= 1030 * S
     found = onset_result(
         episodes(np.full((10, STEPS), 0.2)), replace(test, label=np.where(over, 0, test.label)), ATTACKS
     )
@@ -160,7 +160,7 @@ def test_without_a_beginning_in_the_test_part_there_is_nothing_to_say() -> None:
     never = Attacks((2,), np.full(12, NEVER))
     assert onset_result(quiet, quiet, never) is None
     cut = episodes(rising([0.0] * 12))
-    later = cut.select(cut.t_wall_ns > 1000 * S)
+    later = cut.select(cut.t_ns > 1000 * S)
     assert onset_result(quiet, later, ATTACKS) is None, "a cut in time left the beginning on another side"
 
 

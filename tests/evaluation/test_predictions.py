@@ -20,7 +20,7 @@ def test_predictions_survive_their_file(tmp_path: Path) -> None:
     before.save(path, threshold=0.5, place=pl.DataFrame({"line": range(1, 51), "offset": range(50)}))
     after = Predictions.load(path)
     assert after.classes == before.classes
-    for name in ("label", "proba", "position", "t_wall_ns", "novel"):
+    for name in ("label", "proba", "position", "t_ns", "novel"):
         np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
     for place in ("id", "host", "profile"):
         codes, names = after.groups(place)
@@ -33,7 +33,7 @@ def test_the_file_reads_by_itself(tmp_path: Path) -> None:
     test.save(tmp_path / "p.parquet", threshold=0.5, place=pl.DataFrame({"line": range(1, 21)}))
     frame = pl.read_parquet(tmp_path / "p.parquet")
     assert frame.columns == [
-        "window", "recording", "host", "profile", "line", "step", "t_wall_ns", "label",
+        "window", "recording", "host", "profile", "line", "step", "t_ns", "label",
         "proba_normal", "proba_anomaly", "predicted", "alert", "novel",
     ]  # fmt: skip
     assert frame["alert"].to_list() == (test.score >= 0.5).tolist()
@@ -64,7 +64,7 @@ def test_days_are_counted_over_all_and_by_host() -> None:
     test = made_up(240, recordings=3)
     assert test.days() == pytest.approx(239 / 24)
     assert test.host_days() == pytest.approx(3 * 79 / 24)
-    timeless = dataclasses.replace(test, t_wall_ns=np.zeros(240, dtype=np.int64))
+    timeless = dataclasses.replace(test, t_ns=np.zeros(240, dtype=np.int64))
     assert (timeless.days(), timeless.host_days()) == (0.0, 0.0)
 
 

@@ -27,7 +27,7 @@ def windows(scores: list[list[float]], labels: list[int]) -> Predictions:
         recording=recording,
         recordings=pl.DataFrame({"id": [f"r{i}" for i in range(len(scores))], "host": "h", "profile": "p"}),
         position=np.arange(n),
-        t_wall_ns=np.arange(n),
+        t_ns=np.arange(n),
         novel=np.arange(n) % 2 == 0,
     )
 

@@ -183,7 +183,7 @@ def test_a_report_of_one_model_shows_it_beside_the_baselines(tmp_path: Path) -> 
 def test_three_classes_and_windows_without_times_are_drawn() -> None:
     three = ("benign", "dos", "scan")
     test = made_up(classes=three, seed=9)
-    test = replace(test, t_wall_ns=np.zeros(len(test), dtype=np.int64), novel=None)
+    test = replace(test, t_ns=np.zeros(len(test), dtype=np.int64), novel=None)
     one = evaluate("gru", made_up(classes=three, seed=5), test, resamples=20)
     assert plots.along_time(test, 0.5)["layout"]["xaxis"]["type"] == "linear"
     curves = plots.class_curves(one)

@@ -105,6 +105,6 @@ def test_a_validation_part_that_cannot_carry_the_policy_is_refused(
 
 
 def test_alerts_a_day_need_times() -> None:
-    timeless = dataclasses.replace(scored([0.1, 0.9], [False, True]), t_wall_ns=np.zeros(2, dtype=np.int64))
+    timeless = dataclasses.replace(scored([0.1, 0.9], [False, True]), t_ns=np.zeros(2, dtype=np.int64))
     with pytest.raises(UsageError, match="lacks times"):
         choose(timeless, "alerts=5")

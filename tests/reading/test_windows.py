@@ -107,7 +107,7 @@ def test_writing_takes_the_same_memory_however_long_a_recording_is(tmp_path):
 
 def test_the_index_stays_on_disk_and_windows_that_lie_together_are_not_copied(make_windows):
     windows = make_windows([("h", "s", "p", np.zeros(n)) for n in (5, 3, 4)])
-    for one in (windows.recording, windows.position, windows.label, windows.t_wall_ns):
+    for one in (windows.recording, windows.position, windows.label, windows.t_ns):
         assert isinstance(one.base, np.memmap)
     middle = windows.select(windows.recording == 1)
     assert np.shares_memory(middle.position, windows.position)
@@ -174,7 +174,7 @@ def test_a_window_that_looks_ahead_is_that_of_its_middle_step(make_windows, leng
     assert windows.gather()["value"].tolist() == expected
     assert windows.streams["value"][windows.target_step].tolist() == list(range(1, 10))
     assert windows.label.tolist() == [*marks[0], *marks[1]]
-    assert (windows.streams["t_ns"][windows.target_step] == windows.t_wall_ns).all()
+    assert (windows.streams["t_ns"][windows.target_step] == windows.t_ns).all()
     assert (windows.padding == (windows.streams["value"] == 0)).all()
 
 
@@ -273,8 +273,8 @@ def test_a_list_of_files_that_is_none_is_refused(make_windows, files):
 def test_a_dataset_of_another_version_is_refused(make_windows):
     windows = make_windows([("h", "s", "p", np.zeros(5))])
     file = windows.path / "schema.json"
-    file.write_text(file.read_text().replace(FORMAT, "vestige-dataset/1"))
-    with pytest.raises(DatasetError, match=r"(?s)version \(vestige-dataset/1.*prepare the dataset again"):
+    file.write_text(file.read_text().replace(FORMAT, "vestige-dataset/2"))
+    with pytest.raises(DatasetError, match=r"(?s)version \(vestige-dataset/2.*prepare the dataset again"):
         WindowSet.open(windows.path)
 
 

@@ -60,8 +60,8 @@ def test_time_leaves_a_gap_of_one_window_and_looks_only_back(make_windows):
     split, parts = splits.make("time", windows)
     assert max(visible(parts.train)) == 60
     assert min(visible(parts.validation)) > 60 + 5
-    assert parts.train.t_wall_ns.max() < parts.validation.t_wall_ns.min()
-    assert parts.validation.t_wall_ns.max() < parts.test.t_wall_ns.min()
+    assert parts.train.t_ns.max() < parts.validation.t_ns.min()
+    assert parts.validation.t_ns.max() < parts.test.t_ns.min()
     assert "one stream, cut in three spans" in split.notes[0]
 
 
@@ -77,15 +77,15 @@ def test_windows_that_look_ahead_are_cut_by_the_step_they_judge_and_the_delay_is
 def test_time_cuts_every_recording_at_the_same_moment(make_windows):
     windows = make_windows(fleet(4, n=50), length=3)
     _, parts = splits.make("time", windows)
-    assert parts.train.t_wall_ns.max() < parts.validation.t_wall_ns.min()
+    assert parts.train.t_ns.max() < parts.validation.t_ns.min()
     assert set(parts.test.recording.tolist()) == set(range(12))
 
 
 def test_lines_out_of_order_around_a_cut_are_purged_not_shared(make_windows):
     windows = make_windows([("h", "s", "p", labels(100))], length=2)
-    jittered = windows.t_wall_ns.copy()
+    jittered = windows.t_ns.copy()
     jittered[[59, 60, 61]] = jittered[[61, 59, 60]]
-    windows = replace(windows, t_wall_ns=jittered)
+    windows = replace(windows, t_ns=jittered)
     _, parts = splits.make("time", windows)
     assert not visible(parts.train) & visible(parts.validation)
 
@@ -203,9 +203,9 @@ def test_recordings_that_were_not_asked_for_are_no_loss(make_windows, heard):
 
 def test_times_out_of_order_are_named_where_the_purge_takes_a_class(make_windows):
     windows = make_windows([("h", "s", "p", labels(200, 10))], length=8)
-    shuffled = np.random.default_rng(0).permutation(windows.t_wall_ns)
+    shuffled = np.random.default_rng(0).permutation(windows.t_ns)
     with pytest.raises(SplitError) as refused:
-        splits.make("time", replace(windows, t_wall_ns=shuffled))
+        splits.make("time", replace(windows, t_ns=shuffled))
     message = str(refused.value)
     assert re.search(r"\d+ of 200 windows \(\d\d%\) are purged around the cuts, \d+ '\w+' ones", message)
     assert "the times are out of order" in message
@@ -295,4 +295,4 @@ def test_shares_come_near_to_the_fractions(make_windows):
 def test_without_times_the_default_holds_out_samples(make_windows):
     windows = make_windows(fleet(3))
     assert splits.default_recipe(windows) == "time"
-    assert splits.default_recipe(replace(windows, t_wall_ns=np.zeros_like(windows.t_wall_ns))) == "sample"
+    assert splits.default_recipe(replace(windows, t_ns=np.zeros_like(windows.t_ns))) == "sample"

@@ -81,7 +81,7 @@ def clusters_of(predictions: Predictions) -> Clusters:
 
 
 def _blocks_of(predictions: Predictions) -> Clusters:
-    times = predictions.t_wall_ns if predictions.has_times else None
+    times = predictions.t_ns if predictions.has_times else None
     least = BLOCK_LENGTHS * predictions.reach
     ids, count = _blocks(predictions.position, least)
     reason = _too_few(ids, count, predictions.positive, "block")
@@ -103,11 +103,11 @@ def _blocks(position: NDArray[Any], least: int) -> tuple[IntArray, int]:
     return rank * count // n, count
 
 
-def _describe_blocks(n: int, count: int, t_wall_ns: NDArray[Any] | None) -> str:
+def _describe_blocks(n: int, count: int, t_ns: NDArray[Any] | None) -> str:
     text = f"{count} contiguous blocks of about {round(n / count)} windows of a single recording"
-    if t_wall_ns is None:
+    if t_ns is None:
         return text
-    seconds = (int(t_wall_ns.max()) - int(t_wall_ns.min())) / 1e9 / count
+    seconds = (int(t_ns.max()) - int(t_ns.min())) / 1e9 / count
     for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
         if seconds >= size:
             return f"{text}, about {seconds / size:.1f} {name} each"

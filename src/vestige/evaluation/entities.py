@@ -29,7 +29,7 @@ def time_order(parts: Parts, split: Split) -> list[CheckResult]:
 
 def _time_order(parts: Parts, split: Split, *, per_host: bool) -> CheckResult:
     name = "time_order_per_host" if per_host else "time_order"
-    times = [one.t_wall_ns for one in sides(parts).values() if len(one)]
+    times = [one.t_ns for one in sides(parts).values() if len(one)]
     if not times or min(one.min() for one in times) == max(one.max() for one in times):
         return CheckResult(name=name, status="not_applicable", detail="the windows carry no times")
     where = "on the same host" if per_host else "of all hosts"
@@ -61,8 +61,8 @@ def _late(before: WindowSet, after: WindowSet, per_host: bool) -> float:
     )
     first = np.full(int(codes.max()) + 1, np.iinfo(np.int64).max)
     for one in after.pieces():
-        np.minimum.at(first, codes[one.recording], one.t_wall_ns)
-    late = [np.count_nonzero(one.t_wall_ns >= first[codes[one.recording]]) for one in before.pieces()]
+        np.minimum.at(first, codes[one.recording], one.t_ns)
+    late = [np.count_nonzero(one.t_ns >= first[codes[one.recording]]) for one in before.pieces()]
     return sum(late) / len(before)
 
 

@@ -55,9 +55,9 @@ class Attacks:
         codes = tuple(windows.schema.classes.index(one) for one in names)
         began = np.full(windows.recordings.height, NEVER, dtype=np.int64)
         attacked = np.isin(windows.label, codes)
-        np.minimum.at(began, windows.recording[attacked], windows.t_wall_ns[attacked])
+        np.minimum.at(began, windows.recording[attacked], windows.t_ns[attacked])
         calm = np.full_like(began, NEVER)
-        np.minimum.at(calm, windows.recording[~attacked], windows.t_wall_ns[~attacked])
+        np.minimum.at(calm, windows.recording[~attacked], windows.t_ns[~attacked])
         return cls(codes, np.where(calm < began, began, NEVER))
 
     def against_all(self, part: Predictions) -> Predictions:
@@ -73,8 +73,8 @@ class Attacks:
     def seconds(self, part: Predictions) -> FloatArray:
         """Seconds since the beginning, `(N,)`; NaN where the part does not hold the recording's beginning."""
         began = self.began_ns[part.recording]
-        known = np.unique(part.recording[part.t_wall_ns == began])
-        since = (part.t_wall_ns - began) / 1e9
+        known = np.unique(part.recording[part.t_ns == began])
+        since = (part.t_ns - began) / 1e9
         return np.where(np.isin(part.recording, known), since, np.nan)
 
 

@@ -133,13 +133,13 @@ def duplicate_windows(parts: Parts, split: Split, stream: str = "raw") -> CheckR
 
 
 def _has_times(parts: Parts) -> bool:
-    times = parts.train.t_wall_ns
+    times = parts.train.t_ns
     return len(times) > 0 and int(times.min()) < int(times.max())
 
 
 def _last_hashes(windows: WindowSet, stream: str) -> NDArray[np.uint64]:
     """A hash of each window's last step and its time, `(N,)`."""
-    return row_hashes({"raw": windows.streams[stream][windows.target_step], "t": windows.t_wall_ns})
+    return row_hashes({"raw": windows.streams[stream][windows.target_step], "t": windows.t_ns})
 
 
 def _raw_hashes(windows: WindowSet, stream: str) -> NDArray[np.uint64]:

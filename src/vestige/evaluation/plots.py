@@ -158,7 +158,7 @@ def along_time(test: Predictions, threshold: float) -> Figure:
     traces = []
     for members, name, colour, size in groups:
         kept = _thinned(np.flatnonzero(members), test.score)
-        where = _times(test.t_wall_ns[kept]) if test.has_times else test.position[kept].tolist()
+        where = _times(test.t_ns[kept]) if test.has_times else test.position[kept].tolist()
         traces.append(
             {
                 "type": "scatter", "mode": "markers", "name": name, "hoverinfo": "x+y+name",

@@ -32,7 +32,7 @@ class Predictions:
 
     `label (N,)` and the columns of `proba (N, K)` index `classes`; `recording (N,)` is a row of
     `recordings` (columns `id host profile`); `position (N,)` orders windows within the corpus (where
-    their last step lies); `t_wall_ns (N,)` is the time of that step, 0 everywhere where nobody knows.
+    their last step lies); `t_ns (N,)` is the time of that step, 0 everywhere where nobody knows.
     `novel (N,)`, where given: the window's model inputs never occurred in training. `unit (N,)`, where
     given: which of the split's held-out units (`unit_name`: host, template, ...) the window belongs to;
     see `clusters.held_out`. `reach`: how many windows in a row share steps.
@@ -45,7 +45,7 @@ class Predictions:
     recording: IntArray
     recordings: pl.DataFrame
     position: IntArray
-    t_wall_ns: IntArray
+    t_ns: IntArray
     novel: BoolArray | None = None
     unit: IntArray | None = None
     unit_name: str = ""
@@ -55,7 +55,7 @@ class Predictions:
         n = len(self.label)
         if self.proba.shape != (n, len(self.classes)):
             raise ValueError(f"proba: expected ({n}, {len(self.classes)}), got {self.proba.shape}")
-        for name in ("recording", "position", "t_wall_ns", "novel", "unit"):
+        for name in ("recording", "position", "t_ns", "novel", "unit"):
             column = getattr(self, name)
             if column is not None and column.shape != (n,):
                 raise ValueError(f"{name}: expected ({n},), got {column.shape}")
@@ -72,7 +72,7 @@ class Predictions:
             recording=windows.recording.astype(np.int64),
             recordings=windows.recordings.select("id", "host", "profile"),
             position=windows.target_step,
-            t_wall_ns=windows.t_wall_ns,
+            t_ns=windows.t_ns,
             novel=novel,
             reach=-(-windows.schema.length // windows.schema.stride),
         )
@@ -98,7 +98,7 @@ class Predictions:
     @property
     def has_times(self) -> bool:
         """Whether the windows carry times that tell them apart."""
-        return len(self) > 1 and int(self.t_wall_ns.max()) > int(self.t_wall_ns.min())
+        return len(self) > 1 and int(self.t_ns.max()) > int(self.t_ns.min())
 
     def groups(self, place: Place) -> tuple[IntArray, list[str]]:
         """The recording, host or profile of each window `(N,)` as a number, and the names in sorted order."""
@@ -111,7 +111,7 @@ class Predictions:
 
     def days(self) -> float:
         """Length of time that the windows span, in days; 0 without times."""
-        return (int(self.t_wall_ns.max()) - int(self.t_wall_ns.min())) / DAY_NS if self.has_times else 0.0
+        return (int(self.t_ns.max()) - int(self.t_ns.min())) / DAY_NS if self.has_times else 0.0
 
     def host_days(self) -> float:
         """The same, summed over hosts."""
@@ -120,8 +120,8 @@ class Predictions:
         codes, names = self.groups("host")
         first = np.full(len(names), np.iinfo(np.int64).max)
         last = np.full(len(names), np.iinfo(np.int64).min)
-        np.minimum.at(first, codes, self.t_wall_ns)
-        np.maximum.at(last, codes, self.t_wall_ns)
+        np.minimum.at(first, codes, self.t_ns)
+        np.maximum.at(last, codes, self.t_ns)
         seen = last >= first
         return float((last[seen] - first[seen]).sum()) / DAY_NS
 
@@ -133,14 +133,14 @@ class Predictions:
             proba=self.proba[rows],
             recording=self.recording[rows],
             position=self.position[rows],
-            t_wall_ns=self.t_wall_ns[rows],
+            t_ns=self.t_ns[rows],
             novel=None if self.novel is None else self.novel[rows],
             unit=None if self.unit is None else self.unit[rows],
         )
 
     def save(self, path: Path, *, threshold: float, place: pl.DataFrame | None = None) -> None:
         """Write `predictions.parquet`, a row a window: window, recording, host, profile, the columns of
-        `place` (line, offset, ...), step, t_wall_ns, label, proba_<class>, predicted, alert, novel.
+        `place` (line, offset, ...), step, t_ns, label, proba_<class>, predicted, alert, novel.
         """
         kind = pl.Enum(self.classes)
         names = self.recordings[self.recording].rename({"id": "recording"})
@@ -150,7 +150,7 @@ class Predictions:
                 **{name: names[name] for name in ("recording", "host", "profile")},
                 **({} if place is None else {name: place[name] for name in place.columns}),
                 "step": self.position,
-                "t_wall_ns": self.t_wall_ns,
+                "t_ns": self.t_ns,
                 "label": pl.Series(self.label).replace_strict(
                     dict(enumerate(self.classes)), return_dtype=kind
                 ),
@@ -184,7 +184,7 @@ class Predictions:
                 recording=number.to_numpy().astype(np.int64),
                 recordings=recordings,
                 position=frame["step"].to_numpy(),
-                t_wall_ns=frame["t_wall_ns"].to_numpy(),
+                t_ns=frame["t_ns"].to_numpy(),
                 novel=frame["novel"].to_numpy() if "novel" in frame.columns else None,
             )
         except (OSError, pl.exceptions.PolarsError, ValueError) as error:

@@ -98,7 +98,7 @@ def _metadata(windows: WindowSet) -> NDArray[np.float64]:
     """Number of the recording, hour of the day (UTC), share of the recording gone by: `(N, 3)`."""
     first = windows.recordings["first_step"].to_numpy()[windows.recording]
     length = np.maximum(windows.recordings["n_steps"].to_numpy()[windows.recording], 1)
-    hour = (windows.t_wall_ns % DAY_NS) / DAY_NS * 24
+    hour = (windows.t_ns % DAY_NS) / DAY_NS * 24
     gone = (windows.target_step - first) / length
     return np.stack([windows.recording.astype(np.float64), hour, gone], axis=1)
 

@@ -194,7 +194,7 @@ def _listed(test: Predictions | None, rows: NDArray[np.int64], details: Details)
             "truth": test.classes[test.label[row]],
             "said": test.classes[test.predicted[row]],
             "right": bool(test.positive[row]),
-            "time": _time(int(test.t_wall_ns[row])) if test.has_times else "",
+            "time": _time(int(test.t_ns[row])) if test.has_times else "",
             "file": str(place.get("file") or names[test.recording[row]]),
             "line": place.get("line"),
             "offset": place.get("offset"),

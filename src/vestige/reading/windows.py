@@ -4,7 +4,7 @@ A prepared dataset is a directory that is there whole or not at all:
 
     schema.json           the schema, its digest, the size of every other file, notes of the extractor
     recordings.parquet    id host sample profile t_start_ns t_end_ns first_step n_steps n_windows digest
-    index/<column>.npy    recording position label t_wall_ns: of every window (21 bytes), memory-mapped
+    index/<column>.npy    recording position label t_ns: of every window (21 bytes), memory-mapped
     streams/<name>.npy    every recording's steps, one after the other, memory-mapped
     tables/<name>.*       what stream values may point into (unique messages, embeddings)
 
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from vestige.errors import DatasetError
 from vestige.schema import Schema, Stream
 
-FORMAT = "vestige-dataset/2"
+FORMAT = "vestige-dataset/3"
 RECORDING_COLUMNS: dict[str, pl.DataType] = {
     "id": pl.String(),
     "host": pl.String(),
@@ -48,7 +48,7 @@ INDEX = (
     Stream("recording", "uint32"),
     Stream("position", "int64"),
     Stream("label", "uint8"),
-    Stream("t_wall_ns", "int64", unit="ns"),
+    Stream("t_ns", "int64", unit="ns"),
 )
 """What is kept of a window; recordings come one after the other, the windows of each in their order."""
 REMEDY = "prepare the dataset again (vestige prepare)"
@@ -64,7 +64,7 @@ class WindowSet:
     """Windows on streams. Immutable; `select` and `within` return smaller sets over the same streams.
 
     `recording (N,)` uint32, `position (N,)` int64 (where a window's first step lies in the streams),
-    `label (N,)` uint8 (an index into `schema.classes`), `t_wall_ns (N,)` int64 (time of the step it is of).
+    `label (N,)` uint8 (an index into `schema.classes`), `t_ns (N,)` int64 (time of the step it is of).
     `order (M,)` int64, where given, is the sub-stream that the windows look at: positions count in it.
     """
 
@@ -75,7 +75,7 @@ class WindowSet:
     recording: NDArray[np.uint32]
     position: IntArray
     label: NDArray[np.uint8]
-    t_wall_ns: IntArray
+    t_ns: IntArray
     order: IntArray | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -109,7 +109,7 @@ class WindowSet:
     @property
     def nbytes(self) -> int:
         """Bytes that the index takes: of the whole dataset on disk, of chosen windows in memory."""
-        arrays = (self.recording, self.position, self.label, self.t_wall_ns)
+        arrays = (self.recording, self.position, self.label, self.t_ns)
         return sum(one.nbytes for one in arrays) + (0 if self.order is None else self.order.nbytes)
 
     @functools.cached_property
@@ -167,7 +167,7 @@ class WindowSet:
             recording=self.recording[chosen],
             position=self.position[chosen],
             label=self.label[chosen],
-            t_wall_ns=self.t_wall_ns[chosen],
+            t_ns=self.t_ns[chosen],
         )
 
     def pieces(self, size: int = PIECE) -> Iterator[WindowSet]:

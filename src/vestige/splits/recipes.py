@@ -36,7 +36,7 @@ def recipes(groups: Groups | None = None) -> list[str]:
 
 def default_recipe(windows: WindowSet) -> str:
     """`time`, or `sample` where nothing has a time that tells windows apart."""
-    times = windows.t_wall_ns
+    times = windows.t_ns
     return "sample" if len(times) and int(times.min()) == int(times.max()) else "time"
 
 
@@ -95,7 +95,7 @@ def make(
 
 def _by_time(windows: WindowSet, fractions: tuple[float, float, float]) -> Split:
     """Cut at the times that leave the wanted shares of windows before them."""
-    if len(windows) == 0 or windows.t_wall_ns.min() == windows.t_wall_ns.max():
+    if len(windows) == 0 or windows.t_ns.min() == windows.t_ns.max():
         raise SplitError("every window has the same time", where=windows.path, remedy="use another --split")
     single = windows.recordings.height == 1
     unit = "one stream, cut in three spans of time" if single else "all recordings, cut at the same two times"
@@ -105,7 +105,7 @@ def _by_time(windows: WindowSet, fractions: tuple[float, float, float]) -> Split
 
 def _cuts(windows: WindowSet, fractions: tuple[float, float, float]) -> dict[str, Any]:
     """Where to cut, Unix ns."""
-    times = np.sort(windows.t_wall_ns)
+    times = np.sort(windows.t_ns)
     at = (np.cumsum(fractions)[:-1] * len(times)).astype(int).clip(1, len(times) - 1) - 1
     return {"cuts_ns": [int(times[i]) for i in at]}
 

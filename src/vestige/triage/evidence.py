@@ -58,7 +58,7 @@ def of_test_part(folder: Path, loaded: Loaded) -> Iterator[Piece]:
         hosts = windows.recordings["host"].gather(test.windows.recording[rows])
         truth = _truth(test.windows, rows)
         about = _about(int(rows[0]), place, place.get_column("machine", default=hosts))
-        times = pl.Series(test.windows.t_wall_ns[rows])
+        times = pl.Series(test.windows.t_ns[rows])
         yield Piece(batch[name], _typed(about.with_columns(t_ns=times, truth=truth)), place["text"])
 
 

@@ -49,14 +49,14 @@ def test_records_are_read_as_their_schema_has_them(
         windows = dataset(export, tmp_path / f"d{number}", mapping=mapping)
         assert windows.recordings["id"].to_list() == [machine]
         assert texts(windows)[0][-1] == event
-        assert windows.t_wall_ns.tolist() == [START * SECOND]
+        assert windows.t_ns.tolist() == [START * SECOND]
 
 
 def test_an_export_of_ecs_fields_may_be_a_table(tmp_path: Path) -> None:
     text = '"@timestamp","host.name","event.code"\n"Mar 2, 2026 @ 08:00:00.000",a,4625\n'
     windows = dataset(write(tmp_path / "kibana.csv", text), tmp_path / "d", mapping="ecs")
     assert texts(windows)[0][-1] == "4625"
-    assert windows.t_wall_ns.tolist() == [START * SECOND]
+    assert windows.t_ns.tolist() == [START * SECOND]
 
 
 def test_verdicts_of_ocsf_are_labels(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_window_is_an_event_with_the_context_of_its_own_machine(tmp_path: Path
         ["", "", "logon"], ["", "logon", "scan"], ["logon", "scan", "logoff"],
     ]  # fmt: skip
     assert windows.label.tolist() == [0, 0, 0, 1, 0]
-    assert (windows.t_wall_ns - START * SECOND).tolist() == [
+    assert (windows.t_ns - START * SECOND).tolist() == [
         SECOND, 3 * SECOND, 0, 2 * SECOND, 4 * SECOND,
     ]  # fmt: skip
     place = EventSource().place(windows, windows.recording.astype(int) * 0 + 3)
@@ -99,7 +99,7 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     )  # fmt: skip
     assert [one[-1] for one in texts(windows)] == ["7/deny", "7"]
     assert windows.label.tolist() == [1, 0]
-    assert windows.t_wall_ns[0] == START * SECOND
+    assert windows.t_ns[0] == START * SECOND
 
 
 def test_an_own_mapping_is_a_file(tmp_path: Path) -> None:

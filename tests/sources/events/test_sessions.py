@@ -31,7 +31,7 @@ def test_a_session_is_a_recording_labelled_by_its_file(tmp_path: Path) -> None:
     assert windows.label.tolist() == [0] * 8 + [1] * 7
     assert texts(windows)[8:12] == [["", "", "9"], ["", "9", "9"], ["9", "9", "9"], ["9", "9", END]]
     assert texts(windows)[4] == ["", "5", END]
-    assert windows.t_wall_ns[8:12].tolist() == [0, SECOND, 2 * SECOND, 3 * SECOND]
+    assert windows.t_ns[8:12].tolist() == [0, SECOND, 2 * SECOND, 3 * SECOND]
     assert windows.streams["line"][2:4].tolist() == [1, 1]
 
 
@@ -94,7 +94,7 @@ def test_files_that_hold_no_sessions_are_refused(tmp_path: Path) -> None:
 def test_real_sessions_are_read_completely(tmp_path: Path, name: str, sessions: int, anomalous: int) -> None:
     windows = dataset(REAL / name, tmp_path / "d", mapping="sessions")
     assert windows.recordings.height == sessions
-    first = windows.select(windows.t_wall_ns == 0)
+    first = windows.select(windows.t_ns == 0)
     assert int(first.label.sum()) == anomalous
     assert windows.notes["bad_records"] == 0
     assert set(windows.recordings["host"]) == {"train", "test"}

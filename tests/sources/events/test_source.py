@@ -64,7 +64,7 @@ def test_the_documentation_names_every_mapping_and_its_own_works(tmp_path: Path)
     assert line is not None
     windows = dataset(write(tmp_path / "a.jsonl", line[1]), tmp_path / "d", mapping=str(own))
     assert windows.label.tolist() == [1]
-    assert windows.t_wall_ns.tolist() == [START * 10**9]
+    assert windows.t_ns.tolist() == [START * 10**9]
 
 
 def test_options_and_source_are_light_to_import() -> None:

@@ -43,7 +43,7 @@ def test_context_adds_vectors_of_later_messages_and_changes_nothing_else(
     background, context = (encoded(corpus, tmp_path, kind) for kind in ("background", "context"))
     before, around = background.batch(), context.batch()
     assert (background.windows.label == context.windows.label).all()
-    assert (background.windows.t_wall_ns == context.windows.t_wall_ns).all()
+    assert (background.windows.t_ns == context.windows.t_ns).all()
     for name in ("tokens", "summary", "words"):
         np.testing.assert_array_equal(around[name], before[name])
     assert around["vectors"].shape == (80, 9, 256)

@@ -218,7 +218,7 @@ def test_text_outside_the_training_windows_changes_nothing(write: Write) -> None
 
 def test_a_window_purged_from_training_teaches_nothing(write: Write) -> None:
     windows = write([["alpha one"] * 9 + ["omega two"] * 9])
-    before = windows.select(windows.t_wall_ns < windows.t_wall_ns[9])
+    before = windows.select(windows.t_ns < windows.t_ns[9])
 
     encoder = LogEncoder.fit(before)
 

@@ -56,7 +56,7 @@ def test_a_window_looks_at_ten_seconds_every_five(store: Path, windows: WindowSe
         ends = np.array(starts) + 9
         assert one.label is not None
         assert np.array_equal(windows.label[mine], one.label[ends])
-        assert np.array_equal(windows.t_wall_ns[mine], one.t_ns[ends])
+        assert np.array_equal(windows.t_ns[mine], one.t_ns[ends])
         at += len(mine)
     assert at == len(windows)
 

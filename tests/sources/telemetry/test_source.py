@@ -125,7 +125,7 @@ def test_a_beginning_is_known_where_the_episode_holds_what_came_before(
             assert found.began_ns[number] == NEVER
             under_way += bool(attacked[0])
         else:
-            assert found.began_ns[number] == windows.t_wall_ns[mine][attacked.argmax()]
+            assert found.began_ns[number] == windows.t_ns[mine][attacked.argmax()]
             begun += 1
     assert under_way > 5
     assert begun > 5
