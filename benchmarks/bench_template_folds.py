@@ -23,7 +23,7 @@ from vestige.models import registry as models
 from vestige.models.base import choose_inputs
 from vestige.models.fitting import FittedDetector
 from vestige.pipeline.job import Lesson
-from vestige.pipeline.verdicts import predict
+from vestige.pipeline.predicting import predict
 from vestige.reading.windows import WindowSet
 from vestige.sources import registry as sources
 from vestige.splits import Split

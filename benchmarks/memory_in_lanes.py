@@ -32,7 +32,7 @@ from vestige.evaluation.threshold import choose
 from vestige.models import registry
 from vestige.models.base import choose_inputs
 from vestige.models.recurrent import hidden_for
-from vestige.pipeline import verdicts
+from vestige.pipeline import predicting
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.windows import WindowSet
 from vestige.sources import registry as sources
@@ -143,10 +143,10 @@ def run(trial: Trial, dataset: Path) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as scratch:
         train(detector, encoded, stopping, config, Path(scratch), progress=False)
     seconds = time.perf_counter() - start
-    way = verdicts.way_of(detector, validation) if trial.task == "next" else None
-    verdicts.calibrate(detector, validation, way, FPR)
-    threshold = choose(verdicts.of_part(detector, validation, way), FPR).value
-    judged = verdicts.of_part(detector, test, way)
+    pooling = predicting.pooling_of(detector, validation) if trial.task == "next" else None
+    predicting.calibrate(detector, validation, pooling, FPR)
+    threshold = choose(predicting.of_part(detector, validation, pooling), FPR).value
+    judged = predicting.of_part(detector, test, pooling)
     sweep = Sweep.of(judged.score, judged.positive)
     there = at_threshold(judged.score, judged.positive, threshold)
     return {

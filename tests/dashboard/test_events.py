@@ -19,7 +19,7 @@ INVISIBLE = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
 def score(**changed) -> Score:
     plain = {
         "recording": 1, "window": 1, "time": 1.5, "place": {"line": 3}, "proba": [0.25, 0.75], "score": 0.75,
-        "said": "anomaly", "alert": True, "truth": None,
+        "most_probable_class": "anomaly", "alert": True, "truth": None,
     }  # fmt: skip
     return Score(**{**plain, **changed})
 
@@ -62,7 +62,7 @@ def test_an_event_says_what_it_is_and_comes_back_as_it_was():
     assert parse(one.line) == one
 
 
-@pytest.mark.parametrize("line", ['{"event": "scores"}', '{"v": 2, "event": "run"}', "[]", "{"])
+@pytest.mark.parametrize("line", ['{"event": "scores"}', '{"v": 1, "event": "run"}', "[]", "{"])
 def test_what_is_no_event_is_refused(line):
     with pytest.raises(ValidationError):
         parse(line)

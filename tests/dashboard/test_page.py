@@ -55,7 +55,8 @@ def played(number: int) -> Iterator[Event]:
     for second in range(1, 41):
         score = 0.9 if second >= 25 else 0.1
         yield Score(recording=number, window=second, time=1e9 + second, place={"text": HOSTILE}, score=score,
-                    proba=[1 - score, score], said=HOSTILE, alert=score > 0.5, truth=HOSTILE)  # fmt: skip
+                    proba=[1 - score, score], most_probable_class=HOSTILE, alert=score > 0.5,
+                    truth=HOSTILE)  # fmt: skip
 
 
 @contextlib.contextmanager

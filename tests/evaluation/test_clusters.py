@@ -12,8 +12,9 @@ import pytest
 from tests.evaluation.made_up import made_up
 from vestige import splits
 from vestige.evaluation.clusters import clusters_of, held_out
+from vestige.evaluation.pooling import by_recording
 from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.recordings import Way, by_recording
+from vestige.evaluation.results import Pooling
 from vestige.reading.windows import WindowSet
 
 MINUTE_NS = 60_000_000_000
@@ -141,7 +142,7 @@ def test_a_single_recording_is_cut_in_blocks_only_where_the_split_cuts_within_it
 def test_the_unit_outlives_the_step_from_windows_to_recordings() -> None:
     made = made_up(recordings=12)
     test = replace(made, unit=made.recording % 3, unit_name="host")
-    assert clusters_of(by_recording(test, Way("max"))).count == 3
+    assert clusters_of(by_recording(test, Pooling(kind="max"))).count == 3
     assert clusters_of(test.select(made.recording % 3 == 0)).reason == "one test host"
 
 

@@ -132,7 +132,7 @@ def compared(model_skill: float, *baseline_skills: float) -> list:
 
 def test_a_better_model_is_said_to_beat_the_best_baseline() -> None:
     (found,) = compared(3.0, 0.5, 1.0)
-    assert (found.verdict, found.baseline) == ("better", "base1")
+    assert (found.outcome, found.baseline) == ("better", "base1")
     assert found.sentence.startswith("gru beats the best baseline: macro F1 ")
     assert "of base1 (best on validation), a difference of +0." in found.sentence
     assert "On the test part" not in found.sentence
@@ -142,7 +142,7 @@ def test_a_better_model_is_said_to_beat_the_best_baseline() -> None:
 
 def test_a_worse_model_is_said_not_to() -> None:
     (found,) = compared(0.5, 4.0)
-    assert found.verdict == "not better"
+    assert found.outcome == "not better"
     assert found.sentence.startswith("gru does NOT beat the best baseline: macro F1 ")
     assert found.share_not_better == 1
 
@@ -150,7 +150,7 @@ def test_a_worse_model_is_said_not_to() -> None:
 def test_an_equal_model_gains_exactly_nothing() -> None:
     (found,) = compared(2.0, 2.0)
     assert (found.gain.estimate, found.gain.low, found.gain.method) == (0, None, "none")
-    assert found.verdict == "not better"
+    assert found.outcome == "not better"
 
 
 def ranked(
@@ -170,7 +170,7 @@ def ranked(
 
 
 @pytest.mark.parametrize(
-    ("skill", "verdict", "says"),
+    ("skill", "outcome", "says"),
     [
         (1.0, "not better", "gru does NOT beat the best baseline: "),
         (2.02, "unclear", "gru is NOT shown to beat the best baseline: "),
@@ -178,13 +178,13 @@ def ranked(
     ],
 )
 def test_better_means_better_than_the_baseline_that_is_best_on_the_test_part_too(
-    skill: float, verdict: str, says: str
+    skill: float, outcome: str, says: str
 ) -> None:
     model, weak, strong = (made_up(seed=9, skill=s) for s in (skill, 0.1, 2.0))
     found = ranked(model, weak, strong, made_up(seed=5, skill=-3))
     assert found.gain.low is not None
     assert found.gain.low > 0
-    assert found.verdict == verdict
+    assert found.outcome == outcome
     assert found.sentence.startswith(says)
     gap = f"a difference of {found.hindsight_gain.estimate:+.3f} (95% interval "
     assert "of new_token (best on validation), a difference of +0." in found.sentence
@@ -229,7 +229,7 @@ def test_metrics_json_of_another_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as raised:
         RunResults.load(path)
     assert str(raised.value) == (
-        f"{path}: is of format 'vestige-metrics/99'; this version reads 'vestige-metrics/2'\n"
+        f"{path}: is of format 'vestige-metrics/99'; this version reads 'vestige-metrics/3'\n"
         "  remedy: evaluate the run again: vestige evaluate RUN"
     )
 

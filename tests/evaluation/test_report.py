@@ -24,7 +24,7 @@ from vestige.evaluation.comparing import compare
 from vestige.evaluation.escaping import plotly_text, script_json, visible
 from vestige.evaluation.judging import evaluate, interval_result
 from vestige.evaluation.report import Details, render, write_report
-from vestige.evaluation.results import CheckResult, RunResults
+from vestige.evaluation.results import CheckResult, Pooling, RunResults
 from vestige.evaluation.table import results_table
 
 HOSTILE = (
@@ -324,9 +324,24 @@ def test_a_model_that_metadata_alone_outdo_is_said_so_at_the_head() -> None:
     between = with_probe((by_name["gru"] + by_name["gbt"]) / 2)
     assert any(one.endswith(f"more than gbt ({by_name['gbt']:.3f}).") for one in caption(between))
     assert not any("Recording, hour and position" in one for one in caption(with_probe(0.5)))
-    judged = [one.model_copy(update={"verdict": "max"}) for one in results.detectors]
+    judged = [one.model_copy(update={"pooling": Pooling(kind="max")}) for one in results.detectors]
     by_recording = results.model_copy(update={"detectors": judged})
     assert not any("Recording, hour and position" in one for one in caption(by_recording))
+
+
+def test_the_report_tells_the_size_of_the_moving_average_that_was_taken() -> None:
+    results, _ = made_up_run()
+    pooling = Pooling(kind="moving_average_max", size=8)
+    pooled = [one.model_copy(update={"pooling": pooling}) for one in results.detectors]
+    page = Page(render(results.model_copy(update={"detectors": pooled}), Details())).text
+    assert page.count("of 8 windows in a row") == len(pooled)
+    assert "32 windows" not in page
+    assert "Judged by recording" not in Page(render(results, Details())).text
+
+
+def test_the_report_says_that_the_alert_is_what_to_act_on() -> None:
+    page = Page(render(made_up_run()[0], Details())).text
+    assert "Act on the alert, not on the most probable class" in page
 
 
 def test_no_interval_is_shown_as_such_on_the_terminal_and_on_the_page() -> None:

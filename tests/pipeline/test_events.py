@@ -39,7 +39,7 @@ def test_the_next_event_is_predicted_and_surprise_alerts(export, tmp_path):
     assert (judged["alert"] == (judged["predicted"] == "anomaly")).mean() > 0.99
     rows = [json.loads(line) for line in succeed("score", out / "next_lstm", export).splitlines()]
     assert len(rows) == 4000
-    assert {"file", "line", "score", "class", "alert", "surprise", "rank"} <= set(rows[0])
+    assert {"file", "line", "score", "most_probable_class", "alert", "surprise", "rank"} <= set(rows[0])
     by_surprise = sorted(rows, key=lambda row: row["surprise"])
     assert [row["score"] for row in by_surprise] == sorted(row["score"] for row in rows)
     agrees_by_machine(rows, succeed("score", out / "next_lstm", export, "--by-recording"))
@@ -78,7 +78,7 @@ def test_sessions_are_judged_as_wholes(tmp_path):
     results = RunResults.load(out / "metrics.json")
     judged = pl.read_parquet(out / "next_gru" / "predictions.parquet")
     assert judged["recording"].n_unique() == judged.height == results.models[0].windows
-    assert {one.verdict for one in results.detectors} <= {"max", "mean", "log_odds"}
+    assert {one.pooling.kind for one in results.detectors} <= {"max", "mean", "mean_log_odds"}
     assert results.models[0].roc_auc.estimate > 0.9
     (threshold,) = {one.threshold.value for one in results.models}
     shown = succeed("score", out / "next_gru", corpus, "--by-recording")

@@ -78,7 +78,7 @@ def test_scores_are_those_of_the_evaluation(finished, corpus, model):
     assert [row["line"] for row in rows] == mine["line"].to_list()
     assert [row["offset"] for row in rows] == mine["offset"].to_list()
     assert [row["alert"] for row in rows] == mine["alert"].to_list()
-    assert [row["class"] for row in rows] == mine["predicted"].to_list()
+    assert [row["most_probable_class"] for row in rows] == mine["predicted"].to_list()
     difference = pl.Series([row["score"] for row in rows]) - mine["proba_anomaly"]
     assert difference.abs().max() < 1e-5
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from vestige.checkpoint.probe import Probe
 from vestige.errors import CheckpointError
 
-FORMAT = "vestige-checkpoint/2"
+FORMAT = "vestige-checkpoint/3"
 LARGEST = 256 * 2**20
 """Bytes of a header at most."""
 LIBRARIES = (
@@ -27,8 +27,9 @@ LIBRARIES = (
     "xgboost-cpu",
     "xgboost",
 )
-VERDICT = "verdict"
-"""Key of `Header.extra`: how windows become a recording's verdict (`recordings.Way`; None: they do not)."""
+POOLING = "pooling"
+"""Key of `Header.extra`: how windows are pooled into recordings (`evaluation.results.Pooling` as plain data;
+null: each window is judged by itself)."""
 VALIDATION = "validation_macro_f1"
 """Key of `Header.extra`: the detector's macro F1 on the validation part."""
 REMEDY = "take an undamaged copy, or train again"

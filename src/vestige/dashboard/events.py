@@ -21,15 +21,15 @@ from pydantic import Field, TypeAdapter
 from vestige.escaping import visible
 from vestige.evaluation.onset_result import DelayResult
 from vestige.evaluation.record import IntervalResult, Number, Record
-from vestige.evaluation.results import ClassRow, Confusion, GroupTable
+from vestige.evaluation.results import ClassRow, Confusion, GroupTable, Pooling
 
-VERSION: Literal[1] = 1
+VERSION: Literal[2] = 2
 LONGEST = 600
 """Characters of any text."""
 
 
 class _Event(Record):
-    v: Literal[1] = VERSION
+    v: Literal[2] = VERSION
 
     @property
     def line(self) -> str:
@@ -81,16 +81,16 @@ class Run(_Event):
 class Metrics(_Event):
     """A detector on the test part, with 95% intervals over `clusters`; `trusted`: enough of these.
 
-    `recall`, `fpr` and `precision` are those at the `threshold` that `policy` chose on validation. `verdict`:
-    what was judged, a `window`, or recordings by their windows. `against`: a model and the best baseline, in
-    a sentence. `delays`: see `DelayResult`; empty where nobody knows when attacks began.
+    `recall`, `fpr` and `precision` are those at the `threshold` that `policy` chose on validation. `pooling`:
+    how windows became recordings; None where each window was judged by itself. `against`: a model and the
+    best baseline, in a sentence. `delays`: see `DelayResult`; empty where nobody knows when attacks began.
     """
 
     event: Literal["metrics"] = "metrics"
     detector: str
     kind: Literal["model", "baseline"]
     view: str
-    verdict: str
+    pooling: Pooling | None
     windows: int
     synthetic: bool
     clusters: str
@@ -153,8 +153,9 @@ class Recording(_Event):
 class Score(_Event):
     """A window, the `window`-th of its recording: when the step that it judges was over (`time`), and where.
 
-    `proba`: by the run's classes. `score`: 1 - P(first class). `said`: the most probable class; `truth`: the
-    true one, None where nobody knows. `surprise`: of a next-token detector, -ln P in nats.
+    `proba`: by the run's classes. `score`: 1 - P(first class). `alert`: it reaches the threshold, and that
+    is what to act on; `most_probable_class` may still be another. `truth`: the true class, None where nobody
+    knows. `surprise`: of a next-token detector, -ln P in nats.
     """
 
     event: Literal["score"] = "score"
@@ -164,7 +165,7 @@ class Score(_Event):
     place: dict[str, int | str]
     proba: list[float]
     score: float
-    said: str
+    most_probable_class: str
     alert: bool | None
     truth: str | None
     surprise: Number = None

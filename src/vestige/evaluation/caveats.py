@@ -21,7 +21,7 @@ def outdone(results: RunResults) -> str:
     beaten = [
         f"{one.name} ({one.macro_f1.estimate:.3f})"
         for one in results.models
-        if one.verdict == "window" and one.macro_f1.estimate is not None and one.macro_f1.estimate < probe
+        if one.pooling is None and one.macro_f1.estimate is not None and one.macro_f1.estimate < probe
     ]
     if not beaten:
         return ""

@@ -76,8 +76,8 @@ def _comparison(
     gain = interval_result(_difference(model, best), gains)
     hindsight = interval_result(_difference(model, lucky), samples[model.name] - samples[lucky.name])
     good = gains[np.isfinite(gains)]
-    verdict = _verdict((gain, hindsight))
-    sentences = [_sentence(model, best, gain, verdict)]
+    outcome = _outcome((gain, hindsight))
+    sentences = [_sentence(model, best, gain, outcome)]
     if lucky.name != best.name:
         sentences.append(_hindsight(lucky, hindsight))
     if not drawn.trusted:
@@ -89,7 +89,7 @@ def _comparison(
         share_not_better=float((good <= 0).mean()) if len(good) else None,
         hindsight_baseline=lucky.name,
         hindsight_gain=hindsight,
-        verdict=verdict,
+        outcome=outcome,
         sentence=" ".join(sentences),
     )
 
@@ -99,19 +99,19 @@ def _difference(model: DetectorResults, other: DetectorResults) -> float:
     return float("nan") if a is None or b is None else a - b
 
 
-def _verdict(gains: Sequence[IntervalResult]) -> Literal["better", "unclear", "not better"]:
+def _outcome(gains: Sequence[IntervalResult]) -> Literal["better", "unclear", "not better"]:
     """Of the gains over the baselines best on validation and best on test: the worse one decides."""
     if any(one.estimate is None or one.estimate <= 0 for one in gains):
         return "not better"
     return "better" if all(one.low is not None and one.low > 0 for one in gains) else "unclear"
 
 
-def _sentence(model: DetectorResults, best: DetectorResults, gain: IntervalResult, verdict: str) -> str:
+def _sentence(model: DetectorResults, best: DetectorResults, gain: IntervalResult, outcome: str) -> str:
     says = {
         "better": "beats the best baseline",
         "unclear": "is NOT shown to beat the best baseline",
         "not better": "does NOT beat the best baseline",
-    }[verdict]
+    }[outcome]
     a, b = (one.macro_f1.estimate or 0.0 for one in (model, best))
     return (
         f"{model.name} {says}: macro F1 {a:.3f} against {b:.3f} of {best.name} (best on validation), "

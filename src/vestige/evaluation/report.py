@@ -192,7 +192,7 @@ def _listed(test: Predictions | None, rows: NDArray[np.int64], details: Details)
         {
             "score": float(test.score[row]),
             "truth": test.classes[test.label[row]],
-            "said": test.classes[test.predicted[row]],
+            "most_probable_class": test.classes[test.predicted[row]],
             "right": bool(test.positive[row]),
             "time": _time(int(test.t_ns[row])) if test.has_times else "",
             "file": str(place.get("file") or names[test.recording[row]]),

@@ -16,7 +16,39 @@ from vestige.evaluation.onset_result import OnsetResult
 from vestige.evaluation.record import IntervalResult, Number, Record, complaint
 from vestige.storage import write_text
 
-FORMAT: Literal["vestige-metrics/2"] = "vestige-metrics/2"
+FORMAT: Literal["vestige-metrics/3"] = "vestige-metrics/3"
+
+
+SIZE = 32
+"""Windows of a moving average: what strikes once may be new and harmless, what strikes on and on is not."""
+
+
+class Pooling(Record):
+    """How the scores of a recording's windows become the recording's score.
+
+    `kind`: the highest probability (`max`), the mean of the probabilities (`mean`), the mean of the log-odds
+    (`mean_log_odds`; of surprise, the mean surprise), or the highest mean of the log-odds over `size` windows
+    in a row (`moving_average_max`). `boundary` is the score from which on the recording is an anomaly: the
+    probabilities are moved so that it comes to lie at one half.
+    """
+
+    kind: Literal["max", "mean", "mean_log_odds", "moving_average_max"]
+    boundary: float = 0.5
+    size: int = SIZE
+
+    @property
+    def sentence(self) -> str:
+        """What a recording's score is, for people to read."""
+        of_windows = {
+            "max": "the highest of its windows' scores",
+            "mean": "the mean of its windows' scores",
+            "mean_log_odds": "the mean log-odds of its windows (of surprise: the mean surprise)",
+            "moving_average_max": f"the highest mean log-odds of {self.size} windows in a row",
+        }[self.kind]
+        moved = ""
+        if self.boundary != 0.5:
+            moved = f"; it is moved so that {self.boundary:.3g}, which parts validation best, lies at 0.5"
+        return f"A recording's score is {of_windows}{moved}."
 
 
 class ClusterResult(Record):
@@ -158,15 +190,14 @@ class NextTokenResult(Record):
 class DetectorResults(Record):
     """Everything measured about one detector on the test part.
 
-    `verdict` says what was judged: each `window`, or each recording by its windows (`recordings.Way`).
+    `pooling`: how windows became recordings where each recording was judged; None where each window was.
     `view`: what it may see, where the run has both views; its name then begins with it (`oracle/gru`).
     """
 
     name: str
     kind: Literal["model", "baseline"]
     view: str = ""
-    verdict: Literal["window", "max", "mean", "log_odds", "stretch"] = "window"
-    boundary: Number = None
+    pooling: Pooling | None = None
     next_token: NextTokenResult | None = None
     windows: int
     validation_macro_f1: Number
@@ -198,7 +229,7 @@ class Comparison(Record):
     """A model against the baseline that was best on validation, on the same resamples.
 
     `share_not_better`: resamples in which the model gains nothing. `hindsight_*`: the same against the
-    baseline that turned out best on the test part. `verdict`: better only where both gains are.
+    baseline that turned out best on the test part. `outcome`: better only where both gains are.
     """
 
     model: str
@@ -207,7 +238,7 @@ class Comparison(Record):
     share_not_better: Number
     hindsight_baseline: str
     hindsight_gain: IntervalResult
-    verdict: Literal["better", "unclear", "not better"]
+    outcome: Literal["better", "unclear", "not better"]
     sentence: str
 
 
@@ -285,7 +316,7 @@ class SymbolFinding(Record):
 class RunResults(Record):
     """A run: its split, its audit, its detectors, and the gain over the best baseline."""
 
-    format: Literal["vestige-metrics/2"] = FORMAT
+    format: Literal["vestige-metrics/3"] = FORMAT
     title: str
     created: str
     command: str = ""

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige import checkpoint, log
-from vestige.checkpoint.header import VALIDATION, VERDICT
+from vestige.checkpoint.header import POOLING, VALIDATION
 from vestige.errors import UsageError
 from vestige.models import registry
 from vestige.models.base import VIEWS, Detector, Task, choose_inputs, parse_hyper
 from vestige.models.fitting import FittedDetector
-from vestige.pipeline import verdicts, views
+from vestige.pipeline import predicting, views
 from vestige.pipeline.job import Lesson
 from vestige.schema import Schema
 from vestige.training import TrainingConfig, train
@@ -132,9 +132,10 @@ def fit(
     detector = build(lesson, name, order)
     logger.info("%s: training on %d windows", called, len(lesson.train))
     history = train(detector, lesson.train, lesson.validation, order.training, directory, resume=resume)
-    way = verdicts.way_of(detector, lesson.validation)
-    threshold = verdicts.calibrate(detector, lesson.validation, way, policy)
-    reached = verdicts.macro_f1_of(verdicts.of_part(detector, lesson.validation, way))
+    pooling = predicting.pooling_of(detector, lesson.validation)
+    threshold = predicting.calibrate(detector, lesson.validation, pooling, policy)
+    plain = None if pooling is None else pooling.model_dump(mode="json")
+    reached = predicting.macro_f1_of(predicting.of_part(detector, lesson.validation, pooling))
     checkpoint.save(
         directory,
         detector=detector,
@@ -144,7 +145,7 @@ def fit(
         threshold=threshold.value,
         policy=threshold.policy,
         view=order.view,
-        extra={VERDICT: None if way is None else way.to_dict(), VALIDATION: reached},
+        extra={POOLING: plain, VALIDATION: reached},
     )
     logger.info("%s: trained in %d rounds, validation macro F1 %.3f", called, len(history), reached)
 

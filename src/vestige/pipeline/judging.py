@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from vestige import log
 from vestige.checkpoint import Loaded
-from vestige.checkpoint.header import VERDICT
 from vestige.evaluation.audit import audit, describe_split, enforce
 from vestige.evaluation.clusters import held_out
 from vestige.evaluation.comparing import compare
@@ -23,10 +22,10 @@ from vestige.evaluation.judging import cluster_result, evaluate
 from vestige.evaluation.onset import Attacks, onset_result
 from vestige.evaluation.onset_result import OnsetResult
 from vestige.evaluation.pairs import compare_pairs
+from vestige.evaluation.pooling import by_recording, pooling_in
 from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.recordings import Way, by_recording
 from vestige.evaluation.repeats import never_seen
-from vestige.evaluation.results import CheckResult, DetectorResults, RunResults, SymbolFinding
+from vestige.evaluation.results import CheckResult, DetectorResults, Pooling, RunResults, SymbolFinding
 from vestige.evaluation.symbols import symbol_finding
 from vestige.models import registry
 from vestige.models.base import Detector
@@ -35,8 +34,8 @@ from vestige.pipeline.bars import Bars, silent
 from vestige.pipeline.config import RunConfig
 from vestige.pipeline.fitting import fit_baseline
 from vestige.pipeline.job import Job
+from vestige.pipeline.predicting import calibrate, next_token, of_part, pooling_of, predict
 from vestige.pipeline.reporting import write
-from vestige.pipeline.verdicts import calibrate, next_token, of_part, predict, way_of
 from vestige.reading.encoding import EncodedWindows
 
 logger = log.get(__name__)
@@ -44,7 +43,7 @@ CONTROLS = ("logistic", "means")
 
 
 @dataclass
-class Verdicts:
+class Findings:
     """What was found about each detector so far, and its predictions on the test part.
 
     `groups (n_steps,)`: the groups of steps that the split holds out, where it holds out such.
@@ -76,14 +75,14 @@ def judge(
         groups = {one: fn(job.windows) for one, fn in job.source.groups.items()}
         checks, finding = _audited(job, config, groups)
         leaking = enforce(checks, allow_leakage=config.judge.allow_leakage)
-        verdicts = Verdicts(groups.get(job.split.recipe))
+        findings = Findings(groups.get(job.split.recipe))
         for done, name in enumerate([*baselines, *loaded]):
             update(done + 1, steps)
-            with verdicts.timed(name):
-                _judge(verdicts, job, config, name, loaded.get(name))
-        results = _results(job, config, verdicts, checks, finding, leaking=leaking)
+            with findings.timed(name):
+                _judge(findings, job, config, name, loaded.get(name))
+        results = _results(job, config, findings, checks, finding, leaking=leaking)
         update(steps - 1, steps)
-        write(job, out, results, verdicts.tests)
+        write(job, out, results, findings.tests)
     return results
 
 
@@ -110,25 +109,25 @@ def _audited(
     return [*checks, *carried.check(config)], finding
 
 
-def _judge(verdicts: Verdicts, job: Job, config: RunConfig, name: str, loaded: Loaded | None) -> None:
+def _judge(findings: Findings, job: Job, config: RunConfig, name: str, loaded: Loaded | None) -> None:
     """Judge a trained detector, or (None) the baseline that is called so."""
     if loaded is not None:
         logger.info("%s: judging on %d windows", name, len(job.test))
         encoded = EncodedWindows.of(job.windows, loaded.encoder)
-        way = Way.from_dict(loaded.header.extra.get(VERDICT))
-        _judge_one(verdicts, job, config, name, loaded.detector, encoded, way, kind="model")
+        pooling = pooling_in(loaded.header)
+        _judge_one(findings, job, config, name, loaded.detector, encoded, pooling, kind="model")
         return
     view, model = views.parts(name, config.view)
     baseline = fit_baseline(job.lesson, model, seed=config.training.seed, view=view)
-    way = way_of(baseline, job.lesson.validation)
-    calibrate(baseline, job.lesson.validation, way, config.judge.threshold)
-    _judge_one(verdicts, job, config, name, baseline, job.lesson.train, way, kind="baseline")
+    pooling = pooling_of(baseline, job.lesson.validation)
+    calibrate(baseline, job.lesson.validation, pooling, config.judge.threshold)
+    _judge_one(findings, job, config, name, baseline, job.lesson.train, pooling, kind="baseline")
 
 
 def _results(
     job: Job,
     config: RunConfig,
-    verdicts: Verdicts,
+    findings: Findings,
     checks: list[CheckResult],
     finding: SymbolFinding | None,
     *,
@@ -147,26 +146,26 @@ def _results(
         leakage_allowed=leaking,
         audit=checks,
         symbols=finding,
-        clusters=cluster_result(next(iter(verdicts.tests.values()))),
-        detectors=verdicts.results,
-        comparisons=compare(verdicts.results, verdicts.tests, **drawing),
-        pairs=compare_pairs(verdicts.results, verdicts.tests, **drawing),
+        clusters=cluster_result(next(iter(findings.tests.values()))),
+        detectors=findings.results,
+        comparisons=compare(findings.results, findings.tests, **drawing),
+        pairs=compare_pairs(findings.results, findings.tests, **drawing),
         unseen=_unseen(job),
         evidence=str(job.windows.notes.get("decoding", "")),
         environment=config.versions,
         digests={"schema": job.windows.schema.digest, "dataset": job.split.dataset},
-        timings=verdicts.timings,
+        timings=findings.timings,
     )
 
 
 def _judge_one(
-    verdicts: Verdicts,
+    findings: Findings,
     job: Job,
     config: RunConfig,
     name: str,
     detector: Detector,
     encoded: EncodedWindows,
-    way: Way | None,
+    pooling: Pooling | None,
     *,
     kind: Literal["model", "baseline"],
 ) -> None:
@@ -174,9 +173,11 @@ def _judge_one(
     windows = replace(
         predict(detector, side), novel=never_seen(job.lesson.train, job.test, detector.input_names)
     )
-    windows = held_out(windows, job.split, side.windows, verdicts.groups)
-    test = windows if way is None else by_recording(windows, way)
-    validation = of_part(detector, encoded.over(job.parts.validation), way)
+    windows = held_out(windows, job.split, side.windows, findings.groups)
+    test = windows
+    if pooling is not None:
+        test = by_recording(windows, pooling)
+    validation = of_part(detector, encoded.over(job.parts.validation), pooling)
     found = evaluate(
         name,
         validation,
@@ -186,15 +187,14 @@ def _judge_one(
         seed=config.training.seed,
         resamples=config.judge.resamples,
     )
-    verdicts.tests[name] = test
+    findings.tests[name] = test
     more = {
         "view": views.parts(name, config.view)[0] if config.view == views.BOTH else "",
-        "verdict": "window" if way is None else way.how,
-        "boundary": None if way is None else way.boundary,
+        "pooling": pooling,
         "next_token": next_token(detector, side),
-        "onset": _onset(job, config, validation, test) if way is None else None,
+        "onset": _onset(job, config, validation, test) if pooling is None else None,
     }
-    verdicts.results.append(found.model_copy(update=more))
+    findings.results.append(found.model_copy(update=more))
 
 
 def _onset(job: Job, config: RunConfig, validation: Predictions, test: Predictions) -> OnsetResult | None:

@@ -7,7 +7,7 @@ import numpy as np
 from vestige import log
 from vestige.checkpoint import Loaded
 from vestige.pipeline.job import Job
-from vestige.pipeline.verdicts import predict
+from vestige.pipeline.predicting import predict
 from vestige.reading.encoding import EncodedWindows
 
 logger = log.get(__name__)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.checkpoint import Loaded
-from vestige.checkpoint.header import VERDICT
-from vestige.evaluation.recordings import Way, log_of, pooled, worst_stretch
+from vestige.evaluation.pooling import log_of, moving_average_max, pooled, pooling_in
+from vestige.evaluation.results import Pooling
 from vestige.models.next_token import TOP
 from vestige.scoring.windows import Judged, judge
 from vestige.sources.base import Progress
@@ -28,31 +28,31 @@ def score_recordings(
 ) -> list[dict[str, Any]]:
     """Score evidence, a dict for each recording, the most suspicious first.
 
-    Keys: the recording by its kind (`file`, `machine`), `windows`, `score`, `class`, `alert`, `alerts`
-    (windows at or above the threshold) and `worst` (where its most suspicious window ends); of a next-token
-    detector also `mean_surprise` (nats), and `top1 top5 top10`: shares of windows whose last token was among
-    the k most probable. Where windows share the label of their recording, its verdict is made as in
-    evaluation (`recordings.Way`); else it is that of the worst window. Raises as `score` does. Memory
-    holds a few numbers for each recording.
+    Keys: the recording by its kind (`file`, `machine`), `windows`, `score`, `most_probable_class`, `alert`
+    (the score reaches the threshold: act on this), `alerts` (windows that do) and `worst` (where its most
+    suspicious window ends); of a next-token detector also `mean_surprise` (nats), and `top1 top5 top10`:
+    shares of windows whose last token was among the k most probable. Where windows share the label of their
+    recording, they are pooled as in evaluation (`Pooling`); else the recording's score is that of its worst
+    window. Raises as `score` does. Memory holds a few numbers for each recording.
     """
     loaded, judged = judge(run, evidence, device=device, quantize=quantize, progress=progress)
-    way = Way.from_dict(loaded.header.extra.get(VERDICT)) or Way("max")
+    pooling = pooling_in(loaded.header) or Pooling(kind="max")
     found: dict[str, Tally] = {}
     unit = "file"
     for one in judged:
         unit = one.batch.unit
-        _add(found, one, loaded.threshold, way)
+        _add(found, one, loaded.threshold, pooling)
     rows = [{unit: name, **tally.row(loaded)} for name, tally in found.items()]
     return sorted(rows, key=lambda row: -float(row["score"]))
 
 
 @dataclass
 class Tally:
-    """What is kept of a recording while its windows go by, on the `way` to its verdict: of its probabilities
-    the `highest (K,)`, their sum `total (K,)`, the sum of their logarithms `logs (K,)`, and the means of
-    these over the worst `stretch (K,)`."""
+    """What is kept of a recording while its windows go by, whatever the `pooling`: of its probabilities the
+    `highest (K,)`, their sum `total (K,)`, the sum of their logarithms `logs (K,)`, and the highest moving
+    average of these, `highest_average (K,)`."""
 
-    way: Way
+    pooling: Pooling
     highest: NDArray[np.float64]
     total: NDArray[np.float64]
     logs: NDArray[np.float64]
@@ -62,7 +62,7 @@ class Tally:
     worst: dict[str, Any] = field(default_factory=dict)
     surprise: float = 0.0
     within: NDArray[np.int64] | None = None
-    stretch: NDArray[np.float64] | None = None
+    highest_average: NDArray[np.float64] | None = None
     _last: NDArray[np.float64] | None = None
 
     def add(self, judged: Judged, rows: NDArray[np.int64], threshold: float | None) -> None:
@@ -72,7 +72,7 @@ class Tally:
         self.highest = np.maximum(self.highest, proba.max(axis=0))
         self.total += proba.sum(axis=0)
         self.logs += log_of(proba).sum(axis=0)
-        self._look_for_stretch(log_of(proba))
+        self._take_average(log_of(proba))
         self.windows += len(rows)
         self.alerts += 0 if threshold is None else int((score >= threshold).sum())
         worst = int(score.argmax())
@@ -87,30 +87,35 @@ class Tally:
             within = (judged.rank[rows, None] < np.array(TOP)).sum(axis=0)
             self.within = within if self.within is None else self.within + within
 
-    def _look_for_stretch(self, logs_BK: NDArray[np.float64]) -> None:
-        """Keep the worst stretch so far, and the windows with which the next ones may make a worse one."""
-        together = logs_BK if self._last is None else np.concatenate([self._last, logs_BK])
-        size = self.way.size
-        found = worst_stretch(together, size)
-        if self.stretch is None or self.windows < size or _odds(found) > _odds(self.stretch):
-            self.stretch = found
-        enough = self.windows + len(logs_BK) >= size
-        self._last = together[1 - size :] if enough else together
+    def _take_average(self, logs_BK: NDArray[np.float64]) -> None:
+        """Keep the highest moving average so far, and the windows that the next averages reach back to."""
+        size = self.pooling.size
+        together = logs_BK
+        if self._last is not None:
+            together = np.concatenate([self._last, logs_BK])
+        found = moving_average_max(together, size)
+        # Until there are `size` windows the average is over all of them, and the newest one counts.
+        before = self.highest_average
+        if before is None or self.windows < size or _odds(found) > _odds(before):
+            self.highest_average = found
+        self._last = together
+        if self.windows + len(logs_BK) >= size:
+            self._last = together[1 - size :]
 
     def row(self, loaded: Loaded) -> dict[str, Any]:
-        """The recording's verdict; see `score_recordings`."""
+        """What is said of the recording; see `score_recordings`."""
         taken = {
             "max": self.highest,
             "mean": self.total / self.windows,
-            "log_odds": self.logs / self.windows,
-            "stretch": self.highest if self.stretch is None else self.stretch,
+            "mean_log_odds": self.logs / self.windows,
+            "moving_average_max": self.highest if self.highest_average is None else self.highest_average,
         }
-        proba = pooled(taken[self.way.how][None], self.way)[0]
+        proba = pooled(taken[self.pooling.kind][None], self.pooling)[0]
         value, limit = float(1 - proba[0]), loaded.threshold
         row = {
             "windows": self.windows,
             "score": round(value, 6),
-            "class": loaded.schema.classes[int(proba.argmax())],
+            "most_probable_class": loaded.schema.classes[int(proba.argmax())],
             "alert": None if limit is None else value >= limit,
             "alerts": None if limit is None else self.alerts,
             "worst": self.worst,
@@ -128,10 +133,10 @@ def _odds(logs_K: NDArray[np.float64]) -> float:
     return float(logs_K[1:].max() - logs_K[0])
 
 
-def _add(found: dict[str, Tally], judged: Judged, threshold: float | None, way: Way) -> None:
+def _add(found: dict[str, Tally], judged: Judged, threshold: float | None, pooling: Pooling) -> None:
     place, classes = judged.batch.place, judged.proba.shape[1]
     numbered = place.select(judged.batch.unit).with_row_index("row")
     for (name,), part in numbered.group_by(judged.batch.unit, maintain_order=True):
-        fresh = Tally(way, np.zeros(classes), np.zeros(classes), np.zeros(classes))
+        fresh = Tally(pooling, np.zeros(classes), np.zeros(classes), np.zeros(classes))
         tally = found.setdefault(str(name), fresh)
         tally.add(judged, part["row"].to_numpy().astype(np.int64), threshold)

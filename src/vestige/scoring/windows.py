@@ -50,12 +50,14 @@ def score(
 
     A window ends on every step; for traces on every `schema.stride`-th, as in the detector's dataset.
     Keys: where the window ends (for logs `file`, `line`, `offset`: 1-based line, byte offset), `score`
-    (1 - P(first class)), `class` (the most probable), and `alert` (score at or above the run's threshold;
-    null for a detector that has none); of a next-token detector also `surprise` (-ln P, nats) and `rank`
-    (how many tokens were more probable). A path `-` is standard input; of several paths, `file` is the path
-    as given. `quantize`: in 8-bit integers. Raises, before the first dict where it can: UsageError for a
-    device that is not there, or a detector without an 8-bit form, CheckpointError when the run cannot be
-    trusted, EvidenceError when the evidence is not there or not what the detector was trained to read.
+    (1 - P(first class)), `most_probable_class`, and `alert` (score at or above the run's threshold; null for
+    a detector that has none). Act on the alert: the threshold keeps to a policy that was chosen on
+    validation, and may lie on either side of the score from which on another class is the most probable.
+    Of a next-token detector also `surprise` (-ln P, nats) and `rank` (how many tokens were more probable).
+    A path `-` is standard input; of several paths, `file` is the path as given. `quantize`: in 8-bit
+    integers. Raises, before the first dict where it can: UsageError for a device that is not there, or a
+    detector without an 8-bit form, CheckpointError when the run cannot be trusted, EvidenceError when the
+    evidence is not there or not what the detector was trained to read.
     """
     loaded, judged = judge(run, evidence, device=device, quantize=quantize, progress=progress)
     return (row for one in judged for row in _rows(one, loaded))
@@ -147,7 +149,12 @@ def _rows(judged: Judged, loaded: Loaded) -> Iterator[dict[str, Any]]:
     for at, place in enumerate(judged.batch.place.iter_rows(named=True)):
         value = suspicion[at]
         alert = None if loaded.threshold is None else value >= loaded.threshold
-        row = {**place, "score": round(value, 6), "class": loaded.schema.classes[best[at]], "alert": alert}
+        row = {
+            **place,
+            "score": round(value, 6),
+            "most_probable_class": loaded.schema.classes[best[at]],
+            "alert": alert,
+        }
         if judged.surprise is not None and judged.rank is not None:
             row |= {"surprise": round(float(judged.surprise[at]), 6), "rank": int(judged.rank[at])}
         yield row

@@ -18,8 +18,8 @@ export function showCaveats(caveats) {
 
 export function showMetrics(one) {
   reveal("metrics", "Figures", one.synthetic);
-  const name = cell(one.detector), kind = one.kind + (one.verdict === "window" ? "" : ", by recording");
-  name.appendChild(make("small", kind + ", " + count(one.windows) + (one.verdict === "window" ? " windows" : "")));
+  const name = cell(one.detector), kind = one.kind + (one.pooling === null ? "" : ", by recording");
+  name.appendChild(make("small", kind + ", " + count(one.windows) + (one.pooling === null ? " windows" : "")));
   at("metrics").querySelector("tbody").appendChild(row([name, interval(one.macro_f1), interval(one.average_precision),
     interval(one.recall), interval(one.fpr), interval(one.precision)], one.kind));
   at("intervals").textContent = "95% intervals: bootstrap over " + one.clusters + (one.trusted ? "" : ", too few to be trusted")
@@ -39,7 +39,7 @@ function perClass(rows) {
 }
 
 function confusion(found) {
-  return table(["true \\ said"].concat(found.classes), found.counts.map(function (counts, n) {
+  return table(["true \\ most probable"].concat(found.classes), found.counts.map(function (counts, n) {
     const total = counts.reduce(function (a, b) { return a + b; }, 0);
     return row([make("th", found.classes[n])].concat(counts.map(function (value) {
       const one = cell(count(value), "");

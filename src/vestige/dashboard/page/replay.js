@@ -61,7 +61,7 @@ export function showScore(event) {
   if (one.origin === null && event.time !== null) { one.origin = event.time; }
   one.windows = event.window;
   one.points.push({ time: event.time, window: event.window, proba: event.proba, alert: event.alert,
-    said: event.said, truth: event.truth });
+    most_probable_class: event.most_probable_class, truth: event.truth });
   if (one.points.length > MOST_POINTS) { one.points.splice(0, MOST_POINTS / 4); }
   if (event.alert) {
     one.alerts += 1;
@@ -93,7 +93,7 @@ function tell(one) {
 function sentence(one) {
   const last = one.points[one.points.length - 1];
   if (!last) { return ""; }
-  const said = "Window " + count(last.window) + ": " + last.said + " (" + percent(Math.max.apply(null, last.proba), 0) + ")"
+  const said = "Window " + count(last.window) + ": most probable class " + last.most_probable_class + " (" + percent(Math.max.apply(null, last.proba), 0) + ")"
     + (last.truth === null ? "" : ", truly " + last.truth) + ".";
   const late = delay(one), attack = one.event.attack;
   if (attack !== null && late !== null) {

@@ -88,7 +88,7 @@ def metrics(found: RunResults) -> Iterator[Metrics]:
             detector=one.name,
             kind=one.kind,
             view=one.view,
-            verdict=one.verdict,
+            pooling=one.pooling,
             windows=one.windows,
             synthetic=found.synthetic,
             clusters=found.clusters.description,

@@ -140,7 +140,7 @@ class Recordings:
             place=place,
             proba=[round(one, 6) for one in proba.tolist()],
             score=round(suspicion, 6),
-            said=classes[int(proba.argmax())],
+            most_probable_class=classes[int(proba.argmax())],
             alert=None if limit is None else suspicion >= limit,
             truth=None if truth is None else classes[truth],
             surprise=None if judged.surprise is None else round(float(judged.surprise[row]), 6),

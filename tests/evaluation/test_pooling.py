@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vestige.evaluation.pooling import POOLINGS_OF_SURPRISE, best_pooling, by_recording, log_of, pooled
 from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.recordings import OF_SURPRISE, STRETCH, Way, best_way, by_recording, log_of, pooled
+from vestige.evaluation.results import SIZE, Pooling
 from vestige.scoring.recordings import Tally
 
 
@@ -33,10 +34,10 @@ def windows(scores: list[list[float]], labels: list[int]) -> Predictions:
 
 
 @pytest.mark.parametrize(
-    ("how", "expected"), [("max", [0.9, 0.4]), ("mean", [0.5, 0.4]), ("log_odds", [0.5, 0.4])]
+    ("kind", "expected"), [("max", [0.9, 0.4]), ("mean", [0.5, 0.4]), ("mean_log_odds", [0.5, 0.4])]
 )
-def test_a_recording_is_scored_by_its_windows(how, expected):
-    judged = by_recording(windows([[0.1, 0.9, 0.5], [0.4]], [1, 0]), Way(how))
+def test_a_recording_is_scored_by_its_windows(kind, expected):
+    judged = by_recording(windows([[0.1, 0.9, 0.5], [0.4]], [1, 0]), Pooling(kind=kind))
     assert judged.score == pytest.approx(expected)
     assert judged.label.tolist() == [1, 0]
     assert judged.position.tolist() == [2, 3]
@@ -47,39 +48,41 @@ def test_a_recording_is_scored_by_its_windows(how, expected):
 def test_the_order_of_windows_does_not_matter():
     plain = windows([[0.1, 0.9, 0.5], [0.4], [0.2, 0.3]], [1, 0, 1])
     shuffled = plain.select(np.array([3, 5, 0, 2, 4, 1]))
-    for way in OF_SURPRISE:
-        assert by_recording(shuffled, way).score == pytest.approx(by_recording(plain, way).score)
+    for pooling in POOLINGS_OF_SURPRISE:
+        assert by_recording(shuffled, pooling).score == pytest.approx(by_recording(plain, pooling).score)
 
 
-def test_the_way_is_chosen_by_what_ranks_validation_better():
+def test_the_pooling_is_chosen_by_what_ranks_validation_better():
     spikes = windows([[0.1, 0.9], [0.5, 0.6], [0.5, 0.6]], [1, 0, 0])
-    assert best_way(spikes).how == "max"
+    assert best_pooling(spikes).kind == "max"
     drift = windows([[0.7, 0.7], [0.1, 0.9], [0.1, 0.8]], [1, 0, 0])
-    assert best_way(drift).how == "mean"
+    assert best_pooling(drift).kind == "mean"
     steady = windows([[0.9, 0.9, 0.1], [0.999, 0.5, 0.4], [0.95, 0.5, 0.45]], [0, 1, 0])
-    assert best_way(steady).how == "max"
+    assert best_pooling(steady).kind == "max"
     tails = windows([[0.45, 0.45, 0.45], [0.01, 0.01, 0.95]], [1, 0])
-    assert best_way(tails).how == "mean"
+    assert best_pooling(tails).kind == "mean"
     once = windows([[0.6, 0.6], [0.001, 0.99], [0.6, 0.58]], [1, 0, 0])
-    assert by_recording(once, Way("log_odds")).score.argmax() == 0
+    assert by_recording(once, Pooling(kind="mean_log_odds")).score.argmax() == 0
 
 
 def test_mean_log_odds_of_three_classes_are_a_normalised_geometric_mean():
     proba = np.array([[0.2, 0.3, 0.5], [0.6, 0.1, 0.3]])
-    judged = pooled(log_of(proba).mean(axis=0)[None], Way("log_odds"))[0]
+    judged = pooled(log_of(proba).mean(axis=0)[None], Pooling(kind="mean_log_odds"))[0]
     expected = np.sqrt(proba[0] * proba[1])
     assert judged == pytest.approx(expected / expected.sum())
 
 
 def test_one_impossible_window_does_not_decide_mean_log_odds_alone():
     certain = windows([[1.0, 1e-3, 1e-3], [0.2, 0.2, 0.2]], [0, 1])
-    assert np.isfinite(by_recording(certain, Way("log_odds")).proba).all()
+    assert np.isfinite(by_recording(certain, Pooling(kind="mean_log_odds")).proba).all()
 
 
-def test_a_stretch_of_strange_windows_outweighs_single_ones():
-    burst = [0.1] * 100 + [0.9] * STRETCH + [0.1] * 100
+def test_strange_windows_in_a_row_outweigh_single_ones():
+    burst = [0.1] * 100 + [0.9] * SIZE + [0.1] * 100
     scattered = [0.99 if at % 8 == 0 else 0.1 for at in range(232)]
-    judged = by_recording(windows([burst, scattered, [0.7, 0.5]], [1, 0, 0]), Way("stretch"))
+    judged = by_recording(
+        windows([burst, scattered, [0.7, 0.5]], [1, 0, 0]), Pooling(kind="moving_average_max")
+    )
     assert judged.score[0] == pytest.approx(0.9)
     assert judged.score[1] < 0.5
     assert judged.score[2] == pytest.approx(1 / (1 + np.sqrt(3 / 7)))
@@ -88,67 +91,71 @@ def test_a_stretch_of_strange_windows_outweighs_single_ones():
 @given(
     st.lists(st.floats(0.001, 0.999), min_size=1, max_size=150), st.integers(1, 60), st.sampled_from([8, 32])
 )
-def test_the_worst_stretch_is_the_same_however_the_windows_come(scores, size, of):
+def test_the_highest_moving_average_is_the_same_however_the_windows_come(scores, size, of):
     proba = np.stack([1 - np.array(scores), np.array(scores)], axis=1)
-    way = Way("stretch", size=of)
-    tally = Tally(way, np.zeros(2), np.zeros(2), np.zeros(2))
+    pooling = Pooling(kind="moving_average_max", size=of)
+    tally = Tally(pooling, np.zeros(2), np.zeros(2), np.zeros(2))
     for at in range(0, len(scores), size):
-        tally._look_for_stretch(log_of(proba[at : at + size]))
+        tally._take_average(log_of(proba[at : at + size]))
         tally.windows += len(scores[at : at + size])
-    found = pooled(tally.stretch[None], way)[0]
-    assert found == pytest.approx(by_recording(windows([scores], [1]), way).proba[0])
+    found = pooled(tally.highest_average[None], pooling)[0]
+    assert found == pytest.approx(by_recording(windows([scores], [1]), pooling).proba[0])
 
 
-def test_the_length_of_a_stretch_is_chosen_on_validation():
+def test_the_size_of_the_moving_average_is_chosen_on_validation():
     short = [0.1] * 60 + [0.9] * 8 + [0.1] * 60
     long = [0.2] * 60 + [0.7] * 16 + [0.2] * 60
     spikes = [0.99, 0.01, 0.01] * 50
     validation = windows([short, long, spikes, [0.5] * 40], [1, 0, 0, 0])
-    chosen = best_way(validation, OF_SURPRISE)
-    assert (chosen.how, chosen.size) == ("stretch", 8)
-    assert best_way(validation).size == STRETCH, "of probabilities, the long one alone is tried"
+    chosen = best_pooling(validation, POOLINGS_OF_SURPRISE)
+    assert (chosen.kind, chosen.size) == ("moving_average_max", 8)
+    assert best_pooling(validation).size == SIZE, "of probabilities, the long one alone is tried"
     again = by_recording(windows([short, spikes], [1, 0]), chosen)
     assert again.predicted.tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("way", OF_SURPRISE)
-def test_a_constant_says_nothing_however_long_recordings_are(way):
+@pytest.mark.parametrize("pooling", POOLINGS_OF_SURPRISE)
+def test_a_constant_says_nothing_however_long_recordings_are(pooling):
     lengths = [1, 3, 7, 33, 100, 999, 5001]
-    judged = by_recording(windows([[0.3] * n for n in lengths], [0, 1] * 3 + [0]), way)
+    judged = by_recording(windows([[0.3] * n for n in lengths], [0, 1] * 3 + [0]), pooling)
     assert len(set(judged.score.tolist())) == 1
 
 
 def test_the_boundary_is_where_validation_is_parted_best():
     """The highest of many windows lies above one half for nearly every recording."""
     validation = windows([[0.9, 0.6], [0.95, 0.9], [0.7, 0.1], [0.6, 0.8]], [1, 1, 0, 0])
-    found = best_way(validation)
-    assert found.how == "max"
+    found = best_pooling(validation)
+    assert found.kind == "max"
     assert 0.8 < found.boundary < 0.9
-    assert by_recording(validation, Way("max")).predicted.tolist() == [1, 1, 1, 1]
+    assert by_recording(validation, Pooling(kind="max")).predicted.tolist() == [1, 1, 1, 1]
     judged = by_recording(validation, found)
     assert judged.predicted.tolist() == [1, 1, 0, 0]
-    assert (np.argsort(judged.score) == np.argsort(by_recording(validation, Way("max")).score)).all()
+    assert (np.argsort(judged.score) == np.argsort(by_recording(validation, Pooling(kind="max")).score)).all()
 
 
 def test_without_both_classes_the_boundary_stays_at_one_half():
-    assert best_way(windows([[0.9, 0.6], [0.2]], [0, 0])) == Way("max")
+    assert best_pooling(windows([[0.9, 0.6], [0.2]], [0, 0])) == Pooling(kind="max")
 
 
 def test_a_score_at_the_boundary_is_an_anomaly():
     equal = windows([[0.3], [0.3], [0.3]], [1, 1, 0])
-    assert by_recording(equal, best_way(equal)).predicted.tolist() == [1, 1, 1]
+    assert by_recording(equal, best_pooling(equal)).predicted.tolist() == [1, 1, 1]
 
 
 def test_silence_is_kept_where_nothing_is_better():
     equal = windows([[0.3], [0.3], [0.3], [0.9]], [1, 0, 0, 0])
-    found = best_way(equal)
+    found = best_pooling(equal)
     assert 0.9 < found.boundary < 1
     assert by_recording(equal, found).predicted.tolist() == [0, 0, 0, 0]
-    assert by_recording(windows([[1.0], [1.0]], [1, 0]), best_way(equal)).predicted.tolist() == [1, 1]
+    assert by_recording(windows([[1.0], [1.0]], [1, 0]), best_pooling(equal)).predicted.tolist() == [1, 1]
 
 
-def test_a_way_survives_a_checkpoint():
-    way = Way("stretch", 0.123, size=8)
-    assert Way.from_dict(json.loads(json.dumps(way.to_dict()))) == way
-    assert Way.from_dict({"how": "stretch", "boundary": 0.123}) == Way("stretch", 0.123), "an older one"
-    assert Way.from_dict(None) is None
+def test_a_pooling_survives_a_checkpoint():
+    pooling = Pooling(kind="moving_average_max", boundary=0.123, size=8)
+    assert Pooling.model_validate(json.loads(pooling.model_dump_json())) == pooling
+
+
+def test_a_pooling_says_what_it_takes_with_its_own_size():
+    assert "of 8 windows in a row" in Pooling(kind="moving_average_max", size=8).sentence
+    assert "0.123" in Pooling(kind="max", boundary=0.123).sentence
+    assert "0.5" not in Pooling(kind="max").sentence

@@ -1,21 +1,20 @@
 """What a detector says about a part of the split: window by window, and by recording where labels are.
 
-The way from windows to recordings and the threshold are chosen on validation, once, when the detector has
-been trained.
+How windows are pooled into recordings, and the threshold, are chosen on validation, once, when the detector
+has been trained.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
 from vestige.evaluation.distinct import predict_proba, symbolic
 from vestige.evaluation.metrics import confusion, macro_f1
+from vestige.evaluation.pooling import POOLINGS_OF_SURPRISE, best_pooling, by_recording
 from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.recordings import OF_SURPRISE, Way, best_way, by_recording
-from vestige.evaluation.results import NextTokenResult, ThresholdResult
+from vestige.evaluation.results import NextTokenResult, Pooling, ThresholdResult
 from vestige.evaluation.threshold import choose
 from vestige.models.base import Detector
 from vestige.models.next_token import TOP, NextToken
@@ -37,10 +36,12 @@ def predict(detector: Detector, part: EncodedWindows) -> Predictions:
     return Predictions.of(part.windows, np.concatenate(pieces))
 
 
-def of_part(detector: Detector, part: EncodedWindows, way: Way | None) -> Predictions:
-    """Verdicts on a part: on its recordings, or (None) on its windows."""
+def of_part(detector: Detector, part: EncodedWindows, pooling: Pooling | None) -> Predictions:
+    """Predictions for a part: for its recordings, or (None) for its windows."""
     windows = predict(detector, part)
-    return windows if way is None else by_recording(windows, way)
+    if pooling is None:
+        return windows
+    return by_recording(windows, pooling)
 
 
 def macro_f1_of(part: Predictions) -> float:
@@ -48,32 +49,33 @@ def macro_f1_of(part: Predictions) -> float:
     return float(macro_f1(confusion(part.label, part.predicted, len(part.classes))))
 
 
-def way_of(detector: Detector, validation: EncodedWindows) -> Way | None:
-    """How windows become a recording's verdict, where the label is the recording's; None where it is not.
+def pooling_of(detector: Detector, validation: EncodedWindows) -> Pooling | None:
+    """How windows are pooled into recordings, where the label is the recording's; None where it is not.
 
-    What does best on validation (`best_way`). The alert threshold is a next-token detector's boundary, and
-    its validation part may hold normal recordings alone; then the mean surprise counts: the highest of many
-    windows grows with their number.
+    What does best on validation (`best_pooling`). The alert threshold is a next-token detector's boundary,
+    and its validation part may hold normal recordings alone; then the mean surprise counts: the highest of
+    many windows grows with their number.
     """
     if validation.windows.schema.target != "recording":
         return None
     judged = predict(detector, validation)
     if not isinstance(detector, NextToken):
-        return best_way(judged)
-    both = len(np.unique(judged.positive)) > 1
-    return replace(best_way(judged, OF_SURPRISE), boundary=0.5) if both else Way("log_odds")
+        return best_pooling(judged)
+    if len(np.unique(judged.positive)) < 2:
+        return Pooling(kind="mean_log_odds")
+    return best_pooling(judged, POOLINGS_OF_SURPRISE).model_copy(update={"boundary": 0.5})
 
 
 def calibrate(
-    detector: Detector, validation: EncodedWindows, way: Way | None, policy: str
+    detector: Detector, validation: EncodedWindows, pooling: Pooling | None, policy: str
 ) -> ThresholdResult:
     """The alert threshold by `policy`; a next-token detector's surprise is centred on it first."""
-    threshold = choose(of_part(detector, validation, way), policy)
+    threshold = choose(of_part(detector, validation, pooling), policy)
     if not isinstance(detector, NextToken):
         return threshold
     score = min(max(threshold.value, 1 - MOST), MOST)
     detector.center(detector.shift + math.log(score / (1 - score)))
-    return choose(of_part(detector, validation, way), policy)
+    return choose(of_part(detector, validation, pooling), policy)
 
 
 def next_token(detector: Detector, test: EncodedWindows) -> NextTokenResult | None:

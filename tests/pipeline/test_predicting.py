@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from vestige.evaluation import distinct
-from vestige.evaluation.recordings import Way
+from vestige.evaluation.results import Pooling
 from vestige.models import registry
 from vestige.models.base import choose_inputs
-from vestige.pipeline import verdicts
+from vestige.pipeline import predicting
 from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.sources.events.options import EventOptions
 from vestige.sources.events.source import EventSource
@@ -25,7 +25,7 @@ N = 300
 @pytest.fixture(scope="module")
 def part(tmp_path_factory: pytest.TempPathFactory) -> EncodedWindows:
     """300 windows of 3 messages that come in a circle of 5: 7 different ones."""
-    root = tmp_path_factory.mktemp("verdicts")
+    root = tmp_path_factory.mktemp("predicting")
     lines = [
         f"2015-10-18 18:{n // 60:02}:{n % 60:02},000 {'ERROR' if n % 5 == 0 else 'INFO'} [m] a.B: "
         f"{'ab cd ' * (n % 5)}did"
@@ -57,7 +57,7 @@ def test_equal_windows_are_scored_once(
     monkeypatch.setattr(detector, "predict_proba", counting)
     monkeypatch.setattr(distinct, "PIECE", 4)
 
-    found = verdicts.predict(detector, part)
+    found = predicting.predict(detector, part)
 
     np.testing.assert_allclose(found.proba, expected, rtol=0, atol=1e-6)
     assert sum(seen) == scored
@@ -78,6 +78,8 @@ def test_a_short_burst_of_surprise_is_looked_for_where_validation_shows_such(tmp
     kind = registry.get("next_frequency")
     detector = kind.build(choose_inputs(kind, train.schema), 2)
     detector.fit(train, train)  # type: ignore[attr-defined]
-    assert verdicts.way_of(detector, train.over(windows.select(~training))) == Way("stretch", size=8)
+    assert predicting.pooling_of(detector, train.over(windows.select(~training))) == Pooling(
+        kind="moving_average_max", size=8
+    )
     normal = train.over(windows.select(~training & (windows.label == 0)))
-    assert verdicts.way_of(detector, normal) == Way("log_odds")
+    assert predicting.pooling_of(detector, normal) == Pooling(kind="mean_log_odds")
