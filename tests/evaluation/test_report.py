@@ -339,6 +339,18 @@ def test_the_report_tells_the_size_of_the_moving_average_that_was_taken() -> Non
     assert "Judged by recording" not in Page(render(results, Details())).text
 
 
+def test_a_saturated_threshold_is_told_with_its_remedy() -> None:
+    results, _ = made_up_run()
+    assert not any("saturate" in one for one in caption(results))
+    assert "saturate" not in Page(render(results, Details())).text
+    first, *others = results.detectors
+    sure = first.model_copy(update={"threshold": first.threshold.model_copy(update={"value": 0.99996})})
+    results = results.model_copy(update={"detectors": [sure, *others]})
+    says = f"The alert threshold lies where scores saturate: {first.name} (0.99996)."
+    assert any(one.startswith(says) and "--threshold fpr=0.05" in one for one in caption(results))
+    assert says in Page(render(results, Details())).text
+
+
 def test_the_report_says_that_the_alert_is_what_to_act_on() -> None:
     page = Page(render(made_up_run()[0], Details())).text
     assert "Act on the alert, not on the most probable class" in page

@@ -76,11 +76,37 @@ def test_the_threshold_lies_between_the_scores_it_parts() -> None:
     assert (found.validation_fpr, found.validation_recall, found.validation_negatives) == (0.0, 1.0, 2)
 
 
-def test_neighbouring_floats_still_part() -> None:
-    low = 0.5
-    high = float(np.nextafter(low, 1))
-    found = choose(scored([low, high], [False, True]), "fpr=0")
-    assert (found.validation_fpr, found.validation_recall) == (0.0, 1.0)
+@pytest.mark.parametrize("apart", [0.0, 1e-16, 5e-9, 1e-7])
+@pytest.mark.parametrize("policy", ["fpr=0", "fpr=0.5", "fpr=1", "f1"])
+def test_scores_that_rounding_alone_tells_apart_alert_together(policy: str, apart: float) -> None:
+    """The same event in another batch: its score differs in the last digits, its alert does not."""
+    equal = [0.5 + apart, 0.5, 0.5 - apart, 0.5, 0.5 + apart]
+    validation = scored([*equal, 0.1, 0.9], [True, False, False, False, True, False, True])
+    found = choose(validation, policy)
+    noise = np.array([0.5 + 2e-7, 0.5 + apart, 0.5, 0.5 - apart, 0.5 - 2e-7])
+    assert len(set((noise >= found.value).tolist())) == 1
+    assert found.validation_alerts == (validation.score >= found.value).sum()
+
+
+@pytest.mark.parametrize("tie", [0.0, 1e-9, 0.3, 0.5, 1 - 1e-9, 1.0])
+def test_a_threshold_is_never_the_score_that_it_decides_on(tie: float) -> None:
+    """Where all scores are one: above it under `fpr=0`, below it under `fpr=1`, never exactly there."""
+    validation = scored([tie] * 4, [False, False, True, False])
+    assert choose(validation, "fpr=0").value > tie
+    lowest = choose(validation, "fpr=1")
+    assert lowest.validation_alerts == 4
+    assert lowest.value < tie or lowest.value == 0
+
+
+def test_scores_that_differ_by_more_than_rounding_are_parted() -> None:
+    for low, high in ((0.5, 0.5 + 1e-6), (1e-9, 1.1e-9), (1 - 1e-9, 1 - 0.9e-9)):
+        found = choose(scored([low, high], [False, True]), "fpr=0")
+        assert (found.validation_fpr, found.validation_recall) == (0.0, 1.0)
+
+
+def test_a_threshold_that_leaves_scores_no_room_is_saturated() -> None:
+    assert choose(scored([0.99995, 0.99997, 0.2], [False, True, False]), "fpr=0").saturated
+    assert not choose(scored([0.5, 0.9, 0.2], [False, True, False]), "fpr=0").saturated
 
 
 def test_a_top_score_shared_with_a_normal_window_silences_everything() -> None:

@@ -51,6 +51,21 @@ def untested(results: RunResults) -> str:
     )
 
 
+def saturated(results: RunResults) -> str:
+    """That alert thresholds of models lie where scores saturate, and the remedy; otherwise nothing."""
+    found = [
+        f"{model.name} ({model.threshold.value:.6g})" for model in results.models if model.threshold.saturated
+    ]
+    if not found:
+        return ""
+    return (
+        f"The alert threshold lies where scores saturate: {', '.join(found)}. Normal windows of validation "
+        "score nearly 1, too, so that the last digits decide what alerts. Remedy: a policy that allows more "
+        "alerts (vestige evaluate RUN --threshold fpr=0.05), a training that stops earlier (--epochs), or "
+        "another model."
+    )
+
+
 def audit_lines(results: RunResults) -> list[str]:
     """A line for each check that failed or warns, failures first; what a sentence of the run says already
     is not said again."""

@@ -21,7 +21,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.evaluation import plots
-from vestige.evaluation.caveats import outdone, untested
+from vestige.evaluation.caveats import outdone, saturated, untested
 from vestige.evaluation.escaping import plotly_text, script_json, visible
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.record import IntervalResult
@@ -66,6 +66,7 @@ def render(results: RunResults, details: Details) -> str:
         overview=_overview(results, figures),
         outdone=outdone(results),
         untested=untested(results),
+        saturated=saturated(results),
     )
 
 

@@ -21,6 +21,8 @@ FORMAT: Literal["vestige-metrics/3"] = "vestige-metrics/3"
 
 SIZE = 32
 """Windows of a moving average: what strikes once may be new and harmless, what strikes on and on is not."""
+SATURATED = 1e-3
+"""A threshold nearer to 1 than this is saturated."""
 
 
 class Pooling(Record):
@@ -123,6 +125,11 @@ class ThresholdResult(Record):
     validation_positives: int
     validation_alerts: int
     note: str = ""
+
+    @property
+    def saturated(self) -> bool:
+        """Whether it lies where scores have no room left: only the last digits decide what alerts."""
+        return self.value > 1 - SATURATED
 
 
 class Alerting(Record):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vestige.evaluation.caveats import audit_lines, outdone, untested
+from vestige.evaluation.caveats import audit_lines, outdone, saturated, untested
 from vestige.evaluation.escaping import visible
 from vestige.evaluation.record import IntervalResult
 from vestige.evaluation.results import DetectorResults, RunResults
@@ -117,7 +117,7 @@ def _title(results: RunResults) -> str:
 
 def _caption(results: RunResults) -> str:
     lines = [one.sentence for one in results.comparisons]
-    lines += [results.label_origin, untested(results), outdone(results)]
+    lines += [results.label_origin, untested(results), outdone(results), saturated(results)]
     lines.append(f"95% intervals: bootstrap over {results.clusters.description}.")
     if not results.clusters.trusted and not results.comparisons:
         lines.append(f"They cannot be trusted: {results.clusters.reason}.")

@@ -18,7 +18,14 @@ from vestige.evaluation.metrics import Sweep, at_threshold, macro_f1
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.results import ThresholdResult
 
+FloatArray = NDArray[np.float64]
+
 DEFAULT = "fpr=0.01"
+ROUNDING = 1e-6
+"""Scores whose odds differ by a smaller share differ by rounding: a network's single precision tells windows
+apart that are equal but for the batch in which they were scored."""
+DOUBLE = 1e-15
+"""The same at 0 and 1, where double precision itself has no more digits."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +61,20 @@ class Policy:
 def choose(validation: Predictions, policy: str = DEFAULT) -> ThresholdResult:
     """The lowest threshold that keeps to `policy` on the validation part (`f1`: the best one).
 
-    It lies midway between the two validation scores that it parts, so that rounding decides nothing; where
-    even the highest score would break the policy, it lies above every score. Raises UsageError when the
-    validation part cannot carry the policy: no normal windows, no times, one class.
+    It lies midway between the two validation scores that it parts, and never parts scores that only rounding
+    tells apart: equal scores get equal alerts, whichever batch they come in. Where even the highest score
+    would break the policy, it lies above every score. Raises UsageError when the validation part cannot carry
+    the policy: no normal windows, no times, one class.
     """
     wanted = Policy.parse(policy)
     score, positive = validation.score, validation.positive
-    sweep = Sweep.of(score, positive)
-    host_days = validation.host_days() if wanted.kind == "alerts" else 0.0
+    groups = _Groups.of(Sweep.of(score, positive))
+    sweep = groups.sweep
+    host_days = 0.0
+    if wanted.kind == "alerts":
+        host_days = validation.host_days()
     _refuse_unfit(wanted, sweep, host_days)
-    value = _between(sweep.thresholds, _kept(wanted, sweep, host_days))
+    value = groups.threshold(_kept(wanted, sweep, host_days))
     reached = at_threshold(score, positive, value)
     return ThresholdResult(
         policy=str(wanted),
@@ -75,6 +86,41 @@ def choose(validation: Predictions, policy: str = DEFAULT) -> ThresholdResult:
         validation_alerts=reached.tp + reached.fp,
         note=_note(wanted, sweep),
     )
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Scores that only rounding tells apart, taken together.
+
+    `sweep`: what alerting on each group and all above it gives; its thresholds are the lowest scores of the
+    groups. `highest (T,)`: their highest scores.
+    """
+
+    sweep: Sweep
+    highest: FloatArray
+
+    @classmethod
+    def of(cls, sweep: Sweep) -> _Groups:
+        scores = sweep.thresholds
+        apart = scores[:-1] - scores[1:] > _rounding(scores[:-1])
+        last = np.append(apart, np.ones(min(len(scores), 1), dtype=np.bool_))
+        first = np.append(np.ones(min(len(scores), 1), dtype=np.bool_), apart)
+        return cls(Sweep(scores[last], sweep.tp[last], sweep.fp[last]), scores[first])
+
+    def threshold(self, kept: int) -> float:
+        """The threshold at which the highest `kept` groups alert and no other, away from all scores."""
+        if kept == 0:
+            top = self.highest[0]
+            return float(top + _rounding(top))
+        lowest = self.sweep.thresholds[kept - 1]
+        if kept == len(self.highest):
+            return max(0.0, float(lowest - _rounding(lowest)))
+        return float((lowest + self.highest[kept]) / 2)
+
+
+def _rounding(score: NDArray[np.float64] | np.float64) -> NDArray[np.float64]:
+    """How far scores may lie apart that are the same but for rounding."""
+    return np.asarray(ROUNDING * np.minimum(score, 1 - score) + DOUBLE, dtype=np.float64)
 
 
 def _refuse_unfit(wanted: Policy, sweep: Sweep, host_days: float) -> None:
@@ -101,16 +147,6 @@ def _kept(wanted: Policy, sweep: Sweep, host_days: float) -> int:
     silent, missed = sweep.negatives - sweep.fp, sweep.positives - sweep.tp
     counts = np.stack([np.stack([silent, sweep.fp], -1), np.stack([missed, sweep.tp], -1)], -2)
     return int(np.argmax(macro_f1(counts))) + 1
-
-
-def _between(thresholds: NDArray[np.float64], kept: int) -> float:
-    if kept == 0:
-        return float(np.nextafter(thresholds[0], np.inf))
-    lowest = float(thresholds[kept - 1])
-    if kept == len(thresholds):
-        return lowest
-    middle = (lowest + float(thresholds[kept])) / 2
-    return middle if middle > thresholds[kept] else lowest
 
 
 def _note(wanted: Policy, sweep: Sweep) -> str:

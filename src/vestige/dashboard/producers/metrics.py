@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from vestige.checkpoint import Loaded
 from vestige.dashboard.events import Caveat, Metrics, Player, Run
 from vestige.dashboard.subject import Subject
-from vestige.evaluation.caveats import audit_lines, outdone, untested
+from vestige.evaluation.caveats import audit_lines, outdone, saturated, untested
 from vestige.evaluation.results import RunResults
 
 NOT_JUDGED = "These detectors were not judged here: nothing is known of how far to believe them."
@@ -72,7 +72,7 @@ def caveats(found: RunResults) -> list[Caveat]:
     """Everything that weakens a run's figures, the worst first."""
     untrusted = "" if found.clusters.trusted else f"The intervals cannot be trusted: {found.clusters.reason}."
     grave = [LEAKAGE if found.leakage_allowed else "", IN_DISTRIBUTION if found.split.in_distribution else ""]
-    plain = [SYNTHETIC if found.synthetic else "", untrusted, untested(found)]
+    plain = [SYNTHETIC if found.synthetic else "", untrusted, untested(found), saturated(found)]
     return [
         *(Caveat(kind="grave", text=one) for one in (*grave, outdone(found)) if one),
         *(Caveat(kind="plain", text=one) for one in plain if one),
