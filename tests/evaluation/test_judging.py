@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from tests.evaluation.made_up import made_up
+from tests.evaluation.made_up import made_up, made_up_run
 from vestige.errors import DatasetError, SplitError, UsageError
 from vestige.evaluation.comparing import compare
 from vestige.evaluation.judging import evaluate
@@ -145,6 +146,46 @@ def test_a_worse_model_is_said_not_to() -> None:
     assert found.outcome == "not better"
     assert found.sentence.startswith("gru does NOT beat the best baseline: macro F1 ")
     assert found.share_not_better == 1
+
+
+def with_baselines_named(named: set[str]) -> RunResults:
+    """A weak model beside a strong and a weak baseline, of which those `named` were trained as models."""
+    skills = {"gru": 1.0, "strong": 3.0, "weak": 0.5}
+    tests = {name: made_up(seed=9, skill=skill) for name, skill in skills.items()}
+    results = []
+    for name, skill in skills.items():
+        kind: Literal["model", "baseline"] = "model" if name in named | {"gru"} else "baseline"
+        found = evaluate(name, made_up(seed=5, skill=skill), tests[name], kind=kind, resamples=200)
+        results.append(found.model_copy(update={"also_baseline": name in named}))
+    run, _ = made_up_run()
+    comparisons = compare(results, tests, resamples=200)
+    return run.model_copy(update={"detectors": results, "comparisons": comparisons})
+
+
+@pytest.mark.parametrize("named", [set(), {"strong"}, {"weak"}, {"strong", "weak"}])
+def test_naming_a_baseline_as_a_model_changes_no_headline(named: set[str]) -> None:
+    found = with_baselines_named(named)
+    assert found.headline is not None
+    assert found.headline.sentence.startswith("gru does NOT beat the best baseline: ")
+    assert "of strong (best on validation)" in found.headline.sentence
+    assert [one.model for one in found.comparisons] == [name for name in ("gru", "strong", "weak")
+                                                        if name in named | {"gru"}]  # fmt: skip
+
+
+def test_a_baseline_that_was_named_is_compared_with_all_baselines_itself_among_them() -> None:
+    _, strong, weak = with_baselines_named({"strong", "weak"}).comparisons
+    assert strong.sentence.startswith("strong is itself the best baseline on validation: macro F1 ")
+    assert weak.sentence.startswith("weak does NOT beat the best baseline: ")
+    assert [strong.outcome, weak.outcome] == ["not better", "not better"]
+
+
+def test_a_baseline_that_was_named_is_a_baseline_in_the_report_of_another_model() -> None:
+    found = with_baselines_named({"strong"})
+    assert [one.role for one in found.detectors] == ["model", "model and baseline", "baseline"]
+    assert [(one.name, one.role) for one in found.only("gru").detectors] == [
+        ("gru", "model"), ("strong", "baseline"), ("weak", "baseline"),
+    ]  # fmt: skip
+    assert [one.name for one in found.only("strong").models] == ["strong"]
 
 
 def test_an_equal_model_gains_exactly_nothing() -> None:

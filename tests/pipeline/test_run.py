@@ -170,6 +170,23 @@ def test_a_random_split_is_labelled_wherever_it_is_shown(corpus, tmp_path):
     assert RunResults.load(out / "metrics.json").split.in_distribution
 
 
+def test_with_every_baseline_named_as_a_model_they_are_still_compared(corpus, tmp_path):
+    out = tmp_path / "run"
+    named = ("majority", "new_token", "lookup", "length", "counts", "logistic")
+    models = [option for name in named for option in ("-m", name)]
+    succeed("run", "logs", corpus, "--format", "bgl", "--split", "host", *FAST, *models, "-o", out)
+    results = RunResults.load(out / "metrics.json")
+    assert {(one.name, one.role) for one in results.detectors} == {
+        (name, "model and baseline") for name in named
+    }
+    assert {one.model for one in results.comparisons} == set(named)
+    assert {one.outcome for one in results.comparisons} == {"not better"}
+    assert results.headline.sentence.startswith(f"{results.headline.baseline} is itself the best baseline")
+    alone = RunResults.load(out / "majority" / "metrics.json")
+    assert [one.name for one in alone.models] == ["majority"]
+    assert {one.name for one in alone.baselines} == set(named) - {"majority"}
+
+
 def test_no_template_is_on_two_sides_of_a_template_split(corpus, tmp_path):
     out = tmp_path / "run"
     succeed("run", "logs", corpus, "--format", "bgl", "--split", "template", *FAST, "-m", "gbt", "-o", out)

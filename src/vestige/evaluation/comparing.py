@@ -26,22 +26,24 @@ def compare(
     """Each model's gain in macro F1 over the best baseline of its view, paired on the same resamples.
 
     `tests` holds the test predictions by detector name, all on the same windows in the same order. The
-    best baseline is the one with the highest macro F1 on validation (the first of equals). No baselines:
-    no comparisons. Raises ValueError when the detectors were not tested on the same windows.
+    best baseline is the one with the highest macro F1 on validation (the first of equals). A model that is a
+    baseline, too, is compared as both: with all baselines, itself among them, and others with it. No
+    baselines: no comparisons. Raises ValueError when the detectors were not tested on the same windows.
     """
-    baselines = [one for one in results if one.kind == "baseline"]
-    models = [one for one in results if one.kind == "model"]
+    baselines = [detector for detector in results if detector.is_baseline]
+    models = [detector for detector in results if detector.kind == "model"]
     if not baselines or not models:
         return []
-    drawn = common_clusters([tests[one.name] for one in (*baselines, *models)])
+    compared = [*(detector for detector in results if detector.kind == "baseline"), *models]
+    drawn = common_clusters([tests[detector.name] for detector in compared])
     weights = bootstrap.draw(drawn.count, resamples, seed)
-    samples = {one.name: macro_f1_samples(tests[one.name], drawn, weights) for one in (*baselines, *models)}
+    samples = {detector.name: macro_f1_samples(tests[detector.name], drawn, weights) for detector in compared}
     found = []
     for model in models:
-        rivals = [one for one in baselines if one.view == model.view]
+        rivals = [detector for detector in baselines if detector.view == model.view]
         if rivals:
-            best = max(rivals, key=lambda one: one.validation_macro_f1 or 0.0)
-            lucky = max(rivals, key=lambda one: one.macro_f1.estimate or 0.0)
+            best = max(rivals, key=lambda rival: rival.validation_macro_f1 or 0.0)
+            lucky = max(rivals, key=lambda rival: rival.macro_f1.estimate or 0.0)
             found.append(_comparison(model, best, lucky, samples, drawn))
     return found
 
@@ -107,21 +109,25 @@ def _outcome(gains: Sequence[IntervalResult]) -> Literal["better", "unclear", "n
 
 
 def _sentence(model: DetectorResults, best: DetectorResults, gain: IntervalResult, outcome: str) -> str:
+    if best.name == model.name:
+        return f"{model.name} is itself the best baseline on validation: macro F1 {_shown(model):.3f}."
     says = {
         "better": "beats the best baseline",
         "unclear": "is NOT shown to beat the best baseline",
         "not better": "does NOT beat the best baseline",
     }[outcome]
-    a, b = (one.macro_f1.estimate or 0.0 for one in (model, best))
     return (
-        f"{model.name} {says}: macro F1 {a:.3f} against {b:.3f} of {best.name} (best on validation), "
-        f"{_gap(gain)}."
+        f"{model.name} {says}: macro F1 {_shown(model):.3f} against {_shown(best):.3f} of {best.name} "
+        f"(best on validation), {_gap(gain)}."
     )
 
 
 def _hindsight(lucky: DetectorResults, gain: IntervalResult) -> str:
-    score = lucky.macro_f1.estimate or 0.0
-    return f"On the test part the best baseline is {lucky.name} with {score:.3f}: {_gap(gain)}."
+    return f"On the test part the best baseline is {lucky.name} with {_shown(lucky):.3f}: {_gap(gain)}."
+
+
+def _shown(detector: DetectorResults) -> float:
+    return detector.macro_f1.estimate or 0.0
 
 
 def _gap(gain: IntervalResult) -> str:

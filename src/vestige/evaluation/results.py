@@ -199,10 +199,12 @@ class DetectorResults(Record):
 
     `pooling`: how windows became recordings where each recording was judged; None where each window was.
     `view`: what it may see, where the run has both views; its name then begins with it (`oracle/gru`).
+    `also_baseline`: a trained model that is one of the trivial baselines, too, and stands among both.
     """
 
     name: str
     kind: Literal["model", "baseline"]
+    also_baseline: bool = False
     view: str = ""
     pooling: Pooling | None = None
     next_token: NextTokenResult | None = None
@@ -225,6 +227,18 @@ class DetectorResults(Record):
     per_host: GroupTable
     per_recording: GroupTable
     onset: OnsetResult | None = None
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is one of the trivial baselines, trained as a model or not."""
+        return self.kind == "baseline" or self.also_baseline
+
+    @property
+    def role(self) -> str:
+        """What it is, for people to read."""
+        if self.also_baseline:
+            return "model and baseline"
+        return self.kind
 
     @property
     def bare_name(self) -> str:
@@ -358,16 +372,32 @@ class RunResults(Record):
 
     @property
     def headline(self) -> Comparison | None:
-        """The comparison of the model that was best on validation."""
-        by_name = {one.model: one for one in self.comparisons}
-        ranked = sorted(self.models, key=lambda one: -(one.validation_macro_f1 or 0.0))
-        return next((by_name[one.name] for one in ranked if one.name in by_name), None)
+        """The comparison of the model that was best on validation.
+
+        A model that is a baseline, too, has the headline only where all models are: what a run says of its
+        other models does not hang on whether a baseline was named beside them.
+        """
+        by_name = {comparison.model: comparison for comparison in self.comparisons}
+        ranked = sorted(
+            self.models, key=lambda model: (model.also_baseline, -(model.validation_macro_f1 or 0.0))
+        )
+        return next((by_name[model.name] for model in ranked if model.name in by_name), None)
 
     def only(self, model: str) -> Self:
-        """The results of one model and the baselines: what its own run directory holds."""
+        """The results of one model and the baselines: what its own run directory holds.
+
+        Other models that are baselines, too, are baselines alone there.
+        """
+        as_baseline = {"kind": "baseline", "also_baseline": False}
+        detectors = []
+        for detector in self.detectors:
+            if detector.name == model:
+                detectors.append(detector)
+            elif detector.is_baseline:
+                detectors.append(detector.model_copy(update=as_baseline))
         return self.model_copy(
             update={
-                "detectors": [one for one in self.detectors if one.kind == "baseline" or one.name == model],
+                "detectors": detectors,
                 "comparisons": [one for one in self.comparisons if one.model == model],
                 "pairs": [one for one in self.pairs if model in {one.first, one.second}],
             }

@@ -135,7 +135,9 @@ def _measures(one: DetectorResults) -> tuple[IntervalResult, ...]:
 
 def _row(one: DetectorResults) -> list[str]:
     novel = None if one.novel is None else one.novel.macro_f1
-    name = visible(one.name).replace("/", "/\n") + ("\n(baseline)" if one.kind == "baseline" else "")
+    name = visible(one.name).replace("/", "/\n")
+    if one.is_baseline:
+        name += f"\n({one.role})"
     return [name, *map(_cell, _measures(one)), "-" if novel is None else f"{novel:.3f}"]
 
 

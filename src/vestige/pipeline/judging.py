@@ -87,7 +87,8 @@ def judge(
 
 
 def _baselines(job: Job, config: RunConfig) -> list[str]:
-    """The trivial detectors of every view of the run that were not trained as models."""
+    """The trivial detectors of every view of the run, but for those that were trained as models: they stand
+    among the baselines as they were trained (`also_baseline`)."""
     names = views.names(registry.baselines(job.lesson.schema, config.task), config.view)
     return [one for one in names if one not in config.models]
 
@@ -191,6 +192,7 @@ def _judge_one(
     more = {
         "view": views.parts(name, config.view)[0] if config.view == views.BOTH else "",
         "pooling": pooling,
+        "also_baseline": kind == "model" and views.parts(name, config.view)[1] in registry.BASELINES,
         "next_token": next_token(detector, side),
         "onset": _onset(job, config, validation, test) if pooling is None else None,
     }
