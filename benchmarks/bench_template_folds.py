@@ -22,7 +22,7 @@ from vestige.evaluation.metrics import confusion, grouped_confusion, macro_f1
 from vestige.models import registry as models
 from vestige.models.base import choose_inputs
 from vestige.models.fitting import FittedDetector
-from vestige.pipeline.job import Lesson
+from vestige.pipeline.experiment import TrainingData
 from vestige.pipeline.predicting import predict
 from vestige.reading.windows import WindowSet
 from vestige.sources import registry as sources
@@ -60,14 +60,14 @@ def judged(windows: WindowSet, names: list[str], seed: int) -> tuple[dict[str, I
         }
         split = Split("template", "group", dataset_digest(windows), seed, sides)
         parts = split.parts(windows, steps)
-        lesson = Lesson.of(source, parts.sealed())
+        data = TrainingData.of(source, parts.sealed())
         rows = np.flatnonzero(part[group] == 2)
         for name in names:
             kind = models.get(name)
-            detector = kind.build(choose_inputs(kind, lesson.schema), len(lesson.schema.classes), seed=0)
+            detector = kind.build(choose_inputs(kind, data.schema), len(data.schema.classes), seed=0)
             assert isinstance(detector, FittedDetector), f"{name} does not fit itself"
-            detector.fit(lesson.train, lesson.validation, seed=0)
-            found[name][rows] = predict(detector, lesson.train.over(parts.test)).predicted
+            detector.fit(data.train, data.validation, seed=0)
+            found[name][rows] = predict(detector, data.train.over(parts.test)).predicted
     return found | {PERFECT: label}, label, group
 
 

@@ -221,7 +221,7 @@ def test_a_header_larger_than_any_is_refused_unread(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda plain: plain.update(format="vestige-checkpoint/1"), "'vestige-checkpoint/1'; this version"),
+        (lambda plain: plain.update(format="vestige-checkpoint/2"), "'vestige-checkpoint/2'; this version"),
         (lambda plain: plain["model"].update(name="oracle"), "model that is not installed: 'oracle'"),
         (lambda plain: plain.update(surprise=1), "surprise"),
         (lambda plain: plain.pop("encoder"), "encoder: field required"),

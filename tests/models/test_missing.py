@@ -120,12 +120,12 @@ def test_that_a_hidden_source_is_missing_is_hidden_too(name: str, tmp_path: Path
 
 def test_what_training_never_saw_missing_says_nothing_when_it_is(tmp_path: Path) -> None:
     sides = dataset(tmp_path / "dataset", told_by_both)
-    detector = trained("mlp", sides, tmp_path, lost=0)
+    detector = trained("mlp", sides, tmp_path, source_dropout=0)
     assert isinstance(detector, NeuralDetector)
-    assert not detector.module.state_dict()["marks.0.weight"].any()
+    assert not detector.module.state_dict()["indicators.0.weight"].any()
     losing = trained("mlp", sides, tmp_path)
     assert isinstance(losing, NeuralDetector)
-    assert losing.module.state_dict()["marks.0.weight"].any()
+    assert losing.module.state_dict()["indicators.0.weight"].any()
 
 
 def test_which_windows_lose_a_source_is_drawn_with_the_seed(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_which_windows_lose_a_source_is_drawn_with_the_seed(tmp_path: Path) -> N
             pass
         return np.concatenate(pieces)
 
-    half = gbt._Batches(kind, sides.train, weights, lost=0.5, seed=1)
+    half = gbt._Batches(kind, sides.train, weights, source_dropout=0.5, seed=1)
     first, again = handed_over(half), handed_over(half)
     assert np.array_equal(first, again, equal_nan=True)
     gone = np.isnan(first)
@@ -149,7 +149,7 @@ def test_which_windows_lose_a_source_is_drawn_with_the_seed(tmp_path: Path) -> N
         assert (one.all(axis=1) == one.any(axis=1)).all(), "a source is lost whole"
         assert 0.15 < one.any(axis=1).mean() < 0.35
     assert not (guest.any(axis=1) & netflow.any(axis=1)).any(), "never both"
-    other = handed_over(gbt._Batches(kind, sides.train, weights, lost=0.5, seed=2))
+    other = handed_over(gbt._Batches(kind, sides.train, weights, source_dropout=0.5, seed=2))
     assert not np.array_equal(first, other, equal_nan=True)
 
 

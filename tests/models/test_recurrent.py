@@ -24,7 +24,7 @@ def network(**hyper: float) -> RecurrentNetwork:
 def test_training_reads_a_share_of_the_tokens_as_unknown_but_never_padding() -> None:
     x_BT = torch.full((200, 50), 3)
     x_BT[:, :20] = PAD
-    read = network(unknown=0.1).forget(x_BT)
+    read = network(token_dropout=0.1).token_dropout(x_BT)
     assert (read[:, :20] == PAD).all()
     assert (read[:, 20:] == UNK).float().mean().item() == pytest.approx(0.1, abs=0.02)
     assert ((read == x_BT) | (read == UNK)).all()
@@ -33,17 +33,17 @@ def test_training_reads_a_share_of_the_tokens_as_unknown_but_never_padding() -> 
 def test_nothing_is_forgotten_outside_training_and_nothing_drawn() -> None:
     x_BT = torch.full((20, 50), 3)
     before = torch.get_rng_state()
-    assert torch.equal(network(unknown=0.9).eval().forget(x_BT), x_BT)
+    assert torch.equal(network(token_dropout=0.9).eval().token_dropout(x_BT), x_BT)
     state = torch.get_rng_state()
-    assert torch.equal(network(unknown=0.0).train().forget(x_BT), x_BT)
+    assert torch.equal(network(token_dropout=0.0).train().token_dropout(x_BT), x_BT)
     torch.set_rng_state(before)
-    network(unknown=0.9)
+    network(token_dropout=0.9)
     assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize(("unknown", "learns"), [(0.3, True), (0.0, False)])
 def test_unknown_has_a_meaning_only_where_training_forgets(unknown: float, learns: bool) -> None:
-    made = network(unknown=unknown)
+    made = network(token_dropout=unknown)
     made(torch.full((64, 6), 2)).sum().backward()
     assert made.step.weight.grad[UNK].any().item() is learns
 
@@ -111,7 +111,7 @@ def test_the_papers_options_reach_the_layers(name: str, hyper: dict) -> None:
 @pytest.mark.parametrize("core", CORES)
 def test_both_directions_end_having_read_every_step(core: str) -> None:
     torch.manual_seed(0)
-    hyper = CORES[core](embedding=4, hidden=6, bidirectional=True, dropout=0, unknown=0)
+    hyper = CORES[core](embedding=4, hidden=6, bidirectional=True, dropout=0, token_dropout=0)
     network = RecurrentNetwork(9, 2, hyper, tokens=False).eval()
     x = torch.randn(3, 9, 5)
     assert network(x).shape == (3, 2)

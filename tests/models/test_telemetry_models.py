@@ -68,7 +68,9 @@ def test_heads_must_share_the_size() -> None:
 @pytest.mark.parametrize("training", [False, True])
 def test_padding_of_tokens_is_not_looked_at(training: bool) -> None:
     torch.manual_seed(0)
-    network = TransformerNetwork(9, 2, TransformerHyper(size=8, heads=2, dropout=0, unknown=0), tokens=True)
+    network = TransformerNetwork(
+        9, 2, TransformerHyper(size=8, heads=2, dropout=0, token_dropout=0), tokens=True
+    )
     network.train(training)
     padded = torch.tensor([[0, 0, 0, 5, 6, 7]])
     with torch.no_grad():

@@ -11,7 +11,7 @@ from tests.pipeline.conftest import succeed, vestige
 from vestige.errors import UsageError
 from vestige.evaluation.results import RunResults
 from vestige.models import registry
-from vestige.pipeline.fitting import Order
+from vestige.pipeline.fitting import TrainingPlan
 from vestige.schema import Input, Schema
 from vestige.sources.telemetry.layout import schema_for
 from vestige.sources.telemetry.options import TelemetryOptions
@@ -23,7 +23,7 @@ BRIEF = ["--epochs", 2, "--device", "cpu", "--set", "gbt.rounds=8"]
 
 @pytest.fixture(scope="module")
 def run(prepared: Path) -> Path:
-    """Two models in two views, trained abreast and judged."""
+    """Two models in two views, trained in parallel and judged."""
     out = prepared / "run"
     split = ["--split", prepared / "split.json"]
     told = succeed("train", prepared / "dataset", *split, *MODELS, *BRIEF, "--train-jobs", 2, "-o", out)
@@ -110,16 +110,16 @@ def test_a_run_that_was_cut_off_goes_on(prepared: Path, run: Path) -> None:
 
 
 def test_all_means_the_standard_detectors_that_fit() -> None:
-    order = Order(("all",), view="both").over(schema_for(TelemetryOptions()))
-    assert order.models == registry.STANDARD["classify"]
-    assert len(order.names) == 12
-    assert Order(("gru", "all")).over(schema_for(TelemetryOptions())).models[0] == "gru"
+    plan = TrainingPlan(("all",), view="both").over(schema_for(TelemetryOptions()))
+    assert plan.models == registry.STANDARD["classify"]
+    assert len(plan.names) == 12
+    assert TrainingPlan(("gru", "all")).over(schema_for(TelemetryOptions())).models[0] == "gru"
 
 
 def test_all_means_the_models_of_the_task() -> None:
     tokens = Schema("made-up", 1, ("normal", "anomaly"), 4, 1, (), (Input("tokens", "tokens"),))
-    order = Order(("all",), "next").over(tokens)
-    assert set(order.models) == set(registry.fitting(tokens, "next")) - set(registry.BASELINES)
-    assert "next_transformer" in order.models
+    plan = TrainingPlan(("all",), "next").over(tokens)
+    assert set(plan.models) == set(registry.fitting(tokens, "next")) - set(registry.BASELINES)
+    assert "next_transformer" in plan.models
     with pytest.raises(UsageError, match="--model all: none of next_gru"):
-        Order(("all",), "next").over(schema_for(TelemetryOptions()))
+        TrainingPlan(("all",), "next").over(schema_for(TelemetryOptions()))

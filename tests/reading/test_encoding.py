@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from vestige.reading.encoding import told_again
+from vestige.reading.encoding import mark_repeated_unknown
 from vestige.schema import UNK
 
 SIZE = 5
@@ -21,7 +21,7 @@ def test_an_unknown_event_has_a_number_of_its_own_where_the_window_showed_it_bef
 ) -> None:
     tokens_BT = np.where(symbol_BT < SIZE, symbol_BT, UNK).astype(np.int64)
     given_BT = tokens_BT.copy()
-    told_BT = told_again(tokens_BT, symbol_BT, SIZE)
+    told_BT = mark_repeated_unknown(tokens_BT, symbol_BT, SIZE)
     assert np.array_equal(tokens_BT, given_BT)
     for tokens, symbols, told in zip(tokens_BT.tolist(), symbol_BT.tolist(), told_BT.tolist(), strict=True):
         came = symbols[-1]

@@ -19,7 +19,7 @@ from vestige.cli import tables
 from vestige.cli.main import app
 from vestige.errors import OutputError
 from vestige.models.registry import get
-from vestige.pipeline.fitting import Order
+from vestige.pipeline.fitting import TrainingPlan
 from vestige.pipeline.options import JudgeOptions, SplitOptions
 from vestige.pipeline.run import run
 from vestige.simulators.traces.options import SimulateOptions
@@ -115,14 +115,14 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A corpus with hijacked runs, and a run of a next-token detector on it."""
     root = tmp_path_factory.mktemp("strips")
     simulate(root / "corpus", SimulateOptions(programs=3, runs=6, kilobytes=4))
-    order = Order(("next_ngram",), "next")
+    plan = TrainingPlan(("next_ngram",), "next")
     run(
         registry.get("traces"),
         root / "corpus",
         root / "run",
         options=TraceOptions(sequence_len=8, tip_only=True),
         split=SplitOptions(split="random"),
-        order=order,
+        plan=plan,
         judge=JudgeOptions(resamples=100),
         jobs=1,
     )
@@ -197,7 +197,7 @@ def test_a_detector_of_chunks_shows_departures_it_did_not_judge(
         tmp_path / "run",
         options=TraceOptions(sequence_len=8, tip_only=True, sliding_window=False),
         split=SplitOptions(split="random"),
-        order=Order(("next_ngram",), "next"),
+        plan=TrainingPlan(("next_ngram",), "next"),
         judge=JudgeOptions(resamples=100),
         jobs=1,
     )

@@ -181,7 +181,7 @@ def edited(whole: bytes) -> bytes:
 
 
 def another_format(whole: bytes) -> bytes:
-    return whole.replace(b"vestige-resume/1", b"vestige-resume/9")
+    return whole.replace(b"vestige-resume/2", b"vestige-resume/9")
 
 
 @pytest.mark.parametrize("damage", [truncated, one_bit_turned, edited, another_format, lambda _: b""])

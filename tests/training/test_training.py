@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from sklearn.metrics import f1_score
 
 from vestige.errors import SplitError, UsageError
-from vestige.training import TrainingConfig, TrainingError, forget, train
+from vestige.training import TrainingConfig, TrainingError, discard_resume_state, train
 from vestige.training.history import macro_f1
 
 from .conftest import assert_same_weights, weights, without_seconds
@@ -179,7 +179,7 @@ def test_nothing_but_the_history_and_the_state_is_written_and_nothing_is_said(
     new = {one.name for one in set(tmp_path.iterdir()) - before}
     assert new == {"train", "validation", "run"}
     assert {one.name for one in (tmp_path / "run").iterdir()} == {"history.csv", "resume.safetensors"}
-    forget(tmp_path / "run")
+    discard_resume_state(tmp_path / "run")
     assert {one.name for one in (tmp_path / "run").iterdir()} == {"history.csv"}
     assert capfd.readouterr() == ("", "")
 

@@ -67,7 +67,7 @@ def split(
     Example: vestige split dataset --split time -o split.json
     """
     from vestige.cli import tables
-    from vestige.pipeline.job import split_dataset
+    from vestige.pipeline.experiment import split_dataset
     from vestige.reading.windows import WindowSet
     from vestige.storage import refuse_files
 

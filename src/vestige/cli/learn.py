@@ -13,14 +13,14 @@ from pydantic import BaseModel
 
 from vestige.cli.options import Quantize, parse_settings, with_options
 from vestige.cli.sources import add_verb
-from vestige.pipeline.options import CarryOptions, JudgeOptions, RejudgeOptions, SplitOptions
+from vestige.pipeline.options import JudgeOptions, ModelTransferOptions, RejudgeOptions, SplitOptions
 from vestige.sources import registry as sources
 from vestige.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from vestige.evaluation.results import RunResults
     from vestige.models.base import Task as TaskName
-    from vestige.pipeline.fitting import Order
+    from vestige.pipeline.fitting import TrainingPlan
     from vestige.sources.base import Source
 
 DEFAULTS = {"classify": ("gbt", "gru"), "next": ("gru",)}
@@ -81,7 +81,7 @@ def run_command(source: Source) -> Callable[..., None]:
         split: SplitOptions,
         training: TrainingConfig,
         judge: JudgeOptions,
-        carry: CarryOptions,
+        transfer: ModelTransferOptions,
         out: Annotated[Path, typer.Option("-o", "--out", help="directory for the run")],
         model: Models = [],
         task: Task = "classify",
@@ -107,15 +107,15 @@ def run_command(source: Source) -> Callable[..., None]:
             out,
             options=options,
             split=split,
-            order=_order(model, task, view, settings, training),
+            plan=_plan(model, task, view, settings, training),
             judge=judge,
-            carry=carry,
+            transfer=transfer,
             jobs=jobs,
             train_jobs=_train_jobs(train_jobs, view),
             resume=resume,
             overwrite=overwrite,
             skip_test=skip_test,
-            bars=progress.bar,
+            progress=progress.bar,
         )
         if results is None:
             typer.echo(f"trained, not judged: vestige evaluate {out}")
@@ -132,7 +132,7 @@ def run_command(source: Source) -> Callable[..., None]:
         split=SplitOptions,
         training=TrainingConfig,
         judge=JudgeOptions,
-        carry=CarryOptions,
+        transfer=ModelTransferOptions,
     )
 
 
@@ -161,7 +161,7 @@ def train(
         dataset,
         split,
         out,
-        order=_order(model, task, view, settings, training),
+        plan=_plan(model, task, view, settings, training),
         judge=judge,
         jobs=_train_jobs(train_jobs, view),
         resume=resume,
@@ -186,20 +186,22 @@ def evaluate(
     from vestige.pipeline.run import evaluate as judge_run
 
     asked = judge.model_dump(exclude_none=True)
-    _say(judge_run(run, asked, _command(), quantized=quantize == "int8", bars=progress.bar), run)
+    _say(judge_run(run, asked, _command(), quantized=quantize == "int8", progress=progress.bar), run)
 
 
-def _order(models: list[str], task: str, view: str, settings: list[str], training: TrainingConfig) -> Order:
+def _plan(
+    models: list[str], task: str, view: str, settings: list[str], training: TrainingConfig
+) -> TrainingPlan:
     from vestige.errors import UsageError
     from vestige.models import registry
-    from vestige.pipeline.fitting import ALL, Order
+    from vestige.pipeline.fitting import ALL, TrainingPlan
 
     if task not in DEFAULTS:
         raise UsageError(f"unknown task {task!r}", remedy=f"one of: {', '.join(DEFAULTS)}")
     kind = cast("TaskName", task)
     chosen = models or DEFAULTS[task]
     names = dict.fromkeys(one if one == ALL else registry.of_task(one, kind) for one in chosen)
-    return Order(tuple(names), kind, view, parse_settings(settings), training, _command())
+    return TrainingPlan(tuple(names), kind, view, parse_settings(settings), training, _command())
 
 
 def _train_jobs(asked: int | None, view: str) -> int | None:

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from vestige.models.base import HyperParameters
-from vestige.models.neural import Forget, NeuralDetector
+from vestige.models.neural import NeuralDetector, TokenDropout
 from vestige.nn import CollaborativeTransformer, TransformerConfig, VanillaTransformer, quantize_int8
 from vestige.schema import PAD, Input
 
@@ -21,7 +21,7 @@ WIDEST = 8192
 
 
 class TransformerHyper(HyperParameters):
-    """Sizes as in `TransformerConfig`, here for two cores of a laptop. `unknown`: share of words that
+    """Sizes as in `TransformerConfig`, here for two cores of a laptop. `token_dropout`: share of words that
     training reads as UNK, so that an unseen word has a meaning; `as_published`: compute what the original
     computes, slips included."""
 
@@ -31,7 +31,7 @@ class TransformerHyper(HyperParameters):
     heads: int = Field(4, ge=1, le=256)
     layers: int = Field(1, ge=1, le=16)
     dropout: float = Field(0.1, ge=0, lt=1)
-    unknown: float = Field(0.02, ge=0, lt=1)
+    token_dropout: float = Field(0.02, ge=0, lt=1)
     as_published: bool = False
 
     @model_validator(mode="after")
@@ -60,12 +60,14 @@ class Reader(nn.Module):
     Words `(B, L)` int64, and vectors `(B, S, E)` where it takes them -> logits `(B, K)`.
     """
 
-    def __init__(self, transformer: VanillaTransformer | CollaborativeTransformer, unknown: float) -> None:
+    def __init__(
+        self, transformer: VanillaTransformer | CollaborativeTransformer, token_dropout: float
+    ) -> None:
         super().__init__()
-        self.forget, self.transformer = Forget(unknown), transformer
+        self.token_dropout, self.transformer = TokenDropout(token_dropout), transformer
 
     def forward(self, words: Tensor, vectors: Tensor | None = None) -> Tensor:
-        logits_BK: Tensor = self.transformer(self.forget(words), None, vectors)
+        logits_BK: Tensor = self.transformer(self.token_dropout(words), None, vectors)
         return logits_BK
 
 
@@ -85,9 +87,9 @@ class TransformerDetector(NeuralDetector):
         return cast("TransformerHyper", self.hyper).config(sizes)
 
     @property
-    def unknown(self) -> float:
+    def token_dropout(self) -> float:
         """See `TransformerHyper`."""
-        return cast("TransformerHyper", self.hyper).unknown
+        return cast("TransformerHyper", self.hyper).token_dropout
 
     def quantize(self) -> None:
         """See `Detector.quantize`: the linear maps but for the last; the rest stays float32."""
@@ -105,7 +107,7 @@ class VanillaDetector(TransformerDetector):
     def make_module(self) -> nn.Module:
         """See `NeuralDetector.make_module`."""
         (words,) = self.inputs
-        return Reader(VanillaTransformer(self.config(words), self.width(words)), self.unknown)
+        return Reader(VanillaTransformer(self.config(words), self.width(words)), self.token_dropout)
 
 
 class CollaborativeDetector(TransformerDetector):
@@ -119,4 +121,4 @@ class CollaborativeDetector(TransformerDetector):
         """See `NeuralDetector.make_module`."""
         words, vectors = self.inputs
         transformer = CollaborativeTransformer(self.config(words, vectors), self.width(words))
-        return Reader(transformer, self.unknown)
+        return Reader(transformer, self.token_dropout)

@@ -30,7 +30,8 @@ OBJECTIVE = "multi:softprob"
 
 class GbtHyper(HyperParameters):
     """As XGBoost calls them; `patience`: rounds without a better validation loss; `threads` 0: all cores;
-    `lost`: share of training windows that lose one of their sources (where features name their sources)."""
+    `source_dropout`: share of training windows that lose one of their sources (where features name their
+    sources)."""
 
     rounds: int = Field(500, ge=1, le=100_000)
     patience: int = Field(30, ge=1)
@@ -41,7 +42,7 @@ class GbtHyper(HyperParameters):
     colsample_bytree: float = Field(1.0, gt=0, le=1)
     reg_lambda: float = Field(1.0, ge=0)
     max_bin: int = Field(256, ge=2, le=65_536)
-    lost: float = Field(0.2, ge=0, le=1)
+    source_dropout: float = Field(0.2, ge=0, le=1)
     threads: int = Field(0, ge=0)
 
 
@@ -72,7 +73,9 @@ class GradientBoostedTrees(FittedDetector):
         self._look_at(train, seed)
         weights = class_weights(train.label, self.n_classes)
         bins: dict[str, Any] = {"max_bin": hyper.max_bin, "nthread": self._threads}
-        train_matrix = xgb.QuantileDMatrix(_Batches(self, train, weights, lost=hyper.lost, seed=seed), **bins)
+        train_matrix = xgb.QuantileDMatrix(
+            _Batches(self, train, weights, source_dropout=hyper.source_dropout, seed=seed), **bins
+        )
         validation_matrix = self._validation(validation, weights, train_matrix, bins)
         losses: dict[str, dict[str, list[float]]] = {}
         booster = xgb.train(
@@ -179,7 +182,7 @@ class GradientBoostedTrees(FittedDetector):
         )
 
     def _parameters(self, seed: int) -> dict[str, Any]:
-        chosen = self.hyper.model_dump(exclude={"rounds", "patience", "threads", "lost"})
+        chosen = self.hyper.model_dump(exclude={"rounds", "patience", "threads", "source_dropout"})
         fixed = {"objective": OBJECTIVE, "eval_metric": "mlogloss", "tree_method": "hist", "verbosity": 0}
         return {**chosen, **fixed, "num_class": self.n_classes, "seed": seed, "nthread": self._threads}
 
@@ -187,7 +190,7 @@ class GradientBoostedTrees(FittedDetector):
 class _Batches(xgb.DataIter):
     """Encoded windows as XGBoost asks for them: only the binned values of a corpus are ever held.
 
-    A share `lost` of them loses a source, drawn with `seed` and the same each time it is asked.
+    A share `source_dropout` of them loses a source, drawn with `seed` and the same each time it is asked.
     """
 
     def __init__(
@@ -196,12 +199,12 @@ class _Batches(xgb.DataIter):
         data: EncodedWindows,
         weights: NDArray[np.float32],
         *,
-        lost: float = 0.0,
+        source_dropout: float = 0.0,
         seed: int = 0,
     ) -> None:
         self.detector, self.data, self.weights = detector, data, weights
         self.sources = sources(detector, detector.inputs[0])
-        self.lost, self.seed = lost if len(self.sources) > 1 else 0.0, seed
+        self.source_dropout, self.seed = source_dropout if len(self.sources) > 1 else 0.0, seed
         self.reset()
         super().__init__(release_data=True)
 
@@ -215,7 +218,7 @@ class _Batches(xgb.DataIter):
         for rows, X in self.batches:
             label = self.data.label[rows]
             values = self.detector.select(X)[self.detector.inputs[0].name]
-            data = self.detector.packed(self._without(values) if self.lost else values)
+            data = self.detector.packed(self._without(values) if self.source_dropout else values)
             names, weight = self.detector.feature_names, self.weights[label]
             input_data(data=data, label=label, weight=weight, feature_names=names)
             return True
@@ -224,7 +227,7 @@ class _Batches(xgb.DataIter):
     def _without(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         n = len(values)
         which = self.rng.integers(len(self.sources), size=n)
-        return np.where(self.sources[which] & (self.rng.random((n, 1)) < self.lost), np.nan, values)
+        return np.where(self.sources[which] & (self.rng.random((n, 1)) < self.source_dropout), np.nan, values)
 
 
 class _Report(xgb.callback.TrainingCallback):

@@ -30,15 +30,15 @@ INFERENCE_BATCH = 1024
 
 
 class NumbersHyper(HyperParameters):
-    """Of detectors that take a summary or a tensor. `lost`: share of training windows that lose one of their
-    sources, so that a source that is missing has a meaning (where features name their sources)."""
+    """Of detectors that take a summary or a tensor. `source_dropout`: share of training windows that lose one
+    of their sources, so that a source that is missing has a meaning (where features name their sources)."""
 
-    lost: float = Field(0.2, ge=0, le=1)
+    source_dropout: float = Field(0.2, ge=0, le=1)
 
 
 class NeuralDetector(Detector):
     """A detector around `module`, which takes the tensors of `to_tensors` and returns logits `(B, K)`: what
-    `make_module` makes, behind `Noticing` where an input may lack values.
+    `make_module` makes, behind `WithMissingIndicators` where an input may lack values.
 
     Its first weights are drawn with `seed`, whatever was drawn before; the caller's random state stays
     as it was.
@@ -61,7 +61,7 @@ class NeuralDetector(Detector):
             raise ValueError(f"the vocabulary of {unfitted[0]} is not fitted: use an encoder's inputs")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.module = self._noticing(self.make_module())
+            self.module = self._with_missing_indicators(self.make_module())
         self.device = torch.device("cpu")
 
     @property
@@ -74,11 +74,11 @@ class NeuralDetector(Detector):
         """A module with fresh weights for `inputs`, `outputs` and `hyper`; no number that it is given is
         missing."""
 
-    def _noticing(self, module: nn.Module) -> nn.Module:
+    def _with_missing_indicators(self, module: nn.Module) -> nn.Module:
         if not any(one.kind in ("summary", "tensor") for one in self.inputs):
             return module
-        share = self.hyper.lost if isinstance(self.hyper, NumbersHyper) else 0.0
-        return Noticing([sources(self, one) for one in self.inputs], share, module)
+        share = self.hyper.source_dropout if isinstance(self.hyper, NumbersHyper) else 0.0
+        return WithMissingIndicators([sources(self, one) for one in self.inputs], share, module)
 
     def to(self, device: str | torch.device) -> None:
         """Move the module; `predict_proba` then works there."""
@@ -154,20 +154,25 @@ class NeuralDetector(Detector):
         self.to(device)
 
 
-class Noticing(nn.Module):
-    """`Mark` before every input that has features (`sources`: see `fitting.sources`), then `body`."""
+class WithMissingIndicators(nn.Module):
+    """A `MissingIndicator` before every input that has features (`sources`: see `fitting.sources`), then
+    `body`."""
 
     def __init__(self, sources: list[NDArray[np.bool_]], share: float, body: nn.Module) -> None:
         super().__init__()
-        self.marks = nn.ModuleList(Mark(one, share) if one.shape[1] else nn.Identity() for one in sources)
+        self.indicators = nn.ModuleList(
+            MissingIndicator(one, share) if one.shape[1] else nn.Identity() for one in sources
+        )
         self.body = body
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        logits_BK: Tensor = self.body(*(mark(x) for mark, x in zip(self.marks, inputs, strict=True)))
+        logits_BK: Tensor = self.body(
+            *(indicator(x) for indicator, x in zip(self.indicators, inputs, strict=True))
+        )
         return logits_BK
 
 
-class Mark(nn.Module):
+class MissingIndicator(nn.Module):
     """Missing values `(B, C)` or `(B, C, T)` become 0, the mean; that they are missing is told beside them:
 
         x + W m / sqrt(C),    m = 1 where x is missing, else 0
@@ -198,7 +203,7 @@ class Mark(nn.Module):
         return self.sources[which_B] & (torch.rand(n, 1, device=device) < self.share)
 
 
-class Forget(nn.Module):
+class TokenDropout(nn.Module):
     """Token ids, each of which, but for padding, becomes UNK in training with probability `share`: so that an
     unseen token has a meaning."""
 

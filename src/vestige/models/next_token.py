@@ -28,9 +28,9 @@ class NextToken(Detector):
     """Abstract: judges a window's last token by how little the tokens before it led one to expect it.
 
     An observed UNK is as surprising as the least probable known token at least, and its rank is V. Where an
-    encoder tells that the window showed the same unknown event before (`encoding.told_again`), its share of
-    the context is its probability, if that is more: what is new surprises once (a cache: Kuhn and De Mori,
-    IEEE PAMI 12(6), 1990). The alert threshold in nats is `shift` (see `center`).
+    encoder tells that the window showed the same unknown event before (`encoding.mark_repeated_unknown`), its
+    share of the context is its probability, if that is more: what is new surprises once (a cache: Kuhn and De
+    Mori, IEEE PAMI 12(6), 1990). The alert threshold in nats is `shift` (see `center`).
     """
 
     task: ClassVar[Task] = "next"

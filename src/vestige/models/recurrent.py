@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from vestige.models.base import HyperParameters
-from vestige.models.neural import Forget, NeuralDetector, NumbersHyper
+from vestige.models.neural import NeuralDetector, NumbersHyper, TokenDropout
 from vestige.nn import LSTM, ArrayLSTM, AttentionArrayLSTM, StochasticArrayLSTM
 from vestige.schema import PAD, Kind
 
@@ -30,14 +30,15 @@ class Stack(TypedDict):
 
 class RecurrentHyper(NumbersHyper):
     """`embedding`: size of a step before the recurrence; `hidden`: units of a layer (and direction);
-    `unknown`: share of real tokens that training reads as UNK, so that an unseen token has a meaning (tokens
-    only); `bidirectional`: read a window (for `next`, what is before its last event) backwards as well."""
+    `token_dropout`: share of real tokens that training reads as UNK, so that an unseen token has a meaning
+    (tokens only); `bidirectional`: read a window (for `next`, what is before its last event) backwards as
+    well."""
 
     embedding: int = Field(32, ge=1, le=WIDEST)
     hidden: int = Field(64, ge=1, le=WIDEST)
     layers: int = Field(1, ge=1, le=16)
     dropout: float = Field(0.1, ge=0, lt=1)
-    unknown: float = Field(0.02, ge=0, lt=1)
+    token_dropout: float = Field(0.02, ge=0, lt=1)
     bidirectional: bool = False
 
     def core(self) -> nn.Module:
@@ -142,12 +143,12 @@ class RecurrentNetwork(nn.Module):
     """Steps -> recurrent core -> last state (of each direction) and mean state -> logits `(B, K)`.
 
     `x` is `(B, T)` int64 token ids when `tokens`, else `(B, C, T)` float32. Padding is embedded as zero and
-    left out of the mean. In training each other token becomes UNK with probability `hyper.unknown`.
+    left out of the mean. In training each other token becomes UNK with probability `hyper.token_dropout`.
     """
 
     def __init__(self, width: int, outputs: int, hyper: RecurrentHyper, *, tokens: bool) -> None:
         super().__init__()
-        self.tokens, self.forget = tokens, Forget(hyper.unknown)
+        self.tokens, self.token_dropout = tokens, TokenDropout(hyper.token_dropout)
         self.step: nn.Module = (
             nn.Embedding(width, hyper.embedding, padding_idx=PAD)
             if tokens
@@ -159,7 +160,7 @@ class RecurrentNetwork(nn.Module):
         self.head = nn.Linear((4 if hyper.bidirectional else 2) * hyper.hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        steps = self.forget(x) if self.tokens else x.transpose(1, 2)
+        steps = self.token_dropout(x) if self.tokens else x.transpose(1, 2)
         states_BTH, _ = self.core(self.step(steps))
         ahead, back = states_BTH[:, -1, : self.hidden], states_BTH[:, 0, self.hidden :]
         pooled_BH = torch.cat([ahead, back, self._mean(states_BTH, x)], dim=1)

@@ -13,20 +13,20 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from vestige.models.base import HyperParameters
-from vestige.models.neural import Forget, NeuralDetector, NumbersHyper
+from vestige.models.neural import NeuralDetector, NumbersHyper, TokenDropout
 from vestige.schema import PAD, Kind
 
 
 class TransformerHyper(NumbersHyper):
-    """`size`: of a step, a multiple of `heads`; `feedforward`: units between; `unknown`: share of real tokens
-    that training reads as UNK (tokens only)."""
+    """`size`: of a step, a multiple of `heads`; `feedforward`: units between; `token_dropout`: share of
+    real tokens that training reads as UNK (tokens only)."""
 
     size: int = Field(64, ge=2, le=4096, multiple_of=2)
     heads: int = Field(4, ge=1, le=64)
     layers: int = Field(2, ge=1, le=16)
     feedforward: int = Field(128, ge=1, le=16_384)
     dropout: float = Field(0.1, ge=0, lt=1)
-    unknown: float = Field(0.02, ge=0, lt=1)
+    token_dropout: float = Field(0.02, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _heads_share_the_size(self) -> Self:
@@ -44,7 +44,7 @@ class TransformerNetwork(nn.Module):
 
     def __init__(self, width: int, outputs: int, hyper: TransformerHyper, *, tokens: bool) -> None:
         super().__init__()
-        self.tokens, self.forget = tokens, Forget(hyper.unknown)
+        self.tokens, self.token_dropout = tokens, TokenDropout(hyper.token_dropout)
         self.step: nn.Module = (
             nn.Embedding(width, hyper.size, padding_idx=PAD) if tokens else nn.Linear(width, hyper.size)
         )
@@ -63,7 +63,7 @@ class TransformerNetwork(nn.Module):
         self.head = nn.Linear(2 * hyper.size, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        steps_BTE = self.step(self.forget(x) if self.tokens else x.transpose(1, 2))
+        steps_BTE = self.step(self.token_dropout(x) if self.tokens else x.transpose(1, 2))
         steps_BTE = steps_BTE + positions(steps_BTE)
         if self.tokens:
             padding_BT = x == PAD

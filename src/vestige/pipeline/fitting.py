@@ -1,4 +1,4 @@
-"""From a job to trained detectors: build, train, choose the threshold on validation, save the checkpoint."""
+"""From training data to a trained detector: build, train, choose the threshold on validation, save."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vestige.models import registry
 from vestige.models.base import VIEWS, Detector, Task, choose_inputs, parse_hyper
 from vestige.models.fitting import FittedDetector
 from vestige.pipeline import predicting, views
-from vestige.pipeline.job import Lesson
+from vestige.pipeline.experiment import TrainingData
 from vestige.schema import Schema
 from vestige.training import TrainingConfig, train
 from vestige.training.resampling import refuse
@@ -28,7 +28,7 @@ Settings = dict[str, int | float | bool | str]
 
 
 @dataclass(frozen=True)
-class Order:
+class TrainingPlan:
     """Which detectors to train, and how; with the view `both`, each of `models` in each view. `all` among
     them stands for the standard ones until a dataset is known: see `over`."""
 
@@ -45,7 +45,7 @@ class Order:
         return views.names(self.models, self.view)
 
     def over(self, schema: Schema) -> Self:
-        """The order with what `all` means on a dataset: the standard detectors that fit its inputs.
+        """The plan with what `all` means on a dataset: the standard detectors that fit its inputs.
 
         Raises UsageError where none does.
         """
@@ -67,7 +67,7 @@ class Order:
     def hyper(self, model: str) -> dict[str, Any]:
         """The settings that `model` has: those that name it (`gru.hidden`), and bare ones that it knows.
 
-        Raises UsageError for a setting that no model of this order has.
+        Raises UsageError for a setting that no model of this plan has.
         """
         chosen: dict[str, Any] = {}
         models = self._spelt_out()
@@ -101,21 +101,21 @@ class Order:
         return prefix in {"", model} and name in registry.get(model).hyper_parameters.model_fields
 
 
-def build(lesson: Lesson, name: str, order: Order) -> Detector:
-    """An untrained detector for the lesson's inputs. Raises UsageError when it fits none of them."""
+def build(data: TrainingData, name: str, plan: TrainingPlan) -> Detector:
+    """An untrained detector for the inputs of `data`. Raises UsageError when it fits none of them."""
     kind = registry.get(name)
-    hyper = order.hyper(name)
-    if order.training.threads and "threads" in kind.hyper_parameters.model_fields:
-        hyper.setdefault("threads", order.training.threads)
-    inputs, classes = choose_inputs(kind, lesson.schema), len(lesson.schema.classes)
-    return kind.build(inputs, classes, view=order.view, seed=order.training.seed, **hyper)
+    hyper = plan.hyper(name)
+    if plan.training.threads and "threads" in kind.hyper_parameters.model_fields:
+        hyper.setdefault("threads", plan.training.threads)
+    inputs, classes = choose_inputs(kind, data.schema), len(data.schema.classes)
+    return kind.build(inputs, classes, view=plan.view, seed=plan.training.seed, **hyper)
 
 
 def fit(
-    lesson: Lesson,
+    data: TrainingData,
     name: str,
     directory: Path,
-    order: Order,
+    plan: TrainingPlan,
     policy: str,
     *,
     resume: bool = False,
@@ -129,37 +129,37 @@ def fit(
     if resume and (directory / checkpoint.HEADER).is_file():
         logger.info("%s: finished earlier", called)
         return
-    detector = build(lesson, name, order)
-    logger.info("%s: training on %d windows", called, len(lesson.train))
-    history = train(detector, lesson.train, lesson.validation, order.training, directory, resume=resume)
-    pooling = predicting.pooling_of(detector, lesson.validation)
-    threshold = predicting.calibrate(detector, lesson.validation, pooling, policy)
+    detector = build(data, name, plan)
+    logger.info("%s: training on %d windows", called, len(data.train))
+    history = train(detector, data.train, data.validation, plan.training, directory, resume=resume)
+    pooling = predicting.pooling_of(detector, data.validation)
+    threshold = predicting.calibrate(detector, data.validation, pooling, policy)
     plain = None if pooling is None else pooling.model_dump(mode="json")
-    reached = predicting.macro_f1_of(predicting.of_part(detector, lesson.validation, pooling))
+    reached = predicting.macro_f1_of(predicting.of_part(detector, data.validation, pooling))
     checkpoint.save(
         directory,
         detector=detector,
-        encoder=lesson.train.encoder,
-        schema=lesson.train.windows.schema,
-        source=lesson.source,
+        encoder=data.train.encoder,
+        schema=data.train.windows.schema,
+        source=data.source,
         threshold=threshold.value,
         policy=threshold.policy,
-        view=order.view,
+        view=plan.view,
         extra={POOLING: plain, VALIDATION: reached},
     )
     logger.info("%s: trained in %d rounds, validation macro F1 %.3f", called, len(history), reached)
 
 
 def fit_baseline(
-    lesson: Lesson, name: str, *, seed: int, view: str, labels: NDArray[np.uint8] | None = None
+    data: TrainingData, name: str, *, seed: int, view: str, labels: NDArray[np.uint8] | None = None
 ) -> Detector:
     """One of the trivial baselines, fitted on the training part, with other `labels (N,)` where given."""
     kind = registry.get(name)
-    inputs, classes = choose_inputs(kind, lesson.schema), len(lesson.schema.classes)
+    inputs, classes = choose_inputs(kind, data.schema), len(data.schema.classes)
     detector = kind.build(inputs, classes, view=view, seed=seed)
     if not isinstance(detector, FittedDetector):
         raise TypeError(f"the baseline {name} has no fit")
-    side = lesson.train
+    side = data.train
     train = side if labels is None else side.over(replace(side.windows, label=labels))
-    detector.fit(train, lesson.validation, seed=seed)
+    detector.fit(train, data.validation, seed=seed)
     return detector

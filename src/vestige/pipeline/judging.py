@@ -29,12 +29,12 @@ from vestige.evaluation.results import CheckResult, DetectorResults, Pooling, Ru
 from vestige.evaluation.symbols import symbol_finding
 from vestige.models import registry
 from vestige.models.base import Detector
-from vestige.pipeline import carried, views
-from vestige.pipeline.bars import Bars, silent
+from vestige.pipeline import model_transfer, views
 from vestige.pipeline.config import RunConfig
+from vestige.pipeline.experiment import Experiment
 from vestige.pipeline.fitting import fit_baseline
-from vestige.pipeline.job import Job
 from vestige.pipeline.predicting import calibrate, next_token, of_part, pooling_of, predict
+from vestige.pipeline.progress import ShowProgress, silent
 from vestige.pipeline.reporting import write
 from vestige.reading.encoding import EncodedWindows
 
@@ -63,70 +63,79 @@ class Findings:
 
 
 def judge(
-    job: Job, out: Path, config: RunConfig, loaded: dict[str, Loaded], *, bars: Bars = silent
+    experiment: Experiment,
+    out: Path,
+    config: RunConfig,
+    loaded: dict[str, Loaded],
+    *,
+    progress: ShowProgress = silent,
 ) -> RunResults:
     """Judge what was trained beside the baselines, and write predictions, metrics and reports into `out`.
 
     Raises LeakageError when the audit fails, unless the run's config allows it.
     """
-    baselines = _baselines(job, config)
+    baselines = _baselines(experiment, config)
     steps = len(baselines) + len(loaded) + 2
-    with bars("judging", "steps") as update:
-        groups = {one: fn(job.windows) for one, fn in job.source.groups.items()}
-        checks, finding = _audited(job, config, groups)
+    with progress("judging", "steps") as update:
+        groups = {one: fn(experiment.windows) for one, fn in experiment.source.groups.items()}
+        checks, finding = _audited(experiment, config, groups)
         leaking = enforce(checks, allow_leakage=config.judge.allow_leakage)
-        findings = Findings(groups.get(job.split.recipe))
+        findings = Findings(groups.get(experiment.split.recipe))
         for done, name in enumerate([*baselines, *loaded]):
             update(done + 1, steps)
             with findings.timed(name):
-                _judge(findings, job, config, name, loaded.get(name))
-        results = _results(job, config, findings, checks, finding, leaking=leaking)
+                _judge(findings, experiment, config, name, loaded.get(name))
+        results = _results(experiment, config, findings, checks, finding, leaking=leaking)
         update(steps - 1, steps)
-        write(job, out, results, findings.tests)
+        write(experiment, out, results, findings.tests)
     return results
 
 
-def _baselines(job: Job, config: RunConfig) -> list[str]:
+def _baselines(experiment: Experiment, config: RunConfig) -> list[str]:
     """The trivial detectors of every view of the run, but for those that were trained as models: they stand
     among the baselines as they were trained (`also_baseline`)."""
-    names = views.names(registry.baselines(job.lesson.schema, config.task), config.view)
+    names = views.names(registry.baselines(experiment.training_data.schema, config.task), config.view)
     return [one for one in names if one not in config.models]
 
 
 def _audited(
-    job: Job, config: RunConfig, groups: dict[str, NDArray[np.int64]]
+    experiment: Experiment, config: RunConfig, groups: dict[str, NDArray[np.int64]]
 ) -> tuple[list[CheckResult], SymbolFinding | None]:
     unit, steps = next(iter(groups.items()), ("", None))
-    finding = None if steps is None else symbol_finding(job.parts, steps, unit)
+    finding = None if steps is None else symbol_finding(experiment.parts, steps, unit)
     checks = audit(
-        job.parts,
-        job.split,
-        encoded=job.lesson.train,
-        groups=groups.get(job.split.recipe, steps),
+        experiment.parts,
+        experiment.split,
+        encoded=experiment.training_data.train,
+        groups=groups.get(experiment.split.recipe, steps),
         finding=finding,
-        fit_and_predict=_control(job, config),
+        fit_and_predict=_control(experiment, config),
         seed=config.training.seed,
     )
-    return [*checks, *carried.check(config)], finding
+    return [*checks, *model_transfer.check(config)], finding
 
 
-def _judge(findings: Findings, job: Job, config: RunConfig, name: str, loaded: Loaded | None) -> None:
+def _judge(
+    findings: Findings, experiment: Experiment, config: RunConfig, name: str, loaded: Loaded | None
+) -> None:
     """Judge a trained detector, or (None) the baseline that is called so."""
     if loaded is not None:
-        logger.info("%s: judging on %d windows", name, len(job.test))
-        encoded = EncodedWindows.of(job.windows, loaded.encoder)
+        logger.info("%s: judging on %d windows", name, len(experiment.test))
+        encoded = EncodedWindows.of(experiment.windows, loaded.encoder)
         pooling = pooling_in(loaded.header)
-        _judge_one(findings, job, config, name, loaded.detector, encoded, pooling, kind="model")
+        _judge_one(findings, experiment, config, name, loaded.detector, encoded, pooling, kind="model")
         return
     view, model = views.parts(name, config.view)
-    baseline = fit_baseline(job.lesson, model, seed=config.training.seed, view=view)
-    pooling = pooling_of(baseline, job.lesson.validation)
-    calibrate(baseline, job.lesson.validation, pooling, config.judge.threshold)
-    _judge_one(findings, job, config, name, baseline, job.lesson.train, pooling, kind="baseline")
+    baseline = fit_baseline(experiment.training_data, model, seed=config.training.seed, view=view)
+    pooling = pooling_of(baseline, experiment.training_data.validation)
+    calibrate(baseline, experiment.training_data.validation, pooling, config.judge.threshold)
+    _judge_one(
+        findings, experiment, config, name, baseline, experiment.training_data.train, pooling, kind="baseline"
+    )
 
 
 def _results(
-    job: Job,
+    experiment: Experiment,
     config: RunConfig,
     findings: Findings,
     checks: list[CheckResult],
@@ -136,14 +145,14 @@ def _results(
 ) -> RunResults:
     drawing = {"seed": config.training.seed, "resamples": config.judge.resamples}
     return RunResults(
-        title=f"{job.source.name}: {Path(config.corpus).name or Path(config.dataset).name}",
+        title=f"{experiment.source.name}: {Path(config.corpus).name or Path(config.dataset).name}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=config.command,
-        source=job.source.name,
-        classes=list(job.lesson.schema.classes),
-        split=describe_split(job.parts, job.split),
-        label_origin=str(job.windows.notes.get("label_origin", "")),
-        synthetic=bool(job.windows.notes.get("synthetic", False)),
+        source=experiment.source.name,
+        classes=list(experiment.training_data.schema.classes),
+        split=describe_split(experiment.parts, experiment.split),
+        label_origin=str(experiment.windows.notes.get("label_origin", "")),
+        synthetic=bool(experiment.windows.notes.get("synthetic", False)),
         leakage_allowed=leaking,
         audit=checks,
         symbols=finding,
@@ -151,17 +160,17 @@ def _results(
         detectors=findings.results,
         comparisons=compare(findings.results, findings.tests, **drawing),
         pairs=compare_pairs(findings.results, findings.tests, **drawing),
-        unseen=_unseen(job),
-        evidence=str(job.windows.notes.get("decoding", "")),
+        unseen=_unseen(experiment),
+        evidence=str(experiment.windows.notes.get("decoding", "")),
         environment=config.versions,
-        digests={"schema": job.windows.schema.digest, "dataset": job.split.dataset},
+        digests={"schema": experiment.windows.schema.digest, "dataset": experiment.split.dataset},
         timings=findings.timings,
     )
 
 
 def _judge_one(
     findings: Findings,
-    job: Job,
+    experiment: Experiment,
     config: RunConfig,
     name: str,
     detector: Detector,
@@ -170,15 +179,16 @@ def _judge_one(
     *,
     kind: Literal["model", "baseline"],
 ) -> None:
-    side = encoded.over(job.parts.test)
+    side = encoded.over(experiment.parts.test)
     windows = replace(
-        predict(detector, side), novel=never_seen(job.lesson.train, job.test, detector.input_names)
+        predict(detector, side),
+        novel=never_seen(experiment.training_data.train, experiment.test, detector.input_names),
     )
-    windows = held_out(windows, job.split, side.windows, findings.groups)
+    windows = held_out(windows, experiment.split, side.windows, findings.groups)
     test = windows
     if pooling is not None:
         test = by_recording(windows, pooling)
-    validation = of_part(detector, encoded.over(job.parts.validation), pooling)
+    validation = of_part(detector, encoded.over(experiment.parts.validation), pooling)
     found = evaluate(
         name,
         validation,
@@ -194,37 +204,45 @@ def _judge_one(
         "pooling": pooling,
         "also_baseline": kind == "model" and views.parts(name, config.view)[1] in registry.BASELINES,
         "next_token": next_token(detector, side),
-        "onset": _onset(job, config, validation, test) if pooling is None else None,
+        "onset": _onset(experiment, config, validation, test) if pooling is None else None,
     }
     findings.results.append(found.model_copy(update=more))
 
 
-def _onset(job: Job, config: RunConfig, validation: Predictions, test: Predictions) -> OnsetResult | None:
+def _onset(
+    experiment: Experiment, config: RunConfig, validation: Predictions, test: Predictions
+) -> OnsetResult | None:
     """What is said around the beginnings of attacks, where the source knows them."""
-    attacks = Attacks.of(job.windows)
+    attacks = Attacks.of(experiment.windows)
     if attacks is None:
         return None
     seed, resamples = config.training.seed, config.judge.resamples
     return onset_result(validation, test, attacks, seed=seed, resamples=resamples)
 
 
-def _control(job: Job, config: RunConfig) -> Callable[[NDArray[np.uint8]], NDArray[np.int64]] | None:
+def _control(
+    experiment: Experiment, config: RunConfig
+) -> Callable[[NDArray[np.uint8]], NDArray[np.int64]] | None:
     """What the label-shuffle control trains: a logistic regression, where the inputs allow one."""
-    there_are = registry.baselines(job.lesson.schema)
+    there_are = registry.baselines(experiment.training_data.schema)
     control = next((one for one in CONTROLS if one in there_are), None)
     if control is None:
         return None
 
     def fit_and_predict(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
         seed, view = config.training.seed, views.of_run(config.view)[0]
-        shuffled = fit_baseline(job.lesson, control, seed=seed, view=view, labels=labels)
-        return predict(shuffled, job.test).predicted
+        shuffled = fit_baseline(experiment.training_data, control, seed=seed, view=view, labels=labels)
+        return predict(shuffled, experiment.test).predicted
 
     return fit_and_predict
 
 
-def _unseen(job: Job) -> dict[str, float]:
+def _unseen(experiment: Experiment) -> dict[str, float]:
     """How much of each part training never saw, by what is counted."""
-    encoder = job.lesson.train.encoder
-    sides = (("train", job.parts.train), ("validation", job.parts.validation), ("test", job.parts.test))
+    encoder = experiment.training_data.train.encoder
+    sides = (
+        ("train", experiment.parts.train),
+        ("validation", experiment.parts.validation),
+        ("test", experiment.parts.test),
+    )
     return {f"{what}, {part}": rate for part, side in sides for what, rate in encoder.unseen(side).items()}

@@ -86,7 +86,7 @@ class RejudgeOptions(BaseModel):
     allow_leakage: bool | None = Field(None, description="go on when the audit fails")
 
 
-class CarryOptions(BaseModel):
+class ModelTransferOptions(BaseModel):
     """What a run takes from elsewhere, and what it leaves elsewhere."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -6,20 +6,20 @@ import numpy as np
 
 from vestige import log
 from vestige.checkpoint import Loaded
-from vestige.pipeline.job import Job
+from vestige.pipeline.experiment import Experiment
 from vestige.pipeline.predicting import predict
 from vestige.reading.encoding import EncodedWindows
 
 logger = log.get(__name__)
 
 
-def quantize(job: Job, loaded: dict[str, Loaded]) -> None:
+def quantize(experiment: Experiment, loaded: dict[str, Loaded]) -> None:
     """Quantise detectors in place, and say in the log what that changes on the test part.
 
     Raises UsageError for a detector without an 8-bit form.
     """
     for name, one in loaded.items():
-        part = EncodedWindows.of(job.windows, one.encoder).over(job.parts.test)
+        part = EncodedWindows.of(experiment.windows, one.encoder).over(experiment.parts.test)
         before = predict(one.detector, part).proba
         one.detector.quantize()
         after = predict(one.detector, part).proba

@@ -13,27 +13,29 @@ from vestige import checkpoint, log
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.report import Details, write_report
 from vestige.evaluation.results import RunResults
-from vestige.pipeline.job import Job
+from vestige.pipeline.experiment import Experiment
 
 METRICS, REPORT, PREDICTIONS, HISTORY = "metrics.json", "report.html", "predictions.parquet", "history.csv"
 logger = log.get(__name__)
 
 
-def write(job: Job, out: Path, results: RunResults, tests: Mapping[str, Predictions]) -> None:
+def write(experiment: Experiment, out: Path, results: RunResults, tests: Mapping[str, Predictions]) -> None:
     """Write into `out` and, where `out` is a run of several models, into the folder of each."""
     single = (out / checkpoint.HEADER).is_file()
     folders = {one.name: out if single else out / one.name for one in results.models}
     for one in results.models:
         folder, test = folders[one.name], tests[one.name]
-        where = job.source.place(job.parts.test, _windows(job, test.position)).drop("text")
+        where = experiment.source.place(experiment.parts.test, _windows(experiment, test.position)).drop(
+            "text"
+        )
         test.save(folder / PREDICTIONS, threshold=one.threshold.value, place=where)
         if not single:
-            _report(job, folder, results.only(one.name), tests, {one.name: folder})
-    _report(job, out, results, tests, folders)
+            _report(experiment, folder, results.only(one.name), tests, {one.name: folder})
+    _report(experiment, out, results, tests, folders)
 
 
 def _report(
-    job: Job,
+    experiment: Experiment,
     folder: Path,
     results: RunResults,
     tests: Mapping[str, Predictions],
@@ -42,7 +44,7 @@ def _report(
     judged = next(iter(tests.values())).position
 
     def place(rows: NDArray[np.int64]) -> pl.DataFrame:
-        return job.source.place(job.parts.test, _windows(job, judged[rows]))
+        return experiment.source.place(experiment.parts.test, _windows(experiment, judged[rows]))
 
     histories = {name: path / HISTORY for name, path in folders.items()}
     history = {name: pl.read_csv(path) for name, path in histories.items() if path.is_file()}
@@ -52,8 +54,8 @@ def _report(
     logger.info("wrote %s", folder / REPORT)
 
 
-def _windows(job: Job, target_step: NDArray[np.int64]) -> NDArray[np.int64]:
+def _windows(experiment: Experiment, target_step: NDArray[np.int64]) -> NDArray[np.int64]:
     """Which windows of the test part judge these steps."""
-    targets = job.parts.test.target_step
+    targets = experiment.parts.test.target_step
     order = np.argsort(targets)
     return order[np.searchsorted(targets, target_step, sorter=order)]

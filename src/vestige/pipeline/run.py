@@ -18,15 +18,15 @@ from vestige.errors import CheckpointError, SplitError, UsageError
 from vestige.evaluation.audit import audit, enforce
 from vestige.evaluation.results import RunResults
 from vestige.evaluation.threshold import Policy
-from vestige.pipeline import carried, views
 from vestige.pipeline import config as configs
-from vestige.pipeline.abreast import LOG, SPLIT, fit_all
-from vestige.pipeline.bars import Bars, silent
+from vestige.pipeline import model_transfer, views
 from vestige.pipeline.config import RunConfig
-from vestige.pipeline.fitting import Order
-from vestige.pipeline.job import Job, split_dataset
+from vestige.pipeline.experiment import Experiment, split_dataset
+from vestige.pipeline.fitting import TrainingPlan
 from vestige.pipeline.judging import judge as judge_detectors
-from vestige.pipeline.options import CarryOptions, JudgeOptions, SplitOptions
+from vestige.pipeline.options import JudgeOptions, ModelTransferOptions, SplitOptions
+from vestige.pipeline.parallel import LOG, SPLIT, fit_all
+from vestige.pipeline.progress import ShowProgress, silent
 from vestige.pipeline.quantized import quantize
 from vestige.reading.windows import read_manifest
 from vestige.schema import Schema
@@ -44,52 +44,56 @@ def run(
     *,
     options: BaseModel,
     split: SplitOptions,
-    order: Order,
+    plan: TrainingPlan,
     judge: JudgeOptions,
-    carry: CarryOptions | None = None,
+    transfer: ModelTransferOptions | None = None,
     jobs: int | None = None,
     train_jobs: int | None = 1,
     resume: bool = False,
     overwrite: bool = False,
     skip_test: bool = False,
-    bars: Bars = silent,
+    progress: ShowProgress = silent,
 ) -> RunResults | None:
-    """Read `corpus`, split it, train every model of `order`, judge them, and write it all into `out`.
+    """Read `corpus`, split it, train every model of `plan`, judge them, and write it all into `out`.
 
-    `carry`: what comes from elsewhere or goes there. `jobs` read, `train_jobs` train at a time (None: one a
-    core, as far as memory allows). `skip_test`: train only; None is returned, `evaluate`
+    `transfer`: what comes from elsewhere or goes there. `jobs` read, `train_jobs` train at a time (None: one
+    a core, as far as memory allows). `skip_test`: train only; None is returned, `evaluate`
     judges later. Raises OutputError when `out` holds something and neither `resume` nor `overwrite` is given,
     UsageError when `resume` asks for another run than the one in `out`, LeakageError when the audit fails.
     """
-    carry = carry or CarryOptions()
-    carried.refuse_taken(carry, overwrite=overwrite or resume)
-    order = carried.order_of(carry, order)
-    _check(order, judge)
+    transfer = transfer or ModelTransferOptions()
+    model_transfer.refuse_taken(transfer, overwrite=overwrite or resume)
+    plan = model_transfer.plan_of(transfer, plan)
+    _check(plan, judge)
     known = recipes(source.groups)
     if split.split is not None and split.split not in known:
         raise UsageError(f"unknown split {split.split!r}", remedy=f"one of: {', '.join(known)}")
-    config = _config(source.name, order, judge).model_copy(
+    config = _config(source.name, plan, judge).model_copy(
         update={
             "corpus": str(corpus.absolute()),
             "options": options.model_dump(mode="json"),
             "split_options": split,
             "dataset": DATASET,
-            "trained_elsewhere": carry.use_model is not None,
+            "trained_elsewhere": transfer.use_model is not None,
         }
     )
-    if not (resume and _resumes(out, order, config)):
+    if not (resume and _resumes(out, plan, config)):
         made = storage.atomic_directory(out, marker=configs.FILE, overwrite=overwrite)
         with made as working, log.to_file(working / LOG):
-            sets = carry.output_sets
-            _read(source, corpus, working, options, order, config, sets=sets, jobs=jobs, bars=bars)
-    order, config = _over(out, order, config)
+            sets = transfer.output_sets
+            _read(source, corpus, working, options, plan, config, sets=sets, jobs=jobs, progress=progress)
+    plan, config = _over(out, plan, config)
     with storage.locked(out), log.to_file(out / LOG):
-        with bars("fitting what models read by", ""):
-            job = Job.open(out / DATASET, out / SPLIT)
-        fit_all(job, out, order, config, jobs=train_jobs, resume=resume, carry=carry)
-        for name in order.names:
-            carried.leave(carry, views.parts(name, order.view)[1], out / name)
-        return None if skip_test else judge_detectors(job, out, config, _load(out, config, job), bars=bars)
+        with progress("fitting what models read by", ""):
+            experiment = Experiment.open(out / DATASET, out / SPLIT)
+        fit_all(experiment, out, plan, config, jobs=train_jobs, resume=resume, transfer=transfer)
+        for name in plan.names:
+            model_transfer.export_model(transfer, views.parts(name, plan.view)[1], out / name)
+        return (
+            None
+            if skip_test
+            else judge_detectors(experiment, out, config, _load(out, config, experiment), progress=progress)
+        )
 
 
 def _read(
@@ -97,19 +101,19 @@ def _read(
     corpus: Path,
     working: Path,
     options: BaseModel,
-    order: Order,
+    plan: TrainingPlan,
     config: RunConfig,
     *,
     sets: Path | None,
     jobs: int | None,
-    bars: Bars,
+    progress: ShowProgress,
 ) -> None:
     """Evidence into `working`: dataset, split, config; audited as far as that goes before training."""
     logger.info("%s", config.command)
-    with bars(f"reading {corpus}", "bytes") as update:
+    with progress(f"reading {corpus}", "bytes") as update:
         windows = source.prepare(corpus, working / DATASET, options, jobs=jobs, progress=update)
     logger.info("read %d windows of %d recordings", len(windows), windows.recordings.height)
-    with bars("splitting and auditing", ""):
+    with progress("splitting and auditing", ""):
         try:
             made, parts = split_dataset(windows, config.split_options)
         except SplitError as error:
@@ -119,14 +123,14 @@ def _read(
     made.save(working / SPLIT)
     if sets is not None:
         save_sets(made, sets)
-    _over(working, order, config)[1].save(working)
+    _over(working, plan, config)[1].save(working)
 
 
-def _over(run: Path, order: Order, config: RunConfig) -> tuple[Order, RunConfig]:
-    """Order and config with the models that `all` means on the run's dataset."""
+def _over(run: Path, plan: TrainingPlan, config: RunConfig) -> tuple[TrainingPlan, RunConfig]:
+    """The plan and the config with the models that `all` means on the run's dataset."""
     dataset = configs.resolve(run, config.dataset)
-    order = order.over(Schema.from_dict(read_manifest(dataset)["schema"]))
-    return order, config.model_copy(update={"models": order.names})
+    plan = plan.over(Schema.from_dict(read_manifest(dataset)["schema"]))
+    return plan, config.model_copy(update={"models": plan.names})
 
 
 def train(
@@ -134,32 +138,37 @@ def train(
     split: Path,
     out: Path,
     *,
-    order: Order,
+    plan: TrainingPlan,
     judge: JudgeOptions,
     jobs: int | None = 1,
     resume: bool = False,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Train every model of `order` on a prepared dataset, `jobs` at a time (None: one a core, as far as
+    """Train every model of `plan` on a prepared dataset, `jobs` at a time (None: one a core, as far as
     memory allows); returns their directories."""
-    _check(order, judge)
-    job = Job.open(dataset, split)
-    order = order.over(job.windows.schema)
-    config = _config(job.source.name, order, judge).model_copy(
+    _check(plan, judge)
+    experiment = Experiment.open(dataset, split)
+    plan = plan.over(experiment.windows.schema)
+    config = _config(experiment.source.name, plan, judge).model_copy(
         update={"dataset": configs.relative(dataset, out)}
     )
-    if not (resume and _resumes(out, order, config)):
+    if not (resume and _resumes(out, plan, config)):
         with storage.atomic_directory(out, marker=configs.FILE, overwrite=overwrite) as working:
             Split.load(split).save(working / SPLIT)
             config.save(working)
     with storage.locked(out), log.to_file(out / LOG):
-        logger.info("%s", order.command)
-        fit_all(job, out, order, config, jobs=jobs, resume=resume)
-    return [out / name for name in order.names]
+        logger.info("%s", plan.command)
+        fit_all(experiment, out, plan, config, jobs=jobs, resume=resume)
+    return [out / name for name in plan.names]
 
 
 def evaluate(
-    run: Path, judge: dict[str, Any], command: str, *, quantized: bool = False, bars: Bars = silent
+    run: Path,
+    judge: dict[str, Any],
+    command: str,
+    *,
+    quantized: bool = False,
+    progress: ShowProgress = silent,
 ) -> RunResults:
     """Judge the detectors of a run, or the one whose folder is given, anew.
 
@@ -172,12 +181,12 @@ def evaluate(
     Policy.parse(changed.threshold)
     with storage.locked(run), log.to_file(run / LOG):
         logger.info("%s", command)
-        job = Job.open(configs.resolve(run, config.dataset), configs.resolve(run, config.split))
-        loaded = _load(run, config, job)
+        experiment = Experiment.open(configs.resolve(run, config.dataset), configs.resolve(run, config.split))
+        loaded = _load(run, config, experiment)
         if quantized:
-            quantize(job, loaded)
+            quantize(experiment, loaded)
         asked = config.model_copy(update={"judge": changed, "command": command})
-        results = judge_detectors(job, run, asked, loaded, bars=bars)
+        results = judge_detectors(experiment, run, asked, loaded, progress=progress)
         if changed.threshold != config.judge.threshold:
             for one in results.models:
                 folder = _folder(run, one.name)
@@ -191,21 +200,23 @@ def evaluate(
 def verify(run: Path) -> RunConfig:
     """Check that a run's dataset, split and detectors are intact and belong together; returns its config."""
     config = RunConfig.load(run)
-    _load(run, config, Job.open(configs.resolve(run, config.dataset), configs.resolve(run, config.split)))
+    _load(
+        run, config, Experiment.open(configs.resolve(run, config.dataset), configs.resolve(run, config.split))
+    )
     return config
 
 
-def _check(order: Order, judge: JudgeOptions) -> None:
-    order.check()
+def _check(plan: TrainingPlan, judge: JudgeOptions) -> None:
+    plan.check()
     Policy.parse(judge.threshold)
 
 
-def _resumes(out: Path, order: Order, config: RunConfig) -> bool:
+def _resumes(out: Path, plan: TrainingPlan, config: RunConfig) -> bool:
     """Whether `out` holds the run that is asked for. Raises UsageError when it holds another."""
     if not (out / configs.FILE).is_file():
         logger.info("nothing to resume in %s: starting afresh", out)
         return False
-    then, now = RunConfig.load(out).fixed(), _over(out, order, config)[1].fixed()
+    then, now = RunConfig.load(out).fixed(), _over(out, plan, config)[1].fixed()
     different = [f"{name}: {then[name]} -> {now[name]}" for name in now if then[name] != now[name]]
     if different:
         raise UsageError(
@@ -216,11 +227,11 @@ def _resumes(out: Path, order: Order, config: RunConfig) -> bool:
     return True
 
 
-def _load(run: Path, config: RunConfig, job: Job) -> dict[str, checkpoint.Loaded]:
+def _load(run: Path, config: RunConfig, experiment: Experiment) -> dict[str, checkpoint.Loaded]:
     """The trained detectors of a run by name, from their checkpoints: what is judged is what was saved."""
     folders = {name: _folder(run, name) for name in config.models}
     _refuse_unfinished(folders.values())
-    return {name: checkpoint.load(one, schema=job.windows.schema) for name, one in folders.items()}
+    return {name: checkpoint.load(one, schema=experiment.windows.schema) for name, one in folders.items()}
 
 
 def _refuse_unfinished(folders: Iterable[Path]) -> None:
@@ -236,18 +247,18 @@ def _folder(run: Path, model: str) -> Path:
     return run if (run / checkpoint.HEADER).is_file() else run / model
 
 
-def _config(source: str, order: Order, judge: JudgeOptions) -> RunConfig:
+def _config(source: str, plan: TrainingPlan, judge: JudgeOptions) -> RunConfig:
     return RunConfig(
         source=source,
         dataset=DATASET,
         split=SPLIT,
-        models=order.names,
-        task=order.task,
-        view=order.view,
-        hyper=order.settings,
-        training=order.training,
+        models=plan.names,
+        task=plan.task,
+        view=plan.view,
+        hyper=plan.settings,
+        training=plan.training,
         judge=judge,
-        command=order.command,
+        command=plan.command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=configs.versions(),
     )

@@ -98,7 +98,9 @@ class EncodedWindows:
             yield rows, self.batch(rows, names)
 
 
-def told_again(tokens_BT: NDArray[np.int64], symbol_BT: NDArray[Any], vocabulary: int) -> NDArray[np.int64]:
+def mark_repeated_unknown(
+    tokens_BT: NDArray[np.int64], symbol_BT: NDArray[Any], vocabulary: int
+) -> NDArray[np.int64]:
     """Token ids that say whether the unknown event on which a window ends is new: where the window shows the
     same symbol before, it has the id `vocabulary`, one beyond all tokens, instead of UNK in all its places.
     Models read that as UNK; surprise need not be as great (`models.next_token`)."""

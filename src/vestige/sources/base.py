@@ -44,7 +44,7 @@ class LiveBatch:
 
 
 @dataclass(frozen=True)
-class About:
+class RecordingInfo:
     """What a recording says of itself beyond its windows; what it does not say is empty or None.
 
     Times are Unix ns. `changes`: from which moment on which class is true, in order of time; a step has the
@@ -59,10 +59,10 @@ class About:
 
 
 @runtime_checkable
-class Telling(Protocol):
+class DescribesRecordings(Protocol):
     """What a `Source` may have besides: it can say more of a recording than its windows do."""
 
-    def about(self, evidence: Path, recording: str, schema: Schema) -> About | None:
+    def describe_recording(self, evidence: Path, recording: str, schema: Schema) -> RecordingInfo | None:
         """Of the recording that `live` calls so; None where `evidence` holds none, or it does not say."""
 
 

@@ -13,12 +13,12 @@ from vestige.training.config import TrainingConfig
 from vestige.training.errors import StoppedError, TrainingError
 
 if TYPE_CHECKING:
-    from vestige.training.job import forget, train
+    from vestige.training.dispatch import discard_resume_state, train
 
-__all__ = ["StoppedError", "TrainingConfig", "TrainingError", "forget", "train"]
+__all__ = ["StoppedError", "TrainingConfig", "TrainingError", "discard_resume_state", "train"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("vestige.training.job"), name)
+    return getattr(import_module("vestige.training.dispatch"), name)

@@ -8,9 +8,9 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from vestige.training.bar import bar
 from vestige.training.history import Row
 from vestige.training.network import Network
+from vestige.training.progress import bar
 
 EVERY = 0.2
 """Seconds between updates: reading a loss waits for the device."""

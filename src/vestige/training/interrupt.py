@@ -17,31 +17,31 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_heeded: tuple[Path, int] | None = None
+_watched: tuple[Path, int] | None = None
 """The folder, and the process that started this one."""
 
 
-def heed(folder: Path) -> None:
-    """In a process that another one started to train in: stop by `folder`, see `ask`, and no more by signals,
-    which the terminal or the system sends to all processes alike."""
-    global _heeded  # noqa: PLW0603 - of the whole process, as signals are
-    _heeded = folder, os.getppid()
+def watch_for_stop(folder: Path) -> None:
+    """In a process that another one started to train in: stop by `folder`, see `request_stop`, and no more by
+    signals, which the terminal or the system sends to all processes alike."""
+    global _watched  # noqa: PLW0603 - of the whole process, as signals are
+    _watched = folder, os.getppid()
     if _in_main_thread():
         for one in SIGNALS:
             signal.signal(one, signal.SIG_IGN)
 
 
-def ask(folder: Path, reason: str) -> None:
-    """Have the trainings that heed `folder` stop."""
+def request_stop(folder: Path, reason: str) -> None:
+    """Have the trainings that watch `folder` stop."""
     with contextlib.suppress(OSError):
         (folder / reason).touch()
 
 
-def asked() -> str | None:
+def stop_reason() -> str | None:
     """The reason why trainings of this process are to stop, if there is one."""
-    if _heeded is None:
+    if _watched is None:
         return None
-    folder, parent = _heeded
+    folder, parent = _watched
     if os.getppid() != parent:
         return "the end of the process that started it"
     try:
@@ -69,7 +69,7 @@ class StopRequests:
     @property
     def name(self) -> str | None:
         """What asks to stop: a signal, or the reason of the process that started this one."""
-        return self._name or asked()
+        return self._name or stop_reason()
 
     def __enter__(self) -> Self:
         self._before = {}
@@ -81,7 +81,7 @@ class StopRequests:
     def claim(self) -> None:
         """Take the signals (again: Lightning takes SIGTERM for itself when it starts)."""
         for one in self._before:
-            signal.signal(one, self._note if _heeded is None else signal.SIG_IGN)
+            signal.signal(one, self._note if _watched is None else signal.SIG_IGN)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

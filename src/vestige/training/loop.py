@@ -17,7 +17,6 @@ from vestige.models.fitting import class_weights
 from vestige.models.neural import NeuralDetector
 from vestige.reading.encoding import EncodedWindows
 from vestige.training import history, random_state, state
-from vestige.training.bar import on_terminal
 from vestige.training.config import TrainingConfig
 from vestige.training.epochs_bar import EpochsBar
 from vestige.training.errors import StoppedError
@@ -25,11 +24,12 @@ from vestige.training.history import Row
 from vestige.training.identity import data_digest
 from vestige.training.interrupt import StopRequests
 from vestige.training.judge import Validation
-from vestige.training.keeper import Keeper
 from vestige.training.loader import Loader, rows_of
 from vestige.training.network import Network
 from vestige.training.objective import OBJECTIVES
+from vestige.training.progress import on_terminal
 from vestige.training.quiet import quiet
+from vestige.training.resume import ResumeCallback
 from vestige.training.state import State
 
 log = logging.getLogger(__name__)
@@ -101,8 +101,10 @@ def _fit(
     progress: bool,
 ) -> list[Row]:
     with StopRequests() as requests:
-        keeper = Keeper(network, judged, path, identity=identity, requests=requests, resumed=resumed)
-        trainer = _trainer(network, keeper, resumed, bar=progress and on_terminal())
+        callback = ResumeCallback(
+            network, judged, path, identity=identity, requests=requests, resumed=resumed
+        )
+        trainer = _trainer(network, callback, resumed, bar=progress and on_terminal())
         try:
             trainer.fit(network)
         except SystemExit as error:  # what Lightning makes of a KeyboardInterrupt: the second Ctrl-C
@@ -112,19 +114,19 @@ def _fit(
                 where=path,
                 remedy="repeat the command with --resume to go on",
             ) from error
-        keeper.save(trainer, finished=True)
-    network.module.load_state_dict(keeper.best.weights)
-    return keeper.rows
+        callback.save(trainer, finished=True)
+    network.module.load_state_dict(callback.best.weights)
+    return callback.rows
 
 
-def _trainer(network: Network, keeper: Keeper, resumed: State | None, *, bar: bool) -> Trainer:
+def _trainer(network: Network, callback: ResumeCallback, resumed: State | None, *, bar: bool) -> Trainer:
     """Without Lightning's own logging, checkpoints (they are pickles) and look for a cluster."""
     config, epochs = network.config, network.epochs
     if resumed is not None:
         at = resumed.plain["loader"]
         epochs -= at["epoch"] + (at["batch"] == network.loader.batches)
     cuda = network.loader.rows.device.type == "cuda"
-    figure = keeper.validation.objective.figure
+    figure = callback.validation.objective.figure
     return Trainer(
         accelerator="gpu" if cuda else "cpu",
         devices=1,
@@ -133,7 +135,7 @@ def _trainer(network: Network, keeper: Keeper, resumed: State | None, *, bar: bo
         min_epochs=0,
         accumulate_grad_batches=config.accumulate,
         gradient_clip_val=config.clip or None,
-        callbacks=[EpochsBar(network, keeper.rows, figure), keeper] if bar else [keeper],
+        callbacks=[EpochsBar(network, callback.rows, figure), callback] if bar else [callback],
         plugins=[LightningEnvironment()],
         reload_dataloaders_every_n_epochs=1,
         logger=False,
@@ -141,7 +143,7 @@ def _trainer(network: Network, keeper: Keeper, resumed: State | None, *, bar: bo
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        default_root_dir=keeper.path.parent,
+        default_root_dir=callback.path.parent,
     )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from vestige.errors import CheckpointError
 from vestige.storage import atomic_file
 
-FORMAT = "vestige-resume/1"
+FORMAT = "vestige-resume/2"
 DAMAGED = "delete the file and train again without --resume"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from tests.models.conftest import MakeParts
 from vestige.models.base import choose_inputs
 from vestige.models.ngrams.detector import FOLDS, Ngram, _cross_fitted, _groups, _share_of_recording
-from vestige.pipeline.job import Lesson
+from vestige.pipeline.experiment import TrainingData
 from vestige.reading.encoding import EncodedWindows
 from vestige.sources import registry
 from vestige.splits import make
@@ -30,20 +30,20 @@ def sessions(place: Path, n: int = 120) -> Path:
     return place
 
 
-def lesson_of(place: Path) -> tuple[Lesson, EncodedWindows]:
+def training_data_of(place: Path) -> tuple[TrainingData, EncodedWindows]:
     source = registry.get("events")
     windows = source.prepare(
         sessions(place / "corpus"), place / "dataset", source.options(mapping="sessions", context=3), jobs=1
     )
     _, parts = make("random", windows, seed=0)
-    lesson = Lesson.of(source, parts.sealed())
-    return lesson, lesson.train.over(parts.test)
+    data = TrainingData.of(source, parts.sealed())
+    return data, data.train.over(parts.test)
 
 
-def fitted(lesson: Lesson, orders: int = 2) -> Ngram:
-    inputs = choose_inputs(Ngram, lesson.schema)
-    detector = Ngram.build(inputs, len(lesson.schema.classes), orders=orders)
-    detector.fit(lesson.train, lesson.validation, seed=0)
+def fitted(data: TrainingData, orders: int = 2) -> Ngram:
+    inputs = choose_inputs(Ngram, data.schema)
+    detector = Ngram.build(inputs, len(data.schema.classes), orders=orders)
+    detector.fit(data.train, data.validation, seed=0)
     return detector
 
 
@@ -55,14 +55,14 @@ def right(detector: Ngram, test: EncodedWindows) -> float:
 
 
 def test_order_tells_what_counts_cannot(tmp_path: Path) -> None:
-    lesson, test = lesson_of(tmp_path)
-    assert right(fitted(lesson), test) > right(fitted(lesson, orders=1), test) + 0.1
+    data, test = training_data_of(tmp_path)
+    assert right(fitted(data), test) > right(fitted(data, orders=1), test) + 0.1
 
 
 def test_recordings_weigh_the_same_where_labels_are_theirs(tmp_path: Path) -> None:
-    lesson, _ = lesson_of(tmp_path)
-    share = _share_of_recording(lesson.train)
-    recording = lesson.train.windows.recording
+    data, _ = training_data_of(tmp_path)
+    share = _share_of_recording(data.train)
+    recording = data.train.windows.recording
     sums = np.bincount(recording, weights=share)[np.unique(recording)]
     assert np.allclose(sums, sums[0])
     assert np.isclose(share.sum(), len(recording))

@@ -22,7 +22,7 @@ from vestige.dashboard.producers.perf import Meter
 from vestige.evidence.simulated import is_simulated
 from vestige.scoring.windows import Judged, judge_batches
 from vestige.sources import registry
-from vestige.sources.base import ATTACK_CLASSES, About, Source, Telling
+from vestige.sources.base import ATTACK_CLASSES, DescribesRecordings, RecordingInfo, Source
 
 MOST = 1024
 """Recordings that are remembered at a time: one that is met again after so many others begins anew."""
@@ -94,7 +94,7 @@ class Recordings:
 
     def _begin(self, name: str, t_ns: int) -> Recording:
         self.meter.recordings += 1
-        about, classes = self._about(name), self.loaded.schema.classes
+        about, classes = self._recording_info(name), self.loaded.schema.classes
         attacks = self.loaded.schema.settings.get(ATTACK_CLASSES, classes[1:])
         spans = [Span(begin=at / 1e9, label=label, attack=label in attacks) for at, label in about.changes]
         self._known[name] = Played(
@@ -121,13 +121,14 @@ class Recordings:
     def _synthetic(self) -> bool:
         return any(map(is_simulated, self.evidence))
 
-    def _about(self, name: str) -> About:
+    def _recording_info(self, name: str) -> RecordingInfo:
         """What the recording says of itself, where it is clear which one is meant."""
-        if not isinstance(self.source, Telling):
-            return About()
+        if not isinstance(self.source, DescribesRecordings):
+            return RecordingInfo()
         schema = self.loaded.schema
-        found = [one for path in self.evidence if (one := self.source.about(path, name, schema)) is not None]
-        return found[0] if len(found) == 1 else About()
+        asked = (self.source.describe_recording(path, name, schema) for path in self.evidence)
+        found = [info for info in asked if info is not None]
+        return found[0] if len(found) == 1 else RecordingInfo()
 
     def _score(self, judged: Judged, row: int, played: Played, place: dict[str, Any], t_ns: int) -> Score:
         proba = judged.proba[row]

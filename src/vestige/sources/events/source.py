@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from vestige.reading.windows import WindowSet
 from vestige.sources.events.options import EventOptions
-from vestige.sources.room import Groups, RoomSource
+from vestige.sources.package import Groups, PackageSource
 
 
 def event_of_steps(windows: WindowSet) -> NDArray[np.int64]:
@@ -20,7 +20,7 @@ def event_of_steps(windows: WindowSet) -> NDArray[np.int64]:
     return events
 
 
-class EventSource(RoomSource):
+class EventSource(PackageSource):
     """The source `events`: see `docs/events.md` for mappings, labels and sessions."""
 
     name = "events"

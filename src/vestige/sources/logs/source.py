@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from vestige.reading.windows import WindowSet
 from vestige.sources.logs.options import LogOptions
-from vestige.sources.room import Groups, RoomSource
+from vestige.sources.package import Groups, PackageSource
 
 
 def template_of_steps(windows: WindowSet) -> NDArray[np.int64]:
@@ -22,7 +22,7 @@ def template_of_steps(windows: WindowSet) -> NDArray[np.int64]:
     return groups
 
 
-class LogSource(RoomSource):
+class LogSource(PackageSource):
     """The source `logs`: see `docs/logs.md` for formats, labels and masks."""
 
     name = "logs"

@@ -11,12 +11,12 @@ from pydantic import BaseModel
 
 from vestige.reading.windows import WindowSet
 from vestige.schema import Schema
-from vestige.sources.base import About
-from vestige.sources.room import RoomSource
+from vestige.sources.base import RecordingInfo
+from vestige.sources.package import PackageSource
 from vestige.sources.telemetry.options import TelemetryOptions
 
 
-class TelemetrySource(RoomSource):
+class TelemetrySource(PackageSource):
     """The source `telemetry`: see `docs/telemetry.md` for the store, the channels and the classes."""
 
     name = "telemetry"
@@ -33,8 +33,8 @@ class TelemetrySource(RoomSource):
         second = step - recording["first_step"].to_numpy() + 1
         return places(recording["id"].to_list(), second, windows.streams[GRID][step])
 
-    def about(self, evidence: Path, recording: str, schema: Schema) -> About | None:
+    def describe_recording(self, evidence: Path, recording: str, schema: Schema) -> RecordingInfo | None:
         """Host, profile, times and labels of an episode, as far as manifest and labels can be read."""
-        from vestige.sources.telemetry.about import about
+        from vestige.sources.telemetry.recording_info import describe_recording
 
-        return about(evidence, recording, schema)
+        return describe_recording(evidence, recording, schema)

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige.reading.encoding import Batch, told_again
+from vestige.reading.encoding import Batch, mark_repeated_unknown
 from vestige.reading.windows import PIECE, Steps, WindowSet
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input, Schema
 from vestige.sources.traces.maps import SPECIAL
@@ -41,8 +41,9 @@ class TraceEncoder:
     """The events of the training windows that have a token, most frequent first, frozen.
 
     Two inputs: `tokens (B, T)` int64 (PAD before the run begins, UNK for what is rarer than the vocabulary
-    holds or was never seen, with `encoding.told_again`; what lies in no module has tokens of its own, seen or
-    not); `summary (B, F)` float32: `word:<token>`, how often each comes in the window, then `OF_WINDOW`.
+    holds or was never seen, with `encoding.mark_repeated_unknown`; what lies in no module has tokens of its
+    own, seen or not); `summary (B, F)` float32: `word:<token>`, how often each comes in the window, then
+    `OF_WINDOW`.
     """
 
     tokens: tuple[str, ...]
@@ -142,7 +143,7 @@ class BoundTraceEncoder:
         batch: Batch = {}
         for name in names:
             if name == "tokens":
-                batch[name] = told_again(tokens_BT, symbol_BT, len(SPECIAL_TOKENS) + self.known)
+                batch[name] = mark_repeated_unknown(tokens_BT, symbol_BT, len(SPECIAL_TOKENS) + self.known)
             elif name == "summary":
                 batch[name] = self._summary(symbol_BT, tokens_BT)
             else:

@@ -10,11 +10,11 @@ from pydantic import BaseModel
 from vestige.reading.windows import WindowSet
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
-from vestige.sources.room import RoomSource
+from vestige.sources.package import PackageSource
 from vestige.sources.traces.options import TraceOptions
 
 
-class TraceSource(RoomSource):
+class TraceSource(PackageSource):
     """The source `traces`: see `docs/traces.md` for the layout, memory maps and tokens."""
 
     name = "traces"

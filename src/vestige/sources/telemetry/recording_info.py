@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from vestige.schema import Schema
-from vestige.sources.base import About
+from vestige.sources.base import RecordingInfo
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.faults import FaultError
 from vestige.sources.telemetry.manifest import NAME
 
 
-def about(evidence: Path, recording: str, schema: Schema) -> About | None:
+def describe_recording(evidence: Path, recording: str, schema: Schema) -> RecordingInfo | None:
     """Of the episode that `live` calls `recording`; without `changes` where its labels cannot be read."""
     alone = (evidence / NAME).is_file()
     if alone and recording != str(evidence):
@@ -19,7 +19,7 @@ def about(evidence: Path, recording: str, schema: Schema) -> About | None:
     try:
         with Episode(evidence, "" if alone else recording) as episode:
             manifest = episode.manifest
-            return About(
+            return RecordingInfo(
                 host=manifest.host.id,
                 profile=manifest.profile,
                 t_start_ns=manifest.t_start_ns,

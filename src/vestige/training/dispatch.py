@@ -12,9 +12,9 @@ from vestige.models.base import Detector
 from vestige.models.fitting import FittedDetector, benign, fit_standardize
 from vestige.reading.encoding import EncodedWindows
 from vestige.training import history
-from vestige.training.bar import rounds
 from vestige.training.config import TrainingConfig
 from vestige.training.history import Row
+from vestige.training.progress import rounds
 from vestige.training.quiet import quiet
 from vestige.training.resampling import resample
 
@@ -66,7 +66,7 @@ def train(
     )
 
 
-def forget(directory: Path) -> None:
+def discard_resume_state(directory: Path) -> None:
     """Remove what a training in `directory` kept for resuming, once its checkpoint is saved."""
     (directory / RESUME_FILE).unlink(missing_ok=True)
 

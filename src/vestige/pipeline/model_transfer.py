@@ -10,57 +10,57 @@ from vestige.errors import UsageError
 from vestige.evaluation.results import CheckResult
 from vestige.models import registry
 from vestige.pipeline.config import RunConfig
-from vestige.pipeline.fitting import Order
-from vestige.pipeline.job import Job
-from vestige.pipeline.options import CarryOptions
+from vestige.pipeline.experiment import Experiment
+from vestige.pipeline.fitting import TrainingPlan
+from vestige.pipeline.options import ModelTransferOptions
 from vestige.storage import refuse_files
 
 CHECK = "trained_elsewhere"
 
 
-def order_of(carry: CarryOptions, order: Order) -> Order:
-    """The order with the detector that `--use-model` names as its only one.
+def plan_of(transfer: ModelTransferOptions, plan: TrainingPlan) -> TrainingPlan:
+    """The plan with the detector that `--use-model` names as its only one.
 
     Raises CheckpointError when the two files are no intact checkpoint, UsageError where `--save-model` would
     have several detectors to save.
     """
-    if carry.use_model is not None:
-        loaded = checkpoint.load_files(carry.use_model, carry.use_weights)
+    if transfer.use_model is not None:
+        loaded = checkpoint.load_files(transfer.use_model, transfer.use_weights)
         name = loaded.detector.name
         task, view = registry.get(name).task, loaded.header.view
-        order = replace(order, models=(name,), task=task, view=view, settings={})
-    if carry.save_model is not None and len(order.names) > 1:
+        plan = replace(plan, models=(name,), task=task, view=view, settings={})
+    if transfer.save_model is not None and len(plan.names) > 1:
         raise UsageError(
-            f"--save-model: there are {len(order.names)} detectors ({', '.join(order.names)})",
+            f"--save-model: there are {len(plan.names)} detectors ({', '.join(plan.names)})",
             remedy="train one: --model NAME",
         )
-    return order
+    return plan
 
 
-def refuse_taken(carry: CarryOptions, *, overwrite: bool) -> None:
+def refuse_taken(transfer: ModelTransferOptions, *, overwrite: bool) -> None:
     """Raise OutputError, before anything is read, where a file that is to be written is there already."""
-    refuse_files(carry.output_sets, carry.save_model, carry.save_weights, overwrite=overwrite)
+    refuse_files(transfer.output_sets, transfer.save_model, transfer.save_weights, overwrite=overwrite)
 
 
-def take(job: Job, carry: CarryOptions, name: str, directory: Path) -> None:
+def import_model(experiment: Experiment, transfer: ModelTransferOptions, name: str, directory: Path) -> None:
     """Put the detector that `--use-model` names into its folder of the run.
 
     Raises CheckpointError when it learnt from inputs that mean something else.
     """
-    if carry.use_model is None:
+    if transfer.use_model is None:
         raise ValueError("there is nothing to take")
-    checkpoint.load_files(carry.use_model, carry.use_weights, schema=job.windows.schema)
+    checkpoint.load_files(transfer.use_model, transfer.use_weights, schema=experiment.windows.schema)
     sidecar = registry.get(name).sidecar
-    weights = carry.use_weights or carry.use_model.parent / sidecar
+    weights = transfer.use_weights or transfer.use_model.parent / sidecar
     target = directory / checkpoint.HEADER
-    checkpoint.copy_files(carry.use_model, weights, target, directory / sidecar)
+    checkpoint.copy_files(transfer.use_model, weights, target, directory / sidecar)
 
 
-def leave(carry: CarryOptions, name: str, directory: Path) -> None:
+def export_model(transfer: ModelTransferOptions, name: str, directory: Path) -> None:
     """Copy the run's detector to where `--save-model` and `--save-weights` say."""
-    if carry.save_model is not None and carry.save_weights is not None:
+    if transfer.save_model is not None and transfer.save_weights is not None:
         header, weights = directory / checkpoint.HEADER, directory / registry.get(name).sidecar
-        checkpoint.copy_files(header, weights, carry.save_model, carry.save_weights)
+        checkpoint.copy_files(header, weights, transfer.save_model, transfer.save_weights)
 
 
 def check(config: RunConfig) -> list[CheckResult]:

@@ -30,7 +30,7 @@ from vestige.sources.base import LiveBatch, Progress
 Groups = Mapping[str, Callable[[WindowSet], NDArray[np.int64]]]
 
 
-class RoomSource(ABC):
+class PackageSource(ABC):
     """Abstract: `sources.base.Source` over the parts of a folder. A subclass names itself, its options and
     the class of its encoder, and says where windows lie."""
 

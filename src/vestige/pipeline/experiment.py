@@ -1,5 +1,5 @@
-"""A lesson is what training is handed: train and validation windows with the encoder fitted on the former.
-A job is the lesson with the test part that judges what was learnt."""
+"""Training data is what training is handed: train and validation windows with the encoder fitted on train.
+An experiment is the training data with the test part that judges what was learnt."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = log.get(__name__)
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingData:
     """What models are trained on, and nothing else: no test part is in here."""
 
     source: Source
@@ -49,10 +49,10 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Job:
-    """A lesson, and what it will be judged by."""
+class Experiment:
+    """The training data, and what a detector that learnt from it is judged by."""
 
-    lesson: Lesson
+    training_data: TrainingData
     windows: WindowSet
     split: Split
     parts: Parts
@@ -64,17 +64,17 @@ class Job:
         source = registry.get(windows.schema.source)
         split = Split.load(split_file)
         parts = _parts(windows, source, split)
-        return cls(Lesson.of(source, parts.sealed()), windows, split, parts)
+        return cls(TrainingData.of(source, parts.sealed()), windows, split, parts)
 
     @property
     def source(self) -> Source:
         """The kind of evidence."""
-        return self.lesson.source
+        return self.training_data.source
 
     @property
     def test(self) -> EncodedWindows:
         """The test part: for judging only."""
-        return self.lesson.train.over(self.parts.test)
+        return self.training_data.train.over(self.parts.test)
 
 
 def _parts(windows: WindowSet, source: Source, split: Split) -> Parts:

@@ -15,7 +15,7 @@ from vestige.evaluation.results import RunResults
 @pytest.fixture(scope="module")
 def trained(corpus, tmp_path_factory):
     """A detector trained, saved elsewhere, and not judged; with the sets it was trained on."""
-    out = tmp_path_factory.mktemp("carried")
+    out = tmp_path_factory.mktemp("model_transfer")
     how = ["--format", "bgl", "--split", "host", *FAST, "-m", "gru"]
     kept = ["--save-model", out / "kept/m.json", "--save-weights", out / "kept/w.bin"]
     said = succeed(

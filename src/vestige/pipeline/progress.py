@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 
 from vestige.sources.base import Progress
 
-Bars = Callable[[str, str], AbstractContextManager[Progress]]
+ShowProgress = Callable[[str, str], AbstractContextManager[Progress]]
 """Given a title and a unit, a context that yields `update(done, total)`."""
 
 

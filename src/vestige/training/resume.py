@@ -57,7 +57,7 @@ class Best:
         self.weights = weights
 
 
-class Keeper(Callback):
+class ResumeCallback(Callback):
     """Ends each epoch (validation, history, best weights, early stopping) and saves the state in time.
 
     A state is only taken between optimiser steps, so it holds no half-made gradient. `resumed` is what an

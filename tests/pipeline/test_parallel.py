@@ -1,4 +1,4 @@
-"""Detectors trained abreast stop with their states saved: asked to, or when what started them is killed."""
+"""Detectors trained in parallel stop with their states saved: asked to, or when their parent is killed."""
 
 from __future__ import annotations
 
