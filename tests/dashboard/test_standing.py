@@ -29,9 +29,11 @@ def test_a_run_is_told_with_every_detector_as_it_was_judged(both):
     assert run.split == "host"
     assert [one.detector for one in metrics] == [one.name for one in (*results.models, *results.baselines)]
     for one, shown in zip((*results.models, *results.baselines), metrics, strict=True):
-        assert shown.macro_f1 == one.macro_f1
+        assert [figure.found for figure in shown.figures] == [
+            one.metrics[column.name] for column in results.columns("page")
+        ]
+        assert shown.figures[0].found == one.macro_f1
         assert shown.confusion == one.confusion
-        assert shown.fpr == one.alerting.fpr_interval
         assert bool(shown.against) == (one.kind == "model")
     for one, shown in zip((*results.models, *results.baselines), profiles, strict=True):
         assert shown.by_profile == one.per_profile

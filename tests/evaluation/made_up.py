@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from vestige.evaluation.catalogue import METRICS, Metric, columns
 from vestige.evaluation.comparing import compare
 from vestige.evaluation.judging import cluster_result, evaluate
 from vestige.evaluation.predictions import Predictions
@@ -53,7 +55,9 @@ def made_up(
     )
 
 
-def made_up_run(*, hostile: str = "", **flags: Any) -> tuple[RunResults, Details]:
+def made_up_run(
+    *, hostile: str = "", metrics: Sequence[Metric] = METRICS, **flags: Any
+) -> tuple[RunResults, Details]:
     """A run of two models and two baselines; `hostile` goes wherever a name or a text from outside can go."""
     skills = {f"gru{hostile}": 2.0, "gbt": 1.8, f"template{hostile}": 1.5, "majority": 0.0}
     tests = {name: made_up(seed=9, skill=skill) for name, skill in skills.items()}
@@ -68,6 +72,7 @@ def made_up_run(*, hostile: str = "", **flags: Any) -> tuple[RunResults, Details
             replace(made_up(seed=5, skill=skill), classes=tests[name].classes),
             tests[name],
             kind="model" if name.startswith("g") else "baseline",
+            metrics=metrics,
             resamples=100,
         )
         for name, skill in skills.items()
@@ -95,6 +100,7 @@ def made_up_run(*, hostile: str = "", **flags: Any) -> tuple[RunResults, Details
             CheckResult(name="hosts_disjoint", status="not_applicable", detail="not promised"),
         ],
         clusters=cluster_result(tests["gbt"]),
+        metrics=columns(metrics),
         detectors=detectors,
         comparisons=compare(detectors, tests, resamples=100),
         unseen={"templates": 0.021},

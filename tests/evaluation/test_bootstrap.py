@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 
 from tests.evaluation.made_up import made_up
 from vestige.evaluation import bootstrap
-from vestige.evaluation.judging import interval_result, rate_result
+from vestige.evaluation.bootstrap import interval_result, rate_result
 from vestige.evaluation.metrics import grouped_confusion
 
 

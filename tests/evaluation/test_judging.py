@@ -33,7 +33,7 @@ def test_the_results_are_scikit_learns() -> None:
     found = evaluate("gru", made_up(seed=5, classes=THREE), test, resamples=50)
     truth, said = test.label, test.predicted
     assert found.macro_f1.estimate == pytest.approx(sk.f1_score(truth, said, average="macro"), abs=1e-12)
-    assert found.accuracy == pytest.approx(sk.accuracy_score(truth, said), abs=1e-12)
+    assert found.metrics["accuracy"].estimate == pytest.approx(sk.accuracy_score(truth, said), abs=1e-12)
     assert found.confusion.counts == sk.confusion_matrix(truth, said).tolist()
     assert [c.name for c in found.curves] == ["anomaly score", *THREE]
     for k, curve in enumerate(found.curves[1:]):
@@ -59,7 +59,7 @@ def test_recall_at_a_fixed_rate_is_read_off_validation_and_the_bound_off_the_tes
 
 def test_an_interval_holds_its_estimate() -> None:
     found = judge()
-    for one in (found.macro_f1, found.average_precision, found.roc_auc, found.alerting.recall_interval):
+    for one in (found.metrics[name] for name in ("macro_f1", "average_precision", "roc_auc", "recall")):
         assert one.low is not None
         assert one.low <= one.estimate <= one.high  # type: ignore[operator]
 

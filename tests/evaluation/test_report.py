@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 
 from tests.evaluation.made_up import made_up, made_up_run
 from vestige.evaluation import plots
+from vestige.evaluation.bootstrap import interval_result
 from vestige.evaluation.comparing import compare
 from vestige.evaluation.escaping import plotly_text, script_json, visible
-from vestige.evaluation.judging import evaluate, interval_result
+from vestige.evaluation.judging import evaluate
 from vestige.evaluation.report import Details, render, write_report
 from vestige.evaluation.results import CheckResult, Pooling, RunResults
 from vestige.evaluation.table import results_table
@@ -359,7 +360,8 @@ def test_the_report_says_that_the_alert_is_what_to_act_on() -> None:
 def test_no_interval_is_shown_as_such_on_the_terminal_and_on_the_page() -> None:
     results, _ = made_up_run()
     sure = [
-        one.model_copy(update={"macro_f1": interval_result(1.0, np.ones(100))}) for one in results.detectors
+        one.model_copy(update={"metrics": one.metrics | {"macro_f1": interval_result(1.0, np.ones(100))}})
+        for one in results.detectors
     ]
     results = results.model_copy(update={"detectors": sure})
     rows = [str(cell) for cell in results_table(results).columns[1].cells]

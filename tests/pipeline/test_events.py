@@ -79,7 +79,7 @@ def test_sessions_are_judged_as_wholes(tmp_path):
     judged = pl.read_parquet(out / "next_gru" / "predictions.parquet")
     assert judged["recording"].n_unique() == judged.height == results.models[0].windows
     assert {one.pooling.kind for one in results.detectors} <= {"max", "mean", "mean_log_odds"}
-    assert results.models[0].roc_auc.estimate > 0.9
+    assert results.models[0].metrics["roc_auc"].estimate > 0.9
     (threshold,) = {one.threshold.value for one in results.models}
     shown = succeed("score", out / "next_gru", corpus, "--by-recording")
     of_session = {row["machine"]: row for row in map(json.loads, shown.splitlines())}

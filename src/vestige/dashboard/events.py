@@ -21,7 +21,7 @@ from pydantic import Field, TypeAdapter
 from vestige.escaping import visible
 from vestige.evaluation.onset_result import DelayResult
 from vestige.evaluation.record import IntervalResult, Number, Record
-from vestige.evaluation.results import ClassRow, Confusion, GroupTable, Pooling
+from vestige.evaluation.results import ClassRow, Confusion, GroupTable, MetricColumn, Pooling
 
 VERSION: Literal[2] = 2
 LONGEST = 600
@@ -78,10 +78,18 @@ class Run(_Event):
     player: Player | None = None
 
 
+class Figure(Record):
+    """A metric as it was `found`, and how its `column` shows it."""
+
+    column: MetricColumn
+    found: IntervalResult
+
+
 class Metrics(_Event):
     """A detector on the test part, with 95% intervals over `clusters`; `trusted`: enough of these.
 
-    `recall`, `fpr` and `precision` are those at the `threshold` that `policy` chose on validation. `pooling`:
+    `figures`: its metrics in the order of columns; those `at_threshold` are at the `threshold` that `policy`
+    chose on validation. `pooling`:
     how windows became recordings; None where each window was judged by itself. `against`: a model and the
     best baseline, in a sentence. `delays`: see `DelayResult`; empty where nobody knows when attacks began.
     """
@@ -95,13 +103,9 @@ class Metrics(_Event):
     synthetic: bool
     clusters: str
     trusted: bool
-    macro_f1: IntervalResult
-    average_precision: IntervalResult
+    figures: list[Figure]
     policy: str
     threshold: float
-    recall: IntervalResult
-    fpr: IntervalResult
-    precision: IntervalResult
     per_class: list[ClassRow]
     confusion: Confusion
     delays: list[DelayResult]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.evaluation.metrics import average_precision, last_of_ties, macro_f1, roc_auc
+from vestige.evaluation.record import IntervalResult
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -24,6 +25,7 @@ RESAMPLES = 1_000
 LEVEL = 0.95
 SAME = 1e-12
 """Figures closer than this differ by rounding alone."""
+DEGENERATE = "every resample gives the same figure: no interval can be had, which is not certainty"
 RANKING_BUDGET = 50_000_000
 """Windows x resamples that an interval of a ranking measure may sort through: fewer resamples beyond it."""
 
@@ -115,3 +117,50 @@ def ranking_samples(
         precisions.append(average_precision(tp, fp))
         areas.append(roc_auc(tp, fp))
     return np.array(precisions), np.array(areas)
+
+
+def interval_result(estimate: float, samples: FloatArray) -> IntervalResult:
+    """An estimate with the interval that its resamples `(R,)` give, for the record.
+
+    Resamples that all give one figure give no interval: the record says so instead.
+    """
+    found: Interval = interval(estimate, samples)
+    if found.degenerate:
+        return IntervalResult(
+            estimate=found.estimate,
+            low=None,
+            high=None,
+            resamples=found.resamples,
+            void=found.void,
+            method="none",
+            note=DEGENERATE,
+        )
+    return IntervalResult(
+        estimate=found.estimate,
+        low=found.low,
+        high=found.high,
+        resamples=found.resamples,
+        void=found.void,
+    )
+
+
+def rate_result(
+    estimate: float,
+    part: BoolArray,
+    whole: BoolArray,
+    ids: IntArray,
+    weights: FloatArray,
+) -> IntervalResult:
+    """The rate `part / whole` (windows by masks `(N,)`) with its interval, for the record.
+
+    A rate that no resample can move (0, 1, or alike in all clusters) gets the exact bounds of as many
+    trials as there are clusters that hold any window of `whole`.
+    """
+    found = interval_result(estimate, rate_samples(part, whole, ids, weights))
+    if found.method == "bootstrap":
+        return found
+    concerned = len(np.unique(ids[whole]))
+    low, high = exact_bounds(estimate, concerned)
+    clusters = "1 cluster" if concerned == 1 else f"{concerned} clusters"
+    note = f"exact bounds on {clusters}: resampling cannot move it"
+    return found.model_copy(update={"low": low, "high": high, "method": "exact", "note": note})

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from vestige.evaluation import bootstrap
+from vestige.evaluation.bootstrap import interval_result
 from vestige.evaluation.clusters import Clusters, clusters_of
-from vestige.evaluation.judging import interval_result
 from vestige.evaluation.metrics import grouped_confusion
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.record import IntervalResult

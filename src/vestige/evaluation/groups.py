@@ -16,26 +16,30 @@ NAMELESS = "(none)"
 
 
 def group_row(name: str, test: Predictions, rows: NDArray[Any], threshold: float) -> GroupRow:
-    """Measures of the windows at `rows` (indices or a boolean mask).
-
-    Macro F1 is null when a class of the whole test part is missing among them: over fewer classes it
-    would be another, usually prettier, measure.
-    """
+    """Measures of the windows at `rows` (indices or a boolean mask)."""
     part = test.select(rows)
-    k = len(test.classes)
-    support = np.bincount(part.label, minlength=k)
-    whole = bool(((support > 0) == (np.bincount(test.label, minlength=k) > 0)).all())
+    support = np.bincount(part.label, minlength=len(test.classes))
     found = at_threshold(part.score, part.positive, threshold)
     return GroupRow(
         name=name,
         windows=len(part),
         per_class=dict(zip(test.classes, support.tolist(), strict=True)),
-        macro_f1=float(macro_f1(confusion(part.label, part.predicted, k))) if whole and len(part) else None,
+        macro_f1=group_macro_f1(test, part),
         average_precision=Sweep.of(part.score, part.positive).average_precision,
         recall=found.recall,
         fpr=found.fpr,
         alerts=found.tp + found.fp,
     )
+
+
+def group_macro_f1(test: Predictions, part: Predictions) -> float | None:
+    """Macro F1 of a `part` of `test`; None when a class of the whole is missing in it: over fewer classes it
+    would be another, usually prettier, measure."""
+    k = len(test.classes)
+    in_part, in_all = (np.bincount(labels, minlength=k) > 0 for labels in (part.label, test.label))
+    if not len(part) or not np.array_equal(in_part, in_all):
+        return None
+    return float(macro_f1(confusion(part.label, part.predicted, k)))
 
 
 def group_table(test: Predictions, place: Place, threshold: float) -> GroupTable:
@@ -46,7 +50,7 @@ def group_table(test: Predictions, place: Place, threshold: float) -> GroupTable
     order = np.argsort(codes, kind="stable")
     starts = np.concatenate([[0], np.cumsum(sizes)])
     rows = [
-        group_row(names[one] or NAMELESS, test, order[starts[one] : starts[one + 1]], threshold)
-        for one in largest[:MOST_ROWS]
+        group_row(names[code] or NAMELESS, test, order[starts[code] : starts[code + 1]], threshold)
+        for code in largest[:MOST_ROWS]
     ]
     return GroupTable(rows=rows, omitted=max(0, len(largest) - MOST_ROWS))

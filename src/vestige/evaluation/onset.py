@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.evaluation import bootstrap
+from vestige.evaluation.bootstrap import DEGENERATE, rate_result
 from vestige.evaluation.clusters import clusters_of
-from vestige.evaluation.judging import DEGENERATE, FIXED_RATES, rate_result
+from vestige.evaluation.judging import FIXED_RATES
 from vestige.evaluation.onset_result import DelayResult, OnsetResult, TrustPoint
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.record import IntervalResult

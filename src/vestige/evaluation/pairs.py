@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 
 from vestige.evaluation import bootstrap
+from vestige.evaluation.bootstrap import interval_result
 from vestige.evaluation.comparing import common_clusters, macro_f1_samples
-from vestige.evaluation.judging import interval_result
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.results import DetectorResults, PairResult
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -26,7 +26,8 @@ class IntervalResult(Record):
     """An estimate with its 95% interval; `void` of the `resamples` lacked a class.
 
     `method`: percentiles of the `bootstrap`; `exact` binomial bounds on the number of clusters, for a rate
-    that resampling cannot move; `none` (and no bounds) where all resamples are equal. `note` says why.
+    that resampling cannot move; `none` (and no bounds) where all resamples are equal; `point` where no
+    interval was asked for. `note` says why.
     """
 
     estimate: Number
@@ -34,8 +35,13 @@ class IntervalResult(Record):
     high: Number
     resamples: int
     void: int = 0
-    method: Literal["bootstrap", "exact", "none"] = "bootstrap"
+    method: Literal["bootstrap", "exact", "none", "point"] = "bootstrap"
     note: str = ""
+
+    @classmethod
+    def point(cls, estimate: float | None) -> Self:
+        """A figure without an interval."""
+        return cls(estimate=estimate, low=None, high=None, resamples=0, method="point")
 
 
 def complaint(error: OSError | ValidationError, known: str) -> str:

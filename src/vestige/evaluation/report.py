@@ -83,7 +83,9 @@ def compose(template: str, figures: Mapping[str, plots.Figure], **shown: Any) ->
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=_number, interval=_interval, percent=_percent, count=_count)
+    environment.filters.update(
+        number=_number, formatted=_formatted, interval=_interval, percent=_percent, count=_count
+    )
     scripts = [plotly_script(), (PAGE / "report.js").read_text(encoding="utf-8")]
     page = environment.get_template(template).render(
         **shown,
@@ -211,6 +213,10 @@ def _time(t_ns: int) -> str:
 
 def _number(value: float | None, digits: int = 3) -> str:
     return CLOSED if value is None else f"{value:.{digits}f}"
+
+
+def _formatted(value: float | None, form: str) -> str:
+    return CLOSED if value is None else format(value, form)
 
 
 def _percent(value: float | None, digits: int = 1) -> str:

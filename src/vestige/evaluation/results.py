@@ -53,6 +53,29 @@ class Pooling(Record):
         return f"A recording's score is {of_windows}{moved}."
 
 
+Place = Literal["terminal", "report", "page"]
+"""Where figures are shown in columns: the terminal's table, the report, the dashboard's page."""
+
+
+class MetricColumn(Record):
+    """How a metric is shown: see `catalogue.Metric`."""
+
+    name: str
+    title: str
+    short: str
+    form: str
+    higher_is_better: bool
+    at_threshold: bool
+    places: list[Place]
+
+    @property
+    def hint(self) -> str:
+        """Which direction is better, for people to read."""
+        if self.higher_is_better:
+            return "higher is better"
+        return "lower is better"
+
+
 class ClusterResult(Record):
     """What the bootstrap draws, and whether there are enough of them to trust the intervals."""
 
@@ -133,19 +156,15 @@ class ThresholdResult(Record):
 
 
 class Alerting(Record):
-    """What the chosen threshold gives on the test part. Rates of alerts are null without times."""
+    """What the chosen threshold alerts on in the test part, counted; the rates by day are null without times.
+
+    Recall, precision and the like at the threshold are among the metrics.
+    """
 
     tp: int
     fp: int
     fn: int
     tn: int
-    precision: Number
-    recall: Number
-    fpr: Number
-    macro_f1: Number
-    precision_interval: IntervalResult
-    recall_interval: IntervalResult
-    fpr_interval: IntervalResult
     alerts_per_day: Number
     alerts_per_host_day: Number
 
@@ -210,10 +229,8 @@ class DetectorResults(Record):
     next_token: NextTokenResult | None = None
     windows: int
     validation_macro_f1: Number
-    macro_f1: IntervalResult
-    average_precision: IntervalResult
-    roc_auc: IntervalResult
-    accuracy: Number
+    metrics: dict[str, IntervalResult]
+    """By name; `RunResults.metrics` says how each is shown."""
     per_class: list[ClassRow]
     confusion: Confusion
     curves: list[Curve]
@@ -227,6 +244,11 @@ class DetectorResults(Record):
     per_host: GroupTable
     per_recording: GroupTable
     onset: OnsetResult | None = None
+
+    @property
+    def macro_f1(self) -> IntervalResult:
+        """The metric by which detectors are compared."""
+        return self.metrics["macro_f1"]
 
     @property
     def is_baseline(self) -> bool:
@@ -350,6 +372,8 @@ class RunResults(Record):
     audit: list[CheckResult]
     symbols: SymbolFinding | None = None
     clusters: ClusterResult
+    metrics: list[MetricColumn]
+    """What was measured of every detector, in the order of columns, and how it is shown."""
     detectors: list[DetectorResults]
     comparisons: list[Comparison] = Field(default_factory=list)
     pairs: list[PairResult] = Field(default_factory=list)
@@ -369,6 +393,15 @@ class RunResults(Record):
     def baselines(self) -> list[DetectorResults]:
         """The trivial ones."""
         return [one for one in self.detectors if one.kind == "baseline"]
+
+    @property
+    def policy(self) -> str:
+        """The policy that chose the alert thresholds; empty without detectors."""
+        return next((detector.threshold.policy for detector in self.detectors), "")
+
+    def columns(self, place: Place) -> list[MetricColumn]:
+        """The metrics that have a column in a place."""
+        return [metric for metric in self.metrics if place in metric.places]
 
     @property
     def headline(self) -> Comparison | None:

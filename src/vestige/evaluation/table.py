@@ -29,8 +29,7 @@ ONSET = (
 
 
 def results_table(results: RunResults) -> Table:
-    """Models and baselines side by side, the 95% interval under each figure; recall and FPR at the chosen
-    threshold, macro F1 on windows whose inputs training never saw.
+    """Models and baselines side by side, a column a metric, the 95% interval under each figure.
 
     The title says when the split is in-distribution or leakage was allowed, the caption holds the headline
     and every check of the audit that failed or warns.
@@ -38,15 +37,19 @@ def results_table(results: RunResults) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    policy = results.detectors[0].threshold.policy if results.detectors else ""
+    metrics = results.columns("terminal")
     table = Table(title=Text(_title(results)), caption=Text(_caption(results)), caption_justify="left")
     table.add_column("detector", overflow="fold")
-    for name in ("macro F1", "AP", f"recall at\n{policy}", f"FPR at\n{policy}", "never\nseen"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for number, one in enumerate(results.models + results.baselines):
+    for metric in metrics:
+        head = metric.short
+        if metric.at_threshold:
+            head = f"{head} at\n{results.policy}"
+        table.add_column(Text(head), justify="right", no_wrap=True)
+    for number, detector in enumerate(results.models + results.baselines):
         last_model = number == len(results.models) - 1
-        style = "bold" if one.kind == "model" else "dim"
-        table.add_row(*(Text(cell) for cell in _row(one)), style=style, end_section=last_model)
+        style = "bold" if detector.kind == "model" else "dim"
+        cells = [_name(detector), *(_cell(detector.metrics[metric.name], metric.form) for metric in metrics)]
+        table.add_row(*map(Text, cells), style=style, end_section=last_model)
     return table
 
 
@@ -121,24 +124,22 @@ def _caption(results: RunResults) -> str:
     lines.append(f"95% intervals: bootstrap over {results.clusters.description}.")
     if not results.clusters.trusted and not results.comparisons:
         lines.append(f"They cannot be trusted: {results.clusters.reason}.")
-    methods = {one.method for detector in results.detectors for one in _measures(detector)}
+    methods = {
+        detector.metrics[metric.name].method
+        for detector in results.detectors
+        for metric in results.columns("terminal")
+    }
     lines += [told for method, told in METHODS.items() if method in methods]
     if results.symbols is not None:
         lines.append(results.symbols.sentence)
     return "\n".join([*(visible(one, LONGEST) for one in lines if one), *audit_lines(results)])
 
 
-def _measures(one: DetectorResults) -> tuple[IntervalResult, ...]:
-    alerting = one.alerting
-    return one.macro_f1, one.average_precision, alerting.recall_interval, alerting.fpr_interval
-
-
-def _row(one: DetectorResults) -> list[str]:
-    novel = None if one.novel is None else one.novel.macro_f1
-    name = visible(one.name).replace("/", "/\n")
-    if one.is_baseline:
-        name += f"\n({one.role})"
-    return [name, *map(_cell, _measures(one)), "-" if novel is None else f"{novel:.3f}"]
+def _name(detector: DetectorResults) -> str:
+    name = visible(detector.name).replace("/", "/\n")
+    if detector.is_baseline:
+        name += f"\n({detector.role})"
+    return name
 
 
 def _plain(value: float | None, form: str, otherwise: str = "-") -> str:

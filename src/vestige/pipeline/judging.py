@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vestige import log
 from vestige.checkpoint import Loaded
 from vestige.evaluation.audit import audit, describe_split, enforce
+from vestige.evaluation.catalogue import METRICS, columns
 from vestige.evaluation.clusters import held_out
 from vestige.evaluation.comparing import compare
 from vestige.evaluation.judging import cluster_result, evaluate
@@ -157,6 +158,7 @@ def _results(
         audit=checks,
         symbols=finding,
         clusters=cluster_result(next(iter(findings.tests.values()))),
+        metrics=columns(METRICS),
         detectors=findings.results,
         comparisons=compare(findings.results, findings.tests, **drawing),
         pairs=compare_pairs(findings.results, findings.tests, **drawing),

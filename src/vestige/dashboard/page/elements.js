@@ -24,10 +24,17 @@ export function percent(value, digits) { return value === null ? "–" : number(
 
 export function count(value) { return value === null ? "–" : value.toLocaleString("en"); }
 
-export function interval(found) {
-  const cell = make("td", number(found.estimate), "n");
+/* A number as Python's format() shows it by `form`: ".3f", ".1%". */
+export function formatted(value, form) {
+  const digits = parseInt(form.slice(1), 10);
+  return form.endsWith("%") ? percent(value, digits) : number(value, digits);
+}
+
+export function interval(found, form) {
+  const shown = function (value) { return formatted(value, form || ".3f"); };
+  const cell = make("td", shown(found.estimate), "n");
   const told = found.method === "none" ? "no interval"
-    : found.low === null || found.high === null ? "" : number(found.low) + " to " + number(found.high);
+    : found.low === null || found.high === null ? "" : shown(found.low) + " to " + shown(found.high);
   if (told) { cell.appendChild(make("small", told)); }
   return cell;
 }

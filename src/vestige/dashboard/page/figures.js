@@ -20,15 +20,25 @@ export function showMetrics(one) {
   reveal("metrics", "Figures", one.synthetic);
   const name = cell(one.detector), kind = one.kind + (one.pooling === null ? "" : ", by recording");
   name.appendChild(make("small", kind + ", " + count(one.windows) + (one.pooling === null ? " windows" : "")));
-  at("metrics").querySelector("tbody").appendChild(row([name, interval(one.macro_f1), interval(one.average_precision),
-    interval(one.recall), interval(one.fpr), interval(one.precision)], one.kind));
+  fill(at("metrics").querySelector("thead"), [heads(one)]);
+  const cells = one.figures.map(function (figure) { return interval(figure.found, figure.column.form); });
+  at("metrics").querySelector("tbody").appendChild(row([name].concat(cells), one.kind));
   at("intervals").textContent = "95% intervals: bootstrap over " + one.clusters + (one.trusted ? "" : ", too few to be trusted")
-    + ". Recall, FPR and precision at the threshold of " + one.policy + ", chosen on validation. – : no value.";
+    + ". At " + one.policy + ": at the threshold of this policy, chosen on validation. – : no value.";
   if (one.kind !== "model") { return; }
   const children = one.against ? [make("p", one.against)] : [];
   children.push(perClass(one.per_class), confusion(one.confusion));
   if (one.delays.length) { children.push(delays(one.delays)); }
   at("each").appendChild(folded(one.detector + ": by class, confusion" + (one.delays.length ? ", delays" : ""), children));
+}
+
+/* The columns are the metrics' own: whichever there are. */
+function heads(one) {
+  return row([make("th", "detector")].concat(one.figures.map(function (figure) {
+    const column = figure.column, head = make("th", column.title + (column.at_threshold ? " at " + one.policy : ""), "n");
+    head.title = column.higher_is_better ? "higher is better" : "lower is better";
+    return head;
+  })));
 }
 
 function perClass(rows) {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vestige.checkpoint import Loaded
-from vestige.dashboard.events import Caveat, Metrics, Player, Run
+from vestige.dashboard.events import Caveat, Figure, Metrics, Player, Run
 from vestige.dashboard.subject import Subject
 from vestige.evaluation.caveats import audit_lines, outdone, saturated, untested
 from vestige.evaluation.results import RunResults
@@ -93,13 +93,11 @@ def metrics(found: RunResults) -> Iterator[Metrics]:
             synthetic=found.synthetic,
             clusters=found.clusters.description,
             trusted=found.clusters.trusted,
-            macro_f1=one.macro_f1,
-            average_precision=one.average_precision,
+            figures=[
+                Figure(column=column, found=one.metrics[column.name]) for column in found.columns("page")
+            ],
             policy=one.threshold.policy,
             threshold=one.threshold.value,
-            recall=one.alerting.recall_interval,
-            fpr=one.alerting.fpr_interval,
-            precision=one.alerting.precision_interval,
             per_class=one.per_class,
             confusion=one.confusion,
             delays=[] if one.onset is None else one.onset.delays,
