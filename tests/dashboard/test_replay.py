@@ -19,9 +19,10 @@ from vestige.dashboard.pace import Pace
 from vestige.dashboard.producers import replay as room
 from vestige.dashboard.producers.perf import Meter
 from vestige.errors import EvidenceError
+from vestige.models.base import Judgement
 from vestige.reading.windows import WindowSet
 from vestige.scoring import score
-from vestige.scoring.windows import Judged
+from vestige.scoring.windows import JudgedBatch
 from vestige.sources import registry
 from vestige.sources.base import LiveBatch
 
@@ -125,7 +126,7 @@ def test_many_machines_are_remembered_up_to_a_number(finished, monkeypatch):
     place = pl.DataFrame({"machine": machines, "line": range(len(machines))})
     batch = LiveBatch({}, pl.DataFrame(), place, unit="machine")
     recordings = room.Recordings(loaded, registry.get("logs"), (), Pace(0), Meter())
-    events = list(recordings.over(Judged(batch, np.full((len(machines), 2), 0.5))))
+    events = list(recordings.over(JudgedBatch(batch, Judgement.of(np.full((len(machines), 2), 0.5)))))
     assert [(one.number, one.id) for one in of(Recording, events)] == [(1, "a"), (2, "b"), (3, "c"), (4, "b")]
     assert [(one.recording, one.window) for one in of(Score, events)] == [
         (1, 1), (2, 1), (1, 2), (2, 2), (1, 3), (3, 1), (1, 4), (4, 1),

@@ -13,6 +13,7 @@ import safetensors.numpy
 from tests.models.conftest import MakeParts
 from vestige.errors import SplitError
 from vestige.models import next_token, registry
+from vestige.models.base import Judgement
 from vestige.models.baselines.next_frequency import NextFrequency
 from vestige.models.baselines.next_ngram import NextNgram
 from vestige.models.fitting import benign
@@ -168,6 +169,27 @@ def test_the_threshold_is_where_the_probability_is_a_half() -> None:
     proba = detector.predict_proba(batch)
     np.testing.assert_allclose(proba[:, 1], 1 / (1 + np.exp(2.5 - surprise)))
     assert np.array_equal(detector.predict(batch), (surprise > 2.5).astype(int))
+
+
+def test_a_boundary_that_is_moved_gives_what_had_the_score_one_half() -> None:
+    detector = counted(NextNgram, chain(300, 9, 5), 9)
+    batch = {"tokens": chain(50, 9, 5, seed=3)}
+    detector.center(2.5)
+    score = float(np.median(detector.judge(batch).score))
+    row = int(np.argmin(np.abs(detector.judge(batch).score - score)))
+    score = float(detector.judge(batch).score[row])
+    assert detector.move_boundary(score)
+    assert detector.judge(batch).score[row] == pytest.approx(0.5)
+    assert detector.alert_surprise == detector.shift != 2.5
+
+
+def test_a_judgement_without_surprise_is_as_strange_as_its_score() -> None:
+    plain = Judgement.of(np.array([[0.75, 0.25]]))
+    assert (plain.p_value, plain.surprise, plain.rank) == (None, None, None)
+    np.testing.assert_array_equal(plain.strangeness, [0.25])
+    told = Judgement.of(np.array([[0.75, 0.25]]), surprise=np.array([3.0]), rank=np.array([1]))
+    np.testing.assert_array_equal(told.strangeness, [3.0])
+    assert len(told) == 1
 
 
 def test_kinds_of_anomaly_that_surprise_cannot_tell_apart_stay_zero() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import polars as pl
 import pytest
 
 from tests.triage.conftest import invoke, read, refuse
+from vestige.checkpoint import load
 from vestige.errors import CheckpointError, OutputError, UsageError
+from vestige.triage.evidence import Piece, of_evidence, of_test_part
 from vestige.triage.table import HEADER, MEMBERS, TABLE
 
 
@@ -102,6 +105,35 @@ def test_logs_are_triaged_too(tmp_path):
     assert both.height == members.height
     assert (both["surprise"] - both["surprise_right"]).abs().max() < 1e-3
     assert (both["event"] == both["event_right"]).all()
+
+
+def by_place(pieces: Iterator[Piece]) -> dict[tuple[str, int], tuple[object, ...]]:
+    """Time, name of the event and tokens of every window, by the file and line of what it judges."""
+    found = {}
+    for piece in pieces:
+        about = piece.about.select("file", "line", "t_ns").iter_rows()
+        rows = zip(about, piece.texts, piece.tokens.tolist(), strict=True)
+        found |= {(file, line): (t_ns, text, tokens) for (file, line, t_ns), text, tokens in rows}
+    return found
+
+
+@pytest.mark.parametrize("around", ["background", "context"])
+def test_evidence_says_of_a_window_what_the_test_part_says_of_it(tmp_path, around):
+    corpus, data, run = tmp_path / "corpus", tmp_path / "dataset", tmp_path / "run"
+    invoke("simulate", "logs", corpus, "--messages", 1000, "--anomalies", "0.06", "--seed", 1)
+    windows = ["--sequence-type", around, "--window-size", 4]
+    invoke("prepare", "logs", corpus, "--format", "bgl", *windows, "-j", 1, "-o", data)
+    invoke("split", data, "--split", "host", "-o", tmp_path / "split.json")
+    how = ["--task", "next", "-m", "next_frequency"]
+    invoke("train", data, "--split", tmp_path / "split.json", *how, "-o", run)
+    folder = run / "next_frequency"
+    loaded = load(folder)
+    assert loaded.schema.ahead == (4 if around == "context" else 0)
+    prepared, read_again = by_place(of_test_part(folder, loaded)), by_place(of_evidence([corpus], loaded))
+    assert len(read_again) == 1000
+    assert len(prepared) >= 60
+    assert len({text for _, text, _ in prepared.values()}) > 5
+    assert {place: read_again[place] for place in prepared} == prepared
 
 
 def test_nothing_to_triage_is_said(trained, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.evaluation.hashing import row_hashes
-from vestige.models.base import Detector
+from vestige.models.base import Detector, Judgement
 from vestige.reading.encoding import Batch, BoundEncoder
 from vestige.reading.windows import Steps
 
@@ -46,6 +46,17 @@ def predict_proba(detector: Detector, bound: BoundEncoder, steps: Steps) -> NDAr
         return np.concatenate(pieces)
 
     return _once({name: steps[name] for name in bound.streams(names)}, score)
+
+
+def judge(detector: Detector, bound: BoundEncoder, steps: Steps) -> Judgement:
+    """`detector.judge` of stream values `(B, length, ...)`, equal windows of a classifier being judged once.
+
+    The last digits of a surprise may depend on which windows share its batch, so that those are left as they
+    come.
+    """
+    if detector.task == "next":
+        return detector.judge(bound.encode(steps, detector.input_names))
+    return Judgement.of(predict_proba(detector, bound, steps))
 
 
 def _once(batch: Batch, score: Score) -> NDArray[np.float64]:

@@ -85,6 +85,43 @@ class StandardizeStats:
         return cls(*(np.asarray(plain[name], dtype=np.float32) for name in ("medians", "means", "stds")))
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """What a detector says of B windows: arrays `(B, ...)`, a row a window.
+
+    `proba (B, K)` float64: class probabilities, rows summing to 1. `score (B,)` float64: how suspicious a
+    window is, 1 - P(first class). `p_value (B,)` float64: the share of normal windows that are at least as
+    suspicious. Of a detector of the task next, `surprise (B,)` float64 is -ln P of the event that came, in
+    nats, and `rank (B,)` int64 says how many events were more probable. What a detector does not have is
+    None.
+    """
+
+    proba: NDArray[np.float64]
+    score: NDArray[np.float64]
+    p_value: NDArray[np.float64] | None = None
+    surprise: NDArray[np.float64] | None = None
+    rank: NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        proba: NDArray[np.float64],
+        *,
+        surprise: NDArray[np.float64] | None = None,
+        rank: NDArray[np.int64] | None = None,
+    ) -> Self:
+        """The judgement whose scores follow from its probabilities."""
+        return cls(proba, 1.0 - proba[:, 0], surprise=surprise, rank=rank)
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    @property
+    def strangeness(self) -> NDArray[np.float64]:
+        """The finest measure that there is, `(B,)`: the surprise, or where there is none the score."""
+        return self.score if self.surprise is None else self.surprise
+
+
 class HyperParameters(BaseModel):
     """A detector's hyper-parameters: every field can be set with `--set name=value`."""
 
@@ -200,6 +237,29 @@ class Detector(ABC):
         """Most probable class `(B,)` int64."""
         best: NDArray[np.int64] = self.predict_proba(X).argmax(axis=1)
         return best
+
+    def judge(self, X: Batch) -> Judgement:
+        """All that the detector has to say of a batch, whatever the batch's size and order."""
+        return Judgement.of(self.predict_proba(X))
+
+    @property
+    def alert_surprise(self) -> float | None:
+        """The alert threshold in nats; None for a detector that gives no surprise."""
+        return None
+
+    def move_boundary(self, score: float) -> bool:  # noqa: ARG002
+        """Move the scale of the scores so that what has `score` now has one half from now on.
+
+        Returns whether there is such a scale: a classifier's probabilities stay as they were learnt.
+        """
+        return False
+
+    def explain(self, X: Batch) -> NDArray[np.float64]:  # noqa: ARG002
+        """How much each step of the context bears on the judgement, `(B, T - 1)`: shares that sum to 1.
+
+        Raises UsageError for a detector that cannot say.
+        """
+        raise UsageError(f"{self.name} explains nothing", remedy="use a detector of the task next")
 
     def quantize(self) -> None:
         """Compute in 8-bit integers from now on, on the CPU; there is no way back. Raises UsageError where a

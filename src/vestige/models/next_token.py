@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from vestige.models.base import Detector, Task
+from vestige.models.base import Detector, Judgement, Task
 from vestige.reading.encoding import Batch
 from vestige.schema import PAD, UNK, Kind
 
@@ -22,6 +22,8 @@ TOP = (1, 5, 10)
 """Ranks that are reported: how often the token that came was among the k most probable."""
 PIECE = 1024
 """Windows whose `(B, V)` probabilities are held at a time."""
+MOST = 1 - 1e-12
+"""Score that still has a logit: beyond it a sigmoid has no digits left."""
 
 
 class NextToken(Detector):
@@ -93,6 +95,22 @@ class NextToken(Detector):
         if not math.isfinite(surprise):
             raise ValueError(f"a threshold of {surprise} nats cannot be a shift")
         self.shift = float(surprise)
+
+    def move_boundary(self, score: float) -> bool:
+        """The scale is that of the sigmoid: what has `score` now is where `shift` lies from now on."""
+        bounded = min(max(score, 1 - MOST), MOST)
+        self.center(self.shift + math.log(bounded / (1 - bounded)))
+        return True
+
+    @property
+    def alert_surprise(self) -> float | None:
+        """`shift`."""
+        return self.shift
+
+    def judge(self, X: Batch) -> Judgement:
+        """Probabilities, score, surprise and rank in one pass."""
+        surprise, rank = self.surprise_and_rank(X)
+        return Judgement.of(self.proba_of(surprise), surprise=surprise, rank=rank)
 
     def predict_proba(self, X: Batch) -> FloatArray:
         """`[1 - s, s]` with s = sigmoid(surprise - shift); further classes, which surprise cannot tell

@@ -6,8 +6,6 @@ has been trained.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from vestige.evaluation.distinct import predict_proba, symbolic
@@ -17,12 +15,10 @@ from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.results import NextTokenResult, Pooling, ThresholdResult
 from vestige.evaluation.threshold import choose
 from vestige.models.base import Detector
-from vestige.models.next_token import TOP, NextToken
+from vestige.models.next_token import TOP
 from vestige.reading.encoding import EncodedWindows
 
 SCORING_BATCH, SYMBOLS_BATCH = 4096, 65_536
-MOST = 1 - 1e-12
-"""Score that still has a logit: beyond it a sigmoid has no digits left."""
 
 
 def predict(detector: Detector, part: EncodedWindows) -> Predictions:
@@ -59,7 +55,7 @@ def pooling_of(detector: Detector, validation: EncodedWindows) -> Pooling | None
     if validation.windows.schema.target != "recording":
         return None
     judged = predict(detector, validation)
-    if not isinstance(detector, NextToken):
+    if detector.task != "next":
         return best_pooling(judged)
     if len(np.unique(judged.positive)) < 2:
         return Pooling(kind="mean_log_odds")
@@ -69,25 +65,26 @@ def pooling_of(detector: Detector, validation: EncodedWindows) -> Pooling | None
 def calibrate(
     detector: Detector, validation: EncodedWindows, pooling: Pooling | None, policy: str
 ) -> ThresholdResult:
-    """The alert threshold by `policy`; a next-token detector's surprise is centred on it first."""
+    """The alert threshold by `policy`; where a detector's scale can be moved, it is put at one half first."""
     threshold = choose(of_part(detector, validation, pooling), policy)
-    if not isinstance(detector, NextToken):
+    if not detector.move_boundary(threshold.value):
         return threshold
-    score = min(max(threshold.value, 1 - MOST), MOST)
-    detector.center(detector.shift + math.log(score / (1 - score)))
     return choose(of_part(detector, validation, pooling), policy)
 
 
 def next_token(detector: Detector, test: EncodedWindows) -> NextTokenResult | None:
     """How well the next token is predicted on normal test windows; None for a classifier."""
-    if not isinstance(detector, NextToken):
+    if detector.task != "next":
         return None
     normal = test.over(test.windows.select(test.windows.label == 0))
-    found = [
-        detector.surprise_and_rank(batch) for _, batch in normal.batches(SCORING_BATCH, detector.input_names)
-    ]
-    if not found:
+    batches = (batch for _, batch in normal.batches(SCORING_BATCH, detector.input_names))
+    surprises, ranks = [], []
+    for judgement in map(detector.judge, batches):
+        if judgement.surprise is not None and judgement.rank is not None:
+            surprises.append(judgement.surprise)
+            ranks.append(judgement.rank)
+    if not ranks:
         return None
-    surprise, rank = (np.concatenate(one) for one in zip(*found, strict=True))
+    surprise, rank = np.concatenate(surprises), np.concatenate(ranks)
     shares = {f"top{k}": float((rank < k).mean()) for k in TOP}
     return NextTokenResult(windows=len(rank), mean_surprise=float(surprise.mean()), **shares)

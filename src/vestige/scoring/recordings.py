@@ -14,7 +14,7 @@ from vestige.checkpoint import Loaded
 from vestige.evaluation.pooling import log_of, moving_average_max, pooled, pooling_in
 from vestige.evaluation.results import Pooling
 from vestige.models.next_token import TOP
-from vestige.scoring.windows import Judged, judge
+from vestige.scoring.windows import JudgedBatch, judge
 from vestige.sources.base import Progress
 
 
@@ -39,9 +39,9 @@ def score_recordings(
     pooling = pooling_in(loaded.header) or Pooling(kind="max")
     found: dict[str, Tally] = {}
     unit = "file"
-    for one in judged:
-        unit = one.batch.unit
-        _add(found, one, loaded.threshold, pooling)
+    for batch in judged:
+        unit = batch.batch.unit
+        _add(found, batch, loaded.threshold, pooling)
     rows = [{unit: name, **tally.row(loaded)} for name, tally in found.items()]
     return sorted(rows, key=lambda row: -float(row["score"]))
 
@@ -65,10 +65,10 @@ class Tally:
     highest_average: NDArray[np.float64] | None = None
     _last: NDArray[np.float64] | None = None
 
-    def add(self, judged: Judged, rows: NDArray[np.int64], threshold: float | None) -> None:
+    def add(self, judged: JudgedBatch, rows: NDArray[np.int64], threshold: float | None) -> None:
         """Take in the windows at `rows`, all of them of this recording."""
-        proba = judged.proba[rows]
-        score = 1.0 - proba[:, 0]
+        judgement = judged.judgement
+        proba, score = judgement.proba[rows], judgement.score[rows]
         self.highest = np.maximum(self.highest, proba.max(axis=0))
         self.total += proba.sum(axis=0)
         self.logs += log_of(proba).sum(axis=0)
@@ -80,11 +80,11 @@ class Tally:
             self.score = float(score[worst])
             self.worst = judged.batch.place.row(int(rows[worst]), named=True)
             del self.worst[judged.batch.unit]
-            if judged.surprise is not None:
-                self.worst["surprise"] = round(float(judged.surprise[rows[worst]]), 6)
-        if judged.surprise is not None and judged.rank is not None:
-            self.surprise += float(judged.surprise[rows].sum())
-            within = (judged.rank[rows, None] < np.array(TOP)).sum(axis=0)
+            if judgement.surprise is not None:
+                self.worst["surprise"] = round(float(judgement.surprise[rows[worst]]), 6)
+        if judgement.surprise is not None and judgement.rank is not None:
+            self.surprise += float(judgement.surprise[rows].sum())
+            within = (judgement.rank[rows, None] < np.array(TOP)).sum(axis=0)
             self.within = within if self.within is None else self.within + within
 
     def _take_average(self, logs_BK: NDArray[np.float64]) -> None:
@@ -133,8 +133,8 @@ def _odds(logs_K: NDArray[np.float64]) -> float:
     return float(logs_K[1:].max() - logs_K[0])
 
 
-def _add(found: dict[str, Tally], judged: Judged, threshold: float | None, pooling: Pooling) -> None:
-    place, classes = judged.batch.place, judged.proba.shape[1]
+def _add(found: dict[str, Tally], judged: JudgedBatch, threshold: float | None, pooling: Pooling) -> None:
+    place, classes = judged.batch.place, judged.judgement.proba.shape[1]
     numbered = place.select(judged.batch.unit).with_row_index("row")
     for (name,), part in numbered.group_by(judged.batch.unit, maintain_order=True):
         fresh = Tally(pooling, np.zeros(classes), np.zeros(classes), np.zeros(classes))

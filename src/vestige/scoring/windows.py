@@ -9,17 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vestige.checkpoint import HEADER, Loaded, load
 from vestige.errors import UsageError
-from vestige.evaluation.distinct import predict_proba
+from vestige.evaluation import distinct
 from vestige.evidence.files import find, total_size
 from vestige.log import get
-from vestige.models.base import Detector
-from vestige.models.next_token import NextToken
-from vestige.reading.encoding import BoundEncoder
+from vestige.models.base import Judgement
 from vestige.schema import Schema
 from vestige.sources import registry
 from vestige.sources.base import LiveBatch, Progress
@@ -28,14 +23,11 @@ log = get(__name__)
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Windows with what a detector says of them: `proba (B, K)`; a next-token detector also `surprise (B,)`,
-    in nats, and `rank (B,)`."""
+class JudgedBatch:
+    """Windows, and what a detector says of them, row by row."""
 
     batch: LiveBatch
-    proba: NDArray[np.float64]
-    surprise: NDArray[np.float64] | None = None
-    rank: NDArray[np.int64] | None = None
+    judgement: Judgement
 
 
 def score(
@@ -60,7 +52,7 @@ def score(
     evidence is not there or not what the detector was trained to read.
     """
     loaded, judged = judge(run, evidence, device=device, quantize=quantize, progress=progress)
-    return (row for one in judged for row in _rows(one, loaded))
+    return (row for batch in judged for row in _rows(batch, loaded))
 
 
 def detector_in(run: Path) -> Path:
@@ -103,7 +95,7 @@ def judge(
     quantize: bool = False,
     every_step: bool = False,
     progress: Progress | None = None,
-) -> tuple[Loaded, Iterator[Judged]]:
+) -> tuple[Loaded, Iterator[JudgedBatch]]:
     """The detector of a run, and what it says of evidence, batch by batch; `every_step`: of a window for
     every step, whatever the dataset's stride. Raises as `score` does."""
     check_device(device)
@@ -119,33 +111,36 @@ def judge(
 
 def _judged(
     loaded: Loaded, schema: Schema, evidence: Sequence[Path], total: int | None, progress: Progress | None
-) -> Iterator[Judged]:
-    for one in judge_batches(loaded, registry.get(schema.source).live(evidence, schema)):
-        yield one
+) -> Iterator[JudgedBatch]:
+    for judged in judge_batches(loaded, read_windows(evidence, schema)):
+        yield judged
         if progress is not None:
-            progress(one.batch.taken, total)
+            progress(judged.batch.taken, total)
 
 
-def judge_batches(loaded: Loaded, batches: Iterable[LiveBatch]) -> Iterator[Judged]:
+def read_windows(evidence: Sequence[Path], schema: Schema) -> Iterator[LiveBatch]:
+    """The windows of raw evidence as `schema` says they are made, batch by batch, in flat memory.
+
+    Whoever puts a detector to work on raw evidence reads it through here. Raises EvidenceError where the
+    evidence is not there, or not what the schema's source reads.
+    """
+    return registry.get(schema.source).live(evidence, schema)
+
+
+def judge_batches(loaded: Loaded, batches: Iterable[LiveBatch]) -> Iterator[JudgedBatch]:
     """What a detector says of windows as they come from their source."""
     symbols = None
     for batch in batches:
         if batch.symbols is not symbols:
             symbols = batch.symbols
             bound = loaded.encoder.bind(symbols)
-        yield _judge_batch(loaded.detector, batch, bound)
+        yield JudgedBatch(batch, distinct.judge(loaded.detector, bound, batch.steps))
 
 
-def _judge_batch(detector: Detector, batch: LiveBatch, bound: BoundEncoder) -> Judged:
-    if not isinstance(detector, NextToken):
-        return Judged(batch, predict_proba(detector, bound, batch.steps))
-    surprise, rank = detector.surprise_and_rank(bound.encode(batch.steps, detector.input_names))
-    return Judged(batch, detector.proba_of(surprise), surprise, rank)
-
-
-def _rows(judged: Judged, loaded: Loaded) -> Iterator[dict[str, Any]]:
-    best = judged.proba.argmax(axis=1).tolist()
-    suspicion = (1.0 - judged.proba[:, 0]).tolist()
+def _rows(judged: JudgedBatch, loaded: Loaded) -> Iterator[dict[str, Any]]:
+    judgement = judged.judgement
+    best = judgement.proba.argmax(axis=1).tolist()
+    suspicion = judgement.score.tolist()
     for at, place in enumerate(judged.batch.place.iter_rows(named=True)):
         value = suspicion[at]
         alert = None if loaded.threshold is None else value >= loaded.threshold
@@ -155,8 +150,8 @@ def _rows(judged: Judged, loaded: Loaded) -> Iterator[dict[str, Any]]:
             "most_probable_class": loaded.schema.classes[best[at]],
             "alert": alert,
         }
-        if judged.surprise is not None and judged.rank is not None:
-            row |= {"surprise": round(float(judged.surprise[at]), 6), "rank": int(judged.rank[at])}
+        if judgement.surprise is not None and judgement.rank is not None:
+            row |= {"surprise": round(float(judgement.surprise[at]), 6), "rank": int(judgement.rank[at])}
         yield row
 
 

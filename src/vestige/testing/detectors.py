@@ -51,7 +51,8 @@ def check_detector(
     on NaN, infinity and unknown tokens; leave the batch it is given alone; come out the same twice
     under a seed; and be the same after saving and loading. One of the task next must moreover give finite
     surprise and ranks within the vocabulary, be surprised most by UNK, be 0.5 sure at its threshold, and
-    share an explanation among the tokens of the context. Raises AssertionError that says what fails.
+    share an explanation among the tokens of the context. What `judge` says must be what the other methods
+    say. Raises AssertionError that says what fails.
     """
     chosen = registry.get(kind) if isinstance(kind, str) else kind
     for n_classes in (2, 3):
@@ -85,11 +86,13 @@ def _check_one(kind: type[Detector], parts: Parts, place: Path, where: str, how:
     _check_company(detector, proba, batch, where)
     _check_masks(detector, proba, batch, where)
     _check_bad_numbers(detector, batch, where)
-    if isinstance(detector, NextToken):
-        proba = _check_next(detector, batch, where)
     other = _trained(kind, parts, place / "second", how)
-    if isinstance(detector, NextToken) and isinstance(other, NextToken):
+    if detector.task == "next":
+        assert isinstance(detector, NextToken), f"{where}: of the task next, and no NextToken"
+        assert isinstance(other, NextToken), f"{where}: of the task next, and no NextToken"
+        proba = _check_next(detector, batch, where)
         other.center(detector.shift)
+    _check_judgement(detector, proba, batch, where)
     again = other.predict_proba(batch)
     assert np.array_equal(proba, again), f"{where}: the same seed gave another detector"
     restored = _reloaded(kind, detector, parts, place)
@@ -117,6 +120,23 @@ def _check_probabilities(
     assert np.allclose(proba.sum(axis=1), 1, rtol=0, atol=1e-9), f"{where}: probabilities do not sum to 1"
     predicted = detector.predict(batch)
     assert np.array_equal(predicted, proba.argmax(axis=1)), f"{where}: predict is not the most probable class"
+
+
+def _check_judgement(detector: Detector, proba: NDArray[np.float64], batch: Batch, where: str) -> None:
+    """A judgement must say what the other methods say."""
+    judgement = detector.judge(batch)
+    assert np.array_equal(judgement.proba, proba), f"{where}: judge gives other probabilities"
+    assert np.array_equal(judgement.score, 1.0 - proba[:, 0]), f"{where}: judge gives other scores"
+    if not isinstance(detector, NextToken):
+        assert judgement.surprise is None, f"{where}: a classifier gives a surprise"
+        assert judgement.rank is None, f"{where}: a classifier gives a rank"
+        assert detector.alert_surprise is None, f"{where}: a classifier has a threshold in nats"
+        return
+    surprise, rank = detector.surprise_and_rank(batch)
+    assert judgement.surprise is not None, f"{where}: judge gives no surprise"
+    assert judgement.rank is not None, f"{where}: judge gives no rank"
+    assert np.array_equal(judgement.surprise, surprise), f"{where}: judge gives another surprise"
+    assert np.array_equal(judgement.rank, rank), f"{where}: judge gives another rank"
 
 
 def _check_company(detector: Detector, proba: NDArray[np.float64], batch: Batch, where: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,11 +13,10 @@ from numpy.typing import NDArray
 from vestige.checkpoint import Loaded
 from vestige.log import get
 from vestige.models.base import Detector
-from vestige.models.next_token import NextToken
 from vestige.pipeline.config import RunConfig
 from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.reading.windows import WindowSet
-from vestige.scoring.windows import Judged
+from vestige.scoring.windows import JudgedBatch
 from vestige.splits import Split
 
 log = get(__name__)
@@ -87,14 +85,13 @@ def _of_recording(
         )  # fmt: skip
 
 
-def of_evidence(judged: Iterator[Judged]) -> Iterator[Piece]:
+def of_evidence(judged: Iterator[JudgedBatch]) -> Iterator[Piece]:
     """Raw traces, as `vestige score` reads them."""
-    for one in judged:
-        place = one.batch.place
-        surprise = 1 - one.proba[:, 0] if one.surprise is None else one.surprise
+    for found in judged:
+        place, batch = found.batch.place, found.batch
         yield Piece(
             place["file"][0], "", place["line"].to_numpy(), place["offset"].to_numpy(),
-            one.batch.steps["symbol"][:, -1].astype(np.int64), surprise, one.batch.symbols,
+            batch.steps["symbol"][:, -1].astype(np.int64), found.judgement.strangeness, batch.symbols,
         )  # fmt: skip
 
 
@@ -102,13 +99,7 @@ def surprise_of(detector: Detector, batch: Batch) -> NDArray[np.float64]:
     """Surprise in nats `(B,)`, or a classifier's score. Equal windows are judged once."""
     names: Sequence[str] = detector.input_names
     if len(names) != 1 or detector.inputs[0].kind != "tokens":
-        proba: NDArray[Any] = detector.predict_proba(batch)
-        return 1 - proba[:, 0]
+        return detector.judge(batch).strangeness
     distinct, again = np.unique(batch[names[0]], axis=0, return_inverse=True)
-    unique = {names[0]: distinct}
-    if isinstance(detector, NextToken):
-        found = detector.surprise(unique)
-    else:
-        found = 1 - detector.predict_proba(unique)[:, 0]
-    surprise: NDArray[np.float64] = found[again.reshape(-1)]
-    return surprise
+    strangeness: NDArray[np.float64] = detector.judge({names[0]: distinct}).strangeness[again.reshape(-1)]
+    return strangeness

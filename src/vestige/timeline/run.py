@@ -10,7 +10,6 @@ import numpy as np
 
 from vestige.checkpoint import load
 from vestige.errors import UsageError
-from vestige.models.next_token import NextToken
 from vestige.scoring.windows import check_device, detector_in, judge
 from vestige.sources.base import Progress
 from vestige.storage import atomic_file, refuse_files, write_text
@@ -69,12 +68,12 @@ def strips(
         events += len(piece.line)
         if progress is not None and not evidence:
             progress(events, None)
-    nats = isinstance(loaded.detector, NextToken)
-    limit = loaded.detector.shift if isinstance(loaded.detector, NextToken) else loaded.threshold
+    nats = loaded.detector.alert_surprise
+    limit = loaded.threshold if nats is None else nats
     ordered = sorted(found.values(), key=lambda one: (-one.highest, -one.times_left, -one.mean, one.run))
     grouped = clusters_of(ordered, -np.inf if limit is None else limit, eps=eps, min_samples=min_samples)
     title = f"{loaded.detector.name}: surprise along {len(ordered)} runs"
-    unit = "surprise (nats)" if nats else "score"
+    unit = "score" if nats is None else "surprise (nats)"
     out.mkdir(parents=True, exist_ok=True)
     with atomic_file(out / PLACES) as places:
         write_places(places, ordered, grouped)

@@ -18,6 +18,7 @@ from vestige.checkpoint import Loaded
 from vestige.pipeline.config import RunConfig
 from vestige.reading.encoding import BoundEncoder, EncodedWindows
 from vestige.reading.windows import WindowSet
+from vestige.scoring.windows import read_windows
 from vestige.sources import registry
 from vestige.sources.base import LiveBatch
 from vestige.splits import Split
@@ -37,7 +38,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Piece:
-    """Some windows: `tokens (B, T)`, `about` with `COLUMNS`, and what each last event is called."""
+    """Some windows: `tokens (B, T)`, `about` with `COLUMNS`, and what each judged event is called."""
 
     tokens: NDArray[np.int64]
     about: pl.DataFrame
@@ -64,24 +65,26 @@ def of_test_part(folder: Path, loaded: Loaded) -> Iterator[Piece]:
 
 def of_evidence(paths: Sequence[Path], loaded: Loaded) -> Iterator[Piece]:
     """Raw evidence, as `vestige score` reads it; of sources that know no machines the file stands for it."""
-    source = registry.get(loaded.schema.source)
     name, first = loaded.detector.inputs[0].name, 0
-    for batch in source.live(paths, loaded.schema):
+    for batch in read_windows(paths, loaded.schema):
         bound = loaded.encoder.bind(batch.symbols)
         tokens = bound.encode(batch.steps, (name,))[name]
         about = _about(first, batch.place, batch.place.get_column("machine", default=batch.place["file"]))
-        times = batch.steps["t_ns"][:, -1] if "t_ns" in batch.steps else np.zeros(len(tokens), np.int64)
+        times = np.zeros(len(tokens), np.int64) if batch.t_ns is None else batch.t_ns
         about = about.with_columns(t_ns=pl.Series(times), truth=pl.lit(None, pl.String()))
-        yield Piece(tokens, _typed(about), _texts(batch, bound, name))
+        yield Piece(tokens, _typed(about), _texts(batch, bound, name, loaded.schema.before))
         first += len(tokens)
 
 
-def _texts(batch: LiveBatch, bound: BoundEncoder, name: str) -> pl.Series:
-    """What each window's last step is called: the symbol that the stream of symbols points at."""
+def _texts(batch: LiveBatch, bound: BoundEncoder, name: str, judged: int) -> pl.Series:
+    """What the step is called that each window judges: the symbol that the stream of symbols points at.
+
+    `judged` is the number of that step in its window, which is not the last one where windows look ahead.
+    """
     if "text" in batch.place.columns:
         return batch.place["text"]
     pointing = batch.steps[bound.streams((name,))[0]]
-    return batch.symbols["text"].gather(pointing[:, -1].astype(np.int64))
+    return batch.symbols["text"].gather(pointing[:, judged].astype(np.int64))
 
 
 def _truth(test: WindowSet, rows: NDArray[np.int64]) -> pl.Series:

@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics import pairwise_distances
 
 from vestige.evaluation.hashing import row_hashes
-from vestige.models.next_token import NextToken
+from vestige.models.base import Detector
 from vestige.schema import UNK
 from vestige.triage.options import TriageOptions
 
@@ -86,7 +86,7 @@ class Explanations:
     window's number (hash, window), so that they are no burst of one hour.
     """
 
-    detector: NextToken
+    detector: Detector
     options: TriageOptions
     events: dict[int, Event] = field(default_factory=dict)
     count: list[int] = field(default_factory=list)

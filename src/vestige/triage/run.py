@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from vestige.checkpoint import Loaded, load
 from vestige.errors import OutputError, UsageError
-from vestige.models.next_token import NextToken
+from vestige.models.base import Detector
 from vestige.scoring import check_device, detector_in
 from vestige.sources.base import Progress
 from vestige.storage import atomic_file, refuse_files
@@ -89,8 +88,8 @@ def _refuse_existing(out: Path, *, overwrite: bool) -> None:
         )
 
 
-def _next_token(loaded: Loaded, where: Path) -> NextToken:
-    if isinstance(loaded.detector, NextToken):
+def _next_token(loaded: Loaded, where: Path) -> Detector:
+    if loaded.detector.task == "next":
         return loaded.detector
     source = loaded.schema.source
     raise UsageError(
@@ -126,17 +125,20 @@ def _alerts(piece: Piece, found: Explanations, limit: float) -> pl.DataFrame:
     """The alerts of a piece with `JUDGED`. Equal windows are judged once."""
     detector = found.detector
     unique, again = np.unique(piece.tokens, axis=0, return_inverse=True)
-    surprise, rank = detector.surprise_and_rank({detector.inputs[0].name: unique})
-    score = 1.0 - expit(-(surprise - detector.shift))
+    judgement = detector.judge({detector.inputs[0].name: unique})
     of_window: NDArray[np.int64] = again.reshape(-1)
-    rows = np.flatnonzero(score[of_window] >= limit)
+    rows = np.flatnonzero(judgement.score[of_window] >= limit)
     if not len(rows):
         return pl.DataFrame(schema=JUDGED)
     about = piece.about[rows]
     texts = piece.texts.gather(rows).to_list()
     number = found.add(piece.tokens[rows], texts, about["window"].to_numpy())
-    judged = {"surprise": surprise[of_window[rows]], "rank": rank[of_window[rows]], "number": number}
-    return about.with_columns(**{name: pl.Series(values) for name, values in judged.items()})
+    surprise, rank = judgement.strangeness[of_window[rows]], judgement.rank
+    return about.with_columns(
+        surprise=pl.Series(surprise),
+        rank=pl.Series([None] * len(rows) if rank is None else rank[of_window[rows]], dtype=pl.Int64()),
+        number=pl.Series(number),
+    )
 
 
 def _write_members(spool: Path, clusters: list[Cluster], path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from vestige.dashboard.events import Perf
-from vestige.scoring.windows import Judged
+from vestige.scoring.windows import JudgedBatch
 from vestige.sources.base import LiveBatch
 
 EVERY_S = 1.0
@@ -45,17 +45,17 @@ class Meter:
             self.taken = batch.taken
             yield batch
 
-    def judging(self, verdicts: Iterator[Judged]) -> Iterator[Judged]:
-        """The verdicts; how long each was in coming, less the reading beneath."""
+    def judging(self, batches: Iterator[JudgedBatch]) -> Iterator[JudgedBatch]:
+        """The judged batches; how long each was in coming, less the reading beneath."""
         while True:
             start, read = time.perf_counter(), self.reading_s
-            one = next(verdicts, None)
+            judged = next(batches, None)
             self.judging_s += time.perf_counter() - start - (self.reading_s - read)
-            if one is None:
+            if judged is None:
                 return
             self.batches += 1
-            self.judged += len(one.proba)
-            yield one
+            self.judged += len(judged.judgement)
+            yield judged
 
     def due(self) -> bool:
         """Whether a second has passed since the last time."""

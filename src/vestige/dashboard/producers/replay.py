@@ -20,7 +20,7 @@ from vestige.dashboard.events import Perf, Recording, Score, Span
 from vestige.dashboard.pace import Pace, Start
 from vestige.dashboard.producers.perf import Meter
 from vestige.evidence.simulated import is_simulated
-from vestige.scoring.windows import Judged, judge_batches
+from vestige.scoring.windows import JudgedBatch, judge_batches, read_windows
 from vestige.sources import registry
 from vestige.sources.base import ATTACK_CLASSES, DescribesRecordings, RecordingInfo, Source
 
@@ -39,8 +39,8 @@ def replay(
     """
     source = registry.get(loaded.schema.source)
     recordings = Recordings(loaded, source, evidence, pace, meter)
-    live = meter.reading(source.live(evidence, loaded.schema))
-    for judged in meter.judging(judge_batches(loaded, live)):
+    windows = meter.reading(read_windows(evidence, loaded.schema))
+    for judged in meter.judging(judge_batches(loaded, windows)):
         yield from recordings.over(judged)
 
 
@@ -75,7 +75,7 @@ class Recordings:
     meter: Meter
     _known: OrderedDict[str, Played] = field(default_factory=OrderedDict)
 
-    def over(self, judged: Judged) -> Iterator[Recording | Score | Perf]:
+    def over(self, judged: JudgedBatch) -> Iterator[Recording | Score | Perf]:
         """The events of the next batch."""
         batch = judged.batch
         times = [0] * len(batch.place) if batch.t_ns is None else batch.t_ns.tolist()
@@ -130,9 +130,11 @@ class Recordings:
         found = [info for info in asked if info is not None]
         return found[0] if len(found) == 1 else RecordingInfo()
 
-    def _score(self, judged: Judged, row: int, played: Played, place: dict[str, Any], t_ns: int) -> Score:
-        proba = judged.proba[row]
-        suspicion, limit = 1.0 - float(proba[0]), self.loaded.threshold
+    def _score(
+        self, judged: JudgedBatch, row: int, played: Played, place: dict[str, Any], t_ns: int
+    ) -> Score:
+        judgement, limit = judged.judgement, self.loaded.threshold
+        proba, suspicion = judgement.proba[row], float(judgement.score[row])
         classes, truth = self.loaded.schema.classes, played.truth(t_ns)
         return Score(
             recording=played.number,
@@ -144,5 +146,5 @@ class Recordings:
             most_probable_class=classes[int(proba.argmax())],
             alert=None if limit is None else suspicion >= limit,
             truth=None if truth is None else classes[truth],
-            surprise=None if judged.surprise is None else round(float(judged.surprise[row]), 6),
+            surprise=None if judgement.surprise is None else round(float(judgement.surprise[row]), 6),
         )
