@@ -11,11 +11,34 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from vestige import checked
 
 Kind = Literal["summary", "tensor", "tokens", "vectors"]
 Target = Literal["last", "centre", "recording"]
 KINDS: tuple[Kind, ...] = ("summary", "tensor", "tokens", "vectors")
+DTYPES = frozenset(
+    [
+        "bool",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "float16",
+        "float32",
+        "float64",
+    ]
+)
+"""What a stream may hold: plain numbers, no objects and no records."""
+LARGEST = 1 << 24
+"""Steps of a window, values of a step, and numbers of an input, at most."""
+MOST_AXES = 8
+"""Axes of a step's value at most."""
 
 PAD, UNK = 0, 1
 """Token ids of padding and of whatever training never saw; a vocabulary's own entries start at 2."""
@@ -123,26 +146,66 @@ class Schema:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Schema:
-        """The schema that `to_dict` wrote; KeyError or TypeError when fields are missing or unknown."""
-        fields = dict(plain)
-        fields["classes"] = tuple(fields["classes"])
-        fields["streams"] = tuple(
-            Stream(**{**one, "shape": tuple(one.get("shape", ()))}) for one in fields["streams"]
-        )
-        fields["inputs"] = tuple(_input_from_dict(one) for one in fields["inputs"])
+        """The schema that `to_dict` wrote.
+
+        Raises KeyError or TypeError when fields are missing or unknown, ValueError when one holds something
+        that no schema has: the numbers may come from a file that was damaged or made to do harm.
+        """
+        fields = dict(checked.mapping(plain, "the schema"))
+        checked.text(fields["source"], "source")
+        checked.whole(fields["version"], "version", 0, LARGEST)
+        checked.whole(fields["length"], "length (steps of a window)", 1, LARGEST)
+        checked.whole(fields["stride"], "stride (steps between windows)", 1, LARGEST)
+        fields["classes"] = tuple(checked.texts(fields["classes"], "classes"))
+        fields["streams"] = tuple(_stream_from_dict(stream) for stream in fields["streams"])
+        fields["inputs"] = tuple(_input_from_dict(entry) for entry in fields["inputs"])
+        if fields.get("target", "last") not in get_args(Target):
+            raise ValueError(f"target is {checked.shown(fields['target'])}")
+        checked.flag(fields.get("padded", True), "padded")
+        checked.mapping(fields.get("settings", {}), "settings")
         return cls(**fields)
 
 
+def _stream_from_dict(plain: dict[str, Any]) -> Stream:
+    fields = dict(checked.mapping(plain, "a stream"))
+    name = checked.text(fields["name"], "the name of a stream")
+    if fields["dtype"] not in DTYPES:
+        raise ValueError(f"stream {name}: dtype is {checked.shown(fields['dtype'])}")
+    shape = fields.get("shape", ())
+    if not isinstance(shape, list | tuple) or len(shape) > MOST_AXES:
+        raise ValueError(f"stream {name}: shape is {checked.shown(shape)}")
+    sizes = (checked.whole(size, f"stream {name}: an axis", 0, LARGEST) for size in shape)
+    fields["shape"] = tuple(sizes)
+    checked.whole(math.prod(fields["shape"]), f"stream {name}: the size of a step", 0, LARGEST)
+    checked.text(fields.get("unit", ""), f"stream {name}: unit")
+    if fields.get("pad") is not None:
+        checked.real(fields["pad"], f"stream {name}: pad", -(2.0**63), 2.0**63)
+    return Stream(**fields)
+
+
 def _input_from_dict(plain: dict[str, Any]) -> Input:
+    name = checked.text(checked.mapping(plain, "an input")["name"], "the name of an input")
+    if plain["kind"] not in KINDS:
+        raise ValueError(f"input {name}: kind is {checked.shown(plain['kind'])}")
     vocabulary = plain.get("vocabulary")
+    if vocabulary is not None:
+        vocabulary = tuple(checked.texts(vocabulary, f"input {name}: vocabulary"))
     return Input(
-        name=plain["name"],
+        name=name,
         kind=plain["kind"],
-        features=tuple(Feature(**one) for one in plain.get("features", ())),
-        vocabulary=None if vocabulary is None else tuple(vocabulary),
-        size=plain.get("size", 0),
-        length=plain.get("length", 0),
+        features=tuple(_feature_from_dict(feature) for feature in plain.get("features", ())),
+        vocabulary=vocabulary,
+        size=checked.whole(plain.get("size", 0), f"input {name}: size", 0, LARGEST),
+        length=checked.whole(plain.get("length", 0), f"input {name}: length", 0, LARGEST),
     )
+
+
+def _feature_from_dict(plain: dict[str, Any]) -> Feature:
+    fields = checked.mapping(plain, "a feature")
+    name = checked.text(fields["name"], "the name of a feature")
+    checked.text(fields.get("unit", ""), f"feature {name}: unit")
+    checked.flag(fields.get("host_only", False), f"feature {name}: host_only")
+    return Feature(**fields)
 
 
 def diff(ours: Schema, theirs: Schema, limit: int = 20) -> list[str]:

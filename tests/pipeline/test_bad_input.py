@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 
+import numpy as np
 import pytest
 
 from tests.pipeline.conftest import FAST, vestige
@@ -128,3 +130,36 @@ def test_names_in_a_corpus_cannot_lead_out_of_it(tmp_path, corpus):
     (tmp_path / "c" / "h" / "b.log").symlink_to(tmp_path / "secret.log")
     done = vestige("prepare", "logs", tmp_path / "c", "--format", "bgl", "-j", 1, "-o", tmp_path / "d")
     refused(done, errors.EvidenceError, "normal")
+
+
+def test_a_dataset_with_half_of_its_labels_zeroed_is_refused_by_all_that_read_it(finished, tmp_path):
+    """The file keeps its size and its header: only the digests tell."""
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    file = run / "dataset" / "index" / "label.npy"
+    label = np.load(file, mmap_mode="r+")
+    assert label[::2].any()
+    label[::2] = 0
+    label.flush()
+    assert file.stat().st_size == (finished / "dataset" / "index" / "label.npy").stat().st_size
+    train = ["train", run / "dataset", "--split", run / "split.json", "--epochs", 1, "-m", "gbt"]
+    for command in (
+        [*train, "-o", tmp_path / "again"],
+        ["evaluate", run],
+        ["inspect", run / "dataset"],
+        ["inspect", run],
+    ):
+        says = ["dataset/index/label.npy", "damaged or edited: block 0", "prepare the dataset again"]
+        refused(vestige(*command), errors.DatasetError, *says)
+    assert not (tmp_path / "again").exists()
+
+
+def test_inspect_reads_every_byte_of_a_dataset_and_names_the_block(finished, tmp_path):
+    dataset = tmp_path / "dataset"
+    shutil.copytree(finished / "dataset", dataset)
+    assert vestige("inspect", dataset).returncode == 0
+    file = dataset / "tables" / "messages.parquet"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    refused(vestige("inspect", dataset), errors.DatasetError, "messages.parquet", "block 0", "prepare")

@@ -16,8 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import plain_schema
+from tests.reading.resealing import edit_manifest, reseal
 from vestige.errors import DatasetError, OutputError
 from vestige.reading.dataset import DatasetWriter
+from vestige.reading.digests import Streams
 from vestige.reading.windows import FORMAT, WindowSet
 
 
@@ -52,7 +54,9 @@ def test_a_batch_is_what_slicing_by_hand_gives(make_windows, lengths, length, st
 def test_streams_of_every_kind_are_copied_alike(make_windows, dtype, shape):
     windows = make_windows([("h", "s", "p", np.zeros(9))], length=4)
     values = np.random.default_rng(0).integers(0, 9, (len(windows.streams["value"]), *shape)).astype(dtype)
-    plain = replace(windows, streams={"a": values, "b": np.asfortranarray(values), "c": values[::-1]})
+    plain = replace(
+        windows, streams=Streams({"a": values, "b": np.asfortranarray(values), "c": values[::-1]})
+    )
     for name, stream in plain.streams.items():
         rows = np.array([5, 0, 0, 8])
         found = plain.gather(rows, (name,))[name]
@@ -238,10 +242,8 @@ def test_a_dataset_whose_schema_was_edited_is_refused(make_windows):
 def test_windows_of_no_length_are_refused(make_windows, length):
     windows = make_windows([("h", "s", "p", np.zeros(5))])
     schema = replace(windows.schema, length=length)
-    file = windows.path / "schema.json"
-    manifest = json.loads(file.read_text()) | {"schema": schema.to_dict(), "digest": schema.digest}
-    file.write_text(json.dumps(manifest))
-    with pytest.raises(DatasetError, match=f"windows of {length} steps"):
+    edit_manifest(windows.path, lambda plain: plain.update(schema=schema.to_dict(), digest=schema.digest))
+    with pytest.raises(DatasetError, match=r"length \(steps of a window\) is"):
         WindowSet.open(windows.path)
 
 
@@ -274,7 +276,7 @@ def test_a_dataset_of_another_version_is_refused(make_windows):
     windows = make_windows([("h", "s", "p", np.zeros(5))])
     file = windows.path / "schema.json"
     file.write_text(file.read_text().replace(FORMAT, "vestige-dataset/2"))
-    with pytest.raises(DatasetError, match=r"(?s)version \(vestige-dataset/2.*prepare the dataset again"):
+    with pytest.raises(DatasetError, match=r"(?s)version \('vestige-dataset/2.*prepare the dataset again"):
         WindowSet.open(windows.path)
 
 
@@ -287,6 +289,7 @@ def test_an_index_of_another_kind_is_refused(make_windows):
         (b"x" * len(damaged), "cannot be read"),
     ):
         file.write_bytes(wrong)
+        reseal(windows.path, "index/label.npy")
         with pytest.raises(DatasetError, match=says):
             WindowSet.open(windows.path)
 
@@ -306,6 +309,7 @@ def test_files_that_do_not_fit_together_are_refused(make_windows, damaged, by, s
     before = file.read_bytes()
     file.write_bytes(by(before))
     assert file.read_bytes() != before
+    reseal(windows.path, damaged)
     with pytest.raises(DatasetError, match=says):
         WindowSet.open(windows.path)
 
@@ -318,6 +322,7 @@ def test_a_damaged_header_is_refused_or_says_the_same(make_windows, at, byte):
     damaged = bytearray(file.read_bytes())
     damaged[at] = byte
     file.write_bytes(damaged)
+    reseal(windows.path, "index/position.npy")
     try:
         found = WindowSet.open(windows.path).position
     except DatasetError:

@@ -94,6 +94,7 @@ def inspect(
 
     if (path / "schema.json").is_file():
         windows = WindowSet.open(path)
+        windows.verify()
         tables.show(tables.dataset(windows))
         if (quality := tables.quality(windows)) is not None:
             tables.show(quality)

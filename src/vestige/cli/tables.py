@@ -72,7 +72,7 @@ def dataset(windows: WindowSet) -> Table:
 
 def quality(windows: WindowSet) -> Table | None:
     """What each recording is worth, a row each, where the source says so; those that lost most first."""
-    if not (windows.path / "tables" / "quality.parquet").is_file():
+    if not windows.has_table("quality"):
         return None
     frame = windows.table("quality").sort(
         "lost", "overflows", "unmapped", "recording", descending=[True, True, True, False]

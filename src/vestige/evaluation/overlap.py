@@ -139,7 +139,7 @@ def _has_times(parts: Parts) -> bool:
 
 def _last_hashes(windows: WindowSet, stream: str) -> NDArray[np.uint64]:
     """A hash of each window's last step and its time, `(N,)`."""
-    return row_hashes({"raw": windows.streams[stream][windows.target_step], "t": windows.t_ns})
+    return row_hashes({"raw": windows.streams.at(stream, windows.target_step), "t": windows.t_ns})
 
 
 def _raw_hashes(windows: WindowSet, stream: str) -> NDArray[np.uint64]:

@@ -29,7 +29,6 @@ from vestige.pipeline.parallel import LOG, SPLIT, fit_all
 from vestige.pipeline.progress import ShowProgress, silent
 from vestige.pipeline.quantized import quantize
 from vestige.reading.windows import read_manifest
-from vestige.schema import Schema
 from vestige.sources.base import Source
 from vestige.splits import Split, recipes, save_sets
 
@@ -129,7 +128,7 @@ def _read(
 def _over(run: Path, plan: TrainingPlan, config: RunConfig) -> tuple[TrainingPlan, RunConfig]:
     """The plan and the config with the models that `all` means on the run's dataset."""
     dataset = configs.resolve(run, config.dataset)
-    plan = plan.over(Schema.from_dict(read_manifest(dataset)["schema"]))
+    plan = plan.over(read_manifest(dataset).schema)
     return plan, config.model_copy(update={"models": plan.names})
 
 
@@ -198,11 +197,13 @@ def evaluate(
 
 
 def verify(run: Path) -> RunConfig:
-    """Check that a run's dataset, split and detectors are intact and belong together; returns its config."""
+    """Check that a run's dataset (every byte), split and detectors are intact and belong together; returns
+    its config."""
     config = RunConfig.load(run)
-    _load(
-        run, config, Experiment.open(configs.resolve(run, config.dataset), configs.resolve(run, config.split))
-    )
+    dataset, split = configs.resolve(run, config.dataset), configs.resolve(run, config.split)
+    experiment = Experiment.open(dataset, split)
+    experiment.windows.verify()
+    _load(run, config, experiment)
     return config
 
 

@@ -9,6 +9,7 @@ with DatasetWriter(path, schema) as writer:
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 from pathlib import Path
 from types import TracebackType
@@ -18,38 +19,44 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige.reading.windows import FORMAT, INDEX, RECORDING_COLUMNS
+from vestige.reading.digests import BLOCK, BlockHasher, FileDigest, rewritten
+from vestige.reading.windows import FORMAT, INDEX, MANIFEST, MOST_CLASSES, RECORDING_COLUMNS, RECORDINGS
 from vestige.schema import Schema, Stream
 from vestige.storage import atomic_directory
 
-MARKER = "schema.json"
-MOST_CLASSES = 1 << 8
-"""What a label of one byte can tell apart."""
-
 
 class StreamWriter:
-    """A `.npy` file that grows: appended to, its header rewritten in place at the end."""
+    """A `.npy` file that grows: appended to, its header rewritten in place at the end.
+
+    The digests of its blocks are taken of what is appended, so that nothing is read back but the first block.
+    """
 
     def __init__(self, path: Path, spec: Stream) -> None:
         self.spec = spec
         self.dtype = np.dtype(spec.dtype)
         self.steps = 0
-        self._file = path.open("wb")
-        self._header()
+        self.path = path
+        self._hasher = BlockHasher()
+        self._file = path.open("w+b")
+        self._file.write(self._hashed(self._header()))
 
     def append(self, values: NDArray[Any]) -> None:
         """Add steps, `(n, *shape)`; the values must fit the stream's dtype."""
         block = np.ascontiguousarray(values, dtype=self.dtype)
         if block.shape[1:] != self.spec.shape:
             raise ValueError(f"stream {self.spec.name}: expected (n, *{self.spec.shape}), got {block.shape}")
-        self._file.write(block.data)
+        if block.nbytes:
+            self._file.write(self._hashed(block.reshape(-1).view(np.uint8).data))
         self.steps += len(block)
 
-    def close(self) -> None:
-        """Write the true shape into the header."""
+    def close(self) -> FileDigest:
+        """Write the true shape into the header; the digests of the file."""
         self._file.seek(0)
-        self._header()
+        self._file.write(self._header())
+        before = FileDigest(self._hasher.n_bytes, self._hasher.finish())
+        digest = rewritten(self._file, before)
         self._file.close()
+        return digest
 
     def abandon(self) -> None:
         """Close without finishing, if that is still to do: the directory is about to vanish, and a full disk
@@ -57,15 +64,21 @@ class StreamWriter:
         with contextlib.suppress(OSError):
             self._file.close()
 
-    def _header(self) -> None:
+    def _hashed(self, data: bytes | memoryview) -> bytes | memoryview:
+        self._hasher.update(data)
+        return data
+
+    def _header(self) -> bytes:
+        written = io.BytesIO()
         np.lib.format.write_array_header_1_0(
-            self._file,
+            written,
             {
                 "descr": np.lib.format.dtype_to_descr(self.dtype),
                 "fortran_order": False,
                 "shape": (self.steps, *self.spec.shape),
             },
         )
+        return written.getvalue()
 
 
 class DatasetWriter:
@@ -81,7 +94,7 @@ class DatasetWriter:
             raise ValueError(f"{len(schema.classes)} classes, of {MOST_CLASSES} at most")
         self.schema = schema
         self.notes: dict[str, Any] = {}
-        self._target = atomic_directory(path, marker=MARKER, overwrite=overwrite)
+        self._target = atomic_directory(path, marker=MANIFEST, overwrite=overwrite)
         self._recordings: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:
@@ -185,16 +198,20 @@ class DatasetWriter:
 
     def _finish(self) -> None:
         self._pad_end()
-        for one in (*self._streams.values(), *self._index.values()):
-            one.close()
+        digests = {stream.path: stream.close() for stream in (*self._streams.values(), *self._index.values())}
         recordings = pl.DataFrame(self._recordings, schema=RECORDING_COLUMNS)
-        recordings.write_parquet(self._root / "recordings.parquet")
-        files = sorted(file for file in self._root.rglob("*") if file.is_file())
+        recordings.write_parquet(self._root / RECORDINGS)
+        files = {}
+        for file in sorted(file for file in self._root.rglob("*") if file.is_file()):
+            digest = digests.get(file) or FileDigest.of(file)
+            files[file.relative_to(self._root).as_posix()] = digest.to_dict()
         manifest = {
             "format": FORMAT,
             "digest": self.schema.digest,
             "schema": self.schema.to_dict(),
-            "files": {str(file.relative_to(self._root)): file.stat().st_size for file in files},
-            "notes": self.notes,
+            "block": BLOCK,
+            "files": files,
+            "notes": {"labelled": True, **self.notes},
         }
-        (self._root / MARKER).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        text = json.dumps(manifest, indent=1, allow_nan=False)
+        (self._root / MANIFEST).write_text(text, encoding="utf-8")

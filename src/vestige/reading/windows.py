@@ -2,7 +2,7 @@
 
 A prepared dataset is a directory that is there whole or not at all:
 
-    schema.json           the schema, its digest, the size of every other file, notes of the extractor
+    schema.json           the schema, its digest, size and digests of every other file, notes of the extractor
     recordings.parquet    id host sample profile t_start_ns t_end_ns first_step n_steps n_windows digest
     index/<column>.npy    recording position label t_ns: of every window (21 bytes), memory-mapped
     streams/<name>.npy    every recording's steps, one after the other, memory-mapped
@@ -10,24 +10,30 @@ A prepared dataset is a directory that is there whole or not at all:
 
 A batch is one vectorised gather: `stream[position[:, None] + arange(length)]`. Sliding by one step
 instead of ten therefore costs index rows, never copies of steps.
+
+What is read is what was written: recordings and index are checked against their digests when the dataset is
+opened, tables when they are read, and of streams the blocks that a gather touches, each once
+(`reading.digests`); `verify` checks everything. Nothing in a dataset is a link.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import math
+import os
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vestige import checked
 from vestige.errors import DatasetError
+from vestige.reading.digests import BLOCK, REMEDY, CheckedFile, FileDigest, Streams
 from vestige.schema import Schema, Stream
 
 FORMAT = "vestige-dataset/3"
@@ -51,7 +57,14 @@ INDEX = (
     Stream("t_ns", "int64", unit="ns"),
 )
 """What is kept of a window; recordings come one after the other, the windows of each in their order."""
-REMEDY = "prepare the dataset again (vestige prepare)"
+RECORDINGS = "recordings.parquet"
+MANIFEST = "schema.json"
+LARGEST_MANIFEST = 256 * 2**20
+"""Bytes of a manifest at most: the digests of 4 TiB."""
+MOST_FILES = 10_000
+"""Files of a dataset at most."""
+MOST_CLASSES = 1 << 8
+"""What a label of one byte can tell apart."""
 PIECE = 1 << 20
 
 IntArray = NDArray[np.int64]
@@ -71,37 +84,61 @@ class WindowSet:
     path: Path
     schema: Schema
     recordings: pl.DataFrame
-    streams: dict[str, NDArray[Any]]
+    streams: Streams
     recording: NDArray[np.uint32]
     position: IntArray
     label: NDArray[np.uint8]
     t_ns: IntArray
     order: IntArray | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+    files: Mapping[str, CheckedFile] = field(default_factory=dict, repr=False)
+    """Every file of the dataset but its manifest, by its path within."""
 
     @classmethod
     def open(cls, path: Path) -> WindowSet:
         """Open a prepared dataset, its streams and its index memory-mapped.
 
         Raises DatasetError when the directory is no dataset, when a file is missing, of another size than
-        recorded or no such table or array, or when the schema does not match its own digest.
+        recorded, damaged, a link, or no such table or array, or when the schema does not match its digest.
         """
         manifest = read_manifest(path)
-        schema = Schema.from_dict(manifest["schema"])
-        recordings = _table(path / "recordings.parquet")
+        schema, files = manifest.schema, manifest.files
+        recordings = _table(_listed(path, files, RECORDINGS))
         if recordings.schema != RECORDING_COLUMNS:
             raise DatasetError("other columns than recordings have", where=path, remedy=REMEDY)
-        steps = recordings.select((pl.col("first_step") + pl.col("n_steps")).last()).item() or 0
-        windows = int(recordings["n_windows"].list.sum().sum())
+        steps, windows = _counted(recordings, schema, path)
+        streams = {stream.name: _mapped(path, "streams", stream, steps, files) for stream in schema.streams}
+        index = {column.name: _mapped(path, "index", column, windows, files) for column in INDEX}
+        for column in INDEX:
+            files[f"index/{column.name}.npy"].check()
         return cls(
             path=path,
             schema=schema,
             recordings=recordings,
-            streams={one.name: _mapped(path, "streams", one, steps) for one in schema.streams},
+            streams=Streams(streams, {name: files[f"streams/{name}.npy"] for name in streams}),
             # Plain arrays on the mapped memory: the subclass costs time at every batch.
-            **{one.name: np.asarray(_mapped(path, "index", one, windows)) for one in INDEX},
-            notes=manifest.get("notes", {}),
+            **{name: np.asarray(array) for name, array in index.items()},
+            notes=manifest.notes,
+            files=files,
         )
+
+    def verify(self) -> None:
+        """Check every byte of the dataset against its digests, and what recordings tell against the index.
+
+        Raises DatasetError, which names the file and the block that was damaged.
+        """
+        for file in self.files.values():
+            file.check()
+        told = self.recordings["n_windows"].to_list()
+        if len(self) == sum(map(sum, told)) and self.counts.tolist() != told:
+            raise DatasetError(
+                "recordings have other windows than they tell of", where=self.path / RECORDINGS, remedy=REMEDY
+            )
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the evidence had labels: where it had none, every `label` is 0 and means nothing."""
+        return bool(self.notes.get("labelled", True))
 
     def __len__(self) -> int:
         return len(self.position)
@@ -199,12 +236,14 @@ class WindowSet:
 
     def gather(self, rows: NDArray[Any] | slice = slice(None), names: tuple[str, ...] | None = None) -> Steps:
         """The stream values under the windows at `rows`: one vectorised gather for each stream."""
-        wanted = self.streams if names is None else {name: self.streams[name] for name in names}
-        if self.order is None and all(one.flags.c_contiguous for one in wanted.values()):
+        wanted = tuple(self.streams) if names is None else names
+        if self.order is None:
             position = self.position[rows]
-            return {name: self._copied(stream, position) for name, stream in wanted.items()}
+            windows = {name: self.streams.under(name, position, self.schema.length) for name in wanted}
+            if all(stream.flags.c_contiguous for stream in windows.values()):
+                return {name: self._copied(stream, position) for name, stream in windows.items()}
         index = self.steps(rows)
-        return {name: np.take(stream, index, axis=0) for name, stream in wanted.items()}
+        return {name: np.take(self.streams.under(name, index, 1), index, axis=0) for name in wanted}
 
     def _copied(self, stream: NDArray[Any], position: IntArray) -> NDArray[Any]:
         """`stream[position[:, None] + arange(length)]`, but whole windows, not step by step."""
@@ -221,28 +260,71 @@ class WindowSet:
         return out
 
     def table(self, name: str) -> pl.DataFrame:
-        """The table `tables/<name>.parquet`; DatasetError where the dataset has none."""
-        file = self.path / "tables" / f"{name}.parquet"
-        if not file.is_file():
+        """The table `tables/<name>.parquet`; DatasetError where the dataset has none, or a damaged one."""
+        if not self.has_table(name):
             raise DatasetError(f"the dataset has no table {name!r}", where=self.path)
-        return _table(file)
+        return _table(self.files[f"tables/{name}.parquet"])
+
+    def has_table(self, name: str) -> bool:
+        """Whether the dataset was written with a table of that name."""
+        return f"tables/{name}.parquet" in self.files
 
 
-def _table(file: Path) -> pl.DataFrame:
-    """A Parquet file of a dataset. Raises DatasetError where it cannot be read."""
+def _table(file: CheckedFile) -> pl.DataFrame:
+    """A Parquet file of a dataset. Raises DatasetError where it was damaged or cannot be read."""
+    file.check()
     try:
-        return pl.read_parquet(file)
+        return pl.read_parquet(file.path)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         what = str(error).partition("\n")[0]
-        raise DatasetError(f"cannot be read ({what})", where=file, remedy=REMEDY) from error
+        raise DatasetError(f"cannot be read ({what})", where=file.path, remedy=REMEDY) from error
 
 
-def _mapped(path: Path, folder: str, spec: Stream, rows: int) -> NDArray[Any]:
+def _listed(path: Path, files: Mapping[str, CheckedFile], name: str) -> CheckedFile:
+    """The file `name` of a dataset. Raises DatasetError where its manifest does not list it."""
+    if name not in files:
+        raise DatasetError("cannot be read (schema.json does not list it)", where=path / name, remedy=REMEDY)
+    return files[name]
+
+
+def _counted(recordings: pl.DataFrame, schema: Schema, path: Path) -> tuple[int, int]:
+    """How many steps and windows the recordings have. Raises DatasetError where they cannot have so many:
+    each begins where the one before it ends, and none has less than nothing."""
+    first = recordings["first_step"].to_list()
+    n_steps = recordings["n_steps"].to_list()
+    n_windows = recordings["n_windows"].to_list()
+    padding = schema.before + schema.ahead if schema.padded else 0
+    steps = windows = 0
+    for number, (begin, n, counts) in enumerate(zip(first, n_steps, n_windows, strict=True)):
+        sound = (
+            begin == steps
+            and n is not None
+            and n >= padding
+            and counts is not None
+            and len(counts) == len(schema.classes)
+            and all(count is not None and 0 <= count <= n for count in counts)
+        )
+        if not sound:
+            raise DatasetError(
+                f"recording {number} has steps or windows that cannot be",
+                where=path / RECORDINGS,
+                remedy=REMEDY,
+            )
+        steps += n
+        windows += sum(counts)
+    return steps, windows
+
+
+def _mapped(
+    path: Path, folder: str, spec: Stream, rows: int, files: Mapping[str, CheckedFile]
+) -> NDArray[Any]:
     """A `.npy` file of a dataset, `(rows, *spec.shape)`. Raises DatasetError where it is none, or holds
-    something else."""
+    something else, or its first block (its header is in it) was damaged."""
     if Path(str(spec.name)).name != spec.name:
         raise DatasetError(f"{spec.name!r} is no name of a stream", where=path, remedy=REMEDY)
-    file = path / folder / f"{spec.name}.npy"
+    checked_file = _listed(path, files, f"{folder}/{spec.name}.npy")
+    checked_file.check_first()
+    file = checked_file.path
     try:
         array: np.memmap[Any, Any] = np.lib.format.open_memmap(file, mode="r")
         dtype = np.dtype(spec.dtype)
@@ -266,28 +348,71 @@ def _run(mask: NDArray[np.bool_], n_windows: int) -> NDArray[np.bool_] | slice:
     return slice(first, first + n) if mask[first : first + n].all() else mask
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Check a dataset directory against its own `schema.json` and return it. Raises DatasetError."""
-    file = path / "schema.json"
+@dataclass(frozen=True)
+class Manifest:
+    """What `schema.json` says, checked: numbers have their range, files their size, nothing is a link."""
+
+    schema: Schema
+    files: dict[str, CheckedFile]
+    notes: dict[str, Any]
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Check a dataset directory against its own `schema.json`, sizes only, and return that.
+
+    Raises DatasetError: no dataset or one of another version, damaged, with a link in it, or a file missing.
+    """
+    file = path / MANIFEST
+    _refuse_links(path)
     if not file.is_file():
         raise DatasetError("not a prepared dataset: schema.json is missing", where=path, remedy=REMEDY)
+    if file.stat().st_size > LARGEST_MANIFEST:
+        what = f"is larger than any manifest ({LARGEST_MANIFEST >> 20} MiB)"
+        raise DatasetError(what, where=file, remedy=REMEDY)
     try:
-        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT:
-            what = f"a dataset of another version ({manifest['format']}, read is {FORMAT})"
+        plain = checked.load(file.read_bytes())
+        if plain["format"] != FORMAT:
+            what = f"a dataset of another version ({checked.shown(plain['format'])}, read is {FORMAT})"
             raise DatasetError(what, where=path, remedy=REMEDY)
-        schema = Schema.from_dict(manifest["schema"])
-        if not isinstance(schema.length, int) or schema.length < 1:
-            raise ValueError(f"windows of {schema.length} steps")
-        sizes: dict[str, int] = dict(manifest["files"])
-        intact = schema.digest == manifest["digest"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        manifest = _manifest(path, plain)
+        intact = manifest.schema.digest == plain["digest"]
+    except (ValueError, KeyError, TypeError, OSError) as error:
         raise DatasetError(f"schema.json cannot be read ({error})", where=file, remedy=REMEDY) from error
     if not intact:
         raise DatasetError("the schema does not match its digest", where=file, remedy=REMEDY)
-    for name, size in sizes.items():
-        member = path / name
-        if not member.is_file() or member.stat().st_size != size:
-            found = f"{member.stat().st_size} bytes" if member.is_file() else "nothing"
-            raise DatasetError(f"expected {size} bytes, found {found}", where=member, remedy=REMEDY)
+    for member in manifest.files.values():
+        member.check_size()
     return manifest
+
+
+def _manifest(path: Path, plain: dict[str, Any]) -> Manifest:
+    """Raises ValueError, KeyError or TypeError where a field is missing or holds something else."""
+    schema = Schema.from_dict(plain["schema"])
+    if not 1 <= len(schema.classes) <= MOST_CLASSES:
+        raise ValueError(f"{len(schema.classes)} classes, of {MOST_CLASSES} at most")
+    checked.whole(plain["block"], "block (bytes that a digest is of)", BLOCK, BLOCK)
+    listed = checked.mapping(plain["files"], "files")
+    if len(listed) > MOST_FILES:
+        raise ValueError(f"{len(listed)} files, of {MOST_FILES} at most")
+    files = {}
+    for name, entry in listed.items():
+        parts = PurePosixPath(name).parts
+        if not parts or "\0" in name or name != "/".join(parts) or ".." in parts or name.startswith("/"):
+            raise ValueError(f"{checked.shown(name)} is no name of a file within")
+        files[name] = CheckedFile(path / name, FileDigest.from_dict(entry, name))
+    notes = checked.mapping(plain.get("notes", {}), "notes")
+    checked.flag(notes.get("labelled", True), "notes: labelled")
+    return Manifest(schema, files, notes)
+
+
+def _refuse_links(path: Path) -> None:
+    """Raise DatasetError for a link anywhere in a dataset: it would lead to what nobody prepared."""
+    for folder, directories, names in os.walk(path):
+        for name in (*directories, *names):
+            member = Path(folder) / name
+            if member.is_symlink():
+                raise DatasetError(
+                    "is a symbolic link, and nothing in a dataset may be one",
+                    where=member,
+                    remedy="put the file itself in its place, or prepare the dataset again (vestige prepare)",
+                )

@@ -46,18 +46,18 @@ class SyntheticEncoder:
     def unseen(self, windows: WindowSet) -> dict[str, float]:
         """See `Encoder.unseen`."""
         text = windows.table(self.symbols)["text"]
-        last = text.gather(windows.streams["event"][windows.target_step])
+        last = text.gather(windows.streams.at("event", windows.target_step))
         return {"events": float((~last.is_in(self.events)).sum() / max(1, len(last)))}
 
     def to_dict(self) -> dict[str, Any]:
         """See `Encoder.to_dict`."""
-        schema = Schema("", 0, (), 0, 0, (), self.declared).to_dict()
+        schema = Schema("", 0, (), 1, 1, (), self.declared).to_dict()
         return {"inputs": schema["inputs"], "events": list(self.events), "words": list(self.words)}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Self:
         """The encoder that `to_dict` wrote."""
-        empty = Schema("", 0, (), 0, 0, (), ()).to_dict()
+        empty = Schema("", 0, (), 1, 1, (), ()).to_dict()
         declared = Schema.from_dict({**empty, "inputs": plain["inputs"]}).inputs
         return cls(declared, tuple(plain["events"]), tuple(plain["words"]))
 
@@ -77,7 +77,7 @@ class SyntheticEncoder:
 def fit(train: WindowSet) -> SyntheticEncoder:
     """Events and words that end some training window."""
     text = train.table("events")["text"].to_list()
-    used = np.unique(train.streams["event"][train.target_step])
+    used = np.unique(train.streams.at("event", train.target_step))
     events = tuple(sorted(text[row] for row in used))
     words = tuple(sorted({word for event in events for word in event.split()}))
     return SyntheticEncoder(train.schema.inputs, events, words)

@@ -16,8 +16,7 @@ import pytest
 from vestige.cli import tables
 from vestige.errors import EvidenceError, OutputError
 from vestige.evidence.expand import Expander
-from vestige.reading.dataset import MARKER
-from vestige.reading.windows import WindowSet
+from vestige.reading.windows import MANIFEST, WindowSet
 from vestige.schema import UNK
 from vestige.sources.traces.maps import read_map
 from vestige.sources.traces.options import TraceOptions
@@ -274,7 +273,7 @@ def test_real_runs_are_read_without_loss(tmp_path: Path) -> None:
     quality = windows.table("quality")
     assert quality.height == 18
     assert quality["errors"].sum() == 0
-    assert (windows.path / MARKER).is_file()
+    assert (windows.path / MANIFEST).is_file()
     hijacked = quality.filter(quality["unmapped"] > 0)
     assert set(hijacked["label"]) == {"malicious"}
 

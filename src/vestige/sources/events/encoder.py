@@ -103,7 +103,7 @@ class EventEncoder:
     def unseen(self, windows: WindowSet) -> dict[str, float]:
         """Share of windows whose own event is UNK."""
         token = self.bind(windows.table(self.symbols)).token
-        return {"events": unknown_rate(token[windows.streams["event"][windows.target_step]])}
+        return {"events": unknown_rate(token[windows.streams.at("event", windows.target_step)])}
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready state."""

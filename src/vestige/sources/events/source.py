@@ -34,10 +34,10 @@ class EventSource(PackageSource):
         streams = windows.streams
         return pl.DataFrame(
             {
-                "file": windows.table("files")["file"].gather(streams["file"][step]),
-                "line": streams["line"][step],
-                "offset": streams["offset"][step],
+                "file": windows.table("files")["file"].gather(streams.at("file", step)),
+                "line": streams.at("line", step),
+                "offset": streams.at("offset", step),
                 "machine": windows.recordings["id"].gather(windows.recording[rows]),
-                "text": windows.table("events")["text"].gather(streams["event"][step]),
+                "text": windows.table("events")["text"].gather(streams.at("event", step)),
             }
         )

@@ -103,7 +103,7 @@ class LogEncoder:
     def unseen(self, windows: WindowSet) -> dict[str, float]:
         """Shares of UNK among the templates of the messages judged, and of unknown ones among their words."""
         table = windows.table(self.symbols)
-        judged = np.bincount(windows.streams["message"][windows.target_step], minlength=len(table))
+        judged = np.bincount(windows.streams.at("message", windows.target_step), minlength=len(table))
         rows = np.flatnonzero(judged)
         bound = self.bind(pl.concat([table[:1], table[rows]]))
         weight = np.concatenate([[0], judged[rows]])

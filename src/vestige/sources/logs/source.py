@@ -37,8 +37,8 @@ class LogSource(PackageSource):
         return pl.DataFrame(
             {
                 "file": names.gather(windows.recording[rows]),
-                "line": windows.streams["line"][step],
-                "offset": windows.streams["offset"][step],
-                "text": windows.table("messages")["text"].gather(windows.streams["message"][step]),
+                "line": windows.streams.at("line", step),
+                "offset": windows.streams.at("offset", step),
+                "text": windows.table("messages")["text"].gather(windows.streams.at("message", step)),
             }
         )

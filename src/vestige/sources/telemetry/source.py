@@ -31,7 +31,7 @@ class TelemetrySource(PackageSource):
         step = windows.last_step[rows]
         recording = windows.recordings[windows.recording[rows]]
         second = step - recording["first_step"].to_numpy() + 1
-        return places(recording["id"].to_list(), second, windows.streams[GRID][step])
+        return places(recording["id"].to_list(), second, windows.streams.at(GRID, step))
 
     def describe_recording(self, evidence: Path, recording: str, schema: Schema) -> RecordingInfo | None:
         """Host, profile, times and labels of an episode, as far as manifest and labels can be read."""

@@ -37,7 +37,7 @@ class TraceSource(PackageSource):
             {
                 "file": windows.recordings["id"].gather(recording),
                 "line": step - first - padded[recording] + 1,
-                "offset": windows.streams["offset"][step],
-                "text": windows.table("symbols")["text"].gather(windows.streams["symbol"][step]),
+                "offset": windows.streams.at("offset", step),
+                "text": windows.table("symbols")["text"].gather(windows.streams.at("symbol", step)),
             }
         )

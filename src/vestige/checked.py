@@ -1,0 +1,117 @@
+"""JSON that comes from a file: every number has a range before it has a type.
+
+A file may have been damaged, edited, or made to do harm. `load` refuses numbers that are none or that no
+field could hold; `whole`, `real`, `flag`, `text` and `texts` say what a single field may be. All of them
+raise ValueError, which callers turn into an error that names the file and a remedy.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn
+
+DEEPEST = 64
+"""Brackets within brackets at most."""
+SHOWN = 40
+"""Characters of a refused value that a message shows."""
+
+
+def load(data: bytes, *, bits: int = 64) -> dict[str, Any]:
+    """The JSON object in `data`, UTF-8.
+
+    Raises ValueError: no JSON, no object, nested too deeply, a number that is not finite, or a whole number
+    that takes more than `bits` bits.
+    """
+
+    def whole_number(digits: str) -> int:
+        # No number of so many bits has more digits than bits; int() takes quadratic time over them.
+        if len(digits) > bits or (value := int(digits)).bit_length() > bits:
+            raise ValueError(f"a number of {len(digits)} digits")
+        return value
+
+    try:
+        plain = json.loads(
+            data.decode("utf-8"), parse_int=whole_number, parse_float=_finite, parse_constant=_refuse
+        )
+    except RecursionError as error:
+        raise ValueError("brackets within too many brackets") from error
+    if not isinstance(plain, dict):
+        raise ValueError(f"an object is expected, not {shown(plain)}")
+    _refuse_deep(plain)
+    return plain
+
+
+def whole(value: Any, name: str, low: int, high: int) -> int:
+    """`value`, if it is a whole number within `low..high` (and no bool). Raises ValueError."""
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"{name} is {shown(value)}, not a whole number within {low}..{high}")
+    return value
+
+
+def real(value: Any, name: str, low: float, high: float) -> float:
+    """`value`, if it is a number within `low..high` (no bool, not NaN). Raises ValueError."""
+    if type(value) not in {int, float} or not low <= value <= high:
+        raise ValueError(f"{name} is {shown(value)}, not a number within {low:g}..{high:g}")
+    return float(value)
+
+
+def flag(value: Any, name: str) -> bool:
+    """`value`, if it is true or false. Raises ValueError."""
+    if type(value) is not bool:
+        raise ValueError(f"{name} is {shown(value)}, neither true nor false")
+    return value
+
+
+def text(value: Any, name: str) -> str:
+    """`value`, if it is a text. Raises ValueError."""
+    if type(value) is not str:
+        raise ValueError(f"{name} is {shown(value)}, not a text")
+    return value
+
+
+def texts(value: Any, name: str) -> list[str]:
+    """`value`, if it is a list of texts. Raises ValueError."""
+    if type(value) not in {list, tuple}:
+        raise ValueError(f"{name} is {shown(value)}, not a list of texts")
+    return [text(entry, name) for entry in value]
+
+
+def mapping(value: Any, name: str) -> dict[str, Any]:
+    """`value`, if it is a JSON object. Raises ValueError."""
+    if type(value) is not dict:
+        raise ValueError(f"{name} is {shown(value)}, not an object")
+    return value
+
+
+def shown(value: Any) -> str:
+    """The beginning of a value, for a message."""
+    written = repr(value)
+    return written if len(written) <= SHOWN else f"{written[:SHOWN]}..."
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"a number beyond all numbers ({digits[:SHOWN]})")
+    return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _refuse_deep(plain: Any) -> None:
+    """Raise ValueError for brackets deeper than `DEEPEST`: whoever walks them later may recurse."""
+    level = [plain]
+    for _ in range(DEEPEST):
+        inner: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                inner.extend(value.values())
+            elif isinstance(value, list):
+                inner.extend(value)
+        level = [value for value in inner if isinstance(value, dict | list)]
+        if not level:
+            return
+    raise ValueError("brackets within too many brackets")
