@@ -1,24 +1,26 @@
-"""Write docs/cli.md from the program's own help texts. A test checks that it is current."""
+"""Write docs/cli.md from the program's own help texts. Tests check that it is current and complete."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ["COLUMNS"] = "110"
 os.environ["TERM"] = "dumb"
 os.environ["NO_COLOR"] = "1"
 
+import typer
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 import vestige.errors
 import vestige.training.errors
-from vestige.cli.main import BUG, INTERRUPTED, VERBS, app
+from vestige.cli.main import BUG, INTERRUPTED, TERMINATED, app
 from vestige.errors import VestigeError
+from vestige.simulators import registry as simulators
 from vestige.sources import registry
-
-OF_A_SOURCE = ("run", "prepare", "simulate")
-GROUPS = {"traces": ["dump"]}
 
 
 def exit_codes() -> str:
@@ -35,19 +37,31 @@ def exit_codes() -> str:
         (VestigeError.exit_code, "Anything else, such as a file that the system will not let us read."),
         (BUG, "An error of the program itself."),
         (INTERRUPTED, "Ctrl-C."),
+        (TERMINATED, "SIGTERM, outside of a training: what was half-written is removed."),
     ]
     lines = [f"| {code} | {what} |" for code, what in sorted(rows)]
     return "\n".join(["## Exit codes", "", "| code | meaning |", "|---|---|", *lines, ""])
 
 
+def calls(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of every command below `command`, itself first.
+
+    Sources of other distributions are left out: what is installed beside the program is none of its docs.
+    """
+    yield path
+    if isinstance(command, TyperGroup):
+        context = typer.Context(command)
+        foreign = {*registry.names(), *simulators.names()} - set(registry.BUILT_IN)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            if name not in foreign and not found.hidden:
+                yield from calls(found, (*path, name))
+
+
 def render() -> str:
     """The whole page."""
-    calls: list[list[str]] = [[]]
-    for verb in VERBS:
-        names = registry.BUILT_IN if verb in OF_A_SOURCE else GROUPS.get(verb, ())
-        calls += [[verb, name] for name in names] or [[verb]]
     parts = ["# The command line\n\nMade from the program's own help by `make docs`; do not edit.\n"]
-    for call in calls:
+    for call in calls(typer.main.get_command(app)):
         result = CliRunner().invoke(app, [*call, "--help"], prog_name="vestige", terminal_width=110)
         if result.exit_code != 0:
             raise SystemExit(result.output)

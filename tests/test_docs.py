@@ -1,11 +1,35 @@
-"""The docs say what is true: every option of the program is in them, and generated text is current."""
+"""The docs say what is true: every command and option is in them, and generated text is current."""
 
 from __future__ import annotations
 
+import ast
+import re
 import runpy
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+import pytest
+from pydantic import BaseModel
+
+from tests.cli import surface
+from vestige.cli import main
+from vestige.cli.options import flag_of
+from vestige.pipeline.options import JudgeOptions, ModelTransferOptions, SplitOptions
+from vestige.simulators import registry as simulators
+from vestige.sources import registry as sources
+from vestige.training.config import TrainingConfig
+from vestige.triage.options import TriageOptions
+from vestige.validation.options import ValidateOptions
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture(scope="module")
+def sections() -> dict[str, str]:
+    """The text below each heading of the reference."""
+    found = re.split(r"^## (.+)$", (DOCS / "cli.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return dict(zip(found[1::2], found[2::2], strict=True))
 
 
 def test_the_command_line_reference_is_current(monkeypatch):
@@ -13,3 +37,54 @@ def test_the_command_line_reference_is_current(monkeypatch):
         monkeypatch.setenv(name, "")  # the generator sets them; put back what was here afterwards
     page = runpy.run_path(str(DOCS / "generate.py"))["render"]()
     assert (DOCS / "cli.md").read_text(encoding="utf-8") == page, "run make docs"
+
+
+@pytest.mark.parametrize(("name", "command"), list(surface.commands()))
+def test_every_command_and_option_is_in_the_reference(name, command, sections):
+    words = set(re.split(r"[\s,/.]+", sections[name]))
+    wanted = {word for names in surface.options(command) for word in names} | set(surface.arguments(command))
+    assert wanted - words == set()
+
+
+def choices() -> list[tuple[str, str, tuple[str, ...]]]:
+    """For every option that a model restricts to some words: a command, its flag, and the words."""
+    models: list[tuple[str, type[BaseModel]]] = [
+        ("vestige train", TrainingConfig),
+        ("vestige train", JudgeOptions),
+        ("vestige split", SplitOptions),
+        ("vestige run logs", ModelTransferOptions),
+        ("vestige triage", TriageOptions),
+        ("vestige validate", ValidateOptions),
+    ]
+    models += [(f"vestige prepare {name}", sources.get(name).options) for name in sources.BUILT_IN]
+    models += [(f"vestige simulate {name}", simulators.get(name).options) for name in simulators.BUILT_IN]
+    return [
+        (command, flag_of(name), get_args(kind))
+        for command, model in models
+        for name, field in model.model_fields.items()
+        for kind in (field.annotation, *get_args(field.annotation))
+        if get_origin(kind) is Literal
+    ]
+
+
+def test_there_are_choices_to_look_for():
+    assert len(choices()) >= 15
+    assert ("vestige train", "--precision", ("auto", "32", "16", "bf16")) in choices()
+
+
+@pytest.mark.parametrize(("command", "flag", "words"), choices())
+def test_every_choice_is_shown(command, flag, words, sections):
+    assert f"{flag} <{'|'.join(words)}>" in sections[command]
+
+
+def test_every_exit_code_is_in_one_table(sections):
+    codes = {main.INTERRUPTED, main.TERMINATED, main.BUG}
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            target = getattr(node, "target", None) or next(iter(getattr(node, "targets", [])), None)
+            if getattr(target, "id", None) == "exit_code":
+                codes.add(node.value.value)
+    assert len(codes) >= 13
+    table = {int(code) for code in re.findall(r"^\| (\d+) \|", sections["Exit codes"], flags=re.MULTILINE)}
+    assert codes - table == set()
+    assert {0, main.TERMINATED} <= table

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from vestige.errors import OutputError
 
@@ -95,6 +96,18 @@ def atomic_file(path: Path) -> Iterator[Path]:
             _sync(path.parent)
         finally:
             working.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def growing_file(path: Path) -> Iterator[TextIO]:
+    """A text file (UTF-8) in place of `path` that has every line as soon as it is written, and keeps it
+    however the block ends. Raises OutputError when it cannot be written."""
+    path = path.absolute()
+    with _advice(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Buffered by line: whoever follows the file never waits for more than the line that is being made.
+        with path.open("w", encoding="utf-8", buffering=1) as file:
+            yield file
 
 
 def write_text(path: Path, text: str) -> None:

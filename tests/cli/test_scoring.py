@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -70,6 +71,34 @@ def test_an_existing_output_stays_unless_told_otherwise(finished, logs, tmp_path
     assert out.read_text() == "mine"
     succeed("score", finished / "gbt", logs[0], "-o", out, "--overwrite")
     assert len(out.read_text().splitlines()) == 30
+
+
+def test_scores_of_a_stream_are_in_the_file_as_they_come_and_stay_after_a_kill(finished, tmp_path):  # noqa: F811
+    out = tmp_path / "made" / "scores.jsonl"
+    call = [VESTIGE, "score", finished / "gbt", "-", "-o", out]
+    with subprocess.Popen(call, stdin=subprocess.PIPE, text=True) as running:
+        running.stdin.write("".join(map(HEAD.format, range(3000))))
+        running.stdin.flush()
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not (out.exists() and out.read_text().count("\n") >= 1000):
+            time.sleep(0.1)
+        assert running.poll() is None, "the stream has not ended, and neither has the program"
+        running.kill()
+    # What a kill may cut off is the line that was being written.
+    rows = [json.loads(line) for line in out.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    assert len(rows) >= 1000
+    assert [row["line"] for row in rows] == list(range(1, len(rows) + 1))
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+
+
+def test_an_earlier_file_outlives_a_stream_of_misfits(finished, tmp_path):  # noqa: F811
+    out = tmp_path / "out.jsonl"
+    out.write_text("mine")
+    done = vestige(
+        "score", finished / "gbt", "-", "-o", out, "--overwrite", input="nothing of the kind\n" * 9
+    )
+    assert done.returncode == errors.EvidenceError.exit_code, done.stderr
+    assert out.read_text() == "mine"
 
 
 def test_what_is_read_is_never_replaced(finished, logs, tmp_path):  # noqa: F811
@@ -146,17 +175,26 @@ def test_ctrl_c_says_interrupted(tmp_path):
     assert not (tmp_path / "d").exists()
 
 
+def everything(terminal: int) -> str:
+    """What is written to a terminal until nobody holds it: who does not read lets the writer wait."""
+    parts = []
+    with os.fdopen(terminal, "rb", buffering=0) as file, contextlib.suppress(OSError):
+        while part := file.read(1 << 16):
+            parts.append(part)
+    return b"".join(parts).decode()
+
+
 def test_a_bar_shows_on_a_terminal_unless_the_scores_go_there(finished, logs, tmp_path):  # noqa: F811
     shown = []
     for to_terminal in (False, True):
         main, terminal = pty.openpty()
         with (tmp_path / "out.jsonl").open("w") as file:
-            subprocess.run(
+            running = subprocess.Popen(
                 [VESTIGE, "score", finished / "gbt", logs[0]],
-                stdout=terminal if to_terminal else file, stderr=terminal, check=True,
+                stdout=terminal if to_terminal else file, stderr=terminal,
             )  # fmt: skip
         os.close(terminal)
-        shown.append(os.read(main, 1 << 16).decode())
-        os.close(main)
+        shown.append(everything(main))
+        assert running.wait() == 0
     assert "scoring" in shown[0]
     assert "scoring" not in shown[1]

@@ -1,4 +1,4 @@
-"""Strips: the most surprising events of a run whatever its length, departures, and runs that are alike."""
+"""Timelines: the most surprising events of a run whatever its length, departures, and runs that are alike."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from vestige.sources import registry
 from vestige.sources.traces.options import TraceOptions
 from vestige.timeline.clusters import clusters_of
 from vestige.timeline.pieces import Piece
-from vestige.timeline.run import Outcome, strips
-from vestige.timeline.strip import BINS, MOST_DEPARTURES, RARE, Place, Strip
+from vestige.timeline.run import Outcome, draw_timelines
+from vestige.timeline.timeline import BINS, MOST_DEPARTURES, RARE, Place, Timeline
 
 TABLE = pl.DataFrame(
     {
@@ -51,69 +51,69 @@ def _pieces(symbols: list[int], surprise: list[float], size: int) -> list[Piece]
     ]  # fmt: skip
 
 
-def _strip(symbols: list[int], surprise: list[float], size: int = 7) -> Strip:
-    strip = Strip("r")
+def _timeline(symbols: list[int], surprise: list[float], size: int = 7) -> Timeline:
+    timeline = Timeline("r")
     for piece in _pieces(symbols, surprise, size):
-        strip.add(piece)
-    return strip
+        timeline.add(piece)
+    return timeline
 
 
 def test_a_departure_says_the_last_target_within_and_where_the_run_went() -> None:
-    strip = _strip([1, 3, 2, 3, 4, 3, 4, 1, 5], [0.0] * 9, size=2)
-    told = [(one.line, one.offset, one.left, one.to) for one in strip.departures]
+    timeline = _timeline([1, 3, 2, 3, 4, 3, 4, 1, 5], [0.0] * 9, size=2)
+    told = [(one.line, one.offset, one.left, one.to) for one in timeline.departures]
     assert told == [(5, 50, "a+0x2", "<unmapped> 0x9"), (9, 90, "a+0x1", "<no file>+0x3")]
-    assert strip.times_left == 2
+    assert timeline.times_left == 2
 
 
 def test_a_departure_is_the_strangest_event_while_it_is_rare() -> None:
-    once = _strip([1, 2, 4, 1, 2], [9.0, 8.0, 3.0, 2.0, 1.0])
+    once = _timeline([1, 2, 4, 1, 2], [9.0, 8.0, 3.0, 2.0, 1.0])
     assert [one.text for one in once.top(2)] == ["<unmapped> 0x9", "a+0x1"]
     assert once.highest == 9.0
-    often = _strip([1, 4] * 20, [9.0, 3.0] * 20)
+    often = _timeline([1, 4] * 20, [9.0, 3.0] * 20)
     assert often.top(1)[0].text == "a+0x1"
 
 
 def test_a_departure_stands_first_where_nobody_judged_it() -> None:
     nobody = float("nan")
-    once = _strip([1, 2, 4, 1, 2], [nobody, 8.0, nobody, nobody, 9.0])
+    once = _timeline([1, 2, 4, 1, 2], [nobody, 8.0, nobody, nobody, 9.0])
     assert [one.text for one in once.top(3)] == ["<unmapped> 0x9", "a+0x2", "a+0x2"]
     assert (once.judged, once.highest) == (2, 9.0)
 
 
 def test_departures_are_counted_beyond_those_that_are_kept() -> None:
-    strip = _strip([1, 4] * 200, [0.0] * 400)
-    assert strip.times_left == 200
-    assert len(strip.departures) == MOST_DEPARTURES
+    timeline = _timeline([1, 4] * 200, [0.0] * 400)
+    assert timeline.times_left == 200
+    assert len(timeline.departures) == MOST_DEPARTURES
 
 
 @given(st.lists(st.floats(0, 30), min_size=1, max_size=4000), st.integers(1, 500))
 def test_the_most_surprising_event_is_never_lost_and_memory_is_bounded(how: list[float], size: int) -> None:
-    strip = _strip([1] * len(how), how, size)
-    assert len(strip.best) <= 2 * BINS
-    assert strip.highest == max(how)
-    assert strip.top(1)[0].line == 1 + int(np.argmax(how))
-    assert strip.mean == pytest.approx(np.mean(how))
-    assert strip.events == len(how)
+    timeline = _timeline([1] * len(how), how, size)
+    assert len(timeline.best) <= 2 * BINS
+    assert timeline.highest == max(how)
+    assert timeline.top(1)[0].line == 1 + int(np.argmax(how))
+    assert timeline.mean == pytest.approx(np.mean(how))
+    assert timeline.events == len(how)
 
 
 def test_events_that_nobody_judged_take_no_part() -> None:
-    strip = _strip([1, 2, 1, 2], [np.nan, 3.0, np.nan, 1.0])
-    assert (strip.judged, strip.mean, strip.events) == (2, 2.0, 4)
+    timeline = _timeline([1, 2, 1, 2], [np.nan, 3.0, np.nan, 1.0])
+    assert (timeline.judged, timeline.mean, timeline.events) == (2, 2.0, 4)
 
 
 def test_runs_in_which_the_same_surprised_are_one_cluster() -> None:
-    def run_of(*tokens: str) -> Strip:
+    def run_of(*tokens: str) -> Timeline:
         places = {n: Place(n, n, one, one, "a", 9.0) for n, one in enumerate(tokens)}
-        return Strip("r", best=places)
+        return Timeline("r", best=places)
 
-    runs = [run_of("x", "y"), run_of("x", "y"), run_of("z"), Strip("calm"), run_of("x", "y", "y")]
+    runs = [run_of("x", "y"), run_of("x", "y"), run_of("z"), Timeline("calm"), run_of("x", "y", "y")]
     assert clusters_of(runs, 5.0, eps=0.5, min_samples=2) == [0, 0, None, None, 0]
 
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A corpus with hijacked runs, and a run of a next-token detector on it."""
-    root = tmp_path_factory.mktemp("strips")
+    root = tmp_path_factory.mktemp("timelines")
     simulate(root / "corpus", SimulateOptions(programs=3, runs=6, kilobytes=4))
     plan = TrainingPlan(("next_ngram",), "next")
     run(
@@ -131,27 +131,28 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_the_page_and_the_table_show_every_test_run(judged: tuple[Path, Path]) -> None:
     _, folder = judged
-    found = strips(folder)
+    found = draw_timelines(folder)
     page = found.page.read_text()
     assert "Content-Security-Policy" in page
-    for one in found.strips:
+    assert found.timelines
+    for one in found.timelines:
         assert one.run in page
         assert one.judged > 0
-    benign = [one for one in found.strips if one.truth == "benign"]
+    benign = [one for one in found.timelines if one.truth == "benign"]
     assert benign
     assert all(one.times_left == 0 for one in benign)
     rows = list(csv.DictReader(found.places.read_text().splitlines()))
-    assert {row["run"] for row in rows} == {one.run for one in found.strips}
-    assert sorted(-one.highest for one in found.strips) == [-one.highest for one in found.strips]
+    assert {row["run"] for row in rows} == {one.run for one in found.timelines}
+    assert sorted(-one.highest for one in found.timelines) == [-one.highest for one in found.timelines]
     with pytest.raises(OutputError, match="already exists"):
-        strips(folder)
+        draw_timelines(folder)
     assert checkpoint.load(folder / "next_ngram").detector.name == get("next_ngram").name
 
 
 def test_raw_runs_are_drawn_as_test_runs_are(judged: tuple[Path, Path], tmp_path: Path) -> None:
     corpus, folder = judged
-    tested = {one.run: one for one in strips(folder, out=tmp_path / "test").strips}
-    raw = {one.run: one for one in strips(folder, [corpus], tmp_path / "raw").strips}
+    tested = {one.run: one for one in draw_timelines(folder, out=tmp_path / "test").timelines}
+    raw = {one.run: one for one in draw_timelines(folder, [corpus], tmp_path / "raw").timelines}
     assert len(raw) == 18
     for name, one in tested.items():
         assert raw[name].highest == one.highest
@@ -161,20 +162,20 @@ def test_raw_runs_are_drawn_as_test_runs_are(judged: tuple[Path, Path], tmp_path
 
 
 def _long_names(tmp_path: Path) -> Outcome:
-    strip = _strip([1, 3, 4], [1.0, 2.0, 3.0])
-    strip.run, strip.truth = "0123456789abcdef" * 4, "malicious"
-    strip.departures[0] = strip.departures[0]._replace(left="a-browser-of-a-long-name.so.1.2+0x1234567")
-    return Outcome([strip], [0], None, tmp_path, tmp_path)
+    timeline = _timeline([1, 3, 4], [1.0, 2.0, 3.0])
+    timeline.run, timeline.truth = "0123456789abcdef" * 4, "malicious"
+    timeline.departures[0] = timeline.departures[0]._replace(left="a-browser-of-a-long-name.so.1.2+0x1234567")
+    return Outcome([timeline], [0], None, tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize("columns", [40, 80, 120, 400])
 def test_names_are_whole_however_narrow_the_terminal_is(tmp_path: Path, columns: int) -> None:
     found = _long_names(tmp_path)
     console = Console(width=columns, record=True, file=io.StringIO())
-    console.print(tables.strips(found, columns))
+    console.print(tables.timelines(found, columns))
     cells = [line.split("│")[1:-1] for line in console.export_text().splitlines() if "│" in line]
     run, *_, where = ("".join(one).replace(" ", "") for one in zip(*cells, strict=True))
-    assert run == found.strips[0].run
+    assert run == found.timelines[0].run
     assert where == "a-browser-of-a-long-name.so.1.2+0x1234567to<unmapped>0x9"
 
 
@@ -182,7 +183,7 @@ def test_a_pipe_gets_a_line_a_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
-    tables.show(tables.strips(_long_names(tmp_path), tables.width()))
+    tables.show(tables.timelines(_long_names(tmp_path), tables.width()))
     (line,) = (one for one in capsys.readouterr().out.splitlines() if "malicious" in one)
     assert "a-browser-of-a-long-name.so.1.2+0x1234567 to <unmapped> 0x9" in line
 
@@ -201,8 +202,8 @@ def test_a_detector_of_chunks_shows_departures_it_did_not_judge(
         judge=JudgeOptions(resamples=100),
         jobs=1,
     )
-    found = strips(tmp_path / "run")
-    rare = [one for one in found.strips if 0 < one.times_left <= RARE]
+    found = draw_timelines(tmp_path / "run")
+    rare = [one for one in found.timelines if 0 < one.times_left <= RARE]
     assert rare
     for one in rare:
         first = [place.line for place in one.top(one.times_left)]
@@ -214,7 +215,16 @@ def test_a_detector_of_chunks_shows_departures_it_did_not_judge(
 
 def test_the_command_says_where_runs_left_all_modules(judged: tuple[Path, Path], tmp_path: Path) -> None:
     _, folder = judged
-    told = CliRunner().invoke(app, ["traces", "strips", str(folder), "-o", str(tmp_path)])
+    told = CliRunner().invoke(app, ["traces", "timeline", str(folder), "-o", str(tmp_path)])
     assert told.exit_code == 0, told.output
-    assert "strips.html" in told.output.replace("\n", "")
-    assert (tmp_path / "strips.csv").is_file()
+    assert "timeline.html" in told.output.replace("\n", "")
+    assert (tmp_path / "timeline.csv").is_file()
+
+
+def test_the_verb_that_it_was_works_once_more_and_says_so(judged: tuple[Path, Path], tmp_path: Path) -> None:
+    _, folder = judged
+    told = CliRunner().invoke(app, ["traces", "strips", str(folder), "--out", str(tmp_path)])
+    assert told.exit_code == 0, told.output
+    assert "traces strips is now" in told.stderr
+    assert "--out is now --output" in told.stderr
+    assert (tmp_path / "timeline.csv").is_file()

@@ -55,7 +55,7 @@ def test_the_same_triage_twice_is_the_same(trained, triaged, tmp_path):
 
 
 def test_raw_evidence_gives_the_alerts_that_score_gives(trained, export, tmp_path):
-    invoke("triage", trained, "--evidence", export, "-o", tmp_path)
+    invoke("triage", trained, export, "-o", tmp_path)
     members = pl.read_parquet(tmp_path / MEMBERS)
     scored = [json.loads(line) for line in invoke("score", trained, export, "--alerts-only").splitlines()]
     assert [(row["file"], row["line"]) for row in scored] == members.select("file", "line").rows()
@@ -76,7 +76,7 @@ def test_a_name_that_is_a_formula_or_holds_control_characters_does_no_harm(train
     names = ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "a;=cmd|x", "\x1b[31mred", "\u202egnp", "\x1b]0;x\x07"]
     lines = [f'2026-03-0{day},m=1,"{name}"' for day in range(1, 5) for name in names]
     evidence.write_text("timestamp,machine,event\n" + "\n".join(lines) + "\n", encoding="utf-8")
-    shown = invoke("triage", trained, "--evidence", evidence, "--all", "-o", tmp_path / "out")
+    shown = invoke("triage", trained, evidence, "--all", "-o", tmp_path / "out")
     assert "\x1b" not in shown
     assert "\u202e" not in shown
     rows = read(tmp_path / "out" / TABLE)
@@ -98,7 +98,7 @@ def test_logs_are_triaged_too(tmp_path):
     shown = invoke("triage", run, "--all")
     members = pl.read_parquet(run / "next_gru" / MEMBERS)
     assert f"{members.height:,} windows, {members.height:,} to triage" in shown
-    invoke("triage", run, "--evidence", corpus, "--all", "-o", tmp_path / "live")
+    invoke("triage", run, corpus, "--all", "-o", tmp_path / "live")
     live = pl.read_parquet(tmp_path / "live" / MEMBERS)
     assert live.height == 1500
     both = members.join(live, on=["file", "line"])
@@ -139,7 +139,7 @@ def test_evidence_says_of_a_window_what_the_test_part_says_of_it(tmp_path, aroun
 def test_nothing_to_triage_is_said(trained, tmp_path):
     evidence = tmp_path / "one.csv"
     evidence.write_text("timestamp,machine,event\n2026-03-01,m,auth.logon\n")
-    shown = invoke("triage", trained, "--evidence", evidence, "-o", tmp_path / "out")
+    shown = invoke("triage", trained, evidence, "-o", tmp_path / "out")
     assert "1 windows, 0 to triage" in shown
     assert read(tmp_path / "out" / TABLE) == []
 

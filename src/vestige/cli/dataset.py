@@ -10,6 +10,7 @@ import typer
 from pydantic import BaseModel
 
 from vestige.cli.options import with_options
+from vestige.cli.renamed import OutWasRenamed
 from vestige.cli.sources import add_verb
 from vestige.pipeline.options import SplitOptions
 from vestige.sources import registry as sources
@@ -23,9 +24,14 @@ RESULTS = "metrics.json"
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
     add_verb(
-        app, "prepare", "Read raw evidence of a source into a dataset directory.", prepare_command, sources
+        app,
+        "prepare",
+        "Read raw evidence of a source into a dataset directory.",
+        prepare_command,
+        sources,
+        cls=OutWasRenamed,
     )
-    app.command("split")(with_options(split, options=SplitOptions))
+    app.command("split", cls=OutWasRenamed)(with_options(split, options=SplitOptions))
     app.command("inspect")(inspect)
 
 
@@ -37,7 +43,7 @@ def prepare_command(source: Source) -> Callable[..., None]:
             Path, typer.Argument(help="file or directory of raw evidence; - is standard input")
         ],
         options: BaseModel,
-        out: Annotated[Path, typer.Option("-o", "--out", help="directory for the dataset")],
+        output: Annotated[Path, typer.Option("-o", "--output", help="directory for the dataset")],
         jobs: Annotated[
             int | None, typer.Option("-j", "--jobs", min=1, help="processes; default: every core")
         ] = None,
@@ -46,7 +52,7 @@ def prepare_command(source: Source) -> Callable[..., None]:
         from vestige.cli import progress, tables
 
         with progress.bar(f"reading {corpus}", "bytes") as update:
-            windows = source.prepare(corpus, out, options, jobs=jobs, overwrite=overwrite, progress=update)
+            windows = source.prepare(corpus, output, options, jobs=jobs, overwrite=overwrite, progress=update)
         tables.show(tables.dataset(windows))
 
     prepare.__doc__ = f"""Read {source.name} evidence into a dataset directory, written whole or not at all.
@@ -59,7 +65,7 @@ def prepare_command(source: Source) -> Callable[..., None]:
 def split(
     dataset: Annotated[Path, typer.Argument(help="a prepared dataset")],
     options: SplitOptions,
-    out: Annotated[Path, typer.Option("-o", "--out", help="file for the split")] = Path("split.json"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="file for the split")] = Path("split.json"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing file")] = False,
 ) -> None:
     """Assign recordings (or spans of time, or templates) to train, validation and test.
@@ -71,9 +77,9 @@ def split(
     from vestige.reading.windows import WindowSet
     from vestige.storage import refuse_files
 
-    refuse_files(out, overwrite=overwrite)
+    refuse_files(output, overwrite=overwrite)
     made, parts = split_dataset(WindowSet.open(dataset), options)
-    made.save(out)
+    made.save(output)
     tables.show(tables.split(made, parts))
 
 

@@ -6,12 +6,13 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from pydantic import BaseModel
 
 from vestige.cli.options import Quantize, parse_settings, with_options
+from vestige.cli.renamed import OutWasRenamed
 from vestige.cli.sources import add_verb
 from vestige.pipeline.options import JudgeOptions, ModelTransferOptions, RejudgeOptions, SplitOptions
 from vestige.sources import registry as sources
@@ -36,10 +37,11 @@ Models = Annotated[
     ),
 ]
 Task = Annotated[
-    str, typer.Option(help="classify: window -> class; next: window -> its last token, anomaly = surprise")
+    Literal["classify", "next"],
+    typer.Option(help="classify: window -> class; next: window -> its last token, anomaly = surprise"),
 ]
 View = Annotated[
-    str,
+    Literal["realistic", "oracle", "both"],
     typer.Option(help="realistic: what a deployed agent sees; oracle: everything; both: each detector twice"),
 ]
 TrainJobs = Annotated[
@@ -65,8 +67,9 @@ def register(app: typer.Typer) -> None:
         "The whole job on a source: prepare, split, train, evaluate, report.",
         run_command,
         sources,
+        cls=OutWasRenamed,
     )
-    app.command("train")(with_options(train, training=TrainingConfig, judge=JudgeOptions))
+    app.command("train", cls=OutWasRenamed)(with_options(train, training=TrainingConfig, judge=JudgeOptions))
     app.command("evaluate")(with_options(evaluate, judge=RejudgeOptions))
 
 
@@ -82,7 +85,7 @@ def run_command(source: Source) -> Callable[..., None]:
         training: TrainingConfig,
         judge: JudgeOptions,
         transfer: ModelTransferOptions,
-        out: Annotated[Path, typer.Option("-o", "--out", help="directory for the run")],
+        output: Annotated[Path, typer.Option("-o", "--output", help="directory for the run")],
         model: Models = [],
         task: Task = "classify",
         view: View = "realistic",
@@ -104,7 +107,7 @@ def run_command(source: Source) -> Callable[..., None]:
         results = whole.run(
             source,
             corpus,
-            out,
+            output,
             options=options,
             split=split,
             plan=_plan(model, task, view, settings, training),
@@ -118,9 +121,9 @@ def run_command(source: Source) -> Callable[..., None]:
             progress=progress.bar,
         )
         if results is None:
-            typer.echo(f"trained, not judged: vestige evaluate {out}")
+            typer.echo(f"trained, not judged: vestige evaluate {output}")
         else:
-            _say(results, out)
+            _say(results, output)
 
     run.__doc__ = f"""The whole job on {source.name}: prepare, split, train, evaluate, write the report.
 
@@ -141,7 +144,9 @@ def train(
     training: TrainingConfig,
     judge: JudgeOptions,
     split: Annotated[Path, typer.Option("--split", help="a saved split")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="directory for the run; one folder a model in it")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="directory for the run; one folder a model in it")
+    ],
     model: Models = [],
     task: Task = "classify",
     view: View = "realistic",
@@ -160,15 +165,15 @@ def train(
     made = whole.train(
         dataset,
         split,
-        out,
+        output,
         plan=_plan(model, task, view, settings, training),
         judge=judge,
         jobs=_train_jobs(train_jobs, view),
         resume=resume,
         overwrite=overwrite,
     )
-    tables.show(tables.trained(made, out))
-    typer.echo(f"judge them: vestige evaluate {out}")
+    tables.show(tables.trained(made, output))
+    typer.echo(f"judge them: vestige evaluate {output}")
 
 
 def evaluate(
@@ -190,18 +195,14 @@ def evaluate(
 
 
 def _plan(
-    models: list[str], task: str, view: str, settings: list[str], training: TrainingConfig
+    models: list[str], task: TaskName, view: str, settings: list[str], training: TrainingConfig
 ) -> TrainingPlan:
-    from vestige.errors import UsageError
     from vestige.models import registry
     from vestige.pipeline.fitting import ALL, TrainingPlan
 
-    if task not in DEFAULTS:
-        raise UsageError(f"unknown task {task!r}", remedy=f"one of: {', '.join(DEFAULTS)}")
-    kind = cast("TaskName", task)
     chosen = models or DEFAULTS[task]
-    names = dict.fromkeys(one if one == ALL else registry.of_task(one, kind) for one in chosen)
-    return TrainingPlan(tuple(names), kind, view, parse_settings(settings), training, _command())
+    names = dict.fromkeys(one if one == ALL else registry.of_task(one, task) for one in chosen)
+    return TrainingPlan(tuple(names), task, view, parse_settings(settings), training, _command())
 
 
 def _train_jobs(asked: int | None, view: str) -> int | None:

@@ -55,6 +55,10 @@ class InOrder(TyperGroup):
             raise CtrlCError from error
         except BrokenPipeError as error:
             raise NoReaderError from error
+        except typer.BadParameter as error:
+            # Pydantic's prefix says nothing to a person; what follows it names the choices.
+            error.message = error.message.removeprefix("Value error, ")
+            raise
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The verbs by `VERBS`."""

@@ -56,6 +56,11 @@ def with_options(command: Callable[..., None], **models: type[BaseModel]) -> Cal
     return wrapper
 
 
+def flag_of(name: str) -> str:
+    """What the option for a model's field called `name` is called, in full."""
+    return FLAGS.get(name, (f"--{name.replace('_', '-')}",))[-1]
+
+
 def _is_argument(parameter: inspect.Parameter) -> bool:
     return any(
         type(one).__name__ == "ArgumentInfo" for one in getattr(parameter.annotation, "__metadata__", ())
@@ -63,7 +68,7 @@ def _is_argument(parameter: inspect.Parameter) -> bool:
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
-    flags = FLAGS.get(name, (f"--{name.replace('_', '-')}",))
+    flags = FLAGS.get(name, (flag_of(name),))
     annotation = _option_type(field.annotation)
     if annotation is bool:
         flags = (f"{flags[-1]}/--no-{flags[-1].removeprefix('--')}",)
@@ -73,15 +78,14 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
 
 
 def _option_type(annotation: Any) -> Any:
-    """What the command line can parse: literals stay, tuples become lists, `X | None` becomes optional X."""
+    """What the command line can parse: tuples become lists, `X | None` becomes optional X; of a literal,
+    which stays as it is, the help shows the choices."""
     origin = get_origin(annotation)
     if origin in {Union, types.UnionType}:
         inner = [one for one in get_args(annotation) if one is not type(None)]
         return _option_type(inner[0]) | None
     if origin in {tuple, list}:
         return types.GenericAlias(list, (_option_type(get_args(annotation)[0]),))
-    if origin is Literal:
-        return str
     return annotation
 
 
@@ -94,8 +98,7 @@ def _build(model: type[BaseModel], given: dict[str, Any]) -> BaseModel:
         message = first["msg"].removeprefix("Value error, ")
         if first["loc"]:
             name = str(first["loc"][0])
-            flag = FLAGS.get(name, (f"--{name.replace('_', '-')}",))[-1]
-            message = f"{flag}: {message}"
+            message = f"{flag_of(name)}: {message}"
         raise UsageError(message, remedy="see --help for what it takes") from error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,7 @@ import typer
 from vestige import log, storage
 from vestige.cli.options import Quantize
 from vestige.errors import OutputError, UsageError
+from vestige.evidence.files import STDIN
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +32,12 @@ def score(
         ),
     ] = "",
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="write here instead of standard output")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="write here instead of standard output: whole at the end, or of a stream as it comes",
+        ),
     ] = None,
     by_recording: Annotated[
         bool,
@@ -48,8 +56,9 @@ def score(
         Quantize, typer.Option(help="int8: transformers compute in 8-bit integers, on the CPU")
     ] = "none",
 ) -> None:
-    """Score raw evidence with a trained detector: JSON lines with file, line, offset, score, class, alert.
+    """Score raw evidence with a trained detector: JSON lines with the place, the score, and the alert.
 
+    Its keys are where the window ends (such as file, line, offset), score, most_probable_class, alert.
     A detector of the task next adds surprise (nats) and rank (how many events were more probable).
     Example: vestige score runs/bgl/gru new.log --format bgl --alerts-only
     """
@@ -83,9 +92,28 @@ def score(
         if output is None:
             for line in lines:
                 typer.echo(line)
-            return
-        with storage.atomic_file(output) as working, working.open("w", encoding="ascii") as file:
-            file.writelines(line + "\n" for line in lines)
+        elif any(map(_is_stream, evidence)) and not by_recording:
+            _append(lines, output)
+        else:
+            with storage.atomic_file(output) as working, working.open("w", encoding="ascii") as file:
+                file.writelines(line + "\n" for line in lines)
+
+
+def _is_stream(evidence: Path) -> bool:
+    """Whether evidence comes bit by bit, and may never end: standard input, or a pipe with a name."""
+    return evidence == STDIN or evidence.is_fifo()
+
+
+def _append(lines: Iterator[str], output: Path) -> None:
+    """Write each line to `output` as it comes.
+
+    A stream may never end: what was found of it is there for whoever follows the file, and stays there when
+    the program is killed.
+    """
+    # An earlier file is given up for a first line only, not where the evidence turns out to be unreadable.
+    first = list(islice(lines, 1))
+    with storage.growing_file(output) as file:
+        file.writelines(line + "\n" for line in chain(first, lines))
 
 
 def _refuse_output(output: Path, run: Path, evidence: list[Path], overwrite: bool) -> None:

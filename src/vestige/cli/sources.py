@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 Item = TypeVar("Item")
 Item_co = TypeVar("Item_co", covariant=True)
@@ -26,8 +26,11 @@ def add_verb(
     about: str,
     make: Callable[[Item], Callable[..., None]],
     registry: Registry[Item],
+    *,
+    cls: type[TyperCommand] = TyperCommand,
 ) -> None:
-    """Add `verb` to `app`; `make(item)` builds the command for one source's item, options included."""
+    """Add `verb` to `app`; `make(item)` builds the command for one source's item, options included, of the
+    class `cls`."""
 
     class OneCommandPerSource(TyperGroup):
         def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
@@ -37,7 +40,7 @@ def add_verb(
             if cmd_name not in registry.names():
                 return None
             inner = typer.Typer(add_completion=False, rich_markup_mode=None)
-            inner.command(cmd_name)(make(registry.get(cmd_name)))
+            inner.command(cmd_name, cls=cls)(make(registry.get(cmd_name)))
             return typer.main.get_command(inner)
 
     group = typer.Typer(cls=OneCommandPerSource, no_args_is_help=True, help=about, rich_markup_mode=None)

@@ -89,14 +89,14 @@ def quality(windows: WindowSet) -> Table | None:
     return table
 
 
-def strips(found: Outcome, columns: int) -> Table:
+def timelines(found: Outcome, columns: int) -> Table:
     """Runs, the most surprising first: how often and where first each left all modules, and with which it was
     alike. Names are never cut: where there are few `columns` they wrap, and lesser figures are left out."""
     table = Table(title=plain("runs, the most surprising first"), title_justify="left")
     figures = ("highest", "left") if columns < NARROW else ("highest", "mean", "left", "cluster")
     for name in ("run", "label", *figures, "where first"):
         table.add_column(name, overflow="fold", justify="right" if name in figures else "left")
-    for one, cluster in list(zip(found.strips, found.clusters, strict=True))[:SHOWN]:
+    for one, cluster in list(zip(found.timelines, found.clusters, strict=True))[:SHOWN]:
         told = {
             "highest": f"{one.highest:.2f}",
             "mean": f"{one.mean:.3f}",
@@ -105,8 +105,8 @@ def strips(found: Outcome, columns: int) -> Table:
         }
         gone = [f"{first.left} to {first.to}" for first in one.departures[:1]]
         table.add_row(*map(plain, (one.run, one.truth, *(told[name] for name in figures), *gone)))
-    if len(found.strips) > SHOWN:
-        table.caption = plain(f"and {len(found.strips) - SHOWN:,} more")
+    if len(found.timelines) > SHOWN:
+        table.caption = plain(f"and {len(found.timelines) - SHOWN:,} more")
     return table
 
 

@@ -1,29 +1,36 @@
-"""`vestige traces dump` and `vestige traces strips`."""
+"""`vestige traces dump` and `vestige traces timeline`."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
+from vestige.cli.renamed import OutWasRenamed, RenamedCommands
 from vestige.errors import EvidenceError, UsageError
+
+
+class TracesCommands(RenamedCommands):
+    """The commands of `vestige traces`."""
+
+    old_commands: ClassVar[Mapping[str, str]] = {"strips": "timeline"}
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
     about = "Look into Intel PT traces. Example: vestige traces dump trace_0"
-    group = typer.Typer(no_args_is_help=True, help=about, rich_markup_mode=None)
+    group = typer.Typer(cls=TracesCommands, no_args_is_help=True, help=about, rich_markup_mode=None)
 
     @group.callback()
     def _group() -> None:
         """Looked into by `about`."""
 
     group.command("dump")(dump)
-    group.command("strips")(strips)
+    group.command("timeline", cls=OutWasRenamed)(timeline)
     app.add_typer(group, name="traces", help=about)
 
 
@@ -66,14 +73,14 @@ def dump(
     typer.echo(f"{evidence.where}: {quality}", err=True)
 
 
-def strips(
+def timeline(
     run: Annotated[Path, typer.Argument(help="a detector trained on traces: a directory such as runs/a/gru")],
     evidence: Annotated[
         list[Path] | None,
         typer.Argument(help="recorded runs: a corpus or a run's directory; default: the test part"),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="folder for the page; default: the detector's")
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="folder for the page; default: the detector's")
     ] = None,
     most: Annotated[int, typer.Option(min=1, help="runs drawn at most")] = 24,
     eps: Annotated[
@@ -85,16 +92,16 @@ def strips(
 ) -> None:
     """Draw surprise along each run: where it went strange, where it left all modules, which runs are alike.
 
-    Example: vestige traces strips runs/first/next_gru
+    Example: vestige traces timeline runs/first/next_gru
     """
     from vestige.cli import progress, tables
-    from vestige.timeline.run import strips as draw
+    from vestige.timeline.run import draw_timelines
 
     with progress.bar("judging", "bytes" if evidence else "events") as update:
-        found = draw(
+        found = draw_timelines(
             run,
             evidence or (),
-            out,
+            output,
             most=most,
             eps=eps,
             min_samples=min_samples,
@@ -102,7 +109,7 @@ def strips(
             device=device,
             progress=update,
         )
-    tables.show(tables.strips(found, tables.width()))
+    tables.show(tables.timelines(found, tables.width()))
     typer.echo(f"page: {found.page}")
     typer.echo(f"places: {found.places}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vestige.cli.options import with_options
+from vestige.cli.renamed import EvidenceWasRenamed
 from vestige.errors import UsageError
 from vestige.triage.options import TriageOptions
 
@@ -23,18 +24,18 @@ SHOWN = 20
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("triage")(with_options(triage, options=TriageOptions))
+    app.command("triage", cls=EvidenceWasRenamed)(with_options(triage, options=TriageOptions))
 
 
 def triage(
     run: Annotated[Path, typer.Argument(help="a trained detector of the task next, such as runs/siem/gru")],
     options: TriageOptions,
     evidence: Annotated[
-        list[Path],
-        typer.Option(
-            "--evidence", help="raw evidence instead of the run's test part (repeatable); - is stdin"
+        list[Path] | None,
+        typer.Argument(
+            help="raw evidence: files or directories; - is standard input; default: the run's test part"
         ),
-    ] = [],
+    ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="all windows, not only those above the threshold")
     ] = False,
@@ -59,7 +60,7 @@ def triage(
     if labels is not None:
         if evidence or every:
             raise UsageError(
-                "--labels spreads labels over a triage that was made: it takes no --evidence or --all",
+                "--labels spreads labels over a triage that was made: it takes no evidence and no --all",
                 remedy="make the triage first, then label it",
             )
         from vestige.triage.labels import spread
@@ -73,7 +74,7 @@ def triage(
             run,
             output,
             options=options,
-            evidence=evidence,
+            evidence=evidence or (),
             every=every,
             overwrite=overwrite,
             device=device,

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from vestige.timeline.strip import Strip
+from vestige.timeline.timeline import Timeline
 
 TOP = 200
 """Events of a run that its vector is made of at most."""
 
 
-def clusters_of(strips: Sequence[Strip], limit: float, *, eps: float, min_samples: int) -> list[int | None]:
+def clusters_of(
+    timelines: Sequence[Timeline], limit: float, *, eps: float, min_samples: int
+) -> list[int | None]:
     """The cluster of each run, from 0, or None: nothing in it reached `limit`, or no other is like it.
 
     A run is the surprise above `limit` of its most surprising events by their token; distance is that of the
@@ -22,14 +24,14 @@ def clusters_of(strips: Sequence[Strip], limit: float, *, eps: float, min_sample
     from sklearn.cluster import DBSCAN
     from sklearn.metrics import pairwise_distances
 
-    strange = [row for row, one in enumerate(strips) if one.highest >= limit and one.highest > 0]
-    found: list[int | None] = [None] * len(strips)
+    strange = [row for row, one in enumerate(timelines) if one.highest >= limit and one.highest > 0]
+    found: list[int | None] = [None] * len(timelines)
     if len(strange) < 2:
         return found
     number: dict[str, int] = {}
     rows, columns, weights = [], [], []
     for at, row in enumerate(strange):
-        for place in strips[row].top(TOP):
+        for place in timelines[row].top(TOP):
             if place.surprise >= limit:
                 rows.append(at)
                 columns.append(number.setdefault(place.token, len(number)))

@@ -1,4 +1,4 @@
-"""The page with all strips, and the table of places as CSV."""
+"""The page with all timelines, and the table of places as CSV."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vestige.escaping import visible
 from vestige.evaluation.plots import ANOMALY_COLOUR, BASELINE_COLOUR, MODEL_COLOURS, Figure
 from vestige.evaluation.report import compose
 from vestige.sources.traces.maps import SPECIAL
-from vestige.timeline.strip import Strip
+from vestige.timeline.timeline import Timeline
 from vestige.triage.spreadsheet import defused
 
 HEADER = ("run", "truth", "cluster", "what", "event", "offset", "left", "to", "module", "surprise")
@@ -21,9 +21,9 @@ TOP = 10
 """Surprising places of a run that are listed."""
 
 
-def figure(strip: Strip, limit: float | None, unit: str) -> Figure:
+def figure(timeline: Timeline, limit: float | None, unit: str) -> Figure:
     """Surprise along a run, coloured by module; the alert threshold as a line, departures as crosses."""
-    places = [strip.best[one] for one in sorted(strip.best)]
+    places = [timeline.best[one] for one in sorted(timeline.best)]
     often = [name for name, _ in Counter(one.module for one in places).most_common() if name not in SPECIAL]
     traces: list[dict[str, Any]] = []
     for number, name in enumerate([*SPECIAL, *often]):
@@ -32,24 +32,24 @@ def figure(strip: Strip, limit: float | None, unit: str) -> Figure:
         if mine:
             traces.append(
                 {
-                    "type": "bar", "name": name, "x": [one.line for one in mine], "width": strip.width,
+                    "type": "bar", "name": name, "x": [one.line for one in mine], "width": timeline.width,
                     "y": [round(one.surprise, 3) for one in mine], "hoverinfo": "x+y+text",
                     "text": [f"{one.text} at byte {one.offset}" for one in mine], "textposition": "none",
                     "marker": {"color": ANOMALY_COLOUR if name in SPECIAL else colour, "line": {"width": 0}},
                 }
             )  # fmt: skip
-    if strip.departures:
+    if timeline.departures:
         traces.append(
             {
                 "type": "scatter", "mode": "markers", "name": "left all modules",
-                "x": [one.line for one in strip.departures], "hoverinfo": "x+text",
-                "y": [1.04 * max(strip.highest, limit or 0)] * len(strip.departures),
-                "text": [f"{one.left} to {one.to}" for one in strip.departures],
+                "x": [one.line for one in timeline.departures], "hoverinfo": "x+text",
+                "y": [1.04 * max(timeline.highest, limit or 0)] * len(timeline.departures),
+                "text": [f"{one.left} to {one.to}" for one in timeline.departures],
                 "marker": {"color": ANOMALY_COLOUR, "size": 9, "symbol": "x"},
             }
         )  # fmt: skip
     layout: dict[str, Any] = {
-        "xaxis": {"title": {"text": "event of the run"}, "range": [0, strip.events + 1]},
+        "xaxis": {"title": {"text": "event of the run"}, "range": [0, timeline.events + 1]},
         "yaxis": {"title": {"text": unit}, "rangemode": "tozero"},
         "barmode": "overlay",
         "bargap": 0,
@@ -66,33 +66,35 @@ def figure(strip: Strip, limit: float | None, unit: str) -> Figure:
 
 def page(
     title: str,
-    strips: Sequence[Strip],
+    timelines: Sequence[Timeline],
     clusters: Sequence[int | None],
     limit: float | None,
     unit: str,
     most: int,
 ) -> str:
-    """The page: a table of all runs, then the strips of the first `most`."""
-    drawn = {f"strip-{number}": figure(one, limit, unit) for number, one in enumerate(strips[:most])}
-    rows = [
-        {"strip": one, "cluster": clusters[number], "figure": f"strip-{number}" if number < most else None,
-         "places": one.top(TOP)}
-        for number, one in enumerate(strips)
-    ]  # fmt: skip
-    return compose("strips.html.j2", drawn, title=title, rows=rows, limit=limit, unit=unit)
+    """The page: a table of all runs, then the timelines of the first `most`."""
+    drawn: dict[str, Figure] = {}
+    rows: list[dict[str, Any]] = []
+    for number, (timeline, cluster) in enumerate(zip(timelines, clusters, strict=True)):
+        name = None
+        if number < most:
+            name = f"timeline-{number}"
+            drawn[name] = figure(timeline, limit, unit)
+        rows.append({"timeline": timeline, "cluster": cluster, "figure": name, "places": timeline.top(TOP)})
+    return compose("timeline.html.j2", drawn, title=title, rows=rows, limit=limit, unit=unit)
 
 
-def write_places(path: Path, strips: Sequence[Strip], clusters: Sequence[int | None]) -> None:
+def write_places(path: Path, timelines: Sequence[Timeline], clusters: Sequence[int | None]) -> None:
     """A row for each departure and each of the most surprising places; made harmless for spreadsheets."""
     with path.open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file)
         out.writerow(HEADER)
-        for strip, cluster in zip(strips, clusters, strict=True):
-            head = [_cell(strip.run), strip.truth, "" if cluster is None else cluster]
-            for gone in strip.departures:
+        for timeline, cluster in zip(timelines, clusters, strict=True):
+            head = [_cell(timeline.run), timeline.truth, "" if cluster is None else cluster]
+            for gone in timeline.departures:
                 cells = [*head, "left", gone.line, gone.offset, _cell(gone.left), _cell(gone.to), "", ""]
                 out.writerow(cells)
-            for one in strip.top(TOP):
+            for one in timeline.top(TOP):
                 how = f"{one.surprise:.4f}" if isfinite(one.surprise) else ""
                 told = [one.line, one.offset, "", _cell(one.text), _cell(one.module), how]
                 out.writerow([*head, "surprise", *told])

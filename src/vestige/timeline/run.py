@@ -1,4 +1,4 @@
-"""From a trained detector to the page of strips: `vestige traces strips`."""
+"""From a trained detector to the page of timelines: `vestige traces timeline`."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from vestige.storage import atomic_file, refuse_files, write_text
 from vestige.timeline.clusters import clusters_of
 from vestige.timeline.picture import page, write_places
 from vestige.timeline.pieces import of_evidence, of_test_part
-from vestige.timeline.strip import Strip
+from vestige.timeline.timeline import Timeline
 
-PAGE, PLACES = "strips.html", "strips.csv"
+PAGE, PLACES = "timeline.html", "timeline.csv"
 
 
 @dataclass(frozen=True)
 class Outcome:
     """The runs, the most surprising first, the cluster of each, the alert threshold, and what was written."""
 
-    strips: list[Strip]
+    timelines: list[Timeline]
     clusters: list[int | None]
     limit: float | None
     page: Path
     places: Path
 
 
-def strips(
+def draw_timelines(
     run: Path,
     evidence: Sequence[Path] = (),
     out: Path | None = None,
@@ -46,8 +46,8 @@ def strips(
 ) -> Outcome:
     """Draw the test recordings of a run's detector, or raw `evidence`, into `out` (the detector's folder).
 
-    Writes `strips.html` with the `most` most surprising runs drawn, and `strips.csv`. Raises UsageError for a
-    detector of another source, OutputError where there are such files already.
+    Writes `timeline.html` with the `most` most surprising runs drawn, and `timeline.csv`. Raises UsageError
+    for a detector of another source, OutputError where there are such files already.
     """
     check_device(device)
     folder = detector_in(run)
@@ -55,16 +55,16 @@ def strips(
     refuse_files(out / PAGE, out / PLACES, overwrite=overwrite, remedy="choose another folder (-o)")
     loaded = load(folder, device=device)
     if loaded.schema.source != "traces":
-        raise UsageError(f"strips are drawn of traces, not of {loaded.schema.source}", where=folder)
+        raise UsageError(f"timelines are drawn of traces, not of {loaded.schema.source}", where=folder)
     pieces = (
         of_evidence(judge(folder, evidence, device=device, every_step=True, progress=progress)[1])
         if evidence
         else of_test_part(folder, loaded)
     )
-    found: dict[str, Strip] = {}
+    found: dict[str, Timeline] = {}
     events = 0
     for piece in pieces:
-        found.setdefault(piece.run, Strip(piece.run)).add(piece)
+        found.setdefault(piece.run, Timeline(piece.run)).add(piece)
         events += len(piece.line)
         if progress is not None and not evidence:
             progress(events, None)

@@ -58,7 +58,7 @@ class TrainingConfig(BaseModel):
     checkpoint_minutes: float = Field(
         default=5.0, ge=0, description="minutes between saved states; 0: every step"
     )
-    precision: Literal["auto", "32", "bf16", "16"] = Field(
+    precision: Literal["auto", "32", "16", "bf16"] = Field(
         default="auto", description="auto: mixed on CUDA, else 32"
     )
     device: Literal["auto", "cpu", "cuda"] = Field(

@@ -93,13 +93,6 @@ def put_mode_exec(out: Buffer, n: int, bits: int) -> int:
 
 
 @compiled
-def put_mode_tsx(out: Buffer, n: int, bits: int) -> int:
-    """MODE.TSX: 1 in a transaction, 2 aborted."""
-    out[n], out[n + 1] = 0x99, 0x20 | bits
-    return n + 2
-
-
-@compiled
 def put_cbr(out: Buffer, n: int, ratio: int) -> int:
     """Core to bus ratio."""
     n = put_extended(out, n, 0x03)

@@ -1,4 +1,4 @@
-"""One run's strip: its most surprising event in each stretch, and where it left all modules."""
+"""One run's timeline: its most surprising event in each stretch, and where it left all modules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vestige.sources.traces.symbols import KINDS
 from vestige.timeline.pieces import Piece
 
 BINS = 480
-"""Stretches that a strip is drawn from: between so many and twice as many, however long the run."""
+"""Stretches that a timeline is drawn from: between so many and twice as many, however long the run."""
 MOST_DEPARTURES, RARE = 50, 5
 """Departures of a run that are kept; and up to how many leaving all modules is strange in itself."""
 _TARGET = KINDS.index("target")
@@ -40,7 +40,7 @@ class Departure(NamedTuple):
 
 
 @dataclass
-class Strip:
+class Timeline:
     """What is kept of a run while its events go by: memory does not grow with it."""
 
     run: str
