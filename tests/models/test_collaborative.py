@@ -56,6 +56,34 @@ def test_padding_changes_nothing_and_an_unknown_word_does(parts: Parts, name: st
     assert np.abs(detector.predict_proba(unknown) - proba).max() > 1e-4
 
 
+@pytest.mark.parametrize("name", ["vanilla", "collaborative"])
+def test_long_messages_are_read_apart_with_the_same_result(parts: Parts, name: str) -> None:
+    detector = build(parts, name)
+    batch = parts.test.batch(slice(0, 50), names=detector.input_names)
+    words = np.full((50, 80), PAD)
+    words[:, : batch["words"].shape[1]] = batch["words"]
+    words[7] = words[41] = UNK
+    reader, read = detector.module, []
+    reader.transformer.register_forward_pre_hook(lambda _, inputs: read.append(len(inputs[0])))
+    together = detector.predict_proba({**batch, "words": words})
+    assert read == [48, 2]
+    for row in (0, 7, 8, 41, 49):
+        alone = {one: values[row : row + 1] for one, values in {**batch, "words": words}.items()}
+        np.testing.assert_allclose(detector.predict_proba(alone)[0], together[row], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["vanilla", "collaborative"])
+def test_as_published_all_messages_are_padded_alike(parts: Parts, name: str) -> None:
+    detector = build(parts, name, as_published=True)
+    batch = parts.test.batch(slice(0, 50), names=detector.input_names)
+    words = np.pad(batch["words"], ((0, 0), (0, 80 - batch["words"].shape[1])), constant_values=PAD)
+    words[7] = UNK
+    read: list[int] = []
+    detector.module.transformer.register_forward_pre_hook(lambda _, inputs: read.append(len(inputs[0])))
+    detector.predict_proba({**batch, "words": words})
+    assert read == [50]
+
+
 def test_vectors_matter_to_collaborative_alone(parts: Parts) -> None:
     detector = build(parts, "collaborative")
     batch = parts.test.batch(names=detector.input_names)

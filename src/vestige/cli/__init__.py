@@ -1,1 +1,9 @@
 """The verbs a person types. Only this room catches errors and talks to the terminal."""
+
+import os
+
+# The threads of OpenMP (torch, XGBoost, scikit-learn) spin while they wait for one another. Beside any other
+# busy process they then wait for a thread that has no core, on the very core that it needs: training takes
+# several times as long. Each library reads the variable once, when it is loaded, so it is set before anything
+# can load one, and worker processes inherit it. A setting of the user's own stays.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")

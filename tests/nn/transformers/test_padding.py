@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tests.nn.transformers.models import FEATURES, KINDS, TOKENS, VECTORS, inputs, make, slopes
 from vestige.nn import create_padding_mask
+from vestige.nn.transformers.padding import split_by_length
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -136,3 +137,28 @@ def test_the_padding_mask_is_true_where_all_features_are_zero() -> None:
     assert mask[:, 0, 0].tolist() == [[True, False], [False, True]]
     with pytest.raises(ValueError, match="batch, positions, features"):
         create_padding_mask(torch.zeros(3))
+
+
+def _padding_of(lengths: list[int], width: int = 60) -> Tensor:
+    return torch.arange(width) >= torch.tensor(lengths)[:, None]
+
+
+def test_one_long_row_is_parted_from_many_short_ones() -> None:
+    lengths = [6, 60, *[7, 10] * 50]
+    found = split_by_length(_padding_of(lengths))
+    assert found is not None
+    short, long = found
+    assert long.tolist() == [1]
+    assert short.tolist() == [0, *range(2, 102)]
+
+
+def test_long_rows_are_found_wherever_their_padding_lies() -> None:
+    padding = _padding_of([50, *[5] * 40]).flip(1)
+    found = split_by_length(padding)
+    assert found is not None
+    assert found[1].tolist() == [0]
+
+
+@pytest.mark.parametrize("lengths", [[60] * 40, [9, 10] * 40, [60, 5, 5], [0] * 90, [3]])
+def test_rows_stay_together_where_parting_them_saves_little(lengths: list[int]) -> None:
+    assert split_by_length(_padding_of(lengths)) is None
