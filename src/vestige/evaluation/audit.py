@@ -52,7 +52,7 @@ def audit(
 
 def failed(checks: Iterable[CheckResult]) -> list[CheckResult]:
     """The checks that failed."""
-    return [one for one in checks if one.status == "fail"]
+    return [check for check in checks if check.status == "fail"]
 
 
 def enforce(checks: Iterable[CheckResult], *, allow_leakage: bool = False) -> bool:
@@ -60,7 +60,7 @@ def enforce(checks: Iterable[CheckResult], *, allow_leakage: bool = False) -> bo
     found = failed(checks)
     if found and not allow_leakage:
         raise LeakageError(
-            "the audit failed: " + "; ".join(f"{one.name}: {one.detail}" for one in found),
+            "the audit failed: " + "; ".join(f"{check.name}: {check.detail}" for check in found),
             remedy="mend the split or the corpus, or add --allow-leakage (the report will say so in red)",
         )
     return bool(found)
@@ -72,7 +72,7 @@ def describe_split(parts: Parts, split: Split) -> SplitResult:
         recipe=split.recipe,
         unit=split.unit,
         in_distribution=split.in_distribution,
-        parts={name: _counts(one) for name, one in sides(parts).items()},
+        parts={name: _counts(side) for name, side in sides(parts).items()},
         purged=parts.purged,
         left_out=parts.left_out,
         untested_profiles=split.untested_profiles,

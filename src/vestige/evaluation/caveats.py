@@ -15,13 +15,13 @@ def outdone(results: RunResults) -> str:
 
     Only of models judged window by window: the probe is, too.
     """
-    probe = next((one.figure for one in results.audit if one.name == PROBE), None)
+    probe = next((check.figure for check in results.audit if check.name == PROBE), None)
     if probe is None:
         return ""
     beaten = [
-        f"{one.name} ({one.macro_f1.estimate:.3f})"
-        for one in results.models
-        if one.pooling is None and one.macro_f1.estimate is not None and one.macro_f1.estimate < probe
+        f"{model.name} ({model.macro_f1.estimate:.3f})"
+        for model in results.models
+        if model.pooling is None and model.macro_f1.estimate is not None and model.macro_f1.estimate < probe
     ]
     if not beaten:
         return ""
@@ -37,7 +37,7 @@ def untested(results: RunResults) -> str:
     lacking = results.split.untested_profiles
     if results.split.recipe == "type":
         tried = results.split.parts["test"].per_profile
-        held = ", ".join(one for one in results.split.unseen_profiles if tried.get(one, True))
+        held = ", ".join(profile for profile in results.split.unseen_profiles if tried.get(profile, True))
         return (
             f"Held out whole, nothing of it in training: the type {held}. No figure says anything of others."
         )
@@ -70,8 +70,8 @@ def audit_lines(results: RunResults) -> list[str]:
     """A line for each check that failed or warns, failures first; what a sentence of the run says already
     is not said again."""
     return [
-        visible(f"audit {status}: {one.name}: {one.detail}", LINE)
+        visible(f"audit {status}: {check.name}: {check.detail}", LINE)
         for status in ("fail", "warn")
-        for one in results.audit
-        if one.status == status and not (one.name == SYMBOLS and results.symbols is not None)
+        for check in results.audit
+        if check.status == status and not (check.name == SYMBOLS and results.symbols is not None)
     ]

@@ -103,9 +103,9 @@ def _difference(model: DetectorResults, other: DetectorResults) -> float:
 
 def _outcome(gains: Sequence[IntervalResult]) -> Literal["better", "unclear", "not better"]:
     """Of the gains over the baselines best on validation and best on test: the worse one decides."""
-    if any(one.estimate is None or one.estimate <= 0 for one in gains):
+    if any(gain.estimate is None or gain.estimate <= 0 for gain in gains):
         return "not better"
-    return "better" if all(one.low is not None and one.low > 0 for one in gains) else "unclear"
+    return "better" if all(gain.low is not None and gain.low > 0 for gain in gains) else "unclear"
 
 
 def _sentence(model: DetectorResults, best: DetectorResults, gain: IntervalResult, outcome: str) -> str:

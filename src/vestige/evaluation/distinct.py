@@ -22,7 +22,7 @@ Score = Callable[[Batch], NDArray[np.float64]]
 
 def symbolic(detector: Detector) -> bool:
     """Whether a detector reads tokens and vectors of messages alone: then windows repeat themselves."""
-    return all(one.kind in SYMBOLIC for one in detector.inputs)
+    return all(spec.kind in SYMBOLIC for spec in detector.inputs)
 
 
 def predict_proba(detector: Detector, bound: BoundEncoder, steps: Steps) -> NDArray[np.float64]:
@@ -36,7 +36,7 @@ def predict_proba(detector: Detector, bound: BoundEncoder, steps: Steps) -> NDAr
         return detector.predict_proba(bound.encode(steps, names))
 
     def score(steps: Steps) -> NDArray[np.float64]:
-        if all(one.kind == "tokens" for one in detector.inputs):
+        if all(spec.kind == "tokens" for spec in detector.inputs):
             return _once(bound.encode(steps, names), detector.predict_proba)
         n = max(map(len, steps.values()))
         pieces = [np.empty((0, detector.n_classes))]

@@ -29,8 +29,8 @@ def time_order(parts: Parts, split: Split) -> list[CheckResult]:
 
 def _time_order(parts: Parts, split: Split, *, per_host: bool) -> CheckResult:
     name = "time_order_per_host" if per_host else "time_order"
-    times = [one.t_ns for one in sides(parts).values() if len(one)]
-    if not times or min(one.min() for one in times) == max(one.max() for one in times):
+    times = [side.t_ns for side in sides(parts).values() if len(side)]
+    if not times or min(t_ns.min() for t_ns in times) == max(t_ns.max() for t_ns in times):
         return CheckResult(name=name, status="not_applicable", detail="the windows carry no times")
     where = "on the same host" if per_host else "of all hosts"
     late = _late(parts.train, parts.test, per_host)
@@ -60,9 +60,9 @@ def _late(before: WindowSet, after: WindowSet, per_host: bool) -> float:
         _codes(before.recordings["host"]) if per_host else np.zeros(before.recordings.height, dtype=np.int64)
     )
     first = np.full(int(codes.max()) + 1, np.iinfo(np.int64).max)
-    for one in after.pieces():
-        np.minimum.at(first, codes[one.recording], one.t_ns)
-    late = [np.count_nonzero(one.t_ns >= first[codes[one.recording]]) for one in before.pieces()]
+    for piece in after.pieces():
+        np.minimum.at(first, codes[piece.recording], piece.t_ns)
+    late = [np.count_nonzero(piece.t_ns >= first[codes[piece.recording]]) for piece in before.pieces()]
     return sum(late) / len(before)
 
 
@@ -85,7 +85,7 @@ def disjoint(parts: Parts, split: Split, groups: NDArray[np.int64] | None = None
 
 
 def _entities(name: str, column: str, parts: Parts, *, promised: bool, split: Split) -> CheckResult:
-    members = {part: _members(one, column) for part, one in sides(parts).items()}
+    members = {part: _members(side, column) for part, side in sides(parts).items()}
     return _shared(name, f"{column if column != 'id' else 'recording'}s", members, promised, split)
 
 
@@ -97,7 +97,7 @@ def _groups(parts: Parts, split: Split, groups: NDArray[np.int64] | None) -> Che
     name, what = "groups_disjoint", f"{split.recipe if split.unit == 'group' else 'group'}s"
     if groups is None:
         return CheckResult(name=name, status="not_applicable", detail="the source has no groups of steps")
-    members = {part: set(groups[one.target_step].tolist()) for part, one in sides(parts).items()}
+    members = {part: set(groups[side.target_step].tolist()) for part, side in sides(parts).items()}
     return _shared(name, what, members, split.unit == "group", split)
 
 
@@ -109,7 +109,7 @@ def _shared(name: str, what: str, members: dict[str, set[Any]], promised: bool, 
         return CheckResult(name=name, status="pass", figure=0.0, detail=f"no {what} on two sides")
     share = len(both) / total
     if promised:
-        shown = ", ".join(str(one) for one in sorted(both, key=str)[:5])
+        shown = ", ".join(str(member) for member in sorted(both, key=str)[:5])
         detail = f"{len(both)} {what} on two sides of a split by {split.recipe}: {shown}"
         return CheckResult(name=name, status="fail", figure=share, detail=detail)
     detail = f"{len(both)} of {total} {what} on two sides: the {split.recipe} split does not hold out {what}"
@@ -119,7 +119,7 @@ def _shared(name: str, what: str, members: dict[str, set[Any]], promised: bool, 
 def classes_present(parts: Parts) -> CheckResult:
     """Fails when training or test knows one class only; warns when any part lacks any class."""
     classes = parts.train.schema.classes
-    counts = {part: one.counts.sum(axis=0) for part, one in sides(parts).items()}
+    counts = {part: side.counts.sum(axis=0) for part, side in sides(parts).items()}
     lacking = [
         f"{part} lacks {', '.join(classes[k] for k in np.flatnonzero(count == 0))}"
         for part, count in counts.items()

@@ -18,9 +18,9 @@ def plotly_text(value: Any) -> Any:
     if isinstance(value, str):
         return visible(value, LABEL).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     if isinstance(value, dict):
-        return {key: plotly_text(one) for key, one in value.items()}
+        return {key: plotly_text(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [plotly_text(one) for one in value]
+        return [plotly_text(item) for item in value]
     return value
 
 

@@ -53,7 +53,7 @@ class Attacks:
         names = windows.schema.settings.get(ATTACK_CLASSES)
         if not names:
             return None
-        codes = tuple(windows.schema.classes.index(one) for one in names)
+        codes = tuple(windows.schema.classes.index(name) for name in names)
         began = np.full(windows.recordings.height, NEVER, dtype=np.int64)
         attacked = np.isin(windows.label, codes)
         np.minimum.at(began, windows.recording[attacked], windows.t_ns[attacked])
@@ -115,8 +115,8 @@ def _trust(test: Predictions, seconds: FloatArray, ids: IntArray, weights: Float
     point = np.floor(seconds[rows] / WIDTH_S + 1e-6).astype(np.int64)
     found = []
     fewest = min(FEWEST, len(np.unique(test.recording[rows])))
-    for one in np.unique(point):
-        here = point == one
+    for number in np.unique(point):
+        here = point == number
         recordings = len(np.unique(test.recording[rows[here]]))
         if recordings < fewest:
             continue
@@ -128,7 +128,7 @@ def _trust(test: Predictions, seconds: FloatArray, ids: IntArray, weights: Float
         apart = high - low > bootstrap.SAME
         found.append(
             TrustPoint(
-                seconds=float(one * WIDTH_S),
+                seconds=float(number * WIDTH_S),
                 recordings=recordings,
                 mean=float(sure[here].mean()),
                 low=float(low) if apart else None,
@@ -167,7 +167,7 @@ def _delay(
         detected=share(np.isfinite(delay)),
         already=share(before),
         median_s=None if before.all() else _median(delay[~before], ids[first][~before], weights),
-        within={str(one): float((delay <= one).mean()) for one in WITHIN_S},
+        within={str(limit): float((delay <= limit).mean()) for limit in WITHIN_S},
     )
 
 

@@ -23,7 +23,7 @@ MOST_COPIED_STEPS = 0.25
 
 def shared_raw_interval(parts: Parts) -> CheckResult:
     """No step of the streams may be visible from two parts; a recording's leading padding does not count."""
-    seen = {part: _visible(one) for part, one in sides(parts).items()}
+    seen = {part: _visible(side) for part, side in sides(parts).items()}
     shared = (seen["train"] & (seen["validation"] | seen["test"])) | (seen["validation"] & seen["test"])
     steps = int(shared.sum())
     if not steps:
@@ -63,13 +63,12 @@ def duplicate_recordings(parts: Parts, split: Split) -> CheckResult:
     name = "duplicate_recordings"
     if split.unit == "recording":
         known = _digests(parts.train) | _digests(parts.validation)
-        copies = {digest: one for digest, one in _digests(parts.test).items() if digest and digest in known}
-        if copies:
-            digest, one = next(iter(copies.items()))
-            detail = (
-                f"{len(copies)} test recordings are copies of earlier ones, such as {one} of {known[digest]}"
-            )
-            return CheckResult(name=name, status="fail", figure=float(len(copies)), detail=detail)
+        digests = _digests(parts.test)
+        copied = [digest for digest in digests if digest and digest in known]
+        if copied:
+            such = f"{digests[copied[0]]} of {known[copied[0]]}"
+            detail = f"{len(copied)} test recordings are copies of earlier ones, such as {such}"
+            return CheckResult(name=name, status="fail", figure=float(len(copied)), detail=detail)
     pairs = _copies(parts)
     if not pairs:
         return CheckResult(name=name, status="pass", figure=0.0, detail="no recording is a copy of another")
@@ -84,13 +83,13 @@ def duplicate_recordings(parts: Parts, split: Split) -> CheckResult:
 
 def _copies(parts: Parts) -> list[tuple[str, str]]:
     """Each used recording with an earlier used one that it copies, `(copy, original)`."""
-    used = np.unique(np.concatenate([one.present for one in sides(parts).values()]))
+    used = np.unique(np.concatenate([side.present for side in sides(parts).values()]))
     rows = parts.train.recordings[used]
     first: dict[str, str] = {}
     pairs = []
-    for digest, one in zip(rows["digest"].to_list(), rows["id"].to_list(), strict=True):
-        if digest and first.setdefault(digest, one) != one:
-            pairs.append((one, first[digest]))
+    for digest, recording in zip(rows["digest"].to_list(), rows["id"].to_list(), strict=True):
+        if digest and first.setdefault(digest, recording) != recording:
+            pairs.append((recording, first[digest]))
     return pairs
 
 

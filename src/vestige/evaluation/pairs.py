@@ -36,20 +36,20 @@ def compare_pairs(
     not of its sign, with one added to both counts; `p_adjusted` is Holm's (1979) over all pairs. Neither is
     told where the resamples cannot be trusted: of one host all are alike, and any gap would be significant.
     """
-    models = [one for one in results if one.kind == "model"]
+    models = [detector for detector in results if detector.kind == "model"]
     if len(models) < 2:
         return []
-    drawn = common_clusters([tests[one.name] for one in models])
+    drawn = common_clusters([tests[model.name] for model in models])
     enough = max(resamples, min(FEWEST_RESAMPLES, BUDGET // drawn.count))
     weights = bootstrap.draw(drawn.count, enough, seed)
-    samples = {one.name: macro_f1_samples(tests[one.name], drawn, weights) for one in models}
+    samples = {model.name: macro_f1_samples(tests[model.name], drawn, weights) for model in models}
     found = [
         _pair(a, b, samples[a.name] - samples[b.name], told=drawn.trusted)
         for a, b in combinations(models, 2)
         if _meet(a, b)
     ]
-    adjusted = holm([one.p for one in found])
-    return [one.model_copy(update={"p_adjusted": p}) for one, p in zip(found, adjusted, strict=True)]
+    adjusted = holm([pair.p for pair in found])
+    return [pair.model_copy(update={"p_adjusted": p}) for pair, p in zip(found, adjusted, strict=True)]
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:

@@ -28,14 +28,14 @@ def styles(detectors: Sequence[DetectorResults]) -> dict[str, dict[str, Any]]:
     chosen: dict[str, dict[str, Any]] = {}
     for kind in ("model", "baseline"):
         members = [d for d in detectors if d.kind == kind]
-        bare = list(dict.fromkeys(one.bare_name for one in members))
-        for one in members:
-            number = bare.index(one.bare_name)
+        bare = list(dict.fromkeys(detector.bare_name for detector in members))
+        for detector in members:
+            number = bare.index(detector.bare_name)
             colour = MODEL_COLOURS[number % len(MODEL_COLOURS)] if kind == "model" else BASELINE_COLOUR
             dash = "solid" if kind == "model" else DASHES[number % len(DASHES)]
-            dash = "dot" if kind == "model" and one.view == "oracle" else dash
+            dash = "dot" if kind == "model" and detector.view == "oracle" else dash
             width = 2.5 if kind == "model" else 1.2
-            chosen[one.name] = {"color": colour, "dash": dash, "width": width}
+            chosen[detector.name] = {"color": colour, "dash": dash, "width": width}
     return chosen
 
 
@@ -43,16 +43,16 @@ def standing(detectors: Sequence[DetectorResults]) -> Figure:
     """Macro F1 of every detector with its interval, a row each."""
     traces = []
     looks = styles(detectors)
-    for one in detectors:
-        found = one.macro_f1
+    for detector in detectors:
+        found = detector.macro_f1
         middle = found.estimate if found.estimate is not None else 0.0
         low = middle if found.low is None else found.low
         high = middle if found.high is None else found.high
-        colour, symbol = looks[one.name]["color"], "circle" if one.kind == "model" else "diamond"
+        colour, symbol = looks[detector.name]["color"], "circle" if detector.kind == "model" else "diamond"
         traces.append(
             {
-                "type": "scatter", "mode": "markers", "name": one.name, "showlegend": False,
-                "x": [middle], "y": [one.name], "hoverinfo": "x+y",
+                "type": "scatter", "mode": "markers", "name": detector.name, "showlegend": False,
+                "x": [middle], "y": [detector.name], "hoverinfo": "x+y",
                 "marker": {"color": colour, "size": 11, "symbol": symbol},
                 "error_x": {
                     "type": "data", "symmetric": False, "color": colour, "thickness": 2.5, "width": 6,
@@ -83,15 +83,15 @@ def _curves(detectors: Sequence[DetectorResults], axes: dict[str, str], area: tu
     (x, x_title), (y, y_title) = axes.items()
     looks = styles(detectors)
     traces = []
-    for one in detectors:
-        curve: Curve = one.curves[0]
+    for detector in detectors:
+        curve: Curve = detector.curves[0]
         number = getattr(curve, area[1])
         told = "none" if number is None else f"{number:.3f}"
         traces.append(
             {
-                "type": "scatter", "mode": "lines", "name": f"{one.name} ({area[0]} {told})",
+                "type": "scatter", "mode": "lines", "name": f"{detector.name} ({area[0]} {told})",
                 "x": _rounded(getattr(curve, x)), "y": _rounded(getattr(curve, y)),
-                "line": looks[one.name], "hoverinfo": "x+y+name",
+                "line": looks[detector.name], "hoverinfo": "x+y+name",
             }
         )  # fmt: skip
     layout = {
@@ -108,11 +108,11 @@ def class_curves(detector: DetectorResults) -> Figure | None:
         return None
     traces = [
         {
-            "type": "scatter", "mode": "lines", "name": one.name, "x": _rounded(one.recall),
-            "y": _rounded(one.precision), "hoverinfo": "x+y+name",
+            "type": "scatter", "mode": "lines", "name": curve.name, "x": _rounded(curve.recall),
+            "y": _rounded(curve.precision), "hoverinfo": "x+y+name",
             "line": {"color": MODEL_COLOURS[k % len(MODEL_COLOURS)], "width": 2},
         }
-        for k, one in enumerate(detector.curves[1:])
+        for k, curve in enumerate(detector.curves[1:])
     ]  # fmt: skip
     layout = {
         "xaxis": {"title": {"text": "recall"}, "range": UNIT},
@@ -187,25 +187,25 @@ def trust(detectors: Sequence[DetectorResults]) -> Figure | None:
     where nobody knows when attacks began."""
     traces: list[dict[str, Any]] = []
     looks = styles(detectors)
-    for one in detectors:
-        points = one.onset.trust if one.onset is not None else []
+    for detector in detectors:
+        points = detector.onset.trust if detector.onset is not None else []
         if not points:
             continue
         seconds = [point.seconds for point in points]
         band = [point for point in points if point.low is not None and point.high is not None]
         edge = [*(point.high or 0 for point in band), *(point.low or 0 for point in band[::-1])]
         around = [point.seconds for point in (*band, *band[::-1])]
-        look = looks[one.name]
+        look = looks[detector.name]
         traces += [
             {
                 "type": "scatter", "mode": "lines", "x": around, "y": _rounded(edge), "fill": "toself",
                 "fillcolor": look["color"], "opacity": 0.12, "line": {"width": 0}, "hoverinfo": "skip",
-                "showlegend": False, "legendgroup": one.name,
+                "showlegend": False, "legendgroup": detector.name,
             },
             {
-                "type": "scatter", "mode": "lines", "name": one.name, "x": seconds, "line": look,
+                "type": "scatter", "mode": "lines", "name": detector.name, "x": seconds, "line": look,
                 "y": _rounded([point.mean for point in points]), "hoverinfo": "x+y+name",
-                "legendgroup": one.name,
+                "legendgroup": detector.name,
             },
         ]  # fmt: skip
     layout = {

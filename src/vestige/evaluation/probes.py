@@ -64,7 +64,7 @@ def length_shortcut(parts: Parts) -> CheckResult:
     name = "length_shortcut"
     if parts.train.schema.target != "recording":
         return CheckResult(name=name, status="not_applicable", detail="labels are not the recordings'")
-    found = pl.concat([_lengths(one) for one in (parts.train, parts.validation, parts.test)])
+    found = pl.concat([_lengths(side) for side in (parts.train, parts.validation, parts.test)])
     if found["attack"].n_unique() < 2:
         return CheckResult(name=name, status="not_applicable", detail="all recordings are of one class")
     area = Sweep.of(found["steps"].to_numpy().astype(np.float64), found["attack"].to_numpy()).roc_auc
@@ -125,7 +125,7 @@ def label_shuffle(
             break
         said = fit_and_predict(rng.permutation(parts.train.label))
         excesses.append(_above_chance(parts.test.label, said, k))
-    median, better = float(np.median(excesses)), sum(one > 0 for one in excesses)
+    median, better = float(np.median(excesses)), sum(excess > 0 for excess in excesses)
     return CheckResult(
         name=name,
         status="warn" if better == len(excesses) and median > NOTICEABLE else "pass",

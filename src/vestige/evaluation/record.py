@@ -50,8 +50,8 @@ def complaint(error: OSError | ValidationError, known: str) -> str:
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror}"
     found = error.errors(include_url=False, include_context=False)
-    for one in found:
-        if one["loc"] == ("format",):
-            return f"is of format {str(one['input'])[:40]!r}; this version reads {known!r}"
+    for flaw in found:
+        if flaw["loc"] == ("format",):
+            return f"is of format {str(flaw['input'])[:40]!r}; this version reads {known!r}"
     told = [".".join(map(str, found[0]["loc"])), found[0]["msg"]]
     return f"holds no results that can be read ({': '.join(filter(None, told))})"

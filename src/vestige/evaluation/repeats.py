@@ -24,9 +24,9 @@ def never_seen(
 def input_hashes(part: EncodedWindows, names: tuple[str, ...] | None = None) -> Hashes:
     """A hash of each window's model inputs, `(N,)`; of vectors, which are many numbers, one of the symbols
     that they stand for."""
-    specs = [one for one in part.encoder.inputs if names is None or one.name in names]
-    symbols = part.bound.streams(tuple(one.name for one in specs if one.kind == "vectors"))
-    others = tuple(one.name for one in specs if one.kind != "vectors")
+    specs = [spec for spec in part.encoder.inputs if names is None or spec.name in names]
+    symbols = part.bound.streams(tuple(spec.name for spec in specs if spec.kind == "vectors"))
+    others = tuple(spec.name for spec in specs if spec.kind != "vectors")
     looked_up = len(others) < len(specs)
     pieces = [np.empty(0, dtype=np.uint64)]
     for start in range(0, len(part), CHUNK):
@@ -47,11 +47,11 @@ def repeated_inputs(parts: Parts, encoded: EncodedWindows | None) -> CheckResult
         return CheckResult(name=name, status="not_applicable", detail="no encoded windows were given")
     train, test = encoded.over(parts.train), encoded.over(parts.test)
     shares = {
-        one.name: 1 - float(never_seen(train, test, (one.name,)).mean()) if len(test) else 0.0
-        for one in encoded.encoder.inputs
+        spec.name: 1 - float(never_seen(train, test, (spec.name,)).mean()) if len(test) else 0.0
+        for spec in encoded.encoder.inputs
     }
     most = max(shares.values(), default=0.0)
-    told = ", ".join(f"{share:.1%} by {one}" for one, share in shares.items())
+    told = ", ".join(f"{share:.1%} by {model_input}" for model_input, share in shares.items())
     return CheckResult(
         name=name,
         status="warn" if most > NOTICEABLE else "pass",

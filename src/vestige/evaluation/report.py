@@ -62,7 +62,7 @@ def render(results: RunResults, details: Details) -> str:
         "report.html.j2",
         figures,
         results=results,
-        sections=[_section(n, one, details, figures) for n, one in enumerate(results.detectors)],
+        sections=[_section(n, detector, details, figures) for n, detector in enumerate(results.detectors)],
         overview=_overview(results, figures),
         outdone=outdone(results),
         untested=untested(results),
@@ -92,7 +92,7 @@ def compose(template: str, figures: Mapping[str, plots.Figure], **shown: Any) ->
         csp="; ".join(
             [
                 "default-src 'none'",
-                f"script-src {' '.join(_digest(one) for one in scripts)}",
+                f"script-src {' '.join(_digest(script) for script in scripts)}",
                 "style-src 'unsafe-inline'",
                 "img-src data: blob:",
                 "base-uri 'none'",
@@ -100,8 +100,8 @@ def compose(template: str, figures: Mapping[str, plots.Figure], **shown: Any) ->
             ]
         ),
         css=Markup((PAGE / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own files
-        scripts=[Markup(one) for one in scripts],  # noqa: S704 - our own files and Plotly's
-        figures=Markup(script_json({name: plotly_text(one) for name, one in figures.items()})),  # noqa: S704
+        scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own files and Plotly's
+        figures=Markup(script_json({name: plotly_text(figure) for name, figure in figures.items()})),  # noqa: S704
     )
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
 

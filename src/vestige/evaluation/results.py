@@ -387,12 +387,12 @@ class RunResults(Record):
     @property
     def models(self) -> list[DetectorResults]:
         """The trained detectors."""
-        return [one for one in self.detectors if one.kind == "model"]
+        return [detector for detector in self.detectors if detector.kind == "model"]
 
     @property
     def baselines(self) -> list[DetectorResults]:
         """The trivial ones."""
-        return [one for one in self.detectors if one.kind == "baseline"]
+        return [detector for detector in self.detectors if detector.kind == "baseline"]
 
     @property
     def policy(self) -> str:
@@ -431,8 +431,8 @@ class RunResults(Record):
         return self.model_copy(
             update={
                 "detectors": detectors,
-                "comparisons": [one for one in self.comparisons if one.model == model],
-                "pairs": [one for one in self.pairs if model in {one.first, one.second}],
+                "comparisons": [comparison for comparison in self.comparisons if comparison.model == model],
+                "pairs": [pair for pair in self.pairs if model in {pair.first, pair.second}],
             }
         )
 

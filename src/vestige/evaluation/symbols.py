@@ -21,10 +21,10 @@ NEARLY = 0.99
 def symbol_finding(parts: Parts, groups: IntArray, unit: str = "template") -> SymbolFinding:
     """`groups (n_steps,)`: the symbol of every step, a negative number for padding."""
     order = (parts.train, parts.validation, parts.test)
-    sizes = np.cumsum([len(one) for one in order])[:-1]
-    _, codes = np.unique(np.concatenate([groups[one.target_step] for one in order]), return_inverse=True)
+    sizes = np.cumsum([len(side) for side in order])[:-1]
+    _, codes = np.unique(np.concatenate([groups[side.target_step] for side in order]), return_inverse=True)
     train, _, test = np.split(codes.astype(np.int64), sizes)
-    labels = np.concatenate([one.label for one in order]).astype(np.int64)
+    labels = np.concatenate([side.label for side in order]).astype(np.int64)
     k = len(parts.train.schema.classes)
     symbols = int(codes.max()) + 1 if len(codes) else 0
     carried = _counts(codes, labels, symbols, k)

@@ -65,11 +65,11 @@ def pairs_table(results: RunResults) -> Table:
     table.add_column("pair", overflow="fold")
     for name in ("gap in macro F1", "95% interval", "p"):
         table.add_column(name, justify="right", no_wrap=True)
-    for one in results.pairs:
-        gap = one.gap
+    for pair in results.pairs:
+        gap = pair.gap
         between = "-" if gap.low is None or gap.high is None else f"{gap.low:+.3f} to {gap.high:+.3f}"
-        pair = f"{visible(one.first)} - {visible(one.second)}"
-        cells = (pair, _plain(gap.estimate, "+.3f"), between, _plain(one.p_adjusted, ".4f"))
+        names = f"{visible(pair.first)} - {visible(pair.second)}"
+        cells = (names, _plain(gap.estimate, "+.3f"), between, _plain(pair.p_adjusted, ".4f"))
         table.add_row(*(Text(cell) for cell in cells))
     return table
 
@@ -79,7 +79,7 @@ def onset_table(results: RunResults, rate: float = 0.01) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    attacks = next((one.onset.attacks for one in results.models if one.onset is not None), 0)
+    attacks = next((model.onset.attacks for model in results.models if model.onset is not None), 0)
     title = f"first alert in {attacks:,} attacks, at a wanted FPR of {rate:.0%}"
     table = Table(title=Text(title), caption=Text(ONSET), caption_justify="left")
     table.add_column("detector", overflow="fold")
@@ -91,12 +91,12 @@ def onset_table(results: RunResults, rate: float = 0.01) -> Table:
         "within\n60 s",
     ):
         table.add_column(name, justify="right", no_wrap=True)
-    for one in results.models:
-        for late in one.onset.delays if one.onset is not None else ():
+    for model in results.models:
+        for late in model.onset.delays if model.onset is not None else ():
             if late.fpr != rate:
                 continue
             cells = (
-                visible(one.name),
+                visible(model.name),
                 _plain(late.reached_fpr, ".2%"),
                 _cell(late.already, ".0%"),
                 _cell(late.detected, ".0%"),
@@ -119,7 +119,7 @@ def _title(results: RunResults) -> str:
 
 
 def _caption(results: RunResults) -> str:
-    lines = [one.sentence for one in results.comparisons]
+    lines = [comparison.sentence for comparison in results.comparisons]
     lines += [results.label_origin, untested(results), outdone(results), saturated(results)]
     lines.append(f"95% intervals: bootstrap over {results.clusters.description}.")
     if not results.clusters.trusted and not results.comparisons:
@@ -132,7 +132,7 @@ def _caption(results: RunResults) -> str:
     lines += [told for method, told in METHODS.items() if method in methods]
     if results.symbols is not None:
         lines.append(results.symbols.sentence)
-    return "\n".join([*(visible(one, LONGEST) for one in lines if one), *audit_lines(results)])
+    return "\n".join([*(visible(line, LONGEST) for line in lines if line), *audit_lines(results)])
 
 
 def _name(detector: DetectorResults) -> str:
