@@ -15,8 +15,7 @@ from rich.console import Console
 
 from vestige import log
 from vestige.cli import tables
-from vestige.escaping import visible, visible_lines
-from vestige.evaluation import escaping as of_evaluation
+from vestige.escaping import visible_lines
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07\u202etxt.exe[bold]:bug:\r"
 NAME = "a\x1b]0;owned\x07\u2066.log"
@@ -26,10 +25,6 @@ VESTIGE = str(Path(sys.executable).with_name("vestige"))
 
 def harmless(text: str) -> bool:
     return not STEERING & set(text)
-
-
-def test_evaluation_uses_the_same_function():
-    assert of_evaluation.visible is visible
 
 
 def test_line_ends_stay_but_no_line_poses_as_another_message():

@@ -17,11 +17,11 @@ from vestige import splits
 from vestige.errors import LeakageError
 from vestige.evaluation import probes
 from vestige.evaluation.audit import audit, describe_split, enforce, failed
-from vestige.evaluation.hashing import row_hashes
+from vestige.evaluation.overlap import never_seen
 from vestige.evaluation.probes import label_shuffle
-from vestige.evaluation.repeats import never_seen
 from vestige.evaluation.results import CheckResult
 from vestige.evaluation.symbols import symbol_finding
+from vestige.hashing import row_hashes
 from vestige.reading.dataset import DatasetWriter
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.windows import WindowSet

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
-from vestige.evaluation.calibration import calibrate
+from vestige.evaluation.metrics import calibrate
 
 
 @given(st.integers(0, 10_000))

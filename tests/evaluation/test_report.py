@@ -19,12 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.evaluation.made_up import made_up, made_up_run
+from vestige.escaping import visible
 from vestige.evaluation import plots
 from vestige.evaluation.bootstrap import interval_result
 from vestige.evaluation.comparing import compare
-from vestige.evaluation.escaping import plotly_text, script_json, visible
 from vestige.evaluation.judging import evaluate
-from vestige.evaluation.report import Details, render, write_report
+from vestige.evaluation.report import Details, plotly_text, render, script_json, write_report
 from vestige.evaluation.results import CheckResult, Pooling, RunResults
 from vestige.evaluation.table import results_table
 

@@ -19,9 +19,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from vestige.escaping import visible
-from vestige.evaluation.onset_result import DelayResult
 from vestige.evaluation.record import IntervalResult, Number, Record
-from vestige.evaluation.results import ClassRow, Confusion, GroupTable, MetricColumn, Pooling
+from vestige.evaluation.results import ClassRow, Confusion, DelayResult, GroupTable, MetricColumn, Pooling
 
 VERSION: Literal[2] = 2
 LONGEST = 600

@@ -9,9 +9,13 @@ from numpy.typing import NDArray
 
 from vestige.errors import LeakageError
 from vestige.evaluation.entities import classes_present, disjoint, sides, time_order
-from vestige.evaluation.overlap import duplicate_recordings, duplicate_windows, shared_raw_interval
+from vestige.evaluation.overlap import (
+    duplicate_recordings,
+    duplicate_windows,
+    repeated_inputs,
+    shared_raw_interval,
+)
 from vestige.evaluation.probes import label_shuffle, length_shortcut, metadata_shortcut
-from vestige.evaluation.repeats import repeated_inputs
 from vestige.evaluation.results import CheckResult, PartCounts, SplitResult, SymbolFinding
 from vestige.evaluation.symbols import symbol_check
 from vestige.reading.encoding import EncodedWindows

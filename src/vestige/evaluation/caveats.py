@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vestige.evaluation.escaping import visible
+from vestige.escaping import visible
 from vestige.evaluation.results import RunResults
 
 PROBE, SYMBOLS = "metadata_shortcut", "label_determined_by_symbol"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.evaluation.hashing import row_hashes
+from vestige.hashing import row_hashes
 from vestige.models.base import Detector, Judgement
 from vestige.reading.encoding import Batch, BoundEncoder
 from vestige.reading.windows import Steps

@@ -9,7 +9,6 @@ import numpy as np
 
 from vestige.errors import SplitError
 from vestige.evaluation import bootstrap
-from vestige.evaluation.calibration import calibrate
 from vestige.evaluation.catalogue import METRICS, Material, Metric
 from vestige.evaluation.clusters import clusters_of
 from vestige.evaluation.groups import group_row, group_table
@@ -17,6 +16,7 @@ from vestige.evaluation.metrics import (
     AtThreshold,
     Sweep,
     at_threshold,
+    calibrate,
     confusion,
     macro_f1,
     per_class,

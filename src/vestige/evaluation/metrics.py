@@ -19,6 +19,9 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
+BINS = 10
+"""Bins of the score in which reliability is told."""
+
 
 def confusion(label: NDArray[Any], predicted: NDArray[Any], n_classes: int) -> IntArray:
     """Counts `(K, K)`: row = true class, column = predicted class."""
@@ -200,3 +203,37 @@ def at_threshold(score: NDArray[Any], positive: BoolArray, threshold: float) -> 
     tp, alerts, positives = int((alert & positive).sum()), int(alert.sum()), int(positive.sum())
     fp = alerts - tp
     return AtThreshold(tp=tp, fp=fp, fn=positives - tp, tn=len(score) - positives - fp)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Whether a score of 0.8 means that 8 of 10 such windows are anomalous.
+
+    Reliability in equal-width bins of the score: empty bins are left out.
+
+    `score (B,)` mean score, `share (B,)` share of positives, `count (B,)` windows of each bin;
+    `brier` = mean (score - positive)^2; `ece` = mean over windows of |score - share| of their bin.
+    """
+
+    score: FloatArray
+    share: FloatArray
+    count: IntArray
+    brier: float
+    ece: float
+
+
+def calibrate(score: NDArray[Any], positive: BoolArray, bins: int = BINS) -> Calibration:
+    """Reliability of `score (N,)` in 0..1 as the probability of `positive (N,)`."""
+    which = np.minimum((score * bins).astype(np.int64), bins - 1)
+    count = np.bincount(which, minlength=bins)
+    kept = count > 0
+    mean = np.bincount(which, weights=score, minlength=bins)[kept] / count[kept]
+    share = np.bincount(which, weights=positive, minlength=bins)[kept] / count[kept]
+    n = max(len(score), 1)
+    return Calibration(
+        score=mean,
+        share=share,
+        count=count[kept].astype(np.int64),
+        brier=float(np.mean((score - positive) ** 2)) if len(score) else float("nan"),
+        ece=float((count[kept] / n * np.abs(mean - share)).sum()) if len(score) else float("nan"),
+    )

@@ -1,4 +1,4 @@
-"""Checks of the raw evidence: no step is looked at from two sides, no copy lies across the cut."""
+"""What the sides of a split have in common: steps that two look at, copies across the cut, equal inputs."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.evaluation.entities import sides
-from vestige.evaluation.hashing import row_hashes
 from vestige.evaluation.results import CheckResult
+from vestige.hashing import Hashes, row_hashes
+from vestige.reading.encoding import EncodedWindows
 from vestige.reading.windows import WindowSet
 from vestige.splits import Parts, Split
 
-CHUNK = 65_536
-"""Windows gathered at a time."""
+CHUNK, INPUTS_CHUNK = 65_536, 4_096
+"""Windows gathered at a time: of raw steps, and of a model's inputs, which are larger."""
 MOST_COPIES = 0.01
 """A larger share of test windows that are raw copies of training windows is a leak."""
 MOST_COPIED_STEPS = 0.25
 """The same where sides interleave, and only last steps with their times can be compared."""
+MANY_REPEATED = 0.5
+"""A larger share of test windows whose inputs training has is worth a warning."""
 
 
 def shared_raw_interval(parts: Parts) -> CheckResult:
@@ -148,3 +151,49 @@ def _raw_hashes(windows: WindowSet, stream: str) -> NDArray[np.uint64]:
         steps = windows.gather(slice(start, start + CHUNK), (stream,))
         pieces.append(row_hashes(steps))
     return np.concatenate(pieces)
+
+
+def never_seen(
+    train: EncodedWindows, test: EncodedWindows, names: tuple[str, ...] | None = None
+) -> NDArray[np.bool_]:
+    """Which test windows `(N,)` have inputs (all, or those called `names`) that no training window has."""
+    return ~np.isin(input_hashes(test, names), input_hashes(train, names))
+
+
+def input_hashes(part: EncodedWindows, names: tuple[str, ...] | None = None) -> Hashes:
+    """A hash of each window's model inputs, `(N,)`; of vectors, which are many numbers, one of the symbols
+    that they stand for."""
+    specs = [spec for spec in part.encoder.inputs if names is None or spec.name in names]
+    symbols = part.bound.streams(tuple(spec.name for spec in specs if spec.kind == "vectors"))
+    others = tuple(spec.name for spec in specs if spec.kind != "vectors")
+    looked_up = len(others) < len(specs)
+    pieces = [np.empty(0, dtype=np.uint64)]
+    for start in range(0, len(part), INPUTS_CHUNK):
+        rows = slice(start, start + INPUTS_CHUNK)
+        batch = part.batch(rows, others) if others else {}
+        if looked_up:
+            steps = part.windows.gather(rows, symbols)
+            batch |= {f"step:{name}": values for name, values in steps.items()}
+        pieces.append(row_hashes(batch))
+    return np.concatenate(pieces)
+
+
+def repeated_inputs(parts: Parts, encoded: EncodedWindows | None) -> CheckResult:
+    """The share of test windows whose inputs occur identically in training: never a failure, since logs do
+    repeat themselves, but a warning above one half. The figure is that of the most repetitive input."""
+    name = "repeated_inputs"
+    if encoded is None:
+        return CheckResult(name=name, status="not_applicable", detail="no encoded windows were given")
+    train, test = encoded.over(parts.train), encoded.over(parts.test)
+    shares = {
+        spec.name: 1 - float(never_seen(train, test, (spec.name,)).mean()) if len(test) else 0.0
+        for spec in encoded.encoder.inputs
+    }
+    most = max(shares.values(), default=0.0)
+    told = ", ".join(f"{share:.1%} by {model_input}" for model_input, share in shares.items())
+    return CheckResult(
+        name=name,
+        status="warn" if most > MANY_REPEATED else "pass",
+        figure=most,
+        detail=f"test windows whose inputs occur identically in training: {told}",
+    )

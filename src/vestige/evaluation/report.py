@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,9 +21,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vestige.escaping import visible
 from vestige.evaluation import plots
 from vestige.evaluation.caveats import outdone, saturated, untested
-from vestige.evaluation.escaping import plotly_text, script_json, visible
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.record import IntervalResult
 from vestige.evaluation.results import DetectorResults, RunResults
@@ -33,6 +34,8 @@ PAGE_TEXT = 2_000
 """Characters of any text that are shown; the text of a window is cut earlier."""
 TOP = 25
 """Rows of the tables of alerts and misses."""
+LABEL = 60
+"""Characters of a label that a figure shows."""
 CLOSED = "–"
 
 
@@ -104,6 +107,23 @@ def compose(template: str, figures: Mapping[str, plots.Figure], **shown: Any) ->
         figures=Markup(script_json({name: plotly_text(figure) for name, figure in figures.items()})),  # noqa: S704
     )
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def plotly_text(value: Any) -> Any:
+    """A figure with all of its strings made literal: Plotly reads `<b>`, `<a>` and entities in labels."""
+    if isinstance(value, str):
+        return visible(value, LABEL).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    if isinstance(value, dict):
+        return {key: plotly_text(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plotly_text(item) for item in value]
+    return value
+
+
+def script_json(value: Any) -> str:
+    """JSON that cannot end the script element it stands in."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _finalize(value: Any) -> Any:

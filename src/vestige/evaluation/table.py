@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vestige.escaping import visible
 from vestige.evaluation.caveats import audit_lines, outdone, saturated, untested
-from vestige.evaluation.escaping import visible
 from vestige.evaluation.record import IntervalResult
 from vestige.evaluation.results import DetectorResults, RunResults
 

@@ -21,12 +21,18 @@ from vestige.evaluation.clusters import held_out
 from vestige.evaluation.comparing import compare
 from vestige.evaluation.judging import cluster_result, evaluate
 from vestige.evaluation.onset import Attacks, onset_result
-from vestige.evaluation.onset_result import OnsetResult
+from vestige.evaluation.overlap import never_seen
 from vestige.evaluation.pairs import compare_pairs
 from vestige.evaluation.pooling import by_recording, pooling_in
 from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.repeats import never_seen
-from vestige.evaluation.results import CheckResult, DetectorResults, Pooling, RunResults, SymbolFinding
+from vestige.evaluation.results import (
+    CheckResult,
+    DetectorResults,
+    OnsetResult,
+    Pooling,
+    RunResults,
+    SymbolFinding,
+)
 from vestige.evaluation.symbols import symbol_finding
 from vestige.models import registry
 from vestige.models.base import Detector

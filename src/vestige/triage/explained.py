@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.metrics import pairwise_distances
 
-from vestige.evaluation.hashing import row_hashes
+from vestige.hashing import row_hashes
 from vestige.models.base import Detector
 from vestige.schema import UNK
 from vestige.triage.options import TriageOptions

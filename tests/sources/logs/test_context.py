@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from vestige.evaluation.repeats import never_seen
+from vestige.evaluation.overlap import never_seen
 from vestige.reading.encoding import EncodedWindows
 from vestige.sources.logs.embedding.hashing import Hashing
 from vestige.sources.logs.options import LogOptions
