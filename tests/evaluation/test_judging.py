@@ -48,7 +48,9 @@ def test_the_threshold_never_sees_the_test_part() -> None:
 
 def test_recall_at_a_fixed_rate_is_read_off_validation_and_the_bound_off_the_test() -> None:
     validation, test = made_up(2_000, seed=5, skill=1), made_up(2_000, seed=9, skill=1)
-    for row in evaluate("x", validation, test, resamples=20).fixed_fpr:
+    rows = evaluate("x", validation, test, resamples=20).fixed_fpr
+    assert len(rows) > 0
+    for row in rows:
         assert row.from_validation is not None
         assert row.from_validation.threshold == choose(validation, f"fpr={row.fpr}").value
         reached = at_threshold(test.score, test.positive, row.from_validation.threshold)

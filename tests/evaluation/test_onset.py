@@ -127,6 +127,7 @@ def test_every_attack_is_detected_or_missed_or_was_alarmed_before() -> None:
     validation, test = (episodes(rng.random((20, STEPS)) ** 4) for _ in range(2))
     found = onset_result(validation, test, ATTACKS, resamples=50)
     assert found is not None
+    assert len(found.delays) > 0
     for late in found.delays:
         alert = test.proba[:, 2].reshape(20, STEPS) >= late.threshold
         before, after = alert[:, :BEGIN].any(axis=1), alert[:, BEGIN:].any(axis=1)

@@ -24,6 +24,7 @@ def test_an_export_is_classified_beside_its_baselines(export, tmp_path):
     results = RunResults.load(out / "metrics.json")
     assert [one.name for one in results.models] == ["array_lstm"]
     assert results.synthetic
+    assert results.audit
     assert all(one.status != "fail" for one in results.audit)
 
 
@@ -47,7 +48,7 @@ def test_the_next_event_is_predicted_and_surprise_alerts(export, tmp_path):
 
 def agrees_by_machine(events, shown):
     machines = [json.loads(line) for line in shown.splitlines()]
-    assert len(machines) == len({row["machine"] for row in events})
+    assert len(machines) == len({row["machine"] for row in events}) > 0
     scores = [one["score"] for one in machines]
     assert scores == sorted(scores, reverse=True)
     for one in machines:
@@ -77,7 +78,7 @@ def test_sessions_are_judged_as_wholes(tmp_path):
     succeed("run", "events", corpus, *how, *FAST, "-o", out)
     results = RunResults.load(out / "metrics.json")
     judged = pl.read_parquet(out / "next_gru" / "predictions.parquet")
-    assert judged["recording"].n_unique() == judged.height == results.models[0].windows
+    assert judged["recording"].n_unique() == judged.height == results.models[0].windows > 0
     assert {one.pooling.kind for one in results.detectors} <= {"max", "mean", "mean_log_odds"}
     assert results.models[0].metrics["roc_auc"].estimate > 0.9
     (threshold,) = {one.threshold.value for one in results.models}

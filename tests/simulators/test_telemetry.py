@@ -150,7 +150,9 @@ def test_what_is_wanted_and_what_is_not_are_installed_alike() -> None:
 
 
 def test_episodes_are_what_the_format_says(store: Path) -> None:
-    for path in sorted(store.glob("*/*/*")):
+    paths = sorted(store.glob("*/*/*"))
+    assert len(paths) > 1
+    for path in paths:
         with Episode(path) as episode:
             manifest = episode.manifest
             assert path.parent.name == str(

@@ -26,6 +26,7 @@ def test_one_label_a_cluster_reaches_all_its_members(trained, triaged):
     shown = invoke("triage", trained, "--labels", triaged / TABLE, "-o", triaged)
     labelled = pl.read_parquet(triaged / LABELLED)
     members = pl.read_parquet(triaged / MEMBERS)
+    assert labelled.height > 0
     assert labelled.drop("label").equals(members)
     assert all(labels.get(cluster) == label for cluster, label in labelled.select("cluster", "label").rows())
     covered = sum(int(row["size"]) for row in rows[:10])

@@ -96,6 +96,7 @@ def test_other_rules_sweep_again(fresh: Path) -> None:
     assert strict.counts()["degraded"] > 0
     floor = ValidateOptions(floor=("scan-and-dial=1000000",))
     scans = validate(fresh, floor, jobs=1).rows.filter(pl.col("profile") == "scan-and-dial")
+    assert scans.height > 0
     assert all("few_flows:netflow" in one[0] for one in scans["reasons"])
 
 

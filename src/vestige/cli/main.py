@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from vestige import __version__, log
 from vestige.cli import about, dashboard, dataset, learn, scoring, simulate, traces, triage, validate
-from vestige.errors import VestigeError
+from vestige.errors import UsageError, VestigeError
 from vestige.escaping import visible_lines
 
 INTERRUPTED, TERMINATED, BUG = 130, 143, 70
@@ -56,9 +56,12 @@ class InOrder(TyperGroup):
         except BrokenPipeError as error:
             raise NoReaderError from error
         except typer.BadParameter as error:
+            if error.param is None or not error.message:
+                raise  # something is missing: Typer shows how the command is called
             # Pydantic's prefix says nothing to a person; what follows it names the choices.
-            error.message = error.message.removeprefix("Value error, ")
-            raise
+            message = error.message.removeprefix("Value error, ")
+            option = error.param.opts[-1]
+            raise UsageError(f"{option}: {message}", remedy="see --help for what it takes") from error
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The verbs by `VERBS`."""

@@ -48,6 +48,7 @@ def test_every_packet_is_valid_and_of_every_sort(decoded: dict[str, Packets]) ->
 def test_compressions_psb_period_and_share_of_branches_are_those_of_real_traces(
     decoded: dict[str, Packets],
 ) -> None:
+    assert len(decoded) > 0
     compressions: set[int] = set()
     for one in decoded.values():
         addresses = np.isin(one.kind, [Kind.TIP, Kind.TIP_PGE, Kind.TIP_PGD, Kind.FUP])

@@ -143,7 +143,9 @@ def test_worker_processes_give_the_same_dataset(tmp_path: Path, monkeypatch: pyt
     source = EventSource()
     for jobs in (1, 2):
         source.prepare(export, tmp_path / str(jobs), source.options(), jobs=jobs)
-    for file in sorted(path for path in (tmp_path / "1").rglob("*") if path.is_file()):
+    files = sorted(path for path in (tmp_path / "1").rglob("*") if path.is_file())
+    assert len(files) > 3
+    for file in files:
         assert file.read_bytes() == (tmp_path / "2" / file.relative_to(tmp_path / "1")).read_bytes()
 
 

@@ -73,7 +73,7 @@ def test_a_type_is_held_out_whole(listing: Path, tmp_path: Path) -> None:
     assert len(parts.test) == 50
     encoder = LogSource().fit_encoder(parts.train)
     vocabulary = encoder.inputs[0].vocabulary
-    assert vocabulary is not None
+    assert vocabulary
     assert not any("stage" in one for one in vocabulary)
     assert encoder.unseen(parts.test)["templates"] == 1.0
 

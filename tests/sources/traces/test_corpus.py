@@ -89,7 +89,9 @@ def test_info_that_is_a_link_or_a_folder_gives_no_label(tmp_path: Path) -> None:
     (tmp_path / "linked/info.txt").symlink_to(tmp_path / "elsewhere.txt")
     (_sample(tmp_path, "folder") / "info.txt").unlink()
     (tmp_path / "folder/info.txt").mkdir()
-    for one in find_samples(tmp_path)[0]:
+    found = find_samples(tmp_path)[0]
+    assert len(found) == 2
+    for one in found:
         assert (one.label, one.unlabelled) == (None, "info.txt is a link, or no regular file")
 
 

@@ -68,7 +68,9 @@ def test_several_readers_give_the_dataset_of_one(
     _prepared(small_corpus, tmp_path / "one", SHORT)
     monkeypatch.setattr("vestige.sources.traces.prepare.SMALL", 0)
     _prepared(small_corpus, tmp_path / "two", SHORT, jobs=2)
-    for file in sorted((tmp_path / "one").rglob("*.*")):
+    files = sorted((tmp_path / "one").rglob("*.*"))
+    assert len(files) > 3
+    for file in files:
         assert file.read_bytes() == (tmp_path / "two" / file.relative_to(tmp_path / "one")).read_bytes()
 
 
@@ -200,7 +202,7 @@ def test_a_run_that_names_too_many_modules_is_left_out(
     assert windows.recordings["sample"].n_unique() == 1
     assert set(windows.table("symbols")["module"]) <= {"", *names}
     skipped = [one["reason"] for one in windows.notes["skipped"]]
-    assert len(skipped) == 16 - windows.recordings.height
+    assert len(skipped) == 16 - windows.recordings.height > 0
     assert all("modules" in one for one in skipped)
 
 
