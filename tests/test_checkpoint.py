@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -243,6 +243,43 @@ def test_a_header_that_was_changed_with_its_digest_is_refused_with_the_reason(
     directory = save()
     edit(directory, change)
     assert message in refusal(directory)
+
+
+def _numbers(plain: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where numbers stand in a header; of a long list, the first."""
+    if isinstance(plain, dict):
+        for key, value in plain.items():
+            yield from _numbers(value, (*path, key))
+    elif isinstance(plain, list):
+        for at, value in enumerate(plain[:1]):
+            yield from _numbers(value, (*path, at))
+    elif isinstance(plain, int | float):
+        yield path
+
+
+@pytest.mark.parametrize("name", ["logistic", "gbt", "gru", "lookup"])
+def test_no_number_of_a_header_is_believed(name: str, save: Callable[..., Path]) -> None:
+    """Whatever stands in its place, with a digest that fits: a detector comes back, or a clear refusal."""
+    directory = save(name)
+    whole = (directory / checkpoint.HEADER).read_text()
+    places = list(_numbers(json.loads(whole)))
+    assert len(places) > 5
+    refused = 0
+    for place in places:
+        for value in (-1, 10**19, 10**400, 1e300, None, "x", []):
+
+            def put(plain: Any, place: tuple[Any, ...] = place, value: Any = value) -> None:
+                for key in place[:-1]:
+                    plain = plain[key]
+                plain[place[-1]] = value
+
+            (directory / checkpoint.HEADER).write_text(whole)
+            edit(directory, put)
+            try:
+                checkpoint.load(directory)
+            except CheckpointError:
+                refused += 1
+    assert refused > len(places)
 
 
 def test_a_source_that_is_not_installed_is_refused(

@@ -17,11 +17,11 @@ SHOWN = 40
 """Characters of a refused value that a message shows."""
 
 
-def load(data: bytes, *, bits: int = 64) -> dict[str, Any]:
+def load(data: bytes, *, bits: int = 64, finite: bool = True) -> dict[str, Any]:
     """The JSON object in `data`, UTF-8.
 
-    Raises ValueError: no JSON, no object, nested too deeply, a number that is not finite, or a whole number
-    that takes more than `bits` bits.
+    Raises ValueError: no JSON, no object, nested too deeply, a number that is not finite (unless it may be:
+    Python writes NaN and Infinity), or a whole number that takes more than `bits` bits.
     """
 
     def whole_number(digits: str) -> int:
@@ -31,9 +31,13 @@ def load(data: bytes, *, bits: int = 64) -> dict[str, Any]:
         return value
 
     try:
-        plain = json.loads(
-            data.decode("utf-8"), parse_int=whole_number, parse_float=_finite, parse_constant=_refuse
-        )
+        written = data.decode("utf-8")
+        if finite:
+            plain = json.loads(written, parse_int=whole_number, parse_float=_finite, parse_constant=_refuse)
+        else:
+            plain = json.loads(written, parse_int=whole_number)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"Invalid JSON: {error}") from error
     except RecursionError as error:
         raise ValueError("brackets within too many brackets") from error
     if not isinstance(plain, dict):

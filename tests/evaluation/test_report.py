@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import io
+import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from tests.evaluation.made_up import made_up, made_up_run
+from vestige.errors import DatasetError
 from vestige.escaping import visible
 from vestige.evaluation import plots
 from vestige.evaluation.bootstrap import interval_result
@@ -393,3 +399,37 @@ def test_a_browser_draws_every_figure_under_the_policy(tmp_path: Path) -> None:
     assert places
     assert all("js-plotly-plot" in str(a["class"]) for a in places)
     assert not [tag for tag, _ in drawn.elements if tag == "img"]
+
+
+def _numbers(plain: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    """Where numbers stand; of a list, in its first entry."""
+    if isinstance(plain, dict):
+        for key, value in plain.items():
+            yield from _numbers(value, (*path, key))
+    elif isinstance(plain, list):
+        for at, value in enumerate(plain[:1]):
+            yield from _numbers(value, (*path, at))
+    elif isinstance(plain, int | float):
+        yield path
+
+
+def test_no_number_of_saved_results_stops_the_table(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.json"
+    made_up_run()[0].save(file)
+    whole = json.loads(file.read_text())
+    places = list(_numbers(whole))
+    assert len(places) > 50
+    for place in places:
+        for value in ("-1", "10000000000000000000", "9" * 5000, "1e300", "1e999", "NaN"):
+            plain = json.loads(json.dumps(whole))
+            inside: Any = plain
+            for key in place[:-1]:
+                inside = inside[key]
+            inside[place[-1]] = "HERE"
+            file.write_text(json.dumps(plain).replace('"HERE"', value))
+            if value in {"9" * 5000, "1e999", "NaN"}:
+                with pytest.raises(DatasetError, match="holds no results that can be read"):
+                    RunResults.load(file)
+            else:
+                with contextlib.suppress(DatasetError):
+                    Console(file=io.StringIO()).print(results_table(RunResults.load(file)))

@@ -269,6 +269,37 @@ def test_a_damaged_split_is_refused(tmp_path, text):
         splits.Split.load(tmp_path / "split.json")
 
 
+HOSTILE = ["-1", "1e999", "1.5", "true", "null", "NaN", "1" + "0" * 19, "9" * 5000, '"x"', "{}", "[[]]"]
+
+
+@pytest.mark.parametrize("recipe", ["time", "host", "random", "parity"])
+def test_no_number_of_a_saved_split_is_believed(make_windows, tmp_path, recipe):
+    # One recording has its steps drawn, and not whole recordings.
+    windows = make_windows(fleet(4) if recipe == "host" else [("h", "s", "p", labels(100))])
+    groups = {"parity": lambda w: np.where(w.padding, -1, w.streams["value"] % 7)}
+    split, _ = splits.make(recipe, windows, seed=1, groups=groups)
+    plain = split.to_dict()
+    file = tmp_path / "split.json"
+    fields = ("seed", "unit", "recipe", "dataset", "in_distribution", "notes", "assignment")
+    places: list[tuple[str, ...]] = [(name,) for name in fields]
+    places += [("assignment", name) for name in plain["assignment"]]
+    refused = 0
+    for place in places:
+        for value in HOSTILE:
+            changed = json.loads(json.dumps(plain))
+            inside = changed
+            for key in place[:-1]:
+                inside = inside[key]
+            inside[place[-1]] = "HERE"
+            file.write_text(json.dumps(changed).replace('"HERE"', value))
+            if (place[0], value) in {("in_distribution", "true"), ("recipe", '"x"'), ("dataset", '"x"')}:
+                continue
+            with pytest.raises(SplitError, match=r"(?s)cannot read the split.*make the split again"):
+                splits.Split.load(file)
+            refused += 1
+    assert refused > 7 * len(HOSTILE)
+
+
 def test_split_json_is_plain_to_read(make_windows, tmp_path):
     split, _ = splits.make("host", make_windows(fleet(3)))
     split.save(tmp_path / "split.json")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from vestige.errors import CheckpointError
-from vestige.training import StoppedError, TrainingConfig, train
+from vestige.training import StoppedError, TrainingConfig, state, train
 
 from . import child
 from .conftest import assert_same_weights, weights, without_seconds
@@ -191,6 +191,30 @@ def test_a_damaged_state_is_refused_with_its_name_and_a_remedy(make_parts, tmp_p
     stopped.write_bytes(damage(whole))
     with pytest.raises(CheckpointError, match=r"resume\.safetensors: .*\n.*without --resume"):
         train(gru(), *make_parts(), CONFIG, tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [("loader", "epoch"), ("loader", "batch"), ("best", "epoch"), ("best", "loss"), ("step",), ("windows",),
+     ("elapsed",), ("finished",), ("random", "numpy"), ("random", "python")],
+)  # fmt: skip
+def test_no_number_of_a_state_is_believed(stopped, place):
+    """Sealed again, so that the digest does not stand in the way."""
+    saved = state.read(stopped)
+    for value in (-(10**19), 10**19, 10**400, "x", None, True):
+        harmless = {("finished",): {True}, ("best", "loss"): {10**19, -(10**19)}}
+        if value in harmless.get(place, set()):
+            continue
+        plain = json.loads(json.dumps(saved.plain))
+        inside = plain
+        for key in place[:-1]:
+            inside = inside[key]
+        inside[place[-1]] = value
+        state.write(stopped, state.State(plain, saved.tensors))
+        with pytest.raises(
+            CheckpointError, match=r"resume\.safetensors: cannot be read(?s:.)*without --resume"
+        ):
+            state.read(stopped)
 
 
 def test_another_training_is_refused_naming_what_differs(make_parts, tmp_path, stopped):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -166,6 +167,21 @@ def test_what_lies_where_episodes_should_is_left_out(fresh: Path) -> None:
     found = validate(fresh, DEEP, jobs=1)
     assert found.rows.height == 12
     assert sorted(found.skipped) == ["host-1/2026-01-01/ep\n1", "host-1/notes.txt", "host-9"]
+
+
+@pytest.mark.parametrize("field", ["bytes", "rows"])
+def test_numbers_that_no_file_has_spoil_their_episodes_and_not_the_sweep(fresh: Path, field: str) -> None:
+    numbers: list[object] = [-1, 2**50, 2**62, 2**63, 10**19, 10**400, 1.5, 1e300, True, None, math.nan]
+    spoilt = episodes(fresh)[: len(numbers)]
+    assert len(spoilt) == len(numbers) < len(episodes(fresh))
+    for folder, number in zip(spoilt, numbers, strict=True):
+        files = json.loads((folder / NAME).read_text())["files"]
+        change(folder, files=[{**files[0], field: number}, *files[1:]])
+    found = validate(fresh, ValidateOptions(), jobs=1)
+    assert found.rows.height == len(episodes(fresh))
+    for folder in spoilt:
+        assert reasons_of(found, folder) in (["manifest:manifest"], ["json:manifest"])
+    assert reasons_of(found, episodes(fresh)[-1]) == []
 
 
 def test_an_id_counts_once_its_episode_is_there(fresh: Path) -> None:

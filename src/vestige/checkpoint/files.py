@@ -136,7 +136,7 @@ def load_files(
         detector = kind.from_checkpoint(
             {"model": header.model, "schema": header.fitted_schema}, payload, device=device
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise CheckpointError(
             f"the weights do not fit the header ({error})", where=header_path, remedy=REMEDY
         ) from error
@@ -214,7 +214,7 @@ def _encoder(header: Header, fitted: Schema, dataset: Schema, where: Path) -> En
     try:
         encoder = source.load_encoder(header.encoder, dataset)
         inputs = encoder.inputs
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
         raise CheckpointError(f"its encoder cannot be read ({error})", where=where, remedy=REMEDY) from error
     if dataset.fitted(inputs).digest != fitted.digest:
         lines = diff(fitted, dataset.fitted(inputs))

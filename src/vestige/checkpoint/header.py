@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vestige import checked
 from vestige.checkpoint.probe import Probe
 from vestige.errors import CheckpointError
 
@@ -41,7 +42,7 @@ class Weights(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: str
-    bytes: int
+    bytes: int = Field(ge=0, lt=2**50)
     sha256: str
 
 
@@ -128,12 +129,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     if path.stat().st_size > LARGEST:
         raise CheckpointError(f"is larger than any header ({LARGEST >> 20} MiB)", where=path, remedy=REMEDY)
     try:
-        plain = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        return checked.load(path.read_bytes())
+    except ValueError as error:
         raise CheckpointError(f"is no whole JSON file ({error})", where=path, remedy=REMEDY) from error
-    if not isinstance(plain, dict):
-        raise CheckpointError("is no checkpoint header", where=path, remedy=REMEDY)
-    return plain
 
 
 def _canonical(value: Any) -> str:

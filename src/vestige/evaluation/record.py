@@ -44,11 +44,13 @@ class IntervalResult(Record):
         return cls(estimate=estimate, low=None, high=None, resamples=0, method="point")
 
 
-def complaint(error: OSError | ValidationError, known: str) -> str:
+def complaint(error: OSError | ValueError, known: str) -> str:
     """Why a file of records cannot be read, in a line: that its `format` is another than the one `known`, or
     the first of everything that is wrong."""
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror}"
+    if not isinstance(error, ValidationError):
+        return f"holds no results that can be read ({error})"
     found = error.errors(include_url=False, include_context=False)
     for flaw in found:
         if flaw["loc"] == ("format",):

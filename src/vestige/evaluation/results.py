@@ -9,8 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from vestige import checked
 from vestige.errors import DatasetError
 from vestige.evaluation.record import IntervalResult, Number, Record, complaint
 from vestige.storage import write_text
@@ -489,7 +490,9 @@ class RunResults(Record):
     def load(cls, path: Path) -> Self:
         """What `save` wrote. Raises DatasetError when the file is missing, damaged or of another version."""
         try:
-            return cls.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
+            data = path.read_bytes()
+            checked.load(data)  # no number is beyond what a field could hold
+            return cls.model_validate_json(data)
+        except (OSError, ValueError) as error:
             remedy = "evaluate the run again: vestige evaluate RUN"
             raise DatasetError(complaint(error, FORMAT), where=path, remedy=remedy) from error

@@ -82,7 +82,10 @@ class StandardizeStats:
     @classmethod
     def from_dict(cls, plain: dict[str, list[float]]) -> Self:
         """The statistics that `to_dict` wrote."""
-        return cls(*(np.asarray(plain[name], dtype=np.float32) for name in ("medians", "means", "stds")))
+        wide = [np.asarray(plain[name], dtype=np.float64) for name in ("medians", "means", "stds")]
+        if any((np.abs(figures) > np.finfo(np.float32).max).any() for figures in wide):
+            raise ValueError("a median, mean or deviation is beyond all numbers of its type")
+        return cls(*(figures.astype(np.float32) for figures in wide))
 
 
 @dataclass(frozen=True)

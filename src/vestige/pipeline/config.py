@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vestige import checked
 from vestige.checkpoint.header import library_versions
 from vestige.errors import CheckpointError
 from vestige.pipeline.options import JudgeOptions, SplitOptions
@@ -51,7 +52,9 @@ class RunConfig(BaseModel):
         """What `save` wrote. Raises CheckpointError: the directory is no run, or its config is damaged."""
         file = directory / FILE
         try:
-            return cls.model_validate_json(file.read_bytes())
+            data = file.read_bytes()
+            checked.load(data)  # no number is beyond what a field could hold
+            return cls.model_validate_json(data)
         except FileNotFoundError as error:
             raise CheckpointError(
                 "not a run: config.json is missing",
@@ -60,6 +63,8 @@ class RunConfig(BaseModel):
             ) from error
         except ValidationError as error:
             raise CheckpointError(f"cannot be read ({error.errors()[0]['msg']})", where=file) from error
+        except ValueError as error:
+            raise CheckpointError(f"cannot be read ({error})", where=file) from error
 
     def fixed(self) -> dict[str, Any]:
         """What a resumed run must repeat, JSON-ready: everything that its numbers depend on."""

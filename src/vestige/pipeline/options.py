@@ -21,7 +21,7 @@ class SplitOptions(BaseModel):
         description="recipe: time, host, sample, type, random, or one of the source's own (default: time; "
         "sample where nothing has a time)",
     )
-    split_seed: int = Field(0, ge=0, description="seed of the recipe's choices")
+    split_seed: int = Field(0, ge=0, lt=2**63, description="seed of the recipe's choices")
     fractions: str = Field("0.6,0.2,0.2", description="shares of train, validation and test")
     hold_out: tuple[str, ...] = Field((), description="host, sample or type for the test part (repeatable)")
     input_sets: Path | None = Field(

@@ -6,18 +6,20 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige import storage
+from vestige import checked, storage
 from vestige.errors import SplitError
 from vestige.reading.windows import WindowSet
 
 PARTS = ("train", "validation", "test")
 FRACTIONS = (0.6, 0.2, 0.2)
 FORMAT = "vestige-split/1"
+LARGEST = 2**63 - 1
+"""Seeds, moments and groups of a saved split at most."""
 NAMED = 12
 """Profiles that a line names."""
 COLUMNS = {"host": "host", "sample": "sample", "type": "profile"}
@@ -113,13 +115,48 @@ class Split:
         """Read what `save` wrote. Raises SplitError: file missing, damaged, or of another format."""
         remedy = "make the split again with vestige split"
         try:
-            plain = json.loads(path.read_text(encoding="utf-8"))
+            plain = checked.load(path.read_bytes())
             known = {one.name for one in fields(cls)}
             if plain.pop("format") != FORMAT or set(plain) - known:
                 raise SplitError("not a split of this version", where=path, remedy=remedy)
+            _refuse_impossible(plain)
             return cls(**plain)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise SplitError(f"cannot read the split ({error})", where=path, remedy=remedy) from error
+
+
+def _refuse_impossible(plain: dict[str, Any]) -> None:
+    """Raise ValueError, KeyError or TypeError where a field of a saved split holds what no split does."""
+    for name in ("recipe", "dataset"):
+        checked.text(plain[name], name)
+    checked.whole(plain["seed"], "seed", 0, LARGEST)
+    checked.flag(plain.get("in_distribution", False), "in_distribution")
+    for name in ("untested_profiles", "unseen_profiles", "unvalidated_profiles", "notes"):
+        checked.texts(plain.get(name, []), name)
+    assignment = checked.mapping(plain["assignment"], "assignment")
+    unit = plain["unit"]
+    if unit not in get_args(Unit):
+        raise ValueError(f"unit is {checked.shown(unit)}")
+    if unit == "recording":
+        for part in PARTS:
+            checked.texts(assignment[part], part)
+    elif unit == "group":
+        for part in PARTS:
+            _numbers(assignment[part], part)
+    elif unit == "span":
+        cuts = _numbers(assignment["cuts_ns"], "cuts_ns")
+        if len(cuts) != len(PARTS) - 1 or cuts != sorted(cuts):
+            raise ValueError(f"cuts_ns is {checked.shown(cuts)}, not two moments, the earlier one first")
+    else:
+        shares = [checked.real(share, "fractions", 0, 1) for share in assignment["fractions"]]
+        if len(shares) != len(PARTS):
+            raise ValueError(f"fractions is {checked.shown(shares)}, not three shares")
+
+
+def _numbers(value: Any, name: str) -> list[int]:
+    if not isinstance(value, list):
+        raise ValueError(f"{name} is {checked.shown(value)}, not a list of numbers")
+    return [checked.whole(number, name, -LARGEST - 1, LARGEST) for number in value]
 
 
 def _parts(sides: list[WindowSet], total: int, *, whole: bool = False) -> Parts:

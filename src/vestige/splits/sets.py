@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vestige import checked
 from vestige.errors import SplitError
 from vestige.reading.windows import WindowSet
-from vestige.splits.base import NOWHERE, PARTS, Split, part_codes
+from vestige.splits.base import LARGEST, NOWHERE, PARTS, Split, part_codes
 from vestige.storage import write_text
 
 FORMAT = "vestige-sets/1"
@@ -39,12 +40,15 @@ def load_sets(path: Path, windows: WindowSet) -> Split:
     """
     remedy = "write the sets again with --output-sets"
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = checked.load(path.read_bytes())
         if plain["format"] != FORMAT:
             raise SplitError("not a file of sets of this version", where=path, remedy=remedy)
-        assignment = {part: [str(one) for one in plain[part]] for part in PARTS}
-        recipe, seed = str(plain["recipe"]), int(plain["seed"])
-        in_distribution = bool(plain["in_distribution"])
+        assignment = {part: checked.texts(plain[part], part) for part in PARTS}
+        recipe, seed = (
+            checked.text(plain["recipe"], "recipe"),
+            checked.whole(plain["seed"], "seed", 0, LARGEST),
+        )
+        in_distribution = checked.flag(plain["in_distribution"], "in_distribution")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SplitError(f"cannot read the sets ({error})", where=path, remedy=remedy) from error
     known = set(windows.recordings["id"].to_list())

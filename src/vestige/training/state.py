@@ -13,10 +13,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from vestige import checked
 from vestige.errors import CheckpointError
 from vestige.storage import atomic_file
 
 FORMAT = "vestige-resume/2"
+COUNTS = {"": ("step", "windows"), "loader": ("epoch", "batch"), "best": ("epoch", "risen")}
+"""Counts that a state holds, by the group that they stand in."""
+MOST = 2**53
+MERSENNE_WORDS = 624
+"""Words of the state of a Mersenne Twister: the position lies within."""
 DAMAGED = "delete the file and train again without --resume"
 
 
@@ -57,9 +63,11 @@ def read(path: Path) -> State:
         with safe_open(path, framework="pt", device="cpu") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        plain = json.loads(header["vestige"])
+        plain = checked.load(header["vestige"].encode(), finite=False)
         intact = header["digest"] == _digest(header["vestige"], tensors)
         known = plain.pop("format") == FORMAT
+        if known and intact:
+            _refuse_impossible(plain)
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"cannot be read ({error})", where=path, remedy=DAMAGED) from error
     if not known:
@@ -67,6 +75,28 @@ def read(path: Path) -> State:
     if not intact:
         raise CheckpointError("was changed after it was saved", where=path, remedy=DAMAGED)
     return State(plain, tensors)
+
+
+def _refuse_impossible(plain: dict[str, Any]) -> None:
+    """Raise ValueError, KeyError or TypeError where a state tells of a training that cannot have been."""
+    for group, names in COUNTS.items():
+        fields = plain if not group else checked.mapping(plain[group], group)
+        for name in names:
+            checked.whole(fields[name], f"{group}.{name}".lstrip("."), 0, MOST)
+    checked.flag(plain["finished"], "finished")
+    checked.real(plain["elapsed"], "elapsed", 0, MOST)
+    for name in ("score", "loss"):
+        value = plain["best"][name]
+        if type(value) not in {int, float}:  # NaN and infinity may stand here
+            raise ValueError(f"best.{name} is {checked.shown(value)}, not a number")
+    random = checked.mapping(plain["random"], "random")
+    version, gauss = random["python"]
+    checked.whole(version, "random.python", 0, MOST)
+    position, has_gauss, cached = random["numpy"]
+    checked.whole(position, "random.numpy", 0, MERSENNE_WORDS)
+    checked.whole(has_gauss, "random.numpy", 0, 1)
+    for number in (cached, 0.0 if gauss is None else gauss):
+        checked.real(number, "random", -MOST, MOST)
 
 
 def refuse_other(path: Path, ours: dict[str, Any], theirs: dict[str, Any]) -> None:

@@ -17,6 +17,8 @@ MAX_BYTES = 1 << 20
 VERSION = "episode/1.0"
 LONGEST_NS = 7 * 86_400 * 10**9
 """No episode is longer than a week."""
+MOST = 1 << 50
+"""Rows and bytes of a file: fewer. Those of all files of an episode are added up in 64 bits."""
 SUFFIXES = (".parquet", ".jsonl.zst")
 FILE_NAMES = frozenset({LABELS, *(source + suffix for source in SOURCES for suffix in SUFFIXES)})
 """All names that a file of an episode may have: nothing else is ever opened."""
@@ -79,8 +81,8 @@ class File(_Part):
 
     path: str
     source: SourceName | Literal["labels"]
-    rows: Annotated[int, Field(ge=0)]
-    bytes: Annotated[int, Field(ge=0)]
+    rows: Annotated[int, Field(ge=0, lt=MOST)]
+    bytes: Annotated[int, Field(ge=0, lt=MOST)]
     sha256: Digest
 
     @field_validator("path")

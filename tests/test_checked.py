@@ -1,0 +1,59 @@
+"""JSON that comes from a file: every number has a range before it has a type."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from vestige import checked
+
+
+def test_an_object_with_plain_values_comes_back():
+    found = checked.load(b'{"a": [1, -2, 0.5, null, true, "x"], "b": {"c": 18446744073709551615}}')
+    assert found == {"a": [1, -2, 0.5, None, True, "x"], "b": {"c": 2**64 - 1}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "3", '{"a": NaN}', '{"a": Infinity}', '{"a": -Infinity}', '{"a": 1e999}', '{"a": -1e999}',
+     '{"a": 18446744073709551616}', '{"a": ' + "9" * 5000 + "}", '{"a": ' + "[" * 70 + "]" * 70 + "}",
+     '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}"],
+)  # fmt: skip
+def test_what_no_field_could_hold_is_refused(text):
+    with pytest.raises(ValueError):  # noqa: PT011 - each for its own reason
+        checked.load(text.encode())
+
+
+def test_bytes_that_are_no_text_are_refused():
+    with pytest.raises(ValueError, match="decode"):
+        checked.load(b'{"a": "\xff"}')
+
+
+def test_what_python_writes_may_be_allowed():
+    assert checked.load(b'{"a": -Infinity}', finite=False) == {"a": -math.inf}
+
+
+@pytest.mark.parametrize("value", [True, None, 1.0, "1", -1, 11, [], math.nan])
+def test_a_whole_number_has_a_range(value):
+    assert checked.whole(10, "n", 0, 10) == 10
+    with pytest.raises(ValueError, match=r"n is .*, not a whole number within 0\.\.10"):
+        checked.whole(value, "n", 0, 10)
+
+
+@pytest.mark.parametrize("value", [True, None, "1", -0.1, 1.1, math.nan, math.inf])
+def test_a_number_has_a_range(value):
+    assert checked.real(1, "x", 0, 1) == 1.0
+    with pytest.raises(ValueError, match=r"x is .*, not a number within 0\.\.1"):
+        checked.real(value, "x", 0, 1)
+
+
+def test_other_values_have_a_type():
+    for check, value in (
+        (checked.flag, 1),
+        (checked.text, 1),
+        (checked.texts, "ab"),
+        (checked.mapping, []),
+    ):
+        with pytest.raises(ValueError, match=r"n is .*"):
+            check(value, "n")
