@@ -17,7 +17,7 @@ demo: $(READY)
 	$(BIN)/vestige simulate logs $(DEMO)/logs --hosts 20 --seed 7
 	$(BIN)/vestige simulate telemetry $(DEMO)/store --hosts 4 --episodes 120 --seconds 120 --seed 7
 	$(BIN)/vestige validate $(DEMO)/store --fail-on never
-	$(BIN)/vestige simulate traces $(DEMO)/traces --programs 20 --runs 4 --kilobytes 4 --seed 7
+	$(BIN)/vestige simulate traces $(DEMO)/traces --programs 20 --recordings 4 --kilobytes 4 --seed 7
 	$(BIN)/vestige run telemetry $(DEMO)/store --split random --model gbt --model gru -o $(DEMO)/runs/telemetry
 	$(BIN)/vestige run traces $(DEMO)/traces --task next --model ngram --tip-only --sequence-len 32 --own-code merge -o $(DEMO)/runs/traces
 	$(BIN)/vestige run logs $(DEMO)/logs --format bgl --split host --model gbt --model gru --model collaborative -o $(DEMO)/runs/logs

@@ -28,7 +28,7 @@ from vestige.simulators.telemetry.options import SimulateOptions
 from vestige.simulators.telemetry.write import simulate
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.extract import episodes, extract
-from vestige.sources.telemetry.fields import SOURCES
+from vestige.sources.telemetry.fields import COLLECTORS
 from vestige.sources.telemetry.live import windows_of
 from vestige.sources.telemetry.summaries import summary
 
@@ -123,14 +123,14 @@ def agree(grid: Grid) -> None:
 
 def decode(folder: Path) -> None:
     """Reading and decoding alone, as plainly as it goes: no digest, no check."""
-    for source in SOURCES:
-        pl.read_parquet(io.BytesIO((folder / f"{source}.parquet").read_bytes()))
+    for collector in COLLECTORS:
+        pl.read_parquet(io.BytesIO((folder / f"{collector}.parquet").read_bytes()))
     pl.read_ndjson(folder / "labels.jsonl")
 
 
 def decode_at_once(folder: Path) -> None:
     """The same with the tables in one query, as extraction has them: the fastest way that we know."""
-    files = [(folder / f"{source}.parquet").read_bytes() for source in SOURCES]
+    files = [(folder / f"{collector}.parquet").read_bytes() for collector in COLLECTORS]
     pl.collect_all(pl.scan_parquet(data) for data in files)
     pl.read_ndjson(folder / "labels.jsonl")
 
@@ -138,7 +138,7 @@ def decode_at_once(folder: Path) -> None:
 def decode_safely(store: Path, folder: str) -> None:
     """With what no reader of hostile files may leave out: digests, dtypes, row counts."""
     with Episode(store, folder) as episode:
-        episode.tables(dict.fromkeys(SOURCES))
+        episode.tables(dict.fromkeys(COLLECTORS))
         episode.labels()
 
 

@@ -21,7 +21,7 @@ from vestige.reading.windows import WindowSet
 from vestige.schema import Feature, Input
 from vestige.sources.telemetry.channels import columns
 from vestige.sources.telemetry.encoder import GRID, TelemetryEncoder
-from vestige.sources.telemetry.fields import SourceName
+from vestige.sources.telemetry.fields import CollectorName
 from vestige.sources.telemetry.layout import schema_for
 from vestige.sources.telemetry.options import TelemetryOptions
 from vestige.training import TrainingConfig, train
@@ -69,7 +69,7 @@ def trained(name: str, sides: Sides, path: Path, view: str = "realistic", **hype
     return detector
 
 
-def right(detector: Detector, side: EncodedWindows, lost: SourceName | None = None) -> float:
+def right(detector: Detector, side: EncodedWindows, lost: CollectorName | None = None) -> float:
     """Share of right answers, with one source taken away."""
     steps = {name: values.copy() for name, values in side.windows.gather(slice(None), (GRID,)).items()}
     if lost is not None:

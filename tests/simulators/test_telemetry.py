@@ -158,8 +158,8 @@ def test_episodes_are_what_the_format_says(store: Path) -> None:
             assert path.parent.name == str(
                 np.datetime64(manifest.t_start_ns // 10**9, "s").astype("datetime64[D]")
             )
-            for source in SAMPLED:
-                found = episode.table(source)
+            for collector in SAMPLED:
+                found = episode.table(collector)
                 assert found is not None
                 assert found[0].height >= 0.94 * manifest.seconds
                 assert found[0][SEQ].diff().drop_nulls().min() == 1
@@ -176,10 +176,10 @@ def test_counters_grow_but_where_the_guest_starts_again(make_store: MakeStore) -
     falls = 0
     for path in sorted(make_store(episodes=120).glob("*/*/*")):
         with Episode(path) as episode:
-            for source, name in (("proc", "process.disk.io.write"), ("guest", "context_switches")):
-                table = pl.read_parquet(path / f"{source}.parquet")
+            for collector, name in (("proc", "process.disk.io.write"), ("guest", "context_switches")):
+                table = pl.read_parquet(path / f"{collector}.parquet")
                 fell = int((table[name].diff() < 0).sum())
-                assert fell <= (source == "guest")
+                assert fell <= (collector == "guest")
                 falls += fell
             assert episode.manifest.host.id == path.parents[1].name
     assert falls > 0

@@ -114,7 +114,7 @@ def test_runs_in_which_the_same_surprised_are_one_cluster() -> None:
 def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A corpus with hijacked runs, and a run of a next-token detector on it."""
     root = tmp_path_factory.mktemp("timelines")
-    simulate(root / "corpus", SimulateOptions(programs=3, runs=6, kilobytes=4))
+    simulate(root / "corpus", SimulateOptions(programs=3, recordings=6, kilobytes=4))
     plan = TrainingPlan(("next_ngram",), "next")
     run(
         registry.get("traces"),

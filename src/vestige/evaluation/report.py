@@ -219,7 +219,7 @@ def _listed(test: Predictions | None, rows: NDArray[np.int64], details: Details)
             "right": bool(test.positive[row]),
             "time": _time(int(test.t_ns[row])) if test.has_times else "",
             "file": str(place.get("file") or names[test.recording[row]]),
-            "line": place.get("line"),
+            "line": place.get("line", place.get("event")),
             "offset": place.get("offset"),
             "text": visible(str(place.get("text") or "")),
         }

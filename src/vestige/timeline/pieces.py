@@ -90,7 +90,7 @@ def of_evidence(judged: Iterator[JudgedBatch]) -> Iterator[Piece]:
     for found in judged:
         place, batch = found.batch.place, found.batch
         yield Piece(
-            place["file"][0], "", place["line"].to_numpy(), place["offset"].to_numpy(),
+            place["file"][0], "", place["event"].to_numpy(), place["offset"].to_numpy(),
             batch.steps["symbol"][:, -1].astype(np.int64), found.judgement.strangeness, batch.symbols,
         )  # fmt: skip
 

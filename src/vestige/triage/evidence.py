@@ -95,7 +95,8 @@ def _truth(test: WindowSet, rows: NDArray[np.int64]) -> pl.Series:
 
 def _about(first: int, place: pl.DataFrame, machine: pl.Series) -> pl.DataFrame:
     numbers = pl.Series("window", np.arange(first, first + place.height))
-    return pl.DataFrame([numbers, place["file"], place["line"], machine.alias("machine")])
+    line = place["line"] if "line" in place.columns else place["event"].alias("line")
+    return pl.DataFrame([numbers, place["file"], line, machine.alias("machine")])
 
 
 def _typed(about: pl.DataFrame) -> pl.DataFrame:

@@ -12,7 +12,7 @@ import polars as pl
 from vestige.sources.telemetry import stamps, values
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.faults import Fault, FaultError, Verdict, verdict
-from vestige.sources.telemetry.fields import RATE_HZ, SAMPLED, SOURCES, SourceName
+from vestige.sources.telemetry.fields import COLLECTORS, RATE_HZ, SAMPLED, CollectorName
 from vestige.sources.telemetry.manifest import Manifest
 from vestige.sources.telemetry.tables import stamp
 from vestige.validation.options import ValidateOptions
@@ -26,7 +26,7 @@ class Finding:
     faults: list[Fault] = field(default_factory=list)
     digest: str | None = None
     manifest: Manifest | None = None
-    rows: dict[SourceName, int] = field(default_factory=dict)
+    rows: dict[CollectorName, int] = field(default_factory=dict)
     in_transit: bool = False
 
     @property
@@ -60,7 +60,9 @@ class _Check:
     def run(self) -> None:
         """Each check goes on where another one failed: all reasons are listed."""
         self.faults += self.episode.strangers()
-        steps: list[Callable[[], None]] = [functools.partial(self._source, source) for source in SOURCES]
+        steps: list[Callable[[], None]] = [
+            functools.partial(self._collector, collector) for collector in COLLECTORS
+        ]
         for step in (*steps, self._labels):
             try:
                 step()
@@ -75,31 +77,31 @@ class _Check:
     def _fault(self, code: str, subject: str, detail: str = "") -> None:
         self.faults.append(Fault(code, subject, detail))
 
-    def _source(self, source: SourceName) -> None:
-        found = self.episode.table(source, None if self.options.deep else ())
+    def _collector(self, collector: CollectorName) -> None:
+        found = self.episode.table(collector, None if self.options.deep else ())
         if found is None:
-            self._fault("missing", source)
+            self._fault("missing", collector)
             return
         table, defects = found
-        self.finding.rows[source] = table.height
-        wrong = stamps.faults(table, source, self.manifest)
+        self.finding.rows[collector] = table.height
+        wrong = stamps.faults(table, collector, self.manifest)
         if self.options.deep:
-            wrong += values.faults(table, source, self.options.gate)
+            wrong += values.faults(table, collector, self.options.gate)
         self.faults += [*defects, *wrong]
-        if not table[stamp(source, self.manifest)].null_count():
-            self._times(table, source)
+        if not table[stamp(collector, self.manifest)].null_count():
+            self._times(table, collector)
 
-    def _times(self, table: pl.DataFrame, source: SourceName) -> None:
+    def _times(self, table: pl.DataFrame, collector: CollectorName) -> None:
         """Rows that lie in the episode against those that there should be."""
-        t_ns = stamps.unix_ns(table, source, self.manifest, str(self.episode.path))
+        t_ns = stamps.unix_ns(table, collector, self.manifest, str(self.episode.path))
         if len(t_ns):
             first_ns = int(t_ns.min())
             self.first_ns = first_ns if self.first_ns is None else min(self.first_ns, first_ns)
-        if source not in SAMPLED:
+        if collector not in SAMPLED:
             if len(t_ns) < (least := self.options.connections(self.manifest.profile)):
-                self._fault("few_flows", source, f"{len(t_ns):,} of at least {least:,}")
+                self._fault("few_flows", collector, f"{len(t_ns):,} of at least {least:,}")
         elif len(t_ns) < self.options.gate * (expected := self.manifest.seconds * RATE_HZ):
-            self._fault("few_rows", source, f"{len(t_ns):,} of {expected:,.0f}")
+            self._fault("few_rows", collector, f"{len(t_ns):,} of {expected:,.0f}")
 
     def _labels(self) -> None:
         """They begin no later than the rows do (rows may lie up to a second before the episode)."""

@@ -12,7 +12,7 @@ from typing import Any, Self
 import polars as pl
 
 from vestige.errors import OutputError, UsageError
-from vestige.sources.telemetry.fields import SOURCES
+from vestige.sources.telemetry.fields import COLLECTORS
 from vestige.sources.telemetry.index import SCHEMA, read
 from vestige.storage import atomic_file
 from vestige.validation.check import Finding
@@ -32,7 +32,8 @@ def row_of(finding: Finding, options: ValidateOptions) -> Row:
         size = sum(one.bytes for one in manifest.files)
     return (
         rest.rpartition("/")[2], finding.path, host, *said, finding.verdict, list(map(str, finding.faults)),
-        *(finding.rows.get(source) for source in SOURCES), size, finding.digest, options.rules, options.deep,
+        *(finding.rows.get(collector) for collector in COLLECTORS), size,
+        finding.digest, options.rules, options.deep,
     )  # fmt: skip
 
 

@@ -15,12 +15,12 @@ from vestige.evidence.simulated import MARKER
 from vestige.simulators.traces.options import SimulateOptions
 from vestige.simulators.traces.program import make_library, make_program
 from vestige.simulators.traces.write import simulate
-from vestige.sources.traces.corpus import find_samples
+from vestige.sources.traces.corpus import find_recordings
 from vestige.sources.traces.maps import read_map
 from vestige.sources.traces.packets.columns import Packets, decode
 from vestige.sources.traces.packets.kinds import Kind
 
-OPTIONS = SimulateOptions(programs=4, runs=4, kilobytes=16, overflows=60)
+OPTIONS = SimulateOptions(programs=4, recordings=4, kilobytes=16, overflows=60)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def decoded(corpus: Path) -> dict[str, Packets]:
-    return {one.id: decode(one.trace.path.read_bytes()) for one in find_samples(corpus)[0]}
+    return {one.id: decode(one.trace.path.read_bytes()) for one in find_recordings(corpus)[0]}
 
 
 def test_every_packet_is_valid_and_of_every_sort(decoded: dict[str, Packets]) -> None:
@@ -67,7 +67,7 @@ def test_benign_runs_stay_within_their_modules_and_hijacks_are_where_the_marker_
     report = json.loads((corpus / MARKER).read_text())
     assert report["planted"]["malicious"] == len(report["hijacks"]) == 8
     starts = {}
-    for one in find_samples(corpus)[0]:
+    for one in find_recordings(corpus)[0]:
         memory, packets = read_map(one.map), decoded[one.id]
         targets = np.isin(packets.kind, [Kind.TIP, Kind.TIP_PGE])
         ip, offset = packets.ip[targets], packets.offset[targets]
@@ -104,11 +104,11 @@ def test_a_library_is_the_same_in_all_programs_and_the_program_its_own() -> None
 
 @pytest.mark.parametrize(("packing", "ending"), [("gz", ".gz"), ("zst", ".zst")])
 def test_traces_may_be_packed_and_maps_be_of_proc(tmp_path: Path, packing: str, ending: str) -> None:
-    options = SimulateOptions(programs=1, runs=1, kilobytes=4, compress=packing, map="maps")
+    options = SimulateOptions(programs=1, recordings=1, kilobytes=4, compress=packing, map="maps")
     simulate(tmp_path / "corpus", options)
-    (sample,) = find_samples(tmp_path / "corpus")[0]
-    assert sample.trace.path.name == f"trace_0{ending}"
-    memory = read_map(sample.map)
+    (recording,) = find_recordings(tmp_path / "corpus")[0]
+    assert recording.trace.path.name == f"trace_0{ending}"
+    memory = read_map(recording.map)
     assert memory.program == "program-000"
     assert memory.skipped == 0
 

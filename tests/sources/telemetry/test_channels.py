@@ -6,32 +6,32 @@ import pytest
 
 from vestige.schema import Feature
 from vestige.sources.telemetry import channels
-from vestige.sources.telemetry.fields import FIELDS, SAMPLED, SOURCES
+from vestige.sources.telemetry.fields import COLLECTORS, FIELDS, SAMPLED
 
 DESIGN = Path(__file__).parents[4] / "shared" / "design" / "telemetry" / "channels.csv"
 
 
-def test_there_are_46_channels_of_four_sources() -> None:
-    found = Counter(one.source for one in channels.CHANNELS)
+def test_there_are_46_channels_of_four_collectors() -> None:
+    found = Counter(one.collector for one in channels.CHANNELS)
     assert found == {"proc": 12, "guest": 14, "qmp": 8, "netflow": 12}
     assert len({one.name for one in channels.CHANNELS}) == 46
     assert sum(one.host_only for one in channels.CHANNELS) == 20
 
 
-def test_the_channels_of_a_source_lie_together() -> None:
-    for source in SOURCES:
-        assert channels.CHANNELS[channels.columns(source)] == channels.of_source(source)
+def test_the_channels_of_a_collector_lie_together() -> None:
+    for collector in COLLECTORS:
+        assert channels.CHANNELS[channels.columns(collector)] == channels.of_collector(collector)
 
 
-def test_a_sampled_source_has_a_channel_for_each_raw_column() -> None:
-    for source in SAMPLED:
-        assert [one.column for one in channels.of_source(source)] == list(FIELDS[source])
+def test_a_sampled_collector_has_a_channel_for_each_raw_column() -> None:
+    for collector in SAMPLED:
+        assert [one.column for one in channels.of_collector(collector)] == list(FIELDS[collector])
 
 
 def test_the_units_of_rates_are_those_of_the_counters_by_the_second() -> None:
-    for source in SAMPLED:
-        for one in channels.of_source(source):
-            raw = FIELDS[source][one.column].unit
+    for collector in SAMPLED:
+        for one in channels.of_collector(collector):
+            raw = FIELDS[collector][one.column].unit
             assert one.unit == (raw if one.kind == "gauge" else f"{raw}/s")
 
 
@@ -46,7 +46,7 @@ def test_the_registry_is_that_of_the_design() -> None:
         pytest.skip("the design's channels.csv is not here")
     with DESIGN.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    ours = [(c.name, c.source, c.unit, c.kind, c.host_only) for c in channels.CHANNELS]
+    ours = [(c.name, c.collector, c.unit, c.kind, c.host_only) for c in channels.CHANNELS]
     theirs = [(r["name"], r["source"], r["unit"], r["kind"], r["host_only"] == "1") for r in rows]
     assert ours == theirs
     assert [int(row["index"]) for row in rows] == list(range(46))

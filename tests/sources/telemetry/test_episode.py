@@ -20,7 +20,7 @@ from vestige.simulators.telemetry import draft
 from vestige.sources.telemetry import fields, tables
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.faults import Fault, FaultError, verdict
-from vestige.sources.telemetry.fields import MONO, SEQ, SOURCES, WALL, SourceName
+from vestige.sources.telemetry.fields import COLLECTORS, MONO, SEQ, WALL, CollectorName
 from vestige.sources.telemetry.manifest import FILE_NAMES, LABELS, NAME, parse
 from vestige.validation.check import check
 from vestige.validation.options import ValidateOptions
@@ -58,9 +58,9 @@ def replace(root: Path, name: str, data: bytes, *, rows: int | None = None, was:
     (folder(root) / NAME).write_text(json.dumps(manifest))
 
 
-def rewrite(root: Path, source: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
-    table = change(pl.read_parquet(folder(root) / f"{source}.parquet"))
-    replace(root, f"{source}.parquet", draft.parquet(table), rows=table.height)
+def rewrite(root: Path, collector: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    table = change(pl.read_parquet(folder(root) / f"{collector}.parquet"))
+    replace(root, f"{collector}.parquet", draft.parquet(table), rows=table.height)
 
 
 def test_a_good_episode_has_no_fault(root: Path) -> None:
@@ -70,12 +70,12 @@ def test_a_good_episode_has_no_fault(root: Path) -> None:
 
 def test_tables_are_those_of_the_format(root: Path) -> None:
     with Episode(folder(root)) as episode:
-        for source in SOURCES:
-            aligned = episode.aligned(source)
+        for collector in COLLECTORS:
+            aligned = episode.aligned(collector)
             assert aligned is not None
             table, defects = aligned
             assert table.schema == pl.Schema(
-                dict[str, type[pl.DataType]]({WALL: pl.Int64, SEQ: pl.Int64}) | fields.schema(source)
+                dict[str, type[pl.DataType]]({WALL: pl.Int64, SEQ: pl.Int64}) | fields.schema(collector)
             )
             assert table[WALL].is_sorted()
             assert defects == []
@@ -91,22 +91,22 @@ def test_tables_read_together_are_those_read_alone(root: Path) -> None:
         assert list(together) == ["netflow", "qmp", "proc"]
         assert together["netflow"][0].columns == [MONO, SEQ, "proto", "id.resp_h"]
         assert together["proc"][0].columns == [WALL, SEQ]
-        for source, (table, defects) in together.items():
-            alone = episode.table(source, table.columns[2:])
+        for collector, (table, defects) in together.items():
+            alone = episode.table(collector, table.columns[2:])
             assert alone is not None
             assert table.equals(alone[0])
             assert defects == []
 
 
-@pytest.mark.parametrize("source", SOURCES)
-def test_of_tables_read_together_the_spoilt_one_is_named(root: Path, source: SourceName) -> None:
-    name = f"{source}.parquet"
+@pytest.mark.parametrize("collector", COLLECTORS)
+def test_of_tables_read_together_the_spoilt_one_is_named(root: Path, collector: CollectorName) -> None:
+    name = f"{collector}.parquet"
     data = bytearray((folder(root) / name).read_bytes())
     data[4:24] = bytes(20)  # the first page begins so; the footer is whole
     replace(root, name, bytes(data))
     with Episode(folder(root)) as episode, pytest.raises(FaultError) as caught:
-        episode.tables(dict.fromkeys(SOURCES))
-    assert caught.value.fault[:2] == ("decode", source)
+        episode.tables(dict.fromkeys(COLLECTORS))
+    assert caught.value.fault[:2] == ("decode", collector)
 
 
 def test_columns_that_are_not_read_are_checked_too(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""One episode's folder becomes a grid; a source is lost loudly or not at all."""
+"""One episode's folder becomes a grid; a collector is lost loudly or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vestige.errors import EvidenceError
 from vestige.sources.telemetry.channels import columns
 from vestige.sources.telemetry.extract import Extracted, episodes, extract
 from vestige.sources.telemetry.faults import FaultError
-from vestige.sources.telemetry.fields import SourceName
+from vestige.sources.telemetry.fields import CollectorName
 from vestige.sources.telemetry.layout import CLASSES
 
 PHASES = CLASSES["phase"]
@@ -32,7 +32,7 @@ def spoilt(make_store: MakeStore, fault: str) -> Extracted:
     return one
 
 
-def test_an_accepted_episode_has_every_source(store: Path) -> None:
+def test_an_accepted_episode_has_every_collector(store: Path) -> None:
     found = list(every(store))
     assert len(found) > 1
     for one in found:
@@ -70,11 +70,11 @@ def test_a_netflow_that_cannot_be_mapped_is_named_and_missing(make_store: MakeSt
     assert np.isfinite(one.grid[2:, columns("guest")]).mean() > 0.95
 
 
-@pytest.mark.parametrize("source", ["guest", "qmp", "netflow"])
-def test_a_source_without_file_is_named_and_missing(make_store: MakeStore, source: SourceName) -> None:
-    one = spoilt(make_store, f"missing_{source}")
-    assert [str(fault) for fault in one.faults] == [f"missing:{source}"]
-    assert np.isnan(one.grid[:, columns(source)]).all()
+@pytest.mark.parametrize("collector", ["guest", "qmp", "netflow"])
+def test_a_collector_without_file_is_named(make_store: MakeStore, collector: CollectorName) -> None:
+    one = spoilt(make_store, f"missing_{collector}")
+    assert [str(fault) for fault in one.faults] == [f"missing:{collector}"]
+    assert np.isnan(one.grid[:, columns(collector)]).all()
 
 
 def test_a_network_without_connections_is_silent_not_missing(make_store: MakeStore) -> None:

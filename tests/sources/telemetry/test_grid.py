@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vestige.errors import EvidenceError
 from vestige.sources.telemetry import channels
-from vestige.sources.telemetry.fields import FIELDS, WALL, SourceName, schema
+from vestige.sources.telemetry.fields import FIELDS, WALL, CollectorName, schema
 from vestige.sources.telemetry.grid import GAP_NS, STALE_NS, Rows, on_grid, steps
 from vestige.sources.telemetry.grid import grid as grid_of
 
@@ -18,8 +18,8 @@ COLUMN = {one.name: number for number, one in enumerate(channels.CHANNELS)}
 FAULTS, MEMORY = "proc.process.paging.faults.minor", "proc.process.memory.usage"
 
 
-def grid(tables: Mapping[SourceName, pl.DataFrame], t_start_ns: int, t_end_ns: int) -> np.ndarray:
-    rows = {source: Rows(table[WALL].to_numpy(), table) for source, table in tables.items()}
+def grid(tables: Mapping[CollectorName, pl.DataFrame], t_start_ns: int, t_end_ns: int) -> np.ndarray:
+    rows = {collector: Rows(table[WALL].to_numpy(), table) for collector, table in tables.items()}
     return grid_of(rows, t_start_ns, t_end_ns)
 
 
@@ -99,7 +99,7 @@ def test_a_gauge_is_the_last_value_before_the_second_was_over() -> None:
     assert np.isnan(later[4:]).all(), f"older than {STALE_NS} ns"
 
 
-def test_sources_that_are_not_there_are_missing() -> None:
+def test_collectors_that_are_not_there_are_missing() -> None:
     found = grid({"netflow": flows({"t": 0.5})}, START, START + 2 * S)
     assert np.isnan(found[:, :34]).all()
     assert not np.isnan(found[:, 34:44]).any()
@@ -218,8 +218,8 @@ def test_a_label_holds_until_the_next() -> None:
     assert found.tolist() == [0, 0, 1, 2, 2]
 
 
-def test_the_order_of_sources_does_not_matter() -> None:
-    tables: dict[SourceName, pl.DataFrame] = {
+def test_the_order_of_collectors_does_not_matter() -> None:
+    tables: dict[CollectorName, pl.DataFrame] = {
         "proc": proc([(0.5, 1), (1.5, 3)]),
         "netflow": flows({"t": 1.2}),
     }

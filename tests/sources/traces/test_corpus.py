@@ -1,4 +1,4 @@
-"""The layout of recorded runs: what is incomplete is left out with its reason."""
+"""The layout of recordings: what is incomplete is left out with its reason."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vestige.errors import EvidenceError
-from vestige.sources.traces.corpus import LONGEST_LINE, find_samples
+from vestige.sources.traces.corpus import LONGEST_LINE, find_recordings
 
 
 def _sample(root: Path, name: str, *, info: str = "a.pdf\nbenign\n", trace: bytes = b"\x02\x82") -> Path:
@@ -23,13 +23,13 @@ def _sample(root: Path, name: str, *, info: str = "a.pdf\nbenign\n", trace: byte
 def test_samples_come_sorted_with_title_and_label(tmp_path: Path) -> None:
     _sample(tmp_path, "b", info="evil.pdf\nMalicious\n")
     _sample(tmp_path, "a")
-    samples, skipped = find_samples(tmp_path)
-    assert [(one.id, one.title, one.label) for one in samples] == [
+    recordings, skipped = find_recordings(tmp_path)
+    assert [(one.id, one.title, one.label) for one in recordings] == [
         ("a", "a.pdf", "benign"),
         ("b", "evil.pdf", "malicious"),
     ]
     assert skipped == []
-    assert samples[0].trace.id == "a/trace_0"
+    assert recordings[0].trace.id == "a/trace_0"
 
 
 def test_what_is_missing_is_said_and_never_fatal(tmp_path: Path) -> None:
@@ -42,8 +42,8 @@ def test_what_is_missing_is_said_and_never_fatal(tmp_path: Path) -> None:
     linked = _sample(tmp_path, "linked-trace")
     (linked / "trace_0").unlink()
     (linked / "trace_0").symlink_to(tmp_path / "whole/trace_0")
-    samples, skipped = find_samples(tmp_path)
-    assert [(one.id, one.label) for one in samples] == [("no-info", None), ("whole", "benign")]
+    recordings, skipped = find_recordings(tmp_path)
+    assert [(one.id, one.label) for one in recordings] == [("no-info", None), ("whole", "benign")]
     reasons = {one.id: one.reason for one in skipped}
     assert reasons["no-map"] == "no mapping.txt"
     assert reasons["no-trace"] == "no trace_0"
@@ -77,7 +77,7 @@ def test_a_label_is_read_however_it_was_written(
     (folder / "info.txt").unlink()
     if info is not None:
         (folder / "info.txt").write_bytes(info)
-    (found,), skipped = find_samples(tmp_path)
+    (found,), skipped = find_recordings(tmp_path)
     assert (found.label, skipped) == (label, [])
     assert found.unlabelled.startswith(reason)
     assert bool(reason) == bool(found.unlabelled)
@@ -89,7 +89,7 @@ def test_info_that_is_a_link_or_a_folder_gives_no_label(tmp_path: Path) -> None:
     (tmp_path / "linked/info.txt").symlink_to(tmp_path / "elsewhere.txt")
     (_sample(tmp_path, "folder") / "info.txt").unlink()
     (tmp_path / "folder/info.txt").mkdir()
-    found = find_samples(tmp_path)[0]
+    found = find_recordings(tmp_path)[0]
     assert len(found) == 2
     for one in found:
         assert (one.label, one.unlabelled) == (None, "info.txt is a link, or no regular file")
@@ -105,7 +105,7 @@ def test_of_several_traces_one_is_read_and_that_is_said(tmp_path: Path) -> None:
     (_sample(tmp_path, "first-folder") / "trace_0").unlink()
     (tmp_path / "first-folder/trace_0").mkdir()
     (tmp_path / "first-folder/trace_0.gz").write_bytes(b"\x1f\x8b")
-    assert {one.id: (one.trace.path.name, one.defects) for one in find_samples(tmp_path)[0]} == {
+    assert {one.id: (one.trace.path.name, one.defects) for one in find_recordings(tmp_path)[0]} == {
         "processors": ("trace_0", ("only trace_0 is read, not trace_1",)),
         "packed": ("trace_0", ("only trace_0 is read, not trace_0.gz",)),
         "first-empty": ("trace_0.zst", ("only trace_0.zst is read, not trace_0",)),
@@ -119,21 +119,21 @@ def test_names_that_are_no_text_and_what_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / ".hidden").mkdir()
-    (found,), skipped = find_samples(tmp_path)
+    (found,), skipped = find_recordings(tmp_path)
     assert (found.id, found.trace.path, skipped) == (r"\xff\xfe", raw / "trace_0", [])
 
 
 def test_one_sample_or_its_trace_is_a_corpus_of_one(tmp_path: Path) -> None:
     folder = _sample(tmp_path, "only")
     for path in (folder, folder / "trace_0"):
-        assert [one.id for one in find_samples(path)[0]] == ["only"]
+        assert [one.id for one in find_recordings(path)[0]] == ["only"]
 
 
 def test_nothing_usable_is_an_error_that_shows_the_layout(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(EvidenceError, match=r"SAMPLE/trace_0.*no trace_0"):
-        find_samples(tmp_path)
+        find_recordings(tmp_path)
     with pytest.raises(EvidenceError, match="not a stream"):
-        find_samples(Path("-"))
+        find_recordings(Path("-"))
     with pytest.raises(EvidenceError, match="cannot be read"):
-        find_samples(tmp_path / "absent")
+        find_recordings(tmp_path / "absent")

@@ -1,4 +1,4 @@
-"""From recorded runs to a dataset: whole, flat, the same however it is read; what is damaged is left out."""
+"""From recordings to a dataset: whole, flat, the same however it is read; what is damaged is left out."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_what_cannot_be_read_is_left_out_with_its_reason(small_corpus: Path, tmp
     assert [one["file"] for one in defects] == [fourth.name, seventh.name]
     assert "cut off" in defects[0]["what"]
     assert "not trace_1" in defects[1]["what"]
-    assert windows.notes["runs"] == 11
+    assert windows.notes["recordings"] == 11
     assert not (tmp_path / "dataset/scratch").exists()
 
 
@@ -255,7 +255,7 @@ def test_nothing_is_left_behind_where_no_run_can_be_decoded(small_corpus: Path, 
     shutil.copytree(small_corpus, corpus)
     for trace in corpus.rglob("trace_0"):
         trace.write_bytes(b"nothing")
-    with pytest.raises(EvidenceError, match="no run could be decoded"):
+    with pytest.raises(EvidenceError, match="no recording could be decoded"):
         _prepared(corpus, tmp_path / "dataset", SHORT)
     assert not (tmp_path / "dataset").exists()
     with pytest.raises(EvidenceError, match="not a stream"):

@@ -1,4 +1,4 @@
-"""Values of a run: against an independent way from columns to values, and case by case."""
+"""Values of a recording: against an independent way from columns to values, and case by case."""
 
 from __future__ import annotations
 

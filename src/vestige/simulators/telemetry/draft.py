@@ -18,7 +18,7 @@ from vestige.simulators.telemetry import flows, programs, tables, timeline
 from vestige.simulators.telemetry.activity import MALICIOUS, PHASES
 from vestige.simulators.telemetry.hosts import Host
 from vestige.sources.telemetry import fields
-from vestige.sources.telemetry.fields import MONO, SAMPLED, WALL, SourceName
+from vestige.sources.telemetry.fields import MONO, SAMPLED, WALL, CollectorName
 from vestige.sources.telemetry.manifest import LABELS, NAME, VERSION
 
 FRAME_ROWS = 60
@@ -36,9 +36,9 @@ class Draft:
     t_start_ns: int
     seconds: int
     profile: str
-    tables: dict[SourceName, pl.DataFrame]
+    tables: dict[CollectorName, pl.DataFrame]
     labels: list[dict[str, Any]]
-    bases: dict[SourceName, str]
+    bases: dict[CollectorName, str]
     sample: str
     sealed: bool = True
     files: dict[str, bytes] = field(default_factory=dict)
@@ -55,13 +55,13 @@ class Draft:
 
     def pack(self) -> None:
         """Turn tables and labels into files, and write the manifest that goes with them."""
-        for source, table in self.tables.items():
-            stamped = _in_monotonic(table, self) if self.bases[source] == "monotonic" else table
-            name = f"{source}.parquet" if self.sealed else f"{source}.jsonl.zst"
+        for collector, table in self.tables.items():
+            stamped = _in_monotonic(table, self) if self.bases[collector] == "monotonic" else table
+            name = f"{collector}.parquet" if self.sealed else f"{collector}.jsonl.zst"
             self.files[name] = parquet(stamped) if self.sealed else spool(stamped)
         lines = (json.dumps(one, separators=(",", ":")) + "\n" for one in self.labels)
         self.files[LABELS] = "".join(lines).encode()
-        rows: dict[str, int] = {source: table.height for source, table in self.tables.items()}
+        rows: dict[str, int] = {collector: table.height for collector, table in self.tables.items()}
         rows["labels"] = len(self.labels)
         self.manifest = self._header() | {
             "files": [entry(name, data, rows[name.partition(".")[0]]) for name, data in self.files.items()]
@@ -101,8 +101,8 @@ def make(host: Host, name: str, t_start_ns: int, seconds: int, rng: np.random.Ge
     happened = timeline.make(host, program, seconds, rng)
     levels = tables.drivers(happened.level, host)
     t_ns = t_start_ns + np.arange(seconds, dtype=np.int64) * SECOND_NS
-    made: dict[SourceName, pl.DataFrame] = {
-        source: tables.table(source, levels, host, t_ns, rng) for source in SAMPLED
+    made: dict[CollectorName, pl.DataFrame] = {
+        collector: tables.table(collector, levels, host, t_ns, rng) for collector in SAMPLED
     }
     made["netflow"] = flows.table(levels, t_ns, rng)
     labels = [
@@ -113,8 +113,8 @@ def make(host: Host, name: str, t_start_ns: int, seconds: int, rng: np.random.Ge
         }
         for at in happened.changes
     ]
-    bases: dict[SourceName, str] = {
-        one: "monotonic" if one in host.monotonic else "wall" for one in fields.SOURCES
+    bases: dict[CollectorName, str] = {
+        one: "monotonic" if one in host.monotonic else "wall" for one in fields.COLLECTORS
     }
     return Draft(host, name, t_start_ns, seconds, program.profile, made, labels, bases, program.sha256)
 

@@ -38,7 +38,7 @@ class Host:
     lost: float
     """Share of samples that are lost."""
     monotonic: tuple[str, ...]
-    """Sources that are stamped in monotonic time."""
+    """Collectors that are stamped in monotonic time."""
     profiles: tuple[str, ...]
     boot_ns: int
     """When the monotonic clock was 0, in Unix nanoseconds."""
@@ -52,7 +52,7 @@ def make(options: SimulateOptions, start_ns: int) -> list[Host]:
 def _host(options: SimulateOptions, number: int, start_ns: int) -> Host:
     rng = np.random.default_rng([options.seed, 1, number])
     last = options.hosts > 1 and number == options.hosts - 1
-    columns = (f"{source}.{name}" for source in SAMPLED for name in FIELDS[source])
+    columns = (f"{collector}.{name}" for collector in SAMPLED for name in FIELDS[collector])
     return Host(
         id=f"host-{number + 1}",
         boot_id=hashlib.blake2b(f"{options.seed} {number}".encode(), digest_size=16).hexdigest(),

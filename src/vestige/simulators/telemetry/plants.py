@@ -14,7 +14,7 @@ import zstandard
 
 from vestige.simulators.telemetry.draft import SECOND_NS, Draft, entry
 from vestige.sources.telemetry.faults import FAULTS, VERDICTS
-from vestige.sources.telemetry.fields import SEQ, WALL, SourceName
+from vestige.sources.telemetry.fields import SEQ, WALL, CollectorName
 from vestige.sources.telemetry.manifest import NAME
 
 Spoil = Callable[[Draft], object]
@@ -38,19 +38,19 @@ class Plant:
         return max(found, key=VERDICTS.index, default="in transit")
 
 
-def _without(*sources: SourceName) -> Spoil:
-    return lambda draft: [draft.tables.pop(one) for one in sources]
+def _without(*collectors: CollectorName) -> Spoil:
+    return lambda draft: [draft.tables.pop(one) for one in collectors]
 
 
-def _table(source: SourceName, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Spoil:
+def _table(collector: CollectorName, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Spoil:
     def spoil(draft: Draft) -> None:
-        draft.tables[source] = change(draft.tables[source])
+        draft.tables[collector] = change(draft.tables[collector])
 
     return spoil
 
 
-def _column(source: SourceName, change: pl.Expr) -> Spoil:
-    return _table(source, lambda table: table.with_columns(change))
+def _column(collector: CollectorName, change: pl.Expr) -> Spoil:
+    return _table(collector, lambda table: table.with_columns(change))
 
 
 def _at_half(name: str, value: Any) -> pl.Expr:

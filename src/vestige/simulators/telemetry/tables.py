@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vestige.simulators.telemetry.activity import DRIVERS
 from vestige.simulators.telemetry.hosts import Host
-from vestige.sources.telemetry.fields import FIELDS, OPTIONAL, SEQ, WALL, SourceName
+from vestige.sources.telemetry.fields import FIELDS, OPTIONAL, SEQ, WALL, CollectorName
 
 Levels = dict[str, NDArray[np.float64]]
 MB, GIB, KIB = 1e6, 1 << 30, 1 << 10
@@ -32,7 +32,7 @@ def drivers(level: NDArray[np.float64], host: Host) -> Levels:
     return found
 
 
-RATES: dict[SourceName, dict[str, Callable[[Levels], NDArray[np.float64]]]] = {
+RATES: dict[CollectorName, dict[str, Callable[[Levels], NDArray[np.float64]]]] = {
     "proc": {
         "process.cpu.time.user": lambda d: d["busy"] * 0.96 + 0.01,
         "process.cpu.time.system": lambda d: 0.015 + 0.01 * (d["disk"] + d["net"]) + 0.05 * d["system"],
@@ -72,16 +72,16 @@ RATES: dict[SourceName, dict[str, Callable[[Levels], NDArray[np.float64]]]] = {
 """What each counter grows by in a second, before the host's gain."""
 
 
-def _gauges(source: SourceName, d: Levels, host: Host, rng: np.random.Generator) -> dict[str, Any]:
+def _gauges(collector: CollectorName, d: Levels, host: Host, rng: np.random.Generator) -> dict[str, Any]:
     seconds = len(d["user"])
-    if source == "proc":
+    if collector == "proc":
         used = (0.4 + d["memory"] * host.gain["proc.process.memory.usage"]) * GIB
         noise = rng.normal(0, 2 * MB, seconds)
         return {
             "process.memory.usage": (np.minimum(used, host.memory_bytes) + noise).astype(np.int64),
             "process.thread.count": 5 + host.vcpus + rng.poisson(1 + np.minimum(d["disk"], 8)),
         }
-    if source == "guest":
+    if collector == "guest":
         free = host.memory_bytes - d["memory"] * host.gain["guest.system.linux.memory.available"] * GIB / 2
         return {
             "system.linux.memory.available": np.maximum(free, 40 * MB).astype(np.int64),
@@ -102,15 +102,15 @@ def _load(busy: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def table(
-    source: SourceName, d: Levels, host: Host, t_ns: NDArray[np.int64], rng: np.random.Generator
+    collector: CollectorName, d: Levels, host: Host, t_ns: NDArray[np.int64], rng: np.random.Generator
 ) -> pl.DataFrame:
-    """The raw table of a sampled source: `t_ns (seconds,)` Unix stamps, some samples lost."""
+    """The raw table of a sampled collector: `t_ns (seconds,)` Unix stamps, some samples lost."""
     seconds = len(t_ns)
-    columns = _gauges(source, d, host, rng)
-    again = int(rng.integers(1, seconds)) if source == "guest" and rng.random() < RESETS else None
-    for name, rate in RATES[source].items():
-        grown = rate(d) * host.gain[f"{source}.{name}"]
-        columns[name] = _counter(grown, FIELDS[source][name].dtype is pl.Float64, again, rng)
+    columns = _gauges(collector, d, host, rng)
+    again = int(rng.integers(1, seconds)) if collector == "guest" and rng.random() < RESETS else None
+    for name, rate in RATES[collector].items():
+        grown = rate(d) * host.gain[f"{collector}.{name}"]
+        columns[name] = _counter(grown, FIELDS[collector][name].dtype is pl.Float64, again, rng)
     for name in OPTIONAL & columns.keys() if host.accel == "tcg" else ():
         if name.startswith("stats."):
             columns[name] = None
@@ -118,8 +118,8 @@ def table(
     lost = min(int(rng.binomial(seconds, host.lost)), seconds // 20)
     kept = np.ones(seconds, dtype=np.bool_)
     kept[rng.choice(np.arange(1, seconds - 1), lost, replace=False)] = False
-    every = {WALL: late, SEQ: np.arange(seconds)} | {name: columns[name] for name in FIELDS[source]}
-    dtypes = {name: field.dtype for name, field in FIELDS[source].items()}
+    every = {WALL: late, SEQ: np.arange(seconds)} | {name: columns[name] for name in FIELDS[collector]}
+    dtypes = {name: field.dtype for name, field in FIELDS[collector].items()}
     return pl.DataFrame(
         {name: None if values is None else values[kept] for name, values in every.items()},
         schema={name: dtypes.get(name, pl.Int64) for name in every},

@@ -1,4 +1,4 @@
-"""How many runs to write, and how."""
+"""How many recordings to write, and how."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ class SimulateOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     programs: int = Field(default=60, ge=1, le=10_000, description="programs, each of its own code")
-    runs: int = Field(default=2, ge=1, le=10_000, description="recorded runs of each program")
-    malicious: float = Field(default=0.5, ge=0, le=1, description="share of each program's runs hijacked")
+    recordings: int = Field(default=2, ge=1, le=10_000, description="recordings of each program")
+    malicious: float = Field(
+        default=0.5, ge=0, le=1, description="share of each program's recordings hijacked"
+    )
     kilobytes: float = Field(
         default=32,
         ge=4,

@@ -1,6 +1,6 @@
 """The processor: runs a program's blocks and writes the packets that its trace unit would.
 
-One compiled loop. Its state lies in two arrays, so that a run of any length is written in pieces.
+One compiled loop. Its state lies in two arrays, so that a recording of any length is written in pieces.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ Ints = NDArray[np.int32]
 
 
 class Code(NamedTuple):
-    """A program's blocks where they lie in this run: see `program.Program`; `mix`: how often each handler is
-    chosen, summed up."""
+    """A program's blocks where they lie in this recording: see `program.Program`; `mix`: how often each
+    handler is chosen, summed up."""
 
     address: Unsigned
     kind: NDArray[np.uint8]

@@ -34,8 +34,9 @@ ABOUT = (
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run: of which program, with which choices, hijacked how (or not: ""), where its modules lie."""
+class Planned:
+    """A recording to be written: of which program, with which choices, hijacked how (or not: ""), where its
+    modules lie."""
 
     program: Program
     number: int
@@ -60,32 +61,32 @@ def simulate(out: Path, options: SimulateOptions, *, overwrite: bool = False) ->
     hijacks: dict[str, dict[str, Any]] = {}
     count: Counter[str] = Counter()
     with atomic_directory(out, marker=MARKER, overwrite=overwrite) as root:
-        for run in _runs(options):
-            folder = root / run.id
+        for planned in _planned(options):
+            folder = root / planned.id
             folder.mkdir()
-            _write_about(folder, run, options)
-            found = _write_trace(folder, run, options)
-            count.update(runs=1, bytes=found["bytes"], malicious=int(bool(run.attack)))
-            if run.attack:
-                hijacks[run.id] = found
-                count[run.attack] += 1
+            _write_about(folder, planned, options)
+            found = _write_trace(folder, planned, options)
+            count.update(recordings=1, bytes=found["bytes"], malicious=int(bool(planned.attack)))
+            if planned.attack:
+                hijacks[planned.id] = found
+                count[planned.attack] += 1
         planted = {"programs": options.programs, **count}
         report = {"about": ABOUT, "options": options.model_dump(), "planted": planted, "hijacks": hijacks}
         (root / MARKER).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return planted
 
 
-def _runs(options: SimulateOptions) -> Iterator[Run]:
-    """Every run of every program; the benign ones first."""
-    hijacked = round(options.runs * options.malicious)
+def _planned(options: SimulateOptions) -> Iterator[Planned]:
+    """Every recording of every program; the benign ones first."""
+    hijacked = round(options.recordings * options.malicious)
     for number in range(options.programs):
         program = make_program(number, options.seed)
-        for at in range(options.runs):
+        for at in range(options.recordings):
             rng = np.random.default_rng([options.seed, number, at])
             size = int(options.kilobytes * 1024 * rng.uniform(0.5, 1.5))
-            attack = str(rng.choice(ATTACKS)) if at >= options.runs - hijacked else ""
+            attack = str(rng.choice(ATTACKS)) if at >= options.recordings - hijacked else ""
             bases, heap, stack = _lay_out(program, rng)
-            yield Run(program, at, attack, size, bases, heap, stack, rng)
+            yield Planned(program, at, attack, size, bases, heap, stack, rng)
 
 
 def _lay_out(program: Program, rng: np.random.Generator) -> tuple[NDArray[np.uint64], int, int]:
@@ -102,35 +103,35 @@ def _lay_out(program: Program, rng: np.random.Generator) -> tuple[NDArray[np.uin
     return np.array(bases, dtype=np.uint64), heap, stack
 
 
-def _write_about(folder: Path, run: Run, options: SimulateOptions) -> None:
-    label = "malicious" if run.attack else "benign"
-    title = f"input-{run.rng.integers(0, 1 << 32):08x}.doc"
-    (folder / "info.txt").write_text(f"{title}\n{label}\n{run.attack}\n", encoding="utf-8")
-    starts = [int(one) for one in run.bases]
-    files = [f"/usr/lib/x86_64-linux-gnu/{one.name}" for one in run.program.modules]
-    files[0] = f"/usr/bin/{run.program.name}"
+def _write_about(folder: Path, planned: Planned, options: SimulateOptions) -> None:
+    label = "malicious" if planned.attack else "benign"
+    title = f"input-{planned.rng.integers(0, 1 << 32):08x}.doc"
+    (folder / "info.txt").write_text(f"{title}\n{label}\n{planned.attack}\n", encoding="utf-8")
+    starts = [int(one) for one in planned.bases]
+    files = [f"/usr/lib/x86_64-linux-gnu/{one.name}" for one in planned.program.modules]
+    files[0] = f"/usr/bin/{planned.program.name}"
     rows = [
         (start, start + one.size, file)
-        for start, one, file in zip(starts, run.program.modules, files, strict=True)
+        for start, one, file in zip(starts, planned.program.modules, files, strict=True)
     ]
     if options.map == "maps":
-        text = "".join(_maps_line(*row) for row in sorted([*rows, *_anonymous(run)]))
+        text = "".join(_maps_line(*row) for row in sorted([*rows, *_anonymous(planned)]))
         (folder / "mapping.txt").write_text(text, encoding="utf-8")
         return
     lines = [
         "Pid      Process              Base               InLoad InInit InMem MappedPath",
         "-------- -------------------- ------------------ ------ ------ ----- ----------",
     ]
-    pid = int(run.rng.integers(300, 32768))
+    pid = int(planned.rng.integers(300, 32768))
     for start, _, file in rows:
-        lines.append(f"{pid:8} {run.program.name[:20]:20} 0x{start:016x} True   True   True  {file}")
+        lines.append(f"{pid:8} {planned.program.name[:20]:20} 0x{start:016x} True   True   True  {file}")
     (folder / "mapping.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     ranges = [{"start": start, "end": end - 1, "file": file} for start, end, file in rows]
     (folder / "ranges.json").write_text(json.dumps(ranges, indent=0) + "\n", encoding="utf-8")
 
 
-def _anonymous(run: Run) -> list[tuple[int, int, str]]:
-    return [(run.heap, run.heap + STACK, "[heap]"), (run.stack, run.stack + STACK, "[stack]")]
+def _anonymous(planned: Planned) -> list[tuple[int, int, str]]:
+    return [(planned.heap, planned.heap + STACK, "[heap]"), (planned.stack, planned.stack + STACK, "[stack]")]
 
 
 def _maps_line(start: int, end: int, file: str) -> str:
@@ -138,27 +139,27 @@ def _maps_line(start: int, end: int, file: str) -> str:
     return f"{start:x}-{end:x} {mode} 00000000 08:01 {inode:<10} {file}\n"
 
 
-def _write_trace(folder: Path, run: Run, options: SimulateOptions) -> dict[str, Any]:
+def _write_trace(folder: Path, planned: Planned, options: SimulateOptions) -> dict[str, Any]:
     """Run the program; returns how many bytes that gave, and how and where it was hijacked."""
-    program, rng = run.program, run.rng
+    program, rng = planned.program, planned.rng
     links = NONE
-    if run.attack:
-        free = int(rng.choice([run.heap, run.stack])) + int(rng.integers(0, 0x20000))
-        links = chain(run.attack, program, run.bases, free, rng)
-    hijack_at = int(run.size * rng.uniform(0.3, 0.85)) if run.attack else cpu.NEVER
+    if planned.attack:
+        free = int(rng.choice([planned.heap, planned.stack])) + int(rng.integers(0, 0x20000))
+        links = chain(planned.attack, program, planned.bases, free, rng)
+    hijack_at = int(planned.size * rng.uniform(0.3, 0.85)) if planned.attack else cpu.NEVER
     s, u = _state(program, rng)
     with _packed(folder / f"trace_0{ENDINGS[options.compress]}", options.compress) as file:
-        for piece in _pieces(run, options.overflows / (1 << 20), s, u, links, hijack_at):
+        for piece in _pieces(planned, options.overflows / (1 << 20), s, u, links, hijack_at):
             file.write(piece)
     left = int(u[cpu.LEFT_AT])
-    at = int(np.searchsorted(np.sort(run.bases), np.uint64(left), side="right")) - 1
-    number = int(np.argsort(run.bases)[max(at, 0)])
+    at = int(np.searchsorted(np.sort(planned.bases), np.uint64(left), side="right")) - 1
+    number = int(np.argsort(planned.bases)[max(at, 0)])
     return {
         "program": program.name,
-        "attack": run.attack,
+        "attack": planned.attack,
         "bytes": int(s[cpu.WRITTEN]),
         "offset": int(s[cpu.HIJACKED_AT]),
-        "left": f"{program.modules[number].name}+0x{max(left - int(run.bases[number]), 0):x}",
+        "left": f"{program.modules[number].name}+0x{max(left - int(planned.bases[number]), 0):x}",
     }
 
 
@@ -171,7 +172,7 @@ def _state(program: Program, rng: np.random.Generator) -> tuple[NDArray[np.int64
 
 
 def _pieces(
-    run: Run,
+    planned: Planned,
     overflow: float,
     s: NDArray[np.int64],
     u: NDArray[np.uint64],
@@ -179,16 +180,16 @@ def _pieces(
     hijack_at: int,
 ) -> Iterator[memoryview]:
     """The trace, `PIECE` bytes at a time, until it is as long as it should be and the hijack has come."""
-    code = _code(run)
+    code = _code(planned)
     out = np.zeros(PIECE + cpu.MARGIN, dtype=np.uint8)
     stack = np.zeros(cpu.STACK, dtype=np.int32)
     rounds = np.zeros(len(code.kind), dtype=np.int32)
-    n = cpu.begin(out, s, u, code.address[run.program.start])
+    n = cpu.begin(out, s, u, code.address[planned.program.start])
     going = True
     while going:
-        most = min(PIECE, max(n + 256, run.size - int(s[cpu.WRITTEN])))
+        most = min(PIECE, max(n + 256, planned.size - int(s[cpu.WRITTEN])))
         n = cpu.walk(out, n, most, s, u, stack, rounds, code, overflow, hijack_at, links)
-        going = int(s[cpu.WRITTEN]) < run.size or (hijack_at >= 0 and s[cpu.HIJACKED_AT] < 0)
+        going = int(s[cpu.WRITTEN]) < planned.size or (hijack_at >= 0 and s[cpu.HIJACKED_AT] < 0)
         if not going:
             s[cpu.WRITTEN] -= n
             n = cpu.finish(out, n, s, u)
@@ -197,14 +198,14 @@ def _pieces(
         n = 0
 
 
-def _code(run: Run) -> cpu.Code:
-    """The program's blocks at their addresses of this run, its handlers used as this run's input has it."""
-    program = run.program
+def _code(planned: Planned) -> cpu.Code:
+    """The program's blocks at their addresses of this recording, its handlers used as its input has it."""
+    program = planned.program
     handlers = int(program.many[program.kind == DISPATCH][0])
-    mix = np.cumsum(run.rng.dirichlet(np.full(handlers, 0.7)))
+    mix = np.cumsum(planned.rng.dirichlet(np.full(handlers, 0.7)))
     mix[-1] = 1.0
     return cpu.Code(
-        run.bases[program.module] + program.offset, program.kind, program.follow, program.target,
+        planned.bases[program.module] + program.offset, program.kind, program.follow, program.target,
         program.bias, program.first, program.many, program.choices, mix,
     )  # fmt: skip
 

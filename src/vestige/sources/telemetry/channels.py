@@ -10,7 +10,7 @@ import functools
 from typing import Any, Literal, NamedTuple
 
 from vestige.schema import Feature
-from vestige.sources.telemetry.fields import SourceName
+from vestige.sources.telemetry.fields import CollectorName
 
 Kind = Literal[
     "gauge",
@@ -24,22 +24,22 @@ Kind = Literal[
 
 
 class Channel(NamedTuple):
-    """One channel. `name` begins with its `source`; `host_only`: nobody inside the machine can see it."""
+    """One channel. `name` begins with its `collector`; `host_only`: nobody inside the machine can see it."""
 
     name: str
-    source: SourceName
+    collector: CollectorName
     unit: str
     kind: Kind
     host_only: bool
 
     @property
     def column(self) -> str:
-        """What it is called without its source: the raw column of a sampled source."""
-        return self.name.removeprefix(f"{self.source}.")
+        """What it is called without its collector: the raw column of a sampled collector."""
+        return self.name.removeprefix(f"{self.collector}.")
 
 
-def _of(source: SourceName, host_only: bool, rows: list[tuple[str, str, Kind]]) -> list[Channel]:
-    return [Channel(f"{source}.{name}", source, unit, kind, host_only) for name, unit, kind in rows]
+def _of(collector: CollectorName, host_only: bool, rows: list[tuple[str, str, Kind]]) -> list[Channel]:
+    return [Channel(f"{collector}.{name}", collector, unit, kind, host_only) for name, unit, kind in rows]
 
 
 CHANNELS: tuple[Channel, ...] = (
@@ -118,15 +118,15 @@ CHANNELS: tuple[Channel, ...] = (
 
 
 @functools.cache
-def of_source(source: SourceName) -> tuple[Channel, ...]:
-    """The channels of one source, in the grid's order."""
-    return tuple(one for one in CHANNELS if one.source == source)
+def of_collector(collector: CollectorName) -> tuple[Channel, ...]:
+    """The channels of one collector, in the grid's order."""
+    return tuple(one for one in CHANNELS if one.collector == collector)
 
 
 @functools.cache
-def columns(source: SourceName) -> slice:
-    """Where the channels of `source` are in the grid."""
-    at = [number for number, one in enumerate(CHANNELS) if one.source == source]
+def columns(collector: CollectorName) -> slice:
+    """Where the channels of `collector` are in the grid."""
+    at = [number for number, one in enumerate(CHANNELS) if one.collector == collector]
     return slice(at[0], at[-1] + 1)
 
 

@@ -1,8 +1,9 @@
 """From whatever clock stamped a row to Unix nanoseconds, and whether the rows then lie in their episode.
 
-Only `t_wall_ns` aligns the sources of an episode. A source stamped by another clock (monotonic or boot time)
-is mapped by the anchors of the manifest: pairs of both clocks read together, at least at the start and at the
-end. What base a stamp has is said by the manifest, never guessed: its magnitude can only raise an error.
+Only `t_wall_ns` aligns the collectors of an episode. A collector stamped by another clock (monotonic or boot
+time) is mapped by the anchors of the manifest: pairs of both clocks read together, at least at the start and
+at the end. What base a stamp has is said by the manifest, never guessed: its magnitude can only raise an
+error.
 
 Everything is int64: at 1.8e18 ns a float64 is off by up to 128 ns.
 """

@@ -20,7 +20,7 @@ import polars as pl
 
 from vestige.sources.telemetry import fields, labels, manifest, stamps, tables
 from vestige.sources.telemetry.faults import FAULTS, Fault, FaultError
-from vestige.sources.telemetry.fields import MONO, WALL, SourceName
+from vestige.sources.telemetry.fields import MONO, WALL, CollectorName
 from vestige.sources.telemetry.manifest import File, Manifest
 from vestige.sources.telemetry.tables import Table
 
@@ -92,38 +92,38 @@ class Episode:
             raise self._fault("its digest is not the manifest's", "sha256", file.source)
         return data
 
-    def tables(self, columns: Mapping[SourceName, Sequence[str] | None]) -> dict[SourceName, Table]:
-        """The raw tables of those sources that have a file, each with its lesser defects.
+    def tables(self, columns: Mapping[CollectorName, Sequence[str] | None]) -> dict[CollectorName, Table]:
+        """The raw tables of those collectors that have a file, each with its lesser defects.
 
-        `columns`: by source, which of its raw columns to read besides stamps and `seq`; None: all of them.
+        `columns`: by collector, which of its raw columns to read besides stamps and `seq`; None: all of them.
         Raises FaultError, those of `content` and of `tables.read`.
         """
         raws = [
-            tables.Raw(source, file, self.content(file), tables.dtypes(source, some, self.manifest))
-            for source, some in columns.items()
-            if (file := self.manifest.file(source)) is not None
+            tables.Raw(collector, file, self.content(file), tables.dtypes(collector, some, self.manifest))
+            for collector, some in columns.items()
+            if (file := self.manifest.file(collector)) is not None
         ]
         found = tables.read(raws, self.manifest, str(self.path))
-        return {raw.source: table for raw, table in zip(raws, found, strict=True)}
+        return {raw.collector: table for raw, table in zip(raws, found, strict=True)}
 
-    def table(self, source: SourceName, columns: Sequence[str] | None = None) -> Table | None:
-        """Like `tables`, of one source; None where the episode has no such file."""
-        return self.tables({source: columns}).get(source)
+    def table(self, collector: CollectorName, columns: Sequence[str] | None = None) -> Table | None:
+        """Like `tables`, of one collector; None where the episode has no such file."""
+        return self.tables({collector: columns}).get(collector)
 
-    def aligned(self, source: SourceName) -> tuple[pl.DataFrame, list[Fault]] | None:
+    def aligned(self, collector: CollectorName) -> tuple[pl.DataFrame, list[Fault]] | None:
         """Like `table`, all raw columns, stamped in Unix ns (`t_wall_ns`), in the order of time.
 
         Raises FaultError also where stamps go back (`stamps`, `seq`) or cannot be mapped (`clock_base`).
         """
-        found = self.table(source)
+        found = self.table(collector)
         if found is None:
             return None
         table, defects = found
-        defects += stamps.faults(table, source, self.manifest)
+        defects += stamps.faults(table, collector, self.manifest)
         for fault in defects:
             if FAULTS[fault.code][0] == "rejected":
                 raise self._fault(fault.detail, fault.code, fault.subject)
-        t_ns = stamps.unix_ns(table, source, self.manifest, str(self.path))
+        t_ns = stamps.unix_ns(table, collector, self.manifest, str(self.path))
         column = pl.Series(WALL, t_ns)
         frame = table.drop(WALL, MONO, strict=False).insert_column(0, column)
         return frame if column.is_sorted() else frame.sort(WALL, maintain_order=True), defects

@@ -13,7 +13,7 @@ from vestige.errors import EvidenceError
 from vestige.sources.telemetry import guard, stamps
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.faults import FAULTS, Fault, FaultError, Verdict, verdict
-from vestige.sources.telemetry.fields import SAMPLED, SOURCES, SourceName
+from vestige.sources.telemetry.fields import COLLECTORS, SAMPLED, CollectorName
 from vestige.sources.telemetry.grid import FLOW_COLUMNS, Rows, grid, on_grid
 from vestige.sources.telemetry.kernels import SECOND_NS, Grid
 from vestige.sources.telemetry.manifest import NAME, Manifest
@@ -21,15 +21,15 @@ from vestige.sources.telemetry.store import Listing, find
 from vestige.sources.telemetry.tables import Table
 
 Codes = NDArray[np.uint8]
-COLUMNS = {source: None if source in SAMPLED else FLOW_COLUMNS for source in SOURCES}
-"""The raw columns that the grid is made of; None: all of a source."""
+COLUMNS = {collector: None if collector in SAMPLED else FLOW_COLUMNS for collector in COLLECTORS}
+"""The raw columns that the grid is made of; None: all of a collector."""
 
 
 @dataclass(frozen=True)
 class Extracted:
     """An episode: its `grid (T, 46)`, what is wrong with it, and what it says of itself.
 
-    `faults` are those that leave it usable: a source that is lost is named there, and missing in the grid.
+    `faults` are those that leave it usable: a collector that is lost is named there, and missing in the grid.
     `label (T,)`: class of every second by its code, None where labels were not asked for.
     """
 
@@ -65,18 +65,18 @@ def extract(root: Path, folder: str, classes: tuple[str, ...] | None = None, by:
     with Episode(root, folder) as episode:
         manifest, faults = episode.manifest, []
         _refuse_rejected(episode.strangers(), episode.path)
-        sources: dict[SourceName, Rows] = {}
+        collectors: dict[CollectorName, Rows] = {}
         tables = episode.tables(COLUMNS)
-        for source in SOURCES:
-            rows, defects = _rows(tables.get(source), source, episode)
+        for collector in COLLECTORS:
+            rows, defects = _rows(tables.get(collector), collector, episode)
             faults += defects
             if rows is not None:
-                sources[source] = rows
-        if "proc" not in sources and "guest" not in sources:
+                collectors[collector] = rows
+        if "proc" not in collectors and "guest" not in collectors:
             raise FaultError("neither proc nor guest has a row", where=episode.path, code="no_rows")
         if not manifest.sealed:
             faults.append(Fault("unsealed", "episode"))
-        found = _grid(sources, manifest, episode.path)
+        found = _grid(collectors, manifest, episode.path)
         label = None if classes is None else _codes(episode.labels(), classes, by, manifest, len(found))
         return Extracted(folder, manifest, episode.digest, found, tuple(faults), label)
 
@@ -92,15 +92,15 @@ def episodes(root: Path) -> Listing:
     return Listing([""]) if (root / NAME).is_file() else find(root)
 
 
-def _rows(table: Table | None, source: SourceName, episode: Episode) -> tuple[Rows | None, list[Fault]]:
+def _rows(table: Table | None, collector: CollectorName, episode: Episode) -> tuple[Rows | None, list[Fault]]:
     """A source's rows, None where they are lost. Raises FaultError where that is the end of the episode."""
-    if table is None or (not table[0].height and source in SAMPLED):
-        return None, [Fault("missing", source)]
+    if table is None or (not table[0].height and collector in SAMPLED):
+        return None, [Fault("missing", collector)]
     rows, faults = table
-    faults = faults + stamps.faults(rows, source, episode.manifest)
+    faults = faults + stamps.faults(rows, collector, episode.manifest)
     _refuse_rejected(faults, episode.path)
     try:
-        return Rows(stamps.unix_ns(rows, source, episode.manifest, str(episode.path)), rows), faults
+        return Rows(stamps.unix_ns(rows, collector, episode.manifest, str(episode.path)), rows), faults
     except FaultError as error:
         return None, [error.fault]
 
@@ -112,9 +112,9 @@ def _refuse_rejected(faults: list[Fault], where: Path) -> None:
             raise FaultError(what, where=where, code=one.code, subject=one.subject)
 
 
-def _grid(sources: dict[SourceName, Rows], manifest: Manifest, where: Path) -> Grid:
+def _grid(collectors: dict[CollectorName, Rows], manifest: Manifest, where: Path) -> Grid:
     try:
-        return grid(sources, manifest.t_start_ns, manifest.t_end_ns)
+        return grid(collectors, manifest.t_start_ns, manifest.t_end_ns)
     except EvidenceError as error:
         raise FaultError(error.what, where=where, remedy=error.remedy, code="clock_base") from error
 

@@ -37,11 +37,14 @@ FAULTS: dict[str, tuple[Verdict, str]] = {
     "values": ("rejected", "a value that cannot be: infinite, or negative"),
     "labels": ("rejected", "no labels, out of order, outside the episode, or beginning after its rows"),
     "no_rows": ("rejected", "neither proc nor guest has a row"),
-    "missing": ("degraded", "a source has no file"),
+    "missing": ("degraded", "a collector has no file"),
     "few_rows": ("degraded", "less than the gate's share of the rows that the rate promises"),
     "missing_values": ("degraded", "a column has values in less than the gate's share of its rows"),
     "seq_gap": ("degraded", "more than 10 rows in a row were lost"),
-    "clock_base": ("degraded", "stamps of another clock, which the anchors cannot map: the source is lost"),
+    "clock_base": (
+        "degraded",
+        "stamps of another clock, which no anchors can map: the collector is lost",
+    ),
     "few_flows": ("degraded", "fewer connections than the floor for the profile"),
     "unsealed": ("degraded", "a spool that was never sealed"),
     "truncated": ("degraded", "a spool that ends in the middle"),
@@ -50,7 +53,7 @@ FAULTS: dict[str, tuple[Verdict, str]] = {
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong: its code, which source or file it is about, and the particulars."""
+    """One thing that is wrong: its code, which collector or file it is about, and the particulars."""
 
     code: str
     subject: str

@@ -1,6 +1,6 @@
 """The raw columns of an episode's tables, as the recorder writes them: counters, never rates.
 
-A column of `proc`, `guest` or `qmp` is called as its channel is, less the source (`process.cpu.time.user`
+A column of `proc`, `guest` or `qmp` is called as its channel is, less the collector (`process.cpu.time.user`
 for `proc.process.cpu.time.user`); those of `netflow` as in Zeek's conn.log. Null (or NaN, in a column of
 float64) means that the recorder could not read the value.
 """
@@ -15,11 +15,11 @@ from typing import Literal, NamedTuple, get_args
 
 import polars as pl
 
-SourceName = Literal["proc", "guest", "qmp", "netflow"]
-SOURCES: tuple[SourceName, ...] = get_args(SourceName)
+CollectorName = Literal["proc", "guest", "qmp", "netflow"]
+COLLECTORS: tuple[CollectorName, ...] = get_args(CollectorName)
 """The four sides from which an episode is recorded, in the order of the channels."""
-SAMPLED: tuple[SourceName, ...] = ("proc", "guest", "qmp")
-"""Sources of one row a second; `netflow` has a row a connection instead."""
+SAMPLED: tuple[CollectorName, ...] = ("proc", "guest", "qmp")
+"""Collectors of one row a second; `netflow` has a row a connection instead."""
 RATE_HZ = 1.0
 
 WALL, MONO, SEQ = "t_wall_ns", "t_mono_ns", "seq"
@@ -42,7 +42,7 @@ def _count(unit: str = "1") -> Field:
     return Field(pl.Int64, unit)
 
 
-FIELDS: Mapping[SourceName, Mapping[str, Field]] = {
+FIELDS: Mapping[CollectorName, Mapping[str, Field]] = {
     "proc": {
         "process.cpu.time.user": _SECONDS,
         "process.cpu.time.system": _SECONDS,
@@ -99,22 +99,22 @@ FIELDS: Mapping[SourceName, Mapping[str, Field]] = {
         "resp_pkts": _count("{packet}"),
     },
 }
-"""By source, the raw columns in their order (the stamps and `seq` come before them)."""
+"""By collector, the raw columns in their order (the stamps and `seq` come before them)."""
 
 OPTIONAL = frozenset({"balloon.actual", "stats.vcpu.exits", "stats.vcpu.halt_exits"})
 """Columns that may be null throughout: no balloon device, or TCG (`query-stats` is KVM's)."""
 
 
-def schema(source: SourceName) -> dict[str, type[pl.DataType]]:
-    """The raw columns of `source` with their dtypes, without stamps and `seq`."""
-    return {name: field.dtype for name, field in FIELDS[source].items()}
+def schema(collector: CollectorName) -> dict[str, type[pl.DataType]]:
+    """The raw columns of `collector` with their dtypes, without stamps and `seq`."""
+    return {name: field.dtype for name, field in FIELDS[collector].items()}
 
 
 @functools.cache
 def digest() -> str:
     """SHA-256 of all names, dtypes and units: `registry_sha256` of a manifest."""
     table = {
-        source: [[name, str(field.dtype()), field.unit] for name, field in fields.items()]
-        for source, fields in FIELDS.items()
+        collector: [[name, str(field.dtype()), field.unit] for name, field in fields.items()]
+        for collector, fields in FIELDS.items()
     }
     return hashlib.sha256(json.dumps(table, separators=(",", ":")).encode()).hexdigest()

@@ -2,14 +2,14 @@
 
 Step k covers the second from `t_start + k` to `t_start + k + 1` and is known when that is over.
 
-- A sampled source (`proc`, `guest`, `qmp`) gives a step the last row read before the second was over, if that
-  is not older than `STALE_NS`. A counter's value is its difference to the row before, by the time that really
-  lay between them; a fall is a reset, and a difference over more than `GAP_NS` says nothing about one second:
-  both are missing, as is whatever the recorder could not read. No rate is ever negative.
+- A sampled collector (`proc`, `guest`, `qmp`) gives a step the last row read before the second was over, if
+  that is not older than `STALE_NS`. A counter's value is its difference to the row before, by the time that
+  really lay between them; a fall is a reset, and a difference over more than `GAP_NS` says nothing about one
+  second: both are missing, as is whatever the recorder could not read. No rate is ever negative.
 - `netflow` is summed up over the connections that began in the second. Without any, counts and sums are 0,
   means and entropies missing.
 
-A source that the episode has not is missing throughout. Letters: N rows, T steps, C channels.
+A collector that the episode has not is missing throughout. Letters: N rows, T steps, C channels.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.errors import EvidenceError
-from vestige.sources.telemetry.channels import CHANNELS, columns, of_source
+from vestige.sources.telemetry.channels import CHANNELS, columns, of_collector
 from vestige.sources.telemetry.clock import inside
-from vestige.sources.telemetry.fields import SAMPLED, SourceName
+from vestige.sources.telemetry.fields import SAMPLED, CollectorName
 from vestige.sources.telemetry.kernels import SECOND_NS, Flags, Floats, Grid, Ints, count_events, sample
 
 STALE_NS = 1_500_000_000
@@ -39,7 +39,7 @@ SETTINGS = {"step_ns": SECOND_NS, "stale_ns": STALE_NS, "gap_ns": GAP_NS}
 
 
 class Rows(NamedTuple):
-    """The rows of one source: when each was, Unix ns `(N,)`, and a table with its raw columns."""
+    """The rows of one collector: when each was, Unix ns `(N,)`, and a table with its raw columns."""
 
     t_ns: Ints
     table: pl.DataFrame
@@ -50,32 +50,32 @@ def steps(t_start_ns: int, t_end_ns: int) -> int:
     return max(0, (t_end_ns - t_start_ns) // SECOND_NS)
 
 
-def grid(sources: Mapping[SourceName, Rows], t_start_ns: int, t_end_ns: int) -> Grid:
+def grid(collectors: Mapping[CollectorName, Rows], t_start_ns: int, t_end_ns: int) -> Grid:
     """The grid `(T, 46)` float32 of an episode, NaN where nothing is known.
 
-    The rows of a sampled source rise in time; those of `netflow` come in any order; a source that was lost is
-    left out. Raises EvidenceError where a source has rows and none of them is in the
-    episode: that is a source stamped by another clock, which must not pass for a silent one.
+    The rows of a sampled collector rise in time; those of `netflow` come in any order; a collector that was
+    lost is left out. Raises EvidenceError where a collector has rows and none of them is in the episode: that
+    is a collector stamped by another clock, which must not pass for a silent one.
     """
     n = steps(t_start_ns, t_end_ns)
     out = np.full((n, len(CHANNELS)), np.nan, dtype=np.float32)
-    for source, rows in sources.items():
+    for collector, rows in collectors.items():
         if len(rows.t_ns) and not inside(rows.t_ns, t_start_ns, t_end_ns):
             raise EvidenceError(
-                f"{len(rows.t_ns)} rows of {source}, and none of them in the episode",
-                remedy="look at the clock of this source in the manifest",
+                f"{len(rows.t_ns)} rows of {collector}, and none of them in the episode",
+                remedy="look at the clock of this collector in the manifest",
             )
-        part = out[:, columns(source)]
-        if source in SAMPLED:
-            _sample(source, rows, t_start_ns, part)
+        part = out[:, columns(collector)]
+        if collector in SAMPLED:
+            _sample(collector, rows, t_start_ns, part)
         else:
             _count(rows, t_start_ns, part)
     return out
 
 
-def _sample(source: SourceName, rows: Rows, t_start_ns: int, out: Grid) -> None:
-    """Fill the columns of a sampled source."""
-    channels = of_source(source)
+def _sample(collector: CollectorName, rows: Rows, t_start_ns: int, out: Grid) -> None:
+    """Fill the columns of a sampled collector."""
+    channels = of_collector(collector)
     values = _numbers(rows.table, [one.column for one in channels])
     counter: Flags = np.array([one.kind == "counter->rate" for one in channels])
     sample(rows.t_ns, values, counter, t_start_ns, STALE_NS, GAP_NS, out)

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from vestige.errors import EvidenceError
-from vestige.sources.telemetry.fields import SOURCES
+from vestige.sources.telemetry.fields import COLLECTORS
 
 NAME = "validation_v1.parquet"
 AGAIN = "remove it and sweep the store again"
@@ -22,7 +22,7 @@ SCHEMA: dict[str, Any] = {
     "t_end_ns": pl.Int64,
     "verdict": pl.String,
     "reasons": pl.List(pl.String),
-    **{f"rows_{source}": pl.Int64 for source in SOURCES},
+    **{f"rows_{collector}": pl.Int64 for collector in COLLECTORS},
     "bytes": pl.Int64,
     "manifest_sha256": pl.String,
     "validator_version": pl.String,

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from vestige.escaping import visible
 from vestige.sources.telemetry.faults import FaultError
-from vestige.sources.telemetry.fields import SOURCES, SourceName
+from vestige.sources.telemetry.fields import COLLECTORS, CollectorName
 
 NAME = "manifest.json"
 LABELS = "labels.jsonl"
@@ -20,7 +20,7 @@ LONGEST_NS = 7 * 86_400 * 10**9
 MOST = 1 << 50
 """Rows and bytes of a file: fewer. Those of all files of an episode are added up in 64 bits."""
 SUFFIXES = (".parquet", ".jsonl.zst")
-FILE_NAMES = frozenset({LABELS, *(source + suffix for source in SOURCES for suffix in SUFFIXES)})
+FILE_NAMES = frozenset({LABELS, *(source + suffix for source in COLLECTORS for suffix in SUFFIXES)})
 """All names that a file of an episode may have: nothing else is ever opened."""
 
 Base = Literal["wall", "monotonic", "boottime"]
@@ -72,7 +72,7 @@ class Anchor(_Part):
 class Clock(_Part):
     """In which clock each source stamps its rows, and moments at which both clocks were read."""
 
-    sources: dict[SourceName, Base]
+    sources: dict[CollectorName, Base]
     sync: Annotated[tuple[Anchor, ...], Field(max_length=10_000, strict=False)] = ()
 
 
@@ -80,7 +80,7 @@ class File(_Part):
     """One file of the episode, with what it must hold."""
 
     path: str
-    source: SourceName | Literal["labels"]
+    source: CollectorName | Literal["labels"]
     rows: Annotated[int, Field(ge=0, lt=MOST)]
     bytes: Annotated[int, Field(ge=0, lt=MOST)]
     sha256: Digest
@@ -93,7 +93,7 @@ class File(_Part):
         return path
 
     @model_validator(mode="after")
-    def _named_after_source(self) -> Self:
+    def _named_after_collector(self) -> Self:
         if self.path.partition(".")[0] != self.source:
             raise PydanticCustomError("path", "{path} is said to be of another source", {"path": self.path})
         return self
@@ -113,7 +113,7 @@ class Manifest(_Part):
     t_end_ns: UnixNs
     clock: Clock
     registry_sha256: Digest
-    files: Annotated[tuple[File, ...], Field(max_length=len(SOURCES) + 1, strict=False)]
+    files: Annotated[tuple[File, ...], Field(max_length=len(COLLECTORS) + 1, strict=False)]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -132,7 +132,7 @@ class Manifest(_Part):
         """How long the episode lasted."""
         return (self.t_end_ns - self.t_start_ns) / 1e9
 
-    def file(self, source: SourceName | Literal["labels"]) -> File | None:
+    def file(self, source: CollectorName | Literal["labels"]) -> File | None:
         """The file of `source`, if the episode has one."""
         return next((one for one in self.files if one.source == source), None)
 

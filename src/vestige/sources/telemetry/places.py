@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.sources.telemetry.channels import CHANNELS, columns
-from vestige.sources.telemetry.fields import SOURCES
+from vestige.sources.telemetry.fields import COLLECTORS
 
 SAID = {
     "guest.system.cpu.time.user": "user",
@@ -34,7 +34,7 @@ def places(file: Sequence[str], second: NDArray[np.int64], last_BC: NDArray[np.f
 
 
 def tell(step_C: NDArray[np.float32]) -> str:
-    """One second in words: what is known of a few channels, and the sources that are missing altogether."""
+    """One second in words: what is known of a few channels, and which collectors are missing."""
     known = [f"{name} {step_C[at]:.3g} {unit}" for at, name, unit in _TOLD if np.isfinite(step_C[at])]
-    lost = [f"no {one}" for one in SOURCES if np.isnan(step_C[columns(one)]).all()]
+    lost = [f"no {one}" for one in COLLECTORS if np.isnan(step_C[columns(one)]).all()]
     return ", ".join([*known, *lost])

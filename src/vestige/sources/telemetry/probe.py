@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from vestige.sources.telemetry.channels import of_source
-from vestige.sources.telemetry.fields import SAMPLED, SourceName, schema
+from vestige.sources.telemetry.channels import of_collector
+from vestige.sources.telemetry.fields import SAMPLED, CollectorName, schema
 from vestige.sources.telemetry.grid import Rows, grid
 from vestige.sources.telemetry.kernels import SECOND_NS, Grid
 
@@ -38,22 +38,22 @@ FLOW: dict[str, Any] = {
 def made_up(length: int) -> Grid:
     """The grid of the episode, `length + EXTRA` seconds long."""
     seconds = length + EXTRA
-    sources: dict[SourceName, Rows] = {one: _samples(one, seconds) for one in SAMPLED}
-    sources["netflow"] = _flows()
-    return grid(sources, START_NS, START_NS + seconds * SECOND_NS)
+    collectors: dict[CollectorName, Rows] = {one: _samples(one, seconds) for one in SAMPLED}
+    collectors["netflow"] = _flows()
+    return grid(collectors, START_NS, START_NS + seconds * SECOND_NS)
 
 
-def _samples(source: SourceName, seconds: int) -> Rows:
+def _samples(collector: CollectorName, seconds: int) -> Rows:
     kept = np.setdiff1d(np.arange(seconds), LOST)
     jitter = np.where(kept % 2, 40_000_000, -25_000_000)
     values: dict[str, pl.Series] = {}
-    for number, channel in enumerate(of_source(source), 1):
+    for number, channel in enumerate(of_collector(collector), 1):
         level = number * (kept + 1) ** 2 + (kept % 3) * number
         if channel.kind == "counter->rate":
             level = np.where(kept >= RESET, level - level[kept >= RESET].min(), level)
         unread = {UNREAD} if number % 4 == 0 else set()
         cells = [None if step in unread else value for step, value in zip(kept, level.tolist(), strict=True)]
-        values[channel.column] = pl.Series(cells, dtype=pl.Int64).cast(schema(source)[channel.column])
+        values[channel.column] = pl.Series(cells, dtype=pl.Int64).cast(schema(collector)[channel.column])
     return Rows(START_NS + kept * SECOND_NS + SECOND_NS // 2 + jitter, pl.DataFrame(values))
 
 

@@ -9,50 +9,52 @@ from numpy.typing import NDArray
 from vestige.errors import EvidenceError
 from vestige.sources.telemetry import clock
 from vestige.sources.telemetry.faults import Fault, FaultError
-from vestige.sources.telemetry.fields import SAMPLED, SEQ, SourceName
+from vestige.sources.telemetry.fields import SAMPLED, SEQ, CollectorName
 from vestige.sources.telemetry.manifest import Manifest
 from vestige.sources.telemetry.tables import stamp
 
 MOST_LOST = 10
-"""Rows in a row that a sampled source may lose."""
+"""Rows in a row that a sampled collector may lose."""
 
 
-def faults(table: pl.DataFrame, source: SourceName, manifest: Manifest) -> list[Fault]:
+def faults(table: pl.DataFrame, collector: CollectorName, manifest: Manifest) -> list[Fault]:
     """What is wrong with stamps and row numbers: `stamps`, `seq` (rejected), `seq_gap` (degraded).
 
     Connections of a spool come in the order in which they ended: only sealing sorts them by stamp.
     """
-    name = stamp(source, manifest)
+    name = stamp(collector, manifest)
     stamps, seq = table.get_column(name), table.get_column(SEQ)
     if missing := stamps.null_count():
-        return [Fault("stamps", source, f"{missing:,} rows without {name}")]
+        return [Fault("stamps", collector, f"{missing:,} rows without {name}")]
     if missing := seq.null_count():
-        return [Fault("seq", source, f"{missing:,} rows without {SEQ}")]
+        return [Fault("seq", collector, f"{missing:,} rows without {SEQ}")]
     found: list[Fault] = []
     t = stamps.to_numpy()
     back = t[1:] < t[:-1]
-    if back.any() and (source in SAMPLED or manifest.sealed):
+    if back.any() and (collector in SAMPLED or manifest.sealed):
         row = int(back.argmax()) + 2
-        found.append(Fault("stamps", source, f"row {row:,} is earlier than the one before"))
+        found.append(Fault("stamps", collector, f"row {row:,} is earlier than the one before"))
     number = seq.to_numpy()
     stuck = number[1:] <= number[:-1]
     steps = (number[1:] - number[:-1]).view(np.uint64)  # of any two int64, once they rise
     if stuck.any():
         row = int(stuck.argmax()) + 2
-        found.append(Fault("seq", source, f"row {row:,} does not count on"))
-    elif source in SAMPLED and len(steps) and (most := int(steps.max()) - 1) > MOST_LOST:
-        found.append(Fault("seq_gap", source, f"{most:,} rows lost in a row"))
+        found.append(Fault("seq", collector, f"row {row:,} does not count on"))
+    elif collector in SAMPLED and len(steps) and (most := int(steps.max()) - 1) > MOST_LOST:
+        found.append(Fault("seq_gap", collector, f"{most:,} rows lost in a row"))
     return found
 
 
-def unix_ns(table: pl.DataFrame, source: SourceName, manifest: Manifest, where: str) -> NDArray[np.int64]:
+def unix_ns(
+    table: pl.DataFrame, collector: CollectorName, manifest: Manifest, where: str
+) -> NDArray[np.int64]:
     """When each row was, Unix ns `(rows,)`, mapped by the manifest's anchors where another clock stamped it.
 
     `table` has no row without a stamp. Raises FaultError `clock_base` where the stamps cannot be mapped, or
-    where less than 99% of them then lie in the episode: the source is lost.
+    where less than 99% of them then lie in the episode: the collector is lost.
     """
-    stamps = table.get_column(stamp(source, manifest)).to_numpy()
-    base, sync = manifest.clock.sources[source], manifest.clock.sync
+    stamps = table.get_column(stamp(collector, manifest)).to_numpy()
+    base, sync = manifest.clock.sources[collector], manifest.clock.sync
     try:
         if base == "wall":
             clock.refuse_other_base(stamps)
@@ -62,10 +64,10 @@ def unix_ns(table: pl.DataFrame, source: SourceName, manifest: Manifest, where: 
             anchors = [(one.t_wall_ns, one.t_boot_ns) for one in sync if one.t_boot_ns is not None]
             stamps = clock.wall_times(stamps, anchors)
     except EvidenceError as error:
-        raise FaultError(error.what, where=where, code="clock_base", subject=source) from error
+        raise FaultError(error.what, where=where, code="clock_base", subject=collector) from error
     share = clock.inside(stamps, manifest.t_start_ns, manifest.t_end_ns)
     if share < clock.ENOUGH_INSIDE:
         outside = round((1 - share) * len(stamps))
         what = f"{outside:,} of {len(stamps):,} rows outside the episode, in {base} time"
-        raise FaultError(what, where=where, code="clock_base", subject=source)
+        raise FaultError(what, where=where, code="clock_base", subject=collector)
     return stamps

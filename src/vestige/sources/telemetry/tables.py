@@ -13,11 +13,11 @@ from vestige.escaping import visible
 from vestige.evidence.expand import Expander
 from vestige.sources.telemetry import fields
 from vestige.sources.telemetry.faults import Fault, FaultError
-from vestige.sources.telemetry.fields import MONO, RATE_HZ, SAMPLED, SEQ, WALL, SourceName
+from vestige.sources.telemetry.fields import MONO, RATE_HZ, SAMPLED, SEQ, WALL, CollectorName
 from vestige.sources.telemetry.manifest import File, Manifest
 
 MAX_FLOWS = 5_000_000
-"""Rows of `netflow`; those of a sampled source are bounded by how long the episode lasted."""
+"""Rows of `netflow`; those of a sampled collector are bounded by how long the episode lasted."""
 MAX_TABLE = 1 << 30
 """Bytes of a table in memory: so few rows can still hold texts without end."""
 MAX_SPOOL = 256 << 20
@@ -27,14 +27,14 @@ MOST_SPOOL_RATIO_BYTES = 16 << 20
 
 Dtypes = Mapping[str, type[pl.DataType]]
 Table = tuple[pl.DataFrame, list[Fault]]
-"""Rows of a source, and the defects that leave them usable (`truncated`)."""
+"""Rows of a collector, and the defects that leave them usable (`truncated`)."""
 _UNDECODABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
 class Raw(NamedTuple):
     """A source's file: its content, the digest checked, and the columns that are `wanted`."""
 
-    source: SourceName
+    collector: CollectorName
     file: File
     data: bytes
     wanted: Dtypes
@@ -45,17 +45,17 @@ class Raw(NamedTuple):
         return self.file.path.endswith(".parquet")
 
 
-def stamp(source: SourceName, manifest: Manifest) -> str:
-    """The column in which `source` is stamped, by the clock that the manifest names."""
-    return WALL if manifest.clock.sources[source] == "wall" else MONO
+def stamp(collector: CollectorName, manifest: Manifest) -> str:
+    """The column in which `collector` is stamped, by the clock that the manifest names."""
+    return WALL if manifest.clock.sources[collector] == "wall" else MONO
 
 
-def dtypes(source: SourceName, columns: Sequence[str] | None, manifest: Manifest) -> Dtypes:
+def dtypes(collector: CollectorName, columns: Sequence[str] | None, manifest: Manifest) -> Dtypes:
     """The stamp (`t_wall_ns` or `t_mono_ns`, ns), `seq`, and those raw columns; all of them for None."""
-    known = fields.schema(source)
+    known = fields.schema(collector)
     if columns is not None:
         known = {name: known[name] for name in columns}
-    return {stamp(source, manifest): pl.Int64, SEQ: pl.Int64, **known}
+    return {stamp(collector, manifest): pl.Int64, SEQ: pl.Int64, **known}
 
 
 def read(raws: Sequence[Raw], manifest: Manifest, where: str) -> list[Table]:
@@ -64,11 +64,11 @@ def read(raws: Sequence[Raw], manifest: Manifest, where: str) -> list[Table]:
     Sealed files are decoded in one query: of an episode's size, a file takes longer to ask for than to
     decode. Raises FaultError (`bomb`, `columns`, `rows`, `decode`).
     """
-    for source, file, *_ in raws:
-        most = MAX_FLOWS if source not in SAMPLED else int(2 * RATE_HZ * manifest.seconds) + 60
+    for collector, file, *_ in raws:
+        most = MAX_FLOWS if collector not in SAMPLED else int(2 * RATE_HZ * manifest.seconds) + 60
         if file.rows > most:
             what = f"{file.rows:,} rows, of {most:,} at most"
-            raise FaultError(what, where=where, code="bomb", subject=source)
+            raise FaultError(what, where=where, code="bomb", subject=collector)
     frames = iter(_parquet([one for one in raws if one.sealed], where))
     return [(next(frames), []) if one.sealed else _spool(one, where) for one in raws]
 
@@ -79,7 +79,7 @@ def _parquet(raws: Sequence[Raw], where: str) -> list[pl.DataFrame]:
         frames = pl.collect_all(scans)
     except _UNDECODABLE as error:
         if len(raws) == 1:
-            raise _undecodable(error, raws[0].source, where) from error
+            raise _undecodable(error, raws[0].collector, where) from error
         return [frame for one in raws for frame in _parquet([one], where)]  # which of them was it?
     return [_checked(frame, raw, where) for frame, raw in zip(frames, raws, strict=True)]
 
@@ -88,32 +88,32 @@ def _scan(raw: Raw, where: str) -> pl.LazyFrame:
     """What is to be read of a file. Of the columns that are not, the dtypes are checked here."""
     # one row more than there should be: that there are too many is known without reading them all
     rows = pl.scan_parquet(raw.data, n_rows=raw.file.rows + 1)
-    every = {**raw.wanted, **fields.schema(raw.source)}
+    every = {**raw.wanted, **fields.schema(raw.collector)}
     if len(every) == len(raw.wanted):
         return rows
     try:
-        _check_columns(rows.collect_schema(), every, raw.source, where)
+        _check_columns(rows.collect_schema(), every, raw.collector, where)
     except _UNDECODABLE as error:
-        raise _undecodable(error, raw.source, where) from error
+        raise _undecodable(error, raw.collector, where) from error
     return rows.select(*raw.wanted)
 
 
 def _checked(frame: pl.DataFrame, raw: Raw, where: str) -> pl.DataFrame:
     """The columns that are wanted, once dtypes, rows and size are what they must be."""
-    source, rows = raw.source, raw.file.rows
-    coded = _check_columns(dict(zip(frame.columns, frame.dtypes, strict=True)), raw.wanted, source, where)
+    collector, rows = raw.collector, raw.file.rows
+    coded = _check_columns(dict(zip(frame.columns, frame.dtypes, strict=True)), raw.wanted, collector, where)
     if frame.height != rows:
         shown = f"{frame.height:,}" if frame.height < rows else "more"
-        raise FaultError(f"{shown} rows, not {rows:,}", where=where, code="rows", subject=source)
+        raise FaultError(f"{shown} rows, not {rows:,}", where=where, code="rows", subject=collector)
     if (size := frame.estimated_size()) > MAX_TABLE:
-        raise FaultError(f"{size:,} bytes, unpacked", where=where, code="bomb", subject=source)
+        raise FaultError(f"{size:,} bytes, unpacked", where=where, code="bomb", subject=collector)
     if frame.columns != list(raw.wanted):
         frame = frame.select(*raw.wanted)
     return frame.with_columns(pl.col(coded).cast(pl.String)) if coded else frame
 
 
 def _check_columns(
-    found: Mapping[str, pl.DataType], wanted: Dtypes, source: SourceName, where: str
+    found: Mapping[str, pl.DataType], wanted: Dtypes, collector: CollectorName, where: str
 ) -> list[str]:
     """Which texts come dictionary-encoded, as they may; everything else must be of the very dtype."""
     coded = []
@@ -123,14 +123,14 @@ def _check_columns(
             continue
         if dtype is not pl.String or not isinstance(there, pl.Categorical | pl.Enum):
             what = f"{name} is missing" if there is None else f"{name} is {there}, not {dtype()}"
-            raise FaultError(what, where=where, code="columns", subject=source)
+            raise FaultError(what, where=where, code="columns", subject=collector)
         coded.append(name)
     return coded
 
 
 def _spool(raw: Raw, where: str) -> Table:
     """Whole lines of a spool; what was cut off at its end is left out."""
-    source, rows = raw.source, raw.file.rows
+    collector, rows = raw.collector, raw.file.rows
     expander = Expander(io.BytesIO(raw.data), where, bomb_bytes=MOST_SPOOL_RATIO_BYTES)
     text = bytearray()
     try:
@@ -139,21 +139,21 @@ def _spool(raw: Raw, where: str) -> Table:
             if len(text) > MAX_SPOOL:
                 raise EvidenceError(f"unpacks to more than {MAX_SPOOL:,} bytes")
     except EvidenceError as error:
-        raise FaultError(error.what, where=where, code="bomb", subject=source) from error
+        raise FaultError(error.what, where=where, code="bomb", subject=collector) from error
     del text[text.rfind(b"\n") + 1 :]
     try:
         frame = pl.read_ndjson(bytes(text), schema=dict(raw.wanted))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise _undecodable(error, source, where) from error
+        raise _undecodable(error, collector, where) from error
     if frame.height > rows:
         what = f"{frame.height:,} rows, not {rows:,}"
-        raise FaultError(what, where=where, code="rows", subject=source)
+        raise FaultError(what, where=where, code="rows", subject=collector)
     defects = list(expander.defects)
     if frame.height < rows:
         defects.append(f"{frame.height:,} of {rows:,} rows")
-    return frame, [Fault("truncated", source, "; ".join(defects))] if defects else []
+    return frame, [Fault("truncated", collector, "; ".join(defects))] if defects else []
 
 
-def _undecodable(error: BaseException, source: SourceName, where: str) -> FaultError:
+def _undecodable(error: BaseException, collector: CollectorName, where: str) -> FaultError:
     what = visible(str(error).partition("\n")[0], 160)
-    return FaultError(what, where=where, code="decode", subject=source)
+    return FaultError(what, where=where, code="decode", subject=collector)

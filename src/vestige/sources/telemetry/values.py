@@ -9,18 +9,18 @@ import numpy as np
 import polars as pl
 
 from vestige.sources.telemetry.faults import Fault
-from vestige.sources.telemetry.fields import FIELDS, OPTIONAL, SAMPLED, SourceName
+from vestige.sources.telemetry.fields import FIELDS, OPTIONAL, SAMPLED, CollectorName
 
 FINITE = sys.float_info.max
 HIGHEST = {"id.orig_p": 65_535, "id.resp_p": 65_535}
 
 
-def faults(table: pl.DataFrame, source: SourceName, gate: float) -> list[Fault]:
+def faults(table: pl.DataFrame, collector: CollectorName, gate: float) -> list[Fault]:
     """`values`: negative, infinite, or no port; `missing_values`: a sampled column with values in less than
     the share `gate` of the rows. Of each kind the first column is named.
     """
     found: dict[str, Fault] = {}
-    for name, field in FIELDS[source].items():
+    for name, field in FIELDS[collector].items():
         if field.dtype is pl.String:
             continue
         column = table[name]
@@ -30,13 +30,13 @@ def faults(table: pl.DataFrame, source: SourceName, gate: float) -> list[Fault]:
         if low is not None and (low < 0 or (bounded and high > HIGHEST.get(name, FINITE))):
             found.setdefault(
                 "values",
-                Fault("values", source, f"{name}: {low!r} to {high!r}" if bounded else f"{name}: {low!r}"),
+                Fault("values", collector, f"{name}: {low!r} to {high!r}" if bounded else f"{name}: {low!r}"),
             )
-        if source in SAMPLED and name not in OPTIONAL:
+        if collector in SAMPLED and name not in OPTIONAL:
             missing = column.null_count()
             if field.dtype is pl.Float64:
                 missing = int(np.isnan(column.to_numpy()).sum())
             if len(column) - missing < gate * len(column):
                 what = f"{name}: {missing:,} of {len(column):,} missing"
-                found.setdefault("missing_values", Fault("missing_values", source, what))
+                found.setdefault("missing_values", Fault("missing_values", collector, what))
     return list(found.values())

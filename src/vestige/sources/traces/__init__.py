@@ -1,1 +1,1 @@
-"""Intel PT traces: raw packets, memory maps, and what a program run comes to."""
+"""Intel PT traces: raw packets, memory maps, and what a program recording comes to."""

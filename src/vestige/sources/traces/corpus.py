@@ -1,4 +1,4 @@
-"""Recorded runs on disk: `ROOT/<sample>/` with `info.txt`, `mapping.txt[.gz]`, `trace_0[.gz|.zst]`."""
+"""Recordings on disk: `ROOT/<sample>/` with `info.txt`, `mapping.txt[.gz]`, `trace_0[.gz|.zst]`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ MOST_INFO, LONGEST_LINE, LONGEST_LABEL = 64 << 10, 1000, 40
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One recorded run. `id`: its directory's name; `title`: what was run or opened; `label`: None where not
+class Recording:
+    """One recording. `id`: its directory's name; `title`: what was run or opened; `label`: None where not
     said, `unlabelled` says why; `profile`: how it behaved, where `info.txt` has a third line, else the label;
     `defects`: what is wrong with the folder otherwise, a sentence each."""
 
@@ -35,36 +35,36 @@ class Sample:
     defects: tuple[str, ...] = ()
 
 
-def find_samples(root: Path) -> tuple[list[Sample], list[Skipped]]:
-    """The samples under `root` in the order of their names' bytes, and what is incomplete, with the reason.
+def find_recordings(root: Path) -> tuple[list[Recording], list[Skipped]]:
+    """The recordings under `root` in the order of their names' bytes, and what is incomplete, and why.
 
-    `root` may be a corpus, one sample's directory, or its trace. Raises EvidenceError where there is no
-    complete sample at all.
+    `root` may be a corpus, one recording's directory, or its trace. Raises EvidenceError where there is no
+    complete recording at all.
     """
     if root.name in TRACES and not root.is_dir():
         root = root.parent
     if root == STDIN:
-        raise EvidenceError("traces are a directory of recorded runs, not a stream", where="stdin")
-    samples: list[Sample] = []
+        raise EvidenceError("traces are a directory of recordings, not a stream", where="stdin")
+    recordings: list[Recording] = []
     skipped: list[Skipped] = []
     for folder in [root] if _has_trace(root) else _folders(root, skipped):
-        found = read_sample(folder)
-        if isinstance(found, Sample):
-            samples.append(found)
+        found = read_recording(folder)
+        if isinstance(found, Recording):
+            recordings.append(found)
         else:
             skipped.append(Skipped(_text(folder), found))
-    if not samples:
+    if not recordings:
         told = f"; left out: {skipped[0].id} ({skipped[0].reason})" if skipped else ""
         raise EvidenceError(
-            f"no recorded run in this directory ({len(skipped)} left out)",
+            f"no recording in this directory ({len(skipped)} left out)",
             where=root,
             remedy=f"expected SAMPLE/info.txt, SAMPLE/mapping.txt, SAMPLE/trace_0{told}",
         )
-    return samples, skipped
+    return recordings, skipped
 
 
-def read_sample(folder: Path) -> Sample | str:
-    """The sample in a directory, or what it lacks. Links are not followed."""
+def read_recording(folder: Path) -> Recording | str:
+    """The recording in a directory, or what it lacks. Links are not followed."""
     trace, map_file = (_first(folder, names) for names in (TRACES, MAPS))
     if trace is None:
         return f"no {_odd(folder, TRACES)}"
@@ -80,7 +80,7 @@ def read_sample(folder: Path) -> Sample | str:
     unlabelled = "" if known else fault or said
     name = _text(folder)
     file = EvidenceFile(trace, f"{name}/{trace.name}", size, in_directory=True)
-    return Sample(name, file, map_file, title, known, profile or known or "", unlabelled, _others(trace))
+    return Recording(name, file, map_file, title, known, profile or known or "", unlabelled, _others(trace))
 
 
 def _has_trace(folder: Path) -> bool:

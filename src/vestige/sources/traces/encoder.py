@@ -1,4 +1,4 @@
-"""Model inputs from windows of a run: token ids, and how often each token comes in the window.
+"""Model inputs from windows of a recording: token ids, and how often each token comes in the window.
 
 Fitted on training windows only. Letters: B windows, T steps (events), F features, V tokens.
 """
@@ -40,10 +40,10 @@ _TARGET, _TAKEN = KINDS.index("target"), KINDS.index("taken")
 class TraceEncoder:
     """The events of the training windows that have a token, most frequent first, frozen.
 
-    Two inputs: `tokens (B, T)` int64 (PAD before the run begins, UNK for what is rarer than the vocabulary
-    holds or was never seen, with `encoding.mark_repeated_unknown`; what lies in no module has tokens of its
-    own, seen or not); `summary (B, F)` float32: `word:<token>`, how often each comes in the window, then
-    `OF_WINDOW`.
+    Two inputs: `tokens (B, T)` int64 (PAD before the recording begins, UNK for what is rarer than the
+    vocabulary holds or was never seen, with `encoding.mark_repeated_unknown`; what lies in no module has
+    tokens of its own, seen or not); `summary (B, F)` float32: `word:<token>`, how often each comes in the
+    window, then `OF_WINDOW`.
     """
 
     tokens: tuple[str, ...]

@@ -1,7 +1,7 @@
-"""Reading a corpus of traces into a dataset: workers decode one run each, merged here in order.
+"""Reading a corpus of traces into a dataset: workers decode one recording each, merged here in order.
 
-A worker leaves a run's events in files of its own and brings home only its unique symbols, so memory follows
-these, whatever the traces' size.
+A worker leaves a recording's events in files of its own and brings home only its unique symbols, so memory
+follows these, whatever the traces' size.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vestige.evidence.simulated import is_simulated
 from vestige.reading.dataset import DatasetWriter
 from vestige.schema import Schema, Stream
 from vestige.sources.base import Progress
-from vestige.sources.traces.corpus import CLASSES, Sample, find_samples
+from vestige.sources.traces.corpus import CLASSES, Recording, find_recordings
 from vestige.sources.traces.encoder import INPUTS
 from vestige.sources.traces.maps import SPECIAL, read_map
 from vestige.sources.traces.options import MIB, TraceOptions
@@ -67,8 +67,8 @@ def schema_for(options: TraceOptions) -> Schema:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a worker found in a run: its unique `values` by row, how often each came, names of its modules,
-    the program, the digest of its bytes, figures of quality, and what was wrong with its files."""
+    """What a worker found in a recording: its unique `values` by row, how often each came, names of its
+    modules, the program, the digest of its bytes, figures of quality, and what was wrong with its files."""
 
     values: Values
     counts: NDArray[np.int64]
@@ -79,11 +79,11 @@ class Decoded:
     defects: list[str]
 
 
-def decode(scratch: Path, tip_only: bool, module_bytes: int, item: tuple[int, Sample]) -> Decoded:
-    """Decode one run into `scratch/<number>.symbol` (rows of its own) and `.offset`. Raises EvidenceError."""
-    number, sample = item
-    memory = read_map(sample.map, module_bytes=module_bytes)
-    reader = TraceReader(sample.trace, memory.regions, tip_only=tip_only)
+def decode(scratch: Path, tip_only: bool, module_bytes: int, item: tuple[int, Recording]) -> Decoded:
+    """Decode a recording into `scratch/<number>.symbol` (own rows) and `.offset`. Raises EvidenceError."""
+    number, recording = item
+    memory = read_map(recording.map, module_bytes=module_bytes)
+    reader = TraceReader(recording.trace, memory.regions, tip_only=tip_only)
     symbols = Symbols()
     counts = np.zeros(1, dtype=np.int64)
     names = [scratch / f"{number}.{one.name}" for one in STREAMS]
@@ -95,11 +95,11 @@ def decode(scratch: Path, tip_only: bool, module_bytes: int, item: tuple[int, Sa
             rows_file.write(rows.data)
             offsets_file.write(offsets.data)
     if not counts.sum():
-        raise EvidenceError("packets, but no event among them", where=sample.trace.where)
+        raise EvidenceError("packets, but no event among them", where=recording.trace.where)
     found = reader.quality.to_dict()
     quality = {
-        "recording": sample.id,
-        "label": sample.label,
+        "recording": recording.id,
+        "label": recording.label,
         "bytes": found["n_bytes"],
         "events": int(counts.sum()),
         **shares(counts, symbols.values),
@@ -107,7 +107,7 @@ def decode(scratch: Path, tip_only: bool, module_bytes: int, item: tuple[int, Sa
         "skipped_bytes": found["skipped"],
         "map_lines_skipped": memory.skipped,
     }
-    defects = [*reader.defects, *sample.defects]
+    defects = [*reader.defects, *recording.defects]
     return Decoded(symbols.values, counts, memory.names, memory.program, reader.digest, quality, defects)
 
 
@@ -121,14 +121,14 @@ def prepare(
     progress: Progress | None = None,
 ) -> None:
     """Write the dataset. Raises EvidenceError, UsageError or OutputError and then leaves nothing behind."""
-    samples, skipped = find_samples(corpus)
-    labelled = [one for one in samples if one.label is not None]
-    skipped += [Skipped(one.id, one.unlabelled) for one in samples if one.label is None]
+    recordings, skipped = find_recordings(corpus)
+    labelled = [one for one in recordings if one.label is not None]
+    skipped += [Skipped(one.id, one.unlabelled) for one in recordings if one.label is None]
     for one in skipped:
         log.warning("%s was left out: %s", one.id, one.reason)
     if not labelled:
         raise EvidenceError(
-            "no run has a label", where=corpus, remedy=f"line 2 of info.txt: {' or '.join(CLASSES)}"
+            "no recording has a label", where=corpus, remedy=f"line 2 of info.txt: {' or '.join(CLASSES)}"
         )
     total = sum(one.trace.size or 0 for one in labelled)
     with DatasetWriter(out, schema_for(options), overwrite=overwrite) as writer:
@@ -138,13 +138,13 @@ def prepare(
         merge = Merge(writer, scratch)
         found = engine.map(work, enumerate(labelled), jobs=1 if total < SMALL else jobs)
         done = 0
-        for sample, outcome in zip(labelled, found, strict=True):
+        for recording, outcome in zip(labelled, found, strict=True):
             try:
-                merge.add(outcome.index, sample, outcome.unwrap())
+                merge.add(outcome.index, recording, outcome.unwrap())
             except (EvidenceError, engine.WorkerDiedError) as error:
-                skipped.append(Skipped(sample.id, error.what))
-                log.warning("%s was left out: %s", sample.id, error.what)
-            done += sample.trace.size or 0
+                skipped.append(Skipped(recording.id, error.what))
+                log.warning("%s was left out: %s", recording.id, error.what)
+            done += recording.trace.size or 0
             if progress is not None:
                 progress(done, total)
         shutil.rmtree(scratch)
@@ -152,7 +152,7 @@ def prepare(
 
 
 class Merge:
-    """Decoded runs, in order, into a dataset."""
+    """Decoded recordings, in order, into a dataset."""
 
     def __init__(self, writer: DatasetWriter, scratch: Path) -> None:
         self._writer, self._scratch = writer, scratch
@@ -161,29 +161,29 @@ class Merge:
         self._quality: list[dict[str, Any]] = []
         self._defects: list[dict[str, str]] = []
 
-    def add(self, number: int, sample: Sample, run: Decoded) -> None:
-        """The next run. Raises EvidenceError, before anything of it is written, for more than fits."""
-        if len(self._modules.keys() | run.names) > MOST_MODULES:
-            raise EvidenceError(f"with it, maps name more than {MOST_MODULES} modules", where=sample.id)
-        modules = [self._modules.setdefault(name, len(self._modules)) for name in run.names]
-        values = moved(run.values, np.array(modules, dtype=np.uint64))
+    def add(self, number: int, recording: Recording, decoded: Decoded) -> None:
+        """The next recording. Raises EvidenceError, before anything of it is written, for more than fits."""
+        if len(self._modules.keys() | decoded.names) > MOST_MODULES:
+            raise EvidenceError(f"with it, maps name more than {MOST_MODULES} modules", where=recording.id)
+        modules = [self._modules.setdefault(name, len(self._modules)) for name in decoded.names]
+        values = moved(decoded.values, np.array(modules, dtype=np.uint64))
         values[0] = 0
         rows = self._symbols.rows(values)
         writer = self._writer
-        writer.begin(id=sample.id, host="", sample=run.program, profile=sample.profile)
-        for symbol, offset in self._pieces(number, run.quality["events"]):
+        writer.begin(id=recording.id, host="", sample=decoded.program, profile=recording.profile)
+        for symbol, offset in self._pieces(number, decoded.quality["events"]):
             steps: dict[str, NDArray[Any]] = {"symbol": rows[symbol], "offset": offset}
-            label = np.full(len(symbol), CLASSES.index(str(sample.label)), dtype=np.uint8)
+            label = np.full(len(symbol), CLASSES.index(str(recording.label)), dtype=np.uint8)
             writer.extend(steps, t_ns=np.zeros(len(symbol), dtype=np.int64), label=label)
-        writer.close_recording(run.digest)
-        self._quality.append(run.quality)
-        for what in run.defects:
-            log.warning("%s: %s", sample.id, what)
-            self._defects.append({"file": sample.id, "what": what})
+        writer.close_recording(decoded.digest)
+        self._quality.append(decoded.quality)
+        for what in decoded.defects:
+            log.warning("%s: %s", recording.id, what)
+            self._defects.append({"file": recording.id, "what": what})
 
     def _pieces(self, number: int, events: int) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.int64]]]:
-        """A run's events, from its worker's files; where windows do not overlap, behind as much padding as
-        makes the last window end on the last event, so that none is left out."""
+        """A recording's events, from its worker's files; where windows do not overlap, behind as much padding
+        as makes the last window end on the last event, so that none is left out."""
         length = self._writer.schema.length
         lead = 0 if self._writer.schema.padded else -events % length
         if lead and events:
@@ -196,10 +196,10 @@ class Merge:
             path.unlink()
 
     def finish(self, corpus: Path, skipped: list[Skipped]) -> None:
-        """Tables and notes. Raises EvidenceError where no run could be decoded."""
+        """Tables and notes. Raises EvidenceError where no recording could be decoded."""
         if not self._quality:
             raise EvidenceError(
-                f"no run could be decoded ({len(skipped)} left out)",
+                f"no recording could be decoded ({len(skipped)} left out)",
                 where=corpus,
                 remedy=f"left out: {skipped[0].id} ({skipped[0].reason})" if skipped else "",
             )
@@ -209,16 +209,16 @@ class Merge:
         _tell_of_many(self._writer.schema, quality)
         labels = quality["label"].value_counts(sort=True)
         if labels.height < len(CLASSES):
-            log.warning("every run is %s", labels["label"][0])
+            log.warning("every recording is %s", labels["label"][0])
         self._writer.notes.update(
-            runs=quality.height,
+            recordings=quality.height,
             labels=dict(labels.sort("label").iter_rows()),
             bytes=int(quality["bytes"].sum()),
             events=int(quality["events"].sum()),
             unique_symbols=len(self._symbols) - 1,
             modules=len(self._modules) - len(SPECIAL),
-            label_origin="A run's label is what its info.txt says: all of its windows carry it, the ordinary "
-            "ones of a malicious run too.",
+            label_origin="A recording's label is what its info.txt says: all of its windows carry it, the "
+            "ordinary ones of a malicious recording too.",
             synthetic=is_simulated(corpus),
             decoding=_told(quality),
             skipped=[{"file": one.id, "reason": one.reason} for one in skipped[:MOST_NOTES]],
@@ -246,5 +246,5 @@ def _told(quality: pl.DataFrame) -> str:
     return (
         f"{skipped:,} of {size:,} bytes could not be decoded ({skipped / max(1, size):.2%}), after "
         f"{int(quality['errors'].sum()):,} errors; {int(quality['overflows'].sum()):,} overflows reported by "
-        f"the processor; {lossy} of {quality.height} runs lost anything"
+        f"the processor; {lossy} of {quality.height} recordings lost anything"
     )

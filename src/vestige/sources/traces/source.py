@@ -28,7 +28,7 @@ class TraceSource(PackageSource):
         return probe(schema)
 
     def place(self, windows: WindowSet, rows: NDArray[np.int64]) -> pl.DataFrame:
-        """Run, number of the event in it (from 1), byte of the trace, and what the last event is."""
+        """Recording, number of the event in it (from 1), byte of the trace, and what the last event is."""
         step = windows.target_step[rows]
         recording = windows.recording[rows]
         first = windows.recordings["first_step"].to_numpy()[recording]
@@ -36,7 +36,7 @@ class TraceSource(PackageSource):
         return pl.DataFrame(
             {
                 "file": windows.recordings["id"].gather(recording),
-                "line": step - first - padded[recording] + 1,
+                "event": step - first - padded[recording] + 1,
                 "offset": windows.streams.at("offset", step),
                 "text": windows.table("symbols")["text"].gather(windows.streams.at("symbol", step)),
             }

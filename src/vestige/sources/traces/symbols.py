@@ -1,4 +1,4 @@
-"""Values of a run as rows of a table of unique symbols: what happened, in which module, at which offset."""
+"""Values of a recording as rows of a table of unique symbols: what happened, in which module, and where."""
 
 from __future__ import annotations
 

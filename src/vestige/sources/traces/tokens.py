@@ -1,4 +1,4 @@
-"""A trace's packets as values of a run: where the program went, one unsigned 64-bit number an event.
+"""A trace's packets as values of a recording: where the program went, one unsigned 64-bit number an event.
 
 A value is `module << 48 | offset`. Modules are numbered by the memory map (`regions.py`), three of them by
 itself: NOWHERE (no address known yet), UNMAPPED (an address outside the map) and ANONYMOUS (a region without
