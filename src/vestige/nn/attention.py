@@ -84,15 +84,20 @@ class AttentionArrayLSTM(ArrayLSTM):
     def _lane_weights(self, maps: Projections, x: Tensor, h: Tensor) -> Tensor:
         """(batch, k, hidden): by how much each lane's gates are scaled."""
         assert maps.i2a is not None  # noqa: S101 - for mypy
-        attention = maps.i2a(x) if maps.h2a is None else maps.i2a(x) + maps.h2a(h)
+        attention = maps.i2a(x)
+        if maps.h2a is not None:
+            attention = attention + maps.h2a(h)
         logits = attention.sigmoid().view(x.shape[0], self.k, self.hidden_size)
         weights = logits.softmax(dim=1)
         if self.selection == "soft":
             return largest_for_all(weights) if self.max_pooling else weights
+        if self.training and self.selection != "max":
+            lane = lane_choice.draw(logits, 1)
+        else:
+            lane = weights.max(dim=1, keepdim=True).indices
         if self.selection == "max":
-            return lane_choice.only(weights, weights.max(dim=1, keepdim=True).indices)
-        sampled = lane_choice.draw(logits, 1) if self.training else weights.max(dim=1, keepdim=True).indices
-        return lane_choice.one_instead_of(weights, sampled, soft_backward=self.selection == "semi-hard")
+            return lane_choice.only(weights, lane)
+        return lane_choice.one_instead_of(weights, lane, soft_backward=self.selection == "semi-hard")
 
     def _repr_of_lanes(self) -> list[str]:
         said = [f"k={self.k}"]
@@ -100,4 +105,6 @@ class AttentionArrayLSTM(ArrayLSTM):
             said.append("max_pooling=True")
         if self.selection != "soft":
             said.append(f"selection={self.selection!r}")
-        return [*said, "recurrent_attention=True"] if self.h2a is not None else said
+        if self.h2a is not None:
+            said.append("recurrent_attention=True")
+        return said

@@ -94,12 +94,13 @@ def compose(
         if attention:
             sig = linear(x_BI, *attention).sigmoid().view(len(x_BI), plan.lanes, plan.hidden)
             weight = sig.softmax(dim=1)
-            outputs, state = step_weighted_lanes(
-                pre, state, largest_for_all(weight) if plan.kind == "pooled" else weight
-            )
+            if plan.kind == "pooled":
+                weight = largest_for_all(weight)
+            outputs, state = step_weighted_lanes(pre, state, weight)
         else:
             outputs, state = step_lanes(pre, state)
-        return (top_lane if plan.kind == "top" else sum_lanes)(outputs, state), state
+        pool = top_lane if plan.kind == "top" else sum_lanes
+        return pool(outputs, state), state
 
     out, hidden_1BH, state_KBH = unroll(cell, x_BTI, h_BH.unsqueeze(0), state_KBH, plan.row_counts)
     return out, hidden_1BH.squeeze(0), state_KBH

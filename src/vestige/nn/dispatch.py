@@ -23,7 +23,9 @@ def plain_weights(projections: Projections) -> list[Tensor]:
         and not (layer._backward_hooks or layer._backward_pre_hooks)
         for layer in projections.maps()
     )
-    return [part for layer in projections.maps() for part in (layer.weight, layer.bias)] if plain else []
+    if not plain:
+        return []
+    return [part for layer in projections.maps() for part in (layer.weight, layer.bias)]
 
 
 def being_traced() -> bool:

@@ -27,8 +27,10 @@ class _Run:
 
     def __init__(self, plan: Plan, device: torch.device) -> None:
         self.plan = plan
-        threads = torch.get_num_threads() if device.type == "cpu" else 1
-        self.shares = plan.shares(threads) if device.type == "cpu" else [[slice(0, plan.batch)]]
+        if device.type == "cpu":
+            self.shares = plan.shares(torch.get_num_threads())
+        else:
+            self.shares = [[slice(0, plan.batch)]]
         self.rows = self.shares[0][0].stop
         self.workspace: Workspace | None = None
         self.tapes: dict[int, Tape] = {}
@@ -62,11 +64,15 @@ class _Run:
         assert self.out is not None  # noqa: S101 - for mypy
         x, h, cell, *weights = (tensor.detach() for tensor in inputs)
         plan, rows = self.plan, self.rows
-        again = Factors.forwards(tuple(weights), rows) if plan.recompute else None
+        again = None
+        if plan.recompute:
+            again = Factors.forwards(tuple(weights), rows)
         factors = (again, Factors.backwards(tuple(weights), rows, needs_x))
         d_x = None
         if needs_x:
-            d_x = torch.empty_like(x) if plan.row_counts is None else torch.zeros_like(x)
+            d_x = torch.empty_like(x)
+            if plan.row_counts is not None:  # no step writes to what lies beyond a sequence's end
+                d_x.zero_()
         seen = (x, self.out, h)
         first = Ends(d_x, last.out, torch.empty_like(h), torch.empty_like(cell))
         sums = [WeightGradients() for _ in self.shares]
@@ -115,12 +121,14 @@ class _Recurrence(Function):
             return None, *_composed_backward(ctx.plan, inputs, wanted, grads)
         x, h, cell = inputs[:3]
         d_out, d_h, d_cell = grads
-        last = Ends(
-            None,
-            x.new_zeros(x.shape[0], x.shape[1], h.shape[1]) if d_out is None else d_out.contiguous(),
-            torch.zeros_like(h) if d_h is None else d_h,
-            torch.zeros_like(cell) if d_cell is None else d_cell,
-        )
+        # None stands for zeros: autograd was told not to make them for results that nobody used.
+        if d_out is None:
+            d_out = x.new_zeros(x.shape[0], x.shape[1], h.shape[1])
+        if d_h is None:
+            d_h = torch.zeros_like(h)
+        if d_cell is None:
+            d_cell = torch.zeros_like(cell)
+        last = Ends(None, d_out.contiguous(), d_h, d_cell)
         first, sums = ctx.run.backward(inputs, last, needs_x=wanted[0])
         return None, first.x, first.h, first.cell, *_split(ctx.plan, sums)
 
@@ -145,11 +153,9 @@ def _composed_backward(
         results = compose(plan, *inputs)
         pairs = [(y, g) for y, g in zip(results, grads, strict=True) if g is not None and y.requires_grad]
         sources = [tensor for tensor, needed in zip(inputs, wanted, strict=True) if needed]
-        found = iter(
-            torch.autograd.grad(
-                [y for y, _ in pairs], sources, [g for _, g in pairs], create_graph=True, allow_unused=True
-            )
-        )
+        results_used, incoming = [y for y, _ in pairs], [g for _, g in pairs]
+        gradients = torch.autograd.grad(results_used, sources, incoming, create_graph=True, allow_unused=True)
+    found = iter(gradients)
     return [next(found) if needed else None for needed in wanted]
 
 

@@ -38,10 +38,14 @@ class Batch:
         return tuple(sum(length > t for length in self.lengths) for t in range(steps))
 
     def sort(self, states: Tensor, dim: int) -> Tensor:
-        return states if self.order is None else states.index_select(dim, self.order)
+        if self.order is None:
+            return states
+        return states.index_select(dim, self.order)
 
     def unsort(self, tensor: Tensor, dim: int) -> Tensor:
-        return tensor if self.restore is None else tensor.index_select(dim, self.restore)
+        if self.restore is None:
+            return tensor
+        return tensor.index_select(dim, self.restore)
 
 
 def read_batch(
@@ -58,10 +62,11 @@ def read_batch(
             f"input of shape {tuple(x.shape)}: expected ({names}, {input_size}), or (time, {input_size})"
             " for a single sequence"
         )
-    if x.dim() == 2:
-        x, unbatched = x.unsqueeze(0), True
-    else:
-        x, unbatched = x if batch_first else x.transpose(0, 1), False
+    unbatched = x.dim() == 2
+    if unbatched:
+        x = x.unsqueeze(0)
+    elif not batch_first:
+        x = x.transpose(0, 1)
     if lengths is None:
         return Batch(x, unbatched=unbatched)
     return _with_lengths(x, lengths, unbatched)
@@ -120,5 +125,7 @@ def _read_state(name: str, given: Tensor, full: tuple[int, int, int], unbatched:
         return given
     if shape == (rows, size):
         return given.expand(first, rows, size)
-    expected = f"({first}, {size}) or ({size},)" if unbatched else f"{full} or ({rows}, {size})"
+    expected = f"{full} or ({rows}, {size})"
+    if unbatched:
+        expected = f"({first}, {size}) or ({size},)"
     raise ValueError(f"{name} of shape {shape}: expected {expected}")

@@ -41,7 +41,10 @@ class Plan:
     def rows_at(self, step: int, block: slice) -> int:
         """How many of a block's rows take part in a step."""
         size: int = block.stop - block.start
-        return size if self.row_counts is None else min(max(self.row_counts[step] - block.start, 0), size)
+        if self.row_counts is None:
+            return size
+        running: int = min(max(self.row_counts[step] - block.start, 0), size)
+        return running
 
     def shares(self, threads: int) -> list[list[slice]]:
         """The blocks of rows for each thread: large enough for efficient products, small enough that a

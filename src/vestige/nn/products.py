@@ -39,7 +39,9 @@ def _packed(right_NK: Tensor, rows: int) -> Tensor:
 
 def _linear_for(tensor: Tensor) -> Callable[..., Tensor] | None:
     usable = tensor.device.type == "cpu" and tensor.dtype == torch.float32 and torch.backends.mkldnn.enabled
-    return _onednn_linear() if usable else None
+    if not usable:
+        return None
+    return _onednn_linear()
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,9 @@ class Factor:
     def of(right_NK: Tensor, rows: int) -> Factor:
         """``rows``: how many the left-hand sides will usually have."""
         linear = _linear_for(right_NK)
-        return Factor(right_NK if linear is None else _packed(right_NK, rows), linear)
+        if linear is None:
+            return Factor(right_NK, None)
+        return Factor(_packed(right_NK, rows), linear)
 
     def after(self, left_MK: Tensor) -> Tensor:
         """left @ right.T as a new (M, N) tensor."""

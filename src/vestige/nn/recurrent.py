@@ -97,9 +97,10 @@ class Recurrent(Projections):
     def reset_parameters(self, init: Initialisation | None = None, forget_bias: float | None = None) -> None:
         """Draw all weights anew, as the constructor was told, or as told here."""
         bias = self.forget_bias if forget_bias is None else forget_bias
+        if bias is not None:
+            bias *= self._forget_sign
         for layer, reverse in self._places():
-            maps = self._maps(layer, reverse)
-            maps.fill(init or self.init, None if bias is None else self._forget_sign * bias)
+            self._maps(layer, reverse).fill(init or self.init, bias)
 
     def extra_repr(self) -> str:
         """Sizes, and the options that differ from the original's."""
@@ -178,7 +179,8 @@ class Recurrent(Projections):
         self._check_dtype("input", batch.x)
         if hidden is None:
             hidden = self.initHidden(batch.unsort(batch.x, 0))
-            hidden = (hidden[0].squeeze(1), hidden[1].squeeze(1)) if batch.unbatched else hidden
+            if batch.unbatched:
+                hidden = hidden[0].squeeze(1), hidden[1].squeeze(1)
         self._check_dtype("hidden", hidden[0])
         self._check_dtype("state", hidden[1])
         h, state = read_states(hidden, batch, self.hidden_size, len(self._places()), self.k)
@@ -197,15 +199,23 @@ class Recurrent(Projections):
         counts, out, directions = batch.row_counts, batch.x, []
         hidden_ends, state_ends = [], []
         for at, (layer, reverse) in enumerate(self._places()):
+            # Both directions of a layer read what the layer below gave, dropped once for the two.
             if not reverse:
-                below = drop_out(out, self.dropout, self.training) if layer and self.dropout else out
-            source = _turned(below, batch.lengths) if reverse else below
+                below = out
+                if layer and self.dropout:
+                    below = drop_out(out, self.dropout, self.training)
+            source = below
+            if reverse:
+                source = _turned(below, batch.lengths)
             out, h_end, state_end = self._run(self._maps(layer, reverse), source, h[at], state[at], counts)
-            directions.append(_turned(out, batch.lengths) if reverse else out)
+            if reverse:
+                out = _turned(out, batch.lengths)
+            directions.append(out)
             hidden_ends.append(h_end)
             state_ends.append(state_end)
+            if reverse:
+                out = torch.cat(directions, dim=-1)
             if reverse or not self.bidirectional:
-                out = directions[0] if len(directions) == 1 else torch.cat(directions, dim=-1)
                 directions = []
         return out, torch.stack(hidden_ends), torch.stack(state_ends)
 
@@ -217,7 +227,9 @@ class Recurrent(Projections):
         out = batch.unsort(out, 0)
         if batch.unbatched:
             return out.squeeze(0), (states[0].squeeze(1), states[1].squeeze(1))
-        return out if self.batch_first else out.transpose(0, 1), states
+        if not self.batch_first:
+            out = out.transpose(0, 1)
+        return out, states
 
     def _run(
         self, maps: Projections, x: Tensor, h: Tensor, state: Tensor, counts: tuple[int, ...] | None

@@ -68,11 +68,17 @@ class WeightGradients:
     def add(self, plan: Plan, operand: Tensor, gates: Tensor, sig: Tensor | None) -> None:
         rows = operand.view(-1, plan.operand_width)
         product = times_transposed(rows.t(), gates.reshape(-1, plan.gate_width).t())
-        self.gate = product if self.gate is None else self.gate.add_(product)
+        self.gate = _added(self.gate, product)
         if sig is not None:
             by_row = sig.reshape(-1, plan.lanes * plan.hidden)
             product = times_transposed(rows[:, plan.hidden :].t(), by_row.t())
-            self.attention = product if self.attention is None else self.attention.add_(product)
+            self.attention = _added(self.attention, product)
+
+
+def _added(total: Tensor | None, more: Tensor) -> Tensor:
+    if total is None:
+        return more
+    return total.add_(more)
 
 
 def run_backward(
@@ -92,7 +98,9 @@ def run_backward(
     d_h = last.h[block].clone()
     d_cell = last.cell[:, block].transpose(0, 1).contiguous()
     # Gates computed again live only for a span: a shorter one is a smaller peak.
-    rows = _ROWS_PER_PRODUCT // 2 if plan.recompute else _ROWS_PER_PRODUCT
+    rows = _ROWS_PER_PRODUCT
+    if plan.recompute:
+        rows //= 2
     span = max(1, rows // (block.stop - block.start))
     for stop in range(plan.steps, 0, -span):
         start = max(0, stop - span)
@@ -100,9 +108,13 @@ def run_backward(
         if again is not None:
             gates, sig = _activations_again(plan, again, operand)
         else:
-            gates, sig = tape.gates[start:stop], None if tape.sig is None else tape.sig[start:stop]
+            gates, sig = tape.gates[start:stop], None
+            if tape.sig is not None:
+                sig = tape.sig[start:stop]
         for t in range(stop - 1, start - 1, -1):
-            sig_t = None if sig is None else sig[t - start]
+            sig_t = None
+            if sig is not None:
+                sig_t = sig[t - start]
             d_h = _step_back(plan, back, tape, t, (gates[t - start], sig_t), (last, first), (d_h, d_cell))
         into.add(plan, operand, gates, sig)
         del gates, sig, operand  # before the next ones are computed
@@ -118,7 +130,10 @@ def _operands_again(
     x, out, h = seen
     operand = x.new_empty(stop - start, block.stop - block.start, plan.operand_width)
     operand[1:, :, : plan.hidden] = out[block, start : stop - 1].transpose(0, 1)
-    operand[0, :, : plan.hidden] = out[block, start - 1] if start else h[block]
+    before = h[block]
+    if start:
+        before = out[block, start - 1]
+    operand[0, :, : plan.hidden] = before
     operand[:, :, plan.hidden : -1] = x[block, start:stop].transpose(0, 1)
     operand[:, :, -1] = 1
     return operand
@@ -129,12 +144,11 @@ def _activations_again(plan: Plan, weights: Factors, operand: Tensor) -> tuple[T
     rows = operand.view(-1, plan.operand_width)
     shape = (*operand.shape[:2], plan.lanes, -1)
     gates = weights.gate.after(rows).view(shape)
-    sig = None
+    sig = sig_rows = None
     if weights.attention is not None:
         sig = weights.attention.after(rows[:, plan.hidden :]).view(shape)
-    steps_for(gates.device, gates.dtype).activate(
-        gates.flatten(0, 1), None if sig is None else sig.flatten(0, 1)
-    )
+        sig_rows = sig.flatten(0, 1)  # a view, as that of the gates: both are activated in place
+    steps_for(gates.device, gates.dtype).activate(gates.flatten(0, 1), sig_rows)
     return gates, sig
 
 
@@ -151,14 +165,16 @@ def _step_back(
     (gates, sig), (last, first), (d_h, d_cell) = activations, ends, carried
     block, n = tape.rows, plan.rows_at(t, tape.rows)
     size, hidden = block.stop - block.start, plan.hidden
+    # Rows whose sequence has ended must add nothing to the sums over all rows of `WeightGradients`.
     gates[n:] = 0
+    sig_n = None
     if sig is not None:
         sig[n:] = 0
+        sig_n = sig[:n]
     if n == 0:
         return d_h
     d_out = last.out[block.start : block.start + n, t].contiguous()
     old, new = tape.cell[t, :n], tape.cell[t + 1, :n]
-    sig_n = None if sig is None else sig[:n]
     steps_for(gates.device, gates.dtype).backward(
         plan.kind, gates[:n], sig_n, old, new, d_h[:n], d_out, d_cell[:n], tape.scratch
     )

@@ -41,9 +41,10 @@ def new_tapes(plan: Plan, blocks: list[slice], like: Tensor, keep: bool) -> tupl
     workspace = Workspace(size, like.dtype, like.device)
     tapes = []
     for block, block_shapes in zip(blocks, shapes, strict=True):
-        operand, cell, gates, scratch, *sig = (workspace.carve(*shape) for shape in block_shapes)
+        operand, cell, gates, scratch, *attention = (workspace.carve(*shape) for shape in block_shapes)
         operand[..., -1].fill_(1)
-        tapes.append(Tape(block, operand, cell, gates, sig[0] if sig else None, scratch))
+        sig = attention[0] if attention else None
+        tapes.append(Tape(block, operand, cell, gates, sig, scratch))
     return workspace, tapes
 
 
@@ -86,4 +87,6 @@ class Factors:
         if not needs_x:
             return Factors(Factor.of(from_h.t(), rows), None)
         gate = Factor.of(torch.cat([from_h, from_x], dim=1).t(), rows)
-        return Factors(gate, Factor.of(attention[0].t(), rows) if attention else None)
+        if not attention:
+            return Factors(gate, None)
+        return Factors(gate, Factor.of(attention[0].t(), rows))

@@ -60,6 +60,7 @@ def largest_weight(weights: Array, largest: Array, winner: Array) -> None:
     for k in range(weights.shape[0]):
         w, lane = weights[k], np.float32(k)
         for j in range(largest.size):
+            # Not `>`: a NaN must win, so that it is seen. Selects, no branches: LLVM vectorises these alone.
             wins = not w[j] <= largest[j]
             largest[j] = w[j] if wins else largest[j]
             winner[j] = lane if wins else winner[j]

@@ -92,7 +92,9 @@ def read_config(args: object, needed: tuple[str, ...], **overrides: Any) -> Tran
 
 def _attribute(args: object, name: str) -> Any:
     value = getattr(args, name, None)
-    return getattr(args, _ALIASES[name], None) if value is None and name in _ALIASES else value
+    if value is None and name in _ALIASES:
+        return getattr(args, _ALIASES[name], None)
+    return value
 
 
 def _number(name: str, value: Any) -> Any:

@@ -47,21 +47,21 @@ def apply_linear(x: Tensor, *layers: nn.Module) -> Tensor:
     Several maps of one input are one product.
     """
     if not can_take(x, *layers):
-        return torch.cat([layer(x) for layer in layers], dim=-1) if len(layers) > 1 else _only(layers)(x)
-    weights = [layer.weight for layer in layers]
-    biases = [layer.bias for layer in layers]
-    one = len(layers) == 1
-    weight: Any = weights[0] if one else torch.cat(weights)  # type: ignore[arg-type]
-    bias: Any = biases[0] if one else torch.cat(biases)  # type: ignore[arg-type]
+        return _joined([layer(x) for layer in layers], dim=-1)
+    weight = _joined([layer.weight for layer in layers])
+    bias = _joined([layer.bias for layer in layers])
     rows = x.reshape(-1, x.shape[-1])
-    apply = _Linear.apply if torch.is_grad_enabled() else _map
+    apply: Any = _Linear.apply if torch.is_grad_enabled() else _map
     out: Tensor = apply(rows, weight, bias)
     return out.view(*x.shape[:-1], out.shape[-1])
 
 
-def _only(layers: tuple[nn.Module, ...]) -> nn.Module:
-    (layer,) = layers
-    return layer
+def _joined(parts: list[Any], dim: int = 0) -> Tensor:
+    """The parts behind one another; a single one as it is, for a parameter need not be copied."""
+    if len(parts) == 1:
+        only: Tensor = parts[0]
+        return only
+    return torch.cat(parts, dim=dim)
 
 
 def apply_mlp(
@@ -87,8 +87,13 @@ def _map(x_RI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, relu: bool = Fa
     onednn = _onednn_linear() if torch.backends.mkldnn.enabled else None
     if onednn is not None:
         return onednn(x_RI, weight_OI.contiguous(), bias_O, "relu" if relu else "none", [], "")
-    out = torch.mm(x_RI, weight_OI.t()) if bias_O is None else torch.addmm(bias_O, x_RI, weight_OI.t())
-    return out.relu_() if relu else out
+    if bias_O is None:
+        out = torch.mm(x_RI, weight_OI.t())
+    else:
+        out = torch.addmm(bias_O, x_RI, weight_OI.t())
+    if relu:
+        out.relu_()
+    return out
 
 
 def _two_layers(
@@ -116,11 +121,14 @@ class _Linear(Function):
         times = _plain_product if torch.is_grad_enabled() else times_transposed
         slope = slope.contiguous()
         to_x, to_weight, to_bias = ctx.needs_input_grad
-        return (
-            times(slope, weight.t()) if to_x else None,
-            times(slope.t(), x.t()) if to_weight else None,
-            slope.sum(0) if to_bias else None,
-        )
+        d_x = d_weight = d_bias = None
+        if to_x:
+            d_x = times(slope, weight.t())
+        if to_weight:
+            d_weight = times(slope.t(), x.t())
+        if to_bias:
+            d_bias = slope.sum(0)
+        return d_x, d_weight, d_bias
 
 
 def _plain_product(left: Tensor, right: Tensor) -> Tensor:
@@ -144,19 +152,25 @@ class _Mlp(Function):
         x, w1, _, w2, _, middle = ctx.saved_tensors
         to_x, to_w1, to_b1, to_w2, to_b2, _ = ctx.needs_input_grad
         slope = slope.contiguous()
-        scaled = slope * ctx.scale if ctx.scale != 1 else slope
-        inner = None
+        scaled = slope
+        if ctx.scale != 1:
+            scaled = slope * ctx.scale
+        d_x = d_w1 = d_b1 = d_w2 = d_b2 = None
+        if to_w2:
+            d_w2 = times_transposed(scaled.t(), middle.t())
+        if to_b2:
+            d_b2 = slope.sum(0)
         if to_x or to_w1 or to_b1:
             inner = times_transposed(scaled, w2.t())
+            # In place: zero wherever the middle was, be it cut off by ReLU or dropped.
             torch.ops.aten.threshold_backward.grad_input(inner, middle, 0, grad_input=inner)
-        return (
-            times_transposed(inner, w1.t()) if to_x and inner is not None else None,
-            times_transposed(inner.t(), x.t()) if to_w1 and inner is not None else None,
-            inner.sum(0) if to_b1 and inner is not None else None,
-            times_transposed(scaled.t(), middle.t()) if to_w2 else None,
-            slope.sum(0) if to_b2 else None,
-            None,
-        )
+            if to_x:
+                d_x = times_transposed(inner, w1.t())
+            if to_w1:
+                d_w1 = times_transposed(inner.t(), x.t())
+            if to_b1:
+                d_b1 = inner.sum(0)
+        return d_x, d_w1, d_b1, d_w2, d_b2, None
 
 
 def _differentiable_slopes(ctx: FunctionCtx, slope: Tensor) -> tuple[Tensor | None, ...]:

@@ -61,7 +61,9 @@ class ModalityAdaptationLayer(nn.Module):
             (batch, glimpses, hidden_size), or (batch, 2 * hidden_size) with ``merge``.
         """
         seen = look(self.mlp(x, glimpses), x, x_mask, self.as_published)
-        return dense.apply_linear(seen.flatten(1), self.output_projection) if self.merge else seen
+        if not self.merge:
+            return seen
+        return dense.apply_linear(seen.flatten(1), self.output_projection)
 
 
 class AttentionFlatten(nn.Module):

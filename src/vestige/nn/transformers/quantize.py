@@ -26,7 +26,9 @@ class QuantizedLinear(nn.Module):
         super().__init__()
         weight = linear.weight.detach()
         scale = (weight.abs().amax(1) / 127).clamp_min(torch.finfo(torch.float32).tiny)
-        bias = weight.new_zeros(len(weight)) if linear.bias is None else linear.bias.detach()
+        bias = weight.new_zeros(len(weight))
+        if linear.bias is not None:
+            bias = linear.bias.detach()
         self.register_buffer("weight", (weight / scale[:, None]).round().to(torch.int8))
         self.register_buffer("scale", scale)
         self.register_buffer("bias", bias.clone())
@@ -37,7 +39,9 @@ class QuantizedLinear(nn.Module):
         """x (..., in) -> (..., out) in float32, below zero cut off if told so."""
         if self._packed is None:
             self._packed = self._pack()
-        apply = torch.ops.quantized.linear_relu_dynamic if relu else torch.ops.quantized.linear_dynamic
+        apply = torch.ops.quantized.linear_dynamic
+        if relu:
+            apply = torch.ops.quantized.linear_relu_dynamic
         found: Tensor = apply(x.detach().float(), self._packed, False)
         return found
 
