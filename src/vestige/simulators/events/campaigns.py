@@ -31,7 +31,7 @@ def campaign(seed: str, *, release: int, two_machines: bool) -> list[tuple[int, 
     for name, parts in STAGES.items():
         if name not in {"entry", "foothold"} and c.random.random() < 0.3:
             continue
-        steps = [Step(one.gap_s, one.event, name) for one in _stage(c, parts)]
+        steps = [Step(planned.gap_s, planned.event, name) for planned in _stage(c, parts)]
         if name == "foothold" and release >= 2:
             steps.append(Step(20.0, "edr.script_logged", name))
         if steps:

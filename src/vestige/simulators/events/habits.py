@@ -36,7 +36,9 @@ class Chance:
 
     def maybe(self, share: float, *steps: Step) -> Run:
         """These steps, that often."""
-        return list(steps) if self.random.random() < share else []
+        if self.random.random() < share:
+            return list(steps)
+        return []
 
 
 def sign_on(c: Chance) -> Run:
@@ -61,7 +63,7 @@ def administration(c: Chance) -> Run:
         c.step("task.created", 120), c.step("account.changed", 120), c.step("service.installed", 200),
         c.step("group.changed", 90), c.step("share.listed", 60), *c.maybe(0.2, c.step("log.cleared", 60)),
     ]  # fmt: skip
-    kept = [one for one in steps if c.random.random() < 0.45]
+    kept = [step for step in steps if c.random.random() < 0.45]
     new = c.maybe(0.6, c.step("edr.script_logged", 20)) if c.release >= 2 else []
     return [*kept, *new, c.step("auth.logoff", 400)]
 

@@ -51,14 +51,13 @@ def hosts(options: SimulateOptions) -> list[Host]:
     drawn = random.choices(ROLES, weights=SHARES, k=options.machines - 3)
     roles = [ROLES[0], ROLES[1], ROLES[3], *drawn]
     number = count(1)
-    return [
-        Host(
-            f"{role.name}-{next(number):03}",
-            role,
-            noisy(random.choice(NOISE)) if random.random() < NOISY else None,
-        )
-        for role in sorted(roles, key=ROLES.index)
-    ]
+    hosts = []
+    for role in sorted(roles, key=ROLES.index):
+        noise = None
+        if random.random() < NOISY:
+            noise = noisy(random.choice(NOISE))
+        hosts.append(Host(f"{role.name}-{next(number):03}", role, noise))
+    return hosts
 
 
 def attacks(options: SimulateOptions, site: list[Host]) -> list[Event]:
@@ -120,7 +119,9 @@ def received(options: SimulateOptions) -> Iterator[tuple[float, Event]]:
     for event in heapq.merge(iter(planted), *streams):
         while waiting and waiting[0][0] <= event.t:
             yield heapq.heappop(waiting)
-        delay = random.expovariate(1 / LATE_S) if random.random() < LATE else 0.0
+        delay = 0.0
+        if random.random() < LATE:
+            delay = random.expovariate(1 / LATE_S)
         heapq.heappush(waiting, (event.t + delay, event))
     while waiting:
         yield heapq.heappop(waiting)
@@ -132,7 +133,7 @@ class Rhythm:
     def __init__(self, days: float, calm: float) -> None:
         self._step = min(3600.0, days * 86_400 / 24)
         moments = [START + n * self._step for n in range(max(1, round(days * 86_400 / self._step)))]
-        self._until = [0.0, *accumulate(_weight(one, calm) for one in moments)]
+        self._until = [0.0, *accumulate(_weight(moment, calm) for moment in moments)]
 
     def at(self, share: float) -> float:
         """The moment by which this share (0 to 1) of everything has happened, in seconds since 1970."""

@@ -41,8 +41,8 @@ def simulate(out: Path, options: SimulateOptions, *, overwrite: bool = False) ->
     return planted
 
 
-def _day(one: tuple[float, Event]) -> str:
-    return datetime.fromtimestamp(one[0], UTC).date().isoformat()
+def _day(event: tuple[float, Event]) -> str:
+    return datetime.fromtimestamp(event[0], UTC).date().isoformat()
 
 
 def _write(path: Path, events: Iterator[Event], format_name: str, count: _Count) -> None:

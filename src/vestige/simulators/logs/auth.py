@@ -58,7 +58,10 @@ def scan(v: Values) -> Session:
     """The background noise of the internet."""
     ip = v.far_ip()
     asked = Line(v.soon(1), "SSHD", "WARNING", f"invalid user {v.pick(STRANGERS)} from {ip}")
-    return [_connected(v, v.soon(5), ip), *([asked] if v.chance(0.7) else []), _closed(v, v.soon(1), ip)]
+    connected = _connected(v, v.soon(5), ip)
+    if v.chance(0.7):
+        return [connected, asked, _closed(v, v.soon(1), ip)]
+    return [connected, _closed(v, v.soon(1), ip)]
 
 
 def brute_force(v: Values) -> Session:

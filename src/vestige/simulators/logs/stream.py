@@ -54,7 +54,9 @@ class Service:
         kind = v.random()
         if kind < 0.36 or room <= ROOM:
             return phrases.fault(v)
-        return phrases.quiet(v) if kind < 0.55 else v.pick(self.collective)(v)
+        if kind < 0.55:
+            return phrases.quiet(v)
+        return v.pick(self.collective)(v)
 
 
 SERVICES = {

@@ -52,7 +52,7 @@ def simulate(out: Path, options: SimulateOptions, *, overwrite: bool = False) ->
     """
     with atomic_directory(out, marker=MARKER, overwrite=overwrite) as root:
         files = plan(options)
-        kinds = {one.name: _write(root / one.name, one, options) for one in files}
+        kinds = {log.name: _write(root / log.name, log, options) for log in files}
         planted = _summary(files, kinds)
         report = {"about": ABOUT, "options": options.model_dump(), "planted": planted}
         (root / MARKER).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -82,18 +82,18 @@ def plan(options: SimulateOptions) -> list[LogFile]:
     ]
 
 
-def _write(path: Path, one: LogFile, options: SimulateOptions) -> Counter[str]:
+def _write(path: Path, log: LogFile, options: SimulateOptions) -> Counter[str]:
     """Write one file; returns how many messages of each kind (normal: "") it holds."""
-    v = Values(f"{options.seed} {one.host} {one.service}", one.host, one.variant)
-    rhythm = Rhythm(options.days, CALM[one.service])
-    stream = messages(SERVICES[one.service], v, one.messages, rhythm, options)
+    v = Values(f"{options.seed} {log.host} {log.service}", log.host, log.variant)
+    rhythm = Rhythm(options.days, CALM[log.service])
+    stream = messages(SERVICES[log.service], v, log.messages, rhythm, options)
     render = FORMATS[options.format]
     kinds: Counter[str] = Counter()
     path.parent.mkdir(exist_ok=True)
-    with _open(path, one.compressed) as file:
+    with _open(path, log.compressed) as file:
         while block := list(islice(stream, BLOCK)):
             kinds.update(_kind(line) for _, line in block)
-            text = "".join([f"{render(one.host, t, line)}\n" for t, line in block])
+            text = "".join([f"{render(log.host, t, line)}\n" for t, line in block])
             file.write(text.encode("utf-8", "surrogateescape"))
     return kinds
 
@@ -116,14 +116,14 @@ def _open(path: Path, compressed: bool) -> Iterator[BinaryIO]:
 def _summary(files: list[LogFile], kinds: dict[str, Counter[str]]) -> dict[str, Any]:
     total = sum(kinds.values(), Counter[str]())
     hosts: dict[str, dict[str, int]] = {}
-    for one in files:
-        host = hosts.setdefault(one.host, {"messages": 0, "anomalies": 0})
-        host["messages"] += one.messages
-        host["anomalies"] += one.messages - kinds[one.name][""]
+    for log in files:
+        host = hosts.setdefault(log.host, {"messages": 0, "anomalies": 0})
+        host["messages"] += log.messages
+        host["anomalies"] += log.messages - kinds[log.name][""]
     return {
         "messages": total.total(),
         "anomalies": total.total() - total[""],
         "by_kind": {kind: n for kind, n in sorted(total.items()) if kind},
         "by_host": hosts,
-        "files": {one.name: one.messages for one in files},
+        "files": {log.name: log.messages for log in files},
     }

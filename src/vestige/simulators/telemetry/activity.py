@@ -78,4 +78,4 @@ STAGES: dict[str, dict[str, float]] = {
 
 def levels(named: dict[str, float]) -> NDArray[np.float64]:
     """The levels of all drivers, `(drivers,)`; those that are not named are 0."""
-    return np.array([named.get(one, 0.0) for one in DRIVERS])
+    return np.array([named.get(driver, 0.0) for driver in DRIVERS])

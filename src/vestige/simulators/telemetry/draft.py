@@ -56,10 +56,14 @@ class Draft:
     def pack(self) -> None:
         """Turn tables and labels into files, and write the manifest that goes with them."""
         for collector, table in self.tables.items():
-            stamped = _in_monotonic(table, self) if self.bases[collector] == "monotonic" else table
-            name = f"{collector}.parquet" if self.sealed else f"{collector}.jsonl.zst"
-            self.files[name] = parquet(stamped) if self.sealed else spool(stamped)
-        lines = (json.dumps(one, separators=(",", ":")) + "\n" for one in self.labels)
+            stamped = table
+            if self.bases[collector] == "monotonic":
+                stamped = _in_monotonic(table, self)
+            if self.sealed:
+                self.files[f"{collector}.parquet"] = parquet(stamped)
+            else:
+                self.files[f"{collector}.jsonl.zst"] = spool(stamped)
+        lines = (json.dumps(label, separators=(",", ":")) + "\n" for label in self.labels)
         self.files[LABELS] = "".join(lines).encode()
         rows: dict[str, int] = {collector: table.height for collector, table in self.tables.items()}
         rows["labels"] = len(self.labels)
@@ -69,7 +73,7 @@ class Draft:
 
     def _header(self) -> dict[str, Any]:
         host, end = self.host, self.t_start_ns + self.seconds * SECOND_NS
-        sync = [{"t_wall_ns": one, "t_mono_ns": self.mono(one)} for one in (self.t_start_ns, end)]
+        sync = [{"t_wall_ns": t_ns, "t_mono_ns": self.mono(t_ns)} for t_ns in (self.t_start_ns, end)]
         image = hashlib.sha256(f"image {host.vcpus}".encode()).hexdigest()
         return {
             "schema_version": VERSION,
@@ -114,7 +118,7 @@ def make(host: Host, name: str, t_start_ns: int, seconds: int, rng: np.random.Ge
         for at in happened.changes
     ]
     bases: dict[CollectorName, str] = {
-        one: "monotonic" if one in host.monotonic else "wall" for one in fields.COLLECTORS
+        collector: "monotonic" if collector in host.monotonic else "wall" for collector in fields.COLLECTORS
     }
     return Draft(host, name, t_start_ns, seconds, program.profile, made, labels, bases, program.sha256)
 

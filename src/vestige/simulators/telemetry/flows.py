@@ -45,7 +45,7 @@ _KINDS = [KINDS[name] for name in FLOW_KINDS]
 
 def _each(name: str, kind: NDArray[np.int64]) -> NDArray[Any]:
     """One attribute of the kinds, a row a connection."""
-    return np.array([getattr(one, name) for one in _KINDS])[kind]
+    return np.array([getattr(flow, name) for flow in _KINDS])[kind]
 
 
 def table(d: Levels, t_ns: NDArray[np.int64], rng: np.random.Generator) -> pl.DataFrame:
@@ -73,12 +73,12 @@ def _records(kind: NDArray[np.int64], rng: np.random.Generator) -> dict[str, Any
     sent = (_each("sent", kind) * done * rng.lognormal(0, 0.8, n)).astype(np.int64)
     received = (_each("received", kind) * done * rng.lognormal(0, 0.8, n)).astype(np.int64)
     peers = zip(_each("network", kind).tolist(), rng.integers(0, _each("peers", kind)).tolist(), strict=True)
-    ports = np.array([np.resize(one.ports, 8) for one in _KINDS])[kind, rng.integers(0, 8, n)]
+    ports = np.array([np.resize(flow.ports, 8) for flow in _KINDS])[kind, rng.integers(0, 8, n)]
     return {
-        "uid": [f"C{one:013x}" for one in rng.integers(0, 16**13, n).tolist()],
+        "uid": [f"C{uid:013x}" for uid in rng.integers(0, 16**13, n).tolist()],
         "id.orig_h": ["10.0.2.15"] * n,
         "id.orig_p": np.where(icmp, 3, rng.integers(32_768, 61_000, n)),
-        "id.resp_h": [f"10.{network}.{one // 250}.{one % 250 + 1}" for network, one in peers],
+        "id.resp_h": [f"10.{network}.{peer // 250}.{peer % 250 + 1}" for network, peer in peers],
         "id.resp_p": np.where(icmp, 1, ports),
         "proto": np.where(icmp, "icmp", proto).tolist(),
         "service": np.where(done, _each("service", kind), np.array(None)).tolist(),

@@ -34,12 +34,12 @@ class Plant:
     @property
     def verdict(self) -> str:
         """What the episode is to be called."""
-        found = [FAULTS[one.partition(":")[0]][0] for one in self.reasons]
+        found = [FAULTS[reason.partition(":")[0]][0] for reason in self.reasons]
         return max(found, key=VERDICTS.index, default="in transit")
 
 
 def _without(*collectors: CollectorName) -> Spoil:
-    return lambda draft: [draft.tables.pop(one) for one in collectors]
+    return lambda draft: [draft.tables.pop(collector) for collector in collectors]
 
 
 def _table(collector: CollectorName, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Spoil:
@@ -75,9 +75,9 @@ def _bytes(name: str, change: Callable[[bytes], bytes], *, known: bool = False) 
 
     def spoil(draft: Draft) -> None:
         draft.files[name] = data = change(draft.files[name])
-        for at, one in enumerate(draft.manifest["files"]):
-            if known and one["path"] == name:
-                draft.manifest["files"][at] = entry(name, data, one["rows"])
+        for at, file in enumerate(draft.manifest["files"]):
+            if known and file["path"] == name:
+                draft.manifest["files"][at] = entry(name, data, file["rows"])
 
     return spoil
 
@@ -117,7 +117,7 @@ def _late_labels(draft: Draft) -> None:
 
 
 def _no_labels(draft: Draft) -> None:
-    draft.manifest["files"] = [one for one in draft.manifest["files"] if one["source"] != "labels"]
+    draft.manifest["files"] = [file for file in draft.manifest["files"] if file["source"] != "labels"]
 
 
 def _negative_rows(data: bytes) -> bytes:
@@ -164,7 +164,7 @@ PLANTS: dict[str, Plant] = {
     "missing_qmp": Plant(("missing:qmp",), _without("qmp")),
     "missing_netflow": Plant(("missing:netflow",), _without("netflow")),
     "no_flows": Plant(("few_flows:netflow",), _table("netflow", pl.DataFrame.clear)),
-    "few_rows": Plant(("few_rows:guest",), _table("guest", lambda one: one[::2])),
+    "few_rows": Plant(("few_rows:guest",), _table("guest", lambda rows: rows[::2])),
     "seq_gap": Plant(
         ("seq_gap:proc",), _column("proc", pl.col(SEQ) + 30 * (pl.int_range(pl.len()) > pl.len() // 2))
     ),
@@ -182,11 +182,11 @@ PLANTS: dict[str, Plant] = {
     "infinite": Plant(("values:guest",), _column("guest", _at_half("load1", float("inf")))),
     "negative": Plant(("values:guest",), _column("guest", _at_half("interrupts", -1))),
     "unsorted_rows": Plant(("stamps:guest", "seq:guest"), _table("guest", pl.DataFrame.reverse)),
-    "repeated_rows": Plant(("seq:qmp",), _table("qmp", lambda one: pl.concat([one, one.tail(1)]))),
+    "repeated_rows": Plant(("seq:qmp",), _table("qmp", lambda rows: pl.concat([rows, rows.tail(1)]))),
     "null_stamp": Plant(("stamps:proc",), _column("proc", _at_half(WALL, None))),
     "float_stamps": Plant(("columns:guest",), _column("guest", pl.col(WALL).cast(pl.Float64))),
     "wrong_dtype": Plant(("columns:guest",), _column("guest", pl.col("load1").cast(pl.String))),
-    "missing_column": Plant(("columns:proc",), _table("proc", lambda one: one.drop("schedstat.waiting"))),
+    "missing_column": Plant(("columns:proc",), _table("proc", lambda rows: rows.drop("schedstat.waiting"))),
     "no_rows": Plant(("no_rows:episode", "missing:guest", "missing:proc"), _without("proc", "guest")),
     "unsorted_labels": Plant(("labels:labels",), _label(lambda draft: draft.t_start_ns)),
     "labels_outside": Plant(
@@ -239,6 +239,10 @@ def planned(wishes: Iterable[str], episodes: int) -> dict[str, int]:
         name, _, number = wish.partition("=")
         if not number.isdecimal() or name not in {*PLANTS, "all", "none"}:
             raise ValueError(f"{wish!r} is not FAULT=EPISODES; faults: all none {' '.join(sorted(PLANTS))}")
-        names = PLANTS if name == "all" else () if name == "none" else (name,)
-        found = ({} if at == 0 else found) | {one: int(number) for one in names}
+        if at == 0:  # the first wish takes the place of what happens in every lab
+            found = {}
+        if name == "all":
+            found |= dict.fromkeys(PLANTS, int(number))
+        elif name != "none":
+            found[name] = int(number)
     return {name: count for name, count in found.items() if count}

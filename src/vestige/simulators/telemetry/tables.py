@@ -95,8 +95,8 @@ def _load(busy: NDArray[np.float64]) -> NDArray[np.float64]:
     """The kernel's one-minute average, every second."""
     keep = float(np.exp(-1 / 60))
     load, out = float(busy[:10].mean()), np.empty_like(busy)
-    for at, one in enumerate(busy.tolist()):
-        load = keep * load + (1 - keep) * one
+    for at, runnable in enumerate(busy.tolist()):
+        load = keep * load + (1 - keep) * runnable
         out[at] = load
     return out
 
@@ -107,13 +107,16 @@ def table(
     """The raw table of a sampled collector: `t_ns (seconds,)` Unix stamps, some samples lost."""
     seconds = len(t_ns)
     columns = _gauges(collector, d, host, rng)
-    again = int(rng.integers(1, seconds)) if collector == "guest" and rng.random() < RESETS else None
+    again = None
+    if collector == "guest" and rng.random() < RESETS:
+        again = int(rng.integers(1, seconds))
     for name, rate in RATES[collector].items():
         grown = rate(d) * host.gain[f"{collector}.{name}"]
         columns[name] = _counter(grown, FIELDS[collector][name].dtype is pl.Float64, again, rng)
-    for name in OPTIONAL & columns.keys() if host.accel == "tcg" else ():
-        if name.startswith("stats."):
-            columns[name] = None
+    if host.accel == "tcg":  # QEMU has KVM's statistics from KVM alone
+        for name in OPTIONAL & columns.keys():
+            if name.startswith("stats."):
+                columns[name] = None
     late = np.maximum.accumulate(t_ns + np.abs(rng.normal(0, JITTER_NS, seconds)).astype(np.int64))
     lost = min(int(rng.binomial(seconds, host.lost)), seconds // 20)
     kept = np.ones(seconds, dtype=np.bool_)
@@ -130,8 +133,13 @@ def _counter(
     grown: NDArray[np.float64], seconds: bool, again: int | None, rng: np.random.Generator
 ) -> NDArray[Any]:
     """A counter that began long ago; at `again` it begins at 0."""
-    steps = grown if seconds else rng.poisson(grown)
-    total = np.cumsum(steps) + rng.integers(0, 10**5) * (1 if seconds else 1000)
+    steps: NDArray[Any] = grown
+    if not seconds:
+        steps = rng.poisson(grown)
+    before = rng.integers(0, 10**5) * (1 if seconds else 1000)
+    total = np.cumsum(steps) + before
     if again is not None:
         total[again:] -= total[again] - steps[again]
-    return np.round(total, 2) if seconds else total.astype(np.int64)
+    if seconds:
+        return np.round(total, 2)
+    return total.astype(np.int64)

@@ -75,17 +75,24 @@ def make(host: Host, program: Program, seconds: int, rng: np.random.Generator) -
 def _phases(program: Program, seconds: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """From the phase in which the episode begins, one after the other; a sample may wake up again."""
     fails, stays = rng.random() < FAILS, rng.random() < STAYS
-    one = int(rng.choice(len(PHASES), p=BEGINS))
+    phase = int(rng.choice(len(PHASES), p=BEGINS))
     if fails:
-        one = min(one, PHASES.index("armed"))
+        phase = min(phase, PHASES.index("armed"))
     out, at = np.empty(seconds, dtype=np.int64), 0.0
     while at < seconds:
-        last = (fails and PHASES[one] == "armed") or (stays and PHASES[one] == "infected_running")
-        last |= PHASES[one] == "dormant" and not program.wakes
-        length = seconds if last else SHORTEST_S + rng.exponential(SHARES[one] * seconds)
-        out[int(at) :] = one
-        at += length
-        one = one + 1 if one + 1 < len(PHASES) else PHASES.index("infected_running")
+        name = PHASES[phase]
+        last = (
+            (name == "armed" and fails)
+            or (name == "infected_running" and stays)
+            or (name == "dormant" and not program.wakes)
+        )
+        out[int(at) :] = phase
+        if last:
+            break
+        at += SHORTEST_S + rng.exponential(SHARES[phase] * seconds)
+        phase += 1
+        if phase == len(PHASES):  # a dormant sample wakes up
+            phase = PHASES.index("infected_running")
     return out
 
 
@@ -94,9 +101,9 @@ def _add_attack(level: Floats, phase: NDArray[np.int64], program: Program, rng: 
     starts = [0, *(np.flatnonzero(np.diff(phase)) + 1), len(phase)]
     for begin, end in itertools.pairwise(starts):
         name, n = PHASES[phase[begin]], end - begin
-        set_in = (
-            np.clip(np.arange(1, n + 1) / (1 + rng.exponential(SETS_IN_S)), 0, 1) if begin else np.ones(n)
-        )
+        set_in = np.ones(n)
+        if begin:  # what the episode begins with has set in before
+            set_in = np.clip(np.arange(1, n + 1) / (1 + rng.exponential(SETS_IN_S)), 0, 1)
         level[begin:end] += np.outer(set_in, levels(SIGNS.get(name, {})) * rng.lognormal(0, 0.5))
         if name == "armed":
             level[begin:end] += 0.6 * rng.lognormal(0, 0.5) * installing(n, rng, idle=2.0)
@@ -111,22 +118,28 @@ def _add_attack(level: Floats, phase: NDArray[np.int64], program: Program, rng: 
 
 def _envelope(program: Program, n: int, rng: np.random.Generator, *, under_way: bool) -> Floats:
     """How much of its strength the sample works with, `(n,)`, from when it is said to run."""
-    lag = 0.0 if under_way else program.lag_s * rng.lognormal(0, 0.4)
+    lag = 0.0
+    if not under_way:
+        lag = program.lag_s * rng.lognormal(0, 0.4)
     ramp = max(1.0, program.ramp_s * rng.lognormal(0, 0.4))
     since = np.arange(n) - lag
-    rising = 1.0 if under_way else program.first + (1 - program.first) * np.clip(since / ramp, 0, 1)
+    rising = np.ones(n)
+    if not under_way:
+        rising = program.first + (1 - program.first) * np.clip(since / ramp, 0, 1)
     return (since >= 0) * rising * _switching(n, program.work_s, program.pause_s, rng)
 
 
 def installing(n: int, rng: np.random.Generator, *, idle: float) -> Floats:
     """`(n, drivers)`: something is fetched, unpacked and set up, each in about the same time; nothing happens
     before, in between and after, for `idle` times that on average."""
-    stages = [None, *(stage for one in STAGES.values() for stage in (levels(one), None))]
-    weights = np.array([idle if one is None else 1.0 for one in stages])
+    # Idle, a stage, idle, a stage, ..., idle: what is at an odd place is work.
+    each: Floats = np.zeros((2 * len(STAGES) + 1, len(DRIVERS)))
+    each[1::2] = [levels(stage) for stage in STAGES.values()]
+    weights = np.full(len(each), idle)
+    weights[1::2] = 1.0
     ends = np.cumsum(rng.dirichlet(weights)) * n
     at = np.searchsorted(ends[:-1], np.arange(n), side="right")
-    strength = rng.lognormal(0, 0.5, len(stages))
-    each = np.array([np.zeros(len(DRIVERS)) if one is None else one for one in stages])
+    strength = rng.lognormal(0, 0.5, len(each))
     found: Floats = (each * strength[:, None])[at]
     return found
 

@@ -58,12 +58,12 @@ def simulate(
     with atomic_directory(out, marker=MARKER, overwrite=overwrite) as root:
         work = functools.partial(_make, root=root, seed=options.seed)
         outcomes = engine.map(work, _orders(options, faults), jobs=jobs, chunk=CHUNK)
-        made = [one.unwrap() for one in outcomes]
+        made = [outcome.unwrap() for outcome in outcomes]
         planted = {
             "episodes": options.episodes,
-            "by_host": dict(sorted(Counter(one.host for one in made).items())),
-            "by_profile": dict(sorted(Counter(one.profile for one in made).items())),
-            "bytes": sum(one.bytes for one in made),
+            "by_host": dict(sorted(Counter(episode.host for episode in made).items())),
+            "by_profile": dict(sorted(Counter(episode.profile for episode in made).items())),
+            "bytes": sum(episode.bytes for episode in made),
             **_expected(faults, options.episodes),
         }
         report = {"about": ABOUT, "options": options.model_dump(), "planted": planted}

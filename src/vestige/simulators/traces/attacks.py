@@ -39,13 +39,13 @@ def _chain(ips: list[int], rng: np.random.Generator, longest: int) -> Chain:
 
 def _inside(program: Program, bases: NDArray[np.uint64], rng: np.random.Generator, *, library: bool) -> int:
     """Two bytes into some block: no branch of the program ever goes there."""
-    names = [one.name for one in program.modules]
+    names = [module.name for module in program.modules]
     at = names.index(LIBC) if library else int(rng.integers(0, len(names)))
     return int(bases[at]) + int(rng.choice(program.modules[at].offset)) + 2
 
 
 def _function(program: Program, bases: NDArray[np.uint64], rng: np.random.Generator) -> int:
     """The beginning of a function of the C library."""
-    at = [one.name for one in program.modules].index(LIBC)
+    at = [module.name for module in program.modules].index(LIBC)
     module = program.modules[at]
     return int(bases[at]) + int(module.offset[rng.choice(module.entries)])

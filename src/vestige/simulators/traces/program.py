@@ -72,9 +72,9 @@ def make_program(number: int, seed: int) -> Program:
     rng = _rng(seed, f"program {number}")
     name = f"program-{number:03d}"
     chosen = rng.choice(len(LIBRARIES), size=int(rng.integers(1, 5)), replace=False)
-    libraries = tuple(LIBRARIES[one] for one in sorted(chosen.tolist()))
+    libraries = tuple(LIBRARIES[number] for number in sorted(chosen.tolist()))
     main = make_module(name, int(rng.integers(40, 120)), seed, (LIBC, *libraries))
-    others = (make_library(one, seed) for one in (LOADER, LIBC, *libraries))
+    others = (make_library(library, seed) for library in (LOADER, LIBC, *libraries))
     return _link(name, (main, *others), rng)
 
 
@@ -122,19 +122,22 @@ def make_module(name: str, functions: int, seed: int, imports: tuple[str, ...]) 
 
 def _link(name: str, modules: tuple[Module, ...], rng: np.random.Generator) -> Program:
     """Modules as one program: imports found, choices drawn, the main loop added."""
-    base = np.cumsum([0, *(len(one.kind) for one in modules)])
-    number_of = {one.name: at for at, one in enumerate(modules)}
+    base = np.cumsum([0, *(len(part.kind) for part in modules)])
+    number_of = {part.name: at for at, part in enumerate(modules)}
     main, loader = modules[0], modules[1]
+    # Behind the blocks of all modules: the main loop. n calls the loader, n + 1 a handler, n + 2 goes back.
     n = int(base[-1])
-    kind = np.concatenate([*(one.kind for one in modules), [CALL, DISPATCH, JUMP]]).astype(np.uint8)
-    target = np.concatenate([*(one.target + base[at] for at, one in enumerate(modules)), [0, 0, n + 1]])
-    follow = np.concatenate([*(one.follow + base[at] for at, one in enumerate(modules)), [n + 1, n + 2, 0]])
-    for at, one in enumerate(modules):
-        rows = np.flatnonzero(one.kind == IMPORT)
-        for row in rows.tolist():
-            where = number_of[one.imports[int(one.callee[row]) % len(one.imports)]]
+    kind = np.concatenate([*(part.kind for part in modules), [CALL, DISPATCH, JUMP]]).astype(np.uint8)
+    targets = [part.target + base[at] for at, part in enumerate(modules)]
+    target = np.concatenate([*targets, [0, 0, n + 1]])
+    follows = [part.follow + base[at] for at, part in enumerate(modules)]
+    follow = np.concatenate([*follows, [n + 1, n + 2, 0]])
+    for at, part in enumerate(modules):
+        for row in np.flatnonzero(part.kind == IMPORT).tolist():
+            callee = int(part.callee[row])
+            where = number_of[part.imports[callee % len(part.imports)]]
             entries = modules[where].entries
-            target[base[at] + row] = base[where] + entries[int(one.callee[row]) % len(entries)]
+            target[base[at] + row] = base[where] + entries[callee % len(entries)]
     target[n] = base[1] + loader.entries[0]
     many = np.where(kind == POINTER, 3, np.where(kind == SWITCH, 4, 0))
     handlers = main.entries[: max(4, len(main.entries) // LEVELS)]
@@ -144,21 +147,21 @@ def _link(name: str, modules: tuple[Module, ...], rng: np.random.Generator) -> P
     module = np.repeat(np.arange(len(modules) + 1), [*np.diff(base), 3])
     module[n:] = 0
     for row in np.flatnonzero((kind == POINTER) | (kind == SWITCH)).tolist():
-        one, low = modules[module[row]], base[module[row]]
+        within, low = modules[module[row]], base[module[row]]
         here = slice(first[row], first[row] + many[row])
         if kind[row] == SWITCH:
-            choices[here] = target[row] + np.arange(-1, 3).clip(max=_left(one, target[row] - low))
+            choices[here] = target[row] + np.arange(-1, 3).clip(max=_left(within, target[row] - low))
         else:
-            entry = int(np.searchsorted(one.entries, target[row] - low))
-            choices[here] = low + one.entries[(entry + np.arange(3)).clip(max=len(one.entries) - 1)]
+            entry = int(np.searchsorted(within.entries, target[row] - low))
+            choices[here] = low + within.entries[(entry + np.arange(3)).clip(max=len(within.entries) - 1)]
     choices[first[n + 1] : first[n + 1] + len(handlers)] = handlers
     offsets = np.array([0x400, 0x420, 0x440], dtype=np.uint64)
-    plain = np.concatenate([*(one.bias for one in modules), np.zeros(3, dtype=np.float32)])
+    plain = np.concatenate([*(part.bias for part in modules), np.zeros(3, dtype=np.float32)])
     rng.shuffle(choices[first[n + 1] : first[n + 1] + len(handlers)])
     return Program(
         name,
         modules,
-        np.concatenate([*(one.offset for one in modules), offsets]),
+        np.concatenate([*(part.offset for part in modules), offsets]),
         module.astype(np.uint8),
         kind,
         follow.astype(np.int32),

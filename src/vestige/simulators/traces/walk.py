@@ -128,7 +128,9 @@ def branch(out: NDArray[np.uint8], n: int, s: Signed, u: Unsigned, taken: bool) 
     """A conditional branch, or a compressed return."""
     u[TNT_BITS] = u[TNT_BITS] << np.uint64(1) | np.uint64(1 if taken else 0)
     s[TNT_COUNT] += 1
-    return flush(out, n, s, u) if s[TNT_COUNT] >= s[TNT_MOST] else n
+    if s[TNT_COUNT] < s[TNT_MOST]:
+        return n
+    return flush(out, n, s, u)
 
 
 @compiled
@@ -139,6 +141,7 @@ def go(out: NDArray[np.uint8], n: int, s: Signed, u: Unsigned, kind: int, ip: np
         n = put_cyc(out, n, draw(u) >> np.uint64(50))
     ipc = compression(ip, u[LAST_IP])
     if one_in(u, ODD_COMPRESSION):
+        # Longer than need be: whole, or (where the upper 16 bits are those of the last one) 48 bits.
         ipc = 6 if one_in(u, 2) or ip >> np.uint64(48) != u[LAST_IP] >> np.uint64(48) else 4
     n = put_ip(out, n, kind, ip, ipc)
     u[LAST_IP] = ip
@@ -206,7 +209,9 @@ def call(out: NDArray[np.uint8], n: int, s: Signed, u: Unsigned, code: Code, sta
         s[BLOCK] = choose(code, block, u)
     elif what == DISPATCH:
         s[BLOCK] = code.choices[code.first[block] + np.searchsorted(code.mix, uniform(u))]
-    return n if what == CALL else go(out, n, s, u, TIP, code.address[s[BLOCK]])
+    if what == CALL:  # where a direct call leads stands in the code: no packet says it
+        return n
+    return go(out, n, s, u, TIP, code.address[s[BLOCK]])
 
 
 @compiled
@@ -232,7 +237,8 @@ def step(
         if what == LOOP:
             rounds[block] += 1
             taken = rounds[block] < code.bias[block]
-            rounds[block] = rounds[block] if taken else 0
+            if not taken:
+                rounds[block] = 0
         s[BLOCK] = code.target[block] if taken else code.follow[block]
         return branch(out, n, s, u, taken)
     if what == RET:

@@ -96,9 +96,9 @@ def _lay_out(program: Program, rng: np.random.Generator) -> tuple[NDArray[np.uin
     heap = main + program.modules[0].size + int(rng.integers(1, 1 << 13)) * page
     at = 0x7F0000000000 + int(rng.integers(0, 1 << 27)) * page
     bases = [main]
-    for one in program.modules[1:]:
+    for module in program.modules[1:]:
         bases.append(at)
-        at += one.size + int(rng.integers(1, 512)) * page
+        at += module.size + int(rng.integers(1, 512)) * page
     stack = 0x7FFC00000000 + int(rng.integers(0, 1 << 20)) * page
     return np.array(bases, dtype=np.uint64), heap, stack
 
@@ -107,12 +107,12 @@ def _write_about(folder: Path, planned: Planned, options: SimulateOptions) -> No
     label = "malicious" if planned.attack else "benign"
     title = f"input-{planned.rng.integers(0, 1 << 32):08x}.doc"
     (folder / "info.txt").write_text(f"{title}\n{label}\n{planned.attack}\n", encoding="utf-8")
-    starts = [int(one) for one in planned.bases]
-    files = [f"/usr/lib/x86_64-linux-gnu/{one.name}" for one in planned.program.modules]
+    starts = [int(base) for base in planned.bases]
+    files = [f"/usr/lib/x86_64-linux-gnu/{module.name}" for module in planned.program.modules]
     files[0] = f"/usr/bin/{planned.program.name}"
     rows = [
-        (start, start + one.size, file)
-        for start, one, file in zip(starts, planned.program.modules, files, strict=True)
+        (start, start + module.size, file)
+        for start, module, file in zip(starts, planned.program.modules, files, strict=True)
     ]
     if options.map == "maps":
         text = "".join(_maps_line(*row) for row in sorted([*rows, *_anonymous(planned)]))
