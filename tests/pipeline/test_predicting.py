@@ -63,6 +63,25 @@ def test_equal_windows_are_scored_once(
     assert sum(seen) == scored
 
 
+@pytest.mark.parametrize("name", ["next_gru", "next_transformer"])
+def test_equal_windows_get_equal_alerts_in_whatever_batch_they_come(part: EncodedWindows, name: str) -> None:
+    """The highest score of validation is one of many equal windows', and the threshold lies just above it."""
+    kind = registry.get(name)
+    detector = kind.build(choose_inputs(kind, part.schema), 2)
+    threshold = predicting.calibrate(detector, part, None, "fpr=0.01").value
+    batch = part.batch(names=detector.input_names)
+    alone = [{key: values[row : row + 1] for key, values in batch.items()} for row in range(N)]
+    together = 1 - detector.predict_proba(batch)[:, 0]
+    singly = 1 - np.concatenate([detector.predict_proba(window) for window in alone])[:, 0]
+    np.testing.assert_allclose(together, singly, rtol=0, atol=1e-6)
+    tokens = batch[detector.input_names[0]]
+    _, group = np.unique(tokens, axis=0, return_inverse=True)
+    assert group.max() > 0
+    for number in range(group.max() + 1):
+        scores = np.concatenate([together[group == number], singly[group == number]])
+        assert len(set((scores >= threshold).tolist())) == 1
+
+
 def test_a_short_burst_of_surprise_is_looked_for_where_validation_shows_such(tmp_path: Path) -> None:
     """Normal sessions have more rare events than the others, but never eight in a row."""
     corpus = tmp_path / "sessions"

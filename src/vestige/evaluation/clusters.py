@@ -75,8 +75,9 @@ def clusters_of(predictions: Predictions) -> Clusters:
     if count == 1 and predictions.unit is None:
         return _blocks_of(predictions)
     unit = predictions.unit_name or STREAM
-    reason = f"one test {unit}" if count == 1 else _too_few(ids, count, predictions.positive, unit)
-    description = f"{count} {unit}{'' if count == 1 else 's'}"
+    description, reason = f"{count} {unit}s", _too_few(ids, count, predictions.positive, unit)
+    if count == 1:
+        description, reason = f"1 {unit}", f"one test {unit}"
     return Clusters(ids.astype(np.int64), count, unit, description, not reason, reason)
 
 

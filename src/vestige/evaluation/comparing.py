@@ -105,7 +105,9 @@ def _outcome(gains: Sequence[IntervalResult]) -> Literal["better", "unclear", "n
     """Of the gains over the baselines best on validation and best on test: the worse one decides."""
     if any(gain.estimate is None or gain.estimate <= 0 for gain in gains):
         return "not better"
-    return "better" if all(gain.low is not None and gain.low > 0 for gain in gains) else "unclear"
+    if all(gain.low is not None and gain.low > 0 for gain in gains):
+        return "better"
+    return "unclear"
 
 
 def _sentence(model: DetectorResults, best: DetectorResults, gain: IntervalResult, outcome: str) -> str:
@@ -134,4 +136,6 @@ def _gap(gain: IntervalResult) -> str:
     text = f"a difference of {gain.estimate or 0.0:+.3f}"
     if gain.low is not None and gain.high is not None:
         return f"{text} (95% interval {gain.low:+.3f} to {gain.high:+.3f})"
-    return f"{text} (no interval: every resample gives the same)" if gain.method == "none" else text
+    if gain.method == "none":
+        return f"{text} (no interval: every resample gives the same)"
+    return text

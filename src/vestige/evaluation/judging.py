@@ -133,16 +133,21 @@ def _curves(test: Predictions) -> list[Curve]:
 
 def _curve(name: str, sweep: Sweep) -> Curve:
     kept = np.unique(np.linspace(0, len(sweep.tp) - 1, CURVE_POINTS).round().astype(int))
-    both = sweep.positives > 0 and sweep.negatives > 0
+    recall, precision, fpr, tpr = [], [], [], []
+    if sweep.positives:
+        recall, precision = sweep.recall[kept].tolist(), sweep.precision[kept].tolist()
+    if sweep.positives and sweep.negatives:
+        # The ROC curve begins at the origin, where nothing alerts.
+        fpr, tpr = [0.0, *sweep.fpr[kept].tolist()], [0.0, *sweep.recall[kept].tolist()]
     return Curve(
         name=name,
         positives=sweep.positives,
         average_precision=sweep.average_precision,
         roc_auc=sweep.roc_auc,
-        recall=sweep.recall[kept].tolist() if sweep.positives else [],
-        precision=sweep.precision[kept].tolist() if sweep.positives else [],
-        fpr=[0.0, *sweep.fpr[kept].tolist()] if both else [],
-        tpr=[0.0, *sweep.recall[kept].tolist()] if both else [],
+        recall=recall,
+        precision=precision,
+        fpr=fpr,
+        tpr=tpr,
     )
 
 

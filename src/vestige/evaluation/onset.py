@@ -201,6 +201,9 @@ def _median(delay: FloatArray, ids: IntArray, weights: FloatArray) -> IntervalRe
     if len(np.unique(samples)) < 2:
         return found.model_copy(update={"method": "none", "note": DEGENERATE})
     low, high = np.quantile(samples, [0.025, 0.975], method="inverted_cdf").tolist()
-    missed = "" if np.isfinite(high) else "in resamples more than half of the attacks were missed"
-    bounds = {"low": low if np.isfinite(low) else None, "high": None if missed else high}
-    return found.model_copy(update={**bounds, "note": missed})
+    bounds: dict[str, float | str | None] = {"low": low, "high": high}
+    if not np.isfinite(low):
+        bounds["low"] = None
+    if not np.isfinite(high):
+        bounds |= {"high": None, "note": "in resamples more than half of the attacks were missed"}
+    return found.model_copy(update=bounds)

@@ -78,10 +78,11 @@ def duplicate_recordings(parts: Parts, split: Split) -> CheckResult:
     copy, original = pairs[0]
     across = split.unit == "window"
     detail = f"{len(pairs)} recordings are copies of others, such as {copy} of {original}: "
-    detail += "windows drawn singly put them on all sides" if across else "the same evidence counts twice"
-    return CheckResult(
-        name=name, status="fail" if across else "warn", figure=float(len(pairs)), detail=detail
-    )
+    if across:
+        detail += "windows drawn singly put them on all sides"
+        return CheckResult(name=name, status="fail", figure=float(len(pairs)), detail=detail)
+    detail += "the same evidence counts twice"
+    return CheckResult(name=name, status="warn", figure=float(len(pairs)), detail=detail)
 
 
 def _copies(parts: Parts) -> list[tuple[str, str]]:
@@ -114,24 +115,25 @@ def duplicate_windows(parts: Parts, split: Split, stream: str = "raw") -> CheckR
     name = "duplicate_windows"
     if stream not in parts.test.streams:
         return CheckResult(name=name, status="not_applicable", detail=f"the dataset has no stream {stream!r}")
-    interleaved = split.unit in {"window", "group"}
-    hashes = _last_hashes if interleaved else _raw_hashes
+    if split.unit in {"window", "group"}:
+        hashes, limit, timed = _last_hashes, MOST_COPIED_STEPS, _has_times(parts)
+        singular, plural = "last step of a test window", "last steps of test windows"
+    else:
+        hashes, limit, timed = _raw_hashes, MOST_COPIES, True
+        singular, plural = "test window", "test windows"
     known = np.concatenate([hashes(parts.train, stream), hashes(parts.validation, stream)])
     copies = np.isin(hashes(parts.test, stream), known)
-    share = float(copies.mean()) if len(copies) else 0.0
-    what = "last steps of test windows" if interleaved else "test windows"
     if not copies.any():
-        detail = f"no {'last step of a ' if interleaved else ''}test window is a raw copy of another side's"
+        detail = f"no {singular} is a raw copy of another side's"
         return CheckResult(name=name, status="pass", figure=0.0, detail=detail)
-    limit = MOST_COPIED_STEPS if interleaved else MOST_COPIES
-    timed = not interleaved or _has_times(parts)
-    return CheckResult(
-        name=name,
-        status="fail" if share > limit and timed else "warn",
-        figure=share,
-        detail=f"{int(copies.sum())} {what} ({share:.2%}) copy other sides'"
-        + (", times included" if timed else "; nothing has a time that could tell copies from repetitions"),
-    )
+    share = float(copies.mean())
+    detail = f"{int(copies.sum())} {plural} ({share:.2%}) copy other sides'"
+    if timed:
+        detail += ", times included"
+    else:
+        detail += "; nothing has a time that could tell copies from repetitions"
+    failed = timed and share > limit
+    return CheckResult(name=name, status="fail" if failed else "warn", figure=share, detail=detail)
 
 
 def _has_times(parts: Parts) -> bool:

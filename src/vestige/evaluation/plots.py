@@ -31,11 +31,13 @@ def styles(detectors: Sequence[DetectorResults]) -> dict[str, dict[str, Any]]:
         bare = list(dict.fromkeys(detector.bare_name for detector in members))
         for detector in members:
             number = bare.index(detector.bare_name)
-            colour = MODEL_COLOURS[number % len(MODEL_COLOURS)] if kind == "model" else BASELINE_COLOUR
-            dash = "solid" if kind == "model" else DASHES[number % len(DASHES)]
-            dash = "dot" if kind == "model" and detector.view == "oracle" else dash
-            width = 2.5 if kind == "model" else 1.2
-            chosen[detector.name] = {"color": colour, "dash": dash, "width": width}
+            if kind == "baseline":
+                dash = DASHES[number % len(DASHES)]
+                chosen[detector.name] = {"color": BASELINE_COLOUR, "dash": dash, "width": 1.2}
+                continue
+            dash = "dot" if detector.view == "oracle" else "solid"
+            colour = MODEL_COLOURS[number % len(MODEL_COLOURS)]
+            chosen[detector.name] = {"color": colour, "dash": dash, "width": 2.5}
     return chosen
 
 
@@ -45,10 +47,12 @@ def standing(detectors: Sequence[DetectorResults]) -> Figure:
     looks = styles(detectors)
     for detector in detectors:
         found = detector.macro_f1
-        middle = found.estimate if found.estimate is not None else 0.0
-        low = middle if found.low is None else found.low
-        high = middle if found.high is None else found.high
-        colour, symbol = looks[detector.name]["color"], "circle" if detector.kind == "model" else "diamond"
+        middle = found.estimate or 0.0
+        low, high = middle, middle
+        if found.low is not None and found.high is not None:
+            low, high = found.low, found.high
+        colour = looks[detector.name]["color"]
+        symbol = {"model": "circle", "baseline": "diamond"}[detector.kind]
         traces.append(
             {
                 "type": "scatter", "mode": "markers", "name": detector.name, "showlegend": False,
@@ -150,7 +154,12 @@ def along_time(test: Predictions, threshold: float) -> Figure:
 
     Thinned: the highest scores and an even sample of the rest.
     """
-    anomalous = test.classes[-1] if len(test.classes) == 2 else "anomalous"
+    anomalous = "anomalous"
+    if len(test.classes) == 2:
+        anomalous = test.classes[-1]
+    axis = {"title": {"text": "step"}, "type": "linear"}
+    if test.has_times:
+        axis = {"title": {"text": "time (UTC)"}, "type": "date"}
     groups = (
         (~test.positive, test.classes[0], NORMAL_COLOUR, 4),
         (test.positive, anomalous, ANOMALY_COLOUR, 6),
@@ -171,10 +180,7 @@ def along_time(test: Predictions, threshold: float) -> Figure:
         "type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": threshold, "y1": threshold, "line": line,
     }  # fmt: skip
     layout = {
-        "xaxis": {
-            "title": {"text": "time (UTC)" if test.has_times else "step"},
-            "type": "date" if test.has_times else "linear",
-        },
+        "xaxis": axis,
         "yaxis": {"title": {"text": "anomaly score"}, "range": UNIT},
         "shapes": [shape],
         "legend": {"orientation": "h", "y": -0.25},
@@ -188,9 +194,9 @@ def trust(detectors: Sequence[DetectorResults]) -> Figure | None:
     traces: list[dict[str, Any]] = []
     looks = styles(detectors)
     for detector in detectors:
-        points = detector.onset.trust if detector.onset is not None else []
-        if not points:
+        if detector.onset is None or not detector.onset.trust:
             continue
+        points = detector.onset.trust
         seconds = [point.seconds for point in points]
         band = [point for point in points if point.low is not None and point.high is not None]
         edge = [*(point.high or 0 for point in band), *(point.low or 0 for point in band[::-1])]
