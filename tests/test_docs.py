@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from tests.cli import surface
 from vestige.cli import main
 from vestige.cli.options import flag_of
-from vestige.pipeline.options import JudgeOptions, ModelTransferOptions, SplitOptions
+from vestige.runs.options import JudgeOptions, ModelTransferOptions, SplitOptions
 from vestige.simulators import registry as simulators
 from vestige.sources import registry as sources
 from vestige.training.config import TrainingConfig

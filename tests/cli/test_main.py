@@ -47,9 +47,9 @@ def test_every_verb_has_help_with_an_example_to_paste(verb):
     ("arguments", "code", "says"),
     [
         (["split", "no-such-dataset"], errors.DatasetError.exit_code, "not a prepared dataset"),
-        (["score", "no-such-run", "x.log"], errors.CheckpointError.exit_code, "no-such-run"),
+        (["score", "no-such-run", "x.log"], errors.UsageError.exit_code, "no-such-run"),
         (["evaluate", "no-such-run"], errors.CheckpointError.exit_code, "config.json is missing"),
-        (["inspect", "."], errors.UsageError.exit_code, "neither a dataset nor a run"),
+        (["inspect", "."], errors.UsageError.exit_code, "neither a run nor a detector"),
         (["models", "-lloud"], errors.UsageError.exit_code, "unknown log level"),
         (["-l", "loud", "models"], errors.UsageError.exit_code, "unknown log level"),
         (["split", "x", "--fractions", "1,2,3"], errors.UsageError.exit_code, "--fractions: expected three"),

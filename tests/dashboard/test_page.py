@@ -17,7 +17,7 @@ from vestige.dashboard.hub import Hub
 from vestige.dashboard.producers.metrics import metrics, run
 from vestige.dashboard.producers.profiles import profiles
 from vestige.dashboard.server import serving
-from vestige.dashboard.subject import Subject
+from vestige.runs.directory import RunDirectory
 
 HOSTILE = (
     "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">\x1b[2J\u202e&lt;b"
@@ -35,7 +35,8 @@ def standing(path: Path, title: str) -> list[Event]:
     """What is told of a run in which every name is hostile."""
     results, _ = made_up_run(hostile=HOSTILE)
     results = results.model_copy(update={"title": title, "synthetic": True})
-    head = run(Subject(path, results, {}), None)
+    results.save(path / "metrics.json")
+    head = run(RunDirectory.open(path), None)
     player = Player(name=HOSTILE, view="realistic", task="classify", threshold=0.5, policy=HOSTILE)
     classes = [results.classes[0], HOSTILE]
     head = head.model_copy(update={"player": player, "classes": classes})

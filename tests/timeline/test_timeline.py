@@ -20,8 +20,8 @@ from vestige.cli.main import app
 from vestige.errors import OutputError
 from vestige.models.registry import get
 from vestige.pipeline.fitting import TrainingPlan
-from vestige.pipeline.options import JudgeOptions, SplitOptions
 from vestige.pipeline.run import run
+from vestige.runs.options import JudgeOptions, SplitOptions
 from vestige.simulators.traces.options import SimulateOptions
 from vestige.simulators.traces.write import simulate
 from vestige.sources import registry

@@ -10,7 +10,7 @@ import pytest
 
 from tests.triage.conftest import invoke, read, refuse
 from vestige.checkpoint import load
-from vestige.errors import CheckpointError, OutputError, UsageError
+from vestige.errors import OutputError, UsageError
 from vestige.triage.evidence import Piece, of_evidence, of_test_part
 from vestige.triage.table import HEADER, MEMBERS, TABLE
 
@@ -170,7 +170,7 @@ def test_a_classifier_is_refused_with_the_command_that_helps(trained, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "kind", "says"),
     [
-        (["no-such-run"], CheckpointError, "no-such-run"),
+        (["no-such-run"], UsageError, "no-such-run"),
         (["x", "--eps", "0"], UsageError, "--eps"),
         (["x", "--metric", "l3"], UsageError, "--metric"),
         (["x", "--labels", "y", "--all"], UsageError, "--labels"),

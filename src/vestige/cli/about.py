@@ -40,7 +40,7 @@ def doctor() -> None:
 
     Exits with status 1 when something is missing. Example: vestige doctor
     """
-    from vestige.pipeline.config import versions
+    from vestige.runs.config import versions
     from vestige.sources import registry as sources
 
     for name, version in versions().items():

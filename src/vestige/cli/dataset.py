@@ -12,13 +12,11 @@ from pydantic import BaseModel
 from vestige.cli.options import with_options
 from vestige.cli.renamed import OutWasRenamed
 from vestige.cli.sources import add_verb
-from vestige.pipeline.options import SplitOptions
+from vestige.runs.options import SplitOptions
 from vestige.sources import registry as sources
 
 if TYPE_CHECKING:
     from vestige.sources.base import Source
-
-RESULTS = "metrics.json"
 
 
 def register(app: typer.Typer) -> None:
@@ -92,11 +90,10 @@ def inspect(
     """
     from vestige import checkpoint
     from vestige.cli import tables
-    from vestige.errors import UsageError
-    from vestige.evaluation.results import RunResults
     from vestige.evaluation.table import results_table
     from vestige.pipeline.run import verify
     from vestige.reading.windows import WindowSet
+    from vestige.runs.directory import RunDirectory
 
     if (path / "schema.json").is_file():
         windows = WindowSet.open(path)
@@ -104,20 +101,20 @@ def inspect(
         tables.show(tables.dataset(windows))
         if (quality := tables.quality(windows)) is not None:
             tables.show(quality)
-    elif (path / "model.json").is_file():
+        return
+    run = RunDirectory.open(path)
+    if run.is_detector:
         tables.show(tables.detector(checkpoint.load(path)))
-    elif (path / "config.json").is_file():
+    elif run.is_run:
         verify(path)
-        if not (path / RESULTS).is_file():
+        if run.results is None:
             typer.echo(f"trained, not judged: vestige evaluate {path}")
             return
-        tables.show(results_table(RunResults.load(path / RESULTS)))
-    elif found := sorted(one.parent for one in path.glob("*/model.json")):
-        for one in found:
-            checkpoint.load(one)
-        tables.show(tables.trained(found, path))
-        typer.echo(f"a view of a run; what it was judged to be: vestige inspect {path.absolute().parent}")
+        tables.show(results_table(run.results))
     else:
-        raise UsageError(
-            "neither a dataset nor a run", where=path, remedy="give a directory that vestige wrote"
-        )
+        folders = list(run.detectors.values())
+        for folder in folders:
+            checkpoint.load(folder)
+        tables.show(tables.trained(folders, path))
+        if run.is_view:
+            typer.echo(f"a view of a run; what it was judged to be: vestige inspect {run.home}")

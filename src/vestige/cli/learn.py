@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from vestige.cli.options import Quantize, parse_settings, with_options
 from vestige.cli.renamed import OutWasRenamed
 from vestige.cli.sources import add_verb
-from vestige.pipeline.options import JudgeOptions, ModelTransferOptions, RejudgeOptions, SplitOptions
+from vestige.runs.options import JudgeOptions, ModelTransferOptions, RejudgeOptions, SplitOptions
 from vestige.sources import registry as sources
 from vestige.training.config import TrainingConfig
 
@@ -216,10 +216,11 @@ def _command() -> str:
 def _say(results: RunResults, out: Path) -> None:
     from vestige.cli import tables
     from vestige.evaluation.table import onset_table, pairs_table, results_table
+    from vestige.runs.directory import RunDirectory
 
     tables.show(results_table(results))
     if results.pairs and len(results.models) > 2:
         tables.show(pairs_table(results))
     if any(one.onset is not None for one in results.models):
         tables.show(onset_table(results))
-    typer.echo(f"report: {out / 'report.html'}")
+    typer.echo(f"report: {RunDirectory(out).report_file}")

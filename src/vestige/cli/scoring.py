@@ -63,16 +63,15 @@ def score(
     Example: vestige score runs/bgl/gru new.log --format bgl --alerts-only
     """
     from vestige import scoring
-    from vestige.checkpoint import HEADER
-    from vestige.checkpoint.header import read_header
     from vestige.cli import progress
     from vestige.evidence.simulated import is_simulated
+    from vestige.runs.directory import RunDirectory
 
     scoring.check_device(device)
-    run = scoring.detector_in(run)
+    run = RunDirectory.open(run).detector()
     if output is not None:
         _refuse_output(output, run, evidence, overwrite)
-    settings = read_header(run / HEADER).dataset_schema.get("settings", {})
+    settings = RunDirectory(run).header.dataset_schema.get("settings", {})
     read = settings.get("formats") or [settings.get("format") or {}]
     known = [one["name"] for one in read if "name" in one]
     meant = {Path(one.strip()).stem for one in (format or "").split(",")} - {"", "auto"}

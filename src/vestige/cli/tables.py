@@ -10,9 +10,9 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vestige.checkpoint import HEADER
-from vestige.checkpoint.header import VALIDATION, read_header
+from vestige.checkpoint.header import VALIDATION
 from vestige.escaping import visible
+from vestige.runs.directory import RunDirectory
 from vestige.splits.base import listed
 
 if TYPE_CHECKING:
@@ -141,9 +141,8 @@ def trained(directories: list[Path], run: Path) -> Table:
     table = Table(title=plain(f"trained in {run}"), title_justify="left")
     for column in ("detector", "view", "rounds", "validation macro F1", "alert threshold"):
         table.add_column(column, justify="left" if column in {"detector", "view"} else "right")
-    for one in directories:
-        header = read_header(one / HEADER)
-        history = one / "history.csv"
+    for folder in map(RunDirectory, directories):
+        header, history = folder.header, folder.history_file
         rounds = str(len(history.read_text().splitlines()) - 1) if history.is_file() else "-"
         reached = header.extra.get(VALIDATION)
         cells = (

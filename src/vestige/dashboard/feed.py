@@ -14,9 +14,9 @@ from vestige.dashboard.producers.metrics import metrics, run
 from vestige.dashboard.producers.perf import Meter
 from vestige.dashboard.producers.profiles import profiles
 from vestige.dashboard.producers.replay import replay
-from vestige.dashboard.subject import Subject
 from vestige.errors import VestigeError
 from vestige.evidence.files import find, total_size
+from vestige.runs.directory import RunDirectory
 from vestige.scoring import check_device
 
 
@@ -24,7 +24,7 @@ from vestige.scoring import check_device
 class Feed:
     """A run, and evidence that one of its detectors is to replay."""
 
-    subject: Subject
+    directory: RunDirectory
     loaded: Loaded | None
     evidence: tuple[Path, ...]
     total: int | None
@@ -37,18 +37,20 @@ class Feed:
         best; DatasetError, CheckpointError and EvidenceError as `results`, `checkpoint.load` and `score` do.
         """
         check_device(device)
-        subject = Subject.open(run)
+        directory = RunDirectory.open(run)
+        if directory.results is None and not directory.detectors:
+            directory.detector()  # raises: nothing of this run can be shown yet
         if not evidence:
-            return cls(subject, None, (), None)
+            return cls(directory, None, (), None)
         total = total_size([file for path in evidence for file in find(path)[0]])
-        return cls(subject, checkpoint.load(subject.player(), device=device), tuple(evidence), total)
+        return cls(directory, checkpoint.load(directory.best(), device=device), tuple(evidence), total)
 
     def standing(self) -> Iterator[Event]:
         """What is known before any replay: a `run`, then `metrics` and `profiles` of each detector."""
-        yield run(self.subject, self.loaded)
-        if self.subject.results is not None:
-            yield from metrics(self.subject.results)
-            yield from profiles(self.subject.results)
+        yield run(self.directory, self.loaded)
+        if self.directory.results is not None:
+            yield from metrics(self.directory.results)
+            yield from profiles(self.directory.results)
 
     def replayed(self, pace: Pace) -> Iterator[Event]:
         """The replay, which a last `perf` ends; nothing without evidence. Raises as `replay` does, after a

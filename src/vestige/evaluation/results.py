@@ -450,6 +450,11 @@ class RunResults(Record):
         return [metric for metric in self.metrics if place in metric.places]
 
     @property
+    def ranked(self) -> list[DetectorResults]:
+        """The trained detectors, the best on validation first: this alone says which detector is the best."""
+        return sorted(self.models, key=lambda model: -(model.validation_macro_f1 or 0.0))
+
+    @property
     def headline(self) -> Comparison | None:
         """The comparison of the model that was best on validation.
 
@@ -457,9 +462,7 @@ class RunResults(Record):
         other models does not hang on whether a baseline was named beside them.
         """
         by_name = {comparison.model: comparison for comparison in self.comparisons}
-        ranked = sorted(
-            self.models, key=lambda model: (model.also_baseline, -(model.validation_macro_f1 or 0.0))
-        )
+        ranked = sorted(self.ranked, key=lambda model: model.also_baseline)
         return next((by_name[model.name] for model in ranked if model.name in by_name), None)
 
     def only(self, model: str) -> Self:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from vestige import log
-from vestige.pipeline.options import SplitOptions
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.windows import WindowSet
+from vestige.runs.directory import parts_of
+from vestige.runs.options import SplitOptions
 from vestige.schema import Schema
 from vestige.sources import registry
 from vestige.sources.base import Source
@@ -38,7 +39,7 @@ class TrainingData:
         """The same in another process, with the encoder whose `to_dict` gave `encoder`."""
         windows = WindowSet.open(dataset)
         source = registry.get(windows.schema.source)
-        sealed = _parts(windows, source, Split.load(split_file)).sealed()
+        sealed = parts_of(Split.load(split_file), windows).sealed()
         train = EncodedWindows.of(sealed.train, source.load_encoder(encoder, windows.schema))
         return cls(source, train, train.over(sealed.validation))
 
@@ -63,7 +64,7 @@ class Experiment:
         windows = WindowSet.open(dataset)
         source = registry.get(windows.schema.source)
         split = Split.load(split_file)
-        parts = _parts(windows, source, split)
+        parts = parts_of(split, windows)
         return cls(TrainingData.of(source, parts.sealed()), windows, split, parts)
 
     @property
@@ -75,11 +76,6 @@ class Experiment:
     def test(self) -> EncodedWindows:
         """The test part: for judging only."""
         return self.training_data.train.over(self.parts.test)
-
-
-def _parts(windows: WindowSet, source: Source, split: Split) -> Parts:
-    groups = source.groups[split.recipe](windows) if split.unit == "group" else None
-    return split.parts(windows, groups)
 
 
 def split_dataset(windows: WindowSet, options: SplitOptions) -> tuple[Split, Parts]:

@@ -15,8 +15,9 @@ from vestige.errors import UsageError
 from vestige.models import registry
 from vestige.models.base import VIEWS, Detector, Task, choose_inputs, parse_hyper
 from vestige.models.fitting import FittedDetector
-from vestige.pipeline import predicting, views
+from vestige.pipeline import predicting
 from vestige.pipeline.experiment import TrainingData
+from vestige.runs import views
 from vestige.schema import Schema
 from vestige.training import TrainingConfig, train
 from vestige.training.resampling import refuse

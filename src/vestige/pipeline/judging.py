@@ -36,14 +36,15 @@ from vestige.evaluation.results import (
 from vestige.evaluation.symbols import symbol_finding
 from vestige.models import registry
 from vestige.models.base import Detector
-from vestige.pipeline import model_transfer, views
-from vestige.pipeline.config import RunConfig
+from vestige.pipeline import model_transfer
 from vestige.pipeline.experiment import Experiment
 from vestige.pipeline.fitting import fit_baseline
 from vestige.pipeline.predicting import calibrate, next_token, of_part, pooling_of, predict
 from vestige.pipeline.progress import ShowProgress, silent
 from vestige.pipeline.reporting import write
 from vestige.reading.encoding import EncodedWindows
+from vestige.runs import views
+from vestige.runs.config import RunConfig
 
 logger = log.get(__name__)
 CONTROLS = ("logistic", "means")

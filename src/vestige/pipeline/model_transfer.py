@@ -9,10 +9,10 @@ from vestige import checkpoint
 from vestige.errors import UsageError
 from vestige.evaluation.results import CheckResult
 from vestige.models import registry
-from vestige.pipeline.config import RunConfig
 from vestige.pipeline.experiment import Experiment
 from vestige.pipeline.fitting import TrainingPlan
-from vestige.pipeline.options import ModelTransferOptions
+from vestige.runs.config import RunConfig
+from vestige.runs.options import ModelTransferOptions
 from vestige.storage import refuse_files
 
 CHECK = "trained_elsewhere"

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from vestige import engine, log
-from vestige.pipeline import model_transfer, views
-from vestige.pipeline.config import RunConfig, relative, resolve
+from vestige.pipeline import model_transfer
 from vestige.pipeline.experiment import Experiment, TrainingData
 from vestige.pipeline.fitting import TrainingPlan, fit
-from vestige.pipeline.options import ModelTransferOptions
+from vestige.runs import views
+from vestige.runs.config import RunConfig, relative, resolve
+from vestige.runs.directory import RunDirectory
+from vestige.runs.options import ModelTransferOptions
 from vestige.splits import Split
 from vestige.training import StoppedError, discard_resume_state
 from vestige.training.interrupt import StopRequests, request_stop, stop_reason, watch_for_stop
 
-SPLIT, LOG = "split.json", "log.jsonl"
 BASE_BYTES = 1 << 30
 """Memory of a process that trains, without its inputs."""
 logger = log.get(__name__)
@@ -129,7 +130,7 @@ def _lay_out(split: Split, out: Path, name: str, plan: TrainingPlan, config: Run
     view, model = views.parts(name, plan.view)
     directory = out / name
     directory.mkdir(parents=True, exist_ok=True)
-    split.save(directory / SPLIT)
+    split.save(RunDirectory(directory).split_file)
     own = {
         "models": (model,),
         "view": view,
@@ -144,7 +145,7 @@ def _fit_one(
 ) -> None:
     view, model = views.parts(name, plan.view)
     directory = out / name
-    with log.to_file(directory / LOG):
+    with log.to_file(RunDirectory(directory).log_file):
         own = replace(plan, view=view)
         fit(data, model, directory, own, config.judge.threshold, resume=resume, called=name)
         discard_resume_state(directory)
@@ -156,6 +157,6 @@ def _fit_elsewhere(task: Task, name: str) -> None:
     if (reason := stop_reason()) is not None:
         what = f"the training of {name} was stopped by {reason} before it began"
         raise StoppedError(what, where=task.out, remedy="repeat the command with --resume to go on")
-    dataset, split = resolve(task.out, task.config.dataset), task.out / name / SPLIT
-    data = TrainingData.again(dataset, split, task.encoder)
+    own = RunDirectory(task.out).folder(name)
+    data = TrainingData.again(own.dataset, own.split, task.encoder)
     _fit_one(data, task.out, name, task.plan, task.config, resume=task.resume)

@@ -9,49 +9,49 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige import checkpoint, log
+from vestige import log
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.report import Details, write_report
 from vestige.evaluation.results import RunResults
 from vestige.pipeline.experiment import Experiment
+from vestige.runs.directory import RunDirectory
 
-METRICS, REPORT, PREDICTIONS, HISTORY = "metrics.json", "report.html", "predictions.parquet", "history.csv"
 logger = log.get(__name__)
 
 
 def write(experiment: Experiment, out: Path, results: RunResults, tests: Mapping[str, Predictions]) -> None:
     """Write into `out` and, where `out` is a run of several models, into the folder of each."""
-    single = (out / checkpoint.HEADER).is_file()
-    folders = {one.name: out if single else out / one.name for one in results.models}
+    run = RunDirectory(out)
+    folders = {one.name: run.folder(one.name) for one in results.models}
     for one in results.models:
         folder, test = folders[one.name], tests[one.name]
         where = experiment.source.place(experiment.parts.test, _windows(experiment, test.position)).drop(
             "text"
         )
-        test.save(folder / PREDICTIONS, threshold=one.threshold.value, place=where)
-        if not single:
+        test.save(folder.predictions_file, threshold=one.threshold.value, place=where)
+        if not run.is_detector:
             _report(experiment, folder, results.only(one.name), tests, {one.name: folder})
-    _report(experiment, out, results, tests, folders)
+    _report(experiment, run, results, tests, folders)
 
 
 def _report(
     experiment: Experiment,
-    folder: Path,
+    folder: RunDirectory,
     results: RunResults,
     tests: Mapping[str, Predictions],
-    folders: Mapping[str, Path],
+    folders: Mapping[str, RunDirectory],
 ) -> None:
     judged = next(iter(tests.values())).position
 
     def place(rows: NDArray[np.int64]) -> pl.DataFrame:
         return experiment.source.place(experiment.parts.test, _windows(experiment, judged[rows]))
 
-    histories = {name: path / HISTORY for name, path in folders.items()}
+    histories = {name: where.history_file for name, where in folders.items()}
     history = {name: pl.read_csv(path) for name, path in histories.items() if path.is_file()}
     shown = {one.name: tests[one.name] for one in results.detectors}
-    results.save(folder / METRICS)
-    write_report(folder / REPORT, results, Details(tests=shown, history=history, place=place))
-    logger.info("wrote %s", folder / REPORT)
+    results.save(folder.metrics_file)
+    write_report(folder.report_file, results, Details(tests=shown, history=history, place=place))
+    logger.info("wrote %s", folder.report_file)
 
 
 def _windows(experiment: Experiment, target_step: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -6,7 +6,6 @@ it can be cut off and resumed. Whatever is wrong with a request is said before a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,25 +13,25 @@ from typing import Any
 from pydantic import BaseModel
 
 from vestige import checkpoint, log, storage
-from vestige.errors import CheckpointError, SplitError, UsageError
+from vestige.errors import SplitError, UsageError
 from vestige.evaluation.audit import audit, enforce
 from vestige.evaluation.results import RunResults
 from vestige.evaluation.threshold import Policy
-from vestige.pipeline import config as configs
-from vestige.pipeline import model_transfer, views
-from vestige.pipeline.config import RunConfig
+from vestige.pipeline import model_transfer
 from vestige.pipeline.experiment import Experiment, split_dataset
 from vestige.pipeline.fitting import TrainingPlan
 from vestige.pipeline.judging import judge as judge_detectors
-from vestige.pipeline.options import JudgeOptions, ModelTransferOptions, SplitOptions
-from vestige.pipeline.parallel import LOG, SPLIT, fit_all
+from vestige.pipeline.parallel import fit_all
 from vestige.pipeline.progress import ShowProgress, silent
 from vestige.pipeline.quantized import quantize
 from vestige.reading.windows import read_manifest
+from vestige.runs import views
+from vestige.runs.config import RunConfig, relative, resolve, versions
+from vestige.runs.directory import CONFIG, DATASET, SPLIT, RunDirectory
+from vestige.runs.options import JudgeOptions, ModelTransferOptions, SplitOptions
 from vestige.sources.base import Source
 from vestige.splits import Split, recipes, save_sets
 
-DATASET = "dataset"
 logger = log.get(__name__)
 
 
@@ -77,21 +76,23 @@ def run(
         }
     )
     if not (resume and _resumes(out, plan, config)):
-        made = storage.atomic_directory(out, marker=configs.FILE, overwrite=overwrite)
-        with made as working, log.to_file(working / LOG):
+        made = storage.atomic_directory(out, marker=CONFIG, overwrite=overwrite)
+        with made as working, log.to_file(RunDirectory(working).log_file):
             sets = transfer.output_sets
             _read(source, corpus, working, options, plan, config, sets=sets, jobs=jobs, progress=progress)
     plan, config = _over(out, plan, config)
-    with storage.locked(out), log.to_file(out / LOG):
+    with storage.locked(out), log.to_file(RunDirectory(out).log_file):
         with progress("fitting what models read by", ""):
-            experiment = Experiment.open(out / DATASET, out / SPLIT)
+            experiment = Experiment.open(RunDirectory(out).dataset, RunDirectory(out).split)
         fit_all(experiment, out, plan, config, jobs=train_jobs, resume=resume, transfer=transfer)
         for name in plan.names:
             model_transfer.export_model(transfer, views.parts(name, plan.view)[1], out / name)
         return (
             None
             if skip_test
-            else judge_detectors(experiment, out, config, _load(out, config, experiment), progress=progress)
+            else judge_detectors(
+                experiment, out, config, RunDirectory(out).load(experiment.windows.schema), progress=progress
+            )
         )
 
 
@@ -119,7 +120,7 @@ def _read(
             raise SplitError(error.what, where=corpus, remedy=error.remedy) from error
         groups = source.groups[made.recipe](windows) if made.unit == "group" else None
         enforce(audit(parts, made, groups=groups), allow_leakage=config.judge.allow_leakage)
-    made.save(working / SPLIT)
+    made.save(RunDirectory(working).split_file)
     if sets is not None:
         save_sets(made, sets)
     _over(working, plan, config)[1].save(working)
@@ -127,7 +128,7 @@ def _read(
 
 def _over(run: Path, plan: TrainingPlan, config: RunConfig) -> tuple[TrainingPlan, RunConfig]:
     """The plan and the config with the models that `all` means on the run's dataset."""
-    dataset = configs.resolve(run, config.dataset)
+    dataset = resolve(run, config.dataset)
     plan = plan.over(read_manifest(dataset).schema)
     return plan, config.model_copy(update={"models": plan.names})
 
@@ -149,13 +150,13 @@ def train(
     experiment = Experiment.open(dataset, split)
     plan = plan.over(experiment.windows.schema)
     config = _config(experiment.source.name, plan, judge).model_copy(
-        update={"dataset": configs.relative(dataset, out)}
+        update={"dataset": relative(dataset, out)}
     )
     if not (resume and _resumes(out, plan, config)):
-        with storage.atomic_directory(out, marker=configs.FILE, overwrite=overwrite) as working:
-            Split.load(split).save(working / SPLIT)
+        with storage.atomic_directory(out, marker=CONFIG, overwrite=overwrite) as working:
+            Split.load(split).save(RunDirectory(working).split_file)
             config.save(working)
-    with storage.locked(out), log.to_file(out / LOG):
+    with storage.locked(out), log.to_file(RunDirectory(out).log_file):
         logger.info("%s", plan.command)
         fit_all(experiment, out, plan, config, jobs=jobs, resume=resume)
     return [out / name for name in plan.names]
@@ -175,23 +176,23 @@ def evaluate(
     the checkpoints and the run's config, so that scoring and the report agree. `quantized`: judge them as
     they are in 8-bit integers; the checkpoints stay as they are.
     """
-    config = RunConfig.load(run)
+    directory = RunDirectory(run)
+    config = directory.config
     changed = config.judge.model_copy(update=judge)
     Policy.parse(changed.threshold)
-    with storage.locked(run), log.to_file(run / LOG):
+    with storage.locked(run), log.to_file(directory.log_file):
         logger.info("%s", command)
-        experiment = Experiment.open(configs.resolve(run, config.dataset), configs.resolve(run, config.split))
-        loaded = _load(run, config, experiment)
+        experiment = Experiment.open(directory.dataset, directory.split)
+        loaded = directory.load(experiment.windows.schema)
         if quantized:
             quantize(experiment, loaded)
         asked = config.model_copy(update={"judge": changed, "command": command})
         results = judge_detectors(experiment, run, asked, loaded, progress=progress)
         if changed.threshold != config.judge.threshold:
             for one in results.models:
-                folder = _folder(run, one.name)
-                checkpoint.retune(folder, threshold=one.threshold.value, policy=one.threshold.policy)
-                own = RunConfig.load(folder)
-                own.model_copy(update={"judge": changed}).save(folder)
+                own = directory.folder(one.name)
+                checkpoint.retune(own.path, threshold=one.threshold.value, policy=one.threshold.policy)
+                own.config.model_copy(update={"judge": changed}).save(own.path)
             config.model_copy(update={"judge": changed}).save(run)
     return results
 
@@ -199,12 +200,11 @@ def evaluate(
 def verify(run: Path) -> RunConfig:
     """Check that a run's dataset (every byte), split and detectors are intact and belong together; returns
     its config."""
-    config = RunConfig.load(run)
-    dataset, split = configs.resolve(run, config.dataset), configs.resolve(run, config.split)
-    experiment = Experiment.open(dataset, split)
+    directory = RunDirectory(run)
+    experiment = Experiment.open(directory.dataset, directory.split)
     experiment.windows.verify()
-    _load(run, config, experiment)
-    return config
+    directory.load(experiment.windows.schema)
+    return directory.config
 
 
 def _check(plan: TrainingPlan, judge: JudgeOptions) -> None:
@@ -214,7 +214,7 @@ def _check(plan: TrainingPlan, judge: JudgeOptions) -> None:
 
 def _resumes(out: Path, plan: TrainingPlan, config: RunConfig) -> bool:
     """Whether `out` holds the run that is asked for. Raises UsageError when it holds another."""
-    if not (out / configs.FILE).is_file():
+    if not RunDirectory(out).config_file.is_file():
         logger.info("nothing to resume in %s: starting afresh", out)
         return False
     then, now = RunConfig.load(out).fixed(), _over(out, plan, config)[1].fixed()
@@ -226,26 +226,6 @@ def _resumes(out: Path, plan: TrainingPlan, config: RunConfig) -> bool:
             remedy="repeat the command as it was, or choose another output",
         )
     return True
-
-
-def _load(run: Path, config: RunConfig, experiment: Experiment) -> dict[str, checkpoint.Loaded]:
-    """The trained detectors of a run by name, from their checkpoints: what is judged is what was saved."""
-    folders = {name: _folder(run, name) for name in config.models}
-    _refuse_unfinished(folders.values())
-    return {name: checkpoint.load(one, schema=experiment.windows.schema) for name, one in folders.items()}
-
-
-def _refuse_unfinished(folders: Iterable[Path]) -> None:
-    for one in folders:
-        if not (one / checkpoint.HEADER).is_file():
-            raise CheckpointError(
-                "this detector was never finished", where=one, remedy="repeat its command with --resume"
-            )
-
-
-def _folder(run: Path, model: str) -> Path:
-    """Where a model of a run lies: in its folder, or, where `run` is that folder, there."""
-    return run if (run / checkpoint.HEADER).is_file() else run / model
 
 
 def _config(source: str, plan: TrainingPlan, judge: JudgeOptions) -> RunConfig:
@@ -261,5 +241,5 @@ def _config(source: str, plan: TrainingPlan, judge: JudgeOptions) -> RunConfig:
         judge=judge,
         command=plan.command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=configs.versions(),
+        versions=versions(),
     )

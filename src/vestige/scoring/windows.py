@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vestige.checkpoint import HEADER, Loaded, load
+from vestige.checkpoint import Loaded, load
 from vestige.errors import UsageError
 from vestige.evaluation import distinct
 from vestige.evidence.files import find, total_size
 from vestige.log import get
 from vestige.models.base import Judgement
+from vestige.runs.directory import RunDirectory
 from vestige.schema import Schema
 from vestige.sources import registry
 from vestige.sources.base import LiveBatch, Progress
@@ -55,22 +56,6 @@ def score(
     return (row for batch in judged for row in _rows(batch, loaded))
 
 
-def detector_in(run: Path) -> Path:
-    """The directory of the detector that is meant: `run`, or in a run of one detector that one.
-
-    Raises UsageError where there are several.
-    """
-    if (run / HEADER).exists() or not run.is_dir():
-        return run
-    found = sorted(one.parent for pattern in ("*", "*/*") for one in run.glob(f"{pattern}/{HEADER}"))
-    if len(found) > 1:
-        names = ", ".join(str(one.relative_to(run)) for one in found)
-        raise UsageError(
-            f"a run of several detectors ({names})", where=run, remedy=f"name one of them: {found[0]}"
-        )
-    return found[0] if found else run
-
-
 def check_device(name: str) -> None:
     """Raise UsageError for a device that there is not."""
     if name == "cpu":
@@ -100,7 +85,7 @@ def judge(
     every step, whatever the dataset's stride. Raises as `score` does."""
     check_device(device)
     files = [file for path in evidence for file in find(path)[0]]
-    loaded = load(detector_in(run), device="cpu" if quantize else device)
+    loaded = load(RunDirectory.open(run).detector(), device="cpu" if quantize else device)
     if quantize:
         loaded.detector.quantize()
     if ahead := loaded.schema.ahead:

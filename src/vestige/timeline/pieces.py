@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from vestige.checkpoint import Loaded
 from vestige.log import get
 from vestige.models.base import Detector
-from vestige.pipeline.config import RunConfig
 from vestige.reading.encoding import Batch, EncodedWindows
-from vestige.reading.windows import WindowSet
+from vestige.runs.directory import RunDirectory
 from vestige.scoring.windows import JudgedBatch
-from vestige.splits import Split
 
 log = get(__name__)
 
@@ -45,17 +43,15 @@ class Piece:
 
 def of_test_part(folder: Path, loaded: Loaded) -> Iterator[Piece]:
     """The test recordings of the run that the detector in `folder` belongs to, all of their events."""
-    config = RunConfig.load(folder)
-    windows = WindowSet.open((folder / config.dataset).resolve())
-    parts = Split.load((folder / config.split).resolve()).parts(windows)
-    test = EncodedWindows.of(windows, loaded.encoder).over(parts.test)
+    test = RunDirectory(folder).test_part(loaded)
+    windows = test.windows
     table = windows.table("symbols")
     if windows.schema.stride > 1:
         log.warning(
             "judged is one event in %d, as in the dataset: name raw runs to have every one judged",
             windows.schema.stride,
         )
-    for number in parts.test.present.tolist():
+    for number in windows.present.tolist():
         yield from _of_recording(number, test, loaded.detector, table)
 
 

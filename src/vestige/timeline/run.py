@@ -10,7 +10,8 @@ import numpy as np
 
 from vestige.checkpoint import load
 from vestige.errors import UsageError
-from vestige.scoring.windows import check_device, detector_in, judge
+from vestige.runs.directory import RunDirectory
+from vestige.scoring.windows import check_device, judge
 from vestige.sources.base import Progress
 from vestige.storage import atomic_file, refuse_files, write_text
 from vestige.timeline.clusters import clusters_of
@@ -50,7 +51,7 @@ def draw_timelines(
     for a detector of another source, OutputError where there are such files already.
     """
     check_device(device)
-    folder = detector_in(run)
+    folder = RunDirectory.open(run).detector()
     out = folder if out is None else out
     refuse_files(out / PAGE, out / PLACES, overwrite=overwrite, remedy="choose another folder (-o)")
     loaded = load(folder, device=device)

@@ -15,13 +15,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.checkpoint import Loaded
-from vestige.pipeline.config import RunConfig
-from vestige.reading.encoding import BoundEncoder, EncodedWindows
+from vestige.reading.encoding import BoundEncoder
 from vestige.reading.windows import WindowSet
+from vestige.runs.directory import RunDirectory
 from vestige.scoring.windows import read_windows
 from vestige.sources import registry
 from vestige.sources.base import LiveBatch
-from vestige.splits import Split
 
 PIECE = 16_384
 """Windows of a test part at a time."""
@@ -47,15 +46,11 @@ class Piece:
 
 def of_test_part(folder: Path, loaded: Loaded) -> Iterator[Piece]:
     """The test part that the detector in `folder` was judged by. Raises as opening run and dataset does."""
-    config = RunConfig.load(folder)
-    windows = WindowSet.open((folder / config.dataset).resolve())
-    source = registry.get(windows.schema.source)
-    split = Split.load((folder / config.split).resolve())
-    groups = source.groups[split.recipe](windows) if split.unit == "group" else None
-    test = EncodedWindows.of(split.parts(windows, groups).test, loaded.encoder)
+    test = RunDirectory(folder).test_part(loaded)
+    windows, source = test.windows, registry.get(test.windows.schema.source)
     name = loaded.detector.inputs[0].name
     for rows, batch in test.batches(PIECE, (name,)):
-        place = source.place(test.windows, rows)
+        place = source.place(windows, rows)
         hosts = windows.recordings["host"].gather(test.windows.recording[rows])
         truth = _truth(test.windows, rows)
         about = _about(int(rows[0]), place, place.get_column("machine", default=hosts))

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from vestige.errors import DatasetError, EvidenceError
-from vestige.scoring import detector_in
+from vestige.runs.directory import RunDirectory
 from vestige.storage import atomic_file
 from vestige.triage.spreadsheet import rows_of
 from vestige.triage.table import LABELLED, MEMBERS
@@ -71,7 +71,7 @@ def spread(run: Path, table: Path, out: Path | None = None) -> Spread:
 
     Raises EvidenceError, with file and row, for an unknown or repeated cluster; DatasetError without members.
     """
-    out = detector_in(run) if out is None else out
+    out = RunDirectory.open(run).detector() if out is None else out
     members = out / MEMBERS
     if not members.is_file():
         raise DatasetError("there is no triage here", where=out, remedy="make one: vestige triage RUN")

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from vestige.checkpoint import Loaded, load
 from vestige.errors import OutputError, UsageError
 from vestige.models.base import Detector
-from vestige.scoring import check_device, detector_in
+from vestige.runs.directory import RunDirectory
+from vestige.scoring import check_device
 from vestige.sources.base import Progress
 from vestige.storage import atomic_file, refuse_files
 from vestige.triage.clusters import Cluster, clusters_of
@@ -57,7 +58,7 @@ def triage(
     Raises UsageError for a detector of another task, OutputError where there is a triage already.
     """
     check_device(device)
-    folder = detector_in(run)
+    folder = RunDirectory.open(run).detector()
     out = folder if out is None else out
     _refuse_existing(out, overwrite=overwrite)
     loaded = load(folder, device=device)

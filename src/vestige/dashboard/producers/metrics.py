@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from vestige.checkpoint import Loaded
 from vestige.dashboard.events import Caveat, Figure, Metrics, Player, Run
-from vestige.dashboard.subject import Subject
 from vestige.evaluation.caveats import audit_lines, outdone, saturated, untested
 from vestige.evaluation.results import RunResults
+from vestige.runs.directory import RunDirectory
 
 NOT_JUDGED = "These detectors were not judged here: nothing is known of how far to believe them."
 LEAKAGE = "Leakage was allowed: no figure is a result."
@@ -22,19 +22,19 @@ SYNTHETIC = (
 )
 
 
-def run(subject: Subject, loaded: Loaded | None) -> Run:
+def run(directory: RunDirectory, loaded: Loaded | None) -> Run:
     """The run, as far as it is known. `loaded`: the detector that replays, if one does."""
-    found = subject.results
-    view = subject.view or ("" if loaded is None else loaded.header.view)
+    found = directory.results
+    view = directory.view or ("" if loaded is None else loaded.header.view)
     player = None if loaded is None else player_of(loaded)
     if found is None:
         return Run(
-            title=subject.path.name,
+            title=directory.path.absolute().name,
             source="" if loaded is None else loaded.schema.source,
             view=view,
             split="",
             classes=[] if loaded is None else list(loaded.schema.classes),
-            models=list(subject.folders),
+            models=list(directory.detectors),
             judged=False,
             synthetic=None,
             created="",

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from vestige import checked
 from vestige.checkpoint.header import library_versions
 from vestige.errors import CheckpointError
-from vestige.pipeline.options import JudgeOptions, SplitOptions
+from vestige.runs.options import JudgeOptions, SplitOptions
 from vestige.storage import write_text
 from vestige.training.config import TrainingConfig
 
@@ -70,6 +70,12 @@ class RunConfig(BaseModel):
         """What a resumed run must repeat, JSON-ready: everything that its numbers depend on."""
         plain = self.model_dump(mode="json", exclude={"command", "created", "versions", "judge", "training"})
         return {**plain, "training": self.training.fixed(), "threshold": self.judge.threshold}
+
+
+def is_config(file: Path) -> bool:
+    """Whether a file begins as the config of a run does, of whichever version: others call theirs so, too."""
+    with file.open("rb") as content:
+        return b'"vestige-run/' in content.read(200)
 
 
 def relative(path: Path, base: Path) -> str:
