@@ -9,6 +9,7 @@ afterwards only for a look into a table of flags. SHA-256 is what processors hav
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -107,14 +108,15 @@ class CheckedFile:
         self._digest = digest
         self.checked: NDArray[np.bool_] = np.zeros(len(digest.blocks), dtype=np.bool_)
         """Which blocks hold what was written, `(blocks,)`."""
-        self._whole = not digest.blocks
+        self.whole = not digest.blocks
+        """Whether all of them do."""
 
     def check(self, wanted: NDArray[np.bool_] | None = None) -> None:
         """Check those of the blocks `wanted (blocks,)` that have not been checked; all of them for None.
 
         Raises DatasetError, which names the file and the block, where one does not hold what was written.
         """
-        if self._whole:
+        if self.whole:
             return
         missing = ~self.checked
         if wanted is not None:
@@ -122,7 +124,7 @@ class CheckedFile:
         numbers = np.flatnonzero(missing)
         if len(numbers):
             self._read(numbers)
-        self._whole = bool(self.checked.all())
+        self.whole = bool(self.checked.all())
 
     def check_size(self) -> None:
         """Raise DatasetError where the file is missing or has another size."""
@@ -144,7 +146,7 @@ class CheckedFile:
         A step has `step` bytes, and the first lies at `offset` in the file. Positions outside the file are
         passed over: whoever copies from there refuses them. Raises DatasetError as `check` does.
         """
-        if self._whole or not width:
+        if self.whole or not width:
             return
         from vestige.reading import copying  # Numba takes its time
 
@@ -219,8 +221,8 @@ class Streams(Mapping[str, NDArray[Any]]):
     def under(self, name: str, position: NDArray[np.int64], length: int) -> NDArray[Any]:
         """The whole array, checked where `length` steps from each of `position` (of any shape) on lie."""
         array = self._arrays[name]
-        if name in self._files:
-            step = array.itemsize * int(np.prod(array.shape[1:], dtype=np.int64))
-            offset = getattr(array, "offset", 0)
-            self._files[name].check_steps(position, step, step * length, offset)
+        file = self._files.get(name)
+        if file is not None and not file.whole:
+            step = array.itemsize * math.prod(array.shape[1:])
+            file.check_steps(position, step, step * length, getattr(array, "offset", 0))
         return array
