@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DEMO := demo
+# The demo's collaborative transformer is smaller than the default (hidden 128), which takes minutes on two cores.
+SMALL := $(addprefix --set collaborative.,hidden=32 embedding=16 projection=32 heads=2)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -20,7 +22,7 @@ demo: $(READY)
 	$(BIN)/vestige simulate traces $(DEMO)/traces --programs 20 --recordings 4 --kilobytes 4 --seed 7
 	$(BIN)/vestige run telemetry $(DEMO)/store --split random --model gbt --model gru -o $(DEMO)/runs/telemetry
 	$(BIN)/vestige run traces $(DEMO)/traces --task next --model ngram --tip-only --sequence-len 32 --own-code merge -o $(DEMO)/runs/traces
-	$(BIN)/vestige run logs $(DEMO)/logs --format bgl --split host --model gbt --model gru --model collaborative -o $(DEMO)/runs/logs
+	$(BIN)/vestige run logs $(DEMO)/logs --format bgl --split host --model gbt --model gru --model collaborative $(SMALL) -o $(DEMO)/runs/logs
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2

@@ -16,6 +16,7 @@ from sklearn.metrics import f1_score
 from vestige.errors import SplitError, UsageError
 from vestige.training import TrainingConfig, TrainingError, discard_resume_state, train
 from vestige.training.history import macro_f1
+from vestige.training.loop import threads_for
 
 from .conftest import assert_same_weights, weights, without_seconds
 from .toy import gru
@@ -152,6 +153,22 @@ def test_mixed_precision_trains(make_parts, tmp_path):
         gru(), *make_parts(), CONFIG.model_copy(update={"precision": "bf16", "epochs": 1}), tmp_path / "run"
     )
     assert np.isfinite(rows[0]["val_loss"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "cores", "threads"),
+    [
+        ({}, 2, 2),
+        ({}, 1, 1),
+        ({"batch_size": 256}, 64, 16),
+        ({"batch_size": 31}, 8, 1),
+        ({"batch_size": 4}, 8, 1),
+        ({"threads": 3}, 2, 3),
+        ({"threads": 1, "batch_size": 4096}, 64, 1),
+    ],
+)
+def test_a_thread_a_core_with_enough_windows_unless_told_otherwise(settings, cores, threads):
+    assert threads_for(TrainingConfig(**settings), cores) == threads
 
 
 def test_the_callers_random_numbers_threads_and_signals_are_left_alone(make_parts, tmp_path):

@@ -52,8 +52,9 @@ def fit_all(
     """Train every detector of `plan` into its folder of `out`; each is complete by itself.
 
     `jobs`: how many at a time, None: as many as `most_parallel` finds. Several work in processes of their
-    own, with one thread each unless the plan says otherwise. Raises the first error that one of them ends
-    with, or StoppedError where a signal asked to stop; the others have saved their states by then.
+    own, which share the cores out unless the plan says how many threads each has. Raises the first error
+    that one of them ends with, or StoppedError where a signal asked to stop; the others have saved their
+    states by then.
     """
     for name in plan.names:
         _lay_out(experiment.split, out, name, plan, config)
@@ -70,7 +71,7 @@ def fit_all(
         "training %d detectors, %d at a time; how far each is stands in its history.csv",
         len(plan.names), most,
     )  # fmt: skip
-    threads = plan.training.threads or 1
+    threads = plan.training.threads or max(1, (os.cpu_count() or 1) // most)
     modest = replace(plan, training=plan.training.model_copy(update={"threads": threads}))
     with tempfile.TemporaryDirectory(prefix="vestige-") as stop:
         encoder = experiment.training_data.train.encoder.to_dict()

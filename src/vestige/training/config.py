@@ -65,7 +65,9 @@ class TrainingConfig(BaseModel):
         default="auto", description="auto: CUDA where there is one"
     )
     threads: int | None = Field(
-        default=None, ge=1, description="threads of the CPU; None: the library's choice"
+        default=None,
+        ge=1,
+        description="threads of the CPU; None: one a core, where a batch has 16 windows for each",
     )
     cache_mb: int = Field(
         default=1024, ge=0, description="inputs up to this size (MiB) are encoded once, in memory"

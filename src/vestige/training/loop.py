@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from joblib import cpu_count
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Trainer
 
@@ -34,6 +35,8 @@ from vestige.training.state import State
 
 log = logging.getLogger(__name__)
 MIB = 1 << 20
+FEWEST_WINDOWS = 16
+"""Windows of a batch that make it worth while to wake another thread."""
 
 
 def fit_neural(
@@ -58,7 +61,7 @@ def fit_neural(
         history.write(path.parent, resumed.plain["history"])
         return list(resumed.plain["history"])
     device = _device(config)
-    with random_state.isolated(), _threads(config.threads), quiet():
+    with random_state.isolated(), _threads(config), quiet():
         network, judged = _prepare(detector, train, validation, config, device)
         rows = _fit(network, judged, path, identity, resumed, progress=progress)
     detector.to(device)
@@ -182,10 +185,27 @@ def _precision(config: TrainingConfig, *, cuda: bool) -> Any:
     return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[config.precision]
 
 
+def threads_for(config: TrainingConfig, cores: int) -> int:
+    """How many threads a training takes on a CPU of which it may use so many cores.
+
+    As many as it is told to; else one a core that has at least `FEWEST_WINDOWS` windows of every batch
+    (`benchmarks/bench_threads.py`). The number rests on nothing that changes from run to run, because another
+    number adds floating-point numbers in another order.
+    """
+    return config.threads or max(1, min(cores, config.batch_size // FEWEST_WINDOWS))
+
+
+def _cores() -> int:
+    """How many cores this process may use: of those that torch found (`OMP_NUM_THREADS`, or the processors
+    that it is bound to), no more than a container allows."""
+    allowed: int = cpu_count()
+    return min(torch.get_num_threads(), allowed)
+
+
 @contextlib.contextmanager
-def _threads(wanted: int | None) -> Iterator[None]:
+def _threads(config: TrainingConfig) -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(wanted or before)
+    torch.set_num_threads(threads_for(config, _cores()))
     try:
         yield
     finally:
