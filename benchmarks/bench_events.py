@@ -22,6 +22,7 @@ from pathlib import Path
 PREPARE = """
 import json, resource, sys, time
 from pathlib import Path
+from vestige.engine import LocalEngine
 from vestige.sources.events.merge import Merge
 from vestige.sources.events.options import EventOptions
 from vestige.sources.events.prepare import prepare
@@ -33,7 +34,7 @@ def measured(self):
     close(self)
 Merge.close = measured
 wall, busy = time.perf_counter(), time.process_time()
-prepare(Path(sys.argv[1]), Path(sys.argv[2]), EventOptions(), jobs=int(sys.argv[3]))
+prepare(Path(sys.argv[1]), Path(sys.argv[2]), EventOptions(), engine=LocalEngine(int(sys.argv[3])))
 print(json.dumps([time.perf_counter() - wall, time.process_time() - busy, reading, megabytes()]))
 """
 PLAIN = """

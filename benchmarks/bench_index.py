@@ -22,6 +22,7 @@ from bench_traces import MIB, RECORDINGS, trace
 CHILD = """
 import sys, time
 from pathlib import Path
+from vestige.engine import HERE
 from vestige import splits
 from vestige.cli import tables
 from vestige.sources.traces.options import TraceOptions
@@ -30,7 +31,7 @@ from vestige.reading.windows import WindowSet
 what, corpus, dataset = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 begun = time.process_time()
 if what == "prepare":
-    TraceSource().prepare(corpus, dataset, TraceOptions(), jobs=1)
+    TraceSource().prepare(corpus, dataset, TraceOptions(), engine=HERE)
 windows = WindowSet.open(dataset)
 if what == "inspect":
     tables.show(tables.dataset(windows))

@@ -21,6 +21,7 @@ SAMPLE = Path(__file__).resolve().parents[1].parent / "shared/data/loghub/BGL/BG
 CHILD = """
 import json, resource, sys, time
 from pathlib import Path
+from vestige.engine import LocalEngine
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.prepare import Merge, prepare
 megabytes = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -31,7 +32,7 @@ def measured(self, *rest):
     finish(self, *rest)
 Merge.finish = measured
 wall, busy = time.perf_counter(), time.process_time()
-prepare(Path(sys.argv[1]), Path(sys.argv[2]), LogOptions(format="bgl"), jobs=int(sys.argv[3]))
+prepare(Path(sys.argv[1]), Path(sys.argv[2]), LogOptions(format="bgl"), engine=LocalEngine(int(sys.argv[3])))
 print(json.dumps([time.perf_counter() - wall, time.process_time() - busy, reading, megabytes()]))
 """
 

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from vestige.engine import HERE
 from vestige.simulators.telemetry.options import SimulateOptions
 from vestige.simulators.telemetry.write import simulate
 from vestige.sources.telemetry.episode import Episode
@@ -152,7 +153,7 @@ def main(pairs: int) -> None:
     """Print the table."""
     with tempfile.TemporaryDirectory() as place:
         store = Path(place) / "store"
-        simulate(store, SimulateOptions(hosts=3, episodes=3, seconds=600, plant=("none=0",)), jobs=1)
+        simulate(store, SimulateOptions(hosts=3, episodes=3, seconds=600, plant=("none=0",)), engine=HERE)
         folder = next(one for one in episodes(store).paths if _sealed(store / one))
         grid = extract(store, folder).grid[:600]
         agree(grid)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vestige.engine import HERE
 from vestige.evaluation import bootstrap
 from vestige.evaluation.metrics import confusion, grouped_confusion, macro_f1
 from vestige.models import registry as models
@@ -100,7 +101,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         source = sources.get("logs")
         windows = source.prepare(
-            chosen.corpus, Path(place) / "dataset", source.options(format=chosen.format), jobs=1
+            chosen.corpus, Path(place) / "dataset", source.options(format=chosen.format), engine=HERE
         )
         for seed in range(chosen.deals):
             found, label, group = judged(windows, chosen.model, seed)

@@ -33,7 +33,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige import engine
+from vestige.engine import LocalEngine
 from vestige.evidence.expand import Expander
 from vestige.evidence.files import EvidenceFile
 from vestige.reading.dataset import DatasetWriter
@@ -262,7 +262,7 @@ def readers(folder: Path) -> None:
     path = trace(folder / "each", 128 * MIB)
 
     def run(jobs: int) -> None:
-        for outcome in engine.map(read, [path] * 4, jobs=jobs):
+        for outcome in LocalEngine(jobs).map(read, [path] * 4):
             outcome.unwrap()
 
     run(2)

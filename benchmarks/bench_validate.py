@@ -25,7 +25,7 @@ from pathlib import Path
 
 import polars as pl
 
-from vestige import engine
+from vestige.engine import LOCAL
 from vestige.simulators.telemetry.options import SimulateOptions
 from vestige.simulators.telemetry.write import simulate
 from vestige.validation.options import ValidateOptions
@@ -58,7 +58,7 @@ def by_itself(root: Path, *, deep: bool) -> int:
     """All episodes, on every core."""
     work = functools.partial(read, deep=deep)
     folders = sorted(map(str, root.glob("*/*/*")))
-    return sum(one.unwrap() for one in engine.map(work, folders, chunk=CHUNK, isolate=True))
+    return sum(one.unwrap() for one in LOCAL.map(work, folders, chunk=CHUNK, isolate=True))
 
 
 def sweep(root: Path, *, deep: bool) -> int:

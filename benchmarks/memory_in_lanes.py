@@ -27,6 +27,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from scipy import stats
 
+from vestige.engine import HERE
 from vestige.evaluation.metrics import Sweep, at_threshold
 from vestige.evaluation.threshold import choose
 from vestige.models import registry
@@ -77,9 +78,9 @@ def prepare(name: str, data: Path, out: Path) -> Path:
     if name == "simulated":
         corpus = out / "corpus"
         source.simulate(corpus, source.simulation(seed=11))
-        source.prepare(corpus, out / name, EventOptions(mapping="csv"), jobs=1)
+        source.prepare(corpus, out / name, EventOptions(mapping="csv"), engine=HERE)
     else:
-        source.prepare(data / SESSIONS[name], out / name, EventOptions(mapping="sessions"), jobs=1)
+        source.prepare(data / SESSIONS[name], out / name, EventOptions(mapping="sessions"), engine=HERE)
     return out / name
 
 

@@ -14,7 +14,7 @@ import os
 import vestige.cli.main
 from vestige import engine
 
-print([outcome.unwrap() for outcome in engine.map(os.getenv, ["OMP_WAIT_POLICY"] * 2, jobs=2)])
+print([outcome.unwrap() for outcome in engine.map(os.getenv, ["OMP_WAIT_POLICY"] * 2, engine=LocalEngine(2))])
 """
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vestige.engine import HERE
 from vestige.evaluation import distinct
 from vestige.evaluation.results import Pooling
 from vestige.models import registry
@@ -91,7 +92,7 @@ def test_a_short_burst_of_surprise_is_looked_for_where_validation_shows_such(tmp
     (corpus / "x_test_normal").write_text("".join(f"n{n},{scattered}\n" for n in range(4)))
     (corpus / "x_test_abnormal").write_text("".join(f"a{n},{burst}\n" for n in range(4)))
     source = EventSource()
-    windows = source.prepare(corpus, tmp_path / "d", EventOptions(mapping="sessions", context=1), jobs=1)
+    windows = source.prepare(corpus, tmp_path / "d", EventOptions(mapping="sessions", context=1), engine=HERE)
     training = (windows.recordings["host"] == "train").to_numpy()[windows.recording]
     train = EncodedWindows.of(windows.select(training), source.fit_encoder(windows.select(training)))
     kind = registry.get("next_frequency")

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from vestige.engine import HERE
 from vestige.errors import OutputError
 from vestige.evidence.simulated import MARKER
 from vestige.reading.encoding import EncodedWindows
@@ -39,7 +40,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
 def dataset(corpus: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> WindowSet:
     source = LogSource()
     out = tmp_path_factory.mktemp("dataset") / "dataset"
-    return source.prepare(corpus[0], out, source.options(format="bgl"), jobs=1)
+    return source.prepare(corpus[0], out, source.options(format="bgl"), engine=HERE)
 
 
 def content(root: Path) -> dict[str, bytes]:
@@ -118,7 +119,9 @@ def test_labelled_formats_read_back(tmp_path: Path, format_name: str, compress: 
     planted = simulate(tmp_path / "corpus", options, overwrite=False)
     source = LogSource()
 
-    read = source.prepare(tmp_path / "corpus", tmp_path / "d", source.options(format=format_name), jobs=1)
+    read = source.prepare(
+        tmp_path / "corpus", tmp_path / "d", source.options(format=format_name), engine=HERE
+    )
 
     assert len(read) == planted["messages"]
     assert int(read.label.sum()) == planted["anomalies"]

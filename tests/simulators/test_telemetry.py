@@ -14,6 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.sources.telemetry.conftest import MakeStore
+from vestige.engine import HERE, LocalEngine
 from vestige.errors import OutputError
 from vestige.evidence.simulated import MARKER
 from vestige.simulators.telemetry import hosts, programs, timeline
@@ -33,9 +34,9 @@ def digests(root: Path) -> dict[str, str]:
 
 
 def test_equal_options_give_equal_bytes_whatever_the_workers(tmp_path: Path) -> None:
-    simulate(tmp_path / "a", SMALL, jobs=1)
-    simulate(tmp_path / "b", SMALL, jobs=2)
-    simulate(tmp_path / "c", SMALL.model_copy(update={"seed": 1}), jobs=1)
+    simulate(tmp_path / "a", SMALL, engine=HERE)
+    simulate(tmp_path / "b", SMALL, engine=LocalEngine(2))
+    simulate(tmp_path / "c", SMALL.model_copy(update={"seed": 1}), engine=HERE)
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
     assert not set(digests(tmp_path / "a").values()) & set(digests(tmp_path / "c").values())
 
@@ -51,7 +52,7 @@ def test_the_marker_says_that_it_is_synthetic_and_what_was_planted(make_store: M
 def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     with pytest.raises(OutputError, match="did not write"):
-        simulate(tmp_path, SMALL, overwrite=True, jobs=1)
+        simulate(tmp_path, SMALL, overwrite=True, engine=HERE)
 
 
 @pytest.mark.parametrize("wish", ["bomb", "bomb=x", "nonsense=1", "=1"])

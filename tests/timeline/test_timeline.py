@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from vestige import checkpoint
 from vestige.cli import tables
 from vestige.cli.main import app
+from vestige.engine import HERE
 from vestige.errors import OutputError
 from vestige.models.registry import get
 from vestige.pipeline.fitting import TrainingPlan
@@ -124,7 +125,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         split=SplitOptions(split="random"),
         plan=plan,
         judge=JudgeOptions(resamples=100),
-        jobs=1,
+        engine=HERE,
     )
     return root / "corpus", root / "run"
 
@@ -200,7 +201,7 @@ def test_a_detector_of_chunks_shows_departures_it_did_not_judge(
         split=SplitOptions(split="random"),
         plan=TrainingPlan(("next_ngram",), "next"),
         judge=JudgeOptions(resamples=100),
-        jobs=1,
+        engine=HERE,
     )
     found = draw_timelines(tmp_path / "run")
     rare = [one for one in found.timelines if 0 < one.times_left <= RARE]

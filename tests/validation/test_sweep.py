@@ -15,8 +15,8 @@ from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
 
 from tests.sources.telemetry.conftest import MakeStore
-from vestige import engine
 from vestige.cli.main import app
+from vestige.engine import HERE, LocalEngine
 from vestige.errors import EvidenceError, OutputError, UsageError, VerdictError
 from vestige.evidence.simulated import MARKER
 from vestige.sources.telemetry import index
@@ -53,10 +53,10 @@ def reasons_of(found: Sweep, folder: Path) -> list[str]:
 def test_every_planted_fault_is_found_and_nothing_else(make_store: MakeStore) -> None:
     store = make_store(episodes=200, plant=("all=1",))
     planted = json.loads((store / MARKER).read_text())["planted"]
-    found = validate(store, DEEP, jobs=2)
+    found = validate(store, DEEP, engine=LocalEngine(2))
     assert found.counts() | {"in transit": found.in_transit} == planted["verdicts"]
     assert found.reasons() == planted["reasons"]
-    once_more = validate(store, DEEP, jobs=2)
+    once_more = validate(store, DEEP, engine=LocalEngine(2))
     assert_frame_equal(once_more.rows, found.rows)
     # a repeated id may be gone without a manifest changing, and two manifests may not be read
     assert once_more.known == found.rows.height - 4
@@ -65,38 +65,38 @@ def test_every_planted_fault_is_found_and_nothing_else(make_store: MakeStore) ->
 def test_a_quick_sweep_sees_all_but_values(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store(episodes=20, plant=("infinite=1", "no_values=1", "few_rows=1", "wrong_dtype=1"))
     output = tmp_path / "index.parquet"
-    assert validate(store, ValidateOptions(), output=output, jobs=1).counts() == {
+    assert validate(store, ValidateOptions(), output=output, engine=HERE).counts() == {
         "accepted": 18, "degraded": 1, "rejected": 1,
     }  # fmt: skip
-    deep = validate(store, DEEP, output=output, jobs=1)
+    deep = validate(store, DEEP, output=output, engine=HERE)
     assert deep.known == 0
     assert deep.counts() == {"accepted": 16, "degraded": 2, "rejected": 2}
-    assert validate(store, ValidateOptions(), output=output, jobs=1).known == 20
+    assert validate(store, ValidateOptions(), output=output, engine=HERE).known == 20
 
 
 def test_only_what_changed_is_swept_again(fresh: Path) -> None:
-    first = validate(fresh, DEEP, jobs=1)
+    first = validate(fresh, DEEP, engine=HERE)
     assert first.counts() == {"accepted": 12}
     assert first.rows.schema == pl.Schema(index.SCHEMA)
     one, two, three = episodes(fresh)[:3]
     change(one, profile="beacon")
     shutil.rmtree(two)
     (three / "proc.parquet").write_bytes(b"")  # the manifest is as it was
-    second = validate(fresh, DEEP, jobs=1)
+    second = validate(fresh, DEEP, engine=HERE)
     assert (second.known, second.rows.height) == (10, 11)
     assert second.counts() == {"accepted": 11}
-    third = validate(fresh, DEEP, jobs=1, again=True)
+    third = validate(fresh, DEEP, engine=HERE, again=True)
     assert third.known == 0
     assert reasons_of(third, three) == ["bytes:proc"]
 
 
 def test_other_rules_sweep_again(fresh: Path) -> None:
-    validate(fresh, ValidateOptions(), jobs=1)
-    strict = validate(fresh, ValidateOptions(gate=1.0), jobs=1)
+    validate(fresh, ValidateOptions(), engine=HERE)
+    strict = validate(fresh, ValidateOptions(gate=1.0), engine=HERE)
     assert strict.known == 0
     assert strict.counts()["degraded"] > 0
     floor = ValidateOptions(floor=("scan-and-dial=1000000",))
-    scans = validate(fresh, floor, jobs=1).rows.filter(pl.col("profile") == "scan-and-dial")
+    scans = validate(fresh, floor, engine=HERE).rows.filter(pl.col("profile") == "scan-and-dial")
     assert scans.height > 0
     assert all("few_flows:netflow" in one[0] for one in scans["reasons"])
 
@@ -109,16 +109,16 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(fresh: Path, monkeypatch: 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        validate(fresh, DEEP, jobs=1, progress=stop)
+        validate(fresh, DEEP, engine=HERE, progress=stop)
     assert not (fresh / index.NAME).exists()
-    found = validate(fresh, DEEP, jobs=1)
+    found = validate(fresh, DEEP, engine=HERE)
     assert (found.known, found.counts()) == (6, {"accepted": 12})
     assert [one.name for one in fresh.iterdir() if one.name.startswith(".v")] == [MARKER]
 
 
 def test_two_sweeps_do_not_write_one_index(fresh: Path) -> None:
     with Journal(fresh / index.NAME), pytest.raises(UsageError, match="another sweep"):
-        validate(fresh, DEEP, jobs=1)
+        validate(fresh, DEEP, engine=HERE)
 
 
 def test_what_is_no_plain_file_is_not_opened(fresh: Path, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_what_is_no_plain_file_is_not_opened(fresh: Path, tmp_path: Path) -> Non
     (link / "labels.jsonl").symlink_to(secret / "labels.jsonl")
     linked.rename(secret / linked.name)
     linked.symlink_to(secret / linked.name)
-    found = validate(fresh, DEEP, jobs=1)
+    found = validate(fresh, DEEP, engine=HERE)
     assert reasons_of(found, pipe) == ["link:guest"]
     assert reasons_of(found, device) == ["link:manifest"]
     assert reasons_of(found, link) == ["link:labels"]
@@ -144,9 +144,9 @@ def test_what_is_no_plain_file_is_not_opened(fresh: Path, tmp_path: Path) -> Non
 def test_what_may_not_be_read_is_an_error_that_passes(fresh: Path) -> None:
     closed = episodes(fresh)[0]
     (closed / "qmp.parquet").chmod(0)
-    assert validate(fresh, DEEP, jobs=1).counts() == {"accepted": 11, "errored": 1}
+    assert validate(fresh, DEEP, engine=HERE).counts() == {"accepted": 11, "errored": 1}
     (closed / "qmp.parquet").chmod(0o644)
-    again = validate(fresh, DEEP, jobs=1)
+    again = validate(fresh, DEEP, engine=HERE)
     assert (again.known, again.counts()) == (11, {"accepted": 12})
 
 
@@ -164,7 +164,7 @@ def test_what_lies_where_episodes_should_is_left_out(fresh: Path) -> None:
     (fresh / "host-1" / "notes.txt").write_text("mine")
     (fresh / "host-1" / "2026-01-01").mkdir()
     (fresh / "host-1" / "2026-01-01" / "ep\n1").mkdir()
-    found = validate(fresh, DEEP, jobs=1)
+    found = validate(fresh, DEEP, engine=HERE)
     assert found.rows.height == 12
     assert sorted(found.skipped) == ["host-1/2026-01-01/ep\n1", "host-1/notes.txt", "host-9"]
 
@@ -177,7 +177,7 @@ def test_numbers_that_no_file_has_spoil_their_episodes_and_not_the_sweep(fresh: 
     for folder, number in zip(spoilt, numbers, strict=True):
         files = json.loads((folder / NAME).read_text())["files"]
         change(folder, files=[{**files[0], field: number}, *files[1:]])
-    found = validate(fresh, ValidateOptions(), jobs=1)
+    found = validate(fresh, ValidateOptions(), engine=HERE)
     assert found.rows.height == len(episodes(fresh))
     for folder in spoilt:
         assert reasons_of(found, folder) in (["manifest:manifest"], ["json:manifest"])
@@ -188,12 +188,12 @@ def test_an_id_counts_once_its_episode_is_there(fresh: Path) -> None:
     one = episodes(fresh)[0]
     copy = shutil.copytree(one, one.parents[1] / "1999-12-31" / one.name)
     (copy / NAME).rename(copy / "later")
-    shipping = validate(fresh, DEEP, jobs=1)
+    shipping = validate(fresh, DEEP, engine=HERE)
     assert (shipping.in_transit, shipping.counts()) == (1, {"accepted": 12})
     (copy / "later").rename(copy / NAME)
-    assert validate(fresh, DEEP, jobs=1).counts() == {"accepted": 11, "rejected": 2}
+    assert validate(fresh, DEEP, engine=HERE).counts() == {"accepted": 11, "rejected": 2}
     shutil.rmtree(copy)
-    assert validate(fresh, DEEP, jobs=1).counts() == {"accepted": 12}
+    assert validate(fresh, DEEP, engine=HERE).counts() == {"accepted": 12}
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_an_error_of_the_program_is_a_verdict_too(
     monkeypatch.setattr(sweep, "check", fail)
     path = str(episodes(fresh)[0].relative_to(fresh))
     work = functools.partial(sweep._look, root=fresh, options=DEEP)
-    (outcome,) = engine.map(work, [(path, None, None)], jobs=1)  # in this process, where `check` is replaced
+    (outcome,) = HERE.map(work, [(path, None, None)])  # in this process, where `check` is replaced
     assert outcome.error is not None
     finding = sweep._lost(fresh, path, outcome.error)
     assert (finding.verdict, list(map(str, finding.faults))) == ("errored", [reason])
@@ -224,13 +224,13 @@ def test_an_error_of_the_program_is_a_verdict_too(
 @pytest.mark.parametrize("name", ["nowhere", "."])
 def test_a_store_without_episodes_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(EvidenceError):
-        validate(tmp_path / name, DEEP, jobs=1)
+        validate(tmp_path / name, DEEP, engine=HERE)
 
 
 def test_a_stranger_in_place_of_the_index_is_left_alone(fresh: Path) -> None:
     (fresh / index.NAME).write_text("mine")
     with pytest.raises(EvidenceError, match="no index"):
-        validate(fresh, DEEP, jobs=1)
+        validate(fresh, DEEP, engine=HERE)
     assert (fresh / index.NAME).read_text() == "mine"
     assert not list(fresh.glob(".*.parts"))
 
@@ -240,7 +240,7 @@ def test_an_index_that_cannot_be_written_is_refused_before_the_sweep(fresh: Path
     before = sorted(fresh.iterdir())
     for place in (fresh / "host-1", fresh / "a file" / "index.parquet"):
         with pytest.raises(OutputError) as refused:
-            validate(fresh, DEEP, output=place, jobs=1, progress=lambda *_: pytest.fail("it was swept"))
+            validate(fresh, DEEP, output=place, engine=HERE, progress=lambda *_: pytest.fail("it was swept"))
         assert "-o" in refused.value.remedy
     assert sorted(fresh.iterdir()) == before
 

@@ -48,9 +48,13 @@ def prepare_command(source: Source) -> Callable[..., None]:
         overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier dataset")] = False,
     ) -> None:
         from vestige.cli import progress, tables
+        from vestige.engine import choose
 
+        workers = choose(jobs=jobs)
         with progress.bar(f"reading {corpus}", "bytes") as update:
-            windows = source.prepare(corpus, output, options, jobs=jobs, overwrite=overwrite, progress=update)
+            windows = source.prepare(
+                corpus, output, options, engine=workers, overwrite=overwrite, progress=update
+            )
         tables.show(tables.dataset(windows))
 
     prepare.__doc__ = f"""Read {source.name} evidence into a dataset directory, written whole or not at all.

@@ -102,6 +102,7 @@ def run_command(source: Source) -> Callable[..., None]:
         overwrite: Overwrite = False,
     ) -> None:
         from vestige.cli import progress
+        from vestige.engine import choose
         from vestige.pipeline import run as whole
 
         results = whole.run(
@@ -113,7 +114,7 @@ def run_command(source: Source) -> Callable[..., None]:
             plan=_plan(model, task, view, settings, training),
             judge=judge,
             transfer=transfer,
-            jobs=jobs,
+            engine=choose(jobs=jobs),
             train_jobs=_train_jobs(train_jobs, view),
             resume=resume,
             overwrite=overwrite,

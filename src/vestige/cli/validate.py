@@ -47,12 +47,13 @@ def validate(
     Example: vestige validate store --deep
     """
     from vestige.cli import progress, tables
+    from vestige.engine import choose
     from vestige.evidence.simulated import is_simulated
     from vestige.sources.telemetry.faults import VERDICTS
     from vestige.validation.sweep import validate as sweep
 
     with progress.bar("sweeping", "episodes") as update:
-        found = sweep(store, options, output=output, jobs=jobs, again=again, progress=update)
+        found = sweep(store, options, output=output, engine=choose(jobs=jobs), again=again, progress=update)
     tables.show(_by_host(found))
     if reasons := found.reasons():
         tables.show(_by_reason(reasons))

@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vestige import engine, log
+from vestige import log
+from vestige.engine import LocalEngine
 from vestige.pipeline import model_transfer
 from vestige.pipeline.experiment import Experiment, TrainingData
 from vestige.pipeline.fitting import TrainingPlan, fit
@@ -83,7 +84,7 @@ def _fit_parallel(task: Task, jobs: int) -> None:
     failed: Exception | None = None
     with StopRequests(tell=partial(request_stop, task.stop)) as requests:
         work = partial(_fit_elsewhere, task)
-        for outcome in engine.map(work, task.plan.names, jobs=jobs, ordered=False):
+        for outcome in LocalEngine(jobs).map(work, task.plan.names, ordered=False):
             if outcome.error is not None and not isinstance(outcome.error, StoppedError):
                 failed = failed or outcome.error
                 request_stop(task.stop, "the failure of another")

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from vestige import checkpoint, log, storage
+from vestige.engine import LOCAL, Engine
 from vestige.errors import SplitError, UsageError
 from vestige.evaluation.audit import audit, enforce
 from vestige.evaluation.results import RunResults
@@ -45,7 +46,7 @@ def run(
     plan: TrainingPlan,
     judge: JudgeOptions,
     transfer: ModelTransferOptions | None = None,
-    jobs: int | None = None,
+    engine: Engine = LOCAL,
     train_jobs: int | None = 1,
     resume: bool = False,
     overwrite: bool = False,
@@ -54,8 +55,8 @@ def run(
 ) -> RunResults | None:
     """Read `corpus`, split it, train every model of `plan`, judge them, and write it all into `out`.
 
-    `transfer`: what comes from elsewhere or goes there. `jobs` read, `train_jobs` train at a time (None: one
-    a core, as far as memory allows). `skip_test`: train only; None is returned, `evaluate`
+    `transfer`: what comes from elsewhere or goes there. The workers of `engine` read, `train_jobs` train at a
+    time (None: one a core, as far as memory allows). `skip_test`: train only; None is returned, `evaluate`
     judges later. Raises OutputError when `out` holds something and neither `resume` nor `overwrite` is given,
     UsageError when `resume` asks for another run than the one in `out`, LeakageError when the audit fails.
     """
@@ -79,7 +80,7 @@ def run(
         made = storage.atomic_directory(out, marker=CONFIG, overwrite=overwrite)
         with made as working, log.to_file(RunDirectory(working).log_file):
             sets = transfer.output_sets
-            _read(source, corpus, working, options, plan, config, sets=sets, jobs=jobs, progress=progress)
+            _read(source, corpus, working, options, plan, config, sets=sets, engine=engine, progress=progress)
     plan, config = _over(out, plan, config)
     with storage.locked(out), log.to_file(RunDirectory(out).log_file):
         with progress("fitting what models read by", ""):
@@ -105,13 +106,13 @@ def _read(
     config: RunConfig,
     *,
     sets: Path | None,
-    jobs: int | None,
+    engine: Engine,
     progress: ShowProgress,
 ) -> None:
     """Evidence into `working`: dataset, split, config; audited as far as that goes before training."""
     logger.info("%s", config.command)
     with progress(f"reading {corpus}", "bytes") as update:
-        windows = source.prepare(corpus, working / DATASET, options, jobs=jobs, progress=update)
+        windows = source.prepare(corpus, working / DATASET, options, engine=engine, progress=update)
     logger.info("read %d windows of %d recordings", len(windows), windows.recordings.height)
     with progress("splitting and auditing", ""):
         try:

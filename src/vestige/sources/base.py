@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from vestige.engine import LOCAL, Engine
 from vestige.reading.encoding import Encoder
 from vestige.reading.windows import Steps, WindowSet
 from vestige.schema import Schema
@@ -81,11 +82,14 @@ class Source(Protocol):
         out: Path,
         options: BaseModel,
         *,
-        jobs: int | None = None,
+        engine: Engine = LOCAL,
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> WindowSet:
-        """Read a corpus into a dataset directory at `out`. `corpus` `-` is standard input."""
+        """Read a corpus into a dataset directory at `out`, by the workers of `engine`.
+
+        `corpus` `-` is standard input.
+        """
 
     def fit_encoder(self, train: WindowSet) -> Encoder:
         """Fit templates and vocabularies on training windows; nothing else is looked at."""

@@ -1,7 +1,7 @@
 """A source whose parts lie in its own folder, each imported when it is needed.
 
     sources/NAME/options.py    how to read a corpus
-    sources/NAME/prepare.py    prepare(corpus, out, options, *, jobs, overwrite, progress)
+    sources/NAME/prepare.py    prepare(corpus, out, options, *, engine, overwrite, progress)
     sources/NAME/encoder.py    a class with fit(train) and from_dict(state, schema)
     sources/NAME/live.py       live(evidence, schema), probe(schema)
 
@@ -22,6 +22,7 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from vestige.engine import LOCAL, Engine
 from vestige.reading.encoding import Encoder
 from vestige.reading.windows import WindowSet
 from vestige.schema import Schema
@@ -45,12 +46,14 @@ class PackageSource(ABC):
         out: Path,
         options: BaseModel,
         *,
-        jobs: int | None = None,
+        engine: Engine = LOCAL,
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> WindowSet:
         """See `Source.prepare`."""
-        self._part("prepare").prepare(corpus, out, options, jobs=jobs, overwrite=overwrite, progress=progress)
+        self._part("prepare").prepare(
+            corpus, out, options, engine=engine, overwrite=overwrite, progress=progress
+        )
         return WindowSet.open(out)
 
     def fit_encoder(self, train: WindowSet) -> Encoder:

@@ -18,6 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+from vestige.engine import LOCAL, Engine
 from vestige.errors import EvidenceError
 from vestige.reading.dataset import DatasetWriter
 from vestige.reading.encoding import Encoder
@@ -72,7 +73,7 @@ class SyntheticSource:
         out: Path,
         options: BaseModel,
         *,
-        jobs: int | None = None,  # noqa: ARG002 - small enough for one process
+        engine: Engine = LOCAL,  # noqa: ARG002 - small enough for one process
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> WindowSet:

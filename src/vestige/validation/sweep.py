@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from vestige import engine
+from vestige.engine import LOCAL, Engine, WorkerDiedError
 from vestige.sources.base import Progress
 from vestige.sources.telemetry import guard, index, store
 from vestige.sources.telemetry.episode import Episode
@@ -58,7 +58,7 @@ def validate(
     options: ValidateOptions,
     *,
     output: Path | None = None,
-    jobs: int | None = None,
+    engine: Engine = LOCAL,
     again: bool = False,
     progress: Progress | None = None,
 ) -> Sweep:
@@ -75,7 +75,7 @@ def validate(
         before = kept_rows.known()
         digests = {} if again else _usable(before, options)
         numbers = dict(zip(before["path"], range(before.height), strict=True))
-        results = zip(found.paths, _results(root, found, digests, options, jobs), strict=True)
+        results = zip(found.paths, _results(root, found, digests, options, engine), strict=True)
         done = 0
         for part in _parts(results):
             rows: list[Row] = []
@@ -120,18 +120,19 @@ def _usable(before: pl.DataFrame, options: ValidateOptions) -> dict[str, str]:
 
 
 def _results(
-    root: Path, found: store.Listing, digests: dict[str, str], options: ValidateOptions, jobs: int | None
+    root: Path, found: store.Listing, digests: dict[str, str], options: ValidateOptions, engine: Engine
 ) -> Iterator[Row | None]:
     """A row for each path, None where the one that is known still holds, `IN_TRANSIT`."""
     twins = found.repeated
     items = ((path, None if path in twins else digests.get(path), twins.get(path)) for path in found.paths)
     work = functools.partial(_look, root=root, options=options)
-    outcomes = engine.map(work, items, jobs=jobs, chunk=CHUNK, isolate=True)
-    for path, outcome in zip(found.paths, outcomes, strict=True):
+    outcomes = engine.map(work, items, chunk=CHUNK, isolate=True)
+    for outcome in outcomes:
         if outcome.error is None:
             yield outcome.value
         else:
-            yield _row(_lost(root, path, outcome.error), twins.get(path), options)
+            path, _, twin = outcome.item
+            yield _row(_lost(root, path, outcome.error), twin, options)
 
 
 def _look(item: tuple[str, str | None, str | None], root: Path, options: ValidateOptions) -> Row | None:
@@ -154,7 +155,7 @@ def _lost(root: Path, path: str, error: Exception) -> Finding:
     if isinstance(error, FaultError):
         fault = error.fault
     else:
-        code = "died" if isinstance(error, engine.WorkerDiedError) else "io"
+        code = "died" if isinstance(error, WorkerDiedError) else "io"
         fault = Fault(code, "episode", str(error))
     finding = Finding(path, [fault])
     with contextlib.suppress(FaultError), Episode(root, path) as episode:

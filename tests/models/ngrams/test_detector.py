@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.models.conftest import MakeParts
+from vestige.engine import HERE
 from vestige.models.base import choose_inputs
 from vestige.models.ngrams.detector import FOLDS, Ngram, _cross_fitted, _groups, _share_of_recording
 from vestige.pipeline.experiment import TrainingData
@@ -33,7 +34,10 @@ def sessions(place: Path, n: int = 120) -> Path:
 def training_data_of(place: Path) -> tuple[TrainingData, EncodedWindows]:
     source = registry.get("events")
     windows = source.prepare(
-        sessions(place / "corpus"), place / "dataset", source.options(mapping="sessions", context=3), jobs=1
+        sessions(place / "corpus"),
+        place / "dataset",
+        source.options(mapping="sessions", context=3),
+        engine=HERE,
     )
     _, parts = make("random", windows, seed=0)
     data = TrainingData.of(source, parts.sealed())

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vestige.engine import HERE
 from vestige.reading.windows import WindowSet
 from vestige.sources.events.options import EventOptions
 from vestige.sources.events.prepare import prepare
@@ -39,7 +40,7 @@ def write(path: Path, content: str | bytes) -> Path:
 def dataset(
     evidence: Path, out: Path, *, budget: int = 1 << 17, fan_out: int = 64, **options: Any
 ) -> WindowSet:
-    prepare(evidence, out, EventOptions(**options), jobs=1, budget=budget, fan_out=fan_out)
+    prepare(evidence, out, EventOptions(**options), engine=HERE, budget=budget, fan_out=fan_out)
     return WindowSet.open(out)
 
 

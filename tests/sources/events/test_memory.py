@@ -11,9 +11,10 @@ import pytest
 PREPARE = """
 import resource, sys
 from pathlib import Path
+from vestige.engine import HERE
 from vestige.sources.events.options import EventOptions
 from vestige.sources.events.prepare import prepare
-prepare(Path(sys.argv[1]), Path(sys.argv[2]), EventOptions(), jobs=1)
+prepare(Path(sys.argv[1]), Path(sys.argv[2]), EventOptions(), engine=HERE)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 

@@ -13,6 +13,7 @@ import pytest
 import zstandard
 
 from tests.sources.events.exports import SECOND, START, Row, dataset, objects, table, texts, write
+from vestige.engine import LocalEngine
 from vestige.errors import EvidenceError, OutputError, UsageError, VestigeError
 from vestige.reading.windows import WindowSet
 from vestige.sources.events.source import EventSource
@@ -142,7 +143,7 @@ def test_worker_processes_give_the_same_dataset(tmp_path: Path, monkeypatch: pyt
     export = write(tmp_path / "a.csv", table(rows))
     source = EventSource()
     for jobs in (1, 2):
-        source.prepare(export, tmp_path / str(jobs), source.options(), jobs=jobs)
+        source.prepare(export, tmp_path / str(jobs), source.options(), engine=LocalEngine(jobs))
     files = sorted(path for path in (tmp_path / "1").rglob("*") if path.is_file())
     assert len(files) > 3
     for file in files:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from vestige import splits
+from vestige.engine import HERE
 from vestige.errors import EvidenceError, UsageError
 from vestige.sources.logs.corpora import AUTO, rules_for
 from vestige.sources.logs.format import shipped
@@ -51,7 +52,7 @@ def listing(tmp_path: Path) -> Path:
 
 
 def test_each_corpus_of_a_listing_is_read_in_its_own_way(listing: Path, tmp_path: Path) -> None:
-    windows = LogSource().prepare(listing, tmp_path / "d", LogOptions(), jobs=1)
+    windows = LogSource().prepare(listing, tmp_path / "d", LogOptions(), engine=HERE)
     assert windows.recordings.select("id", "host", "profile").rows() == [
         ("h/h.log", "h", "hadoop"),
         ("sparks/app.log", "sparks", "spark"),
@@ -67,7 +68,7 @@ def test_each_corpus_of_a_listing_is_read_in_its_own_way(listing: Path, tmp_path
 
 
 def test_a_type_is_held_out_whole(listing: Path, tmp_path: Path) -> None:
-    windows = LogSource().prepare(listing, tmp_path / "d", LogOptions(), jobs=1)
+    windows = LogSource().prepare(listing, tmp_path / "d", LogOptions(), engine=HERE)
     split, parts = splits.make("type", windows, hold_out=("spark",))
     assert split.unseen_profiles == ["hadoop", "spark"]  # validation's, too
     assert len(parts.test) == 50
@@ -79,7 +80,7 @@ def test_a_type_is_held_out_whole(listing: Path, tmp_path: Path) -> None:
 
 
 def test_live_evidence_may_be_of_any_of_the_corpora(listing: Path, tmp_path: Path) -> None:
-    windows = LogSource().prepare(listing, tmp_path / "d", LogOptions(), jobs=1)
+    windows = LogSource().prepare(listing, tmp_path / "d", LogOptions(), engine=HERE)
     for name in ("h.log", "spark", "auth.log"):
         assert sum(len(one.place) for one in LogSource().live([tmp_path / name], windows.schema)) == 50
 
@@ -104,10 +105,10 @@ def test_a_mistake_in_a_listing_is_named(
     assert old in LISTING
     listing.write_text(LISTING.replace(old, new))
     if not says:
-        LogSource().prepare(listing, tmp_path / "d", LogOptions(), jobs=1)
+        LogSource().prepare(listing, tmp_path / "d", LogOptions(), engine=HERE)
         return
     with pytest.raises(UsageError) as caught:
-        LogSource().prepare(listing, tmp_path / "d", LogOptions(), jobs=1)
+        LogSource().prepare(listing, tmp_path / "d", LogOptions(), engine=HERE)
     assert says in str(caught.value)
     assert not (tmp_path / "d").exists()
 
@@ -115,7 +116,7 @@ def test_a_mistake_in_a_listing_is_named(
 def test_a_corpus_that_is_not_there_is_named(listing: Path, tmp_path: Path) -> None:
     (tmp_path / "h.log").unlink()
     with pytest.raises(EvidenceError, match=r"h\.log"):
-        LogSource().prepare(listing, tmp_path / "d", LogOptions(), jobs=1)
+        LogSource().prepare(listing, tmp_path / "d", LogOptions(), engine=HERE)
 
 
 def test_auto_stands_for_shipped_formats_that_label_nothing() -> None:

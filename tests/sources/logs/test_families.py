@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from vestige.engine import HERE
 from vestige.errors import EvidenceError, UsageError
 from vestige.reading.windows import WindowSet
 from vestige.sources.logs.clock import BAD
@@ -125,7 +126,7 @@ WEB = "".join(
 
 
 def prepare(evidence: Path, out: Path, **options: Any) -> WindowSet:
-    return LogSource().prepare(evidence, out, LogOptions(**options), jobs=1)
+    return LogSource().prepare(evidence, out, LogOptions(**options), engine=HERE)
 
 
 @pytest.fixture

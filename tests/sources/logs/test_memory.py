@@ -18,6 +18,7 @@ LINE = "2015-10-18 18:{:02}:{:02},000 {} [worker {}] a.Server: took {} ms for 10
 PREPARE = """
 import resource, sys
 from pathlib import Path
+from vestige.engine import HERE
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.prepare import Merge, prepare
 finish = Merge.finish
@@ -25,7 +26,7 @@ def measured(self, *rest):
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
     finish(self, *rest)
 Merge.finish = measured
-prepare(Path(sys.argv[1]), Path(sys.argv[2]), LogOptions(format="hadoop"), jobs=1)
+prepare(Path(sys.argv[1]), Path(sys.argv[2]), LogOptions(format="hadoop"), engine=HERE)
 """
 
 LIVE = """

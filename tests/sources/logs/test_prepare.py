@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import zstandard
 
+from vestige.engine import HERE, Engine, LocalEngine
 from vestige.errors import EvidenceError, OutputError, UsageError, VestigeError
 from vestige.reading.windows import WindowSet
 from vestige.sources.logs.format import load
@@ -38,9 +39,8 @@ def corpus(root: Path, **files: str | bytes) -> Path:
     return root
 
 
-def prepare(evidence: Path, out: Path, **options: Any) -> WindowSet:
-    jobs = options.pop("jobs", 1)
-    return LogSource().prepare(evidence, out, LogOptions(**{"format": "hadoop", **options}), jobs=jobs)
+def prepare(evidence: Path, out: Path, engine: Engine = HERE, **options: Any) -> WindowSet:
+    return LogSource().prepare(evidence, out, LogOptions(**{"format": "hadoop", **options}), engine=engine)
 
 
 def test_a_window_is_a_message_and_those_before_it(tmp_path: Path) -> None:
@@ -110,8 +110,8 @@ def test_notes_tell_what_was_found_and_left_out(tmp_path: Path) -> None:
 def test_worker_processes_give_the_same_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vestige.sources.logs.prepare.SMALL", 0)
     made = corpus(tmp_path / "c", a__app_log=(NORMAL + BAD) * 300, b__app_log=NORMAL * 300)
-    prepare(made, tmp_path / "one", jobs=1)
-    prepare(made, tmp_path / "two", jobs=2)
+    prepare(made, tmp_path / "one", engine=HERE)
+    prepare(made, tmp_path / "two", engine=LocalEngine(2))
     files = sorted(path for path in (tmp_path / "one").rglob("*") if path.is_file())
     assert len(files) > 3
     for file in files:
@@ -225,12 +225,6 @@ def test_a_year_that_nobody_gave_is_said_once_and_noted(
     windows = prepare(made, tmp_path / "e", format="linux", label=f"words:{words}", year=2021)
     assert "assumed_year" not in windows.notes
     assert "name no year" not in caplog.text
-
-
-def test_fewer_than_one_process_is_refused_for_a_small_corpus_too(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--jobs 1 or more"):
-        prepare(corpus(tmp_path / "c", a_log=NORMAL + BAD), tmp_path / "d", jobs=0)
-    assert not (tmp_path / "d").exists()
 
 
 def test_windows_may_be_labelled_by_what_is_around_their_message(tmp_path: Path) -> None:

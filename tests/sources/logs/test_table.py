@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vestige.engine import HERE
 from vestige.errors import EvidenceError, UsageError
 from vestige.evidence.files import EvidenceFile
 from vestige.reading.windows import WindowSet
@@ -42,7 +43,7 @@ def table(rows: list[Row], columns: tuple[str, ...] = ("file", "raw", "label"), 
 
 
 def prepare(evidence: Path, out: Path, **options: Any) -> WindowSet:
-    return LogSource().prepare(evidence, out, LogOptions(**{"year": 2024, **options}), jobs=1)
+    return LogSource().prepare(evidence, out, LogOptions(**{"year": 2024, **options}), engine=HERE)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])

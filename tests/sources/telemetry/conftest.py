@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from vestige.engine import HERE
 from vestige.simulators.telemetry.options import SimulateOptions
 from vestige.simulators.telemetry.write import simulate
 
@@ -23,7 +24,7 @@ def make_store(tmp_path_factory: pytest.TempPathFactory) -> MakeStore:
         key = options.model_dump_json()
         if key not in made:
             made[key] = tmp_path_factory.mktemp("telemetry") / "store"
-            simulate(made[key], options, jobs=1)
+            simulate(made[key], options, engine=HERE)
         return made[key]
 
     return make

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from tests.sources.telemetry.conftest import MakeStore
+from vestige.engine import HERE, LocalEngine
 from vestige.errors import EvidenceError
 from vestige.reading.windows import WindowSet
 from vestige.sources.telemetry import index
@@ -27,7 +28,7 @@ SOURCE = TelemetrySource()
 
 
 def prepare(store: Path, out: Path, **settings: object) -> WindowSet:
-    return SOURCE.prepare(store, out, TelemetryOptions.model_validate(settings), jobs=2)
+    return SOURCE.prepare(store, out, TelemetryOptions.model_validate(settings), engine=LocalEngine(2))
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,9 @@ def test_an_episode_that_was_shipped_again_is_read_whatever_the_index_says(
 ) -> None:
     good = make_store(episodes=12)
     store = shutil.copytree(make_store(episodes=12, plant=("flipped_byte=2",)), tmp_path / "store")
-    rejected = validate(store, ValidateOptions(), jobs=1).rows.filter(pl.col("verdict") == "rejected")["path"]
+    rejected = validate(store, ValidateOptions(), engine=HERE).rows.filter(pl.col("verdict") == "rejected")[
+        "path"
+    ]
     sent, kept = rejected.to_list()
     shutil.rmtree(store / sent)
     shutil.copytree(good / sent, store / sent)
@@ -125,7 +128,7 @@ def test_an_episode_that_was_shipped_again_is_read_whatever_the_index_says(
 def test_an_index_may_lie_elsewhere(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store(episodes=12, plant=("flipped_byte=2", "few_rows=1"))
     file = tmp_path / "swept" / "index.parquet"
-    swept = validate(store, ValidateOptions(), output=file, jobs=1).rows
+    swept = validate(store, ValidateOptions(), output=file, engine=HERE).rows
     found = prepare(store, tmp_path / "dataset", index=file)
     rejected = swept.filter(pl.col("verdict") == "rejected")["path"]
     assert [one["episode"] for one in found.notes["skipped"]] == rejected.sort().to_list()
@@ -144,7 +147,7 @@ def test_an_index_of_something_else_is_refused(
     elif other == "other columns":
         pl.DataFrame({"path": episodes(store).paths}).write_parquet(file)
     elif other != "missing":
-        validate(make_store(episodes=12, seed=7), ValidateOptions(), output=file, jobs=1)
+        validate(make_store(episodes=12, seed=7), ValidateOptions(), output=file, engine=HERE)
     if other == "elsewhere":
         pl.read_parquet(file).with_columns(path="x/" + pl.col("path")).write_parquet(file)
     store_differs = other in {"elsewhere", "the same names"}

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from vestige.cli import tables
+from vestige.engine import LocalEngine
 from vestige.errors import EvidenceError, OutputError
 from vestige.evidence.expand import Expander
 from vestige.reading.windows import MANIFEST, WindowSet
@@ -32,7 +33,7 @@ SHARED = Path(__file__).parents[4] / "shared/data/intel-pt/real/arcus"
 
 
 def _prepared(corpus: Path, out: Path, options: TraceOptions, *, jobs: int = 1) -> WindowSet:
-    return TraceSource().prepare(corpus, out, options, jobs=jobs)
+    return TraceSource().prepare(corpus, out, options, engine=LocalEngine(jobs))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_several_readers_give_the_dataset_of_one(
 ) -> None:
     _prepared(small_corpus, tmp_path / "one", SHORT)
     monkeypatch.setattr("vestige.sources.traces.prepare.SMALL", 0)
-    _prepared(small_corpus, tmp_path / "two", SHORT, jobs=2)
+    _prepared(small_corpus, tmp_path / "two", SHORT, engine=LocalEngine(2))
     files = sorted((tmp_path / "one").rglob("*.*"))
     assert len(files) > 3
     for file in files:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vestige import engine
+from vestige.engine import LOCAL, Engine
 from vestige.evidence.simulated import MARKER
 from vestige.simulators.telemetry import draft, hosts
 from vestige.simulators.telemetry.options import SimulateOptions
@@ -47,7 +47,7 @@ class Made(NamedTuple):
 
 
 def simulate(
-    out: Path, options: SimulateOptions, *, overwrite: bool = False, jobs: int | None = None
+    out: Path, options: SimulateOptions, *, overwrite: bool = False, engine: Engine = LOCAL
 ) -> dict[str, Any]:
     """Write a store to `out`; returns (and leaves in `MARKER`) what was planted.
 
@@ -57,7 +57,7 @@ def simulate(
     faults = planned(options.plant, options.episodes)
     with atomic_directory(out, marker=MARKER, overwrite=overwrite) as root:
         work = functools.partial(_make, root=root, seed=options.seed)
-        outcomes = engine.map(work, _orders(options, faults), jobs=jobs, chunk=CHUNK)
+        outcomes = engine.map(work, _orders(options, faults), chunk=CHUNK)
         made = [outcome.unwrap() for outcome in outcomes]
         planted = {
             "episodes": options.episodes,

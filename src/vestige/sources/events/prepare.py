@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from vestige import engine
+from vestige.engine import LOCAL, Engine
 from vestige.errors import EvidenceError
 from vestige.evidence.files import EvidenceFile, Skipped, find, total_size
 from vestige.evidence.simulated import is_simulated
@@ -129,7 +129,7 @@ def prepare(
     out: Path,
     options: EventOptions,
     *,
-    jobs: int | None = None,
+    engine: Engine = LOCAL,
     overwrite: bool = False,
     progress: Progress | None = None,
     budget: int = sorting.BUDGET,
@@ -142,7 +142,7 @@ def prepare(
     rules = rules_for(options)
     files, skipped = files_of(corpus, rules)
     total = total_size(files)
-    workers = 1 if total is not None and total < SMALL else jobs
+    small = total is not None and total < SMALL
     reading = Reading(files, skipped, rules, options.anomalous_files)
     with DatasetWriter(out, schema_for(rules, options), overwrite=overwrite) as writer:
         scratch = writer.root / "scratch"
@@ -150,7 +150,7 @@ def prepare(
         merge = Merge(scratch / "events")
         work = partial(parse, json.dumps(rules.settings()))
         try:
-            for outcome in engine.map(work, reading.blocks(), jobs=workers):
+            for outcome in engine.map(work, reading.blocks(), small=small):
                 feed, done = reading.sources.popleft()
                 merge.add(feed.file, outcome.unwrap())
                 if progress is not None:

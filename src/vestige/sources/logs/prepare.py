@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige import engine
+from vestige.engine import LOCAL, Engine
 from vestige.errors import EvidenceError
 from vestige.evidence.simulated import is_simulated
 from vestige.reading.dataset import DatasetWriter
@@ -68,12 +68,11 @@ def prepare(
     out: Path,
     options: LogOptions,
     *,
-    jobs: int | None = None,
+    engine: Engine = LOCAL,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> None:
     """Write the dataset. Raises EvidenceError, UsageError or OutputError and then leaves nothing behind."""
-    engine.workers(jobs)
     parts = corpora(corpus, options)
     rules = together(parts)
     schema = schema_for(
@@ -85,10 +84,10 @@ def prepare(
         anomalies=options.anomalies,
     )
     reading = Reading(parts)
-    workers = 1 if reading.total is not None and reading.total < SMALL else jobs
+    small = reading.total is not None and reading.total < SMALL
     with DatasetWriter(out, schema, overwrite=overwrite) as writer:
         merge = Merge(writer, assumes=options.year is None)
-        for outcome in engine.map(_parse, reading.blocks(), jobs=workers):
+        for outcome in engine.map(_parse, reading.blocks(), small=small):
             feed, done = reading.sources.popleft()
             merge.add(feed, outcome.unwrap())
             if progress is not None:

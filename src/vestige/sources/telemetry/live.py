@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige import engine
+from vestige.engine import HERE
 from vestige.errors import EvidenceError, VestigeError
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch
@@ -57,8 +57,9 @@ def live(evidence: Iterable[Path], schema: Schema) -> Iterator[LiveBatch]:
         _refuse_growing(path)
         found = episodes(path).paths
         alone = len(found) == 1
-        outcomes = engine.map(partial(extract if alone else bounded, path), found, jobs=1, isolate=not alone)
-        for folder, outcome in zip(found, outcomes, strict=True):
+        outcomes = HERE.map(partial(extract if alone else bounded, path), found, isolate=not alone)
+        for outcome in outcomes:
+            folder = outcome.item
             if (error := outcome.error) is not None and not alone:
                 why = error.what if isinstance(error, VestigeError) else error
                 log.warning("%s was left out: %s", folder, why)

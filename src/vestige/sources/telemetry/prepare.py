@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from vestige import engine
+from vestige.engine import LOCAL, Engine
 from vestige.errors import EvidenceError, VestigeError
 from vestige.evidence.simulated import is_simulated
 from vestige.reading.dataset import DatasetWriter
@@ -79,7 +79,7 @@ def prepare(
     out: Path,
     options: TelemetryOptions,
     *,
-    jobs: int | None = None,
+    engine: Engine = LOCAL,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> None:
@@ -96,13 +96,13 @@ def prepare(
     work = partial(bounded, corpus, classes=schema.classes, by=options.classes)
     done = 0
     with DatasetWriter(out, schema, overwrite=overwrite) as writer:
-        outcomes = engine.map(work, todo, jobs=jobs, chunk=CHUNK, isolate=True)
-        for number, (folder, outcome) in enumerate(zip(todo, outcomes, strict=True), 1):
+        outcomes = engine.map(work, todo, chunk=CHUNK, isolate=True)
+        for number, outcome in enumerate(outcomes, 1):
             if outcome.error is None:
                 _add(writer, outcome.unwrap(), account)
                 done += outcome.unwrap().bytes
             else:
-                _leave(account, folder, outcome.error)
+                _leave(account, outcome.item, outcome.error)
             if progress is not None:
                 progress(done, done * len(todo) // number)
         if not account.rows:

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige import engine
+from vestige.engine import LOCAL, Engine, WorkerDiedError
 from vestige.errors import EvidenceError
 from vestige.evidence.files import Skipped
 from vestige.evidence.simulated import is_simulated
@@ -116,7 +116,7 @@ def prepare(
     out: Path,
     options: TraceOptions,
     *,
-    jobs: int | None = None,
+    engine: Engine = LOCAL,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> None:
@@ -136,12 +136,13 @@ def prepare(
         scratch.mkdir()
         work = partial(decode, scratch, options.tip_only, options.module_mib * MIB)
         merge = Merge(writer, scratch)
-        found = engine.map(work, enumerate(labelled), jobs=1 if total < SMALL else jobs)
+        found = engine.map(work, enumerate(labelled), small=total < SMALL)
         done = 0
-        for recording, outcome in zip(labelled, found, strict=True):
+        for outcome in found:
+            number, recording = outcome.item
             try:
-                merge.add(outcome.index, recording, outcome.unwrap())
-            except (EvidenceError, engine.WorkerDiedError) as error:
+                merge.add(number, recording, outcome.unwrap())
+            except (EvidenceError, WorkerDiedError) as error:
                 skipped.append(Skipped(recording.id, error.what))
                 log.warning("%s was left out: %s", recording.id, error.what)
             done += recording.trace.size or 0
