@@ -8,7 +8,7 @@ They stop, too, when the one that started them is gone.
 from __future__ import annotations
 
 import contextlib
-import os
+import multiprocessing
 import signal
 import threading
 from collections.abc import Callable
@@ -17,15 +17,15 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_watched: tuple[Path, int] | None = None
-"""The folder, and the process that started this one."""
+_watched: Path | None = None
+"""The folder."""
 
 
 def watch_for_stop(folder: Path) -> None:
     """In a process that another one started to train in: stop by `folder`, see `request_stop`, and no more by
     signals, which the terminal or the system sends to all processes alike."""
     global _watched  # noqa: PLW0603 - of the whole process, as signals are
-    _watched = folder, os.getppid()
+    _watched = folder
     if _in_main_thread():
         for one in SIGNALS:
             signal.signal(one, signal.SIG_IGN)
@@ -41,11 +41,12 @@ def stop_reason() -> str | None:
     """The reason why trainings of this process are to stop, if there is one."""
     if _watched is None:
         return None
-    folder, parent = _watched
-    if os.getppid() != parent:
+    # not told by the parent's number: a server forks the workers, and lives as long as they do
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
         return "the end of the process that started it"
     try:
-        return next((one.name for one in folder.iterdir()), None)
+        return next((reason.name for reason in _watched.iterdir()), None)
     except OSError:
         return None
 
