@@ -12,9 +12,9 @@ DOCTOR = "import sys; sys.argv = ['vestige', 'doctor']; from vestige.cli.main im
 WORKERS = """
 import os
 import vestige.cli.main
-from vestige import engine
+from vestige.engine import LocalEngine
 
-print([outcome.unwrap() for outcome in engine.map(os.getenv, ["OMP_WAIT_POLICY"] * 2, engine=LocalEngine(2))])
+print([outcome.unwrap() for outcome in LocalEngine(2).map(os.getenv, ["OMP_WAIT_POLICY"] * 2)])
 """
 
 

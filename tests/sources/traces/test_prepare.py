@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from vestige.cli import tables
-from vestige.engine import LocalEngine
+from vestige.engine import HERE, Engine, LocalEngine
 from vestige.errors import EvidenceError, OutputError
 from vestige.evidence.expand import Expander
 from vestige.reading.windows import MANIFEST, WindowSet
@@ -32,8 +32,8 @@ TARGETS = TraceOptions(sequence_len=16, tip_only=True)
 SHARED = Path(__file__).parents[4] / "shared/data/intel-pt/real/arcus"
 
 
-def _prepared(corpus: Path, out: Path, options: TraceOptions, *, jobs: int = 1) -> WindowSet:
-    return TraceSource().prepare(corpus, out, options, engine=LocalEngine(jobs))
+def _prepared(corpus: Path, out: Path, options: TraceOptions, *, engine: Engine = HERE) -> WindowSet:
+    return TraceSource().prepare(corpus, out, options, engine=engine)
 
 
 @pytest.mark.parametrize(
