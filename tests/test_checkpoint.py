@@ -130,9 +130,11 @@ def test_header_and_weights_may_lie_apart(save: Callable[..., Path], tmp_path: P
     assert checkpoint.load_files(header, weights).detector.name == "logistic"
 
 
-def test_extra_facts_travel_along(save: Callable[..., Path]) -> None:
-    loaded = checkpoint.load(save(extra={"note": "\N{SNOWMAN}"}))
-    assert loaded.header.extra == {"note": "\N{SNOWMAN}"}
+def test_notes_of_the_training_travel_along(save: Callable[..., Path]) -> None:
+    assert checkpoint.load(save()).header.notes == checkpoint.Notes()
+    pooling = checkpoint.Pooling(kind="moving_average_max", boundary=0.7, size=8)
+    notes = checkpoint.Notes(pooling=pooling, validation_macro_f1=0.1 + 0.2)
+    assert checkpoint.load(save(notes=notes)).header.notes == notes
 
 
 @pytest.mark.parametrize(

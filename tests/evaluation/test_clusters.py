@@ -11,10 +11,10 @@ import pytest
 
 from tests.evaluation.made_up import made_up
 from vestige import splits
+from vestige.checkpoint import Pooling
 from vestige.evaluation.clusters import clusters_of, held_out
 from vestige.evaluation.pooling import by_recording
 from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.results import Pooling
 from vestige.reading.windows import WindowSet
 
 MINUTE_NS = 60_000_000_000

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vestige.checkpoint.notes import SIZE, Pooling
 from vestige.evaluation.pooling import POOLINGS_OF_SURPRISE, best_pooling, by_recording, log_of, pooled
 from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.results import SIZE, Pooling
 from vestige.scoring.recordings import Tally
 
 

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tests.evaluation.made_up import made_up, made_up_run
+from vestige.checkpoint import Pooling
 from vestige.errors import DatasetError
 from vestige.escaping import visible
 from vestige.evaluation import plots
@@ -31,7 +32,7 @@ from vestige.evaluation.bootstrap import interval_result
 from vestige.evaluation.comparing import compare
 from vestige.evaluation.judging import evaluate
 from vestige.evaluation.report import Details, plotly_text, render, script_json, write_report
-from vestige.evaluation.results import CheckResult, Pooling, RunResults
+from vestige.evaluation.results import CheckResult, RunResults
 from vestige.evaluation.table import results_table
 
 HOSTILE = (

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vestige.checkpoint import Pooling
 from vestige.engine import HERE
 from vestige.evaluation import distinct
-from vestige.evaluation.results import Pooling
 from vestige.models import registry
 from vestige.models.base import choose_inputs
 from vestige.pipeline import predicting

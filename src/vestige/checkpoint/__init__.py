@@ -7,12 +7,15 @@ those whom you would believe anyway.
 
 from vestige.checkpoint.files import HEADER, Loaded, copy_files, load, load_files, retune, save, save_files
 from vestige.checkpoint.header import FORMAT, Header
+from vestige.checkpoint.notes import Notes, Pooling
 
 __all__ = [
     "FORMAT",
     "HEADER",
     "Header",
     "Loaded",
+    "Notes",
+    "Pooling",
     "copy_files",
     "load",
     "load_files",

@@ -10,6 +10,7 @@ from typing import Any
 
 from vestige.checkpoint import probe
 from vestige.checkpoint.header import FORMAT, REMEDY, Header, Weights, library_versions, read_header
+from vestige.checkpoint.notes import Notes
 from vestige.errors import CheckpointError, UsageError
 from vestige.models import registry as models
 from vestige.models.base import Detector
@@ -49,7 +50,7 @@ def save_files(
     view: str,
     threshold: float | None = None,
     policy: str | None = None,
-    extra: dict[str, Any] | None = None,
+    notes: Notes | None = None,
 ) -> None:
     """Write a trained detector with all that is needed to put it to work.
 
@@ -80,7 +81,7 @@ def save_files(
                 file=weights_path.name, bytes=len(payload), sha256=hashlib.sha256(payload).hexdigest()
             ),
             versions=library_versions(),
-            extra=extra or {},
+            notes=notes or Notes(),
         )  # fmt: skip
         header_file.write_text(header.to_json(), encoding="utf-8")
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vestige import checked
+from vestige.checkpoint.notes import Notes
 from vestige.checkpoint.probe import Probe
 from vestige.errors import CheckpointError
 
@@ -28,11 +29,6 @@ LIBRARIES = (
     "xgboost-cpu",
     "xgboost",
 )
-POOLING = "pooling"
-"""Key of `Header.extra`: how windows are pooled into recordings (`evaluation.results.Pooling` as plain data;
-null: each window is judged by itself)."""
-VALIDATION = "validation_macro_f1"
-"""Key of `Header.extra`: the detector's macro F1 on the validation part."""
 REMEDY = "take an undamaged copy, or train again"
 
 
@@ -72,7 +68,7 @@ class Header(BaseModel):
     policy: str | None = None
     weights: Weights
     versions: dict[str, str]
-    extra: dict[str, Any] = Field(default_factory=dict)
+    notes: Notes = Notes()
 
     def to_json(self) -> str:
         """One top-level key a line, and the digest of them all last."""

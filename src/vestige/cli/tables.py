@@ -10,7 +10,6 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vestige.checkpoint.header import VALIDATION
 from vestige.escaping import visible
 from vestige.runs.directory import RunDirectory
 from vestige.splits.base import listed
@@ -144,7 +143,7 @@ def trained(directories: list[Path], run: Path) -> Table:
     for folder in map(RunDirectory, directories):
         header, history = folder.header, folder.history_file
         rounds = str(len(history.read_text().splitlines()) - 1) if history.is_file() else "-"
-        reached = header.extra.get(VALIDATION)
+        reached = header.notes.validation_macro_f1
         cells = (
             str(header.model["name"]),
             header.view,

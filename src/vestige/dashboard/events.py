@@ -18,9 +18,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from vestige.checkpoint import Pooling
 from vestige.escaping import visible
 from vestige.evaluation.record import IntervalResult, Number, Record
-from vestige.evaluation.results import ClassRow, Confusion, DelayResult, GroupTable, MetricColumn, Pooling
+from vestige.evaluation.results import ClassRow, Confusion, DelayResult, GroupTable, MetricColumn
 
 VERSION: Literal[2] = 2
 LONGEST = 600

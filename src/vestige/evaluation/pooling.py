@@ -13,10 +13,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.checkpoint.header import POOLING, Header
+from vestige.checkpoint.notes import Pooling
 from vestige.evaluation.metrics import Sweep, at_threshold
 from vestige.evaluation.predictions import FloatArray, Predictions
-from vestige.evaluation.results import Pooling
 from vestige.evaluation.threshold import choose
 
 DIGITS = 9
@@ -29,14 +28,6 @@ POOLINGS = tuple(Pooling(kind=kind) for kind in ("max", "mean", "mean_log_odds",
 """Those that are tried."""
 POOLINGS_OF_SURPRISE = (*POOLINGS, Pooling(kind="moving_average_max", size=8))
 """Those that are tried where scores are surprise: what never came before may come in short bursts."""
-
-
-def pooling_in(header: Header) -> Pooling | None:
-    """The pooling that a checkpoint keeps; None where each window is judged by itself."""
-    plain = header.extra.get(POOLING)
-    if plain is None:
-        return None
-    return Pooling.model_validate(plain)
 
 
 def by_recording(windows: Predictions, pooling: Pooling) -> Predictions:

@@ -12,6 +12,7 @@ from typing import Literal, Self
 from pydantic import Field
 
 from vestige import checked
+from vestige.checkpoint.notes import Pooling
 from vestige.errors import DatasetError
 from vestige.evaluation.record import IntervalResult, Number, Record, complaint
 from vestige.storage import write_text
@@ -19,38 +20,8 @@ from vestige.storage import write_text
 FORMAT: Literal["vestige-metrics/3"] = "vestige-metrics/3"
 
 
-SIZE = 32
-"""Windows of a moving average: what strikes once may be new and harmless, what strikes on and on is not."""
 SATURATED = 1e-3
 """A threshold nearer to 1 than this is saturated."""
-
-
-class Pooling(Record):
-    """How the scores of a recording's windows become the recording's score.
-
-    `kind`: the highest probability (`max`), the mean of the probabilities (`mean`), the mean of the log-odds
-    (`mean_log_odds`; of surprise, the mean surprise), or the highest mean of the log-odds over `size` windows
-    in a row (`moving_average_max`). `boundary` is the score from which on the recording is an anomaly: the
-    probabilities are moved so that it comes to lie at one half.
-    """
-
-    kind: Literal["max", "mean", "mean_log_odds", "moving_average_max"]
-    boundary: float = 0.5
-    size: int = SIZE
-
-    @property
-    def sentence(self) -> str:
-        """What a recording's score is, for people to read."""
-        of_windows = {
-            "max": "the highest of its windows' scores",
-            "mean": "the mean of its windows' scores",
-            "mean_log_odds": "the mean log-odds of its windows (of surprise: the mean surprise)",
-            "moving_average_max": f"the highest mean log-odds of {self.size} windows in a row",
-        }[self.kind]
-        moved = ""
-        if self.boundary != 0.5:
-            moved = f"; it is moved so that {self.boundary:.3g}, which parts validation best, lies at 0.5"
-        return f"A recording's score is {of_windows}{moved}."
 
 
 Place = Literal["terminal", "report", "page"]

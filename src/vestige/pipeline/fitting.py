@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige import checkpoint, log
-from vestige.checkpoint.header import POOLING, VALIDATION
 from vestige.errors import UsageError
 from vestige.models import registry
 from vestige.models.base import VIEWS, Detector, Task, choose_inputs, parse_hyper
@@ -135,7 +134,6 @@ def fit(
     history = train(detector, data.train, data.validation, plan.training, directory, resume=resume)
     pooling = predicting.pooling_of(detector, data.validation)
     threshold = predicting.calibrate(detector, data.validation, pooling, policy)
-    plain = None if pooling is None else pooling.model_dump(mode="json")
     reached = predicting.macro_f1_of(predicting.of_part(detector, data.validation, pooling))
     checkpoint.save(
         directory,
@@ -146,7 +144,7 @@ def fit(
         threshold=threshold.value,
         policy=threshold.policy,
         view=plan.view,
-        extra={POOLING: plain, VALIDATION: reached},
+        notes=checkpoint.Notes(pooling=pooling, validation_macro_f1=reached),
     )
     logger.info("%s: trained in %d rounds, validation macro F1 %.3f", called, len(history), reached)
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige import log
-from vestige.checkpoint import Loaded
+from vestige.checkpoint import Loaded, Pooling
 from vestige.evaluation.audit import audit, describe_split, enforce
 from vestige.evaluation.catalogue import METRICS, columns
 from vestige.evaluation.clusters import held_out
@@ -23,13 +23,12 @@ from vestige.evaluation.judging import cluster_result, evaluate
 from vestige.evaluation.onset import Attacks, onset_result
 from vestige.evaluation.overlap import never_seen
 from vestige.evaluation.pairs import compare_pairs
-from vestige.evaluation.pooling import by_recording, pooling_in
+from vestige.evaluation.pooling import by_recording
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.results import (
     CheckResult,
     DetectorResults,
     OnsetResult,
-    Pooling,
     RunResults,
     SymbolFinding,
 )
@@ -130,7 +129,7 @@ def _judge(
     if loaded is not None:
         logger.info("%s: judging on %d windows", name, len(experiment.test))
         encoded = EncodedWindows.of(experiment.windows, loaded.encoder)
-        pooling = pooling_in(loaded.header)
+        pooling = loaded.header.notes.pooling
         _judge_one(findings, experiment, config, name, loaded.detector, encoded, pooling, kind="model")
         return
     view, model = views.parts(name, config.view)

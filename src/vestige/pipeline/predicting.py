@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from vestige.checkpoint import Pooling
 from vestige.evaluation.distinct import predict_proba, symbolic
 from vestige.evaluation.metrics import confusion, macro_f1
 from vestige.evaluation.pooling import POOLINGS_OF_SURPRISE, best_pooling, by_recording
 from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.results import NextTokenResult, Pooling, ThresholdResult
+from vestige.evaluation.results import NextTokenResult, ThresholdResult
 from vestige.evaluation.threshold import choose
 from vestige.models.base import Detector
 from vestige.models.next_token import TOP

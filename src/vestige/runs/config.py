@@ -7,7 +7,7 @@ from pathlib import Path
 from platform import python_version
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from vestige import checked
 from vestige.checkpoint.header import library_versions
@@ -28,7 +28,7 @@ class RunConfig(BaseModel):
     format: Literal["vestige-run/1"] = "vestige-run/1"
     source: str
     corpus: str = ""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, JsonValue] = Field(default_factory=dict)
     split_options: SplitOptions = Field(default_factory=SplitOptions)
     dataset: str
     split: str

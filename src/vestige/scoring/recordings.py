@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.checkpoint import Loaded
-from vestige.evaluation.pooling import log_of, moving_average_max, pooled, pooling_in
-from vestige.evaluation.results import Pooling
+from vestige.checkpoint import Loaded, Pooling
+from vestige.evaluation.pooling import log_of, moving_average_max, pooled
 from vestige.models.next_token import TOP
 from vestige.scoring.windows import JudgedBatch, judge
 from vestige.sources.base import Progress
@@ -36,7 +35,7 @@ def score_recordings(
     window. Raises as `score` does. Memory holds a few numbers for each recording.
     """
     loaded, judged = judge(run, evidence, device=device, quantize=quantize, progress=progress)
-    pooling = pooling_in(loaded.header) or Pooling(kind="max")
+    pooling = loaded.header.notes.pooling or Pooling(kind="max")
     found: dict[str, Tally] = {}
     unit = "file"
     for batch in judged:

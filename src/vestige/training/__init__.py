@@ -6,7 +6,6 @@ Only training a neural detector imports torch and Lightning.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from vestige.training.config import TrainingConfig
@@ -19,6 +18,9 @@ __all__ = ["StoppedError", "TrainingConfig", "TrainingError", "discard_resume_st
 
 
 def __getattr__(name: str) -> Any:
+    """The two functions that do the work, imported when they are first asked for."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("vestige.training.dispatch"), name)
+    from vestige.training import dispatch
+
+    return {"discard_resume_state": dispatch.discard_resume_state, "train": dispatch.train}[name]
