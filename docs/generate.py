@@ -27,8 +27,8 @@ def exit_codes() -> str:
     """The table of exit codes, from the classes of errors."""
     kinds = {
         kind
-        for room in (vestige.errors, vestige.training.errors)
-        for kind in vars(room).values()
+        for module in (vestige.errors, vestige.training.errors)
+        for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, VestigeError)
     }
     rows = [(kind.exit_code, (kind.__doc__ or "").partition("\n")[0]) for kind in kinds - {VestigeError}]

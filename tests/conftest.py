@@ -1,4 +1,4 @@
-"""What every room's tests share: where the real data lie, and small datasets made from plain arrays."""
+"""What all tests share: where the real data lie, and small datasets made from plain arrays."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
 def get(name: str) -> logging.Logger:
-    """The logger of one room, such as `vestige.training`."""
+    """The logger of one package, such as `vestige.training`."""
     return logging.getLogger(name)
 
 
@@ -93,7 +93,7 @@ class Visible(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line of JSON: `time` (UTC, ISO 8601), `level`, `room`, `message`, `process`."""
+    """A record as one line of JSON: `time` (UTC, ISO 8601), `level`, `logger`, `message`, `process`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line; whatever a message holds is escaped."""
@@ -101,7 +101,7 @@ class JsonLines(logging.Formatter):
             {
                 "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
                 "level": record.levelname.lower(),
-                "room": record.name,
+                "logger": record.name,
                 "message": record.getMessage(),
                 "process": record.process,
             }

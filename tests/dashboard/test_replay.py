@@ -16,7 +16,7 @@ from vestige.dashboard import pace
 from vestige.dashboard.events import Event, Perf, Recording, Score
 from vestige.dashboard.feed import Feed
 from vestige.dashboard.pace import Pace
-from vestige.dashboard.producers import replay as room
+from vestige.dashboard.producers import replay
 from vestige.dashboard.producers.perf import Meter
 from vestige.errors import EvidenceError
 from vestige.models.base import Judgement
@@ -107,7 +107,7 @@ def test_labels_that_cannot_be_read_are_unknown_and_stop_nothing(both, store, tm
 
 
 def test_of_countless_labels_the_first_are_told(both, store, monkeypatch):
-    monkeypatch.setattr(room, "MOST_SPANS", 2)
+    monkeypatch.setattr(replay, "MOST_SPANS", 2)
     events = played(both / "realistic" / "gbt", store)
     assert max(len(one.spans) for one in of(Recording, events)) == 2
     assert any(one.attack for one in of(Recording, events))
@@ -123,12 +123,12 @@ def test_two_stores_with_one_episode_say_nothing_of_it(both, store, tmp_path):
 
 
 def test_many_machines_are_remembered_up_to_a_number(finished, monkeypatch):
-    monkeypatch.setattr(room, "MOST", 2)
+    monkeypatch.setattr(replay, "MOST", 2)
     loaded = load(finished / "gbt")
     machines = ["a", "b", "a", "b", "a", "c", "a", "b"]
     place = pl.DataFrame({"machine": machines, "line": range(len(machines))})
     batch = LiveBatch({}, pl.DataFrame(), place, unit="machine")
-    recordings = room.Recordings(loaded, registry.get("logs"), (), Pace(0), Meter())
+    recordings = replay.Recordings(loaded, registry.get("logs"), (), Pace(0), Meter())
     events = list(recordings.over(JudgedBatch(batch, Judgement.of(np.full((len(machines), 2), 0.5)))))
     assert [(one.number, one.id) for one in of(Recording, events)] == [(1, "a"), (2, "b"), (3, "c"), (4, "b")]
     assert [(one.recording, one.window) for one in of(Score, events)] == [

@@ -1,4 +1,4 @@
-"""Timelines: the most surprising events of a run whatever its length, departures, and runs that are alike."""
+"""Timelines: the most surprising events of a recording of any length, departures, and which are alike."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _timeline(symbols: list[int], surprise: list[float], size: int = 7) -> Timel
 
 def test_a_departure_says_the_last_target_within_and_where_the_run_went() -> None:
     timeline = _timeline([1, 3, 2, 3, 4, 3, 4, 1, 5], [0.0] * 9, size=2)
-    told = [(one.line, one.offset, one.left, one.to) for one in timeline.departures]
+    told = [(one.event, one.offset, one.left, one.to) for one in timeline.departures]
     assert told == [(5, 50, "a+0x2", "<unmapped> 0x9"), (9, 90, "a+0x1", "<no file>+0x3")]
     assert timeline.times_left == 2
 
@@ -92,7 +92,7 @@ def test_the_most_surprising_event_is_never_lost_and_memory_is_bounded(how: list
     timeline = _timeline([1] * len(how), how, size)
     assert len(timeline.best) <= 2 * BINS
     assert timeline.highest == max(how)
-    assert timeline.top(1)[0].line == 1 + int(np.argmax(how))
+    assert timeline.top(1)[0].event == 1 + int(np.argmax(how))
     assert timeline.mean == pytest.approx(np.mean(how))
     assert timeline.events == len(how)
 
@@ -137,13 +137,13 @@ def test_the_page_and_the_table_show_every_test_run(judged: tuple[Path, Path]) -
     assert "Content-Security-Policy" in page
     assert found.timelines
     for one in found.timelines:
-        assert one.run in page
+        assert one.recording in page
         assert one.judged > 0
     benign = [one for one in found.timelines if one.truth == "benign"]
     assert benign
     assert all(one.times_left == 0 for one in benign)
     rows = list(csv.DictReader(found.places.read_text().splitlines()))
-    assert {row["run"] for row in rows} == {one.run for one in found.timelines}
+    assert {row["recording"] for row in rows} == {one.recording for one in found.timelines}
     assert sorted(-one.highest for one in found.timelines) == [-one.highest for one in found.timelines]
     with pytest.raises(OutputError, match="already exists"):
         draw_timelines(folder)
@@ -152,8 +152,8 @@ def test_the_page_and_the_table_show_every_test_run(judged: tuple[Path, Path]) -
 
 def test_raw_runs_are_drawn_as_test_runs_are(judged: tuple[Path, Path], tmp_path: Path) -> None:
     corpus, folder = judged
-    tested = {one.run: one for one in draw_timelines(folder, out=tmp_path / "test").timelines}
-    raw = {one.run: one for one in draw_timelines(folder, [corpus], tmp_path / "raw").timelines}
+    tested = {one.recording: one for one in draw_timelines(folder, out=tmp_path / "test").timelines}
+    raw = {one.recording: one for one in draw_timelines(folder, [corpus], tmp_path / "raw").timelines}
     assert len(raw) == 18 > len(tested) > 0
     for name, one in tested.items():
         assert raw[name].highest == one.highest
@@ -164,7 +164,7 @@ def test_raw_runs_are_drawn_as_test_runs_are(judged: tuple[Path, Path], tmp_path
 
 def _long_names(tmp_path: Path) -> Outcome:
     timeline = _timeline([1, 3, 4], [1.0, 2.0, 3.0])
-    timeline.run, timeline.truth = "0123456789abcdef" * 4, "malicious"
+    timeline.recording, timeline.truth = "0123456789abcdef" * 4, "malicious"
     timeline.departures[0] = timeline.departures[0]._replace(left="a-browser-of-a-long-name.so.1.2+0x1234567")
     return Outcome([timeline], [0], None, tmp_path, tmp_path)
 
@@ -176,7 +176,7 @@ def test_names_are_whole_however_narrow_the_terminal_is(tmp_path: Path, columns:
     console.print(tables.timelines(found, columns))
     cells = [line.split("│")[1:-1] for line in console.export_text().splitlines() if "│" in line]
     run, *_, where = ("".join(one).replace(" ", "") for one in zip(*cells, strict=True))
-    assert run == found.timelines[0].run
+    assert run == found.timelines[0].recording
     assert where == "a-browser-of-a-long-name.so.1.2+0x1234567to<unmapped>0x9"
 
 
@@ -207,8 +207,8 @@ def test_a_detector_of_chunks_shows_departures_it_did_not_judge(
     rare = [one for one in found.timelines if 0 < one.times_left <= RARE]
     assert rare
     for one in rare:
-        first = [place.line for place in one.top(one.times_left)]
-        assert first == [gone.line for gone in one.departures]
+        first = [place.event for place in one.top(one.times_left)]
+        assert first == [gone.event for gone in one.departures]
     assert any(np.isnan(place.surprise) for one in rare for place in one.top(1))
     assert "not judged" in found.page.read_text()
     assert "nan" not in found.places.read_text()

@@ -220,11 +220,14 @@ def _encoder(header: Header, fitted: Schema, dataset: Schema, where: Path) -> En
     if dataset.fitted(inputs).digest != fitted.digest:
         lines = diff(fitted, dataset.fitted(inputs))
         raise _changed("the encoder now produces other inputs", lines, where)
-    specs = [one for one in fitted.inputs if one.name in header.model.get("inputs", ())]
-    now = probe.take(source, encoder, fitted, tuple(one.name for one in specs))
+    specs = [spec for spec in fitted.inputs if spec.name in header.model.get("inputs", ())]
+    now = probe.take(source, encoder, fitted, tuple(spec.name for spec in specs))
     for spec in specs:
         was = header.probe.get(spec.name)
-        found = "not probed" if was is None else probe.first_difference(spec, was, now[spec.name])
+        if was is None:
+            found: str | None = "not probed"
+        else:
+            found = probe.first_difference(spec, was, now[spec.name])
         if found:
             raise _changed("the extractor's numbers have changed", [f"{spec.name}: {found}"], where)
     return encoder

@@ -32,7 +32,7 @@ def take(
 ) -> dict[str, Probe]:
     """The probe of the inputs called `names`, or of all that `encoder` produces."""
     live = source.probe(schema)
-    names = tuple(one.name for one in encoder.inputs) if names is None else names
+    names = tuple(spec.name for spec in encoder.inputs) if names is None else names
     batch: Batch = encoder.bind(live.symbols).encode(live.steps, names)
     return {name: _of(batch[name]) for name in names}
 
@@ -51,8 +51,15 @@ def first_difference(spec: Input, was: Probe, now: Probe) -> str | None:
 def _of(values: NDArray[Any]) -> Probe:
     flat = values.ravel().tolist()
     if values.dtype.kind == "f":
-        flat = [one if math.isfinite(one) else None if math.isnan(one) else str(one) for one in flat]
+        flat = [_plain(value) for value in flat]
     return Probe(shape=values.shape, dtype=str(values.dtype), values=flat)
+
+
+def _plain(value: float) -> float | str | None:
+    """As JSON takes it, which knows neither NaN (missing: null) nor infinities ("inf")."""
+    if math.isnan(value):
+        return None
+    return value if math.isfinite(value) else str(value)
 
 
 def _equal(a: float | str | None, b: float | str | None) -> bool:
@@ -65,7 +72,9 @@ def _name(spec: Input, place: tuple[Any, ...]) -> str:
     window = f"window {int(place[0])}"
     if spec.features:
         feature = f"{spec.features[int(place[1])].name} of {window}"
-        return feature if spec.kind == "summary" else f"{feature}, step {int(place[2])}"
+        if spec.kind == "summary":
+            return feature
+        return f"{feature}, step {int(place[2])}"
     return ", ".join([window, *(f"step {int(step)}" for step in place[1:2])])
 
 

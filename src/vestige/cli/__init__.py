@@ -1,4 +1,4 @@
-"""The verbs a person types. Only this room catches errors and talks to the terminal."""
+"""The verbs a person types. Only this package catches errors and talks to the terminal."""
 
 import os
 

@@ -89,11 +89,12 @@ def quality(windows: WindowSet) -> Table | None:
 
 
 def timelines(found: Outcome, columns: int) -> Table:
-    """Runs, the most surprising first: how often and where first each left all modules, and with which it was
-    alike. Names are never cut: where there are few `columns` they wrap, and lesser figures are left out."""
-    table = Table(title=plain("runs, the most surprising first"), title_justify="left")
+    """Recordings, the most surprising first: how often and where first each left all modules, and with which
+    it was alike. Names are never cut: where there are few `columns` they wrap, and lesser figures are left
+    out."""
+    table = Table(title=plain("recordings, the most surprising first"), title_justify="left")
     figures = ("highest", "left") if columns < NARROW else ("highest", "mean", "left", "cluster")
-    for name in ("run", "label", *figures, "where first"):
+    for name in ("recording", "label", *figures, "where first"):
         table.add_column(name, overflow="fold", justify="right" if name in figures else "left")
     for one, cluster in list(zip(found.timelines, found.clusters, strict=True))[:SHOWN]:
         told = {
@@ -103,7 +104,7 @@ def timelines(found: Outcome, columns: int) -> Table:
             "cluster": "" if cluster is None else str(cluster),
         }
         gone = [f"{first.left} to {first.to}" for first in one.departures[:1]]
-        table.add_row(*map(plain, (one.run, one.truth, *(told[name] for name in figures), *gone)))
+        table.add_row(*map(plain, (one.recording, one.truth, *(told[name] for name in figures), *gone)))
     if len(found.timelines) > SHOWN:
         table.caption = plain(f"and {len(found.timelines) - SHOWN:,} more")
     return table

@@ -77,20 +77,22 @@ def timeline(
     run: Annotated[Path, typer.Argument(help="a detector trained on traces: a directory such as runs/a/gru")],
     evidence: Annotated[
         list[Path] | None,
-        typer.Argument(help="recorded runs: a corpus or a run's directory; default: the test part"),
+        typer.Argument(help="recordings: a corpus, or the directory of one; default: the test part"),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="folder for the page; default: the detector's")
     ] = None,
-    most: Annotated[int, typer.Option(min=1, help="runs drawn at most")] = 24,
+    most: Annotated[int, typer.Option(min=1, help="recordings drawn at most")] = 24,
     eps: Annotated[
-        float, typer.Option(min=1e-6, max=1, help="alike are runs no further apart (cosine)")
+        float, typer.Option(min=1e-6, max=1, help="alike are recordings no further apart (cosine)")
     ] = 0.5,
-    min_samples: Annotated[int, typer.Option(min=1, help="runs nearby that make a cluster (DBSCAN)")] = 2,
+    min_samples: Annotated[
+        int, typer.Option(min=1, help="recordings nearby that make a cluster (DBSCAN)")
+    ] = 2,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier page")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
 ) -> None:
-    """Draw surprise along each run: where it went strange, where it left all modules, which runs are alike.
+    """Draw surprise along each recording: where it went strange or left all modules, and which are alike.
 
     Example: vestige traces timeline runs/first/next_gru
     """

@@ -52,25 +52,33 @@ class StandardizeStats:
         if known.any():
             medians[known] = np.nanmedian(columns[:, known], axis=0)
         filled = np.where(present, columns, medians)
-        means = filled.mean(axis=0) if len(filled) else medians
-        stds = filled.std(axis=0) if len(filled) else np.ones_like(medians)
+        means, stds = medians, np.ones_like(medians)
+        if len(filled):
+            means, stds = filled.mean(axis=0), filled.std(axis=0)
         stds = np.where(stds < TINY, 1.0, stds)
-        return cls(*(one.astype(np.float32) for one in (medians, means, stds)))
+        return cls(*(statistic.astype(np.float32) for statistic in (medians, means, stds)))
 
     def apply(self, X: NDArray[Any], *, channel_axis: int, impute: bool = True) -> FloatArray:
         """Impute and standardise along `channel_axis`; every value that comes out is finite, but for missing
         ones that are not to be imputed: they are NaN."""
         shape = [1] * X.ndim
         shape[channel_axis] = -1
-        medians, means, stds = (one.reshape(shape) for one in (self.medians, self.means, self.stds))
+        medians, means, stds = (part.reshape(shape) for part in (self.medians, self.means, self.stds))
         with np.errstate(over="ignore", invalid="ignore"):
             values: FloatArray = np.array(X, dtype=np.float32)
-            present = np.isfinite(values)
-            if not present.all():
-                np.copyto(values, medians if impute else np.float32(np.nan), where=~present)
+            missing = ~np.isfinite(values)
+            if missing.any():
+                if impute:
+                    np.copyto(values, medians, where=missing)
+                else:
+                    # NaN alone marks what is missing from here on: an infinity was no value either.
+                    values[missing] = np.nan
             values -= means
             values /= stds
-        outside = ~np.isfinite(values) if impute else np.isinf(values)
+        # What is infinite now left the range of float32 on the way; so did a NaN, if none was to be left.
+        outside = np.isinf(values)
+        if impute:
+            outside = ~np.isfinite(values)
         if outside.any():
             values[outside] = 0
         return values
@@ -190,20 +198,22 @@ class Detector(ABC):
     @property
     def input_names(self) -> tuple[str, ...]:
         """Names of the inputs to gather for this detector."""
-        return tuple(one.name for one in self.inputs)
+        return tuple(spec.name for spec in self.inputs)
 
     def width(self, spec: Input) -> int:
         """How many features, channels, token ids or vector elements of an input the detector sees."""
         if spec.kind == "tokens":
             return len(spec.vocabulary or ())
         mask = self.keep_mask.get(spec.name)
-        return int(mask.sum()) if mask is not None else len(spec.features) or spec.size
+        if mask is not None:
+            return int(mask.sum())
+        return len(spec.features) or spec.size
 
     def select(self, X: Batch) -> Batch:
         """Mask, impute, standardise. `summary` and `tensor` come out float32 and finite (where the detector
         does not impute, missing values are NaN), `tokens` int64 (an id outside the vocabulary becomes UNK),
         `vectors` float32 and finite."""
-        return {one.name: self._select(one, X[one.name]) for one in self.inputs}
+        return {spec.name: self._select(spec, X[spec.name]) for spec in self.inputs}
 
     def scaled(self, values: NDArray[Any]) -> NDArray[Any]:
         """The scale on which a summary or tensor is standardised; as it is, unless overridden."""
@@ -217,7 +227,9 @@ class Detector(ABC):
             return ids
         axis = -2 if spec.kind == "tensor" else -1
         mask = self.keep_mask.get(spec.name)
-        values = X if mask is None else np.compress(mask, X, axis=axis)
+        values = X
+        if mask is not None:
+            values = np.compress(mask, X, axis=axis)
         if spec.kind in ("summary", "tensor"):
             values = self.scaled(values)
         stats = self.standardize.get(spec.name)
@@ -226,7 +238,8 @@ class Detector(ABC):
             return stats.apply(values, channel_axis=axis, impute=impute)
         with np.errstate(over="ignore"):
             narrow = np.asarray(values, dtype=np.float32)
-        return np.where(np.isfinite(narrow), narrow, np.float32(0 if impute else np.nan))
+        instead = np.float32(0 if impute else np.nan)
+        return np.where(np.isfinite(narrow), narrow, instead)
 
     def targets(self, X: Batch, label: NDArray[Any]) -> NDArray[np.int64]:  # noqa: ARG002
         """What training must predict of a batch, `(B,)`: its labels, unless the task is another."""
@@ -310,7 +323,7 @@ class Detector(ABC):
             keep_mask={name: np.asarray(mask, dtype=bool) for name, mask in model["keep_mask"].items()},
         )
         detector.standardize = {
-            name: StandardizeStats.from_dict(one) for name, one in model["standardize"].items()
+            name: StandardizeStats.from_dict(stats) for name, stats in model["standardize"].items()
         }
         _check_shapes(detector)
         detector.load_sidecar(payload, model["state"], device=device)
@@ -322,19 +335,27 @@ def choose_inputs(kind: type[Detector], schema: Schema) -> tuple[Input, ...]:
 
     Raises UsageError where none does; the message lists what the detector takes and the dataset has.
     """
-    fitting = [one for one in schema.inputs if one.kind != "summary" or _readable(kind, one)]
+    fitting = [spec for spec in schema.inputs if spec.kind != "summary" or _readable(kind, spec)]
     for combination in kind.accepts:
-        chosen = [next((one for one in fitting if _is(one, want)), None) for want in combination]
-        if all(one is not None for one in chosen):
-            return tuple(one for one in chosen if one is not None)
-    takes = " or ".join("+".join(one) for one in kind.accepts)
+        candidates = ([spec for spec in fitting if _is(spec, wanted)] for wanted in combination)
+        chosen = tuple(matching[0] for matching in candidates if matching)
+        if len(chosen) == len(combination):
+            return chosen
+    takes = " or ".join("+".join(combination) for combination in kind.accepts)
     if kind.reads:
         takes += f" (a summary with {' or '.join(kind.reads)})"
-    has = ", ".join(one.kind if one.name == one.kind else f"{one.kind}:{one.name}" for one in schema.inputs)
+    has = ", ".join(map(_called, schema.inputs))
     raise UsageError(
         f"{kind.name} takes {takes}; this {schema.source} dataset has {has}",
         remedy="vestige models lists which models fit which inputs",
     )
+
+
+def _called(spec: Input) -> str:
+    """`kind`, or `kind:name` where the name says more."""
+    if spec.name == spec.kind:
+        return spec.kind
+    return f"{spec.kind}:{spec.name}"
 
 
 def keep_masks(
@@ -348,14 +369,20 @@ def keep_masks(
     if view not in VIEWS:
         raise UsageError(f"unknown view {view!r}", remedy=f"one of: {', '.join(VIEWS)}")
     masks = {}
-    for one in inputs:
-        patterns = only if one.kind == "summary" and only else ("*",)
-        mask = np.array([(view == "oracle" or not f.host_only) and _among(f, patterns) for f in one.features])
+    for spec in inputs:
+        patterns = only if spec.kind == "summary" and only else ("*",)
+        mask = np.array([_is_kept(feature, view, patterns) for feature in spec.features])
         if mask.size and not mask.any():
-            raise UsageError(f"the {view} view leaves no feature of {one.name}", remedy="try --view oracle")
+            raise UsageError(f"the {view} view leaves no feature of {spec.name}", remedy="try --view oracle")
         if not mask.all():
-            masks[one.name] = mask
+            masks[spec.name] = mask
     return masks
+
+
+def _is_kept(feature: Feature, view: str, patterns: tuple[str, ...]) -> bool:
+    if feature.host_only and view != "oracle":
+        return False
+    return _among(feature, patterns)
 
 
 def parse_hyper(kind: type[Detector], hyper: Mapping[str, Any]) -> HyperParameters:
@@ -368,8 +395,9 @@ def parse_hyper(kind: type[Detector], hyper: Mapping[str, Any]) -> HyperParamete
         name = ".".join(str(part) for part in first["loc"])
         if not name:  # values that do not go together
             raise UsageError(f"{kind.name}: {first['msg'].removeprefix('Value error, ')}") from error
-        what = f"{kind.name} has no hyper-parameter {name!r}" if name not in known else first["msg"].lower()
-        problem = what if name not in known else f"{kind.name}: {name}={hyper.get(name)!r}: {what}"
+        problem = f"{kind.name} has no hyper-parameter {name!r}"
+        if name in known:
+            problem = f"{kind.name}: {name}={hyper.get(name)!r}: {first['msg'].lower()}"
         raise UsageError(problem, remedy=f"it has: {', '.join(known) or 'none'}") from error
 
 
@@ -381,7 +409,9 @@ def _is(spec: Input, wanted: str) -> bool:
 
 def _readable(kind: type[Detector], spec: Input) -> bool:
     """Features that are not known before an encoder is fitted count as there."""
-    return not kind.reads or not spec.features or any(_among(one, kind.reads) for one in spec.features)
+    return (
+        not kind.reads or not spec.features or any(_among(feature, kind.reads) for feature in spec.features)
+    )
 
 
 def _among(feature: Feature, patterns: tuple[str, ...]) -> bool:

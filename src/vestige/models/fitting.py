@@ -58,14 +58,18 @@ def fit_standardize(detector: Detector, train: EncodedWindows, *, seed: int = 0)
 
 def sample_kept(detector: Detector, train: EncodedWindows, spec: Input, *, seed: int) -> NDArray[Any]:
     """Kept columns of one input, as they come from the encoder, of a seeded sample of training windows."""
-    per_window = max(len(spec.features), 1) * (train.schema.length if spec.kind == "tensor" else 1)
+    per_window = max(len(spec.features), 1)
+    if spec.kind == "tensor":
+        per_window *= train.schema.length
     size = min(len(train), max(SAMPLE_VALUES // per_window, 100))
     rows = np.sort(np.random.default_rng(seed).choice(len(train), size=size, replace=False))
     mask = detector.keep_mask.get(spec.name)
     pieces = []
     for start in range(0, size, SAMPLE_BATCH):
         X = train.batch(rows[start : start + SAMPLE_BATCH], (spec.name,))[spec.name]
-        pieces.append(X if mask is None else np.compress(mask, X, axis=1))
+        if mask is not None:
+            X = np.compress(mask, X, axis=1)
+        pieces.append(X)
     return np.concatenate(pieces)
 
 
@@ -77,12 +81,19 @@ def sources(detector: Detector, spec: Input) -> NDArray[np.bool_]:
     where the input has no features.
     """
     mask = detector.keep_mask.get(spec.name, np.ones(len(spec.features), dtype=bool))
-    kept = [one.name for one, keep in zip(spec.features, mask, strict=True) if keep]
-    words = [found[1] if (found := SOURCE.match(name)) else "" for name in kept]
-    named = [one for one in dict.fromkeys(words) if one]
-    return np.array([[word == one for word in words] for one in named], dtype=bool).reshape(
-        len(named), len(kept)
-    )
+    kept = [feature.name for feature, keep in zip(spec.features, mask, strict=True) if keep]
+    source_of = np.array([_source(name) for name in kept], dtype=object)
+    named = [source for source in dict.fromkeys(source_of) if source]
+    recorded_together = np.zeros((len(named), len(kept)), dtype=bool)
+    for row, source in enumerate(named):
+        recorded_together[row] = source_of == source
+    return recorded_together
+
+
+def _source(feature: str) -> str:
+    """The source that a feature names, or nothing."""
+    found = SOURCE.match(feature)
+    return found[1] if found else ""
 
 
 def class_weights(label: NDArray[Any], n_classes: int) -> NDArray[np.float32]:

@@ -137,14 +137,16 @@ class GradientBoostedTrees(FittedDetector):
         """Names of the kept features; characters that XGBoost does not allow are percent-encoded."""
         spec = self.inputs[0]
         mask = self.keep_mask.get(spec.name, np.ones(len(spec.features), dtype=bool))
-        kept = (one.name for one, keep in zip(spec.features, mask, strict=True) if keep)
+        kept = (feature.name for feature, keep in zip(spec.features, mask, strict=True) if keep)
         return [
             re.sub(r"[\x00-\x20\[\]<>%\ud800-\udfff]", lambda m: f"%{ord(m[0]):02X}", name) for name in kept
         ]
 
     def packed(self, values: NDArray[np.float32]) -> NDArray[np.float32] | sparse.csr_array:
         """Selected features as the trees are grown on them: zeros left out where they count as missing."""
-        return sparse.csr_array(values) if self.zero_is_missing else values
+        if not self.zero_is_missing:
+            return values
+        return sparse.csr_array(values)
 
     @property
     def _missing(self) -> float:
@@ -204,7 +206,9 @@ class _Batches(xgb.DataIter):
     ) -> None:
         self.detector, self.data, self.weights = detector, data, weights
         self.sources = sources(detector, detector.inputs[0])
-        self.source_dropout, self.seed = source_dropout if len(self.sources) > 1 else 0.0, seed
+        if len(self.sources) < 2:  # whoever loses the only source there is has nothing left
+            source_dropout = 0.0
+        self.source_dropout, self.seed = source_dropout, seed
         self.reset()
         super().__init__(release_data=True)
 
@@ -218,7 +222,9 @@ class _Batches(xgb.DataIter):
         for rows, X in self.batches:
             label = self.data.label[rows]
             values = self.detector.select(X)[self.detector.inputs[0].name]
-            data = self.detector.packed(self._without(values) if self.source_dropout else values)
+            if self.source_dropout:
+                values = self._without(values)
+            data = self.detector.packed(values)
             names, weight = self.detector.feature_names, self.weights[label]
             input_data(data=data, label=label, weight=weight, feature_names=names)
             return True

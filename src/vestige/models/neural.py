@@ -56,7 +56,7 @@ class NeuralDetector(Detector):
         seed: int = 0,
     ) -> None:
         super().__init__(inputs, n_classes, hyper=hyper, keep_mask=keep_mask, seed=seed)
-        unfitted = [one.name for one in inputs if one.kind == "tokens" and not one.vocabulary]
+        unfitted = [spec.name for spec in inputs if spec.kind == "tokens" and not spec.vocabulary]
         if unfitted:
             raise ValueError(f"the vocabulary of {unfitted[0]} is not fitted: use an encoder's inputs")
         with torch.random.fork_rng(devices=[]):
@@ -75,10 +75,10 @@ class NeuralDetector(Detector):
         missing."""
 
     def _with_missing_indicators(self, module: nn.Module) -> nn.Module:
-        if not any(one.kind in ("summary", "tensor") for one in self.inputs):
+        if not any(spec.kind in ("summary", "tensor") for spec in self.inputs):
             return module
         share = self.hyper.source_dropout if isinstance(self.hyper, NumbersHyper) else 0.0
-        return WithMissingIndicators([sources(self, one) for one in self.inputs], share, module)
+        return WithMissingIndicators([sources(self, spec) for spec in self.inputs], share, module)
 
     def to(self, device: str | torch.device) -> None:
         """Move the module; `predict_proba` then works there."""
@@ -97,7 +97,7 @@ class NeuralDetector(Detector):
         value is missing."""
         where = self.device if device is None else torch.device(device)
         chosen = self.select(X)
-        return tuple(_tensor(chosen[one.name]).to(where, non_blocking=True) for one in self.inputs)
+        return tuple(_tensor(chosen[spec.name]).to(where, non_blocking=True) for spec in self.inputs)
 
     def logits(self, X: Batch) -> Tensor:
         """Logits `(B, K)` of a batch, on the detector's device, with gradients where they are on."""
@@ -118,7 +118,7 @@ class NeuralDetector(Detector):
         # Not inference_mode: recurrent layers keep their buffers, and training writes to them later.
         with torch.no_grad(), _full_precision(self.device):
             for start in range(0, n, INFERENCE_BATCH):
-                part = {one.name: X[one.name][start : start + INFERENCE_BATCH] for one in self.inputs}
+                part = {spec.name: X[spec.name][start : start + INFERENCE_BATCH] for spec in self.inputs}
                 pieces.append(of(self.logits(part)).cpu().numpy())
         self.module.train(was_training)
         return np.concatenate(pieces)
@@ -129,7 +129,9 @@ class NeuralDetector(Detector):
 
     def save_sidecar(self, path: Path) -> None:
         """Write the module's parameters and buffers as safetensors."""
-        state = {name: one.detach().cpu().contiguous() for name, one in self.module.state_dict().items()}
+        state = {
+            name: tensor.detach().cpu().contiguous() for name, tensor in self.module.state_dict().items()
+        }
         path.write_bytes(safetensors.torch.save(state))
 
     def load_sidecar(self, payload: bytes, state: dict[str, Any], *, device: str = "cpu") -> None:  # noqa: ARG002
@@ -142,11 +144,11 @@ class NeuralDetector(Detector):
         if tensors.keys() != expected.keys():
             odd = sorted(tensors.keys() ^ expected.keys())
             raise ValueError(f"weights missing or unknown: {', '.join(odd[:5])}")
-        for name, one in expected.items():
+        for name, own in expected.items():
             found = tensors[name]
-            if found.shape != one.shape or found.dtype != one.dtype:
+            if found.shape != own.shape or found.dtype != own.dtype:
                 raise ValueError(
-                    f"{name} is {tuple(found.shape)} {found.dtype}, expected {tuple(one.shape)} {one.dtype}"
+                    f"{name} is {tuple(found.shape)} {found.dtype}, expected {tuple(own.shape)} {own.dtype}"
                 )
             if found.is_floating_point() and not bool(torch.isfinite(found).all()):
                 raise ValueError(f"{name} holds a value that is no finite number")
@@ -160,9 +162,10 @@ class WithMissingIndicators(nn.Module):
 
     def __init__(self, sources: list[NDArray[np.bool_]], share: float, body: nn.Module) -> None:
         super().__init__()
-        self.indicators = nn.ModuleList(
-            MissingIndicator(one, share) if one.shape[1] else nn.Identity() for one in sources
-        )
+        self.indicators = nn.ModuleList()
+        for of_input in sources:
+            has_features = of_input.shape[1] > 0
+            self.indicators.append(MissingIndicator(of_input, share) if has_features else nn.Identity())
         self.body = body
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -186,14 +189,19 @@ class MissingIndicator(nn.Module):
         self.weight = nn.Parameter(torch.zeros(sources.shape[1], sources.shape[1]))
         self.sources: Tensor
         self.register_buffer("sources", torch.from_numpy(sources), persistent=False)
+        # Whoever loses the only source there is has nothing left to learn from.
         self.share = share if len(sources) > 1 else 0.0
 
     def forward(self, x: Tensor) -> Tensor:
         missing = torch.isnan(x)
         if self.training and self.share:
-            lost_BC = self._lost(len(x))
-            missing = missing | (lost_BC if x.ndim == 2 else lost_BC.unsqueeze(2))
-        weight = self.weight / len(self.weight) ** 0.5  # a whole source at once: no step may be a leap
+            lost = self._lost(len(x))
+            if x.ndim == 3:  # a source is lost for all steps of a window
+                lost = lost.unsqueeze(2)
+            missing = missing | lost
+        # Where a whole source is missing, up to C columns of W add up: divided by sqrt(C), they do so without
+        # a leap at the first steps of training.
+        weight = self.weight / len(self.weight) ** 0.5
         moved: Tensor = torch.einsum("cd,bd...->bc...", weight, missing.to(weight.dtype))
         return x.masked_fill(missing, 0) + moved
 

@@ -149,19 +149,24 @@ class RecurrentNetwork(nn.Module):
     def __init__(self, width: int, outputs: int, hyper: RecurrentHyper, *, tokens: bool) -> None:
         super().__init__()
         self.tokens, self.token_dropout = tokens, TokenDropout(hyper.token_dropout)
-        self.step: nn.Module = (
-            nn.Embedding(width, hyper.embedding, padding_idx=PAD)
-            if tokens
-            else nn.Linear(width, hyper.embedding)
-        )
+        self.step: nn.Module
+        if tokens:
+            self.step = nn.Embedding(width, hyper.embedding, padding_idx=PAD)
+        else:
+            self.step = nn.Linear(width, hyper.embedding)
         self.core = hyper.core()
         self.dropout = nn.Dropout(hyper.dropout)
         self.hidden = hyper.hidden
-        self.head = nn.Linear((4 if hyper.bidirectional else 2) * hyper.hidden, outputs)
+        directions = 2 if hyper.bidirectional else 1
+        self.head = nn.Linear(2 * directions * hyper.hidden, outputs)  # the last state and the mean, of each
 
     def forward(self, x: Tensor) -> Tensor:
-        steps = self.token_dropout(x) if self.tokens else x.transpose(1, 2)
-        states_BTH, _ = self.core(self.step(steps))
+        if self.tokens:
+            embedded_BTE = self.step(self.token_dropout(x))
+        else:
+            embedded_BTE = self.step(x.transpose(1, 2))
+        states_BTH, _ = self.core(embedded_BTE)
+        # Backwards, the state at the first step has read the whole window; in one direction `back` is empty.
         ahead, back = states_BTH[:, -1, : self.hidden], states_BTH[:, 0, self.hidden :]
         pooled_BH = torch.cat([ahead, back, self._mean(states_BTH, x)], dim=1)
         logits_BK: Tensor = self.head(self.dropout(pooled_BH))
@@ -182,17 +187,22 @@ def hidden_for(core: str, k: int, budget: int, *, width: int, outputs: int, **hy
     one unit is too much already.
     """
     kind = CORES[core]
-    chosen = {**hyper, **({"k": k} if "k" in kind.model_fields else {})}
+    chosen = dict(hyper)
+    if "k" in kind.model_fields:
+        chosen["k"] = k
 
     def size(hidden: int) -> int:
         with torch.device("meta"):
             made = RecurrentNetwork(width, outputs, kind(hidden=hidden, **chosen), tokens=True)
-        return sum(one.numel() for one in made.parameters())
+        return sum(parameter.numel() for parameter in made.parameters())
 
     fits, too_many = 0, WIDEST + 1
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
-        fits, too_many = (middle, too_many) if size(middle) <= budget else (fits, middle)
+        if size(middle) <= budget:
+            fits = middle
+        else:
+            too_many = middle
     if not fits:
         raise ValueError(f"a {core} of one unit has {size(1)} parameters, more than {budget}")
     return fits

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
 
@@ -13,36 +13,126 @@ from vestige.schema import Schema
 if TYPE_CHECKING:
     from vestige.models.base import Detector, Task
 
-BUILT_IN = {
-    "gbt": "vestige.models.gbt:GradientBoostedTrees",
-    "ngram": "vestige.models.ngrams.detector:Ngram",
-    "mlp": "vestige.models.mlp:MlpDetector",
-    "cnn": "vestige.models.cnn:CnnDetector",
-    "transformer": "vestige.models.transformer:TransformerDetector",
-    "gru": "vestige.models.recurrent:GruDetector",
-    "lstm": "vestige.models.recurrent:LstmDetector",
-    "array_lstm": "vestige.models.recurrent:ArrayLstmDetector",
-    "attention_array_lstm": "vestige.models.recurrent:AttentionArrayLstmDetector",
-    "stochastic_array_lstm": "vestige.models.recurrent:StochasticArrayLstmDetector",
-    "vanilla": "vestige.models.collaborative:VanillaDetector",
-    "collaborative": "vestige.models.collaborative:CollaborativeDetector",
-    "next_gru": "vestige.models.next_networks:NextGru",
-    "next_lstm": "vestige.models.next_networks:NextLstm",
-    "next_array_lstm": "vestige.models.next_networks:NextArrayLstm",
-    "next_attention_array_lstm": "vestige.models.next_networks:NextAttentionArrayLstm",
-    "next_stochastic_array_lstm": "vestige.models.next_networks:NextStochasticArrayLstm",
-    "next_transformer": "vestige.models.next_networks:NextTransformer",
+Kinds = tuple["type[Detector]", ...]
+Load = Callable[[], Kinds]
+"""Imports one module, and gives the detectors that are in it."""
+
+
+def _gbt() -> Kinds:
+    from vestige.models.gbt import GradientBoostedTrees
+
+    return (GradientBoostedTrees,)
+
+
+def _ngram() -> Kinds:
+    from vestige.models.ngrams.detector import Ngram
+
+    return (Ngram,)
+
+
+def _mlp() -> Kinds:
+    from vestige.models.mlp import MlpDetector
+
+    return (MlpDetector,)
+
+
+def _cnn() -> Kinds:
+    from vestige.models.cnn import CnnDetector
+
+    return (CnnDetector,)
+
+
+def _transformer() -> Kinds:
+    from vestige.models.transformer import TransformerDetector
+
+    return (TransformerDetector,)
+
+
+def _recurrent() -> Kinds:
+    from vestige.models import recurrent
+
+    return (
+        recurrent.GruDetector,
+        recurrent.LstmDetector,
+        recurrent.ArrayLstmDetector,
+        recurrent.AttentionArrayLstmDetector,
+        recurrent.StochasticArrayLstmDetector,
+    )
+
+
+def _collaborative() -> Kinds:
+    from vestige.models.collaborative import CollaborativeDetector, VanillaDetector
+
+    return VanillaDetector, CollaborativeDetector
+
+
+def _next_networks() -> Kinds:
+    from vestige.models import next_networks
+
+    return (
+        next_networks.NextGru,
+        next_networks.NextLstm,
+        next_networks.NextArrayLstm,
+        next_networks.NextAttentionArrayLstm,
+        next_networks.NextStochasticArrayLstm,
+        next_networks.NextTransformer,
+    )
+
+
+def _frequencies() -> Kinds:
+    from vestige.models.baselines.frequencies import Lookup, Majority, NewToken
+
+    return Majority, NewToken, Lookup
+
+
+def _regressions() -> Kinds:
+    from vestige.models.baselines.regressions import Counts, Length, Logistic, Means
+
+    return Length, Counts, Means, Logistic
+
+
+def _next_frequency() -> Kinds:
+    from vestige.models.baselines.next_frequency import NextFrequency
+
+    return (NextFrequency,)
+
+
+def _next_ngram() -> Kinds:
+    from vestige.models.baselines.next_ngram import NextNgram
+
+    return (NextNgram,)
+
+
+BUILT_IN: dict[str, Load] = {
+    "gbt": _gbt,
+    "ngram": _ngram,
+    "mlp": _mlp,
+    "cnn": _cnn,
+    "transformer": _transformer,
+    "gru": _recurrent,
+    "lstm": _recurrent,
+    "array_lstm": _recurrent,
+    "attention_array_lstm": _recurrent,
+    "stochastic_array_lstm": _recurrent,
+    "vanilla": _collaborative,
+    "collaborative": _collaborative,
+    "next_gru": _next_networks,
+    "next_lstm": _next_networks,
+    "next_array_lstm": _next_networks,
+    "next_attention_array_lstm": _next_networks,
+    "next_stochastic_array_lstm": _next_networks,
+    "next_transformer": _next_networks,
 }
-BASELINES = {
-    "majority": "vestige.models.baselines.frequencies:Majority",
-    "new_token": "vestige.models.baselines.frequencies:NewToken",
-    "lookup": "vestige.models.baselines.frequencies:Lookup",
-    "length": "vestige.models.baselines.regressions:Length",
-    "counts": "vestige.models.baselines.regressions:Counts",
-    "means": "vestige.models.baselines.regressions:Means",
-    "logistic": "vestige.models.baselines.regressions:Logistic",
-    "next_frequency": "vestige.models.baselines.next_frequency:NextFrequency",
-    "next_ngram": "vestige.models.baselines.next_ngram:NextNgram",
+BASELINES: dict[str, Load] = {
+    "majority": _frequencies,
+    "new_token": _frequencies,
+    "lookup": _frequencies,
+    "length": _regressions,
+    "counts": _regressions,
+    "means": _regressions,
+    "logistic": _regressions,
+    "next_frequency": _next_frequency,
+    "next_ngram": _next_ngram,
 }
 """Trivial ones, always in the report: a model is worth what it gains over the best of them."""
 STANDARD: dict[Task, tuple[str, ...]] = {
@@ -66,17 +156,16 @@ class Row:
 
 def names() -> list[str]:
     """Names of the detectors there are, baselines and third parties' included."""
-    return sorted({*BUILT_IN, *BASELINES, *(one.name for one in entry_points(group=ENTRY_POINTS))})
+    return sorted({*BUILT_IN, *BASELINES, *(point.name for point in entry_points(group=ENTRY_POINTS))})
 
 
 def get(name: str) -> type[Detector]:
     """The detector called `name`. Raises UsageError for an unknown name."""
-    target = BUILT_IN.get(name) or BASELINES.get(name)
-    if target is not None:
-        module, _, attribute = target.partition(":")
-        return cast("type[Detector]", getattr(import_module(module), attribute))
-    for one in entry_points(group=ENTRY_POINTS, name=name):
-        return cast("type[Detector]", one.load())
+    load = BUILT_IN.get(name) or BASELINES.get(name)
+    if load is not None:
+        return next(kind for kind in load() if kind.name == name)
+    for point in entry_points(group=ENTRY_POINTS, name=name):
+        return cast("type[Detector]", point.load())
     raise UsageError(f"unknown model {name!r}", remedy=f"one of: {', '.join(names())}")
 
 
@@ -89,7 +178,7 @@ def of_task(name: str, task: Task) -> str:
     for candidate in (name, f"{task}_{name}"):
         if candidate in there_are and get(candidate).task == task:
             return candidate
-    remedy = f"one of: {', '.join(one for one in there_are if get(one).task == task)}"
+    remedy = f"other of: {', '.join(other for other in there_are if get(other).task == task)}"
     if name in there_are:
         remedy = f"--task {get(name).task} is what it is for; else {remedy}"
     raise UsageError(f"no model {name!r} for the task {task!r}", remedy=remedy)
@@ -110,7 +199,7 @@ def describe() -> list[Row]:
     rows = []
     for name in names():
         kind = get(name)
-        takes = " or ".join("+".join(one) for one in kind.accepts)
+        takes = " or ".join("+".join(combination) for combination in kind.accepts)
         rows.append(Row(name, takes, kind.about, name in BASELINES, kind.task))
     return rows
 

@@ -1,1 +1,1 @@
-"""Surprise along recorded runs: where in the program it went strange, and which runs went strange alike."""
+"""Surprise along recordings: where in the program it went strange, and which of them went strange alike."""

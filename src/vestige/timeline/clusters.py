@@ -10,16 +10,16 @@ from scipy.sparse import csr_matrix
 from vestige.timeline.timeline import Timeline
 
 TOP = 200
-"""Events of a run that its vector is made of at most."""
+"""Events of a recording that its vector is made of at most."""
 
 
 def clusters_of(
     timelines: Sequence[Timeline], limit: float, *, eps: float, min_samples: int
 ) -> list[int | None]:
-    """The cluster of each run, from 0, or None: nothing in it reached `limit`, or no other is like it.
+    """The cluster of each recording, from 0, or None: nothing in it reached `limit`, or no other is like it.
 
-    A run is the surprise above `limit` of its most surprising events by their token; distance is that of the
-    cosine.
+    A recording is the surprise above `limit` of its most surprising events by their token; distance is that
+    of the cosine.
     """
     from sklearn.cluster import DBSCAN
     from sklearn.metrics import pairwise_distances

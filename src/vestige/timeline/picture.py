@@ -16,13 +16,13 @@ from vestige.sources.traces.maps import SPECIAL
 from vestige.timeline.timeline import Timeline
 from vestige.triage.spreadsheet import defused
 
-HEADER = ("run", "truth", "cluster", "what", "event", "offset", "left", "to", "module", "surprise")
+HEADER = ("recording", "truth", "cluster", "what", "event", "offset", "left", "to", "module", "surprise")
 TOP = 10
-"""Surprising places of a run that are listed."""
+"""Surprising places of a recording that are listed."""
 
 
 def figure(timeline: Timeline, limit: float | None, unit: str) -> Figure:
-    """Surprise along a run, coloured by module; the alert threshold as a line, departures as crosses."""
+    """Surprise along a recording, coloured by module; with the alert threshold, and departures as crosses."""
     places = [timeline.best[one] for one in sorted(timeline.best)]
     often = [name for name, _ in Counter(one.module for one in places).most_common() if name not in SPECIAL]
     traces: list[dict[str, Any]] = []
@@ -32,7 +32,7 @@ def figure(timeline: Timeline, limit: float | None, unit: str) -> Figure:
         if mine:
             traces.append(
                 {
-                    "type": "bar", "name": name, "x": [one.line for one in mine], "width": timeline.width,
+                    "type": "bar", "name": name, "x": [one.event for one in mine], "width": timeline.width,
                     "y": [round(one.surprise, 3) for one in mine], "hoverinfo": "x+y+text",
                     "text": [f"{one.text} at byte {one.offset}" for one in mine], "textposition": "none",
                     "marker": {"color": ANOMALY_COLOUR if name in SPECIAL else colour, "line": {"width": 0}},
@@ -42,14 +42,14 @@ def figure(timeline: Timeline, limit: float | None, unit: str) -> Figure:
         traces.append(
             {
                 "type": "scatter", "mode": "markers", "name": "left all modules",
-                "x": [one.line for one in timeline.departures], "hoverinfo": "x+text",
+                "x": [one.event for one in timeline.departures], "hoverinfo": "x+text",
                 "y": [1.04 * max(timeline.highest, limit or 0)] * len(timeline.departures),
                 "text": [f"{one.left} to {one.to}" for one in timeline.departures],
                 "marker": {"color": ANOMALY_COLOUR, "size": 9, "symbol": "x"},
             }
         )  # fmt: skip
     layout: dict[str, Any] = {
-        "xaxis": {"title": {"text": "event of the run"}, "range": [0, timeline.events + 1]},
+        "xaxis": {"title": {"text": "event of the recording"}, "range": [0, timeline.events + 1]},
         "yaxis": {"title": {"text": unit}, "rangemode": "tozero"},
         "barmode": "overlay",
         "bargap": 0,
@@ -72,7 +72,7 @@ def page(
     unit: str,
     most: int,
 ) -> str:
-    """The page: a table of all runs, then the timelines of the first `most`."""
+    """The page: a table of all recordings, then the timelines of the first `most`."""
     drawn: dict[str, Figure] = {}
     rows: list[dict[str, Any]] = []
     for number, (timeline, cluster) in enumerate(zip(timelines, clusters, strict=True)):
@@ -90,13 +90,13 @@ def write_places(path: Path, timelines: Sequence[Timeline], clusters: Sequence[i
         out = csv.writer(file)
         out.writerow(HEADER)
         for timeline, cluster in zip(timelines, clusters, strict=True):
-            head = [_cell(timeline.run), timeline.truth, "" if cluster is None else cluster]
+            head = [_cell(timeline.recording), timeline.truth, "" if cluster is None else cluster]
             for gone in timeline.departures:
-                cells = [*head, "left", gone.line, gone.offset, _cell(gone.left), _cell(gone.to), "", ""]
+                cells = [*head, "left", gone.event, gone.offset, _cell(gone.left), _cell(gone.to), "", ""]
                 out.writerow(cells)
             for one in timeline.top(TOP):
                 how = f"{one.surprise:.4f}" if isfinite(one.surprise) else ""
-                told = [one.line, one.offset, "", _cell(one.text), _cell(one.module), how]
+                told = [one.event, one.offset, "", _cell(one.text), _cell(one.module), how]
                 out.writerow([*head, "surprise", *told])
 
 

@@ -1,4 +1,4 @@
-"""Every event of some runs with its surprise, piece by piece: of a test part, or of evidence."""
+"""Every event of some recordings with its surprise, piece by piece: of a test part, or of evidence."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ PIECE = 16_384
 
 @dataclass(frozen=True)
 class Piece:
-    """Consecutive events of a run, `(n,)` each: their number in the run (from 1), the byte of the trace, the
-    row of `table` that says what they are, and how surprising they were (NaN: not judged).
+    """Consecutive events of a recording, `(n,)` each: their number in the recording (from 1), the byte of the
+    trace, the row of `table` that says what they are, and how surprising they were (NaN: not judged).
 
-    `table` has `text`, `token`, `module` and `kind` (see `sources.traces.symbols`); `truth` is the run's
-    label, "" where nobody said.
+    `table` has `text`, `token`, `module` and `kind` (see `sources.traces.symbols`); `truth` is the
+    recording's label, "" where nobody said.
     """
 
-    run: str
+    recording: str
     truth: str
-    line: NDArray[np.int64]
+    event: NDArray[np.int64]
     offset: NDArray[np.int64]
     symbol: NDArray[np.int64]
     surprise: NDArray[np.float64]
@@ -48,7 +48,7 @@ def of_test_part(folder: Path, loaded: Loaded) -> Iterator[Piece]:
     table = windows.table("symbols")
     if windows.schema.stride > 1:
         log.warning(
-            "judged is one event in %d, as in the dataset: name raw runs to have every one judged",
+            "judged is one event in %d, as in the dataset: name raw recordings to have every one judged",
             windows.schema.stride,
         )
     for number in windows.present.tolist():
@@ -73,10 +73,10 @@ def _of_recording(
             batch = mine.batch(slice(low, high), detector.input_names)
             surprise[target[low:high] - start] = surprise_of(detector, batch)
         real = np.flatnonzero(symbols[start:stop])
-        line = np.arange(seen + 1, seen + len(real) + 1)
+        event = np.arange(seen + 1, seen + len(real) + 1)
         seen += len(real)
         yield Piece(
-            recording["id"], truth, line, offsets[start:stop][real],
+            recording["id"], truth, event, offsets[start:stop][real],
             symbols[start:stop][real].astype(np.int64), surprise[real], table,
         )  # fmt: skip
 

@@ -24,7 +24,7 @@ PAGE, PLACES = "timeline.html", "timeline.csv"
 
 @dataclass(frozen=True)
 class Outcome:
-    """The runs, the most surprising first, the cluster of each, the alert threshold, and what was written."""
+    """Recordings, the most surprising first, the cluster of each, the alert threshold, what was written."""
 
     timelines: list[Timeline]
     clusters: list[int | None]
@@ -47,8 +47,8 @@ def draw_timelines(
 ) -> Outcome:
     """Draw the test recordings of a run's detector, or raw `evidence`, into `out` (the detector's folder).
 
-    Writes `timeline.html` with the `most` most surprising runs drawn, and `timeline.csv`. Raises UsageError
-    for a detector of another source, OutputError where there are such files already.
+    Writes `timeline.html` with the `most` most surprising recordings drawn, and `timeline.csv`. Raises
+    UsageError for a detector of another source, OutputError where there are such files already.
     """
     check_device(device)
     folder = RunDirectory.open(run).detector()
@@ -65,18 +65,23 @@ def draw_timelines(
     found: dict[str, Timeline] = {}
     events = 0
     for piece in pieces:
-        found.setdefault(piece.run, Timeline(piece.run)).add(piece)
-        events += len(piece.line)
+        found.setdefault(piece.recording, Timeline(piece.recording)).add(piece)
+        events += len(piece.event)
         if progress is not None and not evidence:
             progress(events, None)
     nats = loaded.detector.alert_surprise
     limit = loaded.threshold if nats is None else nats
-    ordered = sorted(found.values(), key=lambda one: (-one.highest, -one.times_left, -one.mean, one.run))
+    ordered = sorted(found.values(), key=_strangeness)
     grouped = clusters_of(ordered, -np.inf if limit is None else limit, eps=eps, min_samples=min_samples)
-    title = f"{loaded.detector.name}: surprise along {len(ordered)} runs"
+    title = f"{loaded.detector.name}: surprise along {len(ordered)} recordings"
     unit = "score" if nats is None else "surprise (nats)"
     out.mkdir(parents=True, exist_ok=True)
     with atomic_file(out / PLACES) as places:
         write_places(places, ordered, grouped)
         write_text(out / PAGE, page(title, ordered, grouped, limit, unit, most))
     return Outcome(ordered, grouped, limit, out / PAGE, out / PLACES)
+
+
+def _strangeness(timeline: Timeline) -> tuple[float, int, float, str]:
+    """By this the strangest recording comes first."""
+    return -timeline.highest, -timeline.times_left, -timeline.mean, timeline.recording

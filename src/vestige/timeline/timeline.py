@@ -1,4 +1,4 @@
-"""One run's timeline: its most surprising event in each stretch, and where it left all modules."""
+"""One recording's timeline: its most surprising event in each stretch, and where it left all modules."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from vestige.sources.traces.symbols import KINDS
 from vestige.timeline.pieces import Piece
 
 BINS = 480
-"""Stretches that a timeline is drawn from: between so many and twice as many, however long the run."""
+"""Stretches that a timeline is drawn from: between so many and twice as many, however long the recording."""
 MOST_DEPARTURES, RARE = 50, 5
-"""Departures of a run that are kept; and up to how many leaving all modules is strange in itself."""
+"""Departures of a recording that are kept; and up to how many leaving all modules is strange in itself."""
 _TARGET = KINDS.index("target")
 
 
 class Place(NamedTuple):
-    """An event of a run: its number (from 1), byte of the trace, what it is, in which module, and how
+    """An event of a recording: its number (from 1), byte of the trace, what it is, in which module, and how
     surprising (NaN: not judged); `token` is what it is to a model, addresses in no module being alike."""
 
-    line: int
+    event: int
     offset: int
     text: str
     token: str
@@ -31,9 +31,9 @@ class Place(NamedTuple):
 
 
 class Departure(NamedTuple):
-    """The run left all modules: the last target within one (`left`), where it went instead, and when."""
+    """A recording left all modules: the last target within one (`left`), where it went instead, and when."""
 
-    line: int
+    event: int
     offset: int
     left: str
     to: str
@@ -41,9 +41,9 @@ class Departure(NamedTuple):
 
 @dataclass
 class Timeline:
-    """What is kept of a run while its events go by: memory does not grow with it."""
+    """What is kept of a recording while its events go by: memory does not grow with it."""
 
-    run: str
+    recording: str
     truth: str = ""
     events: int = 0
     judged: int = 0
@@ -68,27 +68,27 @@ class Timeline:
         return self.total / max(1, self.judged)
 
     def top(self, n: int) -> list[Place]:
-        """The `n` strangest events, one a stretch at most: where the run left all modules, if that is rare,
-        judged or not; then by surprise, the earliest of equals first."""
+        """The `n` strangest events, one a stretch at most: where the recording left all modules, if that is
+        rare, judged or not; then by surprise, the earliest of equals first."""
         gone = self._gone if self.times_left <= RARE else []
         others = (one for one in self.best.values() if one not in gone)
-        return [*gone, *sorted(others, key=lambda one: (-one.surprise, one.line))][:n]
+        return [*gone, *sorted(others, key=lambda one: (-one.surprise, one.event))][:n]
 
     def add(self, piece: Piece) -> None:
         """The next events."""
         self.truth = piece.truth
-        if not len(piece.line):
+        if not len(piece.event):
             return
-        self.events = int(piece.line[-1])
+        self.events = int(piece.event[-1])
         self._walk(piece)
         rows = np.flatnonzero(np.isfinite(piece.surprise))
         self.judged += len(rows)
         self.total += float(piece.surprise[rows].sum())
-        stretch = (piece.line[rows] - 1) // self.width
-        order = np.lexsort((piece.line[rows], -piece.surprise[rows], stretch))
+        stretch = (piece.event[rows] - 1) // self.width
+        order = np.lexsort((piece.event[rows], -piece.surprise[rows], stretch))
         _, first = np.unique(stretch[order], return_index=True)
         for row in rows[order[first]].tolist():
-            self._offer((int(piece.line[row]) - 1) // self.width, _place(piece, row))
+            self._offer((int(piece.event[row]) - 1) // self.width, _place(piece, row))
         while self.best and max(self.best) >= 2 * BINS:
             self._halve()
 
@@ -100,8 +100,8 @@ class Timeline:
     def _halve(self) -> None:
         self.width *= 2
         finer, self.best = self.best, {}
-        for place in sorted(finer.values(), key=lambda one: one.line):
-            self._offer((place.line - 1) // self.width, place)
+        for place in sorted(finer.values(), key=lambda one: one.event):
+            self._offer((place.event - 1) // self.width, place)
 
     def _walk(self, piece: Piece) -> None:
         """Follow the targets: which of them is the first outside all modules after one within."""
@@ -117,7 +117,7 @@ class Timeline:
                 row = int(targets[at])
                 left = self._inside if at == 0 else text[int(piece.symbol[targets[at - 1]])]
                 to = text[int(piece.symbol[row])]
-                self.departures.append(Departure(int(piece.line[row]), int(piece.offset[row]), left, to))
+                self.departures.append(Departure(int(piece.event[row]), int(piece.offset[row]), left, to))
                 self._gone.append(_place(piece, row))
         inside = targets[~outside]
         if len(inside):
@@ -129,5 +129,5 @@ class Timeline:
 def _place(piece: Piece, row: int) -> Place:
     text, token, module, _ = piece.table.select("text", "token", "module", "kind").row(int(piece.symbol[row]))
     return Place(
-        int(piece.line[row]), int(piece.offset[row]), text, token, module, float(piece.surprise[row])
+        int(piece.event[row]), int(piece.offset[row]), text, token, module, float(piece.surprise[row])
     )

@@ -79,7 +79,9 @@ class TrainingConfig(BaseModel):
 
     def patience_of(self, epochs: int) -> int:
         """Epochs without a better figure after which training stops; 0: never."""
-        return max(5, epochs // 4) if self.patience is None else self.patience
+        if self.patience is None:
+            return max(5, epochs // 4)
+        return self.patience
 
     def fixed(self) -> dict[str, Any]:
         """JSON-ready: the settings that a resumed run must repeat."""

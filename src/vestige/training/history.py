@@ -36,4 +36,6 @@ def macro_f1(truth: NDArray[Any], predicted: NDArray[Any], n_classes: int) -> fl
     hits = np.diag(confusion)
     support = confusion.sum(axis=0) + confusion.sum(axis=1)
     seen = support > 0
-    return float(np.mean(2 * hits[seen] / support[seen])) if seen.any() else 0.0
+    if not seen.any():
+        return 0.0
+    return float(np.mean(2 * hits[seen] / support[seen]))

@@ -22,8 +22,8 @@ def data_digest(detector: Detector, train: EncodedWindows, validation: EncodedWi
     }
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for part in (train.windows, validation.windows):
-        for one in (part.recording, part.position, part.label, part.order):
-            if one is not None:
-                digest.update(f"{one.dtype}{one.shape}".encode())
-                digest.update(np.ascontiguousarray(one).data)
+        for array in (part.recording, part.position, part.label, part.order):
+            if array is not None:
+                digest.update(f"{array.dtype}{array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

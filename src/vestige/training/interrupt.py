@@ -27,8 +27,8 @@ def watch_for_stop(folder: Path) -> None:
     global _watched  # noqa: PLW0603 - of the whole process, as signals are
     _watched = folder
     if _in_main_thread():
-        for one in SIGNALS:
-            signal.signal(one, signal.SIG_IGN)
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def request_stop(folder: Path, reason: str) -> None:
@@ -75,20 +75,22 @@ class StopRequests:
     def __enter__(self) -> Self:
         self._before = {}
         if _in_main_thread():
-            self._before = {one: signal.getsignal(one) for one in SIGNALS}
+            self._before = {number: signal.getsignal(number) for number in SIGNALS}
             self.claim()
         return self
 
     def claim(self) -> None:
         """Take the signals (again: Lightning takes SIGTERM for itself when it starts)."""
-        for one in self._before:
-            signal.signal(one, self._note if _watched is None else signal.SIG_IGN)
+        for number in self._before:
+            handler = self._note if _watched is None else signal.SIG_IGN
+            signal.signal(number, handler)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for one, handler in self._before.items():
-            signal.signal(one, signal.SIG_DFL if handler is None else handler)
+        for number, handler in self._before.items():
+            # None: whoever handled it before was not Python, and cannot be put back from here.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if self._name is not None and number == signal.SIGINT:

@@ -49,7 +49,7 @@ class CachedRows:
     @property
     def nbytes(self) -> int:
         """Memory that the tensors take."""
-        return sum(one.nbytes for one in (*self.tensors, self.target))
+        return sum(tensor.nbytes for tensor in (*self.tensors, self.target))
 
     @property
     def device(self) -> torch.device:
@@ -62,7 +62,7 @@ class CachedRows:
     def take(self, rows: NDArray[np.int64]) -> tuple[Tensors, Tensor]:
         """Index the tensors."""
         index = torch.from_numpy(rows).to(self.device)
-        return tuple(one.index_select(0, index) for one in self.tensors), self.target[index]
+        return tuple(tensor.index_select(0, index) for tensor in self.tensors), self.target[index]
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ def rows_of(
     n = len(windows)
     inputs, target = gathered.take(np.arange(min(n, CHUNK)))
     first = (*inputs, target)
-    if sum(one.nbytes for one in first) * n > limit * min(n, CHUNK):
+    if sum(tensor.nbytes for tensor in first) * n > limit * min(n, CHUNK):
         return gathered
-    whole = tuple(one.new_empty((n, *one.shape[1:])) for one in first)
+    whole = tuple(tensor.new_empty((n, *tensor.shape[1:])) for tensor in first)
     for start in range(0, n, CHUNK):
         rows = np.arange(start, min(start + CHUNK, n))
         if start:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from joblib import cpu_count
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 
 from vestige.errors import UsageError
 from vestige.models.fitting import class_weights
@@ -129,7 +129,10 @@ def _trainer(network: Network, callback: ResumeCallback, resumed: State | None, 
         at = resumed.plain["loader"]
         epochs -= at["epoch"] + (at["batch"] == network.loader.batches)
     cuda = network.loader.rows.device.type == "cuda"
-    figure = callback.validation.objective.figure
+    callbacks: list[Callback] = [callback]
+    if bar:
+        # Before the other one, which may end the training.
+        callbacks.insert(0, EpochsBar(network, callback.rows, callback.validation.objective.figure))
     return Trainer(
         accelerator="gpu" if cuda else "cpu",
         devices=1,
@@ -138,7 +141,7 @@ def _trainer(network: Network, callback: ResumeCallback, resumed: State | None, 
         min_epochs=0,
         accumulate_grad_batches=config.accumulate,
         gradient_clip_val=config.clip or None,
-        callbacks=[EpochsBar(network, callback.rows, figure), callback] if bar else [callback],
+        callbacks=callbacks,
         plugins=[LightningEnvironment()],
         reload_dataloaders_every_n_epochs=1,
         logger=False,
@@ -173,13 +176,16 @@ def _device(config: TrainingConfig) -> torch.device:
     available = torch.cuda.is_available()
     if config.device == "cuda" and not available:
         raise UsageError("there is no CUDA device here", remedy="use --device auto or --device cpu")
-    return torch.device("cuda", 0) if available and config.device != "cpu" else torch.device("cpu")
+    if available and config.device != "cpu":
+        return torch.device("cuda", 0)
+    return torch.device("cpu")
 
 
 def _precision(config: TrainingConfig, *, cuda: bool) -> Any:
+    if config.precision == "auto" and not cuda:
+        return "32-true"
     if config.precision == "auto":
-        mixed = "bf16-mixed" if cuda and torch.cuda.is_bf16_supported() else "16-mixed"
-        return mixed if cuda else "32-true"
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
     if config.precision == "16" and not cuda:
         raise UsageError("precision 16 needs a CUDA device", remedy="use --precision auto or bf16")
     return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[config.precision]

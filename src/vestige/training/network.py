@@ -59,8 +59,11 @@ class Network(LightningModule):
         embeddings = {id(m.weight) for m in self.module.modules() if isinstance(m, nn.Embedding)}
         matrices: list[nn.Parameter] = []
         others: list[nn.Parameter] = []
-        for one in self.module.parameters():
-            (matrices if one.ndim > 1 and id(one) not in embeddings else others).append(one)
+        for parameter in self.module.parameters():
+            if parameter.ndim > 1 and id(parameter) not in embeddings:
+                matrices.append(parameter)
+            else:
+                others.append(parameter)
         groups = [
             {"params": matrices, "weight_decay": self.config.weight_decay},
             {"params": others, "weight_decay": 0.0},

@@ -32,7 +32,9 @@ class Objective:
 
     def score(self, val_loss: float, figure: float) -> float:
         """What should be as high as possible."""
-        return -val_loss if self.monitor == "val_loss" else figure
+        if self.monitor == "val_loss":
+            return -val_loss
+        return figure
 
 
 OBJECTIVES: dict[Task, Objective] = {

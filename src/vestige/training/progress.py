@@ -22,9 +22,9 @@ def bar() -> Progress:
 
 def console() -> Console:
     """That of vestige's log where there is one: then messages appear above the bar, not across it."""
-    for one in logging.getLogger("vestige").handlers:
-        if isinstance(one, RichHandler):
-            return one.console
+    for handler in logging.getLogger("vestige").handlers:
+        if isinstance(handler, RichHandler):
+            return handler.console
     return Console(stderr=True)
 
 

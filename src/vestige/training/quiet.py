@@ -15,13 +15,13 @@ MODULES = r"(pytorch_lightning|lightning_fabric|lightning_utilities|torchmetrics
 def quiet() -> Iterator[None]:
     """While it lasts, only Lightning's errors are heard."""
     loggers = [logging.getLogger(name) for name in LOGGERS]
-    levels = [one.level for one in loggers]
+    levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=MODULES)
-        for one in loggers:
-            one.setLevel(logging.ERROR)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
         try:
             yield
         finally:
-            for one, level in zip(loggers, levels, strict=True):
-                one.setLevel(level)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

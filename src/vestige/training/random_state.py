@@ -23,7 +23,7 @@ def capture() -> tuple[dict[str, Any], dict[str, Tensor]]:
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available():
-        tensors |= {f"cuda.{n}": one for n, one in enumerate(torch.cuda.get_rng_state_all())}
+        tensors |= {f"cuda.{n}": state for n, state in enumerate(torch.cuda.get_rng_state_all())}
     return plain, tensors
 
 

@@ -76,7 +76,7 @@ def refuse(kind: type[Detector], how: Resample) -> None:
             f"--resample {how}: {kind.name} learns from one class", remedy="leave --resample out"
         )
     if how in MAKING and all(
-        any(one.startswith("tokens") for one in combination) for combination in kind.accepts
+        any(wanted.startswith("tokens") for wanted in combination) for combination in kind.accepts
     ):
         raise _no_numbers(kind, how)
 
@@ -97,14 +97,15 @@ def _chosen(detector: Detector, train: EncodedWindows, how: Resample, seed: int)
     if how == "tomek":
         sampler, space = TomekLinks(), Space.of(_with_neighbours(detector, train), train, how).values
     else:
-        sampler = (RandomOverSampler if how == "over" else RandomUnderSampler)(random_state=seed)
+        kind = RandomOverSampler if how == "over" else RandomUnderSampler
+        sampler = kind(random_state=seed)
         space = np.arange(len(train))[:, None]
     sampler.fit_resample(space, train.label)
     return np.sort(np.asarray(sampler.sample_indices_, dtype=np.int64))
 
 
 def _made(detector: Detector, train: EncodedWindows, how: Resample, seed: int) -> EncodedWindows:
-    if any(one.kind == "tokens" for one in detector.inputs):
+    if any(spec.kind == "tokens" for spec in detector.inputs):
         raise _no_numbers(type(detector), how)
     space = Space.of(detector.inputs, train, how)
     sampler, n = _sampler(train, how, seed), len(train)
@@ -149,7 +150,7 @@ class Space:
     @classmethod
     def of(cls, specs: tuple[Input, ...], train: EncodedWindows, how: Resample) -> Space:
         """Raises UsageError where the numbers would not fit into memory."""
-        names = tuple(one.name for one in specs)
+        names = tuple(spec.name for spec in specs)
         first = train.batch(np.arange(min(1, len(train))), names)
         shapes = tuple(first[name].shape[1:] for name in names)
         width = sum(int(np.prod(shape)) for shape in shapes)
@@ -172,15 +173,15 @@ class Space:
         cuts = np.cumsum([int(np.prod(shape)) for shape in self.shapes])[:-1]
         parts = np.split(own.astype(np.float32), cuts, axis=1)
         return {
-            one.name: part.reshape(-1, *shape)
-            for one, part, shape in zip(self.specs, parts, self.shapes, strict=True)
+            spec.name: part.reshape(-1, *shape)
+            for spec, part, shape in zip(self.specs, parts, self.shapes, strict=True)
         }
 
 
 def _with_neighbours(detector: Detector, train: EncodedWindows) -> tuple[Input, ...]:
     """The inputs in which neighbours are looked for: the detector's numbers, else the dataset's summary."""
-    numbers = tuple(one for one in detector.inputs if one.kind != "tokens")
-    numbers = numbers or tuple(one for one in train.schema.inputs if one.kind == "summary")
+    numbers = tuple(spec for spec in detector.inputs if spec.kind != "tokens")
+    numbers = numbers or tuple(spec for spec in train.schema.inputs if spec.kind == "summary")
     if numbers:
         return numbers
     raise UsageError(

@@ -44,7 +44,9 @@ class Best:
         if better:
             self.epoch, self.score, self.loss = epoch, score, loss
         if better or always:
-            self.weights = {name: one.detach().cpu().clone() for name, one in module.state_dict().items()}
+            self.weights = {
+                name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()
+            }
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, without the weights."""
@@ -118,7 +120,9 @@ class ResumeCallback(Callback):
         self._check_loss()
         net = self.network
         plain_random, random_tensors = random_state.capture()
-        moments = trainer.optimizers[0].state_dict()["state"] if not finished else {}
+        moments = {}
+        if not finished:  # nothing goes on from there
+            moments = trainer.optimizers[0].state_dict()["state"]
         plain = {
             "identity": self.identity,
             "finished": finished,
@@ -151,9 +155,9 @@ class ResumeCallback(Callback):
         self.best.load(plain["best"], saved.under("best"))
         optimizer = trainer.optimizers[0]
         moments: dict[int, dict[str, Tensor]] = {}
-        for name, one in saved.under("optimizer").items():
+        for name, tensor in saved.under("optimizer").items():
             number, _, key = name.partition(".")
-            moments.setdefault(int(number), {})[key] = one
+            moments.setdefault(int(number), {})[key] = tensor
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": moments, "param_groups": groups})
         trainer.precision_plugin.load_state_dict(plain["scaler"])

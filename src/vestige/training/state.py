@@ -36,8 +36,8 @@ class State:
     def under(self, prefix: str) -> dict[str, Tensor]:
         """The tensors named `prefix.*`, without the prefix."""
         return {
-            name.removeprefix(f"{prefix}."): one
-            for name, one in self.tensors.items()
+            name.removeprefix(f"{prefix}."): tensor
+            for name, tensor in self.tensors.items()
             if name.startswith(f"{prefix}.")
         }
 
@@ -45,7 +45,8 @@ class State:
 def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Copies on the CPU, under `prefix.*`; the file format takes no two tensors that share memory."""
     return {
-        f"{prefix}.{name}": one.detach().to("cpu", copy=True).contiguous() for name, one in tensors.items()
+        f"{prefix}.{name}": tensor.detach().to("cpu", copy=True).contiguous()
+        for name, tensor in tensors.items()
     }
 
 
@@ -114,7 +115,7 @@ def refuse_other(path: Path, ours: dict[str, Any], theirs: dict[str, Any]) -> No
 def _digest(text: str, tensors: dict[str, Tensor]) -> str:
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
-        one = tensors[name]
-        digest.update(f"{name}:{one.dtype}:{tuple(one.shape)}".encode())
-        digest.update(one.reshape(-1).view(torch.uint8).numpy().data)
+        tensor = tensors[name]
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

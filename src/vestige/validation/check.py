@@ -70,7 +70,7 @@ class _Check:
                 self.faults.append(error.fault)
         if not self.manifest.sealed:
             self._fault("unsealed", "episode")
-        named = {one.source for one in self.manifest.files if one.rows}
+        named = {file.source for file in self.manifest.files if file.rows}
         if not {"proc", "guest"} & named:
             self._fault("no_rows", "episode")
 
@@ -78,7 +78,10 @@ class _Check:
         self.faults.append(Fault(code, subject, detail))
 
     def _collector(self, collector: CollectorName) -> None:
-        found = self.episode.table(collector, None if self.options.deep else ())
+        columns: tuple[str, ...] | None = ()
+        if self.options.deep:
+            columns = None  # all of them, not the stamps and `seq` alone
+        found = self.episode.table(collector, columns)
         if found is None:
             self._fault("missing", collector)
             return
@@ -96,7 +99,8 @@ class _Check:
         t_ns = stamps.unix_ns(table, collector, self.manifest, str(self.episode.path))
         if len(t_ns):
             first_ns = int(t_ns.min())
-            self.first_ns = first_ns if self.first_ns is None else min(self.first_ns, first_ns)
+            if self.first_ns is None or first_ns < self.first_ns:
+                self.first_ns = first_ns
         if collector not in SAMPLED:
             if len(t_ns) < (least := self.options.connections(self.manifest.profile)):
                 self._fault("few_flows", collector, f"{len(t_ns):,} of at least {least:,}")

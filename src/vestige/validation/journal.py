@@ -29,7 +29,7 @@ def row_of(finding: Finding, options: ValidateOptions) -> Row:
     size = None
     if manifest is not None:
         said = (manifest.sample.sha256, manifest.profile, manifest.t_start_ns, manifest.t_end_ns)
-        size = sum(one.bytes for one in manifest.files)
+        size = sum(file.bytes for file in manifest.files)
     return (
         rest.rpartition("/")[2], finding.path, host, *said, finding.verdict, list(map(str, finding.faults)),
         *(finding.rows.get(collector) for collector in COLLECTORS), size,
@@ -73,7 +73,7 @@ class Journal:
 
     def known(self) -> pl.DataFrame:
         """What earlier sweeps found, the one that was killed included: a row a folder."""
-        files = [one for one in (self.index, *self._left) if one.is_file()]
+        files = [file for file in (self.index, *self._left) if file.is_file()]
         return pl.concat([pl.DataFrame(schema=SCHEMA), *map(read, files)]).unique("path", keep="last")
 
     def add(self, rows: pl.DataFrame) -> None:

@@ -27,15 +27,15 @@ class ValidateOptions(BaseModel):
     @field_validator("floor")
     @classmethod
     def _floors(cls, floor: tuple[str, ...]) -> tuple[str, ...]:
-        for one in floor:
-            profile, _, connections = one.rpartition("=")
+        for text in floor:
+            profile, _, connections = text.rpartition("=")
             if not profile or not connections.isdecimal():
-                raise ValueError(f"{one!r} is not PROFILE=CONNECTIONS")
+                raise ValueError(f"{text!r} is not PROFILE=CONNECTIONS")
         return floor
 
     def connections(self, profile: str) -> int:
         """The fewest connections that an episode of `profile` may have."""
-        floors = dict(one.rpartition("=")[::2] for one in self.floor)
+        floors = dict(text.rpartition("=")[::2] for text in self.floor)
         return int(floors.get(profile, 1))
 
     @property

@@ -108,7 +108,7 @@ def _frame(rows: list[Row], kept: pl.DataFrame) -> pl.DataFrame:
 def _usable(before: pl.DataFrame, options: ValidateOptions) -> dict[str, str]:
     """Digests of manifests whose verdict still holds, by path."""
     passing = pl.col("reasons").list.eval(
-        pl.any_horizontal(pl.element().str.starts_with(one) for one in PASSING)
+        pl.any_horizontal(pl.element().str.starts_with(prefix) for prefix in PASSING)
     )
     rows = before.filter(
         pl.col("validator_version") == options.rules,
@@ -124,7 +124,9 @@ def _results(
 ) -> Iterator[Row | None]:
     """A row for each path, None where the one that is known still holds, `IN_TRANSIT`."""
     twins = found.repeated
-    items = ((path, None if path in twins else digests.get(path), twins.get(path)) for path in found.paths)
+    # An episode that repeats another's id is judged anew: its verdict depends on more than its manifest.
+    known = {path: digest for path, digest in digests.items() if path not in twins}
+    items = ((path, known.get(path), twins.get(path)) for path in found.paths)
     work = functools.partial(_look, root=root, options=options)
     outcomes = engine.map(work, items, chunk=CHUNK, isolate=True)
     for outcome in outcomes:
@@ -139,7 +141,9 @@ def _look(item: tuple[str, str | None, str | None], root: Path, options: Validat
     path, known, twin = item
     with guard.limits():
         finding = check(root, path, known, options)
-    return None if finding is None else _row(finding, twin, options)
+    if finding is None:
+        return None
+    return _row(finding, twin, options)
 
 
 def _row(finding: Finding, twin: str | None, options: ValidateOptions) -> Row:

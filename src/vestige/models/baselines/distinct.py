@@ -78,6 +78,8 @@ def hash_rows(rows: sparse.csr_array, label: NDArray[np.uint8], seed: int) -> Ke
     """A 64-bit hash of each row with its label; the order of entries within a row does not matter."""
     columns = _mix(rows.indices.astype(np.uint64) + np.uint64(seed % 2**32 + 1))
     entries = _mix(columns ^ rows.data.astype(np.float64).view(np.uint64))
+    # A sum does not depend on the order; it may wrap around, and so may its differences: modulo 2**64 they
+    # are right. `reduceat` would do the same but for empty rows, where it takes the next row's entry.
     running = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(entries, dtype=np.uint64)])
     sums = running[rows.indptr[1:]] - running[rows.indptr[:-1]]
     return _mix(sums ^ _mix(label.astype(np.uint64) + np.uint64(1)))

@@ -146,7 +146,7 @@ class NextNgram(NextToken, FittedDetector):
         for length in range(n_levels):
             parts = [arrays.get(f"{length}.{name}") for name in ("contexts", "grams", "counts")]
             contexts, grams, counts = (_whole(part, f"level {length}") for part in parts)
-            _check_codes(contexts, above * self._size if length else 1, length)
+            _check_codes(contexts, above * self._size if length else 1, length)  # the empty context is one
             _check_codes(grams, len(contexts) * self._size, length)
             if len(counts) != len(grams) or counts.min() < 1:
                 raise ValueError(f"the counts of level {length} are not those of its grams")

@@ -66,7 +66,9 @@ class Regression(ArrayDetector):
             if progress:
                 progress(int(rows[-1]) + 1, len(train))
         kept = distinct.result()
-        idf = idf_of(kept) if self.tf_idf else np.ones(self.columns())
+        idf = np.ones(self.columns())
+        if self.tf_idf:
+            idf = idf_of(kept)
         weights = kept.weight * balance(kept, self.n_classes)
         hyper = cast("RegressionHyper", self.hyper)
         coef, intercept = solve(
@@ -102,7 +104,9 @@ class Length(Regression):
 
     def columns(self) -> int:
         """See `Regression.columns`."""
-        return 1 if self.inputs[0].kind == "tokens" else self.width(self.inputs[0])
+        if self.inputs[0].kind == "tokens":
+            return 1
+        return self.width(self.inputs[0])
 
     def design(self, X: Batch) -> sparse.csr_array:
         """The kept features, standardised; or the share of steps that are no padding."""

@@ -43,13 +43,14 @@ def by_recording(
 
     _, first, row = np.unique(recording_N, return_index=True, return_inverse=True)
     sums = np.stack([np.bincount(row, weights=column) for column in logits_NK.T], axis=1)
+    # By recording, and within it the most anomalous window last: where the recording changes, that is it.
     order = np.lexsort((-softmax(logits_NK)[:, 0], row))
     worst = order[np.r_[row[order][1:] != row[order][:-1], True]]
     ways = (logits_NK[worst], sums / np.bincount(row)[:, None])
     label = label_N[first]
     if label.min() > 0 or label.max() == 0:
         return ways[1], label
-    ranked = [average_precision_score(label > 0, -softmax(one)[:, 0]) for one in ways]
+    ranked = [average_precision_score(label > 0, -softmax(logits)[:, 0]) for logits in ways]
     return ways[int(np.argmax(ranked))], label
 
 

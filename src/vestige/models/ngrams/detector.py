@@ -84,13 +84,17 @@ class Ngram(ArrayDetector):
                 progress(done + 1, len(sides))
         label = np.concatenate([judged.label for _, judged in sides]).astype(np.int64)
         recording = np.concatenate([judged.windows.recording for _, judged in sides])
-        pooled = [self._verdicts(np.concatenate(one), label, recording, train) for one in logits]
-        found = [calibrate(*one) for one in pooled]
-        best = int(np.argmin([one.loss for one in found]))
+        pooled = [
+            self._verdicts(np.concatenate(of_strength), label, recording, train) for of_strength in logits
+        ]
+        found = [calibrate(*verdicts) for verdicts in pooled]
+        best = int(np.argmin([calibration.loss for calibration in found]))
         coef, intercept, idf = (path[best][name] for name in ("coef", "intercept", "idf"))
         scale, bias = found[best].scale, found[best].bias
         self.arrays = {"coef": coef * scale, "intercept": intercept * scale + bias, "idf": idf}
-        return [{"C": C, "val_loss": one.loss} for C, one in zip(STRENGTHS, found, strict=True)]
+        return [
+            {"C": C, "val_loss": calibration.loss} for C, calibration in zip(STRENGTHS, found, strict=True)
+        ]
 
     def predict_proba(self, X: Batch) -> FloatArray:
         """See `Detector.predict_proba`."""
@@ -105,10 +109,11 @@ class Ngram(ArrayDetector):
         """Columns of n-grams, of words, and of a vector."""
         words, vector = self._spec("summary"), self._spec("vectors")
         n_words = 0 if words is None else self.width(words)
-        return 1 << self._hyper.bits, n_words, 0 if vector is None else vector.size
+        n_elements = 0 if vector is None else vector.size
+        return 1 << self._hyper.bits, n_words, n_elements
 
     def _spec(self, kind: Kind) -> Input | None:
-        return next((one for one in self.inputs if one.kind == kind), None)
+        return next((spec for spec in self.inputs if spec.kind == kind), None)
 
     def _design(self, X: Batch) -> sparse.csr_array:
         """What is regressed on, `(B, D)`; words are counts as yet."""
