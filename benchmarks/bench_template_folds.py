@@ -26,9 +26,9 @@ from vestige.models.fitting import FittedDetector
 from vestige.pipeline.experiment import TrainingData
 from vestige.pipeline.predicting import predict
 from vestige.reading.windows import WindowSet
+from vestige.recipes import find
 from vestige.sources import registry as sources
-from vestige.splits import Split
-from vestige.splits.base import dataset_digest
+from vestige.splits import Split, dataset_digest, groups_of
 
 FOLDS = 5
 PERFECT = "without an error"
@@ -49,8 +49,8 @@ def deal(group: Ints, label: Ints, seed: int) -> Ints:
 def judged(windows: WindowSet, names: list[str], seed: int) -> tuple[dict[str, Ints], Ints, Ints]:
     """Predicted class of every window by each detector, the windows' labels, and their groups."""
     source = sources.get("logs")
-    steps = source.groups["template"](windows)
-    present, group = np.unique(steps[windows.last_step], return_inverse=True)
+    recipe = find("template", source.recipes)
+    present, group = np.unique(groups_of(windows, recipe, windows.last_step), return_inverse=True)
     label = windows.label.astype(np.int64)
     fold = deal(group, label, seed)
     found = {name: np.empty(len(windows), dtype=np.int64) for name in names}
@@ -59,8 +59,8 @@ def judged(windows: WindowSet, names: list[str], seed: int) -> tuple[dict[str, I
         sides = {
             name: present[part == at].tolist() for at, name in enumerate(("train", "validation", "test"))
         }
-        split = Split("template", "group", dataset_digest(windows), seed, sides)
-        parts = split.parts(windows, steps)
+        split = Split(recipe, "group", dataset_digest(windows), seed, sides)
+        parts = split.parts(windows)
         data = TrainingData.of(source, parts.sealed())
         rows = np.flatnonzero(part[group] == 2)
         for name in names:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import settings
 
@@ -69,7 +70,8 @@ Recording = tuple[str, str, str, np.ndarray]
 def make_windows(tmp_path: Path) -> Callable[..., WindowSet]:
     """Write a dataset of recordings given as (host, sample, profile, labels) and open it.
 
-    Recording i starts at `i * gap_ns`; its steps are a second apart and hold consecutive numbers.
+    Recording i starts at `i * gap_ns`; its steps are a second apart and hold consecutive numbers from 1 on,
+    whose remainders plus 1 the table `remainders` has.
     """
 
     def make(
@@ -94,6 +96,8 @@ def make_windows(tmp_path: Path) -> Callable[..., WindowSet]:
                 )
                 writer.close_recording(f"digest-{number}")
                 value += n
+            numbers = np.arange(value)
+            writer.table("remainders", pl.DataFrame({f"of_{n}": numbers % n + 1 for n in (3, 7, 10)}))
         return WindowSet.open(path)
 
     return make

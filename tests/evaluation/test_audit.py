@@ -25,6 +25,7 @@ from vestige.hashing import row_hashes
 from vestige.reading.dataset import DatasetWriter
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.windows import WindowSet
+from vestige.recipes import Recipe
 from vestige.schema import Input, Schema, Stream
 from vestige.splits import Parts, Split
 
@@ -124,13 +125,13 @@ def test_every_recipe_passes_its_own_audit(corpus: Make, recipe: str) -> None:
 
 
 def test_a_split_by_group_is_checked_for_groups_on_two_sides(corpus: Make) -> None:
-    windows = corpus(symbol=lambda r, i: (r * 60 + i) % 40, label=lambda r, i: (r * 60 + i) % 40 % 4 == 0)
-    groups = np.where(windows.padding, -1, windows.streams["symbol"])
-    split, parts = splits.make("template", windows, groups={"template": lambda _: groups})
-    found = {one.name: one for one in audit(parts, split, groups=groups)}
+    windows = corpus(symbol=lambda r, i: (r * 60 + i) % 40 + 1, label=lambda r, i: (r * 60 + i) % 40 % 4 == 0)
+    recipe = Recipe("template", "group", stream="symbol", promises=("groups_disjoint",), cluster="template")
+    split, parts = splits.make("template", windows, own=[recipe])
+    found = {one.name: one for one in audit(parts, split)}
     assert found["groups_disjoint"].status == "pass"
     assert failed(found.values()) == []
-    mixed = {one.name: one for one in audit(parts, split, groups=groups // 7)}
+    mixed = {one.name: one for one in audit(replace(parts, test=parts.train), split)}
     assert mixed["groups_disjoint"].status == "fail"
     assert "templates on two sides of a split by template" in mixed["groups_disjoint"].detail
 

@@ -12,10 +12,13 @@ import pytest
 from tests.evaluation.made_up import made_up
 from vestige import splits
 from vestige.checkpoint import Pooling
+from vestige.errors import SplitError
 from vestige.evaluation.clusters import clusters_of, held_out
 from vestige.evaluation.pooling import by_recording
 from vestige.evaluation.predictions import Predictions
+from vestige.reading.digests import Streams
 from vestige.reading.windows import WindowSet
+from vestige.recipes import Recipe
 
 MINUTE_NS = 60_000_000_000
 
@@ -81,12 +84,11 @@ def test_few_recordings_with_anomalies_are_not_trusted() -> None:
     assert reason == "only 4 of 20 recordings hold normal windows (at least 5 are needed)"
 
 
-def on(windows: WindowSet, recipe: str, groups: np.ndarray | None = None) -> Predictions:
+def on(windows: WindowSet, recipe: str, own: tuple[Recipe, ...] = ()) -> Predictions:
     """Certain predictions on the test part of a split, knowing what it holds out."""
-    known = {} if groups is None else {recipe: lambda _: groups}
-    split, parts = splits.make(recipe, windows, groups=known)
+    split, parts = splits.make(recipe, windows, own=own)
     made = Predictions.of(parts.test, np.eye(2)[parts.test.label])
-    return held_out(made, split, parts.test, groups)
+    return held_out(made, split, parts.test)
 
 
 @pytest.fixture
@@ -112,13 +114,18 @@ def test_a_split_by_sample_draws_samples(fleet: WindowSet) -> None:
 
 
 def test_a_split_by_template_draws_templates(fleet: WindowSet) -> None:
-    groups = np.where(fleet.padding, -1, np.arange(len(fleet.padding)) % 60)
-    found = clusters_of(on(fleet, "template", groups))
+    symbol = np.where(fleet.padding, 0, np.arange(len(fleet.padding)) % 60 + 1)
+    fleet = replace(fleet, streams=Streams({**fleet.streams, "symbol": symbol}))
+    recipe = Recipe("template", "group", stream="symbol", cluster="template")
+    found = clusters_of(on(fleet, "template", (recipe,)))
     assert (found.unit, found.description) == ("template", f"{found.count} templates")
     assert 10 <= found.count <= 14
-    split, parts = splits.make("template", fleet, groups={"template": lambda _: groups})
-    with pytest.raises(ValueError, match="groups of steps"):
-        held_out(made_up(), split, parts.test)
+
+
+def test_a_dataset_without_the_groups_of_a_recipe_is_refused(fleet: WindowSet) -> None:
+    recipe = Recipe("template", "group", stream="symbol", cluster="template")
+    with pytest.raises(SplitError, match="no groups of steps for a template split"):
+        splits.make("template", fleet, own=[recipe])
 
 
 @pytest.mark.parametrize("recipe", ["time", "random"])

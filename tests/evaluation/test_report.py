@@ -288,13 +288,16 @@ def test_every_failed_check_and_warning_reaches_the_terminal_in_a_line() -> None
     assert hostile[-1] == "audit warn: metadata_shortcut: position\\x1b[31m\\x0a95% sure\\u202e"
 
 
-def test_the_type_that_was_held_out_is_named() -> None:
+def test_the_profile_that_was_held_out_is_named() -> None:
     results = made_up_run()[0]
     split = results.split.model_copy(
-        update={"recipe": "type", "unseen_profiles": ["auth"], "untested_profiles": ["kern"]}
-    )
+        update={
+            "recipe": "profile", "promises": ["profiles_disjoint"],
+            "unseen_profiles": ["auth"], "untested_profiles": ["kern"],
+        }
+    )  # fmt: skip
     results = results.model_copy(update={"split": split})
-    says = "Held out whole, nothing of it in training: the type auth. No figure says anything of others."
+    says = "Held out whole, nothing of it in training: the profile auth. No figure says anything of others."
     assert says in caption(results)
     assert says in Page(render(results, Details())).text
 

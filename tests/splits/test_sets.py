@@ -39,7 +39,7 @@ def test_sets_give_the_same_recordings_to_another_dataset_of_the_corpus(make_win
     again, parts = splits.make("time", longer, sets=tmp_path / "sets.json")
     assert again.assignment == made.assignment
     assert again.in_distribution
-    assert again.recipe == "random"
+    assert again.recipe.name == "random"
     assert {longer.recordings["id"][int(r)] for r in parts.test.recording} == set(made.assignment["test"])
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from vestige import splits
 from vestige.errors import SplitError
+from vestige.recipes import RECIPES, Recipe
 from vestige.splits.checks import losses
 
 FIXTURE = settings(
@@ -31,6 +32,14 @@ def fleet(hosts: int, per_host: int = 3, n: int = 60) -> list:
     ]
 
 
+def digits(count: int) -> Recipe:
+    """A recipe of a source's own: steps are of one group whose numbers leave the same remainder."""
+    return Recipe(
+        "parity", "group", f"of_{count}", stream="value", table="remainders",
+        promises=("groups_disjoint",), cluster="digit",
+    )  # fmt: skip
+
+
 def visible(side) -> set[int]:
     """Steps a side looks at, padding left out."""
     return set(side.gather()["value"].ravel().tolist()) - {0}
@@ -46,8 +55,7 @@ def sides(parts) -> list:
 @pytest.mark.parametrize("recipe", ["time", "random", "parity"])
 def test_no_step_of_a_single_stream_is_seen_from_two_sides(make_windows, recipe, target, n, length, seed):
     windows = make_windows([("h", "s", "p", labels(n, 3))], length=length, target=target)
-    groups = {"parity": lambda w: np.where(w.padding, -1, w.streams["value"] % 10)}
-    _, parts = splits.make(recipe, windows, seed=seed, groups=groups)
+    _, parts = splits.make(recipe, windows, seed=seed, own=[digits(10)])
     train, validation, test = (visible(one) for one in sides(parts))
     assert not train & validation
     assert not train & test
@@ -90,8 +98,10 @@ def test_lines_out_of_order_around_a_cut_are_purged_not_shared(make_windows):
     assert not visible(parts.train) & visible(parts.validation)
 
 
-@pytest.mark.parametrize(("recipe", "column"), [("host", "host"), ("sample", "sample"), ("type", "profile")])
-def test_whole_hosts_samples_and_types_are_held_out(make_windows, recipe, column):
+@pytest.mark.parametrize(
+    ("recipe", "column"), [("host", "host"), ("sample", "sample"), ("profile", "profile")]
+)
+def test_whole_hosts_samples_and_profiles_are_held_out(make_windows, recipe, column):
     windows = make_windows(fleet(5, per_host=5))
     _, parts = splits.make(recipe, windows, seed=3)
     names = windows.recordings[column].to_list()
@@ -110,8 +120,8 @@ def test_named_hosts_are_the_test_part(make_windows):
         splits.make("host", windows, hold_out=("host-9",))
 
 
-def test_a_type_that_training_never_saw_is_said_so(make_windows):
-    split, parts = splits.make("type", make_windows(fleet(4)), hold_out=("profile-1",))
+def test_a_profile_that_training_never_saw_is_said_so(make_windows):
+    split, parts = splits.make("profile", make_windows(fleet(4)), hold_out=("profile-1",))
     assert {parts.test.recordings["profile"][int(r)] for r in parts.test.recording} == {"profile-1"}
     held = [one for part in ("validation", "test") for one in split.assignment[part]]
     of = dict(parts.test.recordings.select("id", "profile").iter_rows())
@@ -230,7 +240,11 @@ def test_a_remedy_names_only_options_that_the_recipe_uses(make_windows):
 
 @pytest.mark.parametrize(
     ("recipe", "says"),
-    [("host", "at least 3"), ("sample", "at least 3"), ("lunar", "one of: time, host, sample, type, random")],
+    [
+        ("host", "at least 3"),
+        ("sample", "at least 3"),
+        ("lunar", "one of: time, host, sample, profile, random"),
+    ],
 )
 def test_evidence_that_does_not_allow_a_recipe_is_told_so(make_windows, recipe, says):
     with pytest.raises(SplitError, match=says):
@@ -239,20 +253,18 @@ def test_evidence_that_does_not_allow_a_recipe_is_told_so(make_windows, recipe, 
 
 def test_only_random_is_labelled_in_distribution(make_windows):
     windows = make_windows(fleet(6))
-    marks = {recipe: splits.make(recipe, windows)[0].in_distribution for recipe in splits.recipes()}
-    assert marks == {"time": False, "host": False, "sample": False, "type": False, "random": True}
+    marks = {recipe: splits.make(recipe, windows)[0].in_distribution for recipe in map(str, RECIPES)}
+    assert marks == {"time": False, "host": False, "sample": False, "profile": False, "random": True}
 
 
 @pytest.mark.parametrize("recipe", ["time", "host", "random", "parity"])
 def test_a_split_saves_loads_and_gives_the_same_parts(make_windows, tmp_path, recipe):
     windows = make_windows(fleet(4))
-    groups = {"parity": lambda w: np.where(w.padding, -1, w.streams["value"] % 7)}
-    split, parts = splits.make(recipe, windows, seed=1, groups=groups)
+    split, parts = splits.make(recipe, windows, seed=1, own=[digits(7)])
     split.save(tmp_path / "split.json")
     again = splits.Split.load(tmp_path / "split.json")
     assert again == split
-    steps = groups["parity"](windows) if recipe == "parity" else None
-    for one, other in zip(sides(parts), sides(again.parts(windows, steps)), strict=True):
+    for one, other in zip(sides(parts), sides(again.parts(windows)), strict=True):
         assert one.gather()["value"].tolist() == other.gather()["value"].tolist()
 
 
@@ -262,7 +274,7 @@ def test_a_split_of_another_dataset_is_refused(make_windows):
         split.parts(make_windows([("h", "s", "p", labels(101))]))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "vestige-split/1"}', '{"format": "x"}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "vestige-split/2"}', '{"format": "x"}'])
 def test_a_damaged_split_is_refused(tmp_path, text):
     (tmp_path / "split.json").write_text(text)
     with pytest.raises(SplitError, match=r"split\.json"):
@@ -276,13 +288,17 @@ HOSTILE = ["-1", "1e999", "1.5", "true", "null", "NaN", "1" + "0" * 19, "9" * 50
 def test_no_number_of_a_saved_split_is_believed(make_windows, tmp_path, recipe):
     # One recording has its steps drawn, and not whole recordings.
     windows = make_windows(fleet(4) if recipe == "host" else [("h", "s", "p", labels(100))])
-    groups = {"parity": lambda w: np.where(w.padding, -1, w.streams["value"] % 7)}
-    split, _ = splits.make(recipe, windows, seed=1, groups=groups)
+    split, _ = splits.make(recipe, windows, seed=1, own=[digits(7)])
     plain = split.to_dict()
     file = tmp_path / "split.json"
-    fields = ("seed", "unit", "recipe", "dataset", "in_distribution", "notes", "assignment")
+    fields = ("seed", "unit", "recipe", "dataset", "notes", "assignment")
     places: list[tuple[str, ...]] = [(name,) for name in fields]
     places += [("assignment", name) for name in plain["assignment"]]
+    places += [("recipe", name) for name in plain["recipe"]]
+    fitting = {
+        ("in_distribution", "true"), ("fallback", "null"),
+        *((name, '"x"') for name in ("dataset", "name", "column", "stream", "table", "cluster", "formerly")),
+    }  # fmt: skip
     refused = 0
     for place in places:
         for value in HOSTILE:
@@ -292,12 +308,28 @@ def test_no_number_of_a_saved_split_is_believed(make_windows, tmp_path, recipe):
                 inside = inside[key]
             inside[place[-1]] = "HERE"
             file.write_text(json.dumps(changed).replace('"HERE"', value))
-            if (place[0], value) in {("in_distribution", "true"), ("recipe", '"x"'), ("dataset", '"x"')}:
+            if (place[-1], value) in fitting:
                 continue
             with pytest.raises(SplitError, match=r"(?s)cannot read the split.*make the split again"):
                 splits.Split.load(file)
             refused += 1
     assert refused > 7 * len(HOSTILE)
+
+
+def test_a_split_of_the_version_before_is_refused_with_the_reason(tmp_path):
+    (tmp_path / "split.json").write_text('{"format": "vestige-split/1", "recipe": "host"}')
+    with pytest.raises(SplitError, match=r"another version \('vestige-split/1', read is vestige-split/2\)"):
+        splits.Split.load(tmp_path / "split.json")
+
+
+@pytest.mark.parametrize("wrong", [{"unit": "lunar"}, {"promises": 3}, {"colour": "red"}])
+def test_a_split_with_a_damaged_recipe_is_refused(make_windows, tmp_path, wrong):
+    split, _ = splits.make("host", make_windows(fleet(3)))
+    plain = split.to_dict()
+    plain["recipe"] |= wrong
+    (tmp_path / "split.json").write_text(json.dumps(plain))
+    with pytest.raises(SplitError, match="cannot read the split"):
+        splits.Split.load(tmp_path / "split.json")
 
 
 def test_split_json_is_plain_to_read(make_windows, tmp_path):

@@ -14,9 +14,8 @@ from tests.splits.test_splits import fleet, labels, sides
 from vestige import splits
 from vestige.errors import SplitError
 from vestige.splits.assign import assign
-from vestige.splits.profiles import Profiles, refuse_needless_lack
-from vestige.splits.stratify import grossly_off, improve, shortfall
-from vestige.splits.table import Table
+from vestige.splits.checks import Profiles, refuse_needless_lack
+from vestige.splits.stratify import Table, grossly_off, improve, shortfall
 
 FRACTIONS = (0.6, 0.2, 0.2)
 QUICK = settings(

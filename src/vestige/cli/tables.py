@@ -12,7 +12,7 @@ from rich.text import Text
 
 from vestige.escaping import visible
 from vestige.runs.directory import RunDirectory
-from vestige.splits.base import listed
+from vestige.splits import listed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,12 +112,14 @@ def timelines(found: Outcome, columns: int) -> Table:
 
 def split(made: Split, parts: Parts) -> Table:
     """A split: how many windows of each class on each side, and what it cannot test."""
-    title = f"split by {made.recipe}" + (" - in-distribution" if made.in_distribution else "")
+    title = f"split by {made.recipe}"
+    if made.in_distribution:
+        title += " - in-distribution"
     table = Table(title=plain(title), title_justify="left")
     classes = parts.train.schema.classes
     for column in ("part", "windows", *classes, "recordings"):
         table.add_column(plain(column), justify="left" if column == "part" else "right")
-    for name, side in (("train", parts.train), ("validation", parts.validation), ("test", parts.test)):
+    for name, side in parts.sides.items():
         counts = side.counts
         recordings = np.count_nonzero(counts.any(axis=1))
         table.add_row(name, *map(str, (len(side), *counts.sum(axis=0), recordings)))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.errors import LeakageError
-from vestige.evaluation.entities import classes_present, disjoint, sides, time_order
+from vestige.evaluation.entities import classes_present, disjoint, time_order
 from vestige.evaluation.overlap import (
     duplicate_recordings,
     duplicate_windows,
@@ -36,10 +36,12 @@ def audit(
     """Run every check. What is not given makes the checks that need it "not applicable".
 
     `encoded`: windows with the fitted encoder (any part). `groups (n_steps,)`: the source's group of every
-    step, such as a message's template. `finding`: what `symbol_finding` said of these groups.
-    `fit_and_predict`: see `probes.label_shuffle`.
+    step, such as a message's template, where the split is not by groups itself. `finding`: what
+    `symbol_finding` said of these groups. `fit_and_predict`: see `probes.label_shuffle`.
+
+    Raises ValueError when the split's recipe promises what no check looks at.
     """
-    return [
+    checks = [
         *time_order(parts, split),
         *disjoint(parts, split, groups),
         classes_present(parts),
@@ -52,6 +54,10 @@ def audit(
         length_shortcut(parts),
         label_shuffle(parts, fit_and_predict, seed),
     ]
+    unchecked = set(split.recipe.promises) - {check.name for check in checks}
+    if unchecked:
+        raise ValueError(f"the recipe {split.recipe} promises what no check looks at: {sorted(unchecked)}")
+    return checks
 
 
 def failed(checks: Iterable[CheckResult]) -> list[CheckResult]:
@@ -73,10 +79,11 @@ def enforce(checks: Iterable[CheckResult], *, allow_leakage: bool = False) -> bo
 def describe_split(parts: Parts, split: Split) -> SplitResult:
     """What the split holds out, for the record."""
     return SplitResult(
-        recipe=split.recipe,
+        recipe=split.recipe.name,
+        promises=list(split.recipe.promises),
         unit=split.unit,
         in_distribution=split.in_distribution,
-        parts={name: _counts(side) for name, side in sides(parts).items()},
+        parts={name: _counts(side) for name, side in parts.sides.items()},
         purged=parts.purged,
         left_out=parts.left_out,
         untested_profiles=split.untested_profiles,

@@ -32,14 +32,15 @@ def outdone(results: RunResults) -> str:
 
 
 def untested(results: RunResults) -> str:
-    """How many profiles the test part has, where it lacks some; which types it has where these are held out;
+    """How many profiles the test part has, where it lacks some; which it has where profiles are held out;
     otherwise nothing."""
     lacking = results.split.untested_profiles
-    if results.split.recipe == "type":
+    if "profiles_disjoint" in results.split.promises:
         tried = results.split.parts["test"].per_profile
-        held = ", ".join(profile for profile in results.split.unseen_profiles if tried.get(profile, True))
+        held = ", ".join(name for name in results.split.unseen_profiles if tried.get(name, True))
         return (
-            f"Held out whole, nothing of it in training: the type {held}. No figure says anything of others."
+            f"Held out whole, nothing of it in training: the profile {held}. "
+            "No figure says anything of others."
         )
     if not lacking or not results.detectors:
         return ""

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from vestige.evaluation.predictions import Predictions
 from vestige.reading.windows import WindowSet
-from vestige.splits import Split
-from vestige.splits.base import COLUMNS
+from vestige.splits import Split, groups_of, members_of
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -27,8 +26,8 @@ FEWEST_WITH_EACH = 5
 FEWEST_BLOCKS, MOST_BLOCKS, BLOCK_WINDOWS = 20, 50, 100
 BLOCK_LENGTHS = 5
 """Window lengths that a block of time lasts at least: shorter blocks share steps with their neighbours."""
-STREAM = "recording"
-"""Unit of a split that cuts within recordings: a single one is a stream, cut in blocks."""
+RECORDING = "recording"
+"""Unit where the recipe names none: a single one is a stream, cut in blocks."""
 
 
 @dataclass(frozen=True)
@@ -43,25 +42,20 @@ class Clusters:
     reason: str = ""
 
 
-def held_out(
-    predictions: Predictions, split: Split, windows: WindowSet, groups: NDArray[np.int64] | None = None
-) -> Predictions:
+def held_out(predictions: Predictions, split: Split, windows: WindowSet) -> Predictions:
     """Predictions on `windows` that know which unit of the split's recipe each window belongs to.
 
-    Hosts, samples or types where these are held out; the group of the last step (logs: its template) for a
-    split by groups; otherwise recordings, and for a cut within a single recording blocks of it. `groups
-    (n_steps,)`: needed by unit `group`; without them ValueError.
+    Hosts, samples, profiles or what else is held out; the group of the last step (logs: its template) for a
+    split by groups; otherwise recordings, and for a cut within a single recording blocks of it.
     """
     if split.unit == "group":
-        if groups is None:
-            raise ValueError(f"the {split.recipe} split needs the source's groups of steps")
-        return replace(predictions, unit=groups[windows.target_step].astype(np.int64), unit_name=split.recipe)
+        unit = groups_of(windows, split.recipe, windows.target_step)
+        return replace(predictions, unit=unit, unit_name=split.recipe.cluster)
     if split.unit != "recording":
         return replace(predictions, unit=None, unit_name="")
-    column = COLUMNS.get(split.recipe, "id")
-    code = windows.recordings[column].rank("dense").to_numpy().astype(np.int64)
-    name = split.recipe if column != "id" else "recording"
-    return replace(predictions, unit=code[windows.recording], unit_name=name)
+    _, code = np.unique(members_of(windows, split.recipe.held_column), return_inverse=True)
+    unit = code.astype(np.int64)[windows.recording]
+    return replace(predictions, unit=unit, unit_name=split.recipe.cluster or RECORDING)
 
 
 def clusters_of(predictions: Predictions) -> Clusters:
@@ -74,7 +68,7 @@ def clusters_of(predictions: Predictions) -> Clusters:
     count = int(ids.max()) + 1 if len(ids) else 0
     if count == 1 and predictions.unit is None:
         return _blocks_of(predictions)
-    unit = predictions.unit_name or STREAM
+    unit = predictions.unit_name or RECORDING
     description, reason = f"{count} {unit}s", _too_few(ids, count, predictions.positive, unit)
     if count == 1:
         description, reason = f"1 {unit}", f"one test {unit}"

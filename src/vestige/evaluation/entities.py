@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -10,29 +10,28 @@ from numpy.typing import NDArray
 
 from vestige.evaluation.results import CheckResult
 from vestige.reading.windows import WindowSet
-from vestige.splits import Parts, Split
+from vestige.splits import Parts, Split, groups_of, members_of
 
-
-def sides(parts: Parts) -> dict[str, WindowSet]:
-    """The parts by name."""
-    return {"train": parts.train, "validation": parts.validation, "test": parts.test}
+COLUMNS = ("id", "host", "sample", "profile")
+"""Columns of the recordings that are looked at in every split, whatever it is by."""
 
 
 def time_order(parts: Parts, split: Split) -> list[CheckResult]:
     """Training must lie before validation and that before test: over all, and for each host by itself.
 
-    Promised by the recipe `time` alone; any other recipe gets the warning that it is not a forecast.
+    A recipe that does not promise it gets the warning that its figures are no forecast.
     Figure: the share of training windows that are not earlier than the first test window (of their host).
     """
     return [_time_order(parts, split, per_host=False), _time_order(parts, split, per_host=True)]
 
 
 def _time_order(parts: Parts, split: Split, *, per_host: bool) -> CheckResult:
-    name = "time_order_per_host" if per_host else "time_order"
-    times = [side.t_ns for side in sides(parts).values() if len(side)]
-    if not times or min(t_ns.min() for t_ns in times) == max(t_ns.max() for t_ns in times):
+    name, where = "time_order", "of all hosts"
+    if per_host:
+        name, where = "time_order_per_host", "on the same host"
+    times = [side.t_ns for side in parts.sides.values() if len(side)]
+    if not times or min(found.min() for found in times) == max(found.max() for found in times):
         return CheckResult(name=name, status="not_applicable", detail="the windows carry no times")
-    where = "on the same host" if per_host else "of all hosts"
     late = _late(parts.train, parts.test, per_host)
     later = max(
         late,
@@ -42,8 +41,8 @@ def _time_order(parts: Parts, split: Split, *, per_host: bool) -> CheckResult:
     if later == 0:
         detail = f"training lies before validation and test, {where}"
         return CheckResult(name=name, status="pass", figure=0.0, detail=detail)
-    if split.recipe == "time":
-        detail = f"a part reaches into a later one ({where}), although the split is by time"
+    if name in split.recipe.promises:
+        detail = f"a part reaches into a later one ({where}), although the split is by {split.recipe}"
         return CheckResult(name=name, status="fail", figure=later, detail=detail)
     what = f"{late:.2%} of the training windows are not earlier than the first test window"
     if late == 0:
@@ -56,9 +55,9 @@ def _late(before: WindowSet, after: WindowSet, per_host: bool) -> float:
     """Share of `before` that is not earlier than the first of `after`."""
     if not len(before) or not len(after):
         return 0.0
-    codes = (
-        _codes(before.recordings["host"]) if per_host else np.zeros(before.recordings.height, dtype=np.int64)
-    )
+    codes = np.zeros(before.recordings.height, dtype=np.int64)
+    if per_host:
+        codes = _codes(before.recordings["host"])
     first = np.full(int(codes.max()) + 1, np.iinfo(np.int64).max)
     for piece in after.pieces():
         np.minimum.at(first, codes[piece.recording], piece.t_ns)
@@ -71,34 +70,39 @@ def _codes(column: pl.Series) -> NDArray[np.int64]:
 
 
 def disjoint(parts: Parts, split: Split, groups: NDArray[np.int64] | None = None) -> list[CheckResult]:
-    """Nobody may be on two sides: recordings, hosts, samples, and groups of steps, as the recipe promises.
+    """Nobody may be on two sides: recordings, hosts, samples, profiles, what else the recipe holds out, and
+    groups of steps, as it promises.
 
-    `groups (n_steps,)`: the group of every step, needed where the split is by such groups.
+    `groups (n_steps,)`: the group of every step, where the split is not by groups and the source has any.
     """
-    return [
-        _entities("recordings_disjoint", "id", parts, promised=split.unit == "recording", split=split),
-        _entities("hosts_disjoint", "host", parts, promised=split.recipe == "host", split=split),
-        _entities("samples_disjoint", "sample", parts, promised=split.recipe == "sample", split=split),
-        _entities("types_disjoint", "profile", parts, promised=split.recipe == "type", split=split),
-        _groups(parts, split, groups),
-    ]
+    columns = dict.fromkeys([*COLUMNS, split.recipe.held_column])
+    return [*(_entities(column, parts, split) for column in columns), _groups(parts, split, groups)]
 
 
-def _entities(name: str, column: str, parts: Parts, *, promised: bool, split: Split) -> CheckResult:
-    members = {part: _members(side, column) for part, side in sides(parts).items()}
-    return _shared(name, f"{column if column != 'id' else 'recording'}s", members, promised, split)
-
-
-def _members(windows: WindowSet, column: str) -> set[Any]:
-    return set(windows.recordings[column][windows.present].to_list()) - {""}
+def _entities(column: str, parts: Parts, split: Split) -> CheckResult:
+    """Whether recordings that are equal in `column` are on one side."""
+    every = np.array(members_of(parts.train, column), dtype=object)
+    members = {part: set(every[side.present].tolist()) - {""} for part, side in parts.sides.items()}
+    what, promised = f"{column}s", f"{column}s_disjoint" in split.recipe.promises
+    if column == "id":
+        what, promised = "recordings", split.unit == "recording"
+    return _shared(f"{what}_disjoint", what, members, promised, split)
 
 
 def _groups(parts: Parts, split: Split, groups: NDArray[np.int64] | None) -> CheckResult:
-    name, what = "groups_disjoint", f"{split.recipe if split.unit == 'group' else 'group'}s"
-    if groups is None:
+    """Whether the steps of a group are on one side."""
+    name, what = "groups_disjoint", "groups"
+    if split.unit == "group":
+        what = f"{split.recipe.cluster}s"
+        members = {
+            part: set(groups_of(side, split.recipe, side.target_step).tolist())
+            for part, side in parts.sides.items()
+        }
+    elif groups is not None:
+        members = {part: set(groups[side.target_step].tolist()) for part, side in parts.sides.items()}
+    else:
         return CheckResult(name=name, status="not_applicable", detail="the source has no groups of steps")
-    members = {part: set(groups[side.target_step].tolist()) for part, side in sides(parts).items()}
-    return _shared(name, what, members, split.unit == "group", split)
+    return _shared(name, what, members, name in split.recipe.promises, split)
 
 
 def _shared(name: str, what: str, members: dict[str, set[Any]], promised: bool, split: Split) -> CheckResult:
@@ -118,8 +122,12 @@ def _shared(name: str, what: str, members: dict[str, set[Any]], promised: bool, 
 
 def classes_present(parts: Parts) -> CheckResult:
     """Fails when training or test knows one class only; warns when any part lacks any class."""
+    if not parts.train.labelled:
+        return CheckResult(
+            name="classes_present", status="not_applicable", detail="the dataset has no labels"
+        )
     classes = parts.train.schema.classes
-    counts = {part: side.counts.sum(axis=0) for part, side in sides(parts).items()}
+    counts = {part: side.counts.sum(axis=0) for part, side in parts.sides.items()}
     lacking = [
         f"{part} lacks {', '.join(classes[k] for k in np.flatnonzero(count == 0))}"
         for part, count in counts.items()
@@ -127,10 +135,12 @@ def classes_present(parts: Parts) -> CheckResult:
     ]
     if not lacking:
         return CheckResult(name="classes_present", status="pass", detail="every class on each side")
-    one_class = any((counts[part] > 0).sum() < 2 for part in ("train", "test"))
+    status: Literal["fail", "warn"] = "warn"
+    if any((counts[part] > 0).sum() < 2 for part in ("train", "test")):
+        status = "fail"
     return CheckResult(
         name="classes_present",
-        status="fail" if one_class else "warn",
+        status=status,
         figure=float(len(lacking)),
         detail="; ".join(lacking),
     )

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.evaluation.entities import sides
 from vestige.evaluation.results import CheckResult
 from vestige.hashing import Hashes, row_hashes
 from vestige.reading.encoding import EncodedWindows
@@ -26,7 +25,7 @@ MANY_REPEATED = 0.5
 
 def shared_raw_interval(parts: Parts) -> CheckResult:
     """No step of the streams may be visible from two parts; a recording's leading padding does not count."""
-    seen = {part: _visible(side) for part, side in sides(parts).items()}
+    seen = {part: _visible(side) for part, side in parts.sides.items()}
     shared = (seen["train"] & (seen["validation"] | seen["test"])) | (seen["validation"] & seen["test"])
     steps = int(shared.sum())
     if not steps:
@@ -87,7 +86,7 @@ def duplicate_recordings(parts: Parts, split: Split) -> CheckResult:
 
 def _copies(parts: Parts) -> list[tuple[str, str]]:
     """Each used recording with an earlier used one that it copies, `(copy, original)`."""
-    used = np.unique(np.concatenate([side.present for side in sides(parts).values()]))
+    used = np.unique(np.concatenate([side.present for side in parts.sides.values()]))
     rows = parts.train.recordings[used]
     first: dict[str, str] = {}
     pairs = []

@@ -339,10 +339,12 @@ class PartCounts(Record):
 
 
 class SplitResult(Record):
-    """What the split holds out, and what it therefore cannot test."""
+    """What the split holds out, and what it therefore cannot test. `promises`: names of the checks of the
+    audit that its recipe must pass."""
 
     recipe: str
     unit: str
+    promises: list[str] = Field(default_factory=list)
     in_distribution: bool
     parts: dict[str, PartCounts]
     purged: int = 0

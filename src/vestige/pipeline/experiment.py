@@ -10,7 +10,6 @@ from typing import Any, Self
 from vestige import log
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.windows import WindowSet
-from vestige.runs.directory import parts_of
 from vestige.runs.options import SplitOptions
 from vestige.schema import Schema
 from vestige.sources import registry
@@ -39,7 +38,7 @@ class TrainingData:
         """The same in another process, with the encoder whose `to_dict` gave `encoder`."""
         windows = WindowSet.open(dataset)
         source = registry.get(windows.schema.source)
-        sealed = parts_of(Split.load(split_file), windows).sealed()
+        sealed = Split.load(split_file).parts(windows).sealed()
         train = EncodedWindows.of(sealed.train, source.load_encoder(encoder, windows.schema))
         return cls(source, train, train.over(sealed.validation))
 
@@ -64,7 +63,7 @@ class Experiment:
         windows = WindowSet.open(dataset)
         source = registry.get(windows.schema.source)
         split = Split.load(split_file)
-        parts = parts_of(split, windows)
+        parts = split.parts(windows)
         return cls(TrainingData.of(source, parts.sealed()), windows, split, parts)
 
     @property
@@ -87,15 +86,14 @@ def split_dataset(windows: WindowSet, options: SplitOptions) -> tuple[Split, Par
         seed=options.split_seed,
         fractions=options.shares,
         hold_out=options.hold_out,
-        groups=source.groups,
+        own=source.recipes,
         sets=options.input_sets,
         sizes=options.sizes,
     )
-    sizes = ", ".join(
-        f"{name} {len(side)}"
-        for name, side in (("train", parts.train), ("validation", parts.validation), ("test", parts.test))
-    )
-    mark = " (in-distribution)" if split.in_distribution else ""
+    sizes = ", ".join(f"{name} {len(side)}" for name, side in parts.sides.items())
+    mark = ""
+    if split.in_distribution:
+        mark = " (in-distribution)"
     rest = {"purged": parts.purged, "left out": parts.left_out}
     others = "".join(f", {count} {name}" for name, count in rest.items() if count)
     logger.info("split by %s%s: %s windows%s", split.recipe, mark, sizes, others)

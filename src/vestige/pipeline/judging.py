@@ -44,6 +44,7 @@ from vestige.pipeline.reporting import write
 from vestige.reading.encoding import EncodedWindows
 from vestige.runs import views
 from vestige.runs.config import RunConfig
+from vestige.splits import groups_of
 
 logger = log.get(__name__)
 CONTROLS = ("logistic", "means")
@@ -51,12 +52,8 @@ CONTROLS = ("logistic", "means")
 
 @dataclass
 class Findings:
-    """What was found about each detector so far, and its predictions on the test part.
+    """What was found about each detector so far, and its predictions on the test part."""
 
-    `groups (n_steps,)`: the groups of steps that the split holds out, where it holds out such.
-    """
-
-    groups: NDArray[np.int64] | None = None
     results: list[DetectorResults] = field(default_factory=list)
     tests: dict[str, Predictions] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
@@ -84,10 +81,9 @@ def judge(
     baselines = _baselines(experiment, config)
     steps = len(baselines) + len(loaded) + 2
     with progress("judging", "steps") as update:
-        groups = {one: fn(experiment.windows) for one, fn in experiment.source.groups.items()}
-        checks, finding = _audited(experiment, config, groups)
+        checks, finding = _audited(experiment, config)
         leaking = enforce(checks, allow_leakage=config.judge.allow_leakage)
-        findings = Findings(groups.get(experiment.split.recipe))
+        findings = Findings()
         for done, name in enumerate([*baselines, *loaded]):
             update(done + 1, steps)
             with findings.timed(name):
@@ -105,16 +101,19 @@ def _baselines(experiment: Experiment, config: RunConfig) -> list[str]:
     return [one for one in names if one not in config.models]
 
 
-def _audited(
-    experiment: Experiment, config: RunConfig, groups: dict[str, NDArray[np.int64]]
-) -> tuple[list[CheckResult], SymbolFinding | None]:
-    unit, steps = next(iter(groups.items()), ("", None))
-    finding = None if steps is None else symbol_finding(experiment.parts, steps, unit)
+def _audited(experiment: Experiment, config: RunConfig) -> tuple[list[CheckResult], SymbolFinding | None]:
+    """The audit, and what the first groups of steps that the source brings say of the labels."""
+    finding, groups = None, None
+    for recipe in experiment.source.recipes:
+        if recipe.unit == "group":
+            groups = groups_of(experiment.windows, recipe)
+            finding = symbol_finding(experiment.parts, groups, recipe.cluster)
+            break
     checks = audit(
         experiment.parts,
         experiment.split,
         encoded=experiment.training_data.train,
-        groups=groups.get(experiment.split.recipe, steps),
+        groups=groups,
         finding=finding,
         fit_and_predict=_control(experiment, config),
         seed=config.training.seed,
@@ -192,7 +191,7 @@ def _judge_one(
         predict(detector, side),
         novel=never_seen(experiment.training_data.train, experiment.test, detector.input_names),
     )
-    windows = held_out(windows, experiment.split, side.windows, findings.groups)
+    windows = held_out(windows, experiment.split, side.windows)
     test = windows
     if pooling is not None:
         test = by_recording(windows, pooling)

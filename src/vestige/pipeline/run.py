@@ -31,7 +31,7 @@ from vestige.runs.config import RunConfig, relative, resolve, versions
 from vestige.runs.directory import CONFIG, DATASET, SPLIT, RunDirectory
 from vestige.runs.options import JudgeOptions, ModelTransferOptions, SplitOptions
 from vestige.sources.base import Source
-from vestige.splits import Split, recipes, save_sets
+from vestige.splits import Split, save_sets
 
 logger = log.get(__name__)
 
@@ -64,9 +64,7 @@ def run(
     model_transfer.refuse_taken(transfer, overwrite=overwrite or resume)
     plan = model_transfer.plan_of(transfer, plan)
     _check(plan, judge)
-    known = recipes(source.groups)
-    if split.split is not None and split.split not in known:
-        raise UsageError(f"unknown split {split.split!r}", remedy=f"one of: {', '.join(known)}")
+    split.check(source.recipes)
     config = _config(source.name, plan, judge).model_copy(
         update={
             "corpus": str(corpus.absolute()),
@@ -119,8 +117,7 @@ def _read(
             made, parts = split_dataset(windows, config.split_options)
         except SplitError as error:
             raise SplitError(error.what, where=corpus, remedy=error.remedy) from error
-        groups = source.groups[made.recipe](windows) if made.unit == "group" else None
-        enforce(audit(parts, made, groups=groups), allow_leakage=config.judge.allow_leakage)
+        enforce(audit(parts, made), allow_leakage=config.judge.allow_leakage)
     made.save(RunDirectory(working).split_file)
     if sets is not None:
         save_sets(made, sets)

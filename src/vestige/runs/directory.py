@@ -18,8 +18,7 @@ from vestige.reading.windows import WindowSet
 from vestige.runs import config as configs
 from vestige.runs.config import RunConfig
 from vestige.schema import Schema
-from vestige.sources import registry
-from vestige.splits import Parts, Split, listed
+from vestige.splits import Split, listed
 from vestige.training.history import FILE as HISTORY
 
 CONFIG, DATASET, SPLIT, LOG = configs.FILE, "dataset", "split.json", "log.jsonl"
@@ -226,7 +225,7 @@ class RunDirectory:
         Raises CheckpointError where this is no run, and as opening its dataset and its split does.
         """
         windows = WindowSet.open(self.dataset)
-        return EncodedWindows.of(parts_of(Split.load(self.split), windows).test, loaded.encoder)
+        return EncodedWindows.of(Split.load(self.split).parts(windows).test, loaded.encoder)
 
     def predictions(self, name: str) -> Predictions:
         """What the detector called `name` said of the test part.
@@ -243,13 +242,6 @@ class RunDirectory:
         if all(RunDirectory(folder).is_detector for folder in runs):
             return []
         return [folder.name for folder in runs]
-
-
-def parts_of(split: Split, windows: WindowSet) -> Parts:
-    """The sides of a saved split, with the groups of steps that its source brings where it holds out such."""
-    if split.unit != "group":
-        return split.parts(windows)
-    return split.parts(windows, registry.get(windows.schema.source).groups[split.recipe](windows))
 
 
 def _of_view(results: RunResults, view: str) -> RunResults:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-HOLDING = ("host", "sample", "type")
-"""Recipes of which the test part may be named."""
+from vestige import log, recipes
+from vestige.errors import SplitError, UsageError
+from vestige.recipes import Recipe
+
+logger = log.get(__name__)
+HOLDING = [recipe for recipe in recipes.RECIPES if recipe.names_members]
+"""Recipes of every source of which the test part may be named."""
+NEEDS_HOLDING = f"--hold-out needs --split {recipes.choice(HOLDING)}"
 
 
 class SplitOptions(BaseModel):
@@ -18,12 +25,14 @@ class SplitOptions(BaseModel):
 
     split: str | None = Field(
         None,
-        description="recipe: time, host, sample, type, random, or one of the source's own (default: time; "
-        "sample where nothing has a time)",
+        description=f"recipe: {', '.join(map(str, recipes.RECIPES))}, or one of the source's own (default: "
+        f"{recipes.DEFAULT}; {recipes.WITHOUT_TIMES} where nothing has a time)",
     )
     split_seed: int = Field(0, ge=0, lt=2**63, description="seed of the recipe's choices")
     fractions: str = Field("0.6,0.2,0.2", description="shares of train, validation and test")
-    hold_out: tuple[str, ...] = Field((), description="host, sample or type for the test part (repeatable)")
+    hold_out: tuple[str, ...] = Field(
+        (), description=f"{recipes.choice(HOLDING)} for the test part (repeatable)"
+    )
     input_sets: Path | None = Field(
         None, description="file of picked recordings (see --output-sets) instead of a recipe"
     )
@@ -41,13 +50,40 @@ class SplitOptions(BaseModel):
             raise ValueError("expected three positive numbers that add up to 1, such as 0.6,0.2,0.2")
         return text
 
+    @field_validator("split")
+    @classmethod
+    def _todays_name(cls, name: str | None) -> str | None:
+        recipe = recipes.renamed(name or "")
+        if recipe is None:
+            return name
+        logger.warning(
+            "--split %s is called --split %s now, and the next version no longer knows the old name",
+            name,
+            recipe,
+        )
+        return recipe.name
+
     @model_validator(mode="after")
     def _held_by_a_recipe(self) -> Self:
-        if self.hold_out and (self.split not in HOLDING or self.input_sets is not None):
-            raise ValueError(
-                f"--hold-out needs --split {', '.join(HOLDING[:-1])} or {HOLDING[-1]}, and no --input-sets"
-            )
+        # A recipe that is not known here may be the source's own: `check` looks at those.
+        named = next((recipe for recipe in recipes.RECIPES if recipe.name == self.split), None)
+        nobody = self.split is None or (named is not None and not named.names_members)
+        if self.hold_out and (nobody or self.input_sets is not None):
+            raise ValueError(f"{NEEDS_HOLDING}, and no --input-sets")
         return self
+
+    def check(self, own: Iterable[Recipe]) -> None:
+        """Raise UsageError where a source that brings its `own` recipes cannot be split as is asked."""
+        if self.split is None:
+            return
+        try:
+            recipe = recipes.find(self.split, own)
+        except SplitError as error:
+            raise UsageError(error.what, remedy=error.remedy) from error
+        if self.hold_out and not recipe.names_members:
+            raise UsageError(
+                NEEDS_HOLDING, remedy=f"leave out --hold-out, or use another split than {recipe}"
+            )
 
     @property
     def sizes(self) -> dict[str, Any]:

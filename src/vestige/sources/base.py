@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from vestige.engine import LOCAL, Engine
 from vestige.reading.encoding import Encoder
 from vestige.reading.windows import Steps, WindowSet
+from vestige.recipes import Recipe
 from vestige.schema import Schema
 
 Progress = Callable[[int, int | None], None]
@@ -73,8 +74,8 @@ class Source(Protocol):
     name: str
     options: type[BaseModel]
     """How to read a corpus; every field becomes an option of `vestige prepare` and `run`."""
-    groups: Mapping[str, Callable[[WindowSet], NDArray[np.int64]]]
-    """Split recipes of this source alone: by name, the group of every step `(n_steps,)`, -1 for padding."""
+    recipes: tuple[Recipe, ...]
+    """Split recipes of this source alone, such as one by the template of a log's messages."""
 
     def prepare(
         self,

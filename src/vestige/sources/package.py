@@ -11,10 +11,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -25,10 +24,9 @@ from pydantic import BaseModel
 from vestige.engine import LOCAL, Engine
 from vestige.reading.encoding import Encoder
 from vestige.reading.windows import WindowSet
+from vestige.recipes import Recipe
 from vestige.schema import Schema
 from vestige.sources.base import LiveBatch, Progress
-
-Groups = Mapping[str, Callable[[WindowSet], NDArray[np.int64]]]
 
 
 class PackageSource(ABC):
@@ -38,7 +36,7 @@ class PackageSource(ABC):
     name: str
     options: type[BaseModel]
     encoder: ClassVar[str]
-    groups: Groups = MappingProxyType({})
+    recipes: tuple[Recipe, ...] = ()
 
     def prepare(
         self,

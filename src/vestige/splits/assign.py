@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.errors import SplitError
-from vestige.splits.base import NOWHERE, PARTS, Codes
-from vestige.splits.stratify import improve
-from vestige.splits.table import Table
+from vestige.splits.split import NOWHERE, PARTS, Codes, Fractions
+from vestige.splits.stratify import Table, improve
 
 WORK = 200_000
 """Units times attempts: small corpora are tried often, large ones need it less."""
@@ -16,7 +15,7 @@ WORK = 200_000
 
 def assign(
     table: Table,
-    fractions: tuple[float, float, float],
+    fractions: Fractions,
     seed: int,
     *,
     unit: str,
@@ -43,13 +42,22 @@ def assign(
     if stratify:
         codes = improve(table, codes, np.asarray(fractions), fixed_test or [])
     if _cost(table, codes, np.asarray(fractions))[0]:
-        units = {name: int(table.units[i]) for i, name in enumerate(table.classes)}
-        raise SplitError(
-            f"no assignment of {unit}s puts every class on every side "
-            f"({', '.join(f'{name}: in {count} {unit}s' for name, count in units.items())})",
-            remedy="use --split time, or hold out other units",
-        )
+        raise _unassignable(table, unit)
     return codes
+
+
+def _unassignable(table: Table, unit: str) -> SplitError:
+    """The error that says what there is too little of, class by class."""
+    remedy = "use --split time, or hold out other units"
+    if not table.labelled:
+        holding = int(table.units[0])
+        return SplitError(
+            f"no assignment of {unit}s leaves windows on every side (in {holding} {unit}s are any)",
+            remedy=remedy,
+        )
+    units = zip(table.classes, table.units.tolist(), strict=False)
+    found = ", ".join(f"{name}: in {count} {unit}s" for name, count in units)
+    return SplitError(f"no assignment of {unit}s puts every class on every side ({found})", remedy=remedy)
 
 
 def _attempt(
@@ -63,6 +71,7 @@ def _attempt(
     codes = np.full(len(counts), NOWHERE, dtype=np.int8)
     test = PARTS.index("test")
     codes[fixed] = test
+    # From here on, `lacking` is what each part still wants of each stratum, as a share of all of it.
     lacking[test] -= share[fixed].sum(axis=0)
     parts = np.arange(len(PARTS) - (1 if fixed else 0))
     spread = (counts[:, : len(table.classes)] > 0).sum(axis=0)
@@ -73,14 +82,18 @@ def _attempt(
         codes[row] = part
         lacking[part] -= share[row]
     free = np.flatnonzero(codes == NOWHERE)
-    for row in free[np.argsort(-share[free].max(axis=1) * rng.uniform(0.5, 1.5, len(free)))]:
+    earlier = -share[free].max(axis=1) * rng.uniform(0.5, 1.5, len(free))
+    for row in free[np.argsort(earlier)]:
         wanted = (lacking[parts] * share[row]).sum(axis=1)
+        # Where two parts want a unit as much, the one that lacks more in all gets it.
         codes[row] = parts[np.argmax(wanted + 1e-12 * lacking[parts].sum(axis=1))]
         lacking[codes[row]] -= share[row]
     return codes
 
 
 def _cost(table: Table, codes: Codes, fractions: NDArray[np.float64]) -> tuple[int, int, float]:
+    """How bad an assignment is, the worst first: classes missing on a side, profiles missing in training or
+    test, and how far the shares are from `fractions`."""
     k = len(table.classes)
     sums = np.stack([table.counts[codes == part].sum(axis=0) for part in range(len(PARTS))])
     missing_classes = int((sums[:, table.required] == 0).sum())

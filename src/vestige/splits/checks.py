@@ -1,13 +1,20 @@
-"""What a split that was just made is asked: does it keep its promise, and what did it cost?"""
+"""What a split that was just made is asked: does it keep its promise, what did it cost, which profiles does
+it lack on a side? Never silently, and never worse than need be."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Self
+
 import numpy as np
+from numpy.typing import NDArray
 
 from vestige.errors import SplitError
 from vestige.reading.windows import WindowSet
-from vestige.splits.base import PARTS, Parts, Split
-from vestige.splits.table import required
+from vestige.splits.split import PARTS, Fractions, Parts, Split, members_of, part_codes
+from vestige.splits.stratify import ENOUGH, MOST_PROFILES, Table, grossly_off, off, required
 
 MUCH = 0.1
 """Share of purged windows that is worth a warning."""
@@ -15,35 +22,45 @@ OUT_OF_ORDER = 0.01
 """Share of windows earlier than the one before them that explains a purge."""
 NAMED = 5
 """Recordings that a message names."""
+NEAR = 5
+"""Hundredths by which a cut in time is moved in search of a better one."""
 
 
 def check(split: Split, parts: Parts, windows: WindowSet) -> None:
-    """Disjoint recordings where whole ones were assigned; every class that the evidence has (of two at least)
-    on each side, else SplitError."""
-    sides = dict(zip(PARTS, (parts.train, parts.validation, parts.test), strict=True))
+    """Raise SplitError where a recording is on two sides, or a class that the evidence has (of two at least)
+    is missing on a side; without labels, where a side has no windows."""
     if split.unit == "recording":
-        assigned = [one for part in PARTS for one in split.assignment[part]]
+        assigned = [name for part in PARTS for name in split.assignment[part]]
         if len(assigned) != len(set(assigned)):
             raise SplitError("a recording is on two sides of the split")
     for part, codes in lacking_classes(parts, windows).items():
         for code in codes:
-            name = windows.schema.classes[code]
-            found = ", ".join(f"{one}: {int((side.label == code).sum())}" for one, side in sides.items())
-            lost = _lost(windows, parts, code) if parts.purged else 0
-            purge = f"; {_purge(windows, parts)}, {lost} {name!r} ones among them{_disorder(windows)}"
-            raise SplitError(
-                f"the {split.recipe} split leaves no {name!r} window in {part} ({found})"
-                + (purge if lost else ""),
-                where=windows.path,
-                remedy=_remedy(split, windows, lost),
-            )
+            raise _lacks_class(split, parts, windows, part, code)
+
+
+def _lacks_class(split: Split, parts: Parts, windows: WindowSet, part: str, code: int) -> SplitError:
+    """The error that says so, what the sides have of the class, and what the purge took of it."""
+    name = windows.schema.classes[code]
+    counts = {side: int((found.label == code).sum()) for side, found in parts.sides.items()}
+    lost = 0
+    if parts.purged:
+        lost = int((windows.label == code).sum()) - sum(counts.values())
+    found = ", ".join(f"{side}: {count}" for side, count in counts.items())
+    kind = f"{name!r} " if windows.labelled else ""
+    what = f"the {split.recipe} split leaves no {kind}window in {part} ({found})"
+    if lost:
+        what += f"; {_purge(windows, parts)}, {lost} {kind}ones among them{_disorder(windows)}"
+    return SplitError(what, where=windows.path, remedy=_remedy(split, windows, lost))
 
 
 def lacking_classes(parts: Parts, windows: WindowSet) -> dict[str, list[int]]:
     """By side, the codes of classes that the evidence has and the side lacks."""
-    needed = required(windows.counts.sum(axis=0))
-    sides = zip(PARTS, (parts.train, parts.validation, parts.test), strict=True)
-    return {part: needed[side.counts.sum(axis=0)[needed] == 0].tolist() for part, side in sides}
+    needed = required(windows.counts.sum(axis=0), labelled=windows.labelled)
+    lacking = {}
+    for part, side in parts.sides.items():
+        count = side.counts.sum(axis=0)[needed]
+        lacking[part] = needed[count == 0].tolist()
+    return lacking
 
 
 def losses(windows: WindowSet, parts: Parts) -> list[str]:
@@ -53,7 +70,9 @@ def losses(windows: WindowSet, parts: Parts) -> list[str]:
         told.append(f"{_purge(windows, parts)}{_disorder(windows)}")
     gone = _vanished(windows, parts)
     if gone:
-        names = ", ".join(gone[:NAMED]) + (", ..." if len(gone) > NAMED else "")
+        names = ", ".join(gone[:NAMED])
+        if len(gone) > NAMED:
+            names += ", ..."
         told.append(f"{len(gone)} of {len(windows.present)} recordings vanish whole: {names}")
     return told
 
@@ -73,7 +92,7 @@ def _disorder(windows: WindowSet) -> str:
 
 
 def _vanished(windows: WindowSet, parts: Parts) -> list[str]:
-    left = np.concatenate([one.present for one in (parts.train, parts.validation, parts.test)])
+    left = np.concatenate([side.present for side in parts.sides.values()])
     gone = np.setdiff1d(windows.present, left)
     return [windows.recordings["id"][row] for row in gone.tolist()]
 
@@ -86,18 +105,149 @@ def _out_of_order(windows: WindowSet) -> float:
     return float(back.sum() / max(1, len(windows)))
 
 
-def _lost(windows: WindowSet, parts: Parts, code: int) -> int:
-    """How many windows of a class were purged."""
-    kept = sum(int((one.label == code).sum()) for one in (parts.train, parts.validation, parts.test))
-    return int((windows.label == code).sum()) - kept
-
-
 def _remedy(split: Split, windows: WindowSet, lost: int) -> str:
-    """Only options that the recipe knows; what mends the purge where that took the class."""
-    if split.recipe != "time":
+    """Only options that the recipe knows; what mends the purge where that took what is missing."""
+    if split.unit != "span":
         return "use another --split, --fractions or --split-seed"
     if lost and _disorder(windows):
         return "sort the recordings by time, or use another --split or --fractions"
     if lost:
         return "use shorter windows, another --split, or other --fractions"
     return "use another --split, or other --fractions"
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """How many windows of each profile `names (P,)` are on each side, `counts (3, P)`, and how many
+    recordings have any, `recordings (P,)`. Empty for a dataset without at least two profiles."""
+
+    names: tuple[str, ...]
+    counts: NDArray[np.int64]
+    recordings: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, parts: Parts) -> Self:
+        """Count what is on any side."""
+        every, code = np.unique(parts.train.recordings["profile"].to_numpy(), return_inverse=True)
+        windows = np.stack([side.counts.sum(axis=1) for side in parts.sides.values()])
+        counts = np.zeros((len(PARTS), len(every)), dtype=np.int64)
+        for part in range(len(PARTS)):
+            np.add.at(counts[part], code, windows[part])
+        recordings = np.bincount(code[windows.any(axis=0)], minlength=len(every))
+        there = np.flatnonzero(recordings)
+        if len(there) < 2:
+            there = there[:0]
+        return cls(tuple(every[there].tolist()), counts[:, there], recordings[there])
+
+    def lacking(self, part: str) -> list[str]:
+        """Profiles of which a side has no window."""
+        return self._named(self.counts[PARTS.index(part)] == 0)
+
+    def unseen(self) -> list[str]:
+        """Profiles that validation or test have, and training never saw."""
+        return self._named((self.counts[0] == 0) & (self.counts[1:] > 0).any(axis=0))
+
+    def unfair(self) -> NDArray[np.bool_]:
+        """Where a profile's share of a side is grossly other than of the whole, however few there are."""
+        return off(self._shares(), self._whole())
+
+    def told(self) -> list[str]:
+        """A sentence for each profile whose share of a side is grossly other than of the whole."""
+        share, whole = self._shares(), self._whole()
+        return [
+            f"{self.names[p]} is {share[part, p]:.1%} of {PARTS[part]}, but {whole[p]:.1%} of all windows"
+            for part, p in np.argwhere(grossly_off(self.counts, self.recordings))
+        ]
+
+    def _shares(self) -> NDArray[np.float64]:
+        shares: NDArray[np.float64] = self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
+        return shares
+
+    def _whole(self) -> NDArray[np.float64]:
+        shares: NDArray[np.float64] = self.counts.sum(axis=0) / max(1, self.counts.sum())
+        return shares
+
+    def expected(self) -> NDArray[np.bool_]:
+        """Where a profile is missing though its recordings, spread evenly, would be `ENOUGH`, `(3, P)`."""
+        size = self.counts.sum(axis=1, keepdims=True) / max(1, self.counts.sum())
+        found: NDArray[np.bool_] = (self.counts == 0) & (self.recordings * size >= ENOUGH)
+        return found
+
+    def figures(self, p: int) -> str:
+        """Windows of a profile on each side."""
+        return ", ".join(f"{part} {count:,}" for part, count in zip(PARTS, self.counts[:, p], strict=True))
+
+    def _named(self, which: NDArray[np.bool_]) -> list[str]:
+        return sorted(self.names[p] for p in np.flatnonzero(which))
+
+
+def refuse_needless_lack(split: Split, windows: WindowSet, hold_out: tuple[str, ...]) -> None:
+    """Raise SplitError where a profile is missing on a side, and a unit that has it could go there and leave
+    every class and profile where it was.
+
+    A check of the result by itself: it knows nothing of how `stratify` came to it.
+    """
+    keys, unit = np.unique(members_of(windows, split.recipe.held_column), return_inverse=True)
+    table = Table.of_recordings(windows, unit, len(keys))
+    if len(table.profiles) > MOST_PROFILES:
+        return
+    codes = np.zeros(len(keys), dtype=np.int8)
+    codes[unit] = part_codes(split, windows)
+    has = table.counts > 0
+    on_side = np.stack([has[codes == part].sum(axis=0) for part in range(len(PARTS))])
+    # A unit is free to go where no stratum would be missing on the side that it leaves.
+    needed = (has & (on_side[codes] == 1)).any(axis=1)
+    free = ~needed & ~np.isin(keys, hold_out)
+    # Named members are the whole test part: nothing else may go there.
+    for part in range(len(PARTS) - bool(hold_out)):
+        for p in np.flatnonzero(on_side[part, len(table.classes) :] == 0).tolist():
+            could = np.flatnonzero(free & has[:, len(table.classes) + p])
+            if len(could):
+                unit_name = f"{split.recipe.cluster} {keys[could[0]]}"
+                raise SplitError(
+                    f"no window of profile {table.profiles[p]!r} is in {PARTS[part]}, though {unit_name} "
+                    f"could go there from {PARTS[codes[could[0]]]}, which has all that it has without it",
+                    where=windows.path,
+                    remedy="use another --split-seed or --fractions, or hold out other units (--hold-out)",
+                )
+
+
+def refuse_worse_cuts(
+    parts: Parts, windows: WindowSet, fractions: Fractions, cut: Callable[[Fractions], Parts]
+) -> None:
+    """Raise SplitError where a profile is missing on a side that should have `ENOUGH` of its recordings, and
+    cuts at other times nearby, made by `cut`, would give it a fair share there and take none from others."""
+    ours = Profiles.of(parts)
+    missing = ours.expected()
+    if not missing.any():
+        return
+    for near in _near(fractions):
+        other = cut(near)
+        theirs = Profiles.of(other)
+        if theirs.names != ours.names or any(lacking_classes(other, windows).values()):
+            continue
+        robbed = (theirs.counts == 0) & (ours.counts > 0)
+        mended = missing & (theirs.counts > 0) & ~theirs.unfair()
+        if mended.any() and not robbed.any():
+            part, p = np.argwhere(mended)[0].tolist()
+            raise SplitError(
+                f"profile {ours.names[p]!r} has {ours.recordings[p]} recordings and is missing in "
+                f"{PARTS[part]} ({ours.figures(p)} windows); with cuts at other times nearby it is not",
+                where=windows.path,
+                remedy=f"use --fractions {','.join(f'{share:g}' for share in near)}",
+            )
+
+
+def _near(fractions: Fractions) -> Iterator[Fractions]:
+    """Shares that differ by `NEAR` hundredths at most, the nearest first."""
+
+    def distance(move: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+        return abs(move[0]) + abs(move[1]), move
+
+    moves = sorted(product(range(-NEAR, NEAR + 1), repeat=2), key=distance)
+    # The first move is none at all.
+    for first, second in moves[1:]:
+        train, validation = round(fractions[0] + first / 100, 4), round(fractions[1] + second / 100, 4)
+        test = round(1 - train - validation, 4)
+        if min(train, validation, test) > 0:
+            yield train, validation, test

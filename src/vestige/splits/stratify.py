@@ -1,4 +1,5 @@
-"""Every profile on every side, in its share: how far an assignment of units is from that, and what mends it.
+"""Every class and profile on every side, in its share: how many windows of each a unit has, how far an
+assignment of units is from that, and what mends it.
 
 An assignment is stratified as far as feasible when no unit can go to another side, and no two units can
 change sides, so that less is wrong; of few units every assignment is weighed. Letters: U units, S strata
@@ -7,14 +8,16 @@ change sides, so that less is wrong; of few units every assignment is weighed. L
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.splits.base import PARTS, Codes
-from vestige.splits.table import Table
+from vestige.reading.windows import WindowSet
+from vestige.splits.split import PARTS, Codes
 
 FACTOR = 2.0
 """A share is grossly off that is more than this times the wanted one, or less than its inverse."""
@@ -30,6 +33,69 @@ PAIRS = 1 << 13
 """Exchanges that are weighed at a time: bounds the memory."""
 
 Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Table:
+    """How many windows of each stratum each unit has that is assigned as a whole, `(units, strata)`.
+
+    First there is one stratum for each class, then one for each profile. Windows that nobody has `labelled`
+    count as of the first class, which then stands for all of them.
+    """
+
+    counts: Ints
+    classes: tuple[str, ...]
+    profiles: tuple[str, ...] = ()
+    labelled: bool = True
+
+    @functools.cached_property
+    def required(self) -> Ints:
+        """The classes that every side must have."""
+        return required(self.counts[:, : len(self.classes)].sum(axis=0), labelled=self.labelled)
+
+    @functools.cached_property
+    def units(self) -> Ints:
+        """How many units have each stratum, `(strata,)`."""
+        found: Ints = (self.counts > 0).sum(axis=0)
+        return found
+
+    @classmethod
+    def of(cls, windows: WindowSet, unit: NDArray[np.integer], n_units: int) -> Self:
+        """Count the windows whose unit is given in `unit (N,)`."""
+        profiles, profile = np.unique(windows.recordings["profile"].to_numpy(), return_inverse=True)
+        names = windows.schema.classes
+        by_class = _count(unit, windows.label, n_units, len(names))
+        by_profile = _count(unit, profile[windows.recording], n_units, len(profiles))
+        counts = np.hstack([by_class, by_profile])
+        return cls(counts, names, tuple(profiles.tolist()), windows.labelled)
+
+    @classmethod
+    def of_recordings(cls, windows: WindowSet, unit: NDArray[np.integer], n_units: int) -> Self:
+        """Count the windows of units made of whole recordings, that of each given in `unit (recordings,)`."""
+        profiles, profile = np.unique(windows.recordings["profile"].to_numpy(), return_inverse=True)
+        names = windows.schema.classes
+        counts = np.zeros((n_units, len(names) + len(profiles)), dtype=np.int64)
+        np.add.at(counts[:, : len(names)], unit, windows.counts)
+        np.add.at(counts, (unit, len(names) + profile), windows.counts.sum(axis=1))
+        return cls(counts, names, tuple(profiles.tolist()), windows.labelled)
+
+
+def _count(rows: NDArray[np.integer], columns: NDArray[np.integer], n: int, m: int) -> Ints:
+    """How often each pair of a row and a column occurs, `(n, m)`."""
+    flat = np.bincount(rows.astype(np.int64) * m + columns.astype(np.int64), minlength=n * m)
+    return flat.reshape(n, m)
+
+
+def required(count: Ints, *, labelled: bool = True) -> Ints:
+    """The classes that every side must have, of windows `count (K,)`: those that occur at all, if two do.
+
+    Without labels all windows are of the first class, and every side must have some of them.
+    """
+    there: Ints = np.flatnonzero(count)
+    if len(there) > 1 or not labelled:
+        return there
+    # One class alone cannot be told from another: all are asked for, so that the split is refused.
+    return np.arange(len(count))
 
 
 def off(share: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.bool_]:
@@ -83,7 +149,9 @@ def improve(table: Table, codes: Codes, fractions: NDArray[np.float64], fixed: l
     free = np.setdiff1d(np.arange(len(codes)), fixed)
     while (after := _exchanged(table, codes, fractions, free)) is not None:
         codes = after
-    return _best_of_all(table, codes, fractions, free) if 0 < len(free) <= FEW else codes
+    if 0 < len(free) <= FEW:
+        return _best_of_all(table, codes, fractions, free)
+    return codes
 
 
 def _exchanged(table: Table, codes: Codes, fractions: NDArray[np.float64], free: Ints) -> Codes | None:
@@ -97,17 +165,17 @@ def _exchanged(table: Table, codes: Codes, fractions: NDArray[np.float64], free:
     sides = np.r_[codes, np.arange(len(PARTS), dtype=np.int8)]
     for pairs in _pairs(free, len(codes)):
         best: tuple[tuple[float, ...], int, int] | None = None
-        for one, other in _pieces(pairs, sides):
-            at, gain = np.arange(len(one)), counts[other] - counts[one]
-            after = np.repeat(sums[None], len(one), axis=0)
-            after[at, sides[one]] += gain
-            after[at, sides[other]] -= gain
+        for left, right in _pieces(pairs, sides):
+            at, gain = np.arange(len(left)), counts[right] - counts[left]
+            after = np.repeat(sums[None], len(left), axis=0)
+            after[at, sides[left]] += gain
+            after[at, sides[right]] -= gain
             row, cost = _least(*shortfall(table, after, fractions))
             if best is None or cost < best[0]:
-                best = cost, int(one[row]), int(other[row])
+                best = cost, int(left[row]), int(right[row])
         if best is not None and best[0][:-1] < tuple(now.tolist()):
-            _, one_unit, other_unit = best
-            sides[[one_unit, other_unit]] = sides[[other_unit, one_unit]]
+            swapped = list(best[1:])
+            sides[swapped] = sides[swapped[::-1]]
             exchanged: Codes = sides[: len(codes)]
             return exchanged
     return None
@@ -123,32 +191,36 @@ def _pairs(free: Ints, n: int) -> Iterator[tuple[Ints, Ints]]:
     parts = _parts(free, n)
     yield np.repeat(free, len(parts)), np.tile(n + parts, len(free))
     if len(free) <= MOST_SWAPPED:
-        one, other = np.triu_indices(len(free), k=1)
-        yield free[one], free[other]
+        left, right = np.triu_indices(len(free), k=1)
+        yield free[left], free[right]
 
 
 def _pieces(pairs: tuple[Ints, Ints], sides: Codes) -> Iterator[tuple[Ints, Ints]]:
     """Those of the pairs that are on two sides, `PAIRS` at a time."""
     apart = sides[pairs[0]] != sides[pairs[1]]
-    one, other = pairs[0][apart], pairs[1][apart]
-    for start in range(0, len(one), PAIRS):
-        yield one[start : start + PAIRS], other[start : start + PAIRS]
+    left, right = pairs[0][apart], pairs[1][apart]
+    for start in range(0, len(left), PAIRS):
+        yield left[start : start + PAIRS], right[start : start + PAIRS]
 
 
 def _best_of_all(table: Table, codes: Codes, fractions: NDArray[np.float64], free: Ints) -> Codes:
     """The best assignment there is, where it is better than `codes`."""
     parts = _parts(free, len(codes))
     every = np.stack(np.meshgrid(*[parts] * len(free)), axis=-1).reshape(-1, len(free))
+    # The first row stays as it is, so that every other is compared with it.
     tried = np.tile(codes, (len(every) + 1, 1))
     tried[1:, free] = every
     sums = (tried[:, None, :] == np.arange(len(PARTS))[:, None]).astype(np.int64) @ table.counts
     faults, distance = shortfall(table, sums, fractions)
     row, cost = _least(faults, distance)
-    best: Codes = tried[row]
-    return best if cost[:-1] < tuple(faults[0].tolist()) else codes
+    if cost[:-1] < tuple(faults[0].tolist()):
+        best: Codes = tried[row]
+        return best
+    return codes
 
 
 def _least(faults: NDArray[np.int64], distance: NDArray[np.float64]) -> tuple[int, tuple[float, ...]]:
     """The row with the smallest shortfall, and that."""
+    # `lexsort` weighs its last key first: the gravest fault comes last, the distance of the shares first.
     row = int(np.lexsort((distance, *faults.T[::-1]))[0])
     return row, (*faults[row].tolist(), float(distance[row]))

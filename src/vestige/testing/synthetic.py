@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from vestige.engine import LOCAL, Engine
@@ -23,6 +22,7 @@ from vestige.errors import EvidenceError
 from vestige.reading.dataset import DatasetWriter
 from vestige.reading.encoding import Encoder
 from vestige.reading.windows import Steps, WindowSet
+from vestige.recipes import Recipe
 from vestige.schema import KINDS, Feature, Input, Schema, Stream
 from vestige.sources.base import LiveBatch, Progress
 from vestige.storage import atomic_directory
@@ -65,7 +65,7 @@ class SyntheticSource:
 
     name = "synthetic"
     options: type[BaseModel] = SyntheticOptions
-    groups: Mapping[str, Callable[[WindowSet], NDArray[np.int64]]] = {}
+    recipes: tuple[Recipe, ...] = ()
 
     def prepare(
         self,

@@ -16,7 +16,9 @@ from tests.sources.events.exports import SECOND, START, Row, dataset, objects, t
 from vestige.engine import LocalEngine
 from vestige.errors import EvidenceError, OutputError, UsageError, VestigeError
 from vestige.reading.windows import WindowSet
+from vestige.recipes import find
 from vestige.sources.events.source import EventSource
+from vestige.splits import groups_of
 
 ROWS: list[Row] = [
     (0, "web", "logon", "-"),
@@ -212,7 +214,7 @@ def test_an_output_that_exists_is_refused_untouched(tmp_path: Path) -> None:
 
 def test_the_event_split_gives_every_step_its_event(tmp_path: Path) -> None:
     windows = dataset(write(tmp_path / "a.csv", table(ROWS)), tmp_path / "d", context=1)
-    groups = EventSource().groups["event"](windows)
+    groups = groups_of(windows, find("event", EventSource().recipes))
     names = windows.table("events")["text"].to_list()
     assert [names[one + 1] for one in groups.tolist()] == [
         "", "query", "query", "", "logon", "scan", "logoff",

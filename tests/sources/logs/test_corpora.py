@@ -67,9 +67,9 @@ def test_each_corpus_of_a_listing_is_read_in_its_own_way(listing: Path, tmp_path
     assert set(windows.table("messages")["type"]) == {"", "hadoop", "spark", "auth"}
 
 
-def test_a_type_is_held_out_whole(listing: Path, tmp_path: Path) -> None:
+def test_a_profile_is_held_out_whole(listing: Path, tmp_path: Path) -> None:
     windows = LogSource().prepare(listing, tmp_path / "d", LogOptions(), engine=HERE)
-    split, parts = splits.make("type", windows, hold_out=("spark",))
+    split, parts = splits.make("profile", windows, hold_out=("spark",))
     assert split.unseen_profiles == ["hadoop", "spark"]  # validation's, too
     assert len(parts.test) == 50
     encoder = LogSource().fit_encoder(parts.train)

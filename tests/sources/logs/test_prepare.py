@@ -15,9 +15,11 @@ import zstandard
 from vestige.engine import HERE, Engine, LocalEngine
 from vestige.errors import EvidenceError, OutputError, UsageError, VestigeError
 from vestige.reading.windows import WindowSet
+from vestige.recipes import find
 from vestige.sources.logs.format import load
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.source import LogSource
+from vestige.splits import groups_of
 
 DAY = "2015-10-18"
 
@@ -130,7 +132,7 @@ def test_progress_counts_bytes_of_evidence(tmp_path: Path) -> None:
 
 def test_template_groups_cover_every_message_and_leave_padding_out(tmp_path: Path) -> None:
     windows = prepare(corpus(tmp_path / "c", app_log=NORMAL + BAD), tmp_path / "d")
-    groups = LogSource().groups["template"](windows)
+    groups = groups_of(windows, find("template", LogSource().recipes))
     assert len(groups) == 9 + 31
     assert (groups[:9] == -1).all()
     assert len(set(groups[9:39].tolist())) == 1

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from vestige.reading.windows import WindowSet
+from vestige.recipes import Recipe
 from vestige.sources.events.options import EventOptions
-from vestige.sources.package import Groups, PackageSource
-
-
-def event_of_steps(windows: WindowSet) -> NDArray[np.int64]:
-    """Row of every step's event in the table of events, less one, `(n_steps,)`; -1 for padding."""
-    events: NDArray[np.int64] = windows.streams["event"].astype(np.int64) - 1
-    return events
+from vestige.sources.package import PackageSource
 
 
 class EventSource(PackageSource):
@@ -25,7 +18,9 @@ class EventSource(PackageSource):
 
     name = "events"
     options: type[BaseModel] = EventOptions
-    groups: Groups = MappingProxyType({"event": event_of_steps})
+    recipes: tuple[Recipe, ...] = (
+        Recipe("event", "group", stream="event", promises=("groups_disjoint",), cluster="event"),
+    )
     encoder = "EventEncoder"
 
     def place(self, windows: WindowSet, rows: NDArray[np.int64]) -> pl.DataFrame:

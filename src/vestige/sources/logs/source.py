@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from vestige.reading.windows import WindowSet
+from vestige.recipes import Recipe
 from vestige.sources.logs.options import LogOptions
-from vestige.sources.package import Groups, PackageSource
-
-
-def template_of_steps(windows: WindowSet) -> NDArray[np.int64]:
-    """Template of every step's message over the whole corpus, `(n_steps,)`; -1 for padding."""
-    group = windows.table("messages")["group"].to_numpy().astype(np.int64)
-    group[0] = 0
-    groups: NDArray[np.int64] = group[windows.streams["message"]] - 1
-    return groups
+from vestige.sources.package import PackageSource
 
 
 class LogSource(PackageSource):
@@ -27,7 +18,12 @@ class LogSource(PackageSource):
 
     name = "logs"
     options: type[BaseModel] = LogOptions
-    groups: Groups = MappingProxyType({"template": template_of_steps})
+    recipes: tuple[Recipe, ...] = (
+        Recipe(
+            "template", "group", "group", stream="message", table="messages",
+            promises=("groups_disjoint",), cluster="template",
+        ),
+    )  # fmt: skip
     encoder = "LogEncoder"
 
     def place(self, windows: WindowSet, rows: NDArray[np.int64]) -> pl.DataFrame:
