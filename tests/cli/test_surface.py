@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from tests.cli import surface
 from vestige.cli.main import app
 from vestige.cli.renamed import POSITIONAL, RenamedOptions, current_names
-from vestige.errors import CheckpointError, DatasetError, UsageError, VestigeError
+from vestige.errors import DatasetError, UsageError, VestigeError
 
 COMMANDS = dict(surface.commands())
 OLD = {"--out": "--output", "--evidence": POSITIONAL}
@@ -60,18 +60,21 @@ def test_a_value_that_is_missing_is_told():
 
 
 @pytest.mark.parametrize(
-    ("asked", "refusal"),
+    ("asked", "refusal", "what"),
     [
-        (["split", "none", "--out", "x.json"], DatasetError),
-        (["train", "none", "--split", "x.json", "--out", "x"], VestigeError),
-        (["triage", "--evidence", "x.log", "none"], CheckpointError),
-        (["traces", "strips", "none", "--out", "x"], CheckpointError),
+        (["split", "none", "--out", "x.json"], DatasetError, ""),
+        (["train", "none", "--split", "x.json", "--out", "x"], VestigeError, ""),
+        (["triage", "--evidence", "x.log", "none"], UsageError, "neither a run nor a detector"),
+        (["traces", "strips", "none", "--out", "x"], UsageError, "neither a run nor a detector"),
     ],
 )
-def test_a_command_with_an_old_name_goes_as_far_as_with_the_new_one(asked, refusal, tmp_path, monkeypatch):
+def test_a_command_with_an_old_name_goes_as_far_as_with_the_new_one(
+    asked, refusal, what, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, asked)
     assert isinstance(done.exception, refusal), done.output
+    assert what in str(done.exception)
     assert "deprecated: " in done.stderr
 
 
