@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/bench_validate.py                  # 400 episodes of ten minutes, 7 pairs
     .venv/bin/python benchmarks/bench_validate.py 2000 7 300       # episodes, pairs, seconds an episode
 
-Both sides run on the same warm worker processes, with the same chunks. `by itself` reads every file of every
+Both sides start their worker processes from the same warm server, with the same chunks. `by itself` reads every file of every
 episode, takes its SHA-256 and decodes it: JSON by the standard library, Parquet by Polars, for the quick
 sweep its stamps and row numbers alone. It checks nothing and writes nothing. Processor time is that of this
 process and its workers: on a machine with other work to do it says more than the wall's.
@@ -68,8 +68,8 @@ def sweep(root: Path, *, deep: bool) -> int:
     return found.rows.height
 
 
-def workers() -> list[Path]:
-    """This process and its children, in /proc."""
+def processes() -> list[Path]:
+    """This process and its children, in /proc: one of them is the server that forks the workers."""
     own = str(os.getpid())
     every = [one for one in Path("/proc").iterdir() if one.name.isdecimal()]
     return [one for one in every if one.name == own or _field(one, 1) == own]
@@ -84,15 +84,15 @@ def _field(process: Path, number: int) -> str:
 
 
 def processor_s() -> float:
-    """Seconds that this process and its workers have had so far."""
-    ticks = sum(int(_field(one, 11)) + int(_field(one, 12)) for one in workers())
+    """Seconds that this process, its children, and the workers that these have seen end have had so far."""
+    ticks = sum(int(_field(process, number)) for process in processes() for number in range(11, 15))
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def peak_mb() -> list[int]:
-    """The most memory that this process and its workers ever held."""
-    lines = ((one / "status").read_text() for one in workers())
-    return sorted(int(text.partition("VmHWM:")[2].split()[0]) // 1024 for text in lines)
+def peak_mb() -> int:
+    """The most memory that this process ever held, without its workers."""
+    text = Path("/proc/self/status").read_text()
+    return int(text.partition("VmHWM:")[2].split()[0]) // 1024
 
 
 def timed(work: Callable[..., int], root: Path, deep: bool) -> tuple[float, float]:
@@ -125,7 +125,7 @@ def main() -> None:
                 f"{took * 1e3:<5.1f} (cpu {cpu * 1e3:.1f})  {took * REAL / 60:.1f} min "
                 f"(on two idle cores {cpu * REAL / 120:.1f})"
             )
-        print(f"peak MB, process by process: {peak_mb()}")
+        print(f"peak MB of the process that asks: {peak_mb()}")
 
 
 def _spread(ratios: list[float]) -> str:

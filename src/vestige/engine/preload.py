@@ -1,11 +1,55 @@
-"""What the server that forks workers imports before all else.
+"""What the server that forks workers imports in their place: the module of the function that they run.
 
-A fork copies one thread alone, so the server must not have others: BLAS would start some as it is loaded.
+A fork copies one thread alone, with the locks as the others held them, so the server must have no others.
+BLAS is told not to start any. A module that needs a library which starts some when it is imported is left to
+the workers.
 """
 
+from __future__ import annotations
+
+import contextlib
+import importlib
 import os
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.abc import MetaPathFinder
+from types import ModuleType
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("MKL_NUM_THREADS", "1")
+MODULE = "VESTIGE_PRELOAD"
+"""Variable of the environment that names the module."""
+STARTS_THREADS = frozenset({"polars"})
 
-import vestige.engine.worker  # noqa: F401
+
+class StartsThreads(BaseException):
+    """A library was asked for that starts threads. No Exception: nobody on the way may go on without it."""
+
+
+class _Refuse(MetaPathFinder):
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:  # noqa: ARG002
+        if name.partition(".")[0] in STARTS_THREADS:
+            raise StartsThreads(name)
+
+
+@contextlib.contextmanager
+def refused() -> Iterator[None]:
+    """Import nothing that starts threads, nor what needs it."""
+    finder = _Refuse()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+def preload(module: str) -> None:
+    """Import `vestige.engine.worker` and `module`, as far as that is safe."""
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    importlib.import_module("vestige.engine.worker")
+    # a module that only the calling process can find is imported by the workers, who are told its path
+    with refused(), contextlib.suppress(StartsThreads, ImportError):
+        importlib.import_module(module)
+
+
+if MODULE in os.environ:  # in the server alone
+    preload(os.environ.pop(MODULE))

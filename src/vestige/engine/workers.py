@@ -1,8 +1,9 @@
 """Worker processes as the process sees them that starts them.
 
-They are forked by a server that has one thread and has imported what `fn` needs: a worker starts in
-milliseconds, and nothing is imported twice. The process that calls the engine is never forked itself: it may
-have threads, whose locks would be held for ever in a child.
+They are forked by a server that has one thread and has imported what `fn` needs (`preload`): a worker starts
+in milliseconds, and little is imported twice. The server starts with the first worker and ends with the
+program. The process that calls the engine is never forked itself: it may have threads, whose locks would be
+held for ever in a child.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Generic, Self
 
 from vestige import log
+from vestige.engine import preload
 from vestige.engine import worker as child
 from vestige.engine.base import Item
 
@@ -183,23 +185,33 @@ def _end_all(workers: list[Worker[Any]], *, kill: bool = True) -> None:
 def _start(fn: Callable[..., Any], level: int, threads: int) -> tuple[BaseProcess, Connection]:
     """A process that runs `fn`, and the connection to it."""
     function = bytes(ForkingPickler.dumps(fn, child.PROTOCOL))
-    _processes.set_forkserver_preload(["vestige.engine.preload", *_module(fn)])  # heeded by the first start
+    _processes.set_forkserver_preload([preload.__name__])
     ours, theirs = _processes.Pipe()
     process = _processes.Process(
         target=child.serve, args=(theirs, function, level, threads), name="vestige-worker", daemon=True
     )
-    with _main_module(needed=b"__main__" in function):
-        process.start()
+    with _main_module(needed=b"__main__" in function), _told(preload.MODULE, _module(fn)):
+        process.start()  # the first one starts the server
     theirs.close()  # or its death would not be noticed
     return process, ours
 
 
-def _module(fn: Callable[..., Any]) -> list[str]:
-    """The module that a function comes from, if it can be imported."""
+def _module(fn: Callable[..., Any]) -> str:
+    """The module that a function comes from; for one of a script, what every worker imports anyway."""
     while isinstance(fn, functools.partial):
         fn = fn.func
     name = getattr(fn, "__module__", None)
-    return [name] if name not in {None, "__main__"} else []
+    return child.__name__ if name in {None, "__main__"} else str(name)
+
+
+@contextlib.contextmanager
+def _told(variable: str, value: str) -> Iterator[None]:
+    """Let processes that are started find a variable in their environment."""
+    os.environ[variable] = value
+    try:
+        yield
+    finally:
+        del os.environ[variable]
 
 
 @contextlib.contextmanager
