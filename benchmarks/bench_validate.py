@@ -3,10 +3,11 @@
     .venv/bin/python benchmarks/bench_validate.py                  # 400 episodes of ten minutes, 7 pairs
     .venv/bin/python benchmarks/bench_validate.py 2000 7 300       # episodes, pairs, seconds an episode
 
-Both sides start their worker processes from the same warm server, with the same chunks. `by itself` reads every file of every
-episode, takes its SHA-256 and decodes it: JSON by the standard library, Parquet by Polars, for the quick
-sweep its stamps and row numbers alone. It checks nothing and writes nothing. Processor time is that of this
-process and its workers: on a machine with other work to do it says more than the wall's.
+Both sides start their worker processes from the same warm server, with the same chunks. `by itself` reads
+every file of every episode, takes its SHA-256 and decodes it: JSON by the standard library, Parquet by
+Polars, for the quick sweep its stamps and row numbers alone. It checks nothing and writes nothing.
+Processor time is that of this process and its workers: on a machine with other work to do it says more than
+the wall's.
 """
 
 from __future__ import annotations
