@@ -75,7 +75,7 @@ def test_every_kind_of_verdict_can_be_planted() -> None:
 
 
 def test_one_profile_was_never_run_on_the_last_host() -> None:
-    site = hosts.make(SimulateOptions(), START_NS)
+    site = hosts.make(4, 0, START_NS)
     assert [set(PROFILES) - set(one.profiles) for one in site] == [set(), set(), set(), {"scan-and-dial"}]
     assert len({one.boot_id for one in site}) == len(site)
     assert {one.accel for one in site} == {"kvm", "tcg"}
@@ -84,7 +84,7 @@ def test_one_profile_was_never_run_on_the_last_host() -> None:
 
 def timelines(n: int, seconds: int = 300) -> list[tuple[programs.Program, timeline.Timeline]]:
     """Episodes on four hosts, of all samples in turn."""
-    site = hosts.make(SimulateOptions(), START_NS)
+    site = hosts.make(4, 0, START_NS)
     rng = np.random.default_rng(7)
     made = [programs.make(list(PROFILES)[one % 6], one // 6 % programs.SAMPLES) for one in range(n)]
     return [(one, timeline.make(site[at % 4], one, seconds, rng)) for at, one in enumerate(made)]

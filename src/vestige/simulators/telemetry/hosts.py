@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.simulators.telemetry.activity import DRIVERS, PROFILES, WORK
-from vestige.simulators.telemetry.options import SimulateOptions
 from vestige.sources.telemetry.fields import FIELDS, SAMPLED
 
 RARE = "scan-and-dial"
@@ -44,18 +43,17 @@ class Host:
     """When the monotonic clock was 0, in Unix nanoseconds."""
 
 
-def make(options: SimulateOptions, start_ns: int) -> list[Host]:
-    """All hosts of a store; equal options, equal hosts."""
-    return [_host(options, number, start_ns) for number in range(options.hosts)]
+def make(count: int, seed: int, start_ns: int) -> list[Host]:
+    """All hosts of a store; equal seeds, equal hosts. The last of several never ran the profile `RARE`."""
+    return [_host(number, seed, start_ns, last=0 < number == count - 1) for number in range(count)]
 
 
-def _host(options: SimulateOptions, number: int, start_ns: int) -> Host:
-    rng = np.random.default_rng([options.seed, 1, number])
-    last = options.hosts > 1 and number == options.hosts - 1
+def _host(number: int, seed: int, start_ns: int, *, last: bool) -> Host:
+    rng = np.random.default_rng([seed, 1, number])
     columns = (f"{collector}.{name}" for collector in SAMPLED for name in FIELDS[collector])
     return Host(
         id=f"host-{number + 1}",
-        boot_id=hashlib.blake2b(f"{options.seed} {number}".encode(), digest_size=16).hexdigest(),
+        boot_id=hashlib.blake2b(f"{seed} {number}".encode(), digest_size=16).hexdigest(),
         kernel=f"6.1.0-{18 + number}-amd64",
         qemu="7.2.22",
         accel="tcg" if number % 4 == 2 else "kvm",

@@ -88,7 +88,7 @@ def _expected(faults: dict[str, int], episodes: int) -> dict[str, Any]:
 def _orders(options: SimulateOptions, faults: dict[str, int]) -> list[Order]:
     """All episodes: hosts in turn, each host's one after the other, faults dealt at random."""
     rng = np.random.default_rng([options.seed, 2])
-    machines = hosts.make(options, START_NS)
+    machines = hosts.make(options.hosts, options.seed, START_NS)
     spoilt = [name for name, count in sorted(faults.items()) for _ in range(count)]
     dealt = dict(zip(rng.permutation(options.episodes)[: len(spoilt)].tolist(), spoilt, strict=True))
     lengths = np.maximum(30, options.seconds * rng.uniform(0.75, 1.25, options.episodes)).astype(int)
