@@ -45,8 +45,8 @@ def corpora(tmp_path_factory: pytest.TempPathFactory, store: Path) -> dict[str, 
 
     root = tmp_path_factory.mktemp("corpora")
     write_logs(root / "logs", Logs(hosts=2, messages=1000))
-    write_events(root / "events", Events(events=1000, hosts=4, campaigns=2))
-    write_traces(root / "traces", Traces(programs=4, runs=2, kilobytes=4))
+    write_events(root / "events", Events(events=1000, machines=4, campaigns=2))
+    write_traces(root / "traces", Traces(programs=4, recordings=2, kilobytes=4))
     return {"telemetry": store, **{name: root / name for name in ("logs", "events", "traces")}}
 
 
