@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEMO := demo
 # The demo's collaborative transformer is smaller than the default (hidden 128), which takes minutes on two cores.
-SMALL := $(addprefix --set collaborative.,hidden=32 embedding=16 projection=32 heads=2)
+SMALL := $(addprefix --set collaborative.,hidden=16 embedding=16 projection=16 heads=1)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
