@@ -7,7 +7,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers share two cores; spinning threads would not
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _own_log():
+def _own_log() -> Iterator[None]:
     """What one test does to the log does not reach the next."""
     root = logging.getLogger("vestige")
     before = root.level, root.propagate, list(root.handlers)
@@ -64,10 +64,11 @@ def plain_schema(
 
 Recording = tuple[str, str, str, np.ndarray]
 """host, sample, profile, labels."""
+MakeWindows = Callable[..., WindowSet]
 
 
 @pytest.fixture
-def make_windows(tmp_path: Path) -> Callable[..., WindowSet]:
+def make_windows(tmp_path: Path) -> MakeWindows:
     """Write a dataset of recordings given as (host, sample, profile, labels) and open it.
 
     Recording i starts at `i * gap_ns`; its steps are a second apart and hold consecutive numbers from 1 on,

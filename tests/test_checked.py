@@ -9,7 +9,7 @@ import pytest
 from vestige import checked
 
 
-def test_an_object_with_plain_values_comes_back():
+def test_an_object_with_plain_values_comes_back() -> None:
     found = checked.load(b'{"a": [1, -2, 0.5, null, true, "x"], "b": {"c": 18446744073709551615}}')
     assert found == {"a": [1, -2, 0.5, None, True, "x"], "b": {"c": 2**64 - 1}}
 
@@ -20,35 +20,35 @@ def test_an_object_with_plain_values_comes_back():
      '{"a": 18446744073709551616}', '{"a": ' + "9" * 5000 + "}", '{"a": ' + "[" * 70 + "]" * 70 + "}",
      '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}"],
 )  # fmt: skip
-def test_what_no_field_could_hold_is_refused(text):
+def test_what_no_field_could_hold_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - each for its own reason
         checked.load(text.encode())
 
 
-def test_bytes_that_are_no_text_are_refused():
+def test_bytes_that_are_no_text_are_refused() -> None:
     with pytest.raises(ValueError, match="decode"):
         checked.load(b'{"a": "\xff"}')
 
 
-def test_what_python_writes_may_be_allowed():
+def test_what_python_writes_may_be_allowed() -> None:
     assert checked.load(b'{"a": -Infinity}', finite=False) == {"a": -math.inf}
 
 
 @pytest.mark.parametrize("value", [True, None, 1.0, "1", -1, 11, [], math.nan])
-def test_a_whole_number_has_a_range(value):
+def test_a_whole_number_has_a_range(value) -> None:
     assert checked.whole(10, "n", 0, 10) == 10
     with pytest.raises(ValueError, match=r"n is .*, not a whole number within 0\.\.10"):
         checked.whole(value, "n", 0, 10)
 
 
 @pytest.mark.parametrize("value", [True, None, "1", -0.1, 1.1, math.nan, math.inf])
-def test_a_number_has_a_range(value):
+def test_a_number_has_a_range(value) -> None:
     assert checked.real(1, "x", 0, 1) == 1.0
     with pytest.raises(ValueError, match=r"x is .*, not a number within 0\.\.1"):
         checked.real(value, "x", 0, 1)
 
 
-def test_other_values_have_a_type():
+def test_other_values_have_a_type() -> None:
     for check, value in (
         (checked.flag, 1),
         (checked.text, 1),

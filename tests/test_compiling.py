@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 CONSTANT = "NUMBER = {}\n"
 KERNEL = """
@@ -25,7 +26,7 @@ def run(folder) -> str:
     return done.stdout.strip()
 
 
-def test_a_kernel_is_compiled_again_when_what_it_uses_has_changed(tmp_path):
+def test_a_kernel_is_compiled_again_when_what_it_uses_has_changed(tmp_path: Path) -> None:
     (tmp_path / "kernel.py").write_text(KERNEL)
     (tmp_path / "constant.py").write_text(CONSTANT.format(41))
     assert run(tmp_path) == "41 0"

@@ -32,7 +32,7 @@ def sections() -> dict[str, str]:
     return dict(zip(found[1::2], found[2::2], strict=True))
 
 
-def test_the_command_line_reference_is_current(monkeypatch):
+def test_the_command_line_reference_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("COLUMNS", "TERM", "NO_COLOR"):
         monkeypatch.setenv(name, "")  # the generator sets them; put back what was here afterwards
     page = runpy.run_path(str(DOCS / "generate.py"))["render"]()
@@ -40,7 +40,7 @@ def test_the_command_line_reference_is_current(monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "command"), list(surface.commands()))
-def test_every_command_and_option_is_in_the_reference(name, command, sections):
+def test_every_command_and_option_is_in_the_reference(name, command, sections: dict[str, str]) -> None:
     words = set(re.split(r"[\s,/.]+", sections[name]))
     wanted = {word for names in surface.options(command) for word in names} | set(surface.arguments(command))
     assert wanted - words == set()
@@ -67,17 +67,17 @@ def choices() -> list[tuple[str, str, tuple[str, ...]]]:
     ]
 
 
-def test_there_are_choices_to_look_for():
+def test_there_are_choices_to_look_for() -> None:
     assert len(choices()) >= 15
     assert ("vestige train", "--precision", ("auto", "32", "16", "bf16")) in choices()
 
 
 @pytest.mark.parametrize(("command", "flag", "words"), choices())
-def test_every_choice_is_shown(command, flag, words, sections):
+def test_every_choice_is_shown(command, flag, words, sections: dict[str, str]) -> None:
     assert f"{flag} <{'|'.join(words)}>" in sections[command]
 
 
-def test_every_exit_code_is_in_one_table(sections):
+def test_every_exit_code_is_in_one_table(sections: dict[str, str]) -> None:
     codes = {main.INTERRUPTED, main.TERMINATED, main.BUG}
     for path in (ROOT / "src").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from tests.conftest import MakeWindows
 from vestige import log
 from vestige.cli import tables
 from vestige.escaping import visible_lines
@@ -27,13 +28,13 @@ def harmless(text: str) -> bool:
     return not STEERING & set(text)
 
 
-def test_line_ends_stay_but_no_line_poses_as_another_message():
+def test_line_ends_stay_but_no_line_poses_as_another_message() -> None:
     shown = visible_lines(f"left out: {HOSTILE}\nerror: forged\n  remedy: none")
     assert harmless(shown)
     assert shown.split("\n")[1:] == ["  error: forged", "  remedy: none"]
 
 
-def test_a_table_shows_markup_emoji_and_controls_as_text(make_windows):
+def test_a_table_shows_markup_emoji_and_controls_as_text(make_windows: MakeWindows) -> None:
     windows = make_windows([("h", "s", "p", np.array([0, 1, 0, 1]))])
     windows.notes["note"] = HOSTILE
     out = io.StringIO()
@@ -43,7 +44,9 @@ def test_a_table_shows_markup_emoji_and_controls_as_text(make_windows):
     assert r"\x1b[31mred\x1b]0;title\x07\u202etxt.exe" in out.getvalue()
 
 
-def test_the_log_on_the_terminal_is_harmless_and_the_file_is_ascii(tmp_path, capsys):
+def test_the_log_on_the_terminal_is_harmless_and_the_file_is_ascii(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     log.configure()
     with log.to_file(tmp_path / "log.jsonl"):
         log.get("vestige.x").warning("host %s", HOSTILE)
@@ -53,7 +56,9 @@ def test_the_log_on_the_terminal_is_harmless_and_the_file_is_ascii(tmp_path, cap
     assert json.loads(line)["message"] == f"host {HOSTILE}"
 
 
-def test_records_from_before_a_file_are_kept_but_not_for_ever(tmp_path, monkeypatch):
+def test_records_from_before_a_file_are_kept_but_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     early = log._Collect(3)
     for number in range(10):
         early.handle(logging.LogRecord("vestige", 20, "", 0, f"{number}", None, None))
@@ -72,7 +77,7 @@ def hostile_corpus(tmp_path: Path) -> Path:
     return corpus
 
 
-def test_a_hostile_file_name_and_host_in_a_real_process(hostile_corpus: Path, tmp_path: Path):
+def test_a_hostile_file_name_and_host_in_a_real_process(hostile_corpus: Path, tmp_path: Path) -> None:
     made = subprocess.run(
         [VESTIGE, "prepare", "logs", hostile_corpus, "--format", "bgl", "-o", tmp_path / "d"],
         capture_output=True, check=False,

@@ -29,7 +29,7 @@ def with_features(*features: Feature) -> Schema:
     return replace(SCHEMA, inputs=(Input("grid", "tensor", features), SCHEMA.inputs[1]))
 
 
-def test_a_schema_survives_json():
+def test_a_schema_survives_json() -> None:
     again = Schema.from_dict(SCHEMA.to_dict())
     assert again == SCHEMA
     assert again.digest == SCHEMA.digest
@@ -52,12 +52,12 @@ def test_a_schema_survives_json():
         (replace(SCHEMA, version=3), "version: 2 -> 3"),
     ],
 )
-def test_whatever_changes_the_meaning_changes_the_digest_and_shows_in_the_diff(changed, line):
+def test_whatever_changes_the_meaning_changes_the_digest_and_shows_in_the_diff(changed, line: str) -> None:
     assert changed.digest != SCHEMA.digest
     assert line in diff(SCHEMA, changed)
 
 
-def test_a_long_diff_is_cut_and_counted():
+def test_a_long_diff_is_cut_and_counted() -> None:
     names = tuple(f"t{i}" for i in range(50))
     other = tuple(f"u{i}" for i in range(50))
     one, two = (SCHEMA.fitted((Input("e", "tokens", vocabulary=v),)) for v in (names, other))

@@ -22,7 +22,7 @@ def vestige(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_help_names_every_verb_and_imports_no_torch():
+def test_help_names_every_verb_and_imports_no_torch() -> None:
     code = (
         "import sys; from vestige.cli.main import app; app(['--help'], standalone_mode=False); "
         "print([m for m in ('torch', 'polars', 'sklearn') if m in sys.modules])"
@@ -36,7 +36,7 @@ def test_help_names_every_verb_and_imports_no_torch():
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help_with_an_example_to_paste(verb):
+def test_every_verb_has_help_with_an_example_to_paste(verb) -> None:
     sub = [verb, "logs"] if verb in {"run", "prepare", "simulate"} else [verb]
     shown = vestige(*sub, "--help")
     assert shown.returncode == 0
@@ -74,7 +74,9 @@ def test_every_verb_has_help_with_an_example_to_paste(verb):
         ),
     ],
 )
-def test_a_mistake_gets_advice_and_its_exit_code(tmp_path, arguments, code, says):
+def test_a_mistake_gets_advice_and_its_exit_code(
+    tmp_path: Path, arguments: list[str], code, says: str
+) -> None:
     done = vestige(*arguments, cwd=tmp_path)
     assert done.returncode == code
     assert says in done.stderr
@@ -82,19 +84,19 @@ def test_a_mistake_gets_advice_and_its_exit_code(tmp_path, arguments, code, says
     assert list(tmp_path.iterdir()) == []
 
 
-def test_debug_shows_the_traceback_wherever_it_stands(tmp_path):
+def test_debug_shows_the_traceback_wherever_it_stands(tmp_path: Path) -> None:
     done = vestige("split", "no-such-dataset", "--debug", cwd=tmp_path)
     assert "Traceback" in done.stderr
     assert done.returncode == errors.DatasetError.exit_code
 
 
-def test_global_options_may_stand_anywhere():
+def test_global_options_may_stand_anywhere() -> None:
     assert _hoist(["run", "logs", "x", "-l", "10", "--debug"]) == ["-l", "10", "--debug", "run", "logs", "x"]
     assert _hoist(["models", "-ldebug"]) == ["-ldebug", "models"]
     assert _hoist(["score", "--", "-l"]) == ["score", "--", "-l"]
 
 
-def test_exit_codes_are_distinct():
+def test_exit_codes_are_distinct() -> None:
     kinds = [
         one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.VestigeError)
     ]
@@ -102,7 +104,7 @@ def test_exit_codes_are_distinct():
     assert len(set(codes)) == len(codes)
 
 
-def test_settings_are_parsed_never_evaluated():
+def test_settings_are_parsed_never_evaluated() -> None:
     parsed = parse_settings(["hidden=128", "gru.dropout=0.5", "wide=true", "name=__import__('os')"])
     assert parsed == {"hidden": 128, "gru.dropout": 0.5, "wide": True, "name": "__import__('os')"}
     with pytest.raises(UsageError, match="NAME=VALUE"):

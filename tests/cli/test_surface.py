@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
@@ -14,24 +16,24 @@ COMMANDS = dict(surface.commands())
 OLD = {"--out": "--output", "--evidence": POSITIONAL}
 
 
-def test_no_name_changes_unseen():
+def test_no_name_changes_unseen() -> None:
     said = "after a change that is meant: python -m tests.cli.surface"
     assert surface.render() == surface.GOLDEN.read_text(encoding="utf-8"), said
 
 
-def test_the_tree_goes_down_to_the_sources_and_the_traces():
+def test_the_tree_goes_down_to_the_sources_and_the_traces() -> None:
     assert {"vestige", "vestige run logs", "vestige traces timeline", "vestige doctor"} <= set(COMMANDS)
     assert len(COMMANDS) > 25
 
 
-def test_an_output_is_called_the_same_everywhere():
+def test_an_output_is_called_the_same_everywhere() -> None:
     named = {name: names for name, command in COMMANDS.items() for names in surface.options(command)
              if {"-o", "--out", "--output"} & set(names)}  # fmt: skip
     assert len(named) >= 12
     assert {name: names for name, names in named.items() if names != ["-o", "--output"]} == {}
 
 
-def test_evidence_has_no_name_anywhere():
+def test_evidence_has_no_name_anywhere() -> None:
     taking = [name for name, command in COMMANDS.items() if "evidence" in surface.arguments(command)]
     assert taking == ["vestige score", "vestige dashboard", "vestige triage", "vestige traces timeline"]
     named = [names for command in COMMANDS.values() for names in surface.options(command)]
@@ -49,12 +51,14 @@ def test_evidence_has_no_name_anywhere():
         (["run", "a", "-o", "x"], ["run", "a", "-o", "x"], 0),
     ],
 )
-def test_old_names_mean_the_new_ones(given, meant, told, capsys):
+def test_old_names_mean_the_new_ones(
+    given: list[str], meant: list[str], told: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert current_names(given, OLD) == meant
     assert capsys.readouterr().err.count("deprecated: ") == told
 
 
-def test_a_value_that_is_missing_is_told():
+def test_a_value_that_is_missing_is_told() -> None:
     with pytest.raises(UsageError, match="--evidence: a value is missing"):
         current_names(["run", "--evidence"], OLD)
 
@@ -69,8 +73,8 @@ def test_a_value_that_is_missing_is_told():
     ],
 )
 def test_a_command_with_an_old_name_goes_as_far_as_with_the_new_one(
-    asked, refusal, what, tmp_path, monkeypatch
-):
+    asked: list[str], refusal, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, asked)
     assert isinstance(done.exception, refusal), done.output
@@ -78,7 +82,7 @@ def test_a_command_with_an_old_name_goes_as_far_as_with_the_new_one(
     assert "deprecated: " in done.stderr
 
 
-def test_old_names_are_not_shown():
+def test_old_names_are_not_shown() -> None:
     renamed = {name: command for name, command in COMMANDS.items() if isinstance(command, RenamedOptions)}
     assert len(renamed) >= 12
     for name in renamed:

@@ -7,7 +7,7 @@ import http.client
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from tests.pipeline.conftest import FAST, VESTIGE, succeed
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory) -> Path:
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fifteen hundred simulated messages of six hosts in BGL's format."""
     path = tmp_path_factory.mktemp("simulated") / "corpus"
     succeed("simulate", "logs", path, "--messages", 1500, "--days", 2, "--anomalies", "0.1", "--seed", 1)
@@ -25,7 +25,7 @@ def corpus(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(corpus, tmp_path_factory) -> Path:
+def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two light detectors on the corpus, split by host."""
     out = tmp_path_factory.mktemp("runs") / "run"
     models = ["-m", "gbt", "-m", "ngram"]
@@ -34,7 +34,7 @@ def finished(corpus, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory) -> Path:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Simulated episodes of four hosts, none with a fault."""
     path = tmp_path_factory.mktemp("telemetry") / "store"
     options = ["--hosts", 4, "--episodes", 32, "--seconds", 60, "--seed", 3, "--plant", "none=0"]
@@ -43,7 +43,7 @@ def store(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def both(store, tmp_path_factory) -> Path:
+def both(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of `gbt` in both views on the store, one host held out."""
     out = tmp_path_factory.mktemp("runs") / "both"
     split = ["--split", "host", "--hold-out", "host-4"]
@@ -106,8 +106,11 @@ class Serving:
         return self.process.returncode, said
 
 
+Serve = Callable[..., Serving]
+
+
 @pytest.fixture
-def serve() -> Iterator[Any]:
+def serve() -> Iterator[Serve]:
     """Starts `Serving`, and sees to it that all of them end."""
     started: list[Serving] = []
 
@@ -123,7 +126,7 @@ def serve() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def page(finished) -> Iterator[Serving]:
+def page(finished: Path) -> Iterator[Serving]:
     """The page of a run, without a replay."""
     one = Serving(finished)
     yield one

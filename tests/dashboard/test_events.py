@@ -25,7 +25,7 @@ def score(**changed) -> Score:
 
 
 @given(st.text(), st.text())
-def test_whatever_a_recording_is_called_its_line_is_one_harmless_line(name, label):
+def test_whatever_a_recording_is_called_its_line_is_one_harmless_line(name: str, label: str) -> None:
     spans = [Span(begin=1.0, label=label, attack=True)]
     line = Recording(number=1, id=name, host=label, profile=name, synthetic=False, spans=spans).line
     assert line.isascii()
@@ -35,27 +35,27 @@ def test_whatever_a_recording_is_called_its_line_is_one_harmless_line(name, labe
     assert parse(line).line == line
 
 
-def test_long_texts_are_cut_and_say_so():
+def test_long_texts_are_cut_and_say_so() -> None:
     line = Recording(number=1, id="x" * 100_000, synthetic=False).line
     assert len(line) < 2_000
     assert "99,400 more characters" in line
 
 
-def test_names_of_places_are_evidence_too():
+def test_names_of_places_are_evidence_too() -> None:
     assert "\\u202e" not in score(place={"\u202eline": "\x1b[2J"}).line.replace("\\\\u202e", "")
 
 
-def test_a_figure_without_a_value_is_null():
+def test_a_figure_without_a_value_is_null() -> None:
     for missing in (math.nan, math.inf):
         assert json.loads(score(time=missing, surprise=missing).line)["time"] is None
 
 
-def test_a_probability_that_is_none_is_refused():
+def test_a_probability_that_is_none_is_refused() -> None:
     with pytest.raises(ValidationError):
         score(proba=[math.nan, 1.0])
 
 
-def test_an_event_says_what_it_is_and_comes_back_as_it_was():
+def test_an_event_says_what_it_is_and_comes_back_as_it_was() -> None:
     one = score(surprise=2.5)
     plain = json.loads(one.line)
     assert (plain["event"], plain["v"]) == ("score", VERSION)
@@ -63,6 +63,6 @@ def test_an_event_says_what_it_is_and_comes_back_as_it_was():
 
 
 @pytest.mark.parametrize("line", ['{"event": "scores"}', '{"v": 1, "event": "run"}', "[]", "{"])
-def test_what_is_no_event_is_refused(line):
+def test_what_is_no_event_is_refused(line: str) -> None:
     with pytest.raises(ValidationError):
         parse(line)

@@ -21,7 +21,9 @@ def numbers(found: list[tuple[int, str]]) -> list[int]:
 
 
 @given(st.integers(0, 3), st.integers(1, 20), st.lists(st.integers(0, 30), max_size=12))
-def test_a_reader_goes_forward_and_misses_only_what_is_no_longer_kept(standing, kept, puts):
+def test_a_reader_goes_forward_and_misses_only_what_is_no_longer_kept(
+    standing: int, kept: int, puts: list[int]
+) -> None:
     hub = Hub(map(recording, range(standing)), kept=kept)
     place, seen, end = 0, [], standing
     for count in puts:
@@ -41,7 +43,7 @@ def test_a_reader_goes_forward_and_misses_only_what_is_no_longer_kept(standing, 
     assert not puts or seen[-len(newest) :] == newest or not newest
 
 
-def test_a_new_reader_learns_which_recording_it_looks_into():
+def test_a_new_reader_learns_which_recording_it_looks_into() -> None:
     hub = Hub([], kept=3)
     hub.put(recording(0))
     other = recording(9).model_copy(update={"event": "perf"})
@@ -52,7 +54,7 @@ def test_a_new_reader_learns_which_recording_it_looks_into():
     assert hub.after(place) == ([], place)
 
 
-def test_a_reader_gets_no_more_than_a_piece_at_a_time():
+def test_a_reader_gets_no_more_than_a_piece_at_a_time() -> None:
     hub = Hub(map(recording, range(3)), kept=PIECE * 3)
     for number in range(3, 3 + 2 * PIECE):
         hub.put(recording(number))
@@ -63,7 +65,7 @@ def test_a_reader_gets_no_more_than_a_piece_at_a_time():
     assert sizes == [3, PIECE, PIECE]
 
 
-def test_an_id_says_where_to_go_on_and_only_ours_do():
+def test_an_id_says_where_to_go_on_and_only_ours_do() -> None:
     hub = Hub(map(recording, range(5)))
     assert hub.resume(hub.id(3)) == 4
     assert hub.resume(hub.id(10**9)) == 5
@@ -73,7 +75,7 @@ def test_an_id_says_where_to_go_on_and_only_ours_do():
     assert Hub([]).resume(hub.id(3)) == 0
 
 
-def test_many_readers_while_it_is_written_to():
+def test_many_readers_while_it_is_written_to() -> None:
     hub = Hub([], kept=100_000)
     got: list[list[int]] = [[] for _ in range(3)]
 

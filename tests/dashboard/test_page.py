@@ -44,7 +44,7 @@ def standing(path: Path, title: str) -> list[Event]:
 
 
 @pytest.fixture
-def hub(tmp_path) -> Hub:
+def hub(tmp_path: Path) -> Hub:
     return Hub(standing(tmp_path, HOSTILE))
 
 

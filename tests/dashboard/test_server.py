@@ -11,10 +11,12 @@ import subprocess
 import sys
 from importlib.metadata import requires
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from typer import BadParameter
 
+from tests.dashboard.conftest import Serve, Serving
 from tests.dashboard.test_replay import HEAD
 from tests.pipeline.conftest import VESTIGE
 from vestige.cli.main import app
@@ -28,7 +30,9 @@ from vestige.scoring import score
 SCRIPTS = ("/dashboard.js", "/elements.js", "/figures.js", "/replay.js", "/plotly.min.js")
 
 
-def test_the_stream_tells_everything_and_goes_on_where_a_reader_left(finished, corpus, serve):
+def test_the_stream_tells_everything_and_goes_on_where_a_reader_left(
+    finished: Path, corpus: Path, serve: Serve
+) -> None:
     log = min(corpus.rglob("*.log"))
     page = serve(finished, log, "--speed", 0)
     seen = []
@@ -48,7 +52,7 @@ def test_the_stream_tells_everything_and_goes_on_where_a_reader_left(finished, c
     assert list(islice(page.events(after="0000.3"), 10)) == seen[:10]
 
 
-def test_everything_is_its_own_and_the_policy_allows_nothing_else(page):
+def test_everything_is_its_own_and_the_policy_allows_nothing_else(page: Serving) -> None:
     for path, kind in {"/": "html", "/dashboard.css": "css", **dict.fromkeys(SCRIPTS, "javascript")}.items():
         answer = page.ask(path)
         assert answer.status == 200
@@ -68,7 +72,7 @@ def test_everything_is_its_own_and_the_policy_allows_nothing_else(page):
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:80", "localhost.evil.example", "", "[", "127.0.0.1.evil"]
 )
-def test_a_name_that_somebody_pointed_here_is_refused(page, host):
+def test_a_name_that_somebody_pointed_here_is_refused(page: Serving, host: str) -> None:
     for path in ("/", "/events"):
         answer = page.ask(path, Host=host)
         assert answer.status == 421
@@ -77,7 +81,7 @@ def test_a_name_that_somebody_pointed_here_is_refused(page, host):
         assert page.ask("/", Host=own).status == 200
 
 
-def test_pages_of_other_sites_may_link_to_it_and_no_more(page):
+def test_pages_of_other_sites_may_link_to_it_and_no_more(page: Serving) -> None:
     foreign = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}
     for site in ("cross-site", "same-site"):
         for path in ("/events", "/dashboard.js"):
@@ -87,7 +91,7 @@ def test_pages_of_other_sites_may_link_to_it_and_no_more(page):
         assert page.ask("/events", Sec_Fetch_Site=site).status == 200
 
 
-def test_no_request_names_a_file(page):
+def test_no_request_names_a_file(page: Serving) -> None:
     strange = ["/../../../../etc/passwd", "/..%2f..%2fetc/passwd", "/page/dashboard.js", "/metrics.json",
                "//etc/passwd", "/events/../metrics.json", "/docs", "/openapi.json", "/%00",
                "/dashboard.js/"]  # fmt: skip
@@ -97,7 +101,7 @@ def test_no_request_names_a_file(page):
         assert page.ask("/events", method).status == 405
 
 
-def test_a_reader_that_stops_reading_holds_up_nobody(finished, corpus, serve):
+def test_a_reader_that_stops_reading_holds_up_nobody(finished: Path, corpus: Path, serve: Serve) -> None:
     page = serve(finished / "ngram", *sorted(corpus.rglob("*.log"))[:3], "--speed", 0)
     with socket.create_connection(("127.0.0.1", page.port)) as lazy:
         lazy.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -105,7 +109,9 @@ def test_a_reader_that_stops_reading_holds_up_nobody(finished, corpus, serve):
         assert "done" in (state for state in states)
 
 
-def test_readers_that_leave_in_the_middle_leave_nothing_behind(finished, corpus, serve):
+def test_readers_that_leave_in_the_middle_leave_nothing_behind(
+    finished: Path, corpus: Path, serve: Serve
+) -> None:
     page = serve(finished / "ngram", min(corpus.rglob("*.log")), "--speed", 0)
     for count in range(3 * MOST_CONNECTIONS):
         with socket.create_connection(("127.0.0.1", page.port)) as hasty:
@@ -115,7 +121,7 @@ def test_readers_that_leave_in_the_middle_leave_nothing_behind(finished, corpus,
     assert page.end() == (130, "interrupted\n")
 
 
-def test_a_quiet_stream_shows_that_it_is_alive(monkeypatch):
+def test_a_quiet_stream_shows_that_it_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "HEARTBEAT_S", 0.1)
     hub = Hub([Recording(number=1, id="one", synthetic=False)])
 
@@ -133,7 +139,9 @@ def test_a_quiet_stream_shows_that_it_is_alive(monkeypatch):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_it_ends_when_asked_though_somebody_looks_on(both, store, finished, corpus, serve, number, code):
+def test_it_ends_when_asked_though_somebody_looks_on(
+    both: Path, store: Path, finished: Path, corpus: Path, serve: Serve, number, code: int
+) -> None:
     given = (both, store) if number == signal.SIGINT else (finished / "ngram", corpus)
     page = serve(*given, "--speed", 1)
     reading = page.events()
@@ -144,7 +152,7 @@ def test_it_ends_when_asked_though_somebody_looks_on(both, store, finished, corp
     assert len(list(reading)) < 100
 
 
-def test_ctrl_c_ends_a_replay_that_waits_for_its_evidence(finished, serve):
+def test_ctrl_c_ends_a_replay_that_waits_for_its_evidence(finished: Path, serve: Serve) -> None:
     theirs, ours = os.pipe()
     page = serve(finished / "ngram", "-", stdin=theirs)
     os.write(ours, (HEAD * 30).encode())
@@ -154,14 +162,16 @@ def test_ctrl_c_ends_a_replay_that_waits_for_its_evidence(finished, serve):
     os.close(ours)
 
 
-def test_a_port_that_is_taken_is_an_error(finished):
+def test_a_port_that_is_taken_is_an_error(finished: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         with pytest.raises(OutputError, match="cannot listen: Address already in use\n  remedy"):
             app(["dashboard", str(finished), "--port", port], standalone_mode=False)
 
 
-def test_what_ends_the_replay_is_told_and_the_page_stays(finished, tmp_path, serve):
+def test_what_ends_the_replay_is_told_and_the_page_stays(
+    finished: Path, tmp_path: Path, serve: Serve
+) -> None:
     (tmp_path / "a.log").write_text("nothing of the kind\n" * 30)
     page = serve(finished / "ngram", tmp_path / "a.log")
     last = next(event for _, event in page.events() if event["event"] == "perf")
@@ -172,7 +182,9 @@ def test_what_ends_the_replay_is_told_and_the_page_stays(finished, tmp_path, ser
     assert (ended, "Traceback" in said) == (130, False)
 
 
-def test_events_alone_need_no_server_and_are_what_the_page_gets(finished, corpus, serve):
+def test_events_alone_need_no_server_and_are_what_the_page_gets(
+    finished: Path, corpus: Path, serve: Serve
+) -> None:
     log = min(corpus.rglob("*.log"))
     check = (
         "import sys; from vestige.cli.main import app; "
@@ -189,7 +201,7 @@ def test_events_alone_need_no_server_and_are_what_the_page_gets(finished, corpus
     assert len(theirs) > 50
 
 
-def test_a_reader_of_the_events_that_has_enough_ends_it_quietly(finished, corpus):
+def test_a_reader_of_the_events_that_has_enough_ends_it_quietly(finished: Path, corpus: Path) -> None:
     log = min(corpus.rglob("*.log"))
     call = f"{VESTIGE} dashboard {finished}/ngram {log} --events --speed 0 | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", call], capture_output=True, text=True, check=True)
@@ -203,15 +215,15 @@ def test_a_reader_of_the_events_that_has_enough_ends_it_quietly(finished, corpus
     [(["--speed", "-1"], "0"), (["--host", ""], "--host is empty"), ([], "neither a run nor a detector")],
 )
 def test_a_speed_below_zero_an_empty_host_and_a_path_that_is_no_run_are_refused(
-    finished, tmp_path, options, error
-):
+    finished: Path, tmp_path: Path, options, error: str
+) -> None:
     path = finished if options else tmp_path
     with pytest.raises((UsageError, BadParameter), match=error) as raised:
         app(["dashboard", str(path), *options], standalone_mode=False)
     assert raised.value.exit_code == 2
 
 
-def test_help_imports_no_server_and_the_extra_brings_one():
+def test_help_imports_no_server_and_the_extra_brings_one() -> None:
     check = "import sys, vestige.cli.main; print({'torch', 'fastapi', 'uvicorn'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -22,7 +22,7 @@ def told(path, evidence=()):
     return run, metrics, profiles
 
 
-def test_a_run_is_told_with_every_detector_as_it_was_judged(both):
+def test_a_run_is_told_with_every_detector_as_it_was_judged(both: Path) -> None:
     run, metrics, profiles = told(both)
     results = RunResults.load(both / "metrics.json")
     assert (run.view, run.models) == ("both", ["realistic/gbt", "oracle/gbt"])
@@ -40,7 +40,7 @@ def test_a_run_is_told_with_every_detector_as_it_was_judged(both):
         assert shown.untested == results.split.untested_profiles
 
 
-def test_what_weakens_it_comes_with_it(both):
+def test_what_weakens_it_comes_with_it(both: Path) -> None:
     run, metrics, profiles = told(both)
     texts = " ".join(one.text for one in run.caveats)
     assert "Synthetic corpus" in texts
@@ -52,7 +52,7 @@ def test_what_weakens_it_comes_with_it(both):
     assert kinds == sorted(kinds, key=["grave", "plain", "audit"].index)
 
 
-def test_a_view_is_told_without_the_other(both, monkeypatch):
+def test_a_view_is_told_without_the_other(both: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(both / "oracle")
     run, metrics, _ = told(Path())
     assert run.view == "oracle"
@@ -60,7 +60,7 @@ def test_a_view_is_told_without_the_other(both, monkeypatch):
     assert {one.kind for one in metrics} == {"model", "baseline"}
 
 
-def test_one_detector_is_told_beside_the_baselines(both, finished):
+def test_one_detector_is_told_beside_the_baselines(both: Path, finished: Path) -> None:
     run, metrics, _ = told(finished / "ngram")
     assert [one.detector for one in metrics if one.kind == "model"] == ["ngram"]
     assert any(one.kind == "baseline" for one in metrics)
@@ -68,7 +68,9 @@ def test_one_detector_is_told_beside_the_baselines(both, finished):
     assert told(both / "oracle" / "gbt")[0].models == ["oracle/gbt"]
 
 
-def test_the_detector_that_was_best_on_validation_replays_unless_one_is_named(both, finished, store, corpus):
+def test_the_detector_that_was_best_on_validation_replays_unless_one_is_named(
+    both: Path, finished: Path, store: Path, corpus: Path
+) -> None:
     results = RunResults.load(finished / "metrics.json")
     best = max(results.models, key=lambda one: one.validation_macro_f1).name
     assert told(finished, [corpus])[0].player.name == best
@@ -78,7 +80,9 @@ def test_the_detector_that_was_best_on_validation_replays_unless_one_is_named(bo
     assert told(both)[0].player is None
 
 
-def test_of_several_detectors_that_nobody_judged_one_must_be_named(finished, corpus, tmp_path):
+def test_of_several_detectors_that_nobody_judged_one_must_be_named(
+    finished: Path, corpus: Path, tmp_path: Path
+) -> None:
     for name in ("gbt", "ngram"):
         shutil.copytree(finished / name, tmp_path / "run" / name)
     with pytest.raises(UsageError, match="gbt, ngram"):
@@ -86,7 +90,7 @@ def test_of_several_detectors_that_nobody_judged_one_must_be_named(finished, cor
     assert not told(tmp_path / "run")[0].judged
 
 
-def test_what_is_no_run_is_refused(tmp_path):
+def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none"):
         with pytest.raises(UsageError, match="neither a run nor a detector"):
             Feed.open(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xgboost as xgb
@@ -103,7 +105,7 @@ def test_bytes_that_are_no_trees_are_refused(payload: bytes, make_parts: MakePar
         built(make_parts("summary")).load_sidecar(payload, {"zero_is_missing": False})
 
 
-def test_the_file_is_xgboosts_own(make_parts: MakeParts, tmp_path) -> None:
+def test_the_file_is_xgboosts_own(make_parts: MakeParts, tmp_path: Path) -> None:
     detector = fitted(make_parts("summary"))
     detector.save_sidecar(tmp_path / "booster.ubj")
     assert xgb.Booster(model_file=tmp_path / "booster.ubj").num_features() == detector.width(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -249,7 +250,9 @@ def test_a_part_without_benign_windows_is_refused(make_parts: MakeParts) -> None
         ({f"{n}.{name}": np.ones(1, int) for n in (3, 4) for name in "abc"}, "5 lengths"),
     ],
 )
-def test_counts_that_fit_no_such_detector_are_refused(change: dict[str, Any], message: str, tmp_path) -> None:
+def test_counts_that_fit_no_such_detector_are_refused(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     detector = counted(NextNgram, chain(100, 9, 5), 9)
     detector.save_sidecar(tmp_path / "w")
     arrays = {**safetensors.numpy.load((tmp_path / "w").read_bytes()), **change}

@@ -27,7 +27,7 @@ def succeed(*arguments: object, **options) -> str:
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory) -> Path:
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four thousand simulated messages of six hosts in BGL's format."""
     path = tmp_path_factory.mktemp("simulated") / "corpus"
     succeed("simulate", "logs", path, "--messages", 4000, "--days", 2, "--anomalies", "0.06", "--seed", 1)
@@ -35,7 +35,7 @@ def corpus(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(corpus, tmp_path_factory) -> Path:
+def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of both models on the corpus, split by host."""
     out = tmp_path_factory.mktemp("runs") / "run"
     succeed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,38 +41,38 @@ def refused(done: subprocess.CompletedProcess[str], kind: type[errors.VestigeErr
     ],
     ids=["empty", "another-format", "one-class", "binary"],
 )
-def test_evidence_that_cannot_be_used(tmp_path, content, says):
+def test_evidence_that_cannot_be_used(tmp_path: Path, content, says: list[str]) -> None:
     (tmp_path / "bad.log").write_text(content)
     refused(run_on(tmp_path / "bad.log", tmp_path / "deep" / "run"), errors.EvidenceError, *says)
     assert [one.name for one in tmp_path.iterdir()] == ["bad.log"]
 
 
-def test_an_unknown_format_lists_the_known_ones(tmp_path):
+def test_an_unknown_format_lists_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "x.log").write_text(BGL)
     done = vestige("prepare", "logs", tmp_path / "x.log", "--format", "klingon", "-o", tmp_path / "d")
     refused(done, errors.UsageError, "klingon", "bgl", "hadoop")
 
 
-def test_fewer_hosts_than_the_split_needs(tmp_path, corpus):
+def test_fewer_hosts_than_the_split_needs(tmp_path: Path, corpus: Path) -> None:
     done = run_on(corpus / "web-1" / "auth.log", tmp_path / "run", "--split", "host")
     refused(done, errors.SplitError, "at least 3", "--split time")
 
 
-def test_a_model_that_does_not_exist(tmp_path, corpus):
+def test_a_model_that_does_not_exist(tmp_path: Path, corpus: Path) -> None:
     done = vestige(
         "run", "logs", corpus, "--format", "bgl", "-m", "oracle-of-delphi", *FAST, "-o", tmp_path / "r"
     )
     refused(done, errors.UsageError, "oracle-of-delphi", "gbt")
 
 
-def test_a_setting_that_no_model_has(tmp_path, corpus):
+def test_a_setting_that_no_model_has(tmp_path: Path, corpus: Path) -> None:
     done = run_on(corpus, tmp_path / "run", "--set", "wings=2")
     refused(done, errors.UsageError, "wings", "gbt has:")
 
 
 @pytest.mark.parametrize("damage", ["truncate", "edit", "delete"])
 @pytest.mark.parametrize("file", ["model.json", "booster.ubj"])
-def test_a_damaged_checkpoint(finished, tmp_path, corpus, file, damage):
+def test_a_damaged_checkpoint(finished: Path, tmp_path: Path, corpus: Path, file: str, damage: str) -> None:
     copy = tmp_path / "gbt"
     copy.mkdir()
     for name in ("model.json", "booster.ubj", "config.json"):
@@ -87,7 +88,7 @@ def test_a_damaged_checkpoint(finished, tmp_path, corpus, file, damage):
     refused(vestige("score", copy, corpus / "web-1"), errors.CheckpointError, str(copy), "remedy")
 
 
-def test_a_detector_meets_a_dataset_of_another_schema(finished, tmp_path, corpus):
+def test_a_detector_meets_a_dataset_of_another_schema(finished: Path, tmp_path: Path, corpus: Path) -> None:
     other = tmp_path / "dataset"
     vestige("prepare", "logs", corpus, "--format", "bgl", "--window-size", 4, "-j", 1, "-o", other)
     vestige("split", other, "--split", "host", "-o", tmp_path / "split.json")
@@ -101,7 +102,7 @@ def test_a_detector_meets_a_dataset_of_another_schema(finished, tmp_path, corpus
     refused(vestige("evaluate", run), errors.CheckpointError, "length: 10 -> 5")
 
 
-def test_a_full_disk(tmp_path, corpus):
+def test_a_full_disk(tmp_path: Path, corpus: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     mounted = subprocess.run(
@@ -117,13 +118,13 @@ def test_a_full_disk(tmp_path, corpus):
         subprocess.run(["umount", small], check=True)
 
 
-def test_an_output_that_may_not_be_written(tmp_path, corpus):
+def test_an_output_that_may_not_be_written(tmp_path: Path, corpus: Path) -> None:
     (tmp_path / "file").write_text("x")
     done = vestige("prepare", "logs", corpus, "--format", "bgl", "-j", 1, "-o", tmp_path / "file" / "dataset")
     refused(done, errors.OutputError, "a part of the path is a file")
 
 
-def test_names_in_a_corpus_cannot_lead_out_of_it(tmp_path, corpus):
+def test_names_in_a_corpus_cannot_lead_out_of_it(tmp_path: Path, corpus: Path) -> None:
     (tmp_path / "c" / "h").mkdir(parents=True)
     (tmp_path / "c" / "h" / "a.log").write_text(BGL)
     (tmp_path / "secret.log").write_text(BGL.replace("- ", "APPSEV ", 1))
@@ -132,7 +133,9 @@ def test_names_in_a_corpus_cannot_lead_out_of_it(tmp_path, corpus):
     refused(done, errors.EvidenceError, "normal")
 
 
-def test_a_dataset_with_half_of_its_labels_zeroed_is_refused_by_all_that_read_it(finished, tmp_path):
+def test_a_dataset_with_half_of_its_labels_zeroed_is_refused_by_all_that_read_it(
+    finished: Path, tmp_path: Path
+) -> None:
     """The file keeps its size and its header: only the digests tell."""
     run = tmp_path / "run"
     shutil.copytree(finished, run)
@@ -154,7 +157,7 @@ def test_a_dataset_with_half_of_its_labels_zeroed_is_refused_by_all_that_read_it
     assert not (tmp_path / "again").exists()
 
 
-def test_inspect_reads_every_byte_of_a_dataset_and_names_the_block(finished, tmp_path):
+def test_inspect_reads_every_byte_of_a_dataset_and_names_the_block(finished: Path, tmp_path: Path) -> None:
     dataset = tmp_path / "dataset"
     shutil.copytree(finished / "dataset", dataset)
     assert vestige("inspect", dataset).returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,13 +13,13 @@ from vestige.evaluation.results import RunResults
 
 
 @pytest.fixture(scope="module")
-def export(tmp_path_factory):
+def export(tmp_path_factory: pytest.TempPathFactory):
     path = tmp_path_factory.mktemp("siem") / "export"
     succeed("simulate", "events", path, "--events", 4000, "--machines", 12, "--seed", 3)
     return path
 
 
-def test_an_export_is_classified_beside_its_baselines(export, tmp_path):
+def test_an_export_is_classified_beside_its_baselines(export, tmp_path: Path) -> None:
     out = tmp_path / "run"
     succeed("run", "events", export, "--split", "time", "-m", "array_lstm", *FAST, "-o", out)
     results = RunResults.load(out / "metrics.json")
@@ -28,7 +29,7 @@ def test_an_export_is_classified_beside_its_baselines(export, tmp_path):
     assert all(one.status != "fail" for one in results.audit)
 
 
-def test_the_next_event_is_predicted_and_surprise_alerts(export, tmp_path):
+def test_the_next_event_is_predicted_and_surprise_alerts(export, tmp_path: Path) -> None:
     out = tmp_path / "run"
     succeed("run", "events", export, "--split", "time", "--task", "next", "-m", "lstm", *FAST, "-o", out)
     results = RunResults.load(out / "metrics.json")
@@ -46,7 +47,7 @@ def test_the_next_event_is_predicted_and_surprise_alerts(export, tmp_path):
     agrees_by_machine(rows, succeed("score", out / "next_lstm", export, "--by-recording"))
 
 
-def agrees_by_machine(events, shown):
+def agrees_by_machine(events, shown) -> None:
     machines = [json.loads(line) for line in shown.splitlines()]
     assert len(machines) == len({row["machine"] for row in events}) > 0
     scores = [one["score"] for one in machines]
@@ -66,7 +67,7 @@ def agrees_by_machine(events, shown):
         assert any(row["line"] == one["worst"]["line"] for row in mine)
 
 
-def test_sessions_are_judged_as_wholes(tmp_path):
+def test_sessions_are_judged_as_wholes(tmp_path: Path) -> None:
     corpus = tmp_path / "sessions"
     corpus.mkdir()
     normal = ["1 2 3 4 5 6", "1 2 3 3 4 5 6", "1 2 4 5 6"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from vestige.evaluation.results import RunResults
 
 
 @pytest.fixture(scope="module")
-def trained(corpus, tmp_path_factory):
+def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory):
     """A detector trained, saved elsewhere, and not judged; with the sets it was trained on."""
     out = tmp_path_factory.mktemp("model_transfer")
     how = ["--format", "bgl", "--split", "host", *FAST, "-m", "gru"]
@@ -36,7 +37,7 @@ def trained(corpus, tmp_path_factory):
     return out
 
 
-def test_a_detector_from_elsewhere_is_judged_without_training(trained, corpus, tmp_path):
+def test_a_detector_from_elsewhere_is_judged_without_training(trained, corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "again"
     use = ["--use-model", trained / "kept/m.json", "--use-weights", trained / "kept/w.bin"]
     sets = ["--input-sets", trained / "sets.json"]
@@ -58,7 +59,7 @@ def test_a_detector_from_elsewhere_is_judged_without_training(trained, corpus, t
     succeed("inspect", tmp_path / "moved" / "gru")
 
 
-def test_a_detector_of_other_inputs_is_refused(trained, corpus, tmp_path):
+def test_a_detector_of_other_inputs_is_refused(trained, corpus: Path, tmp_path: Path) -> None:
     use = ["--use-model", trained / "kept/m.json", "--use-weights", trained / "kept/w.bin"]
     other = ["--format", "bgl", "--window-size", 2]
     done = vestige("run", "logs", corpus, *other, *use, *FAST, "-o", tmp_path / "r")
@@ -82,7 +83,9 @@ def test_a_detector_of_other_inputs_is_refused(trained, corpus, tmp_path):
         (["--output-sets", "taken.json"], errors.OutputError, "already exists"),
     ],
 )
-def test_what_cannot_be_is_said_and_nothing_is_written(corpus, tmp_path, given, kind, says):
+def test_what_cannot_be_is_said_and_nothing_is_written(
+    corpus: Path, tmp_path: Path, given: list[str], kind, says: str
+) -> None:
     (tmp_path / "taken.json").write_text("mine")
     done = vestige("run", "logs", corpus, "--format", "bgl", *FAST, *given, "-o", "r", cwd=tmp_path)
     assert done.returncode == kind.exit_code, done.stderr

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -24,13 +25,13 @@ OF_A_MODEL = {
 }  # fmt: skip
 
 
-def test_a_run_leaves_everything_about_each_detector(finished):
+def test_a_run_leaves_everything_about_each_detector(finished: Path) -> None:
     assert {one.name for one in finished.iterdir()} == OF_A_RUN
     assert {one.name for one in (finished / "gru").iterdir()} == OF_A_MODEL | {"weights.safetensors"}
     assert {one.name for one in (finished / "gbt").iterdir()} == OF_A_MODEL | {"booster.ubj"}
 
 
-def test_models_stand_beside_every_baseline_with_intervals(finished):
+def test_models_stand_beside_every_baseline_with_intervals(finished: Path) -> None:
     results = RunResults.load(finished / "metrics.json")
     assert {one.name for one in results.models} == {"gbt", "gru"}
     assert {one.name for one in results.baselines} == {
@@ -45,7 +46,7 @@ def test_models_stand_beside_every_baseline_with_intervals(finished):
     assert all(one.status != "fail" for one in results.audit)
 
 
-def test_the_report_stands_alone_and_says_it_is_synthetic(finished):
+def test_the_report_stands_alone_and_says_it_is_synthetic(finished: Path) -> None:
     page = (finished / "report.html").read_text(encoding="utf-8")
     assert "synthetic" in page.lower()
     assert "http-equiv" in page
@@ -53,14 +54,14 @@ def test_the_report_stands_alone_and_says_it_is_synthetic(finished):
     assert (finished / "gru" / "report.html").is_file()
 
 
-def test_predictions_say_where_each_window_lies(finished):
+def test_predictions_say_where_each_window_lies(finished: Path) -> None:
     frame = pl.read_parquet(finished / "gbt" / "predictions.parquet")
     assert {"file", "line", "offset", "label", "proba_anomaly", "predicted", "alert"} <= set(frame.columns)
     results = RunResults.load(finished / "metrics.json")
     assert frame.height == results.models[0].windows
 
 
-def test_the_log_is_json_lines_from_reading_on(finished):
+def test_the_log_is_json_lines_from_reading_on(finished: Path) -> None:
     rows = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
     messages = " ".join(row["message"] for row in rows)
     assert "read " in messages
@@ -68,7 +69,7 @@ def test_the_log_is_json_lines_from_reading_on(finished):
 
 
 @pytest.mark.parametrize("model", ["gbt", "gru"])
-def test_scores_are_those_of_the_evaluation(finished, corpus, model):
+def test_scores_are_those_of_the_evaluation(finished: Path, corpus: Path, model: str) -> None:
     judged = pl.read_parquet(finished / model / "predictions.parquet")
     name = judged["file"].unique().sort()[0]
     rows = [
@@ -84,7 +85,7 @@ def test_scores_are_those_of_the_evaluation(finished, corpus, model):
     assert difference.abs().max() < 1e-5
 
 
-def test_standard_input_scores_like_the_file(finished, corpus):
+def test_standard_input_scores_like_the_file(finished: Path, corpus: Path) -> None:
     file = corpus / "web-1" / "app.log"
     plain = succeed("score", finished / "gbt", file).splitlines()
     data = file.read_bytes()
@@ -97,7 +98,7 @@ def test_standard_input_scores_like_the_file(finished, corpus):
     ] == without
 
 
-def test_alerts_go_to_a_file_that_is_there_whole(finished, corpus, tmp_path):
+def test_alerts_go_to_a_file_that_is_there_whole(finished: Path, corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "alerts.jsonl"
     succeed("score", finished / "gbt", corpus / "web-1", "--alerts-only", "-o", out)
     alerts = [json.loads(line)["alert"] for line in out.read_text().splitlines()]
@@ -105,7 +106,7 @@ def test_alerts_go_to_a_file_that_is_there_whole(finished, corpus, tmp_path):
     assert all(alerts)
 
 
-def test_evaluating_again_gives_the_same_numbers(finished, tmp_path):
+def test_evaluating_again_gives_the_same_numbers(finished: Path, tmp_path: Path) -> None:
     again = tmp_path / "run"
     shutil.copytree(finished, again)
     succeed("evaluate", again, "--resamples", 200)
@@ -114,7 +115,7 @@ def test_evaluating_again_gives_the_same_numbers(finished, tmp_path):
     assert after.comparisons == before.comparisons
 
 
-def test_the_verbs_one_by_one_give_what_run_gives(finished, corpus, tmp_path):
+def test_the_verbs_one_by_one_give_what_run_gives(finished: Path, corpus: Path, tmp_path: Path) -> None:
     succeed("prepare", "logs", corpus, "--format", "bgl", "-j", 1, "-o", tmp_path / "dataset")
     succeed("split", tmp_path / "dataset", "--split", "host", "-o", tmp_path / "split.json")
     succeed(
@@ -135,7 +136,7 @@ def test_the_verbs_one_by_one_give_what_run_gives(finished, corpus, tmp_path):
     assert "gbt" in succeed("inspect", tmp_path / "run" / "gbt")
 
 
-def test_a_killed_run_resumes_to_the_same_detector(corpus, tmp_path):
+def test_a_killed_run_resumes_to_the_same_detector(corpus: Path, tmp_path: Path) -> None:
     call = [
         "run",
         "logs",
@@ -163,7 +164,7 @@ def test_a_killed_run_resumes_to_the_same_detector(corpus, tmp_path):
     assert one.read_bytes() == other.read_bytes()
 
 
-def test_a_random_split_is_labelled_wherever_it_is_shown(corpus, tmp_path):
+def test_a_random_split_is_labelled_wherever_it_is_shown(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     shown = succeed(
         "run", "logs", corpus, "--format", "bgl", "--split", "random", *FAST, "-m", "gbt", "-o", out
@@ -173,7 +174,7 @@ def test_a_random_split_is_labelled_wherever_it_is_shown(corpus, tmp_path):
     assert RunResults.load(out / "metrics.json").split.in_distribution
 
 
-def test_with_every_baseline_named_as_a_model_they_are_still_compared(corpus, tmp_path):
+def test_with_every_baseline_named_as_a_model_they_are_still_compared(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     named = ("majority", "new_token", "lookup", "length", "counts", "logistic")
     models = [option for name in named for option in ("-m", name)]
@@ -190,7 +191,7 @@ def test_with_every_baseline_named_as_a_model_they_are_still_compared(corpus, tm
     assert {one.name for one in alone.baselines} == set(named) - {"majority"}
 
 
-def test_no_template_is_on_two_sides_of_a_template_split(corpus, tmp_path):
+def test_no_template_is_on_two_sides_of_a_template_split(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     succeed("run", "logs", corpus, "--format", "bgl", "--split", "template", *FAST, "-m", "gbt", "-o", out)
     split = json.loads((out / "split.json").read_text())["assignment"]
@@ -199,7 +200,7 @@ def test_no_template_is_on_two_sides_of_a_template_split(corpus, tmp_path):
     assert "fail" not in checks.values()
 
 
-def test_the_same_file_twice_is_found_by_the_audit(corpus, tmp_path):
+def test_the_same_file_twice_is_found_by_the_audit(corpus: Path, tmp_path: Path) -> None:
     leaky = tmp_path / "corpus"
     for host in ("web-1", "web-2", "web-3"):
         (leaky / host).mkdir(parents=True)
@@ -226,7 +227,7 @@ def test_the_same_file_twice_is_found_by_the_audit(corpus, tmp_path):
     assert RunResults.load(tmp_path / "run" / "metrics.json").leakage_allowed
 
 
-def test_a_run_is_never_replaced_by_accident(finished, corpus):
+def test_a_run_is_never_replaced_by_accident(finished: Path, corpus: Path) -> None:
     before = sorted(one.stat().st_mtime_ns for one in finished.rglob("*"))
     done = vestige("run", "logs", corpus, "--format", "bgl", *FAST, "-o", finished)
     assert done.returncode == errors.OutputError.exit_code
@@ -234,7 +235,7 @@ def test_a_run_is_never_replaced_by_accident(finished, corpus):
     assert sorted(one.stat().st_mtime_ns for one in finished.rglob("*")) == before
 
 
-def test_a_compressed_corpus_gives_the_same_windows(corpus, tmp_path):
+def test_a_compressed_corpus_gives_the_same_windows(corpus: Path, tmp_path: Path) -> None:
     packed = tmp_path / "packed"
     shutil.copytree(corpus, packed)
     for file in list(packed.rglob("*.log")):

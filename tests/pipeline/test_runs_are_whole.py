@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -29,14 +30,16 @@ from vestige import errors, storage
         (["--split", "host", "--hold-out", "nosuch"], errors.SplitError),
     ],
 )
-def test_a_mistake_leaves_nothing_and_the_next_call_works(corpus, tmp_path, mistake, kind):
+def test_a_mistake_leaves_nothing_and_the_next_call_works(
+    corpus: Path, tmp_path: Path, mistake: list[str], kind
+) -> None:
     file = corpus / "web-1" / "auth.log" if kind is errors.UsageError else corpus
     done = vestige("run", "logs", file, "--format", "bgl", *FAST, *mistake, "-o", tmp_path / "run")
     assert done.returncode == kind.exit_code, done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_killed_reading_leaves_no_run_and_is_swept_by_the_next(tmp_path, corpus):
+def test_a_killed_reading_leaves_no_run_and_is_swept_by_the_next(tmp_path: Path, corpus: Path) -> None:
     big = tmp_path / "big.log"
     line = (
         "- 1117838570 2005.06.03 R02 2005-06-03-15.42.50.675872 R02 RAS KERNEL INFO cache parity error %d\n"
@@ -55,7 +58,7 @@ def test_a_killed_reading_leaves_no_run_and_is_swept_by_the_next(tmp_path, corpu
     assert [one.name for one in (tmp_path / "runs").iterdir()] == ["run"]
 
 
-def test_a_terminated_reading_cleans_up_after_itself(tmp_path):
+def test_a_terminated_reading_cleans_up_after_itself(tmp_path: Path) -> None:
     big = tmp_path / "big.log"
     line = (
         "- 1117838570 2005.06.03 R02 2005-06-03-15.42.50.675872 R02 RAS KERNEL INFO cache parity error %d\n"
@@ -83,14 +86,16 @@ def test_a_terminated_reading_cleans_up_after_itself(tmp_path):
         (["--threshold", "f1"], "threshold"),
     ],
 )
-def test_resuming_with_another_request_is_refused(finished, corpus, change, says):
+def test_resuming_with_another_request_is_refused(
+    finished: Path, corpus: Path, change: list[str], says: str
+) -> None:
     call = ["run", "logs", corpus, "--format", "bgl", "--split", "host", *FAST, "-m", "gbt", "-m", "gru"]
     done = vestige(*call, *change, "-o", finished, "--resume")
     assert done.returncode == errors.UsageError.exit_code
     assert f"    {says}: " in done.stderr
 
 
-def test_resuming_another_corpus_is_refused(finished, corpus, tmp_path):
+def test_resuming_another_corpus_is_refused(finished: Path, corpus: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(corpus, other)
     call = ["run", "logs", other, "--format", "bgl", "--split", "host", *FAST, "-m", "gbt", "-m", "gru"]
@@ -99,7 +104,9 @@ def test_resuming_another_corpus_is_refused(finished, corpus, tmp_path):
     assert str(other) in done.stderr
 
 
-def test_a_failed_overwrite_leaves_the_old_run_as_it_was(finished, corpus, tmp_path):
+def test_a_failed_overwrite_leaves_the_old_run_as_it_was(
+    finished: Path, corpus: Path, tmp_path: Path
+) -> None:
     copy = tmp_path / "run"
     shutil.copytree(finished, copy)
     before = {one: one.read_bytes() for one in copy.rglob("*") if one.is_file()}
@@ -109,7 +116,9 @@ def test_a_failed_overwrite_leaves_the_old_run_as_it_was(finished, corpus, tmp_p
         assert {one: one.read_bytes() for one in copy.rglob("*") if one.is_file()} == before
 
 
-def test_an_overwritten_run_holds_nothing_of_the_old_one(finished, corpus, tmp_path):
+def test_an_overwritten_run_holds_nothing_of_the_old_one(
+    finished: Path, corpus: Path, tmp_path: Path
+) -> None:
     copy = tmp_path / "run"
     shutil.copytree(finished, copy)
     call = ["run", "logs", corpus, "--format", "bgl", "--split", "host", *FAST, "-m", "gbt"]
@@ -117,7 +126,9 @@ def test_an_overwritten_run_holds_nothing_of_the_old_one(finished, corpus, tmp_p
     assert not (copy / "gru").exists()
 
 
-def test_another_threshold_is_the_scorer_s_threshold_too(finished, corpus, tmp_path):
+def test_another_threshold_is_the_scorer_s_threshold_too(
+    finished: Path, corpus: Path, tmp_path: Path
+) -> None:
     copy = tmp_path / "run"
     shutil.copytree(finished, copy)
     succeed("evaluate", copy, "--threshold", "fpr=0.2", "--resamples", 200)
@@ -131,7 +142,7 @@ def test_another_threshold_is_the_scorer_s_threshold_too(finished, corpus, tmp_p
     assert json.loads((copy / "config.json").read_text())["judge"]["threshold"] == "fpr=0.2"
 
 
-def test_judging_again_keeps_the_run_s_own_threshold(finished, tmp_path):
+def test_judging_again_keeps_the_run_s_own_threshold(finished: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(finished, copy)
     succeed("evaluate", copy, "--threshold", "fpr=0.2", "--resamples", 200)
@@ -141,7 +152,7 @@ def test_judging_again_keeps_the_run_s_own_threshold(finished, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["dataset/streams/message.npy", "split.json", "gbt/booster.ubj"])
-def test_inspecting_a_run_checks_that_it_is_intact(finished, tmp_path, damage):
+def test_inspecting_a_run_checks_that_it_is_intact(finished: Path, tmp_path: Path, damage: str) -> None:
     copy = tmp_path / "run"
     shutil.copytree(finished, copy)
     assert vestige("inspect", copy).returncode == 0
@@ -149,7 +160,7 @@ def test_inspecting_a_run_checks_that_it_is_intact(finished, tmp_path, damage):
     assert vestige("inspect", copy).returncode != 0
 
 
-def test_a_run_at_work_is_neither_judged_nor_replaced(finished, corpus):
+def test_a_run_at_work_is_neither_judged_nor_replaced(finished: Path, corpus: Path) -> None:
     before = {one: one.read_bytes() for one in finished.rglob("*") if one.is_file()}
     again = ["run", "logs", corpus, "--format", "bgl", "--split", "host", *FAST, "-m", "gbt", "-o", finished]
     with storage.locked(finished):

@@ -40,7 +40,7 @@ def judge(path: Path, **reached: float) -> None:
     results.model_copy(update=update).save(path / "metrics.json")
 
 
-def test_a_run_of_many_detectors_knows_where_each_lies_and_takes_none_for_another(tmp_path):
+def test_a_run_of_many_detectors_knows_where_each_lies_and_takes_none_for_another(tmp_path: Path) -> None:
     run = RunDirectory.open(write_run(tmp_path / "run", "gbt", "gru"))
     assert run.detectors == {"gbt": tmp_path / "run" / "gbt", "gru": tmp_path / "run" / "gru"}
     assert (run.is_run, run.is_view, run.is_detector) == (True, False, False)
@@ -51,12 +51,12 @@ def test_a_run_of_many_detectors_knows_where_each_lies_and_takes_none_for_anothe
     assert run.folder("gru").config.models == ("gbt", "gru")
 
 
-def test_the_only_detector_of_a_run_is_meant(tmp_path):
+def test_the_only_detector_of_a_run_is_meant(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "gru")
     assert RunDirectory.open(run).detector() == run / "gru" == RunDirectory.open(run).best()
 
 
-def test_the_folder_of_a_detector_is_that_detector(tmp_path):
+def test_the_folder_of_a_detector_is_that_detector(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", "gbt", "gru") / "gru"
     found = RunDirectory.open(folder)
     assert found.is_detector
@@ -65,7 +65,7 @@ def test_the_folder_of_a_detector_is_that_detector(tmp_path):
     assert found.folder("gru").path == folder
 
 
-def test_a_checkpoint_by_itself_is_a_detector_and_no_run(tmp_path):
+def test_a_checkpoint_by_itself_is_a_detector_and_no_run(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "model.json").write_text("{}")
     found = RunDirectory.open(tmp_path / "mine")
@@ -75,7 +75,7 @@ def test_a_checkpoint_by_itself_is_a_detector_and_no_run(tmp_path):
         _ = found.dataset
 
 
-def test_a_view_has_its_own_detectors_and_results(tmp_path, monkeypatch):
+def test_a_view_has_its_own_detectors_and_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = write_run(tmp_path / "run", "realistic/gbt", "oracle/gbt", "oracle/gru", view="both")
     judge(run, realistic__gbt=0.5, oracle__gbt=0.7, oracle__gru=0.9)
     monkeypatch.chdir(run / "oracle")
@@ -91,33 +91,33 @@ def test_a_view_has_its_own_detectors_and_results(tmp_path, monkeypatch):
             view.detector()
 
 
-def test_best_is_what_validation_says_of_those_that_see_what_a_deployed_one_could(tmp_path):
+def test_best_is_what_validation_says_of_those_that_see_what_a_deployed_one_could(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "realistic/gbt", "realistic/gru", "oracle/gbt", view="both")
     judge(run, realistic__gbt=0.5, realistic__gru=0.6, oracle__gbt=0.9)
     assert RunDirectory.open(run).best() == run / "realistic" / "gru"
     assert RunDirectory.open(run).view == "both"
 
 
-def test_of_several_that_nobody_judged_none_is_the_best(tmp_path):
+def test_of_several_that_nobody_judged_none_is_the_best(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "gbt", "gru")
     with pytest.raises(UsageError, match="several detectors"):
         RunDirectory.open(run).best()
 
 
-def test_a_best_detector_that_is_not_here_is_not_taken(tmp_path):
+def test_a_best_detector_that_is_not_here_is_not_taken(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "gbt", unfinished=("gru",))
     judge(run, gbt=0.2, gru=0.9)
     assert RunDirectory.open(run).best() == run / "gbt"
 
 
-def test_results_without_checkpoints_are_a_run(tmp_path):
+def test_results_without_checkpoints_are_a_run(tmp_path: Path) -> None:
     judge(tmp_path, gru=0.5)
     run = RunDirectory.open(tmp_path)
     assert run.results is not None
     assert run.detectors == {}
 
 
-def test_a_run_that_was_cut_off_says_how_to_go_on(tmp_path):
+def test_a_run_that_was_cut_off_says_how_to_go_on(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", unfinished=("gru",))
     for ask in (RunDirectory.open(run).detector, RunDirectory.open(run).best, lambda: Feed.open(run)):
         with pytest.raises(CheckpointError, match="ever finished") as refused:
@@ -127,7 +127,7 @@ def test_a_run_that_was_cut_off_says_how_to_go_on(tmp_path):
 
 
 @pytest.mark.parametrize("ask", [RunDirectory.open, Feed.open])
-def test_a_folder_that_merely_holds_runs_is_refused_and_names_them(tmp_path, ask):
+def test_a_folder_that_merely_holds_runs_is_refused_and_names_them(tmp_path: Path, ask) -> None:
     write_run(tmp_path / "bgl", "gru")
     write_run(tmp_path / "hadoop", "gbt", "gru")
     write_run(tmp_path / ".bgl.123.tmp", "gru")
@@ -139,14 +139,14 @@ def test_a_folder_that_merely_holds_runs_is_refused_and_names_them(tmp_path, ask
     assert refused.value.remedy == f"name one of them: {tmp_path / 'bgl'}"
 
 
-def test_a_folder_of_one_run_is_refused_too(tmp_path):
+def test_a_folder_of_one_run_is_refused_too(tmp_path: Path) -> None:
     write_run(tmp_path / "bgl", "gru")
     with pytest.raises(UsageError, match=r"holds runs \(bgl\)"):
         RunDirectory.open(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["", "none", "file"])
-def test_what_is_no_run_is_refused_with_its_path(tmp_path, name):
+def test_what_is_no_run_is_refused_with_its_path(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(UsageError, match="neither a run nor a detector") as refused:
         RunDirectory.open(tmp_path / name)
@@ -154,7 +154,7 @@ def test_what_is_no_run_is_refused_with_its_path(tmp_path, name):
     assert refused.value.remedy
 
 
-def test_damaged_results_are_refused_with_a_remedy(tmp_path):
+def test_damaged_results_are_refused_with_a_remedy(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "gru")
     (run / "metrics.json").write_text("{")
     with pytest.raises(DatasetError, match=r"metrics\.json") as refused:
@@ -162,7 +162,7 @@ def test_damaged_results_are_refused_with_a_remedy(tmp_path):
     assert "vestige evaluate" in refused.value.remedy
 
 
-def test_detectors_that_were_never_finished_are_not_loaded(tmp_path):
+def test_detectors_that_were_never_finished_are_not_loaded(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", unfinished=("gru",))
     results, _ = made_up_run()
     assert results.models
@@ -171,7 +171,7 @@ def test_detectors_that_were_never_finished_are_not_loaded(tmp_path):
     assert refused.value.where == run / "gru"
 
 
-def test_names_are_known_before_anything_is_written(tmp_path):
+def test_names_are_known_before_anything_is_written(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "new")
     files = (run.config_file, run.split_file, run.log_file, run.metrics_file, run.report_file)
     assert len({file.name for file in files}) == 5

@@ -8,11 +8,12 @@ import logging
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.conftest import plain_schema
+from tests.conftest import MakeWindows, plain_schema
 from tests.splits.test_splits import digits, fleet, labels, sides
 from vestige import recipes, splits
 from vestige.errors import SplitError, UsageError
@@ -52,7 +53,9 @@ def copies(path) -> WindowSet:
     return WindowSet.open(path)
 
 
-def test_one_entry_is_a_recipe_for_splitting_audit_and_bootstrap(tmp_path, monkeypatch):
+def test_one_entry_is_a_recipe_for_splitting_audit_and_bootstrap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(recipes, "RECIPES", [*RECIPES, CONTENT])
     windows = copies(tmp_path / "dataset")
     split, parts = splits.make("content", windows)
@@ -79,7 +82,7 @@ def test_one_entry_is_a_recipe_for_splitting_audit_and_bootstrap(tmp_path, monke
     assert {digest[row] for row in parts.test.present} == {"content-3", "content-4"}
 
 
-def test_one_entry_is_a_recipe_for_the_command_line_and_its_help(tmp_path):
+def test_one_entry_is_a_recipe_for_the_command_line_and_its_help(tmp_path: Path) -> None:
     copies(tmp_path / "dataset")
     out = tmp_path / "split.json"
     done = program("split", tmp_path / "dataset", "--split", "content", "--hold-out", "content-7", "-o", out)
@@ -92,14 +95,14 @@ def test_one_entry_is_a_recipe_for_the_command_line_and_its_help(tmp_path):
     assert "profile or content for the test part" in " ".join(shown.split())
 
 
-def test_what_no_check_looks_at_is_no_promise(make_windows):
+def test_what_no_check_looks_at_is_no_promise(make_windows: MakeWindows) -> None:
     split, parts = splits.make("host", make_windows(fleet(4)))
     split = replace(split, recipe=replace(split.recipe, promises=("moons_disjoint",)))
     with pytest.raises(ValueError, match="moons_disjoint"):
         audit(parts, split)
 
 
-def test_every_promise_of_every_recipe_is_checked(make_windows):
+def test_every_promise_of_every_recipe_is_checked(make_windows: MakeWindows) -> None:
     windows = make_windows(fleet(5, per_host=5), gap_ns=10**9)
     assert len(RECIPES) == 5
     for recipe in [*RECIPES, digits(7)]:
@@ -108,12 +111,12 @@ def test_every_promise_of_every_recipe_is_checked(make_windows):
         assert {checks[promise] for promise in recipe.promises} <= {"pass"}
 
 
-def test_a_recipe_is_the_same_after_json():
+def test_a_recipe_is_the_same_after_json() -> None:
     for recipe in RECIPES:
         assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
 
 
-def test_nobody_is_named_where_nobody_is_held_out(make_windows):
+def test_nobody_is_named_where_nobody_is_held_out(make_windows: MakeWindows) -> None:
     windows = make_windows(fleet(4))
     with pytest.raises(SplitError, match="holds out nobody by name"):
         splits.make("random", windows, hold_out=("r1",))
@@ -121,7 +124,7 @@ def test_nobody_is_named_where_nobody_is_held_out(make_windows):
         SplitOptions(split="parity", hold_out=("1",)).check([digits(3)])
 
 
-def test_the_old_name_of_profile_is_taken_and_told(caplog):
+def test_the_old_name_of_profile_is_taken_and_told(caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("vestige").propagate = True
     assert SplitOptions(split="type", hold_out=("auth",)).split == "profile"
     assert "--split type is called --split profile now" in caplog.text
@@ -130,7 +133,7 @@ def test_the_old_name_of_profile_is_taken_and_told(caplog):
     assert caplog.text == ""
 
 
-def test_sets_by_the_old_name_are_read(make_windows, tmp_path):
+def test_sets_by_the_old_name_are_read(make_windows: MakeWindows, tmp_path: Path) -> None:
     windows = make_windows(fleet(6))
     made, _ = splits.make("profile", windows)
     splits.save_sets(made, tmp_path / "sets.json")
@@ -150,7 +153,7 @@ STREAM = [(recipe, [("h", "s", "p", labels(300))]) for recipe in ("time", "rando
 
 
 @pytest.mark.parametrize(("recipe", "rows"), [*FLEET, *STREAM])
-def test_every_recipe_splits_what_has_no_labels(make_windows, recipe, rows):
+def test_every_recipe_splits_what_has_no_labels(make_windows: MakeWindows, recipe, rows) -> None:
     windows = unlabelled(make_windows(rows, gap_ns=7 * 10**9))
     split, parts = splits.make(recipe, windows, seed=2, own=[digits(10)])
     shares = [len(side) / len(windows) for side in sides(parts)]
@@ -160,7 +163,7 @@ def test_every_recipe_splits_what_has_no_labels(make_windows, recipe, rows):
     assert checks["classes_present"].detail == "the dataset has no labels"
 
 
-def test_a_side_without_windows_is_refused_without_labels_too(make_windows):
+def test_a_side_without_windows_is_refused_without_labels_too(make_windows: MakeWindows) -> None:
     windows = unlabelled(make_windows([("h", f"s{n}", "p", labels(40)) for n in range(12)]))
     of_two = windows.select(windows.recording < 2)
     with pytest.raises(SplitError, match=r"no assignment of samples leaves windows on every side \(in 2 "):
@@ -170,7 +173,7 @@ def test_a_side_without_windows_is_refused_without_labels_too(make_windows):
         splits.make("time", late)
 
 
-def test_a_ratio_of_classes_needs_labels(make_windows):
+def test_a_ratio_of_classes_needs_labels(make_windows: MakeWindows) -> None:
     windows = unlabelled(make_windows(fleet(12)))
     few, _ = splits.make("random", windows, sizes={"train_size": 5, "test_size": 3})
     assert [len(few.assignment[part]) for part in ("train", "test")] == [5, 3]
@@ -218,20 +221,20 @@ def digest(split, parts) -> str:
 
 
 @pytest.mark.parametrize(("recipe", "seed"), GOLDEN)
-def test_a_fleet_is_split_as_ever(make_windows, recipe, seed):
+def test_a_fleet_is_split_as_ever(make_windows: MakeWindows, recipe, seed) -> None:
     windows = make_windows(uneven(), gap_ns=7 * 10**9)
     split, parts = splits.make(recipe, windows, seed=seed, own=[digits(10)])
     assert digest(split, parts) == GOLDEN[recipe, seed]
 
 
 @pytest.mark.parametrize(("recipe", "seed"), GOLDEN_STREAM)
-def test_a_stream_is_split_as_ever(make_windows, recipe, seed):
+def test_a_stream_is_split_as_ever(make_windows: MakeWindows, recipe, seed) -> None:
     windows = make_windows([("h", "s", "p", labels(300, 4))])
     split, parts = splits.make(recipe, windows, seed=seed, own=[digits(10)])
     assert digest(split, parts) == GOLDEN_STREAM[recipe, seed]
 
 
-def test_named_hosts_and_limits_are_drawn_as_ever(make_windows):
+def test_named_hosts_and_limits_are_drawn_as_ever(make_windows: MakeWindows) -> None:
     windows = make_windows(uneven(), gap_ns=7 * 10**9)
     few, _ = splits.make("host", windows, seed=3, hold_out=("host-2",), sizes={"train_size": 6, "ratio": 2.0})
     text = json.dumps(few.assignment, sort_keys=True)

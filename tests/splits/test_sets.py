@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.conftest import MakeWindows
 from vestige import splits
 from vestige.errors import SplitError
 from vestige.splits import PARTS
@@ -32,7 +34,9 @@ def sizes(split, windows) -> dict[str, tuple[int, int]]:
     }
 
 
-def test_sets_give_the_same_recordings_to_another_dataset_of_the_corpus(make_windows, tmp_path):
+def test_sets_give_the_same_recordings_to_another_dataset_of_the_corpus(
+    make_windows: MakeWindows, tmp_path: Path
+) -> None:
     windows, longer = make_windows(fleet(20, 8)), make_windows(fleet(20, 8), length=7)
     made, _ = splits.make("random", windows, seed=5)
     splits.save_sets(made, tmp_path / "sets.json")
@@ -43,7 +47,7 @@ def test_sets_give_the_same_recordings_to_another_dataset_of_the_corpus(make_win
     assert {longer.recordings["id"][int(r)] for r in parts.test.recording} == set(made.assignment["test"])
 
 
-def test_sets_of_another_corpus_are_refused(make_windows, tmp_path):
+def test_sets_of_another_corpus_are_refused(make_windows: MakeWindows, tmp_path: Path) -> None:
     made, _ = splits.make("random", make_windows(fleet(20, 8)), seed=5)
     splits.save_sets(made, tmp_path / "sets.json")
     with pytest.raises(SplitError, match="5 of its recordings are not in the dataset: r1"):
@@ -53,14 +57,14 @@ def test_sets_of_another_corpus_are_refused(make_windows, tmp_path):
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"format": "vestige-sets/1"}', '{"format": "other", "train": []}']
 )
-def test_a_damaged_file_of_sets_is_refused(make_windows, tmp_path, text):
+def test_a_damaged_file_of_sets_is_refused(make_windows: MakeWindows, tmp_path: Path, text: str) -> None:
     (tmp_path / "sets.json").write_text(text)
     with pytest.raises(SplitError, match="sets") as caught:
         splits.make("random", make_windows(fleet(20, 8)), sets=tmp_path / "sets.json")
     assert "--output-sets" in (caught.value.remedy or "")
 
 
-def test_a_split_that_divides_recordings_has_no_sets(make_windows, tmp_path):
+def test_a_split_that_divides_recordings_has_no_sets(make_windows: MakeWindows, tmp_path: Path) -> None:
     every = np.tile([0, 0, 1], 30).astype(np.uint8)
     windows = make_windows([(f"host-{i}", "s", "p", every) for i in range(5)])
     made, _ = splits.make("time", windows)
@@ -71,7 +75,7 @@ def test_a_split_that_divides_recordings_has_no_sets(make_windows, tmp_path):
     assert not (tmp_path / "sets.json").exists()
 
 
-def test_sizes_limit_parts_and_keep_each_class_in_its_proportion(make_windows):
+def test_sizes_limit_parts_and_keep_each_class_in_its_proportion(make_windows: MakeWindows) -> None:
     windows = make_windows(fleet(60, 20))
     whole, _ = splits.make("random", windows, seed=1)
     few, parts = splits.make("random", windows, seed=1, sizes={"train_size": 9, "test_size": 4})
@@ -86,14 +90,14 @@ def test_sizes_limit_parts_and_keep_each_class_in_its_proportion(make_windows):
     assert any("train: 9 of" in note for note in few.notes)
 
 
-def test_a_rare_class_survives_a_small_size(make_windows):
+def test_a_rare_class_survives_a_small_size(make_windows: MakeWindows) -> None:
     windows = make_windows(fleet(60, 6))
     few, _ = splits.make("random", windows, seed=1, sizes={"train_size": 2, "test_size": 2})
     assert sizes(few, windows)["train"] == (1, 1)
     assert sizes(few, windows)["test"] == (1, 1)
 
 
-def test_ratio_leaves_out_normal_recordings_in_every_part(make_windows):
+def test_ratio_leaves_out_normal_recordings_in_every_part(make_windows: MakeWindows) -> None:
     windows = make_windows(fleet(60, 12))
     few, _ = splits.make("random", windows, seed=1, sizes={"ratio": 1.5})
     whole, _ = splits.make("random", windows, seed=1)
@@ -102,7 +106,7 @@ def test_ratio_leaves_out_normal_recordings_in_every_part(make_windows):
         assert normal == int(1.5 * bad)
 
 
-def test_the_same_seed_draws_the_same(make_windows):
+def test_the_same_seed_draws_the_same(make_windows: MakeWindows) -> None:
     windows = make_windows(fleet(60, 20))
     one, same, other = (
         splits.make("random", windows, seed=seed, sizes={"train_size": 9})[0] for seed in (1, 1, 2)

@@ -6,12 +6,14 @@ import json
 import logging
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import MakeWindows
 from vestige import splits
 from vestige.errors import SplitError
 from vestige.recipes import RECIPES, Recipe
@@ -53,7 +55,9 @@ def sides(parts) -> list:
 @given(n=st.integers(150, 300), length=st.integers(1, 8), seed=st.integers(0, 5))
 @pytest.mark.parametrize("target", ["last", "centre"])
 @pytest.mark.parametrize("recipe", ["time", "random", "parity"])
-def test_no_step_of_a_single_stream_is_seen_from_two_sides(make_windows, recipe, target, n, length, seed):
+def test_no_step_of_a_single_stream_is_seen_from_two_sides(
+    make_windows: MakeWindows, recipe: str, target: str, n: int, length: int, seed: int
+) -> None:
     windows = make_windows([("h", "s", "p", labels(n, 3))], length=length, target=target)
     _, parts = splits.make(recipe, windows, seed=seed, own=[digits(10)])
     train, validation, test = (visible(one) for one in sides(parts))
@@ -63,7 +67,7 @@ def test_no_step_of_a_single_stream_is_seen_from_two_sides(make_windows, recipe,
     assert len(windows) == sum(len(one) for one in sides(parts)) + parts.purged
 
 
-def test_time_leaves_a_gap_of_one_window_and_looks_only_back(make_windows):
+def test_time_leaves_a_gap_of_one_window_and_looks_only_back(make_windows: MakeWindows) -> None:
     windows = make_windows([("h", "s", "p", labels(100))], length=5)
     split, parts = splits.make("time", windows)
     assert max(visible(parts.train)) == 60
@@ -73,7 +77,9 @@ def test_time_leaves_a_gap_of_one_window_and_looks_only_back(make_windows):
     assert "one stream, cut in three spans" in split.notes[0]
 
 
-def test_windows_that_look_ahead_are_cut_by_the_step_they_judge_and_the_delay_is_said(make_windows):
+def test_windows_that_look_ahead_are_cut_by_the_step_they_judge_and_the_delay_is_said(
+    make_windows: MakeWindows,
+) -> None:
     windows = make_windows([("h", "s", "p", labels(100))], length=7, target="centre")
     split, parts = splits.make("time", windows)
     assert windows.streams["value"][parts.train.target_step].max() == 60
@@ -82,14 +88,14 @@ def test_windows_that_look_ahead_are_cut_by_the_step_they_judge_and_the_delay_is
     assert split.notes[-1] == "windows look 3 steps ahead: live scoring is 3 steps late"
 
 
-def test_time_cuts_every_recording_at_the_same_moment(make_windows):
+def test_time_cuts_every_recording_at_the_same_moment(make_windows: MakeWindows) -> None:
     windows = make_windows(fleet(4, n=50), length=3)
     _, parts = splits.make("time", windows)
     assert parts.train.t_ns.max() < parts.validation.t_ns.min()
     assert set(parts.test.recording.tolist()) == set(range(12))
 
 
-def test_lines_out_of_order_around_a_cut_are_purged_not_shared(make_windows):
+def test_lines_out_of_order_around_a_cut_are_purged_not_shared(make_windows: MakeWindows) -> None:
     windows = make_windows([("h", "s", "p", labels(100))], length=2)
     jittered = windows.t_ns.copy()
     jittered[[59, 60, 61]] = jittered[[61, 59, 60]]
@@ -101,7 +107,9 @@ def test_lines_out_of_order_around_a_cut_are_purged_not_shared(make_windows):
 @pytest.mark.parametrize(
     ("recipe", "column"), [("host", "host"), ("sample", "sample"), ("profile", "profile")]
 )
-def test_whole_hosts_samples_and_profiles_are_held_out(make_windows, recipe, column):
+def test_whole_hosts_samples_and_profiles_are_held_out(
+    make_windows: MakeWindows, recipe: str, column: str
+) -> None:
     windows = make_windows(fleet(5, per_host=5))
     _, parts = splits.make(recipe, windows, seed=3)
     names = windows.recordings[column].to_list()
@@ -112,7 +120,7 @@ def test_whole_hosts_samples_and_profiles_are_held_out(make_windows, recipe, col
     assert all(on)
 
 
-def test_named_hosts_are_the_test_part(make_windows):
+def test_named_hosts_are_the_test_part(make_windows: MakeWindows) -> None:
     windows = make_windows(fleet(4))
     _, parts = splits.make("host", windows, hold_out=("host-2",))
     assert {windows.recordings["host"][int(r)] for r in parts.test.recording} == {"host-2"}
@@ -120,7 +128,7 @@ def test_named_hosts_are_the_test_part(make_windows):
         splits.make("host", windows, hold_out=("host-9",))
 
 
-def test_a_profile_that_training_never_saw_is_said_so(make_windows):
+def test_a_profile_that_training_never_saw_is_said_so(make_windows: MakeWindows) -> None:
     split, parts = splits.make("profile", make_windows(fleet(4)), hold_out=("profile-1",))
     assert {parts.test.recordings["profile"][int(r)] for r in parts.test.recording} == {"profile-1"}
     held = [one for part in ("validation", "test") for one in split.assignment[part]]
@@ -130,20 +138,20 @@ def test_a_profile_that_training_never_saw_is_said_so(make_windows):
     assert any("test: profile-1" in note for note in split.notes)
 
 
-def test_profiles_absent_from_the_test_host_are_listed(make_windows):
+def test_profiles_absent_from_the_test_host_are_listed(make_windows: MakeWindows) -> None:
     rows = [row for row in fleet(4) if not (row[0] == "host-2" and row[2] == "profile-1")]
     split, _ = splits.make("host", make_windows(rows), hold_out=("host-2",))
     assert split.untested_profiles == ["profile-1"]
     assert split.unseen_profiles == []
 
 
-def test_profiles_are_on_both_sides_where_that_is_possible(make_windows):
+def test_profiles_are_on_both_sides_where_that_is_possible(make_windows: MakeWindows) -> None:
     split, _ = splits.make("random", make_windows(fleet(6)))
     assert split.unit == "recording"
     assert split.untested_profiles == []
 
 
-def test_every_class_is_on_each_side_or_the_split_is_refused(make_windows):
+def test_every_class_is_on_each_side_or_the_split_is_refused(make_windows: MakeWindows) -> None:
     for recipe in ("host", "sample", "random", "time"):
         _, parts = splits.make(recipe, make_windows(fleet(6)))
         assert all(set(one.label.tolist()) == {0, 1} for one in sides(parts))
@@ -156,12 +164,12 @@ def test_every_class_is_on_each_side_or_the_split_is_refused(make_windows):
         splits.make("host", make_windows(quiet))
 
 
-def told(caplog) -> list[str]:
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [one.getMessage() for one in caplog.records if one.name == "vestige.splits"]
 
 
 @pytest.fixture
-def heard(caplog):
+def heard(caplog: pytest.LogCaptureFixture):
     """What is logged, with the program's own switches out of the way."""
     logging.getLogger("vestige").propagate = True
     caplog.set_level(logging.WARNING, logger="vestige.splits")
@@ -169,7 +177,7 @@ def heard(caplog):
 
 
 @pytest.mark.parametrize("recipe", ["time", "host", "random"])
-def test_a_class_that_the_evidence_lacks_is_asked_of_no_side(make_windows, recipe):
+def test_a_class_that_the_evidence_lacks_is_asked_of_no_side(make_windows: MakeWindows, recipe: str) -> None:
     windows = make_windows(fleet(5))
     wider = replace(windows, schema=replace(windows.schema, classes=("normal", "anomaly", "never")))
     split, parts = splits.make(recipe, wider)
@@ -177,7 +185,7 @@ def test_a_class_that_the_evidence_lacks_is_asked_of_no_side(make_windows, recip
     assert all({0, 1} <= set(one.label.tolist()) for one in sides(parts))
 
 
-def test_a_purge_of_more_than_a_tenth_is_said(make_windows, heard):
+def test_a_purge_of_more_than_a_tenth_is_said(make_windows: MakeWindows, heard) -> None:
     windows = make_windows([("h", "s", "p", labels(100, 2))], length=6)
     split, parts = splits.make("time", windows)
     assert parts.purged > 10
@@ -185,14 +193,14 @@ def test_a_purge_of_more_than_a_tenth_is_said(make_windows, heard):
     assert split.notes[1:] == told(heard)
 
 
-def test_a_small_purge_is_not_worth_a_warning(make_windows, heard):
+def test_a_small_purge_is_not_worth_a_warning(make_windows: MakeWindows, heard) -> None:
     split, parts = splits.make("time", make_windows([("h", "s", "p", labels(200, 2))], length=4))
     assert parts.purged > 0
     assert told(heard) == []
     assert len(split.notes) == 1
 
 
-def test_recordings_that_vanish_whole_are_named(make_windows):
+def test_recordings_that_vanish_whole_are_named(make_windows: MakeWindows) -> None:
     long, short = ("h", "s", "p", labels(300, 2)), ("h", "s", "p", labels(2))
     windows = make_windows([long, *[short] * 7], length=4)
     _, parts = splits.make("time", windows)
@@ -201,7 +209,7 @@ def test_recordings_that_vanish_whole_are_named(make_windows):
     assert losses(windows, gone) == ["7 of 8 recordings vanish whole: r1, r2, r3, r4, r5, ..."]
 
 
-def test_recordings_that_were_not_asked_for_are_no_loss(make_windows, heard):
+def test_recordings_that_were_not_asked_for_are_no_loss(make_windows: MakeWindows, heard) -> None:
     windows = make_windows(fleet(5))
     whole, _ = splits.make("random", windows)
     split, parts = splits.make("random", windows, sizes={"train_size": 2})
@@ -211,7 +219,7 @@ def test_recordings_that_were_not_asked_for_are_no_loss(make_windows, heard):
     assert len(split.notes) == len(whole.notes) + 1
 
 
-def test_times_out_of_order_are_named_where_the_purge_takes_a_class(make_windows):
+def test_times_out_of_order_are_named_where_the_purge_takes_a_class(make_windows: MakeWindows) -> None:
     windows = make_windows([("h", "s", "p", labels(200, 10))], length=8)
     shuffled = np.random.default_rng(0).permutation(windows.t_ns)
     with pytest.raises(SplitError) as refused:
@@ -222,7 +230,7 @@ def test_times_out_of_order_are_named_where_the_purge_takes_a_class(make_windows
     assert refused.value.remedy == "sort the recordings by time, or use another --split or --fractions"
 
 
-def test_a_remedy_names_only_options_that_the_recipe_uses(make_windows):
+def test_a_remedy_names_only_options_that_the_recipe_uses(make_windows: MakeWindows) -> None:
     early = np.zeros(100)
     early[:5] = 1
     with pytest.raises(SplitError) as refused:
@@ -246,19 +254,23 @@ def test_a_remedy_names_only_options_that_the_recipe_uses(make_windows):
         ("lunar", "one of: time, host, sample, profile, random"),
     ],
 )
-def test_evidence_that_does_not_allow_a_recipe_is_told_so(make_windows, recipe, says):
+def test_evidence_that_does_not_allow_a_recipe_is_told_so(
+    make_windows: MakeWindows, recipe: str, says: str
+) -> None:
     with pytest.raises(SplitError, match=says):
         splits.make(recipe, make_windows(fleet(2, per_host=1)))
 
 
-def test_only_random_is_labelled_in_distribution(make_windows):
+def test_only_random_is_labelled_in_distribution(make_windows: MakeWindows) -> None:
     windows = make_windows(fleet(6))
     marks = {recipe: splits.make(recipe, windows)[0].in_distribution for recipe in map(str, RECIPES)}
     assert marks == {"time": False, "host": False, "sample": False, "profile": False, "random": True}
 
 
 @pytest.mark.parametrize("recipe", ["time", "host", "random", "parity"])
-def test_a_split_saves_loads_and_gives_the_same_parts(make_windows, tmp_path, recipe):
+def test_a_split_saves_loads_and_gives_the_same_parts(
+    make_windows: MakeWindows, tmp_path: Path, recipe: str
+) -> None:
     windows = make_windows(fleet(4))
     split, parts = splits.make(recipe, windows, seed=1, own=[digits(7)])
     split.save(tmp_path / "split.json")
@@ -268,14 +280,14 @@ def test_a_split_saves_loads_and_gives_the_same_parts(make_windows, tmp_path, re
         assert one.gather()["value"].tolist() == other.gather()["value"].tolist()
 
 
-def test_a_split_of_another_dataset_is_refused(make_windows):
+def test_a_split_of_another_dataset_is_refused(make_windows: MakeWindows) -> None:
     split, _ = splits.make("time", make_windows([("h", "s", "p", labels(100))]))
     with pytest.raises(SplitError, match="another dataset"):
         split.parts(make_windows([("h", "s", "p", labels(101))]))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "vestige-split/2"}', '{"format": "x"}'])
-def test_a_damaged_split_is_refused(tmp_path, text):
+def test_a_damaged_split_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "split.json").write_text(text)
     with pytest.raises(SplitError, match=r"split\.json"):
         splits.Split.load(tmp_path / "split.json")
@@ -285,7 +297,9 @@ HOSTILE = ["-1", "1e999", "1.5", "true", "null", "NaN", "1" + "0" * 19, "9" * 50
 
 
 @pytest.mark.parametrize("recipe", ["time", "host", "random", "parity"])
-def test_no_number_of_a_saved_split_is_believed(make_windows, tmp_path, recipe):
+def test_no_number_of_a_saved_split_is_believed(
+    make_windows: MakeWindows, tmp_path: Path, recipe: str
+) -> None:
     # One recording has its steps drawn, and not whole recordings.
     windows = make_windows(fleet(4) if recipe == "host" else [("h", "s", "p", labels(100))])
     split, _ = splits.make(recipe, windows, seed=1, own=[digits(7)])
@@ -316,14 +330,14 @@ def test_no_number_of_a_saved_split_is_believed(make_windows, tmp_path, recipe):
     assert refused > 7 * len(HOSTILE)
 
 
-def test_a_split_of_the_version_before_is_refused_with_the_reason(tmp_path):
+def test_a_split_of_the_version_before_is_refused_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "split.json").write_text('{"format": "vestige-split/1", "recipe": "host"}')
     with pytest.raises(SplitError, match=r"another version \('vestige-split/1', read is vestige-split/2\)"):
         splits.Split.load(tmp_path / "split.json")
 
 
 @pytest.mark.parametrize("wrong", [{"unit": "lunar"}, {"promises": 3}, {"colour": "red"}])
-def test_a_split_with_a_damaged_recipe_is_refused(make_windows, tmp_path, wrong):
+def test_a_split_with_a_damaged_recipe_is_refused(make_windows: MakeWindows, tmp_path: Path, wrong) -> None:
     split, _ = splits.make("host", make_windows(fleet(3)))
     plain = split.to_dict()
     plain["recipe"] |= wrong
@@ -332,14 +346,14 @@ def test_a_split_with_a_damaged_recipe_is_refused(make_windows, tmp_path, wrong)
         splits.Split.load(tmp_path / "split.json")
 
 
-def test_split_json_is_plain_to_read(make_windows, tmp_path):
+def test_split_json_is_plain_to_read(make_windows: MakeWindows, tmp_path: Path) -> None:
     split, _ = splits.make("host", make_windows(fleet(3)))
     split.save(tmp_path / "split.json")
     plain = json.loads((tmp_path / "split.json").read_text())
     assert sorted(plain["assignment"]) == ["test", "train", "validation"]
 
 
-def test_the_test_part_is_sealed(make_windows):
+def test_the_test_part_is_sealed(make_windows: MakeWindows) -> None:
     _, parts = splits.make("time", make_windows([("h", "s", "p", labels(100))]))
     sealed = parts.sealed()
     assert len(sealed.train) == len(parts.train)
@@ -347,7 +361,7 @@ def test_the_test_part_is_sealed(make_windows):
         _ = sealed.test
 
 
-def test_shares_come_near_to_the_fractions(make_windows):
+def test_shares_come_near_to_the_fractions(make_windows: MakeWindows) -> None:
     windows = make_windows(fleet(20, per_host=1))
     for recipe in ("time", "host", "random"):
         _, parts = splits.make(recipe, windows, fractions=(0.6, 0.2, 0.2))
@@ -355,7 +369,7 @@ def test_shares_come_near_to_the_fractions(make_windows):
         assert np.allclose(shares, [0.6, 0.2, 0.2], atol=0.12), (recipe, shares)
 
 
-def test_without_times_the_default_holds_out_samples(make_windows):
+def test_without_times_the_default_holds_out_samples(make_windows: MakeWindows) -> None:
     windows = make_windows(fleet(3))
     assert splits.default_recipe(windows) == "time"
     assert splits.default_recipe(replace(windows, t_ns=np.zeros_like(windows.t_ns))) == "sample"

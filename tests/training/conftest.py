@@ -15,10 +15,11 @@ from vestige.training.history import Row
 from .toy import encoded
 
 Parts = tuple[EncodedWindows, EncodedWindows]
+MakeParts = Callable[..., Parts]
 
 
 @pytest.fixture
-def make_parts(tmp_path: Path) -> Callable[..., Parts]:
+def make_parts(tmp_path: Path) -> MakeParts:
     """Training and validation windows, noisy so that no two epochs are alike."""
 
     def make(n: int = 300, n_validation: int = 200, noise: float = 0.2, **settings: object) -> Parts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from tests.training.conftest import MakeParts
 from vestige.training.loader import CachedRows, GatheredRows, Loader, rows_of
 
 from .toy import gru
@@ -18,7 +19,7 @@ def loader_of(parts, *, size=64, accumulate=1, seed=0, most=None) -> Loader:
     return Loader(rows, size=size, accumulate=accumulate, seed=seed, most=most)
 
 
-def test_an_epoch_shows_every_window_once_with_its_label(make_parts):
+def test_an_epoch_shows_every_window_once_with_its_label(make_parts: MakeParts) -> None:
     parts = make_parts()
     train, _ = parts
     batches = list(loader_of(parts))
@@ -30,7 +31,7 @@ def test_an_epoch_shows_every_window_once_with_its_label(make_parts):
     np.testing.assert_array_equal(got[np.lexsort(got.T)], expected[np.lexsort(expected.T)])
 
 
-def test_every_epoch_is_shuffled_otherwise_and_always_alike_under_a_seed(make_parts):
+def test_every_epoch_is_shuffled_otherwise_and_always_alike_under_a_seed(make_parts: MakeParts) -> None:
     parts = make_parts()
 
     def epochs(seed):
@@ -46,7 +47,7 @@ def test_every_epoch_is_shuffled_otherwise_and_always_alike_under_a_seed(make_pa
     assert not torch.equal(a1, other)
 
 
-def test_an_epoch_of_many_windows_draws_some_and_the_next_one_others(make_parts):
+def test_an_epoch_of_many_windows_draws_some_and_the_next_one_others(make_parts: MakeParts) -> None:
     parts = make_parts()
     rows = rows_of(gru(), parts[0], CPU, 1 << 30)
     all_of_them = {tuple(one) for one in rows.take(np.arange(len(rows)))[0][0].tolist()}
@@ -65,7 +66,7 @@ def test_an_epoch_of_many_windows_draws_some_and_the_next_one_others(make_parts)
     assert [tuple(row) for one in again for row in one.inputs[0].tolist()] == epochs[0]
 
 
-def test_a_loader_goes_on_with_the_same_next_batch(make_parts):
+def test_a_loader_goes_on_with_the_same_next_batch(make_parts: MakeParts) -> None:
     parts = make_parts()
     one = loader_of(parts)
     one.next_epoch()
@@ -81,13 +82,15 @@ def test_a_loader_goes_on_with_the_same_next_batch(make_parts):
         assert torch.equal(a.target, b.target)
 
 
-def test_shares_of_a_step_add_up_to_one_even_in_a_short_last_step(make_parts):
+def test_shares_of_a_step_add_up_to_one_even_in_a_short_last_step(make_parts: MakeParts) -> None:
     shares = [one.share for one in loader_of(make_parts(), accumulate=3)]
     np.testing.assert_allclose([sum(shares[:3]), sum(shares[3:])], 1)
     np.testing.assert_allclose(shares[3:], [64 / 108, 44 / 108])
 
 
-def test_what_fits_in_memory_is_encoded_once_and_the_rest_batch_by_batch_with_the_same_numbers(make_parts):
+def test_what_fits_in_memory_is_encoded_once_and_the_rest_batch_by_batch_with_the_same_numbers(
+    make_parts: MakeParts,
+) -> None:
     train, _ = make_parts()
     detector = gru()
     size = 300 * (6 + 1) * 8  # tokens and target

@@ -39,7 +39,7 @@ def parts(tmp_path: Path):
     )
 
 
-def test_the_next_token_is_learnt_and_the_history_says_what_its_columns_are(parts, tmp_path):
+def test_the_next_token_is_learnt_and_the_history_says_what_its_columns_are(parts, tmp_path: Path) -> None:
     rows = train(built(), *parts, CONFIG.model_copy(update={"epochs": 10}), tmp_path / "run")
     assert list(rows[0]) == [
         "epoch", "step", "train_loss", "val_loss", "val_top1", "learning_rate", "seconds"
@@ -48,7 +48,7 @@ def test_the_next_token_is_learnt_and_the_history_says_what_its_columns_are(part
     assert rows[-1]["val_loss"] < rows[0]["val_loss"]
 
 
-def test_the_best_epoch_is_that_of_the_lowest_validation_loss(parts, tmp_path):
+def test_the_best_epoch_is_that_of_the_lowest_validation_loss(parts, tmp_path: Path) -> None:
     detector = built()
     config = CONFIG.model_copy(update={"epochs": 30, "learning_rate": 0.1, "patience": 3})
     rows = train(detector, *parts, config, tmp_path / "run")
@@ -60,7 +60,7 @@ def test_the_best_epoch_is_that_of_the_lowest_validation_loss(parts, tmp_path):
     assert len(rows) == 30 or len(rows) - (int(np.argmin(losses)) + 1) == 3
 
 
-def test_windows_that_are_not_benign_are_never_seen(parts, tmp_path):
+def test_windows_that_are_not_benign_are_never_seen(parts, tmp_path: Path) -> None:
     whole, normal = built(), built()
     rows = train(whole, *parts, CONFIG, tmp_path / "whole")
     again = train(normal, *(benign(one, "") for one in parts), CONFIG, tmp_path / "normal")
@@ -69,19 +69,19 @@ def test_windows_that_are_not_benign_are_never_seen(parts, tmp_path):
     assert_same_weights(weights(whole), weights(normal))
 
 
-def test_benign_windows_alone_are_enough(tmp_path):
+def test_benign_windows_alone_are_enough(tmp_path: Path) -> None:
     ours, theirs = (encoded(tmp_path / n, 200, one_class=True, chain=0.9) for n in ("train", "validation"))
     assert not ours.label.any()
     assert train(built(), ours, theirs, CONFIG, tmp_path / "run")
 
 
-def test_no_benign_windows_are_refused(parts, tmp_path):
+def test_no_benign_windows_are_refused(parts, tmp_path: Path) -> None:
     hostile = parts[1].over(parts[1].windows.select(parts[1].label > 0))
     with pytest.raises(SplitError, match=r"the validation part has no 'normal' windows"):
         train(built(), parts[0], hostile, CONFIG, tmp_path / "run")
 
 
-def test_a_window_of_one_step_has_nothing_to_predict_from(tmp_path):
+def test_a_window_of_one_step_has_nothing_to_predict_from(tmp_path: Path) -> None:
     short = encoded(tmp_path / "train", 100, length=1)
     with pytest.raises(UsageError, match=r"there are none\n.*at least 2 steps"):
         train(built(), short, short, CONFIG, tmp_path / "run")
@@ -95,7 +95,9 @@ def test_a_window_of_one_step_has_nothing_to_predict_from(tmp_path):
         ("next_attention_array_lstm", {"k": 2, "layers": 2}),
     ],
 )
-def test_arrays_that_draw_lanes_and_forget_tokens_resume_bit_for_bit(parts, tmp_path, name, hyper):
+def test_arrays_that_draw_lanes_and_forget_tokens_resume_bit_for_bit(
+    parts, tmp_path: Path, name: str, hyper
+) -> None:
     config = CONFIG.model_copy(update={"epochs": 2, "cache_mb": 0})
 
     def stop(call: int) -> None:
@@ -112,14 +114,14 @@ def test_arrays_that_draw_lanes_and_forget_tokens_resume_bit_for_bit(parts, tmp_
     assert_same_weights(weights(resumed), weights(whole))
 
 
-def test_a_small_corpus_is_gone_through_more_often_unless_told_otherwise():
+def test_a_small_corpus_is_gone_through_more_often_unless_told_otherwise() -> None:
     default = TrainingConfig()
     assert default.epochs_of(10_000) == 20
     assert default.epochs_of(5) * 5 >= MIN_STEPS > (default.epochs_of(5) - 1) * 5
     assert TrainingConfig(epochs=3).epochs_of(5) == 3
 
 
-def test_patience_grows_with_the_epochs_unless_told_otherwise():
+def test_patience_grows_with_the_epochs_unless_told_otherwise() -> None:
     default = TrainingConfig()
     assert [default.patience_of(epochs) for epochs in (3, 20, 200)] == [5, 5, 50]
     assert TrainingConfig(patience=0).patience_of(200) == 0

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.training.conftest import MakeParts
 from vestige.errors import CheckpointError
 from vestige.training import StoppedError, TrainingConfig, state, train
 
@@ -37,7 +38,7 @@ def signal_at(call: int, number: signal.Signals = signal.SIGTERM):
     return trip
 
 
-def uninterrupted(make_parts, tmp_path, config=CONFIG):
+def uninterrupted(make_parts: MakeParts, tmp_path: Path, config=CONFIG):
     detector = gru()
     rows = train(detector, *make_parts(), config, tmp_path / "whole")
     return weights(detector), without_seconds(rows)
@@ -50,7 +51,7 @@ def run_child(directory: Path, *arguments: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def test_after_a_kill_in_the_middle_of_an_epoch_the_result_is_the_same_bit_for_bit(tmp_path):
+def test_after_a_kill_in_the_middle_of_an_epoch_the_result_is_the_same_bit_for_bit(tmp_path: Path) -> None:
     process = run_child(tmp_path, "19")  # 1 call to look at sizes, 10 batches an epoch
     out, _ = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL, out
@@ -65,7 +66,7 @@ def test_after_a_kill_in_the_middle_of_an_epoch_the_result_is_the_same_bit_for_b
     assert_same_weights(weights(resumed), weights(whole))
 
 
-def test_sigterm_saves_the_state_and_says_how_to_go_on(tmp_path):
+def test_sigterm_saves_the_state_and_says_how_to_go_on(tmp_path: Path) -> None:
     process = run_child(tmp_path)
     deadline = time.monotonic() + 60
     while not (tmp_path / "under_way").exists():
@@ -81,7 +82,9 @@ def test_sigterm_saves_the_state_and_says_how_to_go_on(tmp_path):
 
 
 @pytest.mark.parametrize("call", [2, 3, 6, 8, 10, 12])
-def test_wherever_it_is_stopped_the_result_is_the_same(make_parts, tmp_path, call):
+def test_wherever_it_is_stopped_the_result_is_the_same(
+    make_parts: MakeParts, tmp_path: Path, call: int
+) -> None:
     # One call looks at sizes, five batches make an epoch: 6 is an epoch's last batch.
     with pytest.raises(StoppedError, match="its state is saved"):
         train(gru(), *make_parts(trip=signal_at(call)), CONFIG, tmp_path / "run")
@@ -93,7 +96,7 @@ def test_wherever_it_is_stopped_the_result_is_the_same(make_parts, tmp_path, cal
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
-def test_a_stop_during_validation_loses_nothing(make_parts, tmp_path, epoch):
+def test_a_stop_during_validation_loses_nothing(make_parts: MakeParts, tmp_path: Path, epoch: int) -> None:
     ours, theirs = make_parts()
     trip = signal_at(1 + epoch)  # one call looks at sizes, one batch is a validation
     stopped = encoded(tmp_path / "validation", 0, trip=trip)
@@ -106,7 +109,9 @@ def test_a_stop_during_validation_loses_nothing(make_parts, tmp_path, epoch):
     assert_same_weights(weights(resumed), expected_weights)
 
 
-def test_a_stop_during_the_validation_that_would_end_training_early_loses_nothing(make_parts, tmp_path):
+def test_a_stop_during_the_validation_that_would_end_training_early_loses_nothing(
+    make_parts: MakeParts, tmp_path: Path
+) -> None:
     config = CONFIG.model_copy(update={"epochs": 20, "patience": 1})
     expected_weights, expected_rows = uninterrupted(make_parts, tmp_path, config)
     assert len(expected_rows) < 20
@@ -120,7 +125,7 @@ def test_a_stop_during_the_validation_that_would_end_training_early_loses_nothin
     assert_same_weights(weights(resumed), expected_weights)
 
 
-def test_ctrl_c_saves_and_a_second_one_stops_at_once(make_parts, tmp_path):
+def test_ctrl_c_saves_and_a_second_one_stops_at_once(make_parts: MakeParts, tmp_path: Path) -> None:
     with pytest.raises(StoppedError, match=r"stopped by SIGINT; its state is saved\n.*--resume"):
         train(gru(), *make_parts(trip=signal_at(3, signal.SIGINT)), CONFIG, tmp_path / "run")
 
@@ -134,7 +139,7 @@ def test_ctrl_c_saves_and_a_second_one_stops_at_once(make_parts, tmp_path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_finished_training_is_not_repeated(make_parts, tmp_path):
+def test_a_finished_training_is_not_repeated(make_parts: MakeParts, tmp_path: Path) -> None:
     first, again = gru(), gru()
     rows = train(first, *make_parts(), CONFIG, tmp_path / "run")
     (tmp_path / "run" / "history.csv").unlink()
@@ -143,7 +148,9 @@ def test_a_finished_training_is_not_repeated(make_parts, tmp_path):
     assert (tmp_path / "run" / "history.csv").is_file()
 
 
-def test_nothing_to_resume_starts_afresh_and_says_so(make_parts, tmp_path, caplog):
+def test_nothing_to_resume_starts_afresh_and_says_so(
+    make_parts: MakeParts, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO", logger="vestige.training")
     resumed = gru()
     rows = train(resumed, *make_parts(), CONFIG, tmp_path / "run", resume=True)
@@ -152,7 +159,7 @@ def test_nothing_to_resume_starts_afresh_and_says_so(make_parts, tmp_path, caplo
     assert without_seconds(rows) == uninterrupted(make_parts, tmp_path)[1]
 
 
-def test_without_resume_an_old_state_is_not_used(make_parts, tmp_path):
+def test_without_resume_an_old_state_is_not_used(make_parts: MakeParts, tmp_path: Path) -> None:
     with pytest.raises(StoppedError, match="its state is saved"):
         train(gru(), *make_parts(trip=signal_at(8)), CONFIG, tmp_path / "run")
     with pytest.raises(StoppedError, match="its state is saved"):
@@ -162,7 +169,7 @@ def test_without_resume_an_old_state_is_not_used(make_parts, tmp_path):
 
 
 @pytest.fixture
-def stopped(make_parts, tmp_path) -> Path:
+def stopped(make_parts: MakeParts, tmp_path: Path) -> Path:
     with pytest.raises(StoppedError, match="its state is saved"):
         train(gru(), *make_parts(trip=signal_at(3)), CONFIG, tmp_path / "run")
     return tmp_path / "run" / "resume.safetensors"
@@ -185,7 +192,9 @@ def another_format(whole: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [truncated, one_bit_turned, edited, another_format, lambda _: b""])
-def test_a_damaged_state_is_refused_with_its_name_and_a_remedy(make_parts, tmp_path, stopped, damage):
+def test_a_damaged_state_is_refused_with_its_name_and_a_remedy(
+    make_parts: MakeParts, tmp_path: Path, stopped: Path, damage
+) -> None:
     whole = stopped.read_bytes()
     assert damage(whole) != whole
     stopped.write_bytes(damage(whole))
@@ -198,7 +207,7 @@ def test_a_damaged_state_is_refused_with_its_name_and_a_remedy(make_parts, tmp_p
     [("loader", "epoch"), ("loader", "batch"), ("best", "epoch"), ("best", "loss"), ("step",), ("windows",),
      ("elapsed",), ("finished",), ("random", "numpy"), ("random", "python")],
 )  # fmt: skip
-def test_no_number_of_a_state_is_believed(stopped, place):
+def test_no_number_of_a_state_is_believed(stopped: Path, place: tuple[str, ...]) -> None:
     """Sealed again, so that the digest does not stand in the way."""
     saved = state.read(stopped)
     for value in (-(10**19), 10**19, 10**400, "x", None, True):
@@ -217,7 +226,9 @@ def test_no_number_of_a_state_is_believed(stopped, place):
             state.read(stopped)
 
 
-def test_another_training_is_refused_naming_what_differs(make_parts, tmp_path, stopped):
+def test_another_training_is_refused_naming_what_differs(
+    make_parts: MakeParts, tmp_path: Path, stopped: Path
+) -> None:
     changed = CONFIG.model_copy(update={"batch_size": 32})
     with pytest.raises(CheckpointError, match="batch_size: 64 -> 32"):
         train(gru(), *make_parts(), changed, tmp_path / "run", resume=True)
@@ -229,13 +240,13 @@ def test_another_training_is_refused_naming_what_differs(make_parts, tmp_path, s
     assert stopped.exists(), "a refusal leaves the state alone"
 
 
-def test_how_often_states_are_saved_may_change(make_parts, tmp_path, stopped):
+def test_how_often_states_are_saved_may_change(make_parts: MakeParts, tmp_path: Path, stopped: Path) -> None:
     config = CONFIG.model_copy(update={"checkpoint_minutes": 0.0, "cache_mb": 64})
     rows = train(gru(), *make_parts(), config, tmp_path / "run", resume=True)
     assert without_seconds(rows) == uninterrupted(make_parts, tmp_path)[1]
 
 
-def test_the_state_is_plain_safetensors(stopped):
+def test_the_state_is_plain_safetensors(stopped: Path) -> None:
     size = int.from_bytes(stopped.read_bytes()[:8], "little")
     header = json.loads(stopped.read_bytes()[8 : 8 + size])
     plain = json.loads(header["__metadata__"]["vestige"])

@@ -6,6 +6,7 @@ import csv
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import torch
 from pydantic import ValidationError
 from sklearn.metrics import f1_score
 
+from tests.training.conftest import MakeParts
 from vestige.errors import SplitError, UsageError
 from vestige.training import TrainingConfig, TrainingError, discard_resume_state, train
 from vestige.training.history import macro_f1
@@ -24,7 +26,7 @@ from .toy import gru
 CONFIG = TrainingConfig(epochs=3, batch_size=64, learning_rate=0.01, threads=1)
 
 
-def test_a_gru_learns_and_its_history_is_on_disk(make_parts, tmp_path):
+def test_a_gru_learns_and_its_history_is_on_disk(make_parts: MakeParts, tmp_path: Path) -> None:
     parts = make_parts(1500, 400, noise=0.0)
     detector = gru(hidden=16)
     rows = train(detector, *parts, CONFIG.model_copy(update={"epochs": 8}), tmp_path / "run")
@@ -38,7 +40,7 @@ def test_a_gru_learns_and_its_history_is_on_disk(make_parts, tmp_path):
     assert [row["step"] for row in rows[:2]] == [24, 48]
 
 
-def test_the_detector_keeps_the_weights_of_its_best_epoch(make_parts, tmp_path):
+def test_the_detector_keeps_the_weights_of_its_best_epoch(make_parts: MakeParts, tmp_path: Path) -> None:
     _, validation = parts = make_parts()
     detector = gru()
     rows = train(
@@ -50,7 +52,7 @@ def test_the_detector_keeps_the_weights_of_its_best_epoch(make_parts, tmp_path):
     assert f1_score(validation.label, predicted, average="macro") == pytest.approx(best)
 
 
-def test_the_last_weights_are_kept_where_that_is_asked(make_parts, tmp_path):
+def test_the_last_weights_are_kept_where_that_is_asked(make_parts: MakeParts, tmp_path: Path) -> None:
     parts = make_parts(noise=0.5)
     setting = CONFIG.model_copy(update={"epochs": 8, "learning_rate": 0.05, "checkpoint_best": False})
     last, best = gru(), gru()
@@ -62,7 +64,7 @@ def test_the_last_weights_are_kept_where_that_is_asked(make_parts, tmp_path):
     assert any(not np.array_equal(weights(last)[name], weights(best)[name]) for name in weights(last))
 
 
-def test_two_trainings_under_one_seed_are_equal_bit_for_bit(make_parts, tmp_path):
+def test_two_trainings_under_one_seed_are_equal_bit_for_bit(make_parts: MakeParts, tmp_path: Path) -> None:
     parts = make_parts()
     one, same, other = gru(), gru(), gru()
     rows = [
@@ -74,7 +76,7 @@ def test_two_trainings_under_one_seed_are_equal_bit_for_bit(make_parts, tmp_path
     assert without_seconds(rows[0]) == without_seconds(rows[1]) != without_seconds(rows[2])
 
 
-def test_a_set_larger_than_memory_trains_to_the_same_numbers(make_parts, tmp_path):
+def test_a_set_larger_than_memory_trains_to_the_same_numbers(make_parts: MakeParts, tmp_path: Path) -> None:
     parts = make_parts()
     in_memory, gathered = gru(), gru()
     train(in_memory, *parts, CONFIG, tmp_path / "one")
@@ -82,7 +84,7 @@ def test_a_set_larger_than_memory_trains_to_the_same_numbers(make_parts, tmp_pat
     assert_same_weights(weights(in_memory), weights(gathered))
 
 
-def test_accumulated_batches_make_the_step_of_one_large_batch(make_parts, tmp_path):
+def test_accumulated_batches_make_the_step_of_one_large_batch(make_parts: MakeParts, tmp_path: Path) -> None:
     parts = make_parts(300)  # 5 batches of 64: the last step takes one batch of 44 and one of 0
     config = {"epochs": 2, "clip": 0.0}
     large, small = gru(dropout=0.0), gru(dropout=0.0)
@@ -93,7 +95,7 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(make_parts, tmp_pa
         np.testing.assert_allclose(weights(small)[name], values, atol=2e-5, err_msg=name)
 
 
-def test_training_stops_when_macro_f1_no_longer_rises(make_parts, tmp_path):
+def test_training_stops_when_macro_f1_no_longer_rises(make_parts: MakeParts, tmp_path: Path) -> None:
     parts = make_parts(1500, noise=0.0)
     config = CONFIG.model_copy(update={"epochs": 30, "patience": 2, "learning_rate": 0.02})
     rows = train(gru(dropout=0.0), *parts, config, tmp_path / "run")
@@ -103,12 +105,12 @@ def test_training_stops_when_macro_f1_no_longer_rises(make_parts, tmp_path):
 
 
 @pytest.mark.parametrize("n", [40, 64])
-def test_a_set_of_a_single_batch_trains(make_parts, tmp_path, n):
+def test_a_set_of_a_single_batch_trains(make_parts: MakeParts, tmp_path: Path, n: int) -> None:
     rows = train(gru(), *make_parts(n), CONFIG, tmp_path / "run")
     assert [row["step"] for row in rows] == [1, 2, 3]
 
 
-def test_the_learning_rate_warms_up_and_falls_to_zero(make_parts, tmp_path):
+def test_the_learning_rate_warms_up_and_falls_to_zero(make_parts: MakeParts, tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"epochs": 10, "warmup": 0.3, "patience": 0})
     rates = [row["learning_rate"] for row in train(gru(), *make_parts(), config, tmp_path / "run")]
     assert np.argmax(rates) in (2, 3)
@@ -116,21 +118,21 @@ def test_the_learning_rate_warms_up_and_falls_to_zero(make_parts, tmp_path):
     assert rates[-1] < 1e-4
 
 
-def test_one_class_is_refused_before_anything_is_written(make_parts, tmp_path):
+def test_one_class_is_refused_before_anything_is_written(make_parts: MakeParts, tmp_path: Path) -> None:
     parts = make_parts(noise=0.0, one_class=True)
     with pytest.raises(SplitError, match="every training window is 'normal'"):
         train(gru(), *parts, CONFIG, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_an_empty_part_is_refused(make_parts, tmp_path):
+def test_an_empty_part_is_refused(make_parts: MakeParts, tmp_path: Path) -> None:
     ours, theirs = make_parts()
     empty = theirs.over(theirs.windows.select(np.arange(0)))
     with pytest.raises(SplitError, match="the validation part has no windows"):
         train(gru(), ours, empty, CONFIG, tmp_path / "run")
 
 
-def test_a_loss_that_is_no_number_is_an_error_with_advice(make_parts, tmp_path):
+def test_a_loss_that_is_no_number_is_an_error_with_advice(make_parts: MakeParts, tmp_path: Path) -> None:
     detector = gru()
     with torch.no_grad():
         detector.module.head.weight.fill_(float("inf"))
@@ -141,14 +143,14 @@ def test_a_loss_that_is_no_number_is_an_error_with_advice(make_parts, tmp_path):
     assert not list((tmp_path / "run").glob("*"))
 
 
-def test_no_cuda_is_said_plainly(make_parts, tmp_path):
+def test_no_cuda_is_said_plainly(make_parts: MakeParts, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
     with pytest.raises(UsageError, match="no CUDA device"):
         train(gru(), *make_parts(), CONFIG.model_copy(update={"device": "cuda"}), tmp_path / "run")
 
 
-def test_mixed_precision_trains(make_parts, tmp_path):
+def test_mixed_precision_trains(make_parts: MakeParts, tmp_path: Path) -> None:
     rows = train(
         gru(), *make_parts(), CONFIG.model_copy(update={"precision": "bf16", "epochs": 1}), tmp_path / "run"
     )
@@ -167,11 +169,15 @@ def test_mixed_precision_trains(make_parts, tmp_path):
         ({"threads": 1, "batch_size": 4096}, 64, 1),
     ],
 )
-def test_a_thread_a_core_with_enough_windows_unless_told_otherwise(settings, cores, threads):
+def test_a_thread_a_core_with_enough_windows_unless_told_otherwise(
+    settings, cores: int, threads: int
+) -> None:
     assert threads_for(TrainingConfig(**settings), cores) == threads
 
 
-def test_the_callers_random_numbers_threads_and_signals_are_left_alone(make_parts, tmp_path):
+def test_the_callers_random_numbers_threads_and_signals_are_left_alone(
+    make_parts: MakeParts, tmp_path: Path
+) -> None:
     import signal
 
     parts = make_parts()
@@ -187,8 +193,8 @@ def test_the_callers_random_numbers_threads_and_signals_are_left_alone(make_part
 
 
 def test_nothing_but_the_history_and_the_state_is_written_and_nothing_is_said(
-    make_parts, tmp_path, monkeypatch, capfd
-):
+    make_parts: MakeParts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     before = set(tmp_path.iterdir())
     parts = make_parts()
@@ -201,7 +207,9 @@ def test_nothing_but_the_history_and_the_state_is_written_and_nothing_is_said(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_terminal_sees_a_progress_bar(make_parts, tmp_path, monkeypatch, capfd):
+def test_a_terminal_sees_a_progress_bar(
+    make_parts: MakeParts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setattr("vestige.training.epochs_bar.EVERY", 0)
     train(gru(), *make_parts(), CONFIG, tmp_path / "run")
@@ -210,7 +218,7 @@ def test_a_terminal_sees_a_progress_bar(make_parts, tmp_path, monkeypatch, capfd
     assert capfd.readouterr().err == ""
 
 
-def test_macro_f1_is_that_of_scikit_learn():
+def test_macro_f1_is_that_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     for n_classes in (2, 5):
         truth, predicted = rng.integers(0, n_classes, (2, 50))
@@ -220,12 +228,12 @@ def test_macro_f1_is_that_of_scikit_learn():
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"warmup": 1.0}, {"learning_rate": 0}, {"epoch": 3}])
-def test_a_wrong_setting_is_refused(wrong):
+def test_a_wrong_setting_is_refused(wrong) -> None:
     with pytest.raises(ValidationError):
         TrainingConfig(**wrong)
 
 
-def test_neither_torch_nor_lightning_is_imported_before_a_neural_detector_trains():
+def test_neither_torch_nor_lightning_is_imported_before_a_neural_detector_trains() -> None:
     code = """
 import sys
 from vestige.training import TrainingConfig, train

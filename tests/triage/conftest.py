@@ -42,14 +42,14 @@ def read(table: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def export(tmp_path_factory) -> Path:
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("siem") / "export"
     succeed("simulate", "events", path, "--events", 3000, "--machines", 8, "--seed", 3)
     return path
 
 
 @pytest.fixture(scope="session")
-def trained(export, tmp_path_factory) -> Path:
+def trained(export: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A detector of the task next, judged."""
     out = tmp_path_factory.mktemp("runs") / "run"
     how = ["--split", "time", "--task", "next", "--threshold", "fpr=0.2"]
@@ -58,7 +58,7 @@ def trained(export, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def triaged(trained, tmp_path) -> Path:
+def triaged(trained: Path, tmp_path: Path) -> Path:
     """A triage of every window of the test part."""
     invoke("triage", trained, "--all", "-o", tmp_path / "triage")
     return tmp_path / "triage"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import polars as pl
 import pytest
 
@@ -19,7 +21,7 @@ def true_labels(folder, rows):
     return {row["cluster"]: truth[row["example_1"]] for row in rows}
 
 
-def test_one_label_a_cluster_reaches_all_its_members(trained, triaged):
+def test_one_label_a_cluster_reaches_all_its_members(trained: Path, triaged: Path) -> None:
     rows = read(triaged / TABLE)
     labels = true_labels(triaged, rows[:10])
     fill_in(triaged / TABLE, labels)
@@ -34,7 +36,7 @@ def test_one_label_a_cluster_reaches_all_its_members(trained, triaged):
     assert "agree with the true label" in shown
 
 
-def test_agreement_is_counted_on_what_the_operator_was_not_shown(trained, triaged):
+def test_agreement_is_counted_on_what_the_operator_was_not_shown(trained: Path, triaged: Path) -> None:
     rows = read(triaged / TABLE)
     fill_in(triaged / TABLE, true_labels(triaged, rows))
     found = spread(trained, triaged / TABLE, triaged)
@@ -45,14 +47,14 @@ def test_agreement_is_counted_on_what_the_operator_was_not_shown(trained, triage
     assert found.labelled == found.alerts
 
 
-def test_a_label_that_is_no_class_is_not_judged(trained, triaged):
+def test_a_label_that_is_no_class_is_not_judged(trained: Path, triaged: Path) -> None:
     rows = read(triaged / TABLE)
     fill_in(triaged / TABLE, {rows[0]["cluster"]: "backup, harmless"})
     found = spread(trained, triaged / TABLE, triaged)
     assert [(one.label, one.clusters, one.agree) for one in found.by_label] == [("backup, harmless", 1, None)]
 
 
-def test_nothing_filled_in_labels_nothing(trained, triaged):
+def test_nothing_filled_in_labels_nothing(trained: Path, triaged: Path) -> None:
     shown = invoke("triage", trained, "--labels", triaged / TABLE, "-o", triaged)
     assert "(no label yet)" in shown
     assert (
@@ -60,7 +62,9 @@ def test_nothing_filled_in_labels_nothing(trained, triaged):
     )
 
 
-def test_labels_of_another_triage_are_refused_with_file_and_row(trained, triaged, tmp_path):
+def test_labels_of_another_triage_are_refused_with_file_and_row(
+    trained: Path, triaged: Path, tmp_path: Path
+) -> None:
     invoke("triage", trained, "--all", "--eps", "0.05", "-o", tmp_path / "other")
     refused = refuse("triage", trained, "--labels", tmp_path / "other" / TABLE, "-o", triaged)
     assert isinstance(refused, EvidenceError)
@@ -68,7 +72,7 @@ def test_labels_of_another_triage_are_refused_with_file_and_row(trained, triaged
     assert not (triaged / LABELLED).exists()
 
 
-def test_labels_without_a_triage_are_refused(trained, tmp_path):
+def test_labels_without_a_triage_are_refused(trained: Path, tmp_path: Path) -> None:
     refused = refuse("triage", trained, "--labels", "x.csv", "-o", tmp_path)
     assert isinstance(refused, DatasetError)
     assert "there is no triage here" in refused.what
@@ -87,7 +91,7 @@ def test_labels_without_a_triage_are_refused(trained, tmp_path):
         (f"cluster,label\nt1-1,{'x' * 200_000}\n", None, "no CSV"),
     ],
 )
-def test_a_table_that_does_not_fit_is_refused(text, row, says, tmp_path):
+def test_a_table_that_does_not_fit_is_refused(text: str, row: int | None, says: str, tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     table.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(EvidenceError, match=says) as caught:
@@ -96,7 +100,7 @@ def test_a_table_that_does_not_fit_is_refused(text, row, says, tmp_path):
 
 
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
-def test_a_table_is_read_as_spreadsheets_save_it(mark, tmp_path):
+def test_a_table_is_read_as_spreadsheets_save_it(mark: str, tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     rows = [["cluster", "size", "label"], ["t1-1", "3", "schädlich"], ["t1-2", "1", "'-x"], ["", "", ""]]
     table.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(mark.join(row) for row in rows).encode())
@@ -104,6 +108,6 @@ def test_a_table_is_read_as_spreadsheets_save_it(mark, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "'=x", "'", "plain", "", "''-"])
-def test_a_cell_that_a_spreadsheet_would_run_is_defused_and_restored(text):
+def test_a_cell_that_a_spreadsheet_would_run_is_defused_and_restored(text: str) -> None:
     assert restored(defused(text)) == text
     assert not defused(text).startswith(("=", "+", "-", "@", "\t"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -15,7 +16,7 @@ from vestige.triage.evidence import Piece, of_evidence, of_test_part
 from vestige.triage.table import HEADER, MEMBERS, TABLE
 
 
-def test_every_alert_of_the_test_part_is_in_one_cluster(trained, tmp_path):
+def test_every_alert_of_the_test_part_is_in_one_cluster(trained: Path, tmp_path: Path) -> None:
     shown = invoke("triage", trained, "-o", tmp_path)
     members = pl.read_parquet(tmp_path / MEMBERS)
     judged = pl.read_parquet(trained / "predictions.parquet").filter("alert")
@@ -32,7 +33,7 @@ def test_every_alert_of_the_test_part_is_in_one_cluster(trained, tmp_path):
     assert f"{judged.height:,} to triage" in shown
 
 
-def test_alike_explanations_share_a_cluster_and_the_table_sums_them_up(triaged):
+def test_alike_explanations_share_a_cluster_and_the_table_sums_them_up(triaged: Path) -> None:
     members = pl.read_parquet(triaged / MEMBERS)
     rows = read(triaged / TABLE)
     assert len(rows) < members["explanation"].n_unique() < members.height
@@ -46,7 +47,7 @@ def test_alike_explanations_share_a_cluster_and_the_table_sums_them_up(triaged):
     assert all(row["label"] == "" for row in rows)
 
 
-def test_the_same_triage_twice_is_the_same(trained, triaged, tmp_path):
+def test_the_same_triage_twice_is_the_same(trained: Path, triaged: Path, tmp_path: Path) -> None:
     invoke("triage", trained, "--all", "-o", tmp_path / "again")
     assert (tmp_path / "again" / TABLE).read_bytes() == (triaged / TABLE).read_bytes()
     again = pl.read_parquet(tmp_path / "again" / MEMBERS)
@@ -54,7 +55,7 @@ def test_the_same_triage_twice_is_the_same(trained, triaged, tmp_path):
     assert sorted(one.name for one in triaged.iterdir()) == sorted((TABLE, MEMBERS))
 
 
-def test_raw_evidence_gives_the_alerts_that_score_gives(trained, export, tmp_path):
+def test_raw_evidence_gives_the_alerts_that_score_gives(trained: Path, export: Path, tmp_path: Path) -> None:
     invoke("triage", trained, export, "-o", tmp_path)
     members = pl.read_parquet(tmp_path / MEMBERS)
     scored = [json.loads(line) for line in invoke("score", trained, export, "--alerts-only").splitlines()]
@@ -62,7 +63,9 @@ def test_raw_evidence_gives_the_alerts_that_score_gives(trained, export, tmp_pat
     assert members["truth"].null_count() == members.height
 
 
-def test_a_full_table_sends_the_rest_to_the_nearest_or_keeps_it_apart(trained, triaged, tmp_path):
+def test_a_full_table_sends_the_rest_to_the_nearest_or_keeps_it_apart(
+    trained: Path, triaged: Path, tmp_path: Path
+) -> None:
     invoke("triage", trained, "--all", "--most-distinct", 3, "-o", tmp_path)
     rows = read(tmp_path / TABLE)
     members = pl.read_parquet(tmp_path / MEMBERS)
@@ -71,7 +74,9 @@ def test_a_full_table_sends_the_rest_to_the_nearest_or_keeps_it_apart(trained, t
     assert members.group_by("event").agg(pl.col("explanation").n_unique())["explanation"].max() <= 4
 
 
-def test_a_name_that_is_a_formula_or_holds_control_characters_does_no_harm(trained, tmp_path):
+def test_a_name_that_is_a_formula_or_holds_control_characters_does_no_harm(
+    trained: Path, tmp_path: Path
+) -> None:
     evidence = tmp_path / "hostile.csv"
     names = ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "a;=cmd|x", "\x1b[31mred", "\u202egnp", "\x1b]0;x\x07"]
     lines = [f'2026-03-0{day},m=1,"{name}"' for day in range(1, 5) for name in names]
@@ -88,7 +93,7 @@ def test_a_name_that_is_a_formula_or_holds_control_characters_does_no_harm(train
     assert set(pl.read_parquet(tmp_path / "out" / MEMBERS)["event"]) == set(names)
 
 
-def test_logs_are_triaged_too(tmp_path):
+def test_logs_are_triaged_too(tmp_path: Path) -> None:
     corpus, data, run = tmp_path / "corpus", tmp_path / "dataset", tmp_path / "run"
     invoke("simulate", "logs", corpus, "--messages", 1500, "--anomalies", "0.06", "--seed", 1)
     invoke("prepare", "logs", corpus, "--format", "bgl", "-j", 1, "-o", data)
@@ -118,7 +123,7 @@ def by_place(pieces: Iterator[Piece]) -> dict[tuple[str, int], tuple[object, ...
 
 
 @pytest.mark.parametrize("around", ["background", "context"])
-def test_evidence_says_of_a_window_what_the_test_part_says_of_it(tmp_path, around):
+def test_evidence_says_of_a_window_what_the_test_part_says_of_it(tmp_path: Path, around: str) -> None:
     corpus, data, run = tmp_path / "corpus", tmp_path / "dataset", tmp_path / "run"
     invoke("simulate", "logs", corpus, "--messages", 1000, "--anomalies", "0.06", "--seed", 1)
     windows = ["--sequence-type", around, "--window-size", 4]
@@ -136,7 +141,7 @@ def test_evidence_says_of_a_window_what_the_test_part_says_of_it(tmp_path, aroun
     assert {place: read_again[place] for place in prepared} == prepared
 
 
-def test_nothing_to_triage_is_said(trained, tmp_path):
+def test_nothing_to_triage_is_said(trained: Path, tmp_path: Path) -> None:
     evidence = tmp_path / "one.csv"
     evidence.write_text("timestamp,machine,event\n2026-03-01,m,auth.logon\n")
     shown = invoke("triage", trained, evidence, "-o", tmp_path / "out")
@@ -144,7 +149,7 @@ def test_nothing_to_triage_is_said(trained, tmp_path):
     assert read(tmp_path / "out" / TABLE) == []
 
 
-def test_a_table_with_labels_is_not_replaced(trained, triaged):
+def test_a_table_with_labels_is_not_replaced(trained: Path, triaged: Path) -> None:
     (triaged / TABLE).write_text((triaged / TABLE).read_text() + "\n")
     refused = refuse("triage", trained, "-o", triaged)
     assert isinstance(refused, OutputError)
@@ -156,7 +161,7 @@ def test_a_table_with_labels_is_not_replaced(trained, triaged):
     assert (triaged / TABLE).read_text() == "a,b\n1,2\n"
 
 
-def test_a_classifier_is_refused_with_the_command_that_helps(trained, tmp_path):
+def test_a_classifier_is_refused_with_the_command_that_helps(trained: Path, tmp_path: Path) -> None:
     run = trained.parent
     learn = ["--epochs", 1, "-t", 1]
     invoke(
@@ -176,7 +181,7 @@ def test_a_classifier_is_refused_with_the_command_that_helps(trained, tmp_path):
         (["x", "--labels", "y", "--all"], UsageError, "--labels"),
     ],
 )
-def test_what_is_wrong_is_said(arguments, kind, says):
+def test_what_is_wrong_is_said(arguments: list[str], kind, says: str) -> None:
     refused = refuse("triage", *arguments)
     assert isinstance(refused, kind)
     assert says in str(refused)
