@@ -35,14 +35,14 @@ def test_what_python_writes_may_be_allowed() -> None:
 
 
 @pytest.mark.parametrize("value", [True, None, 1.0, "1", -1, 11, [], math.nan])
-def test_a_whole_number_has_a_range(value) -> None:
+def test_a_whole_number_has_a_range(value: object) -> None:
     assert checked.whole(10, "n", 0, 10) == 10
     with pytest.raises(ValueError, match=r"n is .*, not a whole number within 0\.\.10"):
         checked.whole(value, "n", 0, 10)
 
 
 @pytest.mark.parametrize("value", [True, None, "1", -0.1, 1.1, math.nan, math.inf])
-def test_a_number_has_a_range(value) -> None:
+def test_a_number_has_a_range(value: object) -> None:
     assert checked.real(1, "x", 0, 1) == 1.0
     with pytest.raises(ValueError, match=r"x is .*, not a number within 0\.\.1"):
         checked.real(value, "x", 0, 1)

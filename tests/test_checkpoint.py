@@ -268,7 +268,8 @@ def test_no_number_of_a_header_is_believed(name: str, save: Callable[..., Path])
     assert len(places) > 5
     refused = 0
     for place in places:
-        for value in (-1, 10**19, 10**400, 1e300, None, "x", []):
+        values: tuple[Any, ...] = (-1, 10**19, 10**400, 1e300, None, "x", [])
+        for value in values:
 
             def put(plain: Any, place: tuple[Any, ...] = place, value: Any = value) -> None:
                 for key in place[:-1]:

@@ -20,7 +20,7 @@ print(answer(), sum(answer.stats.cache_hits.values()))
 """
 
 
-def run(folder) -> str:
+def run(folder: Path) -> str:
     command = [sys.executable, "-c", "import kernel"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=120)
     return done.stdout.strip()

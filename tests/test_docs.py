@@ -6,7 +6,7 @@ import ast
 import re
 import runpy
 from pathlib import Path
-from typing import Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
@@ -40,7 +40,9 @@ def test_the_command_line_reference_is_current(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(("name", "command"), list(surface.commands()))
-def test_every_command_and_option_is_in_the_reference(name, command, sections: dict[str, str]) -> None:
+def test_every_command_and_option_is_in_the_reference(
+    name: str, command: Any, sections: dict[str, str]
+) -> None:
     words = set(re.split(r"[\s,/.]+", sections[name]))
     wanted = {word for names in surface.options(command) for word in names} | set(surface.arguments(command))
     assert wanted - words == set()
@@ -73,7 +75,9 @@ def test_there_are_choices_to_look_for() -> None:
 
 
 @pytest.mark.parametrize(("command", "flag", "words"), choices())
-def test_every_choice_is_shown(command, flag, words, sections: dict[str, str]) -> None:
+def test_every_choice_is_shown(
+    command: str, flag: str, words: tuple[str, ...], sections: dict[str, str]
+) -> None:
     assert f"{flag} <{'|'.join(words)}>" in sections[command]
 
 
@@ -83,7 +87,9 @@ def test_every_exit_code_is_in_one_table(sections: dict[str, str]) -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             target = getattr(node, "target", None) or next(iter(getattr(node, "targets", [])), None)
             if getattr(target, "id", None) == "exit_code":
-                codes.add(node.value.value)
+                assert isinstance(node, ast.Assign | ast.AnnAssign)
+                assert isinstance(node.value, ast.Constant)
+                codes.add(int(str(node.value.value)))
     assert len(codes) >= 13
     table = {int(code) for code in re.findall(r"^\| (\d+) \|", sections["Exit codes"], flags=re.MULTILINE)}
     assert codes - table == set()

@@ -52,7 +52,9 @@ def test_a_schema_survives_json() -> None:
         (replace(SCHEMA, version=3), "version: 2 -> 3"),
     ],
 )
-def test_whatever_changes_the_meaning_changes_the_digest_and_shows_in_the_diff(changed, line: str) -> None:
+def test_whatever_changes_the_meaning_changes_the_digest_and_shows_in_the_diff(
+    changed: Schema, line: str
+) -> None:
     assert changed.digest != SCHEMA.digest
     assert line in diff(SCHEMA, changed)
 

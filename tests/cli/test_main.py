@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from vestige.errors import UsageError
 VESTIGE = str(Path(sys.executable).with_name("vestige"))
 
 
-def vestige(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+def vestige(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [VESTIGE, *arguments], capture_output=True, text=True, check=False, timeout=120, **options
     )
@@ -36,7 +37,7 @@ def test_help_names_every_verb_and_imports_no_torch() -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help_with_an_example_to_paste(verb) -> None:
+def test_every_verb_has_help_with_an_example_to_paste(verb: str) -> None:
     sub = [verb, "logs"] if verb in {"run", "prepare", "simulate"} else [verb]
     shown = vestige(*sub, "--help")
     assert shown.returncode == 0
@@ -75,7 +76,7 @@ def test_every_verb_has_help_with_an_example_to_paste(verb) -> None:
     ],
 )
 def test_a_mistake_gets_advice_and_its_exit_code(
-    tmp_path: Path, arguments: list[str], code, says: str
+    tmp_path: Path, arguments: list[str], code: int, says: str
 ) -> None:
     done = vestige(*arguments, cwd=tmp_path)
     assert done.returncode == code

@@ -11,10 +11,11 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.pipeline.conftest import VESTIGE, corpus, finished, succeed, vestige  # noqa: F401 - fixtures
+from tests.pipeline.conftest import VESTIGE, succeed, vestige
 from vestige import errors
 from vestige.evidence.simulated import MARKER
 from vestige.scoring import check_device, score
@@ -41,30 +42,34 @@ def refused(done: subprocess.CompletedProcess[str], kind: type[errors.VestigeErr
         assert one in done.stderr
 
 
-def test_a_directory_of_misfits_is_an_error(finished, tmp_path: Path) -> None:  # noqa: F811
+def test_a_directory_of_misfits_is_an_error(finished: Path, tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
     for name in "ab":
         (tmp_path / "c" / f"{name}.log").write_text("nothing of the kind\n" * 9)
     refused(vestige("score", finished / "gbt", tmp_path / "c"), errors.EvidenceError, "c/a.log:1: 9 of")
 
 
-def test_files_are_called_by_the_paths_as_given(finished, logs: list[Path], tmp_path: Path) -> None:  # noqa: F811
+def test_files_are_called_by_the_paths_as_given(finished: Path, logs: list[Path], tmp_path: Path) -> None:
     shown = succeed("score", finished / "gbt", "d1/app.log", "d2/app.log", cwd=tmp_path)
     assert {json.loads(line)["file"] for line in shown.splitlines()} == {"d1/app.log", "d2/app.log"}
 
 
-def test_scores_of_simulated_evidence_say_so(finished, logs: list[Path], tmp_path: Path) -> None:  # noqa: F811
+def test_scores_of_simulated_evidence_say_so(finished: Path, logs: list[Path], tmp_path: Path) -> None:
     assert "synthetic" not in vestige("score", finished / "gbt", logs[0]).stderr
     (tmp_path / MARKER).write_text("{}")
     assert "the evidence is synthetic" in vestige("score", finished / "gbt", logs[0]).stderr
 
 
-def test_a_missing_path_is_found_before_the_first_line(finished, logs: list[Path], tmp_path: Path) -> None:  # noqa: F811
+def test_a_missing_path_is_found_before_the_first_line(
+    finished: Path, logs: list[Path], tmp_path: Path
+) -> None:
     done = vestige("score", finished / "gbt", logs[0], tmp_path / "d3" / "none.log")
     refused(done, errors.EvidenceError, str(tmp_path / "d3" / "none.log"))
 
 
-def test_an_existing_output_stays_unless_told_otherwise(finished, logs: list[Path], tmp_path: Path) -> None:  # noqa: F811
+def test_an_existing_output_stays_unless_told_otherwise(
+    finished: Path, logs: list[Path], tmp_path: Path
+) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text("mine")
     refused(vestige("score", finished / "gbt", logs[0], "-o", out), errors.OutputError, "--overwrite")
@@ -74,11 +79,12 @@ def test_an_existing_output_stays_unless_told_otherwise(finished, logs: list[Pat
 
 
 def test_scores_of_a_stream_are_in_the_file_as_they_come_and_stay_after_a_kill(
-    finished, tmp_path: Path
-) -> None:  # noqa: F811
+    finished: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "made" / "scores.jsonl"
-    call = [VESTIGE, "score", finished / "gbt", "-", "-o", out]
+    call: list[str | Path] = [VESTIGE, "score", finished / "gbt", "-", "-o", out]
     with subprocess.Popen(call, stdin=subprocess.PIPE, text=True) as running:
+        assert running.stdin is not None
         running.stdin.write("".join(map(HEAD.format, range(3000))))
         running.stdin.flush()
         deadline = time.monotonic() + 60
@@ -93,7 +99,7 @@ def test_scores_of_a_stream_are_in_the_file_as_they_come_and_stay_after_a_kill(
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 
 
-def test_an_earlier_file_outlives_a_stream_of_misfits(finished, tmp_path: Path) -> None:  # noqa: F811
+def test_an_earlier_file_outlives_a_stream_of_misfits(finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text("mine")
     done = vestige(
@@ -103,7 +109,7 @@ def test_an_earlier_file_outlives_a_stream_of_misfits(finished, tmp_path: Path) 
     assert out.read_text() == "mine"
 
 
-def test_what_is_read_is_never_replaced(finished, logs: list[Path], tmp_path: Path) -> None:  # noqa: F811
+def test_what_is_read_is_never_replaced(finished: Path, logs: list[Path], tmp_path: Path) -> None:
     before = logs[0].read_bytes()
     (tmp_path / "link.log").symlink_to(logs[0])
     os.link(logs[0], tmp_path / "hard.log")
@@ -121,12 +127,12 @@ def test_what_is_read_is_never_replaced(finished, logs: list[Path], tmp_path: Pa
 
 @pytest.mark.parametrize("model", ["gbt", "gru"])
 @pytest.mark.parametrize("device", ["cuda:99", "tpu"])
-def test_a_device_that_is_not_there(finished, logs: list[Path], model: str, device: str) -> None:  # noqa: F811
+def test_a_device_that_is_not_there(finished: Path, logs: list[Path], model: str, device: str) -> None:
     done = vestige("score", finished / model, logs[0], "--device", device)
     refused(done, errors.UsageError, device, "remedy")
 
 
-def test_a_format_that_the_detector_does_not_read_is_refused(finished, logs: list[Path]) -> None:  # noqa: F811
+def test_a_format_that_the_detector_does_not_read_is_refused(finished: Path, logs: list[Path]) -> None:
     done = vestige("score", finished / "gbt", logs[0], "--format", "hadoop")
     refused(done, errors.UsageError, "trained to read 'bgl', not 'hadoop'", "remedy")
     expected = succeed("score", finished / "gbt", logs[0])
@@ -138,13 +144,13 @@ def test_the_processor_is_always_there() -> None:
     check_device("cpu")
 
 
-def test_a_run_of_one_detector_is_that_detector(finished, logs: list[Path], tmp_path: Path) -> None:  # noqa: F811
+def test_a_run_of_one_detector_is_that_detector(finished: Path, logs: list[Path], tmp_path: Path) -> None:
     refused(vestige("score", finished, logs[0]), errors.UsageError, "gbt, gru", str(finished / "gbt"))
     shutil.copytree(finished / "gbt", tmp_path / "run" / "gbt")
     assert succeed("score", tmp_path / "run", logs[0]) == succeed("score", finished / "gbt", logs[0])
 
 
-def test_a_reader_that_has_enough_ends_it_quietly(finished, tmp_path: Path) -> None:  # noqa: F811
+def test_a_reader_that_has_enough_ends_it_quietly(finished: Path, tmp_path: Path) -> None:
     (tmp_path / "long.log").write_text("".join(map(HEAD.format, range(20_000))))
     call = f"{VESTIGE} score {finished / 'gbt'} {tmp_path / 'long.log'} | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", call], capture_output=True, text=True, check=True)
@@ -154,11 +160,16 @@ def test_a_reader_that_has_enough_ends_it_quietly(finished, tmp_path: Path) -> N
 
 
 def test_templates_are_indexed_once_however_long_the_log_is(
-    finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # noqa: F811
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     built = []
     build = Matcher.__init__
-    monkeypatch.setattr(Matcher, "__init__", lambda self, *rest: (built.append(1), build(self, *rest))[1])
+
+    def counted(self: Matcher, *rest: Any) -> None:
+        built.append(1)
+        build(self, *rest)
+
+    monkeypatch.setattr(Matcher, "__init__", counted)
     (tmp_path / "long.log").write_text("".join(map(HEAD.format, range(20_000))))
     assert sum(1 for _ in score(finished / "gbt", [tmp_path / "long.log"])) == 20_000
     assert len(built) == 1
@@ -167,7 +178,7 @@ def test_templates_are_indexed_once_however_long_the_log_is(
 def test_ctrl_c_says_interrupted(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    call = [VESTIGE, "prepare", "logs", fifo, "--format", "bgl", "-o", tmp_path / "d"]
+    call: list[str | Path] = [VESTIGE, "prepare", "logs", fifo, "--format", "bgl", "-o", tmp_path / "d"]
     with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as running, fifo.open("w") as pipe:
         pipe.write("".join(map(HEAD.format, range(400))))
         pipe.flush()
@@ -189,8 +200,8 @@ def everything(terminal: int) -> str:
 
 
 def test_a_bar_shows_on_a_terminal_unless_the_scores_go_there(
-    finished, logs: list[Path], tmp_path: Path
-) -> None:  # noqa: F811
+    finished: Path, logs: list[Path], tmp_path: Path
+) -> None:
     shown = []
     for to_terminal in (False, True):
         main, terminal = pty.openpty()

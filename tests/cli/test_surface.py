@@ -73,7 +73,7 @@ def test_a_value_that_is_missing_is_told() -> None:
     ],
 )
 def test_a_command_with_an_old_name_goes_as_far_as_with_the_new_one(
-    asked: list[str], refusal, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked: list[str], refusal: type[VestigeError], what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, asked)

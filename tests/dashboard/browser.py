@@ -78,8 +78,8 @@ def browser(folder: Path) -> Iterator[Browser]:
     """A browser that ends with the block; `folder` is for its own files."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(["chromedriver", f"--port={port}"], **quiet) as driver:
+    command, null = ["chromedriver", f"--port={port}"], subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=null, stderr=null) as driver:
         try:
             yield Browser(port, folder / "profile")
         finally:

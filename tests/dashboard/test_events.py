@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,8 +17,8 @@ from vestige.dashboard.events import VERSION, Recording, Score, Span, parse
 INVISIBLE = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
 
 
-def score(**changed) -> Score:
-    plain = {
+def score(**changed: Any) -> Score:
+    plain: dict[str, Any] = {
         "recording": 1, "window": 1, "time": 1.5, "place": {"line": 3}, "proba": [0.25, 0.75], "score": 0.75,
         "most_probable_class": "anomaly", "alert": True, "truth": None,
     }  # fmt: skip

@@ -140,7 +140,7 @@ def test_a_quiet_stream_shows_that_it_is_alive(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_it_ends_when_asked_though_somebody_looks_on(
-    both: Path, store: Path, finished: Path, corpus: Path, serve: Serve, number, code: int
+    both: Path, store: Path, finished: Path, corpus: Path, serve: Serve, number: signal.Signals, code: int
 ) -> None:
     given = (both, store) if number == signal.SIGINT else (finished / "ngram", corpus)
     page = serve(*given, "--speed", 1)
@@ -215,11 +215,12 @@ def test_a_reader_of_the_events_that_has_enough_ends_it_quietly(finished: Path, 
     [(["--speed", "-1"], "0"), (["--host", ""], "--host is empty"), ([], "neither a run nor a detector")],
 )
 def test_a_speed_below_zero_an_empty_host_and_a_path_that_is_no_run_are_refused(
-    finished: Path, tmp_path: Path, options, error: str
+    finished: Path, tmp_path: Path, options: list[str], error: str
 ) -> None:
     path = finished if options else tmp_path
     with pytest.raises((UsageError, BadParameter), match=error) as raised:
         app(["dashboard", str(path), *options], standalone_mode=False)
+    assert isinstance(raised.value, UsageError | BadParameter)
     assert raised.value.exit_code == 2
 
 

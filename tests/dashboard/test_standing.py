@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from vestige.dashboard.events import Metrics, Profiles
+from vestige.dashboard.events import Metrics, Player, Profiles, Run
 from vestige.dashboard.feed import Feed
 from vestige.errors import UsageError
 from vestige.evaluation.results import RunResults
 
 
-def told(path, evidence=()):
+def told(path: Path, evidence: Sequence[Path] = ()) -> tuple[Run, list[Metrics], list[Profiles]]:
     run, *figures = Feed.open(path, evidence).standing()
+    assert isinstance(run, Run)
     metrics = [one for one in figures if isinstance(one, Metrics)]
     profiles = [one for one in figures if isinstance(one, Profiles)]
     assert figures == [*metrics, *profiles]
     assert [one.detector for one in metrics] == [one.detector for one in profiles]
     return run, metrics, profiles
+
+
+def player(path: Path, evidence: Path) -> Player:
+    """The detector that replays this evidence."""
+    found = told(path, [evidence])[0].player
+    assert found is not None
+    return found
 
 
 def test_a_run_is_told_with_every_detector_as_it_was_judged(both: Path) -> None:
@@ -35,9 +44,9 @@ def test_a_run_is_told_with_every_detector_as_it_was_judged(both: Path) -> None:
         assert shown.figures[0].found == one.macro_f1
         assert shown.confusion == one.confusion
         assert bool(shown.against) == (one.kind == "model")
-    for one, shown in zip((*results.models, *results.baselines), profiles, strict=True):
-        assert shown.by_profile == one.per_profile
-        assert shown.untested == results.split.untested_profiles
+    for one, table in zip((*results.models, *results.baselines), profiles, strict=True):
+        assert table.by_profile == one.per_profile
+        assert table.untested == results.split.untested_profiles
 
 
 def test_what_weakens_it_comes_with_it(both: Path) -> None:
@@ -72,11 +81,11 @@ def test_the_detector_that_was_best_on_validation_replays_unless_one_is_named(
     both: Path, finished: Path, store: Path, corpus: Path
 ) -> None:
     results = RunResults.load(finished / "metrics.json")
-    best = max(results.models, key=lambda one: one.validation_macro_f1).name
-    assert told(finished, [corpus])[0].player.name == best
-    assert told(finished / "ngram", [corpus])[0].player.name == "ngram"
-    assert told(both, [store])[0].player.view == "realistic"
-    assert told(both / "oracle", [store])[0].player.view == "oracle"
+    best = max(results.models, key=lambda one: one.validation_macro_f1 or 0.0).name
+    assert player(finished, corpus).name == best
+    assert player(finished / "ngram", corpus).name == "ngram"
+    assert player(both, store).view == "realistic"
+    assert player(both / "oracle", store).view == "oracle"
     assert told(both)[0].player is None
 
 

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+from collections.abc import Generator
 from functools import partial
 from pathlib import Path
 
@@ -71,6 +72,7 @@ def test_an_endless_stream_of_items_is_consumed_as_results_are_taken() -> None:
     results = LocalEngine(2).map(square, taken)
     assert [next(results).unwrap() for _ in range(5)] == [0, 1, 4, 9, 16]
     assert next(taken) <= 5 + 2 * AHEAD
+    assert isinstance(results, Generator)
     results.close()
 
 

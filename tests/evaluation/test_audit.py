@@ -23,8 +23,8 @@ from vestige.evaluation.results import CheckResult
 from vestige.evaluation.symbols import symbol_finding
 from vestige.hashing import row_hashes
 from vestige.reading.dataset import DatasetWriter
-from vestige.reading.encoding import EncodedWindows
-from vestige.reading.windows import WindowSet
+from vestige.reading.encoding import Batch, EncodedWindows
+from vestige.reading.windows import Steps, WindowSet
 from vestige.recipes import Recipe
 from vestige.schema import Input, Schema, Stream
 from vestige.splits import Parts, Split
@@ -103,8 +103,11 @@ class Plain:
     def streams(self, _: tuple[str, ...]) -> tuple[str, ...]:
         return ("symbol",)
 
-    def encode(self, steps: dict[str, np.ndarray], _: tuple[str, ...]) -> dict[str, np.ndarray]:
+    def encode(self, steps: Steps, _: tuple[str, ...]) -> Batch:
         return {"tokens": steps["symbol"]}
+
+    def unseen(self, _: WindowSet) -> dict[str, float]:
+        return {}
 
     def to_dict(self) -> dict[str, Any]:
         return {}
@@ -190,7 +193,8 @@ def test_one_shared_step_is_found_and_padding_is_not_taken_for_one(corpus: Make)
     touching = shared(slice(0, 20), slice(22, 40))
     assert (touching.status, touching.figure) == ("fail", 1)
     assert "the first in r0" in touching.detail
-    both_padded = Parts(windows.select([0]), windows.select([]), windows.select(np.flatnonzero(~first)[:1]))
+    padded = np.flatnonzero(~first)
+    both_padded = Parts(windows.select(np.array([0])), windows.select(rows[:0]), windows.select(padded[:1]))
     assert {one.name: one for one in audit(both_padded, split)}["shared_raw_interval"].status == "pass"
 
 
@@ -231,8 +235,10 @@ def test_lines_repeated_with_their_times_on_both_sides_are_counted(
 
 def test_lines_without_times_are_no_more_than_a_warning(make_raw: Make) -> None:
     split, parts = splits.make("random", make_raw(copied=1.0, same_digest=False))
-    timeless = Parts(*(replace(one, t_ns=np.zeros_like(one.t_ns))
-                       for one in (parts.train, parts.validation, parts.test)))  # fmt: skip
+    train, validation, test = (
+        replace(part, t_ns=np.zeros_like(part.t_ns)) for part in (parts.train, parts.validation, parts.test)
+    )
+    timeless = Parts(train, validation, test)
     found = {one.name: one for one in audit(timeless, split)}["duplicate_windows"]
     assert (found.status, "nothing has a time" in found.detail) == ("warn", True)
 
@@ -335,9 +341,11 @@ def test_labels_that_leak_past_the_shuffling_are_caught(corpus: Make, known: flo
     truth, guess = parts.test.label.astype(np.int64), by_symbol(parts)
     for seed in range(10):
         leaked = np.random.default_rng(seed).random(len(truth)) < known
-        found = label_shuffle(
-            parts, lambda labels, leaked=leaked: np.where(leaked, truth, guess(labels)), seed
-        )
+
+        def learnt(labels: np.ndarray, leaked: np.ndarray = leaked) -> np.ndarray:
+            return np.where(leaked, truth, guess(labels))
+
+        found = label_shuffle(parts, learnt, seed)
         assert found.status == "warn"
         assert "10 times, 10 times better than chance" in found.detail
 

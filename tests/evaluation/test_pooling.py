@@ -41,6 +41,7 @@ def test_a_recording_is_scored_by_its_windows(kind: str, expected: list[float]) 
     assert judged.score == pytest.approx(expected)
     assert judged.label.tolist() == [1, 0]
     assert judged.position.tolist() == [2, 3]
+    assert judged.novel is not None
     assert judged.novel.tolist() == [False, False]
     assert judged.proba.sum(axis=1) == pytest.approx([1, 1])
 
@@ -100,6 +101,7 @@ def test_the_highest_moving_average_is_the_same_however_the_windows_come(
     for at in range(0, len(scores), size):
         tally._take_average(log_of(proba[at : at + size]))
         tally.windows += len(scores[at : at + size])
+    assert tally.highest_average is not None
     found = pooled(tally.highest_average[None], pooling)[0]
     assert found == pytest.approx(by_recording(windows([scores], [1]), pooling).proba[0])
 
@@ -117,7 +119,7 @@ def test_the_size_of_the_moving_average_is_chosen_on_validation() -> None:
 
 
 @pytest.mark.parametrize("pooling", POOLINGS_OF_SURPRISE)
-def test_a_constant_says_nothing_however_long_recordings_are(pooling) -> None:
+def test_a_constant_says_nothing_however_long_recordings_are(pooling: Pooling) -> None:
     lengths = [1, 3, 7, 33, 100, 999, 5001]
     judged = by_recording(windows([[0.3] * n for n in lengths], [0, 1] * 3 + [0]), pooling)
     assert len(set(judged.score.tolist())) == 1

@@ -76,8 +76,8 @@ def clean() -> Page:
 
 @pytest.fixture(scope="module")
 def hostile() -> Page:
-    flags = {"in_distribution": True, "leakage_allowed": True, "synthetic": True}
-    return Page(render(*made_up_run(hostile=HOSTILE, **flags)))
+    run = made_up_run(hostile=HOSTILE, in_distribution=True, leakage_allowed=True, synthetic=True)
+    return Page(render(*run))
 
 
 def test_nothing_is_fetched_from_anywhere(hostile: Page) -> None:
@@ -261,10 +261,9 @@ def test_the_terminal_table_shows_intervals_baselines_and_warnings() -> None:
     assert "[red]\\x1b[31m" in marked
 
 
-def with_probe(figure: float, **more: str) -> RunResults:
+def with_probe(figure: float, hostile: str = "") -> RunResults:
     """A run with three checks: one failed, one warned of, one passed."""
-    results, _ = made_up_run(**more)
-    hostile = more.get("hostile", "")
+    results, _ = made_up_run(hostile=hostile)
     checks = [
         CheckResult(name="metadata_shortcut", status="warn", figure=figure, detail=f"position{hostile}"),
         CheckResult(name="time_order", status="pass", detail="in order"),
@@ -324,7 +323,7 @@ def test_where_labels_come_from_is_said_with_every_figure() -> None:
 
 def test_a_model_that_metadata_alone_outdo_is_said_so_at_the_head() -> None:
     results = with_probe(0.99)
-    by_name = {one.name: one.macro_f1.estimate for one in results.models}
+    by_name = {one.name: one.macro_f1.estimate or 0.0 for one in results.models}
     says = (
         "Recording, hour and position alone, without a look at the evidence, score macro F1 0.990 on the "
         f"test part: more than gru ({by_name['gru']:.3f}), gbt ({by_name['gbt']:.3f})."

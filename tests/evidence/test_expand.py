@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import zstandard
@@ -17,7 +19,7 @@ from vestige.evidence.expand import Expander
 TEXT = b"".join(b"%06d a line of some log\n" % n for n in range(50_000))
 
 
-def expand(data: bytes, **options: int) -> tuple[bytes, list[str]]:
+def expand(data: bytes, **options: Any) -> tuple[bytes, list[str]]:
     expander = Expander(io.BytesIO(data), "x.log", **options)
     content = b"".join(expander.pieces())
     assert expander.taken == len(data) or expander.defects
@@ -25,7 +27,12 @@ def expand(data: bytes, **options: int) -> tuple[bytes, list[str]]:
 
 
 def pack(data: bytes, kind: str) -> bytes:
-    return {"gz": gzip.compress, "zst": zstandard.compress, "plain": bytes}[kind](data)
+    packers: dict[str, Callable[[bytes], bytes]] = {
+        "gz": gzip.compress,
+        "zst": zstandard.compress,
+        "plain": bytes,
+    }
+    return packers[kind](data)
 
 
 @pytest.mark.parametrize("kind", ["plain", "gz", "zst"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,7 +99,7 @@ def test_a_detector_of_certain_features_masks_the_others() -> None:
     ("hyper", "message"),
     [({"depth": 3}, "no hyper-parameter 'depth'"), ({"max_depth": "deep"}, "max_depth='deep'")],
 )
-def test_a_wrong_hyper_parameter_is_refused_with_those_there_are(hyper: dict, message: str) -> None:
+def test_a_wrong_hyper_parameter_is_refused_with_those_there_are(hyper: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message) as refusal:
         GradientBoostedTrees.build((SUMMARY,), 2, **hyper)
     assert "learning_rate" in refusal.value.remedy

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfTransformer
@@ -16,7 +18,7 @@ from vestige.schema import PAD, UNK
 from vestige.testing.detectors import Parts
 
 
-def fitted(name: str, parts: Parts, **hyper: object) -> ArrayDetector:
+def fitted(name: str, parts: Parts, **hyper: Any) -> ArrayDetector:
     kind, schema = registry.get(name), parts.train.schema
     detector = kind.build(choose_inputs(kind, schema), len(schema.classes), **hyper)
     assert isinstance(detector, ArrayDetector)

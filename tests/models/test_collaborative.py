@@ -9,7 +9,8 @@ import pytest
 
 from vestige.errors import UsageError
 from vestige.models import registry
-from vestige.models.base import Detector, choose_inputs
+from vestige.models.base import choose_inputs
+from vestige.models.neural import NeuralDetector
 from vestige.schema import PAD, UNK, Input, Schema
 from vestige.testing.detectors import Parts, small_dataset
 from vestige.training import TrainingConfig, train
@@ -24,11 +25,13 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     return small_dataset(tmp_path_factory.mktemp("parts"), INPUTS)
 
 
-def build(parts: Parts, name: str, **hyper: int) -> Detector:
+def build(parts: Parts, name: str, **hyper: int) -> NeuralDetector:
     kind = registry.get(name)
-    return kind.build(
+    detector = kind.build(
         choose_inputs(kind, parts.train.schema), 2, seed=0, view="realistic", **{**HYPER, **hyper}
     )
+    assert isinstance(detector, NeuralDetector)
+    return detector
 
 
 def test_words_are_asked_for_by_name_and_tokens_stay_the_first_of_their_kind(parts: Parts) -> None:
@@ -63,8 +66,9 @@ def test_long_messages_are_read_apart_with_the_same_result(parts: Parts, name: s
     words = np.full((50, 80), PAD)
     words[:, : batch["words"].shape[1]] = batch["words"]
     words[7] = words[41] = UNK
-    reader, read = detector.module, []
-    reader.transformer.register_forward_pre_hook(lambda _, inputs: read.append(len(inputs[0])))
+    read: list[int] = []
+    reader = detector.module.get_submodule("transformer")
+    reader.register_forward_pre_hook(lambda _, inputs: read.append(len(inputs[0])))
     together = detector.predict_proba({**batch, "words": words})
     assert read == [48, 2]
     for row in (0, 7, 8, 41, 49):
@@ -79,7 +83,8 @@ def test_as_published_all_messages_are_padded_alike(parts: Parts, name: str) -> 
     words = np.pad(batch["words"], ((0, 0), (0, 80 - batch["words"].shape[1])), constant_values=PAD)
     words[7] = UNK
     read: list[int] = []
-    detector.module.transformer.register_forward_pre_hook(lambda _, inputs: read.append(len(inputs[0])))
+    reader = detector.module.get_submodule("transformer")
+    reader.register_forward_pre_hook(lambda _, inputs: read.append(len(inputs[0])))
     detector.predict_proba({**batch, "words": words})
     assert read == [50]
 

@@ -24,7 +24,7 @@ def collapsed(rows: np.ndarray, label: np.ndarray, *, batch: int = 24, cap: int 
     return distinct.result()
 
 
-def counted(kept: WeightedRows) -> Counter:
+def counted(kept: WeightedRows) -> Counter[tuple[int, ...]]:
     rows = map(tuple, np.column_stack([kept.rows.toarray(), kept.label]).tolist())
     return Counter(dict(zip(rows, kept.weight.tolist(), strict=True)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from vestige.models import registry
 from vestige.testing import check_detector
 
 TINY = {"hidden": 8, "embedding": 4}
-SMALL = {
+SMALL: dict[str, dict[str, Any]] = {
     "gbt": {"rounds": 8, "threads": 1},
     "ngram": {"bits": 8, "iterations": 20},
     "mlp": {"hidden": 8},

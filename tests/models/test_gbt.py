@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,13 +17,13 @@ from vestige.schema import Feature, Input
 from vestige.testing.detectors import Parts
 
 
-def built(parts: Parts, **hyper: object) -> GradientBoostedTrees:
+def built(parts: Parts, **hyper: Any) -> GradientBoostedTrees:
     schema = parts.train.schema
     inputs = choose_inputs(GradientBoostedTrees, schema)
     return GradientBoostedTrees.build(inputs, len(schema.classes), **{"rounds": 12, "threads": 1, **hyper})
 
 
-def fitted(parts: Parts, **hyper: object) -> GradientBoostedTrees:
+def fitted(parts: Parts, **hyper: Any) -> GradientBoostedTrees:
     detector = built(parts, **hyper)
     detector.fit(parts.train, parts.validation)
     return detector

@@ -219,7 +219,7 @@ def test_what_led_to_the_event_has_the_largest_share() -> None:
 def test_an_explanation_without_a_context_is_empty_and_without_effect_even() -> None:
     detector = counted(NextFrequency, chain(50, 9, 5), 9)
     shares = detector.explain({"tokens": np.array([[PAD, PAD, PAD, PAD, 6], [PAD, PAD, 2, 3, 4]])})
-    np.testing.assert_allclose(shares, [[0, 0, 0, 0], [0, 0, 0.5, 0.5]])
+    np.testing.assert_allclose(shares, [[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]])
 
 
 @pytest.mark.parametrize("name", ["next_frequency", "next_ngram"])

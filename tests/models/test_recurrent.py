@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from vestige.errors import UsageError
 from vestige.models import registry
+from vestige.models.neural import NeuralDetector
 from vestige.models.recurrent import CORES, RecurrentHyper, RecurrentNetwork, hidden_for
 from vestige.schema import PAD, UNK, Input
 
@@ -45,7 +48,9 @@ def test_nothing_is_forgotten_outside_training_and_nothing_drawn() -> None:
 def test_unknown_has_a_meaning_only_where_training_forgets(unknown: float, learns: bool) -> None:
     made = network(token_dropout=unknown)
     made(torch.full((64, 6), 2)).sum().backward()
-    assert made.step.weight.grad[UNK].any().item() is learns
+    slopes = made.get_parameter("step.weight").grad
+    assert slopes is not None
+    assert slopes[UNK].any().item() is learns
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -87,7 +92,9 @@ def test_a_budget_below_one_unit_is_refused() -> None:
         ("next_stochastic_array_lstm", {"selection": "lane", "evaluation": "argmax"}),
     ],
 )
-def test_options_that_do_not_go_together_are_refused_with_the_reason(name: str, hyper: dict) -> None:
+def test_options_that_do_not_go_together_are_refused_with_the_reason(
+    name: str, hyper: dict[str, Any]
+) -> None:
     with pytest.raises(UsageError, match=f"{name}: [a-z]"):
         registry.get(name).build((TOKENS,), 2, **hyper)
 
@@ -100,8 +107,9 @@ def test_options_that_do_not_go_together_are_refused_with_the_reason(name: str, 
         ("lstm", {"forget_bias": 1.0}),
     ],
 )
-def test_the_papers_options_reach_the_layers(name: str, hyper: dict) -> None:
+def test_the_papers_options_reach_the_layers(name: str, hyper: dict[str, Any]) -> None:
     detector = registry.get(name).build((TOKENS,), 2, hidden=8, **hyper)
+    assert isinstance(detector, NeuralDetector)
     for option, value in hyper.items():
         assert getattr(detector.module.core, option) == value
     batch = {"tokens": np.full((4, 6), 2)}

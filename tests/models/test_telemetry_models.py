@@ -75,7 +75,7 @@ def test_padding_of_tokens_is_not_looked_at(training: bool) -> None:
     padded = torch.tensor([[0, 0, 0, 5, 6, 7]])
     with torch.no_grad():
         before = network(padded)
-        network.step.weight[0] = 7.0
+        network.get_parameter("step.weight")[0] = 7.0
         assert torch.allclose(network(padded), before, atol=1e-6)
         assert not torch.allclose(network(torch.tensor([[2, 3, 4, 5, 6, 7]])), before)
         assert torch.isfinite(network(torch.zeros(2, 6, dtype=torch.long))).all()

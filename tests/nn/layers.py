@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -54,5 +55,5 @@ def assert_same(left: dict[str, Tensor], right: dict[str, Tensor], tolerance: fl
     assert left.keys() == right.keys()
     for name, value in left.items():
         torch.testing.assert_close(
-            value, right[name], atol=tolerance, rtol=tolerance, msg=lambda text, name=name: f"{name}: {text}"
+            value, right[name], atol=tolerance, rtol=tolerance, msg=partial("{}: {}".format, name)
         )

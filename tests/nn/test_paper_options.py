@@ -20,7 +20,8 @@ def _gates(layer: AttentionArrayLSTM | StochasticArrayLSTM, x: Tensor, hidden: T
 def _attention(layer: AttentionArrayLSTM, x: Tensor, hidden: Tensor) -> Tensor:
     assert layer.i2a is not None
     pre = layer.i2a(x) if layer.h2a is None else layer.i2a(x) + layer.h2a(hidden[0])
-    return pre.sigmoid().view(B, K, H).softmax(1).transpose(0, 1)
+    weights: Tensor = pre.sigmoid().view(B, K, H).softmax(1).transpose(0, 1)
+    return weights
 
 
 @pytest.fixture

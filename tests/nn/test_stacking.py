@@ -95,6 +95,7 @@ def test_dropout_acts_between_layers_and_in_training_only() -> None:
 
 def test_the_original_attributes_are_there() -> None:
     layer = make("AttentionArrayLSTM max")
+    assert isinstance(layer, nn.AttentionArrayLSTM)
     assert (layer.input_size, layer.hidden_size, layer.k, layer.max_pooling) == (5, 6, 3, True)
     assert layer.i2h.out_features == layer.h2h.out_features == 4 * 6 * 3
     assert isinstance(layer, nn.ArrayLSTM)

@@ -78,11 +78,12 @@ def test_autocast_multiplies_in_bfloat16_and_remembers_in_float32(kind: str) -> 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own, inside jvp
 def test_function_transforms_take_the_general_path() -> None:
     layer, x = make("ArrayLSTM"), torch.randn(3, 4, 5)
-    weights = dict(layer.named_parameters())
+    weights: dict[str, torch.Tensor] = dict(layer.named_parameters())
 
     def loss(weights: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         out, _ = functional_call(layer, weights, (x,))
-        return out.sum()
+        total: torch.Tensor = out.sum()
+        return total
 
     slopes = grad(loss)(weights, x)
     layer(x)[0].sum().backward()
@@ -91,7 +92,7 @@ def test_function_transforms_take_the_general_path() -> None:
     per_row = vmap(lambda row: layer(row)[0])(x)
     torch.testing.assert_close(per_row, layer(x)[0])
     tangent = torch.randn_like(x)
-    _, directional = jvp(lambda x: layer(x)[0], (x,), (tangent,))
+    _, directional, *_ = jvp(lambda x: layer(x)[0], (x,), (tangent,))
     with forward_ad.dual_level():
         out = layer(forward_ad.make_dual(x, tangent))[0]
         torch.testing.assert_close(forward_ad.unpack_dual(out).tangent, directional)

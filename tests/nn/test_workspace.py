@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from vestige.nn.workspace import release_workspace
 
 
 @pytest.mark.parametrize("kind", [vn.LSTM, vn.ArrayLSTM, vn.AttentionArrayLSTM, vn.StochasticArrayLSTM])
-def test_training_after_scoring_in_inference_mode(kind) -> None:
+def test_training_after_scoring_in_inference_mode(kind: Callable[..., vn.LSTM]) -> None:
     layer = kind(4, 8) if kind is vn.LSTM else kind(4, 8, 3)
     x = torch.randn(5, 6, 4)
     others = torch.randn(40, 6, 4)  # needs a buffer of the size that training will ask for

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,14 +13,14 @@ VESTIGE = str(Path(sys.executable).with_name("vestige"))
 FAST = ["--epochs", "2", "--resamples", "200", "-t", "1", "-j", "1"]
 
 
-def vestige(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
+def vestige(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the program as a person would."""
     return subprocess.run(
         [VESTIGE, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=300, **options
     )
 
 
-def succeed(*arguments: object, **options) -> str:
+def succeed(*arguments: object, **options: Any) -> str:
     """Run the program, which must end well; returns what it printed."""
     done = vestige(*arguments, **options)
     assert done.returncode == 0, done.stderr

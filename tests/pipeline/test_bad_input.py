@@ -16,7 +16,7 @@ from vestige import errors
 BGL = "- 1117838570 2005.06.03 R02 2005-06-03-15.42.50.675872 R02 RAS KERNEL INFO cache parity error\n"
 
 
-def run_on(corpus, out, *more: object) -> subprocess.CompletedProcess[str]:
+def run_on(corpus: Path, out: Path, *more: object) -> subprocess.CompletedProcess[str]:
     return vestige("run", "logs", corpus, "--format", "bgl", *FAST, "-m", "gbt", "-o", out, *more)
 
 
@@ -41,7 +41,7 @@ def refused(done: subprocess.CompletedProcess[str], kind: type[errors.VestigeErr
     ],
     ids=["empty", "another-format", "one-class", "binary"],
 )
-def test_evidence_that_cannot_be_used(tmp_path: Path, content, says: list[str]) -> None:
+def test_evidence_that_cannot_be_used(tmp_path: Path, content: str, says: list[str]) -> None:
     (tmp_path / "bad.log").write_text(content)
     refused(run_on(tmp_path / "bad.log", tmp_path / "deep" / "run"), errors.EvidenceError, *says)
     assert [one.name for one in tmp_path.iterdir()] == ["bad.log"]

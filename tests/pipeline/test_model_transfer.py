@@ -14,7 +14,7 @@ from vestige.evaluation.results import RunResults
 
 
 @pytest.fixture(scope="module")
-def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory):
+def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A detector trained, saved elsewhere, and not judged; with the sets it was trained on."""
     out = tmp_path_factory.mktemp("model_transfer")
     how = ["--format", "bgl", "--split", "host", *FAST, "-m", "gru"]
@@ -37,7 +37,9 @@ def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory):
     return out
 
 
-def test_a_detector_from_elsewhere_is_judged_without_training(trained, corpus: Path, tmp_path: Path) -> None:
+def test_a_detector_from_elsewhere_is_judged_without_training(
+    trained: Path, corpus: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "again"
     use = ["--use-model", trained / "kept/m.json", "--use-weights", trained / "kept/w.bin"]
     sets = ["--input-sets", trained / "sets.json"]
@@ -59,7 +61,7 @@ def test_a_detector_from_elsewhere_is_judged_without_training(trained, corpus: P
     succeed("inspect", tmp_path / "moved" / "gru")
 
 
-def test_a_detector_of_other_inputs_is_refused(trained, corpus: Path, tmp_path: Path) -> None:
+def test_a_detector_of_other_inputs_is_refused(trained: Path, corpus: Path, tmp_path: Path) -> None:
     use = ["--use-model", trained / "kept/m.json", "--use-weights", trained / "kept/w.bin"]
     other = ["--format", "bgl", "--window-size", 2]
     done = vestige("run", "logs", corpus, *other, *use, *FAST, "-o", tmp_path / "r")
@@ -84,7 +86,7 @@ def test_a_detector_of_other_inputs_is_refused(trained, corpus: Path, tmp_path: 
     ],
 )
 def test_what_cannot_be_is_said_and_nothing_is_written(
-    corpus: Path, tmp_path: Path, given: list[str], kind, says: str
+    corpus: Path, tmp_path: Path, given: list[str], kind: type[errors.VestigeError], says: str
 ) -> None:
     (tmp_path / "taken.json").write_text("mine")
     done = vestige("run", "logs", corpus, "--format", "bgl", *FAST, *given, "-o", "r", cwd=tmp_path)

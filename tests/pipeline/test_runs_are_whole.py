@@ -31,7 +31,7 @@ from vestige import errors, storage
     ],
 )
 def test_a_mistake_leaves_nothing_and_the_next_call_works(
-    corpus: Path, tmp_path: Path, mistake: list[str], kind
+    corpus: Path, tmp_path: Path, mistake: list[str], kind: type[errors.VestigeError]
 ) -> None:
     file = corpus / "web-1" / "auth.log" if kind is errors.UsageError else corpus
     done = vestige("run", "logs", file, "--format", "bgl", *FAST, *mistake, "-o", tmp_path / "run")
@@ -64,7 +64,18 @@ def test_a_terminated_reading_cleans_up_after_itself(tmp_path: Path) -> None:
         "- 1117838570 2005.06.03 R02 2005-06-03-15.42.50.675872 R02 RAS KERNEL INFO cache parity error %d\n"
     )
     big.write_text("".join(line % i for i in range(400_000)))
-    call = [VESTIGE, "run", "logs", big, "--format", "bgl", "-j", "1", "-o", tmp_path / "run"]
+    call: list[str | Path] = [
+        VESTIGE,
+        "run",
+        "logs",
+        big,
+        "--format",
+        "bgl",
+        "-j",
+        "1",
+        "-o",
+        tmp_path / "run",
+    ]
     reading = subprocess.Popen(call, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob(".run.*.tmp")) and time.monotonic() < deadline:

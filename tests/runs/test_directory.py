@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -127,7 +128,9 @@ def test_a_run_that_was_cut_off_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ask", [RunDirectory.open, Feed.open])
-def test_a_folder_that_merely_holds_runs_is_refused_and_names_them(tmp_path: Path, ask) -> None:
+def test_a_folder_that_merely_holds_runs_is_refused_and_names_them(
+    tmp_path: Path, ask: Callable[[Path], object]
+) -> None:
     write_run(tmp_path / "bgl", "gru")
     write_run(tmp_path / "hadoop", "gbt", "gru")
     write_run(tmp_path / ".bgl.123.tmp", "gru")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import MakeWindows, plain_schema
+from tests.conftest import MakeWindows, Recording, plain_schema
 from tests.splits.test_splits import digits, fleet, labels, sides
 from vestige import recipes, splits
 from vestige.errors import SplitError, UsageError
@@ -24,6 +24,7 @@ from vestige.reading.dataset import DatasetWriter
 from vestige.reading.windows import WindowSet
 from vestige.recipes import RECIPES, Recipe, find
 from vestige.runs.options import SplitOptions
+from vestige.splits import Parts, Split
 
 CONTENT = Recipe("content", "recording", "digest", promises=("digests_disjoint",), cluster="digest")
 """A toy: recordings of equal content stay together."""
@@ -41,7 +42,7 @@ def program(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(told, capture_output=True, text=True, check=False)
 
 
-def copies(path) -> WindowSet:
+def copies(path: Path) -> WindowSet:
     """Forty recordings of twenty contents, as a source of this program could have made them."""
     with DatasetWriter(path, replace(plain_schema(), source="logs")) as writer:
         for number in range(40):
@@ -153,7 +154,9 @@ STREAM = [(recipe, [("h", "s", "p", labels(300))]) for recipe in ("time", "rando
 
 
 @pytest.mark.parametrize(("recipe", "rows"), [*FLEET, *STREAM])
-def test_every_recipe_splits_what_has_no_labels(make_windows: MakeWindows, recipe, rows) -> None:
+def test_every_recipe_splits_what_has_no_labels(
+    make_windows: MakeWindows, recipe: str, rows: list[Recording]
+) -> None:
     windows = unlabelled(make_windows(rows, gap_ns=7 * 10**9))
     split, parts = splits.make(recipe, windows, seed=2, own=[digits(10)])
     shares = [len(side) / len(windows) for side in sides(parts)]
@@ -181,7 +184,7 @@ def test_a_ratio_of_classes_needs_labels(make_windows: MakeWindows) -> None:
         splits.make("random", windows, sizes={"ratio": 2.0})
 
 
-def uneven() -> list:
+def uneven() -> list[Recording]:
     """Recordings of many sizes; hosts, samples and profiles of some of them."""
     rng = np.random.default_rng(11)
     rows = []
@@ -214,21 +217,21 @@ GOLDEN_STREAM = {
 """What recipes assigned with which seed before they were data: of a fleet, and of a single stream."""
 
 
-def digest(split, parts) -> str:
+def digest(split: Split, parts: Parts) -> str:
     positions = [side.position.tolist() for side in sides(parts)]
     text = json.dumps(split.assignment, sort_keys=True) + json.dumps(positions)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @pytest.mark.parametrize(("recipe", "seed"), GOLDEN)
-def test_a_fleet_is_split_as_ever(make_windows: MakeWindows, recipe, seed) -> None:
+def test_a_fleet_is_split_as_ever(make_windows: MakeWindows, recipe: str, seed: int) -> None:
     windows = make_windows(uneven(), gap_ns=7 * 10**9)
     split, parts = splits.make(recipe, windows, seed=seed, own=[digits(10)])
     assert digest(split, parts) == GOLDEN[recipe, seed]
 
 
 @pytest.mark.parametrize(("recipe", "seed"), GOLDEN_STREAM)
-def test_a_stream_is_split_as_ever(make_windows: MakeWindows, recipe, seed) -> None:
+def test_a_stream_is_split_as_ever(make_windows: MakeWindows, recipe: str, seed: int) -> None:
     windows = make_windows([("h", "s", "p", labels(300, 4))])
     split, parts = splits.make(recipe, windows, seed=seed, own=[digits(10)])
     assert digest(split, parts) == GOLDEN_STREAM[recipe, seed]

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import MakeWindows
+from tests.conftest import MakeWindows, Recording
 from vestige import splits
 from vestige.errors import SplitError
-from vestige.splits import PARTS
+from vestige.reading.windows import WindowSet
+from vestige.splits import PARTS, Split
 
 
-def fleet(n: int, bad: int) -> list:
+def fleet(n: int, bad: int) -> list[Recording]:
     """`n` recordings of twenty steps; the first `bad` are anomalous."""
     return [
         (f"host-{i}", f"sample-{i}", "p", np.r_[np.zeros(10), np.full(10, i < bad)].astype(np.uint8))
@@ -22,7 +23,7 @@ def fleet(n: int, bad: int) -> list:
     ]
 
 
-def sizes(split, windows) -> dict[str, tuple[int, int]]:
+def sizes(split: Split, windows: WindowSet) -> dict[str, tuple[int, int]]:
     """Normal and anomalous recordings of each part."""
     anomalous = {windows.recordings["id"][int(r)] for r in windows.recording[windows.label > 0]}
     return {

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import MakeWindows
+from tests.conftest import MakeWindows, Recording
 from vestige import splits
 from vestige.errors import SplitError
+from vestige.reading.windows import WindowSet
 from vestige.recipes import RECIPES, Recipe
+from vestige.splits import Parts
 from vestige.splits.checks import losses
 
 FIXTURE = settings(
@@ -25,10 +27,10 @@ FIXTURE = settings(
 
 
 def labels(n: int, every: int = 5) -> np.ndarray:
-    return (np.arange(n) % every == 0).astype(np.uint8)
+    return np.asarray(np.arange(n) % every == 0, np.uint8)
 
 
-def fleet(hosts: int, per_host: int = 3, n: int = 60) -> list:
+def fleet(hosts: int, per_host: int = 3, n: int = 60) -> list[Recording]:
     return [
         (f"host-{h}", f"sample-{r}", f"profile-{r}", labels(n)) for h in range(hosts) for r in range(per_host)
     ]
@@ -42,12 +44,12 @@ def digits(count: int) -> Recipe:
     )  # fmt: skip
 
 
-def visible(side) -> set[int]:
+def visible(side: WindowSet) -> set[int]:
     """Steps a side looks at, padding left out."""
     return set(side.gather()["value"].ravel().tolist()) - {0}
 
 
-def sides(parts) -> list:
+def sides(parts: Parts) -> list[WindowSet]:
     return [parts.train, parts.validation, parts.test]
 
 
@@ -169,7 +171,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.fixture
-def heard(caplog: pytest.LogCaptureFixture):
+def heard(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     """What is logged, with the program's own switches out of the way."""
     logging.getLogger("vestige").propagate = True
     caplog.set_level(logging.WARNING, logger="vestige.splits")
@@ -185,7 +187,9 @@ def test_a_class_that_the_evidence_lacks_is_asked_of_no_side(make_windows: MakeW
     assert all({0, 1} <= set(one.label.tolist()) for one in sides(parts))
 
 
-def test_a_purge_of_more_than_a_tenth_is_said(make_windows: MakeWindows, heard) -> None:
+def test_a_purge_of_more_than_a_tenth_is_said(
+    make_windows: MakeWindows, heard: pytest.LogCaptureFixture
+) -> None:
     windows = make_windows([("h", "s", "p", labels(100, 2))], length=6)
     split, parts = splits.make("time", windows)
     assert parts.purged > 10
@@ -193,7 +197,9 @@ def test_a_purge_of_more_than_a_tenth_is_said(make_windows: MakeWindows, heard) 
     assert split.notes[1:] == told(heard)
 
 
-def test_a_small_purge_is_not_worth_a_warning(make_windows: MakeWindows, heard) -> None:
+def test_a_small_purge_is_not_worth_a_warning(
+    make_windows: MakeWindows, heard: pytest.LogCaptureFixture
+) -> None:
     split, parts = splits.make("time", make_windows([("h", "s", "p", labels(200, 2))], length=4))
     assert parts.purged > 0
     assert told(heard) == []
@@ -209,7 +215,9 @@ def test_recordings_that_vanish_whole_are_named(make_windows: MakeWindows) -> No
     assert losses(windows, gone) == ["7 of 8 recordings vanish whole: r1, r2, r3, r4, r5, ..."]
 
 
-def test_recordings_that_were_not_asked_for_are_no_loss(make_windows: MakeWindows, heard) -> None:
+def test_recordings_that_were_not_asked_for_are_no_loss(
+    make_windows: MakeWindows, heard: pytest.LogCaptureFixture
+) -> None:
     windows = make_windows(fleet(5))
     whole, _ = splits.make("random", windows)
     split, parts = splits.make("random", windows, sizes={"train_size": 2})
@@ -337,7 +345,9 @@ def test_a_split_of_the_version_before_is_refused_with_the_reason(tmp_path: Path
 
 
 @pytest.mark.parametrize("wrong", [{"unit": "lunar"}, {"promises": 3}, {"colour": "red"}])
-def test_a_split_with_a_damaged_recipe_is_refused(make_windows: MakeWindows, tmp_path: Path, wrong) -> None:
+def test_a_split_with_a_damaged_recipe_is_refused(
+    make_windows: MakeWindows, tmp_path: Path, wrong: dict[str, object]
+) -> None:
     split, _ = splits.make("host", make_windows(fleet(3)))
     plain = split.to_dict()
     plain["recipe"] |= wrong

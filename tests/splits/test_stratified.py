@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import MakeWindows
+from tests.conftest import MakeWindows, Recording
 from tests.splits.test_splits import fleet, labels, sides
 from vestige import splits
 from vestige.errors import SplitError
@@ -28,7 +28,7 @@ QUICK = settings(
 
 
 @st.composite
-def layouts(draw, most_units: int = 7) -> Table:
+def layouts(draw: st.DrawFn, most_units: int = 7) -> Table:
     """Units with any of up to five profiles, each window of a class."""
     units, profiles = draw(st.integers(3, most_units)), draw(st.integers(2, 5))
     row = st.lists(st.integers(0, 40), min_size=profiles, max_size=profiles)
@@ -46,7 +46,7 @@ def sums_of(table: Table, codes: np.ndarray) -> np.ndarray:
 
 @QUICK
 @given(table=layouts(), seed=st.integers(0, 3))
-def test_of_a_small_lab_no_other_assignment_is_better(table, seed: int) -> None:
+def test_of_a_small_lab_no_other_assignment_is_better(table: Table, seed: int) -> None:
     """Against every assignment there is."""
     every = np.array(list(itertools.product(range(3), repeat=len(table.counts))))
     fractions = np.array(FRACTIONS)
@@ -61,7 +61,9 @@ def test_of_a_small_lab_no_other_assignment_is_better(table, seed: int) -> None:
 
 @QUICK
 @given(table=layouts(most_units=40), held=st.integers(0, 39), seed=st.integers(0, 3))
-def test_exchanges_only_ever_mend_and_leave_alone_what_is_held_out(table, held: int, seed: int) -> None:
+def test_exchanges_only_ever_mend_and_leave_alone_what_is_held_out(
+    table: Table, held: int, seed: int
+) -> None:
     fixed = [held % len(table.counts)]
     codes = np.random.default_rng(seed).integers(0, 2, len(table.counts)).astype(np.int8)
     codes[fixed] = 2
@@ -169,7 +171,7 @@ def test_what_someone_picked_is_told_and_not_refused(make_windows: MakeWindows, 
     assert parts.purged == 0
 
 
-def campaign(first: int, end: int) -> list:
+def campaign(first: int, end: int) -> list[Recording]:
     """A hundred recordings one after the other, `worm` every other one, but for some."""
     quiet = range(first, end)
     return [
@@ -184,8 +186,8 @@ def test_cuts_in_time_that_just_miss_a_profile_are_refused_with_better_ones(
     with pytest.raises(SplitError, match=r"'worm' has 40 recordings and is missing in validation") as refused:
         splits.make("time", windows)
     named = refused.value.remedy.removeprefix("use --fractions ")
-    fractions = tuple(float(one) for one in named.split(","))
-    split, _ = splits.make("time", windows, fractions=fractions)
+    train, validation, test = (float(one) for one in named.split(","))
+    split, _ = splits.make("time", windows, fractions=(train, validation, test))
     assert split.unvalidated_profiles == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ MakeParts = Callable[..., Parts]
 def make_parts(tmp_path: Path) -> MakeParts:
     """Training and validation windows, noisy so that no two epochs are alike."""
 
-    def make(n: int = 300, n_validation: int = 200, noise: float = 0.2, **settings: object) -> Parts:
+    def make(n: int = 300, n_validation: int = 200, noise: float = 0.2, **settings: Any) -> Parts:
         trip = settings.pop("trip", None)
         return (
             encoded(tmp_path / "train", n, noise=noise, trip=trip, **settings),

@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tests.training.conftest import MakeParts
+from tests.training.conftest import MakeParts, Parts
 from vestige.training.loader import CachedRows, GatheredRows, Loader, rows_of
 
-from .toy import gru
+from .toy import ToyEncoder, gru
 
 CPU = torch.device("cpu")
 
 
-def loader_of(parts, *, size=64, accumulate=1, seed=0, most=None) -> Loader:
+def loader_of(
+    parts: Parts, *, size: int = 64, accumulate: int = 1, seed: int = 0, most: int | None = None
+) -> Loader:
     train, _ = parts
     rows = rows_of(gru(), train, CPU, 1 << 30)
     return Loader(rows, size=size, accumulate=accumulate, seed=seed, most=most)
@@ -34,7 +36,7 @@ def test_an_epoch_shows_every_window_once_with_its_label(make_parts: MakeParts) 
 def test_every_epoch_is_shuffled_otherwise_and_always_alike_under_a_seed(make_parts: MakeParts) -> None:
     parts = make_parts()
 
-    def epochs(seed):
+    def epochs(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         loader = loader_of(parts, seed=seed)
         first = torch.cat([one.inputs[0] for one in loader])
         loader.next_epoch()
@@ -99,6 +101,7 @@ def test_what_fits_in_memory_is_encoded_once_and_the_rest_batch_by_batch_with_th
     assert isinstance(cached, CachedRows)
     assert isinstance(gathered, GatheredRows)
     rows = np.random.default_rng(0).permutation(300)[:64]
+    assert isinstance(train.encoder, ToyEncoder)
     calls = len(train.encoder.calls)
     ((a,), target), ((b,), same) = cached.take(rows), gathered.take(rows)
     assert torch.equal(a, b)

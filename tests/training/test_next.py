@@ -18,7 +18,7 @@ from vestige.models.next_token import NextToken
 from vestige.training import StoppedError, TrainingConfig, train
 from vestige.training.config import MIN_STEPS
 
-from .conftest import assert_same_weights, weights, without_seconds
+from .conftest import Parts, assert_same_weights, weights, without_seconds
 from .toy import TOKENS, encoded
 
 CONFIG = TrainingConfig(epochs=4, batch_size=64, learning_rate=0.02, threads=1)
@@ -32,14 +32,16 @@ def built(name: str = "next_gru", **hyper: Any) -> NeuralDetector:
 
 
 @pytest.fixture
-def parts(tmp_path: Path):
+def parts(tmp_path: Path) -> Parts:
     return (
         encoded(tmp_path / "train", 1_500, chain=0.9),
         encoded(tmp_path / "validation", 500, chain=0.9, seed=1),
     )
 
 
-def test_the_next_token_is_learnt_and_the_history_says_what_its_columns_are(parts, tmp_path: Path) -> None:
+def test_the_next_token_is_learnt_and_the_history_says_what_its_columns_are(
+    parts: Parts, tmp_path: Path
+) -> None:
     rows = train(built(), *parts, CONFIG.model_copy(update={"epochs": 10}), tmp_path / "run")
     assert list(rows[0]) == [
         "epoch", "step", "train_loss", "val_loss", "val_top1", "learning_rate", "seconds"
@@ -48,7 +50,7 @@ def test_the_next_token_is_learnt_and_the_history_says_what_its_columns_are(part
     assert rows[-1]["val_loss"] < rows[0]["val_loss"]
 
 
-def test_the_best_epoch_is_that_of_the_lowest_validation_loss(parts, tmp_path: Path) -> None:
+def test_the_best_epoch_is_that_of_the_lowest_validation_loss(parts: Parts, tmp_path: Path) -> None:
     detector = built()
     config = CONFIG.model_copy(update={"epochs": 30, "learning_rate": 0.1, "patience": 3})
     rows = train(detector, *parts, config, tmp_path / "run")
@@ -60,10 +62,11 @@ def test_the_best_epoch_is_that_of_the_lowest_validation_loss(parts, tmp_path: P
     assert len(rows) == 30 or len(rows) - (int(np.argmin(losses)) + 1) == 3
 
 
-def test_windows_that_are_not_benign_are_never_seen(parts, tmp_path: Path) -> None:
+def test_windows_that_are_not_benign_are_never_seen(parts: Parts, tmp_path: Path) -> None:
     whole, normal = built(), built()
     rows = train(whole, *parts, CONFIG, tmp_path / "whole")
-    again = train(normal, *(benign(one, "") for one in parts), CONFIG, tmp_path / "normal")
+    ours, theirs = (benign(part, "") for part in parts)
+    again = train(normal, ours, theirs, CONFIG, tmp_path / "normal")
     assert 0 < (parts[0].label > 0).mean() < 1
     assert without_seconds(rows) == without_seconds(again)
     assert_same_weights(weights(whole), weights(normal))
@@ -75,7 +78,7 @@ def test_benign_windows_alone_are_enough(tmp_path: Path) -> None:
     assert train(built(), ours, theirs, CONFIG, tmp_path / "run")
 
 
-def test_no_benign_windows_are_refused(parts, tmp_path: Path) -> None:
+def test_no_benign_windows_are_refused(parts: Parts, tmp_path: Path) -> None:
     hostile = parts[1].over(parts[1].windows.select(parts[1].label > 0))
     with pytest.raises(SplitError, match=r"the validation part has no 'normal' windows"):
         train(built(), parts[0], hostile, CONFIG, tmp_path / "run")
@@ -96,7 +99,7 @@ def test_a_window_of_one_step_has_nothing_to_predict_from(tmp_path: Path) -> Non
     ],
 )
 def test_arrays_that_draw_lanes_and_forget_tokens_resume_bit_for_bit(
-    parts, tmp_path: Path, name: str, hyper
+    parts: Parts, tmp_path: Path, name: str, hyper: dict[str, Any]
 ) -> None:
     config = CONFIG.model_copy(update={"epochs": 2, "cache_mb": 0})
 

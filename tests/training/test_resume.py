@@ -9,17 +9,20 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.training.conftest import MakeParts
 from vestige.errors import CheckpointError
 from vestige.training import StoppedError, TrainingConfig, state, train
+from vestige.training.history import Row
 
 from . import child
 from .conftest import assert_same_weights, weights, without_seconds
-from .toy import encoded, gru
+from .toy import ToyEncoder, encoded, gru
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = TrainingConfig(
@@ -27,7 +30,7 @@ CONFIG = TrainingConfig(
 )
 
 
-def signal_at(call: int, number: signal.Signals = signal.SIGTERM):
+def signal_at(call: int, number: signal.Signals = signal.SIGTERM) -> Callable[[int], None]:
     """Sends this process a signal while the training windows' batch number `call` is encoded."""
 
     def trip(now: int) -> None:
@@ -38,7 +41,9 @@ def signal_at(call: int, number: signal.Signals = signal.SIGTERM):
     return trip
 
 
-def uninterrupted(make_parts: MakeParts, tmp_path: Path, config=CONFIG):
+def uninterrupted(
+    make_parts: MakeParts, tmp_path: Path, config: TrainingConfig = CONFIG
+) -> tuple[dict[str, np.ndarray], list[Row]]:
     detector = gru()
     rows = train(detector, *make_parts(), config, tmp_path / "whole")
     return weights(detector), without_seconds(rows)
@@ -60,7 +65,9 @@ def test_after_a_kill_in_the_middle_of_an_epoch_the_result_is_the_same_bit_for_b
     resumed, whole = gru(), gru()
     config = child.CONFIG.model_copy(update={"patience": 0})
     rows = train(resumed, *parts, config, tmp_path / "run", resume=True)
-    encoded_again = parts[0].encoder.calls
+    encoder = parts[0].encoder
+    assert isinstance(encoder, ToyEncoder)
+    encoded_again = encoder.calls
     assert len(encoded_again) == 1 + (4 + 10), "it went on in the second epoch, after the third step"
     assert without_seconds(rows) == without_seconds(train(whole, *parts, config, tmp_path / "whole"))
     assert_same_weights(weights(resumed), weights(whole))
@@ -193,7 +200,7 @@ def another_format(whole: bytes) -> bytes:
 
 @pytest.mark.parametrize("damage", [truncated, one_bit_turned, edited, another_format, lambda _: b""])
 def test_a_damaged_state_is_refused_with_its_name_and_a_remedy(
-    make_parts: MakeParts, tmp_path: Path, stopped: Path, damage
+    make_parts: MakeParts, tmp_path: Path, stopped: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     whole = stopped.read_bytes()
     assert damage(whole) != whole
@@ -211,6 +218,7 @@ def test_no_number_of_a_state_is_believed(stopped: Path, place: tuple[str, ...])
     """Sealed again, so that the digest does not stand in the way."""
     saved = state.read(stopped)
     for value in (-(10**19), 10**19, 10**400, "x", None, True):
+        harmless: dict[tuple[str, ...], set[object]]
         harmless = {("finished",): {True}, ("best", "loss"): {10**19, -(10**19)}}
         if value in harmless.get(place, set()):
             continue

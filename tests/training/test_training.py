@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,7 +136,7 @@ def test_an_empty_part_is_refused(make_parts: MakeParts, tmp_path: Path) -> None
 def test_a_loss_that_is_no_number_is_an_error_with_advice(make_parts: MakeParts, tmp_path: Path) -> None:
     detector = gru()
     with torch.no_grad():
-        detector.module.head.weight.fill_(float("inf"))
+        detector.module.get_parameter("head.weight").fill_(float("inf"))
     with pytest.raises(
         TrainingError, match=r"no longer a finite number \(epoch 1.*\n.*--learning-rate 0.001"
     ):
@@ -170,7 +171,7 @@ def test_mixed_precision_trains(make_parts: MakeParts, tmp_path: Path) -> None:
     ],
 )
 def test_a_thread_a_core_with_enough_windows_unless_told_otherwise(
-    settings, cores: int, threads: int
+    settings: dict[str, Any], cores: int, threads: int
 ) -> None:
     assert threads_for(TrainingConfig(**settings), cores) == threads
 
@@ -228,7 +229,7 @@ def test_macro_f1_is_that_of_scikit_learn() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"warmup": 1.0}, {"learning_rate": 0}, {"epoch": 3}])
-def test_a_wrong_setting_is_refused(wrong) -> None:
+def test_a_wrong_setting_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         TrainingConfig(**wrong)
 

@@ -47,6 +47,9 @@ class ToyEncoder:
             made["summary"] = (token[:, :, None] == np.arange(VOCABULARY)).sum(axis=1).astype(np.float32)
         return {name: made[name] for name in names}
 
+    def unseen(self, _windows: WindowSet) -> dict[str, float]:
+        return {}
+
     def to_dict(self) -> dict[str, Any]:
         return {}
 

@@ -14,7 +14,7 @@ from vestige.triage.spreadsheet import defused, restored
 from vestige.triage.table import LABELLED, MEMBERS, TABLE
 
 
-def true_labels(folder, rows):
+def true_labels(folder: Path, rows: list[dict[str, str]]) -> dict[str, str]:
     """What an operator who looks at the first example of each row would say."""
     members = pl.read_parquet(folder / MEMBERS)
     truth = {f"{file}:{line}": name for file, line, name in members.select("file", "line", "truth").rows()}
@@ -43,7 +43,7 @@ def test_agreement_is_counted_on_what_the_operator_was_not_shown(trained: Path, 
     labelled = pl.read_parquet(triaged / LABELLED).filter(~pl.col("example"))
     assert found.checked == labelled.height
     assert found.agree == (labelled["label"] == labelled["truth"]).sum()
-    assert found.usual == labelled["truth"].value_counts()["count"].max() / labelled.height
+    assert found.usual == labelled["truth"].value_counts()["count"].to_numpy().max() / labelled.height
     assert found.labelled == found.alerts
 
 

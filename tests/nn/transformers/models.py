@@ -34,10 +34,13 @@ def settings(**changes: Any) -> TransformerConfig:
     return TransformerConfig(**(usual | changes))
 
 
-def make(kind: str, **changes: Any) -> nn.Module:
+Model = VanillaTransformer | CollaborativeTransformer | CollaborativeTransformerTunable
+
+
+def make(kind: str, **changes: Any) -> Model:
     """A model in evaluation mode whose every weight matters."""
     config = settings(**changes)
-    model: nn.Module
+    model: Model
     if kind == "vanilla":
         model = VanillaTransformer(config, VOCABULARY)
     elif kind == "collaborative":

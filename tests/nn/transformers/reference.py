@@ -31,7 +31,8 @@ class PlainFC(nn.Module):
         self.dropout = nn.Dropout(rate)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(torch.relu(self.linear(x)))
+        out: Tensor = self.dropout(torch.relu(self.linear(x)))
+        return out
 
 
 class PlainMLP(nn.Module):
@@ -41,7 +42,8 @@ class PlainMLP(nn.Module):
         self.linear = nn.Linear(middle, out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(self.fc(x))
+        out: Tensor = self.linear(self.fc(x))
+        return out
 
 
 class PlainFeedForward(nn.Module):
@@ -51,7 +53,8 @@ class PlainFeedForward(nn.Module):
         self.mlp = PlainMLP(size, config.projection_size, size, config.dropout_rate)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.mlp(x)
+        out: Tensor = self.mlp(x)
+        return out
 
 
 class PlainAttention(nn.Module):
@@ -82,7 +85,8 @@ class PlainAttention(nn.Module):
         if mask is not None:
             weights = weights.masked_fill(mask, 0)
         attended = torch.matmul(self.dropout(weights), value)
-        return self.output_projection(attended.transpose(1, 2).contiguous().view(batch, -1, size))
+        out: Tensor = self.output_projection(attended.transpose(1, 2).contiguous().view(batch, -1, size))
+        return out
 
 
 class PlainImpressed(nn.Module):
@@ -91,16 +95,20 @@ class PlainImpressed(nn.Module):
         self.multi_head_attention_1 = PlainAttention(config)
         self.multi_head_attention_2 = PlainAttention(config)
         self.feed_forward = PlainFeedForward(config)
-        for name in ("self_attention", "cross_attention", "feed_forward"):
-            setattr(self, f"{name}_dropout", nn.Dropout(config.dropout_rate))
-            setattr(self, f"{name}_norm", PlainNorm(config.hidden_size))
+        self.self_attention_dropout = nn.Dropout(config.dropout_rate)
+        self.self_attention_norm = PlainNorm(config.hidden_size)
+        self.cross_attention_dropout = nn.Dropout(config.dropout_rate)
+        self.cross_attention_norm = PlainNorm(config.hidden_size)
+        self.feed_forward_dropout = nn.Dropout(config.dropout_rate)
+        self.feed_forward_norm = PlainNorm(config.hidden_size)
 
     def forward(self, x: Tensor, y: Tensor, x_mask: Tensor | None, y_mask: Tensor | None) -> Tensor:
         own = self.multi_head_attention_1(x, x, x, x_mask)
         x = self.self_attention_norm(x + self.self_attention_dropout(own))
         other = self.multi_head_attention_2(y, y, x, y_mask)
         x = self.cross_attention_norm(x + self.cross_attention_dropout(other))
-        return self.feed_forward_norm(x + self.feed_forward_dropout(self.feed_forward(x)))
+        out: Tensor = self.feed_forward_norm(x + self.feed_forward_dropout(self.feed_forward(x)))
+        return out
 
 
 class PlainAdaptation(nn.Module):
@@ -180,4 +188,5 @@ class PlainCollaborative(nn.Module):
             x, y = block(x, x_mask, y, y_mask)
         x = self.text_modality_adaptation(x, x_mask)
         y = self.sequence_modality_adaptation(y, y_mask)
-        return self.activation_func(self.classification_head(self.projection_norm(x + y)))
+        out: Tensor = self.activation_func(self.classification_head(self.projection_norm(x + y)))
+        return out

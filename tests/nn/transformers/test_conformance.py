@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from tests.nn.transformers.models import Model
 from vestige.nn import CollaborativeTransformer, CollaborativeTransformerTunable, VanillaTransformer
 
 CASES = Path(__file__).resolve().parents[4] / "shared" / "data" / "colog"
@@ -29,7 +31,7 @@ if not _cases():
 every_case = pytest.mark.parametrize("case", _cases(), ids=lambda case: case["name"])
 
 
-def _build(case: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
+def _build(case: dict[str, Any], tensors: dict[str, Tensor]) -> Model:
     args = Namespace(
         embed_size=case["emb"],
         hidden_size=case["hidden"],
@@ -46,9 +48,7 @@ def _build(case: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
     if case["model"] == "tunable":
         for name in ("hidden_size", "heads", "layers", "dropout_rate"):
             setattr(args, name, str(getattr(args, name)))
-        model: nn.Module = CollaborativeTransformerTunable(
-            None, args, case["vocab"], table, as_published=True
-        )
+        model: Model = CollaborativeTransformerTunable(None, args, case["vocab"], table, as_published=True)
     else:
         kind = VanillaTransformer if case["model"] == "vanilla" else CollaborativeTransformer
         model = kind(args, case["vocab"], table, as_published=True)
@@ -79,13 +79,14 @@ def test_a_model_gives_the_numbers_of_the_original(case: dict[str, Any]) -> None
     found |= {"out.logits": logits, "out.loss": loss.view(1)}
     for name, given in (("embedding", embeddings), ("sequences", sequences)):
         if given is not None:
+            assert given.grad is not None
             found[f"grad_in.{name}"] = given.grad
     expected = {name for name in tensors if name.startswith(("grad", "out."))}
     assert found.keys() == expected - {"out.features", "out.logits64"}
     for name, value in found.items():
         assert value is not None
         torch.testing.assert_close(
-            value, tensors[name], atol=1e-5, rtol=1e-5, msg=lambda why, n=name: f"{n}: {why}"
+            value, tensors[name], atol=1e-5, rtol=1e-5, msg=partial("{}: {}".format, name)
         )
 
 
@@ -96,8 +97,12 @@ def test_features_before_the_head_are_those_of_the_original(case: dict[str, Any]
         pytest.skip("the original's tunable class has no forward_features")
     model = _build(case, tensors)
     text, embeddings, sequences = _inputs(tensors, torch.float32)
-    given = (text,) if case["model"] == "vanilla" else (text, embeddings, sequences)
-    features = model.forward_features(*given)
+    if isinstance(model, VanillaTransformer):
+        features = model.forward_features(text)
+    else:
+        assert isinstance(model, CollaborativeTransformer)
+        assert sequences is not None
+        features = model.forward_features(text, embeddings, sequences)
     torch.testing.assert_close(features, tensors["out.features"], atol=1e-5, rtol=1e-5)
 
 
