@@ -164,9 +164,8 @@ def test_workers_import_the_script_only_for_what_comes_from_it(
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(function=function, name=name))
     said = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, timeout=60)
-    lines = said.stdout.split()
-    assert lines.count("imported") == times
-    assert lines[-1] == "10"
+    assert said.stdout.count("imported") == times  # two workers may say so on one line
+    assert said.stdout.split()[-1] == "10"
 
 
 @linux
