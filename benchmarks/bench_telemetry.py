@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from vestige.sources.telemetry.live import windows_of
 
 from vestige.engine import HERE
 from vestige.simulators.telemetry.options import SimulateOptions
@@ -30,7 +31,6 @@ from vestige.simulators.telemetry.write import simulate
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.extract import episodes, extract
 from vestige.sources.telemetry.fields import COLLECTORS
-from vestige.sources.telemetry.live import windows_of
 from vestige.sources.telemetry.summaries import summary
 
 LENGTH, STRIDE = 10, 5

@@ -32,6 +32,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from vestige.sources.traces.reading import TraceReader
 
 from vestige.engine import LocalEngine
 from vestige.evidence.expand import Expander
@@ -41,7 +42,6 @@ from vestige.reading.encoding import EncodedWindows
 from vestige.reading.windows import WindowSet
 from vestige.schema import Schema, Stream
 from vestige.sources.traces.encoder import INPUTS, TraceEncoder
-from vestige.sources.traces.reading import TraceReader
 from vestige.sources.traces.regions import Regions
 from vestige.sources.traces.symbols import Symbols, table
 from vestige.sources.traces.tokens import values

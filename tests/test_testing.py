@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,18 @@ import pytest
 from vestige.errors import EvidenceError, OutputError
 from vestige.models.baselines.arrays import ArrayDetector, FloatArray
 from vestige.reading.encoding import Batch, EncodedWindows, Encoder
+from vestige.reading.steps import Position, StepBlock
 from vestige.reading.windows import WindowSet
 from vestige.schema import Schema
-from vestige.sources.base import LiveBatch
 from vestige.testing import check_detector, check_source
-from vestige.testing.synthetic import SyntheticOptions, SyntheticSimulation, SyntheticSource
+from vestige.testing.synthetic import (
+    SyntheticOptions,
+    SyntheticReader,
+    SyntheticSimulation,
+    SyntheticSource,
+    SyntheticStream,
+    SyntheticUnit,
+)
 from vestige.testing.synthetic_encoder import SyntheticEncoder
 
 
@@ -138,32 +146,72 @@ class Leaky(SyntheticSource):
         return SyntheticEncoder(fitted.inputs, events, ())
 
 
+class Changed(SyntheticReader):
+    """Hands on other blocks than the evidence has, by `change`."""
+
+    def __init__(self, schema: Schema, change: Callable[[StepBlock], StepBlock]) -> None:
+        super().__init__(schema, labelled=False)
+        self._change = change
+
+    def open(self, unit: SyntheticUnit, *, resume: Position | None = None) -> SyntheticStream:
+        stream = super().open(unit, resume=resume)
+        whole = stream._next
+        stream._next = lambda: self._change(whole())  # type: ignore[method-assign]
+        return stream
+
+    def probe(self) -> list[StepBlock]:
+        return [self._change(block) for block in super().probe()]
+
+
 class Unsteady(SyntheticSource):
     """Its probe is another one each time."""
 
     calls = itertools.count()
 
-    def probe(self, schema: Schema) -> LiveBatch:
-        live = super().probe(schema)
-        live.steps["signal"] = live.steps["signal"] + next(self.calls)
-        return live
+    def reader(self, schema: Schema) -> SyntheticReader:
+        return Changed(schema, self.drift)
+
+    def drift(self, block: StepBlock) -> StepBlock:
+        signal = block.values["signal"] + next(self.calls)
+        return replace(block, values={**block.values, "signal": signal})
 
 
 class Hasty(SyntheticSource):
-    """Live, it leaves the last window of a file out."""
+    """Live, it leaves the last step of a file out."""
 
-    def live(self, evidence: Any, schema: Schema) -> Any:
-        for one in super().live(evidence, schema):
-            steps = {name: values[:-1] for name, values in one.steps.items()}
-            yield LiveBatch(steps, one.symbols, one.place[:-1])
+    def reader(self, schema: Schema) -> SyntheticReader:
+        return Changed(schema, lambda block: block.slice(0, max(1, len(block) - 1)))
 
 
 class Scaled(SyntheticSource):
     """Live, it reads another unit."""
 
-    def live(self, evidence: Any, schema: Schema) -> Any:
-        for one in super().live(evidence, schema):
-            yield LiveBatch({**one.steps, "signal": one.steps["signal"] * 100}, one.symbols, one.place)
+    def reader(self, schema: Schema) -> SyntheticReader:
+        return Changed(
+            schema,
+            lambda block: replace(block, values={**block.values, "signal": block.values["signal"] * 100}),
+        )
+
+
+class Misplaced(SyntheticSource):
+    """Live, it counts lines from another one on."""
+
+    def reader(self, schema: Schema) -> SyntheticReader:
+        return Changed(schema, lambda block: replace(block, place={"line": block.place["line"] + 1}))
+
+
+class Forgetful(SyntheticSource):
+    """Taken up again, it begins anew."""
+
+    def reader(self, schema: Schema) -> SyntheticReader:
+        return Anew(schema, labelled=False)
+
+
+class Anew(SyntheticReader):
+    """Does not look at where a stream stood."""
+
+    def open(self, unit: SyntheticUnit, *, resume: Position | None = None) -> SyntheticStream:
+        return super().open(unit)
 
 
 class Dated(SyntheticSource):
@@ -193,6 +241,8 @@ def test_a_source_may_be_checked_with_its_own_options(corpus: Path, tmp_path: Pa
         (Unsteady, "the probe is not stable"),
         (Hasty, "read live"),
         (Scaled, "read live have another"),
+        (Misplaced, "read live have another line"),
+        (Forgetful, "where it is taken up again"),
     ],
 )
 def test_a_source_that_breaks_the_contract_is_told_how(
@@ -222,14 +272,17 @@ def test_an_empty_corpus_is_refused(tmp_path: Path) -> None:
 def test_a_file_of_another_format_is_refused_by_name(content: str, corpus: Path, tmp_path: Path) -> None:
     (corpus / "bad.csv").write_text(content)
     with pytest.raises(EvidenceError, match=r"bad\.csv"):
-        prepare(corpus, tmp_path / "out")
+        prepare(corpus / "bad.csv", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_label_outside_the_classes_is_refused_by_row(corpus: Path, tmp_path: Path) -> None:
     (corpus / "bad.csv").write_text("t_ns,event,cpu,memory,hypervisor,label\n0,a,0,0,0,1\n0,a,0,0,0,7\n")
     with pytest.raises(EvidenceError, match=r"bad\.csv:3: a label"):
-        prepare(corpus, tmp_path / "out")
+        prepare(corpus / "bad.csv", tmp_path / "out")
+    windows = prepare(corpus, tmp_path / "out")
+    (left_out,) = windows.notes["left_out"]
+    assert (left_out["file"], left_out["row"]) == ("bad.csv", 3)
 
 
 def test_a_dataset_is_not_overwritten_unasked(corpus: Path, tmp_path: Path) -> None:

@@ -14,12 +14,19 @@ class VestigeError(Exception):
     """Something a person can mend: `what` was wrong, `where` (a file), `row` (1-based), and the `remedy`."""
 
     exit_code: ClassVar[int] = 1
+    fatal: ClassVar[bool] = False
+    """Whether evidence in which it is found is not to be read by halves."""
 
     def __init__(
         self, what: str, *, where: Path | str | None = None, row: int | None = None, remedy: str = ""
     ) -> None:
         super().__init__(what, where, row, remedy)
         self.what, self.where, self.row, self.remedy = what, where, row, remedy
+
+    @property
+    def reason(self) -> str:
+        """What was wrong, for a list of what was left out."""
+        return self.what
 
     def __str__(self) -> str:
         place = (

@@ -17,7 +17,7 @@ import pytest
 
 from tests.pipeline.conftest import VESTIGE, succeed, vestige
 from vestige import errors
-from vestige.evidence.simulated import MARKER
+from vestige.evidence.files import MARKER
 from vestige.scoring import check_device, score
 from vestige.sources.logs.templates import Matcher
 

@@ -20,11 +20,11 @@ from vestige.dashboard.producers import replay
 from vestige.dashboard.producers.perf import Meter
 from vestige.errors import EvidenceError
 from vestige.models.base import Judgement
+from vestige.reading.windower import WindowBatch
 from vestige.reading.windows import WindowSet
 from vestige.scoring import score
 from vestige.scoring.windows import JudgedBatch
 from vestige.sources import registry
-from vestige.sources.base import LiveBatch
 
 HEAD = "- 1117838570 2005.06.03 R02 2005-06-03-15.42.50.675872 R02 RAS KERNEL INFO cache parity error {}\n"
 
@@ -127,7 +127,7 @@ def test_many_machines_are_remembered_up_to_a_number(finished, monkeypatch):
     loaded = load(finished / "gbt")
     machines = ["a", "b", "a", "b", "a", "c", "a", "b"]
     place = pl.DataFrame({"machine": machines, "line": range(len(machines))})
-    batch = LiveBatch({}, pl.DataFrame(), place, unit="machine")
+    batch = WindowBatch({}, pl.DataFrame(), place, np.zeros(len(place), np.int64), list, unit="machine")
     recordings = replay.Recordings(loaded, registry.get("logs"), (), Pace(0), Meter())
     events = list(recordings.over(JudgedBatch(batch, Judgement.of(np.full((len(machines), 2), 0.5)))))
     assert [(one.number, one.id) for one in of(Recording, events)] == [(1, "a"), (2, "b"), (3, "c"), (4, "b")]

@@ -89,7 +89,9 @@ def test_an_episode_that_kills_or_cannot_be_read_is_the_only_one_lost(store: Pat
 
     source = sources.get("telemetry")
     windows = source.prepare(store, tmp_path / "d", source.options(), engine=FakeEngine(kills={3}, fails={7}))
-    assert [skipped["episode"] for skipped in windows.notes["skipped"]] == lost["path"].to_list()
+    assert [one["file"] for one in windows.notes["left_out"] if one["what"] == "the file"] == lost[
+        "path"
+    ].to_list()
 
 
 def test_a_recorded_run_that_kills_is_the_only_one_left_out(corpora: dict[str, Path], tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_hidden_files_links_pipes_and_empty_files_are_left_out_with_a_reason(tmp
     os.mkfifo(corpus / "pipe")
     files, skipped = find(corpus)
     assert [one.id for one in files] == ["good.log"]
-    assert {one.id: one.reason.split(":")[0] for one in skipped} == {
+    assert {defect.file: defect.why.split(":")[0] for defect in skipped} == {
         ".hidden": "hidden", ".git": "hidden", "empty.log": "empty", "leaves": "a link", "folder": "a link",
         "again": "a link", "circle": "a link", "pipe": "not a regular file",
     }  # fmt: skip

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from tests.sources.events.exports import dataset, write
 from vestige.errors import OutputError
-from vestige.evidence.simulated import MARKER
+from vestige.evidence.files import MARKER
 from vestige.reading.windows import WindowSet
 from vestige.simulators.events.options import SimulateOptions
 from vestige.simulators.events.write import simulate

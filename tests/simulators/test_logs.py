@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from vestige.engine import HERE
 from vestige.errors import OutputError
-from vestige.evidence.simulated import MARKER
+from vestige.evidence.files import MARKER
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.windows import WindowSet
 from vestige.simulators.logs import SimulateOptions, simulate

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from tests.sources.telemetry.conftest import MakeStore
 from vestige.engine import HERE, LocalEngine
 from vestige.errors import OutputError
-from vestige.evidence.simulated import MARKER
+from vestige.evidence.files import MARKER
 from vestige.simulators.telemetry import hosts, programs, timeline
 from vestige.simulators.telemetry.activity import MALICIOUS, PHASES, PROFILES
 from vestige.simulators.telemetry.options import SimulateOptions

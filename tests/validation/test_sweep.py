@@ -18,7 +18,7 @@ from tests.sources.telemetry.conftest import MakeStore
 from vestige.cli.main import app
 from vestige.engine import HERE, LocalEngine
 from vestige.errors import EvidenceError, OutputError, UsageError, VerdictError
-from vestige.evidence.simulated import MARKER
+from vestige.evidence.files import MARKER
 from vestige.sources.telemetry import index
 from vestige.sources.telemetry.manifest import NAME
 from vestige.validation import sweep

@@ -46,7 +46,7 @@ def save_files(
     detector: Detector,
     encoder: Encoder,
     schema: Schema,
-    source: Source,
+    source: Source[Any],
     view: str,
     threshold: float | None = None,
     policy: str | None = None,
@@ -156,7 +156,7 @@ def _model(header: Header, where: Path) -> type[Detector]:
         ) from error
 
 
-def _source(name: str, where: Path) -> Source:
+def _source(name: str, where: Path) -> Source[Any]:
     try:
         return sources.get(name)
     except UsageError as error:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from vestige.reading.encoding import Batch, Encoder
+from vestige.reading.live import probe_windows
 from vestige.schema import Input, Schema
 from vestige.sources.base import Source
 
@@ -28,10 +29,10 @@ class Probe(BaseModel):
 
 
 def take(
-    source: Source, encoder: Encoder, schema: Schema, names: tuple[str, ...] | None = None
+    source: Source[Any], encoder: Encoder, schema: Schema, names: tuple[str, ...] | None = None
 ) -> dict[str, Probe]:
     """The probe of the inputs called `names`, or of all that `encoder` produces."""
-    live = source.probe(schema)
+    live = probe_windows(source.reader(schema))
     names = tuple(spec.name for spec in encoder.inputs) if names is None else names
     batch: Batch = encoder.bind(live.symbols).encode(live.steps, names)
     return {name: _of(batch[name]) for name in names}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import BaseModel
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     app.command("inspect")(inspect)
 
 
-def prepare_command(source: Source) -> Callable[..., None]:
+def prepare_command(source: Source[Any]) -> Callable[..., None]:
     """`vestige prepare` for one source."""
 
     def prepare(

@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from pydantic import BaseModel
@@ -73,7 +73,7 @@ def register(app: typer.Typer) -> None:
     app.command("evaluate")(with_options(evaluate, judge=RejudgeOptions))
 
 
-def run_command(source: Source) -> Callable[..., None]:
+def run_command(source: Source[Any]) -> Callable[..., None]:
     """`vestige run` for one source."""
 
     def run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import types
 from collections.abc import Callable
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -100,6 +101,17 @@ def _build(model: type[BaseModel], given: dict[str, Any]) -> BaseModel:
             name = str(first["loc"][0])
             message = f"{flag_of(name)}: {message}"
         raise UsageError(message, remedy="see --help for what it takes") from error
+
+
+UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_duration(option: str, text: str) -> float:
+    """`500ms`, `2s`, `1m` as seconds. Raises UsageError for anything else."""
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)(ms|s|m|h)", text.strip())
+    if found is None:
+        raise UsageError(f"{option}: {text!r} is no duration", remedy="a number with ms, s, m or h: 2s")
+    return float(found[1]) * UNITS_S[found[2]]
 
 
 def parse_settings(settings: list[str]) -> dict[str, int | float | bool | str]:

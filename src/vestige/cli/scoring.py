@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vestige import log, storage
-from vestige.cli.options import Quantize
+from vestige.cli.options import Quantize, parse_duration
 from vestige.errors import OutputError, UsageError
 from vestige.evidence.files import STDIN
 
@@ -51,6 +51,13 @@ def score(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="replace an existing file (never one of the evidence)")
     ] = False,
+    idle: Annotated[
+        str,
+        typer.Option(
+            help="of a pipe: a message of which more lines may follow is scored after so long a quiet time "
+            "(500ms, 2s, 1m), and again if they do follow"
+        ),
+    ] = "2s",
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
     quantize: Annotated[
         Quantize, typer.Option(help="int8: transformers compute in 8-bit integers, on the CPU")
@@ -84,9 +91,18 @@ def score(
         )
     if any(map(is_simulated, evidence)):
         log.get("vestige.cli").warning("the evidence is synthetic: its scores say that the program works")
+    idle_s = parse_duration("--idle", idle)
     with progress.bar("scoring", "bytes", beside_output=output is None) as update:
-        scored = scoring.score_recordings if by_recording else scoring.score
-        found = scored(run, evidence, device=device, quantize=quantize == "int8", progress=update)
+        eight_bit = quantize == "int8"
+        found: Iterable[dict[str, Any]]
+        if by_recording:
+            found = scoring.score_recordings(
+                run, evidence, device=device, quantize=eight_bit, progress=update
+            )
+        else:
+            found = scoring.score(
+                run, evidence, device=device, quantize=eight_bit, idle_s=idle_s, progress=update
+            )
         lines = (scoring.json_line(row) for row in found if row["alert"] or not alerts_only)
         if output is None:
             for line in lines:

@@ -6,7 +6,7 @@ What is damaged or cut off ends the file there: what came before is kept, and `d
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -36,23 +36,24 @@ class Expander:
     taken: int = 0
     given: int = 0
     defects: list[str] = field(default_factory=list)
+    _entered: bool = False
+    """Whether reading begins in the middle of a plain file, where nothing is looked for."""
 
     def pieces(self) -> Iterator[bytes]:
-        """The decompressed content. Raises EvidenceError for a decompression bomb or an unknown packing."""
-        start = self._take()
-        while 0 < len(start) < LONGEST_MAGIC and (more := self._take()):
-            start += more
-        for magic, name in UNSUPPORTED.items():
-            if start.startswith(magic):
-                raise EvidenceError(
-                    f"{name} files are not read", where=self.where, remedy="unpack it, or use .gz or .zst"
-                )
-        if start.startswith(GZIP):
-            pieces = self._gzip(start)
-        elif start.startswith(ZSTD):
-            pieces = self._zstd(start)
-        else:
+        """The decompressed content; an empty piece where there is nothing now, but may be later.
+
+        Raises EvidenceError for a decompression bomb or an unknown packing.
+        """
+        start = yield from self._next()
+        if self._entered:
             pieces = self._plain(start)
+        else:
+            while 0 < len(start) < LONGEST_MAGIC:
+                more = yield from self._next()
+                if not more:
+                    break
+                start += more
+            pieces = self._unpacked(start)
         for piece in pieces:
             self.given += len(piece)
             if self.given > self.bomb_bytes and self.given > BOMB_RATIO * self.taken:
@@ -63,25 +64,56 @@ class Expander:
                 )
             yield piece
 
-    def _take(self) -> bytes:
-        """What there is, `PIECE` bytes at most: a pipe is not waited for until it has filled a piece."""
-        read = getattr(self.file, "read1", self.file.read)
+    def seek(self, offset: int, file: BinaryIO) -> bool:
+        """Go to the byte `offset` of a plain `file`, before anything was read; False for a packed one, which
+        has to be unpacked up to there."""
+        start = file.read(LONGEST_MAGIC)
+        packed = start.startswith((GZIP, ZSTD, *UNSUPPORTED))
+        file.seek(0 if packed else offset)
+        if not packed:
+            self.taken = self.given = offset
+            self._entered = True
+        return not packed
+
+    def _unpacked(self, start: bytes) -> Iterator[bytes]:
+        """The content of a file that begins with `start`, by its packing."""
+        for magic, name in UNSUPPORTED.items():
+            if start.startswith(magic):
+                raise EvidenceError(
+                    f"{name} files are not read", where=self.where, remedy="unpack it, or use .gz or .zst"
+                )
+        if start.startswith(GZIP):
+            return self._gzip(start)
+        if start.startswith(ZSTD):
+            return self._zstd(start)
+        return self._plain(start)
+
+    def _next(self) -> Generator[bytes, None, bytes]:
+        """The next bytes of the file; while there are none now, empty pieces. Nothing: the file is over."""
+        while (piece := self._take()) is None:
+            yield b""
+        return piece
+
+    def _take(self) -> bytes | None:
+        """What there is, `PIECE` bytes at most: a pipe is not waited for until it has filled a piece. None:
+        there is nothing now."""
+        read = getattr(self.file, "read1", None) or self.file.read
         try:
-            piece: bytes = read(PIECE)
+            piece: bytes | None = read(PIECE)
         except OSError as error:
             self.defects.append(f"reading failed after {self.taken} bytes: {error.strerror}")
             return b""
-        self.taken += len(piece)
+        self.taken += len(piece or b"")
         return piece
 
     def _plain(self, piece: bytes) -> Iterator[bytes]:
         while piece:
             yield piece
-            piece = self._take()
+            piece = yield from self._next()
 
     def _gzip(self, data: bytes) -> Iterator[bytes]:
         unpack = None
-        while data := data or self._take():
+        while data := data or (yield from self._next()):
             if unpack is None:
                 data = data.lstrip(b"\0")
                 if not GZIP.startswith(data[:2]):
@@ -110,7 +142,7 @@ class Expander:
         packing = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW)
         unpack = packing.decompressobj()
         fresh = True
-        while data := data or self._take():
+        while data := data or (yield from self._next()):
             step, data = data[:_ZSTD_STEP], data[_ZSTD_STEP:]
             try:
                 piece = unpack.decompress(step)

@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vestige.errors import EvidenceError
+from vestige.evidence.defects import FILE, Defect
 
 STDIN = Path("-")
+MARKER = ".vestige-simulated.json"
+"""Lies in a simulated corpus, says so, and holds what was planted. Hidden: nothing is read from it."""
 PACKED = (".gz", ".zst", ".zstd")
 
 
@@ -45,6 +48,11 @@ class EvidenceFile:
         return name.partition(".")[0] or name
 
     @property
+    def packed(self) -> bool:
+        """Whether its name says that it is packed."""
+        return self.id.endswith(PACKED)
+
+    @property
     def host(self) -> str | None:
         """The first directory of the path, if it lies in one."""
         first, slash, _ = self.id.partition("/")
@@ -67,21 +75,18 @@ class EvidenceFile:
             raise EvidenceError(f"cannot be read: {error.strerror}", where=self.where) from error
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A file that was left out, and why."""
-
-    id: str
-    reason: str
+def stdin() -> EvidenceFile:
+    """Standard input."""
+    return EvidenceFile(STDIN, "stdin", None)
 
 
-def find(evidence: Path, what: str = "files") -> tuple[list[EvidenceFile], list[Skipped]]:
+def find(evidence: Path, what: str = "files") -> tuple[list[EvidenceFile], list[Defect]]:
     """The files of a corpus in order, and what was left out.
 
     Raises EvidenceError where there is none; `what` they are called then.
     """
     if evidence == STDIN:
-        return [EvidenceFile(STDIN, "stdin", None)], []
+        return [stdin()], []
     try:
         mode = evidence.stat().st_mode
     except OSError as error:
@@ -90,7 +95,7 @@ def find(evidence: Path, what: str = "files") -> tuple[list[EvidenceFile], list[
         size = evidence.stat().st_size if stat.S_ISREG(mode) else None
         return [EvidenceFile(evidence, _text(evidence.name), size)], []
     files: list[EvidenceFile] = []
-    skipped: list[Skipped] = []
+    skipped: list[Defect] = []
     for path in sorted(
         _walk(evidence, skipped), key=lambda path: os.fsencode(path.relative_to(evidence).as_posix())
     ):
@@ -99,7 +104,7 @@ def find(evidence: Path, what: str = "files") -> tuple[list[EvidenceFile], list[
         raise EvidenceError(
             f"no {what} in this directory" + (f" ({len(skipped)} left out)" if skipped else ""),
             where=evidence,
-            remedy=f"left out: {skipped[0].id} ({skipped[0].reason})" if skipped else "",
+            remedy=f"left out: {skipped[0].file} ({skipped[0].why})" if skipped else "",
         )
     return files, skipped
 
@@ -110,7 +115,7 @@ def total_size(files: Iterable[EvidenceFile]) -> int | None:
     return None if None in sizes else sum(size for size in sizes if size is not None)
 
 
-def _walk(root: Path, skipped: list[Skipped]) -> Iterable[Path]:
+def _walk(root: Path, skipped: list[Defect]) -> Iterable[Path]:
     """Every entry that is no real directory; links to directories are entries, and never entered."""
     pending = [root]
     while pending:
@@ -118,7 +123,9 @@ def _walk(root: Path, skipped: list[Skipped]) -> Iterable[Path]:
         try:
             entries = list(os.scandir(folder))
         except OSError as error:
-            skipped.append(Skipped(_text(folder.relative_to(root).as_posix()), f"{error.strerror}"))
+            skipped.append(
+                Defect(_text(folder.relative_to(root).as_posix()), None, FILE, f"{error.strerror}")
+            )
             continue
         for entry in entries:
             if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
@@ -127,20 +134,22 @@ def _walk(root: Path, skipped: list[Skipped]) -> Iterable[Path]:
                 yield Path(entry.path)
 
 
-def _sort_in(path: Path, name: str, files: list[EvidenceFile], skipped: list[Skipped]) -> None:
+def _sort_in(path: Path, name: str, files: list[EvidenceFile], skipped: list[Defect]) -> None:
+    if path.name == MARKER:
+        return  # it is our own, and no evidence
     try:
         found = path.lstat()
     except OSError as error:
-        skipped.append(Skipped(name, f"{error.strerror}"))
+        skipped.append(Defect(name, None, FILE, f"{error.strerror}"))
         return
     if path.name.startswith("."):
-        skipped.append(Skipped(name, "hidden"))
+        skipped.append(Defect(name, None, FILE, "hidden"))
     elif stat.S_ISLNK(found.st_mode):
-        skipped.append(Skipped(name, "a link: links are not followed within a corpus"))
+        skipped.append(Defect(name, None, FILE, "a link: links are not followed within a corpus"))
     elif not stat.S_ISREG(found.st_mode):
-        skipped.append(Skipped(name, "not a regular file"))
+        skipped.append(Defect(name, None, FILE, "not a regular file"))
     elif found.st_size == 0:
-        skipped.append(Skipped(name, "empty"))
+        skipped.append(Defect(name, None, FILE, "empty"))
     else:
         files.append(EvidenceFile(path, name, found.st_size, in_directory=True))
 

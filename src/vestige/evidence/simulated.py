@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vestige.evidence.files import STDIN
+from vestige.evidence.files import MARKER, STDIN
 
-MARKER = ".vestige-simulated.json"
-"""Lies in a simulated corpus, says so, and holds what was planted. Hidden: nothing is read from it."""
 DEEPEST = 3
 """Folders between a corpus and its evidence: an episode lies under its host and day."""
 

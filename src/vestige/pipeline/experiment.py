@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from vestige import log
+from vestige.errors import EvidenceError
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.windows import WindowSet
 from vestige.runs.options import SplitOptions
@@ -23,12 +26,12 @@ logger = log.get(__name__)
 class TrainingData:
     """What models are trained on, and nothing else: no test part is in here."""
 
-    source: Source
+    source: Source[Any]
     train: EncodedWindows
     validation: EncodedWindows
 
     @classmethod
-    def of(cls, source: Source, sealed: SealedParts) -> Self:
+    def of(cls, source: Source[Any], sealed: SealedParts) -> Self:
         """Fit the source's encoder on the training part, and bind it to train and validation."""
         train = EncodedWindows.of(sealed.train, source.fit_encoder(sealed.train))
         return cls(source, train, train.over(sealed.validation))
@@ -67,7 +70,7 @@ class Experiment:
         return cls(TrainingData.of(source, parts.sealed()), windows, split, parts)
 
     @property
-    def source(self) -> Source:
+    def source(self) -> Source[Any]:
         """The kind of evidence."""
         return self.training_data.source
 
@@ -75,6 +78,29 @@ class Experiment:
     def test(self) -> EncodedWindows:
         """The test part: for judging only."""
         return self.training_data.train.over(self.parts.test)
+
+
+def require_labels(windows: WindowSet, where: Path, *, what: str) -> None:
+    """Raise EvidenceError where there is but one class, or nobody said which: `what` needs two.
+
+    Without labels a dataset can still be prepared, split, learnt from (`train --task next`) and scored.
+    """
+    without = "vestige prepare, split, train --task next and score need none"
+    if not windows.labelled:
+        raise EvidenceError(
+            f"the evidence has no labels: {what} needs them",
+            where=where,
+            remedy=f"say where the labels are (see vestige prepare --help); {without}",
+        )
+    of_class = windows.counts.sum(axis=0)
+    present = np.flatnonzero(of_class)
+    if len(present) == 1:
+        name = windows.schema.classes[int(present[0])]
+        raise EvidenceError(
+            f"one class only: all {int(of_class.sum())} windows are {name}; {what} needs two",
+            where=where,
+            remedy=f"say which are anomalies (see --label in vestige prepare --help); {without}",
+        )
 
 
 def split_dataset(windows: WindowSet, options: SplitOptions) -> tuple[Split, Parts]:

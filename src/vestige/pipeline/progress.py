@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-from vestige.sources.base import Progress
+from vestige.reading.steps import Progress
 
 ShowProgress = Callable[[str, str], AbstractContextManager[Progress]]
 """Given a title and a unit, a context that yields `update(done, total)`."""

@@ -19,7 +19,7 @@ from vestige.evaluation.audit import audit, enforce
 from vestige.evaluation.results import RunResults
 from vestige.evaluation.threshold import Policy
 from vestige.pipeline import model_transfer
-from vestige.pipeline.experiment import Experiment, split_dataset
+from vestige.pipeline.experiment import Experiment, require_labels, split_dataset
 from vestige.pipeline.fitting import TrainingPlan
 from vestige.pipeline.judging import judge as judge_detectors
 from vestige.pipeline.parallel import fit_all
@@ -37,7 +37,7 @@ logger = log.get(__name__)
 
 
 def run(
-    source: Source,
+    source: Source[Any],
     corpus: Path,
     out: Path,
     *,
@@ -96,7 +96,7 @@ def run(
 
 
 def _read(
-    source: Source,
+    source: Source[Any],
     corpus: Path,
     working: Path,
     options: BaseModel,
@@ -112,6 +112,7 @@ def _read(
     with progress(f"reading {corpus}", "bytes") as update:
         windows = source.prepare(corpus, working / DATASET, options, engine=engine, progress=update)
     logger.info("read %d windows of %d recordings", len(windows), windows.recordings.height)
+    require_labels(windows, corpus, what="judging")
     with progress("splitting and auditing", ""):
         try:
             made, parts = split_dataset(windows, config.split_options)
@@ -146,6 +147,8 @@ def train(
     memory allows); returns their directories."""
     _check(plan, judge)
     experiment = Experiment.open(dataset, split)
+    if plan.task == "classify":
+        require_labels(experiment.windows, dataset, what="learning classes")
     plan = plan.over(experiment.windows.schema)
     config = _config(experiment.source.name, plan, judge).model_copy(
         update={"dataset": relative(dataset, out)}
@@ -181,6 +184,7 @@ def evaluate(
     with storage.locked(run), log.to_file(directory.log_file):
         logger.info("%s", command)
         experiment = Experiment.open(directory.dataset, directory.split)
+        require_labels(experiment.windows, directory.dataset, what="judging")
         loaded = directory.load(experiment.windows.schema)
         if quantized:
             quantize(experiment, loaded)

@@ -182,6 +182,11 @@ class DatasetWriter:
         current["digest"] = digest
         current["sample"] = current["sample"] or digest
 
+    def pad(self, steps: int) -> None:
+        """Begin the current recording with so many more steps of padding: windows that do not overlap are
+        shifted by them."""
+        self._pad(steps)
+
     def _pad(self, steps: int) -> None:
         for stream in self._streams.values():
             stream.append(np.full((steps, *stream.spec.shape), stream.spec.fill, dtype=stream.dtype))

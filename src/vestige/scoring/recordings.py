@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 from vestige.checkpoint import Loaded, Pooling
 from vestige.evaluation.pooling import log_of, moving_average_max, pooled
 from vestige.models.next_token import TOP
+from vestige.reading.steps import Progress
 from vestige.scoring.windows import JudgedBatch, judge
-from vestige.sources.base import Progress
 
 
 def score_recordings(
@@ -34,7 +35,10 @@ def score_recordings(
     recording, they are pooled as in evaluation (`Pooling`); else the recording's score is that of its worst
     window. Raises as `score` does. Memory holds a few numbers for each recording.
     """
-    loaded, judged = judge(run, evidence, device=device, quantize=quantize, progress=progress)
+    # Nothing is told before the end: each message is waited for until it is whole.
+    loaded, judged = judge(
+        run, evidence, device=device, quantize=quantize, idle_s=math.inf, progress=progress
+    )
     pooling = loaded.header.notes.pooling or Pooling(kind="max")
     found: dict[str, Tally] = {}
     unit = "file"

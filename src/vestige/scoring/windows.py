@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vestige.checkpoint import Loaded, load
 from vestige.errors import UsageError
 from vestige.evaluation import distinct
-from vestige.evidence.files import find, total_size
 from vestige.log import get
 from vestige.models.base import Judgement
+from vestige.reading import live
+from vestige.reading.steps import Evidence, Progress
+from vestige.reading.windower import WindowBatch
 from vestige.runs.directory import RunDirectory
 from vestige.schema import Schema
 from vestige.sources import registry
-from vestige.sources.base import LiveBatch, Progress
 
 log = get(__name__)
 
@@ -27,7 +28,7 @@ log = get(__name__)
 class JudgedBatch:
     """Windows, and what a detector says of them, row by row."""
 
-    batch: LiveBatch
+    batch: WindowBatch
     judgement: Judgement
 
 
@@ -37,6 +38,7 @@ def score(
     *,
     device: str = "cpu",
     quantize: bool = False,
+    idle_s: float = live.IDLE_S,
     progress: Progress | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Score evidence with the detector in the directory `run`, a dict for each window.
@@ -48,11 +50,13 @@ def score(
     validation, and may lie on either side of the score from which on another class is the most probable.
     Of a next-token detector also `surprise` (-ln P, nats) and `rank` (how many tokens were more probable).
     A path `-` is standard input; of several paths, `file` is the path as given. `quantize`: in 8-bit
-    integers. Raises, before the first dict where it can: UsageError for a device that is not there, or a
+    integers. A message of a pipe, of which more lines may follow, is scored after `idle_s` quiet seconds; if
+    more of them do follow, it is scored again, and that row has `corrects`: true.
+    Raises, before the first dict where it can: UsageError for a device that is not there, or a
     detector without an 8-bit form, CheckpointError when the run cannot be trusted, EvidenceError when the
     evidence is not there or not what the detector was trained to read.
     """
-    loaded, judged = judge(run, evidence, device=device, quantize=quantize, progress=progress)
+    loaded, judged = judge(run, evidence, device=device, quantize=quantize, idle_s=idle_s, progress=progress)
     return (row for batch in judged for row in _rows(batch, loaded))
 
 
@@ -79,40 +83,42 @@ def judge(
     device: str = "cpu",
     quantize: bool = False,
     every_step: bool = False,
+    idle_s: float = live.IDLE_S,
     progress: Progress | None = None,
 ) -> tuple[Loaded, Iterator[JudgedBatch]]:
     """The detector of a run, and what it says of evidence, batch by batch; `every_step`: of a window for
     every step, whatever the dataset's stride. Raises as `score` does."""
     check_device(device)
-    files = [file for path in evidence for file in find(path)[0]]
     loaded = load(RunDirectory.open(run).detector(), device="cpu" if quantize else device)
     if quantize:
         loaded.detector.quantize()
     if ahead := loaded.schema.ahead:
         log.info("the detector looks %d steps ahead: each score comes so much later", ahead)
-    schema = replace(loaded.schema, stride=1) if every_step else loaded.schema
-    return loaded, _judged(loaded, schema, evidence, total_size(files), progress)
+    batches = read_windows(evidence, loaded.schema, every_step=every_step, idle_s=idle_s, progress=progress)
+    return loaded, judge_batches(loaded, batches)
 
 
-def _judged(
-    loaded: Loaded, schema: Schema, evidence: Sequence[Path], total: int | None, progress: Progress | None
-) -> Iterator[JudgedBatch]:
-    for judged in judge_batches(loaded, read_windows(evidence, schema)):
-        yield judged
-        if progress is not None:
-            progress(judged.batch.taken, total)
-
-
-def read_windows(evidence: Sequence[Path], schema: Schema) -> Iterator[LiveBatch]:
+def read_windows(
+    evidence: Sequence[Path],
+    schema: Schema,
+    *,
+    every_step: bool = False,
+    idle_s: float = live.IDLE_S,
+    progress: Progress | None = None,
+) -> Iterator[WindowBatch]:
     """The windows of raw evidence as `schema` says they are made, batch by batch, in flat memory.
 
     Whoever puts a detector to work on raw evidence reads it through here. Raises EvidenceError where the
     evidence is not there, or not what the schema's source reads.
     """
-    return registry.get(schema.source).live(evidence, schema)
+    reader = registry.get(schema.source).reader(schema)
+    chosen = live.every_step(reader) if every_step else None
+    return live.read_windows(
+        reader, Evidence(tuple(evidence), "live"), chosen, idle_s=idle_s, progress=progress
+    )
 
 
-def judge_batches(loaded: Loaded, batches: Iterable[LiveBatch]) -> Iterator[JudgedBatch]:
+def judge_batches(loaded: Loaded, batches: Iterable[WindowBatch]) -> Iterator[JudgedBatch]:
     """What a detector says of windows as they come from their source."""
     symbols = None
     for batch in batches:
@@ -137,6 +143,8 @@ def _rows(judged: JudgedBatch, loaded: Loaded) -> Iterator[dict[str, Any]]:
         }
         if judgement.surprise is not None and judgement.rank is not None:
             row |= {"surprise": round(float(judgement.surprise[at]), 6), "rank": int(judgement.rank[at])}
+        if judged.batch.corrects and at == 0:
+            row["corrects"] = True
         yield row
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from vestige.errors import UsageError
 
@@ -25,11 +25,11 @@ def names() -> list[str]:
     return sorted({*BUILT_IN, *(one.name for one in entry_points(group=ENTRY_POINTS))})
 
 
-def get(name: str) -> Source:
+def get(name: str) -> Source[Any]:
     """The source called `name`. Raises UsageError for an unknown name."""
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
-        return cast("Source", getattr(import_module(module), attribute)())
+        return cast("Source[Any]", getattr(import_module(module), attribute)())
     for one in entry_points(group=ENTRY_POINTS, name=name):
-        return cast("Source", one.load()())
+        return cast("Source[Any]", one.load()())
     raise UsageError(f"unknown source {name!r}", remedy=f"one of: {', '.join(names())}")

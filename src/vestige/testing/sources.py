@@ -6,21 +6,29 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from vestige.reading.encoding import Batch, Encoder
+from vestige.reading.live import probe_windows, read_windows
+from vestige.reading.steps import Evidence, Reader, StepBlock, Unit
+from vestige.reading.windower import WindowBatch, Windower
 from vestige.reading.windows import WindowSet
 from vestige.sources import registry
-from vestige.sources.base import LiveBatch, Source
+from vestige.sources.base import Source
+
+Step = tuple[Any, ...]
+"""What is known of a step: recording, file, place, time, label, text, and the values of plain streams."""
 
 
 def check_source(
-    source: Source | str,
+    source: Source[Any] | str,
     corpus: Path,
     directory: Path,
     *,
@@ -30,11 +38,13 @@ def check_source(
 ) -> None:
     """Assert that a source (or the registered one of that name) keeps the contract on `corpus`.
 
-    Preparing twice must give equal bytes; windows read live from `evidence` (the files of the corpus in
-    sorted order, if not given) must equal those of a dataset of stride 1; an encoder fitted on some
-    recordings must not depend on the others, and come back equal from its JSON; the probe must be
-    stable. `part` is a corpus with some of the recordings, unchanged (a copy of the first half of the
-    files, if not given). Raises AssertionError that says what fails. Datasets go under `directory`.
+    Preparing twice must give equal bytes. Windows read from raw `evidence` (the corpus itself, if not
+    given) must equal those of the dataset: inputs, times, places and texts. Every
+    unit must give the same steps and windows in blocks of any size, and when it is stopped and taken up again
+    from its position. An encoder fitted on some recordings must not depend on the others, and come back equal
+    from its JSON; the probe must be stable. `part` is a corpus with some of the recordings, unchanged (a copy
+    of the first half of the files, if not given). Raises AssertionError that says what fails. Datasets go
+    under `directory`.
     """
     chosen = registry.get(source) if isinstance(source, str) else source
     settings = chosen.options() if options is None else options
@@ -46,12 +56,91 @@ def check_source(
     encoder = _check_sealed(chosen, windows, chosen.prepare(some, directory / "third", settings))
     _check_round_trip(chosen, encoder, windows)
     _check_probe(chosen, encoder, windows)
-    files = sorted(file for file in corpus.rglob("*") if file.is_file()) if evidence is None else evidence
-    if windows.schema.stride == 1 and windows.schema.target != "recording":
-        _check_live(chosen, encoder, windows, files)
+    files = [corpus] if evidence is None else evidence
+    _check_live(chosen, encoder, windows, files)
+    check_reader(chosen.reader(windows.schema), files)
 
 
-def _check_bytes(source: Source, first: Path, second: Path) -> None:
+def check_reader(reader: Reader[Any], evidence: Sequence[Path], *, cuts: Sequence[int] = (1, 7, 64)) -> None:
+    """Assert that every unit of `evidence` gives the same steps and the same windows read at once, in blocks
+    of `cuts` steps in turn, and stopped after each of these and taken up again, from JSON alone."""
+    for unit in reader.units(Evidence(tuple(evidence))).units:
+        whole = list(_steps_of(reader, unit, [1 << 30]))
+        assert whole, f"{unit.name} gave no step"
+        in_blocks = list(_steps_of(reader, unit, cuts))
+        assert in_blocks == whole, f"{unit.name}: other steps in blocks of {list(cuts)}"
+        resumed = list(_steps_of(reader, unit, cuts, resume=True))
+        assert resumed == whole, f"{unit.name}: other steps where it is taken up again"
+        wanted = list(_windows_of(reader, unit, [1 << 30], resume=False))
+        found = list(_windows_of(reader, unit, cuts, resume=True))
+        assert len(found) == len(wanted), (
+            f"{unit.name}: {len(found)} windows taken up again, {len(wanted)} at once"
+        )
+        for number, (ours, theirs) in enumerate(zip(wanted, found, strict=True)):
+            assert ours == theirs, f"{unit.name}: window {number} is another where it is taken up again"
+
+
+def _blocks_of(
+    reader: Reader[Any], unit: Unit, cuts: Sequence[int], *, resume: bool
+) -> Iterator[tuple[StepBlock, bool]]:
+    """The blocks of a unit, each with whether the stream was taken up again after it."""
+    stream, turn = reader.open(unit), 0
+    while not stream.ended:
+        block = stream.read(cuts[turn % len(cuts)])
+        turn += 1
+        if block is None:
+            continue
+        again = resume and not stream.ended
+        if again:
+            position = json.loads(json.dumps(stream.position, allow_nan=False))
+            stream.close()
+            stream = reader.open(unit, resume=position)
+        yield block, again
+    stream.close()
+
+
+def _steps_of(
+    reader: Reader[Any], unit: Unit, cuts: Sequence[int], *, resume: bool = False
+) -> Iterator[Step]:
+    for block, _ in _blocks_of(reader, unit, cuts, resume=resume):
+        texts = reader.text(block.values, block.symbols) if len(block) else []
+        plain = [name for name in block.values if name != reader.symbol_stream]
+        for row, text in enumerate(texts):
+            label = None if block.label is None else int(block.label[row])
+            place = tuple(int(column[row]) for column in block.place.values())
+            values = tuple(block.values[name][row].tobytes() for name in plain)
+            info = block.recordings[int(block.recording[row])]
+            yield info, block.file, place, int(block.t_ns[row]), label, text, values
+
+
+def _windows_of(
+    reader: Reader[Any], unit: Unit, cuts: Sequence[int], *, resume: bool
+) -> Iterator[tuple[Any, ...]]:
+    windower = Windower(reader)
+    for block, again in _blocks_of(reader, unit, cuts, resume=resume):
+        for batch in windower.push(block):
+            yield from _rows_of(reader, batch)
+        if again:
+            state = json.loads(json.dumps(windower.state(), allow_nan=False))
+            windower = Windower(reader)
+            windower.restore(state)
+    for batch in windower.flush():
+        yield from _rows_of(reader, batch)
+
+
+def _rows_of(reader: Reader[Any], batch: WindowBatch) -> Iterator[tuple[Any, ...]]:
+    symbols = batch.symbols.drop([name for name in ("count", "group") if name in batch.symbols.columns])
+    for row in range(len(batch)):
+        values = []
+        for name, steps in batch.steps.items():
+            if name == reader.symbol_stream:
+                values.append(symbols[steps[row].astype(np.int64)].rows())
+            else:
+                values.append(np.ascontiguousarray(steps[row]).tobytes())
+        yield batch.place.row(row), int(batch.t_ns[row]), batch.text[row], *values
+
+
+def _check_bytes(source: Source[Any], first: Path, second: Path) -> None:
     ours, theirs = _digests(first), _digests(second)
     assert ours.keys() == theirs.keys(), f"{source.name}: preparing twice gave other files"
     for name, digest in ours.items():
@@ -68,7 +157,7 @@ def _first_half(corpus: Path, place: Path) -> Path:
     return place
 
 
-def _check_sealed(source: Source, windows: WindowSet, part: WindowSet) -> Encoder:
+def _check_sealed(source: Source[Any], windows: WindowSet, part: WindowSet) -> Encoder:
     """Fitted on some recordings, with the others in the dataset or without, it must be the same."""
     mine = windows.recordings["id"].is_in(part.recordings["id"].to_list()).to_numpy()
     training = windows.select(mine[windows.recording])
@@ -80,34 +169,61 @@ def _check_sealed(source: Source, windows: WindowSet, part: WindowSet) -> Encode
     return encoder
 
 
-def _check_round_trip(source: Source, encoder: Encoder, windows: WindowSet) -> None:
+def _check_round_trip(source: Source[Any], encoder: Encoder, windows: WindowSet) -> None:
     state = json.loads(json.dumps(encoder.to_dict(), allow_nan=False))
     back = source.load_encoder(state, windows.schema)
     assert back.to_dict() == encoder.to_dict(), f"{source.name}: the encoder's state does not survive JSON"
     assert back.inputs == encoder.inputs, f"{source.name}: the loaded encoder produces other inputs"
     rows = np.arange(min(len(windows), 256))
-    ours, theirs = (_encode(one, windows, rows) for one in (encoder, back))
+    ours, theirs = (_encode(chosen, windows, rows) for chosen in (encoder, back))
     _assert_equal(ours, theirs, f"{source.name}: the loaded encoder gives another")
 
 
-def _check_probe(source: Source, encoder: Encoder, windows: WindowSet) -> None:
+def _check_probe(source: Source[Any], encoder: Encoder, windows: WindowSet) -> None:
     schema = windows.schema.fitted(encoder.inputs)
-    first, second = (_live_inputs(encoder, source.probe(schema)) for _ in range(2))
-    assert all(len(X) for X in first.values()), f"{source.name}: the probe has no window"
+    first, second = (_live_inputs(encoder, probe_windows(source.reader(schema))) for _ in range(2))
+    assert first, f"{source.name}: the probe has no input"
+    for name, X in first.items():
+        assert len(X), f"{source.name}: the probe has no window of {name}"
     _assert_equal(first, second, f"{source.name}: the probe is not stable in")
 
 
-def _check_live(source: Source, encoder: Encoder, windows: WindowSet, files: Sequence[Path]) -> None:
-    at = 0
-    schema = windows.schema.fitted(encoder.inputs)
-    for batch in source.live(files, schema):
-        inputs = _live_inputs(encoder, batch)
-        n = len(batch.place)
-        assert at + n <= len(windows), f"{source.name}: live reading gives more windows than the dataset has"
-        prepared = _encode(encoder, windows, np.arange(at, at + n))
-        _assert_equal(prepared, inputs, f"{source.name}: windows {at}..{at + n} read live have another")
-        at += n
-    assert at == len(windows), f"{source.name}: {at} windows read live, {len(windows)} in the dataset"
+def _check_live(source: Source[Any], encoder: Encoder, windows: WindowSet, files: Sequence[Path]) -> None:
+    """Windows read live, in the order of a dataset, in which recordings stand one after the other."""
+    reader = source.reader(windows.schema.fitted(encoder.inputs))
+    batches = list(read_windows(reader, Evidence(tuple(files)), reader.schema))
+    n = sum(map(len, batches))
+    assert n == len(windows), f"{source.name}: {n} windows read live, {len(windows)} in the dataset"
+    place = pl.concat([batch.place.with_columns(text=batch.text) for batch in batches])
+    prepared = source.place(windows, np.arange(n))
+    told = f"{source.name}: windows read live have another"
+    inputs = [_live_inputs(encoder, batch) for batch in batches]
+    ours, theirs = _in_order(_named_alike(place, prepared)), _in_order(prepared)
+    live = {name: np.concatenate([batch[name] for batch in inputs])[ours] for name in inputs[0]}
+    _assert_equal(_encode(encoder, windows, theirs), live, told)
+    t_ns = np.concatenate([batch.t_ns for batch in batches])
+    assert np.array_equal(windows.t_ns[theirs], t_ns[ours]), f"{told} time"
+    for name in prepared.columns:
+        if name in place.columns and name != "file":
+            same = prepared[name][theirs].to_list() == place[name][ours].to_list()
+            assert same, f"{told} {name}"
+
+
+def _named_alike(place: pl.DataFrame, prepared: pl.DataFrame) -> pl.DataFrame:
+    """Of several pieces of evidence files are called by their whole path: by the end of it in a dataset."""
+    known = sorted(prepared["file"].unique().to_list(), key=len, reverse=True)
+    names = {
+        path: next((name for name in known if path.endswith(name)), path)
+        for path in place["file"].unique().to_list()
+    }
+    return place.with_columns(pl.col("file").replace(names))
+
+
+def _in_order(place: pl.DataFrame) -> NDArray[np.int64]:
+    """Rows by file and by where in it they stand; equal ones in the order in which they came."""
+    where = [name for name in place.columns if place.schema[name].is_integer()]
+    rows = place.with_row_index("\0row").sort(["file", *where], maintain_order=True)["\0row"]
+    return rows.to_numpy().astype(np.int64)
 
 
 def _encode(encoder: Encoder, windows: WindowSet, rows: NDArray[np.int64]) -> Batch:
@@ -115,12 +231,12 @@ def _encode(encoder: Encoder, windows: WindowSet, rows: NDArray[np.int64]) -> Ba
     return bound.encode(windows.gather(rows), _names(encoder))
 
 
-def _live_inputs(encoder: Encoder, batch: LiveBatch) -> Batch:
+def _live_inputs(encoder: Encoder, batch: WindowBatch) -> Batch:
     return encoder.bind(batch.symbols).encode(batch.steps, _names(encoder))
 
 
 def _names(encoder: Encoder) -> tuple[str, ...]:
-    return tuple(one.name for one in encoder.inputs)
+    return tuple(spec.name for spec in encoder.inputs)
 
 
 def _assert_equal(ours: Batch, theirs: Batch, what: str) -> None:

@@ -9,22 +9,33 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from vestige.engine import LOCAL, Engine
 from vestige.errors import EvidenceError
 from vestige.reading.dataset import DatasetWriter
 from vestige.reading.encoding import Encoder
-from vestige.reading.windows import Steps, WindowSet
-from vestige.recipes import Recipe
+from vestige.reading.prepare import Account
+from vestige.reading.steps import (
+    ChunkStream,
+    Evidence,
+    Listing,
+    Position,
+    Reader,
+    RecordingInfo,
+    StepBlock,
+    Unit,
+)
+from vestige.reading.symbols import TextSymbols
+from vestige.reading.windows import WindowSet
 from vestige.schema import KINDS, Feature, Input, Schema, Stream
-from vestige.sources.base import LiveBatch, Progress
+from vestige.sources.base import Source
 from vestige.storage import atomic_directory
 from vestige.testing.synthetic_encoder import DIRECTION, SIGNALS, SyntheticEncoder, fit
 
@@ -60,36 +71,19 @@ class SyntheticSimulation(BaseModel):
     seed: int = 0
 
 
-class SyntheticSource:
-    """See the module. Implements `vestige.sources.base.Source`."""
+class SyntheticSource(Source[SyntheticOptions]):
+    """See the module."""
 
     name = "synthetic"
-    options: type[BaseModel] = SyntheticOptions
-    recipes: tuple[Recipe, ...] = ()
+    options = SyntheticOptions
 
-    def prepare(
-        self,
-        corpus: Path,
-        out: Path,
-        options: BaseModel,
-        *,
-        engine: Engine = LOCAL,  # noqa: ARG002 - small enough for one process
-        overwrite: bool = False,
-        progress: Progress | None = None,
-    ) -> WindowSet:
-        """See `Source.prepare`."""
-        chosen = SyntheticOptions.model_validate(options.model_dump())
-        files = sorted(corpus.glob("*.csv"))
-        if not files:
-            raise EvidenceError("no .csv file", where=corpus, remedy="point at a synthetic corpus")
-        events = {"": 0}
-        with DatasetWriter(out, make_schema(chosen), overwrite=overwrite) as writer:
-            for number, file in enumerate(files, 1):
-                _add(writer, file, events)
-                if progress:
-                    progress(number, len(files))
-            writer.table("events", pl.DataFrame({"text": list(events)}))
-        return WindowSet.open(out)
+    def corpus_reader(self, corpus: Path, options: SyntheticOptions) -> SyntheticReader:  # noqa: ARG002
+        """See `Source.corpus_reader`."""
+        return SyntheticReader(make_schema(options), labelled=True)
+
+    def reader(self, schema: Schema) -> SyntheticReader:
+        """See `Source.reader`."""
+        return SyntheticReader(schema, labelled=False)
 
     def fit_encoder(self, train: WindowSet) -> Encoder:
         """See `Source.fit_encoder`."""
@@ -99,14 +93,17 @@ class SyntheticSource:
         """See `Source.load_encoder`."""
         return SyntheticEncoder.from_dict(state)
 
-    def live(self, evidence: Iterable[Path], schema: Schema) -> Iterator[LiveBatch]:
-        """See `Source.live`; a batch a file."""
-        for file in evidence:
-            yield _live(file.read_bytes(), str(file), schema)
-
-    def probe(self, schema: Schema) -> LiveBatch:
-        """See `Source.probe`."""
-        return _live(PROBE.encode(), "probe", schema)
+    def place(self, windows: WindowSet, rows: NDArray[np.int64]) -> pl.DataFrame:
+        """File, 1-based line, and event of the step that each window judges."""
+        step = windows.target_step[rows]
+        first = windows.recordings["first_step"].to_numpy()[windows.recording[rows]]
+        return pl.DataFrame(
+            {
+                "file": windows.recordings["id"].gather(windows.recording[rows]),
+                "line": step - first - windows.schema.before + 2,
+                "text": windows.table("events")["text"].gather(windows.streams["event"][step]),
+            }
+        )
 
     def simulate(self, out: Path, options: BaseModel, *, overwrite: bool = False) -> dict[str, Any]:
         """Write a corpus to `out`; returns how many anomalous steps were planted."""
@@ -119,6 +116,73 @@ class SyntheticSource:
                 planted += int((frame["label"] > 0).sum())
                 frame.write_csv(working / f"{number % chosen.hosts}-{number}.csv")
         return {"anomalous_steps": planted}
+
+
+@dataclass(frozen=True)
+class SyntheticUnit(Unit):
+    """A file, which is a recording."""
+
+    path: Path = Path()
+
+
+class SyntheticReader(Reader[SyntheticUnit]):
+    """Reads the files of a corpus, each as a whole."""
+
+    symbol_stream = "event"
+
+    def __init__(self, schema: Schema, *, labelled: bool) -> None:
+        self.schema = schema
+        self._labelled = labelled
+
+    def units(self, evidence: Evidence) -> Listing[SyntheticUnit]:
+        """Every `.csv` file. Raises EvidenceError where there is none."""
+        listing: Listing[SyntheticUnit] = Listing([])
+        for path in evidence.paths:
+            files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
+            if not files:
+                raise EvidenceError("no .csv file", where=path, remedy="point at a synthetic corpus")
+            for file in files:
+                size = file.stat().st_size
+                listing.units.append(SyntheticUnit(file.name, file.name, size, file == path, path=file))
+        return listing
+
+    def open(self, unit: SyntheticUnit, *, resume: Position | None = None) -> SyntheticStream:
+        """See `Reader.open`."""
+        return SyntheticStream(unit, self.schema, labelled=self._labelled, resume=resume)
+
+    def symbols(self) -> TextSymbols:
+        """See `Reader.symbols`."""
+        return TextSymbols()
+
+    def probe(self) -> list[StepBlock]:
+        """Three steps."""
+        return [_block(PROBE.encode(), "probe", self.schema, labelled=False)]
+
+    def finish(self, account: Account, writer: DatasetWriter) -> None:
+        """The table of events."""
+        writer.table("events", account.symbols.frame())
+
+
+class SyntheticStream(ChunkStream):
+    """A file is one chunk: to go on in its middle, it is read again, and what was handed on is skipped."""
+
+    def __init__(
+        self, unit: SyntheticUnit, schema: Schema, *, labelled: bool, resume: Position | None
+    ) -> None:
+        super().__init__(resume)
+        self._unit, self._schema, self._labelled = unit, schema, labelled
+        self.taken = 0
+        self.digests: dict[str, str] = {}
+        self.summary: dict[str, Any] = {}
+
+    def _begin(self) -> dict[str, Any]:
+        return {}
+
+    def _next(self) -> StepBlock:
+        content = self._unit.path.read_bytes()
+        self._ended, self.taken = True, len(content)
+        self.digests[self._unit.id] = hashlib.sha256(content).hexdigest()
+        return _block(content, self._unit.id, self._schema, labelled=self._labelled)
 
 
 def make_schema(options: SyntheticOptions) -> Schema:
@@ -158,16 +222,6 @@ def _recording(chosen: SyntheticSimulation, rng: np.random.Generator, day: int) 
     ).cast({"label": pl.UInt8})  # fmt: skip
 
 
-def _add(writer: DatasetWriter, file: Path, events: dict[str, int]) -> None:
-    content = file.read_bytes()
-    frame = _parse(content, str(file), writer.schema)
-    writer.begin(id=file.name, host=file.stem.partition("-")[0], profile="synthetic")
-    writer.extend(
-        _steps(frame, events), t_ns=frame["t_ns"].to_numpy(), label=frame["label"].to_numpy()
-    )  # fmt: skip
-    writer.close_recording(hashlib.sha256(content).hexdigest())
-
-
 def _parse(content: bytes, where: str, schema: Schema) -> pl.DataFrame:
     try:
         frame = pl.read_csv(io.BytesIO(content), schema=COLUMNS)
@@ -180,22 +234,24 @@ def _parse(content: bytes, where: str, schema: Schema) -> pl.DataFrame:
     return frame
 
 
-def _steps(frame: pl.DataFrame, events: dict[str, int]) -> Steps:
-    """Stream values of a recording; texts not seen before are added to `events`."""
-    codes = [events.setdefault(text, len(events)) for text in frame["event"]]
+def _block(content: bytes, name: str, schema: Schema, *, labelled: bool) -> StepBlock:
+    """All steps of a file."""
+    frame = _parse(content, name, schema)
+    texts = frame["event"].unique(maintain_order=True).to_list()
+    row = {text: number for number, text in enumerate(texts, 1)}
     signal = frame.select(pl.col(SIGNALS).fill_null(float("nan"))).to_numpy()
-    return {"event": np.array(codes, dtype=np.uint32), "signal": signal.astype(np.float32)}
-
-
-def _live(content: bytes, where: str, schema: Schema) -> LiveBatch:
-    frame = _parse(content, where, schema)
-    events = {"": 0}
-    values = _steps(frame, events)
-    steps: Steps = {}
-    for stream in schema.streams:
-        lead = np.full((schema.length - 1, *stream.shape), stream.fill, dtype=stream.dtype)
-        whole = np.concatenate([lead, values[stream.name]])
-        view = np.lib.stride_tricks.sliding_window_view(whole, schema.length, axis=0)
-        steps[stream.name] = np.moveaxis(view, -1, 1)
-    place = pl.DataFrame({"file": [where] * len(frame), "line": np.arange(2, len(frame) + 2)})
-    return LiveBatch(steps, pl.DataFrame({"text": list(events)}), place)
+    n = len(frame)
+    return StepBlock(
+        recordings=(RecordingInfo(name, host=name.partition("-")[0], profile="synthetic"),),
+        recording=np.zeros(n, dtype=np.uint32),
+        values={
+            "event": np.array([row[text] for text in frame["event"]], dtype=np.uint32),
+            "signal": signal.astype(np.float32),
+        },
+        t_ns=frame["t_ns"].to_numpy(),
+        label=frame["label"].to_numpy() if labelled else None,
+        symbols=TextSymbols(texts),
+        file=name,
+        place={"line": np.arange(2, n + 2)},
+        ended=np.array([True]),
+    )

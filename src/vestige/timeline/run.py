@@ -10,9 +10,9 @@ import numpy as np
 
 from vestige.checkpoint import load
 from vestige.errors import UsageError
+from vestige.reading.steps import Progress
 from vestige.runs.directory import RunDirectory
 from vestige.scoring.windows import check_device, judge
-from vestige.sources.base import Progress
 from vestige.storage import atomic_file, refuse_files, write_text
 from vestige.timeline.clusters import clusters_of
 from vestige.timeline.picture import page, write_places

@@ -15,12 +15,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.checkpoint import Loaded
-from vestige.reading.encoding import BoundEncoder
 from vestige.reading.windows import WindowSet
 from vestige.runs.directory import RunDirectory
 from vestige.scoring.windows import read_windows
 from vestige.sources import registry
-from vestige.sources.base import LiveBatch
 
 PIECE = 16_384
 """Windows of a test part at a time."""
@@ -65,21 +63,9 @@ def of_evidence(paths: Sequence[Path], loaded: Loaded) -> Iterator[Piece]:
         bound = loaded.encoder.bind(batch.symbols)
         tokens = bound.encode(batch.steps, (name,))[name]
         about = _about(first, batch.place, batch.place.get_column("machine", default=batch.place["file"]))
-        times = np.zeros(len(tokens), np.int64) if batch.t_ns is None else batch.t_ns
-        about = about.with_columns(t_ns=pl.Series(times), truth=pl.lit(None, pl.String()))
-        yield Piece(tokens, _typed(about), _texts(batch, bound, name, loaded.schema.before))
+        about = about.with_columns(t_ns=pl.Series(batch.t_ns), truth=pl.lit(None, pl.String()))
+        yield Piece(tokens, _typed(about), batch.text)
         first += len(tokens)
-
-
-def _texts(batch: LiveBatch, bound: BoundEncoder, name: str, judged: int) -> pl.Series:
-    """What the step is called that each window judges: the symbol that the stream of symbols points at.
-
-    `judged` is the number of that step in its window, which is not the last one where windows look ahead.
-    """
-    if "text" in batch.place.columns:
-        return batch.place["text"]
-    pointing = batch.steps[bound.streams((name,))[0]]
-    return batch.symbols["text"].gather(pointing[:, judged].astype(np.int64))
 
 
 def _truth(test: WindowSet, rows: NDArray[np.int64]) -> pl.Series:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from vestige.checkpoint import Loaded, load
 from vestige.errors import OutputError, UsageError
 from vestige.models.base import Detector
+from vestige.reading.steps import Progress
 from vestige.runs.directory import RunDirectory
 from vestige.scoring import check_device
-from vestige.sources.base import Progress
 from vestige.storage import atomic_file, refuse_files
 from vestige.triage.clusters import Cluster, clusters_of
 from vestige.triage.evidence import COLUMNS, Piece, of_evidence, of_test_part

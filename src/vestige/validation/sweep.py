@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from vestige.engine import LOCAL, Engine, WorkerDiedError
-from vestige.sources.base import Progress
+from vestige.reading.steps import Progress
 from vestige.sources.telemetry import guard, index, store
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.faults import Fault, FaultError

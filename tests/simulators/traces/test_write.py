@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vestige.errors import OutputError
-from vestige.evidence.simulated import MARKER
+from vestige.evidence.files import MARKER
 from vestige.simulators.traces.options import SimulateOptions
 from vestige.simulators.traces.program import make_library, make_program
 from vestige.simulators.traces.write import simulate

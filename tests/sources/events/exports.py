@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from vestige.engine import HERE
+from vestige.reading.prepare import prepare
 from vestige.reading.windows import WindowSet
 from vestige.sources.events.options import EventOptions
-from vestige.sources.events.prepare import prepare
+from vestige.sources.events.reader import EventReader
 
 SECOND = 10**9
 START = 1_772_438_400
@@ -40,7 +41,8 @@ def write(path: Path, content: str | bytes) -> Path:
 def dataset(
     evidence: Path, out: Path, *, budget: int = 1 << 17, fan_out: int = 64, **options: Any
 ) -> WindowSet:
-    prepare(evidence, out, EventOptions(**options), engine=HERE, budget=budget, fan_out=fan_out)
+    reader = EventReader.of_corpus(EventOptions(**options))
+    prepare(reader, evidence, out, engine=HERE, budget=budget, fan_out=fan_out)
     return WindowSet.open(out)
 
 

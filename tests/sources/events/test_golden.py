@@ -35,7 +35,7 @@ def render(path: Path, out: Path) -> str:
             f"{of['id']} ({of['host']}, {of['profile']}) {line}@{offset} {t_ns} {raw:016x} "
             f"{windows.label[row]} {window}\n"
         )
-    bad = [f"{one['file']}:{one['row']}: {one['what']}\n" for one in windows.notes["first_bad_records"]]
+    bad = [f"{one['file']}:{one['row']}: {one['why']}\n" for one in windows.notes["left_out"]]
     return "".join([*lines, *bad])
 
 

@@ -15,24 +15,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.reading.raw import live, probe
 from tests.sources.events.exports import Row, dataset, table, write
 from vestige.errors import EvidenceError
 from vestige.evidence.files import STDIN
+from vestige.reading.live import read_blocks
+from vestige.reading.steps import Evidence
+from vestige.reading.windower import WindowBatch, Windower
 from vestige.reading.windows import WindowSet
 from vestige.schema import Schema
-from vestige.sources.base import LiveBatch
-from vestige.sources.events import memory
-from vestige.sources.events.live import live
 from vestige.sources.events.mapping import shipped
 from vestige.sources.events.options import EventOptions
-from vestige.sources.events.prepare import rules_for, schema_for
-from vestige.sources.events.source import EventSource
+from vestige.sources.events.reader import EventReader
+from vestige.sources.events.schema import rules_for, schema_for
 
 Seen = list[tuple[str, int, list[str], list[int]]]
 """Machine, line, event names and times of every window."""
 
 
-def read(batches: list[LiveBatch]) -> Seen:
+def read(batches: list[WindowBatch]) -> Seen:
     found: Seen = []
     for batch in batches:
         names = batch.symbols["text"].to_list()
@@ -63,11 +64,11 @@ def in_order(seen: Seen) -> Seen:
 ROWS = [(float(at), f"m{at * at % 7}", f"e{at % 5}", "") for at in range(900)]
 
 
-@pytest.mark.parametrize("size", [1, 100, 5000, 1 << 18])
-def test_live_windows_equal_those_of_the_dataset_for_any_block_size(tmp_path: Path, size: int) -> None:
+@pytest.mark.parametrize("most", [1, 10, 500, 1 << 18])
+def test_live_windows_equal_those_of_the_dataset_for_any_block_size(tmp_path: Path, most: int) -> None:
     export = write(tmp_path / "a.csv", table(ROWS))
     windows = dataset(export, tmp_path / "d", context=4)
-    seen = read(list(live([export], windows.schema, size=size)))
+    seen = read(list(live([export], windows.schema, most=most)))
     assert [line for _, line, _, _ in seen] == list(range(2, 902))
     assert in_order(seen) == in_order(prepared(windows))
 
@@ -109,13 +110,13 @@ def test_only_the_machines_heard_from_last_are_remembered(
     events: list[tuple[int, int]],
     machines: int,
     context: int,
-    size: int,
+    most: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("live")
     rows: list[Row] = [(float(at), f"m{m}", f"e{e}", "") for at, (m, e) in enumerate(events)]
     export = write(folder / "a.csv", table(rows))
     schema = schema_for(rules_for(EventOptions()), EventOptions(context=context))
-    seen = read(list(live([export], schema, machines=machines, size=size)))
+    seen = read(list(live([export], schema, remembered=machines, most=most)))
     whole = read(list(live([export], schema)))
     for ours, theirs in zip(seen, whole, strict=True):
         kept = [one for one in ours[2] if one]
@@ -136,23 +137,24 @@ def test_events_out_of_order_are_taken_as_they_come_and_counted(
     assert "1 events came earlier" in caplog.text
 
 
-def test_sessions_are_read_whole_and_never_continue_one_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("vestige.sources.events.live.MOST_STEPS", 8)
+@pytest.mark.parametrize("most", [1, 3, 100])
+def test_sessions_never_continue_one_another(tmp_path: Path, most: int) -> None:
     export = write(tmp_path / "x_abnormal", "a,1 2 3 4 5\na,6 7\nb,8\n")
     windows = dataset(export, tmp_path / "d", mapping="sessions", context=3)
-    seen = read(list(live([export], windows.schema)))
+    seen = read(list(live([export], windows.schema, most=most)))
     assert [events for _, _, events, _ in seen] == [events for _, _, events, _ in prepared(windows)]
 
 
-def test_names_that_no_context_holds_are_dropped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(memory, "MOST_TEXTS", 20)
+def test_names_that_no_context_holds_are_dropped(tmp_path: Path) -> None:
     rows: list[Row] = [(float(at), f"m{at % 3}", f"e{at}", "") for at in range(500)]
-    export = write(tmp_path / "a.csv", table(rows))
+    for number in range(50):
+        write(tmp_path / "c" / f"{number:02}.csv", table(rows[10 * number : 10 * number + 10]))
     schema = schema_for(rules_for(EventOptions()), EventOptions(context=2))
-    batches = list(live([export], schema, size=300))
-    assert max(len(one.symbols) for one in batches) < 60
+    reader = EventReader(schema)
+    windower, batches = Windower(reader, most_symbols=20), []
+    for block, _ in read_blocks(reader, reader.units(Evidence((tmp_path / "c",)))):
+        batches += windower.push(block)
+        assert len(windower._symbols) < 50
     assert [events for _, _, events, _ in read(batches)][-1] == ["e493", "e496", "e499"]
 
 
@@ -162,7 +164,7 @@ def test_live_needs_nothing_but_the_schema_and_no_labels(tmp_path: Path) -> None
     schema = Schema.from_dict(schema_for(rules_for(options), options).to_dict())
     own.unlink()
     export = write(tmp_path / "a.csv", "e,m,t\nx,y,1772438400\n")
-    assert len(read(list(EventSource().live([export], schema)))) == 1
+    assert len(read(list(live([export], schema)))) == 1
 
 
 def test_evidence_of_another_kind_is_refused(tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_evidence_of_another_kind_is_refused(tmp_path: Path) -> None:
 def test_the_probe_works_for_every_mapping(name: str, unit: str) -> None:
     options = EventOptions(mapping=name, time_unit=unit, context=2)
     schema = schema_for(rules_for(options), options)
-    first, second = (EventSource().probe(schema) for _ in range(2))
+    first, second = (probe(schema) for _ in range(2))
     assert isinstance(first.symbols, pl.DataFrame)
     assert all((first.steps[one] == second.steps[one]).all() for one in first.steps)
     assert first.steps["event"].shape == ((8 if name == "sessions" else 5), 3)
@@ -191,4 +193,4 @@ def test_the_probe_works_for_every_mapping(name: str, unit: str) -> None:
 @pytest.mark.parametrize("names", [{"event": "rule+action"}, {"machine": "a.b", "timestamp": "when"}])
 def test_the_probe_follows_named_fields(names: dict[str, str]) -> None:
     options = EventOptions(**names)
-    assert len(EventSource().probe(schema_for(rules_for(options), options)).place) == 5
+    assert len(probe(schema_for(rules_for(options), options)).place) == 5

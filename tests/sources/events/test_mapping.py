@@ -11,7 +11,7 @@ from vestige.errors import UsageError
 from vestige.sources.events.mapping import Mapping, chosen, load
 from vestige.sources.events.options import EventOptions
 from vestige.sources.events.parse import Rules
-from vestige.sources.events.prepare import schema_for
+from vestige.sources.events.schema import schema_for
 
 GOOD = 'timestamp = ["t"]\nmachine = ["m"]\nevent = ["e"]\n'
 

@@ -15,8 +15,11 @@ import zstandard
 from tests.sources.events.exports import SECOND, START, Row, dataset, objects, table, texts, write
 from vestige.engine import LocalEngine
 from vestige.errors import EvidenceError, OutputError, UsageError, VestigeError
+from vestige.reading.prepare import prepare
 from vestige.reading.windows import WindowSet
 from vestige.recipes import find
+from vestige.sources.events.options import EventOptions
+from vestige.sources.events.reader import EventReader
 from vestige.sources.events.source import EventSource
 from vestige.splits import groups_of
 
@@ -82,7 +85,7 @@ def test_other_delimiters_and_marks_are_recognised(tmp_path: Path, delimiter: st
     text = "\ufeff" + table(ROWS, delimiter).replace("\n", "\r\n") + "\r\n\r\n"
     other = dataset(write(tmp_path / "b.csv", text), tmp_path / "d2")
     assert same(plain, other)
-    assert other.notes["bad_records"] == 0
+    assert other.notes["left_out_counts"] == {}
 
 
 def test_packed_files_and_standard_input_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,27 +130,31 @@ def test_notes_name_what_was_left_out(tmp_path: Path) -> None:
     write(tmp_path / "c" / "b.csv", "no,such,columns\n1,2,3\n")
     write(tmp_path / "c" / "c.csv.gz", gzip.compress(table(ROWS * 5000).encode())[:-50])
     notes = dataset(tmp_path / "c", tmp_path / "d").notes
-    assert notes["bad_records"] >= 5
-    found = {one["row"]: one["what"] for one in notes["first_bad_records"] if one["file"] == "a.csv"}
+    assert notes["left_out_counts"]["a record"] >= 5
+    left_out = [one for one in notes["left_out"] if one["what"] == "a record"]
+    found = {one["row"]: one["why"] for one in left_out if one["file"] == "a.csv"}
     assert found == {
         7: "'yesterday' is no time", 8: "no machine", 9: "no event", 10: "2 cells, the header has 4",
         11: "a quote is not closed",
     }  # fmt: skip
     assert notes["undecodable_records"] == 1
-    assert [one["file"] for one in notes["skipped"]] == ["b.csv"]
-    assert "header has: no, such, columns" in notes["skipped"][0]["reason"]
-    assert "cut off" in notes["defects"][0]["what"]
+    (whole,) = [one for one in notes["left_out"] if one["what"] == "the file"]
+    assert whole["file"] == "b.csv"
+    assert "header has: no, such, columns" in whole["why"]
+    (rest,) = [one for one in notes["left_out"] if one["what"] == "the rest of the file"]
+    assert "cut off" in rest["why"]
 
 
-def test_worker_processes_give_the_same_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vestige.sources.events.prepare.SMALL", 0)
+def test_worker_processes_give_the_same_dataset(tmp_path: Path) -> None:
     rows = [(float(at), f"m{at % 7}", f"e{at % 5}", "") for at in range(30_000)]
-    export = write(tmp_path / "a.csv", table(rows))
-    source = EventSource()
+    for number in range(3):
+        write(tmp_path / "c" / f"{number}.csv", table(rows[number::3]))
     for jobs in (1, 2):
-        source.prepare(export, tmp_path / str(jobs), source.options(), engine=LocalEngine(jobs))
+        reader = EventReader.of_corpus(EventOptions())
+        reader.small = 0
+        prepare(reader, tmp_path / "c", tmp_path / str(jobs), engine=LocalEngine(jobs))
     files = sorted(path for path in (tmp_path / "1").rglob("*") if path.is_file())
-    assert len(files) > 3
+    assert len(files) > 8
     for file in files:
         assert file.read_bytes() == (tmp_path / "2" / file.relative_to(tmp_path / "1")).read_bytes()
 

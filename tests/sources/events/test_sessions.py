@@ -50,7 +50,7 @@ def test_causes_replace_the_file_that_unites_them(tmp_path: Path) -> None:
     write(root / "x_test_abnormal_loop", "e,5 9\n")
     windows = dataset(root, tmp_path / "d", mapping="sessions")
     assert windows.recordings["profile"].to_list()[3:] == ["disk_full", "loop"]
-    assert [one["file"] for one in windows.notes["skipped"]] == ["x_test_abnormal"]
+    assert [one["file"] for one in windows.notes["left_out"]] == ["x_test_abnormal"]
 
 
 def test_other_names_can_mean_anomalies(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_json_sessions_bring_label_and_split(tmp_path: Path) -> None:
     assert windows.recordings["host"].to_list() == ["train", "test"]
     assert windows.label.tolist() == [0, 0, 0, 1, 1]
     assert windows.notes["sessions_of_equal_name"] == 1
-    assert [one["what"] for one in windows.notes["first_bad_records"]] == ["no events", "no session"]
+    assert [one["why"] for one in windows.notes["left_out"]] == ["no events", "no session"]
 
 
 def test_files_that_hold_no_sessions_are_refused(tmp_path: Path) -> None:
@@ -96,5 +96,5 @@ def test_real_sessions_are_read_completely(tmp_path: Path, name: str, sessions: 
     assert windows.recordings.height == sessions
     first = windows.select(windows.t_ns == 0)
     assert int(first.label.sum()) == anomalous
-    assert windows.notes["bad_records"] == 0
+    assert "a record" not in windows.notes["left_out_counts"]
     assert set(windows.recordings["host"]) == {"train", "test"}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vestige.sources.logs.anomalies import CLASSES, Anomalies, Labeller, window_labels
+from vestige.sources.logs.anomalies import CLASSES, Anomalies, WindowLabeller, window_labels
 
 KINDS = st.sampled_from(sorted(CLASSES))
 BITS = st.lists(st.integers(0, 1), max_size=40)
@@ -50,7 +50,7 @@ def test_as_a_plain_loop_says(own: list[int], kind: Anomalies, before: int, ahea
 @given(st.lists(BITS, min_size=1, max_size=6), KINDS, REACH, REACH)
 def test_blocks_make_no_difference(blocks: list[list[int]], kind: Anomalies, before: int, ahead: int) -> None:
     own = [label for block in blocks for label in block]
-    labeller = Labeller(kind, before, ahead)
+    labeller = WindowLabeller(kind, before, ahead)
     seen: list[int] = []
     judged: list[int] = []
     at = 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.reading.raw import live
 from vestige import splits
 from vestige.engine import HERE
 from vestige.errors import EvidenceError, UsageError
@@ -82,7 +83,7 @@ def test_a_profile_is_held_out_whole(listing: Path, tmp_path: Path) -> None:
 def test_live_evidence_may_be_of_any_of_the_corpora(listing: Path, tmp_path: Path) -> None:
     windows = LogSource().prepare(listing, tmp_path / "d", LogOptions(), engine=HERE)
     for name in ("h.log", "spark", "auth.log"):
-        assert sum(len(one.place) for one in LogSource().live([tmp_path / name], windows.schema)) == 50
+        assert sum(len(one.place) for one in live([tmp_path / name], windows.schema)) == 50
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.reading.raw import live, probe
 from vestige.engine import HERE
 from vestige.errors import EvidenceError, UsageError
 from vestige.reading.windows import WindowSet
@@ -147,7 +148,7 @@ def test_each_file_of_a_directory_has_the_format_that_fits_it(families: Path, tm
     words = tmp_path / "words"
     windows = prepare(families, tmp_path / "d", label=f"words:{words}", year=2024)
     assert windows.notes["formats"] == {"access": 1, "dmesg": 1, "rfc3164": 1}
-    assert [one["file"] for one in windows.notes["skipped"]] == ["words.bin"]
+    assert [one["file"] for one in windows.notes["left_out"]] == ["words.bin"]
     assert windows.recordings["profile"].to_list() == ["access", "auth", "dmesg"]
     anomalies = [int(windows.label[windows.recording == row].sum()) for row in range(3)]
     assert anomalies == [0, 10, 40]
@@ -193,16 +194,16 @@ def test_live_windows_of_several_formats_are_those_of_the_dataset(families: Path
     windows = prepare(families, tmp_path / "d", label=f"words:{tmp_path / 'words'}", year=2024, window_size=3)
     text = windows.table("messages")["text"].to_list()
     prepared = [[text[row] for row in rows] for rows in windows.gather()["message"]]
-    live: list[list[str]] = []
-    for batch in LogSource().live([families], windows.schema):
+    scored: list[list[str]] = []
+    for batch in live([families], windows.schema):
         texts = batch.symbols["text"].to_list()
-        live += [[texts[row] for row in rows] for rows in batch.steps["message"]]
-    assert live == prepared
+        scored += [[texts[row] for row in rows] for rows in batch.steps["message"]]
+    assert scored == prepared
 
 
 def test_the_probe_covers_every_format(families: Path, tmp_path: Path) -> None:
     windows = prepare(families, tmp_path / "d", label=f"words:{tmp_path / 'words'}", year=2024)
-    batch = LogSource().probe(windows.schema)
+    batch = probe(windows.schema)
     assert len(batch.place) >= sum(len(load(name).example) for name in AUTO) - 1
     assert set(batch.symbols["type"]) == {"", *AUTO}
     message = batch.steps["message"]

@@ -1,6 +1,6 @@
 """Windows of small files, frozen to text: a change here is a change of what every trained detector sees.
 
-Where it is meant, raise `prepare.VERSION` and rewrite: `python -m tests.sources.logs.test_golden`.
+Where it is meant, raise `schema.VERSION` and rewrite: `python -m tests.sources.logs.test_golden`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.reading.raw import live
 from vestige.sources.logs.corpora import rules_for
-from vestige.sources.logs.live import live
 from vestige.sources.logs.options import LogOptions
-from vestige.sources.logs.prepare import schema_for
+from vestige.sources.logs.schema import schema_for
 
 GOLDEN = Path(__file__).with_name("golden")
 LOGS = sorted(GOLDEN.glob("*.log"))

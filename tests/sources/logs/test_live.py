@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from threading import Timer
 from types import SimpleNamespace
@@ -12,21 +13,18 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.reading.raw import live, probe
 from vestige.errors import EvidenceError
 from vestige.evidence.files import STDIN, EvidenceFile
+from vestige.reading.steps import Evidence
+from vestige.reading.windower import Windower
 from vestige.reading.windows import WindowSet
 from vestige.schema import Schema
-from vestige.sources.base import LiveBatch
-from vestige.sources.logs.choice import RuleSet
-from vestige.sources.logs.clock import Clock
 from vestige.sources.logs.corpora import rules_for
-from vestige.sources.logs.feed import Feed
 from vestige.sources.logs.format import shipped
-from vestige.sources.logs.live import Windows, live
 from vestige.sources.logs.options import LogOptions
-from vestige.sources.logs.parse import Parser
-from vestige.sources.logs.prepare import schema_for
-from vestige.sources.logs.reader import Block
+from vestige.sources.logs.reader import LogReader, LogStream, LogUnit
+from vestige.sources.logs.schema import schema_for
 from vestige.sources.logs.source import LogSource
 
 TRACE = "java.io.IOException: x\n\tat a.B.c(B.java:7)\n"
@@ -62,15 +60,15 @@ def as_text(symbols: pl.DataFrame, steps: dict[str, np.ndarray]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["windows", "ahead"])
-@pytest.mark.parametrize("size", [1, 300, 5000, 1 << 18])
+@pytest.mark.parametrize("most", [1, 7, 100, 1 << 18])
 def test_live_windows_equal_those_of_the_dataset_for_any_block_size(
-    evidence: Path, kind: str, size: int, request: pytest.FixtureRequest
+    evidence: Path, kind: str, most: int, request: pytest.FixtureRequest
 ) -> None:
     windows: WindowSet = request.getfixturevalue(kind)
     prepared = windows.gather()
     table = windows.table("messages")
     at = 0
-    for batch in live([evidence / "c"], windows.schema, size=size):
+    for batch in live([evidence / "c"], windows.schema, most=most):
         rows = slice(at, at + len(batch.place))
         assert (as_text(batch.symbols, batch.steps) == as_text(table, prepared)[rows]).all()
         for name in ("t_ns", "line", "offset", "raw"):
@@ -81,15 +79,22 @@ def test_live_windows_equal_those_of_the_dataset_for_any_block_size(
     assert at == len(windows) == 600
 
 
-def test_a_window_that_looks_ahead_waits_for_its_lines_and_no_longer(ahead: WindowSet) -> None:
-    rules = RuleSet.from_settings(ahead.schema.settings).each()[0]
-    windows = Windows(ahead.schema, "hadoop", Clock(None, 0), "app.log")
+def test_a_window_that_looks_ahead_waits_for_its_lines_and_no_longer(
+    ahead: WindowSet, tmp_path: Path
+) -> None:
+    file = tmp_path / "app.log"
+    file.write_text("".join(f"2015-10-18 18:00:00,00{n} ERROR [m] a.B: lost {n}\n" for n in range(1, 8)))
+    reader = LogReader(ahead.schema)
+    (unit,) = reader.units(Evidence((file,))).units
+    stream, windower = reader.open(unit), Windower(reader)
     came = []
-    for n in range(1, 8):
-        block = Block(f"2015-10-18 18:00:00,00{n} ERROR [m] a.B: lost {n}\n".encode(), 0, n, final=n == 7)
-        came.append([line for one in windows.over(Parser(rules).parse(block)) for line in one.place["line"]])
+    while not stream.ended:
+        block = stream.read(1)
+        assert block is not None
+        last = replace(block, ended=np.array([False]))
+        came.append([line for batch in windower.push(last) for line in batch.place["line"]])
     assert came == [[], [], [], [], [1], [2], [3]]
-    assert [line for one in windows.rest() for line in one.place["line"]] == [4, 5, 6, 7]
+    assert [line for batch in windower.flush() for line in batch.place["line"]] == [4, 5, 6, 7]
 
 
 @pytest.mark.parametrize("n", [1, 2, 4, 5])
@@ -110,18 +115,18 @@ def test_live_needs_nothing_but_the_schema(evidence: Path, windows: WindowSet, t
     schema = schema_for(rules_for(LogOptions(format=str(own), label="level:ERROR")), length=4, stride=3)
     own.unlink()
     back = Schema.from_dict(schema.to_dict())
-    batches = list(LogSource().live([evidence / "c" / "a" / "app.log"], back))
+    batches = list(live([evidence / "c" / "a" / "app.log"], back))
     assert sum(len(one.place) for one in batches) == 300
     assert "did 3 <letters>" in batches[0].symbols["text"].to_list()
-    assert LogSource().probe(back).steps["message"].shape == (1, 4)
+    assert probe(back).steps["message"].shape == (1, 4)
 
 
 @pytest.mark.parametrize("name", shipped())
 def test_the_probe_exercises_every_shipped_format(name: str) -> None:
     rules = rules_for(LogOptions(format=name))
     schema = schema_for(rules, length=3, stride=1)
-    first, second = (LogSource().probe(schema) for _ in range(2))
-    assert isinstance(first, LiveBatch)
+    first, second = (probe(schema) for _ in range(2))
+    assert len(first)
     assert all((first.steps[one] == second.steps[one]).all() for one in first.steps)
     assert (first.steps["t_ns"][:, -1] > 0).all() == bool(rules.formats[0].time)
     assert any("<" in text for text in first.symbols["text"])
@@ -141,12 +146,12 @@ def test_a_changed_mask_changes_the_schema(tmp_path: Path) -> None:
     assert len(digests) == 3
 
 
-@pytest.mark.parametrize("size", [1, 50, 1 << 18])
-def test_lines_before_the_first_header_are_not_scored(tmp_path: Path, size: int) -> None:
+@pytest.mark.parametrize("most", [1, 2, 1 << 18])
+def test_lines_before_the_first_header_are_not_scored(tmp_path: Path, most: int) -> None:
     schema = schema_for(rules_for(LogOptions(format="hadoop")), length=6, stride=1)
     file = tmp_path / "a.log"
     file.write_text("\tat a.B.c\n" * 100 + "2015-10-18 18:00:00,000 ERROR [m] a.B: lost\n" * 3)
-    batches = list(live([file], schema, size=size))
+    batches = list(live([file], schema, most=most))
     assert [line for one in batches for line in one.place["line"]] == [101, 102, 103]
 
 
@@ -193,10 +198,12 @@ def test_live_lines_have_the_year_nearest_to_the_last_day_of_training(
 ) -> None:
     (tmp_path / "auth.log").write_text("".join(f"{day} 09:17:0{n} box sshd[{n}]: lost\n" for n in range(3)))
     rules = rules_for(LogOptions(format="rfc3164", year=until))
-    feed = Feed(EvidenceFile(tmp_path / "auth.log", "auth.log", None), rules)
-    feed.open()
-    assert len(list(feed.blocks())) == 1
-    assert feed.year == prepared
+    file = EvidenceFile(tmp_path / "auth.log", "auth.log", None)
+    stream = LogStream(LogUnit("auth.log", "auth.log", file=file, rules=rules), labelled=True, resume=None)
+    block = stream.read(9)
+    assert block is not None
+    assert len(block) == 3
+    assert str(np.datetime64(int(block.t_ns[0]), "ns"))[:4] == str(prepared)
     (batch,) = live([tmp_path / "auth.log"], schema_for(rules, length=2, stride=1))
     assert str(np.datetime64(int(batch.steps["t_ns"][0, -1]), "ns"))[:4] == str(scored)
     assert rules.year(rules.each()[0], 0) == int(until[:4])

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from vestige.sources.logs.blocks import Block
 from vestige.sources.logs.format import load
 from vestige.sources.logs.grouping import group_by_template, grouping_accuracy
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.masks import Masker
 from vestige.sources.logs.parse import Parser, Rules
-from vestige.sources.logs.reader import Block
 
 FLOORS = {
     "BGL": 0.87, "Thunderbird": 0.95, "HDFS": 0.99, "Hadoop": 0.93, "Zookeeper": 0.98, "Spark": 0.91,

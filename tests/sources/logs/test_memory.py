@@ -18,26 +18,29 @@ LINE = "2015-10-18 18:{:02}:{:02},000 {} [worker {}] a.Server: took {} ms for 10
 PREPARE = """
 import resource, sys
 from pathlib import Path
-from vestige.engine import HERE
+from vestige.reading.prepare import prepare
 from vestige.sources.logs.options import LogOptions
-from vestige.sources.logs.prepare import Merge, prepare
-finish = Merge.finish
-def measured(self, *rest):
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
-    finish(self, *rest)
-Merge.finish = measured
-prepare(Path(sys.argv[1]), Path(sys.argv[2]), LogOptions(format="hadoop"), engine=HERE)
+from vestige.sources.logs.reader import LogReader
+class Measured(LogReader):
+    def finish(self, account, writer):
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+        super().finish(account, writer)
+corpus = Path(sys.argv[1])
+prepare(Measured.of_corpus(corpus, LogOptions(format="hadoop")), corpus, Path(sys.argv[2]), engine=HERE)
 """
 
 LIVE = """
 import resource, sys
 from pathlib import Path
-from vestige.sources.logs.live import live
+from vestige.reading.live import read_windows
+from vestige.reading.steps import Evidence
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.corpora import rules_for
-from vestige.sources.logs.prepare import schema_for
+from vestige.sources.logs.reader import LogReader
+from vestige.sources.logs.schema import schema_for
 schema = schema_for(rules_for(LogOptions(format="hadoop")), length=10, stride=1)
-assert sum(len(one.place) for one in live([Path(sys.argv[1])], schema)) > 10_000
+batches = read_windows(LogReader(schema), Evidence((Path(sys.argv[1]),), "live"))
+assert sum(len(batch) for batch in batches) > 10_000
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from vestige.sources.logs.blocks import Block
 from vestige.sources.logs.clock import BAD
 from vestige.sources.logs.format import load
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.parse import EMPTY, TEXT_CHARACTERS, Messages, Rules, parse
-from vestige.sources.logs.reader import Block
 
 HEAD = "2015-10-18 18:01:47,978 INFO [main] a.B: "
 

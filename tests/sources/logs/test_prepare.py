@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 import zstandard
 
-from vestige.engine import HERE, Engine, LocalEngine
+from vestige.engine import LocalEngine
 from vestige.errors import EvidenceError, OutputError, UsageError, VestigeError
+from vestige.reading.prepare import prepare as read
 from vestige.reading.windows import WindowSet
 from vestige.recipes import find
 from vestige.sources.logs.format import load
 from vestige.sources.logs.options import LogOptions
+from vestige.sources.logs.reader import LogReader
 from vestige.sources.logs.source import LogSource
 from vestige.splits import groups_of
 
@@ -41,8 +43,11 @@ def corpus(root: Path, **files: str | bytes) -> Path:
     return root
 
 
-def prepare(evidence: Path, out: Path, engine: Engine = HERE, **options: Any) -> WindowSet:
-    return LogSource().prepare(evidence, out, LogOptions(**{"format": "hadoop", **options}), engine=engine)
+def prepare(evidence: Path, out: Path, **options: Any) -> WindowSet:
+    jobs = options.pop("jobs", 1)
+    return LogSource().prepare(
+        evidence, out, LogOptions(**{"format": "hadoop", **options}), engine=LocalEngine(jobs)
+    )
 
 
 def test_a_window_is_a_message_and_those_before_it(tmp_path: Path) -> None:
@@ -104,20 +109,29 @@ def test_notes_tell_what_was_found_and_left_out(tmp_path: Path) -> None:
     assert notes["multi_line_messages"] >= 1
     assert notes["labels"]["anomaly"] == 1
     assert notes["messages"] == sum(notes["labels"].values())
-    assert {one["file"] for one in notes["skipped"]} == {"empty.log", "a/readme.log"}
-    assert [one["file"] for one in notes["defects"]] == ["a/cut.log.gz"]
-    assert "cut off" in notes["defects"][0]["what"]
+    left_out = {(one["file"], one["what"]): one["why"] for one in notes["left_out"]}
+    rest = "the rest of the file"
+    assert set(left_out) == {
+        ("empty.log", "the file"),
+        ("a/readme.log", "the file"),
+        ("a/cut.log.gz", rest),
+    }
+    assert "cut off" in left_out["a/cut.log.gz", rest]
+    assert notes["left_out_counts"] == {"the file": 2, rest: 1}
 
 
-def test_worker_processes_give_the_same_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vestige.sources.logs.prepare.SMALL", 0)
+def test_worker_processes_give_the_same_dataset(tmp_path: Path) -> None:
     made = corpus(tmp_path / "c", a__app_log=(NORMAL + BAD) * 300, b__app_log=NORMAL * 300)
-    prepare(made, tmp_path / "one", engine=HERE)
-    prepare(made, tmp_path / "two", engine=LocalEngine(2))
-    files = sorted(path for path in (tmp_path / "one").rglob("*") if path.is_file())
-    assert len(files) > 3
-    for file in files:
-        assert file.read_bytes() == (tmp_path / "two" / file.relative_to(tmp_path / "one")).read_bytes()
+    for jobs, part_bytes in ((1, 1 << 20), (2, 1 << 20), (2, 3000), (2, 700)):
+        reader = LogReader.of_corpus(made, LogOptions(format="hadoop"))
+        reader.small, reader.part_bytes = 0, part_bytes
+        read(reader, made, tmp_path / f"{jobs}-{part_bytes}", engine=LocalEngine(jobs))
+    files = sorted(path for path in (tmp_path / "1-1048576").rglob("*") if path.is_file())
+    assert len(files) > 8
+    for other in ("2-1048576", "2-3000", "2-700"):
+        for file in files:
+            twin = tmp_path / other / file.relative_to(tmp_path / "1-1048576")
+            assert file.read_bytes() == twin.read_bytes(), (other, file.name)
 
 
 def test_progress_counts_bytes_of_evidence(tmp_path: Path) -> None:
@@ -146,13 +160,6 @@ REFUSED = [
         {"app_log": NORMAL}, {"format": "bgl"}, EvidenceError, "would fit: hadoop", id="another format"
     ),
     pytest.param({"app_log": "once\nupon\n" * 9}, {}, EvidenceError, "describe your own", id="no log at all"),
-    pytest.param(
-        {"app_log": NORMAL},
-        {},
-        EvidenceError,
-        "all 30 messages are labelled normal.*\n.*--label",
-        id="one class",
-    ),
     pytest.param({"app_log": NORMAL.encode("utf-16")}, {}, EvidenceError, "iconv -f UTF-16", id="UTF-16"),
     pytest.param(
         {"app_log": NORMAL.replace("\n", "\r")}, {}, EvidenceError, "carriage returns", id="old Mac ends"
@@ -178,6 +185,15 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_left_behind(
         prepare(evidence, tmp_path / "out" / "d", **options)
     out = tmp_path / "out"
     assert not out.exists() or not list(out.iterdir())
+
+
+def test_one_class_is_told_and_no_labels_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = corpus(tmp_path / "c", app_log=NORMAL)
+    windows = prepare(made, tmp_path / "d", label="level:ERROR")
+    assert "one class only: all 30 messages are labelled normal" in caplog.text
+    assert windows.labelled
+    plain = corpus(tmp_path / "p", app_log="".join(f"1{n} x\n" for n in range(9)))
+    assert not prepare(plain, tmp_path / "e", format="plain").labelled
 
 
 def test_an_output_that_exists_is_refused_untouched(tmp_path: Path) -> None:
@@ -227,6 +243,12 @@ def test_a_year_that_nobody_gave_is_said_once_and_noted(
     windows = prepare(made, tmp_path / "e", format="linux", label=f"words:{words}", year=2021)
     assert "assumed_year" not in windows.notes
     assert "name no year" not in caplog.text
+
+
+def test_fewer_than_one_process_is_refused_for_a_small_corpus_too(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--jobs 1 or more"):
+        prepare(corpus(tmp_path / "c", a_log=NORMAL + BAD), tmp_path / "d", engine=LocalEngine(0))
+    assert not (tmp_path / "d").exists()
 
 
 def test_windows_may_be_labelled_by_what_is_around_their_message(tmp_path: Path) -> None:

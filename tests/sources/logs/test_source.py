@@ -11,11 +11,11 @@ from typing import Literal
 import pytest
 
 from vestige.simulators.logs import SimulateOptions, simulate
+from vestige.sources.logs.blocks import Block
 from vestige.sources.logs.format import load, shipped
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.parse import Parser, Rules
-from vestige.sources.logs.reader import Block
 from vestige.sources.logs.source import LogSource
 from vestige.testing import check_source
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.reading.raw import live
 from vestige.engine import HERE
 from vestige.errors import EvidenceError, UsageError
 from vestige.evidence.files import EvidenceFile
@@ -21,7 +22,7 @@ from vestige.sources.logs.format import load
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.source import LogSource
-from vestige.sources.logs.table import TableFeed, feeds
+from vestige.sources.logs.table import TableContent, contents
 
 SHARED = Path(__file__).resolve().parents[4] / "shared/data/logs"
 Row = tuple[str, str, int]
@@ -83,9 +84,11 @@ def test_a_table_among_other_files(tmp_path: Path) -> None:
     assert windows.recordings["id"].to_list() == [
         "host/auth.log", "host/case/auth.log", "host/case/old/dmesg.0",
     ]  # fmt: skip
-    assert [one["file"] for one in windows.notes["skipped"]] == ["host/case/etc/passwd"]
+    assert [one["file"] for one in windows.notes["left_out"]] == ["host/case/etc/passwd"]
     with pytest.raises(EvidenceError, match="no table with a column `label`"):
-        prepare(tmp_path / "c", tmp_path / "e", label="table:1")
+        prepare(root / "auth.log", tmp_path / "e", label="table:1")
+    by_column = prepare(tmp_path / "c", tmp_path / "f", label="table:1")
+    assert {one["file"] for one in by_column.notes["left_out"]} == {"host/auth.log", "host/case/etc/passwd"}
 
 
 @given(
@@ -105,9 +108,9 @@ def test_the_bytes_of_lines_come_through_as_they_are(
     path.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
     rules = RuleSet((load("plain"),), LabelRule("none"))
     found: dict[str, bytes] = {}
-    for feed in feeds(EvidenceFile(path, "t.csv", 1), rules):
-        assert isinstance(feed, TableFeed)
-        found[feed.file.id] = b"".join(feed._content())
+    for content in contents(EvidenceFile(path, "t.csv", 1), rules, "whole"):
+        assert isinstance(content, TableContent)
+        found[content.file.id] = b"".join(content._content())
     wanted = {f"t/{name}": b"".join(raw + b"\n" for one, raw in lines if one == name) for name, _ in lines}
     assert found == wanted
 
@@ -144,14 +147,16 @@ def test_of_a_table_that_is_cut_off_what_can_be_read_is_kept(tmp_path: Path) -> 
     path.write_bytes(gzip.compress(table(rows))[:-3000])
     windows = prepare(path, tmp_path / "d", label="table:1")
     assert 100 < len(windows) < 3000
-    assert [one["file"] for one in windows.notes["defects"]] == ["case/auth.log"]
+    assert [(one["file"], one["what"]) for one in windows.notes["left_out"]] == [
+        ("case/auth.log", "the rest of the file")
+    ]
 
 
 def test_scoring_reads_a_table_as_preparing_did(tmp_path: Path) -> None:
     path = tmp_path / "case.csv"
     path.write_bytes(table(ROWS))
     windows = prepare(path, tmp_path / "d", label="table:1")
-    batches = list(LogSource().live([path], windows.schema))
+    batches = list(live([path], windows.schema))
     places = [row for batch in batches for row in batch.place.select("file", "line").rows()]
     assert places == [
         ("case/auth.log", 1),

@@ -27,6 +27,10 @@ from vestige.validation.sweep import validate
 SOURCE = TelemetrySource()
 
 
+def left_out(windows: WindowSet) -> list[dict[str, Any]]:
+    return [one for one in windows.notes["left_out"] if one["what"] == "the file"]
+
+
 def prepare(store: Path, out: Path, **settings: object) -> WindowSet:
     return SOURCE.prepare(store, out, TelemetryOptions.model_validate(settings), engine=LocalEngine(2))
 
@@ -75,7 +79,7 @@ def test_unusable_episodes_are_named_and_left_out(make_store: MakeStore, tmp_pat
     found = prepare(store, tmp_path / "dataset")
     assert (found.notes["accepted"], found.notes["degraded"]) == (5, 2)
     assert found.notes["faults"] == {"clock_base:netflow": 1, "missing:qmp": 1}
-    reasons = Counter(one["reason"].partition(": ")[0] for one in found.notes["skipped"])
+    reasons = Counter(one["why"].partition(": ")[0] for one in left_out(found))
     assert reasons["sha256:guest"] == 2
     assert reasons["repeated_id:episode"] == 2
     assert sum(reasons.values()) == 6
@@ -101,7 +105,7 @@ def test_what_validation_found_is_taken_over(store: Path, tmp_path: Path) -> Non
     found = prepare(tmp_path / "store", tmp_path / "dataset")
     assert found.recordings["id"].to_list() == [paths[1], *paths[3:]]
     assert found.table("episodes").row(0) == (paths[1], "degraded", ["few_rows:guest"])
-    assert [one["reason"] for one in found.notes["skipped"]] == [
+    assert [one["why"] for one in left_out(found)] == [
         "rejected: sha256:guest",
         "errored: died:episode",
     ]
@@ -121,7 +125,7 @@ def test_an_episode_that_was_shipped_again_is_read_whatever_the_index_says(
     manifest = store / sent / NAME
     manifest.write_text(manifest.read_text() + "\n")
     found = prepare(store, tmp_path / "dataset")
-    assert [one["episode"] for one in found.notes["skipped"]] == [kept]
+    assert [one["file"] for one in left_out(found)] == [kept]
     assert (sent, "accepted", []) in found.table("episodes").rows()
 
 
@@ -131,8 +135,8 @@ def test_an_index_may_lie_elsewhere(make_store: MakeStore, tmp_path: Path) -> No
     swept = validate(store, ValidateOptions(), output=file, engine=HERE).rows
     found = prepare(store, tmp_path / "dataset", index=file)
     rejected = swept.filter(pl.col("verdict") == "rejected")["path"]
-    assert [one["episode"] for one in found.notes["skipped"]] == rejected.sort().to_list()
-    assert {one["reason"] for one in found.notes["skipped"]} == {"rejected: sha256:guest"}
+    assert [one["file"] for one in left_out(found)] == rejected.sort().to_list()
+    assert {one["why"] for one in left_out(found)} == {"rejected: sha256:guest"}
     assert found.notes["faults"] == {"few_rows:guest": 1}
     assert not (store / index.NAME).exists()
 

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.reading.raw import live
 from tests.sources.telemetry.conftest import MakeStore
 from vestige.checkpoint.probe import first_difference, take
 from vestige.errors import EvidenceError
@@ -40,23 +41,22 @@ def test_places_of_a_dataset_are_those_of_live_reading(store: Path, tmp_path: Pa
     windows = SOURCE.prepare(store, tmp_path / "dataset", TelemetryOptions(stride=1))
     ours = SOURCE.place(windows, np.arange(len(windows)))
     at = 0
-    for batch in SOURCE.live([store], windows.schema):
+    for batch in live([store], windows.schema):
         assert batch.place.equals(ours[at : at + batch.place.height])
         at += batch.place.height
     assert at == len(windows)
     assert ours["second"].min() == 10
 
 
-def test_long_episodes_come_in_pieces(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_episodes_come_in_pieces(store: Path) -> None:
     schema = schema_for(TelemetryOptions())
     folder = episodes(store).paths[0]
-    (whole,) = SOURCE.live([store / folder], schema)
-    monkeypatch.setattr("vestige.sources.telemetry.live.MOST", 20)
-    pieces = list(SOURCE.live([store / folder], schema))
-    assert len(pieces) == -(-whole.place.height // 20) > 1
-    joined = np.concatenate([one.steps["grid"] for one in pieces])
+    (whole,) = live([store / folder], schema)
+    pieces = list(live([store / folder], schema, most=20))
+    assert len(pieces) > 2
+    joined = np.concatenate([piece.steps["grid"] for piece in pieces])
     assert np.array_equal(joined, whole.steps["grid"], equal_nan=True)
-    assert pl.concat([one.place for one in pieces]).equals(whole.place)
+    assert pl.concat([piece.place for piece in pieces]).equals(whole.place)
 
 
 def test_an_episode_that_cannot_be_read_is_an_error_alone_and_a_warning_among_others(
@@ -64,21 +64,21 @@ def test_an_episode_that_cannot_be_read_is_an_error_alone_and_a_warning_among_ot
 ) -> None:
     store = make_store(episodes=12, plant=("flipped_byte=1", "killer=1"))
     schema = schema_for(TelemetryOptions())
-    assert len(list(SOURCE.live([store], schema))) == 10
+    assert len(list(live([store], schema))) == 10
     killed, warning = sorted(
         (one for one in caplog.messages if "left out" in one), key=lambda one: "died" not in one
     )
     assert "died" in killed
     bad = warning.partition(" ")[0]
     with pytest.raises(EvidenceError, match="digest"):
-        list(SOURCE.live([store / bad], schema))
+        list(live([store / bad], schema))
 
 
 def test_an_episode_that_is_still_being_recorded_is_told_so(store: Path, tmp_path: Path) -> None:
     growing = shutil.copytree(store / episodes(store).paths[0], tmp_path / "episode")
     (growing / NAME).unlink()
     with pytest.raises(EvidenceError, match=r"no manifest\.json yet"):
-        list(SOURCE.live([growing], schema_for(TelemetryOptions())))
+        list(live([growing], schema_for(TelemetryOptions())))
 
 
 def changed(monkeypatch: pytest.MonkeyPatch, target: object, name: str, value: object) -> list[str]:

@@ -44,7 +44,7 @@ def test_what_is_missing_is_said_and_never_fatal(tmp_path: Path) -> None:
     (linked / "trace_0").symlink_to(tmp_path / "whole/trace_0")
     recordings, skipped = find_recordings(tmp_path)
     assert [(one.id, one.label) for one in recordings] == [("no-info", None), ("whole", "benign")]
-    reasons = {one.id: one.reason for one in skipped}
+    reasons = {one.file: one.why for one in skipped}
     assert reasons["no-map"] == "no mapping.txt"
     assert reasons["no-trace"] == "no trace_0"
     assert reasons["linked-trace"] == "no trace_0: trace_0 is a link, or no regular file"

@@ -13,15 +13,18 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.reading.raw import live, probe
 from vestige.cli import tables
 from vestige.engine import HERE, Engine, LocalEngine
 from vestige.errors import EvidenceError, OutputError
 from vestige.evidence.expand import Expander
+from vestige.reading.prepare import prepare
 from vestige.reading.windows import MANIFEST, WindowSet
 from vestige.schema import UNK
 from vestige.sources.traces.maps import read_map
 from vestige.sources.traces.options import TraceOptions
-from vestige.sources.traces.prepare import schema_for
+from vestige.sources.traces.reader import TraceReader
+from vestige.sources.traces.schema import schema_for
 from vestige.sources.traces.source import TraceSource
 from vestige.testing import check_source
 
@@ -52,7 +55,7 @@ def test_what_is_read_live_is_what_was_prepared(
     bound = encoder.bind(windows.table(encoder.symbols))
     place = source.place(windows, np.arange(len(windows)))
     at = 0
-    for batch in source.live([small_corpus], windows.schema):
+    for batch in live([small_corpus], windows.schema):
         here = slice(at, at + batch.place.height)
         ours = bound.encode(windows.gather(np.arange(here.start, here.stop)), ("tokens", "summary"))
         theirs = encoder.bind(batch.symbols).encode(batch.steps, ("tokens", "summary"))
@@ -63,12 +66,11 @@ def test_what_is_read_live_is_what_was_prepared(
     assert at == len(windows)
 
 
-def test_several_readers_give_the_dataset_of_one(
-    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_several_readers_give_the_dataset_of_one(small_corpus: Path, tmp_path: Path) -> None:
     _prepared(small_corpus, tmp_path / "one", SHORT)
-    monkeypatch.setattr("vestige.sources.traces.prepare.SMALL", 0)
-    _prepared(small_corpus, tmp_path / "two", SHORT, engine=LocalEngine(2))
+    reader = TraceReader.of_corpus(SHORT)
+    reader.small = 0
+    prepare(reader, small_corpus, tmp_path / "two", engine=LocalEngine(2))
     files = sorted((tmp_path / "one").rglob("*.*"))
     assert len(files) > 3
     for file in files:
@@ -179,16 +181,17 @@ def test_what_cannot_be_read_is_left_out_with_its_reason(small_corpus: Path, tmp
     (sixth / "trace_0").write_bytes(b"\x28\xb5\x2f\xfd" + bytes(50))
     (seventh / "trace_1").write_bytes(b"")
     windows = _prepared(corpus, tmp_path / "dataset", SHORT)
-    reasons = {one["file"]: one["reason"] for one in windows.notes["skipped"]}
+    left_out = windows.notes["left_out"]
+    reasons = {one["file"]: one["why"] for one in left_out if one["what"] == "the file"}
     assert "no PSB" in reasons[first.name]
     assert "region" in reasons[second.name]
     assert "label" in reasons[third.name]
     assert "no event" in reasons[fifth.name]
     assert "the Zstandard data are cut off" in reasons[sixth.name]
-    defects = windows.notes["defects"]
+    defects = [one for one in left_out if one["what"] != "the file"]
     assert [one["file"] for one in defects] == [fourth.name, seventh.name]
-    assert "cut off" in defects[0]["what"]
-    assert "not trace_1" in defects[1]["what"]
+    assert "cut off" in defects[0]["why"]
+    assert "not trace_1" in defects[1]["why"]
     assert windows.notes["recordings"] == 11
     assert not (tmp_path / "dataset/scratch").exists()
 
@@ -198,11 +201,11 @@ def test_a_run_that_names_too_many_modules_is_left_out(
 ) -> None:
     first = min(filter(Path.is_dir, small_corpus.iterdir()))
     names = read_map(first / "mapping.txt").names
-    monkeypatch.setattr("vestige.sources.traces.prepare.MOST_MODULES", len(names))
+    monkeypatch.setattr("vestige.sources.traces.symbols.MOST_MODULES", len(names))
     windows = _prepared(small_corpus, tmp_path / "dataset", SHORT)
     assert windows.recordings["sample"].n_unique() == 1
     assert set(windows.table("symbols")["module"]) <= {"", *names}
-    skipped = [one["reason"] for one in windows.notes["skipped"]]
+    skipped = [one["why"] for one in windows.notes["left_out"]]
     assert len(skipped) == 16 - windows.recordings.height > 0
     assert all("modules" in one for one in skipped)
 
@@ -211,14 +214,14 @@ def test_a_decompression_bomb_is_refused_and_its_run_left_out(
     small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tight = partial(Expander, bomb_bytes=1 << 20)
-    monkeypatch.setattr("vestige.sources.traces.reading.Expander", tight)
+    monkeypatch.setattr("vestige.evidence.stream.Expander", tight)
     corpus = tmp_path / "corpus"
     shutil.copytree(small_corpus, corpus)
     folder = min(one for one in corpus.iterdir() if one.is_dir())
     (folder / "trace_0").unlink()
     (folder / "trace_0.gz").write_bytes(gzip.compress(bytes(1 << 25), compresslevel=9))
     windows = _prepared(corpus, tmp_path / "dataset", SHORT)
-    assert folder.name in {one["file"] for one in windows.notes["skipped"]}
+    assert folder.name in {one["file"] for one in windows.notes["left_out"]}
 
 
 def test_loss_is_a_figure_of_every_recording(small_corpus: Path, tmp_path: Path) -> None:
@@ -245,7 +248,7 @@ def test_a_full_disk_is_no_fault_of_the_evidence(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("vestige.sources.traces.prepare.Symbols.rows", full)
+    monkeypatch.setattr("vestige.sources.traces.symbols.Symbols.rows", full)
     with pytest.raises(OutputError, match="disk is full"):
         _prepared(small_corpus, tmp_path / "dataset", SHORT)
     assert list(tmp_path.iterdir()) == []
@@ -264,8 +267,7 @@ def test_nothing_is_left_behind_where_no_run_can_be_decoded(small_corpus: Path, 
 
 
 def test_the_probe_shows_every_kind_of_event() -> None:
-    source = TraceSource()
-    tokens = set(source.probe(schema_for(SHORT)).symbols["token"])
+    tokens = set(probe(schema_for(SHORT)).symbols["token"])
     assert {"<nowhere> taken", "<unmapped>", "<no file>", "probe+0x10", "libc.so.6+0x1034"} <= tokens
 
 
@@ -289,7 +291,7 @@ def test_a_window_for_every_event_of_many_is_warned_of(
     caplog: pytest.LogCaptureFixture,
     options: TraceOptions,
 ) -> None:
-    monkeypatch.setattr("vestige.sources.traces.prepare.MANY_WINDOWS", 100)
+    monkeypatch.setattr("vestige.sources.traces.reader.MANY_WINDOWS", 100)
     windows = _prepared(small_corpus, tmp_path / "dataset", options)
     told = "\n".join(one.getMessage() for one in caplog.records)
     assert ("--no-sliding-window" in told) == (options is SHORT)

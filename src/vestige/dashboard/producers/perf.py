@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from vestige.dashboard.events import Perf
+from vestige.reading.windower import WindowBatch
 from vestige.scoring.windows import JudgedBatch
-from vestige.sources.base import LiveBatch
 
 EVERY_S = 1.0
 
@@ -34,7 +34,7 @@ class Meter:
     _began: float = field(default_factory=time.perf_counter)
     _told: float = field(default_factory=time.perf_counter)
 
-    def reading(self, batches: Iterator[LiveBatch]) -> Iterator[LiveBatch]:
+    def reading(self, batches: Iterator[WindowBatch]) -> Iterator[WindowBatch]:
         """The batches; how long each was in coming."""
         while True:
             start = time.perf_counter()

@@ -20,9 +20,10 @@ from vestige.dashboard.events import Perf, Recording, Score, Span
 from vestige.dashboard.pace import Pace, Start
 from vestige.dashboard.producers.perf import Meter
 from vestige.evidence.simulated import is_simulated
+from vestige.reading.steps import RecordingInfo
 from vestige.scoring.windows import JudgedBatch, judge_batches, read_windows
 from vestige.sources import registry
-from vestige.sources.base import ATTACK_CLASSES, DescribesRecordings, RecordingInfo, Source
+from vestige.sources.base import ATTACK_CLASSES, DescribesRecordings, Source
 
 MOST = 1024
 """Recordings that are remembered at a time: one that is met again after so many others begins anew."""
@@ -69,7 +70,7 @@ class Recordings:
     """The recordings of a replay, as their windows come by."""
 
     loaded: Loaded
-    source: Source
+    source: Source[Any]
     evidence: Sequence[Path]
     pace: Pace
     meter: Meter
@@ -126,7 +127,7 @@ class Recordings:
         if not isinstance(self.source, DescribesRecordings):
             return RecordingInfo()
         schema = self.loaded.schema
-        asked = (self.source.describe_recording(path, name, schema) for path in self.evidence)
+        asked = (self.source.describe(path, name, schema) for path in self.evidence)
         found = [info for info in asked if info is not None]
         return found[0] if len(found) == 1 else RecordingInfo()
 

@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from vestige.evidence.simulated import MARKER
+from vestige.evidence.files import MARKER
 from vestige.simulators.events.options import SimulateOptions
 from vestige.simulators.events.render import ENDINGS, FORMATS, HEADERS
 from vestige.simulators.events.timeline import Event, received

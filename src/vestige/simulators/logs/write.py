@@ -12,7 +12,7 @@ from itertools import accumulate, islice, pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from vestige.evidence.simulated import MARKER
+from vestige.evidence.files import MARKER
 from vestige.simulators.logs.options import SimulateOptions
 from vestige.simulators.logs.render import FORMATS
 from vestige.simulators.logs.stream import SERVICES, Rhythm, messages

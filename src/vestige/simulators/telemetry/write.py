@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vestige.engine import LOCAL, Engine
-from vestige.evidence.simulated import MARKER
+from vestige.evidence.files import MARKER
 from vestige.simulators.telemetry import draft, hosts
 from vestige.simulators.telemetry.options import SimulateOptions
 from vestige.simulators.telemetry.plants import PLANTS, Plant, planned

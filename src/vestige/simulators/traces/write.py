@@ -16,7 +16,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from vestige.evidence.simulated import MARKER
+from vestige.evidence.files import MARKER
 from vestige.simulators.traces import walk as cpu
 from vestige.simulators.traces.attacks import ATTACKS, NONE, chain
 from vestige.simulators.traces.options import SimulateOptions

@@ -47,6 +47,54 @@ def row_pattern(delimiter: str, max_record: int) -> re.Pattern[bytes]:
     return re.compile(rb"(?:%s%s)*+%s\n" % (cell, re.escape(delimiter).encode(), cell))
 
 
+_CELL, _QUOTED, _REST = range(3)
+
+
+@dataclass
+class _Scan:
+    """A row of a table, cell by cell, that can stop where the buffer ends and go on when there is more: at
+    `at`, at the beginning of a cell, within quotes, or in what needs none."""
+
+    at: int
+    state: int = _CELL
+
+    def go_on(self, buffer: bytearray, delimiter: str) -> int:
+        """Behind the row's line end; 0 where that has not come."""
+        ends = _cell_ends(delimiter)
+        while self.at < len(buffer):
+            if self.state == _CELL:
+                quoted = buffer[self.at] == _QUOTE
+                self.state = _QUOTED if quoted else _REST
+                self.at += quoted
+            elif self.state == _QUOTED:
+                quote = buffer.find(b'"', self.at)
+                if quote < 0 or quote + 1 == len(buffer):
+                    self.at = len(buffer) if quote < 0 else quote
+                    return 0
+                doubled = buffer[quote + 1] == _QUOTE
+                self.at = quote + 1 + doubled
+                if not doubled:
+                    self.state = _REST
+            else:
+                end = ends.search(buffer, self.at)
+                if end is None:
+                    self.at = len(buffer)
+                    return 0
+                self.at = end.end()
+                if end[0] == b"\n":
+                    return self.at
+                self.state = _CELL
+        return 0
+
+
+_QUOTE = ord('"')
+
+
+@lru_cache(maxsize=16)
+def _cell_ends(delimiter: str) -> re.Pattern[bytes]:
+    return re.compile(b"[" + re.escape(delimiter).encode() + rb"\n]")
+
+
 @dataclass
 class RecordReader:
     """Cuts pieces of a file's decoded content into blocks of about `size` bytes.
@@ -66,15 +114,63 @@ class RecordReader:
     _line: int = 1
     _skipping: bool = False
     _unclosed: int = 0
+    _scan: _Scan | None = None
+    """How far the record at the beginning of the buffer was looked at, where its end has not come yet."""
+    _news: bool = False
+    """Whether a line end came since the buffer was last cut."""
 
     def blocks(self, pieces: Iterator[bytes]) -> Iterator[Block]:
         """The file in blocks; none for a file without records."""
         for piece in pieces:
-            self.n_bytes += len(piece)
             for at in range(0, len(piece), self.size):
-                self._buffer += piece[at : at + self.size]
-                if len(self._buffer) >= self.size:
-                    yield from self._cut(final=False)
+                self.feed(piece[at : at + self.size])
+                yield from self.take()
+        yield from self.finish()
+
+    @property
+    def state(self) -> dict[str, int]:
+        """Where the next block begins, and what is known there, as JSON: `resume` takes it up."""
+        return {
+            "offset": self._offset,
+            "line": self._line,
+            "skipping": int(self._skipping),
+            "unclosed": self._unclosed,
+        }
+
+    def resume(self, state: dict[str, int]) -> None:
+        """Go on where a reader had this `state`."""
+        self._offset, self._line = state["offset"], state["line"]
+        self._skipping, self._unclosed = bool(state["skipping"]), state["unclosed"]
+        if self._unclosed >= MOST_UNCLOSED:
+            self.delimiter = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a record waits for its end although whole lines of it are there: a quote is not closed."""
+        return self._scan is not None and b"\n" in self._buffer
+
+    def feed(self, piece: bytes) -> None:
+        """The next bytes of the file."""
+        self.n_bytes += len(piece)
+        self._buffer += piece
+        self._news = self._news or b"\n" in piece
+
+    def take(self, *, now: bool = False) -> Iterator[Block]:
+        """Blocks, where the buffer has grown to `size`; `now`: of whatever whole records there are."""
+        too_long = len(self._buffer) > self.max_record
+        if (len(self._buffer) >= self.size or now) and (self._news or too_long):
+            self._news = False
+            yield from self._cut(final=False)
+
+    def give_up(self) -> Iterator[Block]:
+        """The record at the beginning of the buffer will not end: its first line is a bad record, and what
+        comes after that line is read."""
+        self._scan = None
+        if self._refuse_line():
+            yield from self._cut(final=False)
+
+    def finish(self) -> Iterator[Block]:
+        """The last blocks: the file is over."""
         if self._buffer and not self._buffer.endswith(b"\n"):
             self._buffer += b"\n"
         yield from self._cut(final=True)
@@ -107,14 +203,14 @@ class RecordReader:
                 starts += [at, *plain[:-1]]
                 at = plain[-1]
                 continue
-            match = row_pattern(self.delimiter, self.max_record).match
-            row = match(self._buffer, at, at + self.max_record + 1)
-            if row is not None:
+            end = self._record_end(at)
+            if end:
                 starts.append(at)
-                at = row.end()
+                at = end
                 continue
             if not final and len(self._buffer) - at <= self.max_record:
                 break
+            self._scan = None
             if starts:
                 yield self._take(at, tuple(starts))
             starts, at = [], 0
@@ -122,6 +218,26 @@ class RecordReader:
                 return
         if starts:
             yield self._take(at, tuple(starts))
+
+    def _record_end(self, at: int) -> int:
+        """Behind the record that begins at `at`; 0 where it does not end within the buffer, or is too long.
+
+        A record whose end has not come is looked at once: what comes later goes on where that ended, so that
+        time is linear however the bytes arrive.
+        """
+        if at == 0 and self._scan is not None:
+            end = self._scan.go_on(self._buffer, self.delimiter)
+            if end:
+                self._scan = None
+            return end if end <= self.max_record + 1 else 0
+        match = row_pattern(self.delimiter, self.max_record).match
+        row = match(self._buffer, at, at + self.max_record + 1)
+        if row is not None:
+            return row.end()
+        if self.delimiter and len(self._buffer) - at <= self.max_record:
+            self._scan = _Scan(at)
+            return self._scan.go_on(self._buffer, self.delimiter)
+        return 0
 
     def _plain_lines(self, at: int) -> list[int]:
         """Ends of the lines from `at` on that are records for certain: no quote, not too long."""
@@ -140,6 +256,8 @@ class RecordReader:
         return block
 
     def _drop(self, end: int) -> None:
+        if self._scan is not None:
+            self._scan.at -= end
         self._offset += end
         self._line += self._buffer.count(b"\n", 0, end)
         del self._buffer[:end]

@@ -16,7 +16,8 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.evidence.files import EvidenceFile, Skipped
+from vestige.evidence.defects import FILE, Defect
+from vestige.evidence.files import EvidenceFile
 from vestige.sources.events.columns import Events, Gathering, Machine, hashes
 from vestige.sources.events.fields import text_of
 from vestige.sources.events.json_lines import BadRecordError, decode
@@ -37,15 +38,17 @@ def about(name: str, anomalous_files: str) -> Layout:
                   anomalous=anomalous)  # fmt: skip
 
 
-def without_unions(files: Iterable[EvidenceFile]) -> tuple[list[EvidenceFile], list[Skipped]]:
+def without_unions(files: Iterable[EvidenceFile]) -> tuple[list[EvidenceFile], list[Defect]]:
     """Leave out `X_abnormal` where `X_abnormal_CAUSE` lie beside it: its parts, with their causes."""
     kept: list[EvidenceFile] = []
-    skipped: list[Skipped] = []
+    skipped: list[Defect] = []
     names = [one.id for one in files]
     for file in files:
         whole = file.id.endswith("_abnormal")
         if parts := [one for one in names if one.startswith(f"{file.id}_")] if whole else []:
-            skipped.append(Skipped(file.id, f"its parts are read instead: {', '.join(parts)}"[:400]))
+            skipped.append(
+                Defect(file.id, None, FILE, f"its parts are read instead: {', '.join(parts)}"[:400])
+            )
         else:
             kept.append(file)
     return kept, skipped

@@ -61,7 +61,7 @@ def window_labels(own: NDArray[np.uint8], kind: Anomalies, before: int, ahead: i
     return label
 
 
-class Labeller:
+class WindowLabeller:
     """The steps of one recording, handed on as soon as the messages that their labels depend on are known."""
 
     def __init__(self, kind: Anomalies, before: int, ahead: int) -> None:

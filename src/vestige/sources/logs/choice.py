@@ -11,7 +11,7 @@ import numpy as np
 
 from vestige.errors import EvidenceError
 from vestige.evidence.files import EvidenceFile
-from vestige.sources.feed import SAMPLE_LINES
+from vestige.evidence.stream import SAMPLE_LINES
 from vestige.sources.logs.clock import FRAME_YEAR
 from vestige.sources.logs.format import Format, every
 from vestige.sources.logs.labels import LabelRule

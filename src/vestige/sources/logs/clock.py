@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 
 import numpy as np
@@ -172,8 +172,12 @@ class Clock:
     year: int | None
     last_ns: int = 0
     bad: int = 0
-    _frame_ns: int | None = None
-    _years: int = 0
+    frame_ns: int | None = None
+    years: int = 0
+
+    def to_dict(self) -> dict[str, int | None]:
+        """JSON-ready: `Clock(**plain)` goes on from there."""
+        return asdict(self)
 
     def set(self, t_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """The final times `(n,)` of the next messages of the file."""
@@ -191,11 +195,11 @@ class Clock:
         return out
 
     def _dated(self, frame: NDArray[np.int64]) -> NDArray[np.int64]:
-        before = frame[0] if self._frame_ns is None else self._frame_ns
+        before = frame[0] if self.frame_ns is None else self.frame_ns
         step = np.diff(frame, prepend=before)
         turns = np.cumsum((step < -183 * _DAY).astype(np.int64) - (step > 335 * _DAY))
-        years = self._years + turns
-        self._frame_ns, self._years = int(frame[-1]), int(years[-1])
+        years = self.years + turns
+        self.frame_ns, self.years = int(frame[-1]), int(years[-1])
         moment = frame.view("datetime64[ns]")
         month = moment.astype("datetime64[M]")
         within = moment - month.astype("datetime64[ns]")

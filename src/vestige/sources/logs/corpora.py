@@ -23,7 +23,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from vestige.errors import UsageError
-from vestige.evidence.files import STDIN, EvidenceFile, Skipped, find
+from vestige.evidence.defects import Defect
+from vestige.evidence.files import STDIN, EvidenceFile, find
 from vestige.sources.logs import header
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.format import Format, load
@@ -69,7 +70,7 @@ class Corpus:
     path: Path
     rules: RuleSet
     files: list[EvidenceFile]
-    skipped: list[Skipped]
+    skipped: list[Defect]
 
 
 def rules_for(options: LogOptions) -> RuleSet:
@@ -115,7 +116,7 @@ def _listed(listing: Path, options: LogOptions) -> Iterator[Corpus]:
             path,
             replace(rules_for(options.model_copy(update=given)), mixed=True),
             [replace(one, id=f"{name}/{one.id}") for one in files],
-            [replace(one, id=f"{name}/{one.id}") for one in skipped],
+            [replace(defect, file=f"{name}/{defect.file}") for defect in skipped],
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from itertools import islice
@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.sources.logs import clock
+from vestige.sources.logs.blocks import Block
 from vestige.sources.logs.clock import BAD
 from vestige.sources.logs.format import Format
 from vestige.sources.logs.header import CONTENT
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.masks import Masker
-from vestige.sources.logs.reader import Block
 
 TEXT_CHARACTERS = 8192
 RAW_BYTES = 1 << 16
@@ -97,6 +97,13 @@ class Messages:
 
     def __len__(self) -> int:
         return len(self.t_ns)
+
+    def without_first(self) -> Messages:
+        """The messages after the first one."""
+        columns = {
+            name: getattr(self, name)[1:] for name in ("t_ns", "line", "offset", "raw", "label", "text")
+        }
+        return replace(self, **columns)
 
 
 def parse(settings: str, block: Block) -> Messages:

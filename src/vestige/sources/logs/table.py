@@ -12,16 +12,17 @@ from array import array
 from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
 from pathlib import PurePosixPath
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vestige.errors import EvidenceError
+from vestige.evidence.defects import Defect
 from vestige.evidence.files import PACKED, EvidenceFile
-from vestige.sources.feed import EvidenceFeed
+from vestige.evidence.stream import ByteStream, Mode, Sampled
 from vestige.sources.logs.choice import RuleSet
-from vestige.sources.logs.feed import Feed
-from vestige.sources.logs.reader import BLOCK_BYTES
+from vestige.sources.logs.labels import FORMS
 
 LINE, FILE, LABEL = "raw", "file", "label"
 ENDINGS = (".csv", *(f".csv{ending}" for ending in PACKED))
@@ -31,18 +32,84 @@ PIECE_ROWS = 512
 MAX_NAME = 255
 
 
-def feeds(file: EvidenceFile, rules: RuleSet, *, size: int = BLOCK_BYTES) -> Iterator[Feed]:
-    """What is to be opened and read of a file: itself, or the log files that it is a table of."""
-    if not file.id.endswith(ENDINGS):
-        yield Feed(file, rules, size=size)
+class Content(Protocol):
+    """The bytes of one log file: of a file of evidence, or of the rows of a table."""
+
+    file: EvidenceFile
+    in_table: bool
+
+    @property
+    def ended(self) -> bool:
+        """See `ByteStream.ended`."""
+
+    @property
+    def taken(self) -> int:
+        """Bytes of evidence read so far."""
+
+    @property
+    def defects(self) -> list[Defect]:
+        """What was wrong with the packing."""
+
+    def sample(self) -> tuple[bytes, bool]:
+        """See `ByteStream.sample`."""
+
+    def read(self) -> bytes | None:
+        """See `ByteStream.read`."""
+
+    def wait(self, seconds: float) -> bool:
+        """See `ByteStream.wait`."""
+
+    def stop(self) -> None:
+        """See `ByteStream.stop`."""
+
+    def close(self) -> None:
+        """See `ByteStream.close`."""
+
+    def labels(self, line: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Labels of messages that begin at these lines, where the evidence holds them beside its lines.
+        Raises EvidenceError where it does not."""
+
+
+def is_table(file: EvidenceFile) -> bool:
+    """Whether a file's name says that it may be a table of lines."""
+    return file.id.endswith(ENDINGS)
+
+
+def contents(
+    file: EvidenceFile, rules: RuleSet, mode: Mode, *, number: int = 0, offset: int = 0
+) -> Iterator[Content]:
+    """What is to be read of a file: itself, or the log files that it is a table of, from the one called
+    `number` on, and from the decoded byte `offset` of that one on."""
+    if not is_table(file):
+        yield _File(file, mode, offset=offset)
         return
     table = Table(file, rules.encoding)
     try:
         table.open()
     except NoTableError:
-        yield Feed(file, rules, size=size)
+        table.close()
+        yield _File(file, mode, offset=offset)
         return
-    yield from table.feeds(rules, size)
+    for at, content in enumerate(table.contents(rules)):
+        if at > number:
+            yield content
+        elif at == number:
+            content.skip(offset)
+            yield content
+        else:
+            content.skip(None)
+
+
+class _File(ByteStream):
+    """A file of evidence that is one log file."""
+
+    in_table = False
+
+    def labels(self, line: NDArray[np.int64]) -> NDArray[np.uint8]:  # noqa: ARG002
+        """See `Content.labels`: a plain log has none."""
+        raise EvidenceError(
+            "no table with a column `label`", where=self.file.where, remedy=f"--label takes {FORMS}"
+        )
 
 
 class NoTableError(EvidenceError):
@@ -52,38 +119,58 @@ class NoTableError(EvidenceError):
 class TableError(EvidenceError):
     """A table that is damaged: what it holds is not to be read by halves."""
 
+    fatal = True
 
-class Table(EvidenceFeed):
-    """A CSV being read, log file by log file."""
+
+class Table:
+    """A CSV being read, log file by log file. A table is read when it is whole: it does not grow."""
 
     def __init__(self, file: EvidenceFile, encoding: str) -> None:
-        super().__init__(file)
+        self.file = file
         self._encoding = encoding
         self._row = 1
+        self._bytes = ByteStream(file)
+        self.columns: list[str] = []
 
-    def _begin(self, sample: bytes) -> None:
+    @property
+    def taken(self) -> int:
+        """Bytes of the table itself read so far."""
+        return self._bytes.taken
+
+    @property
+    def defects(self) -> list[Defect]:
+        """What was wrong with the table's packing."""
+        return self._bytes.defects
+
+    def open(self) -> None:
+        """Read the names of the columns. Raises NoTableError where there is none of lines."""
+        sample, _ = self._bytes.sample()
         first = sample.partition(b"\n")[0].decode(self._encoding, "replace").strip("\ufeff\r")
         self.columns = next(csv.reader([first]), [])
         if LINE not in self.columns:
             raise NoTableError(f"no column {LINE!r}", where=self.file.where)
 
-    def feeds(self, rules: RuleSet, size: int) -> Iterator[TableFeed]:
-        """One feed after the other; each must be read, or left, before the next one is asked for."""
+    def close(self) -> None:
+        """Let go of the file."""
+        self._bytes.close()
+
+    def contents(self, rules: RuleSet) -> Iterator[TableContent]:
+        """One log file after the other; each must be read, or left, before the next one is asked for."""
         at = {name: index for index, name in enumerate(self.columns)}
         seen: set[str] = set()
-        with self._stack:
-            own = self.file.id.removesuffix(next(one for one in ENDINGS if self.file.id.endswith(one)))
-            for name, rows in groupby(self._rows(), lambda row: row[at[FILE]] if FILE in at else ""):
-                if name in seen:
-                    what = f"the rows of the file {name[:80]!r} do not stand together"
-                    raise self._error(what, "sort the table by file")
-                seen.add(name)
-                picked = ((row[at[LINE]], row[at[LABEL]] if LABEL in at else None) for row in rows)
-                lines = self.file
-                if FILE in at:
-                    safe = _safe(name)
-                    lines = EvidenceFile(self.file.path / safe, f"{own}/{safe}", None, in_directory=True)
-                yield TableFeed(lines, rules, self, picked, size=size)
+        own = self.file.id.removesuffix(next(ending for ending in ENDINGS if self.file.id.endswith(ending)))
+        for name, rows in groupby(self._rows(), lambda row: row[at[FILE]] if FILE in at else ""):
+            if name in seen:
+                what = f"the rows of the file {name[:80]!r} do not stand together"
+                raise self._error(what, "sort the table by file")
+            seen.add(name)
+            picked = ((row[at[LINE]], row[at[LABEL]] if LABEL in at else None) for row in rows)
+            lines = self.file
+            if FILE in at:
+                safe = _safe(name)
+                lines = EvidenceFile(self.file.path / safe, f"{own}/{safe}", None, in_directory=True)
+            yield TableContent(lines, rules, self, picked)
+        self.close()
 
     def _rows(self) -> Iterator[list[str]]:
         """The rows below the first. Raises TableError for one that does not fit it; where the file is cut off
@@ -105,7 +192,8 @@ class Table(EvidenceFeed):
     def _lines(self) -> Iterator[str]:
         """Lines of text with their ends, every byte kept (surrogates stand for what is not text)."""
         left = b""
-        for piece in self._pieces:
+        while not self._bytes.ended:
+            piece = self._bytes.read() or b""
             *whole, left = (left + piece).split(b"\n")
             for line in whole:
                 self._row += 1
@@ -122,23 +210,20 @@ class Table(EvidenceFeed):
         return TableError(what, where=self.file.where, row=max(1, self._row - 1), remedy=remedy)
 
 
-class TableFeed(Feed):
-    """The lines of one log file of a table; `labels` has the label column's value of each line so far."""
+class TableContent(Sampled):
+    """The lines of one log file of a table; labels are those of its column so far."""
+
+    in_table = True
 
     def __init__(
-        self,
-        file: EvidenceFile,
-        rules: RuleSet,
-        table: Table,
-        rows: Iterable[tuple[str, str | None]],
-        *,
-        size: int,
+        self, file: EvidenceFile, rules: RuleSet, table: Table, rows: Iterable[tuple[str, str | None]]
     ) -> None:
-        super().__init__(file, rules, size=size)
         self._table, self._rows = table, iter(rows)
         self._normal = frozenset(rules.label.values)
+        self._encoding = rules.encoding
         self._labels = array("B")
         self._labelled = LABEL in table.columns
+        super().__init__(file, self._content())
 
     @property
     def taken(self) -> int:
@@ -146,22 +231,20 @@ class TableFeed(Feed):
         return self._table.taken
 
     @property
-    def defects(self) -> list[str]:
+    def defects(self) -> list[Defect]:
         """What was wrong with the table's packing."""
         return self._table.defects
-
-    def open(self) -> None:
-        """Read the beginning. Raises EvidenceError when it fits no format."""
-        self._pieces = self._sampled(self._content())
 
     def labels(self, line: NDArray[np.int64]) -> NDArray[np.uint8]:
         """1 for each 1-based line that the table calls no normal one. Raises EvidenceError without labels."""
         if not self._labelled:
-            return super().labels(line)
+            raise EvidenceError(
+                "no table with a column `label`", where=self.file.where, remedy=f"--label takes {FORMS}"
+            )
         return np.frombuffer(self._labels, np.uint8)[line - 1]
 
     def _content(self) -> Iterator[bytes]:
-        encoding = self._ruleset.encoding
+        encoding = self._encoding
         lines: list[bytes] = []
         for raw, label in self._rows:
             self._labels.extend([label not in self._normal] * (raw.count("\n") + 1))

@@ -80,6 +80,11 @@ class FaultError(EvidenceError):
         super().__init__(named, where=where, row=row, remedy=remedy)
         self.fault = Fault(code, subject, what)
 
+    @property
+    def reason(self) -> str:
+        """The fault as an index of the store has it: `code:subject: detail`."""
+        return str(self.fault)
+
     def __reduce__(self) -> tuple[object, ...]:
         """It comes home from other processes whole."""
         return _rebuild, (self.fault.detail, self.where, self.row, self.remedy, *self.fault[:2])

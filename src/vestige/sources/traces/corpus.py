@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vestige.errors import EvidenceError
-from vestige.evidence.files import STDIN, EvidenceFile, Skipped
+from vestige.evidence.defects import FILE, Defect
+from vestige.evidence.files import STDIN, EvidenceFile
 
 TRACES = ("trace_0", "trace_0.gz", "trace_0.zst", "trace_0.zstd")
 MAPS = ("mapping.txt", "mapping.txt.gz", "maps", "maps.gz", "mapping.csv", "mapping.csv.gz")
@@ -35,7 +36,7 @@ class Recording:
     defects: tuple[str, ...] = ()
 
 
-def find_recordings(root: Path) -> tuple[list[Recording], list[Skipped]]:
+def find_recordings(root: Path) -> tuple[list[Recording], list[Defect]]:
     """The recordings under `root` in the order of their names' bytes, and what is incomplete, and why.
 
     `root` may be a corpus, one recording's directory, or its trace. Raises EvidenceError where there is no
@@ -46,15 +47,15 @@ def find_recordings(root: Path) -> tuple[list[Recording], list[Skipped]]:
     if root == STDIN:
         raise EvidenceError("traces are a directory of recordings, not a stream", where="stdin")
     recordings: list[Recording] = []
-    skipped: list[Skipped] = []
+    skipped: list[Defect] = []
     for folder in [root] if _has_trace(root) else _folders(root, skipped):
         found = read_recording(folder)
         if isinstance(found, Recording):
             recordings.append(found)
         else:
-            skipped.append(Skipped(_text(folder), found))
+            skipped.append(Defect(_text(folder), None, FILE, found))
     if not recordings:
-        told = f"; left out: {skipped[0].id} ({skipped[0].reason})" if skipped else ""
+        told = f"; left out: {skipped[0].file} ({skipped[0].why})" if skipped else ""
         raise EvidenceError(
             f"no recording in this directory ({len(skipped)} left out)",
             where=root,
@@ -87,7 +88,7 @@ def _has_trace(folder: Path) -> bool:
     return _first(folder, TRACES) is not None
 
 
-def _folders(root: Path, skipped: list[Skipped]) -> list[Path]:
+def _folders(root: Path, skipped: list[Defect]) -> list[Path]:
     try:
         entries = sorted(os.scandir(root), key=lambda one: os.fsencode(one.name))
     except OSError as error:
@@ -97,7 +98,9 @@ def _folders(root: Path, skipped: list[Skipped]) -> list[Path]:
         if entry.name.startswith("."):
             continue
         if entry.is_symlink():
-            skipped.append(Skipped(_text(Path(entry.path)), "a link: links are not followed within a corpus"))
+            skipped.append(
+                Defect(_text(Path(entry.path)), None, FILE, "a link: links are not followed within a corpus")
+            )
         elif entry.is_dir():
             found.append(Path(entry.path))
     return found

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from vestige.schema import Schema
-from vestige.sources.base import LiveBatch
-from vestige.sources.traces.live import over
-from vestige.sources.traces.maps import lay_out, parse
-from vestige.sources.traces.tokens import events
-
 MAP = """\
 55aa00000000-55aa00002000 r-xp 00000000 08:01 11 /usr/bin/Probe
 55aa10000000-55aa10021000 rw-p 00000000 00:00 0 [heap]
@@ -33,11 +25,3 @@ TRACE = bytes.fromhex(
     "6d08000010aa55"  # the heap
     "0c01"
 )
-
-
-def probe(schema: Schema) -> LiveBatch:
-    """A window for every event of `TRACE`, as if it were a file."""
-    memory = lay_out(parse(MAP)[0])
-    tip_only = bool(schema.settings["tip_only"])
-    found = events([TRACE], memory.regions, tip_only=tip_only)
-    return next(over(found, memory, replace(schema, stride=1), None))

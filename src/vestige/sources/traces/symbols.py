@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from vestige.errors import EvidenceError
 from vestige.sources.traces import numbering
 from vestige.sources.traces.maps import SPECIAL
-from vestige.sources.traces.regions import ANONYMOUS, FIRST_FILE, NOWHERE, UNMAPPED
+from vestige.sources.traces.regions import ANONYMOUS, FIRST_FILE, MOST_MODULES, NOWHERE, UNMAPPED
 from vestige.sources.traces.tokens import MODULE_SHIFT, NOT_TAKEN, TAKEN
 
 Values = NDArray[np.uint64]
@@ -80,6 +81,69 @@ class Symbols:
         """Twice as many as values at least."""
         size = 2 << (len(self._known) - 1).bit_length()
         return np.zeros(size, dtype=np.uint64), np.zeros(size, dtype=np.uint32)
+
+
+class TraceSymbols:
+    """Values under one numbering of modules, as a table of symbols: see `reading.symbols.SymbolTable`."""
+
+    def __init__(self, names: Sequence[str] = SPECIAL, most: int = MOST_SYMBOLS) -> None:
+        """`names`: of the modules, by number; `most` symbols fit."""
+        self.names = list(names)
+        self._modules = {name: number for number, name in enumerate(self.names)}
+        self._most = most
+        self._symbols = Symbols(most)
+
+    def __len__(self) -> int:
+        return len(self._symbols)
+
+    @property
+    def values(self) -> Values:
+        """The value of every row, `(rows,)`."""
+        return self._symbols.values
+
+    def rows(self, values: Values) -> NDArray[np.uint32]:
+        """The row of each value of our own numbering of modules; see `Symbols.rows`."""
+        return self._symbols.rows(values)
+
+    def merge(self, other: TraceSymbols, start: int = 0) -> NDArray[np.uint32]:
+        """See `SymbolTable.merge`. Raises EvidenceError for more modules than have a number."""
+        if len(self._modules.keys() | other.names) > MOST_MODULES:
+            raise EvidenceError(f"with it, maps name more than {MOST_MODULES} modules")
+        for name in other.names:
+            if name not in self._modules:
+                self._modules[name] = len(self.names)
+                self.names.append(name)
+        modules = np.array([self._modules[name] for name in other.names], dtype=np.uint64)
+        values = moved(other.values[start:], modules)
+        if start == 0:
+            values[0] = 0
+        return self._symbols.rows(values)
+
+    def pick(self, rows: NDArray[np.int64]) -> Self:
+        """See `SymbolTable.pick`."""
+        picked = type(self)(self.names, self._most)
+        picked.rows(self.values[rows[1:]])
+        return picked
+
+    def frame(self, counts: NDArray[np.int64] | None = None) -> pl.DataFrame:  # noqa: ARG002
+        """See `table`."""
+        return table(self.values, self.names)
+
+    def texts(self, rows: NDArray[Any]) -> list[str]:
+        """See `SymbolTable.texts`."""
+        unique, inverse = np.unique(np.append(rows, 0), return_inverse=True)
+        texts = table(self.values[unique], self.names)["text"].to_list()
+        return [texts[at] for at in inverse[:-1].tolist()]
+
+    def to_json(self) -> Any:
+        """See `SymbolTable.to_json`."""
+        return {"names": self.names, "values": self.values.tolist()}
+
+    def from_json(self, state: Any) -> Self:
+        """See `SymbolTable.from_json`."""
+        table = type(self)(state["names"], self._most)
+        table.rows(np.array(state["values"][1:], dtype=np.uint64))
+        return table
 
 
 def without_addresses(values: Values) -> Values:

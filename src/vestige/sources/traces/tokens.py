@@ -22,13 +22,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vestige.sources.traces import fused
 from vestige.sources.traces.fused import LAST_OFFSET, MODULE_SHIFT, NOT_TAKEN, TAKEN, Offsets, Values
+from vestige.sources.traces.packets.kernel import AT, BASE, LOOK_BACK
 from vestige.sources.traces.packets.kinds import Kind
 from vestige.sources.traces.packets.quality import Quality
-from vestige.sources.traces.packets.stream import Bytes, feed, fresh_state
+from vestige.sources.traces.packets.stream import Buffer, Bytes, cut, fresh_state
 from vestige.sources.traces.regions import Regions
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "MODULE_SHIFT",
     "NOT_TAKEN",
     "TAKEN",
+    "Decoder",
     "Offsets",
     "Values",
     "events",
@@ -85,28 +86,98 @@ def _chunks(
     *,
     placed: bool,
 ) -> Iterator[tuple[Values, Offsets]]:
-    state = fresh_state(base)
-    counts = np.zeros(len(Kind), np.int64)
-    known, guess = regions.partition(), np.zeros(fused.PAGES, np.int64)
-    full, n = CHUNK - fused.ROOM, 0
-
-    def fresh() -> tuple[Values, Offsets]:
-        # One block of memory: two would be given back to the system and fetched again for every chunk.
-        block = np.empty((2 if placed else 1, CHUNK), np.uint64)
-        return block[0], block[1:].ravel().view(np.int64)
-
-    out, place = fresh()
-
-    def step(words: NDArray[np.uint64], end: int, final: bool) -> Iterator[tuple[Values, Offsets]]:
-        nonlocal out, place, n
-        while (
-            n := fused.encode(words, end, final, state, counts, known, guess, tip_only, out, place, n)
-        ) > full:
-            yield out[:n], place[:n]
-            n, (out, place) = 0, fresh()
-
-    yield from feed(pieces, state, step)
-    if n:
-        yield out[:n], place[:n]
+    decoder = Decoder(regions, tip_only=tip_only, base=base, placed=placed)
+    for piece in pieces:
+        yield from decoder.feed(piece)
+    yield from decoder.finish()
     if quality is not None:
-        quality.take(state, counts, base)
+        decoder.tell(quality)
+
+
+class Decoder:
+    """Decodes a trace as its bytes come. `state`, taken when a chunk has just been given, is enough to go on
+    from there: the packets from `position` on are then still to be decoded."""
+
+    def __init__(
+        self,
+        regions: Regions,
+        *,
+        tip_only: bool = False,
+        base: int = 0,
+        placed: bool = True,
+        state: list[int] | None = None,
+    ) -> None:
+        """`base`: the offset in the trace at which its bytes begin; of a decoder that goes on by the `state`
+        of another, `begins_at(state)`."""
+        self._state = fresh_state(base)
+        if state is not None:
+            self._state[:] = state
+            self._state[AT] = position(state) - base
+            self._state[BASE] = base
+        self._base, self._tip_only, self._placed = base, tip_only, placed
+        self._counts = np.zeros(len(Kind), np.int64)
+        self._known, self._guess = regions.partition(), np.zeros(fused.PAGES, np.int64)
+        self._buffer = Buffer(self._state)
+        self._n = 0
+        self._fresh()
+
+    @property
+    def state(self) -> list[int]:
+        """The decoder's state, as JSON values."""
+        state: list[int] = self._state.tolist()
+        return state
+
+    def feed(self, piece: Bytes) -> Iterator[tuple[Values, Offsets]]:
+        """The chunks that these bytes fill."""
+        for part in cut([piece]):
+            self._buffer.take(part)
+            yield from self._step(final=False)
+
+    def flush(self) -> tuple[Values, Offsets] | None:
+        """What a chunk holds so far; None where that is nothing."""
+        if not self._n:
+            return None
+        chunk = self._out[: self._n], self._place[: self._n]
+        self._n = 0
+        self._fresh()
+        return chunk
+
+    def finish(self) -> Iterator[tuple[Values, Offsets]]:
+        """The last chunks: the trace is over."""
+        yield from self._step(final=True)
+        last = self.flush()
+        if last is not None:
+            yield last
+
+    def tell(self, quality: Quality) -> None:
+        """Fill in what decoding came to."""
+        quality.take(self._state, self._counts, self._base)
+
+    def _step(self, *, final: bool) -> Iterator[tuple[Values, Offsets]]:
+        full = CHUNK - fused.ROOM
+        while True:
+            self._n = fused.encode(
+                self._buffer.words, self._buffer.end, final, self._state, self._counts, self._known,
+                self._guess, self._tip_only, self._out, self._place, self._n,
+            )  # fmt: skip
+            if self._n <= full:
+                return
+            chunk = self._out[: self._n], self._place[: self._n]
+            self._n = 0
+            self._fresh()
+            yield chunk
+
+    def _fresh(self) -> None:
+        # One block of memory: two would be given back to the system and fetched again for every chunk.
+        block = np.empty((2 if self._placed else 1, CHUNK), np.uint64)
+        self._out, self._place = block[0], block[1:].ravel().view(np.int64)
+
+
+def position(state: list[int]) -> int:
+    """The byte of the trace at which a decoder of this state goes on."""
+    return state[BASE] + state[AT]
+
+
+def begins_at(state: list[int]) -> int:
+    """The byte of the trace from which on a decoder needs the bytes again to go on by this state."""
+    return max(position(state) - LOOK_BACK, 0)

@@ -42,19 +42,35 @@ def feed(pieces: Iterable[Bytes], state: NDArray[np.int64], step: Step[_T]) -> I
 
     The buffer keeps what is not decoded yet and `LOOK_BACK` bytes before it, for the search after an error.
     """
-    buffer = np.zeros(PIECE + LOOK_BACK + 2 * MARGIN, np.uint8)
-    words = np.ndarray(len(buffer) - 7, np.uint64, buffer, strides=(1,))
-    end = 0
-    for piece in _cut(pieces):
-        start = max(int(state[AT]) - LOOK_BACK, 0)
-        kept = end - start
-        buffer[:kept] = buffer[start:end].copy()
-        state[AT] -= start
-        state[BASE] += start
-        end = kept + len(piece)
-        buffer[kept:end] = piece
-        yield from step(words, end, False)
-    yield from step(words, end, True)
+    buffer = Buffer(state)
+    for piece in cut(pieces):
+        buffer.take(piece)
+        yield from step(buffer.words, buffer.end, False)
+    yield from step(buffer.words, buffer.end, True)
+
+
+class Buffer:
+    """The bytes that a decoder with this state has not decoded yet, and `LOOK_BACK` before them.
+
+    `words[i]` are the eight bytes from byte `i` on; `end` is behind the last byte of the trace so far.
+    """
+
+    def __init__(self, state: NDArray[np.int64]) -> None:
+        self._state = state
+        self._bytes = np.zeros(PIECE + LOOK_BACK + 2 * MARGIN, np.uint8)
+        # A view with steps of one byte: a packet at any place is read as words, without copying.
+        self.words = np.ndarray(len(self._bytes) - 7, np.uint64, self._bytes, strides=(1,))
+        self.end = 0
+
+    def take(self, piece: NDArray[np.uint8]) -> None:
+        """The next bytes, `PIECE` of them at the most; what is decoded makes room for them."""
+        start = max(int(self._state[AT]) - LOOK_BACK, 0)
+        kept = self.end - start
+        self._bytes[:kept] = self._bytes[start : self.end].copy()
+        self._state[AT] -= start
+        self._state[BASE] += start
+        self.end = kept + len(piece)
+        self._bytes[kept : self.end] = piece
 
 
 def skipping(pieces: Iterable[bytes], n_bytes: int) -> Iterator[bytes]:
@@ -65,7 +81,8 @@ def skipping(pieces: Iterable[bytes], n_bytes: int) -> Iterator[bytes]:
         n_bytes = max(n_bytes - len(piece), 0)
 
 
-def _cut(pieces: Iterable[Bytes]) -> Iterator[NDArray[np.uint8]]:
+def cut(pieces: Iterable[Bytes]) -> Iterator[NDArray[np.uint8]]:
+    """The pieces as arrays of at most `PIECE` bytes."""
     for piece in pieces:
         array = np.frombuffer(piece, np.uint8)
         for start in range(0, len(array), PIECE):

@@ -1,71 +1,24 @@
-"""From a file of evidence to blocks of whole records, once its beginning shows that it fits the mapping."""
+"""Whether a file of evidence fits a mapping, as its beginning shows, and which mapping it would fit."""
 
 from __future__ import annotations
 
 import codecs
 import json
 import re
-from collections.abc import Iterator
 
 from vestige.errors import EvidenceError
-from vestige.evidence.files import EvidenceFile
+from vestige.evidence.stream import SAMPLE_BYTES, SAMPLE_LINES
 from vestige.sources.events import layout as layouts
 from vestige.sources.events import sessions
 from vestige.sources.events.layout import Layout
 from vestige.sources.events.mapping import Mapping, every
 from vestige.sources.events.parse import Parser, Rules
-from vestige.sources.events.records import BLOCK_BYTES, Block, Fault, RecordReader
-from vestige.sources.feed import SAMPLE_BYTES, SAMPLE_LINES, EvidenceFeed
+from vestige.sources.events.records import Fault, RecordReader
 
 WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-class Feed(EvidenceFeed):
-    """One file being read. `open` looks at its beginning; `blocks` reads it all.
-
-    Afterwards `n_bytes`, `bad`, `faults` and `defects` say what it came to.
-    """
-
-    def __init__(
-        self,
-        file: EvidenceFile,
-        rules: Rules,
-        *,
-        anomalous_files: str = "",
-        size: int = BLOCK_BYTES,
-        eager: bool = False,
-    ) -> None:
-        super().__init__(file)
-        self.rules, self.eager = rules, eager
-        self._anomalous_files, self._size = anomalous_files, 1 if eager else size
-
-    @property
-    def n_bytes(self) -> int:
-        """Decompressed bytes read so far."""
-        return self._reader.n_bytes
-
-    @property
-    def bad(self) -> int:
-        """Records so far that are none."""
-        return self._reader.bad
-
-    @property
-    def faults(self) -> list[Fault]:
-        """The first of them."""
-        return self._reader.faults
-
-    def _begin(self, sample: bytes) -> None:
-        self.layout = check(_first_lines(sample), self.rules, self.file.where, self._anomalous_files)
-        self._reader = RecordReader(self.layout.delimiter, self._size, self.rules.max_record)
-
-    def blocks(self) -> Iterator[tuple[Layout, Block]]:
-        """The file's blocks; its handle is closed at the end."""
-        with self._stack:
-            for block in self._reader.blocks(self._pieces):
-                yield self.layout, block
-
-
-def _first_lines(sample: bytes) -> bytes:
+def first_lines(sample: bytes) -> bytes:
     """At most `SAMPLE_LINES` whole lines; what there is, where there is no line end."""
     ends = [end for end, _ in zip(re.finditer(rb"\n", sample), range(SAMPLE_LINES), strict=False)]
     whole = len(sample) < SAMPLE_BYTES and len(ends) < SAMPLE_LINES

@@ -10,23 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sources.events.exports import START, dataset, table, write
-from vestige.sources.events import sorting
-from vestige.sources.events.sorting import RECORD, by_machine
+from vestige.reading import sorting
+from vestige.reading.sorting import by_recording
+
+RECORD = np.dtype([("t_ns", "<i8"), ("line", "<i8"), ("recording", "<u4")])
 
 
 def records(machines: list[int], times: list[int]) -> np.ndarray:
     made = np.zeros(len(machines), dtype=RECORD)
-    made["machine"], made["t_ns"], made["line"] = machines, times, np.arange(len(machines))
+    made["recording"], made["t_ns"], made["line"] = machines, times, np.arange(len(machines))
     return made
 
 
 def sort(made: np.ndarray, file: Path, **limits: int) -> list[tuple[int, list[int]]]:
     made.tofile(file)
-    order = np.unique(made["machine"]).astype(np.int64)[::-1]
-    counts = np.array([(made["machine"] == one).sum() for one in order])
+    order = np.unique(made["recording"]).astype(np.int64)[::-1]
+    counts = np.array([(made["recording"] == one).sum() for one in order])
     return [
         (machine, np.concatenate([piece["line"] for piece in pieces]).tolist())
-        for machine, pieces in by_machine(file, order, counts, **limits)
+        for machine, pieces in by_recording(file, RECORD, order, counts, **limits)
     ]
 
 

@@ -9,10 +9,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vestige.sources.logs.blocks import MESSAGE_BYTES, Block, BlockReader
 from vestige.sources.logs.format import Format
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.parse import Messages, Parser, Rules
-from vestige.sources.logs.reader import MESSAGE_BYTES, BlockReader
 
 TINY = Format.model_validate(
     {"header": "<Day>:<Content>", "time": {"Day": "%s"}, "masks": ["num"], "example": ["1:a"]}
@@ -35,13 +35,23 @@ def pieces(data: bytes, size: int) -> Iterator[bytes]:
     return (data[at : at + size] for at in range(0, len(data), size))
 
 
+def blocks(reader: BlockReader, data: Iterator[bytes]) -> Iterator[Block]:
+    for piece in data:
+        reader.feed(piece)
+        while (block := reader.take()) is not None:
+            yield block
+    last = reader.finish()
+    if last is not None:
+        yield last
+
+
 def read(
     data: bytes, *, size: int, piece: int, max_line: int = 1 << 16
 ) -> tuple[list[Messages], BlockReader]:
     chosen = rules(max_line)
     reader = BlockReader(chosen.is_start, size=size, max_line=max_line)
     parser = Parser(chosen)
-    return [parser.parse(block) for block in reader.blocks(pieces(data, piece))], reader
+    return [parser.parse(block) for block in blocks(reader, pieces(data, piece))], reader
 
 
 def joined(messages: list[Messages], name: str) -> list[object]:
@@ -101,9 +111,9 @@ def test_a_huge_line_is_read_in_little_memory() -> None:
     data = b"1:" + b"y" * 10_000_000 + b"\n2:z\n"
     chosen = rules()
     reader = BlockReader(chosen.is_start, max_line=1 << 16)
-    blocks = list(reader.blocks(pieces(data, 1 << 18)))
-    assert sum(len(one.data) for one in blocks) < 70_000
-    messages = [Parser(chosen).parse(one) for one in blocks]
+    found = list(blocks(reader, pieces(data, 1 << 18)))
+    assert sum(len(block.data) for block in found) < 70_000
+    messages = [Parser(chosen).parse(block) for block in found]
     assert joined(messages, "offset") == [0, 10_000_003]
     assert reader.over_long == 1
 

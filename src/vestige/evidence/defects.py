@@ -1,0 +1,58 @@
+"""One record of whatever was not read: never silent, always the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+FILE, RECORD, REST, DETAIL = "the file", "a record", "the rest of the file", "a detail"
+"""What can be left out: all of a unit, a record, what comes after damage; or a detail is not as it should
+be."""
+MOST_NOTED = 1000
+"""Defects that a dataset's notes hold; all of them are counted."""
+
+
+@dataclass(frozen=True)
+class Defect:
+    """Something that was not read. `row`: 1-based, None where it is none; `what` was left out, and `why`."""
+
+    file: str
+    row: int | None
+    what: str
+    why: str
+
+    def __str__(self) -> str:
+        """For the log: `file:row: why`."""
+        place = self.file if self.row is None else f"{self.file}:{self.row}"
+        return f"{place}: {self.why}"
+
+
+@dataclass
+class LeftOut:
+    """What was left out of evidence: counts of all, and the first of them."""
+
+    counts: dict[str, int]
+    first: list[Defect]
+
+    @classmethod
+    def nothing(cls) -> LeftOut:
+        """Nothing was left out yet."""
+        return cls({}, [])
+
+    def add(self, defects: Iterable[Defect], *, more: dict[str, int] | None = None) -> None:
+        """Count these defects; `more`: by what was left out, how many there were beyond those named."""
+        for defect in defects:
+            self.counts[defect.what] = self.counts.get(defect.what, 0) + 1
+            if len(self.first) < MOST_NOTED:
+                self.first.append(defect)
+        for what, count in (more or {}).items():
+            if count:
+                self.counts[what] = self.counts.get(what, 0) + count
+
+    def notes(self) -> dict[str, Any]:
+        """For a dataset's notes: `left_out` and `left_out_counts`."""
+        return {
+            "left_out": [asdict(defect) for defect in self.first],
+            "left_out_counts": dict(sorted(self.counts.items())),
+        }

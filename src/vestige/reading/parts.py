@@ -1,0 +1,214 @@
+"""What a worker brings home of a unit: its steps as arrays, in memory where they are few, in files else."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige.evidence.defects import Defect
+from vestige.reading.steps import Reader, RecordingInfo, StepBlock, StepStream
+from vestige.reading.symbols import RowMap, SymbolTable
+from vestige.schema import Schema
+
+SPILL_BYTES = 4 << 20
+"""A part of more bytes than this goes through files of its own: memory is then flat whatever a unit's size.
+"""
+PIECE_STEPS = 1 << 18
+"""Steps at a time on the way from a part's files to a dataset's."""
+
+_RECORDING, _T_NS, _LABEL = "\0recording", "\0t_ns", "\0label"
+"""Columns beside the streams; no stream is called so."""
+
+Columns = dict[str, NDArray[Any]]
+
+
+@dataclass
+class Part:
+    """A unit, or a part of one, wholly read. `columns` hold its n steps, or lie in `folder`, one file each:
+    streams under their names, and what else is known of each step under names that no stream has."""
+
+    n: int
+    columns: Columns | None
+    folder: Path | None
+    dtypes: dict[str, tuple[str, tuple[int, ...]]]
+    symbols: SymbolTable
+    recordings: tuple[RecordingInfo, ...]
+    ended: NDArray[np.bool_]
+    file: str
+    labelled: bool
+    digests: dict[str, str]
+    defects: list[Defect]
+    summary: dict[str, Any]
+    taken: int
+
+    def blocks(self, schema: Schema) -> Iterator[StepBlock]:
+        """Its steps in their order; at least one block. The part's files are used up."""
+        start = 0
+        for columns in self._pieces():
+            n = len(columns[_T_NS])
+            yield self._block(columns, last=start + n >= self.n)
+            start += n
+        if not self.n:
+            yield self._block(_no_steps(schema), last=True)
+
+    def discard(self) -> None:
+        """Remove the files of a part that is not used."""
+        if self.folder is not None and self.folder.is_dir():
+            shutil.rmtree(self.folder)
+
+    def _block(self, columns: Columns, *, last: bool) -> StepBlock:
+        beside = (_RECORDING, _T_NS, _LABEL)
+        own = {name: values for name, values in columns.items() if name not in beside}
+        return StepBlock(
+            recordings=self.recordings,
+            recording=columns[_RECORDING],
+            values=own,
+            t_ns=columns[_T_NS],
+            label=columns[_LABEL] if self.labelled else None,
+            symbols=self.symbols,
+            file=self.file,
+            place={},
+            ended=self.ended & last,
+        )
+
+    def _pieces(self) -> Iterator[Columns]:
+        if self.folder is None:
+            if self.n and self.columns is not None:
+                yield self.columns
+            return
+        with ExitStack() as stack:
+            files = {
+                name: stack.enter_context((self.folder / _file_of(number)).open("rb"))
+                for number, name in enumerate(self.dtypes)
+            }
+            for start in range(0, self.n, PIECE_STEPS):
+                n = min(PIECE_STEPS, self.n - start)
+                columns: Columns = {}
+                for name, (dtype, shape) in self.dtypes.items():
+                    flat = np.fromfile(
+                        files[name], dtype=dtype, count=n * int(np.prod(shape, dtype=np.int64))
+                    )
+                    columns[name] = flat.reshape(n, *shape)
+                yield columns
+        for number in range(len(self.dtypes)):
+            (self.folder / _file_of(number)).unlink()
+        self.folder.rmdir()
+
+
+def read_part(reader: Reader[Any], stream: StepStream, folder: Path, *, most: int) -> Part:
+    """Read a stream to its end. `folder`, which must not be there yet, is made where the part is large."""
+    writer = _PartWriter(folder, reader.symbols(), reader.symbol_stream)
+    try:
+        while not stream.ended:
+            block = stream.read(most)
+            if block is not None:
+                writer.add(block)
+    finally:
+        stream.close()
+        writer.close()
+    return writer.part(stream)
+
+
+def _no_steps(schema: Schema) -> Columns:
+    columns: Columns = {
+        stream.name: np.empty((0, *stream.shape), dtype=stream.dtype) for stream in schema.streams
+    }
+    columns[_RECORDING] = np.empty(0, dtype=np.uint32)
+    columns[_T_NS] = np.empty(0, dtype=np.int64)
+    columns[_LABEL] = np.empty(0, dtype=np.uint8)
+    return columns
+
+
+def _file_of(number: int) -> str:
+    """The file of a column: names of streams come from a source, and are no file names."""
+    return f"{number}.column"
+
+
+class _PartWriter:
+    """Collects the blocks of a stream, under one table of symbols."""
+
+    def __init__(self, folder: Path, symbols: SymbolTable, symbol_stream: str) -> None:
+        self._folder, self._symbols, self._stream = folder, symbols, symbol_stream
+        self._map = RowMap(symbols)
+        self._kept: list[Columns] = []
+        self._bytes = self._n = 0
+        self._stack: ExitStack | None = None
+        self._files: dict[str, BinaryIO] = {}
+        self._dtypes: dict[str, tuple[str, tuple[int, ...]]] = {}
+        self._recordings: dict[str, int] = {}
+        self._infos: list[RecordingInfo] = []
+        self._ended: set[int] = set()
+        self._file, self._labelled = "", True
+
+    def add(self, block: StepBlock) -> None:
+        """The next steps."""
+        codes = [self._code(info) for info in block.recordings]
+        self._ended.update(codes[at] for at in np.flatnonzero(block.ended).tolist())
+        self._file = block.file
+        if not len(block):
+            return
+        columns: Columns = dict(block.values)
+        if self._stream:
+            columns[self._stream] = self._map.rows(block.symbols)[columns[self._stream]]
+        columns[_RECORDING] = np.array(codes, dtype=np.uint32)[block.recording]
+        columns[_T_NS] = block.t_ns
+        columns[_LABEL] = np.zeros(len(block), np.uint8) if block.label is None else block.label
+        self._labelled &= block.label is not None
+        self._dtypes = {name: (str(column.dtype), column.shape[1:]) for name, column in columns.items()}
+        self._n += len(block)
+        self._kept.append(columns)
+        self._bytes += sum(column.nbytes for column in columns.values())
+        if self._bytes > SPILL_BYTES:
+            self._spill()
+
+    def _code(self, info: RecordingInfo) -> int:
+        code = self._recordings.setdefault(info.identity, len(self._infos))
+        if code == len(self._infos):
+            self._infos.append(info)
+        return code
+
+    def _spill(self) -> None:
+        if self._stack is None:
+            self._stack = ExitStack()
+            self._folder.mkdir()
+            self._files = {
+                name: self._stack.enter_context((self._folder / _file_of(number)).open("wb"))
+                for number, name in enumerate(self._dtypes)
+            }
+        for columns in self._kept:
+            for name, column in columns.items():
+                self._files[name].write(np.ascontiguousarray(column).data)
+        self._kept, self._bytes = [], 0
+
+    def close(self) -> None:
+        if self._stack is not None:
+            self._spill()
+            self._stack.close()
+
+    def part(self, stream: StepStream) -> Part:
+        columns = None
+        if self._stack is None and self._kept:
+            columns = {name: np.concatenate([kept[name] for kept in self._kept]) for name in self._dtypes}
+        ended = np.isin(np.arange(len(self._infos)), list(self._ended))
+        return Part(
+            n=self._n,
+            columns=columns,
+            folder=None if self._stack is None else self._folder,
+            dtypes=self._dtypes,
+            symbols=self._symbols,
+            recordings=tuple(self._infos),
+            ended=ended,
+            file=self._file,
+            labelled=self._labelled,
+            digests=stream.digests,
+            defects=stream.defects,
+            summary=stream.summary,
+            taken=stream.taken,
+        )

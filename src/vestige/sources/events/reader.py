@@ -1,0 +1,337 @@
+"""Events through the reading core: files of exports to events of many machines, mixed as they lie there."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from vestige.errors import EvidenceError
+from vestige.evidence.defects import RECORD, Defect
+from vestige.evidence.files import EvidenceFile, find, stdin
+from vestige.evidence.simulated import is_simulated
+from vestige.evidence.stream import ByteStream, closing_on_error
+from vestige.log import get
+from vestige.reading.dataset import DatasetWriter
+from vestige.reading.prepare import Account
+from vestige.reading.steps import (
+    ChunkStream,
+    Evidence,
+    Listing,
+    Position,
+    Reader,
+    RecordingInfo,
+    StepBlock,
+    Unit,
+)
+from vestige.reading.symbols import TextSymbols
+from vestige.schema import Schema
+from vestige.sources.events.columns import Events
+from vestige.sources.events.fitting import check, first_lines
+from vestige.sources.events.layout import Layout
+from vestige.sources.events.options import EventOptions
+from vestige.sources.events.parse import Parser, Rules
+from vestige.sources.events.probe import layout_and_block
+from vestige.sources.events.records import Block, RecordReader
+from vestige.sources.events.schema import CLASSES, EVENT, rules_for, schema_for
+from vestige.sources.events.sessions import without_unions
+
+OPEN_S = 10.0
+"""So long a record of a pipe may wait for the end of a quote while other bytes come; then it is given up."""
+MOST_NAMED = 8
+"""Bad records of a file that are named; all of them are counted."""
+
+log = get(__name__)
+
+
+@dataclass(frozen=True)
+class EventUnit(Unit):
+    """A file of events."""
+
+    file: EvidenceFile = field(default_factory=stdin)
+
+
+class EventReader(Reader[EventUnit]):
+    """Reads events by the mapping of a schema's settings."""
+
+    symbol_stream = EVENT
+    unit_column = "machine"
+    interleaved = True
+    file_stream = "file"
+    digest_stream = "raw"
+
+    def __init__(self, schema: Schema, options: EventOptions | None = None) -> None:
+        """`options`: those of a corpus that is read for a dataset."""
+        self.schema = schema
+        self._rules = Rules.from_settings(schema.settings)
+        self._options = options
+
+    @classmethod
+    def of_corpus(cls, options: EventOptions) -> EventReader:
+        """For a corpus, as a person's options say. Raises UsageError for an unknown mapping."""
+        return cls(schema_for(rules_for(options), options), options)
+
+    def units(self, evidence: Evidence) -> Listing[EventUnit]:
+        """Every file, in order; of several pieces of evidence, files are called by their whole path."""
+        listing: Listing[EventUnit] = Listing([])
+        for path in evidence.paths:
+            files, left_out = find(path, "event files")
+            if self._rules.mapping.kind == "sessions":
+                files, unions = without_unions(files)
+                left_out = left_out + unions
+            listing.left_out += left_out
+            for file in files:
+                name = file.id if len(evidence.paths) == 1 else file.where
+                unit = EventUnit(file.id, name, file.size, not file.in_directory, evidence.mode, file=file)
+                listing.units.append(unit)
+        return listing
+
+    def open(self, unit: EventUnit, *, resume: Position | None = None) -> EventStream:
+        """See `Reader.open`. Raises EvidenceError for a file that does not fit the mapping."""
+        return EventStream(unit, self._rules, self.schema.settings["anomalous_files"], resume=resume)
+
+    def symbols(self) -> TextSymbols:
+        """See `Reader.symbols`."""
+        return TextSymbols()
+
+    def probe(self) -> list[StepBlock]:
+        """A few records of the mapping's own fields, as if they were a file."""
+        events = Parser(self._rules).parse(*layout_and_block(self._rules.mapping))
+        return [_steps(events, "probe")]
+
+    def finish(self, account: Account, writer: DatasetWriter) -> None:
+        """See `Reader.finish`. Raises EvidenceError where there is no event, where more records are bad than
+        good, and where nothing has a label in the field that was named."""
+        bad = account.left_out.counts.get(RECORD, 0)
+        first = next((defect for defect in account.left_out.first if defect.what == RECORD), None)
+        if not account.steps:
+            raise account.nothing("nothing to read: it holds no event")
+        if bad > account.steps and first is not None:
+            raise EvidenceError(
+                f"{bad} of {bad + account.steps} records cannot be read; the first: {first.why}",
+                where=first.file,
+                row=first.row,
+                remedy="choose another --mapping, or name the fields (docs/events.md)",
+            )
+        if self._options is not None and self._options.label is not None and not account.labelled:
+            raise EvidenceError(
+                f"no record has a label in the field {self._options.label!r}",
+                where=account.corpus,
+                remedy="name another --label, or leave it out: then there are no labels",
+            )
+        writer.table("events", account.symbols.frame(account.counts[: len(account.symbols)]))
+        labels = account.labels.tolist()
+        if not all(labels):
+            log.warning("every window is %s", "an anomaly" if labels[1] else "normal: nothing to classify")
+        writer.notes.update(
+            events=account.steps,
+            unique_events=len(account.symbols) - 1,
+            files=len(account.units),
+            bytes=account.total("bytes"),
+            labels=dict(zip(CLASSES, labels, strict=True)),
+            label_origin=_origin(self.schema, labelled=account.labelled),
+            synthetic=is_simulated(account.corpus),
+            out_of_order=account.out_of_order,
+            undecodable_records=account.total("undecodable_records"),
+            sessions_of_equal_name=account.repeated,
+        )
+
+
+class EventStream(ChunkStream):
+    """A file as events. A record whose quote is not closed is given up after a bound of bytes, or, of a pipe,
+    of time: its first line is a bad record, and the rest goes on."""
+
+    def __init__(
+        self, unit: EventUnit, rules: Rules, anomalous_files: str, *, resume: Position | None = None
+    ) -> None:
+        super().__init__(resume)
+        self._unit, self._rules, self._anomalous_files = unit, rules, anomalous_files
+        self._parser = Parser(rules)
+        state = {} if resume is None else resume["chunk"]
+        self._content = ByteStream(unit.file, unit.mode, offset=int(state.get("offset", 0)))
+        self._waiting: deque[Block] = deque()
+        self._layout: Layout | None = None
+        self._reader = RecordReader()
+        self._counts: Counter[str] = Counter()
+        self._bad = self._reported = 0
+        self._open_since: float | None = None
+        if state.get("layout"):
+            self._begin_with(_layout_from_json(state["layout"]))
+            self._reader.resume({name: state[name] for name in ("offset", "line", "skipping", "unclosed")})
+        else:
+            with closing_on_error(self._content):
+                self._check()
+
+    @property
+    def taken(self) -> int:
+        """See `StepStream.taken`."""
+        return self._content.taken
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """See `StepStream.digests`: machines lie in many files, and have digests when they are sorted."""
+        return {}
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Counts, and how many bad records there are beyond those named."""
+        named = sum(defect.what == RECORD for defect in self.defects)
+        return {
+            **self._counts,
+            "bytes": self._reader.n_bytes,
+            "more_defects": {RECORD: self._bad + self._reader.bad - named},
+        }
+
+    def wait(self, seconds: float) -> bool:
+        """See `StepStream.wait`."""
+        return self._content.wait(seconds)
+
+    def stop(self) -> None:
+        """See `StepStream.stop`."""
+        self._content.stop()
+
+    def close(self) -> None:
+        """See `StepStream.close`."""
+        self._content.close()
+
+    def release(self) -> StepBlock | None:
+        """A record that waits for the end of a quote is given up, and what lies behind its first line is
+        read: nothing of it is handed on twice."""
+        if self._chunk is not None or not self._reader.is_open:
+            return None
+        self._waiting.extend(self._reader.give_up())
+        return self.read(1 << 30) if self._waiting else None
+
+    def _begin(self) -> dict[str, Any]:
+        state = self._reader.state
+        if self._waiting:
+            state = state | {"offset": self._waiting[0].offset, "line": self._waiting[0].line, "skipping": 0}
+        return {"layout": None if self._layout is None else asdict(self._layout), **state}
+
+    def _next(self) -> StepBlock | None:
+        while True:
+            if self._layout is None and not self._check():
+                return None
+            if self._waiting:
+                chunk = self._chunk_of(self._waiting.popleft())
+                if len(chunk):
+                    return chunk
+                continue
+            piece = self._content.read()
+            if piece is not None:
+                self._reader.feed(piece)
+                self._waiting.extend(self._reader.take())
+            elif self._content.ended:
+                if self._ended:
+                    return None
+                self._waiting.extend(self._reader.finish())
+                if not self._waiting:
+                    self._end()
+                    return None
+            else:
+                self._waiting.extend(self._reader.take(now=True))
+                self._give_up_in_time()
+                if not self._waiting:
+                    return None
+
+    def _give_up_in_time(self) -> None:
+        if not self._reader.is_open:
+            self._open_since = None
+        elif self._open_since is None:
+            self._open_since = time.monotonic()
+        elif time.monotonic() - self._open_since > OPEN_S:
+            self._open_since = None
+            self._waiting.extend(self._reader.give_up())
+
+    def _end(self) -> None:
+        self._ended = True
+        self._tell_of_bad(self._reader.faults)
+        self.defects += [replace(defect, file=self._unit.file.id) for defect in self._content.defects]
+
+    def _check(self) -> bool:
+        """Find out how the file lies; False where too little of it has come."""
+        sample, enough = self._content.sample()
+        if not enough:
+            if self._unit.mode == "whole" or b"\n" not in sample:
+                return False
+            sample = sample[: sample.rfind(b"\n") + 1]
+        try:
+            layout = check(first_lines(sample), self._rules, self._unit.file.where, self._anomalous_files)
+        except EvidenceError:
+            if enough:
+                raise
+            return False  # more records may tell
+        self._begin_with(layout)
+        return True
+
+    def _begin_with(self, layout: Layout) -> None:
+        self._layout = layout
+        self._reader = RecordReader(layout.delimiter, max_record=self._rules.max_record)
+
+    def _chunk_of(self, block: Block) -> StepBlock:
+        if self._layout is None:
+            raise ValueError("the layout is not known yet")
+        events = self._parser.parse(self._layout, block)
+        self._counts.update(events.counts)
+        self._bad += events.bad
+        self._tell_of_bad(events.faults)
+        return _steps(events, self._unit.name)
+
+    def _tell_of_bad(self, faults: Iterable[tuple[int, str]]) -> None:
+        for row, why in faults:
+            if self._reported < MOST_NAMED:
+                self._reported += 1
+                self.defects.append(Defect(self._unit.file.id, row, RECORD, why))
+
+
+def _steps(events: Events, file: str) -> StepBlock:
+    """Events of many machines as steps; row 0 of the table of symbols is padding."""
+    n = len(events)
+    infos = [
+        RecordingInfo(machine.id, host=machine.host, sample=machine.sample, profile=machine.profile)
+        for machine in events.machines
+    ]
+    if events.own:
+        # Published sessions may be called alike: what tells them apart is where they begin.
+        first = np.full(len(infos), 0, dtype=np.int64)
+        first[events.machine[::-1]] = np.arange(n)[::-1]
+        lines = events.line[first].tolist() if n else []
+        infos = [replace(info, key=f"{file}:{line}") for info, line in zip(infos, lines, strict=True)]
+    return StepBlock(
+        recordings=tuple(infos),
+        recording=events.machine,
+        values={
+            EVENT: events.event + np.uint32(1),
+            "t_ns": events.t_ns,
+            "line": events.line,
+            "offset": events.offset,
+            "file": np.zeros(n, dtype=np.uint32),
+            "raw": events.raw,
+        },
+        t_ns=events.t_ns,
+        label=events.label if events.counts.get("labelled") else None,
+        symbols=TextSymbols(events.texts),
+        file=file,
+        place={"line": events.line, "offset": events.offset},
+        ended=np.full(len(infos), events.own, dtype=np.bool_),
+    )
+
+
+def _layout_from_json(state: dict[str, Any]) -> Layout:
+    places = tuple(tuple(tuple(columns) for columns in alternatives) for alternatives in state["places"])
+    return Layout(**{**state, "places": places})
+
+
+def _origin(schema: Schema, *, labelled: bool) -> str:
+    """One sentence that says where labels come from."""
+    if not schema.settings["timed"]:
+        return "Labels are those of the published sessions: a whole session is an anomaly or none of it."
+    if not labelled:
+        return "The export has no labels: every event counts as normal."
+    if schema.target == "recording":
+        return "A machine counts as an anomaly where any of its events carries a label in the export."
+    return "Labels are those of the events in the export, as whoever made it set them."

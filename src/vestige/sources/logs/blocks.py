@@ -1,0 +1,222 @@
+"""A file's bytes in blocks that begin with a message: streaming, with exact offsets and line numbers.
+
+A message is a line that fits the format's header and the lines after it that do not (a stack trace). Blocks
+are cut only where one begins. What does not fit in memory is left out and counted: the rest of an over-long
+line, and the rest of a message beyond `MESSAGE_BYTES`; a block's `gaps` keep the offsets behind it true.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+BLOCK_BYTES = 1 << 18
+MESSAGE_BYTES = 1 << 20
+
+Gap = tuple[int, int, int]
+"""Before byte `at` of a block, so many bytes with so many line ends of the file were left out."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole messages of one file: `data` begins at byte `offset` of it, in its 1-based line `line`.
+
+    `data` starts with a header, or with the start of the file.
+    """
+
+    data: bytes
+    offset: int
+    line: int
+    gaps: tuple[Gap, ...] = ()
+    final: bool = False
+
+
+@dataclass
+class BlockReader:
+    """Cuts pieces of a file's decoded content into blocks of about `size` bytes.
+
+    `is_start` tells whether a line (without its end) begins a message. Afterwards `digest`, `n_bytes` and
+    `over_long` (lines and messages that were cut) hold what the file came to.
+    """
+
+    is_start: Callable[[bytes], bool]
+    size: int = BLOCK_BYTES
+    max_line: int = 1 << 16
+    over_long: int = 0
+    n_bytes: int = 0
+    _hash: hashlib._Hash = field(default_factory=hashlib.sha256)
+    _buffer: bytearray = field(default_factory=bytearray)
+    _gaps: list[Gap] = field(default_factory=list)
+    _offset: int = 0
+    _line: int = 1
+    _searched: int = 0
+    _line_start: int = 0
+    _skipping: bool = False
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of all that was read."""
+        return self._hash.hexdigest()
+
+    @classmethod
+    def at(cls, is_start: Callable[[bytes], bool], *, max_line: int, offset: int, line: int) -> BlockReader:
+        """A reader of what begins at byte `offset` of a file, in its 1-based line `line`."""
+        reader = cls(is_start, max_line=max_line)
+        reader._offset, reader._line = offset, line
+        return reader
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Byte and line of the file at which the next block begins."""
+        return self._offset, self._line
+
+    def feed(self, piece: bytes) -> None:
+        """The next bytes of the file."""
+        self._hash.update(piece)
+        self.n_bytes += len(piece)
+        self._append(piece)
+
+    def take(self, *, now: bool = False) -> Block | None:
+        """A block, where the buffer has grown to `size`; `now`: of whatever whole messages there are. None
+        where there is none."""
+        if len(self._buffer) >= self.size or now:
+            cut = self._last_start()
+            if cut:
+                return self._take(cut)
+            self._shorten()
+        return None
+
+    def finish(self) -> Block | None:
+        """The last block: the file is over. None where nothing is left."""
+        return self._take(len(self._buffer), final=True) if self._buffer else None
+
+    def pending(self) -> Block | None:
+        """The last message as far as it is there, in whole lines; it stays in the buffer, because lines of it
+        may follow."""
+        end = self._line_start
+        if not end:
+            return None
+        gaps = tuple(gap for gap in self._gaps if gap[0] <= end)
+        return Block(bytes(self._buffer[:end]), self._offset, self._line, gaps)
+
+    def count_lines_from_here(self) -> None:
+        """The next line is line 1."""
+        self._line = 1
+
+    def drop_line(self) -> bool:
+        """Leave out the first line, whatever it is; False while its end has not come."""
+        end = self._buffer.find(b"\n") + 1
+        self._drop(end)
+        return end > 0
+
+    def drop_to_start(self) -> bool:
+        """Leave out the lines before the first that begins a message; False while none is complete."""
+        start = self._next_start(0)
+        if start is None:
+            self._drop(self._line_start)
+            return False
+        self._drop(start)
+        return True
+
+    def mark(self) -> int:
+        """Where in the buffer the bytes fed from now on begin."""
+        return len(self._buffer)
+
+    def take_to_start_from(self, mark: int) -> Block | None:
+        """The block up to the first message that begins at `mark` or after it; None while that is unknown."""
+        start = self._next_start(min(mark, self._line_start))
+        return None if start is None else self._take(start, final=True)
+
+    def _append(self, piece: bytes) -> None:
+        """Take in a piece, without what exceeds `max_line` in a line."""
+        ends = np.flatnonzero(np.frombuffer(piece, np.uint8) == 10)
+        carried = len(self._buffer) - self._line_start
+        longest = int(np.diff(ends, prepend=-carried - 1, append=len(piece)).max()) - 1
+        if longest <= self.max_line and not self._skipping:
+            if len(ends):
+                self._line_start = len(self._buffer) + int(ends[-1]) + 1
+            self._buffer += piece
+            return
+        at = 0
+        for end in [*ends.tolist(), None]:
+            stop = len(piece) if end is None else end + 1
+            self._append_line(piece[at:stop], ended=end is not None)
+            at = stop
+
+    def _append_line(self, part: bytes, *, ended: bool) -> None:
+        body = part[:-1] if ended else part
+        room = 0 if self._skipping else self.max_line - (len(self._buffer) - self._line_start)
+        self._buffer += body[:room]
+        if len(body) > room:
+            self.over_long += not self._skipping
+            self._skipping = True
+            self._gap(len(self._buffer), len(body) - room, 0)
+        if ended:
+            self._buffer += b"\n"
+            self._line_start = len(self._buffer)
+            self._skipping = False
+
+    def _gap(self, at: int, n_bytes: int, n_lines: int) -> None:
+        if self._gaps and self._gaps[-1][0] == at:
+            _, more_bytes, more_lines = self._gaps.pop()
+            n_bytes, n_lines = n_bytes + more_bytes, n_lines + more_lines
+        self._gaps.append((at, n_bytes, n_lines))
+
+    def _last_start(self) -> int:
+        """Where the last complete line that begins a message starts; 0 where only the first one does."""
+        end = self._line_start
+        while end > max(self._searched, 1):
+            start = self._buffer.rfind(b"\n", 0, end - 1) + 1
+            if start and self.is_start(bytes(self._buffer[start : end - 1])):
+                return start
+            end = start
+        self._searched = self._line_start
+        return 0
+
+    def _next_start(self, at: int) -> int | None:
+        """Where the first complete line at `at` or after it that begins a message starts."""
+        start = at
+        if at and self._buffer[at - 1] != ord("\n"):
+            start = self._buffer.find(b"\n", at) + 1
+            if not start:
+                return None
+        while start < self._line_start:
+            end = self._buffer.find(b"\n", start)
+            if self.is_start(bytes(self._buffer[start:end])):
+                return start
+            start = end + 1
+        return None
+
+    def _drop(self, n: int) -> None:
+        if n:
+            self._take(n)
+
+    def _take(self, cut: int, *, final: bool = False) -> Block:
+        gaps = [gap for gap in self._gaps if gap[0] <= cut]
+        block = Block(bytes(self._buffer[:cut]), self._offset, self._line, tuple(gaps), final)
+        self._offset += cut + sum(gap[1] for gap in gaps)
+        self._line += block.data.count(b"\n") + sum(gap[2] for gap in gaps)
+        del self._buffer[:cut]
+        self._gaps = [(at - cut, n, lines) for at, n, lines in self._gaps if at > cut]
+        self._line_start -= cut
+        self._searched = max(self._searched - cut, 0)
+        return block
+
+    def _shorten(self) -> None:
+        """Where a single message has outgrown `MESSAGE_BYTES`, leave out its further complete lines."""
+        end = self._line_start
+        if self._searched < end or end <= self.size + MESSAGE_BYTES:
+            return
+        keep = self._buffer.rfind(b"\n", 0, MESSAGE_BYTES) + 1
+        inside = [gap for gap in self._gaps if keep <= gap[0] < end]
+        lines = self._buffer.count(b"\n", keep, end) + sum(gap[2] for gap in inside)
+        left_out = end - keep + sum(gap[1] for gap in inside)
+        before = [gap for gap in self._gaps if gap[0] < keep]
+        after = [(at - (end - keep), n, m) for at, n, m in self._gaps if at >= end]
+        self.over_long += not any(gap[0] == keep for gap in inside)
+        self._gaps = [*before, (keep, left_out, lines), *after]
+        del self._buffer[keep:end]
+        self._line_start = self._searched = keep

@@ -1,0 +1,39 @@
+"""What a dataset of logs holds."""
+
+from __future__ import annotations
+
+from vestige.schema import Schema, Stream, Target
+from vestige.sources.logs.anomalies import CLASSES, Anomalies
+from vestige.sources.logs.choice import RuleSet
+from vestige.sources.logs.embedding.base import HASHING, identify
+from vestige.sources.logs.encoder import inputs_with
+
+VERSION = 2
+MESSAGE = "message"
+"""The stream of rows of the table of messages."""
+STREAMS = (
+    Stream(MESSAGE, "uint32"),
+    Stream("t_ns", "int64", unit="ns"),
+    Stream("line", "int64"),
+    Stream("offset", "int64", unit="bytes"),
+    Stream("raw", "uint64"),
+)
+
+
+def schema_for(
+    rules: RuleSet,
+    *,
+    length: int,
+    stride: int,
+    target: Target = "last",
+    embedding: str = HASHING,
+    anomalies: Anomalies = "point",
+) -> Schema:
+    """The schema of a dataset read by `rules`; its inputs are completed by the fitted encoder.
+
+    Raises UsageError for an embedding that is not there.
+    """
+    found = identify(embedding)
+    settings = {**rules.settings(), "embedding": found, "anomalies": anomalies}
+    inputs, classes = inputs_with(found), CLASSES[anomalies]
+    return Schema("logs", VERSION, classes, length, stride, STREAMS, inputs, target, settings=settings)

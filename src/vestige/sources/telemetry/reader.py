@@ -1,0 +1,346 @@
+"""Telemetry through the reading core: an episode is a unit, a recording, and one block of seconds on the
+grid."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from vestige.errors import EvidenceError
+from vestige.evidence.defects import DETAIL, FILE, Defect
+from vestige.evidence.simulated import is_simulated
+from vestige.log import get
+from vestige.reading.dataset import DatasetWriter
+from vestige.reading.prepare import Account
+from vestige.reading.steps import (
+    ChunkStream,
+    Evidence,
+    Listing,
+    Position,
+    Reader,
+    RecordingInfo,
+    StepBlock,
+    Unit,
+)
+from vestige.reading.symbols import NoSymbols, SymbolTable
+from vestige.reading.windows import Steps
+from vestige.schema import Schema
+from vestige.sources.telemetry import index
+from vestige.sources.telemetry.encoder import GRID, TelemetryEncoder
+from vestige.sources.telemetry.episode import Episode
+from vestige.sources.telemetry.extract import Extracted, bounded, episodes, extract
+from vestige.sources.telemetry.faults import FaultError, Verdict
+from vestige.sources.telemetry.kernels import SECOND_NS, Grid
+from vestige.sources.telemetry.layout import schema_for
+from vestige.sources.telemetry.manifest import FILE_NAMES, NAME
+from vestige.sources.telemetry.options import TelemetryOptions
+from vestige.sources.telemetry.places import tell
+from vestige.sources.telemetry.probe import START_NS, made_up
+
+UNUSABLE: tuple[Verdict, ...] = ("rejected", "errored")
+Known = tuple[str, list[str], str | None]
+"""Verdict, reasons, and the manifest's digest of an episode, from the index of its store."""
+UNKNOWN: Known = ("", [], None)
+EPISODES: dict[str, pl.DataType] = {"id": pl.String(), "verdict": pl.String(), "faults": pl.List(pl.String)}
+
+log = get(__name__)
+
+
+@dataclass(frozen=True)
+class EpisodeUnit(Unit):
+    """An episode in `folder` of the store `root`; `root` itself where that is empty. `limited`: within the
+    limits of one episode, in a process of its own."""
+
+    root: Path = Path()
+    folder: str = ""
+    limited: bool = True
+
+
+class TelemetryReader(Reader[EpisodeUnit]):
+    """Reads episodes on the grid of a schema's settings."""
+
+    whole = True
+    isolate = True
+
+    def __init__(self, schema: Schema, options: TelemetryOptions | None = None) -> None:
+        """`options`: those of a corpus; without them no labels are read."""
+        self.schema = schema
+        self._options = options
+        self._labelled = options is not None
+        self._known: dict[str, Known] = {}
+
+    @classmethod
+    def of_corpus(cls, options: TelemetryOptions) -> TelemetryReader:
+        """For a store whose labels are read."""
+        return cls(schema_for(options), options)
+
+    def units(self, evidence: Evidence) -> Listing[EpisodeUnit]:
+        """Episodes in the order of their paths: of stores, or folders of single ones.
+
+        Of a corpus, what `vestige validate` has found in the store (`options.index`, else what lies in it) is
+        taken over, where the manifest is still the same: episodes that it rejected are not read. Raises
+        EvidenceError where there is no episode, for one by itself that is still being recorded, and for an
+        index of another store.
+        """
+        listing: Listing[EpisodeUnit] = Listing([])
+        for path in evidence.paths:
+            _refuse_growing(path)
+            found = episodes(path)
+            folders = found.paths
+            if self._options is not None:
+                folders = self._usable(path, self._options.index, listing.left_out)
+                self._labelled = _names_labels(path, folders)
+            alone = len(found.paths) == 1
+            for folder in folders:
+                unit = EpisodeUnit(
+                    folder or path.name, folder or str(path), None, alone, evidence.mode,
+                    root=path, folder=folder, limited=not alone or self._options is not None,
+                )  # fmt: skip
+                listing.units.append(unit)
+        return listing
+
+    def open(self, unit: EpisodeUnit, *, resume: Position | None = None) -> EpisodeStream:
+        """See `Reader.open`."""
+        corpus = self._options is not None
+        return EpisodeStream(unit, self.schema, corpus=corpus, labelled=self._labelled, resume=resume)
+
+    def symbols(self) -> SymbolTable:
+        """See `Reader.symbols`: there are none."""
+        return NoSymbols()
+
+    def text(self, values: Steps, symbols: SymbolTable) -> list[str]:  # noqa: ARG002
+        """See `Reader.text`: what a second was like."""
+        return [tell(step_C) for step_C in values[GRID]]
+
+    def probe(self) -> list[StepBlock]:
+        """A made-up episode, `probe.EXTRA` seconds longer than a window."""
+        grid = made_up(self.schema.length)
+        t_ns = START_NS + np.arange(1, len(grid) + 1, dtype=np.int64) * SECOND_NS
+        return [_block(grid, t_ns, None, RecordingInfo("probe"), "probe")]
+
+    def finish(self, account: Account, writer: DatasetWriter) -> None:
+        """See `Reader.finish`. Raises EvidenceError where no episode could be used."""
+        if not account.units:
+            raise account.nothing("no episode of it can be used")
+        rows, faults = [], Counter[str]()
+        for unit, summary in account.units:
+            verdict, reasons, digest = self._known.get(unit.folder, UNKNOWN)
+            if digest != summary["digest"]:
+                verdict, reasons = summary["verdict"], []
+            named = list(dict.fromkeys([*reasons, *summary["faults"]]))
+            faults.update(named)
+            rows.append({"id": summary["id"], "verdict": verdict, "faults": named})
+        verdicts = Counter(row["verdict"] for row in rows)
+        writer.table(TelemetryEncoder.symbols, pl.DataFrame(rows, schema=EPISODES))
+        kind = self.schema.settings["classes"]
+        origin = f"A window's label is the {kind} that the lab noted for its last second."
+        if not account.labelled:
+            origin = "The store has no labels."
+            log.warning("the store has no labels: nothing of it can be classified")
+        writer.notes.update(
+            episodes=len(rows),
+            accepted=verdicts["accepted"],
+            degraded=verdicts["degraded"],
+            faults=dict(sorted(faults.items())),
+            label_origin=origin,
+            synthetic=is_simulated(account.corpus),
+        )
+
+    def _usable(self, corpus: Path, given: Path | None, left_out: list[Defect]) -> list[str]:
+        """The episodes that neither their names nor an index of the store rule out."""
+        found = episodes(corpus)
+        file = corpus / index.NAME if given is None else given
+        if given is not None or file.is_file():
+            self._known = _known(file, ours=given is None)
+        if given is not None and not _is_of(corpus, self._known, found.paths):
+            raise EvidenceError(
+                f"is the index of another store: none of its {len(self._known):,} episodes is in {corpus} "
+                "as it was swept",
+                where=given,
+                remedy="give the index of this store, or leave out --index",
+            )
+        usable = []
+        for folder in found.paths:
+            verdict, reasons, digest = self._known.get(folder, UNKNOWN)
+            if folder in found.repeated:
+                why = f"repeated_id:episode: {found.repeated[folder]} has the same id"
+            elif verdict in UNUSABLE and digest is not None and digest == _digest(corpus, folder):
+                why = f"{verdict}: {', '.join(reasons)}"
+            else:
+                usable.append(folder)
+                continue
+            left_out.append(Defect(folder, None, FILE, why))
+        return usable
+
+
+class EpisodeStream(ChunkStream):
+    """An episode, which is read as a whole."""
+
+    def __init__(
+        self,
+        unit: EpisodeUnit,
+        schema: Schema,
+        *,
+        corpus: bool,
+        labelled: bool,
+        resume: Position | None = None,
+    ) -> None:
+        """`corpus`: it is read for a dataset."""
+        super().__init__(resume)
+        self._unit, self._schema, self._corpus, self._labelled = unit, schema, corpus, labelled
+        self._read: Extracted | None = None
+
+    @property
+    def taken(self) -> int:
+        """See `StepStream.taken`: bytes as the manifest has them."""
+        return 0 if self._read is None else self._read.bytes
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """See `StepStream.digests`: that of the manifest, and through it of all files."""
+        return {} if self._read is None else {self._id(self._read): self._read.digest}
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The episode's verdict and faults, and its manifest's digest."""
+        read = self._read
+        if read is None:
+            return {}
+        faults = [f"{fault.code}:{fault.subject}" for fault in read.faults]
+        return {
+            "id": self._id(read), "verdict": read.verdict, "faults": faults, "digest": read.digest,
+        }  # fmt: skip
+
+    def _id(self, read: Extracted) -> str:
+        """What the recording is called: in a dataset by its folder in the store or its own id, where people
+        read by its folder or as it was given."""
+        if self._corpus:
+            return self._unit.folder or read.manifest.episode_id
+        return self._unit.name
+
+    def _begin(self) -> dict[str, Any]:
+        return {}
+
+    def _next(self) -> StepBlock | None:
+        if self._read is not None:
+            return None
+        unit, schema = self._unit, self._schema
+        classes = schema.classes if self._labelled else None
+        work = bounded if unit.limited else extract
+        read = self._read = work(unit.root, unit.folder, classes, schema.settings["classes"])
+        self._ended = True
+        self.defects = [Defect(unit.name, None, DETAIL, str(fault)) for fault in read.faults]
+        manifest = read.manifest
+        info = RecordingInfo(
+            self._id(read),
+            host=manifest.host.id,
+            sample=manifest.sample.sha256 or "",
+            profile=manifest.profile,
+            t_start_ns=manifest.t_start_ns,
+            t_end_ns=manifest.t_end_ns,
+        )
+        return _block(read.grid, read.t_ns, read.label, info, unit.name)
+
+
+def describe(evidence: Path, recording: str, schema: Schema) -> RecordingInfo | None:
+    """What the episode that scoring calls `recording` says of itself; without `changes` where its labels
+    cannot be read, None where it is not of `evidence` or cannot be read at all."""
+    alone = (evidence / NAME).is_file()
+    if alone and recording != str(evidence):
+        return None
+    try:
+        with Episode(evidence, "" if alone else recording) as episode:
+            manifest = episode.manifest
+            return RecordingInfo(
+                recording,
+                host=manifest.host.id,
+                sample=manifest.sample.sha256 or "",
+                profile=manifest.profile,
+                t_start_ns=manifest.t_start_ns,
+                t_end_ns=manifest.t_end_ns,
+                changes=_changes(episode, schema),
+            )
+    except FaultError:
+        return None
+
+
+def _changes(episode: Episode, schema: Schema) -> tuple[tuple[int, str], ...]:
+    try:
+        labels = episode.labels()
+    except FaultError:
+        return ()
+    changes = tuple(labels.select("t_wall_ns", schema.settings["classes"]).iter_rows())
+    return changes if all(name in schema.classes for _, name in changes) else ()
+
+
+def _block(grid: Grid, t_ns: Any, label: Any, info: RecordingInfo, file: str) -> StepBlock:
+    return StepBlock(
+        recordings=(info,),
+        recording=np.zeros(len(grid), dtype=np.uint32),
+        values={GRID: grid},
+        t_ns=t_ns,
+        label=label,
+        symbols=NoSymbols(),
+        file=file,
+        place={"second": np.arange(1, len(grid) + 1, dtype=np.int64)},
+        ended=np.array([True]),
+    )
+
+
+def _refuse_growing(path: Path) -> None:
+    """Raise EvidenceError for the folder of an episode that has no manifest yet."""
+    if any((path / name).exists() for name in FILE_NAMES) and not (path / NAME).exists():
+        raise EvidenceError(
+            f"an episode that is still being recorded or shipped: it has no {NAME} yet",
+            where=path,
+            remedy="score it when that is there: clocks and the beginning of its seconds are known only then",
+        )
+
+
+def _names_labels(store: Path, folders: Iterable[str]) -> bool:
+    """Whether the store has labels: whether the first manifest that can be read names them."""
+    for folder in folders:
+        try:
+            with Episode(store, folder) as episode:
+                return episode.manifest.file("labels") is not None
+        except FaultError:
+            continue
+    return True
+
+
+def _known(file: Path, *, ours: bool) -> dict[str, Known]:
+    """What an index says; one that somebody named is never to be removed."""
+    try:
+        rows = index.read(file).select("path", "verdict", "reasons", "manifest_sha256").iter_rows()
+    except EvidenceError as error:
+        if ours:
+            raise
+        remedy = "give the file that vestige validate STORE -o FILE wrote"
+        raise EvidenceError(error.what, where=file, remedy=remedy) from error
+    return {path: (verdict, list(map(_short, why)), digest) for path, verdict, why, digest in rows}
+
+
+def _is_of(corpus: Path, known: dict[str, Known], folders: list[str]) -> bool:
+    """Whether an index knows any episode of a store, manifest and all: folders are soon called alike."""
+    here = (one for one in folders if known.get(one, UNKNOWN)[2] is not None)
+    return any(known[one][2] == _digest(corpus, one) for one in here)
+
+
+def _digest(corpus: Path, folder: str) -> str | None:
+    """Of the manifest as it is now: an episode that was shipped again has another."""
+    try:
+        with Episode(corpus, folder) as episode:
+            return episode.digest
+    except FaultError:
+        return None
+
+
+def _short(reason: str) -> str:
+    """`code:subject` of a reason, without the particulars."""
+    return ":".join(reason.split(":")[:2])

@@ -1,0 +1,30 @@
+"""Raw evidence as windows, the way scoring reads it, for tests of every source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from vestige.reading.live import BLOCK_STEPS, probe_windows, read_windows
+from vestige.reading.steps import Evidence
+from vestige.reading.windower import MOST_RECORDINGS, WindowBatch
+from vestige.schema import Schema
+from vestige.sources import registry
+
+
+def live(
+    paths: Iterable[Path],
+    schema: Schema,
+    *,
+    most: int = BLOCK_STEPS,
+    remembered: int = MOST_RECORDINGS,
+) -> Iterator[WindowBatch]:
+    """The windows of evidence, read in blocks of at most `most` steps, with so many recordings remembered."""
+    reader = registry.get(schema.source).reader(schema)
+    evidence = Evidence(tuple(paths), "live")
+    return read_windows(reader, evidence, most=most, remembered=remembered)
+
+
+def probe(schema: Schema) -> WindowBatch:
+    """The probe of the schema's source."""
+    return probe_windows(registry.get(schema.source).reader(schema))
