@@ -48,7 +48,8 @@ class Mean(ArrayDetector):
         return []
 
     def values(self, X: Batch) -> FloatArray:
-        return np.clip(self.select(X)["summary"].astype(np.float64), -1e6, 1e6).mean(axis=1)
+        rows = np.clip(self.select(X)["summary"].astype(np.float64), -1e6, 1e6)
+        return np.asarray(rows.mean(axis=1))
 
     def predict_proba(self, X: Batch) -> FloatArray:
         first = 1 / (1 + np.exp(np.clip(self.values(X) - self.arrays["mean"][0], -50, 50)))
@@ -69,7 +70,8 @@ class Sociable(Mean):
 
 class Curious(Mean):
     def values(self, X: Batch) -> FloatArray:
-        return np.nan_to_num(np.clip(X["summary"].astype(np.float64), -1e6, 1e6)).mean(axis=1)
+        rows = np.nan_to_num(np.clip(X["summary"].astype(np.float64), -1e6, 1e6))
+        return np.asarray(rows.mean(axis=1))
 
 
 class Careless(Mean):
@@ -82,7 +84,8 @@ class Careless(Mean):
 class Fragile(Mean):
     def values(self, X: Batch) -> FloatArray:
         mask = self.keep_mask["summary"]
-        return np.clip(X["summary"][:, mask].astype(np.float64), -1e6, 1e6).mean(axis=1)
+        rows = np.clip(X["summary"][:, mask].astype(np.float64), -1e6, 1e6)
+        return np.asarray(rows.mean(axis=1))
 
 
 class Moody(Mean):
@@ -101,7 +104,7 @@ class Forgetful(Mean):
 
 class Contrary(Mean):
     def predict(self, X: Batch) -> np.ndarray:
-        return self.predict_proba(X).argmin(axis=1)
+        return np.asarray(self.predict_proba(X).argmin(axis=1))
 
 
 def test_a_detector_that_keeps_the_contract_passes(tmp_path: Path) -> None:
@@ -200,7 +203,7 @@ class Misplaced(SyntheticSource):
         return Changed(schema, lambda block: replace(block, place={"line": block.place["line"] + 1}))
 
 
-class Forgetful(SyntheticSource):
+class Restarting(SyntheticSource):
     """Taken up again, it begins anew."""
 
     def reader(self, schema: Schema) -> SyntheticReader:
@@ -242,7 +245,7 @@ def test_a_source_may_be_checked_with_its_own_options(corpus: Path, tmp_path: Pa
         (Hasty, "read live"),
         (Scaled, "read live have another"),
         (Misplaced, "read live have another line"),
-        (Forgetful, "where it is taken up again"),
+        (Restarting, "where it is taken up again"),
     ],
 )
 def test_a_source_that_breaks_the_contract_is_told_how(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -50,7 +51,7 @@ def corpora(tmp_path_factory: pytest.TempPathFactory, store: Path) -> dict[str, 
     return {"telemetry": store, **{name: root / name for name in ("logs", "events", "traces")}}
 
 
-def dataset(source: Source, corpus: Path, out: Path, engine: Engine) -> dict[str, bytes]:
+def dataset(source: Source[Any], corpus: Path, out: Path, engine: Engine) -> dict[str, bytes]:
     settings = {"format": "bgl"} if source.name == "logs" else {}
     source.prepare(corpus, out, source.options(**settings), engine=engine)
     return files(out)

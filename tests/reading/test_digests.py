@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -50,7 +52,7 @@ def blocks_of(data: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize("pieces", [1, 3, 7])
-def test_the_manifest_has_the_digest_of_every_block_of_every_file(tmp_path, pieces):
+def test_the_manifest_has_the_digest_of_every_block_of_every_file(tmp_path: Path, pieces: int) -> None:
     path = write(tmp_path / "d", pieces=pieces)
     files = json.loads((path / "schema.json").read_text())["files"]
     found = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
@@ -63,7 +65,7 @@ def test_the_manifest_has_the_digest_of_every_block_of_every_file(tmp_path, piec
 
 @given(sizes=st.lists(st.sampled_from([0, 1, 77, BLOCK - 1, BLOCK, BLOCK + 1]), max_size=5))
 @settings(max_examples=25, deadline=None)
-def test_digests_do_not_depend_on_the_pieces_that_bytes_come_in(sizes):
+def test_digests_do_not_depend_on_the_pieces_that_bytes_come_in(sizes: list[int]) -> None:
     data = np.random.default_rng(0).bytes(sum(sizes))
     hasher, at = BlockHasher(), 0
     for size in sizes:
@@ -73,7 +75,7 @@ def test_digests_do_not_depend_on_the_pieces_that_bytes_come_in(sizes):
     assert list(hasher.finish()) == blocks_of(data)
 
 
-def test_a_gather_checks_the_blocks_that_it_touches_and_no_others(tmp_path):
+def test_a_gather_checks_the_blocks_that_it_touches_and_no_others(tmp_path: Path) -> None:
     windows = WindowSet.open(write(tmp_path / "d"))
     seen = windows.files["streams/t_ns.npy"].checked
     assert seen.tolist() == [True, False, False, False]
@@ -89,7 +91,9 @@ def test_a_gather_checks_the_blocks_that_it_touches_and_no_others(tmp_path):
 
 @given(rows=st.lists(st.integers(0, 299_999), min_size=1, max_size=4), length=st.integers(1, 150_000))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
-def test_the_blocks_checked_are_those_that_the_bytes_of_the_windows_lie_in(tmp_path, rows, length):
+def test_the_blocks_checked_are_those_that_the_bytes_of_the_windows_lie_in(
+    tmp_path: Path, rows: list[int], length: int
+) -> None:
     path = tmp_path / "d"
     if not path.exists():
         write(path)
@@ -106,7 +110,7 @@ def test_the_blocks_checked_are_those_that_the_bytes_of_the_windows_lie_in(tmp_p
 
 
 @pytest.mark.parametrize("block", range(4))
-def test_a_damaged_block_is_met_when_it_is_first_read_and_not_before(tmp_path, block):
+def test_a_damaged_block_is_met_when_it_is_first_read_and_not_before(tmp_path: Path, block: int) -> None:
     path = write(tmp_path / "d")
     alter(path / "streams/t_ns.npy", block * BLOCK + 1000)
     says = rf"streams/t_ns.npy: was damaged or edited: block {block} .*\n.*prepare the dataset again"
@@ -130,7 +134,7 @@ def test_a_damaged_block_is_met_when_it_is_first_read_and_not_before(tmp_path, b
             read()
 
 
-def test_a_table_is_checked_when_it_is_read(tmp_path):
+def test_a_table_is_checked_when_it_is_read(tmp_path: Path) -> None:
     path = write(tmp_path / "d", steps=9)
     assert WindowSet.open(path).table("words")["text"].to_list() == ["a", "b"]
     alter(path / "tables/words.parquet", 6)
@@ -139,14 +143,18 @@ def test_a_table_is_checked_when_it_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["recording", "position", "label", "t_ns"])
-def test_an_index_that_was_altered_in_place_is_refused(tmp_path, name):
+def test_an_index_that_was_altered_in_place_is_refused(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / "d", steps=9)
     alter(path / f"index/{name}.npy", 128 + 3)
     with pytest.raises(DatasetError, match=rf"index/{name}.npy: was damaged or edited"):
         WindowSet.open(path)
 
 
-def test_what_the_manifest_does_not_list_is_not_read(tmp_path):
+def _unlist(name: str, plain: dict[str, Any]) -> None:
+    del plain["files"][name]
+
+
+def test_what_the_manifest_does_not_list_is_not_read(tmp_path: Path) -> None:
     path = write(tmp_path / "d", steps=9)
     pl.DataFrame({"text": ["planted"]}).write_parquet(path / "tables/planted.parquet")
     windows = WindowSet.open(path)
@@ -154,7 +162,7 @@ def test_what_the_manifest_does_not_list_is_not_read(tmp_path):
     with pytest.raises(DatasetError, match="no table 'planted'"):
         windows.table("planted")
     for name in ("streams/value.npy", "index/label.npy", "recordings.parquet"):
-        edit_manifest(write(tmp_path / name[:5], 9), lambda plain, name=name: plain["files"].pop(name))
+        edit_manifest(write(tmp_path / name[:5], 9), partial(_unlist, name))
         with pytest.raises(DatasetError, match="does not list it"):
             WindowSet.open(tmp_path / name[:5])
 
@@ -162,7 +170,7 @@ def test_what_the_manifest_does_not_list_is_not_read(tmp_path):
 @pytest.mark.parametrize(
     "name", ["schema.json", "recordings.parquet", "streams/value.npy", "tables/words.parquet", "streams"]
 )
-def test_nothing_in_a_dataset_may_be_a_link(tmp_path, name):
+def test_nothing_in_a_dataset_may_be_a_link(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / "d", steps=9)
     (path / name).rename(tmp_path / "elsewhere")
     (path / name).symlink_to(tmp_path / "elsewhere")
@@ -170,7 +178,7 @@ def test_nothing_in_a_dataset_may_be_a_link(tmp_path, name):
         WindowSet.open(path)
 
 
-def test_a_link_that_nobody_reads_is_refused_too_and_a_link_to_a_dataset_is_not(tmp_path):
+def test_a_link_that_nobody_reads_is_refused_too_and_a_link_to_a_dataset_is_not(tmp_path: Path) -> None:
     path = write(tmp_path / "d", steps=9)
     (tmp_path / "named").symlink_to(path)
     assert len(WindowSet.open(tmp_path / "named")) == 9
@@ -179,7 +187,7 @@ def test_a_link_that_nobody_reads_is_refused_too_and_a_link_to_a_dataset_is_not(
         WindowSet.open(path)
 
 
-def test_a_pipe_in_place_of_a_file_is_nothing(tmp_path):
+def test_a_pipe_in_place_of_a_file_is_nothing(tmp_path: Path) -> None:
     path = write(tmp_path / "d", steps=9)
     (path / "tables/words.parquet").unlink()
     os.mkfifo(path / "tables/words.parquet")
@@ -207,21 +215,21 @@ HARMLESS = {("schema.padded", "true"), ("notes.labelled", "true"),
 """What may stand there as well: such a schema could have been written, or it fails for another reason."""
 
 
-def put(plain: object, where: str, mark: str) -> None:
+def put(plain: Any, where: str, mark: str) -> None:
     """Replace the value at the dotted `where`."""
     keys = [key.replace("\0", ".") for key in where.replace("\\.", "\0").split(".")]
     for key in keys[:-1]:
-        plain = plain[int(key)] if isinstance(plain, list) else plain[key]  # type: ignore[index]
+        plain = plain[int(key)] if isinstance(plain, list) else plain[key]
     if isinstance(plain, list):
         while len(plain) <= int(keys[-1]):
             plain.append(1)
         plain[int(keys[-1])] = mark
     else:
-        plain[keys[-1]] = mark  # type: ignore[index]
+        plain[keys[-1]] = mark
 
 
 @pytest.mark.parametrize("where", NUMBERS)
-def test_no_number_of_a_manifest_is_believed(tmp_path, where):
+def test_no_number_of_a_manifest_is_believed(tmp_path: Path, where: str) -> None:
     path = write(tmp_path / "d", steps=9)
     whole = (path / "schema.json").read_text()
     refused = 0
@@ -252,7 +260,7 @@ def test_no_number_of_a_manifest_is_believed(tmp_path, where):
         ("n_windows", [2**62, 2**62]), ("n_windows", [5, None]), ("n_windows", []),
     ],
 )  # fmt: skip
-def test_no_number_of_a_recording_is_believed(tmp_path, column, value):
+def test_no_number_of_a_recording_is_believed(tmp_path: Path, column: str, value: object) -> None:
     path = write(tmp_path / "d", steps=9)
     file = path / RECORDINGS
     frame = pl.read_parquet(file)
@@ -262,7 +270,7 @@ def test_no_number_of_a_recording_is_believed(tmp_path, column, value):
         WindowSet.open(path)
 
 
-def test_recordings_that_tell_of_other_windows_are_found_by_verify(tmp_path):
+def test_recordings_that_tell_of_other_windows_are_found_by_verify(tmp_path: Path) -> None:
     path = write(tmp_path / "d", steps=9)
     WindowSet.open(path).verify()
     file = path / RECORDINGS
@@ -276,7 +284,7 @@ def test_recordings_that_tell_of_other_windows_are_found_by_verify(tmp_path):
 @pytest.mark.parametrize(
     "name", ["../d/recordings.parquet", "/etc/passwd", "a//b", "./a", "a/../b", "..", "", "a\0b"]
 )
-def test_no_file_outside_is_listed(tmp_path, name):
+def test_no_file_outside_is_listed(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / "d", steps=9)
     entry = FileDigest.of(path / RECORDINGS).to_dict()
     edit_manifest(path, lambda plain: plain["files"].update({name: entry}))
@@ -284,7 +292,7 @@ def test_no_file_outside_is_listed(tmp_path, name):
         WindowSet.open(path)
 
 
-def test_a_dataset_says_whether_its_evidence_had_labels(tmp_path):
+def test_a_dataset_says_whether_its_evidence_had_labels(tmp_path: Path) -> None:
     assert WindowSet.open(write(tmp_path / "a", 9)).labelled
     assert WindowSet.open(write(tmp_path / "b", 9, notes={"labelled": True})).labelled
     unlabelled = WindowSet.open(write(tmp_path / "c", 9, notes={"labelled": False}))

@@ -40,7 +40,7 @@ def test_little_memory_gives_the_order_of_much(
     tmp_path_factory: pytest.TempPathFactory, events: list[tuple[int, int]], budget: int, fan_out: int
 ) -> None:
     folder = tmp_path_factory.mktemp("sort")
-    made = records(*map(list, zip(*events, strict=True)))  # type: ignore[arg-type]
+    made = records(*map(list, zip(*events, strict=True)))
     whole = sort(made, folder / "a", budget=1 << 20, fan_out=64)
     assert sort(made, folder / "b", budget=budget, fan_out=fan_out) == whole
     for machine, lines in whole:

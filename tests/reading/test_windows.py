@@ -7,15 +7,17 @@ import json
 import resource
 import shutil
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import plain_schema
+from tests.conftest import MakeWindows, plain_schema
 from tests.reading.resealing import edit_manifest, reseal
 from vestige.errors import DatasetError, OutputError
 from vestige.reading.dataset import DatasetWriter
@@ -39,7 +41,9 @@ def _slow_windows(lengths: list[int], length: int, stride: int) -> list[list[int
     length=st.integers(1, 6),
     stride=st.integers(1, 4),
 )
-def test_a_batch_is_what_slicing_by_hand_gives(make_windows, lengths, length, stride):
+def test_a_batch_is_what_slicing_by_hand_gives(
+    make_windows: MakeWindows, lengths: list[int], length: int, stride: int
+) -> None:
     windows = make_windows(
         [("h", "s", "p", np.zeros(n)) for n in lengths], length=length, stride=stride, gap_ns=10**12
     )
@@ -51,7 +55,9 @@ def test_a_batch_is_what_slicing_by_hand_gives(make_windows, lengths, length, st
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "float32", "int64"])
 @pytest.mark.parametrize("shape", [(), (3,), (2, 2)])
-def test_streams_of_every_kind_are_copied_alike(make_windows, dtype, shape):
+def test_streams_of_every_kind_are_copied_alike(
+    make_windows: MakeWindows, dtype: str, shape: tuple[int, ...]
+) -> None:
     windows = make_windows([("h", "s", "p", np.zeros(9))], length=4)
     values = np.random.default_rng(0).integers(0, 9, (len(windows.streams["value"]), *shape)).astype(dtype)
     plain = replace(
@@ -65,13 +71,13 @@ def test_streams_of_every_kind_are_copied_alike(make_windows, dtype, shape):
 
 
 @pytest.mark.parametrize("by", [-1, 1])
-def test_a_window_that_leaves_its_stream_is_refused(make_windows, by):
+def test_a_window_that_leaves_its_stream_is_refused(make_windows: MakeWindows, by: int) -> None:
     windows = make_windows([("h", "s", "p", np.zeros(9))], length=4)
     with pytest.raises(DatasetError, match="beyond its stream"):
         replace(windows, position=windows.position + by).gather()
 
 
-def test_steps_arrive_in_any_pieces_and_give_the_same_files(tmp_path):
+def test_steps_arrive_in_any_pieces_and_give_the_same_files(tmp_path: Path) -> None:
     def write(path: Path, pieces: list[int]) -> None:
         with DatasetWriter(path, plain_schema(length=3, stride=2)) as writer:
             writer.begin(id="r", host="h")
@@ -91,7 +97,7 @@ def test_steps_arrive_in_any_pieces_and_give_the_same_files(tmp_path):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "many" / file).read_bytes()
 
 
-def test_writing_takes_the_same_memory_however_long_a_recording_is(tmp_path):
+def test_writing_takes_the_same_memory_however_long_a_recording_is(tmp_path: Path) -> None:
     def peak(pieces: int) -> int:
         piece = np.arange(1 << 16)
         label = np.zeros(len(piece), dtype=np.uint8)
@@ -109,7 +115,9 @@ def test_writing_takes_the_same_memory_however_long_a_recording_is(tmp_path):
     assert len(WindowSet.open(tmp_path / "40")) == 40 << 16
 
 
-def test_the_index_stays_on_disk_and_windows_that_lie_together_are_not_copied(make_windows):
+def test_the_index_stays_on_disk_and_windows_that_lie_together_are_not_copied(
+    make_windows: MakeWindows,
+) -> None:
     windows = make_windows([("h", "s", "p", np.zeros(n)) for n in (5, 3, 4)])
     for one in (windows.recording, windows.position, windows.label, windows.t_ns):
         assert isinstance(one.base, np.memmap)
@@ -121,7 +129,7 @@ def test_the_index_stays_on_disk_and_windows_that_lie_together_are_not_copied(ma
     assert len(windows.select(windows.recording == 7)) == 0
 
 
-def test_windows_are_counted_by_recording_and_class(make_windows):
+def test_windows_are_counted_by_recording_and_class(make_windows: MakeWindows) -> None:
     windows = make_windows([("h", "s", "p", np.array(one)) for one in ([0, 1, 1, 0, 1], [], [0, 0])])
     assert windows.counts.tolist() == [[2, 3], [0, 0], [2, 0]]
     assert windows.counts.tolist() == windows.recordings["n_windows"].to_list()
@@ -129,7 +137,7 @@ def test_windows_are_counted_by_recording_and_class(make_windows):
     assert windows.select(windows.label == 1).counts.tolist() == [[0, 3], [0, 0], [0, 0]]
 
 
-def test_pieces_are_the_windows_in_their_order(make_windows):
+def test_pieces_are_the_windows_in_their_order(make_windows: MakeWindows) -> None:
     windows = make_windows([("h", "s", "p", np.arange(n) % 2) for n in (5, 0, 4)])
     pieces = list(windows.pieces(4))
     assert [len(one) for one in pieces] == [4, 4, 1]
@@ -138,7 +146,7 @@ def test_pieces_are_the_windows_in_their_order(make_windows):
     assert list(windows.select(windows.label == 7).pieces()) == []
 
 
-def test_ten_times_more_windows_cost_index_rows_and_no_steps(make_windows):
+def test_ten_times_more_windows_cost_index_rows_and_no_steps(make_windows: MakeWindows) -> None:
     recording = [("h", "s", "p", np.zeros(20_000))]
     few = make_windows(recording, length=100, stride=10)
     many = make_windows(recording, length=100, stride=1)
@@ -154,7 +162,7 @@ def test_ten_times_more_windows_cost_index_rows_and_no_steps(make_windows):
     assert all(isinstance(one, np.memmap) for one in many.streams.values())
 
 
-def test_within_looks_back_over_visible_steps_only(make_windows):
+def test_within_looks_back_over_visible_steps_only(make_windows: MakeWindows) -> None:
     windows = make_windows(
         [("h", "s", "p", np.zeros(8)), ("h", "s", "p", np.zeros(4))], length=3, gap_ns=10**12
     )
@@ -168,7 +176,9 @@ def test_within_looks_back_over_visible_steps_only(make_windows):
 
 
 @pytest.mark.parametrize(("length", "ahead"), [(1, 0), (2, 0), (3, 1), (6, 2), (7, 3)])
-def test_a_window_that_looks_ahead_is_that_of_its_middle_step(make_windows, length, ahead):
+def test_a_window_that_looks_ahead_is_that_of_its_middle_step(
+    make_windows: MakeWindows, length: int, ahead: int
+) -> None:
     marks = [np.arange(5) % 2, np.arange(4) % 3 == 0]
     windows = make_windows(
         [("h", "s", "p", one) for one in marks], length=length, gap_ns=10**12, target="centre"
@@ -183,7 +193,7 @@ def test_a_window_that_looks_ahead_is_that_of_its_middle_step(make_windows, leng
     assert (windows.padding == (windows.streams["value"] == 0)).all()
 
 
-def test_within_looks_ahead_over_visible_steps_only(make_windows):
+def test_within_looks_ahead_over_visible_steps_only(make_windows: MakeWindows) -> None:
     windows = make_windows(
         [("h", "s", "p", np.zeros(8)), ("h", "s", "p", np.zeros(4))], length=3, target="centre"
     )
@@ -195,18 +205,18 @@ def test_within_looks_ahead_over_visible_steps_only(make_windows):
     assert values[odd.target_step].tolist() == [1, 3, 5, 7, 9, 11]
 
 
-def test_windows_that_look_ahead_need_padding(tmp_path):
+def test_windows_that_look_ahead_need_padding(tmp_path: Path) -> None:
     schema = replace(plain_schema(target="centre"), padded=False)
     with pytest.raises(ValueError, match="need padding"):
         DatasetWriter(tmp_path / "d", schema)
 
 
-def test_padding_marks_what_lies_before_each_recording(make_windows):
+def test_padding_marks_what_lies_before_each_recording(make_windows: MakeWindows) -> None:
     windows = make_windows([("h", "s", "p", np.zeros(2)), ("h", "s", "p", np.zeros(1))], length=3)
     assert windows.padding.tolist() == [True, True, False, False, True, True, False]
 
 
-def test_an_empty_dataset_opens(make_windows):
+def test_an_empty_dataset_opens(make_windows: MakeWindows) -> None:
     windows = make_windows([("h", "s", "p", np.zeros(0))])
     assert len(windows) == 0
     assert windows.gather()["value"].shape == (0, 4)
@@ -221,7 +231,9 @@ def test_an_empty_dataset_opens(make_windows):
         (lambda p: (p / "index/label.npy").unlink(), "found nothing"),
     ],
 )
-def test_a_damaged_dataset_is_refused(make_windows, damage, says):
+def test_a_damaged_dataset_is_refused(
+    make_windows: MakeWindows, damage: Callable[[Path], object], says: str
+) -> None:
     windows = make_windows([("h", "s", "p", np.zeros(5))])
     damage(windows.path)
     with pytest.raises(DatasetError, match=says) as caught:
@@ -229,7 +241,7 @@ def test_a_damaged_dataset_is_refused(make_windows, damage, says):
     assert "prepare the dataset again" in str(caught.value)
 
 
-def test_a_dataset_whose_schema_was_edited_is_refused(make_windows):
+def test_a_dataset_whose_schema_was_edited_is_refused(make_windows: MakeWindows) -> None:
     windows = make_windows([("h", "s", "p", np.zeros(5))])
     file = windows.path / "schema.json"
     manifest = json.loads(file.read_text())
@@ -240,7 +252,7 @@ def test_a_dataset_whose_schema_was_edited_is_refused(make_windows):
 
 
 @pytest.mark.parametrize("length", [0, -3, 2.5, "4", None])
-def test_windows_of_no_length_are_refused(make_windows, length):
+def test_windows_of_no_length_are_refused(make_windows: MakeWindows, length: Any) -> None:
     windows = make_windows([("h", "s", "p", np.zeros(5))])
     schema = replace(windows.schema, length=length)
     edit_manifest(windows.path, lambda plain: plain.update(schema=schema.to_dict(), digest=schema.digest))
@@ -249,7 +261,7 @@ def test_windows_of_no_length_are_refused(make_windows, length):
 
 
 @pytest.mark.parametrize("name", ["../../elsewhere/value", "/elsewhere/value", "..", ""])
-def test_no_stream_is_read_from_elsewhere(make_windows, name):
+def test_no_stream_is_read_from_elsewhere(make_windows: MakeWindows, name: str) -> None:
     windows = make_windows([("h", "s", "p", np.zeros(5))])
     elsewhere = windows.path.parent / "elsewhere"
     shutil.copytree(windows.path / "streams", elsewhere)
@@ -265,7 +277,7 @@ def test_no_stream_is_read_from_elsewhere(make_windows, name):
 
 
 @pytest.mark.parametrize("files", [["schema.json"], {"a\0b": 1}, {"schema.json": "x"}, None, 3])
-def test_a_list_of_files_that_is_none_is_refused(make_windows, files):
+def test_a_list_of_files_that_is_none_is_refused(make_windows: MakeWindows, files: object) -> None:
     windows = make_windows([("h", "s", "p", np.zeros(5))])
     file = windows.path / "schema.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"files": files}))
@@ -273,7 +285,7 @@ def test_a_list_of_files_that_is_none_is_refused(make_windows, files):
         WindowSet.open(windows.path)
 
 
-def test_a_dataset_of_another_version_is_refused(make_windows):
+def test_a_dataset_of_another_version_is_refused(make_windows: MakeWindows) -> None:
     windows = make_windows([("h", "s", "p", np.zeros(5))])
     file = windows.path / "schema.json"
     file.write_text(file.read_text().replace(FORMAT, "vestige-dataset/2"))
@@ -281,7 +293,7 @@ def test_a_dataset_of_another_version_is_refused(make_windows):
         WindowSet.open(windows.path)
 
 
-def test_an_index_of_another_kind_is_refused(make_windows):
+def test_an_index_of_another_kind_is_refused(make_windows: MakeWindows) -> None:
     windows = make_windows([("h", "s", "p", np.zeros(5))])
     file = windows.path / "index/label.npy"
     damaged = file.read_bytes()
@@ -304,7 +316,9 @@ def test_an_index_of_another_kind_is_refused(make_windows):
         ("recordings.parquet", lambda raw: bytes(len(raw)), "cannot be read"),
     ],
 )
-def test_files_that_do_not_fit_together_are_refused(make_windows, damaged, by, says):
+def test_files_that_do_not_fit_together_are_refused(
+    make_windows: MakeWindows, damaged: str, by: Callable[[bytes], bytes], says: str
+) -> None:
     windows = make_windows([("h", "s", "p", np.zeros(5))])
     file = windows.path / damaged
     before = file.read_bytes()
@@ -317,7 +331,7 @@ def test_files_that_do_not_fit_together_are_refused(make_windows, damaged, by, s
 
 @given(at=st.integers(8, 127), byte=st.integers(0, 255))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
-def test_a_damaged_header_is_refused_or_says_the_same(make_windows, at, byte):
+def test_a_damaged_header_is_refused_or_says_the_same(make_windows: MakeWindows, at: int, byte: int) -> None:
     windows = make_windows([("h", "s", "p", np.zeros(5))])
     file = windows.path / "index/position.npy"
     damaged = bytearray(file.read_bytes())
@@ -332,7 +346,9 @@ def test_a_damaged_header_is_refused_or_says_the_same(make_windows, at, byte):
 
 
 @pytest.mark.parametrize(("column", "value"), [("recording", 2), ("label", 2)])
-def test_a_window_of_no_recording_or_class_is_never_counted(make_windows, column, value):
+def test_a_window_of_no_recording_or_class_is_never_counted(
+    make_windows: MakeWindows, column: str, value: int
+) -> None:
     windows = make_windows([("h", "s", "p", np.zeros(n)) for n in (5, 3)])
     damaged = getattr(windows, column).copy()
     damaged[1] = value
@@ -341,13 +357,13 @@ def test_a_window_of_no_recording_or_class_is_never_counted(make_windows, column
 
 
 @pytest.mark.parametrize("mask", [np.ones(4, bool), np.zeros(6, bool), np.ones((5, 1), bool)])
-def test_a_mask_of_other_windows_is_refused(make_windows, mask):
+def test_a_mask_of_other_windows_is_refused(make_windows: MakeWindows, mask: np.ndarray) -> None:
     windows = make_windows([("h", "s", "p", np.zeros(5))])
     with pytest.raises(IndexError):
         windows.select(mask)
 
 
-def test_an_error_in_the_middle_leaves_nothing(tmp_path):
+def test_an_error_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     def fail() -> None:
         with DatasetWriter(tmp_path / "d", plain_schema()) as writer:
             writer.begin(id="r", host="h")
@@ -358,8 +374,8 @@ def test_an_error_in_the_middle_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_leaves_nothing_and_says_so(tmp_path, monkeypatch):
-    def full(self, values):
+def test_a_full_disk_leaves_nothing_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: object, values: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def fail() -> None:
@@ -373,7 +389,9 @@ def test_a_full_disk_leaves_nothing_and_says_so(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("most", "steps"), [(200, 30), (1 << 12, 1 << 12)])
-def test_a_limit_met_while_writing_or_finishing_leaves_nothing_and_says_so(tmp_path, most, steps):
+def test_a_limit_met_while_writing_or_finishing_leaves_nothing_and_says_so(
+    tmp_path: Path, most: int, steps: int
+) -> None:
     t_ns, before = np.arange(steps), resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def write() -> None:
@@ -390,12 +408,12 @@ def test_a_limit_met_while_writing_or_finishing_leaves_nothing_and_says_so(tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_more_classes_than_a_label_can_tell_apart_are_refused(tmp_path):
+def test_more_classes_than_a_label_can_tell_apart_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="257 classes"):
         DatasetWriter(tmp_path / "d", plain_schema(classes=tuple(map(str, range(257)))))
 
 
-def test_an_existing_output_is_kept_unless_overwritten(tmp_path):
+def test_an_existing_output_is_kept_unless_overwritten(tmp_path: Path) -> None:
     def write(**options: bool) -> None:
         with DatasetWriter(tmp_path / "d", plain_schema(), **options) as writer:
             writer.begin(id="r", host="h")
@@ -408,7 +426,7 @@ def test_an_existing_output_is_kept_unless_overwritten(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["d"]
 
 
-def test_overwrite_never_removes_what_is_not_ours(tmp_path):
+def test_overwrite_never_removes_what_is_not_ours(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "thesis.txt").write_text("years of work")
     with (

@@ -84,10 +84,10 @@ STEPS = st.lists(st.tuples(st.integers(0, 90), st.sampled_from("abcdef")), min_s
 def test_features_are_those_of_plain_python(steps: list[tuple[int, str]], context: int, columns: int) -> None:
     known = ["b", "a", "d"]
     times, events, now = [], [], 1_772_438_400
-    for gap, event in steps:
+    for gap, name in steps:
         now += gap
         times.append(now)
-        events.append(event)
+        events.append(name)
     symbols = pl.DataFrame({"text": ["", *"abcdef"]})
     rows = symbols["text"].to_list()
     lead = [0] * context

@@ -151,7 +151,8 @@ def test_names_that_no_context_holds_are_dropped(tmp_path: Path) -> None:
         write(tmp_path / "c" / f"{number:02}.csv", table(rows[10 * number : 10 * number + 10]))
     schema = schema_for(rules_for(EventOptions()), EventOptions(context=2))
     reader = EventReader(schema)
-    windower, batches = Windower(reader, most_symbols=20), []
+    windower = Windower(reader, most_symbols=20)
+    batches: list[WindowBatch] = []
     for block, _ in read_blocks(reader, reader.units(Evidence((tmp_path / "c",)))):
         batches += windower.push(block)
         assert len(windower._symbols) < 50

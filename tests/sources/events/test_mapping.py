@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_options_override_what_the_mapping_says() -> None:
 
 
 def test_whatever_changes_numbers_changes_the_schema() -> None:
-    ways = [
+    ways: list[dict[str, Any]] = [
         {}, {"mapping": "jsonl"}, {"event": "x"}, {"time_unit": "ms"}, {"timeout": 5}, {"context": 3},
         {"negatives": "x"}, {"label_of": "machine"}, {"max_record_bytes": 2048}, {"mapping": "sessions"},
     ]  # fmt: skip

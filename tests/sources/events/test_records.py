@@ -28,7 +28,7 @@ def read(
 ) -> tuple[list[tuple[int, int, bytes]], RecordReader]:
     """Offset, line and bytes of every record."""
     reader = RecordReader(delimiter, size, most)
-    found = []
+    found: list[tuple[int, int, bytes]] = []
     for block in reader.blocks(data[at : at + piece] for at in range(0, len(data), piece)):
         records, begins, lines = cut(block)
         found += zip((begins + block.offset).tolist(), lines.tolist(), records, strict=True)

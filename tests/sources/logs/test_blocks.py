@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -54,7 +55,7 @@ def read(
     return [parser.parse(block) for block in blocks(reader, pieces(data, piece))], reader
 
 
-def joined(messages: list[Messages], name: str) -> list[object]:
+def joined(messages: list[Messages], name: str) -> list[Any]:
     if name == "text":
         return [one.texts[row] for one in messages for row in one.text]
     return [value for one in messages for value in getattr(one, name).tolist()]
@@ -67,7 +68,7 @@ def test_messages_cover_the_file_exactly_whatever_the_block_size(
     data = b"\n".join(lines) + b"\n" * ended
     messages, reader = read(data, size=size, piece=piece)
     offsets = joined(messages, "offset")
-    assert offsets == sorted(set(offsets))  # type: ignore[type-var]
+    assert offsets == sorted(set(offsets))
     assert reader.digest == hashlib.sha256(data).hexdigest()
     assert reader.n_bytes == len(data)
     chosen = rules()

@@ -56,7 +56,8 @@ def ahead(evidence: Path) -> WindowSet:
 
 
 def as_text(symbols: pl.DataFrame, steps: dict[str, np.ndarray]) -> np.ndarray:
-    return np.array(symbols["text"].to_list(), dtype=object)[steps["message"]]
+    texts = np.array(symbols["text"].to_list(), dtype=object)
+    return np.asarray(texts[steps["message"]])
 
 
 @pytest.mark.parametrize("kind", ["windows", "ahead"])

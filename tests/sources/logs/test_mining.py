@@ -48,7 +48,9 @@ def test_twice_the_free_text_costs_twice_the_comparisons() -> None:
     assert many <= 2.5 * few
 
 
-def test_no_message_is_compared_with_more_templates_than_a_leaf_may_have(monkeypatch) -> None:
+def test_no_message_is_compared_with_more_templates_than_a_leaf_may_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(mining, "MAX_IN_LEAF", 5)
     assert mined(free_text(2000, 12)).compared <= 5 * 2000
 
@@ -66,7 +68,9 @@ def test_no_leaf_outgrows_its_bound(messages: list[list[str]], children: int) ->
             nodes += node.key_to_child_node.values()
 
 
-def test_a_message_without_room_stays_unknown_and_those_before_it_stay_known(monkeypatch) -> None:
+def test_a_message_without_room_stays_unknown_and_those_before_it_stay_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(mining, "MAX_IN_LEAF", 2)
     messages = ["a b c d e", "a b f g h", "a b i j k", "a b c d x", "z b c d e"]
     miner = mined([one.split() for one in messages])
@@ -93,5 +97,5 @@ def test_a_message_is_looked_up_as_often_however_many_templates_there_are() -> N
     assert matcher.tried <= 100 * 4
 
 
-def test_drain_and_the_matcher_mean_the_same_by_a_wildcard():
+def test_drain_and_the_matcher_mean_the_same_by_a_wildcard() -> None:
     assert Miner().param_str == WILDCARD

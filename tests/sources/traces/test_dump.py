@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from tests.sources.traces import pt
 from vestige.cli.main import app
@@ -44,7 +47,7 @@ LISTED = """\
 """
 
 
-def dump(*arguments, **options):
+def dump(*arguments: object, **options: Any) -> Result:
     result = CliRunner().invoke(app, ["traces", "dump", *map(str, arguments)], **options)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -52,21 +55,21 @@ def dump(*arguments, **options):
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])
-def test_a_trace_is_listed_whatever_its_packing(tmp_path, pack):
+def test_a_trace_is_listed_whatever_its_packing(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
     (tmp_path / "trace_0").write_bytes(pack(TRACE))
     result = dump(tmp_path / "trace_0")
     assert result.stdout == LISTED
     assert "9 packets, 2 PSBs, 1 errors, 1 overflows; 3 of 53 bytes skipped" in result.stderr
 
 
-def test_addresses_can_be_shown_in_full(tmp_path):
+def test_addresses_can_be_shown_in_full(tmp_path: Path) -> None:
     (tmp_path / "trace_0").write_bytes(TRACE)
     listed = dump(tmp_path / "trace_0", "--lastip").stdout
     assert "tip        1: ????????????beef  0x000000000040beef\n" in listed
     assert "tip.pgd    0: ????????????????  <unavailable>\n" in listed
 
 
-def test_json_is_one_object_a_line(tmp_path):
+def test_json_is_one_object_a_line(tmp_path: Path) -> None:
     (tmp_path / "trace_0").write_bytes(TRACE)
     rows = [json.loads(line) for line in dump(tmp_path / "trace_0", "--json").stdout.splitlines()]
     assert rows[6] == {"offset": 0x21, "kind": "error", "message": "unknown opcode", "resync_offset": 0x22}
@@ -74,25 +77,25 @@ def test_json_is_one_object_a_line(tmp_path):
 
 
 @pytest.mark.parametrize("start", ["0x10", "16"])
-def test_it_begins_at_the_first_psb_from_an_offset_on(tmp_path, start):
+def test_it_begins_at_the_first_psb_from_an_offset_on(tmp_path: Path, start: str) -> None:
     (tmp_path / "trace_0").write_bytes(TRACE)
     result = dump(tmp_path / "trace_0", "--from", start)
     assert result.stdout == "".join(LISTED.splitlines(True)[7:])
     assert "18 of 37 bytes skipped" in result.stderr
 
 
-def test_standard_input_is_read(monkeypatch):
+def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert dump("-", input=TRACE).stdout == LISTED
 
 
-def test_a_cut_off_archive_is_listed_as_far_as_it_goes_and_said_so(tmp_path):
+def test_a_cut_off_archive_is_listed_as_far_as_it_goes_and_said_so(tmp_path: Path) -> None:
     (tmp_path / "trace_0.gz").write_bytes(gzip.compress(TRACE * 2000)[:-20])
     result = dump(tmp_path / "trace_0.gz")
     assert result.stdout.startswith(LISTED)
     assert "cut off after" in result.stderr
 
 
-def test_a_bomb_is_refused(tmp_path, monkeypatch):
+def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expand, "BOMB_RATIO", 100)
     monkeypatch.setattr(expand, "Expander", partial(expand.Expander, bomb_bytes=1 << 20))
     (tmp_path / "trace_0.gz").write_bytes(gzip.compress(bytes(4 << 20)))
@@ -100,7 +103,7 @@ def test_a_bomb_is_refused(tmp_path, monkeypatch):
         dump(tmp_path / "trace_0.gz")
 
 
-def test_what_is_no_trace_is_said_to_be_none(tmp_path):
+def test_what_is_no_trace_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "notes").write_bytes(b"no Intel PT at all, by far")
     result = dump(tmp_path / "notes")
     assert result.stdout == ""
@@ -108,12 +111,12 @@ def test_what_is_no_trace_is_said_to_be_none(tmp_path):
 
 
 @pytest.mark.parametrize("start", ["-1", "one", "0xg", str(1 << 63)])
-def test_an_offset_that_is_none_is_refused(tmp_path, start):
+def test_an_offset_that_is_none_is_refused(tmp_path: Path, start: str) -> None:
     with pytest.raises(UsageError, match="--from"):
         dump(tmp_path, "--from", start)
 
 
-def test_an_offset_behind_the_end_and_a_directory_are_refused(tmp_path):
+def test_an_offset_behind_the_end_and_a_directory_are_refused(tmp_path: Path) -> None:
     (tmp_path / "trace_0").write_bytes(TRACE)
     with pytest.raises(EvidenceError, match="has 53 bytes, none from 53 on"):
         dump(tmp_path / "trace_0", "--from", "53")

@@ -9,7 +9,7 @@ from pathlib import Path
 FUZZER = Path(__file__).resolve().parents[3] / "benchmarks/fuzz_traces.py"
 
 
-def test_mutated_bytes_bring_no_crash_no_hang_and_no_read_outside_the_buffer():
+def test_mutated_bytes_bring_no_crash_no_hang_and_no_read_outside_the_buffer() -> None:
     command = [sys.executable, str(FUZZER), "--inputs", "3000", "--seconds", "60"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vestige.errors import EvidenceError
-from vestige.sources.traces.maps import MODULE_BYTES, SPECIAL, Row, identity, lay_out, parse, read_map
+from vestige.sources.traces.maps import (
+    MODULE_BYTES,
+    SPECIAL,
+    MemoryMap,
+    Row,
+    identity,
+    lay_out,
+    parse,
+    read_map,
+)
 from vestige.sources.traces.regions import ANONYMOUS, FIRST_FILE
 
 LDR = """\
@@ -36,7 +45,7 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0  [vsyscall]
 SHARED = Path(__file__).parents[4] / "shared/data/intel-pt/real"
 
 
-def _read(path: Path, text: str):  # type: ignore[no-untyped-def]
+def _read(path: Path, text: str) -> MemoryMap:
     path.write_text(text)
     return read_map(path)
 

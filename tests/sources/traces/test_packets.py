@@ -26,14 +26,14 @@ def kinds(trace: bytes) -> list[Kind]:
     return [Kind(one) for one in decode(trace).kind]
 
 
-def test_there_are_all_the_vectors():
+def test_there_are_all_the_vectors() -> None:
     index = json.loads((pt.shared("vectors") / "index.json").read_text(encoding="utf-8"))
     assert [one["name"] for one in sorted(index["entries"], key=lambda one: one["name"])] == pt.vectors()
     assert len(pt.vectors()) == 181
 
 
 @pytest.mark.parametrize("name", pt.vectors())
-def test_every_vector_lists_as_the_reference_says(name):
+def test_every_vector_lists_as_the_reference_says(name: str) -> None:
     folder = pt.shared("vectors")
     expected = (folder / f"{name}.expected.jsonl").read_text(encoding="utf-8").splitlines()
     listed = list(objects([decode((folder / f"{name}.pt").read_bytes())]))
@@ -43,7 +43,7 @@ def test_every_vector_lists_as_the_reference_says(name):
 
 
 @pytest.mark.parametrize("name", ["x-psb-eaten", "x-psb-run-12", "x-overflow-junction", "dump-all-packets"])
-def test_the_cuts_between_pieces_make_no_difference_to_a_vector(name):
+def test_the_cuts_between_pieces_make_no_difference_to_a_vector(name: str) -> None:
     trace = (pt.shared("vectors") / f"{name}.pt").read_bytes()
     whole = decode(trace)
     for size in (1, 2, 3, 7, 16, 17, 40):
@@ -52,7 +52,7 @@ def test_the_cuts_between_pieces_make_no_difference_to_a_vector(name):
 
 
 @given(pt.packets())
-def test_whatever_is_written_is_read(made):
+def test_whatever_is_written_is_read(made: list[tuple[Kind, bytes]]) -> None:
     decoded = decode(b"".join(one for _, one in made))
     assert [Kind(one) for one in decoded.kind] == [kind for kind, _ in made]
     assert decoded.offset.tolist() == np.cumsum([0] + [len(one) for _, one in made[:-1]]).tolist()
@@ -60,7 +60,7 @@ def test_whatever_is_written_is_read(made):
 
 @given(pt.damaged(), PLACES)
 @settings(max_examples=300)
-def test_any_bytes_in_any_pieces_decode_to_the_same(trace, places):
+def test_any_bytes_in_any_pieces_decode_to_the_same(trace: bytes, places: list[int]) -> None:
     whole, in_pieces = Quality(), Quality()
     rows = decode(trace, whole)
     assert same(rows, Packets.joined(packets(pt.cut(trace, places), quality=in_pieces)))
@@ -72,7 +72,7 @@ def test_any_bytes_in_any_pieces_decode_to_the_same(trace, places):
 
 
 @given(pt.damaged())
-def test_after_an_error_decoding_goes_on_at_the_next_psb_or_nowhere(trace):
+def test_after_an_error_decoding_goes_on_at_the_next_psb_or_nowhere(trace: bytes) -> None:
     rows = decode(trace)
     for at in np.flatnonzero(rows.kind >= Kind.UNKNOWN_OPCODE):
         if rows.value[at] == NOWHERE:
@@ -85,13 +85,13 @@ def test_after_an_error_decoding_goes_on_at_the_next_psb_or_nowhere(trace):
 @pytest.mark.parametrize(
     "trace", [b"", b"\0", pt.PSB[:15], pt.PSB[1:] + b"\x02", b"\x82\x02" * 7 + b"\x82", bytes(500)]
 )
-def test_without_a_psb_there_is_nothing(trace):
+def test_without_a_psb_there_is_nothing(trace: bytes) -> None:
     quality = Quality()
     assert len(decode(trace, quality)) == 0
     assert (quality.skipped, quality.psbs, quality.errors) == (len(trace), 0, 0)
 
 
-def test_branches_come_oldest_first():
+def test_branches_come_oldest_first() -> None:
     rows = decode(pt.PSB + pt.short("!..") + pt.long("." * 46 + "!"))
     assert rows.n_bits.tolist() == [0, 3, 47]
     assert rows.bits.tolist()[1:] == [0b100, 1]
@@ -109,19 +109,19 @@ def test_branches_come_oldest_first():
         (0, 0, 0),
     ],
 )
-def test_a_compressed_address_is_completed_from_the_last(compression, sent, full):
+def test_a_compressed_address_is_completed_from_the_last(compression: int, sent: int, full: int) -> None:
     first = pt.address(Kind.FUP, 0x7FFF_1234_5678_9ABC)
     assert decode(pt.PSB + first + pt.address(Kind.TIP, sent, compression)).ip.tolist()[-1] == full
 
 
-def test_a_suppressed_address_leaves_the_last_as_it_is_and_a_psb_forgets_it():
+def test_a_suppressed_address_leaves_the_last_as_it_is_and_a_psb_forgets_it() -> None:
     tip = pt.address(Kind.TIP, 0xBEEF, 1)
     start = pt.PSB + pt.address(Kind.FUP, 0x1234_5678)
     assert decode(start + pt.address(Kind.TIP_PGD, 0, 0) + tip).ip[-1] == 0x1234_BEEF
     assert decode(start + pt.PSB + tip).ip[-1] == 0xBEEF
 
 
-def test_a_block_of_items_ends_where_another_packet_stands():
+def test_a_block_of_items_ends_where_another_packet_stands() -> None:
     block = b"\x02\x63\x80" + b"\x0c\1\2\3\4" + b"\x59\0" + b"\x14\5\6\7\x08"
     assert kinds(pt.PSB + block + b"\x02\x33\x0c")[1:] == [
         *(Kind.BBP, Kind.BIP, Kind.MTC, Kind.BIP),
@@ -130,7 +130,7 @@ def test_a_block_of_items_ends_where_another_packet_stands():
     assert kinds(pt.PSB + block + b"\x02\xf3\x0c")[-2:] == [Kind.OVF, Kind.TNT_8]
 
 
-def test_the_loss_is_accounted_for():
+def test_the_loss_is_accounted_for() -> None:
     quality = Quality()
     decode(b"junk" + pt.PSB + b"\x02\xf3" + b"\x05garbage" + pt.PSB + b"\x19\1\2", quality)
     assert quality.to_dict() == {
@@ -146,6 +146,6 @@ def test_the_loss_is_accounted_for():
     }
 
 
-def test_offsets_count_from_the_start_of_the_trace_wherever_reading_begins():
+def test_offsets_count_from_the_start_of_the_trace_wherever_reading_begins() -> None:
     rows = Packets.joined(packets([b"\xff", pt.PSB, b"\x05"], base=1 << 40))
     assert rows.offset.tolist() == [(1 << 40) + 1, (1 << 40) + 17]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -17,13 +19,13 @@ COMPRESSED = 1 << 5
 RECORDINGS = sorted(path.parent.relative_to(pt.SHARED) for path in pt.SHARED.glob("real/*/*/trace_0"))
 
 
-def test_there_are_recordings():
+def test_there_are_recordings() -> None:
     pt.shared("real")
     assert len(RECORDINGS) == 24
 
 
 @pytest.mark.parametrize("name", RECORDINGS, ids=str)
-def test_a_recording_decodes_without_loss(name):
+def test_a_recording_decodes_without_loss(name: Path) -> None:
     trace = (pt.shared(str(name)) / "trace_0").read_bytes()
     quality, fused = Quality(), Quality()
     rows = decode(trace, quality)

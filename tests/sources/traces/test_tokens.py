@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +32,8 @@ from vestige.sources.traces.tokens import (
     values,
 )
 
+Region = tuple[int, int, int, int]
+"""Start, end, module, base."""
 PROGRAM, LIBRARY = FIRST_FILE, FIRST_FILE + 1
 MAP = [
     (0x40_1000, 0x40_2000, PROGRAM, 0x40_0000),
@@ -38,7 +42,7 @@ MAP = [
 ]
 
 
-def regions(rows: list[tuple[int, int, int, int]]) -> Regions:
+def regions(rows: list[Region]) -> Regions:
     starts, ends, modules, bases = zip(*rows, strict=True) if rows else ((), (), (), ())
     return Regions(
         np.array(starts, np.uint64),
@@ -55,7 +59,7 @@ def value(module: int, offset: int) -> int:
     return module << MODULE_SHIFT | offset
 
 
-def run(trace: bytes, known: Regions = KNOWN, **options) -> list[int]:
+def run(trace: bytes, known: Regions = KNOWN, **options: Any) -> list[int]:
     return [int(one) for chunk in values([trace], known, **options) for one in chunk]
 
 
@@ -63,7 +67,7 @@ def tip(ip: int, kind: Kind = Kind.TIP) -> bytes:
     return pt.address(kind, ip)
 
 
-def slowly(rows: Packets, known: list[tuple[int, int, int, int]], *, tip_only: bool) -> list[tuple[int, int]]:
+def slowly(rows: Packets, known: list[Region], *, tip_only: bool) -> list[tuple[int, int]]:
     """The same values with their packets' offsets, a row at a time, in plain integers."""
     made, module = [], NOWHERE
     for at in range(len(rows)):
@@ -82,7 +86,7 @@ def slowly(rows: Packets, known: list[tuple[int, int, int, int]], *, tip_only: b
 
 
 @st.composite
-def maps(draw: st.DrawFn) -> list[tuple[int, int, int, int]]:
+def maps(draw: st.DrawFn) -> list[Region]:
     """Regions anywhere, some adjacent, some at the ends of the address space."""
     edges = sorted(draw(st.sets(st.integers(0, (1 << 64) - 1), max_size=8)))
     pairs = [pair for pair in pairwise(edges) if draw(st.booleans())]
@@ -93,7 +97,9 @@ def maps(draw: st.DrawFn) -> list[tuple[int, int, int, int]]:
 
 @given(pt.damaged(), maps(), st.booleans(), st.lists(st.integers(0, 1 << 16), max_size=8))
 @settings(max_examples=300)
-def test_any_bytes_in_any_pieces_give_the_values_of_their_packets(trace, known, tip_only, places):
+def test_any_bytes_in_any_pieces_give_the_values_of_their_packets(
+    trace: bytes, known: list[Region], tip_only: bool, places: list[int]
+) -> None:
     qualities = Quality(), Quality()
     rows = decode(trace, qualities[0])
     pieces = pt.cut(trace, places)
@@ -106,7 +112,9 @@ def test_any_bytes_in_any_pieces_give_the_values_of_their_packets(trace, known, 
 
 
 @given(pt.damaged(), maps(), st.integers(ROOM + 1, 3 * ROOM), st.integers(1, 64))
-def test_neither_the_size_of_a_chunk_nor_of_the_buffer_makes_a_difference(trace, known, chunk, piece):
+def test_neither_the_size_of_a_chunk_nor_of_the_buffer_makes_a_difference(
+    trace: bytes, known: list[Region], chunk: int, piece: int
+) -> None:
     expected = slowly(decode(trace), known, tip_only=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tokens, "CHUNK", chunk)
@@ -118,13 +126,13 @@ def test_neither_the_size_of_a_chunk_nor_of_the_buffer_makes_a_difference(trace,
 
 
 @pytest.mark.parametrize("size", range(ROOM + 1, 2 * ROOM + 1))
-def test_nothing_is_written_behind_a_chunk(size):
+def test_nothing_is_written_behind_a_chunk(size: int) -> None:
     trace = pt.PSB + (pt.long("!" * 47) + pt.short("!")) * 9 + (pt.short("!" * 6) + b"\3" + tip(5)) * 99
     out, place = np.full(size + LANES, 5, np.uint64), np.full(size + LANES, 5, np.int64)
     state, counts = fresh_state(), np.zeros(len(Kind), np.int64)
     known, guess = KNOWN.partition(), np.zeros(PAGES, np.int64)
 
-    def step(words, end, final):
+    def step(words: NDArray[np.uint64], end: int, final: bool) -> Iterator[int]:
         chunk, n = (out[:size], place[:size]), size
         while n > size - ROOM:
             n = fused.encode(words, end, final, state, counts, known, guess, False, *chunk, 0)
@@ -135,24 +143,24 @@ def test_nothing_is_written_behind_a_chunk(size):
     assert (place[size:] == 5).all()
 
 
-def test_a_target_is_module_and_offset():
+def test_a_target_is_module_and_offset() -> None:
     trace = pt.PSB + tip(0x40_1234) + tip(0x7F00_0000_0042, Kind.TIP_PGE) + tip(0x40_2010, Kind.TIP_PGD)
     assert run(trace) == [value(PROGRAM, 0x1234), value(LIBRARY, 0x42), value(ANONYMOUS, 0x10)]
 
 
-def test_a_region_ends_before_its_end():
+def test_a_region_ends_before_its_end() -> None:
     near = [0x40_0FFF, 0x40_1000, 0x40_1FFF, 0x40_2FFF, 0x40_3000, 0, (1 << 64) - 1]
     modules = [one >> MODULE_SHIFT for one in run(pt.PSB + b"".join(map(tip, near)))]
     assert modules == [UNMAPPED, PROGRAM, PROGRAM, ANONYMOUS, UNMAPPED, UNMAPPED, UNMAPPED]
 
 
-def test_without_a_map_all_is_unmapped_and_keeps_its_address():
+def test_without_a_map_all_is_unmapped_and_keeps_its_address() -> None:
     assert run(pt.PSB + tip(0x40_1234), Regions.none()) == [value(UNMAPPED, 0x40_1234)]
     assert run(pt.PSB + tip(0xFFFF_8000_0000_1000)) == [value(UNMAPPED, 0x8000_0000_1000)]
     assert run(pt.PSB + tip((1 << 64) - 1)) == [value(UNMAPPED, LAST_OFFSET)]
 
 
-def test_branches_are_in_the_module_of_the_last_address():
+def test_branches_are_in_the_module_of_the_last_address() -> None:
     trace = (
         pt.PSB
         + pt.short("!")
@@ -175,13 +183,13 @@ def test_branches_are_in_the_module_of_the_last_address():
     assert run(trace, tip_only=True) == [value(PROGRAM, 0x1234)]
 
 
-def test_after_an_error_the_module_is_not_known():
+def test_after_an_error_the_module_is_not_known() -> None:
     trace = pt.PSB + tip(0x40_1234) + b"\x05" + pt.PSB + pt.short("!")
     assert run(trace) == [value(PROGRAM, 0x1234), value(NOWHERE, TAKEN)]
 
 
 @pytest.mark.parametrize("branches", [1, 5, 6, 47])
-def test_chunks_of_a_fixed_size_hold_all_the_values(branches):
+def test_chunks_of_a_fixed_size_hold_all_the_values(branches: int) -> None:
     packet = pt.short("!" * branches) if branches <= 6 else pt.long("!" * branches)
     count = 2 * CHUNK // branches + 100
     chunks: list[NDArray[np.uint64]] = list(values([pt.PSB, packet * count], KNOWN))
@@ -200,18 +208,18 @@ def test_chunks_of_a_fixed_size_hold_all_the_values(branches):
         [(2, 5, UNMAPPED, 0)],
     ],
 )
-def test_regions_that_make_no_sense_are_refused(rows):
+def test_regions_that_make_no_sense_are_refused(rows: list[Region]) -> None:
     with pytest.raises(ValueError, match="overlap"):
         regions(rows)
 
 
-def test_branches_end_a_block_of_items_and_count():
+def test_branches_end_a_block_of_items_and_count() -> None:
     trace = pt.PSB + b"\x02\x63\x80" + b"\x0c\1\2\3\4" + pt.short("!") + pt.short("!.")
     assert run(trace) == [value(NOWHERE, one) for one in (TAKEN, TAKEN, NOT_TAKEN)]
 
 
 @given(maps())
-def test_every_address_is_in_one_row_of_a_partition(rows):
+def test_every_address_is_in_one_row_of_a_partition(rows: list[Region]) -> None:
     first, last, module, origin = regions(rows).partition().T.tolist()
     assert (first[0], last[-1]) == (0, (1 << 64) - 1)
     assert all(end + 1 == start for end, start in zip(last, first[1:], strict=False))
