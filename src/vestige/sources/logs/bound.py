@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from vestige.reading.encoding import Batch
 from vestige.reading.windows import Steps
 from vestige.schema import PAD, UNK, Feature
-from vestige.sources.logs.embedding import base as embedding
+from vestige.sources.logs.embedding import loading
+from vestige.sources.logs.embedding.base import Identity
 from vestige.sources.logs.words import Vocabulary, WordCounts
 
 OF_MESSAGE = tuple(
@@ -44,7 +45,7 @@ class BoundLogEncoder:
     counts: WordCounts
     vocabulary: Vocabulary
     length: int
-    embedding: embedding.Identity
+    embedding: Identity
     ahead: int = 0
 
     def streams(self, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -80,7 +81,7 @@ class BoundLogEncoder:
     def _vectors(self) -> NDArray[np.float32]:
         """Zeros for padding."""
         vectors = np.zeros((len(self.texts), self.embedding["size"]), dtype=np.float32)
-        vectors[1:] = embedding.load(self.embedding).embed(self.texts[1:].to_list())
+        vectors[1:] = loading.load(self.embedding).embed(self.texts[1:].to_list())
         return vectors
 
     def _summary(self, message_BT: NDArray[Any], t_ns_BT: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from vestige.schema import Schema, Stream, Target
 from vestige.sources.logs.anomalies import CLASSES, Anomalies
 from vestige.sources.logs.choice import RuleSet
-from vestige.sources.logs.embedding.base import HASHING, identify
+from vestige.sources.logs.embedding.base import HASHING
+from vestige.sources.logs.embedding.loading import identify
 from vestige.sources.logs.encoder import inputs_with
 
 VERSION = 2

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vestige.errors import UsageError
 from vestige.sources.logs.embedding import sentences
-from vestige.sources.logs.embedding.base import identify, load
+from vestige.sources.logs.embedding.loading import identify, load
 from vestige.sources.logs.embedding.sentences import PACKAGE, Sentences
 
 INSTALLED = find_spec(PACKAGE) is not None and find_spec("sentence_transformers") is not None

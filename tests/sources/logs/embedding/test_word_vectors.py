@@ -9,7 +9,7 @@ import pytest
 import safetensors.numpy
 
 from vestige.errors import UsageError
-from vestige.sources.logs.embedding.base import _open, _same, identify, load
+from vestige.sources.logs.embedding.loading import _open, _same, identify, load
 from vestige.sources.logs.embedding.word_vectors import WordVectors
 
 WORDS = ["session", "Opened", "<ip>"]
