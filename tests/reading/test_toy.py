@@ -11,6 +11,7 @@ import pytest
 from tests.reading.toy import RECORD, ToyOptions, ToyReader, ToySource
 from vestige.engine import LocalEngine
 from vestige.models.base import choose_inputs
+from vestige.models.fitting import FittedDetector
 from vestige.models.registry import get
 from vestige.pipeline.experiment import TrainingData
 from vestige.reading.live import read_windows
@@ -94,6 +95,7 @@ def test_a_detector_learns_from_it(corpus: Path, tmp_path: Path) -> None:
     data = TrainingData.of(ToySource(), parts.sealed())
     kind = get("gbt")
     detector = kind.build(choose_inputs(kind, data.schema), 2)
+    assert isinstance(detector, FittedDetector)
     detector.fit(data.train, data.validation, seed=0)
     test = data.train.over(parts.test)
     proba = detector.judge(test.batch(names=detector.input_names)).proba

@@ -82,7 +82,15 @@ class ToyStream(ChunkStream):
         self._bytes = ByteStream(unit.file, unit.mode, offset=self._offset)
         self._sha = hashlib.sha256()
         self.summary: dict[str, Any] = {}
-        self.wait, self.stop, self.close = self._bytes.wait, self._bytes.stop, self._bytes.close
+
+    def wait(self, seconds: float) -> bool:
+        return self._bytes.wait(seconds)
+
+    def stop(self) -> None:
+        self._bytes.stop()
+
+    def close(self) -> None:
+        self._bytes.close()
 
     @property
     def taken(self) -> int:
