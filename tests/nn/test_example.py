@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,11 @@ def test_the_documented_example_runs(example: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.ArrayLSTM, nn.AttentionArrayLSTM, nn.StochasticArrayLSTM])
-def test_the_example_learns_with_any_of_the_layers(example: dict[str, Any], kind: type[nn.LSTM]) -> None:
+def test_the_example_learns_with_any_of_the_layers(
+    example: dict[str, Any], kind: Callable[..., nn.LSTM]
+) -> None:
     net = example["MyNetwork"](10, 32, 10, 4)
-    net.lstm = kind(10, 32) if kind is nn.LSTM else kind(10, 32, 4)  # type: ignore[call-arg]
+    net.lstm = kind(10, 32) if kind is nn.LSTM else kind(10, 32, 4)
     optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
     starts = torch.randint(0, 10, (256, 1))
     tokens = (starts + torch.arange(7)) % 10  # the next token is the last one plus one
