@@ -159,7 +159,7 @@ class Changed(SyntheticReader):
     def open(self, unit: SyntheticUnit, *, resume: Position | None = None) -> SyntheticStream:
         stream = super().open(unit, resume=resume)
         whole = stream._next
-        stream._next = lambda: self._change(whole())  # type: ignore[method-assign]
+        stream._next = lambda: self._change(whole())  # type: ignore[method-assign] # damaged on purpose
         return stream
 
     def probe(self) -> list[StepBlock]:

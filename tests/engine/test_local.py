@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
 
@@ -104,7 +104,8 @@ def test_an_iterator_that_is_closed_early_leaves_no_worker() -> None:
     outcomes = LocalEngine(2).map(sleeps, [0.0, 0.0, LONG, LONG], ordered=False)
     pids = {next(outcomes).unwrap(), next(outcomes).unwrap()}
     begun = time.monotonic()
-    outcomes.close()  # type: ignore[attr-defined]
+    assert isinstance(outcomes, Generator)
+    outcomes.close()
     assert gone(pids)
     assert time.monotonic() - begun < LONG / 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from random import Random
 
 import numpy as np
 from hypothesis import given
@@ -39,10 +40,10 @@ def test_every_distinct_row_is_there_once_with_its_count(
 
 @given(ROWS, LABELS, st.randoms(use_true_random=False))
 def test_the_order_in_which_rows_come_does_not_matter(
-    rows: np.ndarray, label: np.ndarray, random: object
+    rows: np.ndarray, label: np.ndarray, random: Random
 ) -> None:
     order = list(range(len(rows)))
-    random.shuffle(order)  # type: ignore[attr-defined]
+    random.shuffle(order)
     ours, theirs = collapsed(rows, label, cap=5), collapsed(rows[order], label[order], cap=5, batch=7)
     assert np.array_equal(ours.rows.toarray(), theirs.rows.toarray())
     assert ours.weight.tolist() == theirs.weight.tolist()

@@ -10,6 +10,8 @@ import torch
 
 from vestige.errors import UsageError
 from vestige.models import registry
+from vestige.models.base import Detector
+from vestige.models.neural import NeuralDetector
 from vestige.models.transformer import TransformerHyper, TransformerNetwork, positions
 from vestige.schema import Feature, Input, Kind
 
@@ -18,7 +20,7 @@ SHAPES: dict[Kind, tuple[int, ...]] = {"summary": (5, 3), "tensor": (5, 3, 10)}
 NAMES: dict[str, Kind] = {"mlp": "summary", "cnn": "tensor", "transformer": "tensor"}
 
 
-def build(name: str, **settings: Any) -> tuple[object, np.ndarray]:
+def build(name: str, **settings: Any) -> tuple[Detector, np.ndarray]:
     spec = Input("x", NAMES[name], features=CHANNELS)
     detector = registry.get(name).build((spec,), 4, **settings)
     X = np.random.default_rng(0).normal(size=SHAPES[NAMES[name]]).astype(np.float32)
@@ -40,14 +42,15 @@ def test_first_weights_come_from_the_seed_alone(name: str) -> None:
 def test_the_order_of_steps_matters(name: str) -> None:
     detector, before = build(name)
     X = np.random.default_rng(0).normal(size=SHAPES["tensor"]).astype(np.float32)
-    backwards = detector.predict_proba({"x": X[:, :, ::-1].copy()})  # type: ignore[attr-defined]
+    backwards = detector.predict_proba({"x": X[:, :, ::-1].copy()})
     assert np.abs(backwards - before).max() > 1e-3
 
 
 def test_heavy_tails_are_compressed_before_they_are_standardised() -> None:
     detector, _ = build("mlp")
     values = np.array([-1e30, -1.0, 0.0, 1e-6, 1.0, 1e30, np.nan, np.inf], dtype=np.float32)
-    scaled = detector.scaled(values)  # type: ignore[attr-defined]
+    assert isinstance(detector, NeuralDetector)
+    scaled = detector.scaled(values)
     assert (np.diff(scaled[:6]) > 0).all()
     assert np.array_equal(np.sign(scaled[:6]), np.sign(values[:6]))
     assert np.abs(scaled[:6]).max() < 70

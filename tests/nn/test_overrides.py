@@ -59,7 +59,7 @@ def test_a_replaced_method_of_one_object_holds_the_two_paths_together(kind: str,
         calls.append(x.shape)
         return step(x, hidden, state)
 
-    layer.forward_cell = counting  # type: ignore[method-assign]
+    layer.forward_cell = counting  # type: ignore[method-assign] # what a user may do
     assert_same(results_and_gradients(layer, x, states), on_the_fast_path, 1e-5)
     assert calls == [(20, 5)] * 7
 
@@ -108,5 +108,5 @@ def test_a_hook_or_another_module_in_place_of_a_map_is_respected() -> None:
     assert len(seen) == 3
     handle.remove()
     expected = layer.double()(x.double())[0].float()
-    layer.float().h2h = torch.nn.Sequential(layer.h2h)  # type: ignore[assignment]
+    layer.float().h2h = torch.nn.Sequential(layer.h2h)  # type: ignore[assignment] # what a user may do
     torch.testing.assert_close(layer(x)[0], expected)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 from torch import Tensor
@@ -70,9 +72,9 @@ def test_max_selection_gives_gradient_to_the_used_lane_alone(step: tuple[Tensor,
 
 @pytest.mark.parametrize("selection", ["semi-hard", "hard"])
 def test_hard_attention_uses_one_drawn_lane_unscaled(
-    selection: str, step: tuple[Tensor, Tensor, Tensor]
+    selection: Literal["semi-hard", "hard"], step: tuple[Tensor, Tensor, Tensor]
 ) -> None:
-    layer = AttentionArrayLSTM(5, H, K, selection=selection)  # type: ignore[arg-type]
+    layer = AttentionArrayLSTM(5, H, K, selection=selection)
     x, hidden, state = step
     f, i, _, g = _gates(layer, x, hidden)
     active = (1 - f) * state + i * g
@@ -129,9 +131,9 @@ def test_output_pooling_is_expectation_or_argmax_at_evaluation() -> None:
 
 @pytest.mark.parametrize(("selection", "active"), [("lane", 1), ("lane-of-two", 2)])
 def test_a_stochastic_memory_array_writes_to_its_active_lanes_only(
-    selection: str, active: int, step: tuple[Tensor, Tensor, Tensor]
+    selection: Literal["lane", "lane-of-two"], active: int, step: tuple[Tensor, Tensor, Tensor]
 ) -> None:
-    layer = StochasticArrayLSTM(5, H, K, selection=selection)  # type: ignore[arg-type]
+    layer = StochasticArrayLSTM(5, H, K, selection=selection)
     x, hidden, state = step
     f, i, o, g = _gates(layer, x, hidden)
     seen = set()
@@ -155,11 +157,11 @@ def test_options_that_do_not_fit_together_are_refused() -> None:
     with pytest.raises(ValueError, match="use one"):
         AttentionArrayLSTM(5, 6, 4, max_pooling=True, selection="max")
     with pytest.raises(ValueError, match="expected one of"):
-        AttentionArrayLSTM(5, 6, 4, selection="softest")  # type: ignore[arg-type]
+        AttentionArrayLSTM(5, 6, 4, selection="softest")  # type: ignore[arg-type] # refused
     with pytest.raises(ValueError, match="expected one of"):
-        StochasticArrayLSTM(5, 6, 4, selection="soft")  # type: ignore[arg-type]
+        StochasticArrayLSTM(5, 6, 4, selection="soft")  # type: ignore[arg-type] # refused
     with pytest.raises(ValueError, match="expected one of"):
-        StochasticArrayLSTM(5, 6, 4, evaluation="mode")  # type: ignore[arg-type]
+        StochasticArrayLSTM(5, 6, 4, evaluation="mode")  # type: ignore[arg-type] # refused
     with pytest.raises(ValueError, match="even number"):
         StochasticArrayLSTM(5, 6, 3, selection="lane-of-two")
     with pytest.raises(ValueError, match="use 'expectation'"):
@@ -192,4 +194,4 @@ def test_xavier_draws_every_gate_as_a_map_of_its_own() -> None:
     layer.reset_parameters("linear")
     assert layer.i2h.weight.abs().max() <= 50**-0.5
     with pytest.raises(ValueError, match="'linear' or 'xavier'"):
-        AttentionArrayLSTM(5, H, K, init="zeros")  # type: ignore[arg-type]
+        AttentionArrayLSTM(5, H, K, init="zeros")  # type: ignore[arg-type] # refused

@@ -13,6 +13,7 @@ from vestige.engine import HERE
 from vestige.evaluation import distinct
 from vestige.models import registry
 from vestige.models.base import choose_inputs
+from vestige.models.fitting import FittedDetector
 from vestige.pipeline import predicting
 from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.sources.events.options import EventOptions
@@ -97,7 +98,8 @@ def test_a_short_burst_of_surprise_is_looked_for_where_validation_shows_such(tmp
     train = EncodedWindows.of(windows.select(training), source.fit_encoder(windows.select(training)))
     kind = registry.get("next_frequency")
     detector = kind.build(choose_inputs(kind, train.schema), 2)
-    detector.fit(train, train)  # type: ignore[attr-defined]
+    assert isinstance(detector, FittedDetector)
+    detector.fit(train, train)
     assert predicting.pooling_of(detector, train.over(windows.select(~training))) == Pooling(
         kind="moving_average_max", size=8
     )

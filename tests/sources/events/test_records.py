@@ -6,6 +6,7 @@ import csv
 import io
 import time
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -60,10 +61,10 @@ TEXTS = st.lists(st.lists(st.text('ab",\n ;', max_size=8), min_size=1, max_size=
 
 @given(TEXTS, st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]), st.integers(1, 30))
 def test_written_tables_are_read_as_the_csv_module_reads_them(
-    rows: list[list[str]], quoting: int, piece: int
+    rows: list[list[str]], quoting: Literal[0, 1], piece: int
 ) -> None:
     out = io.StringIO()
-    csv.writer(out, quoting=quoting, lineterminator="\n").writerows(rows)  # type: ignore[arg-type]
+    csv.writer(out, quoting=quoting, lineterminator="\n").writerows(rows)
     found, reader = read(out.getvalue().encode(), piece=piece, size=piece)
     assert not reader.bad
     assert [split_row(record.decode().removesuffix("\n"), ",") for _, _, record in found] == rows

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vestige.sources.events.options import TimeUnit
 from vestige.sources.events.times import BAD, TimeReader
 
 T = 1_772_438_400 * 10**9
@@ -58,9 +59,10 @@ def test_what_is_no_time_is_bad(text: str) -> None:
 
 
 def test_a_unit_decides_whatever_the_magnitude() -> None:
-    for unit, text in (("s", "12.5"), ("ms", "12500"), ("us", "12500000"), ("ns", "12500000000")):
-        assert TimeReader(unit).read(text) == 12_500_000_000  # type: ignore[arg-type]
-        assert TimeReader(unit).read("2026-03-02") == BAD  # type: ignore[arg-type]
+    texts: dict[TimeUnit, str] = {"s": "12.5", "ms": "12500", "us": "12500000", "ns": "12500000000"}
+    for unit, text in texts.items():
+        assert TimeReader(unit).read(text) == 12_500_000_000
+        assert TimeReader(unit).read("2026-03-02") == BAD
     assert TimeReader("iso").read("1772438400") == BAD
 
 

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from vestige.sources.logs.clock import BAD, Clock, TimeParser, shape
 
 
-def ns(*when: int, nanoseconds: int = 0) -> int:
-    moment = datetime(*when, tzinfo=UTC)  # type: ignore[misc,arg-type]
+def ns(
+    year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0, *, nanoseconds: int = 0
+) -> int:
+    moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     return int(moment.timestamp()) * 1_000_000_000 + nanoseconds
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ ROWS: list[Row] = [
 ]  # fmt: skip
 
 
-def table(rows: list[Row], columns: tuple[str, ...] = ("file", "raw", "label"), **format_: Any) -> bytes:
+def table(
+    rows: Sequence[Sequence[object]], columns: tuple[str, ...] = ("file", "raw", "label"), **format_: Any
+) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator=format_.get("end", "\n"))
     writer.writerow(columns)
@@ -67,7 +70,7 @@ def test_a_table_is_read_like_the_files_that_it_holds(tmp_path: Path, end: str) 
 
 def test_without_a_column_of_files_the_table_is_one_file(tmp_path: Path) -> None:
     path = tmp_path / "kern.csv"
-    path.write_bytes(table([row[1:] for row in ROWS[3:]], ("raw", "label")))  # type: ignore[misc]
+    path.write_bytes(table([row[1:] for row in ROWS[3:]], ("raw", "label")))
     windows = prepare(path, tmp_path / "d", label="table:1")
     assert windows.recordings.select("id", "profile").rows() == [("kern.csv", "kern")]
     assert windows.label.tolist() == [0, 1]

@@ -226,7 +226,11 @@ def test_row_numbers_are_compared_however_far_apart(root: Path) -> None:
     ends = {"seq_gap:proc": (-(2**63), 2**63 - 1), "seq:proc": (2**63 - 1, -(2**63) + n)}
     for fault, (first, last) in ends.items():
         number = [first, *range(last - n + 2, last + 1)]
-        rewrite(root, "proc", lambda one, number=number: one.with_columns(pl.Series(SEQ, number)))  # type: ignore[misc]
+
+        def renumber(frame: pl.DataFrame, number: list[int] = number) -> pl.DataFrame:
+            return frame.with_columns(pl.Series(SEQ, number))
+
+        rewrite(root, "proc", renumber)
         assert found(root) == [fault]
 
 
