@@ -33,7 +33,7 @@ class Definitions(Generic[Model]):
     def shipped(self) -> list[str]:
         """Names of those that come with vestige."""
         files = resources.files(self.package).joinpath(self.folder).iterdir()
-        return sorted(one.name.removesuffix(".toml") for one in files if one.name.endswith(".toml"))
+        return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
     def load(self, name: str) -> Model:
         """The shipped one called `name`, or that in the file `name` ending in `.toml`.

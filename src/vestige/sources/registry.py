@@ -22,7 +22,7 @@ ENTRY_POINTS = "vestige.sources"
 
 def names() -> list[str]:
     """Names of the sources there are, third parties' included."""
-    return sorted({*BUILT_IN, *(one.name for one in entry_points(group=ENTRY_POINTS))})
+    return sorted({*BUILT_IN, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
 
 
 def get(name: str) -> Source[Any]:
@@ -30,6 +30,6 @@ def get(name: str) -> Source[Any]:
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
         return cast("Source[Any]", getattr(import_module(module), attribute)())
-    for one in entry_points(group=ENTRY_POINTS, name=name):
-        return cast("Source[Any]", one.load()())
+    for entry in entry_points(group=ENTRY_POINTS, name=name):
+        return cast("Source[Any]", entry.load()())
     raise UsageError(f"unknown source {name!r}", remedy=f"one of: {', '.join(names())}")

@@ -64,9 +64,12 @@ class Codes(dict[str, int]):
 
     def __missing__(self, cell: str) -> int:
         text = text_of(cell)
-        code = self._tamed.setdefault(text, len(self.texts)) if text else -1
-        if code == len(self.texts):
-            self.texts.append(text)
+        code = -1
+        if text:
+            # Cells that differ in blanks alone share the number that their text got first.
+            code = self._tamed.setdefault(text, len(self.texts))
+            if code == len(self.texts):
+                self.texts.append(text)
         self[cell] = code
         return code
 
@@ -80,8 +83,13 @@ class Labels(dict[str, int]):
 
     def __missing__(self, cell: str) -> int:
         text = text_of(cell).casefold()
-        self[cell] = UNLABELLED if not text else NORMAL if text in self._negatives else ANOMALOUS
-        return self[cell]
+        label = ANOMALOUS
+        if not text:
+            label = UNLABELLED
+        elif text in self._negatives:
+            label = NORMAL
+        self[cell] = label
+        return label
 
 
 class Gathering:
@@ -101,5 +109,5 @@ class Gathering:
 
 def hashes(records: Sequence[bytes]) -> NDArray[np.uint64]:
     """A hash of the bytes of every record, line ends at its end left out."""
-    parts = [blake2b(one.rstrip(b"\r\n"), digest_size=8).digest() for one in records]
+    parts = [blake2b(record.rstrip(b"\r\n"), digest_size=8).digest() for record in records]
     return np.frombuffer(b"".join(parts), dtype="<u8").astype(np.uint64)

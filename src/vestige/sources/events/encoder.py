@@ -73,7 +73,8 @@ class EventEncoder:
         shown, ending = _occurrences(train, len(table), timeout_s)
         rows = np.flatnonzero(shown)
         texts, often = table["text"].gather(rows).to_list(), ending[rows].tolist()
-        ranked = sorted(zip(texts, often, strict=True), key=lambda one: (-one[1], one[0]))
+        # Equally frequent events are ranked by their text, so that equal evidence gives equal tokens.
+        ranked = sorted(zip(texts, often, strict=True), key=lambda pair: (-pair[1], pair[0]))
         return cls(tuple(text for text, _ in ranked[:MAX_KNOWN]), timeout_s, timed)
 
     @property
@@ -81,15 +82,14 @@ class EventEncoder:
         """`tokens` with its vocabulary and `summary` with its features."""
         tokens, summary = INPUTS
         named = self.events[:MAX_COLUMNS]
-        features = (
-            *(Feature(f"word:{event}", "count") for event in named),
-            *(Feature(f"context:{event}", "count") for event in named),
-            *OF_WINDOW,
-            *(OF_TIME if self.timed else ()),
-        )
+        features = [Feature(f"word:{event}", "count") for event in named]
+        features += [Feature(f"context:{event}", "count") for event in named]
+        features += OF_WINDOW
+        if self.timed:
+            features += OF_TIME
         return (
             replace(tokens, vocabulary=(*SPECIAL_TOKENS, *self.events)),
-            replace(summary, features=features),
+            replace(summary, features=tuple(features)),
         )
 
     def bind(self, symbols: pl.DataFrame) -> BoundEventEncoder:
@@ -112,8 +112,8 @@ class EventEncoder:
     @classmethod
     def from_dict(cls, state: dict[str, Any], schema: Schema) -> Self:
         """The encoder whose `to_dict` gave `state`. Raises KeyError where a part is missing."""
-        for one in INPUTS:
-            schema.input(one.name)
+        for wanted in INPUTS:
+            schema.input(wanted.name)
         return cls(tuple(state["events"]), float(state["timeout_s"]), bool(state["timed"]))
 
 
@@ -128,7 +128,9 @@ class BoundEventEncoder:
 
     def streams(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """`event` and `t_ns`, whatever is wanted: what has timed out is padding."""
-        return ("event", "t_ns") if names else ()
+        if not names:
+            return ()
+        return ("event", "t_ns")
 
     def encode(self, steps: Steps, names: tuple[str, ...]) -> Batch:
         """Only the inputs called `names`, from the streams `event` and `t_ns`, `(B, T)`."""
@@ -148,15 +150,20 @@ class BoundEventEncoder:
     def _summary(
         self, tokens_BT: NDArray[np.int64], real_BT: Bools, t_ns_BT: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        n, others = self.columns, len(OF_WINDOW) + (len(OF_TIME) if self.timed else 0)
+        n, others = self.columns, len(OF_WINDOW)
+        if self.timed:
+            others += len(OF_TIME)
         out_BF = np.zeros((len(tokens_BT), 2 * n + others), dtype=np.float32)
         column_BT = tokens_BT - len(SPECIAL_TOKENS)
         has_column_BT = (column_BT >= 0) & (column_BT < n)
         last = np.flatnonzero(has_column_BT[:, -1])
         out_BF[last, column_BT[last, -1]] = 1
         window, step = np.nonzero(has_column_BT[:, :-1])
+        # Not `+= 1`, which counts an event only once where a window shows it several times.
         np.add.at(out_BF, (window, n + column_BT[window, step]), 1)
-        features = [*_of_window(tokens_BT, real_BT), *(_of_time(real_BT, t_ns_BT) if self.timed else ())]
+        features = list(_of_window(tokens_BT, real_BT))
+        if self.timed:
+            features += _of_time(real_BT, t_ns_BT)
         for at, values in enumerate(features):
             out_BF[:, 2 * n + at] = values
         return out_BF

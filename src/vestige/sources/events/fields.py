@@ -17,11 +17,16 @@ def text_of(value: Any) -> str:
     """A field's value as text: empty for null, for objects and for blanks; lists joined with commas."""
     if isinstance(value, str):
         text = value.strip()
-        return text if len(text) <= TEXT_CHARACTERS and "\0" not in text else _tamed(text)
-    if value is True or value is False:
-        return "true" if value else "false"
+        if len(text) <= TEXT_CHARACTERS and "\0" not in text:
+            return text
+        return _tamed(text)
+    # By identity: 1 == True, and a number is not written as a truth value.
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
     if isinstance(value, list):
-        parts = [text_of(one) for one in value[:MOST_ITEMS] if not isinstance(one, list)]
+        parts = [text_of(item) for item in value[:MOST_ITEMS] if not isinstance(item, list)]
         return ",".join(part for part in parts if part)[:TEXT_CHARACTERS]
     return ""
 
@@ -45,13 +50,15 @@ def look_up(record: dict[str, Any], path: str) -> Any:
 
 def of_object(alternatives: Sequence[str]) -> Pick:
     """Picks from a decoded JSON object the first alternative that it has."""
-    paths = [[part.strip() for part in one.split("+")] for one in alternatives]
+    paths = [_parts(alternative) for alternative in alternatives]
 
     def pick(record: dict[str, Any]) -> str:
         for first, *more in paths:
             text = text_of(look_up(record, first))
+            if text and more:
+                return _joined(text, [text_of(look_up(record, path)) for path in more])
             if text:
-                return _joined(text, [text_of(look_up(record, path)) for path in more]) if more else text
+                return text
         return ""
 
     return pick
@@ -60,9 +67,10 @@ def of_object(alternatives: Sequence[str]) -> Pick:
 def of_row(places: Sequence[Sequence[Sequence[int]]]) -> Callable[[Sequence[str]], tuple[str, ...]]:
     """Picks from the cells of a row a tuple of fields, each given by its alternatives' columns: the first
     that is not empty. A field without columns is empty."""
-    if all(len(one) == 1 and len(one[0]) == 1 for one in places):
-        return itemgetter(*(one[0][0] for one in places))
-    picks = [_of_columns(one) for one in places]
+    # Nearly every table has one column for each field: its cells are picked without Python calls.
+    if all(len(alternatives) == 1 and len(alternatives[0]) == 1 for alternatives in places):
+        return itemgetter(*(alternatives[0][0] for alternatives in places))
+    picks = [_of_columns(alternatives) for alternatives in places]
     return lambda cells: tuple(pick(cells) for pick in picks)
 
 
@@ -70,8 +78,10 @@ def _of_columns(alternatives: Sequence[Sequence[int]]) -> Pick:
     def pick(cells: Sequence[str]) -> str:
         for first, *more in alternatives:
             text = text_of(cells[first])
+            if text and more:
+                return _joined(text, [text_of(cells[column]) for column in more])
             if text:
-                return _joined(text, [text_of(cells[column]) for column in more]) if more else text
+                return text
         return ""
 
     return pick
@@ -79,13 +89,19 @@ def _of_columns(alternatives: Sequence[Sequence[int]]) -> Pick:
 
 def columns(alternatives: Sequence[str], header: Sequence[str]) -> tuple[tuple[int, ...], ...]:
     """For `of_row`: where a header has the alternatives; those whose first field it lacks are left out."""
+    # Backwards, so that of two columns with one name the first stays.
     at = {name: column for column, name in reversed(list(enumerate(header)))}
     found = []
-    for one in alternatives:
-        first, *more = (part.strip() for part in one.split("+"))
+    for alternative in alternatives:
+        first, *more = _parts(alternative)
         if first in at:
             found.append((at[first], *(at[part] for part in more if part in at)))
     return tuple(found)
+
+
+def _parts(alternative: str) -> list[str]:
+    """The fields whose values `alternative` joins, written with a plus between them."""
+    return [part.strip() for part in alternative.split("+")]
 
 
 def _joined(first: str, more: list[str]) -> str:

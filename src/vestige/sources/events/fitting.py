@@ -22,7 +22,9 @@ def first_lines(sample: bytes) -> bytes:
     """At most `SAMPLE_LINES` whole lines; what there is, where there is no line end."""
     ends = [end for end, _ in zip(re.finditer(rb"\n", sample), range(SAMPLE_LINES), strict=False)]
     whole = len(sample) < SAMPLE_BYTES and len(ends) < SAMPLE_LINES
-    return sample if whole or not ends else sample[: ends[-1].end()]
+    if whole or not ends:
+        return sample
+    return sample[: ends[-1].end()]
 
 
 def check(sample: bytes, rules: Rules, where: str, anomalous_files: str = "") -> Layout:
@@ -68,9 +70,12 @@ def _try(
     reader = RecordReader(layout.delimiter, max_record=rules.max_record)
     parser = Parser(rules)
     found = [parser.parse(layout, block) for block in reader.blocks(iter([sample]))]
-    faults = [(one.bad, next(iter(one.faults), None)) for one in found]
+    faults = [(events.bad, next(iter(events.faults), None)) for events in found]
     faults.append((reader.bad, next(iter(reader.faults), None)))
-    good = sum(len(one.machines) if one.own else len(one) for one in found)
+    good = 0
+    for events in found:
+        # Of sessions, a record is a whole session rather than an event.
+        good += len(events.machines) if events.own else len(events)
     return layout, good, faults
 
 
@@ -93,7 +98,7 @@ def _fitting(sample: bytes, rules: Rules, where: str) -> list[str]:
         except EvidenceError:
             continue
         shares[mapping.name] = good / max(1, good + sum(number for number, _ in faults))
-    return [name for name in sorted(shares, key=lambda one: -shares[one]) if shares[name] > 0.5]
+    return [name for name in sorted(shares, key=lambda name: -shares[name]) if shares[name] > 0.5]
 
 
 def _advice(sample: bytes, rules: Rules, where: str) -> str:

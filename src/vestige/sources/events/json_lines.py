@@ -21,7 +21,10 @@ def decode(text: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise BadRecordError("no JSON object")
     inner = record.get("_source")
-    return inner if isinstance(inner, dict) else record
+    # What a search engine exports has the document itself under this key.
+    if isinstance(inner, dict):
+        return inner
+    return record
 
 
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=lambda _: None)

@@ -40,8 +40,11 @@ def find(sample: bytes, mapping: Mapping, where: str) -> Layout:
     """The layout that the beginning of a file shows. Raises EvidenceError: columns are missing."""
     kind = mapping.kind
     if kind == "auto":
-        kind = "jsonl" if sample.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"{", b"[") else "csv"
-    return Layout(kind) if kind != "csv" else _table(sample, mapping, where)
+        first = sample.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+        kind = "jsonl" if first in (b"{", b"[") else "csv"
+    if kind == "csv":
+        return _table(sample, mapping, where)
+    return Layout(kind)
 
 
 def split_row(row: str, delimiter: str) -> list[str]:
@@ -51,7 +54,10 @@ def split_row(row: str, delimiter: str) -> list[str]:
     cells = []
     for cell in _cells(delimiter).finditer(row):
         quoted, rest, plain = cell.groups()
-        cells.append(plain if quoted is None else quoted.replace('""', '"') + rest)
+        if quoted is None:
+            cells.append(plain)
+        else:
+            cells.append(quoted.replace('""', '"') + rest)
     return cells
 
 
@@ -66,10 +72,10 @@ def _table(sample: bytes, mapping: Mapping, where: str) -> Layout:
     if sample.lstrip()[:1] == b"{":
         raise EvidenceError("these are JSON lines, not a table", where=where, row=1)
     tried = [_with(delimiter, sample, mapping) for delimiter in DELIMITERS]
-    best = max(tried, key=lambda one: (sum(bool(places) for places in one.places[:3]), one.columns))
+    best = max(tried, key=_fit)
     missing = [name for name, places in zip(FIELDS[:3], best.places, strict=False) if not places]
     if missing:
-        named = ", ".join(repr(one) for one in getattr(mapping, missing[0]))
+        named = ", ".join(repr(alternative) for alternative in getattr(mapping, missing[0]))
         shown = ", ".join(split_row(best.header, best.delimiter)[:24])
         raise EvidenceError(
             f"no column for the {missing[0]} ({named}); the header has: {shown[:400]}",
@@ -80,10 +86,22 @@ def _table(sample: bytes, mapping: Mapping, where: str) -> Layout:
     return best
 
 
+def _fit(layout: Layout) -> tuple[int, int]:
+    """How well a layout reads the table: the needed fields that have a column, then all columns."""
+    return sum(bool(places) for places in layout.places[:3]), layout.columns
+
+
 def _with(delimiter: str, sample: bytes, mapping: Mapping) -> Layout:
-    row = row_pattern(delimiter, len(sample)).match(sample if b"\n" in sample else sample + b"\n")
-    text = (row[0] if row else sample.partition(b"\n")[0]).decode("utf-8", errors="replace")
-    header = text.removesuffix("\n").removesuffix("\r")
+    ended = sample
+    if b"\n" not in ended:
+        ended += b"\n"
+    row = row_pattern(delimiter, len(sample)).match(ended)
+    if row:
+        first = row[0]
+    else:
+        # A quote that is not closed: the header is then the first line as it stands.
+        first = sample.partition(b"\n")[0]
+    header = first.decode("utf-8", errors="replace").removesuffix("\n").removesuffix("\r")
     names: Sequence[str] = [cell.strip() for cell in split_row(header, delimiter)]
     places = tuple(fields.columns(getattr(mapping, name), names) for name in FIELDS)
     return Layout("csv", delimiter, len(names), header, places)

@@ -34,15 +34,15 @@ class Mapping(BaseModel):
     @field_validator("timestamp", "machine", "event", "label")
     @classmethod
     def _named(cls, alternatives: tuple[str, ...]) -> tuple[str, ...]:
-        for one in alternatives:
-            if not all(part.strip() for part in one.split("+")):
-                raise ValueError(f"{one!r} names no field")
+        for alternative in alternatives:
+            if not all(part.strip() for part in alternative.split("+")):
+                raise ValueError(f"{alternative!r} names no field")
         return alternatives
 
     @field_validator("negatives")
     @classmethod
     def _folded(cls, negatives: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(one.strip().casefold() for one in negatives))
+        return tuple(dict.fromkeys(text.strip().casefold() for text in negatives))
 
     @model_validator(mode="after")
     def _timed(self) -> Mapping:

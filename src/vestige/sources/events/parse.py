@@ -74,7 +74,10 @@ class Parser:
         texts = decoded(block.data, begins, records)
         if layout.kind == "sessions":
             return read_sessions(records, begins + block.offset, lines, layout, self._negatives)
-        take = self._of_row(layout) if layout.kind == "csv" else self._of_line
+        if layout.kind == "csv":
+            take = self._of_row(layout)
+        else:
+            take = self._of_line
         gathering = Gathering(self._negatives)
         rows = self._read(texts, take, gathering, lines, layout)
         self._times.forget()
@@ -143,7 +146,8 @@ def cut(block: Block) -> tuple[list[bytes], NDArray[np.int64], NDArray[np.int64]
 def decoded(data: bytes, begins: NDArray[np.int64], records: Sequence[bytes]) -> list[str]:
     """The records as text, whatever bytes they hold."""
     if not data.isascii():
-        return [one.decode("utf-8", errors="replace") for one in records]
+        return [record.decode("utf-8", errors="replace") for record in records]
+    # In ASCII a byte is a character: the block is decoded once, and its records are cut from the text.
     text, places = data.decode("ascii"), begins.tolist()
     return [text[a:b] for a, b in zip(places, [*places[1:], len(text)], strict=True)]
 
@@ -200,4 +204,6 @@ def _lacking(text: str, layout: Layout, when: str, t_ns: int, *, has_machine: bo
         return "no time"
     if not has_machine:
         return "no machine"
-    return f"{when[:60]!r} is no time" if t_ns == BAD else "no event"
+    if t_ns == BAD:
+        return f"{when[:60]!r} is no time"
+    return "no event"

@@ -28,14 +28,24 @@ def layout_and_block(mapping: Mapping) -> tuple[Layout, Block]:
         return sessions.about("probe", ""), Block(SESSIONS, 0, 1)
     rows = [(_time(mapping, number), *values) for number, values in enumerate(STEPS)]
     alternatives = (mapping.timestamp, mapping.machine, mapping.event, mapping.label)
-    names = [one[0].split("+")[0].strip() if one else "" for one in alternatives]
-    data = _table(names, rows) if mapping.kind == "csv" else _objects(names, rows)
+    names = [_first(of_field) for of_field in alternatives]
+    write = _table if mapping.kind == "csv" else _objects
+    data = write(names, rows)
     return layouts.find(data, mapping, "probe"), Block(data, 0, 1)
+
+
+def _first(alternatives: tuple[str, ...]) -> str:
+    """The field that a mapping looks for first; empty for one that it leaves out."""
+    if not alternatives:
+        return ""
+    return alternatives[0].split("+")[0].strip()
 
 
 def _time(mapping: Mapping, number: int) -> str:
     unit = mapping.time_unit
-    return ISO[number] if unit in {"auto", "iso"} else str(int(SECONDS[number] * 10 ** POWERS[unit]))
+    if unit in {"auto", "iso"}:
+        return ISO[number]
+    return str(int(SECONDS[number] * 10 ** POWERS[unit]))
 
 
 def _objects(names: list[str], rows: Sequence[tuple[str, ...]]) -> bytes:

@@ -68,8 +68,12 @@ class _Scan:
                 self.at += quoted
             elif self.state == _QUOTED:
                 quote = buffer.find(b'"', self.at)
-                if quote < 0 or quote + 1 == len(buffer):
-                    self.at = len(buffer) if quote < 0 else quote
+                if quote < 0:
+                    self.at = len(buffer)
+                    return 0
+                if quote + 1 == len(buffer):
+                    # Whether this quote closes the cell or is doubled, only the next byte tells.
+                    self.at = quote
                     return 0
                 doubled = buffer[quote + 1] == _QUOTE
                 self.at = quote + 1 + doubled
@@ -229,7 +233,9 @@ class RecordReader:
             end = self._scan.go_on(self._buffer, self.delimiter)
             if end:
                 self._scan = None
-            return end if end <= self.max_record + 1 else 0
+            if end > self.max_record + 1:
+                return 0
+            return end
         match = row_pattern(self.delimiter, self.max_record).match
         row = match(self._buffer, at, at + self.max_record + 1)
         if row is not None:
@@ -241,13 +247,20 @@ class RecordReader:
 
     def _plain_lines(self, at: int) -> list[int]:
         """Ends of the lines from `at` on that are records for certain: no quote, not too long."""
-        quote = self._buffer.find(b'"', at) if self.delimiter else -1
-        end = self._buffer.rfind(b"\n", at, quote if quote >= 0 else len(self._buffer)) + 1
+        limit = len(self._buffer)
+        if self.delimiter:
+            quote = self._buffer.find(b'"', at)
+            if quote >= 0:
+                limit = quote
+        # The line with the quote is left out whole: it may be the beginning of a longer record.
+        end = self._buffer.rfind(b"\n", at, limit) + 1
         if end <= at:
             return []
         ends = _line_ends(self._buffer[at:end])
         too_long = np.diff(ends, prepend=0) > self.max_record + 1
-        plain: list[int] = (ends[: int(too_long.argmax()) if too_long.any() else None] + at).tolist()
+        if too_long.any():
+            ends = ends[: int(too_long.argmax())]
+        plain: list[int] = (ends + at).tolist()
         return plain
 
     def _take(self, end: int, starts: tuple[int, ...] | None) -> Block:
@@ -267,7 +280,9 @@ class RecordReader:
         self.bad += 1
         whole = b"\n" in self._buffer[: self.max_record + 1]
         if len(self.faults) < MOST_FAULTS:
-            what = "a quote is not closed" if whole else f"longer than {self.max_record} bytes"
+            what = f"longer than {self.max_record} bytes"
+            if whole:
+                what = "a quote is not closed"
             self.faults.append((self._line, what))
         self._unclosed += whole
         if self._unclosed == MOST_UNCLOSED:

@@ -29,7 +29,10 @@ def rules_for(options: EventOptions) -> Rules:
 
 def label_of(options: EventOptions, rules: Rules) -> LabelOf:
     """Whose label a window carries."""
-    return options.label_of or ("event" if rules.mapping.timed else "machine")
+    if options.label_of:
+        return options.label_of
+    # A session without times is labelled as a whole.
+    return "event" if rules.mapping.timed else "machine"
 
 
 def schema_for(rules: Rules, options: EventOptions) -> Schema:

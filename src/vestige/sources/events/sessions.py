@@ -31,21 +31,25 @@ ODD = np.uint64(0x9E3779B97F4A7C15)
 def about(name: str, anomalous_files: str) -> Layout:
     """What a file's name says of its sessions: part of the published split, cause, label."""
     parts = name.partition(".")[0].split("_")
-    split = next((one for one in ("train", "test", "validation") if one in parts), "")
+    split = next((part for part in ("train", "test", "validation") if part in parts), "")
     anomalous = fnmatchcase(name, anomalous_files)
-    cause = "_".join(parts[parts.index("abnormal") + 1 :]) if "abnormal" in parts else ""
-    return Layout("sessions", split=split, profile=cause or ("anomaly" if anomalous else "normal"),
-                  anomalous=anomalous)  # fmt: skip
+    profile = "anomaly" if anomalous else "normal"
+    if "abnormal" in parts:
+        # Whatever follows in the name is the cause; where nothing does, the label has to do.
+        profile = "_".join(parts[parts.index("abnormal") + 1 :]) or profile
+    return Layout("sessions", split=split, profile=profile, anomalous=anomalous)
 
 
 def without_unions(files: Iterable[EvidenceFile]) -> tuple[list[EvidenceFile], list[Defect]]:
     """Leave out `X_abnormal` where `X_abnormal_CAUSE` lie beside it: its parts, with their causes."""
     kept: list[EvidenceFile] = []
     skipped: list[Defect] = []
-    names = [one.id for one in files]
+    names = [file.id for file in files]
     for file in files:
-        whole = file.id.endswith("_abnormal")
-        if parts := [one for one in names if one.startswith(f"{file.id}_")] if whole else []:
+        parts: list[str] = []
+        if file.id.endswith("_abnormal"):
+            parts = [name for name in names if name.startswith(f"{file.id}_")]
+        if parts:
             skipped.append(
                 Defect(file.id, None, FILE, f"its parts are read instead: {', '.join(parts)}"[:400])
             )
@@ -76,14 +80,15 @@ def read_sessions(
             gathering.fault(int(lines[number]), session)
             continue
         machine, events, anomalous = session
-        found = [gathering.texts[one] for one in events]
+        found = [gathering.texts[event] for event in events]
         machines.append(machine)
         rows.append(number)
         labels.append(anomalous)
         codes.append(np.array(found, dtype=np.uint32))
-    sizes = np.array([len(one) for one in codes], dtype=np.int64)
+    sizes = np.array([len(session) for session in codes], dtype=np.int64)
     row = np.repeat(np.array(rows, dtype=np.int64), sizes)
     total = int(sizes.sum())
+    # Each event's place in its session: its place in all, less where its session begins.
     within = np.arange(total) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     return Events(
         machine=np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes),
@@ -91,7 +96,8 @@ def read_sessions(
         t_ns=within * SECOND,
         line=lines[row],
         offset=offsets[row],
-        raw=np.repeat(hashes([records[one] for one in rows]), sizes) + within.astype(np.uint64) * ODD,
+        # A line holds many events: an odd factor of the place keeps their hashes apart.
+        raw=np.repeat(hashes([records[number] for number in rows]), sizes) + within.astype(np.uint64) * ODD,
         label=np.repeat(np.array(labels, dtype=np.uint8), sizes),
         machines=machines,
         texts=gathering.texts.texts,
@@ -112,14 +118,16 @@ def _session(text: str, layout: Layout, negatives: frozenset[str]) -> tuple[Mach
             return str(error)
         name = text_of(record.get("session"))
         listed = record.get("events")
-        events = [text_of(one) for one in listed] if isinstance(listed, list) else []
+        events = []
+        if isinstance(listed, list):
+            events = [text_of(event) for event in listed]
         split = text_of(record.get("split")) or split
         if "label" in record:
             anomalous = text_of(record["label"]).casefold() not in negatives
             profile = "anomaly" if anomalous else "normal"
     else:
         name, comma, rest = text.partition(",")
-        name, events = text_of(name), [text_of(one) for one in rest.split()]
+        name, events = text_of(name), [text_of(event) for event in rest.split()]
         if not comma:
             return "no comma after the session's name"
     if not name:

@@ -49,7 +49,9 @@ class TimeReader:
             found = self._read_iso(text)
         else:
             found = BAD
-        return found if 0 <= found < _END else BAD
+        if 0 <= found < _END:
+            return found
+        return BAD
 
     def forget(self) -> None:
         """Drop what was remembered: called between blocks, so that it never grows."""
@@ -104,15 +106,24 @@ def _rest(tail: str) -> int:
     if match is None:
         return _NEVER * 10**9
     fraction, zone = match.groups()
-    return (int(f"{fraction:0<9.9}") if fraction else 0) - _zone(zone) * 10**9
+    nanoseconds = 0
+    if fraction:
+        # Filled up with noughts to nine digits, or cut there: a fraction of any length in nanoseconds.
+        nanoseconds = int(f"{fraction:0<9.9}")
+    return nanoseconds - _zone(zone) * 10**9
 
 
 def _zone(text: str | None) -> int:
     """Seconds east of UTC."""
     if text is None or text in {"Z", "z", "UTC"}:
         return 0
-    hours, minutes = int(text[1:3]), int(text[-2:]) if len(text) > 3 else 0
-    return (hours * 3600 + minutes * 60) * (-1 if text[0] == "-" else 1)
+    hours, minutes = int(text[1:3]), 0
+    if len(text) > 3:
+        minutes = int(text[-2:])
+    seconds = hours * 3600 + minutes * 60
+    if text[0] == "-":
+        seconds = -seconds
+    return seconds
 
 
 def _kibana(text: str) -> int:
