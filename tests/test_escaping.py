@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ from rich.console import Console
 from tests.conftest import MakeWindows
 from vestige import log
 from vestige.cli import tables
+from vestige.errors import DatasetError
 from vestige.escaping import visible_lines
+from vestige.evidence.defects import FILE, RECORD, Defect, LeftOut
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07\u202etxt.exe[bold]:bug:\r"
 NAME = "a\x1b]0;owned\x07\u2066.log"
@@ -42,6 +45,36 @@ def test_a_table_shows_markup_emoji_and_controls_as_text(make_windows: MakeWindo
     assert harmless(out.getvalue())
     assert "[bold]:bug:" in out.getvalue()
     assert r"\x1b[31mred\x1b]0;title\x07\u202etxt.exe" in out.getvalue()
+
+
+def test_what_was_left_out_is_a_table_for_people_and_harmless(make_windows: MakeWindows) -> None:
+    windows = make_windows([("h", "s", "p", np.array([0, 1, 0, 1]))])
+    assert tables.left_out(windows) is None
+    found = LeftOut.nothing()
+    found.add([Defect(NAME, None, FILE, HOSTILE)])
+    found.add([Defect("app.log", row, RECORD, "no time") for row in range(1, 31)])
+    windows.notes.update(found.notes())
+    shown = tables.left_out(windows)
+    assert shown is not None
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=200, color_system=None)
+    console.print(tables.dataset(windows))
+    assert "a record 30, the file 1" in out.getvalue()
+    assert "{'file'" not in out.getvalue()  # no list of dictionaries as Python writes them
+    console.print(shown)
+    assert harmless(out.getvalue())
+    assert r"a\x1b]0;owned\x07\u2066.log" in out.getvalue()
+    assert "and 6 more" in out.getvalue()
+
+
+@pytest.mark.parametrize("notes", [{"left_out": 5}, {"left_out_counts": {"a record": "many"}}])
+def test_damaged_notes_of_what_was_left_out_are_refused(
+    make_windows: MakeWindows, notes: dict[str, Any]
+) -> None:
+    windows = make_windows([("h", "s", "p", np.array([0, 1, 0, 1]))])
+    windows.notes.update(notes)
+    with pytest.raises(DatasetError, match="notes of what was left out are damaged"):
+        tables.left_out(windows)
 
 
 def test_the_log_on_the_terminal_is_harmless_and_the_file_is_ascii(

@@ -14,7 +14,14 @@ from vestige.evaluation.comparing import compare
 from vestige.evaluation.judging import cluster_result, evaluate
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.report import Details
-from vestige.evaluation.results import CheckResult, PartCounts, RunResults, SplitResult
+from vestige.evaluation.results import (
+    CheckResult,
+    LeftOutResult,
+    LeftOutRow,
+    PartCounts,
+    RunResults,
+    SplitResult,
+)
 
 HOUR_NS = 3_600_000_000_000
 
@@ -104,6 +111,13 @@ def made_up_run(
         detectors=detectors,
         comparisons=compare(detectors, tests, resamples=100),
         unseen={"templates": 0.021},
+        left_out=LeftOutResult(
+            counts={"a record": 1200, "the file": 1},
+            first=[
+                LeftOutRow(file=f"host0/broken{hostile}.log", row=None, what="the file", why=f"no{hostile}"),
+                LeftOutRow(file=f"host1/app{hostile}.log", row=1207, what="a record", why="no time"),
+            ],
+        ),
         environment={"vestige": "0.1", "python": "3.11"},
         digests={"dataset": "ab" * 32},
         timings={"prepare": 1.2, "train": 30.4},

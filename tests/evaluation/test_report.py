@@ -32,7 +32,7 @@ from vestige.evaluation.bootstrap import interval_result
 from vestige.evaluation.comparing import compare
 from vestige.evaluation.judging import evaluate
 from vestige.evaluation.report import Details, plotly_text, render, script_json, write_report
-from vestige.evaluation.results import CheckResult, RunResults
+from vestige.evaluation.results import CheckResult, LeftOutResult, RunResults
 from vestige.evaluation.table import results_table
 
 HOSTILE = (
@@ -143,6 +143,16 @@ def test_what_the_split_cannot_test_is_listed(clean: Page) -> None:
     text = " ".join(clean.text.split())
     assert "Not tested (profiles that the test part lacks): kernel." in text
     assert "bootstrap over 12 recordings" in text
+
+
+def test_what_was_not_read_has_a_section_of_its_own(clean: Page) -> None:
+    assert "What was not read" in clean.text
+    assert "a record 1,200, the file 1" in clean.text
+    assert "host1/app.log1,207a recordno time" in "".join(clean.text.split("\n"))
+    assert "And 1,199 more" in clean.text
+    results, details = made_up_run()
+    nothing = results.model_copy(update={"left_out": LeftOutResult()})
+    assert "What was not read" not in render(nothing, details)
 
 
 def test_tables_hold_everything_without_javascript(clean: Page) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.pipeline.conftest import FAST, vestige
 from vestige import errors
+from vestige.evaluation.results import RunResults
 
 BGL = "- 1117838570 2005.06.03 R02 2005-06-03-15.42.50.675872 R02 RAS KERNEL INFO cache parity error\n"
 
@@ -45,6 +46,26 @@ def test_evidence_that_cannot_be_used(tmp_path: Path, content: str, says: list[s
     (tmp_path / "bad.log").write_text(content)
     refused(run_on(tmp_path / "bad.log", tmp_path / "deep" / "run"), errors.EvidenceError, *says)
     assert [one.name for one in tmp_path.iterdir()] == ["bad.log"]
+
+
+def test_a_file_that_fits_no_format_is_named_by_results_report_and_inspect(
+    tmp_path: Path, corpus: Path
+) -> None:
+    mixed, run = tmp_path / "mixed", tmp_path / "run"
+    shutil.copytree(corpus, mixed)
+    (mixed / "<b>else.log").write_text("nothing of the kind\n" * 20)
+    done = run_on(mixed, run, "--split", "time")
+    assert done.returncode == 0, done.stderr
+    left_out = RunResults.load(run / "metrics.json").left_out
+    assert left_out.counts["the file"] == left_out.total
+    assert "<b>else.log" in [row.file for row in left_out.first]
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "What was not read" in page
+    assert "&lt;b&gt;else.log" in page
+    assert "<b>else.log" not in page
+    shown = vestige("inspect", run / "dataset").stdout
+    assert "what was not read" in shown
+    assert "<b>else.log" in shown
 
 
 def test_an_unknown_format_lists_the_known_ones(tmp_path: Path) -> None:

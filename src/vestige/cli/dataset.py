@@ -103,6 +103,8 @@ def inspect(
         windows = WindowSet.open(path)
         windows.verify()
         tables.show(tables.dataset(windows))
+        if (left_out := tables.left_out(windows)) is not None:
+            tables.show(left_out)
         if (quality := tables.quality(windows)) is not None:
             tables.show(quality)
         return

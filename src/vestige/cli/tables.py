@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vestige.escaping import visible
+from vestige.evidence.defects import MOST_NOTED, LeftOut
 from vestige.runs.directory import RunDirectory
 from vestige.splits import listed
 
@@ -65,8 +66,32 @@ def dataset(windows: WindowSet) -> Table:
         *((f"  {name}", f"{count:.0f}") for name, count in zip(schema.classes, counts, strict=True)),
         ("schema digest", schema.digest),
     ]
-    rows += [(name.replace("_", " "), str(value)) for name, value in windows.notes.items()]
+    rows += [
+        (name.replace("_", " "), str(value))
+        for name, value in windows.notes.items()
+        if name not in {"left_out", "left_out_counts"}
+    ]
+    counts = LeftOut.of_notes(windows.notes, windows.path).counts
+    told = ", ".join(f"{what} {count:,}" for what, count in counts.items())
+    rows.append(("left out", told or "nothing"))
     return _rows(f"dataset {windows.path}", rows)
+
+
+def left_out(windows: WindowSet) -> Table | None:
+    """What of the evidence was not read, and why, a row each; None where everything was."""
+    found = LeftOut.of_notes(windows.notes, windows.path)
+    if not found.counts:
+        return None
+    table = Table(title=plain("what was not read"), title_justify="left")
+    for name in ("file", "row", "left out", "why"):
+        table.add_column(name, overflow="fold", justify="right" if name == "row" else "left")
+    for defect in found.first[:SHOWN]:
+        row = "" if defect.row is None else f"{defect.row:,}"
+        table.add_row(*map(plain, (defect.file, row, defect.what, defect.why)))
+    more = sum(found.counts.values()) - min(len(found.first), SHOWN)
+    if more > 0:
+        table.caption = plain(f"and {more:,} more: notes of schema.json, the first {MOST_NOTED:,}")
+    return table
 
 
 def quality(windows: WindowSet) -> Table | None:

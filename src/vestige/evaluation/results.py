@@ -355,6 +355,27 @@ class SplitResult(Record):
     notes: list[str] = Field(default_factory=list)
 
 
+class LeftOutRow(Record):
+    """Something of the evidence that was not read: see `evidence.defects.Defect`."""
+
+    file: str
+    row: int | None
+    what: str
+    why: str
+
+
+class LeftOutResult(Record):
+    """What of the evidence was not read: counts of all by what was left out, and the first of them."""
+
+    counts: dict[str, int] = Field(default_factory=dict)
+    first: list[LeftOutRow] = Field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """How much was left out in all."""
+        return sum(self.counts.values())
+
+
 class SymbolFinding(Record):
     """Whether the label follows from the last step's symbol (a log message's template) alone.
 
@@ -399,6 +420,7 @@ class RunResults(Record):
     unseen: dict[str, float] = Field(default_factory=dict)
     evidence: str = ""
     """What reading the evidence lost, where its source knows."""
+    left_out: LeftOutResult = Field(default_factory=LeftOutResult)
     environment: dict[str, str] = Field(default_factory=dict)
     digests: dict[str, str] = Field(default_factory=dict)
     timings: dict[str, float] = Field(default_factory=dict)

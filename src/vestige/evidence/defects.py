@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from vestige.errors import DatasetError
 
 FILE, RECORD, REST, DETAIL = "the file", "a record", "the rest of the file", "a detail"
 """What can be left out: all of a unit, a record, what comes after damage; or a detail is not as it should
@@ -40,6 +45,18 @@ class LeftOut:
         """Nothing was left out yet."""
         return cls({}, [])
 
+    @classmethod
+    def of_notes(cls, notes: Mapping[str, Any], where: Path) -> LeftOut:
+        """What `notes` wrote; nothing, where they say nothing of it. Raises DatasetError for anything else,
+        naming `where` they stand."""
+        try:
+            return _LEFT_OUT.validate_python(
+                {"counts": notes.get("left_out_counts", {}), "first": notes.get("left_out", [])}
+            )
+        except ValidationError as error:
+            what = "its notes of what was left out are damaged"
+            raise DatasetError(what, where=where, remedy="prepare it again") from error
+
     def add(self, defects: Iterable[Defect], *, more: dict[str, int] | None = None) -> None:
         """Count these defects; `more`: by what was left out, how many there were beyond those named."""
         for defect in defects:
@@ -56,3 +73,6 @@ class LeftOut:
             "left_out": [asdict(defect) for defect in self.first],
             "left_out_counts": dict(sorted(self.counts.items())),
         }
+
+
+_LEFT_OUT = TypeAdapter(LeftOut)

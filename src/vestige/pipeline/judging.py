@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -28,11 +28,14 @@ from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.results import (
     CheckResult,
     DetectorResults,
+    LeftOutResult,
+    LeftOutRow,
     OnsetResult,
     RunResults,
     SymbolFinding,
 )
 from vestige.evaluation.symbols import symbol_finding
+from vestige.evidence.defects import LeftOut
 from vestige.models import registry
 from vestige.models.base import Detector
 from vestige.pipeline import model_transfer
@@ -48,6 +51,8 @@ from vestige.splits import groups_of
 
 logger = log.get(__name__)
 CONTROLS = ("logistic", "means")
+REPORTED = 25
+"""Things left out of the evidence that results name; all of them are counted."""
 
 
 @dataclass
@@ -169,9 +174,19 @@ def _results(
         pairs=compare_pairs(findings.results, findings.tests, **drawing),
         unseen=_unseen(experiment),
         evidence=str(experiment.windows.notes.get("decoding", "")),
+        left_out=_left_out(experiment),
         environment=config.versions,
         digests={"schema": experiment.windows.schema.digest, "dataset": experiment.split.dataset},
         timings=findings.timings,
+    )
+
+
+def _left_out(experiment: Experiment) -> LeftOutResult:
+    """What of the evidence was not read, as the dataset's notes have it."""
+    windows = experiment.windows
+    found = LeftOut.of_notes(windows.notes, windows.path)
+    return LeftOutResult(
+        counts=found.counts, first=[LeftOutRow(**asdict(defect)) for defect in found.first[:REPORTED]]
     )
 
 
