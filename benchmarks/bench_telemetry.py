@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from vestige.sources.telemetry.live import windows_of
+from numpy.lib.stride_tricks import sliding_window_view
 
 from vestige.engine import HERE
 from vestige.simulators.telemetry.options import SimulateOptions
@@ -165,7 +165,7 @@ def main(pairs: int) -> None:
                 continue
             loops = LOOPS["ours"], LOOPS[name]
             print(f"windows: {name:26}{ratio(lambda: our_windows(grid), made(grid), pairs, loops)}")
-        views = lambda: windows_of(grid, LENGTH)[::STRIDE].transpose(0, 2, 1).copy()  # noqa: E731
+        views = sliding_window_view(grid, LENGTH, axis=0)[::STRIDE].copy
         print(f"{'grid to tensors, copied':35}{seconds(views, 200)[0] * 1e3:.3f} ms")
         for name, other in (
             ("plain decoding", lambda: decode(store / folder)),

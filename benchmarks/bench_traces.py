@@ -32,11 +32,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from vestige.sources.traces.reading import TraceReader
 
 from vestige.engine import LocalEngine
 from vestige.evidence.expand import Expander
-from vestige.evidence.files import EvidenceFile
 from vestige.reading.dataset import DatasetWriter
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.windows import WindowSet
@@ -44,7 +42,7 @@ from vestige.schema import Schema, Stream
 from vestige.sources.traces.encoder import INPUTS, TraceEncoder
 from vestige.sources.traces.regions import Regions
 from vestige.sources.traces.symbols import Symbols, table
-from vestige.sources.traces.tokens import values
+from vestige.sources.traces.tokens import events, values
 
 RECORDINGS = Path(__file__).resolve().parents[1].parent / "shared/data/intel-pt/real"
 PAIRS, LENGTH, QUEUED = 7, 128, 20_000
@@ -54,16 +52,13 @@ SECTIONS = ("speed", "pipeline", "windows", "readers", "cold", "memory")
 MIB = 1 << 20
 CHILD = """
 import sys
-from pathlib import Path
-from vestige.evidence.files import EvidenceFile
-from vestige.sources.traces.encoder import INPUTS, TraceEncoder
-from vestige.sources.traces.reading import TraceReader
+from spent import peak_mb
+from vestige.evidence.expand import Expander
 from vestige.sources.traces.regions import Regions
-reader = TraceReader(EvidenceFile(Path(sys.argv[1]), "trace", None), Regions.none(), tip_only=False)
-n = sum(len(one) for one, _ in reader.events())
-# Not ru_maxrss: a child's begins with its parent's.
-status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-print(n, int(status["VmHWM"].split()[0]) / 1024)
+from vestige.sources.traces.tokens import events
+with open(sys.argv[1], "rb") as file:
+    n = sum(len(chunk) for chunk, _ in events(Expander(file, "").pieces(), Regions.none()))
+print(n, peak_mb())
 """
 
 
@@ -178,7 +173,9 @@ def speed(folder: Path, *, pipeline: bool) -> None:
             beside(f"{name}, {mode}", call, own)
 
 
-def queue_worker(queue: multiprocessing.Queue, path: Path, regions: Regions, n: int) -> None:
+def queue_worker(
+    queue: multiprocessing.Queue[list[int] | None], path: Path, regions: Regions, n: int
+) -> None:
     """Slide over a trace's values and put a copy of every window on a queue."""
     everything = np.concatenate(list(values([path.read_bytes()], regions)))
     for at in range(n):
@@ -189,7 +186,7 @@ def queue_worker(queue: multiprocessing.Queue, path: Path, regions: Regions, n: 
 def queued(path: Path, regions: Regions) -> float:
     """Windows a second from one worker, once it has read the trace."""
     context = multiprocessing.get_context("spawn")
-    queue: multiprocessing.Queue = context.Queue(maxsize=1000)
+    queue: multiprocessing.Queue[list[int] | None] = context.Queue(maxsize=1000)
     worker = context.Process(target=queue_worker, args=(queue, path, regions, QUEUED))
     worker.start()
     queue.get()
@@ -238,9 +235,8 @@ def windows(folder: Path) -> None:
     ways["events, no more than copying memory"] = partial(
         rate, lambda _: np.copyto(into, block), into, len(into)
     )
-    print(
-        f"windows of {LENGTH} values, {len(data):,} of them over {len(data.bound.token):,} symbols, a second:"
-    )
+    symbols = len(data.windows.table("symbols"))
+    print(f"windows of {LENGTH} values, {len(data):,} of them over {symbols:,} symbols, a second:")
     for own in ways.values():
         own()
     rates = [[queued(path, regions), *(own() for own in ways.values())] for _ in range(PAIRS)]
@@ -253,9 +249,10 @@ def windows(folder: Path) -> None:
 
 
 def read(path: Path) -> int:
-    """One reader's work on one file, as `prepare` does it."""
-    reader = TraceReader(EvidenceFile(path, "trace", None), known(), tip_only=False)
-    return sum(len(one) for one, _ in reader.events())
+    """One reader's work on one file, as `prepare` does it: values, and the byte of each."""
+    with path.open("rb") as file:
+        pieces = Expander(file, "").pieces()
+        return sum(len(chunk) for chunk, _ in events(pieces, known()))
 
 
 def readers(folder: Path) -> None:
@@ -275,7 +272,7 @@ def cold(folder: Path) -> None:
     times = []
     for number in range(PAIRS + 1):
         began, busy = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=Path(__file__).parent)
         done = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent = done.ru_utime + done.ru_stime - busy.ru_utime - busy.ru_stime
         if number:  # the first one may compile
@@ -291,7 +288,11 @@ def memory(folder: Path, big: int) -> None:
         path = trace(folder / "memory", size * MIB)
         began = time.perf_counter()
         done = subprocess.run(
-            [sys.executable, "-c", CHILD, str(path)], check=True, capture_output=True, text=True
+            [sys.executable, "-c", CHILD, str(path)],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parent,
         )
         count, peak = done.stdout.split()
         peaks.append(float(peak))

@@ -36,6 +36,7 @@ from vestige.models.recurrent import hidden_for
 from vestige.pipeline import predicting
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.windows import WindowSet
+from vestige.simulators import registry as simulators
 from vestige.sources import registry as sources
 from vestige.sources.events.options import EventOptions
 from vestige.splits import Parts, make
@@ -77,7 +78,8 @@ def prepare(name: str, data: Path, out: Path) -> Path:
     source = sources.get("events")
     if name == "simulated":
         corpus = out / "corpus"
-        source.simulate(corpus, source.simulation(seed=11))
+        simulator = simulators.get("events")
+        simulator.write(corpus, simulator.options(seed=11))
         source.prepare(corpus, out / name, EventOptions(mapping="csv"), engine=HERE)
     else:
         source.prepare(data / SESSIONS[name], out / name, EventOptions(mapping="sessions"), engine=HERE)
