@@ -13,6 +13,7 @@ import pytest
 from tests.pipeline.conftest import FAST, vestige
 from vestige import errors
 from vestige.evaluation.results import RunResults
+from vestige.reading.windows import WindowSet
 
 BGL = "- 1117838570 2005.06.03 R02 2005-06-03-15.42.50.675872 R02 RAS KERNEL INFO cache parity error\n"
 
@@ -151,7 +152,12 @@ def test_names_in_a_corpus_cannot_lead_out_of_it(tmp_path: Path, corpus: Path) -
     (tmp_path / "secret.log").write_text(BGL.replace("- ", "APPSEV ", 1))
     (tmp_path / "c" / "h" / "b.log").symlink_to(tmp_path / "secret.log")
     done = vestige("prepare", "logs", tmp_path / "c", "--format", "bgl", "-j", 1, "-o", tmp_path / "d")
-    refused(done, errors.EvidenceError, "normal")
+    assert done.returncode == 0, done.stderr
+    windows = WindowSet.open(tmp_path / "d")
+    assert (windows.notes["messages"], windows.notes["labels"]["anomaly"]) == (1, 0)
+    (left_out,) = windows.notes["left_out"]
+    assert left_out["file"] == "h/b.log"
+    assert left_out["why"].startswith("a link")
 
 
 def test_a_dataset_with_half_of_its_labels_zeroed_is_refused_by_all_that_read_it(

@@ -101,7 +101,7 @@ class TraceReader(Reader[TraceUnit]):
 
     def open(self, unit: TraceUnit, *, resume: Position | None = None) -> TraceStream:
         """See `Reader.open`. Raises EvidenceError where map or trace cannot be read."""
-        return TraceStream(unit, self.schema, labelled=self._corpus, resume=resume)
+        return TraceStream(unit, self.schema, corpus=self._corpus, resume=resume)
 
     def symbols(self) -> TraceSymbols:
         """See `Reader.symbols`."""
@@ -159,13 +159,15 @@ class TraceStream(ChunkStream):
     """A trace as events, decoded as its bytes come."""
 
     def __init__(
-        self, unit: TraceUnit, schema: Schema, *, labelled: bool, resume: Position | None = None
+        self, unit: TraceUnit, schema: Schema, *, corpus: bool, resume: Position | None = None
     ) -> None:
+        """`corpus`: it is read for a dataset, with its label."""
         super().__init__(resume)
         if unit.found is None:
             raise ValueError("a unit without a recorded run")
         self._unit, self._recording, self._schema = unit, unit.found, schema
-        self._labelled = labelled and unit.found.label is not None
+        self._corpus = corpus
+        self._labelled = corpus and unit.found.label is not None
         self._memory = read_map(unit.found.map, module_bytes=schema.settings["module_mib"] * MIB)
         self._tip_only = bool(schema.settings["tip_only"])
         self._symbols = TraceSymbols(self._memory.names)
@@ -225,7 +227,8 @@ class TraceStream(ChunkStream):
         """Events that are missing for a whole number of windows, where these do not overlap: where the first
         window ends follows from it. A trace that is prepared is read once, and padded then; decoding twice
         takes little beside scoring. A trace that still grows begins without padding."""
-        if self._schema.padded or self._schema.stride == 1 or self._unit.mode != "live":
+        overlapping = self._schema.padded or self._schema.stride == 1
+        if overlapping or self._corpus or self._unit.mode == "follow":
             return 0
         content = ByteStream(self._recording.trace)
         decoder = Decoder(self._memory.regions, tip_only=self._tip_only)
