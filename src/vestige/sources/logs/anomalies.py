@@ -40,7 +40,9 @@ Judged = tuple[Steps, NDArray[np.int64], NDArray[np.uint8]]
 
 def meaning(kind: Anomalies) -> str:
     """What reports say of labels of this kind; nothing of labels of the message itself."""
-    return MEANING[kind] + WHOLE if MEANING[kind] else ""
+    if not MEANING[kind]:
+        return ""
+    return MEANING[kind] + WHOLE
 
 
 def window_labels(own: NDArray[np.uint8], kind: Anomalies, before: int, ahead: int) -> NDArray[np.uint8]:
@@ -53,19 +55,25 @@ def window_labels(own: NDArray[np.uint8], kind: Anomalies, before: int, ahead: i
     n = len(own)
     total = np.concatenate([[0], np.cumsum(own, dtype=np.int64)])
     at = np.arange(n)
+    # Differences of running totals: what a window counts, without going through windows.
     within = total[np.minimum(at + ahead + 1, n)] - total[np.maximum(at - before, 0)]
     around: NDArray[np.uint8] = (within - own > 0).astype(np.uint8)
     if kind == "collective":
         return around
-    label: NDArray[np.uint8] = own | around if kind == "either" else own + 2 * around
-    return label
+    if kind == "either":
+        return own | around
+    kinds: NDArray[np.uint8] = own + 2 * around
+    return kinds
 
 
 class WindowLabeller:
     """The steps of one recording, handed on as soon as the messages that their labels depend on are known."""
 
     def __init__(self, kind: Anomalies, before: int, ahead: int) -> None:
-        self._kind, self._before, self._ahead = kind, before, 0 if kind == "point" else ahead
+        self._kind, self._before, self._ahead = kind, before, ahead
+        if kind == "point":
+            # A message's own label does not wait for what comes after it.
+            self._ahead = 0
         self._own = np.empty(0, dtype=np.uint8)
         self._held: tuple[Steps, NDArray[np.int64]] | None = None
 
@@ -81,7 +89,9 @@ class WindowLabeller:
             steps = {name: np.concatenate([held[name], values]) for name, values in steps.items()}
             t_ns = np.concatenate([times, t_ns])
         known = np.concatenate([self._own, own])
-        waiting = 0 if final else min(self._ahead, len(t_ns))
+        waiting = 0
+        if not final:
+            waiting = min(self._ahead, len(t_ns))
         ready = len(t_ns) - waiting
         begin = len(known) - len(t_ns)
         label = window_labels(known, self._kind, self._before, self._ahead)[begin : begin + ready]

@@ -91,7 +91,9 @@ class BlockReader:
 
     def finish(self) -> Block | None:
         """The last block: the file is over. None where nothing is left."""
-        return self._take(len(self._buffer), final=True) if self._buffer else None
+        if not self._buffer:
+            return None
+        return self._take(len(self._buffer), final=True)
 
     def pending(self) -> Block | None:
         """The last message as far as it is there, in whole lines; it stays in the buffer, because lines of it
@@ -128,12 +130,15 @@ class BlockReader:
     def take_to_start_from(self, mark: int) -> Block | None:
         """The block up to the first message that begins at `mark` or after it; None while that is unknown."""
         start = self._next_start(min(mark, self._line_start))
-        return None if start is None else self._take(start, final=True)
+        if start is None:
+            return None
+        return self._take(start, final=True)
 
     def _append(self, piece: bytes) -> None:
         """Take in a piece, without what exceeds `max_line` in a line."""
         ends = np.flatnonzero(np.frombuffer(piece, np.uint8) == 10)
         carried = len(self._buffer) - self._line_start
+        # As if a line ended just before what is carried over, and the piece with a line's end.
         longest = int(np.diff(ends, prepend=-carried - 1, append=len(piece)).max()) - 1
         if longest <= self.max_line and not self._skipping:
             if len(ends):
@@ -147,8 +152,12 @@ class BlockReader:
             at = stop
 
     def _append_line(self, part: bytes, *, ended: bool) -> None:
-        body = part[:-1] if ended else part
-        room = 0 if self._skipping else self.max_line - (len(self._buffer) - self._line_start)
+        body = part
+        if ended:
+            body = part[:-1]
+        room = 0
+        if not self._skipping:
+            room = self.max_line - (len(self._buffer) - self._line_start)
         self._buffer += body[:room]
         if len(body) > room:
             self.over_long += not self._skipping

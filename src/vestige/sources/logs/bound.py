@@ -50,7 +50,9 @@ class BoundLogEncoder:
 
     def streams(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """`message`, and `t_ns` where the summary is wanted."""
-        return ("message", "t_ns") if "summary" in names else ("message",)
+        if "summary" in names:
+            return ("message", "t_ns")
+        return ("message",)
 
     def encode(self, steps: Steps, names: tuple[str, ...]) -> Batch:
         """Only the inputs called `names`, from the streams `message` and, for `summary`, `t_ns` `(B, T)`."""
@@ -103,13 +105,16 @@ def _of_window(
     count = real_BT.sum(axis=1)
     earlier = count - real_BT[:, -1]
     last = t_ns_BT[:, -1]
-    previous = t_ns_BT[:, -2] if t_ns_BT.shape[1] > 1 else last
+    previous = last
+    if t_ns_BT.shape[1] > 1:
+        previous = t_ns_BT[:, -2]
     yield np.where(earlier > 0, (last - previous) / 1e9, np.nan)
     begin = t_ns_BT[np.arange(len(last)), real_BT.argmax(axis=1)]
     yield (last - begin) / 1e9
     same = ((tokens_BT[:, :-1] == tokens_BT[:, -1:]) & real_BT[:, :-1]).sum(axis=1)
     yield same / np.maximum(earlier, 1)
     ordered = np.sort(tokens_BT, axis=1)
+    # Distinct tokens: where the sorted row changes, and the first; padding is none.
     changes = (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1) + 1
     yield changes - (ordered[:, 0] == PAD)
     yield (tokens_BT == UNK).sum(axis=1) / np.maximum(count, 1)

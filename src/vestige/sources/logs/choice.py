@@ -47,18 +47,18 @@ class RuleSet:
         """JSON-ready, for the schema."""
         plain = self._rules(self.formats[0], self.label).settings()
         del plain["format"]
-        return {"formats": [one.settings() for one in self.formats], "until": self.until, **plain}
+        return {"formats": [chosen.settings() for chosen in self.formats], "until": self.until, **plain}
 
     @classmethod
     def from_settings(cls, plain: dict[str, Any]) -> Self:
         """The rules that `settings` wrote down, for live evidence."""
-        formats = tuple(Format.model_validate(one) for one in plain["formats"])
+        formats = tuple(Format.model_validate(described) for described in plain["formats"])
         label = LabelRule.from_dict(plain["label"])
         return cls(formats, label, plain["encoding"], plain["caps"]["line_bytes"], plain["until"], live=True)
 
     def each(self) -> list[Rules]:
         """The rules of each format."""
-        return [self._rules(one, self.label) for one in self.formats]
+        return [self._rules(chosen, self.label) for chosen in self.formats]
 
     def year(self, rules: Rules, first_ns: int) -> int | None:
         """The year of a file's first line, whose time was read as `first_ns`, where times name none: the last
@@ -73,11 +73,15 @@ class RuleSet:
 
     def kind(self, file: EvidenceFile, chosen: Format) -> str:
         """The type of log that a file is: its messages have templates of their own."""
-        return file.profile if chosen.types else chosen.name
+        if chosen.types:
+            return file.profile
+        return chosen.name
 
     def profile(self, file: EvidenceFile, chosen: Format) -> str:
         """What the recording is called in reports: its type where formats stand beside one another."""
-        return self.kind(file, chosen) if self.mixed else file.profile
+        if self.mixed:
+            return self.kind(file, chosen)
+        return file.profile
 
     def choose(self, sample: bytes, file: EvidenceFile) -> tuple[Rules, list[str]]:
         """The rules of a file with these first bytes, and its first lines.
@@ -86,16 +90,17 @@ class RuleSet:
         message says how many fitted what, names the first that does not, and the formats that would.
         """
         _check_text(sample, file.where)
-        rules = [self._rules(one, self.label.of(self.kind(file, one))) for one in self.formats]
-        text = rules[0].text(sample.removeprefix(codecs.BOM_UTF8))
+        candidates = [self._rules(chosen, self.label.of(self.kind(file, chosen))) for chosen in self.formats]
+        text = candidates[0].text(sample.removeprefix(codecs.BOM_UTF8))
         lines = text.split("\n")[:SAMPLE_LINES]
+        # An indented line goes on with the message above it, and has no header to fit.
         judged = [(row, line) for row, line in enumerate(lines, 1) if line.strip() and line[0] not in " \t"]
         if not judged:
             raise EvidenceError("no line of text at its beginning", where=file.where)
-        for one in rules:
-            misfits = sum(one.header.match(line) is None for _, line in judged)
+        for rules in candidates:
+            misfits = sum(rules.header.match(line) is None for _, line in judged)
             if misfits <= (1 - FIT) * len(judged):
-                return one, lines
+                return rules, lines
         raise _refusal(self.formats, judged, file.where)
 
     def _rules(self, chosen: Format, label: LabelRule) -> Rules:
@@ -122,29 +127,31 @@ def _check_text(sample: bytes, where: str) -> None:
 def _refusal(formats: Sequence[Format], judged: list[tuple[int, str]], where: str) -> EvidenceError:
     """What is said of a file that fits none of `formats`."""
     lines = [line for _, line in judged]
-    fits = [(sum(_marks(one, lines)), one) for one in formats]
+    fits = [(sum(_marks(tried, lines)), tried) for tried in formats]
     most, nearest = max(fits, key=lambda fit: fit[0])
     row, line = judged[_marks(nearest, lines).index(False)]
+    shown = repr(line.strip()[:120])
     if len(formats) == 1:
-        what = f"{len(lines) - most} of the first {len(lines)} lines do not fit the header {nearest.header!r}"
+        what = (
+            f"{len(lines) - most} of the first {len(lines)} lines do not fit the header {nearest.header!r}; "
+            f"the first of them: {shown}"
+        )
     else:
-        told = ", ".join(f"{one.name} {count}" for count, one in fits)
-        what = f"of the first {len(lines)} lines too few fit any format ({told})"
-    shares = [(sum(_marks(one, lines)) / len(lines), name) for name, one in every() if one.time]
-    fitting = [name for share, name in sorted(shares, key=lambda one: -one[0]) if share >= FIT]
-    return EvidenceError(
-        f"{what}; the first of them: {line.strip()[:120]!r}"
-        if len(formats) == 1
-        else f"{what}; the first that does not fit {nearest.name}: {line.strip()[:120]!r}",
-        where=where,
-        row=row,
-        remedy=f"formats that would fit: {', '.join(fitting[:NAMED])}"
-        if fitting
-        else "none of the shipped formats fits either: describe your own (docs/logs.md), or use plain",
-    )
+        told = ", ".join(f"{tried.name} {count}" for count, tried in fits)
+        what = (
+            f"of the first {len(lines)} lines too few fit any format ({told}); "
+            f"the first that does not fit {nearest.name}: {shown}"
+        )
+    # Formats without a time take nearly any line: that such a one fits says nothing.
+    shares = [(sum(_marks(known, lines)) / len(lines), name) for name, known in every() if known.time]
+    fitting = [name for share, name in sorted(shares, key=lambda pair: -pair[0]) if share >= FIT]
+    remedy = "none of the shipped formats fits either: describe your own (docs/logs.md), or use plain"
+    if fitting:
+        remedy = f"formats that would fit: {', '.join(fitting[:NAMED])}"
+    return EvidenceError(what, where=where, row=row, remedy=remedy)
 
 
-def _marks(one: Format, lines: list[str]) -> list[bool]:
+def _marks(tried: Format, lines: list[str]) -> list[bool]:
     """Which lines have the format's header."""
-    match = one.compiled().match
+    match = tried.compiled().match
     return [match(line) is not None for line in lines]

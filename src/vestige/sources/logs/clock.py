@@ -110,8 +110,10 @@ class TimeParser:
         part = found.groupdict()
         if "s" in part:
             seconds = int(part["s"] or _ABSENT)
-            return seconds * _SECOND if seconds < _ABSENT else BAD
-        clock = [int(part.get(one) or 0) for one in "HMS"]
+            if seconds >= _ABSENT:
+                return BAD
+            return seconds * _SECOND
+        clock = [int(part.get(letter) or 0) for letter in "HMS"]
         year, month = _year(part), _month(part)
         if year not in _YEARS or clock[0] > 23 or clock[1] > 59 or clock[2] > 60:
             return BAD
@@ -145,20 +147,28 @@ def _year(part: dict[str, str | None]) -> int:
     if full := part.get("Y"):
         return int(full)
     if short := part.get("y"):
-        return int(short) + (2000 if int(short) < 69 else 1900)
+        # The year 69 is 1969, as POSIX has it.
+        if int(short) < 69:
+            return int(short) + 2000
+        return int(short) + 1900
     return FRAME_YEAR
 
 
 def _month(part: dict[str, str | None]) -> int:
     if name := part.get("b"):
-        return _MONTHS.index(name.lower()) + 1 if name.lower() in _MONTHS else 0
+        if name.lower() not in _MONTHS:
+            return 0
+        return _MONTHS.index(name.lower()) + 1
     return int(part.get("m") or 0)
 
 
 def _zone(part: dict[str, str | None]) -> int:
     """Seconds east of UTC."""
     text = (part.get("z") or "Z").replace(":", "")
-    return 0 if text == "Z" else int(text[0] + "1") * (int(text[1:3]) * 3600 + int(text[3:5]) * 60)
+    if text == "Z":
+        return 0
+    sign = int(text[0] + "1")
+    return sign * (int(text[1:3]) * 3600 + int(text[3:5]) * 60)
 
 
 @dataclass
@@ -195,8 +205,11 @@ class Clock:
         return out
 
     def _dated(self, frame: NDArray[np.int64]) -> NDArray[np.int64]:
-        before = frame[0] if self.frame_ns is None else self.frame_ns
+        before = self.frame_ns
+        if before is None:
+            before = frame[0]
         step = np.diff(frame, prepend=before)
+        # Half a year back is the turn of the year; nearly a year ahead, a straggler from before that turn.
         turns = np.cumsum((step < -183 * _DAY).astype(np.int64) - (step > 335 * _DAY))
         years = self.years + turns
         self.frame_ns, self.years = int(frame[-1]), int(years[-1])

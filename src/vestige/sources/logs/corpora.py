@@ -90,18 +90,22 @@ def together(parts: list[Corpus]) -> RuleSet:
     """The rules by which live evidence like these corpora is read: all their formats, and no labels where
     these differ."""
     first, *others = (part.rules for part in parts)
-    formats = {one.model_dump_json(): one for part in parts for one in part.rules.formats}
-    return replace(
-        first,
-        formats=tuple(formats.values()),
-        label=first.label if all(one.label == first.label for one in others) else LabelRule("none"),
-        until=first.until if all(one.until == first.until for one in others) else None,
-    )
+    formats = {}
+    for part in parts:
+        for described in part.rules.formats:
+            # Formats are equal where they say the same, whatever corpus names them.
+            formats[described.model_dump_json()] = described
+    label, until = first.label, first.until
+    if any(rules.label != label for rules in others):
+        label = LabelRule("none")
+    if any(rules.until != until for rules in others):
+        until = None
+    return replace(first, formats=tuple(formats.values()), label=label, until=until)
 
 
 def _listed(listing: Path, options: LogOptions) -> Iterator[Corpus]:
     entries = _entries(listing)
-    names = [one.name or Path(one.path).name.partition(".")[0] for one in entries]
+    names = [entry.name or Path(entry.path).name.partition(".")[0] for entry in entries]
     for entry, name in zip(entries, names, strict=True):
         if names.count(name) > 1:
             raise UsageError(f"two corpora are called {name!r}", where=listing, remedy="give them a `name`")
@@ -115,7 +119,7 @@ def _listed(listing: Path, options: LogOptions) -> Iterator[Corpus]:
         yield Corpus(
             path,
             replace(rules_for(options.model_copy(update=given)), mixed=True),
-            [replace(one, id=f"{name}/{one.id}") for one in files],
+            [replace(file, id=f"{name}/{file.id}") for file in files],
             [replace(defect, file=f"{name}/{defect.file}") for defect in skipped],
         )
 
@@ -138,22 +142,30 @@ def _entries(listing: Path) -> list[Entry]:
 
 def _names(text: str) -> list[str]:
     """The formats' names: `auto` stands for several, commas separate."""
-    names = [one.strip() for one in text.split(",") if one.strip()]
-    every = [name for one in names for name in (AUTO if one == "auto" else (one,))]
+    every: list[str] = []
+    for part in text.split(","):
+        name = part.strip()
+        if name == "auto":
+            every += AUTO
+        elif name:
+            every.append(name)
     return list(dict.fromkeys(every)) or [text]
 
 
 def _rules(options: LogOptions, formats: list[Format]) -> RuleSet:
     if options.year is not None:
         year = int(options.year.partition("-")[0])
-        formats = [one.model_copy(update={"year": year}) for one in formats]
-    own = {one.label for one in formats}
+        formats = [chosen.model_copy(update={"year": year}) for chosen in formats]
+    own = {chosen.label for chosen in formats}
     if options.label is None and len(own) > 1:
-        told = ", ".join(f"{one.name}: {one.label or 'none'}" for one in formats)
+        told = ", ".join(f"{chosen.name}: {chosen.label or 'none'}" for chosen in formats)
         raise UsageError(f"these formats label differently ({told})", remedy="say --label, one rule for all")
     label = options.label or next(iter(own))
-    fields = set.intersection(*(set(header.fields(one.header)) for one in formats))
-    until = options.year if options.year and "-" in options.year else None
+    # A label can be read from a field only where the lines of every format have it.
+    fields = set.intersection(*(set(header.fields(chosen.header)) for chosen in formats))
+    until = None
+    if options.year and "-" in options.year:
+        until = options.year
     rule = LabelRule.parse(label, sorted(fields))
     mixed = len(formats) > 1
     return RuleSet(tuple(formats), rule, options.encoding, options.max_line_bytes, until, mixed)

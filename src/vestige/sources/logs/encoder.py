@@ -108,10 +108,10 @@ class LogEncoder:
         bound = self.bind(pl.concat([table[:1], table[rows]]))
         weight = np.concatenate([[0], judged[rows]])
         unknown, words = (weight @ bound.counts.scalars[:, at].astype(np.float64) for at in (0, 2))
-        return {
-            "templates": unknown_rate(np.repeat(bound.tokens, weight)),
-            "words": float(unknown / words) if words else 0.0,
-        }
+        of_words = 0.0
+        if words:
+            of_words = float(unknown / words)
+        return {"templates": unknown_rate(np.repeat(bound.tokens, weight)), "words": of_words}
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready state."""
@@ -126,8 +126,8 @@ class LogEncoder:
     @classmethod
     def from_dict(cls, state: dict[str, Any], schema: Schema) -> Self:
         """The encoder whose `to_dict` gave `state`. Raises KeyError where a part is missing."""
-        for one in INPUTS:
-            schema.input(one.name)
+        for wanted in INPUTS:
+            schema.input(wanted.name)
         words = Vocabulary(tuple(state["words"]), tuple(state["other_words"]))
         templates, types = tuple(state["templates"]), tuple(state["types"])
         return cls(

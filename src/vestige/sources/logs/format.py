@@ -47,7 +47,10 @@ class Format(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Format:
         names = header.fields(self.header)
-        for name in [*self.time, *self.field, *([self.host] if self.host else [])]:
+        needed = [*self.time, *self.field]
+        if self.host:
+            needed.append(self.host)
+        for name in needed:
             if name not in names:
                 raise ValueError(f"the header has no field <{name}>")
         for name, pattern in self.field.items():

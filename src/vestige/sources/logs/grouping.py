@@ -16,8 +16,11 @@ def grouping_accuracy(found: Sequence[Hashable], truth: Sequence[Hashable]) -> f
     """Share of messages whose group holds exactly the messages of their true group."""
     both = Counter(zip(found, truth, strict=True))
     ours, theirs = Counter(found), Counter(truth)
+    # A group is right where both sides agree on all its members: the pair is as frequent as either alone.
     right = sum(n for (a, b), n in both.items() if n == ours[a] == theirs[b])
-    return right / len(truth) if truth else 1.0
+    if not truth:
+        return 1.0
+    return right / len(truth)
 
 
 def group_by_template(contents: Sequence[str], masker: Masker) -> list[str]:
@@ -26,7 +29,8 @@ def group_by_template(contents: Sequence[str], masker: Masker) -> list[str]:
     unique = Counter(texts)
     templates = fit_templates(list(unique), list(unique.values()))
     matched = Matcher(templates).match(list(unique))
-    of_text = {
-        text: templates[at] if at >= 0 else text for text, at in zip(unique, matched.tolist(), strict=True)
-    }
+    of_text = {}
+    for text, at in zip(unique, matched.tolist(), strict=True):
+        # A text that no template matches is a group by itself.
+        of_text[text] = templates[at] if at >= 0 else text
     return [of_text[text] for text in texts]

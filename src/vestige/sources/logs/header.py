@@ -30,7 +30,13 @@ class _Node:
 
 def fields(pattern: str) -> list[str]:
     """Names of the fields in their order. Raises ValueError for a pattern that is none."""
-    return [one.name for node in _parse(pattern) for one in ([node] if node.name else node.parts) if one.name]
+    names: list[str] = []
+    for node in _parse(pattern):
+        if node.name:
+            names.append(node.name)
+        else:
+            names += [part.name for part in node.parts if part.name]
+    return names
 
 
 def compile_header(pattern: str, shapes: dict[str, str]) -> re.Pattern[str]:
@@ -52,7 +58,9 @@ def _parse(pattern: str) -> list[_Node]:
     inner: list[_Node] | None = None
     at = 0
     for found in _PART.finditer(pattern):
-        here = nodes if inner is None else inner
+        here = inner
+        if here is None:
+            here = nodes
         _literal(here, pattern[at : found.start()])
         at = found.end()
         if found["field"]:
@@ -119,6 +127,7 @@ def _until(name: str, texts: list[str]) -> str:
     """The shortest text, of one character at least, before the first of `texts`."""
     if not texts:
         raise ValueError(f"nothing stands between <{name}> and the next field to tell where it ends")
+    # Possessive throughout: a line that does not fit is refused in linear time.
     firsts = "".join(sorted({" \t" if text[0] in " \t" else re.escape(text[0]) for text in texts}))
     if all(not text.strip(" \t") or len(text) == 1 for text in texts):
         return f"[^{firsts}]++"
@@ -129,7 +138,7 @@ def _until(name: str, texts: list[str]) -> str:
 def _text(text: str, *, may_end: bool) -> str:
     """A literal, each run of blanks in it any run of blanks; the last one also the end of the line."""
     words = re.split(r"[ \t]+", text)
-    end = f"(?:{BLANK}|$)" if may_end and not words[-1] and len(words) > 1 else None
-    if end is None:
-        return BLANK.join(re.escape(word) for word in words)
-    return BLANK.join(re.escape(word) for word in words[:-1]) + end
+    if may_end and not words[-1] and len(words) > 1:
+        # The blank at the end may be lacking where the line is over.
+        return BLANK.join(re.escape(word) for word in words[:-1]) + f"(?:{BLANK}|$)"
+    return BLANK.join(re.escape(word) for word in words)

@@ -97,7 +97,9 @@ class LabelRule:
 
     def of(self, kind: str) -> LabelRule:
         """The rule for messages of one type of log; a type without a list of words has no anomalies."""
-        return LabelRule(self.kind, dict(self.lists).get(kind, ())) if self.lists else self
+        if not self.lists:
+            return self
+        return LabelRule(self.kind, dict(self.lists).get(kind, ()))
 
     def by_field(self) -> Callable[[str | None], int]:
         """1 for a value of the deciding field that means an anomaly (None: the message has no header)."""
@@ -119,14 +121,15 @@ def alternation(words: Sequence[str]) -> re.Pattern[str]:
     by_first: dict[str, list[str]] = {}
     for word in sorted(set(words)):
         by_first.setdefault(word[0], []).append(re.escape(word[1:]))
-    return re.compile("|".join(f"{re.escape(one)}(?:{'|'.join(rests)})" for one, rests in by_first.items()))
+    branches = [f"{re.escape(first)}(?:{'|'.join(rests)})" for first, rests in by_first.items()]
+    return re.compile("|".join(branches))
 
 
 def _lists(folder: Path) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    files = sorted(one for one in folder.glob("*.txt") if one.is_file())
+    files = sorted(file for file in folder.glob("*.txt") if file.is_file())
     if not files:
         raise UsageError("no list of words (TYPE.txt) in the directory", where=folder)
-    return tuple((one.stem, _words(one)) for one in files)
+    return tuple((file.stem, _words(file)) for file in files)
 
 
 def _words(path: Path) -> tuple[str, ...]:

@@ -52,7 +52,10 @@ class Masker:
     def __init__(self, masks: Sequence[tuple[str, str]]) -> None:
         self._steps = []
         for name, pattern in masks:
-            hint = HINTS.get(name, "") if SHARED.get(name) == pattern else ""
+            hint = ""
+            if SHARED.get(name) == pattern:
+                # A hint is true of the shared pattern only, not of another by the same name.
+                hint = HINTS.get(name, "")
             try:
                 self._steps.append((hint, re.compile(pattern, re.ASCII).sub, f"<{name}>"))
             except re.error as error:

@@ -79,4 +79,6 @@ class Miner(Drain):
             full = len(children) + (self.param_str not in children) >= MAX_CHILDREN
             aside = token not in children and (full or self.has_numbers(token))
             node = children.get(self.param_str if aside else token)
-        return 0 if node is None else len(node.cluster_ids)
+        if node is None:
+            return 0
+        return len(node.cluster_ids)

@@ -13,7 +13,8 @@ from vestige.sources.logs.anomalies import Anomalies
 
 def _year(text: str) -> str:
     try:
-        year = date.fromisoformat(text if "-" in text else f"{text}-01-01").year
+        day = text if "-" in text else f"{text}-01-01"
+        year = date.fromisoformat(day).year
     except ValueError:
         year = 0
     if not 1970 <= year <= 2200:
@@ -69,7 +70,9 @@ class LogOptions(BaseModel):
     @property
     def length(self) -> int:
         """Messages in a window."""
-        return 1 + self.window_size * (2 if self.sequence_type == "context" else 1)
+        if self.sequence_type == "context":
+            return 1 + 2 * self.window_size
+        return 1 + self.window_size
 
     @property
     def target(self) -> Target:

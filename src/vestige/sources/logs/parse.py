@@ -69,7 +69,9 @@ class Rules:
     @property
     def year(self) -> int | None:
         """The year of a file's first line, where times name none."""
-        return None if self.format.time_parser().has_year else self.format.year
+        if self.format.time_parser().has_year:
+            return None
+        return self.format.year
 
     def text(self, data: bytes) -> str:
         """Decoded whatever it holds, without NULs (crashed systems leave runs of them) and byte order marks
@@ -127,7 +129,9 @@ class Parser:
         self._by_field, self._by_text = rules.label.by_field(), rules.label.by_text()
         exact = "fraction" in rules.header.groupindex
         times = ["head" if clock.exact(layout) else name for name, layout in rules.format.time.items()]
-        self._groups = (CONTENT, rules.label.field or CONTENT, "fraction" if exact else CONTENT, *times)
+        # One call takes all groups of a line; the content stands in for a group that the format lacks.
+        fraction = "fraction" if exact else CONTENT
+        self._groups = (CONTENT, rules.label.field or CONTENT, fraction, *times)
         self._exact, self._fields = exact, rules.label.field is not None
 
     def parse(self, block: Block) -> Messages:
@@ -138,7 +142,9 @@ class Parser:
             lines.pop()
         found = {number: match for number, line in enumerate(lines) if (match := self._match(line))}
         starts = list(found)
-        headless = starts[0] if starts else len(lines)
+        headless = len(lines)
+        if starts:
+            headless = starts[0]
         label, text_rows, t_ns, texts = self._read(lines, found)
         first = np.array(starts, dtype=np.int64)
         begins, offsets, numbers = _places(block, len(lines))
@@ -169,7 +175,9 @@ class Parser:
 
     def _decode(self, block: Block) -> tuple[str, int]:
         """The text of a block, and in how many lines bytes had to be replaced."""
-        data = block.data.removeprefix(codecs.BOM_UTF8) if block.offset == 0 else block.data
+        data = block.data
+        if block.offset == 0:
+            data = data.removeprefix(codecs.BOM_UTF8)
         text = self._rules.text(data)
         if "\ufffd" not in text:
             return text, 0
@@ -191,7 +199,11 @@ class Parser:
         for (at, match), after in zip(found.items(), ends, strict=False):
             content, value, fraction, *times = match.group(*groups)
             moment = parse_time(tuple(times), fraction if self._exact else None)
-            content = content.strip() if after == at + 1 else _joined(content, lines[at + 1 : after])
+            if after == at + 1:
+                content = content.strip()
+            else:
+                content = _joined(content, lines[at + 1 : after])
+            # Most messages come again and again: each is masked and judged by its text once a block.
             known = seen.get(content)
             if known is None:
                 short = content[:TEXT_CHARACTERS]

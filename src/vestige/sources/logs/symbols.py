@@ -26,7 +26,9 @@ class LogSymbols(TextSymbols):
         """`text`, `type`, `group` and `count` of every row; nobody has grouped them yet."""
         zeros = np.zeros(len(self), dtype=np.int64)
         columns: dict[str, Any] = {"text": self.names, "type": self.kinds, "group": zeros}
-        columns["count"] = zeros if counts is None else counts
+        if counts is None:
+            counts = zeros
+        columns["count"] = counts
         return pl.DataFrame(columns, schema=COLUMNS)
 
     def grouped(self, counts: NDArray[np.int64]) -> pl.DataFrame:

@@ -71,7 +71,8 @@ class Matcher:
 
     def match(self, messages: Sequence[str]) -> NDArray[np.int64]:
         """For each message the index of its template, or -1: `(len(messages),)` int64."""
-        return np.fromiter((self._match(tokens_of(one)) for one in messages), np.int64, len(messages))
+        rows = (self._match(tokens_of(message)) for message in messages)
+        return np.fromiter(rows, np.int64, len(messages))
 
     def _match(self, tokens: list[str]) -> int:
         """The best in the buckets of the message's first two tokens and of wildcards in their place."""
@@ -106,7 +107,9 @@ def _head(tokens: list[str]) -> tuple[str, str]:
 
 
 def _key(positions: tuple[int, ...]) -> Key:
-    return itemgetter(*positions) if positions else _nothing
+    if not positions:
+        return _nothing
+    return itemgetter(*positions)
 
 
 def _nothing(_: Sequence[str]) -> tuple[()]:

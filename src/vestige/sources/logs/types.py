@@ -41,10 +41,12 @@ class TypedMatcher:
     def __init__(self, templates: Sequence[str], types: Sequence[str]) -> None:
         self._all = Matcher(templates)
         of = _rows(types)
-        several = of.items() if len(of) > 1 else ()
-        self._own = {
-            kind: (np.array(rows), Matcher([templates[row] for row in rows])) for kind, rows in several
-        }
+        self._own = {}
+        # With a single type, its own templates would be all templates over again.
+        if len(of) > 1:
+            for kind, rows in of.items():
+                matcher = Matcher([templates[row] for row in rows])
+                self._own[kind] = np.array(rows), matcher
 
     def match(self, messages: Sequence[str], types: Sequence[str]) -> NDArray[np.int64]:
         """For each message the index of its template, or -1: `(len(messages),)` int64."""

@@ -87,13 +87,11 @@ class Vocabulary:
         for row, text in enumerate(texts):
             words = words_of(text)
             found = self._found(words)
-            scalars[row] = (
-                found.pop(None, 0),
-                len(text),
-                len(words),
-                len("".join(DIGITS.findall(text))) / len(text) if text else 0,
-                sum(word[0] == "<" for word in words),
-            )
+            digits = 0.0
+            if text:
+                digits = len("".join(DIGITS.findall(text))) / len(text)
+            masked = sum(word[0] == "<" for word in words)
+            scalars[row] = found.pop(None, 0), len(text), len(words), digits, masked
             columns.extend(found)  # type: ignore[arg-type]
             counts.extend(found.values())
             starts.append(len(columns))

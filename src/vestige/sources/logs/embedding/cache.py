@@ -29,7 +29,8 @@ log = get(__name__)
 def folder() -> Path:
     """Where vectors are kept."""
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "vestige" / "embeddings"
+    caches = Path(base) if base else Path.home() / ".cache"
+    return caches / "vestige" / "embeddings"
 
 
 def through(
@@ -40,7 +41,9 @@ def through(
     A file that is damaged is made again; a disk that cannot be written is no error.
     """
     if len(texts) < FEWEST:
-        return embed(texts) if len(texts) else np.empty((0, int(identity["size"])), np.float32)
+        if not len(texts):
+            return np.empty((0, int(identity["size"])), np.float32)
+        return embed(texts)
     path = folder() / f"{_digest(identity, texts)}.npy"
     found = _read(path, (len(texts), int(identity["size"])))
     if found is not None:
@@ -61,6 +64,7 @@ def _read(path: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
         found = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError):
         return None
+    # Whatever lies there was written by anyone: it is taken only where it is whole.
     whole = found.shape == shape and found.dtype == np.float32 and bool(np.isfinite(found).all())
     return found if whole else None
 

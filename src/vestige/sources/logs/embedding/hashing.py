@@ -75,8 +75,11 @@ def _words(words: Sequence[str]) -> Any:
     known: dict[str, int] = {}
     rows, columns, weights = array("q"), array("q"), array("d")
     for row, word in enumerate(words):
-        grams = [] if word[0] == "<" else grams_of(word)
-        columns.extend([known.setdefault(one, len(known)) for one in (word, *grams)])
+        grams = []
+        if word[0] != "<":
+            # What a mask left has no spelling of its own.
+            grams = grams_of(word)
+        columns.extend([known.setdefault(part, len(known)) for part in (word, *grams)])
         rows.extend([row] * (1 + len(grams)))
         weights.extend([1.0, *[_exact(max(len(grams), 1) ** -0.5)] * len(grams)])
     return _sums(rows, columns, weights, (len(words), len(known))) @ directions(list(known))
@@ -84,7 +87,7 @@ def _words(words: Sequence[str]) -> Any:
 
 def directions(texts: Sequence[str]) -> NDArray[np.float64]:
     """For each text E signs that depend on its UTF-8 alone: `(len(texts), E)` float64."""
-    hashes = np.array([crc32(one.encode("utf-8", "replace")) for one in texts], dtype=np.uint64)
+    hashes = np.array([crc32(text.encode("utf-8", "replace")) for text in texts], dtype=np.uint64)
     seeds = hashes[:, None] * np.uint64(SIZE // 64) + np.arange(SIZE // 64, dtype=np.uint64)
     draws = _mix(seeds.astype(np.uint64))
     bits = np.unpackbits(draws.astype("<u8").view(np.uint8).reshape(len(texts), -1), axis=1)

@@ -45,8 +45,8 @@ def files(path: Path) -> list[Path]:
     """What a model's numbers depend on. Raises UsageError where the directory `path` holds none."""
     found: list[Path] = []
     if (path / "config.json").is_file():  # before a walk through a directory that may be anything
-        found = sorted(one for one in path.rglob("*") if one.is_file() and one.suffix != ".md")
-    if not any(one.suffix == ".safetensors" for one in found):
+        found = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix != ".md")
+    if not any(file.suffix == ".safetensors" for file in found):
         raise UsageError(
             "is not the directory of a sentence model: it needs config.json and weights as safetensors",
             where=path,
@@ -99,8 +99,11 @@ class Sentences:
         fresh = [text for text in dict.fromkeys(texts) if text not in known]
         known |= zip(fresh, cache.through(self.identity, fresh, self._run), strict=True)
         if len(known) <= REMEMBERED:
-            whole = len(self._recent) + len(fresh) <= REMEMBERED
-            self._recent = self._recent | known if whole else known
+            # Where both do not fit, what was asked for last is what will be asked for again.
+            if len(self._recent) + len(fresh) <= REMEMBERED:
+                self._recent = self._recent | known
+            else:
+                self._recent = known
         return np.stack([known[text] for text in texts])
 
     def _run(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -86,7 +86,7 @@ def _text(path: Path) -> tuple[list[str], NDArray[np.float32]]:
         if number == 1 and len(numbers) == 1:
             continue
         try:
-            rows.append(np.array([float(one) for one in numbers], dtype=np.float32))
+            rows.append(np.array([float(number_text) for number_text in numbers], dtype=np.float32))
         except ValueError as error:
             raise _no_vector(path, number, line) from error
         if not numbers:
