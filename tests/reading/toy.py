@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +11,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from vestige.evidence.defects import REST, Defect
-from vestige.evidence.files import EvidenceFile, find, stdin
-from vestige.evidence.stream import ByteStream
 from vestige.reading.dataset import DatasetWriter
+from vestige.reading.files import FileStream, FileUnit, file_units
 from vestige.reading.prepare import Account
-from vestige.reading.steps import (
-    ChunkStream,
-    Evidence,
-    Listing,
-    Position,
-    Reader,
-    RecordingInfo,
-    StepBlock,
-    Unit,
-)
+from vestige.reading.steps import Evidence, Listing, Position, Reader, RecordingInfo, StepBlock
 from vestige.reading.symbol_encoder import INPUTS, SymbolEncoder
 from vestige.reading.symbols import TextSymbols
 from vestige.reading.windows import WindowSet
@@ -41,32 +29,17 @@ class ToyOptions(BaseModel):
     length: int = 6
 
 
-@dataclass(frozen=True)
-class ToyUnit(Unit):
-    file: EvidenceFile = field(default_factory=stdin)
-
-
-class ToyReader(Reader[ToyUnit]):
+class ToyReader(Reader[FileUnit]):
     symbol_stream = "code"
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
 
-    def units(self, evidence: Evidence) -> Listing[ToyUnit]:
-        listing: Listing[ToyUnit] = Listing([])
-        for path in evidence.paths:
-            files, listing.left_out = find(path, "toy files")
-            listing.units += [
-                ToyUnit(file.id, file.id, file.size, not file.in_directory, evidence.mode, file=file)
-                for file in files
-            ]
-        return listing
+    def units(self, evidence: Evidence) -> Listing[FileUnit]:
+        return file_units(evidence, "toy files")
 
-    def open(self, unit: ToyUnit, *, resume: Position | None = None) -> ToyStream:
+    def open(self, unit: FileUnit, *, resume: Position | None = None) -> ToyStream:
         return ToyStream(unit, resume)
-
-    def symbols(self) -> TextSymbols:
-        return TextSymbols()
 
     def probe(self) -> list[StepBlock]:
         return [_block(np.arange(9, dtype="i8").astype(RECORD), 0, "probe", ended=True)]
@@ -75,39 +48,16 @@ class ToyReader(Reader[ToyUnit]):
         writer.table("codes", account.symbols.frame())
 
 
-class ToyStream(ChunkStream):
-    def __init__(self, unit: ToyUnit, resume: Position | None) -> None:
-        super().__init__(resume)
-        self._unit, self._offset, self._left = unit, resume["chunk"]["offset"] if resume else 0, b""
-        self._bytes = ByteStream(unit.file, unit.mode, offset=self._offset)
-        self._sha = hashlib.sha256()
-        self.summary: dict[str, Any] = {}
-
-    def wait(self, seconds: float) -> bool:
-        return self._bytes.wait(seconds)
-
-    def stop(self) -> None:
-        self._bytes.stop()
-
-    def close(self) -> None:
-        self._bytes.close()
-
-    @property
-    def taken(self) -> int:
-        return self._bytes.taken
-
-    @property
-    def digests(self) -> dict[str, str]:
-        return {self._unit.id: self._sha.hexdigest()}
+class ToyStream(FileStream):
+    _left = b""
 
     def _begin(self) -> dict[str, Any]:
         return {"offset": self._offset}
 
     def _next(self) -> StepBlock | None:
-        piece = self._bytes.read()
+        piece = self._read_bytes()
         if piece is None and not self._bytes.ended:
             return None
-        self._sha.update(piece or b"")
         data = self._left + (piece or b"")
         whole = len(data) - len(data) % RECORD.itemsize
         self._left, self._ended = data[whole:], self._bytes.ended

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vestige.evidence.defects import Defect
 from vestige.evidence.stream import Mode
-from vestige.reading.symbols import SymbolTable
+from vestige.reading.symbols import SymbolTable, TextSymbols
 from vestige.reading.windows import Steps
 from vestige.schema import Schema
 
@@ -233,9 +233,9 @@ class Reader(ABC, Generic[UnitT]):
     def open(self, unit: UnitT, *, resume: Position | None = None) -> StepStream:
         """Begin to read a unit, or go on where a stream of it stood."""
 
-    @abstractmethod
     def symbols(self) -> SymbolTable:
-        """An empty table of symbols: padding alone."""
+        """An empty table of symbols: padding alone. By default of texts."""
+        return TextSymbols()
 
     @abstractmethod
     def probe(self) -> list[StepBlock]:
@@ -349,6 +349,11 @@ class ChunkStream(ABC):
     def wait(self, seconds: float) -> bool:  # noqa: ARG002 - files do not wait
         """See `StepStream.wait`."""
         return True
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """See `StepStream.summary`: nothing, unless a subclass counts."""
+        return {}
 
     @abstractmethod
     def _begin(self) -> dict[str, Any]:

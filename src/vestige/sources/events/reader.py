@@ -5,28 +5,26 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from vestige.errors import EvidenceError
 from vestige.evidence.defects import RECORD, Defect
-from vestige.evidence.files import EvidenceFile, find, stdin
 from vestige.evidence.simulated import is_simulated
-from vestige.evidence.stream import ByteStream, closing_on_error
+from vestige.evidence.stream import closing_on_error
 from vestige.log import get
 from vestige.reading.dataset import DatasetWriter
+from vestige.reading.files import FileStream, FileUnit, file_units
 from vestige.reading.prepare import Account
 from vestige.reading.steps import (
-    ChunkStream,
     Evidence,
     Listing,
     Position,
     Reader,
     RecordingInfo,
     StepBlock,
-    Unit,
 )
 from vestige.reading.symbols import TextSymbols
 from vestige.schema import Schema
@@ -48,14 +46,7 @@ MOST_NAMED = 8
 log = get(__name__)
 
 
-@dataclass(frozen=True)
-class EventUnit(Unit):
-    """A file of events."""
-
-    file: EvidenceFile = field(default_factory=stdin)
-
-
-class EventReader(Reader[EventUnit]):
+class EventReader(Reader[FileUnit]):
     """Reads events by the mapping of a schema's settings."""
 
     symbol_stream = EVENT
@@ -75,28 +66,19 @@ class EventReader(Reader[EventUnit]):
         """For a corpus, as a person's options say. Raises UsageError for an unknown mapping."""
         return cls(schema_for(rules_for(options), options), options)
 
-    def units(self, evidence: Evidence) -> Listing[EventUnit]:
-        """Every file, in order; of several pieces of evidence, files are called by their whole path."""
-        listing: Listing[EventUnit] = Listing([])
-        for path in evidence.paths:
-            files, left_out = find(path, "event files")
-            if self._rules.mapping.kind == "sessions":
-                files, unions = without_unions(files)
-                left_out = left_out + unions
-            listing.left_out += left_out
-            for file in files:
-                name = file.id if len(evidence.paths) == 1 else file.where
-                unit = EventUnit(file.id, name, file.size, not file.in_directory, evidence.mode, file=file)
-                listing.units.append(unit)
+    def units(self, evidence: Evidence) -> Listing[FileUnit]:
+        """Every file, in order; of published sessions, those that are no union of others."""
+        listing = file_units(evidence, "event files")
+        if self._rules.mapping.kind == "sessions":
+            files, unions = without_unions([unit.file for unit in listing.units])
+            kept = {file.path for file in files}
+            listing.units = [unit for unit in listing.units if unit.file.path in kept]
+            listing.left_out += unions
         return listing
 
-    def open(self, unit: EventUnit, *, resume: Position | None = None) -> EventStream:
+    def open(self, unit: FileUnit, *, resume: Position | None = None) -> EventStream:
         """See `Reader.open`. Raises EvidenceError for a file that does not fit the mapping."""
         return EventStream(unit, self._rules, self.schema.settings["anomalous_files"], resume=resume)
-
-    def symbols(self) -> TextSymbols:
-        """See `Reader.symbols`."""
-        return TextSymbols()
 
     def probe(self) -> list[StepBlock]:
         """A few records of the mapping's own fields, as if they were a file."""
@@ -141,18 +123,19 @@ class EventReader(Reader[EventUnit]):
         )
 
 
-class EventStream(ChunkStream):
+class EventStream(FileStream):
     """A file as events. A record whose quote is not closed is given up after a bound of bytes, or, of a pipe,
     of time: its first line is a bad record, and the rest goes on."""
 
+    hashes = False
+
     def __init__(
-        self, unit: EventUnit, rules: Rules, anomalous_files: str, *, resume: Position | None = None
+        self, unit: FileUnit, rules: Rules, anomalous_files: str, *, resume: Position | None = None
     ) -> None:
-        super().__init__(resume)
-        self._unit, self._rules, self._anomalous_files = unit, rules, anomalous_files
+        super().__init__(unit, resume)
+        self._rules, self._anomalous_files = rules, anomalous_files
         self._parser = Parser(rules)
         state = {} if resume is None else resume["chunk"]
-        self._content = ByteStream(unit.file, unit.mode, offset=int(state.get("offset", 0)))
         self._waiting: deque[Block] = deque()
         self._layout: Layout | None = None
         self._reader = RecordReader()
@@ -163,13 +146,8 @@ class EventStream(ChunkStream):
             self._begin_with(_layout_from_json(state["layout"]))
             self._reader.resume({name: state[name] for name in ("offset", "line", "skipping", "unclosed")})
         else:
-            with closing_on_error(self._content):
+            with closing_on_error(self):
                 self._check()
-
-    @property
-    def taken(self) -> int:
-        """See `StepStream.taken`."""
-        return self._content.taken
 
     @property
     def digests(self) -> dict[str, str]:
@@ -185,18 +163,6 @@ class EventStream(ChunkStream):
             "bytes": self._reader.n_bytes,
             "more_defects": {RECORD: self._bad + self._reader.bad - named},
         }
-
-    def wait(self, seconds: float) -> bool:
-        """See `StepStream.wait`."""
-        return self._content.wait(seconds)
-
-    def stop(self) -> None:
-        """See `StepStream.stop`."""
-        self._content.stop()
-
-    def close(self) -> None:
-        """See `StepStream.close`."""
-        self._content.close()
 
     def release(self) -> StepBlock | None:
         """A record that waits for the end of a quote is given up, and what lies behind its first line is
@@ -221,11 +187,11 @@ class EventStream(ChunkStream):
                 if len(chunk):
                     return chunk
                 continue
-            piece = self._content.read()
+            piece = self._read_bytes()
             if piece is not None:
                 self._reader.feed(piece)
                 self._waiting.extend(self._reader.take())
-            elif self._content.ended:
+            elif self._bytes.ended:
                 if self._ended:
                     return None
                 self._waiting.extend(self._reader.finish())
@@ -250,11 +216,10 @@ class EventStream(ChunkStream):
     def _end(self) -> None:
         self._ended = True
         self._tell_of_bad(self._reader.faults)
-        self.defects += [replace(defect, file=self._unit.file.id) for defect in self._content.defects]
 
     def _check(self) -> bool:
         """Find out how the file lies; False where too little of it has come."""
-        sample, enough = self._content.sample()
+        sample, enough = self._bytes.sample()
         if not enough:
             if self._unit.mode == "whole" or b"\n" not in sample:
                 return False

@@ -1,0 +1,83 @@
+"""Units that are files: what sources share whose evidence lies in files of records."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from vestige.evidence.files import EvidenceFile, find, stdin
+from vestige.evidence.stream import ByteStream
+from vestige.reading.steps import ChunkStream, Evidence, Listing, Position, Unit
+
+
+@dataclass(frozen=True)
+class FileUnit(Unit):
+    """A file of evidence."""
+
+    file: EvidenceFile = field(default_factory=stdin)
+
+
+def file_units(evidence: Evidence, what: str) -> Listing[FileUnit]:
+    """Every file, in order, `what` they are called where there is none; of several pieces of evidence, files
+    are called by their whole path. Raises EvidenceError where there is none."""
+    listing: Listing[FileUnit] = Listing([])
+    for path in evidence.paths:
+        files, left_out = find(path, what)
+        listing.left_out += left_out
+        for file in files:
+            name = file.id if len(evidence.paths) == 1 else file.where
+            unit = FileUnit(file.id, name, file.size, not file.in_directory, evidence.mode, file)
+            listing.units.append(unit)
+    return listing
+
+
+class FileStream(ChunkStream):
+    """Abstract. A stream over the decoded bytes of one file: `_read_bytes` gives the next ones.
+
+    The state that `_begin` gives must hold `offset`, the decoded byte at which the next chunk begins.
+    """
+
+    hashes = True
+    """Whether the file is a recording, whose digest is that of its content."""
+
+    def __init__(self, unit: FileUnit, resume: Position | None = None) -> None:
+        super().__init__(resume)
+        self._unit = unit
+        self._offset = int(resume["chunk"]["offset"]) if resume else 0
+        self._bytes = ByteStream(unit.file, unit.mode, offset=self._offset)
+        self._content = hashlib.sha256()
+        self._from_start = not self._offset
+        self._over = False
+
+    @property
+    def taken(self) -> int:
+        """See `StepStream.taken`."""
+        return self._bytes.taken
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """See `StepStream.digests`: the file is a recording."""
+        return {self._unit.id: self._content.hexdigest()} if self._from_start else {}
+
+    def wait(self, seconds: float) -> bool:
+        """See `StepStream.wait`."""
+        return self._bytes.wait(seconds)
+
+    def stop(self) -> None:
+        """See `StepStream.stop`."""
+        self._bytes.stop()
+
+    def close(self) -> None:
+        """See `StepStream.close`."""
+        self._bytes.close()
+
+    def _read_bytes(self) -> bytes | None:
+        """The next bytes; None where there are none now, or none any more: then what was wrong with the
+        file's packing is among the defects."""
+        piece = self._bytes.read()
+        if piece is None and self._bytes.ended and not self._over:
+            self._over = True
+            self.defects += self._bytes.defects
+        if piece is not None and self.hashes:
+            self._content.update(piece)
+        return piece
