@@ -9,6 +9,6 @@ In the tests of a package that brings its own:
 """
 
 from vestige.testing.detectors import check_detector
-from vestige.testing.sources import check_source
+from vestige.testing.sources import check_followed, check_reader, check_source
 
-__all__ = ["check_detector", "check_source"]
+__all__ = ["check_detector", "check_followed", "check_reader", "check_source"]

@@ -7,6 +7,8 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle, repeat
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from pydantic import BaseModel
 
 from vestige.reading.encoding import Batch, Encoder
 from vestige.reading.live import probe_windows, read_windows
-from vestige.reading.steps import Evidence, Reader, StepBlock, Unit
+from vestige.reading.steps import Evidence, Reader, StepBlock, StepStream, Unit
 from vestige.reading.windower import WindowBatch, Windower
 from vestige.reading.windows import WindowSet
 from vestige.sources import registry
@@ -25,6 +27,8 @@ from vestige.sources.base import Source
 
 Step = tuple[Any, ...]
 """What is known of a step: recording, file, place, time, label, text, and the values of plain streams."""
+Window = tuple[Any, ...]
+"""What is known of a window: place, time, text, and the values of its streams, symbols by their content."""
 
 
 def check_source(
@@ -65,25 +69,59 @@ def check_reader(reader: Reader[Any], evidence: Sequence[Path], *, cuts: Sequenc
     """Assert that every unit of `evidence` gives the same steps and the same windows read at once, in blocks
     of `cuts` steps in turn, and stopped after each of these and taken up again, from JSON alone."""
     for unit in reader.units(Evidence(tuple(evidence))).units:
-        whole = list(_steps_of(reader, unit, [1 << 30]))
+        whole = list(_steps_of(reader, _blocks_of(reader, unit, [1 << 30])))
         assert whole, f"{unit.name} gave no step"
-        in_blocks = list(_steps_of(reader, unit, cuts))
+        in_blocks = list(_steps_of(reader, _blocks_of(reader, unit, cuts)))
         assert in_blocks == whole, f"{unit.name}: other steps in blocks of {list(cuts)}"
-        resumed = list(_steps_of(reader, unit, cuts, resume=True))
+        resumed = list(_steps_of(reader, _blocks_of(reader, unit, cuts, resume=True)))
         assert resumed == whole, f"{unit.name}: other steps where it is taken up again"
-        wanted = list(_windows_of(reader, unit, [1 << 30], resume=False))
-        found = list(_windows_of(reader, unit, cuts, resume=True))
-        assert len(found) == len(wanted), (
-            f"{unit.name}: {len(found)} windows taken up again, {len(wanted)} at once"
-        )
-        for number, (ours, theirs) in enumerate(zip(wanted, found, strict=True)):
-            assert ours == theirs, f"{unit.name}: window {number} is another where it is taken up again"
+        wanted = _windows_of(reader, _blocks_of(reader, unit, [1 << 30]))
+        found = _windows_of(reader, _blocks_of(reader, unit, cuts, resume=True))
+        _assert_same_windows(wanted, found, f"{unit.name}, taken up again")
 
 
-def _blocks_of(
-    reader: Reader[Any], unit: Unit, cuts: Sequence[int], *, resume: bool
-) -> Iterator[tuple[StepBlock, bool]]:
-    """The blocks of a unit, each with whether the stream was taken up again after it."""
+def check_followed(
+    reader: Reader[Any],
+    content: bytes,
+    file: Path,
+    *,
+    arrivals: Sequence[int],
+    cuts: Sequence[int] = (1, 7, 64),
+    stops: Sequence[int] = (1, 3),
+    release: bool = False,
+) -> None:
+    """Assert that a file that grows gives the same steps and the same windows as all of it read at once.
+
+    `file` is written: `content` arrives by so many bytes in turn (`arrivals`), is read in blocks of `cuts`
+    steps after each arrival, and the stream is taken up again, from JSON alone, after so many reads in turn
+    (`stops`). `release`: what is held back is asked for after each arrival, and may be corrected later.
+    """
+    file.write_bytes(content)
+    (whole,) = reader.units(Evidence((file,))).units
+    (unit,) = reader.units(Evidence((file,), "follow")).units
+    steps = list(_steps_of(reader, _blocks_of(reader, whole, [1 << 30])))
+    windows = _windows_of(reader, _blocks_of(reader, whole, [1 << 30]))
+    for wanted, is_steps in ((steps, True), (windows, False)):
+        growing = _Growing(reader, unit, content, file, arrivals, cuts, stops, release)
+        if is_steps:
+            found = list(_steps_of(reader, growing.blocks()))
+            assert found == wanted, f"{file.name}: other steps where it is followed"
+        else:
+            _assert_same_windows(wanted, _windows_of(reader, growing.blocks()), f"{file.name}, followed")
+
+
+def _assert_same_windows(wanted: list[Window], found: list[Window], where: str) -> None:
+    assert len(found) == len(wanted), f"{where}: {len(found)} windows, {len(wanted)} at once"
+    for number, (ours, theirs) in enumerate(zip(wanted, found, strict=True)):
+        assert ours == theirs, f"{where}: window {number} is another than at once"
+
+
+Moves = Iterator[tuple[StepBlock | None, bool]]
+"""The blocks of a unit, None where there was nothing, each with whether the stream was taken up again after
+it."""
+
+
+def _blocks_of(reader: Reader[Any], unit: Unit, cuts: Sequence[int], *, resume: bool = False) -> Moves:
     stream, turn = reader.open(unit), 0
     while not stream.ended:
         block = stream.read(cuts[turn % len(cuts)])
@@ -92,43 +130,113 @@ def _blocks_of(
             continue
         again = resume and not stream.ended
         if again:
-            position = json.loads(json.dumps(stream.position, allow_nan=False))
-            stream.close()
-            stream = reader.open(unit, resume=position)
+            stream = _taken_up_again(reader, unit, stream)
         yield block, again
     stream.close()
 
 
-def _steps_of(
-    reader: Reader[Any], unit: Unit, cuts: Sequence[int], *, resume: bool = False
-) -> Iterator[Step]:
-    for block, _ in _blocks_of(reader, unit, cuts, resume=resume):
-        texts = reader.text(block.values, block.symbols) if len(block) else []
+def _taken_up_again(reader: Reader[Any], unit: Unit, stream: StepStream) -> StepStream:
+    position = json.loads(json.dumps(stream.position, allow_nan=False))
+    stream.close()
+    return reader.open(unit, resume=position)
+
+
+@dataclass
+class _Growing:
+    """A file that grows while it is read: see `check_followed`."""
+
+    reader: Reader[Any]
+    unit: Unit
+    content: bytes
+    file: Path
+    arrivals: Sequence[int]
+    cuts: Sequence[int]
+    stops: Sequence[int]
+    release: bool
+
+    def blocks(self) -> Moves:
+        """The blocks as the file grows, and at last those after its end was said to be the end."""
+        self.file.write_bytes(b"")
+        self._cuts, self._until_stop = cycle(self.cuts), self._pauses()
+        self._stream = self.reader.open(self.unit)
+        arrivals, at = cycle(self.arrivals), 0
+        while at < len(self.content):
+            piece = self.content[at : at + next(arrivals)]
+            at += len(piece)
+            with self.file.open("ab") as growing:
+                growing.write(piece)
+            yield from self._read()
+            if self.release:
+                yield self._stream.release(), False
+        self._stream.stop()
+        while not self._stream.ended:
+            yield self._stream.read(next(self._cuts)), False
+        self._stream.close()
+
+    def _pauses(self) -> Iterator[bool]:
+        """Before which reads the stream is stopped."""
+        for stop in cycle(self.stops):
+            yield from repeat(False, stop - 1)
+            yield True
+
+    def _read(self) -> Moves:
+        """Everything that there is now."""
+        block: StepBlock | None
+        while True:
+            block = self._stream.read(next(self._cuts))
+            again = next(self._until_stop)
+            if again:
+                self._stream = _taken_up_again(self.reader, self.unit, self._stream)
+            yield block, again
+            if block is None:
+                return
+
+
+def _steps_of(reader: Reader[Any], blocks: Moves) -> Iterator[Step]:
+    """The steps in their order; one that is corrected comes as it is at last."""
+    last: Step | None = None
+    for block, _ in blocks:
+        if block is None:
+            continue
+        if block.corrects:
+            last = None
+        texts: list[str] = []
+        if len(block):
+            texts = reader.text(block.values, block.symbols)
         plain = [name for name in block.values if name != reader.symbol_stream]
         for row, text in enumerate(texts):
-            label = None if block.label is None else int(block.label[row])
+            label = None
+            if block.label is not None:
+                label = int(block.label[row])
             place = tuple(int(column[row]) for column in block.place.values())
             values = tuple(block.values[name][row].tobytes() for name in plain)
             info = block.recordings[int(block.recording[row])]
-            yield info, block.file, place, int(block.t_ns[row]), label, text, values
+            if last is not None:
+                yield last
+            last = info, block.file, place, int(block.t_ns[row]), label, text, values
+    if last is not None:
+        yield last
 
 
-def _windows_of(
-    reader: Reader[Any], unit: Unit, cuts: Sequence[int], *, resume: bool
-) -> Iterator[tuple[Any, ...]]:
+def _windows_of(reader: Reader[Any], blocks: Moves) -> list[Window]:
+    """The windows in their order; one that is corrected is there as it is at last."""
     windower = Windower(reader)
-    for block, again in _blocks_of(reader, unit, cuts, resume=resume):
-        for batch in windower.push(block):
-            yield from _rows_of(reader, batch)
+    found: list[Window] = []
+    for block, again in blocks:
+        for batch in () if block is None else windower.push(block):
+            if batch.corrects:
+                found.pop()
+            found += _rows_of(reader, batch)
         if again:
             state = json.loads(json.dumps(windower.state(), allow_nan=False))
             windower = Windower(reader)
             windower.restore(state)
     for batch in windower.flush():
-        yield from _rows_of(reader, batch)
+        found += _rows_of(reader, batch)
+    return found
 
 
-def _rows_of(reader: Reader[Any], batch: WindowBatch) -> Iterator[tuple[Any, ...]]:
+def _rows_of(reader: Reader[Any], batch: WindowBatch) -> Iterator[Window]:
     symbols = batch.symbols.drop([name for name in ("count", "group") if name in batch.symbols.columns])
     for row in range(len(batch)):
         values = []
