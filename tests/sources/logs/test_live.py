@@ -22,10 +22,12 @@ from vestige.reading.windows import WindowSet
 from vestige.schema import Schema
 from vestige.sources.logs.corpora import rules_for
 from vestige.sources.logs.format import shipped
+from vestige.sources.logs.head import LogUnit
 from vestige.sources.logs.options import LogOptions
-from vestige.sources.logs.reader import LogReader, LogStream, LogUnit
+from vestige.sources.logs.reader import LogReader
 from vestige.sources.logs.schema import schema_for
 from vestige.sources.logs.source import LogSource
+from vestige.sources.logs.stream import LogStream
 
 TRACE = "java.io.IOException: x\n\tat a.B.c(B.java:7)\n"
 

@@ -1,0 +1,163 @@
+"""Parts of a large file of logs, which several workers read, and how they are put together again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from vestige.evidence.stream import ByteStream
+from vestige.reading.steps import (
+    ChunkStream,
+    Join,
+    RecordingInfo,
+    StepBlock,
+)
+from vestige.sources.logs.blocks import Block, BlockReader
+from vestige.sources.logs.clock import Clock
+from vestige.sources.logs.head import Head, LogUnit
+from vestige.sources.logs.parse import parse
+from vestige.sources.logs.stream import steps_of
+
+STEP_BYTES = 1 << 13
+"""Bytes at a time behind the end of a part, until its last message is whole."""
+PIECE_BYTES = 1 << 20
+"""Bytes of a file at a time, while its digest is made."""
+
+
+class LogPart(ChunkStream):
+    """A part of a large file. Its lines count from its first message, and its times are as they were read:
+    `LogJoin` knows what came before it."""
+
+    def __init__(self, unit: LogUnit) -> None:
+        super().__init__()
+        if unit.head is None or unit.stop is None:
+            raise ValueError("a part needs to know how it is read, and where it stops")
+        self._unit, self._head, self._stop = unit, unit.head, unit.stop
+        rules = unit.head.rules
+        # One byte earlier: whether a line begins at `start` shows in the byte before it.
+        begin = max(0, unit.start - 1)
+        self._content = ByteStream(unit.file, offset=begin)
+        self._reader = BlockReader.at(rules.is_start, max_line=rules.max_line, offset=begin, line=1)
+        self._has_labels = rules.label.kind != "none"
+        self._fed = begin
+        self._waiting = b""
+        self._lines = 0
+        self._counts: Counter[str] = Counter()
+        self._blocks = self._read_blocks()
+
+    @property
+    def taken(self) -> int:
+        """See `StepStream.taken`."""
+        return self._stop - self._unit.start
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """See `StepStream.digests`: a part knows none."""
+        return {}
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Counts, and how many lines the part has."""
+        return {"counts": dict(self._counts), "lines": self._lines}
+
+    def close(self) -> None:
+        """See `StepStream.close`."""
+        self._content.close()
+
+    def _begin(self) -> dict[str, Any]:
+        return {}  # parts are read to their end
+
+    def _next(self) -> StepBlock | None:
+        if self._ended:
+            return None
+        block = next(self._blocks, None)
+        if block is None:
+            self._ended = True
+            self.defects += self._content.defects
+            block = Block(b"", self._reader.place[0], 1)
+        messages = parse(self._head.settings, block)
+        if block.data:
+            self._counts.update(messages.counts, over_long=len(block.gaps))
+        label = messages.label if self._has_labels else None
+        info = RecordingInfo(self._unit.id, host=self._head.host, profile=self._head.profile)
+        last = self._ended and self._stop == self._unit.file.size
+        return steps_of(messages, messages.t_ns, label, self._head.kind, info, self._unit.id, ended=last)
+
+    def _read_blocks(self) -> Iterator[Block]:
+        """The part's messages. What comes before its first one belongs to the part before."""
+        reader = self._reader
+        if self._unit.start:
+            for dropped in (reader.drop_line, reader.drop_to_start):
+                while not dropped():
+                    if not self._feed():
+                        return
+            if reader.place[0] >= self._stop:
+                return
+            reader.count_lines_from_here()
+        yield from self._until_stop()
+        self._lines = reader.place[1] - 1
+
+    def _until_stop(self) -> Iterator[Block]:
+        reader = self._reader
+        while self._fed < self._stop and self._feed():
+            while (block := reader.take()) is not None:
+                yield block
+        mark = reader.mark()
+        while (block := reader.take_to_start_from(mark)) is None:
+            if not self._feed():
+                block = reader.finish()
+                break
+        if block is not None:
+            yield block
+
+    def _feed(self) -> bool:
+        """Feed the reader up to the part's stop, or behind it a little at a time; False at the file's end."""
+        if not self._waiting:
+            self._waiting = self._content.read() or b""
+        room = self._stop - self._fed if self._fed < self._stop else STEP_BYTES
+        piece, self._waiting = self._waiting[:room], self._waiting[room:]
+        self._reader.feed(piece)
+        self._fed += len(piece)
+        return bool(piece)
+
+
+class LogJoin(Join):
+    """Parts of a file in their order: the lines and the run of time that came before each are known here."""
+
+    def __init__(self, unit: LogUnit, head: Head) -> None:
+        self._unit, self._head = unit, head
+        self._line = 0
+        self._clock = Clock(head.year, head.first_ns)
+        self._counts: Counter[str] = Counter()
+
+    def over(self, block: StepBlock) -> StepBlock:
+        """Times and lines as a stream over the whole file would give them."""
+        t_ns = self._clock.set(block.t_ns)
+        line = block.values["line"] + self._line
+        return replace(block, t_ns=t_ns, values={**block.values, "t_ns": t_ns, "line": line})
+
+    def end_part(self, summary: dict[str, Any]) -> dict[str, Any]:
+        """See `Join.end_part`: the summary of the file up to here."""
+        self._line += summary["lines"]
+        self._counts.update(summary["counts"])
+        name, year = self._head.rules.format.name, self._head.year
+        counts = {"files": 1, "bytes": self._unit.file.size, "bad_times": self._clock.bad}
+        label = self._head.rules.label
+        wordless = [self._head.kind] if label.kind == "words" and not label.values else []
+        return {
+            "counts": dict(self._counts) | counts,
+            "formats": {name: 1},
+            "years": {} if year is None else {name: year},
+            "wordless": wordless,
+        }
+
+    def digests(self) -> dict[str, str]:
+        """See `Join.digests`."""
+        with self._unit.file.open() as file:
+            digest = hashlib.sha256()
+            while piece := file.read(PIECE_BYTES):
+                digest.update(piece)
+            return {self._unit.id: digest.hexdigest()}
