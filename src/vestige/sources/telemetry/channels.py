@@ -120,21 +120,22 @@ CHANNELS: tuple[Channel, ...] = (
 @functools.cache
 def of_collector(collector: CollectorName) -> tuple[Channel, ...]:
     """The channels of one collector, in the grid's order."""
-    return tuple(one for one in CHANNELS if one.collector == collector)
+    return tuple(channel for channel in CHANNELS if channel.collector == collector)
 
 
 @functools.cache
 def columns(collector: CollectorName) -> slice:
     """Where the channels of `collector` are in the grid."""
-    at = [number for number, one in enumerate(CHANNELS) if one.collector == collector]
+    # The channels of a collector stand together: a slice takes them all.
+    at = [number for number, channel in enumerate(CHANNELS) if channel.collector == collector]
     return slice(at[0], at[-1] + 1)
 
 
 def features() -> tuple[Feature, ...]:
     """The channels as a tensor's features."""
-    return tuple(Feature(one.name, one.unit, one.host_only) for one in CHANNELS)
+    return tuple(Feature(channel.name, channel.unit, channel.host_only) for channel in CHANNELS)
 
 
 def settings() -> list[dict[str, Any]]:
     """The registry as plain data: part of the schema, and so of its digest."""
-    return [one._asdict() for one in CHANNELS]
+    return [channel._asdict() for channel in CHANNELS]

@@ -51,7 +51,7 @@ def wall_times(t_mono_ns: IntArray, anchors: Sequence[tuple[int, int]]) -> IntAr
 def _checked(anchors: Sequence[tuple[int, int]]) -> tuple[IntArray, IntArray]:
     if len(anchors) < 2:
         raise EvidenceError(f"{len(anchors)} clock anchors: two are needed to map another clock's stamps")
-    wall, mono = np.array(sorted(anchors, key=lambda one: one[1]), dtype=np.int64).T
+    wall, mono = np.array(sorted(anchors, key=lambda anchor: anchor[1]), dtype=np.int64).T
     refuse_other_base(wall)
     span = np.diff(mono)
     if (span <= 0).any() or (np.abs(np.diff(wall) - span) > MOST_DRIFT * span).any():

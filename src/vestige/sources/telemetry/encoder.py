@@ -39,14 +39,21 @@ class TelemetryEncoder:
 
     def streams(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """The grid, if anything is wanted."""
-        return (GRID,) if names else ()
+        if not names:
+            return ()
+        return (GRID,)
 
     def encode(self, steps: Steps, names: tuple[str, ...]) -> Batch:
         """Only the inputs called `names`, from the stream `grid`, `(B, T, C)`."""
         grid_BTC = steps[GRID]
-        return {
-            name: summary(grid_BTC) if name == "summary" else np.moveaxis(grid_BTC, 1, 2) for name in names
-        }
+        batch: Batch = {}
+        for name in names:
+            if name == "summary":
+                batch[name] = summary(grid_BTC)
+            else:
+                # The grid as networks over channels take it: steps last.
+                batch[name] = np.moveaxis(grid_BTC, 1, 2)
+        return batch
 
     def unseen(self, windows: WindowSet) -> dict[str, float]:  # noqa: ARG002
         """Nothing: numbers have no vocabulary."""
@@ -65,8 +72,8 @@ class TelemetryEncoder:
     def from_dict(cls, state: dict[str, Any], schema: Schema) -> TelemetryEncoder:
         """The encoder of a checkpoint. Raises KeyError where `schema` lacks an input, ValueError for any
         state."""
-        for one in INPUTS:
-            schema.input(one.name)
+        for wanted in INPUTS:
+            schema.input(wanted.name)
         if state:
             raise ValueError(f"unknown state: {', '.join(sorted(state))}")
         return cls()

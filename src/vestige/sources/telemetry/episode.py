@@ -126,7 +126,9 @@ class Episode:
         t_ns = stamps.unix_ns(table, collector, self.manifest, str(self.path))
         column = pl.Series(WALL, t_ns)
         frame = table.drop(WALL, MONO, strict=False).insert_column(0, column)
-        return frame if column.is_sorted() else frame.sort(WALL, maintain_order=True), defects
+        if not column.is_sorted():
+            frame = frame.sort(WALL, maintain_order=True)
+        return frame, defects
 
     def labels(self) -> pl.DataFrame:
         """`t_wall_ns, label, phase` by time. Raises FaultError (`labels`, and those of `content`)."""
@@ -170,7 +172,10 @@ def _open_folder(root: Path, inside: str) -> int:
             finally:
                 os.close(outer)
     except OSError as error:
-        code = "link" if error.errno in {errno.ELOOP, errno.ENOTDIR} else "io"
+        code = "io"
+        if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+            # What opening answers where O_NOFOLLOW meets a link in place of the folder.
+            code = "link"
         what = f"{error.strerror}"
         raise FaultError(what, where=root / inside, code=code, subject="episode") from error
     return handle

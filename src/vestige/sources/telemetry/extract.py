@@ -48,7 +48,7 @@ class Extracted:
     @property
     def bytes(self) -> int:
         """Size of its files, as the manifest has it."""
-        return sum(one.bytes for one in self.manifest.files)
+        return sum(file.bytes for file in self.manifest.files)
 
     @property
     def t_ns(self) -> NDArray[np.int64]:
@@ -77,7 +77,9 @@ def extract(root: Path, folder: str, classes: tuple[str, ...] | None = None, by:
         if not manifest.sealed:
             faults.append(Fault("unsealed", "episode"))
         found = _grid(collectors, manifest, episode.path)
-        label = None if classes is None else _codes(episode.labels(), classes, by, manifest, len(found))
+        label = None
+        if classes is not None:
+            label = _codes(episode.labels(), classes, by, manifest, len(found))
         return Extracted(folder, manifest, episode.digest, found, tuple(faults), label)
 
 
@@ -89,7 +91,9 @@ def bounded(root: Path, folder: str, classes: tuple[str, ...] | None = None, by:
 
 def episodes(root: Path) -> Listing:
     """The episodes of a store, or the one that `root` itself is. Raises EvidenceError where there is none."""
-    return Listing([""]) if (root / NAME).is_file() else find(root)
+    if (root / NAME).is_file():
+        return Listing([""])
+    return find(root)
 
 
 def _rows(table: Table | None, collector: CollectorName, episode: Episode) -> tuple[Rows | None, list[Fault]]:
@@ -106,10 +110,10 @@ def _rows(table: Table | None, collector: CollectorName, episode: Episode) -> tu
 
 
 def _refuse_rejected(faults: list[Fault], where: Path) -> None:
-    for one in faults:
-        if FAULTS[one.code][0] == "rejected":
-            what = f"{FAULTS[one.code][1]}: {one.detail}"
-            raise FaultError(what, where=where, code=one.code, subject=one.subject)
+    for fault in faults:
+        if FAULTS[fault.code][0] == "rejected":
+            what = f"{FAULTS[fault.code][1]}: {fault.detail}"
+            raise FaultError(what, where=where, code=fault.code, subject=fault.subject)
 
 
 def _grid(collectors: dict[CollectorName, Rows], manifest: Manifest, where: Path) -> Grid:
@@ -126,6 +130,6 @@ def _codes(labels: pl.DataFrame, classes: tuple[str, ...], by: str, manifest: Ma
     if unknown:
         what = f"{by} {min(unknown)!r} is none of {', '.join(classes)}"
         raise FaultError(what, where=manifest.episode_id, code="labels", subject="labels")
-    codes = np.array([code[one] for one in names], dtype=np.uint8)
+    codes = np.array([code[name] for name in names], dtype=np.uint8)
     held: Codes = on_grid(labels["t_wall_ns"].to_numpy(), codes, manifest.t_start_ns, n)
     return held

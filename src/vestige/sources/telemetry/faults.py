@@ -60,7 +60,9 @@ class Fault(NamedTuple):
     detail: str = ""
 
     def __str__(self) -> str:
-        return f"{self.code}:{self.subject}" + (f": {visible(self.detail, 200)}" if self.detail else "")
+        if not self.detail:
+            return f"{self.code}:{self.subject}"
+        return f"{self.code}:{self.subject}: {visible(self.detail, 200)}"
 
 
 class FaultError(EvidenceError):
@@ -76,7 +78,9 @@ class FaultError(EvidenceError):
         code: str = "decode",
         subject: str = "",
     ) -> None:
-        named = what if subject in {"", "episode"} else f"{subject}: {what}"
+        named = what
+        if subject not in {"", "episode"}:
+            named = f"{subject}: {what}"
         super().__init__(named, where=where, row=row, remedy=remedy)
         self.fault = Fault(code, subject, what)
 
@@ -98,4 +102,5 @@ def _rebuild(
 
 def verdict(faults: Iterable[Fault]) -> Verdict:
     """The worst that any of the faults calls for."""
-    return max((FAULTS[one.code][0] for one in faults), key=VERDICTS.index, default="accepted")
+    verdicts = (FAULTS[fault.code][0] for fault in faults)
+    return max(verdicts, key=VERDICTS.index, default="accepted")

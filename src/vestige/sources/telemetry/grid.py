@@ -76,8 +76,8 @@ def grid(collectors: Mapping[CollectorName, Rows], t_start_ns: int, t_end_ns: in
 def _sample(collector: CollectorName, rows: Rows, t_start_ns: int, out: Grid) -> None:
     """Fill the columns of a sampled collector."""
     channels = of_collector(collector)
-    values = _numbers(rows.table, [one.column for one in channels])
-    counter: Flags = np.array([one.kind == "counter->rate" for one in channels])
+    values = _numbers(rows.table, [channel.column for channel in channels])
+    counter: Flags = np.array([channel.kind == "counter->rate" for channel in channels])
     sample(rows.t_ns, values, counter, t_start_ns, STALE_NS, GAP_NS, out)
 
 
@@ -92,7 +92,7 @@ def _count(rows: Rows, t_start_ns: int, out: Grid) -> None:
         column("service") == "dns",
         (column("proto") == "icmp") & (column("id.orig_p") == 3),
     )
-    flags: Flags = np.stack([one.cast(pl.Int8).to_numpy() == 1 for one in kinds])  # null is not
+    flags: Flags = np.stack([kind.cast(pl.Int8).to_numpy() == 1 for kind in kinds])  # null is not
     host = rows.table.select(pl.col("id.resp_h").hash()).to_series().to_numpy().view(np.int64)
     port = column("id.resp_p").fill_null(-1).to_numpy()
     count_events(rows.t_ns, _numbers(rows.table, AMOUNTS), flags, host, port, t_start_ns, out)

@@ -61,7 +61,10 @@ def _address_space() -> int | None:
 
 
 def _lower(wanted: int, hard: int) -> int:
-    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    # No limit is the number -1, which `min` would take for the lowest.
+    if hard == resource.RLIM_INFINITY:
+        return wanted
+    return min(wanted, hard)
 
 
 @contextlib.contextmanager

@@ -35,21 +35,21 @@ def read(data: bytes, file: File, manifest: Manifest, where: str) -> pl.DataFram
     found: list[Label] = []
     for row, line in enumerate(lines, 1):
         try:
-            one = Label.model_validate_json(line)
+            label = Label.model_validate_json(line)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             raise _fault(f"row {row}: {'.'.join(map(str, first['loc']))} {first['msg']}", where) from error
-        if found and one.t_wall_ns <= found[-1].t_wall_ns:
+        if found and label.t_wall_ns <= found[-1].t_wall_ns:
             raise _fault(f"row {row} is not later than the one before", where)
-        if not manifest.t_start_ns <= one.t_wall_ns <= manifest.t_end_ns:
+        if not manifest.t_start_ns <= label.t_wall_ns <= manifest.t_end_ns:
             raise _fault(f"row {row} is outside the episode", where)
-        found.append(one)
+        found.append(label)
     if len(found) != file.rows:
         raise FaultError(
             f"{len(found):,} rows, not {file.rows:,}", where=where, code="rows", subject="labels"
         )
     return pl.DataFrame(
-        [(one.t_wall_ns, one.label, one.phase) for one in found],
+        [(label.t_wall_ns, label.label, label.phase) for label in found],
         schema={"t_wall_ns": pl.Int64, "label": pl.String, "phase": pl.String},
         orient="row",
     )

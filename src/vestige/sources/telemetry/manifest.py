@@ -119,7 +119,7 @@ class Manifest(_Part):
     def _consistent(self) -> Self:
         if not 0 < self.t_end_ns - self.t_start_ns <= LONGEST_NS:
             raise PydanticCustomError("times", "t_end_ns must lie after t_start_ns, within a week")
-        names = [one.source for one in self.files]
+        names = [file.source for file in self.files]
         if len(set(names)) < len(names):
             raise PydanticCustomError("files", "a source has two files")
         unclocked = set(names) - {"labels"} - set(self.clock.sources)
@@ -134,7 +134,7 @@ class Manifest(_Part):
 
     def file(self, source: CollectorName | Literal["labels"]) -> File | None:
         """The file of `source`, if the episode has one."""
-        return next((one for one in self.files if one.source == source), None)
+        return next((file for file in self.files if file.source == source), None)
 
 
 def parse(data: bytes, where: str) -> Manifest:
@@ -146,5 +146,7 @@ def parse(data: bytes, where: str) -> Manifest:
         kind = first["type"]
         place = ".".join(map(str, first["loc"]))
         code = {"json_invalid": "json", "path": "path"}.get(kind, "manifest")
-        message = visible(f"{place}: {first['msg']}" if place else first["msg"], 200)
-        raise FaultError(message, code=code, subject="manifest", where=where) from error
+        message = first["msg"]
+        if place:
+            message = f"{place}: {message}"
+        raise FaultError(visible(message, 200), code=code, subject="manifest", where=where) from error

@@ -21,7 +21,9 @@ SAID = {
     "netflow.uniq_resp_h": "addresses",
 }
 """The channels that are told, and how."""
-_TOLD = [(at, SAID[one.name], one.unit) for at, one in enumerate(CHANNELS) if one.name in SAID]
+_TOLD = [
+    (at, SAID[channel.name], channel.unit) for at, channel in enumerate(CHANNELS) if channel.name in SAID
+]
 
 
 def places(file: Sequence[str], second: NDArray[np.int64], last_BC: NDArray[np.float32]) -> pl.DataFrame:
@@ -36,5 +38,5 @@ def places(file: Sequence[str], second: NDArray[np.int64], last_BC: NDArray[np.f
 def tell(step_C: NDArray[np.float32]) -> str:
     """One second in words: what is known of a few channels, and which collectors are missing."""
     known = [f"{name} {step_C[at]:.3g} {unit}" for at, name, unit in _TOLD if np.isfinite(step_C[at])]
-    lost = [f"no {one}" for one in COLLECTORS if np.isnan(step_C[columns(one)]).all()]
+    lost = [f"no {collector}" for collector in COLLECTORS if np.isnan(step_C[columns(collector)]).all()]
     return ", ".join([*known, *lost])

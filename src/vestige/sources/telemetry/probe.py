@@ -38,7 +38,7 @@ FLOW: dict[str, Any] = {
 def made_up(length: int) -> Grid:
     """The grid of the episode, `length + EXTRA` seconds long."""
     seconds = length + EXTRA
-    collectors: dict[CollectorName, Rows] = {one: _samples(one, seconds) for one in SAMPLED}
+    collectors: dict[CollectorName, Rows] = {name: _samples(name, seconds) for name in SAMPLED}
     collectors["netflow"] = _flows()
     return grid(collectors, START_NS, START_NS + seconds * SECOND_NS)
 
@@ -58,5 +58,5 @@ def _samples(collector: CollectorName, seconds: int) -> Rows:
 
 
 def _flows() -> Rows:
-    t_ns = np.array([START_NS + round(one["t"] * SECOND_NS) for one in FLOWS])
-    return Rows(t_ns, pl.DataFrame([{**FLOW, **one} for one in FLOWS], schema=schema("netflow")))
+    t_ns = np.array([START_NS + round(own["t"] * SECOND_NS) for own in FLOWS])
+    return Rows(t_ns, pl.DataFrame([{**FLOW, **own} for own in FLOWS], schema=schema("netflow")))

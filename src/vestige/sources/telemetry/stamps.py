@@ -59,9 +59,12 @@ def unix_ns(
         if base == "wall":
             clock.refuse_other_base(stamps)
         elif base == "monotonic":
-            stamps = clock.wall_times(stamps, [(one.t_wall_ns, one.t_mono_ns) for one in sync])
+            anchors = [(anchor.t_wall_ns, anchor.t_mono_ns) for anchor in sync]
+            stamps = clock.wall_times(stamps, anchors)
         else:
-            anchors = [(one.t_wall_ns, one.t_boot_ns) for one in sync if one.t_boot_ns is not None]
+            anchors = [
+                (anchor.t_wall_ns, anchor.t_boot_ns) for anchor in sync if anchor.t_boot_ns is not None
+            ]
             stamps = clock.wall_times(stamps, anchors)
     except EvidenceError as error:
         raise FaultError(error.what, where=where, code="clock_base", subject=collector) from error

@@ -48,8 +48,8 @@ def find(store: Path) -> Listing:
         )
     found.paths.sort()
     found.repeated = _repeated(store, found.paths)
-    for one in found.skipped:
-        logger.warning("%s is left out: no folder that an episode could be in", visible(one))
+    for path in found.skipped:
+        logger.warning("%s is left out: no folder that an episode could be in", visible(path))
     return found
 
 
@@ -66,13 +66,16 @@ def _folders(store: Path, inside: str, found: Listing, *, links: bool) -> list[s
     """Entries of a folder that may be episodes' or hold such; hidden ones are nobody's business."""
     paths = []
     with os.scandir(store / inside) as entries:
-        for one in entries:
-            path = f"{inside}/{one.name}" if inside else one.name
-            if one.name.startswith("."):
+        for entry in entries:
+            path = entry.name
+            if inside:
+                path = f"{inside}/{entry.name}"
+            if entry.name.startswith("."):
                 continue
-            if one.name.isprintable() and (one.is_dir(follow_symlinks=False) or (links and one.is_symlink())):
+            wanted = entry.is_dir(follow_symlinks=False) or (links and entry.is_symlink())
+            if wanted and entry.name.isprintable():
                 paths.append(path)
-            elif inside or one.is_symlink():
+            elif inside or entry.is_symlink():
                 found.skipped.append(path)
     return paths
 
@@ -85,6 +88,9 @@ def _repeated(store: Path, paths: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for several in by_id.values():
         if len(several) > 1:
-            there = [one for one in several if os.path.lexists(store / one / manifest.NAME)]
-            found |= {one: next(other for other in there if other != one) for one in there if len(there) > 1}
+            there = [path for path in several if os.path.lexists(store / path / manifest.NAME)]
+            if len(there) > 1:
+                # Each names another with its id: the first, and the first names the second.
+                for path in there:
+                    found[path] = there[1] if path == there[0] else there[0]
     return found

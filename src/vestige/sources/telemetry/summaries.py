@@ -21,11 +21,14 @@ none of them."""
 
 def features(channels: tuple[Feature, ...]) -> tuple[Feature, ...]:
     """The columns of a summary, `<channel>:<statistic>`, every statistic of a channel beside the others."""
-    return tuple(
-        Feature(f"{one.name}:{name}", f"{one.unit}/s" if name == "slope" else one.unit, one.host_only)
-        for one in channels
-        for name in STATISTICS
-    )
+    found: list[Feature] = []
+    for channel in channels:
+        for name in STATISTICS:
+            unit = channel.unit
+            if name == "slope":
+                unit = f"{unit}/s"
+            found.append(Feature(f"{channel.name}:{name}", unit, channel.host_only))
+    return tuple(found)
 
 
 def summary(steps_BTC: NDArray[Any]) -> NDArray[np.float32]:

@@ -47,7 +47,9 @@ class Raw(NamedTuple):
 
 def stamp(collector: CollectorName, manifest: Manifest) -> str:
     """The column in which `collector` is stamped, by the clock that the manifest names."""
-    return WALL if manifest.clock.sources[collector] == "wall" else MONO
+    if manifest.clock.sources[collector] == "wall":
+        return WALL
+    return MONO
 
 
 def dtypes(collector: CollectorName, columns: Sequence[str] | None, manifest: Manifest) -> Dtypes:
@@ -65,22 +67,32 @@ def read(raws: Sequence[Raw], manifest: Manifest, where: str) -> list[Table]:
     decode. Raises FaultError (`bomb`, `columns`, `rows`, `decode`).
     """
     for collector, file, *_ in raws:
-        most = MAX_FLOWS if collector not in SAMPLED else int(2 * RATE_HZ * manifest.seconds) + 60
+        most = MAX_FLOWS
+        if collector in SAMPLED:
+            # Twice as many as a collector that keeps its rate would take, and a minute's worth more.
+            most = int(2 * RATE_HZ * manifest.seconds) + 60
         if file.rows > most:
             what = f"{file.rows:,} rows, of {most:,} at most"
             raise FaultError(what, where=where, code="bomb", subject=collector)
-    frames = iter(_parquet([one for one in raws if one.sealed], where))
-    return [(next(frames), []) if one.sealed else _spool(one, where) for one in raws]
+    # All sealed files are read in one go; what comes back is in their order.
+    frames = iter(_parquet([raw for raw in raws if raw.sealed], where))
+    tables: list[Table] = []
+    for raw in raws:
+        if raw.sealed:
+            tables.append((next(frames), []))
+        else:
+            tables.append(_spool(raw, where))
+    return tables
 
 
 def _parquet(raws: Sequence[Raw], where: str) -> list[pl.DataFrame]:
-    scans = [_scan(one, where) for one in raws]
+    scans = [_scan(raw, where) for raw in raws]
     try:
         frames = pl.collect_all(scans)
     except _UNDECODABLE as error:
         if len(raws) == 1:
             raise _undecodable(error, raws[0].collector, where) from error
-        return [frame for one in raws for frame in _parquet([one], where)]  # which of them was it?
+        return [frame for raw in raws for frame in _parquet([raw], where)]  # which of them was it?
     return [_checked(frame, raw, where) for frame, raw in zip(frames, raws, strict=True)]
 
 
@@ -103,13 +115,16 @@ def _checked(frame: pl.DataFrame, raw: Raw, where: str) -> pl.DataFrame:
     collector, rows = raw.collector, raw.file.rows
     coded = _check_columns(dict(zip(frame.columns, frame.dtypes, strict=True)), raw.wanted, collector, where)
     if frame.height != rows:
+        # One row more than there should be was asked for, so of too many only that is known.
         shown = f"{frame.height:,}" if frame.height < rows else "more"
         raise FaultError(f"{shown} rows, not {rows:,}", where=where, code="rows", subject=collector)
     if (size := frame.estimated_size()) > MAX_TABLE:
         raise FaultError(f"{size:,} bytes, unpacked", where=where, code="bomb", subject=collector)
     if frame.columns != list(raw.wanted):
         frame = frame.select(*raw.wanted)
-    return frame.with_columns(pl.col(coded).cast(pl.String)) if coded else frame
+    if coded:
+        frame = frame.with_columns(pl.col(coded).cast(pl.String))
+    return frame
 
 
 def _check_columns(
@@ -122,7 +137,9 @@ def _check_columns(
         if there == dtype:
             continue
         if dtype is not pl.String or not isinstance(there, pl.Categorical | pl.Enum):
-            what = f"{name} is missing" if there is None else f"{name} is {there}, not {dtype()}"
+            what = f"{name} is missing"
+            if there is not None:
+                what = f"{name} is {there}, not {dtype()}"
             raise FaultError(what, where=where, code="columns", subject=collector)
         coded.append(name)
     return coded
@@ -151,7 +168,9 @@ def _spool(raw: Raw, where: str) -> Table:
     defects = list(expander.defects)
     if frame.height < rows:
         defects.append(f"{frame.height:,} of {rows:,} rows")
-    return frame, [Fault("truncated", collector, "; ".join(defects))] if defects else []
+    if not defects:
+        return frame, []
+    return frame, [Fault("truncated", collector, "; ".join(defects))]
 
 
 def _undecodable(error: BaseException, collector: CollectorName, where: str) -> FaultError:

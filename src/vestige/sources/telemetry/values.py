@@ -28,10 +28,10 @@ def faults(table: pl.DataFrame, collector: CollectorName, gate: float) -> list[F
         bounded = name in HIGHEST or field.dtype is pl.Float64
         high: Any = column.max() if bounded else None
         if low is not None and (low < 0 or (bounded and high > HIGHEST.get(name, FINITE))):
-            found.setdefault(
-                "values",
-                Fault("values", collector, f"{name}: {low!r} to {high!r}" if bounded else f"{name}: {low!r}"),
-            )
+            what = f"{name}: {low!r}"
+            if bounded:
+                what = f"{name}: {low!r} to {high!r}"
+            found.setdefault("values", Fault("values", collector, what))
         if collector in SAMPLED and name not in OPTIONAL:
             missing = column.null_count()
             if field.dtype is pl.Float64:
