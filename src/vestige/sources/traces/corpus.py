@@ -55,7 +55,9 @@ def find_recordings(root: Path) -> tuple[list[Recording], list[Defect]]:
         else:
             skipped.append(Defect(_text(folder), None, FILE, found))
     if not recordings:
-        told = f"; left out: {skipped[0].file} ({skipped[0].why})" if skipped else ""
+        told = ""
+        if skipped:
+            told = f"; left out: {skipped[0].file} ({skipped[0].why})"
         raise EvidenceError(
             f"no recording in this directory ({len(skipped)} left out)",
             where=root,
@@ -76,9 +78,15 @@ def read_recording(folder: Path) -> Recording | str:
         return f"{trace.name} is empty"
     lines, fault = _info(folder / "info.txt")
     title, label, profile = (*lines, "", "", "")[:3]
-    known = label.casefold() if label.casefold() in CLASSES else None
-    said = f"line 2 of info.txt is no label: {label[:LONGEST_LABEL]!r}" if label else "no label in info.txt"
-    unlabelled = "" if known else fault or said
+    known, unlabelled = None, ""
+    if label.casefold() in CLASSES:
+        known = label.casefold()
+    elif fault:
+        unlabelled = fault
+    elif label:
+        unlabelled = f"line 2 of info.txt is no label: {label[:LONGEST_LABEL]!r}"
+    else:
+        unlabelled = "no label in info.txt"
     name = _text(folder)
     file = EvidenceFile(trace, f"{name}/{trace.name}", size, in_directory=True)
     return Recording(name, file, map_file, title, known, profile or known or "", unlabelled, _others(trace))
@@ -90,7 +98,7 @@ def _has_trace(folder: Path) -> bool:
 
 def _folders(root: Path, skipped: list[Defect]) -> list[Path]:
     try:
-        entries = sorted(os.scandir(root), key=lambda one: os.fsencode(one.name))
+        entries = sorted(os.scandir(root), key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
         raise EvidenceError(f"cannot be read: {error.strerror}", where=root) from error
     found = []
@@ -124,17 +132,21 @@ def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
 def _others(trace: Path) -> tuple[str, ...]:
     """That traces beside this one are not read: of other processors, or packed otherwise."""
     try:
-        names = {one.name for one in trace.parent.iterdir() if ANY_TRACE.fullmatch(one.name)}
+        names = {file.name for file in trace.parent.iterdir() if ANY_TRACE.fullmatch(file.name)}
     except OSError:
         return ()
     others = sorted(names - {trace.name})
-    return (f"only {trace.name} is read, not {', '.join(others)}",) if others else ()
+    if not others:
+        return ()
+    return (f"only {trace.name} is read, not {', '.join(others)}",)
 
 
 def _odd(folder: Path, names: tuple[str, ...]) -> str:
     """What is missing, and what stands in its place."""
-    there = [one for one in names if os.path.lexists(folder / one)]
-    return f"{names[0]}: {there[0]} is a link, or no regular file" if there else names[0]
+    there = [name for name in names if os.path.lexists(folder / name)]
+    if there:
+        return f"{names[0]}: {there[0]} is a link, or no regular file"
+    return names[0]
 
 
 def _info(path: Path) -> tuple[list[str], str]:
@@ -156,7 +168,8 @@ def decoded(raw: bytes) -> str:
     """Text in UTF-8, or in UTF-16 where it begins with its mark, as some shells of Windows write it; bytes
     that are neither stay visible."""
     wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return raw.decode("utf-16" if wide else "utf-8-sig", errors="backslashreplace")
+    encoding = "utf-16" if wide else "utf-8-sig"
+    return raw.decode(encoding, errors="backslashreplace")
 
 
 def _text(path: Path) -> str:

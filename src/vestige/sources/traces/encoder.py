@@ -61,8 +61,11 @@ class TraceEncoder:
         for start in range(0, len(shown), PIECE):
             some = slice(start, start + PIECE)
             counts += np.bincount(symbol[some][shown[some]], minlength=len(table))
-        shared = _shared(train, table, shown) if train.schema.settings.get("own_code") == "merge" else None
-        always = OWN_TOKENS if shared is None else (*OWN_TOKENS, *OWN_CODE[1:])
+        shared = None
+        always = OWN_TOKENS
+        if train.schema.settings.get("own_code") == "merge":
+            shared = _shared(train, table, shown)
+            always = (*OWN_TOKENS, *OWN_CODE[1:])
         counted = pl.DataFrame([_named(table, shared), pl.Series("count", counts)])[1:]
         ranked = (
             counted.filter(~pl.col("token").is_in(always))
@@ -99,26 +102,32 @@ class TraceEncoder:
         bound = self.bind(windows.table(self.symbols))
         symbol = windows.streams["symbol"]
         ending = np.zeros(len(bound.token), dtype=np.int64)
-        for one in windows.pieces():
-            ending += np.bincount(symbol[one.target_step], minlength=len(ending))
+        for piece in windows.pieces():
+            ending += np.bincount(symbol[piece.target_step], minlength=len(ending))
         real = bound.token != PAD
         parts = {"events": real, "targets": real & (bound.kind == _TARGET)}
-        return {
-            name: float(ending[which & (bound.token == UNK)].sum() / max(1, ending[which].sum()))
-            for name, which in parts.items()
-        }
+        shares: dict[str, float] = {}
+        for name, which in parts.items():
+            unknown = ending[which & (bound.token == UNK)].sum()
+            shares[name] = float(unknown / max(1, ending[which].sum()))
+        return shares
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready state."""
-        return {"tokens": list(self.tokens), "shared": None if self.shared is None else list(self.shared)}
+        shared = None
+        if self.shared is not None:
+            shared = list(self.shared)
+        return {"tokens": list(self.tokens), "shared": shared}
 
     @classmethod
     def from_dict(cls, state: dict[str, Any], schema: Schema) -> Self:
         """The encoder whose `to_dict` gave `state`. Raises KeyError where a part is missing."""
-        for one in INPUTS:
-            schema.input(one.name)
+        for wanted in INPUTS:
+            schema.input(wanted.name)
         shared = state.get("shared")
-        return cls(tuple(state["tokens"]), None if shared is None else tuple(shared))
+        if shared is not None:
+            shared = tuple(shared)
+        return cls(tuple(state["tokens"]), shared)
 
 
 @dataclass(frozen=True)
@@ -134,7 +143,9 @@ class BoundTraceEncoder:
 
     def streams(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """`symbol`, whatever is wanted."""
-        return ("symbol",) if names else ()
+        if not names:
+            return ()
+        return ("symbol",)
 
     def encode(self, steps: Steps, names: tuple[str, ...]) -> Batch:
         """Only the inputs called `names`, from the stream `symbol` `(B, T)`."""
@@ -198,19 +209,20 @@ def _shared(train: WindowSet, table: pl.DataFrame, shown: NDArray[np.bool_]) -> 
         steps = slice(first, first + n)
         for name in module.gather(np.unique(symbol[steps][shown[steps]])).unique():
             programs.setdefault(name, set()).add(sample)
+    # Where there is one program only, all its modules count as shared: none could be told to be its own.
     several = recordings[present]["sample"].n_unique() > 1
-    names = (one for one, having in programs.items() if len(having) > 1 or not several)
-    return tuple(sorted(one for one in names if one and one not in SPECIAL))
+    names = (name for name, having in programs.items() if len(having) > 1 or not several)
+    return tuple(sorted(name for name in names if name and name not in SPECIAL))
 
 
 def _shown(windows: WindowSet) -> NDArray[np.bool_]:
     """Which steps the windows look at, `(n_steps,)`: marked by runs of windows that overlap or touch."""
     length = windows.schema.length
     shown = np.zeros(len(windows.streams["symbol"]), dtype=np.bool_)
-    for one in windows.pieces():
-        gap = np.diff(one.position)
+    for piece in windows.pieces():
+        gap = np.diff(piece.position)
         apart = (gap < 0) | (gap > length)
-        first, last = one.position[np.r_[True, apart]], one.position[np.r_[apart, True]]
+        first, last = piece.position[np.r_[True, apart]], piece.position[np.r_[apart, True]]
         for start, end in zip(first.tolist(), (last + length).tolist(), strict=True):
             shown[start:end] = True
     return shown

@@ -63,9 +63,12 @@ _CYC_SHIFT = 32
 
 def _steps() -> NDArray[np.uint64]:
     """Of eight branches, the oldest in the highest bit: a byte each, the oldest in the lowest, `(256,)`."""
-    return np.array(
-        [sum((bits >> 7 - i & 1) << 8 * i for i in range(LANES)) for bits in range(256)], np.uint64
-    )
+    steps = np.zeros(256, np.uint64)
+    for bits in range(256):
+        for i in range(LANES):
+            # Bit 7 - i, the branch that i others came before, goes to byte i.
+            steps[bits] |= np.uint64((bits >> 7 - i & 1) << 8 * i)
+    return steps
 
 
 def _short() -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]:

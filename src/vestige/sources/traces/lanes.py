@@ -31,8 +31,9 @@ def _at_once(_context: Any, out: Any, at: Any, base: Any, steps: Any) -> tuple[A
         data = context.make_array(signature.args[0])(context, builder, array).data
         target = builder.bitcast(builder.gep(data, [place]), wide.as_pointer())
         unset, lanes = ir.Constant(wide, ir.Undefined), ir.VectorType(ir.IntType(32), LANES)
-        one = builder.insert_element(unset, number, ir.Constant(ir.IntType(32), 0))
-        each = builder.shuffle_vector(one, unset, ir.Constant(lanes, [0] * LANES))
+        # Inserted into the first lane and shuffled into all: how a vector is filled with one number.
+        first = builder.insert_element(unset, number, ir.Constant(ir.IntType(32), 0))
+        each = builder.shuffle_vector(first, unset, ir.Constant(lanes, [0] * LANES))
         added = builder.zext(builder.bitcast(packed, ir.VectorType(ir.IntType(8), LANES)), wide)
         builder.store(builder.add(each, added), target).align = 8
         return context.get_dummy_value()

@@ -87,10 +87,11 @@ def read_map(path: Path, *, module_bytes: int = MODULE_BYTES) -> MemoryMap:
     rows, skipped = parse(_text(path), path)
     beside = path.parent / "ranges.json"
     if rows and os.path.lexists(beside):
-        known = {one.start: one for one in _ranges(beside)}
-        process = {one.start: one.process for one in rows}
-        rows = [one for one in rows if one.start not in known]
-        rows += [one._replace(process=process.get(one.start, "")) for one in known.values()]
+        # Where both name a region, the ranges are believed: they have its end; the map has its process.
+        known = {row.start: row for row in _ranges(beside)}
+        process = {row.start: row.process for row in rows}
+        rows = [row for row in rows if row.start not in known]
+        rows += [row._replace(process=process.get(row.start, "")) for row in known.values()]
     found = lay_out(rows, module_bytes=module_bytes, skipped=skipped)
     if not len(found.regions.starts):
         raise EvidenceError(f"no line of {path.name} is a region of memory", where=path, remedy=REMEDY)
@@ -105,7 +106,7 @@ def parse(text: str, where: Path | str = "") -> tuple[list[Row], int]:
     rows: list[Row] = []
     skipped = 0
     # A name may hold any separator but the line end: splitlines would cut it at others.
-    lines = [one.removesuffix("\r") for one in text.split("\n")]
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
     for row in _reader(lines)(lines):
         if row is None:
             skipped += 1
@@ -122,23 +123,34 @@ def lay_out(rows: list[Row], *, module_bytes: int = MODULE_BYTES, skipped: int =
     A region without an end reaches to the next start, `module_bytes` at most. Offsets in a module count from
     where its file begins in memory: where the map does not say that, from its first neighbouring region.
     """
-    ordered = sorted(rows, key=lambda one: (one.start, -(one.end or 0)))
+    # Of regions that begin at one address the last stays: one without an end, or else the shortest.
+    ordered = sorted(rows, key=lambda row: (row.start, -(row.end or 0)))
     names = {name: at for at, name in enumerate(SPECIAL)}
     found: list[tuple[int, int, int, int]] = []
-    for at, one in enumerate(ordered):
-        following = ordered[at + 1].start if at + 1 < len(ordered) else _LAST
-        end = min(one.start + module_bytes if one.end is None else one.end, following, _LAST)
-        if end <= one.start:
+    for at, row in enumerate(ordered):
+        following = _LAST
+        if at + 1 < len(ordered):
+            following = ordered[at + 1].start
+        stated = row.end
+        if stated is None:
+            stated = row.start + module_bytes
+        end = min(stated, following, _LAST)
+        if end <= row.start:
             skipped += 1
             continue
-        name = identity(one.file)
-        module = names.setdefault(name, len(names)) if name else ANONYMOUS
+        name = identity(row.file)
+        module = ANONYMOUS
+        if name:
+            module = names.setdefault(name, len(names))
         if len(names) > MOST_MODULES:
             raise EvidenceError(f"the map names more than {MOST_MODULES} modules")
-        base = one.start - one.offset if one.offset is not None and one.offset <= one.start else one.start
-        if one.offset is None and found and found[-1][2] == module:
+        base = row.start
+        if row.offset is not None and row.offset <= row.start:
+            base -= row.offset
+        if row.offset is None and found and found[-1][2] == module:
+            # Without an offset, a region that follows another of its module goes on with that.
             base = found[-1][3]
-        found.append((one.start, end, module, base))
+        found.append((row.start, end, module, base))
     starts, ends, modules, bases = list(zip(*found, strict=True)) or [(), (), (), ()]
     regions = Regions(
         np.array(starts, dtype=np.uint64),
@@ -215,10 +227,10 @@ def _csv(lines: list[str]) -> Iterator[Row | None]:
             cells = next(csv.reader([line]))  # alone: an open quote ends with its line
         except csv.Error:
             cells = []
-        start, end = (_number(one) for one in (*cells[:2], "", "")[:2])
+        start, end = (_number(cell) for cell in (*cells[:2], "", "")[:2])
         if start is not None and end is not None and len(cells) >= 3:
             yield Row(start, end, cells[2])
-        elif [one.strip().casefold() for one in cells[:3]] != ["start", "end", "file"]:
+        elif [cell.strip().casefold() for cell in cells[:3]] != ["start", "end", "file"]:
             yield None
 
 
@@ -226,7 +238,9 @@ def _number(text: str) -> int | None:
     text = text.strip()
     if _HEX.fullmatch(text):
         return int(text, 16)
-    return int(text) if re.fullmatch(r"\d{1,20}", text, re.ASCII) and int(text) <= _LAST else None
+    if re.fullmatch(r"\d{1,20}", text, re.ASCII) and int(text) <= _LAST:
+        return int(text)
+    return None
 
 
 def _ranges(path: Path) -> Iterator[Row]:
@@ -236,8 +250,8 @@ def _ranges(path: Path) -> Iterator[Row]:
         raise EvidenceError(f"{path.name} is a link, or no regular file", where=path, remedy=remedy)
     try:
         plain: Any = json.loads(_text(path))
-        for one in plain:
-            start, end, file = int(one["start"]), int(one["end"]), str(one.get("file", ""))
+        for entry in plain:
+            start, end, file = int(entry["start"]), int(entry["end"]), str(entry.get("file", ""))
             if not 0 <= start <= end <= _LAST:
                 raise EvidenceError(f"no range: {start} to {end}", where=path, remedy=remedy)
             yield Row(start, end + 1, file)

@@ -52,7 +52,7 @@ class Regions:
         rows: list[tuple[int, int, int, int]] = []
         free = 0
         columns = (self.starts, self.ends, self.modules, self.bases)
-        for start, end, module, base in zip(*(one.tolist() for one in columns), strict=True):
+        for start, end, module, base in zip(*(column.tolist() for column in columns), strict=True):
             if free < start:
                 rows.append((free, start - 1, UNMAPPED, 0))
             rows.append((start, end - 1, module, base))

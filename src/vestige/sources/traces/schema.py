@@ -18,7 +18,9 @@ def schema_for(options: TraceOptions) -> Schema:
     length = options.sequence_len
     settings = options.model_dump(include={"tip_only", "vocabulary", "own_code", "module_mib"})
     sliding = options.sliding_window
+    # Windows that do not slide stand side by side: each begins where the one before it ends.
+    stride = 1 if sliding else length
     return Schema(
-        "traces", VERSION, CLASSES, length, 1 if sliding else length, STREAMS, INPUTS,
+        "traces", VERSION, CLASSES, length, stride, STREAMS, INPUTS,
         target="recording", padded=sliding, settings=settings,
     )  # fmt: skip

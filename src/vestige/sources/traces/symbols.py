@@ -24,7 +24,7 @@ MOST_SYMBOLS = 1 << 20
 OWN_TOKENS = tuple(
     f"{name}{end}"
     for number, name in enumerate(SPECIAL)
-    for end in ("", *(f" {one}" for one in BRANCHES.values()))
+    for end in ("", *(f" {branch}" for branch in BRANCHES.values()))
     if end or number != NOWHERE
 )
 """Tokens of what lies in no module: they are in every vocabulary."""
@@ -173,11 +173,21 @@ def table(values: Values, names: Sequence[str]) -> pl.DataFrame:
             texts.append(f"{name}+0x{at:x}")
             tokens.append(texts[-1])
         else:
-            texts.append(f"{name} {'+' if number == ANONYMOUS else ''}0x{at:x}" if at else name)
+            if not at:
+                texts.append(name)
+            elif number == ANONYMOUS:
+                # An offset in its region; in no module at all it is an address instead.
+                texts.append(f"{name} +0x{at:x}")
+            else:
+                texts.append(f"{name} 0x{at:x}")
             tokens.append(name)
-        kinds.append(1 if at not in BRANCHES else 2 if at == TAKEN else 3)
+        kind = 1
+        if at in BRANCHES:
+            kind = 2 if at == TAKEN else 3
+        kinds.append(kind)
+    modules = [names[number] for number in module]
     return pl.DataFrame(
-        {"text": texts, "token": tokens, "module": [names[one] for one in module], "kind": kinds},
+        {"text": texts, "token": tokens, "module": modules, "kind": kinds},
         schema={"text": pl.String(), "token": pl.String(), "module": pl.String(), "kind": pl.UInt8()},
     )
 
@@ -187,9 +197,8 @@ def shares(counts: NDArray[np.int64], values: Values) -> dict[str, float]:
     module, offset = values >> _SHIFT, values & _LOW
     target = (offset < np.uint64(NOT_TAKEN)) & (values != 0)
     targets = int(counts[target].sum())
-    unmapped, anonymous = (
-        int(counts[target & (module == np.uint64(one))].sum()) for one in (UNMAPPED, ANONYMOUS)
-    )
+    unmapped = int(counts[target & (module == np.uint64(UNMAPPED))].sum())
+    anonymous = int(counts[target & (module == np.uint64(ANONYMOUS))].sum())
     return {
         "targets": targets / max(1, int(counts.sum())),
         "unmapped": unmapped / max(1, targets),

@@ -169,7 +169,8 @@ class Decoder:
 
     def _fresh(self) -> None:
         # One block of memory: two would be given back to the system and fetched again for every chunk.
-        block = np.empty((2 if self._placed else 1, CHUNK), np.uint64)
+        rows = 2 if self._placed else 1
+        block = np.empty((rows, CHUNK), np.uint64)
         self._out, self._place = block[0], block[1:].ravel().view(np.int64)
 
 

@@ -69,7 +69,8 @@ class Packets:
     @classmethod
     def joined(cls, parts: Iterable[Packets]) -> Packets:
         """Rows of all parts, one after the other."""
-        columns = zip(*(one._columns() for one in (cls.empty(), *parts)), strict=True)
+        # The empty ones first, so that no parts at all come to columns of the right dtypes.
+        columns = zip(*(part._columns() for part in (cls.empty(), *parts)), strict=True)
         return cls(*map(np.concatenate, columns))
 
     def _columns(self) -> tuple[NDArray[Any], ...]:

@@ -58,7 +58,8 @@ MASK = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
 """The lowest `n` bytes of a word."""
 _KEPT = np.array([(~0 << bits) % (1 << 64) for bits in (0, 16, 32, 64, 48, 0, 64, 0)], np.uint64)
 """Bits of the last IP that an IP keeps, by its compression."""
-_SIGN = np.array([1 << 47 if one == SIGN_EXTENDED else 0 for one in range(8)], np.uint64)
+_SIGN = np.zeros(8, np.uint64)
+_SIGN[SIGN_EXTENDED] = 1 << 47
 """The sign bit of an IP that is sign-extended, by its compression."""
 _UPPER = np.uint64(0xFFFF)
 

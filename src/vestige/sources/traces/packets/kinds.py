@@ -55,7 +55,9 @@ class Kind(IntEnum):
         if self >= Kind.UNKNOWN_OPCODE:
             return "error"
         family, _, rest = self.name.lower().partition("_")
-        return f"{family}.{rest}" if rest else family
+        if not rest:
+            return family
+        return f"{family}.{rest}"
 
 
 LONGEST = 16

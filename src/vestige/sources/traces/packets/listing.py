@@ -30,12 +30,14 @@ def objects(runs: Iterable[Packets]) -> Iterator[Fields]:
     for run in runs:
         kinds = map(Kind, run.kind.tolist())
         rest = (run.offset, run.ip, run.bits, run.n_bits, run.value)
-        for kind, offset, ip, bits, n_bits, value in zip(kinds, *(one.tolist() for one in rest), strict=True):
+        cells = (column.tolist() for column in rest)
+        for kind, offset, ip, bits, n_bits, value in zip(kinds, *cells, strict=True):
             fields: Fields = {"offset": offset, "kind": kind.label}
             if CARRIES_IP[kind]:
                 fields |= _address(bits >> 5, ip, ip_known=ip_known)
                 ip_known |= bits >> 5 != 0
             elif n_bits or kind in {Kind.TNT_8, Kind.TNT_64}:
+                # As branches are written elsewhere: `!` for taken, `.` for not taken, the oldest first.
                 fields["tnt"] = f"{bits:0{n_bits}b}".replace("0", ".").replace("1", "!")
             elif kind >= Kind.UNKNOWN_OPCODE:
                 fields["message"] = kind.name.lower().replace("_", " ")
@@ -51,8 +53,9 @@ def lines(runs: Iterable[Packets], *, last_ip: bool = False) -> Iterator[str]:
     for fields in objects(runs):
         offset, kind = fields.pop("offset"), fields.pop("kind")
         if "ipc" in fields:
-            sent, full = f"{fields['ipc']}: {fields['raw']}", fields["ip"] or fields.get("ip_status")
-            shown = f"{sent}  {full}" if last_ip else sent
+            shown = f"{fields['ipc']}: {fields['raw']}"
+            if last_ip:
+                shown += f"  {fields['ip'] or fields.get('ip_status')}"
         else:
             shown = "  ".join(text for name, value in fields.items() if (text := _shown(name, value)))
         yield f"{offset:016x}  {kind:9}  {shown}".rstrip()
@@ -73,7 +76,10 @@ def _shown(name: str, value: Any) -> str:
 
 
 def _address(compression: int, ip: int, *, ip_known: bool) -> Fields:
-    digits = 16 if compression == SIGN_EXTENDED else 2 * int(IP_BYTES[compression])
+    digits = 2 * int(IP_BYTES[compression])
+    if compression == SIGN_EXTENDED:
+        # Six bytes are sent, but they settle all eight.
+        digits = 16
     sent = f"{ip:016x}"[16 - digits :]
     fields: Fields = {
         "ipc": compression,
@@ -92,7 +98,9 @@ def _flags(bits: int, *names: str) -> Fields:
 def _event(_header: int, payload: int) -> Fields:
     kind, vector = payload & 0x1F, payload >> 8
     fields: Fields = {"type": kind, "ip_bit": bool(payload & 0x80), "type_name": EVENTS.get(kind)}
-    return fields | ({"vector": vector} if kind in WITH_VECTOR else {})
+    if kind in WITH_VECTOR:
+        fields["vector"] = vector
+    return fields
 
 
 def _event_data(header: int, payload: int) -> Fields:

@@ -54,5 +54,7 @@ class Quality:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it, with `lost`, the share of bytes that were skipped."""
-        lost = self.skipped / self.n_bytes if self.n_bytes else 0.0
+        lost = 0.0
+        if self.n_bytes:
+            lost = self.skipped / self.n_bytes
         return {**vars(self), "lost": lost}
