@@ -90,7 +90,7 @@ def left_out(windows: WindowSet) -> Table | None:
         table.add_row(*map(plain, (defect.file, row, defect.what, defect.why)))
     more = sum(found.counts.values()) - min(len(found.first), SHOWN)
     if more > 0:
-        table.caption = plain(f"and {more:,} more: notes of schema.json, the first {MOST_NOTED:,}")
+        table.caption = plain(f"and {more:,} more: left_out in schema.json has the first {MOST_NOTED:,}")
     return table
 
 
