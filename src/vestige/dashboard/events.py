@@ -214,7 +214,7 @@ def _shown(value: Any) -> Any:
     if isinstance(value, str):
         return visible(value, LONGEST)
     if isinstance(value, dict):
-        return {_shown(key): _shown(one) for key, one in value.items()}
+        return {_shown(key): _shown(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_shown(one) for one in value]
+        return [_shown(item) for item in value]
     return value

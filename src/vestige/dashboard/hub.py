@@ -26,7 +26,7 @@ class Hub:
         self.epoch = secrets.token_hex(4)
         self.closed = threading.Event()
         self.read = threading.Event()
-        self._standing = [one.line for one in standing]
+        self._standing = [event.line for event in standing]
         self._ring: list[str] = [""] * kept
         self._end = len(self._standing)
         self._recording = -1, ""
@@ -45,8 +45,11 @@ class Hub:
         """Where a reader goes on that has read the line of this id; at the beginning, if it is not ours."""
         self.read.set()
         epoch, _, number = (last_id or "").partition(".")
+        # A browser may hold the number of an earlier dashboard, or anything that somebody sent in its name.
         known = epoch == self.epoch and number.isascii() and number.isdecimal() and len(number) < 19
-        return min(int(number) + 1, self._end) if known else 0
+        if not known:
+            return 0
+        return min(int(number) + 1, self._end)
 
     def id(self, number: int) -> str:
         """What `resume` takes."""

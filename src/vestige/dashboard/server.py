@@ -185,7 +185,7 @@ class Guard:
 def _contents() -> dict[str, tuple[str, bytes]]:
     """What there is besides the events, by address: its type and its bytes."""
     style = (REPORT / "report.css").read_bytes() + (PAGE / "dashboard.css").read_bytes()
-    scripts = {f"/{one.name}": ("text/javascript", one.read_bytes()) for one in sorted(PAGE.glob("*.js"))}
+    scripts = {f"/{file.name}": ("text/javascript", file.read_bytes()) for file in sorted(PAGE.glob("*.js"))}
     return {
         "/": ("text/html", (PAGE / "dashboard.html").read_bytes()),
         "/dashboard.css": ("text/css", style),
@@ -225,4 +225,6 @@ def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     if ipaddress.ip_address(host).is_unspecified:
         host = socket.gethostname()
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    if ":" in host:
+        host = f"[{host}]"
+    return f"http://{host}:{port}/"

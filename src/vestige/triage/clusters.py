@@ -43,20 +43,25 @@ class Cluster:
 def clusters_of(found: Explanations, detector: str) -> list[Cluster]:
     """The largest first. `detector` names the one that explained: ids differ from triage to triage, so that
     labels given to one are not taken for another's."""
-    every = [one for code in sorted(found.events) for one in _of_event(found, found.events[code])]
-    every.sort(key=lambda one: (-one.size, one.event, one.examples))
+    every: list[Cluster] = []
+    for code in sorted(found.events):
+        every += _of_event(found, found.events[code])
+    every.sort(key=lambda cluster: (-cluster.size, cluster.event, cluster.examples))
+    # The names hold a digest of all clusters: labels are never given to those of another run.
     digest = hashlib.sha256(f"{detector} {found.options.model_dump_json()}".encode())
-    for one in every:
-        digest.update(repr((one.event, one.size, one.context, one.examples)).encode())
+    for cluster in every:
+        told = (cluster.event, cluster.size, cluster.context, cluster.examples)
+        digest.update(repr(told).encode())
     mark = f"t{digest.hexdigest()[:6]}"
-    return [replace(one, id=f"{mark}-{number:04d}") for number, one in enumerate(every, 1)]
+    return [replace(cluster, id=f"{mark}-{number:04d}") for number, cluster in enumerate(every, 1)]
 
 
 def _of_event(found: Explanations, event: Event) -> Iterator[Cluster]:
     vectors = event.matrix()
     numbers = np.array(event.numbers, dtype=np.int64)
-    count = np.array([found.count[one] for one in event.numbers], dtype=np.float64)
+    count = np.array([found.count[number] for number in event.numbers], dtype=np.float64)
     if len(numbers):
+        # Only the columns that are used: distances take memory by how wide the vectors are.
         used, columns = np.unique(vectors.indices, return_inverse=True)
         narrow = (vectors.data, columns.reshape(-1), vectors.indptr)
         vectors = csr_matrix(narrow, shape=(len(numbers), max(1, len(used))))
@@ -64,14 +69,17 @@ def _of_event(found: Explanations, event: Event) -> Iterator[Cluster]:
         distance = np.maximum(pairwise_distances(vectors, metric=METRICS[options.metric]), 0)
         model = DBSCAN(eps=options.eps, min_samples=options.min_samples, metric="precomputed")
         label = model.fit(distance, sample_weight=count).labels_
+        # Whatever DBSCAN calls noise is a cluster by itself.
         label[label < 0] = label.max() + 1 + np.arange((label < 0).sum())
         size = np.bincount(label)
-        names = [found.vocabulary[one] for one in used]
-        for one in range(len(size)):
-            rows = np.flatnonzero(label == one)
+        names = [found.vocabulary[token] for token in used]
+        for cluster in range(len(size)):
+            rows = np.flatnonzero(label == cluster)
             mean = np.asarray(count[rows] @ vectors[rows]).reshape(-1) / count[rows].sum()
             dense = count[rows].sum() >= options.min_samples
-            kind: Kind = "alike" if len(rows) > 1 or dense else "single"
+            kind: Kind = "single"
+            if len(rows) > 1 or dense:
+                kind = "alike"
             yield _cluster(found, event, kind, numbers[rows].tolist(), _typical(names, mean))
     if event.rest is not None:
         yield _cluster(found, event, "rest", [event.rest], ())
@@ -80,12 +88,17 @@ def _of_event(found: Explanations, event: Event) -> Iterator[Cluster]:
 def _cluster(
     found: Explanations, event: Event, kind: Kind, numbers: list[int], context: tuple[tuple[str, float], ...]
 ) -> Cluster:
-    size = sum(found.count[one] for one in numbers)
-    drawn = sorted(lot for one in numbers for lot in found.sample[one])[:EXAMPLES]
-    examples = tuple(sorted(window for _, window in drawn))
+    size = sum(found.count[number] for number in numbers)
+    lots: list[tuple[int, int]] = []
+    for number in numbers:
+        lots += found.sample[number]
+    # The lowest lots of all: a fair draw from the windows of all the explanations together.
+    examples = tuple(sorted(window for _, window in sorted(lots)[:EXAMPLES]))
     return Cluster("", event.name, event.new, kind, size, tuple(numbers), context, examples)
 
 
 def _typical(names: list[str], mean: NDArray[np.float64]) -> tuple[tuple[str, float], ...]:
     best = np.argsort(-mean, kind="stable")[:TYPICAL]
-    return tuple((names[one], round(float(mean[one]), 3)) for one in best if names and mean[one] >= 0.001)
+    if not names:
+        return ()
+    return tuple((names[column], round(float(mean[column]), 3)) for column in best if mean[column] >= 0.001)

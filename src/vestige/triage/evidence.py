@@ -76,7 +76,11 @@ def _truth(test: WindowSet, rows: NDArray[np.int64]) -> pl.Series:
 
 def _about(first: int, place: pl.DataFrame, machine: pl.Series) -> pl.DataFrame:
     numbers = pl.Series("window", np.arange(first, first + place.height))
-    line = place["line"] if "line" in place.columns else place["event"].alias("line")
+    if "line" in place.columns:
+        line = place["line"]
+    else:
+        # Recordings have no lines: what is looked up there is the number of the event.
+        line = place["event"].alias("line")
     return pl.DataFrame([numbers, place["file"], line, machine.alias("machine")])
 
 

@@ -50,7 +50,8 @@ class Event:
 
     def matrix(self) -> csr_matrix:
         """All kept vectors, `(D, V)`."""
-        ends = np.cumsum([0, *(len(one) for one in self._ids)])
+        ends = np.cumsum([0, *(len(ids) for ids in self._ids)])
+        # An empty list behind the others, since nothing at all cannot be concatenated.
         data, ids = np.concatenate([*self._weights, []]), np.concatenate([*self._ids, []])
         return csr_matrix((data, ids.astype(np.int64), ends), shape=(len(self._ids), self.width))
 
@@ -162,7 +163,10 @@ class Explanations:
         if code not in self.events:
             width = len(self.vocabulary)
             names = {at: text for text, at in self._new.items()}
-            name = names[code] if code >= width else self.vocabulary[code]
+            if code >= width:
+                name = names[code]
+            else:
+                name = self.vocabulary[code]
             self.events[code] = Event(name, code >= width or code == UNK, width)
         return self.events[code]
 

@@ -43,27 +43,27 @@ class Spread:
     @property
     def labelled(self) -> int:
         """Alerts that have a label now."""
-        return sum(one.alerts for one in self.by_label)
+        return sum(row.alerts for row in self.by_label)
 
     @property
     def given(self) -> int:
         """Labels that the operator gave."""
-        return sum(one.clusters for one in self.by_label)
+        return sum(row.clusters for row in self.by_label)
 
     @property
     def shown(self) -> int:
         """Examples that the operator had to look at for that."""
-        return sum(one.shown for one in self.by_label)
+        return sum(row.shown for row in self.by_label)
 
     @property
     def checked(self) -> int:
         """Alerts whose label can be compared with the true one: those shown as examples not counted."""
-        return sum(one.checked for one in self.by_label if one.agree is not None)
+        return sum(row.checked for row in self.by_label if row.agree is not None)
 
     @property
     def agree(self) -> int:
         """How many of them have the true one."""
-        return sum(one.agree or 0 for one in self.by_label)
+        return sum(row.agree or 0 for row in self.by_label)
 
 
 def spread(run: Path, table: Path, out: Path | None = None) -> Spread:
@@ -71,7 +71,8 @@ def spread(run: Path, table: Path, out: Path | None = None) -> Spread:
 
     Raises EvidenceError, with file and row, for an unknown or repeated cluster; DatasetError without members.
     """
-    out = RunDirectory.open(run).detector() if out is None else out
+    if out is None:
+        out = RunDirectory.open(run).detector()
     members = out / MEMBERS
     if not members.is_file():
         raise DatasetError("there is no triage here", where=out, remedy="make one: vestige triage RUN")
@@ -132,14 +133,18 @@ def _count(labelled: pl.LazyFrame, clusters: int, path: Path) -> Spread:
     truths = labelled.filter(usable & pl.col("label").is_not_null()).group_by("truth").len()
     of_truth = truths.collect(engine="streaming")["len"]
     classes = labelled.select(pl.col("truth").drop_nulls().unique()).collect(engine="streaming")["truth"]
-    names = {one.lower() for one in classes}
-    by_label = [
-        OfLabel(
-            row["label"], row["clusters"], row["alerts"], row["shown"], row["checked"],
-            row["agree"] if row["label"].lower() in names else None,
-        )
-        for row in found.iter_rows(named=True)
-        if row["label"] is not None
-    ]  # fmt: skip
-    usual = None if of_truth.is_empty() else of_truth.sort()[-1] / of_truth.sum()
+    names = {name.lower() for name in classes}
+    by_label: list[OfLabel] = []
+    for row in found.iter_rows(named=True):
+        if row["label"] is None:
+            continue
+        agree = row["agree"]
+        if row["label"].lower() not in names:
+            # A label that is no class of the evidence can neither agree with the truth nor differ from it.
+            agree = None
+        counts = (row["clusters"], row["alerts"], row["shown"], row["checked"])
+        by_label.append(OfLabel(row["label"], *counts, agree))
+    usual = None
+    if not of_truth.is_empty():
+        usual = of_truth.sort()[-1] / of_truth.sum()
     return Spread(int(found["alerts"].sum()), clusters, by_label, usual, path)

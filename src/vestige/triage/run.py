@@ -59,12 +59,18 @@ def triage(
     """
     check_device(device)
     folder = RunDirectory.open(run).detector()
-    out = folder if out is None else out
+    if out is None:
+        out = folder
     _refuse_existing(out, overwrite=overwrite)
     loaded = load(folder, device=device)
     found = Explanations(_next_token(loaded, folder), options)
-    limit = -np.inf if every else _threshold(loaded, folder)
-    pieces = of_evidence(evidence, loaded) if evidence else of_test_part(folder, loaded)
+    limit = -np.inf
+    if not every:
+        limit = _threshold(loaded, folder)
+    if evidence:
+        pieces = of_evidence(evidence, loaded)
+    else:
+        pieces = of_test_part(folder, loaded)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".triage.", suffix=".tmp", dir=out) as spool:
         looked_at = _spool(pieces, found, limit, Path(spool), progress)
@@ -73,7 +79,7 @@ def triage(
             _write_members(Path(spool), clusters, members)
             rows = summary(members, clusters)
             write_table(table, rows)
-    alerts = sum(one.size for one in clusters)
+    alerts = sum(cluster.size for cluster in clusters)
     return Outcome(looked_at, alerts, len(found.count), clusters, rows, out / TABLE, out / MEMBERS)
 
 
@@ -125,6 +131,7 @@ def _spool(
 def _alerts(piece: Piece, found: Explanations, limit: float) -> pl.DataFrame:
     """The alerts of a piece with `JUDGED`. Equal windows are judged once."""
     detector = found.detector
+    # Windows that show the same tokens are judged once.
     unique, again = np.unique(piece.tokens, axis=0, return_inverse=True)
     judgement = detector.judge({detector.inputs[0].name: unique})
     of_window: NDArray[np.int64] = again.reshape(-1)
@@ -134,20 +141,25 @@ def _alerts(piece: Piece, found: Explanations, limit: float) -> pl.DataFrame:
     about = piece.about[rows]
     texts = piece.texts.gather(rows).to_list()
     number = found.add(piece.tokens[rows], texts, about["window"].to_numpy())
-    surprise, rank = judgement.strangeness[of_window[rows]], judgement.rank
-    return about.with_columns(
-        surprise=pl.Series(surprise),
-        rank=pl.Series([None] * len(rows) if rank is None else rank[of_window[rows]], dtype=pl.Int64()),
-        number=pl.Series(number),
-    )
+    chosen = of_window[rows]
+    if judgement.rank is None:
+        rank = pl.Series([None] * len(rows), dtype=pl.Int64())
+    else:
+        rank = pl.Series(judgement.rank[chosen], dtype=pl.Int64())
+    surprise = pl.Series(judgement.strangeness[chosen])
+    return about.with_columns(surprise=surprise, rank=rank, number=pl.Series(number))
 
 
 def _write_members(spool: Path, clusters: list[Cluster], path: Path) -> None:
     """Every alert with its cluster, in the order in which they came, without holding them all."""
-    pairs = [(number, one.id, one.event) for one in clusters for number in one.numbers]
+    rows: list[tuple[int, str, str]] = []
+    examples: list[int] = []
+    for cluster in clusters:
+        rows += [(number, cluster.id, cluster.event) for number in cluster.numbers]
+        examples += cluster.examples
     schema = {"number": pl.Int64(), "cluster": pl.String(), "event": pl.String()}
-    of_number = pl.LazyFrame(pairs, schema=schema, orient="row")
-    shown = pl.Series([window for one in clusters for window in one.examples], dtype=pl.Int64())
+    of_number = pl.LazyFrame(rows, schema=schema, orient="row")
+    shown = pl.Series(examples, dtype=pl.Int64())
     members = pl.scan_parquet(sorted(spool.glob("*.parquet")))
     joined = members.join(of_number, on="number", how="left", maintain_order="left")
     marked = joined.with_columns(example=pl.col("window").is_in(shown.implode()))

@@ -19,12 +19,16 @@ _LATER = re.compile(r"([;,|\t][ ]*)(?=[=+\-@])")
 def defused(text: str) -> str:
     """`text` with an apostrophe before whatever a spreadsheet would run; `restored` takes off the first."""
     inner = _LATER.sub(r"\1'", text)
-    return f"'{inner}" if _BEGINS.match(inner) else inner
+    if _BEGINS.match(inner):
+        return f"'{inner}"
+    return inner
 
 
 def restored(cell: str) -> str:
     """What a cell said before `defused`, as far as its beginning goes."""
-    return cell[1:] if cell[:1] == "'" and _BEGINS.match(cell[1:]) else cell
+    if cell[:1] == "'" and _BEGINS.match(cell[1:]):
+        return cell[1:]
+    return cell
 
 
 def rows_of(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -38,8 +42,8 @@ def rows_of(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str
             head = file.readline(65_536)
             file.seek(0)
             rows = csv.reader(file, delimiter=max(",;\t", key=head.count))
-            names = [restored(one.strip()) for one in next(rows, [])]
-            lacking = [one for one in needed if names.count(one) != 1]
+            names = [restored(cell.strip()) for cell in next(rows, [])]
+            lacking = [name for name in needed if names.count(name) != 1]
             if lacking:
                 raise EvidenceError(
                     f"has no column {lacking[0]!r}, or several", where=path, row=1, remedy=remedy

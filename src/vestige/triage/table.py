@@ -36,7 +36,10 @@ def summary(members: Path, clusters: list[Cluster]) -> pl.DataFrame:
     )
     place = pl.format("{}:{}", "file", "line")
     shown = lazy.filter("example").group_by("cluster").agg(examples=place.sort_by("window"))
-    rows = [(one.id, one.event, one.new, one.kind, one.size, _context(one)) for one in clusters]
+    rows = [
+        (cluster.id, cluster.event, cluster.new, cluster.kind, cluster.size, _context(cluster))
+        for cluster in clusters
+    ]
     names = ("cluster", "event", "new", "kind", "size", "context")
     kinds = (pl.String(), pl.String(), pl.Boolean(), pl.String(), pl.Int64(), pl.String())
     order = pl.DataFrame(rows, schema=dict(zip(names, kinds, strict=True)), orient="row")
@@ -52,10 +55,12 @@ def write_table(path: Path, rows: pl.DataFrame) -> None:
         out = csv.writer(file)
         out.writerow(HEADER)
         for row in rows.iter_rows(named=True):
+            # Always three cells, however few examples there are.
             examples = [*map(_cell, row["examples"]), "", "", ""]
+            new = "new" if row["new"] else ""
             out.writerow(
                 [
-                    row["cluster"], "", _cell(row["event"]), "new" if row["new"] else "", row["kind"],
+                    row["cluster"], "", _cell(row["event"]), new, row["kind"],
                     row["size"], row["machines"], _cell("; ".join(row["on"])), when(row["first"]),
                     when(row["last"]), f"{row['mean_surprise']:.3f}", f"{row['rank']:.0f}",
                     _cell(row["context"]), *examples[:3],
@@ -67,9 +72,9 @@ def is_ours(path: Path) -> bool:
     """Whether a file begins as `write_table` begins it, or as a spreadsheet saves that."""
     with path.open("rb") as file:
         head = file.readline(4096).decode("utf-8-sig", errors="replace")
-    return {"cluster", "label", "mean_surprise"} <= {
-        one.strip('"\r\n') for one in head.replace(";", ",").replace("\t", ",").split(",")
-    }
+    # Whatever a spreadsheet separated the columns with when it saved the table.
+    cells = head.replace(";", ",").replace("\t", ",").split(",")
+    return {"cluster", "label", "mean_surprise"} <= {cell.strip('"\r\n') for cell in cells}
 
 
 def when(t_ns: int | None) -> str:
@@ -79,10 +84,10 @@ def when(t_ns: int | None) -> str:
     return datetime.fromtimestamp(t_ns // 10**9, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _context(one: Cluster) -> str:
-    if one.kind == "rest":
+def _context(cluster: Cluster) -> str:
+    if cluster.kind == "rest":
         return "(of every kind)"
-    return "; ".join(f"{visible(name, 200)} {share:.2f}" for name, share in one.context) or "(nothing)"
+    return "; ".join(f"{visible(name, 200)} {share:.2f}" for name, share in cluster.context) or "(nothing)"
 
 
 def _cell(text: str) -> str:

@@ -25,15 +25,18 @@ SYNTHETIC = (
 def run(directory: RunDirectory, loaded: Loaded | None) -> Run:
     """The run, as far as it is known. `loaded`: the detector that replays, if one does."""
     found = directory.results
-    view = directory.view or ("" if loaded is None else loaded.header.view)
-    player = None if loaded is None else player_of(loaded)
+    view, source, classes, player = directory.view, "", [], None
+    if loaded is not None:
+        view = view or loaded.header.view
+        source, classes = loaded.schema.source, list(loaded.schema.classes)
+        player = player_of(loaded)
     if found is None:
         return Run(
             title=directory.path.absolute().name,
-            source="" if loaded is None else loaded.schema.source,
+            source=source,
             view=view,
             split="",
-            classes=[] if loaded is None else list(loaded.schema.classes),
+            classes=classes,
             models=list(directory.detectors),
             judged=False,
             synthetic=None,
@@ -47,7 +50,7 @@ def run(directory: RunDirectory, loaded: Loaded | None) -> Run:
         view=view,
         split=found.split.recipe,
         classes=found.classes,
-        models=[one.name for one in found.models],
+        models=[result.name for result in found.models],
         judged=True,
         synthetic=found.synthetic,
         created=found.created,
@@ -70,36 +73,48 @@ def player_of(loaded: Loaded) -> Player:
 
 def caveats(found: RunResults) -> list[Caveat]:
     """Everything that weakens a run's figures, the worst first."""
-    untrusted = "" if found.clusters.trusted else f"The intervals cannot be trusted: {found.clusters.reason}."
-    grave = [LEAKAGE if found.leakage_allowed else "", IN_DISTRIBUTION if found.split.in_distribution else ""]
-    plain = [SYNTHETIC if found.synthetic else "", untrusted, untested(found), saturated(found)]
-    return [
-        *(Caveat(kind="grave", text=one) for one in (*grave, outdone(found)) if one),
-        *(Caveat(kind="plain", text=one) for one in plain if one),
-        *(Caveat(kind="audit", text=one) for one in audit_lines(found)),
-    ]
+    grave: list[str] = []
+    if found.leakage_allowed:
+        grave.append(LEAKAGE)
+    if found.split.in_distribution:
+        grave.append(IN_DISTRIBUTION)
+    grave.append(outdone(found))
+    plain: list[str] = []
+    if found.synthetic:
+        plain.append(SYNTHETIC)
+    if not found.clusters.trusted:
+        plain.append(f"The intervals cannot be trusted: {found.clusters.reason}.")
+    plain += [untested(found), saturated(found)]
+    # Of what has nothing to say the text is empty.
+    told = [Caveat(kind="grave", text=text) for text in grave if text]
+    told += [Caveat(kind="plain", text=text) for text in plain if text]
+    told += [Caveat(kind="audit", text=line) for line in audit_lines(found)]
+    return told
 
 
 def metrics(found: RunResults) -> Iterator[Metrics]:
     """An event for each detector, models first."""
-    against = {one.model: one.sentence for one in found.comparisons}
-    for one in (*found.models, *found.baselines):
+    against = {comparison.model: comparison.sentence for comparison in found.comparisons}
+    for result in (*found.models, *found.baselines):
+        delays = []
+        if result.onset is not None:
+            delays = result.onset.delays
         yield Metrics(
-            detector=one.name,
-            kind=one.kind,
-            view=one.view,
-            pooling=one.pooling,
-            windows=one.windows,
+            detector=result.name,
+            kind=result.kind,
+            view=result.view,
+            pooling=result.pooling,
+            windows=result.windows,
             synthetic=found.synthetic,
             clusters=found.clusters.description,
             trusted=found.clusters.trusted,
             figures=[
-                Figure(column=column, found=one.metrics[column.name]) for column in found.columns("page")
+                Figure(column=column, found=result.metrics[column.name]) for column in found.columns("page")
             ],
-            policy=one.threshold.policy,
-            threshold=one.threshold.value,
-            per_class=one.per_class,
-            confusion=one.confusion,
-            delays=[] if one.onset is None else one.onset.delays,
-            against=against.get(one.name, ""),
+            policy=result.threshold.policy,
+            threshold=result.threshold.value,
+            per_class=result.per_class,
+            confusion=result.confusion,
+            delays=delays,
+            against=against.get(result.name, ""),
         )

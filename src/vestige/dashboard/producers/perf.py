@@ -66,18 +66,31 @@ class Meter:
         self._told = now = time.perf_counter()
         busy = self.reading_s + self.judging_s
         n = self.judged
+        # Nothing judged yet: no rate and no mean, rather than a division by nothing.
+        extraction_ms = inference_ms = windows_per_s = batch = None
+        if n:
+            extraction_ms = round(1e3 * self.reading_s / n, 6)
+            inference_ms = round(1e3 * self.judging_s / n, 6)
+        if n and busy:
+            windows_per_s = round(n / busy, 1)
+        if self.batches:
+            batch = round(n / self.batches, 1)
+        cores = os.cpu_count() or 1
+        if hasattr(os, "sched_getaffinity"):
+            # Those that this process may run on, which in a container are fewer.
+            cores = len(os.sched_getaffinity(0))
         return Perf(
             state=state,
             note=note,
             windows=self.windows,
             recordings=self.recordings,
             seconds=round(now - self._began, 3),
-            extraction_ms=round(1e3 * self.reading_s / n, 6) if n else None,
-            inference_ms=round(1e3 * self.judging_s / n, 6) if n else None,
-            windows_per_s=round(n / busy, 1) if n and busy else None,
-            batch=round(n / self.batches, 1) if self.batches else None,
+            extraction_ms=extraction_ms,
+            inference_ms=inference_ms,
+            windows_per_s=windows_per_s,
+            batch=batch,
             memory=_resident(),
-            cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+            cores=cores,
             bytes=self.taken,
             total=self.total,
         )

@@ -10,13 +10,13 @@ from vestige.evaluation.results import RunResults
 
 def profiles(found: RunResults) -> Iterator[Profiles]:
     """An event for each detector, models first; each names the profiles of which it says nothing."""
-    for one in (*found.models, *found.baselines):
+    for result in (*found.models, *found.baselines):
         yield Profiles(
-            detector=one.name,
-            kind=one.kind,
+            detector=result.name,
+            kind=result.kind,
             synthetic=found.synthetic,
-            by_profile=one.per_profile,
-            by_host=one.per_host,
+            by_profile=result.per_profile,
+            by_host=result.per_host,
             untested=found.split.untested_profiles,
             unseen=found.split.unseen_profiles,
             unvalidated=found.split.unvalidated_profiles,

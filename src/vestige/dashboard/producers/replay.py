@@ -79,7 +79,9 @@ class Recordings:
     def over(self, judged: JudgedBatch) -> Iterator[Recording | Score | Perf]:
         """The events of the next batch."""
         batch = judged.batch
-        times = [0] * len(batch.place) if batch.t_ns is None else batch.t_ns.tolist()
+        times = [0] * len(batch.place)
+        if batch.t_ns is not None:
+            times = batch.t_ns.tolist()
         for row, (place, t_ns) in enumerate(zip(batch.place.iter_rows(named=True), times, strict=True)):
             name = str(place.pop(batch.unit))
             if name not in self._known:
@@ -98,6 +100,11 @@ class Recordings:
         about, classes = self._recording_info(name), self.loaded.schema.classes
         attacks = self.loaded.schema.settings.get(ATTACK_CLASSES, classes[1:])
         spans = [Span(begin=at / 1e9, label=label, attack=label in attacks) for at, label in about.changes]
+        begin = end = None
+        if about.t_start_ns is not None:
+            begin = about.t_start_ns / 1e9
+        if about.t_end_ns is not None:
+            end = about.t_end_ns / 1e9
         self._known[name] = Played(
             self.meter.recordings,
             self.pace.begin(t_ns),
@@ -105,6 +112,7 @@ class Recordings:
             np.array([classes.index(label) for _, label in about.changes], dtype=np.uint8),
         )
         if len(self._known) > MOST:
+            # The one that was played longest ago: whatever is played is moved to the end.
             self._known.popitem(last=False)
         return Recording(
             number=self.meter.recordings,
@@ -112,10 +120,10 @@ class Recordings:
             host=about.host,
             profile=about.profile,
             synthetic=self._synthetic,
-            begin=None if about.t_start_ns is None else about.t_start_ns / 1e9,
-            end=None if about.t_end_ns is None else about.t_end_ns / 1e9,
+            begin=begin,
+            end=end,
             spans=spans[:MOST_SPANS],
-            attack=next((one.begin for one in spans if one.attack), None),
+            attack=next((span.begin for span in spans if span.attack), None),
         )
 
     @cached_property
@@ -129,23 +137,33 @@ class Recordings:
         schema = self.loaded.schema
         asked = (self.source.describe(path, name, schema) for path in self.evidence)
         found = [info for info in asked if info is not None]
-        return found[0] if len(found) == 1 else RecordingInfo()
+        # Two places that both describe a recording by this name: neither is believed.
+        if len(found) != 1:
+            return RecordingInfo()
+        return found[0]
 
     def _score(
         self, judged: JudgedBatch, row: int, played: Played, place: dict[str, Any], t_ns: int
     ) -> Score:
         judgement, limit = judged.judgement, self.loaded.threshold
         proba, suspicion = judgement.proba[row], float(judgement.score[row])
-        classes, truth = self.loaded.schema.classes, played.truth(t_ns)
+        classes, true_class = self.loaded.schema.classes, played.truth(t_ns)
+        alert = truth = surprise = None
+        if limit is not None:
+            alert = suspicion >= limit
+        if true_class is not None:
+            truth = classes[true_class]
+        if judgement.surprise is not None:
+            surprise = round(float(judgement.surprise[row]), 6)
         return Score(
             recording=played.number,
             window=played.windows,
             time=t_ns / 1e9 if t_ns else None,
             place=place,
-            proba=[round(one, 6) for one in proba.tolist()],
+            proba=[round(share, 6) for share in proba.tolist()],
             score=round(suspicion, 6),
             most_probable_class=classes[int(proba.argmax())],
-            alert=None if limit is None else suspicion >= limit,
-            truth=None if truth is None else classes[truth],
-            surprise=None if judgement.surprise is None else round(float(judgement.surprise[row]), 6),
+            alert=alert,
+            truth=truth,
+            surprise=surprise,
         )
