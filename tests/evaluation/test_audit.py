@@ -24,7 +24,8 @@ from vestige.evaluation.symbols import symbol_finding
 from vestige.hashing import row_hashes
 from vestige.reading.dataset import DatasetWriter
 from vestige.reading.encoding import Batch, EncodedWindows
-from vestige.reading.windows import Steps, WindowSet
+from vestige.reading.steps import Steps
+from vestige.reading.windows import WindowSet
 from vestige.recipes import Recipe
 from vestige.schema import Input, Schema, Stream
 from vestige.splits import Parts, Split

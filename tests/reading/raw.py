@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from vestige.reading.live import BLOCK_STEPS, probe_windows, read_windows
+from vestige.reading.live import probe_windows, read_windows
+from vestige.reading.parts import BLOCK_STEPS
 from vestige.reading.steps import Evidence
 from vestige.reading.windower import MOST_RECORDINGS, WindowBatch
 from vestige.schema import Schema

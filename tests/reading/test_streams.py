@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from vestige.reading.live import read_windows
-from vestige.reading.steps import Evidence, Reader
-from vestige.reading.windows import Steps, WindowSet
+from vestige.reading.steps import Evidence, Reader, Steps
+from vestige.reading.windows import WindowSet
 from vestige.simulators.traces.options import SimulateOptions as Programs
 from vestige.simulators.traces.write import simulate as simulate_programs
 from vestige.sources.base import Source

@@ -13,7 +13,8 @@ import polars as pl
 from vestige.models.recurrent import GruDetector
 from vestige.reading.dataset import DatasetWriter
 from vestige.reading.encoding import Batch, EncodedWindows
-from vestige.reading.windows import Steps, WindowSet
+from vestige.reading.steps import Steps
+from vestige.reading.windows import WindowSet
 from vestige.schema import Feature, Input, Schema, Stream
 
 VOCABULARY = 20

@@ -1,4 +1,5 @@
-"""What the server that forks workers imports in their place: the module of the function that they run.
+"""What the server that forks workers imports in their place: the modules of the function that they run
+and of what is bound to it.
 
 A fork copies one thread alone, with the locks as the others held them, so the server must have no others.
 BLAS is told not to start any. A module that needs a library which starts some when it is imported is left to
@@ -15,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from types import ModuleType
 
-MODULE = "VESTIGE_PRELOAD"
-"""Variable of the environment that names the module."""
+MODULES = "VESTIGE_PRELOAD"
+"""Variable of the environment that names the modules, with commas."""
 STARTS_THREADS = frozenset({"polars"})
 
 
@@ -41,15 +42,16 @@ def refused() -> Iterator[None]:
         sys.meta_path.remove(finder)
 
 
-def preload(module: str) -> None:
-    """Import `vestige.engine.worker` and `module`, as far as that is safe."""
+def preload(modules: str) -> None:
+    """Import `vestige.engine.worker` and `modules`, as far as that is safe."""
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     importlib.import_module("vestige.engine.worker")
     # a module that only the calling process can find is imported by the workers, who are told its path
-    with refused(), contextlib.suppress(StartsThreads, ImportError):
-        importlib.import_module(module)
+    for module in modules.split(","):
+        with refused(), contextlib.suppress(StartsThreads, ImportError):
+            importlib.import_module(module)
 
 
-if MODULE in os.environ:  # in the server alone
-    preload(os.environ.pop(MODULE))
+if MODULES in os.environ:  # in the server alone
+    preload(os.environ.pop(MODULES))

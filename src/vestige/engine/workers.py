@@ -190,18 +190,22 @@ def _start(fn: Callable[..., Any], level: int, threads: int) -> tuple[BaseProces
     process = _processes.Process(
         target=child.serve, args=(theirs, function, level, threads), name="vestige-worker", daemon=True
     )
-    with _main_module(needed=b"__main__" in function), _told(preload.MODULE, _module(fn)):
+    with _main_module(needed=b"__main__" in function), _told(preload.MODULES, _modules(fn)):
         process.start()  # the first one starts the server
     theirs.close()  # or its death would not be noticed
     return process, ours
 
 
-def _module(fn: Callable[..., Any]) -> str:
-    """The module that a function comes from; for one of a script, what every worker imports anyway."""
+def _modules(fn: Callable[..., Any]) -> str:
+    """The modules that a function and what is bound to it come from, with commas; for those of a script, what
+    every worker imports anyway."""
+    needed: list[object] = []
     while isinstance(fn, functools.partial):
+        needed += [type(argument) for argument in fn.args]
         fn = fn.func
-    name = getattr(fn, "__module__", None)
-    return child.__name__ if name in {None, "__main__"} else str(name)
+    names = {getattr(part, "__module__", None) for part in (fn, *needed)}
+    known = sorted(str(name) for name in names - {None, "__main__", "builtins"})
+    return ",".join(known) or child.__name__
 
 
 @contextlib.contextmanager

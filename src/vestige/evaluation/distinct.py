@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vestige.hashing import row_hashes
 from vestige.models.base import Detector, Judgement
 from vestige.reading.encoding import Batch, BoundEncoder
-from vestige.reading.windows import Steps
+from vestige.reading.steps import Steps
 
 SYMBOLIC = {"tokens", "vectors"}
 """Kinds of inputs that are made of symbols alone, whatever the times."""

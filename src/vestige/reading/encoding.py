@@ -16,7 +16,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige.reading.windows import Steps, WindowSet
+from vestige.reading.steps import Steps
+from vestige.reading.windows import WindowSet
 from vestige.schema import PAD, UNK, Input, Schema
 
 Batch = dict[str, NDArray[Any]]

@@ -18,12 +18,11 @@ import polars as pl
 from vestige.engine import HERE, Outcome
 from vestige.errors import VestigeError
 from vestige.log import get
+from vestige.reading.parts import BLOCK_STEPS
 from vestige.reading.steps import Evidence, Listing, Progress, Reader, StepBlock, StepStream, Unit
 from vestige.reading.windower import MOST_RECORDINGS, WindowBatch, Windower
 from vestige.schema import Schema
 
-BLOCK_STEPS = 1 << 17
-"""Steps that are asked for at a time."""
 IDLE_S = 2.0
 """So long after the last step, what is held back because more of it may follow is handed on."""
 

@@ -20,6 +20,8 @@ from vestige.schema import Schema
 SPILL_BYTES = 4 << 20
 """A part of more bytes than this goes through files of its own: memory is then flat whatever a unit's size.
 """
+BLOCK_STEPS = 1 << 17
+"""Steps that are asked of a stream at a time."""
 PIECE_STEPS = 1 << 18
 """Steps at a time on the way from a part's files to a dataset's."""
 
@@ -100,6 +102,26 @@ class Part:
         for number in range(len(self.dtypes)):
             (self.folder / _file_of(number)).unlink()
         self.folder.rmdir()
+
+
+@dataclass(frozen=True)
+class Task:
+    """A unit, or a part of it (`first`, `last` of them), on its way to a worker."""
+
+    number: int
+    unit: Any
+    part: Any
+    first: bool
+    last: bool
+
+
+def read_task(reader: Reader[Any], scratch: Path, task: Task) -> Part:
+    """What a worker does.
+
+    This module, and those of readers, import no library that starts threads: the server that forks workers
+    has imported them already.
+    """
+    return read_part(reader, reader.open(task.part), scratch / str(task.number), most=BLOCK_STEPS)
 
 
 def read_part(reader: Reader[Any], stream: StepStream, folder: Path, *, most: int) -> Part:

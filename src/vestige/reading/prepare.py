@@ -28,8 +28,7 @@ from vestige.evidence.stream import closing_on_error
 from vestige.log import get
 from vestige.reading import sorting
 from vestige.reading.dataset import DatasetWriter
-from vestige.reading.live import BLOCK_STEPS
-from vestige.reading.parts import Part, read_part
+from vestige.reading.parts import BLOCK_STEPS, Task, read_task
 from vestige.reading.steps import Evidence, Join, Listing, Progress, Reader, RecordingInfo, StepBlock, Unit
 from vestige.reading.symbols import RowMap, SymbolTable
 
@@ -164,17 +163,6 @@ def _here(reader: Reader[Any], units: list[Unit], sink: Sink, account: Account) 
         _tell(account, stream.defects, stream.summary)
 
 
-@dataclass(frozen=True)
-class _Task:
-    """A unit, or a part of it, on its way to a worker."""
-
-    number: int
-    unit: Any
-    part: Any
-    first: bool
-    last: bool
-
-
 def _by_workers(
     reader: Reader[Any],
     units: list[Unit],
@@ -185,7 +173,7 @@ def _by_workers(
     small: bool,
 ) -> Iterator[int]:
     """Units, or parts of them, are read by workers; their steps are put together again here."""
-    work = partial(_read, reader, sink.scratch)
+    work = partial(read_task, reader, sink.scratch)
     chunk = CHUNK if reader.isolate else 1
     join, digests = Join(), dict[str, str]()
     left_out = False
@@ -221,7 +209,7 @@ def _by_workers(
         yield part.taken
 
 
-def _tasks(reader: Reader[Any], units: list[Unit], account: Account, workers: int) -> Iterator[_Task]:
+def _tasks(reader: Reader[Any], units: list[Unit], account: Account, workers: int) -> Iterator[Task]:
     numbers = count()
     for unit in units:
         try:
@@ -230,7 +218,7 @@ def _tasks(reader: Reader[Any], units: list[Unit], account: Account, workers: in
             _refuse(account, unit, error)
             continue
         for at, part in enumerate(parts):
-            yield _Task(next(numbers), unit, part, at == 0, at == len(parts) - 1)
+            yield Task(next(numbers), unit, part, at == 0, at == len(parts) - 1)
 
 
 def _as_ours(error: VestigeError | OSError | None, unit: Unit) -> VestigeError:
@@ -243,10 +231,6 @@ def _as_ours(error: VestigeError | OSError | None, unit: Unit) -> VestigeError:
 
 def _all_digests(known: dict[str, str], join: Join) -> dict[str, str]:
     return known | join.digests()
-
-
-def _read(reader: Reader[Any], scratch: Path, task: _Task) -> Part:
-    return read_part(reader, reader.open(task.part), scratch / str(task.number), most=BLOCK_STEPS)
 
 
 def _refuse(account: Account, unit: Unit, error: VestigeError) -> None:

@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from vestige.evidence.defects import Defect
 from vestige.evidence.stream import Mode
 from vestige.reading.symbols import SymbolTable, TextSymbols
-from vestige.reading.windows import Steps
 from vestige.schema import Schema
+
+Steps = dict[str, NDArray[Any]]
+"""Stream values by stream name: of n steps `(n, *shape)`, gathered under windows `(B, length, *shape)`."""
 
 Progress = Callable[[int, int | None], None]
 """Called with how much is done and how much there is (bytes of evidence; None where nobody knows)."""

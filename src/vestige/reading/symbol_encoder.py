@@ -13,7 +13,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.reading.encoding import Batch, unknown_rate
-from vestige.reading.windows import Steps, WindowSet
+from vestige.reading.steps import Steps
+from vestige.reading.windows import WindowSet
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input
 
 INPUTS = (Input("tokens", "tokens"), Input("summary", "summary"))

@@ -1,13 +1,19 @@
-"""Tables of unique symbols (messages, event names, addresses) that streams hold rows of; row 0 is padding."""
+"""Tables of unique symbols (messages, event names, addresses) that streams hold rows of; row 0 is padding.
+
+Workers read with these tables, and Polars starts threads when it is imported: so it is imported where a
+frame is made.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class SymbolTable(Protocol):
@@ -94,6 +100,8 @@ class TextSymbols:
 
     def frame(self, counts: NDArray[np.int64] | None = None) -> pl.DataFrame:
         """`text` and, where they are given, `count`."""
+        import polars as pl
+
         columns: dict[str, Any] = {"text": self.names}
         if counts is not None:
             columns["count"] = counts
@@ -139,6 +147,8 @@ class NoSymbols:
 
     def frame(self, counts: NDArray[np.int64] | None = None) -> pl.DataFrame:  # noqa: ARG002
         """No row."""
+        import polars as pl
+
         return pl.DataFrame({"id": []}, schema={"id": pl.String})
 
     def texts(self, rows: NDArray[Any]) -> list[str]:

@@ -17,9 +17,8 @@ import polars as pl
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from vestige.reading.steps import Reader, RecordingInfo, StepBlock
+from vestige.reading.steps import Reader, RecordingInfo, StepBlock, Steps
 from vestige.reading.symbols import RowMap, SymbolTable
-from vestige.reading.windows import Steps
 from vestige.schema import Schema
 
 MOST_STEPS = 1 << 17

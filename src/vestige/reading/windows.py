@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from vestige import checked
 from vestige.errors import DatasetError
 from vestige.reading.digests import BLOCK, REMEDY, CheckedFile, FileDigest, Streams
+from vestige.reading.steps import Steps
 from vestige.schema import Schema, Stream
 
 FORMAT = "vestige-dataset/3"
@@ -68,8 +69,6 @@ MOST_CLASSES = 1 << 8
 PIECE = 1 << 20
 
 IntArray = NDArray[np.int64]
-Steps = dict[str, NDArray[Any]]
-"""Gathered stream values by stream name, each `(B, length, *shape)`."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.reading.encoding import Batch, BoundEncoder
-from vestige.reading.windows import Steps, WindowSet
+from vestige.reading.steps import Steps
+from vestige.reading.windows import WindowSet
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input, Schema
 
 SIGNALS = ("cpu", "memory", "hypervisor")

@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,9 +15,7 @@ from vestige.evidence.defects import RECORD, Defect
 from vestige.evidence.simulated import is_simulated
 from vestige.evidence.stream import closing_on_error
 from vestige.log import get
-from vestige.reading.dataset import DatasetWriter
 from vestige.reading.files import FileStream, FileUnit, file_units
-from vestige.reading.prepare import Account
 from vestige.reading.steps import (
     Evidence,
     Listing,
@@ -37,6 +35,10 @@ from vestige.sources.events.probe import layout_and_block
 from vestige.sources.events.records import Block, RecordReader
 from vestige.sources.events.schema import CLASSES, EVENT, rules_for, schema_for
 from vestige.sources.events.sessions import without_unions
+
+if TYPE_CHECKING:
+    from vestige.reading.dataset import DatasetWriter
+    from vestige.reading.prepare import Account
 
 OPEN_S = 10.0
 """So long a record of a pipe may wait for the end of a quote while other bytes come; then it is given up."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from vestige.schema import Schema, Stream
 from vestige.sources.events import mapping as mappings
-from vestige.sources.events.encoder import INPUTS
 from vestige.sources.events.options import EventOptions, LabelOf
 from vestige.sources.events.parse import Rules
 
@@ -37,6 +36,8 @@ def label_of(options: EventOptions, rules: Rules) -> LabelOf:
 
 def schema_for(rules: Rules, options: EventOptions) -> Schema:
     """The schema of a dataset read by `rules`; its inputs are completed by the fitted encoder."""
+    from vestige.sources.events.encoder import INPUTS
+
     whose = label_of(options, rules)
     settings = rules.settings() | {
         "timeout_s": options.timeout,

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.reading.encoding import Batch
-from vestige.reading.windows import Steps
+from vestige.reading.steps import Steps
 from vestige.schema import PAD, UNK, Feature
 from vestige.sources.logs.embedding import loading
 from vestige.sources.logs.embedding.base import Identity

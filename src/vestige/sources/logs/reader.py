@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vestige.errors import EvidenceError
 from vestige.evidence.defects import Defect
 from vestige.evidence.files import EvidenceFile, find
 from vestige.evidence.simulated import is_simulated
 from vestige.log import get
-from vestige.reading.dataset import DatasetWriter
-from vestige.reading.prepare import Account
 from vestige.reading.steps import (
     Evidence,
     Join,
@@ -39,6 +38,10 @@ from vestige.sources.logs.schema import MESSAGE, schema_for
 from vestige.sources.logs.stream import LogStream, steps_of
 from vestige.sources.logs.symbols import LogSymbols
 from vestige.sources.logs.table import contents, is_table
+
+if TYPE_CHECKING:
+    from vestige.reading.dataset import DatasetWriter
+    from vestige.reading.prepare import Account
 
 PART_BYTES = 8 << 20
 """A plain file of more than twice as many bytes is read in such parts, where several workers read."""

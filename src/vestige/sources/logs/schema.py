@@ -6,8 +6,6 @@ from vestige.schema import Schema, Stream, Target
 from vestige.sources.logs.anomalies import CLASSES, Anomalies
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.embedding.base import HASHING
-from vestige.sources.logs.embedding.loading import identify
-from vestige.sources.logs.encoder import inputs_with
 
 VERSION = 2
 MESSAGE = "message"
@@ -34,6 +32,9 @@ def schema_for(
 
     Raises UsageError for an embedding that is not there.
     """
+    from vestige.sources.logs.embedding.loading import identify
+    from vestige.sources.logs.encoder import inputs_with
+
     found = identify(embedding)
     settings = {**rules.settings(), "embedding": found, "anomalies": anomalies}
     inputs, classes = inputs_with(found), CLASSES[anomalies]

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from vestige.reading.symbols import TextSymbols
-from vestige.sources.logs.templates import Matcher, fit_templates
 
-COLUMNS: dict[str, pl.DataType] = {
-    "text": pl.String(),
-    "type": pl.String(),
-    "group": pl.UInt32(),
-    "count": pl.Int64(),
-}
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class LogSymbols(TextSymbols):
@@ -24,12 +18,15 @@ class LogSymbols(TextSymbols):
 
     def frame(self, counts: NDArray[np.int64] | None = None) -> pl.DataFrame:
         """`text`, `type`, `group` and `count` of every row; nobody has grouped them yet."""
+        import polars as pl
+
         zeros = np.zeros(len(self), dtype=np.int64)
         columns: dict[str, Any] = {"text": self.names, "type": self.kinds, "group": zeros}
         if counts is None:
             counts = zeros
         columns["count"] = counts
-        return pl.DataFrame(columns, schema=COLUMNS)
+        schema = {"text": pl.String(), "type": pl.String(), "group": pl.UInt32(), "count": pl.Int64()}
+        return pl.DataFrame(columns, schema=schema)
 
     def grouped(self, counts: NDArray[np.int64]) -> pl.DataFrame:
         """The table of a dataset. `group` is the template of every row over the whole corpus: it serves
@@ -37,6 +34,10 @@ class LogSymbols(TextSymbols):
 
         Types have no part in it: a line that `kern.log` and `messages` both hold must not be on two sides.
         """
+        import polars as pl
+
+        from vestige.sources.logs.templates import Matcher, fit_templates
+
         unique = dict.fromkeys(self.names[1:], 0)
         for text, count in zip(self.names[1:], counts[1:].tolist(), strict=True):
             unique[text] += count

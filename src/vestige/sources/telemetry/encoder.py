@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 
 from vestige.reading.encoding import Batch
-from vestige.reading.windows import Steps, WindowSet
+from vestige.reading.steps import Steps
+from vestige.reading.windows import WindowSet
 from vestige.schema import Input, Schema
 from vestige.sources.telemetry.channels import features
 from vestige.sources.telemetry.summaries import features as summary_features

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -16,8 +16,6 @@ from vestige.errors import EvidenceError
 from vestige.evidence.defects import DETAIL, FILE, Defect
 from vestige.evidence.simulated import is_simulated
 from vestige.log import get
-from vestige.reading.dataset import DatasetWriter
-from vestige.reading.prepare import Account
 from vestige.reading.steps import (
     ChunkStream,
     Evidence,
@@ -26,10 +24,10 @@ from vestige.reading.steps import (
     Reader,
     RecordingInfo,
     StepBlock,
+    Steps,
     Unit,
 )
 from vestige.reading.symbols import NoSymbols, SymbolTable
-from vestige.reading.windows import Steps
 from vestige.schema import Schema
 from vestige.sources.telemetry import index
 from vestige.sources.telemetry.encoder import GRID, TelemetryEncoder
@@ -42,6 +40,10 @@ from vestige.sources.telemetry.manifest import FILE_NAMES, NAME
 from vestige.sources.telemetry.options import TelemetryOptions
 from vestige.sources.telemetry.places import tell
 from vestige.sources.telemetry.probe import START_NS, made_up
+
+if TYPE_CHECKING:
+    from vestige.reading.dataset import DatasetWriter
+    from vestige.reading.prepare import Account
 
 UNUSABLE: tuple[Verdict, ...] = ("rejected", "errored")
 Known = tuple[str, list[str], str | None]

@@ -14,7 +14,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.reading.encoding import Batch, mark_repeated_unknown
-from vestige.reading.windows import PIECE, Steps, WindowSet
+from vestige.reading.steps import Steps
+from vestige.reading.windows import PIECE, WindowSet
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input, Schema
 from vestige.sources.traces.maps import SPECIAL
 from vestige.sources.traces.symbols import KINDS, OWN_TOKENS

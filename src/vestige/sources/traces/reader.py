@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -15,8 +15,6 @@ from vestige.evidence.defects import DETAIL, FILE, Defect
 from vestige.evidence.simulated import is_simulated
 from vestige.evidence.stream import ByteStream
 from vestige.log import get
-from vestige.reading.dataset import DatasetWriter
-from vestige.reading.prepare import Account
 from vestige.reading.steps import (
     ChunkStream,
     Evidence,
@@ -36,6 +34,10 @@ from vestige.sources.traces.probe import MAP, TRACE
 from vestige.sources.traces.schema import SYMBOL, schema_for
 from vestige.sources.traces.symbols import TraceSymbols, shares
 from vestige.sources.traces.tokens import Decoder, Offsets, Values, begins_at, events
+
+if TYPE_CHECKING:
+    from vestige.reading.dataset import DatasetWriter
+    from vestige.reading.prepare import Account
 
 MOST_SYMBOLS = 1 << 24
 """Symbols of a dataset."""
