@@ -28,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import bench_events
@@ -113,16 +113,18 @@ class Evidence:
     telemetry: Path
 
     @classmethod
-    def make(cls, folder: Path, sizes: Sizes, side: Side) -> Evidence:
-        """Write it, by the simulators of `side` where there are any."""
+    def make(cls, folder: Path, sizes: Sizes, side: Side, traces: Path | None) -> Evidence:
+        """Write it, by the simulators of `side` where there are any; `traces` instead of simulated ones."""
         names = ("bgl.log", "small.log", "events.csv", "traces", "telemetry")
         made = cls(*(folder / name for name in names))
         bench_logs.write(made.logs, sizes.lines)
         bench_logs.write(made.small_logs, sizes.trained_on)
         bench_events.write(made.events, sizes.events)
-        side.run(
-            "simulate", "traces", made.traces, "--programs", sizes.programs, "--kilobytes", sizes.kilobytes
-        )
+        if traces is not None:
+            made = replace(made, traces=traces.resolve())
+        else:
+            size = ("--programs", sizes.programs, "--kilobytes", sizes.kilobytes)
+            side.run("simulate", "traces", made.traces, *size)
         side.run(
             "simulate", "telemetry", made.telemetry, "--episodes", sizes.episodes,
             "--seconds", sizes.seconds, "--plant", "none=0",
@@ -232,6 +234,7 @@ def main() -> None:
     parser.add_argument("old", type=Path, nargs="?", help="another checkout of this project")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--only", nargs="*", default=[], help="names of rows of the first table")
+    parser.add_argument("--traces", type=Path, help="a corpus of traces, instead of a simulated one")
     parser.add_argument("--quick", action="store_true", help="tiny evidence and one pair")
     given = parser.parse_args()
     if given.old is None:
@@ -248,7 +251,7 @@ def main() -> None:
         old, new = Side(given.old.resolve(), root / "old"), Side(HERE, root / "new")
         for side in (old, new):
             side.folder.mkdir()
-        evidence = Evidence.make(root, sizes, new)
+        evidence = Evidence.make(root, sizes, new, given.traces)
         beside(old, new, evidence, given.only, pairs)
         if not given.only:
             by_two(new, evidence, pairs)

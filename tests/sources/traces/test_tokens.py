@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from tests.sources.traces import pt
 from vestige.sources.traces import fused, tokens
-from vestige.sources.traces.fused import PAGES, ROOM
-from vestige.sources.traces.lanes import LANES
+from vestige.sources.traces.fused import LANES, PAGES, ROOM
 from vestige.sources.traces.packets import stream
 from vestige.sources.traces.packets.columns import Packets, decode
 from vestige.sources.traces.packets.kinds import Kind

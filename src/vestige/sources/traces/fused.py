@@ -8,13 +8,13 @@ written eight at a time. All others are measured as `kernel.py` does.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vestige import compiling
-from vestige.sources.traces import lanes, regions
-from vestige.sources.traces.lanes import LANES, put_eight
+from vestige.sources.traces import regions
 from vestige.sources.traces.packets import kernel
 from vestige.sources.traces.packets.kernel import (
     AT,
@@ -36,12 +36,14 @@ from vestige.sources.traces.packets.kernel import (
 from vestige.sources.traces.packets.kinds import ADDRESS_SIZE, FIRST_KIND, LONGEST, Kind
 from vestige.sources.traces.regions import FIRST, LAST, MODULE, ORIGIN
 
-compiled = partial(compiling.compiled, after=(*kernel.SOURCES, lanes.__file__, regions.__file__))
+compiled = partial(compiling.compiled, after=(*kernel.SOURCES, regions.__file__))
 
 MODULE_SHIFT = 48
 TAKEN = (1 << MODULE_SHIFT) - 1
 NOT_TAKEN = TAKEN - 1
 LAST_OFFSET = NOT_TAKEN - 1
+LANES = 8
+"""Branches that are written at a time."""
 ROOM = 48
 """Slots that must be free before a packet: a TNT-64 has 47 branches, and eight are written at a time."""
 PAGES = 256
@@ -150,9 +152,9 @@ def _decode(  # noqa: PLR0912, PLR0915 - a call that is handed arrays costs more
             count = _SHORT_COUNT[first]
             while count >= 0 and at < stop and n <= full:
                 if not tip_only:
-                    put_eight(out, _U64(n), branch, _SHORT_STEPS[first])
+                    _put_eight(out, _U64(n), branch, _SHORT_STEPS[first])
                     if placed:
-                        put_eight(place, _U64(n), _U64(base + at), ZERO)
+                        _put_eight(place, _U64(n), _U64(base + at), ZERO)
                     n += count
                 others += _SHORT_OTHERS[first]
                 at += 1
@@ -209,11 +211,18 @@ def _long_branches(sent: np.uint64, branch: np.uint64, at: int, out: Values, pla
     count = kernel.branches(sent)
     sent <<= _U64(_WORD_BITS - count)
     for i in range(0, count, LANES):
-        put_eight(out, _U64(n + i), branch, _STEPS[sent >> _TOP_BYTE])
+        _put_eight(out, _U64(n + i), branch, _STEPS[sent >> _TOP_BYTE])
         if len(place) > 0:
-            put_eight(place, _U64(n + i), _U64(at), ZERO)
+            _put_eight(place, _U64(n + i), _U64(at), ZERO)
         sent <<= _U64(LANES)
     return n + count
+
+
+@compiled
+def _put_eight(out: NDArray[Any], at: np.uint64, base: np.uint64, steps: np.uint64) -> None:
+    """`out[at + i] = base + byte i of steps`, eight times, lowest byte first. `out` has items of 8 bytes."""
+    for i in range(LANES):
+        out[at + _U64(i)] = base + ((steps >> _U64(8 * i)) & _BYTE)
 
 
 @compiled
