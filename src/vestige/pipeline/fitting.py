@@ -52,7 +52,7 @@ class TrainingPlan:
         if ALL not in self.models:
             return self
         fitting = set(registry.fitting(schema, self.task))
-        models = tuple(dict.fromkeys(one for one in self._spelt_out() if one in fitting))
+        models = tuple(dict.fromkeys(name for name in self._spelt_out() if name in fitting))
         if not models:
             raise UsageError(
                 f"--model all: none of {', '.join(self._spelt_out())} fits this {schema.source} dataset",
@@ -61,8 +61,13 @@ class TrainingPlan:
         return replace(self, models=models)
 
     def _spelt_out(self) -> tuple[str, ...]:
-        standard = registry.STANDARD[self.task]
-        return tuple(name for one in self.models for name in (standard if one == ALL else (one,)))
+        spelt: list[str] = []
+        for name in self.models:
+            if name == ALL:
+                spelt += registry.STANDARD[self.task]
+            else:
+                spelt.append(name)
+        return tuple(spelt)
 
     def hyper(self, model: str) -> dict[str, Any]:
         """The settings that `model` has: those that name it (`gru.hidden`), and bare ones that it knows.
@@ -73,11 +78,11 @@ class TrainingPlan:
         models = self._spelt_out()
         for name, value in self.settings.items():
             prefix, dot, rest = name.rpartition(".")
-            if not any(self._has(one, prefix, rest) for one in models):
-                known = {one: ", ".join(registry.get(one).hyper_parameters.model_fields) for one in models}
+            if not any(self._has(each, prefix, rest) for each in models):
+                known = {each: ", ".join(registry.get(each).hyper_parameters.model_fields) for each in models}
                 raise UsageError(
                     f"--set {name}: none of {', '.join(models)} has it",
-                    remedy="; ".join(f"{one} has: {fields or 'none'}" for one, fields in known.items()),
+                    remedy="; ".join(f"{each} has: {fields or 'none'}" for each, fields in known.items()),
                 )
             if self._has(model, prefix, rest):
                 chosen[rest if dot else name] = value
@@ -158,7 +163,8 @@ def fit_baseline(
     detector = kind.build(inputs, classes, view=view, seed=seed)
     if not isinstance(detector, FittedDetector):
         raise TypeError(f"the baseline {name} has no fit")
-    side = data.train
-    train = side if labels is None else side.over(replace(side.windows, label=labels))
+    train = data.train
+    if labels is not None:
+        train = train.over(replace(train.windows, label=labels))
     detector.fit(train, data.validation, seed=seed)
     return detector

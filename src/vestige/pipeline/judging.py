@@ -103,7 +103,7 @@ def _baselines(experiment: Experiment, config: RunConfig) -> list[str]:
     """The trivial detectors of every view of the run, but for those that were trained as models: they stand
     among the baselines as they were trained (`also_baseline`)."""
     names = views.names(registry.baselines(experiment.training_data.schema, config.task), config.view)
-    return [one for one in names if one not in config.models]
+    return [name for name in names if name not in config.models]
 
 
 def _audited(experiment: Experiment, config: RunConfig) -> tuple[list[CheckResult], SymbolFinding | None]:
@@ -221,12 +221,17 @@ def _judge_one(
         resamples=config.judge.resamples,
     )
     findings.tests[name] = test
+    view, model = views.parts(name, config.view)
+    onset = None
+    if pooling is None:
+        # A pooled prediction is of a whole recording: it has no moment that could be early or late.
+        onset = _onset(experiment, config, validation, test)
     more = {
-        "view": views.parts(name, config.view)[0] if config.view == views.BOTH else "",
+        "view": view if config.view == views.BOTH else "",
         "pooling": pooling,
-        "also_baseline": kind == "model" and views.parts(name, config.view)[1] in registry.BASELINES,
+        "also_baseline": kind == "model" and model in registry.BASELINES,
         "next_token": next_token(detector, side),
-        "onset": _onset(experiment, config, validation, test) if pooling is None else None,
+        "onset": onset,
     }
     findings.results.append(found.model_copy(update=more))
 
@@ -247,7 +252,7 @@ def _control(
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.int64]] | None:
     """What the label-shuffle control trains: a logistic regression, where the inputs allow one."""
     there_are = registry.baselines(experiment.training_data.schema)
-    control = next((one for one in CONTROLS if one in there_are), None)
+    control = next((name for name in CONTROLS if name in there_are), None)
     if control is None:
         return None
 

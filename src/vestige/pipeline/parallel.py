@@ -63,7 +63,10 @@ def fit_all(
         for name in plan.names:
             model_transfer.import_model(experiment, transfer, views.parts(name, plan.view)[1], out / name)
         return
-    most = most_parallel(experiment.training_data, plan) if jobs is None else min(jobs, len(plan.names))
+    if jobs is None:
+        most = most_parallel(experiment.training_data, plan)
+    else:
+        most = min(jobs, len(plan.names))
     if most == 1:
         for name in plan.names:
             _fit_one(experiment.training_data, out, name, plan, config, resume=resume)
@@ -102,7 +105,7 @@ def most_parallel(data: TrainingData, plan: TrainingPlan) -> int:
     """One process a core, as far as memory allows; one where they would share a GPU."""
     if _on_gpu(plan):
         return 1
-    widest = max(len(one.features) or one.size or 1 for one in data.schema.inputs)
+    widest = max(len(wanted.features) or wanted.size or 1 for wanted in data.schema.inputs)
     windows = len(data.train) + len(data.validation)
     inputs = min(4 * windows * widest * data.schema.length, plan.training.cache_mb << 20)
     free = _available() // (BASE_BYTES + 2 * inputs)

@@ -25,7 +25,9 @@ SCORING_BATCH, SYMBOLS_BATCH = 4096, 65_536
 def predict(detector: Detector, part: EncodedWindows) -> Predictions:
     """Predictions for every window of a part, gathered batch by batch, equal ones in a batch scored once."""
     pieces = [np.empty((0, detector.n_classes))]
-    size = SYMBOLS_BATCH if symbolic(detector) else SCORING_BATCH
+    size = SCORING_BATCH
+    if symbolic(detector):
+        size = SYMBOLS_BATCH
     streams = part.bound.streams(detector.input_names)
     for start in range(0, len(part), size):
         steps = part.windows.gather(slice(start, start + size), streams)

@@ -18,15 +18,16 @@ def quantize(experiment: Experiment, loaded: dict[str, Loaded]) -> None:
 
     Raises UsageError for a detector without an 8-bit form.
     """
-    for name, one in loaded.items():
-        part = EncodedWindows.of(experiment.windows, one.encoder).over(experiment.parts.test)
-        before = predict(one.detector, part).proba
-        one.detector.quantize()
-        after = predict(one.detector, part).proba
+    for name, checkpoint in loaded.items():
+        part = EncodedWindows.of(experiment.windows, checkpoint.encoder).over(experiment.parts.test)
+        before = predict(checkpoint.detector, part).proba
+        checkpoint.detector.quantize()
+        after = predict(checkpoint.detector, part).proba
         same = before.argmax(axis=1) == after.argmax(axis=1)
         alerts = 1.0
-        if one.threshold is not None:
-            alerts = float(((1 - before[:, 0] >= one.threshold) == (1 - after[:, 0] >= one.threshold)).mean())
+        threshold = checkpoint.threshold
+        if threshold is not None:
+            alerts = float(((1 - before[:, 0] >= threshold) == (1 - after[:, 0] >= threshold)).mean())
         logger.info(
             "%s in 8-bit integers: the same class for %.2f%% of %d test windows, the same alert for %.2f%%; "
             "a score moves by %.4f at most",

@@ -22,15 +22,15 @@ logger = log.get(__name__)
 def write(experiment: Experiment, out: Path, results: RunResults, tests: Mapping[str, Predictions]) -> None:
     """Write into `out` and, where `out` is a run of several models, into the folder of each."""
     run = RunDirectory(out)
-    folders = {one.name: run.folder(one.name) for one in results.models}
-    for one in results.models:
-        folder, test = folders[one.name], tests[one.name]
+    folders = {result.name: run.folder(result.name) for result in results.models}
+    for result in results.models:
+        folder, test = folders[result.name], tests[result.name]
         where = experiment.source.place(experiment.parts.test, _windows(experiment, test.position)).drop(
             "text"
         )
-        test.save(folder.predictions_file, threshold=one.threshold.value, place=where)
+        test.save(folder.predictions_file, threshold=result.threshold.value, place=where)
         if not run.is_detector:
-            _report(experiment, folder, results.only(one.name), tests, {one.name: folder})
+            _report(experiment, folder, results.only(result.name), tests, {result.name: folder})
     _report(experiment, run, results, tests, folders)
 
 
@@ -48,7 +48,7 @@ def _report(
 
     histories = {name: where.history_file for name, where in folders.items()}
     history = {name: pl.read_csv(path) for name, path in histories.items() if path.is_file()}
-    shown = {one.name: tests[one.name] for one in results.detectors}
+    shown = {result.name: tests[result.name] for result in results.detectors}
     results.save(folder.metrics_file)
     write_report(folder.report_file, results, Details(tests=shown, history=history, place=place))
     logger.info("wrote %s", folder.report_file)

@@ -86,13 +86,10 @@ def run(
         fit_all(experiment, out, plan, config, jobs=train_jobs, resume=resume, transfer=transfer)
         for name in plan.names:
             model_transfer.export_model(transfer, views.parts(name, plan.view)[1], out / name)
-        return (
-            None
-            if skip_test
-            else judge_detectors(
-                experiment, out, config, RunDirectory(out).load(experiment.windows.schema), progress=progress
-            )
-        )
+        if skip_test:
+            return None
+        loaded = RunDirectory(out).load(experiment.windows.schema)
+        return judge_detectors(experiment, out, config, loaded, progress=progress)
 
 
 def _read(
@@ -191,9 +188,9 @@ def evaluate(
         asked = config.model_copy(update={"judge": changed, "command": command})
         results = judge_detectors(experiment, run, asked, loaded, progress=progress)
         if changed.threshold != config.judge.threshold:
-            for one in results.models:
-                own = directory.folder(one.name)
-                checkpoint.retune(own.path, threshold=one.threshold.value, policy=one.threshold.policy)
+            for result in results.models:
+                own, chosen = directory.folder(result.name), result.threshold
+                checkpoint.retune(own.path, threshold=chosen.value, policy=chosen.policy)
                 own.config.model_copy(update={"judge": changed}).save(own.path)
             config.model_copy(update={"judge": changed}).save(run)
     return results

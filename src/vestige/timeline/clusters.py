@@ -24,7 +24,7 @@ def clusters_of(
     from sklearn.cluster import DBSCAN
     from sklearn.metrics import pairwise_distances
 
-    strange = [row for row, one in enumerate(timelines) if one.highest >= limit and one.highest > 0]
+    strange = [row for row, line in enumerate(timelines) if line.highest >= limit and line.highest > 0]
     found: list[int | None] = [None] * len(timelines)
     if len(strange) < 2:
         return found
@@ -35,10 +35,12 @@ def clusters_of(
             if place.surprise >= limit:
                 rows.append(at)
                 columns.append(number.setdefault(place.token, len(number)))
+                # A little more than nothing, so that a place right at the limit counts.
                 weights.append(place.surprise - limit + 1e-6)
     vectors = csr_matrix((weights, (rows, columns)), shape=(len(strange), len(number)))
     distance = np.maximum(pairwise_distances(vectors, metric="cosine"), 0)
     labels = DBSCAN(eps=eps, min_samples=min_samples, metric="precomputed").fit(distance).labels_
     for row, label in zip(strange, labels.tolist(), strict=True):
-        found[row] = None if label < 0 else label
+        if label >= 0:
+            found[row] = label
     return found

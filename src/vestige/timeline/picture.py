@@ -23,28 +23,32 @@ TOP = 10
 
 def figure(timeline: Timeline, limit: float | None, unit: str) -> Figure:
     """Surprise along a recording, coloured by module; with the alert threshold, and departures as crosses."""
-    places = [timeline.best[one] for one in sorted(timeline.best)]
-    often = [name for name, _ in Counter(one.module for one in places).most_common() if name not in SPECIAL]
+    places = [timeline.best[number] for number in sorted(timeline.best)]
+    counted = Counter(place.module for place in places)
+    often = [name for name, _ in counted.most_common() if name not in SPECIAL]
     traces: list[dict[str, Any]] = []
     for number, name in enumerate([*SPECIAL, *often]):
-        mine = [one for one in places if one.module == name]
+        mine = [place for place in places if place.module == name]
         colour = MODEL_COLOURS[(number - len(SPECIAL)) % len(MODEL_COLOURS)]
+        if name in SPECIAL:
+            colour = ANOMALY_COLOUR
         if mine:
             traces.append(
                 {
-                    "type": "bar", "name": name, "x": [one.event for one in mine], "width": timeline.width,
-                    "y": [round(one.surprise, 3) for one in mine], "hoverinfo": "x+y+text",
-                    "text": [f"{one.text} at byte {one.offset}" for one in mine], "textposition": "none",
-                    "marker": {"color": ANOMALY_COLOUR if name in SPECIAL else colour, "line": {"width": 0}},
+                    "type": "bar", "name": name, "x": [place.event for place in mine],
+                    "width": timeline.width, "y": [round(place.surprise, 3) for place in mine],
+                    "text": [f"{place.text} at byte {place.offset}" for place in mine],
+                    "hoverinfo": "x+y+text", "textposition": "none",
+                    "marker": {"color": colour, "line": {"width": 0}},
                 }
             )  # fmt: skip
     if timeline.departures:
         traces.append(
             {
                 "type": "scatter", "mode": "markers", "name": "left all modules",
-                "x": [one.event for one in timeline.departures], "hoverinfo": "x+text",
+                "x": [gone.event for gone in timeline.departures], "hoverinfo": "x+text",
                 "y": [1.04 * max(timeline.highest, limit or 0)] * len(timeline.departures),
-                "text": [f"{one.left} to {one.to}" for one in timeline.departures],
+                "text": [f"{gone.left} to {gone.to}" for gone in timeline.departures],
                 "marker": {"color": ANOMALY_COLOUR, "size": 9, "symbol": "x"},
             }
         )  # fmt: skip
@@ -94,9 +98,11 @@ def write_places(path: Path, timelines: Sequence[Timeline], clusters: Sequence[i
             for gone in timeline.departures:
                 cells = [*head, "left", gone.event, gone.offset, _cell(gone.left), _cell(gone.to), "", ""]
                 out.writerow(cells)
-            for one in timeline.top(TOP):
-                how = f"{one.surprise:.4f}" if isfinite(one.surprise) else ""
-                told = [one.event, one.offset, "", _cell(one.text), _cell(one.module), how]
+            for place in timeline.top(TOP):
+                how = ""
+                if isfinite(place.surprise):
+                    how = f"{place.surprise:.4f}"
+                told = [place.event, place.offset, "", _cell(place.text), _cell(place.module), how]
                 out.writerow([*head, "surprise", *told])
 
 

@@ -52,16 +52,17 @@ def draw_timelines(
     """
     check_device(device)
     folder = RunDirectory.open(run).detector()
-    out = folder if out is None else out
+    if out is None:
+        out = folder
     refuse_files(out / PAGE, out / PLACES, overwrite=overwrite, remedy="choose another folder (-o)")
     loaded = load(folder, device=device)
     if loaded.schema.source != "traces":
         raise UsageError(f"timelines are drawn of traces, not of {loaded.schema.source}", where=folder)
-    pieces = (
-        of_evidence(judge(folder, evidence, device=device, every_step=True, progress=progress)[1])
-        if evidence
-        else of_test_part(folder, loaded)
-    )
+    if evidence:
+        _, batches = judge(folder, evidence, device=device, every_step=True, progress=progress)
+        pieces = of_evidence(batches)
+    else:
+        pieces = of_test_part(folder, loaded)
     found: dict[str, Timeline] = {}
     events = 0
     for piece in pieces:
@@ -69,12 +70,14 @@ def draw_timelines(
         events += len(piece.event)
         if progress is not None and not evidence:
             progress(events, None)
-    nats = loaded.detector.alert_surprise
-    limit = loaded.threshold if nats is None else nats
+    limit, unit = loaded.detector.alert_surprise, "surprise (nats)"
+    if limit is None:
+        # Of a detector that predicts no next token there is only the score.
+        limit, unit = loaded.threshold, "score"
     ordered = sorted(found.values(), key=_strangeness)
-    grouped = clusters_of(ordered, -np.inf if limit is None else limit, eps=eps, min_samples=min_samples)
+    lowest = -np.inf if limit is None else limit
+    grouped = clusters_of(ordered, lowest, eps=eps, min_samples=min_samples)
     title = f"{loaded.detector.name}: surprise along {len(ordered)} recordings"
-    unit = "score" if nats is None else "surprise (nats)"
     out.mkdir(parents=True, exist_ok=True)
     with atomic_file(out / PLACES) as places:
         write_places(places, ordered, grouped)

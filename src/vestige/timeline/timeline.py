@@ -60,7 +60,7 @@ class Timeline:
     @property
     def highest(self) -> float:
         """Surprise of the most surprising event."""
-        return max((one.surprise for one in self.best.values()), default=0.0)
+        return max((place.surprise for place in self.best.values()), default=0.0)
 
     @property
     def mean(self) -> float:
@@ -70,9 +70,11 @@ class Timeline:
     def top(self, n: int) -> list[Place]:
         """The `n` strangest events, one a stretch at most: where the recording left all modules, if that is
         rare, judged or not; then by surprise, the earliest of equals first."""
-        gone = self._gone if self.times_left <= RARE else []
-        others = (one for one in self.best.values() if one not in gone)
-        return [*gone, *sorted(others, key=lambda one: (-one.surprise, one.event))][:n]
+        gone: list[Place] = []
+        if self.times_left <= RARE:
+            gone = self._gone
+        others = (place for place in self.best.values() if place not in gone)
+        return [*gone, *sorted(others, key=lambda place: (-place.surprise, place.event))][:n]
 
     def add(self, piece: Piece) -> None:
         """The next events."""
@@ -100,7 +102,7 @@ class Timeline:
     def _halve(self) -> None:
         self.width *= 2
         finer, self.best = self.best, {}
-        for place in sorted(finer.values(), key=lambda one: one.event):
+        for place in sorted(finer.values(), key=lambda place: place.event):
             self._offer((place.event - 1) // self.width, place)
 
     def _walk(self, piece: Piece) -> None:
@@ -115,7 +117,9 @@ class Timeline:
             self.times_left += 1
             if len(self.departures) < MOST_DEPARTURES:
                 row = int(targets[at])
-                left = self._inside if at == 0 else text[int(piece.symbol[targets[at - 1]])]
+                left = self._inside
+                if at > 0:
+                    left = text[int(piece.symbol[targets[at - 1]])]
                 to = text[int(piece.symbol[row])]
                 self.departures.append(Departure(int(piece.event[row]), int(piece.offset[row]), left, to))
                 self._gone.append(_place(piece, row))
