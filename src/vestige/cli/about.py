@@ -30,8 +30,11 @@ def models() -> None:
     table = Table()
     for column in ("name", "takes", "what it is"):
         table.add_column(column)
-    for row in sorted(registry.describe(), key=lambda one: one.baseline):
-        table.add_row(row.name, row.takes, row.about + (" (baseline)" if row.baseline else ""))
+    for row in sorted(registry.describe(), key=lambda row: row.baseline):
+        about = row.about
+        if row.baseline:
+            about += " (baseline)"
+        table.add_row(row.name, row.takes, about)
     tables.show(table)
 
 
@@ -80,4 +83,6 @@ def _cuda() -> str:
         return "torch is missing"
     import torch
 
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none: training runs on the CPU"
+    if not torch.cuda.is_available():
+        return "none: training runs on the CPU"
+    return torch.cuda.get_device_name(0)

@@ -202,12 +202,16 @@ def _plan(
     from vestige.pipeline.fitting import ALL, TrainingPlan
 
     chosen = models or DEFAULTS[task]
-    names = dict.fromkeys(one if one == ALL else registry.of_task(one, task) for one in chosen)
+    # What `all` stands for depends on the dataset, which is not open yet.
+    names = dict.fromkeys(name if name == ALL else registry.of_task(name, task) for name in chosen)
     return TrainingPlan(tuple(names), task, view, parse_settings(settings), training, _command())
 
 
 def _train_jobs(asked: int | None, view: str) -> int | None:
-    return asked if asked is not None or view == "both" else 1
+    # Of two views there are twice the detectors: only then is the number left open, for vestige to choose.
+    if asked is None and view != "both":
+        return 1
+    return asked
 
 
 def _command() -> str:
@@ -222,6 +226,6 @@ def _say(results: RunResults, out: Path) -> None:
     tables.show(results_table(results))
     if results.pairs and len(results.models) > 2:
         tables.show(pairs_table(results))
-    if any(one.onset is not None for one in results.models):
+    if any(result.onset is not None for result in results.models):
         tables.show(onset_table(results))
     typer.echo(f"report: {RunDirectory(out).report_file}")

@@ -146,16 +146,27 @@ def _hoist(arguments: list[str]) -> list[str]:
     front: list[str] = []
     rest: list[str] = []
     waiting = iter(arguments)
-    for one in waiting:
-        if one == "--":
-            rest += [one, *waiting]
-        elif one in GLOBAL:
-            front += [one, *([value] if (value := next(waiting, None)) is not None else [])]
-        elif one == "--debug" or one.startswith("--log-level=") or (one[:2] == "-l" and one != "-l"):
-            front.append(one)
+    for argument in waiting:
+        if argument == "--":
+            # Whatever comes after it is no option: it stays where it is.
+            rest += [argument, *waiting]
+        elif argument in GLOBAL:
+            front.append(argument)
+            value = next(waiting, None)
+            if value is not None:
+                front.append(value)
+        elif _holds_its_value(argument):
+            front.append(argument)
         else:
-            rest.append(one)
+            rest.append(argument)
     return front + rest
+
+
+def _holds_its_value(argument: str) -> bool:
+    """Whether `argument` is an option of all commands that takes no value from the argument after it."""
+    if argument == "--debug" or argument.startswith("--log-level="):
+        return True
+    return argument.startswith("-l") and argument != "-l"
 
 
 def _fail(message: str, code: int, debug: bool) -> None:

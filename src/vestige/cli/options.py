@@ -36,23 +36,24 @@ def with_options(command: Callable[..., None], **models: type[BaseModel]) -> Cal
     hints = get_type_hints(command, include_extras=True)
     signature = inspect.signature(command)
     own = [
-        one.replace(annotation=hints[name])
-        for name, one in signature.parameters.items()
+        parameter.replace(annotation=hints[name])
+        for name, parameter in signature.parameters.items()
         if name not in models
     ]
-    added = [
-        _parameter(name, field) for model in models.values() for name, field in model.model_fields.items()
-    ]
+    added: list[inspect.Parameter] = []
+    for model in models.values():
+        added += [_parameter(name, field) for name, field in model.model_fields.items()]
 
     @functools.wraps(command)
     def wrapper(**given: Any) -> None:
         built = {name: _build(model, given) for name, model in models.items()}
-        command(**{one.name: given[one.name] for one in own}, **built)
+        command(**{parameter.name: given[parameter.name] for parameter in own}, **built)
 
-    every = sorted([*own, *added], key=lambda one: not _is_argument(one))
-    keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in every]
+    every = sorted([*own, *added], key=lambda parameter: not _is_argument(parameter))
+    keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in every]
     wrapper.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {one.name: one.annotation for one in keyword}
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in keyword}
+    # What leads back to `command`, whose signature would be read instead of this one.
     del wrapper.__wrapped__
     return wrapper
 
@@ -63,9 +64,8 @@ def flag_of(name: str) -> str:
 
 
 def _is_argument(parameter: inspect.Parameter) -> bool:
-    return any(
-        type(one).__name__ == "ArgumentInfo" for one in getattr(parameter.annotation, "__metadata__", ())
-    )
+    notes = getattr(parameter.annotation, "__metadata__", ())
+    return any(type(note).__name__ == "ArgumentInfo" for note in notes)
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
@@ -73,8 +73,12 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     annotation = _option_type(field.annotation)
     if annotation is bool:
         flags = (f"{flags[-1]}/--no-{flags[-1].removeprefix('--')}",)
-    default = [] if isinstance(field.default, tuple) and not field.default else field.get_default()
-    option = typer.Option(default if not field.is_required() else ..., *flags, help=field.description or "")
+    default = field.get_default()
+    if isinstance(field.default, tuple) and not field.default:
+        default = []
+    if field.is_required():
+        default = ...
+    option = typer.Option(default, *flags, help=field.description or "")
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=annotation)
 
 
@@ -83,7 +87,7 @@ def _option_type(annotation: Any) -> Any:
     which stays as it is, the help shows the choices."""
     origin = get_origin(annotation)
     if origin in {Union, types.UnionType}:
-        inner = [one for one in get_args(annotation) if one is not type(None)]
+        inner = [part for part in get_args(annotation) if part is not type(None)]
         return _option_type(inner[0]) | None
     if origin in {tuple, list}:
         return types.GenericAlias(list, (_option_type(get_args(annotation)[0]),))
@@ -117,10 +121,10 @@ def parse_duration(option: str, text: str) -> float:
 def parse_settings(settings: list[str]) -> dict[str, int | float | bool | str]:
     """`--set hidden=128` as a dict; numbers and booleans are recognised, nothing is evaluated."""
     parsed: dict[str, int | float | bool | str] = {}
-    for one in settings:
-        name, equals, text = one.partition("=")
+    for setting in settings:
+        name, equals, text = setting.partition("=")
         if not equals or not name.strip():
-            raise UsageError(f"--set {one!r}: expected NAME=VALUE", remedy="for example --set hidden=128")
+            raise UsageError(f"--set {setting!r}: expected NAME=VALUE", remedy="for example --set hidden=128")
         parsed[name.strip()] = _plain(text.strip())
     return parsed
 

@@ -80,8 +80,8 @@ def score(
         _refuse_output(output, run, evidence, overwrite)
     settings = RunDirectory(run).header.dataset_schema.get("settings", {})
     read = settings.get("formats") or [settings.get("format") or {}]
-    known = [one["name"] for one in read if "name" in one]
-    meant = {Path(one.strip()).stem for one in (format or "").split(",")} - {"", "auto"}
+    known = [described["name"] for described in read if "name" in described]
+    meant = {Path(part.strip()).stem for part in (format or "").split(",")} - {"", "auto"}
     if known and not meant <= set(known):
         names = ",".join(known)
         raise UsageError(
@@ -136,10 +136,10 @@ def _refuse_output(output: Path, run: Path, evidence: list[Path], overwrite: boo
     if not output.exists():
         return
     real = output.resolve()
-    for one in [*evidence, *(part for part in run.glob("*") if part.suffix != ".jsonl")]:
-        if real.is_relative_to(one.resolve()) or (one.is_file() and one.samefile(output)):
+    for path in [*evidence, *(part for part in run.glob("*") if part.suffix != ".jsonl")]:
+        if real.is_relative_to(path.resolve()) or (path.is_file() and path.samefile(output)):
             raise OutputError(
-                f"is part of what is read ({one}); it is left alone",
+                f"is part of what is read ({path}); it is left alone",
                 where=output,
                 remedy="choose another output",
             )

@@ -40,7 +40,9 @@ def show(what: RenderableType) -> None:
 def width() -> int:
     """Columns that there are to print in."""
     console = Console()
-    return console.width if console.is_terminal or "COLUMNS" in os.environ else WIDE
+    if console.is_terminal or "COLUMNS" in os.environ:
+        return console.width
+    return WIDE
 
 
 def plain(value: str) -> Text:
@@ -86,7 +88,9 @@ def left_out(windows: WindowSet) -> Table | None:
     for name in ("file", "row", "left out", "why"):
         table.add_column(name, overflow="fold", justify="right" if name == "row" else "left")
     for defect in found.first[:SHOWN]:
-        row = "" if defect.row is None else f"{defect.row:,}"
+        row = ""
+        if defect.row is not None:
+            row = f"{defect.row:,}"
         table.add_row(*map(plain, (defect.file, row, defect.what, defect.why)))
     more = sum(found.counts.values()) - min(len(found.first), SHOWN)
     if more > 0:
@@ -121,15 +125,18 @@ def timelines(found: Outcome, columns: int) -> Table:
     figures = ("highest", "left") if columns < NARROW else ("highest", "mean", "left", "cluster")
     for name in ("recording", "label", *figures, "where first"):
         table.add_column(name, overflow="fold", justify="right" if name in figures else "left")
-    for one, cluster in list(zip(found.timelines, found.clusters, strict=True))[:SHOWN]:
+    for timeline, cluster in list(zip(found.timelines, found.clusters, strict=True))[:SHOWN]:
         told = {
-            "highest": f"{one.highest:.2f}",
-            "mean": f"{one.mean:.3f}",
-            "left": f"{one.times_left:,}",
+            "highest": f"{timeline.highest:.2f}",
+            "mean": f"{timeline.mean:.3f}",
+            "left": f"{timeline.times_left:,}",
             "cluster": "" if cluster is None else str(cluster),
         }
-        gone = [f"{first.left} to {first.to}" for first in one.departures[:1]]
-        table.add_row(*map(plain, (one.recording, one.truth, *(told[name] for name in figures), *gone)))
+        cells = [timeline.recording, timeline.truth, *(told[name] for name in figures)]
+        if timeline.departures:
+            first = timeline.departures[0]
+            cells.append(f"{first.left} to {first.to}")
+        table.add_row(*map(plain, cells))
     if len(found.timelines) > SHOWN:
         table.caption = plain(f"and {len(found.timelines) - SHOWN:,} more")
     return table
@@ -170,15 +177,14 @@ def trained(directories: list[Path], run: Path) -> Table:
         table.add_column(column, justify="left" if column in {"detector", "view"} else "right")
     for folder in map(RunDirectory, directories):
         header, history = folder.header, folder.history_file
-        rounds = str(len(history.read_text().splitlines()) - 1) if history.is_file() else "-"
-        reached = header.notes.validation_macro_f1
-        cells = (
-            str(header.model["name"]),
-            header.view,
-            rounds,
-            "-" if reached is None else f"{reached:.3f}",
-            "-" if header.threshold is None else f"{header.threshold:.4g}",
-        )
+        rounds = reached = threshold = "-"
+        if history.is_file():
+            rounds = str(len(history.read_text().splitlines()) - 1)
+        if header.notes.validation_macro_f1 is not None:
+            reached = f"{header.notes.validation_macro_f1:.3f}"
+        if header.threshold is not None:
+            threshold = f"{header.threshold:.4g}"
+        cells = (str(header.model["name"]), header.view, rounds, reached, threshold)
         table.add_row(*map(plain, cells))
     return table
 
@@ -186,13 +192,15 @@ def trained(directories: list[Path], run: Path) -> Table:
 def detector(loaded: Loaded) -> Table:
     """A trained detector: what it is, what it reads, and when it raises an alert."""
     schema = loaded.schema
-    inputs = (one for one in schema.inputs if one.name in loaded.detector.input_names)
-    threshold = "none" if loaded.threshold is None else f"{loaded.threshold:.6g}"
+    inputs = (taken for taken in schema.inputs if taken.name in loaded.detector.input_names)
+    threshold = "none"
+    if loaded.threshold is not None:
+        threshold = f"{loaded.threshold:.6g}"
     rows = [
         ("model", loaded.detector.name),
         ("source", schema.source),
         ("classes", ", ".join(schema.classes)),
-        ("inputs", ", ".join(f"{one.name} ({one.kind})" for one in inputs)),
+        ("inputs", ", ".join(f"{taken.name} ({taken.kind})" for taken in inputs)),
         ("window", f"{schema.length} steps"),
         ("alert threshold", threshold),
         ("schema digest", schema.digest),

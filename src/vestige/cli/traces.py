@@ -61,7 +61,7 @@ def dump(
         runs = packets(skipping(content.pieces(), base), base=base, quality=quality)
         lines: Iterator[str]
         if as_json:
-            lines = (json.dumps(one, separators=(",", ":")) for one in listing.objects(runs))
+            lines = (json.dumps(fields, separators=(",", ":")) for fields in listing.objects(runs))
         else:
             lines = listing.lines(runs, last_ip=last_ip)
         sys.stdout.writelines(line + "\n" for line in lines)

@@ -107,13 +107,13 @@ def _show_clusters(outcome: Outcome) -> None:
         if hidden > 0:
             table.caption = f"and {hidden:,} smaller ones"
         tables.show(table)
-    alike = [one for one in outcome.clusters if one.kind == "alike"]
+    alike = [cluster for cluster in outcome.clusters if cluster.kind == "alike"]
     typer.echo(
         f"{outcome.looked_at:,} windows, {outcome.alerts:,} to triage, {outcome.explanations:,} different "
         f"explanations, {len(outcome.clusters):,} clusters"
     )
     if outcome.alerts:
-        covered = sum(one.size for one in alike) / outcome.alerts
+        covered = sum(cluster.size for cluster in alike) / outcome.alerts
         typer.echo(
             f"{len(alike):,} clusters of alike alerts hold {covered:.1%}; the rest stand by themselves"
         )
@@ -128,13 +128,11 @@ def _show_spread(found: Spread) -> None:
     table = Table()
     for column in ("label", "clusters", "alerts", "share", "agree with the true label"):
         table.add_column(column, justify="left" if column == "label" else "right")
-    for one in found.by_label:
-        agree = (
-            "-"
-            if one.agree is None or not one.checked
-            else f"{one.agree / one.checked:.1%} of {one.checked:,}"
-        )
-        cells = (one.label, f"{one.clusters:,}", f"{one.alerts:,}", f"{one.alerts / found.alerts:.1%}", agree)
+    for row in found.by_label:
+        agree = "-"
+        if row.agree is not None and row.checked:
+            agree = f"{row.agree / row.checked:.1%} of {row.checked:,}"
+        cells = (row.label, f"{row.clusters:,}", f"{row.alerts:,}", f"{row.alerts / found.alerts:.1%}", agree)
         table.add_row(*map(tables.plain, cells))
     left = found.alerts - found.labelled
     share = left / max(1, found.alerts)

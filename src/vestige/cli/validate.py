@@ -64,11 +64,12 @@ def validate(
     )
     tables.show(tables.plain(f"index: {found.index}"))
     counts = found.counts()
-    bad = (
-        [one for one in VERDICTS[VERDICTS.index(fail_on) :] if counts.get(one)] if fail_on != "never" else []
-    )
+    bad: list[str] = []
+    if fail_on != "never":
+        # Verdicts stand from the mildest on: those from this one to the last.
+        bad = [verdict for verdict in VERDICTS[VERDICTS.index(fail_on) :] if counts.get(verdict)]
     if bad:
-        what = ", ".join(f"{counts[one]:,} {one}" for one in bad)
+        what = ", ".join(f"{counts[verdict]:,} {verdict}" for verdict in bad)
         raise VerdictError(f"{what} episodes", where=store, remedy="the index says why, column reasons")
     if found.unreadable and fail_on != "never":
         what = (
@@ -102,7 +103,7 @@ def _by_host(found: Sweep) -> Table:
 def _cells(name: str, counts: dict[str, int]) -> list[str]:
     from vestige.sources.telemetry.faults import VERDICTS
 
-    return [name, *(f"{counts.get(one, 0):,}" for one in VERDICTS), f"{sum(counts.values()):,}"]
+    return [name, *(f"{counts.get(verdict, 0):,}" for verdict in VERDICTS), f"{sum(counts.values()):,}"]
 
 
 def _by_reason(reasons: dict[str, int]) -> Table:
