@@ -29,7 +29,9 @@ class Defect:
 
     def __str__(self) -> str:
         """For the log: `file:row: why`."""
-        place = self.file if self.row is None else f"{self.file}:{self.row}"
+        place = self.file
+        if self.row is not None:
+            place = f"{place}:{self.row}"
         return f"{place}: {self.why}"
 
 

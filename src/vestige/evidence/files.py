@@ -37,7 +37,9 @@ class EvidenceFile:
     @property
     def where(self) -> str:
         """Its path as a person gave it: what errors name."""
-        return self.id if self.path == STDIN else _text(str(self.path))
+        if self.path == STDIN:
+            return self.id
+        return _text(str(self.path))
 
     @property
     def stem(self) -> str:
@@ -56,7 +58,9 @@ class EvidenceFile:
     def host(self) -> str | None:
         """The first directory of the path, if it lies in one."""
         first, slash, _ = self.id.partition("/")
-        return first if slash else None
+        if not slash:
+            return None
+        return first
 
     @property
     def profile(self) -> str:
@@ -92,7 +96,10 @@ def find(evidence: Path, what: str = "files") -> tuple[list[EvidenceFile], list[
     except OSError as error:
         raise EvidenceError(f"cannot be read: {error.strerror}", where=evidence) from error
     if not stat.S_ISDIR(mode):
-        size = evidence.stat().st_size if stat.S_ISREG(mode) else None
+        size = None
+        if stat.S_ISREG(mode):
+            # Only of a regular file: how much a pipe will give is not known.
+            size = evidence.stat().st_size
         return [EvidenceFile(evidence, _text(evidence.name), size)], []
     files: list[EvidenceFile] = []
     skipped: list[Defect] = []
@@ -101,18 +108,22 @@ def find(evidence: Path, what: str = "files") -> tuple[list[EvidenceFile], list[
     ):
         _sort_in(path, _text(path.relative_to(evidence).as_posix()), files, skipped)
     if not files:
-        raise EvidenceError(
-            f"no {what} in this directory" + (f" ({len(skipped)} left out)" if skipped else ""),
-            where=evidence,
-            remedy=f"left out: {skipped[0].file} ({skipped[0].why})" if skipped else "",
-        )
+        lacking, remedy = f"no {what} in this directory", ""
+        if skipped:
+            lacking += f" ({len(skipped)} left out)"
+            remedy = f"left out: {skipped[0].file} ({skipped[0].why})"
+        raise EvidenceError(lacking, where=evidence, remedy=remedy)
     return files, skipped
 
 
 def total_size(files: Iterable[EvidenceFile]) -> int | None:
     """Bytes on disk of all files; None where one of them is a stream."""
-    sizes = [one.size for one in files]
-    return None if None in sizes else sum(size for size in sizes if size is not None)
+    total = 0
+    for file in files:
+        if file.size is None:
+            return None
+        total += file.size
+    return total
 
 
 def _walk(root: Path, skipped: list[Defect]) -> Iterable[Path]:

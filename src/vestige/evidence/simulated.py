@@ -13,4 +13,4 @@ DEEPEST = 3
 def is_simulated(evidence: Path) -> bool:
     """Whether evidence is a simulated corpus, or lies in one; of standard input nobody knows."""
     around = (evidence, *evidence.absolute().parents[:DEEPEST])
-    return evidence != STDIN and any((one / MARKER).is_file() for one in around)
+    return evidence != STDIN and any((folder / MARKER).is_file() for folder in around)

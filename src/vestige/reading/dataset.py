@@ -111,9 +111,9 @@ class DatasetWriter:
     ) -> dict[str, StreamWriter]:
         (self._root / folder).mkdir()
         growing = {}
-        for one in specs:
-            growing[one.name] = StreamWriter(self._root / folder / f"{one.name}.npy", one)
-            stack.callback(growing[one.name].abandon)
+        for spec in specs:
+            growing[spec.name] = StreamWriter(self._root / folder / f"{spec.name}.npy", spec)
+            stack.callback(growing[spec.name].abandon)
         return growing
 
     def __exit__(
@@ -165,8 +165,8 @@ class DatasetWriter:
         kept = (starts >= 0) & (starts % stride == 0)
         recording = np.full(np.count_nonzero(kept), len(self._recordings) - 1, dtype=np.uint32)
         columns = (recording, starts[kept] + current["first_step"], label[kept], t_ns[kept])
-        for one, column in zip(self._index.values(), columns, strict=True):
-            one.append(column)
+        for writer, column in zip(self._index.values(), columns, strict=True):
+            writer.append(column)
         current["n_windows"] += np.bincount(label[kept], minlength=len(self.schema.classes))
         current["n_steps"] = before + n
         if n:

@@ -87,7 +87,9 @@ class EncodedWindows:
 
     def batch(self, rows: NDArray[Any] | slice = slice(None), names: tuple[str, ...] | None = None) -> Batch:
         """Inputs of the windows at `rows`; all of them, or those called `names`."""
-        wanted = tuple(one.name for one in self.encoder.inputs) if names is None else names
+        wanted = names
+        if wanted is None:
+            wanted = tuple(model_input.name for model_input in self.encoder.inputs)
         return self.bound.encode(self.windows.gather(rows, self.bound.streams(wanted)), wanted)
 
     def batches(
@@ -116,4 +118,6 @@ def mark_repeated_unknown(
 def unknown_rate(tokens: NDArray[Any]) -> float:
     """Share of UNK among the tokens that are no padding; 0 where there are none."""
     real = int((tokens != PAD).sum())
-    return float((tokens == UNK).sum()) / real if real else 0.0
+    if not real:
+        return 0.0
+    return float((tokens == UNK).sum()) / real

@@ -181,7 +181,11 @@ class _PartWriter:
             columns[self._stream] = self._map.rows(block.symbols)[columns[self._stream]]
         columns[_RECORDING] = np.array(codes, dtype=np.uint32)[block.recording]
         columns[_T_NS] = block.t_ns
-        columns[_LABEL] = np.zeros(len(block), np.uint8) if block.label is None else block.label
+        label = block.label
+        if label is None:
+            # Of steps without labels there is a column all the same: nothing else needs to ask.
+            label = np.zeros(len(block), np.uint8)
+        columns[_LABEL] = label
         self._labelled &= block.label is not None
         self._dtypes = {name: (str(column.dtype), column.shape[1:]) for name, column in columns.items()}
         self._n += len(block)
@@ -217,7 +221,9 @@ class _PartWriter:
     def part(self, stream: StepStream) -> Part:
         columns = None
         if self._stack is None and self._kept:
-            columns = {name: np.concatenate([kept[name] for kept in self._kept]) for name in self._dtypes}
+            columns = {}
+            for name in self._dtypes:
+                columns[name] = np.concatenate([kept[name] for kept in self._kept])
         ended = np.isin(np.arange(len(self._infos)), list(self._ended))
         return Part(
             n=self._n,

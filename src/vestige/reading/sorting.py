@@ -108,6 +108,9 @@ def _distribute(
 
 def _ranks(recordings: NDArray[np.int64]) -> NDArray[np.int64]:
     """Place of every recording in the order wanted, by its number."""
-    rank = np.zeros(int(recordings.max()) + 1 if len(recordings) else 0, dtype=np.int64)
+    size = 0
+    if len(recordings):
+        size = int(recordings.max()) + 1
+    rank = np.zeros(size, dtype=np.int64)
     rank[recordings] = np.arange(len(recordings))
     return rank

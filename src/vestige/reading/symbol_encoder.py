@@ -95,12 +95,20 @@ class BoundSymbolEncoder:
 
     def streams(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """The stream of symbols, if anything is wanted."""
-        return (self.stream,) if names else ()
+        if not names:
+            return ()
+        return (self.stream,)
 
     def encode(self, steps: Steps, names: tuple[str, ...]) -> Batch:
         """Only the inputs called `names`, from the stream of symbols `(B, T)`."""
         tokens_BT = self.token[steps[self.stream]]
-        return {name: self._summary(tokens_BT) if name == "summary" else tokens_BT for name in names}
+        batch: Batch = {}
+        for name in names:
+            if name == "summary":
+                batch[name] = self._summary(tokens_BT)
+            else:
+                batch[name] = tokens_BT
+        return batch
 
     def _summary(self, tokens_BT: NDArray[np.int64]) -> NDArray[np.float32]:
         first = len(SPECIAL_TOKENS)

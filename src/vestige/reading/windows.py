@@ -145,8 +145,10 @@ class WindowSet:
     @property
     def nbytes(self) -> int:
         """Bytes that the index takes: of the whole dataset on disk, of chosen windows in memory."""
-        arrays = (self.recording, self.position, self.label, self.t_ns)
-        return sum(one.nbytes for one in arrays) + (0 if self.order is None else self.order.nbytes)
+        arrays: list[NDArray[Any]] = [self.recording, self.position, self.label, self.t_ns]
+        if self.order is not None:
+            arrays.append(self.order)
+        return sum(array.nbytes for array in arrays)
 
     @functools.cached_property
     def counts(self) -> IntArray:
@@ -156,10 +158,11 @@ class WindowSet:
         """
         n, k = self.recordings.height, len(self.schema.classes)
         flat = np.zeros(n * k, dtype=np.int64)
-        for one in self.pieces():
-            if one.recording.max() >= n or one.label.max() >= k:
+        for piece in self.pieces():
+            if piece.recording.max() >= n or piece.label.max() >= k:
                 raise DatasetError("a window of no recording or of no class", where=self.path, remedy=REMEDY)
-            flat += np.bincount(one.recording.astype(np.int64) * k + one.label, minlength=n * k)
+            # Recording and label as one number, so that one count does for the whole table.
+            flat += np.bincount(piece.recording.astype(np.int64) * k + piece.label, minlength=n * k)
         flat.flags.writeable = False
         return flat.reshape(n, k)
 
@@ -172,14 +175,18 @@ class WindowSet:
     def last_step(self) -> IntArray:
         """Where each window's last step lies in the streams, `(N,)` int64."""
         end = self.position + (self.schema.length - 1)
-        return end if self.order is None else self.order[end]
+        if self.order is None:
+            return end
+        return self.order[end]
 
     @property
     def target_step(self) -> IntArray:
         """Where the step lies whose label, time and place each window has, `(N,)` int64: the last one, unless
         the schema looks ahead."""
         step = self.position + self.schema.before
-        return step if self.order is None else self.order[step]
+        if self.order is None:
+            return step
+        return self.order[step]
 
     @property
     def padding(self) -> NDArray[np.bool_]:
@@ -197,7 +204,9 @@ class WindowSet:
         """The windows at `rows` (indices, a boolean mask, or a slice), over the same streams; what lies
         together by slice or mask is not copied. Raises IndexError for a mask of other windows."""
         masked = isinstance(rows, np.ndarray) and rows.dtype == np.bool_
-        chosen = _run(np.asarray(rows), len(self)) if masked else rows
+        chosen = rows
+        if masked:
+            chosen = _run(np.asarray(rows), len(self))
         return replace(
             self,
             recording=self.recording[chosen],
@@ -230,12 +239,16 @@ class WindowSet:
 
     def steps(self, rows: NDArray[Any] | slice = slice(None)) -> IntArray:
         """Which steps the windows at `rows` look at, `(B, length)` int64."""
-        index = self.position[rows][:, None] + np.arange(self.schema.length)
-        return index if self.order is None else self.order[index]
+        index: IntArray = self.position[rows][:, None] + np.arange(self.schema.length)
+        if self.order is None:
+            return index
+        return self.order[index]
 
     def gather(self, rows: NDArray[Any] | slice = slice(None), names: tuple[str, ...] | None = None) -> Steps:
         """The stream values under the windows at `rows`: one vectorised gather for each stream."""
-        wanted = tuple(self.streams) if names is None else names
+        wanted = names
+        if wanted is None:
+            wanted = tuple(self.streams)
         if self.order is None:
             position = self.position[rows]
             windows = {name: self.streams.under(name, position, self.schema.length) for name in wanted}
@@ -344,7 +357,10 @@ def _run(mask: NDArray[np.bool_], n_windows: int) -> NDArray[np.bool_] | slice:
         raise IndexError(f"a mask of {mask.shape} for {n_windows} windows")
     n = int(np.count_nonzero(mask))
     first = int(mask.argmax()) if n else 0
-    return slice(first, first + n) if mask[first : first + n].all() else mask
+    # A slice gives views of the arrays, where a mask would copy them.
+    if mask[first : first + n].all():
+        return slice(first, first + n)
+    return mask
 
 
 @dataclass(frozen=True)

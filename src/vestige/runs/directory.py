@@ -78,7 +78,9 @@ class RunDirectory:
     @property
     def home(self) -> Path:
         """The directory of the run itself: of a view the one above it."""
-        return self.path.absolute().parent if self.is_view else self.path
+        if self.is_view:
+            return self.path.absolute().parent
+        return self.path
 
     @property
     def config_file(self) -> Path:
@@ -145,15 +147,22 @@ class RunDirectory:
         if not home.metrics_file.is_file():
             return None
         results = RunResults.load(home.metrics_file)
-        return _of_view(results, self.path.absolute().name) if self.is_view else results
+        if self.is_view:
+            return _of_view(results, self.path.absolute().name)
+        return results
 
     @property
     def view(self) -> str:
         """The view of all detectors, `both` where they have both; empty where nobody says."""
-        named = set() if self.results is None else {model.view for model in self.results.models}
+        named: set[str] = set()
+        if self.results is not None:
+            named = {model.view for model in self.results.models}
         if len(named) > 1:
             return "both"
-        asked = self.config.view if self.config_file.is_file() else ""
+        asked = ""
+        if self.config_file.is_file():
+            asked = self.config.view
+        # Results name a view only where there were both: of one view, what was asked for says which.
         return next(iter(named), "") or asked
 
     @cached_property
@@ -163,13 +172,18 @@ class RunDirectory:
         if self.is_detector:
             return {here.name: self.path}
         before = f"{here.name}/" if self.is_view else ""
-        depths = ("*", "*/*") if self.is_run else ("*",)
-        found = [header.parent for depth in depths for header in sorted(self.path.glob(f"{depth}/{HEADER}"))]
+        headers = sorted(self.path.glob(f"*/{HEADER}"))
+        if self.is_run:
+            # In a run of both views, detectors lie a folder deeper.
+            headers += sorted(self.path.glob(f"*/*/{HEADER}"))
+        found = [header.parent for header in headers]
         return {before + folder.relative_to(self.path).as_posix(): folder for folder in found}
 
     def folder(self, name: str) -> RunDirectory:
         """The folder of the detector that the run calls `name`, finished or not: a run by itself."""
-        return self if self.is_detector else RunDirectory(self.path / name)
+        if self.is_detector:
+            return self
+        return RunDirectory(self.path / name)
 
     def detector(self) -> Path:
         """The folder of the one detector that there is.
@@ -201,7 +215,9 @@ class RunDirectory:
             return self.detector()
         there = [model for model in self.results.ranked if model.name in self.detectors]
         ranked = sorted(there, key=lambda model: model.view == SEES_EVERYTHING)
-        return self.detectors[ranked[0].name] if ranked else self.detector()
+        if not ranked:
+            return self.detector()
+        return self.detectors[ranked[0].name]
 
     def load(self, schema: Schema) -> dict[str, Loaded]:
         """All detectors of the run by name, from their checkpoints: what is judged is what was saved.

@@ -148,6 +148,6 @@ class ModelTransferOptions(BaseModel):
 
 def _shares(text: str) -> list[float]:
     try:
-        return [float(one) for one in text.split(",")]
+        return [float(share) for share in text.split(",")]
     except ValueError:
         return []

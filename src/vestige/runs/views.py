@@ -15,18 +15,26 @@ BOTH = "both"
 
 def of_run(view: str) -> tuple[str, ...]:
     """The views of a run."""
-    return VIEWS if view == BOTH else (view,)
+    if view == BOTH:
+        return VIEWS
+    return (view,)
 
 
 def names(models: Iterable[str], view: str) -> tuple[str, ...]:
     """What the detectors of a run are called, view by view."""
+    # Gone through once for each view, which an iterator would not survive.
     chosen = tuple(models)
-    return tuple(named(model, one, view) for one in of_run(view) for model in chosen)
+    found: list[str] = []
+    for own in of_run(view):
+        found += [named(model, own, view) for model in chosen]
+    return tuple(found)
 
 
 def named(model: str, own: str, view: str) -> str:
     """What a model of the view `own` is called in a run of `view`."""
-    return f"{own}/{model}" if view == BOTH else model
+    if view == BOTH:
+        return f"{own}/{model}"
+    return model
 
 
 def parts(name: str, view: str) -> tuple[str, str]:

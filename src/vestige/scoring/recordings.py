@@ -77,7 +77,8 @@ class Tally:
         self.logs += log_of(proba).sum(axis=0)
         self._take_average(log_of(proba))
         self.windows += len(rows)
-        self.alerts += 0 if threshold is None else int((score >= threshold).sum())
+        if threshold is not None:
+            self.alerts += int((score >= threshold).sum())
         worst = int(score.argmax())
         if score[worst] > self.score:
             self.score = float(score[worst])
@@ -88,7 +89,9 @@ class Tally:
         if judgement.surprise is not None and judgement.rank is not None:
             self.surprise += float(judgement.surprise[rows].sum())
             within = (judgement.rank[rows, None] < np.array(TOP)).sum(axis=0)
-            self.within = within if self.within is None else self.within + within
+            if self.within is not None:
+                within = self.within + within
+            self.within = within
 
     def _take_average(self, logs_BK: NDArray[np.float64]) -> None:
         """Keep the highest moving average so far, and the windows that the next averages reach back to."""
@@ -107,27 +110,33 @@ class Tally:
 
     def row(self, loaded: Loaded) -> dict[str, Any]:
         """What is said of the recording; see `score_recordings`."""
+        highest_average = self.highest_average
+        if highest_average is None:
+            # Shorter than the average is long: there is no average, and the highest stands for it.
+            highest_average = self.highest
         taken = {
             "max": self.highest,
             "mean": self.total / self.windows,
             "mean_log_odds": self.logs / self.windows,
-            "moving_average_max": self.highest if self.highest_average is None else self.highest_average,
+            "moving_average_max": highest_average,
         }
         proba = pooled(taken[self.pooling.kind][None], self.pooling)[0]
         value, limit = float(1 - proba[0]), loaded.threshold
+        alert = alerts = None
+        if limit is not None:
+            alert, alerts = value >= limit, self.alerts
         row = {
             "windows": self.windows,
             "score": round(value, 6),
             "most_probable_class": loaded.schema.classes[int(proba.argmax())],
-            "alert": None if limit is None else value >= limit,
-            "alerts": None if limit is None else self.alerts,
+            "alert": alert,
+            "alerts": alerts,
             "worst": self.worst,
         }
         if self.within is not None:
             row["mean_surprise"] = round(self.surprise / self.windows, 6)
-            row |= {
-                f"top{k}": round(float(n / self.windows), 6) for k, n in zip(TOP, self.within, strict=True)
-            }
+            for k, n in zip(TOP, self.within, strict=True):
+                row[f"top{k}"] = round(float(n / self.windows), 6)
         return row
 
 

@@ -89,7 +89,10 @@ def judge(
     """The detector of a run, and what it says of evidence, batch by batch; `every_step`: of a window for
     every step, whatever the dataset's stride. Raises as `score` does."""
     check_device(device)
-    loaded = load(RunDirectory.open(run).detector(), device="cpu" if quantize else device)
+    if quantize:
+        # Integers are computed with on the CPU only.
+        device = "cpu"
+    loaded = load(RunDirectory.open(run).detector(), device=device)
     if quantize:
         loaded.detector.quantize()
     if ahead := loaded.schema.ahead:
@@ -112,7 +115,9 @@ def read_windows(
     evidence is not there, or not what the schema's source reads.
     """
     reader = registry.get(schema.source).reader(schema)
-    chosen = live.every_step(reader) if every_step else None
+    chosen = None
+    if every_step:
+        chosen = live.every_step(reader)
     return live.read_windows(
         reader, Evidence(tuple(evidence), "live"), chosen, idle_s=idle_s, progress=progress
     )
@@ -134,7 +139,9 @@ def _rows(judged: JudgedBatch, loaded: Loaded) -> Iterator[dict[str, Any]]:
     suspicion = judgement.score.tolist()
     for at, place in enumerate(judged.batch.place.iter_rows(named=True)):
         value = suspicion[at]
-        alert = None if loaded.threshold is None else value >= loaded.threshold
+        alert = None
+        if loaded.threshold is not None:
+            alert = value >= loaded.threshold
         row = {
             **place,
             "score": round(value, 6),
