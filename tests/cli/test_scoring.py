@@ -99,6 +99,27 @@ def test_scores_of_a_stream_are_in_the_file_as_they_come_and_stay_after_a_kill(
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 
 
+def test_the_last_message_of_a_pipe_is_scored_after_a_quiet_time(finished: Path, tmp_path: Path) -> None:
+    call: list[str | Path] = [VESTIGE, "score", finished / "gbt", "-", "--idle", "300ms"]
+    out = tmp_path / "scores.jsonl"
+    with (
+        out.open("w") as file,
+        subprocess.Popen(call, stdin=subprocess.PIPE, stdout=file, text=True) as running,
+    ):
+        assert running.stdin is not None
+        running.stdin.write("".join(map(HEAD.format, range(3))))
+        running.stdin.flush()
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and out.read_text().count("\n") < 3:
+            time.sleep(0.1)
+        assert running.poll() is None, "the pipe is still open"
+        shown = [json.loads(line)["line"] for line in out.read_text().splitlines()]
+        running.stdin.close()
+        assert running.wait(timeout=30) == 0
+    assert shown == [1, 2, 3]
+    assert len(out.read_text().splitlines()) == 3, "no message is told twice"
+
+
 def test_an_earlier_file_outlives_a_stream_of_misfits(finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text("mine")

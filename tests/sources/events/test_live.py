@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 from threading import Timer
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.reading.raw import live, probe
+from tests.reading.raw import live, probe, refuse_to_open
 from tests.sources.events.exports import Row, dataset, table, write
 from vestige.errors import EvidenceError
 from vestige.evidence.files import STDIN
@@ -24,6 +25,7 @@ from vestige.reading.steps import Evidence
 from vestige.reading.windower import WindowBatch, Windower
 from vestige.reading.windows import WindowSet
 from vestige.schema import Schema
+from vestige.sources.events import records
 from vestige.sources.events.mapping import shipped
 from vestige.sources.events.options import EventOptions
 from vestige.sources.events.reader import EventReader
@@ -195,3 +197,96 @@ def test_the_probe_works_for_every_mapping(name: str, unit: str) -> None:
 def test_the_probe_follows_named_fields(names: dict[str, str]) -> None:
     options = EventOptions(**names)
     assert len(probe(schema_for(rules_for(options), options)).place) == 5
+
+
+def test_a_file_that_cannot_be_opened_is_left_out_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a.csv", "b.csv"):
+        write(tmp_path / "c" / name, table(ROWS[:20]))
+    refuse_to_open(monkeypatch, "a.csv")
+    rest = dataset(tmp_path / "c", tmp_path / "d")
+    assert rest.notes["left_out_counts"] == {"the file": 1}
+    assert rest.notes["left_out"][0]["file"] == "a.csv"
+    batches = list(live([tmp_path / "c"], rest.schema))
+    assert {name for batch in batches for name in batch.place["file"]} == {"b.csv"}
+    assert sum(map(len, batches)) == len(rest) == 20
+    assert "a.csv was left out: cannot be read: Permission denied" in caplog.text
+
+
+HEADER = b"timestamp,machine,event,label\n"
+
+
+def of_pieces(pieces: list[bytes], monkeypatch: pytest.MonkeyPatch, schema: Schema) -> tuple[Seen, list[str]]:
+    """The windows of a pipe that brings these pieces, one after the other, and the defects that were told."""
+    ours, theirs = os.pipe()
+    found: list[WindowBatch] = []
+    with os.fdopen(ours, "rb") as reader, os.fdopen(theirs, "wb", buffering=0) as writer:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=reader))
+        event_reader = EventReader(schema)
+        (unit,) = event_reader.units(Evidence((STDIN,), "live")).units
+        stream, windower = event_reader.open(unit), Windower(event_reader)
+        for piece in pieces:
+            writer.write(piece)
+            while (block := stream.read(1 << 17)) is not None:
+                found += windower.push(block)
+        while (block := stream.release()) is not None:
+            found += windower.push(block)
+        writer.close()
+        while not stream.ended:
+            last = stream.read(1 << 17)
+            if last is not None:
+                found += windower.push(last)
+        found += windower.flush()
+        return read(found), [str(defect) for defect in stream.defects]
+
+
+def test_a_long_quoted_cell_that_arrives_in_crumbs_is_looked_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = []
+    go_on = records._Scan.go_on
+
+    def counted(scan: records._Scan, buffer: bytearray, delimiter: str) -> int:
+        before = scan.at
+        end = go_on(scan, buffer, delimiter)
+        looked_at.append(max(scan.at, end) - before)
+        return end
+
+    monkeypatch.setattr(records._Scan, "go_on", counted)
+    matched = []
+    pattern = records.row_pattern
+
+    def counted_pattern(delimiter: str, max_record: int) -> SimpleNamespace:
+        def match(buffer: bytearray, at: int, end: int) -> re.Match[bytes] | None:
+            matched.append(min(end, len(buffer)) - at)
+            return pattern(delimiter, max_record).match(buffer, at, end)
+
+        return SimpleNamespace(match=match)
+
+    monkeypatch.setattr(records, "row_pattern", counted_pattern)
+    # Ordinary records first: how a file lies is found out from its first 200 lines.
+    first = b"".join(f"{1_772_438_400 + n},m,e{n % 5},\n".encode() for n in range(250))
+    lines = 320_000 // 7
+    cell = b'"' + b"a line\n" * lines + b'"'
+    content = HEADER + first + b"1772439000,m," + cell + b",\n" + b"1772439001,m,after,\n" * 3
+    pieces = [content[at : at + 64] for at in range(0, len(content), 64)]
+    schema = schema_for(rules_for(EventOptions()), EventOptions(context=1))
+    seen, defects = of_pieces(pieces, monkeypatch, schema)
+    assert [line for _, line, _, _ in seen] == [*range(2, 253), *(252 + lines + n for n in (1, 2, 3))]
+    assert [events[-1] for _, _, events, _ in seen[-3:]] == ["after"] * 3
+    assert not defects
+    assert len(looked_at) > 1000, "it came in crumbs"
+    assert sum(looked_at) + sum(matched) < 4 * len(content)
+
+
+def test_events_behind_an_unclosed_quote_are_scored_after_the_quiet_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [f"{1_772_438_400 + n},m,e{n % 5},\n".encode() for n in range(4000)]
+    pieces = [HEADER, *rows[:300], b'1772438700,m,"never closed,\n', *rows[300:]]
+    schema = schema_for(rules_for(EventOptions()), EventOptions(context=1))
+    seen, defects = of_pieces(pieces, monkeypatch, schema)
+    lines = [line for _, line, _, _ in seen]
+    assert lines == [*range(2, 302), *range(303, 4003)]
+    assert defects == ["stdin:302: a quote is not closed"]

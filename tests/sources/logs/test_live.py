@@ -13,11 +13,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.reading.raw import live, probe
+from tests.reading.raw import live, probe, refuse_to_open
 from vestige.errors import EvidenceError
 from vestige.evidence.files import STDIN, EvidenceFile
+from vestige.evidence.stream import Mode
+from vestige.reading.live import read_windows
 from vestige.reading.steps import Evidence
-from vestige.reading.windower import Windower
+from vestige.reading.windower import WindowBatch, Windower
 from vestige.reading.windows import WindowSet
 from vestige.schema import Schema
 from vestige.sources.logs.corpora import rules_for
@@ -232,3 +234,59 @@ def test_a_pipe_is_scored_as_it_fills(windows: WindowSet, monkeypatch: pytest.Mo
     assert seen[0][0] == 1
     assert seen[-1] == lines[-1:]
     assert len(seen) >= 4
+
+
+def test_the_last_message_of_a_pipe_is_released_and_corrected(
+    windows: WindowSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = "2015-10-18 18:00:00,0{:02} ERROR [m] a.B: lost {}\n"
+    first, rest = "".join(head.format(n, n) for n in range(3)), TRACE + head.format(3, 3)
+    ours, theirs = os.pipe()
+    found: list[tuple[int, int, list[str], bytes]] = []
+    corrected = []
+    with os.fdopen(ours, "rb") as reader, os.fdopen(theirs, "wb", buffering=0) as writer:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=reader))
+        too_late = Timer(20, writer.close)
+        too_late.start()
+        log_reader = LogReader(windows.schema)
+        scored = read_windows(log_reader, Evidence((STDIN,), "live"), idle_s=0.2)
+        writer.write(first.encode())
+        for batch in scored:
+            if batch.corrects:
+                corrected.append(found.pop())
+            found += _seen(batch)
+            if len(found) == 3 and not corrected:
+                assert too_late.is_alive(), "the pipe is open, and its last message is there already"
+                writer.write(rest.encode())
+            elif len(found) == 4:
+                too_late.cancel()
+                writer.close()
+    assert [(line, window[-1]) for line, _, window, _ in corrected] == [(3, "lost <num>")]
+    (tmp_path / "app.log").write_text(first + rest)
+    whole = [row for batch in live([tmp_path / "app.log"], windows.schema) for row in _seen(batch)]
+    assert found == whole
+    assert found[2][3] != corrected[0][3], "it was corrected to something else"
+
+
+def _seen(batch: WindowBatch) -> list[tuple[int, int, list[str], bytes]]:
+    """Line, time, messages and hashes of the content of every window."""
+    texts = as_text(batch.symbols, batch.steps).tolist()
+    hashes = [row.tobytes() for row in batch.steps["raw"]]
+    return list(zip(batch.place["line"].to_list(), batch.t_ns.tolist(), texts, hashes, strict=True))
+
+
+@pytest.mark.parametrize("mode", ["whole", "live"])
+def test_a_file_that_cannot_be_opened_is_left_out_and_named(
+    evidence: Path, windows: WindowSet, tmp_path: Path, mode: Mode, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    refuse_to_open(monkeypatch, "a/app.log")
+    batches = list(read_windows(LogReader(windows.schema), Evidence((evidence / "c",), mode)))
+    assert {name for batch in batches for name in batch.place["file"]} == {"b/app.log"}
+    assert sum(map(len, batches)) == 300
+    assert "a/app.log was left out: cannot be read: Permission denied" in caplog.text
+    options = LogOptions(format="hadoop", window_size=5)
+    rest = LogSource().prepare(evidence / "c", tmp_path / "d", options)
+    assert rest.recordings["id"].to_list() == ["b/app.log"]
+    assert rest.notes["left_out_counts"] == {"the file": 1}
+    assert rest.notes["left_out"][0]["file"] == "a/app.log"

@@ -6,7 +6,7 @@
     words:FILE        the message, in small letters, holds a line of this file
     words:DIR         the same with a file for each type of log: DIR/auth.txt for messages of the type auth
     table:1           the column `label` of the CSV that holds the lines is none of these (see `table.py`)
-    (none)            every message is normal
+    none              there are no labels, whatever the format says
 
 The label never shows in the text that models see: columns and levels are no part of the content.
 """
@@ -21,7 +21,7 @@ from typing import Any, Literal, Self
 
 from vestige.errors import UsageError
 
-FORMS = "column, column:NORMAL,..., level:WARN,ERROR, words:FILE, words:DIR or table:NORMAL,..."
+FORMS = "column, column:NORMAL,..., level:WARN,ERROR, words:FILE, words:DIR, table:NORMAL,... or none"
 FIELDS = {"column": "Label", "level": "Level", "words": None, "table": None, "none": None}
 MAX_WORDS_BYTES = 1 << 20
 KEYWORDS = "labels are a keyword rule over the message: this score measures spelling, not detection"
@@ -61,7 +61,7 @@ class LabelRule:
     @classmethod
     def parse(cls, text: str | None, fields: Sequence[str]) -> Self:
         """Read a rule as a person writes it, for a header with these `fields`. Raises UsageError."""
-        if text is None:
+        if text is None or text == "none":
             return cls("none")
         kind, _, rest = text.partition(":")
         values = tuple(part.strip() for part in rest.split(",") if part.strip())

@@ -45,8 +45,8 @@ class LogOptions(BaseModel):
     stride: int = Field(default=1, ge=1, description="messages between one window and the next")
     label: str | None = Field(
         default=None,
-        description="which messages are anomalies: column, level:WARN,ERROR or words:FILE "
-        "(default: what the format says)",
+        description="which messages are anomalies: column, level:WARN,ERROR, words:FILE, or none "
+        "where there are no labels (default: what the format says)",
     )
     anomalies: Anomalies = Field(
         default="point",
