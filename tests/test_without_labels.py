@@ -13,13 +13,13 @@ from tests.sources.events.exports import START
 from vestige.errors import EvidenceError
 from vestige.reading.windows import WindowSet
 
-FAST = ["-t", 1]
-NEXT = ["--task", "next", "-m", "gru", "--epochs", 1, *FAST]
-SIMULATED = {
+FAST: list[object] = ["-t", 1]
+NEXT: list[object] = ["--task", "next", "-m", "gru", "--epochs", 1, *FAST]
+SIMULATED: dict[str, list[object]] = {
     "telemetry": ["--hosts", 3, "--episodes", 12, "--seconds", 40, "--plant", "none=0"],
     "traces": ["--programs", 3, "--recordings", 3, "--kilobytes", 4],
 }
-OPTIONS = {
+OPTIONS: dict[str, list[object]] = {
     "logs": ["--format", "hadoop", "--label", "none"],
     "events": ["--mapping", "csv"],
     "telemetry": [],
@@ -62,7 +62,17 @@ def test_a_corpus_without_labels(source: str, tmp_path: Path) -> None:
     succeed("split", dataset, "--split", "random", "-o", split)
     refused = [vestige("train", dataset, "--split", split, "-m", "gbt", *FAST, "-o", tmp_path / "refused")]
     if source not in SIMULATED:
-        call = ["run", source, corpus, *OPTIONS[source], "-m", "gbt", *FAST, "-o", tmp_path / "run"]
+        call: list[object] = [
+            "run",
+            source,
+            corpus,
+            *OPTIONS[source],
+            "-m",
+            "gbt",
+            *FAST,
+            "-o",
+            tmp_path / "run",
+        ]
         refused.append(vestige(*call))
     for done in refused:
         assert done.returncode == EvidenceError.exit_code == 3, done.stderr
