@@ -121,7 +121,7 @@ def test_an_export_without_labels_is_normal_and_says_so(tmp_path: Path) -> None:
     windows = dataset(write(tmp_path / "a.csv", text), tmp_path / "d")
     assert windows.label.tolist() == [0] * 5
     assert windows.notes["labelled"] is False
-    assert windows.notes["label_origin"] == "The export has no labels: every event counts as normal."
+    assert windows.notes["label_origin"] == "The export has no labels."
 
 
 def test_notes_name_what_was_left_out(tmp_path: Path) -> None:

@@ -298,7 +298,7 @@ def _origin(schema: Schema, *, labelled: bool) -> str:
     if not schema.settings["timed"]:
         return "Labels are those of the published sessions: a whole session is an anomaly or none of it."
     if not labelled:
-        return "The export has no labels: every event counts as normal."
+        return "The export has no labels."
     if schema.target == "recording":
         return "A machine counts as an anomaly where any of its events carries a label in the export."
     return "Labels are those of the events in the export, as whoever made it set them."

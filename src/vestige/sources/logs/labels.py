@@ -56,7 +56,7 @@ class LabelRule:
             return f"{KEYWORDS[0].upper()}{KEYWORDS[1:]}."
         if self.kind == "table":
             return "Labels come from the table's own column `label`, as whoever made the table set them."
-        return "Every message is taken as normal."
+        return "The log has no labels."
 
     @classmethod
     def parse(cls, text: str | None, fields: Sequence[str]) -> Self:
