@@ -98,13 +98,20 @@ def logs(draw: st.DrawFn) -> bytes:
     return content[: len(content) - draw(st.integers(0, 1))]
 
 
-@pytest.mark.parametrize("around", ["background", "context"])
+@pytest.mark.parametrize(("around", "stride"), [("background", 2), ("context", 1)])
 @given(content=logs(), arrivals=ARRIVALS, cuts=CUTS, stops=STOPS, release=st.booleans())
 @QUICK
 def test_logs(
-    around: str, content: bytes, arrivals: list[int], cuts: list[int], stops: list[int], release: bool
+    around: str,
+    stride: int,
+    content: bytes,
+    arrivals: list[int],
+    cuts: list[int],
+    stops: list[int],
+    release: bool,
 ) -> None:
-    options = LogOptions.model_validate({"format": "hadoop", "window_size": 3, "sequence_type": around})
+    said = {"format": "hadoop", "window_size": 3, "sequence_type": around, "stride": stride}
+    options = LogOptions.model_validate(said)
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "app.log"
         file.write_bytes(content)
