@@ -103,7 +103,7 @@ def score(
             found = scoring.score(
                 run, evidence, device=device, quantize=eight_bit, idle_s=idle_s, progress=update
             )
-        lines = (scoring.json_line(row) for row in found if row["alert"] or not alerts_only)
+        lines = (scoring.json_line(row) for row in found if _is_wanted(row, alerts_only))
         if output is None:
             for line in lines:
                 typer.echo(line)
@@ -112,6 +112,11 @@ def score(
         else:
             with storage.atomic_file(output) as working, working.open("w", encoding="ascii") as file:
                 file.writelines(line + "\n" for line in lines)
+
+
+def _is_wanted(row: dict[str, Any], alerts_only: bool) -> bool:
+    """Whether a row is written: a correction always is, because it may take an alert back."""
+    return bool(not alerts_only or row["alert"] or row.get("corrects"))
 
 
 def _is_stream(evidence: Path) -> bool:

@@ -26,6 +26,13 @@ _ZSTD_STEP = 1 << 10
 """Bytes of compressed input at a time: 1 KiB can unpack to 32 MiB at the worst."""
 
 
+def is_packed(file: BinaryIO) -> bool:
+    """Whether a file is packed, whatever its name says. It stands at its beginning, before and afterwards."""
+    start = file.read(LONGEST_MAGIC)
+    file.seek(0)
+    return start.startswith((GZIP, ZSTD, *UNSUPPORTED))
+
+
 @dataclass
 class Expander:
     """Reads `file`, whatever its compression. `taken` and `given` count bytes in and out."""
@@ -67,10 +74,9 @@ class Expander:
     def seek(self, offset: int, file: BinaryIO) -> bool:
         """Go to the byte `offset` of a plain `file`, before anything was read; False for a packed one, which
         has to be unpacked up to there."""
-        start = file.read(LONGEST_MAGIC)
-        packed = start.startswith((GZIP, ZSTD, *UNSUPPORTED))
-        file.seek(0 if packed else offset)
+        packed = is_packed(file)
         if not packed:
+            file.seek(offset)
             self.taken = self.given = offset
             self._entered = True
         return not packed

@@ -50,11 +50,6 @@ class EvidenceFile:
         return name.partition(".")[0] or name
 
     @property
-    def packed(self) -> bool:
-        """Whether its name says that it is packed."""
-        return self.id.endswith(PACKED)
-
-    @property
     def host(self) -> str | None:
         """The first directory of the path, if it lies in one."""
         first, slash, _ = self.id.partition("/")

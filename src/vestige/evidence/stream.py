@@ -3,6 +3,7 @@ middle."""
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import stat
@@ -170,6 +171,8 @@ class ByteStream(Sampled):
         a pipe that was read before, only what is new comes."""
         left = 0 if self._pipe else offset
         if left and self._expander.seek(left, handle):
+            if self._source.shrank():
+                self._expander.defects.append(f"it is shorter than the {left} bytes that were read before")
             left = 0
         for piece in self._expander.pieces():
             if piece and left:
@@ -196,6 +199,9 @@ class _Source:
             return None
         piece: bytes | None = self._read(most)
         if not piece and self.grows:
+            if self.shrank():
+                # What is written to it now overwrites what was read: whoever follows must open it anew.
+                raise OSError(errno.ESTALE, "it was cut short while it was followed")
             return None
         return piece or b""
 
@@ -204,8 +210,12 @@ class _Source:
         return bool(readable)
 
     def grown(self) -> bool:
-        """Whether the file has more bytes than were read."""
-        return os.fstat(self._handle.fileno()).st_size > self._handle.tell()
+        """Whether the file has other bytes than were read: more of them, or, cut short, fewer."""
+        return os.fstat(self._handle.fileno()).st_size != self._handle.tell()
+
+    def shrank(self) -> bool:
+        """Whether the file is shorter than what was read of it."""
+        return os.fstat(self._handle.fileno()).st_size < self._handle.tell()
 
 
 def _is_pipe(handle: BinaryIO) -> bool:

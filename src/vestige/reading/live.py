@@ -157,15 +157,24 @@ def _whole(reader: Reader[Any], most: int, idle_s: float, unit: Unit) -> list[tu
 
 def _of_unit(reader: Reader[Any], unit: Unit, most: int, idle_s: float) -> Blocks:
     stream = reader.open(unit)
+    told = 0
     try:
-        yield from _of_stream(stream, most, idle_s)
-        told = len(stream.defects)
-        for defect in stream.defects[:told]:
-            log.warning(
-                "%s: %s", unit.name, defect.why if defect.row is None else f"row {defect.row}: {defect.why}"
-            )
+        for block, taken in _of_stream(stream, most, idle_s):
+            told = _tell(stream, unit, told)
+            yield block, taken
     finally:
         stream.close()
+        _tell(stream, unit, told)
+        for what, count in stream.summary.get("more_defects", {}).items():
+            if count:
+                log.warning("%s: left out besides: %s, %d times", unit.name, what, count)
+
+
+def _tell(stream: StepStream, unit: Unit, told: int) -> int:
+    """Say what was left out since `told` defects were said; a stream may never end. Returns how many were."""
+    for defect in stream.defects[told:]:
+        log.warning("%s", replace(defect, file=unit.name))
+    return len(stream.defects)
 
 
 def _of_stream(stream: StepStream, most: int, idle_s: float) -> Blocks:
@@ -183,6 +192,7 @@ def _of_stream(stream: StepStream, most: int, idle_s: float) -> Blocks:
         released = stream.release()
         if released is not None:
             yield released, stream.taken
+            continue  # there may be more that was held back by it
         # There is nothing more to hand on: now only new bytes are waited for.
         while not stream.wait(idle_s):
             pass

@@ -124,6 +124,8 @@ class Windower:
                 continue
             kept, seen, name = info
             pads = self._padding(self._schema.ahead)
+            for column in kept.keys() - pads.keys():  # places, which a stream that was taken up again had
+                pads[column] = np.zeros(self._schema.ahead, dtype=kept[column].dtype)
             laid = {column: np.concatenate([kept[column], pads[column]]) for column in kept}
             end = np.arange(len(laid[_T_NS]) - self._schema.ahead, len(laid[_T_NS]))
             position = seen + np.arange(self._schema.ahead) - (self._schema.length - 1)
@@ -136,6 +138,8 @@ class Windower:
         used = self._used(self._carry.columns.get(self._stream))
         return {
             "files": self._files,
+            "places": list(self._places),
+            "out_of_order": self.out_of_order,
             "symbols": self._symbols.pick(used).to_json(),
             "rows": used.tolist(),
             "carry": self._carry.to_json(),
@@ -144,6 +148,8 @@ class Windower:
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `state` of another windower of this reader wrote."""
         self._files = list(state["files"])
+        self._places = tuple(state["places"])
+        self.out_of_order = int(state["out_of_order"])
         self._symbols = self._reader.symbols()
         self._map = RowMap(self._symbols)
         mapped = self._symbols.merge(self._reader.symbols().from_json(state["symbols"]))

@@ -142,7 +142,7 @@ class EventStream(FileStream):
         self._layout: Layout | None = None
         self._reader = RecordReader()
         self._counts: Counter[str] = Counter()
-        self._bad = self._reported = 0
+        self._bad = self._reported = self._refused = 0
         self._open_since: float | None = None
         if state.get("layout"):
             self._begin_with(_layout_from_json(state["layout"]))
@@ -171,7 +171,9 @@ class EventStream(FileStream):
         read: nothing of it is handed on twice."""
         if self._chunk is not None or not self._reader.is_open:
             return None
-        self._waiting.extend(self._reader.give_up())
+        while self._reader.is_open and not self._waiting:
+            self._waiting.extend(self._reader.give_up())
+        self._tell_of_quotes()
         return self.read(1 << 30) if self._waiting else None
 
     def _begin(self) -> dict[str, Any]:
@@ -217,7 +219,7 @@ class EventStream(FileStream):
 
     def _end(self) -> None:
         self._ended = True
-        self._tell_of_bad(self._reader.faults)
+        self._tell_of_quotes()
 
     def _check(self) -> bool:
         """Find out how the file lies; False where too little of it has come."""
@@ -247,6 +249,11 @@ class EventStream(FileStream):
         self._bad += events.bad
         self._tell_of_bad(events.faults)
         return _steps(events, self._unit.name)
+
+    def _tell_of_quotes(self) -> None:
+        """Records that the reader refused since it was last asked."""
+        self._tell_of_bad(self._reader.faults[self._refused :])
+        self._refused = len(self._reader.faults)
 
     def _tell_of_bad(self, faults: Iterable[tuple[int, str]]) -> None:
         for row, why in faults:

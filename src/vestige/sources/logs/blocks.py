@@ -127,6 +127,13 @@ class BlockReader:
         """Where in the buffer the bytes fed from now on begin."""
         return len(self._buffer)
 
+    def look_further(self, at: int) -> int:
+        """No message begins in the whole lines from `at` on: they belong to the message at the buffer's
+        beginning, of which no more is kept than of any other. Returns where to look next."""
+        self._searched = end = self._line_start
+        self._shorten()
+        return self._line_start if self._line_start < end else max(at, end)
+
     def take_to_start_from(self, mark: int) -> Block | None:
         """The block up to the first message that begins at `mark` or after it; None while that is unknown."""
         start = self._next_start(min(mark, self._line_start))

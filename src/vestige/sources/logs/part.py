@@ -23,6 +23,8 @@ from vestige.sources.logs.stream import steps_of
 
 STEP_BYTES = 1 << 13
 """Bytes at a time behind the end of a part, until its last message is whole."""
+LONGEST_STEP = 1 << 18
+"""The steps grow up to this, where that message is long."""
 PIECE_BYTES = 1 << 20
 """Bytes of a file at a time, while its digest is made."""
 
@@ -44,6 +46,7 @@ class LogPart(ChunkStream):
         self._has_labels = rules.label.kind != "none"
         self._fed = begin
         self._waiting = b""
+        self._step = STEP_BYTES
         self._lines = 0
         self._counts: Counter[str] = Counter()
         self._blocks = self._read_blocks()
@@ -105,19 +108,25 @@ class LogPart(ChunkStream):
         while self._fed < self._stop and self._feed():
             while (block := reader.take()) is not None:
                 yield block
-        mark = reader.mark()
-        while (block := reader.take_to_start_from(mark)) is None:
+        whole = reader.take(now=True)
+        if whole is not None:
+            yield whole
+        # What is left is the part's last message, which may go on behind its stop.
+        at = reader.mark()
+        while (last := reader.take_to_start_from(at)) is None:
+            at = reader.look_further(at)
+            self._step = min(2 * self._step, LONGEST_STEP)
             if not self._feed():
-                block = reader.finish()
+                last = reader.finish()
                 break
-        if block is not None:
-            yield block
+        if last is not None:
+            yield last
 
     def _feed(self) -> bool:
         """Feed the reader up to the part's stop, or behind it a little at a time; False at the file's end."""
         if not self._waiting:
             self._waiting = self._content.read() or b""
-        room = self._stop - self._fed if self._fed < self._stop else STEP_BYTES
+        room = self._stop - self._fed if self._fed < self._stop else self._step
         piece, self._waiting = self._waiting[:room], self._waiting[room:]
         self._reader.feed(piece)
         self._fed += len(piece)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vestige.errors import EvidenceError
 from vestige.evidence.defects import Defect
+from vestige.evidence.expand import is_packed
 from vestige.evidence.files import EvidenceFile, find
 from vestige.evidence.simulated import is_simulated
 from vestige.log import get
@@ -140,10 +141,12 @@ class LogReader(Reader[LogUnit]):
             or unit.rules is None
             or size is None
             or size < 2 * self.part_bytes
-            or unit.file.packed
             or is_table(unit.file)
         ):
             return [unit]
+        with unit.file.open() as file:
+            if is_packed(file):
+                return [unit]
         content = next(contents(unit.file, unit.rules, unit.mode))
         try:
             head = head_of(unit, content)

@@ -175,6 +175,7 @@ class Table:
     def _rows(self) -> Iterator[list[str]]:
         """The rows below the first. Raises TableError for one that does not fit it; where the file is cut off
         there, they end."""
+        csv.field_size_limit(MAX_ROW)  # of the whole process: no other reader of it takes more
         reader = csv.reader(self._lines(), strict=True)
         try:
             for number, row in enumerate(reader):

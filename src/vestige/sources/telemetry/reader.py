@@ -306,14 +306,18 @@ def _refuse_growing(path: Path) -> None:
 
 
 def _names_labels(store: Path, folders: Iterable[str]) -> bool:
-    """Whether the store has labels: whether the first manifest that can be read names them."""
+    """Whether the store has labels: whether any manifest that can be read names them. Of a store that has,
+    the episodes without them are faulty."""
+    readable = False
     for folder in folders:
         try:
             with Episode(store, folder) as episode:
-                return episode.manifest.file("labels") is not None
+                if episode.manifest.file("labels") is not None:
+                    return True
+                readable = True
         except FaultError:
             continue
-    return True
+    return not readable
 
 
 def _known(file: Path, *, ours: bool) -> dict[str, Known]:
