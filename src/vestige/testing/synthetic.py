@@ -173,7 +173,6 @@ class SyntheticStream(ChunkStream):
         self._unit, self._schema, self._labelled = unit, schema, labelled
         self.taken = 0
         self.digests: dict[str, str] = {}
-        self.summary: dict[str, Any] = {}
 
     def _begin(self) -> dict[str, Any]:
         return {}
