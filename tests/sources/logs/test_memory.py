@@ -18,6 +18,7 @@ LINE = "2015-10-18 18:{:02}:{:02},000 {} [worker {}] a.Server: took {} ms for 10
 PREPARE = """
 import resource, sys
 from pathlib import Path
+from vestige.engine import HERE
 from vestige.reading.prepare import prepare
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.reader import LogReader

@@ -208,6 +208,8 @@ class Table:
         return line.decode(self._encoding, "surrogateescape")
 
     def _error(self, what: str, remedy: str = "") -> TableError:
+        """The error that ends the table: it is let go of."""
+        self.close()
         return TableError(what, where=self.file.where, row=max(1, self._row - 1), remedy=remedy)
 
 
