@@ -42,7 +42,7 @@ def test_every_format_is_read_back_with_what_was_planted(tmp_path: Path, name: s
     assert int(windows.label.sum()) == planted["anomalies"] > 0
     assert windows.table("events").height - 1 == planted["event_types"]
     assert windows.recordings["id"].to_list() == list(planted["by_machine"])
-    assert windows.notes["bad_records"] == 0
+    assert windows.notes["left_out_counts"] == {}
     assert windows.notes["synthetic"] is True
 
 

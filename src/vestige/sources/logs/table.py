@@ -175,7 +175,6 @@ class Table:
     def _rows(self) -> Iterator[list[str]]:
         """The rows below the first. Raises TableError for one that does not fit it; where the file is cut off
         there, they end."""
-        csv.field_size_limit(MAX_ROW)  # of the whole process: no other reader of it takes more
         reader = csv.reader(self._lines(), strict=True)
         try:
             for number, row in enumerate(reader):
@@ -188,7 +187,8 @@ class Table:
         except csv.Error as error:
             if self.defects:
                 return
-            raise self._error(f"no row of a CSV: {error}") from error
+            remedy = "give the log files themselves where their lines are so long"
+            raise self._error(f"no row of a CSV: {error}", remedy) from error
 
     def _lines(self) -> Iterator[str]:
         """Lines of text with their ends, every byte kept (surrogates stand for what is not text)."""
