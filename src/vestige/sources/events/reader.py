@@ -6,6 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import asdict, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from vestige.reading.steps import (
 )
 from vestige.reading.symbols import TextSymbols
 from vestige.schema import Schema
-from vestige.sources.events.columns import Events
+from vestige.sources.events.columns import Events, Machine
 from vestige.sources.events.fitting import check, first_lines
 from vestige.sources.events.layout import Layout
 from vestige.sources.events.options import EventOptions
@@ -265,10 +266,7 @@ class EventStream(FileStream):
 def _steps(events: Events, file: str) -> StepBlock:
     """Events of many machines as steps; row 0 of the table of symbols is padding."""
     n = len(events)
-    infos = [
-        RecordingInfo(machine.id, host=machine.host, sample=machine.sample, profile=machine.profile)
-        for machine in events.machines
-    ]
+    infos = [_info(machine) for machine in events.machines]
     if events.own:
         # Published sessions may be called alike: what tells them apart is where they begin.
         first = np.full(len(infos), 0, dtype=np.int64)
@@ -293,6 +291,12 @@ def _steps(events: Events, file: str) -> StepBlock:
         place={"line": events.line, "offset": events.offset},
         ended=np.full(len(infos), events.own, dtype=np.bool_),
     )
+
+
+@lru_cache(maxsize=1 << 12)
+def _info(machine: Machine) -> RecordingInfo:
+    """A machine as a recording; the same machines come in every block."""
+    return RecordingInfo(machine.id, host=machine.host, sample=machine.sample, profile=machine.profile)
 
 
 def _layout_from_json(state: dict[str, Any]) -> Layout:
