@@ -17,16 +17,21 @@ class FileUnit(Unit):
     file: EvidenceFile = field(default_factory=stdin)
 
 
+def name_of(file: EvidenceFile, evidence: Evidence) -> str:
+    """What a file is called where people read: of several pieces of evidence, by its whole path as given."""
+    return file.id if len(evidence.paths) == 1 else file.where
+
+
 def file_units(evidence: Evidence, what: str) -> Listing[FileUnit]:
-    """Every file, in order, `what` they are called where there is none; of several pieces of evidence, files
-    are called by their whole path. Raises EvidenceError where there is none."""
+    """Every file, in order; `what` they are called where there is none. Raises EvidenceError then."""
     listing: Listing[FileUnit] = Listing([])
     for path in evidence.paths:
         files, left_out = find(path, what)
         listing.left_out += left_out
         for file in files:
-            name = file.id if len(evidence.paths) == 1 else file.where
-            unit = FileUnit(file.id, name, file.size, not file.in_directory, evidence.mode, file)
+            unit = FileUnit(
+                file.id, name_of(file, evidence), file.size, not file.in_directory, evidence.mode, file
+            )
             listing.units.append(unit)
     return listing
 

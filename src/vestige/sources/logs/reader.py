@@ -14,6 +14,7 @@ from vestige.evidence.expand import is_packed
 from vestige.evidence.files import EvidenceFile, find
 from vestige.evidence.simulated import is_simulated
 from vestige.log import get
+from vestige.reading.files import name_of
 from vestige.reading.steps import (
     Evidence,
     Join,
@@ -92,7 +93,7 @@ class LogReader(Reader[LogUnit]):
         for rules, files, left_out in self._found(evidence):
             listing.left_out += left_out
             for file in files:
-                name = file.id if len(evidence.paths) == 1 else file.where
+                name = name_of(file, evidence)
                 unit = LogUnit(
                     file.id, name, file.size, not file.in_directory, evidence.mode, file, rules=rules
                 )
