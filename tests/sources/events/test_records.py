@@ -70,6 +70,14 @@ def test_written_tables_are_read_as_the_csv_module_reads_them(
     assert [split_row(record.decode().removesuffix("\n"), ",") for _, _, record in found] == rows
 
 
+@pytest.mark.parametrize("piece", range(1, 8))
+def test_what_was_looked_at_belongs_to_its_own_record(piece: int) -> None:
+    data = b'""\n,;\n";;""\n",\n,;\n""\n'
+    found, reader = read(data, piece=piece, size=piece)
+    assert not reader.bad
+    assert [record for _, _, record in found] == [b'""\n', b",;\n", b'";;""\n",\n', b",;\n", b'""\n']
+
+
 @given(PIECES)
 def test_rows_that_no_one_wrote_are_read_as_the_csv_module_reads_them(data: bytes) -> None:
     text = data.decode("utf-8", errors="replace").replace("\r", "")

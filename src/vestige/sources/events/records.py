@@ -52,9 +52,10 @@ _CELL, _QUOTED, _REST = range(3)
 
 @dataclass
 class _Scan:
-    """A row of a table, cell by cell, that can stop where the buffer ends and go on when there is more: at
-    `at`, at the beginning of a cell, within quotes, or in what needs none."""
+    """A row of a table that begins at `begin`, cell by cell, that can stop where the buffer ends and go on
+    when there is more: at `at`, at the beginning of a cell, within quotes, or in what needs none."""
 
+    begin: int
     at: int
     state: int = _CELL
 
@@ -119,7 +120,7 @@ class RecordReader:
     _skipping: bool = False
     _unclosed: int = 0
     _scan: _Scan | None = None
-    """How far the record at the beginning of the buffer was looked at, where its end has not come yet."""
+    """How far the last record of the buffer was looked at, where its end has not come yet."""
     _news: bool = False
     """Whether a line end came since the buffer was last cut."""
 
@@ -229,11 +230,11 @@ class RecordReader:
         A record whose end has not come is looked at once: what comes later goes on where that ended, so that
         time is linear however the bytes arrive.
         """
-        if at == 0 and self._scan is not None:
+        if self._scan is not None and self._scan.begin == at:
             end = self._scan.go_on(self._buffer, self.delimiter)
             if end:
                 self._scan = None
-            if end > self.max_record + 1:
+            if end > at + self.max_record + 1:
                 return 0
             return end
         match = row_pattern(self.delimiter, self.max_record).match
@@ -241,8 +242,11 @@ class RecordReader:
         if row is not None:
             return row.end()
         if self.delimiter and len(self._buffer) - at <= self.max_record:
-            self._scan = _Scan(at)
-            return self._scan.go_on(self._buffer, self.delimiter)
+            self._scan = _Scan(at, at)
+            end = self._scan.go_on(self._buffer, self.delimiter)
+            if end:
+                self._scan = None
+            return end
         return 0
 
     def _plain_lines(self, at: int) -> list[int]:
@@ -270,7 +274,12 @@ class RecordReader:
 
     def _drop(self, end: int) -> None:
         if self._scan is not None:
-            self._scan.at -= end
+            if self._scan.begin < end:
+                # The record that was looked at has been taken, as part of lines without any quote.
+                self._scan = None
+            else:
+                self._scan.begin -= end
+                self._scan.at -= end
         self._offset += end
         self._line += self._buffer.count(b"\n", 0, end)
         del self._buffer[:end]
