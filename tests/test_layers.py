@@ -52,6 +52,8 @@ def modules(source: Path) -> dict[str, Path]:
     found = {}
     for path in sorted(source.rglob("*.py")):
         parts = path.relative_to(source).with_suffix("").parts
+        if parts[-1] == "__main__":
+            continue  # it only calls the command line
         if parts[-1] == "__init__":
             parts = parts[:-1]
         found[".".join(parts)] = path

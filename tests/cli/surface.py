@@ -17,7 +17,7 @@ from vestige.cli.renamed import RenamedCommands, RenamedOptions
 from vestige.sources import registry
 
 GOLDEN = Path(__file__).with_name("surface.txt")
-BY_SOURCE = ("vestige run", "vestige prepare", "vestige simulate")
+BY_SOURCE = ("vestige preview", "vestige run", "vestige prepare", "vestige simulate")
 
 
 def commands() -> Iterator[tuple[str, Any]]:

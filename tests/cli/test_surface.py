@@ -35,7 +35,9 @@ def test_an_output_is_called_the_same_everywhere() -> None:
 
 def test_evidence_has_no_name_anywhere() -> None:
     taking = [name for name, command in COMMANDS.items() if "evidence" in surface.arguments(command)]
-    assert taking == ["vestige score", "vestige dashboard", "vestige triage", "vestige traces timeline"]
+    previews = [f"vestige preview {source}" for source in ("logs", "events", "telemetry", "traces")]
+    assert sorted(taking[:4]) == sorted(previews)
+    assert taking[4:] == ["vestige score", "vestige dashboard", "vestige triage", "vestige traces timeline"]
     named = [names for command in COMMANDS.values() for names in surface.options(command)]
     assert len(named) > 100
     assert [names for names in named if "--evidence" in names] == []

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from vestige import __version__, log
-from vestige.cli import about, dashboard, dataset, learn, scoring, simulate, traces, triage, validate
+from vestige.cli import about, dashboard, dataset, learn, preview, scoring, simulate, traces, triage, validate
 from vestige.errors import UsageError, VestigeError
 from vestige.escaping import visible_lines
 
@@ -19,6 +19,7 @@ INTERRUPTED, TERMINATED, BUG = 130, 143, 70
 GLOBAL = {"-l", "--log-level"}
 
 VERBS = [
+    "preview",
     "run",
     "prepare",
     "split",
@@ -99,6 +100,7 @@ def _globals(
     log.configure(log.parse_level(log_level))
 
 
+preview.register(app)
 learn.register(app)
 dataset.register(app)
 scoring.register(app)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vestige.escaping import visible
+from vestige.escaping import LONGEST, visible
 from vestige.evidence.defects import MOST_NOTED, LeftOut
 from vestige.runs.directory import RunDirectory
 from vestige.splits import listed
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vestige.checkpoint import Loaded
+    from vestige.reading.overview import Overview
     from vestige.reading.windows import WindowSet
     from vestige.splits import Parts, Split
     from vestige.timeline.run import Outcome
@@ -28,6 +29,8 @@ SHOWN = 25
 """Rows of a table of recordings."""
 SHARES = ("unmapped", "no_file", "lost")
 QUALITY = ("bytes", "events", *SHARES, "errors", "overflows")
+MASKED = r"<[a-z_]{1,32}>"
+"""A placeholder of a masked value."""
 WIDE, NARROW = 1 << 14, 110
 """Columns where nobody looks on: nothing is cut; and of a terminal that has no room for all of a table."""
 
@@ -45,9 +48,9 @@ def width() -> int:
     return WIDE
 
 
-def plain(value: str) -> Text:
+def plain(value: str, longest: int = LONGEST) -> Text:
     """A cell, title or caption that says what it holds: no markup, no emoji, no control characters."""
-    return Text(visible(value))
+    return Text(visible(value, longest))
 
 
 def _rows(title: str, rows: list[tuple[str, str]]) -> Table:
@@ -206,3 +209,67 @@ def detector(loaded: Loaded) -> Table:
         ("schema digest", schema.digest),
     ]
     return _rows("detector", rows)
+
+
+def overview(found: Overview, *, named: bool) -> Text:
+    """What is to be said of evidence, line by line: as what it is read and why, how much it is, what was not
+    read, and what is doubtful. `named`: of several pieces of evidence."""
+    lines = [*_formats(found), _sizes(found), _unread(found)]
+    warnings = found.warnings(named=named)
+    lines += [f"doubtful: {warning}" for warning in warnings[:SHOWN]]
+    if len(warnings) > SHOWN:
+        lines.append(f"doubtful: and {len(warnings) - SHOWN:,} more, which --json names")
+    return Text("\n").join(plain(line, 1_000) for line in lines)
+
+
+def _formats(found: Overview) -> list[str]:
+    lines = []
+    for name, read in list(found.told.formats.items())[:SHOWN]:
+        line = f"read as {name}"
+        if len(found.told.formats) > 1:
+            line += f" ({read.units:,} files; the first: {read.first})"
+        if read.why:
+            line += f": {read.why}"
+        lines.append(line)
+    return lines
+
+
+def _sizes(found: Overview) -> str:
+    line = f"{found.steps:,} steps of {found.recordings:,} recordings on {len(found.hosts):,} hosts"
+    if found.time_range is not None:
+        first, last = map(_short, found.time_range)
+        line += f", from {first} to {last}"
+    if not found.has_labels:
+        return f"{line}; without labels"
+    counts = zip(found.classes, found.labels.tolist(), strict=True)
+    return f"{line}; labels: {', '.join(f'{name} {count:,}' for name, count in counts)}"
+
+
+def _unread(found: Overview) -> str:
+    left_out = found.left_out
+    if not left_out.counts:
+        return "all of it was read"
+    told = ", ".join(f"{what} {count:,}" for what, count in sorted(left_out.counts.items()))
+    line = f"not read: {told}"
+    if left_out.first:
+        line += f"; the first: {left_out.first[0]}"
+    return line
+
+
+def _short(time: str | None) -> str:
+    """A time without the zeros at the end of its fraction; empty where there is none."""
+    if time is None:
+        return ""
+    return time.removesuffix("Z").rstrip("0").removesuffix(".") + "Z"
+
+
+def steps(rows: list[dict[str, Any]]) -> Table:
+    """Steps, a row each; what was masked in their texts stands out."""
+    table = Table()
+    for name in ("time", "host", "text", "label"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        text = plain(row["text"])
+        text.highlight_regex(MASKED, style="cyan")
+        table.add_row(plain(_short(row["time"])), plain(row["host"] or ""), text, plain(row["label"] or ""))
+    return table

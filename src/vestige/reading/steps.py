@@ -247,6 +247,11 @@ class Reader(ABC, Generic[UnitT]):
         """What steps `(n, ...)` are called, for a person to read: by default the text of their symbols."""
         return symbols.texts(values[self.symbol_stream])
 
+    def numbers(self, values: Steps) -> list[dict[str, float | None]] | None:  # noqa: ARG002
+        """What steps `(n, ...)` that are numbers hold, by the names of their channels; None for a missing
+        value, and, as by default, where steps are no numbers."""
+        return None
+
     def labeller(self) -> Labeller | None:
         """Of one recording of a dataset: makes labels of windows from those of steps, where these differ."""
         return None

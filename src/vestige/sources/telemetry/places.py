@@ -40,3 +40,17 @@ def tell(step_C: NDArray[np.float32]) -> str:
     known = [f"{name} {step_C[at]:.3g} {unit}" for at, name, unit in _TOLD if np.isfinite(step_C[at])]
     lost = [f"no {collector}" for collector in COLLECTORS if np.isnan(step_C[columns(collector)]).all()]
     return ", ".join([*known, *lost])
+
+
+def by_channel(step_C: NDArray[np.float32]) -> dict[str, float | None]:
+    """One second by the names of its channels; None for a missing value."""
+    return {channel.name: _plain(value) for channel, value in zip(CHANNELS, step_C, strict=True)}
+
+
+def _plain(value: np.float32) -> float | None:
+    if not np.isfinite(value):
+        return None
+    if value == np.rint(value):
+        return float(value)
+    # The shortest text of a float32 is what people know a fraction by: 0.1, not 0.10000000149011612.
+    return float(str(value))

@@ -38,7 +38,7 @@ from vestige.sources.telemetry.kernels import SECOND_NS, Grid
 from vestige.sources.telemetry.layout import schema_for
 from vestige.sources.telemetry.manifest import FILE_NAMES, NAME
 from vestige.sources.telemetry.options import TelemetryOptions
-from vestige.sources.telemetry.places import tell
+from vestige.sources.telemetry.places import by_channel, tell
 from vestige.sources.telemetry.probe import START_NS, made_up
 
 if TYPE_CHECKING:
@@ -119,6 +119,10 @@ class TelemetryReader(Reader[EpisodeUnit]):
     def text(self, values: Steps, symbols: SymbolTable) -> list[str]:  # noqa: ARG002
         """See `Reader.text`: what a second was like."""
         return [tell(step_C) for step_C in values[GRID]]
+
+    def numbers(self, values: Steps) -> list[dict[str, float | None]]:
+        """See `Reader.numbers`: in the shortest form that tells them apart."""
+        return [by_channel(step_C) for step_C in values[GRID]]
 
     def probe(self) -> list[StepBlock]:
         """A made-up episode, `probe.EXTRA` seconds longer than a window."""

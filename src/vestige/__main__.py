@@ -1,0 +1,6 @@
+"""`python -m vestige`: the command line."""
+
+from vestige.cli.main import run
+
+if __name__ == "__main__":
+    run()

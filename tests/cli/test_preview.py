@@ -1,0 +1,98 @@
+"""`vestige preview`: how evidence would be read, before anything is learnt."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from tests.cli.test_main import vestige
+from vestige import errors
+
+LINES = [
+    "Jan  5 10:00:00 box sshd[42]: Accepted password for ada from 192.0.2.7 port 22",
+    "Jan  5 10:00:02 box sshd[42]: session opened for user ada",
+    "Jan  5 10:00:01 box sshd[43]: Connection closed by 192.0.2.9",
+]
+
+
+def shown(*arguments: str, **options: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The steps and the summary that `vestige preview ... --json` gives."""
+    done = vestige("preview", *arguments, "--json", **options)
+    assert done.returncode == 0, done.stderr
+    *rows, last = map(json.loads, done.stdout.splitlines())
+    return rows, last["summary"]
+
+
+def test_a_step_says_when_where_what_and_of_which_label(tmp_path: Path) -> None:
+    log = tmp_path / "auth.log"
+    log.write_text("\n".join(LINES) + "\n")
+    rows, summary = shown("logs", str(log), "--format", "rfc3164", "--year", "2024", "--label", "none")
+    assert rows[0] == {
+        "recording": "auth.log",
+        "host": "box",
+        "time": "2024-01-05T10:00:00.000000000Z",
+        "file": "auth.log",
+        "line": 1,
+        "offset": 0,
+        "text": "Accepted password for ada from <ip> port <num>",
+        "label": None,
+    }
+    assert [row["offset"] for row in rows] == [0, len(LINES[0]) + 1, len(LINES[0]) + len(LINES[1]) + 2]
+    assert (summary["steps"], summary["recordings"], summary["hosts"]) == (3, 1, 1)
+    assert summary["time_range"] == ["2024-01-05T10:00:00.000000000Z", "2024-01-05T10:00:02.000000000Z"]
+    assert (summary["labels"], summary["unread"]) == (None, [])
+    assert any("run backwards at 1 steps" in said and "auth.log:3" in said for said in summary["warnings"])
+
+
+def test_a_limit_shows_fewer_and_counts_all(tmp_path: Path) -> None:
+    log = tmp_path / "auth.log"
+    log.write_text("\n".join(LINES * 10) + "\n")
+    few, summary = shown("logs", str(log), "--format", "rfc3164", "--limit", "2")
+    assert (len(few), summary["steps"]) == (2, 30)
+    usual, _ = shown("logs", str(log), "--format", "rfc3164")
+    every, _ = shown("logs", str(log), "--format", "rfc3164", "--limit", "0")
+    assert (len(usual), len(every)) == (20, 30)
+
+
+def test_standard_input_is_evidence_like_any_other() -> None:
+    rows, _ = shown("logs", "-", "--format", "rfc3164", input="\n".join(LINES) + "\n")
+    assert [row["file"] for row in rows] == ["stdin"] * 3
+
+
+def test_of_several_pieces_of_evidence_files_are_called_by_their_paths(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "auth.log").write_text(LINES[0] + "\n")
+    rows, summary = shown("logs", str(tmp_path / "a"), str(tmp_path / "b/auth.log"), "--format", "rfc3164")
+    assert [row["file"] for row in rows] == [str(tmp_path / name / "auth.log") for name in ("a", "b")]
+    assert (summary["steps"], summary["recordings"]) == (2, 2)
+
+
+def test_what_is_not_read_of_a_directory_is_named_and_a_named_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "auth.log").write_text("\n".join(LINES) + "\n")
+    (tmp_path / "empty.log").touch()
+    (tmp_path / "zeros.log").write_bytes(bytes(5000))
+    _, summary = shown("logs", str(tmp_path), "--format", "rfc3164")
+    assert [(unread["file"], unread["what"]) for unread in summary["unread"]] == [
+        ("empty.log", "empty"),
+        ("zeros.log", "nothing but NUL bytes"),
+    ]
+    done = vestige("preview", "logs", str(tmp_path / "zeros.log"), "--format", "rfc3164")
+    assert done.returncode == errors.EvidenceError.exit_code
+    assert "nothing but NUL bytes" in done.stderr
+
+
+def test_a_person_sees_lines_and_a_table_without_control_characters(tmp_path: Path) -> None:
+    log = tmp_path / "auth.log"
+    log.write_text(LINES[0] + "\n" + LINES[1] + " \x1b[31mred\x1b[0m [bold]\n")
+    arguments = ("preview", "logs", str(log), "--format", "rfc3164", "--year", "2024", "--label", "none")
+    done = vestige(*arguments, env=os.environ | {"COLUMNS": "160"})
+    assert done.returncode == 0
+    assert "2 steps of 1 recordings on 1 hosts" in done.stdout
+    assert "from 2024-01-05T10:00:00Z to 2024-01-05T10:00:02Z" in done.stdout
+    assert "all of it was read" in done.stdout
+    assert "Accepted password for ada from <ip> port <num>" in done.stdout
+    assert "[bold]" in done.stdout
+    assert "\x1b" not in done.stdout
