@@ -67,6 +67,19 @@ def test_what_was_left_out_is_a_table_for_people_and_harmless(make_windows: Make
     assert "and 6 more" in out.getvalue()
 
 
+def test_what_is_doubtful_is_a_table_for_people_and_harmless(make_windows: MakeWindows) -> None:
+    windows = make_windows([("h", "s", "p", np.array([0, 1, 0, 1]))])
+    assert tables.doubtful(windows) is None
+    windows.notes["warnings"] = [HOSTILE, *(f"host {number} is no host" for number in range(30))]
+    shown = tables.doubtful(windows)
+    assert shown is not None
+    out = io.StringIO()
+    Console(file=out, force_terminal=True, width=200, color_system=None).print(shown)
+    assert harmless(out.getvalue())
+    assert "host 7 is no host" in out.getvalue()
+    assert "and 6 more" in out.getvalue()
+
+
 @pytest.mark.parametrize("notes", [{"left_out": 5}, {"left_out_counts": {"a record": "many"}}])
 def test_damaged_notes_of_what_was_left_out_are_refused(
     make_windows: MakeWindows, notes: dict[str, Any]

@@ -155,6 +155,14 @@ def test_what_was_not_read_has_a_section_of_its_own(clean: Page) -> None:
     assert "What was not read" not in render(nothing, details)
 
 
+def test_what_is_doubtful_about_the_evidence_is_said_and_harmless() -> None:
+    results, details = made_up_run()
+    assert "doubtful about the evidence" not in render(results, details)
+    page = render(results.model_copy(update={"warnings": ["the year <b>2024</b> is assumed"]}), details)
+    assert "What is doubtful about the evidence" in page
+    assert "the year &lt;b&gt;2024&lt;/b&gt; is assumed" in page
+
+
 def test_tables_hold_everything_without_javascript(clean: Page) -> None:
     for words in (
         "Top alerts",

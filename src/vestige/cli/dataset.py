@@ -105,6 +105,8 @@ def inspect(
         tables.show(tables.dataset(windows))
         if (left_out := tables.left_out(windows)) is not None:
             tables.show(left_out)
+        if (doubtful := tables.doubtful(windows)) is not None:
+            tables.show(doubtful)
         if (quality := tables.quality(windows)) is not None:
             tables.show(quality)
         return

@@ -63,9 +63,9 @@ def preview_command(source: Source[Any]) -> Callable[..., None]:
             else:
                 rows.append(row)
         if as_json:
-            typer.echo(_json_line({"summary": overview.summary(named=several)}))
+            typer.echo(_json_line({"summary": overview.summary()}))
         else:
-            tables.show(tables.overview(overview, named=several))
+            tables.show(tables.overview(overview))
             if rows:
                 tables.show(tables.steps(rows))
         if not overview.steps:

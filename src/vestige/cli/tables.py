@@ -12,6 +12,7 @@ from rich.text import Text
 
 from vestige.escaping import LONGEST, visible
 from vestige.evidence.defects import MOST_NOTED, LeftOut
+from vestige.reading.told import warnings_of_notes
 from vestige.runs.directory import RunDirectory
 from vestige.splits import listed
 
@@ -29,6 +30,8 @@ SHOWN = 25
 """Rows of a table of recordings."""
 SHARES = ("unmapped", "no_file", "lost")
 QUALITY = ("bytes", "events", *SHARES, "errors", "overflows")
+SENTENCE = 1_000
+"""Characters of a sentence that quotes what evidence holds."""
 MASKED = r"<[a-z_]{1,32}>"
 """A placeholder of a masked value."""
 WIDE, NARROW = 1 << 14, 110
@@ -74,7 +77,7 @@ def dataset(windows: WindowSet) -> Table:
     rows += [
         (name.replace("_", " "), str(value))
         for name, value in windows.notes.items()
-        if name not in {"left_out", "left_out_counts"}
+        if name not in {"left_out", "left_out_counts", "warnings"}
     ]
     counts = LeftOut.of_notes(windows.notes, windows.path).counts
     told = ", ".join(f"{what} {count:,}" for what, count in counts.items())
@@ -98,6 +101,19 @@ def left_out(windows: WindowSet) -> Table | None:
     more = sum(found.counts.values()) - min(len(found.first), SHOWN)
     if more > 0:
         table.caption = plain(f"and {more:,} more: left_out in schema.json has the first {MOST_NOTED:,}")
+    return table
+
+
+def doubtful(windows: WindowSet) -> Table | None:
+    """What is doubtful about how the evidence was read, a sentence a row; None where nothing is."""
+    warnings = warnings_of_notes(windows.notes, windows.path)
+    if not warnings:
+        return None
+    table = Table(title=plain("what is doubtful"), title_justify="left", show_header=False)
+    for text in warnings[:SHOWN]:
+        table.add_row(plain(text, SENTENCE))
+    if len(warnings) > SHOWN:
+        table.caption = plain(f"and {len(warnings) - SHOWN:,} more: warnings in schema.json")
     return table
 
 
@@ -211,15 +227,15 @@ def detector(loaded: Loaded) -> Table:
     return _rows("detector", rows)
 
 
-def overview(found: Overview, *, named: bool) -> Text:
+def overview(found: Overview) -> Text:
     """What is to be said of evidence, line by line: as what it is read and why, how much it is, what was not
-    read, and what is doubtful. `named`: of several pieces of evidence."""
+    read, and what is doubtful."""
     lines = [*_formats(found), _sizes(found), _unread(found)]
-    warnings = found.warnings(named=named)
+    warnings = found.warnings()
     lines += [f"doubtful: {warning}" for warning in warnings[:SHOWN]]
     if len(warnings) > SHOWN:
         lines.append(f"doubtful: and {len(warnings) - SHOWN:,} more, which --json names")
-    return Text("\n").join(plain(line, 1_000) for line in lines)
+    return Text("\n").join(plain(line, SENTENCE) for line in lines)
 
 
 def _formats(found: Overview) -> list[str]:

@@ -421,6 +421,8 @@ class RunResults(Record):
     evidence: str = ""
     """What reading the evidence lost, where its source knows."""
     left_out: LeftOutResult = Field(default_factory=LeftOutResult)
+    warnings: list[str] = Field(default_factory=list)
+    """What is doubtful about how the evidence was read."""
     environment: dict[str, str] = Field(default_factory=dict)
     digests: dict[str, str] = Field(default_factory=dict)
     timings: dict[str, float] = Field(default_factory=dict)

@@ -45,6 +45,7 @@ from vestige.pipeline.predicting import calibrate, next_token, of_part, pooling_
 from vestige.pipeline.progress import ShowProgress, silent
 from vestige.pipeline.reporting import write
 from vestige.reading.encoding import EncodedWindows
+from vestige.reading.told import warnings_of_notes
 from vestige.runs import views
 from vestige.runs.config import RunConfig
 from vestige.splits import groups_of
@@ -175,6 +176,7 @@ def _results(
         unseen=_unseen(experiment),
         evidence=str(experiment.windows.notes.get("decoding", "")),
         left_out=_left_out(experiment),
+        warnings=warnings_of_notes(experiment.windows.notes, experiment.windows.path)[:REPORTED],
         environment=config.versions,
         digests={"schema": experiment.windows.schema.digest, "dataset": experiment.split.dataset},
         timings=findings.timings,

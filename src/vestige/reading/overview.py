@@ -58,7 +58,6 @@ class Overview:
     told: Told = field(default_factory=Told)
     hosts: set[str] = field(default_factory=set)
     backwards: Backwards = field(default_factory=Backwards)
-    sources: int = 0
 
     def __post_init__(self) -> None:
         self.labels = np.zeros(len(self.classes), dtype=np.int64)
@@ -95,13 +94,12 @@ class Overview:
         """Whether any step has a label."""
         return self.unlabelled < self.steps
 
-    def warnings(self, *, named: bool = False) -> list[str]:
-        """Whole sentences about what is doubtful: what units say of themselves (`named`: each with the file
-        that it is about), and what the steps show."""
-        return [*self.told.warnings(named=named), *self._of_times(), *self._of_hosts(), *self._of_texts(),
+    def warnings(self) -> list[str]:
+        """Whole sentences about what is doubtful: what units say of themselves, and what the steps show."""
+        return [*self.told.warnings(), *self._of_times(), *self._of_hosts(), *self._of_texts(),
                 *self._of_labels()]  # fmt: skip
 
-    def summary(self, *, named: bool = False) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """All of it as JSON values."""
         labels = None
         if self.has_labels:
@@ -124,7 +122,7 @@ class Overview:
                 for defect in self.left_out.first
             ],
             "unread_counts": dict(sorted(self.left_out.counts.items())),
-            "warnings": self.warnings(named=named),
+            "warnings": self.warnings(),
         }
 
     def _add_times(self, block: StepBlock, file: str) -> None:

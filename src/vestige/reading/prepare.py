@@ -31,6 +31,7 @@ from vestige.reading.dataset import DatasetWriter
 from vestige.reading.parts import BLOCK_STEPS, Task, read_task
 from vestige.reading.steps import Evidence, Join, Listing, Progress, Reader, RecordingInfo, StepBlock, Unit
 from vestige.reading.symbols import RowMap, SymbolTable
+from vestige.reading.told import Told
 
 CHUNK = 8
 """Isolated units that a worker gets at a time."""
@@ -49,8 +50,9 @@ class Account:
     """What preparing came to: a reader makes the tables and notes of a dataset of it.
 
     `units` are those that were read, with the summary of each; `counts (rows,)` says how often each row of
-    `symbols` came, `labels (classes,)` how many steps each class has. `labelled`: whether any of the evidence
-    has labels. `repeated`: recordings that were called like one before them.
+    `symbols` came, `labels (classes,)` how many steps each class has. `told`: what units say of themselves.
+    `labelled`: whether any of the evidence has labels. `repeated`: recordings that were called like one
+    before them.
     """
 
     corpus: Path
@@ -59,6 +61,7 @@ class Account:
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
     units: list[tuple[Any, dict[str, Any]]] = field(default_factory=list)
     left_out: LeftOut = field(default_factory=LeftOut.nothing)
+    told: Told = field(default_factory=Told)
     refused: VestigeError | None = None
     labelled: bool = False
     steps: int = 0
@@ -106,7 +109,12 @@ def prepare(
         shutil.rmtree(scratch)
         reader.finish(account, writer)
         writer.notes.update(account.left_out.notes())
+        warnings = account.told.notes(writer.notes)
         writer.notes["labelled"] = account.labelled
+    for warning in warnings[:MOST_WARNED]:
+        log.warning("%s", warning)
+    if len(warnings) > MOST_WARNED:
+        log.warning("%d more warnings: vestige inspect has them", len(warnings) - MOST_WARNED)
     if account.left_out.counts:
         told = ", ".join(f"{what}: {count:,}" for what, count in sorted(account.left_out.counts.items()))
         log.warning("left out (vestige inspect names them): %s", told)
@@ -159,8 +167,10 @@ def _here(reader: Reader[Any], units: list[Unit], sink: Sink, account: Account) 
             sink.end_unit()
         finally:
             stream.close()
-        account.units.append((unit, stream.summary))
-        _tell(account, stream.defects, stream.summary)
+        summary = stream.summary
+        account.units.append((unit, summary))
+        account.told.add(unit.id, summary)
+        _tell(account, stream.defects, summary)
 
 
 def _by_workers(
@@ -205,6 +215,7 @@ def _by_workers(
         if task.last:
             sink.end_unit()
             account.units.append((task.unit, summary))
+            account.told.add(task.unit.id, summary)
         _tell(account, part.defects, part.summary)
         yield part.taken
 

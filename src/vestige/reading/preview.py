@@ -97,9 +97,7 @@ class Preview:
     def _end(self, unit: Unit, ending: Ending) -> None:
         self._leave_out(ending.defects)
         self.overview.left_out.add([], more=ending.summary.get("more_defects"))
-        name = self._name(unit.id)
-        self.overview.told.read_as(name, ending.summary)
-        self.overview.told.warn(name, ending.summary.get("warnings", ()))
+        self.overview.told.add(self._name(unit.id), ending.summary)
 
     def _leave_out(self, defects: list[Defect]) -> None:
         self.overview.left_out.add(replace(defect, file=self._name(defect.file)) for defect in defects)

@@ -11,7 +11,7 @@ _NOBODY_KNOWS = (0, int(np.iinfo(np.int64).min))
 
 
 def known(t_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of these times are some `(n,)`."""
+    """Which of these times somebody knows `(n,)`."""
     return ~np.isin(t_ns, _NOBODY_KNOWS)
 
 

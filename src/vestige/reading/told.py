@@ -7,9 +7,12 @@ memory, for a dataset's notes and for whoever looks at evidence before anything 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from vestige.errors import DatasetError
 
 MOST_WARNINGS = 200
 """Different warnings that are kept; all of them are counted."""
@@ -42,31 +45,36 @@ class Told:
     warned: dict[str, Warned] = field(default_factory=dict)
     more: int = 0
     """Warnings that are not among those kept."""
+    units: int = 0
+    """Units that were read."""
 
-    def read_as(self, unit: str, summary: dict[str, Any]) -> None:
-        """Note what a unit is read as, where its stream's summary says so."""
-        name = summary.get("format")
-        if not name:
-            return
+    def add(self, unit: str, summary: dict[str, Any]) -> None:
+        """Note what the summary of a unit's stream says, once the unit was read."""
+        self.units += 1
+        if name := summary.get("format"):
+            self._read_as(name, unit, summary)
+        for text in dict.fromkeys(summary.get("warnings", ())):
+            self._warn(text, unit)
+
+    def _read_as(self, name: str, unit: str, summary: dict[str, Any]) -> None:
         known = self.formats.get(name)
         if known is not None:
             known.units += 1
         elif len(self.formats) < MOST_FORMATS:
             self.formats[name] = FormatRead(1, unit, str(summary.get("why", "")))
 
-    def warn(self, unit: str, warnings: Iterable[str]) -> None:
-        """Note what is doubtful about a unit, or about a part of it."""
-        for text in dict.fromkeys(warnings):
-            known = self.warned.get(text)
-            if known is not None:
-                known.units += 1
-            elif len(self.warned) < MOST_WARNINGS:
-                self.warned[text] = Warned(unit, 1)
-            else:
-                self.more += 1
+    def _warn(self, text: str, unit: str) -> None:
+        known = self.warned.get(text)
+        if known is not None:
+            known.units += 1
+        elif len(self.warned) < MOST_WARNINGS:
+            self.warned[text] = Warned(unit, 1)
+        else:
+            self.more += 1
 
-    def warnings(self, *, named: bool = True) -> list[str]:
-        """The warnings as sentences; `named`: each begins with what it is about."""
+    def warnings(self) -> list[str]:
+        """The warnings as sentences; of several units each begins with the one that it is about first."""
+        named = self.units > 1
         told = []
         for text, warned in self.warned.items():
             sentence = text
@@ -78,3 +86,23 @@ class Told:
         if self.more:
             told.append(f"{self.more:,} more warnings are not shown")
         return told
+
+    def notes(self, notes: dict[str, Any]) -> list[str]:
+        """Write `formats` (how many units are read in each, unless the source has said so) and `warnings`
+        into a dataset's notes, where there are any; the warnings."""
+        if self.formats:
+            notes.setdefault("formats", {name: read.units for name, read in self.formats.items()})
+        warnings = self.warnings()
+        if warnings:
+            notes["warnings"] = warnings
+        return warnings
+
+
+def warnings_of_notes(notes: Mapping[str, Any], where: Path) -> list[str]:
+    """The warnings that `Told.notes` wrote. Raises DatasetError, naming `where` they stand, for anything
+    else."""
+    warnings = notes.get("warnings", [])
+    if not isinstance(warnings, list) or not all(isinstance(text, str) for text in warnings):
+        what = "its notes of what is doubtful are damaged"
+        raise DatasetError(what, where=where, remedy="prepare it again")
+    return warnings
