@@ -21,6 +21,9 @@ from vestige.errors import EvidenceError, OutputError, UsageError, VerdictError
 from vestige.evidence.files import MARKER
 from vestige.sources.telemetry import index
 from vestige.sources.telemetry.manifest import NAME
+from vestige.sources.telemetry.options import TelemetryOptions
+from vestige.sources.telemetry.source import TelemetrySource
+from vestige.sources.telemetry.store import LINK
 from vestige.validation import sweep
 from vestige.validation.journal import Journal
 from vestige.validation.options import ValidateOptions
@@ -165,8 +168,36 @@ def test_what_lies_where_episodes_should_is_left_out(fresh: Path) -> None:
     (fresh / "host-1" / "2026-01-01").mkdir()
     (fresh / "host-1" / "2026-01-01" / "ep\n1").mkdir()
     found = validate(fresh, DEEP, engine=HERE)
-    assert found.rows.height == 12
-    assert sorted(found.skipped) == ["host-1/2026-01-01/ep\n1", "host-1/notes.txt", "host-9"]
+    assert found.counts() == {"accepted": 12, "rejected": 1}
+    assert sorted(found.skipped) == ["host-1/2026-01-01/ep\n1", "host-1/notes.txt"]
+
+
+def test_links_above_episodes_are_named_as_links_and_rejected(fresh: Path) -> None:
+    elsewhere = fresh.parent / "elsewhere"
+    (fresh / "host-1").rename(elsewhere)
+    (fresh / "host-1").symlink_to(elsewhere)
+    (fresh / "host-2" / "1999-01-01").symlink_to(elsewhere)
+    found = validate(fresh, DEEP, engine=HERE)
+    linked = found.rows.filter(pl.col("verdict") == "rejected")
+    assert linked["path"].to_list() == ["host-1", "host-2/1999-01-01"]
+    assert linked["host_id"].to_list() == ["host-1", "host-2"]
+    assert [why for (why,) in linked["reasons"]] == [f"link:folder: {LINK}"] * 2
+    assert found.counts()["accepted"] == len(episodes(fresh)) - 4
+    assert_frame_equal(validate(fresh, DEEP, engine=HERE).rows, found.rows)
+
+
+def test_a_store_of_links_alone_is_rejected_and_a_store_that_is_a_link_is_swept(fresh: Path) -> None:
+    linked = fresh.parent / "linked"
+    linked.mkdir()
+    (linked / "host-1").symlink_to(fresh / "host-1")
+    refused = CliRunner().invoke(app, ["validate", str(linked), "-j", "1"])
+    assert isinstance(refused.exception, VerdictError)
+    assert refused.exception.exit_code == 10
+    assert "1 rejected" in str(refused.exception)
+    with pytest.raises(EvidenceError, match="host-1 is a link"):
+        TelemetrySource().prepare(linked, fresh.parent / "out", TelemetryOptions(), engine=HERE)
+    (fresh.parent / "way").symlink_to(fresh)
+    assert validate(fresh.parent / "way", DEEP, engine=HERE).counts() == {"accepted": 12}
 
 
 @pytest.mark.parametrize("field", ["bytes", "rows"])

@@ -14,6 +14,7 @@ import polars as pl
 from vestige.errors import OutputError, UsageError
 from vestige.sources.telemetry.fields import COLLECTORS
 from vestige.sources.telemetry.index import SCHEMA, read
+from vestige.sources.telemetry.manifest import same_name
 from vestige.storage import atomic_file
 from vestige.validation.check import Finding
 from vestige.validation.options import ValidateOptions
@@ -24,7 +25,7 @@ Row = tuple[Any, ...]
 def row_of(finding: Finding, options: ValidateOptions) -> Row:
     """A finding as a row of the index."""
     manifest = finding.manifest
-    host, _, rest = finding.path.partition("/")
+    host, _, rest = same_name(finding.path).partition("/")
     said: tuple[Any, ...] = (None,) * 4
     size = None
     if manifest is not None:

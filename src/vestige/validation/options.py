@@ -7,7 +7,7 @@ import json
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-VERSION = "1"
+VERSION = "2"
 """Of the rules: when they change, every episode is swept again."""
 
 

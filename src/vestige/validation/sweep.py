@@ -69,6 +69,9 @@ def validate(
     where another sweep writes the same index, OutputError where it cannot be written.
     """
     found = store.find(root)
+    linked = [
+        _row(Finding(path, [Fault("link", "folder", store.LINK)]), None, options) for path in found.links
+    ]
     target = output or root / index.NAME
     in_transit = known = 0
     with Journal(target) as kept_rows:
@@ -92,6 +95,7 @@ def validate(
             done += len(part)
             if progress:
                 progress(done, len(found.paths))
+        kept_rows.add(_frame(linked, before[[]]))
         return Sweep(target, kept_rows.commit(), known, in_transit, found.skipped, found.unreadable)
 
 

@@ -34,6 +34,45 @@ def test_a_step_of_the_wall_clock_stays_between_its_anchors() -> None:
     assert mapped([MONO + 3 * SPAN // 2], *anchors) == [WALL + 3 * SPAN // 2 + step // 2]
 
 
+def test_a_sleep_between_anchors_is_followed_piece_by_piece() -> None:
+    """CLOCK_MONOTONIC stood still for an hour: what was stamped before and after keeps its place."""
+    slept = 3600 * 10**9
+    before = (WALL, MONO), (WALL + SPAN, MONO + SPAN)
+    for stood in (0, 1_000):  # the clock may tick on a little between the two readings
+        awake = WALL + SPAN + slept, MONO + SPAN + stood
+        anchors = (*before, awake, (awake[0] + SPAN, awake[1] + SPAN))
+        assert mapped([MONO + 5, MONO + SPAN - 5], *anchors) == [WALL + 5, WALL + SPAN - 5]
+        assert mapped([awake[1] + 5, awake[1] + SPAN + 7], *anchors) == [awake[0] + 5, awake[0] + SPAN + 7]
+        with pytest.raises(EvidenceError, match="Unix time goes on by 3600"):
+            clock.wall_times(np.array([MONO]), anchors, stands_in_sleep=False)
+
+
+def test_a_sleep_without_anchors_on_both_sides_lies_anywhere() -> None:
+    slept = WALL + SPAN + 3600 * 10**9, MONO + SPAN
+    for anchors in (
+        ((WALL, MONO), slept),
+        ((WALL, MONO), slept, (slept[0] + SPAN, slept[1] + SPAN)),
+        ((WALL, MONO), (WALL + SPAN, MONO + SPAN), (slept[0] + SPAN, slept[1] + SPAN)),
+    ):
+        with pytest.raises(EvidenceError, match="contradict") as caught:
+            clock.wall_times(np.array([MONO]), anchors)
+        assert "two anchors before and two after" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("scale", "name"), [(10**3, "microseconds"), (10**6, "milliseconds"), (10**9, "seconds")]
+)
+def test_stamps_in_another_unit_are_named_and_never_taken(scale: int, name: str) -> None:
+    episode = WALL, WALL + SPAN
+    stamps = np.array([WALL // scale, (WALL + SPAN) // scale])
+    with pytest.raises(EvidenceError, match=f"2 of 2 stamps .*1970.*; as {name} since 1970") as caught:
+        clock.refuse_other_base(stamps, episode)
+    assert "clock.sources" in caught.value.remedy
+    with pytest.raises(EvidenceError) as other:
+        clock.refuse_other_base(stamps * 2, episode)
+    assert "they would lie" not in other.value.what
+
+
 @pytest.mark.parametrize(
     "anchors",
     [

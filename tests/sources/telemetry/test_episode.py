@@ -6,9 +6,10 @@ import hashlib
 import json
 import os
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import pytest
@@ -204,6 +205,103 @@ def test_a_spool_is_read_and_only_whole_lines_count(root: Path) -> None:
     assert found(root) == ["truncated:proc"]
     replace(root, "proc.jsonl.zst", whole + draft.spool(table.head(1)))
     assert found(root) == ["rows:proc"]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (2**64 - 1, "values:guest: row 2: interrupts is 18446744073709551615, beyond a signed integer"),
+        (-(2**63) - 1, "values:guest: row 2: interrupts is -9223372036854775809, beyond"),
+        (10**30, "values:guest: row 2: interrupts is 1000000000000000000000000000000, beyond"),
+        (1.5, "columns:guest: row 2: interrupts is 1.5, and no Int64"),
+        ("7", "columns:guest: row 2: interrupts is '7', and no Int64"),
+        (True, "columns:guest: row 2: interrupts is True, and no Int64"),
+    ],
+)
+@pytest.mark.parametrize("deep", [True, False])
+def test_what_a_column_of_a_spool_cannot_hold_names_it(
+    root: Path, value: object, reason: str, deep: bool
+) -> None:
+    rows = pl.read_parquet(folder(root) / "guest.parquet").to_dicts()
+    rows[1]["interrupts"] = value
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    replace(root, "guest.jsonl.zst", zstandard.compress(lines), was="guest.parquet")
+    finding = check(root, folder(root).relative_to(root).as_posix(), None, ValidateOptions(deep=deep))
+    assert finding is not None
+    assert finding.verdict == "rejected"
+    assert str(finding.faults[0]).startswith(reason)
+
+
+def test_a_spool_may_have_a_byte_order_mark_and_windows_line_ends(root: Path) -> None:
+    table = pl.read_parquet(folder(root) / "qmp.parquet")
+    text = b"\xef\xbb\xbf" + table.write_ndjson().replace("\n", "\r\n").encode()
+    replace(root, "qmp.jsonl.zst", zstandard.compress(text), was="qmp.parquet")
+    with Episode(folder(root)) as episode:
+        read = episode.table("qmp")
+        assert read is not None
+        assert read[0].equals(table)
+
+
+def test_manifest_and_labels_may_have_a_byte_order_mark_and_windows_line_ends(root: Path) -> None:
+    lines = (folder(root) / LABELS).read_bytes()
+    replace(root, LABELS, b"\xef\xbb\xbf" + lines.replace(b"\n", b"\r\n"))
+    text = (folder(root) / NAME).read_bytes()
+    (folder(root) / NAME).write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"))
+    assert found(root) == []
+    (folder(root) / NAME).write_text(text.decode(), encoding="utf-16")
+    finding = check(root, folder(root).relative_to(root).as_posix(), None, DEEP)
+    assert finding is not None
+    assert "UTF-16LE, by its byte order mark" in finding.faults[0].detail
+
+
+def test_digests_may_be_written_in_upper_case(root: Path) -> None:
+    text = json.loads((folder(root) / NAME).read_text())
+    plain = parse(json.dumps(text).encode(), "here")
+    text["registry_sha256"] = text["registry_sha256"].upper()
+    text["sample"]["sha256"] = text["sample"]["sha256"].upper()
+    for one in text["files"]:
+        one["sha256"] = one["sha256"].upper()
+    (folder(root) / NAME).write_text(json.dumps(text))
+    assert found(root) == []
+    assert parse(json.dumps(text).encode(), "here") == plain, "equal samples stay one sample"
+
+
+@pytest.mark.parametrize("outer", ["NFC", "NFD"])
+@pytest.mark.parametrize("inner", ["NFC", "NFD"])
+def test_a_host_is_the_same_however_its_letters_are_composed(
+    root: Path, outer: Literal["NFC", "NFD"], inner: Literal["NFC", "NFD"]
+) -> None:
+    name = "h\u00f4te-1"
+    folder(root).parents[1].rename(root / unicodedata.normalize(outer, name))
+    text = json.loads((folder(root) / NAME).read_text())
+    text["host"]["id"] = unicodedata.normalize(inner, name)
+    (folder(root) / NAME).write_text(json.dumps(text, ensure_ascii=False))
+    assert found(root) == []
+    with Episode(folder(root)) as episode:
+        assert episode.manifest.host.id == name
+
+
+def test_a_host_of_another_name_is_shown_beside_the_folder_s(root: Path) -> None:
+    folder(root).parents[1].rename(root / "h\u00f4te-1")
+    finding = check(root, folder(root).relative_to(root).as_posix(), None, DEEP)
+    assert finding is not None
+    assert str(finding.faults[0]).endswith(f"of host-2, in the folder of {folder(root).name} of h\u00f4te-1")
+
+
+@pytest.mark.parametrize("name", ["..", ".hidden", "a/b", "a\u200db", "a\u202eb", "a b", "", "x" * 101])
+def test_a_name_that_no_folder_should_have_is_no_host(root: Path, name: str) -> None:
+    text = json.loads((folder(root) / NAME).read_text())
+    text["host"]["id"] = name
+    with pytest.raises(FaultError, match=r"host\.id"):
+        parse(json.dumps(text).encode(), "here")
+
+
+@pytest.mark.parametrize("value", [1.772562286e18, "1772562286000000000", 1772562286.5])
+def test_times_that_are_no_whole_nanoseconds_name_their_field(root: Path, value: object) -> None:
+    text = json.loads((folder(root) / NAME).read_text())
+    text["t_start_ns"] = value
+    with pytest.raises(FaultError, match=r"t_start_ns: .* is no whole number of nanoseconds"):
+        parse(json.dumps(text).encode(), "here")
 
 
 def test_connections_of_a_spool_come_in_any_order(root: Path) -> None:

@@ -155,6 +155,39 @@ def test_what_a_connection_does_not_say_adds_nothing() -> None:
         same(of_flows(table, name, 1), [value])
 
 
+@pytest.mark.parametrize(
+    ("proto", "address", "kind", "unreachable"),
+    [
+        ("icmp", "192.0.2.1", 3, 1),
+        ("ICMP", "192.0.2.1", 1, 0),
+        ("icmp", "2001:db8::1", 1, 1),
+        ("icmp", "2001:db8::1", 3, 0),
+        ("icmp", "::ffff:192.0.2.1", 3, 1),
+        ("icmp", "::ffff:192.0.2.1", 1, 0),
+        ("ICMP6", "2001:db8::1", 1, 1),
+        ("ipv6-icmp", None, 1, 1),
+        ("58", "2001:db8::1", 1, 1),
+        ("58", "2001:db8::1", 3, 0),
+        ("1", "192.0.2.1", 3, 1),
+        ("tcp", "2001:db8::1", 1, 0),
+        ("icmp", None, 3, 1),
+        (None, "2001:db8::1", 1, 0),
+    ],
+)
+def test_icmp_of_either_kind_has_its_own_numbers(
+    proto: str | None, address: str | None, kind: int, unreachable: int
+) -> None:
+    table = flows({"t": 0.5, "proto": proto, "id.resp_h": address, "id.orig_p": kind})
+    assert of_flows(table, "icmp_unreachable", 1) == [unreachable]
+
+
+def test_a_connection_may_have_several_services() -> None:
+    names = ("dns", "dns,ssl", "ssl,dns", "mdns", "dnsx,ssl", None)
+    rows: list[dict[str, object]] = [{"t": 0.5, "service": name} for name in names]
+    table = flows(*rows)
+    assert of_flows(table, "dns_queries", 1) == [3]
+
+
 def test_rows_that_miss_the_episode_altogether_are_an_error() -> None:
     other_clock = flows({"t": 0.5}).with_columns(pl.lit(12_345 * S, pl.Int64).alias(WALL))
     with pytest.raises(EvidenceError, match="1 rows of netflow, and none of them in the episode"):

@@ -26,18 +26,24 @@ MARGIN_NS = 10**9
 ENOUGH_INSIDE = 0.99
 """Share of a source's rows that must lie inside the episode."""
 MOST_DRIFT = 0.01
-"""Relative drift between two anchors beyond which they are no reading of two clocks."""
+"""Relative drift between two anchors beyond which they are no reading of two clocks that both ran."""
+SCALES = {"microseconds": 10**3, "milliseconds": 10**6, "seconds": 10**9}
+"""What other stamps since 1970 are often counted in, in nanoseconds."""
 
 
-def wall_times(t_mono_ns: IntArray, anchors: Sequence[tuple[int, int]]) -> IntArray:
+def wall_times(
+    t_mono_ns: IntArray, anchors: Sequence[tuple[int, int]], *, stands_in_sleep: bool = True
+) -> IntArray:
     """Unix ns `(n,)` of stamps of another clock `(n,)`, by `anchors` of (Unix ns, the other clock's ns).
 
     Linear between neighbouring anchors and beyond the outermost:
     `t_wall = w0 + (t - m0) + drift * (t - m0) / (m1 - m0)`. Only the last term, a fraction of a second, is
-    rounded. Raises EvidenceError where there are fewer than two anchors, where they do not rise, where they
-    drift apart by more than a hundredth, and where a stamp is mapped to no Unix ns.
+    rounded. `stands_in_sleep`: the other clock stood still while the host slept, as CLOCK_MONOTONIC does
+    (clock_gettime(2)). Raises EvidenceError where there are fewer than two anchors, where they do not rise,
+    where they drift apart by more than a hundredth and no sleep between other anchors explains it, and where
+    a stamp is mapped to no Unix ns.
     """
-    wall, mono = _checked(anchors)
+    wall, mono = _checked(anchors, stands_in_sleep)
     at = np.clip(np.searchsorted(mono, t_mono_ns, side="right") - 1, 0, len(mono) - 2)
     span = np.diff(mono)
     since = t_mono_ns - mono[at]
@@ -48,24 +54,56 @@ def wall_times(t_mono_ns: IntArray, anchors: Sequence[tuple[int, int]]) -> IntAr
     return times
 
 
-def _checked(anchors: Sequence[tuple[int, int]]) -> tuple[IntArray, IntArray]:
+def _checked(anchors: Sequence[tuple[int, int]], stands_in_sleep: bool) -> tuple[IntArray, IntArray]:
+    """Both clocks of the anchors, rising; what lies between two of them is drift, or else a sleep.
+
+    Where the host slept is known only from anchors before and after: so the first two and the last two
+    must belong together.
+    """
     if len(anchors) < 2:
         raise EvidenceError(f"{len(anchors)} clock anchors: two are needed to map another clock's stamps")
-    wall, mono = np.array(sorted(anchors, key=lambda anchor: anchor[1]), dtype=np.int64).T
+    wall, mono = np.array(sorted(anchors, key=lambda anchor: anchor[::-1]), dtype=np.int64).T
     refuse_other_base(wall)
     span = np.diff(mono)
-    if (span <= 0).any() or (np.abs(np.diff(wall) - span) > MOST_DRIFT * span).any():
-        raise EvidenceError("the clock anchors contradict one another")
+    ahead = np.diff(wall) - span
+    ran = (span > 0) & (np.abs(ahead) <= MOST_DRIFT * span)
+    slept = (ahead > MOST_DRIFT * span) & stands_in_sleep
+    if not ran[0] or not ran[-1] or not (ran | slept).all():
+        between = int((~ran).argmax())
+        raise EvidenceError(
+            f"the clock anchors contradict one another: from number {between + 1} to the next, Unix time "
+            f"goes on by {(wall[between + 1] - wall[between]) / 1e9:.3f} s and the other clock by "
+            f"{span[between] / 1e9:.3f} s",
+            remedy="where the host slept, give two anchors before and two after it",
+        )
     return wall, mono
 
 
-def refuse_other_base(t_wall_ns: IntArray) -> None:
-    """Raise EvidenceError where stamps that are said to be Unix ns cannot be such."""
-    if len(t_wall_ns) and int(t_wall_ns.min()) < EARLIEST_WALL_NS:
-        raise EvidenceError(
-            f"stamp {int(t_wall_ns.min())} is not in Unix nanoseconds",
-            remedy="say in the manifest (clock.sources) which clock stamped this source",
-        )
+def refuse_other_base(t_wall_ns: IntArray, episode: tuple[int, int] | None = None) -> None:
+    """Raise EvidenceError where stamps that are said to be Unix ns cannot be such.
+
+    `episode`: its first and last Unix ns, by which it is said what the stamps could have been instead.
+    """
+    if not len(t_wall_ns) or int(t_wall_ns.min()) >= EARLIEST_WALL_NS:
+        return
+    wrong = t_wall_ns[t_wall_ns < EARLIEST_WALL_NS]
+    earliest = np.datetime64(int(wrong.min()), "ns").astype("datetime64[s]")
+    what = (
+        f"{len(wrong):,} of {len(t_wall_ns):,} stamps are not in Unix nanoseconds: {int(wrong.min())} would "
+        f"be {earliest}"
+    )
+    if episode is not None:
+        what += _likelier(wrong, *episode)
+    raise EvidenceError(what, remedy="say in the manifest (clock.sources) which clock stamped this source")
+
+
+def _likelier(stamps: IntArray, t_start_ns: int, t_end_ns: int) -> str:
+    """Whether stamps would lie in the episode if they were counted in something else than nanoseconds."""
+    for name, scale in SCALES.items():
+        fits = (stamps >= (t_start_ns - MARGIN_NS) // scale) & (stamps <= (t_end_ns + MARGIN_NS) // scale)
+        if fits.all():
+            return f"; as {name} since 1970 they would lie in the episode"
+    return ""
 
 
 def inside(t_wall_ns: IntArray, t_start_ns: int, t_end_ns: int) -> float:

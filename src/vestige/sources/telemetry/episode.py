@@ -72,8 +72,10 @@ class Episode:
         found = []
         ours = (self.manifest.host.id, self.manifest.episode_id)
         host, _, rest = self._inside.partition("/")
-        if self._inside and ours != (host, rest.rpartition("/")[2]):
-            found.append(Fault("identity", "manifest", f"{ours[1]} of {ours[0]}"))
+        folder = (manifest.same_name(host), manifest.same_name(rest.rpartition("/")[2]))
+        if self._inside and ours != folder:
+            what = f"{ours[1]} of {ours[0]}, in the folder of {folder[1]} of {folder[0]}"
+            found.append(Fault("identity", "manifest", what))
         if self.manifest.registry_sha256 != fields.digest():
             found.append(Fault("registry", "manifest", self.manifest.registry_sha256))
         return found
@@ -156,7 +158,10 @@ class Episode:
 
     def _refused(self, error: OSError, name: str, subject: str) -> FaultError:
         code = {errno.ELOOP: "link", errno.ENXIO: "link", errno.ENOENT: "absent"}.get(error.errno or 0, "io")
-        return self._fault(f"{name}: {error.strerror}", code, subject)
+        what = f"{name}: {error.strerror}"
+        if error.errno == errno.ELOOP:
+            what = f"{name} is a link, which is never followed"
+        return self._fault(what, code, subject)
 
     def _fault(self, what: str, code: str, subject: str) -> FaultError:
         return FaultError(what, where=self.path, code=code, subject=subject)
@@ -172,10 +177,9 @@ def _open_folder(root: Path, inside: str) -> int:
             finally:
                 os.close(outer)
     except OSError as error:
-        code = "io"
+        code, what = "io", f"{error.strerror}"
         if error.errno in {errno.ELOOP, errno.ENOTDIR}:
             # What opening answers where O_NOFOLLOW meets a link in place of the folder.
-            code = "link"
-        what = f"{error.strerror}"
+            code, what = "link", "a link, or no folder: it is never followed"
         raise FaultError(what, where=root / inside, code=code, subject="episode") from error
     return handle

@@ -22,7 +22,7 @@ FAULTS: dict[str, tuple[Verdict, str]] = {
     "manifest": ("rejected", "the manifest lacks a field, or holds one that cannot be"),
     "size": ("rejected", "larger than a manifest or a file of an episode may be"),
     "path": ("rejected", "a file name that is not one of an episode's"),
-    "link": ("rejected", "a link, a device, or anything else that is not a plain file or folder"),
+    "link": ("rejected", "a link at any level, a device, or anything else that is no plain file or folder"),
     "absent": ("rejected", "the manifest names a file that is not there"),
     "identity": ("rejected", "host or episode are not those of the folder"),
     "repeated_id": ("rejected", "another folder of the store has the same episode id"),

@@ -31,6 +31,14 @@ STALE_NS = 1_500_000_000
 """How old a row may be when a second is over: rows jitter around the second, and a lost one is missing."""
 GAP_NS = 2_500_000_000
 """How long a counter's difference may span: one lost row is bridged by its mean, two are not."""
+DNS = r"(^|,)dns(,|$)"
+"""Zeek names several services of a connection with commas between them."""
+ICMP, ICMP6 = ("icmp", "1"), ("icmp6", "icmpv6", "icmp-v6", "ipv6-icmp", "58")
+"""Protocols by name or number (IANA's)."""
+UNREACHABLE, UNREACHABLE_6 = 3, 1
+"""Types of messages that a destination is unreachable: RFC 792, and RFC 4443, section 3.1."""
+MAPPED = r"(?i)^(0*:){2,5}(0*:)?ffff:\d+\.\d+\.\d+\.\d+$"
+"""An address of IPv4 in the clothes of IPv6: RFC 4291, section 2.5.5.2."""
 AMOUNTS = ("orig_bytes", "resp_bytes", "orig_pkts", "resp_pkts")
 FLOW_COLUMNS = ("id.orig_p", "id.resp_h", "id.resp_p", "proto", "service", "conn_state", *AMOUNTS)
 """The raw columns of `netflow` that channels are made of."""
@@ -89,13 +97,27 @@ def _count(rows: Rows, t_start_ns: int, out: Grid) -> None:
     column = rows.table.get_column
     kinds = (
         column("conn_state") == "S0",
-        column("service") == "dns",
-        (column("proto") == "icmp") & (column("id.orig_p") == 3),
+        column("service").str.contains(DNS),
+        _unreachable(rows.table),
     )
     flags: Flags = np.stack([kind.cast(pl.Int8).to_numpy() == 1 for kind in kinds])  # null is not
     host = rows.table.select(pl.col("id.resp_h").hash()).to_series().to_numpy().view(np.int64)
     port = column("id.resp_p").fill_null(-1).to_numpy()
     count_events(rows.t_ns, _numbers(rows.table, AMOUNTS), flags, host, port, t_start_ns, out)
+
+
+def _unreachable(flows: pl.DataFrame) -> pl.Series:
+    """Which connections are messages that something could not be reached.
+
+    The type is where Zeek keeps it, in the originator's port. Zeek calls ICMP and ICMPv6 `icmp`, and they
+    number their types differently: the addresses tell them apart, unless the protocol does.
+    """
+    proto, kind = pl.col("proto").str.to_lowercase(), pl.col("id.orig_p")
+    address = pl.col("id.resp_h")
+    sixth = address.str.contains(":", literal=True) & ~address.str.contains(MAPPED)
+    v6 = proto.is_in(ICMP6) | (proto.is_in(ICMP) & sixth)
+    v4 = proto.is_in(ICMP) & ~sixth.fill_null(False)
+    return flows.select((v4 & (kind == UNREACHABLE)) | (v6 & (kind == UNREACHABLE_6))).to_series()
 
 
 def _numbers(table: pl.DataFrame, names: Sequence[str]) -> Floats:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Annotated, Literal
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vestige.sources.telemetry.faults import FaultError
-from vestige.sources.telemetry.manifest import File, Manifest, Text, UnixNs
+from vestige.sources.telemetry.manifest import UTF16, File, Manifest, Text, UnixNs
 
 Phase = Literal["clean", "armed", "infecting", "infected_running", "dormant"]
 MAX_BYTES, MAX_ROWS = 1 << 20, 10_000
@@ -29,7 +30,10 @@ def read(data: bytes, file: File, manifest: Manifest, where: str) -> pl.DataFram
 
     Raises FaultError: `labels`, or `rows` where the manifest says another number of them.
     """
-    lines = [line for line in data[: MAX_BYTES + 1].split(b"\n") if line.strip()]
+    if (encoding := UTF16.get(data[:2])) is not None:
+        raise _fault(f"written in {encoding}, by the byte order mark, and not in UTF-8", where)
+    text = data[: MAX_BYTES + 1].removeprefix(codecs.BOM_UTF8)
+    lines = [line for line in text.split(b"\n") if line.strip()]
     if len(data) > MAX_BYTES or not 0 < len(lines) <= MAX_ROWS:
         raise _fault(f"{len(lines):,} rows in {len(data):,} bytes", where)
     found: list[Label] = []
@@ -38,7 +42,8 @@ def read(data: bytes, file: File, manifest: Manifest, where: str) -> pl.DataFram
             label = Label.model_validate_json(line)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            raise _fault(f"row {row}: {'.'.join(map(str, first['loc']))} {first['msg']}", where) from error
+            place = "".join(f"{part}: " for part in first["loc"])
+            raise _fault(f"row {row}: {place}{first['msg']}", where) from error
         if found and label.t_wall_ns <= found[-1].t_wall_ns:
             raise _fault(f"row {row} is not later than the one before", where)
         if not manifest.t_start_ns <= label.t_wall_ns <= manifest.t_end_ns:

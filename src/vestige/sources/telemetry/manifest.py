@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
+import unicodedata
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from vestige.escaping import visible
@@ -23,13 +33,32 @@ SUFFIXES = (".parquet", ".jsonl.zst")
 FILE_NAMES = frozenset({LABELS, *(source + suffix for source in COLLECTORS for suffix in SUFFIXES)})
 """All names that a file of an episode may have: nothing else is ever opened."""
 
+UTF16 = {codecs.BOM_UTF16_LE: "UTF-16LE", codecs.BOM_UTF16_BE: "UTF-16BE"}
+"""Encodings that some systems write by themselves, by the byte order mark that they begin with."""
+
+
+def same_name(name: str) -> str:
+    """A name as it is compared: file systems keep `ô` as one character or as two (Unicode's NFC and NFD)."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise PydanticCustomError("name", "a name has characters that cannot be seen")
+    return name
+
+
 Base = Literal["wall", "monotonic", "boottime"]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{64}$"), AfterValidator(str.lower)]
+"""Some tools write digests in upper case (Get-FileHash, certutil): that is the same number."""
 UnixNs = Annotated[int, Field(ge=10**17, lt=2**62)]
 """Nanoseconds since 1970: below 10^17 (1973) it is a stamp of another clock."""
 BootNs = Annotated[int, Field(ge=0, lt=2**62)]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._\-]{0,99}$")]
+Id = Annotated[
+    str, Field(pattern=r"^\w[\w.\-]{0,99}$"), AfterValidator(_printable), AfterValidator(same_name)
+]
+"""A name that a folder may have: letters and digits of any script, and `_ . -` behind the first."""
 
 
 class _Part(BaseModel):
@@ -40,7 +69,7 @@ class Host(_Part):
     """The machine that ran the hypervisor; monotonic stamps mean something within one `boot_id` only."""
 
     id: Id
-    boot_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    boot_id: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{32}$"), AfterValidator(str.lower)]
     kernel: Text
     qemu: Text
     accel: Literal["kvm", "tcg"]
@@ -139,14 +168,19 @@ class Manifest(_Part):
 
 def parse(data: bytes, where: str) -> Manifest:
     """The manifest in `data`. Raises FaultError: `json` where it is none, `path`, or `manifest`."""
+    if (encoding := UTF16.get(data[:2])) is not None:
+        what = f"is written in {encoding}, by its byte order mark, and not in UTF-8"
+        raise FaultError(what, code="json", subject="manifest", where=where)
     try:
-        return Manifest.model_validate_json(data)
+        return Manifest.model_validate_json(data.removeprefix(codecs.BOM_UTF8))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        first = error.errors(include_url=False)[0]
         kind = first["type"]
         place = ".".join(map(str, first["loc"]))
         code = {"json_invalid": "json", "path": "path"}.get(kind, "manifest")
         message = first["msg"]
+        if place.endswith("_ns") and kind == "int_type":
+            message = f"{first['input']!r:.40} is no whole number of nanoseconds, as they are wanted"
         if place:
             message = f"{place}: {message}"
         raise FaultError(visible(message, 200), code=code, subject="manifest", where=where) from error

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from vestige.errors import EvidenceError
+from vestige.escaping import visible
 from vestige.evidence.defects import DETAIL, FILE, Defect
 from vestige.evidence.simulated import is_simulated
 from vestige.log import get
@@ -40,6 +41,7 @@ from vestige.sources.telemetry.manifest import FILE_NAMES, NAME
 from vestige.sources.telemetry.options import TelemetryOptions
 from vestige.sources.telemetry.places import by_channel, tell
 from vestige.sources.telemetry.probe import START_NS, made_up
+from vestige.sources.telemetry.store import LINK
 
 if TYPE_CHECKING:
     from vestige.reading.dataset import DatasetWriter
@@ -94,6 +96,9 @@ class TelemetryReader(Reader[EpisodeUnit]):
         for path in evidence.paths:
             _refuse_growing(path)
             found = episodes(path)
+            if not found.paths:
+                raise EvidenceError(f"holds no episodes: {visible(found.links[0])} is {LINK}", where=path)
+            listing.left_out += [Defect(link, None, FILE, f"link:folder: {LINK}") for link in found.links]
             folders = found.paths
             if self._options is not None:
                 folders = self._usable(path, self._options.index, listing.left_out)

@@ -57,7 +57,7 @@ def unix_ns(
     base, sync = manifest.clock.sources[collector], manifest.clock.sync
     try:
         if base == "wall":
-            clock.refuse_other_base(stamps)
+            clock.refuse_other_base(stamps, (manifest.t_start_ns, manifest.t_end_ns))
         elif base == "monotonic":
             anchors = [(anchor.t_wall_ns, anchor.t_mono_ns) for anchor in sync]
             stamps = clock.wall_times(stamps, anchors)
@@ -65,7 +65,7 @@ def unix_ns(
             anchors = [
                 (anchor.t_wall_ns, anchor.t_boot_ns) for anchor in sync if anchor.t_boot_ns is not None
             ]
-            stamps = clock.wall_times(stamps, anchors)
+            stamps = clock.wall_times(stamps, anchors, stands_in_sleep=False)
     except EvidenceError as error:
         raise FaultError(error.what, where=where, code="clock_base", subject=collector) from error
     share = clock.inside(stamps, manifest.t_start_ns, manifest.t_end_ns)

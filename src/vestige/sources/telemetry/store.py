@@ -13,6 +13,7 @@ from vestige.escaping import visible
 from vestige.sources.telemetry import manifest
 
 logger = log.get("vestige.telemetry")
+LINK = "a link, which is never followed; move the folder here, or name it as a store of its own"
 
 
 @dataclass
@@ -21,6 +22,8 @@ class Listing:
 
     paths: list[str] = field(default_factory=list)
     repeated: dict[str, str] = field(default_factory=dict)
+    links: list[str] = field(default_factory=list)
+    """Links where hosts or days should be: whatever episodes they lead to are not in `paths`."""
     skipped: list[str] = field(default_factory=list)
     """What lies where hosts, days or episodes should, and is none."""
     unreadable: list[str] = field(default_factory=list)
@@ -28,9 +31,9 @@ class Listing:
 
 
 def find(store: Path) -> Listing:
-    """The episodes of `store`. Links are listed where an episode should be, and never entered.
+    """The episodes of `store`. Links are listed wherever they lie, and never entered; `store` may be one.
 
-    Raises EvidenceError where there is none.
+    Raises EvidenceError where there is neither an episode nor a link.
     """
     found = Listing()
     try:
@@ -42,14 +45,17 @@ def find(store: Path) -> Listing:
     for host in hosts:
         for day in _folders_or_skip(store, host, found, links=False):
             found.paths += _folders_or_skip(store, day, found, links=True)
-    if not found.paths:
+    if not found.paths and not found.links:
         raise EvidenceError(
             "holds no episodes", where=store, remedy="give the folder that holds <host>/<day>/<episode>/"
         )
     found.paths.sort()
+    found.links.sort()
     found.repeated = _repeated(store, found.paths)
     for path in found.skipped:
         logger.warning("%s is left out: no folder that an episode could be in", visible(path))
+    for path in found.links:
+        logger.warning("%s is left out: %s", visible(path), LINK)
     return found
 
 
@@ -72,10 +78,12 @@ def _folders(store: Path, inside: str, found: Listing, *, links: bool) -> list[s
                 path = f"{inside}/{entry.name}"
             if entry.name.startswith("."):
                 continue
-            wanted = entry.is_dir(follow_symlinks=False) or (links and entry.is_symlink())
-            if wanted and entry.name.isprintable():
+            linked = entry.is_symlink()
+            if linked and not links:
+                found.links.append(path)
+            elif (linked or entry.is_dir(follow_symlinks=False)) and entry.name.isprintable():
                 paths.append(path)
-            elif inside or entry.is_symlink():
+            elif inside:
                 found.skipped.append(path)
     return paths
 
@@ -84,7 +92,7 @@ def _repeated(store: Path, paths: list[str]) -> dict[str, str]:
     """By path of an episode, that of another with its id; folders still being shipped do not count."""
     by_id: defaultdict[str, list[str]] = defaultdict(list)
     for path in paths:
-        by_id[path.rpartition("/")[2]].append(path)
+        by_id[manifest.same_name(path.rpartition("/")[2])].append(path)
     found: dict[str, str] = {}
     for several in by_id.values():
         if len(several) > 1:

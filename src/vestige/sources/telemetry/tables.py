@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
+from pydantic_core import from_json
 
 from vestige.errors import EvidenceError
 from vestige.escaping import visible
@@ -140,14 +142,18 @@ def _check_columns(
             what = f"{name} is missing"
             if there is not None:
                 what = f"{name} is {there}, not {dtype()}"
+                if there.is_temporal() and dtype is pl.Int64:
+                    what += " (nanoseconds as whole numbers)"
             raise FaultError(what, where=where, code="columns", subject=collector)
         coded.append(name)
     return coded
 
 
-def _spool(raw: Raw, where: str) -> Table:
-    """Whole lines of a spool; what was cut off at its end is left out."""
-    collector, rows = raw.collector, raw.file.rows
+def expanded(raw: Raw, where: str) -> tuple[bytes, list[str]]:
+    """The text of a packed or plain file, less a byte order mark, and what was wrong with its packing.
+
+    Raises FaultError `bomb`.
+    """
     expander = Expander(io.BytesIO(raw.data), where, bomb_bytes=MOST_SPOOL_RATIO_BYTES)
     text = bytearray()
     try:
@@ -156,21 +162,69 @@ def _spool(raw: Raw, where: str) -> Table:
             if len(text) > MAX_SPOOL:
                 raise EvidenceError(f"unpacks to more than {MAX_SPOOL:,} bytes")
     except EvidenceError as error:
-        raise FaultError(error.what, where=where, code="bomb", subject=collector) from error
-    del text[text.rfind(b"\n") + 1 :]
-    try:
-        frame = pl.read_ndjson(bytes(text), schema=dict(raw.wanted))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise _undecodable(error, collector, where) from error
+        raise FaultError(error.what, where=where, code="bomb", subject=raw.collector) from error
+    return bytes(text).removeprefix(codecs.BOM_UTF8), list(expander.defects)
+
+
+def counted(frame: pl.DataFrame, defects: list[str], raw: Raw, where: str) -> Table:
+    """Rows of a text, of which there may be fewer than the manifest says: then it was cut off.
+
+    Raises FaultError `rows` where there are more.
+    """
+    rows = raw.file.rows
     if frame.height > rows:
         what = f"{frame.height:,} rows, not {rows:,}"
-        raise FaultError(what, where=where, code="rows", subject=collector)
-    defects = list(expander.defects)
+        raise FaultError(what, where=where, code="rows", subject=raw.collector)
     if frame.height < rows:
-        defects.append(f"{frame.height:,} of {rows:,} rows")
+        defects = [*defects, f"{frame.height:,} of {rows:,} rows"]
     if not defects:
         return frame, []
-    return frame, [Fault("truncated", collector, "; ".join(defects))]
+    return frame, [Fault("truncated", raw.collector, "; ".join(defects))]
+
+
+def _spool(raw: Raw, where: str) -> Table:
+    """Whole lines of a spool; what was cut off at its end is left out."""
+    text, defects = expanded(raw, where)
+    lines = text[: text.rfind(b"\n") + 1]
+    # Columns that are not wanted are decoded, too: one that cannot be is found however little is asked for.
+    every = {**raw.wanted, **fields.schema(raw.collector)}
+    try:
+        frame = pl.read_ndjson(lines, schema=every)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise _misfit(lines, every, raw.collector, where) or _undecodable(
+            error, raw.collector, where
+        ) from error
+    return counted(frame.select(*raw.wanted), defects, raw, where)
+
+
+def _misfit(lines: bytes, dtypes: Dtypes, collector: CollectorName, where: str) -> FaultError | None:
+    """The first value of JSON lines that its column cannot hold; None where a line is no JSON object."""
+    for row, line in enumerate(lines.split(b"\n"), 1):
+        try:
+            record = from_json(line or b"{}", allow_inf_nan=False)
+        except ValueError:
+            return None
+        if not isinstance(record, dict):
+            return None
+        for name, dtype in dtypes.items():
+            if (found := _unfit(record.get(name), dtype)) is not None:
+                code, why = found
+                what = f"row {row:,}: {name} is {visible(repr(record[name]), 60)}, {why}"
+                return FaultError(what, where=where, code=code, subject=collector)
+    return None
+
+
+def _unfit(value: Any, dtype: type[pl.DataType]) -> tuple[str, str] | None:
+    """The code and the reason why a column of `dtype` cannot hold `value`, None where it can."""
+    if value is None or dtype is pl.String:
+        return None
+    if dtype is pl.Int64 and type(value) is int:
+        if -(2**63) <= value < 2**63:
+            return None
+        return "values", "beyond a signed integer of 64 bits; write what could not be read as null"
+    if dtype is pl.Float64 and type(value) in {int, float}:
+        return None
+    return "columns", f"and no {dtype()}"
 
 
 def _undecodable(error: BaseException, collector: CollectorName, where: str) -> FaultError:
