@@ -28,6 +28,7 @@ from vestige.evidence.stream import closing_on_error
 from vestige.log import get
 from vestige.reading import sorting
 from vestige.reading.dataset import DatasetWriter
+from vestige.reading.names import RecordingNames
 from vestige.reading.parts import BLOCK_STEPS, Task, read_task
 from vestige.reading.steps import Evidence, Join, Listing, Progress, Reader, RecordingInfo, StepBlock, Unit
 from vestige.reading.symbols import RowMap, SymbolTable
@@ -398,7 +399,7 @@ class _Spool(_Sink):
         self._file: BinaryIO = self._path.open("wb")
         self._infos: list[RecordingInfo] = []
         self._rows: dict[str, int] = {}
-        self._named: set[str] = set()
+        self._names = RecordingNames()
         self._files: list[str] = []
         self._counts, self._labelled = _Growing("int64", 0), _Growing("uint8", 0)
         self._last_ns = _Growing("int64", np.iinfo(np.int64).min)
@@ -426,6 +427,7 @@ class _Spool(_Sink):
         self._file.write(records.tobytes())
         for at in np.flatnonzero(block.ended).tolist():
             self._rows.pop(block.recordings[at].identity, None)
+            self._names.end(block.recordings[at])
 
     def end_unit(self) -> None:
         """See `Sink.end_unit`."""
@@ -463,18 +465,12 @@ class _Spool(_Sink):
         self._writer.close_recording(content.hexdigest())
 
     def _row(self, info: RecordingInfo) -> int:
-        """The number of a recording. Recordings that share a name without being the same, as sessions may,
-        get names of their own: the second is `name#2`."""
+        """The number of a recording."""
         row = self._rows.get(info.identity)
         if row is None:
             row = self._rows[info.identity] = len(self._infos)
-            name, n = info.id, 1
-            while name in self._named:
-                n += 1
-                name = f"{info.id}#{n}"
-            self._account.repeated += n > 1
-            self._named.add(name)
-            self._infos.append(replace(info, id=name))
+            self._infos.append(replace(info, id=self._names.of(info)))
+            self._account.repeated = self._names.repeated
         return row
 
     def _count(self, records: NDArray[Any]) -> None:

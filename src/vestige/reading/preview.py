@@ -12,9 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vestige.engine import HERE
 from vestige.errors import EvidenceError, VestigeError
 from vestige.evidence.defects import FILE, Defect
+from vestige.reading.names import RecordingNames
 from vestige.reading.overview import Overview
 from vestige.reading.steps import Evidence, Reader, StepBlock, Unit
 from vestige.reading.times import rfc3339
@@ -51,6 +54,7 @@ class Preview:
     overview: Overview
     named: bool = False
     refused: VestigeError | None = field(default=None, init=False)
+    _names: RecordingNames = field(default_factory=RecordingNames, init=False)
 
     def rows(self, limit: int | None) -> Iterator[Row]:
         """The first steps, `limit` of them (None: all); all the others are read, too, for the overview.
@@ -67,12 +71,14 @@ class Preview:
                     if isinstance(piece, Ending):
                         self._end(unit, piece)
                         continue
-                    self.overview.add(piece, self._name(piece.file))
-                    shown = shown or len(piece) > 0
-                    upto = len(piece) if left is None else min(left, len(piece))
-                    yield from self._rows(piece, upto)
+                    block = self._named_apart(piece)
+                    self.overview.add(block, self._name(block.file))
+                    shown = shown or len(block) > 0
+                    upto = len(block)
                     if left is not None:
+                        upto = min(left, len(block))
                         left -= upto
+                    yield from self._rows(block, upto)
             except VestigeError as error:
                 if shown or unit.named or error.fatal:
                     raise
@@ -108,6 +114,15 @@ class Preview:
             return file
         folder = self.corpus if self.corpus.is_dir() else self.corpus.parent
         return str(folder / file)
+
+    def _named_apart(self, block: StepBlock) -> StepBlock:
+        """The block with its recordings called as in a dataset."""
+        if not self.reader.interleaved:
+            return block
+        infos = [replace(info, id=self._names.of(info)) for info in block.recordings]
+        for at in np.flatnonzero(block.ended).tolist():
+            self._names.end(block.recordings[at])
+        return replace(block, recordings=tuple(infos))
 
     def _rows(self, block: StepBlock, upto: int) -> Iterator[Row]:
         file = self._name(block.file)

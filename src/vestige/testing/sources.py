@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, repeat
@@ -19,7 +20,10 @@ from pydantic import BaseModel
 
 from vestige.reading.encoding import Batch, Encoder
 from vestige.reading.live import probe_windows, read_windows
+from vestige.reading.overview import Overview
+from vestige.reading.preview import Preview
 from vestige.reading.steps import Evidence, Reader, StepBlock, StepStream, Unit
+from vestige.reading.times import rfc3339
 from vestige.reading.windower import WindowBatch, Windower
 from vestige.reading.windows import WindowSet
 from vestige.sources import registry
@@ -43,12 +47,12 @@ def check_source(
     """Assert that a source (or the registered one of that name) keeps the contract on `corpus`.
 
     Preparing twice must give equal bytes. Windows read from raw `evidence` (the corpus itself, if not
-    given) must equal those of the dataset: inputs, times, places and texts. Every
-    unit must give the same steps and windows in blocks of any size, and when it is stopped and taken up again
-    from its position. An encoder fitted on some recordings must not depend on the others, and come back equal
-    from its JSON; the probe must be stable. `part` is a corpus with some of the recordings, unchanged (a copy
-    of the first half of the files, if not given). Raises AssertionError that says what fails. Datasets go
-    under `directory`.
+    given) must equal those of the dataset: inputs, times, places and texts. A preview must show the steps of
+    the dataset. Every unit must give the same steps and windows in blocks of any size, and when it is stopped
+    and taken up again from its position. An encoder fitted on some recordings must not depend on the others,
+    and come back equal from its JSON; the probe must be stable. `part` is a corpus with some of the
+    recordings, unchanged (a copy of the first half of the files, if not given). Raises AssertionError that
+    says what fails. Datasets go under `directory`.
     """
     chosen = registry.get(source) if isinstance(source, str) else source
     settings = chosen.options() if options is None else options
@@ -58,6 +62,7 @@ def check_source(
     _check_bytes(chosen, directory / "first", directory / "second")
     some = _first_half(corpus, directory / "half") if part is None else part
     encoder = _check_sealed(chosen, windows, chosen.prepare(some, directory / "third", settings))
+    _check_preview(chosen, windows, corpus, settings)
     _check_round_trip(chosen, encoder, windows)
     _check_probe(chosen, encoder, windows)
     files = [corpus] if evidence is None else evidence
@@ -253,6 +258,34 @@ def _check_bytes(source: Source[Any], first: Path, second: Path) -> None:
     assert ours.keys() == theirs.keys(), f"{source.name}: preparing twice gave other files"
     for name, digest in ours.items():
         assert digest == theirs[name], f"{source.name}: preparing twice gave another {name}"
+
+
+def _check_preview(source: Source[Any], windows: WindowSet, corpus: Path, options: BaseModel) -> None:
+    """Every step that a window of the dataset judges must be shown as it is there: place, recording, time,
+    text and, where windows have the labels of their steps, label."""
+    reader = source.corpus_reader(corpus, options)
+    overview = Overview(reader.schema.classes, reader.symbol_stream)
+    rows = list(Preview(reader, corpus, overview).rows(None))
+    assert len(rows) == overview.steps, (
+        f"{source.name}: a preview shows {len(rows)} steps of {overview.steps}"
+    )
+    place = source.place(windows, np.arange(len(windows)))
+    names = ["file", *(name for name in place.columns if place.schema[name].is_integer()), "text"]
+    recording = windows.recordings["id"].gather(windows.recording).to_list()
+    time = rfc3339(windows.t_ns)
+    label = [windows.schema.classes[code] for code in windows.label.tolist()]
+    own_labels = reader.labeller() is None and windows.schema.target != "recording"
+    shown = Counter(_told(row, names, row["label"] if own_labels else None) for row in rows)
+    for at, window in enumerate(place.iter_rows(named=True)):
+        told = window | {"recording": recording[at], "time": time[at]}
+        keys = [_told(told, names, label[at] if own_labels else None), _told(told, names, None)]
+        key = next((key for key in keys if shown[key]), None)
+        assert key is not None, f"{source.name}: a preview does not show {keys[0]} as the dataset has it"
+        shown[key] -= 1
+
+
+def _told(row: dict[str, Any], names: Sequence[str], label: str | None) -> tuple[Any, ...]:
+    return (*(row.get(name) for name in names), row["recording"], row["time"], label)
 
 
 def _first_half(corpus: Path, place: Path) -> Path:
