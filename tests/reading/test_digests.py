@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -48,7 +49,7 @@ def alter(file: Path, at: int) -> None:
 
 
 def blocks_of(data: bytes) -> list[str]:
-    return [hashlib.sha256(data[at : at + BLOCK]).hexdigest() for at in range(0, len(data), BLOCK)]
+    return [blake3(data[at : at + BLOCK]).hexdigest() for at in range(0, len(data), BLOCK)]
 
 
 @pytest.mark.parametrize("pieces", [1, 3, 7])
@@ -57,10 +58,10 @@ def test_the_manifest_has_the_digest_of_every_block_of_every_file(tmp_path: Path
     files = json.loads((path / "schema.json").read_text())["files"]
     found = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
     assert set(files) == found - {"schema.json"}
-    assert len(files["streams/t_ns.npy"]["sha256"]) == 4
+    assert len(files["streams/t_ns.npy"]["blake3"]) == 4
     for name, entry in files.items():
         data = (path / name).read_bytes()
-        assert entry == {"bytes": len(data), "sha256": blocks_of(data)}
+        assert entry == {"bytes": len(data), "blake3": blocks_of(data)}
 
 
 @given(sizes=st.lists(st.sampled_from([0, 1, 77, BLOCK - 1, BLOCK, BLOCK + 1]), max_size=5))
@@ -201,8 +202,8 @@ NUMBERS = ["schema.version", "schema.length", "schema.stride", "schema.streams.0
            "schema.streams.0.shape.0", "schema.streams.0.pad", "schema.inputs.0.size",
            "schema.inputs.0.length", "schema.padded", "schema.target", "schema.streams.0.dtype",
            "schema.streams.0.name", "schema.classes", "schema.classes.0", "schema.settings",
-           "block", "files.recordings\\.parquet.bytes", "files.recordings\\.parquet.sha256",
-           "files.recordings\\.parquet.sha256.0", "files", "notes", "notes.labelled", "format", "digest",
+           "block", "files.recordings\\.parquet.bytes", "files.recordings\\.parquet.blake3",
+           "files.recordings\\.parquet.blake3.0", "files", "notes", "notes.labelled", "format", "digest",
            "schema", "schema.source", "schema.streams", "schema.inputs", "schema.inputs.0.kind",
            "schema.inputs.0.vocabulary"]  # fmt: skip
 HARMLESS = {("schema.padded", "true"), ("notes.labelled", "true"),

@@ -2,13 +2,12 @@
 
 A block is `BLOCK` bytes of a file, its header included; the last one of a file is shorter. A reader checks a
 block when something first reads of it and remembers that it did, so an epoch pays for every block once, and
-afterwards only for a look into a table of flags. SHA-256 is what processors have instructions for (about
-1 GB/s here; BLAKE2b 0.6), and it is cryptographic: evidence, and what is made of it, may be hostile.
+afterwards only for a look into a table of flags. BLAKE3 is cryptographic, because evidence, and what is made
+of it, may be hostile, and four times as fast as SHA-256 (4.5 and 1.2 GB/s on one core of ours).
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import numpy as np
+from blake3 import blake3
 from numpy.typing import NDArray
 
 from vestige import checked
@@ -31,7 +31,7 @@ MOST_BYTES = 1 << 50
 
 @dataclass(frozen=True)
 class FileDigest:
-    """How many bytes a file has, and the SHA-256 (hex) of each block of them."""
+    """How many bytes a file has, and the BLAKE3 digest (hex) of each block of them."""
 
     n_bytes: int
     blocks: tuple[str, ...]
@@ -47,19 +47,19 @@ class FileDigest:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {"bytes": self.n_bytes, "sha256": list(self.blocks)}
+        return {"bytes": self.n_bytes, "blake3": list(self.blocks)}
 
     @classmethod
     def from_dict(cls, plain: Any, name: str) -> Self:
         """What `to_dict` gave, of the file `name`. Raises ValueError or KeyError where it did not."""
         fields = checked.mapping(plain, name)
         n_bytes = checked.whole(fields["bytes"], f"{name}: bytes", 0, MOST_BYTES)
-        blocks = checked.texts(fields["sha256"], f"{name}: sha256")
+        blocks = checked.texts(fields["blake3"], f"{name}: blake3")
         if len(blocks) != -(-n_bytes // BLOCK):
             raise ValueError(f"{name}: {len(blocks)} digests for {n_bytes} bytes")
         for block in blocks:
             if not HEX.fullmatch(block):
-                raise ValueError(f"{name}: {checked.shown(block)} is no SHA-256")
+                raise ValueError(f"{name}: {checked.shown(block)} is no BLAKE3 digest")
         return cls(n_bytes, tuple(blocks))
 
 
@@ -69,7 +69,7 @@ class BlockHasher:
     def __init__(self) -> None:
         self.n_bytes = 0
         self._done: list[str] = []
-        self._current = hashlib.sha256()
+        self._current = blake3()
 
     def update(self, data: bytes | memoryview) -> None:
         """Take in the next bytes."""
@@ -83,20 +83,20 @@ class BlockHasher:
             start += len(piece)
             if self.n_bytes % BLOCK == 0:
                 self._done.append(self._current.hexdigest())
-                self._current = hashlib.sha256()
+                self._current = blake3()
 
     def finish(self) -> tuple[str, ...]:
         """The digest of every block."""
         if self.n_bytes % BLOCK:
             self._done.append(self._current.hexdigest())
-            self._current = hashlib.sha256()
+            self._current = blake3()
         return tuple(self._done)
 
 
 def rewritten(file: BinaryIO, digest: FileDigest) -> FileDigest:
     """The digest of a file whose first block has been written anew since it was taken."""
     file.seek(0)
-    first = hashlib.sha256(file.read(BLOCK)).hexdigest()
+    first = blake3(file.read(BLOCK)).hexdigest()
     return FileDigest(digest.n_bytes, (first, *digest.blocks[1:]))
 
 
@@ -167,7 +167,7 @@ class CheckedFile:
                         file.seek(number * BLOCK)
                     n = _fill(file, view)
                     at = number + 1
-                    if hashlib.sha256(view[:n]).hexdigest() != self._digest.blocks[number]:
+                    if blake3(view[:n]).hexdigest() != self._digest.blocks[number]:
                         raise self._damaged(number)
                     self.checked[number] = True
         except OSError as error:

@@ -37,7 +37,7 @@ from vestige.reading.digests import BLOCK, REMEDY, CheckedFile, FileDigest, Stre
 from vestige.reading.steps import Steps
 from vestige.schema import Schema, Stream
 
-FORMAT = "vestige-dataset/3"
+FORMAT = "vestige-dataset/4"
 RECORDING_COLUMNS: dict[str, pl.DataType] = {
     "id": pl.String(),
     "host": pl.String(),
@@ -94,8 +94,9 @@ class WindowSet:
     """Every file of the dataset but its manifest, by its path within."""
 
     @classmethod
-    def open(cls, path: Path) -> WindowSet:
-        """Open a prepared dataset, its streams and its index memory-mapped.
+    def open(cls, path: Path, *, fresh: bool = False) -> WindowSet:
+        """Open a prepared dataset, its streams and its index memory-mapped. `fresh`: this process has just
+        written it, so that its index is not read again to be checked.
 
         Raises DatasetError when the directory is no dataset, when a file is missing, of another size than
         recorded, damaged, a link, or no such table or array, or when the schema does not match its digest.
@@ -108,8 +109,9 @@ class WindowSet:
         steps, windows = _counted(recordings, schema, path)
         streams = {stream.name: _mapped(path, "streams", stream, steps, files) for stream in schema.streams}
         index = {column.name: _mapped(path, "index", column, windows, files) for column in INDEX}
-        for column in INDEX:
-            files[f"index/{column.name}.npy"].check()
+        if not fresh:
+            for column in INDEX:
+                files[f"index/{column.name}.npy"].check()
         return cls(
             path=path,
             schema=schema,

@@ -75,7 +75,7 @@ class Source(ABC, Generic[OptionsT]):
 
         reader = self.corpus_reader(corpus, options)
         prepare(reader, corpus, out, engine=engine, overwrite=overwrite, progress=progress)
-        return WindowSet.open(out)
+        return WindowSet.open(out, fresh=True)
 
 
 @runtime_checkable
