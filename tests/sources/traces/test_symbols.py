@@ -12,7 +12,8 @@ from vestige.sources.traces.regions import ANONYMOUS, FIRST_FILE, NOWHERE, UNMAP
 from vestige.sources.traces.symbols import OWN_TOKENS, Symbols, moved, shares, table
 from vestige.sources.traces.tokens import LAST_OFFSET, MODULE_SHIFT, NOT_TAKEN, TAKEN
 
-NAMES = ("<nowhere>", "<unmapped>", "<no file>", "a.so", "b.so")
+NAMES = ("<nowhere>", "<unmapped>", "<no file>", "[kernel]", "a.so", "b.so")
+A, B = FIRST_FILE, FIRST_FILE + 1
 
 
 def value(module: int, offset: int) -> int:
@@ -41,8 +42,8 @@ def test_a_table_grows_with_what_is_in_it() -> None:
 
 def test_what_every_value_is() -> None:
     values = [
-        0, value(3, 0x10), value(3, TAKEN), value(4, NOT_TAKEN), value(UNMAPPED, 0xDEAD),
-        value(ANONYMOUS, 0x20), value(NOWHERE, TAKEN), value(UNMAPPED, NOT_TAKEN), value(4, LAST_OFFSET),
+        0, value(A, 0x10), value(A, TAKEN), value(B, NOT_TAKEN), value(UNMAPPED, 0xDEAD),
+        value(ANONYMOUS, 0x20), value(NOWHERE, TAKEN), value(UNMAPPED, NOT_TAKEN), value(B, LAST_OFFSET),
     ]  # fmt: skip
     found = table(np.array(values, dtype=np.uint64), NAMES)
     assert found["text"].to_list() == [
@@ -67,14 +68,14 @@ def test_addresses_without_a_module_never_fill_the_table() -> None:
 
 
 def test_modules_are_renumbered_and_nothing_else() -> None:
-    values = np.array([value(3, 7), value(4, TAKEN), value(UNMAPPED, 9)], dtype=np.uint64)
-    numbers = np.array([0, 1, 2, 9, 8], dtype=np.uint64)
+    values = np.array([value(A, 7), value(B, TAKEN), value(UNMAPPED, 9)], dtype=np.uint64)
+    numbers = np.array([0, 1, 2, 3, 9, 8], dtype=np.uint64)
     assert moved(values, numbers).tolist() == [value(9, 7), value(8, TAKEN), value(UNMAPPED, 9)]
 
 
 def test_shares_are_of_events_and_of_targets() -> None:
     values = np.array(
-        [0, value(3, 1), value(3, TAKEN), value(UNMAPPED, 5), value(ANONYMOUS, 5)], dtype=np.uint64
+        [0, value(A, 1), value(A, TAKEN), value(UNMAPPED, 5), value(ANONYMOUS, 5)], dtype=np.uint64
     )
     found = shares(np.array([0, 6, 10, 3, 1]), values)
     assert found == {"targets": 0.5, "unmapped": 0.3, "no_file": 0.1}

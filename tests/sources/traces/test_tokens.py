@@ -20,7 +20,15 @@ from vestige.sources.traces.packets.columns import Packets, decode
 from vestige.sources.traces.packets.kinds import Kind
 from vestige.sources.traces.packets.quality import Quality
 from vestige.sources.traces.packets.stream import feed, fresh_state
-from vestige.sources.traces.regions import ANONYMOUS, FIRST_FILE, NOWHERE, UNMAPPED, Regions
+from vestige.sources.traces.regions import (
+    ANONYMOUS,
+    FIRST_FILE,
+    KERNEL,
+    KERNEL_START,
+    NOWHERE,
+    UNMAPPED,
+    Regions,
+)
 from vestige.sources.traces.tokens import (
     CHUNK,
     LAST_OFFSET,
@@ -78,7 +86,8 @@ def slowly(rows: Packets, known: list[Region], *, tip_only: bool) -> list[tuple[
             module = NOWHERE
         elif kind in {Kind.TIP, Kind.TIP_PGE, Kind.TIP_PGD, Kind.FUP} and int(rows.bits[at]) >> 5:
             ip = int(rows.ip[at])
-            module, base = next(((m, b) for start, end, m, b in known if start <= ip < end), (UNMAPPED, 0))
+            free = KERNEL if ip >= KERNEL_START else UNMAPPED
+            module, base = next(((m, b) for start, end, m, b in known if start <= ip < end), (free, 0))
             if kind != Kind.FUP:
                 made.append((value(module, min((ip - base) % (1 << 48), LAST_OFFSET)), offset))
     return made
@@ -150,13 +159,21 @@ def test_a_target_is_module_and_offset() -> None:
 def test_a_region_ends_before_its_end() -> None:
     near = [0x40_0FFF, 0x40_1000, 0x40_1FFF, 0x40_2FFF, 0x40_3000, 0, (1 << 64) - 1]
     modules = [one >> MODULE_SHIFT for one in run(pt.PSB + b"".join(map(tip, near)))]
-    assert modules == [UNMAPPED, PROGRAM, PROGRAM, ANONYMOUS, UNMAPPED, UNMAPPED, UNMAPPED]
+    assert modules == [UNMAPPED, PROGRAM, PROGRAM, ANONYMOUS, UNMAPPED, UNMAPPED, KERNEL]
 
 
 def test_without_a_map_all_is_unmapped_and_keeps_its_address() -> None:
     assert run(pt.PSB + tip(0x40_1234), Regions.none()) == [value(UNMAPPED, 0x40_1234)]
-    assert run(pt.PSB + tip(0xFFFF_8000_0000_1000)) == [value(UNMAPPED, 0x8000_0000_1000)]
-    assert run(pt.PSB + tip((1 << 64) - 1)) == [value(UNMAPPED, LAST_OFFSET)]
+    assert run(pt.PSB + tip(0x00FE_8000_0000_1000)) == [value(UNMAPPED, 0x8000_0000_1000)]
+    assert run(pt.PSB + tip((1 << 64) - (1 << 56) - 1)) == [value(UNMAPPED, LAST_OFFSET)]
+
+
+def test_the_upper_half_of_all_addresses_is_the_kernel_where_nothing_is_mapped() -> None:
+    known = regions([(0xFFFF_FFFF_FF60_0000, 0xFFFF_FFFF_FF60_1000, LIBRARY, 0xFFFF_FFFF_FF60_0000)])
+    assert run(pt.PSB + tip(0xFFFF_FFFF_81A0_0010), known) == [value(KERNEL, 0xFFFF_81A0_0010)]
+    assert run(pt.PSB + tip(0xFFFF_FFFF_FF60_0400), known) == [value(LIBRARY, 0x400)]
+    assert run(pt.PSB + tip(KERNEL_START), known) == [value(KERNEL, 0)]
+    assert run(pt.PSB + tip((1 << 64) - 1)) == [value(KERNEL, LAST_OFFSET)]
 
 
 def test_branches_are_in_the_module_of_the_last_address() -> None:
@@ -224,4 +241,7 @@ def test_every_address_is_in_one_row_of_a_partition(rows: list[Region]) -> None:
     assert all(end + 1 == start for end, start in zip(last, first[1:], strict=False))
     found = {(start, end + 1, *rest) for start, end, *rest in zip(first, last, module, origin, strict=True)}
     assert set(rows) <= found
-    assert all((number, base) == (UNMAPPED, 0) for _, _, number, base in found - set(rows))
+    for start, end, number, base in found - set(rows):
+        assert base == 0
+        assert number == (KERNEL if start >= KERNEL_START else UNMAPPED)
+        assert start >= KERNEL_START or end <= KERNEL_START

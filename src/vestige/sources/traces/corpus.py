@@ -16,6 +16,9 @@ from vestige.evidence.files import STDIN, EvidenceFile
 TRACES = ("trace_0", "trace_0.gz", "trace_0.zst", "trace_0.zstd")
 MAPS = ("mapping.txt", "mapping.txt.gz", "maps", "maps.gz", "mapping.csv", "mapping.csv.gz")
 CLASSES = ("benign", "malicious")
+PID = re.compile(r"pid[ :=]*(\d{1,9})", re.ASCII | re.IGNORECASE)
+MOST_SHOWN = 5
+"""Files that a message names."""
 ANY_TRACE = re.compile(r"trace_\d+(?:\.gz|\.zstd?)?", re.ASCII)
 MOST_INFO, LONGEST_LINE, LONGEST_LABEL = 64 << 10, 1000, 40
 
@@ -24,7 +27,8 @@ MOST_INFO, LONGEST_LINE, LONGEST_LABEL = 64 << 10, 1000, 40
 class Recording:
     """One recording. `id`: its directory's name; `title`: what was run or opened; `label`: None where not
     said, `unlabelled` says why; `profile`: how it behaved, where `info.txt` has a third line, else the label;
-    `defects`: what is wrong with the folder otherwise, a sentence each."""
+    `defects`: what is wrong with the folder otherwise, a sentence each; `pid`: which process it was, where
+    that is said."""
 
     id: str
     trace: EvidenceFile
@@ -34,6 +38,7 @@ class Recording:
     profile: str
     unlabelled: str = ""
     defects: tuple[str, ...] = ()
+    pid: int | None = None
 
 
 def find_recordings(root: Path) -> tuple[list[Recording], list[Defect]]:
@@ -55,7 +60,7 @@ def find_recordings(root: Path) -> tuple[list[Recording], list[Defect]]:
         else:
             skipped.append(Defect(_text(folder), None, FILE, found))
     if not recordings:
-        told = ""
+        told = _instead(root)
         if skipped:
             told = f"; left out: {skipped[0].file} ({skipped[0].why})"
         raise EvidenceError(
@@ -70,26 +75,18 @@ def read_recording(folder: Path) -> Recording | str:
     """The recording in a directory, or what it lacks. Links are not followed."""
     trace, map_file = (_first(folder, names) for names in (TRACES, MAPS))
     if trace is None:
-        return f"no {_odd(folder, TRACES)}"
+        return f"no {_odd(folder, TRACES)}{_instead(folder)}"
     if map_file is None:
-        return f"no {_odd(folder, MAPS)}"
+        return f"no {_odd(folder, MAPS)}{_instead(folder)}"
     size = trace.stat().st_size
     if not size:
         return f"{trace.name} is empty"
-    lines, fault = _info(folder / "info.txt")
-    title, label, profile = (*lines, "", "", "")[:3]
-    known, unlabelled = None, ""
-    if label.casefold() in CLASSES:
-        known = label.casefold()
-    elif fault:
-        unlabelled = fault
-    elif label:
-        unlabelled = f"line 2 of info.txt is no label: {label[:LONGEST_LABEL]!r}"
-    else:
-        unlabelled = "no label in info.txt"
+    info = _info(folder / "info.txt")
     name = _text(folder)
     file = EvidenceFile(trace, f"{name}/{trace.name}", size, in_directory=True)
-    return Recording(name, file, map_file, title, known, profile or known or "", unlabelled, _others(trace))
+    return Recording(
+        name, file, map_file, info.title, info.label, info.profile, info.unlabelled, _others(trace), info.pid
+    )
 
 
 def _has_trace(folder: Path) -> bool:
@@ -149,8 +146,55 @@ def _odd(folder: Path, names: tuple[str, ...]) -> str:
     return names[0]
 
 
-def _info(path: Path) -> tuple[list[str], str]:
-    """Lines of `info.txt`: the original file name, the label, and whatever else; or why there are none."""
+def _instead(folder: Path) -> str:
+    """Which other files lie there: names of other tools, which the message should show beside ours."""
+    ours = {*TRACES, *MAPS, "info.txt", "ranges.json"}
+    try:
+        with os.scandir(folder) as entries:
+            others = [entry.name for entry in entries if entry.name not in ours and entry.is_file()]
+    except OSError:
+        return ""
+    if not others:
+        return ""
+    shown = [_text(Path(name)) for name in sorted(others)[:MOST_SHOWN]]
+    more = f" and {len(others) - MOST_SHOWN} more" if len(others) > MOST_SHOWN else ""
+    return (
+        f"; it holds {', '.join(shown)}{more}: the packets of one logical processor are wanted as trace_0, "
+        "and the memory map as mapping.txt"
+    )
+
+
+@dataclass(frozen=True)
+class Info:
+    """What `info.txt` says: see `Recording`."""
+
+    title: str
+    label: str | None
+    profile: str
+    unlabelled: str
+    pid: int | None
+
+
+def _info(path: Path) -> Info:
+    """Line 1 the original file name, line 2 the label, line 3 how it behaved; any line may be `pid 1234`."""
+    lines, fault = _info_lines(path)
+    pids = [match[1] for line in lines if (match := PID.fullmatch(line))]
+    lines = [line for line in lines if not PID.fullmatch(line)]
+    title, label, profile = (*lines, "", "", "")[:3]
+    known, unlabelled = None, ""
+    if label.casefold() in CLASSES:
+        known = label.casefold()
+    elif fault:
+        unlabelled = fault
+    elif label:
+        unlabelled = f"line 2 of info.txt is no label: {label[:LONGEST_LABEL]!r}"
+    else:
+        unlabelled = "no label in info.txt"
+    return Info(title, known, profile or known or "", unlabelled, int(pids[0]) if pids else None)
+
+
+def _info_lines(path: Path) -> tuple[list[str], str]:
+    """The lines of `info.txt`, or why there are none."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             return [], "info.txt is a link, or no regular file"

@@ -1,19 +1,20 @@
-"""Memory maps: which module an address lies in, whatever the address space was randomised to.
+"""Memory maps: which module, if any, an address lies in, whatever the address space was randomised to.
 
-Read are the listing of Volatility's `ldrmodules` (starts only), the text of `/proc/PID/maps`, and CSV
-`start,end,file`; each also as `.gz`. A module is the name of its file, without its path and in lower case.
-What a map says is evidence, and may be wrong or hostile: lines that say nothing are counted and left out.
+A module is the name of its file, without its path and in lower case; where two files of a map share a name,
+with as much of their paths as tells them apart. What a map says is evidence, and may be wrong or hostile:
+lines that say nothing are counted and left out, and what is doubtful stands in `MemoryMap.doubts`.
 """
 
 from __future__ import annotations
 
-import csv
+import heapq
 import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,69 +23,108 @@ import numpy as np
 from vestige.errors import EvidenceError
 from vestige.evidence.expand import Expander
 from vestige.sources.traces.corpus import decoded
-from vestige.sources.traces.regions import ANONYMOUS, Regions
+from vestige.sources.traces.listings import LAST_ADDRESS, REMEDY, Row, parse
+from vestige.sources.traces.regions import ANONYMOUS, KERNEL, Regions
 
-SPECIAL = ("<nowhere>", "<unmapped>", "<no file>")
-"""Names of the modules NOWHERE, UNMAPPED and ANONYMOUS: `identity` calls no file so."""
+SPECIAL = ("<nowhere>", "<unmapped>", "<no file>", "[kernel]")
+"""Names of the modules NOWHERE, UNMAPPED, ANONYMOUS and KERNEL: `identity` calls no file so."""
 MODULE_BYTES = 16 << 20
 """How far a module reaches at most where the map does not say where it ends."""
-MOST_BYTES, MOST_REGIONS, MOST_MODULES = 32 << 20, 100_000, 60_000
+MOST_BYTES, MOST_MODULES = 32 << 20, 60_000
 LONGEST_NAME = 255
-_LAST = (1 << 64) - 1
-_OURS = str.maketrans("<>", "()")
+MOST_SHARING, MOST_NAMED = 3, 5
+"""Modules that a token names where they shared an address; things that a sentence names."""
+MOST_FOLDERS = 16
+"""Folders of a path that are tried for telling files apart before all of it is."""
+CUT_OFF = 14
+"""Characters from which on a process's name may be cut off: Windows keeps 14 of them, Linux 15."""
+_OURS = str.maketrans("<>|", "()_")
 
-_LDR_START, _LDR_FILE = slice(30, 48), slice(69, None)
-_LDR_PROCESS = slice(9, 29)
-_HEX = re.compile(r"0[xX][0-9a-fA-F]{1,16}", re.ASCII)
-_PROC = re.compile(
-    r"([0-9a-fA-F]{1,16})-([0-9a-fA-F]{1,16}) +[-rwxspX?]{4} +([0-9a-fA-F]{1,16}) +[0-9a-fA-F]+:[0-9a-fA-F]+"
-    r" +\d+"
-    r"(?: +(.*))?",
-    re.ASCII,
+_ANONYMOUS = re.compile(
+    r"\[(?:heap|stack|anon)\b|//anon|anonymous mapping|/dev/zero|/dev/shm/|/run/shm/|/memfd:|/sysv[0-9a-f]{8}"
+    r"|anon_inode:|/anon_hugepage"
 )
-_ANONYMOUS = re.compile(r"\[(?:heap|stack|anon)\b|//anon|/dev/zero|/memfd:|/sysv[0-9a-f]{8}|anon_inode:")
-
-
-class Row(NamedTuple):
-    """A line of a map. `end`: the first address after; `offset`: of `start` in the file; None: not said."""
-
-    start: int
-    end: int | None
-    file: str
-    process: str = ""
-    offset: int | None = None
+_TEMPORARY = re.compile(r"/tmp/|/var/tmp/|/run/user/\d+/|/dev/|(?:.*/)?ffi[a-z0-9]{6}$")  # noqa: S108 - read of
+"""Where a file that was unlinked while it was mapped is no module: its name is another in every run. `ffi`
+and six characters is what libffi calls the files of its closures, wherever it may write."""
+_SYSTEM = re.compile(
+    r"(?:[a-z]:|\\device\\harddiskvolume\d+|\\systemroot)?\\?(?:windows\\)?system32"
+    r"|(?:/usr)?/(?:lib(?:32|64|x32)?(?:/[a-z0-9_]+-linux-[a-z0-9_]+)?|s?bin)"
+)
+"""The folders of a system's own files. One there keeps its plain name, whatever else has the same name: it is
+what other programs, which have only that one, call so."""
+_LIBRARY = re.compile(r"\.so(?:\.|$)|\.dll$|^ld-|^\[")
 
 
 @dataclass(frozen=True)
 class MemoryMap:
-    """Where things lie in one process. `names` of the modules by number; the first three are `SPECIAL`.
+    """Where things lie in one process. `names` of the modules by number; the first of them are `SPECIAL`.
 
-    `program`: the module that was run, as far as the map tells. `skipped`: lines that said nothing.
+    `program`: the module that was run, as far as the map tells. `skipped`: lines that said nothing. `form`:
+    what the map was read as. `doubts`: what it does not tell for certain, a sentence each.
     """
 
     regions: Regions
     names: tuple[str, ...]
     program: str = ""
     skipped: int = 0
+    form: str = ""
+    doubts: tuple[str, ...] = ()
 
 
-def identity(file: str) -> str:
-    """The module that a mapped file is: its name alone, lower case; "" where it is no file. Names in angle
-    brackets are our own (`SPECIAL`, tokens), and what UTF-8 has no bytes for is escaped."""
-    name = file.strip().removesuffix("(deleted)").strip().casefold()
-    if not name or _ANONYMOUS.match(name):
+@dataclass(frozen=True)
+class Wanted:
+    """Which process a map is wanted of, as far as a person said: its `program`'s file name, its `pid`."""
+
+    program: str = ""
+    pid: int | None = None
+
+
+NOBODY = Wanted()
+
+
+def _path(file: str) -> tuple[str, bool]:
+    """A file's path in lower case, with slashes; and whether it was deleted while it was mapped."""
+    name = file.strip()
+    kept = name.removesuffix("(deleted)").strip()
+    return kept.casefold(), kept != name
+
+
+def identity(file: str, program: str = "") -> str:
+    """The module that a mapped file is: its name alone, lower case; "" where it is no file, or a temporary
+    one that was unlinked and is not the `program` itself. Names in angle brackets are our own (`SPECIAL`,
+    tokens), and what UTF-8 has no bytes for is escaped."""
+    path, deleted = _path(file)
+    if not path or _ANONYMOUS.match(path):
         return ""
-    name = re.split(r"[/\\]", name.rstrip("/\\"))[-1][:LONGEST_NAME]
+    folder, name = _split(path)
+    if deleted and _TEMPORARY.match(path) and not (program and name == identity(program)):
+        return ""
+    if folder and name == SPECIAL[KERNEL]:
+        name = "(kernel)"  # a file may call itself so
+    return _shown(name)
+
+
+def _split(path: str) -> tuple[str, str]:
+    """A path's folder and the name in it."""
+    *folders, name = re.split(r"[/\\]", path.rstrip("/\\"))
+    return path[: len("/".join(folders))], name
+
+
+def _shown(name: str) -> str:
+    name = name[-LONGEST_NAME:] if "/" in name else name[:LONGEST_NAME]
     return name.translate(_OURS).encode("utf-8", errors="backslashreplace").decode()
 
 
-def read_map(path: Path, *, module_bytes: int = MODULE_BYTES) -> MemoryMap:
+def read_map(path: Path, *, wanted: Wanted = NOBODY, module_bytes: int = MODULE_BYTES) -> MemoryMap:
     """The regions of a map file; true ends are taken from `ranges.json` beside it, where there is one.
 
     Ranges do not stand in for a map: it alone tells the program, and half a map makes strangers of modules.
-    Raises EvidenceError where either file cannot be read whole or is absurdly large, or the map is none.
+    Of a map of several processes the rows of the `wanted` one count. Raises EvidenceError where either file
+    cannot be read whole or is absurdly large, the map is none, or does not tell which process is wanted.
     """
-    rows, skipped = parse(_text(path), path)
+    found = parse(_text(path), path)
+    rows = of_process(found.rows, wanted, path)
     beside = path.parent / "ranges.json"
     if rows and os.path.lexists(beside):
         # Where both name a region, the ranges are believed: they have its end; the map has its process.
@@ -92,82 +132,232 @@ def read_map(path: Path, *, module_bytes: int = MODULE_BYTES) -> MemoryMap:
         process = {row.start: row.process for row in rows}
         rows = [row for row in rows if row.start not in known]
         rows += [row._replace(process=process.get(row.start, "")) for row in known.values()]
-    found = lay_out(rows, module_bytes=module_bytes, skipped=skipped)
-    if not len(found.regions.starts):
+    memory = lay_out(
+        rows, program=wanted.program, module_bytes=module_bytes, skipped=found.skipped, form=found.form
+    )
+    if not len(memory.regions.starts):
         raise EvidenceError(f"no line of {path.name} is a region of memory", where=path, remedy=REMEDY)
-    return found
+    return memory
 
 
-REMEDY = "give Volatility's ldrmodules listing, /proc/PID/maps, or CSV with start,end,file"
+def of_process(rows: list[Row], wanted: Wanted, where: Path | str = "") -> list[Row]:
+    """The rows of one process: of the only one that they name, or of the `wanted` one.
+
+    Raises EvidenceError where there are several, and it does not follow which of them is wanted.
+    """
+    processes: dict[Any, list[str]] = {}
+    for row in rows:
+        names = processes.setdefault(_process(row), [])
+        if row.process and row.process not in names and len(names) < MOST_NAMED:
+            names.append(row.process)
+    if len(processes) < 2:
+        return rows
+    title = _split(_path(wanted.program)[0])[1]
+    chosen = [key for key in processes if wanted.pid is not None and key == wanted.pid]
+    chosen = chosen or [key for key in processes if title and str(key) == title]
+    chosen = chosen or [key for key, names in processes.items() if any(_is(name, title) for name in names)]
+    if len(chosen) != 1:
+        told = _some([" ".join([*names[:1], *([str(key)] if isinstance(key, int) else [])])
+                      for key, names in processes.items() if not chosen or key in chosen])  # fmt: skip
+        named = f"info.txt names {len(chosen)} of them" if chosen else "info.txt names none of them"
+        raise EvidenceError(
+            f"the map is of several processes ({told}), and {named}",
+            where=where,
+            remedy="write the process's name on line 1 of info.txt, or `pid 1234` on a line of its own, or "
+            "keep its rows alone",
+        )
+    return [row for row in rows if _process(row) == chosen[0]]
 
 
-def parse(text: str, where: Path | str = "") -> tuple[list[Row], int]:
-    """The lines of a map in their order, and how many were no region. Raises EvidenceError."""
-    rows: list[Row] = []
-    skipped = 0
-    # A name may hold any separator but the line end: splitlines would cut it at others.
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
-    for row in _reader(lines)(lines):
-        if row is None:
-            skipped += 1
-        else:
-            rows.append(row)
-            if len(rows) > MOST_REGIONS:
-                raise EvidenceError(f"more than {MOST_REGIONS} regions", where=where)
-    return rows, skipped
+def _process(row: Row) -> int | str:
+    """What tells the rows of one process from those of another."""
+    return row.process.casefold() if row.pid is None else row.pid
 
 
-def lay_out(rows: list[Row], *, module_bytes: int = MODULE_BYTES, skipped: int = 0) -> MemoryMap:
-    """Rows as regions: sorted, ends found, overlaps cut at the later start.
+def _is(process: str, program: str) -> bool:
+    """Whether a process, whose name may be cut off, is this program."""
+    process = process.casefold()
+    if not process or not program:
+        return False
+    cut_off = len(process) >= CUT_OFF and program.startswith(process)
+    return cut_off or process.removesuffix(".exe") == program.removesuffix(".exe")
+
+
+class _Piece(NamedTuple):
+    start: int
+    end: int
+    module: int
+    base: int
+
+
+def lay_out(
+    rows: list[Row],
+    *,
+    program: str = "",
+    module_bytes: int = MODULE_BYTES,
+    skipped: int = 0,
+    form: str = "",
+) -> MemoryMap:
+    """Rows, the later ones of later, as regions in ascending order.
 
     A region without an end reaches to the next start, `module_bytes` at most. Offsets in a module count from
     where its file begins in memory: where the map does not say that, from its first neighbouring region.
+    Addresses that several modules had are a module of their own, which has the names of all. `program` is
+    what a person calls the program that was run.
     """
-    # Of regions that begin at one address the last stays: one without an end, or else the shortest.
-    ordered = sorted(rows, key=lambda row: (row.start, -(row.end or 0)))
-    names = {name: at for at, name in enumerate(SPECIAL)}
-    found: list[tuple[int, int, int, int]] = []
-    for at, row in enumerate(ordered):
-        following = _LAST
-        if at + 1 < len(ordered):
-            following = ordered[at + 1].start
-        stated = row.end
-        if stated is None:
-            stated = row.start + module_bytes
-        end = min(stated, following, _LAST)
-        if end <= row.start:
+    modules, shared_names = _modules(rows, program)
+    numbers = {name: at for at, name in enumerate(SPECIAL)}
+    found: list[_Piece] = []
+    ends = _ends(rows, module_bytes)
+    ordered = sorted(range(len(rows)), key=lambda at: (rows[at].start, -(rows[at].end or 0)))
+    for at in ordered:
+        row = rows[at]
+        if ends[at] <= row.start:
             skipped += 1
             continue
-        name = identity(row.file)
         module = ANONYMOUS
-        if name:
-            module = names.setdefault(name, len(names))
-        if len(names) > MOST_MODULES:
+        if modules[at]:
+            module = numbers.setdefault(modules[at], len(numbers))
+        if len(numbers) > MOST_MODULES:
             raise EvidenceError(f"the map names more than {MOST_MODULES} modules")
         base = row.start
         if row.offset is not None and row.offset <= row.start:
             base -= row.offset
-        if row.offset is None and found and found[-1][2] == module:
+        if row.offset is None and found and found[-1].module == module:
             # Without an offset, a region that follows another of its module goes on with that.
-            base = found[-1][3]
-        found.append((row.start, end, module, base))
-    starts, ends, modules, bases = list(zip(*found, strict=True)) or [(), (), (), ()]
+            base = found[-1].base
+        found.append(_Piece(row.start, ends[at], module, base))
+    pieces, shared = _apart(found, numbers)
+    doubts = [*shared_names]
+    if shared:
+        doubts.append(
+            f"modules shared addresses over time, which the map does not tell apart: {_some(sorted(shared))}"
+        )
+    starts, last, module_column, bases = list(zip(*pieces, strict=True)) or [(), (), (), ()]
     regions = Regions(
         np.array(starts, dtype=np.uint64),
-        np.array(ends, dtype=np.uint64),
-        np.array(modules, dtype=np.uint16),
+        np.array(last, dtype=np.uint64),
+        np.array(module_column, dtype=np.uint16),
         np.array(bases, dtype=np.uint64),
     )
-    return MemoryMap(regions, tuple(names), _program(rows), skipped)
+    return MemoryMap(regions, tuple(numbers), _program(rows, program), skipped, form, tuple(doubts))
 
 
-def _program(rows: list[Row]) -> str:
-    """The module whose name begins like the process (listings cut it off), or the first that has a file."""
+def _ends(rows: list[Row], module_bytes: int) -> list[int]:
+    """Where each row ends: where it says, or at the next start of another."""
+    starts = sorted({row.start for row in rows})
+    following = dict(pairwise([*starts, LAST_ADDRESS]))
+    ends = []
     for row in rows:
-        process, name = row.process.casefold(), identity(row.file)
+        end = row.end
+        if end is None:
+            end = min(row.start + module_bytes, following[row.start])
+        ends.append(min(end, LAST_ADDRESS))
+    return ends
+
+
+def _modules(rows: list[Row], program: str) -> tuple[list[str], list[str]]:
+    """The module of each row, "" for no file; and which names several files share, a sentence at the most.
+
+    The last folders of a path are added, as few as tell the files of one name apart. The only one in a folder
+    of the system keeps its plain name, and so does what has no path, since it may be any of them.
+    """
+    names = [identity(row.file, program) for row in rows]
+    folders: dict[str, set[str]] = {}
+    for row, name in zip(rows, names, strict=True):
+        folder = _split(_path(row.file)[0])[0]
+        if name and folder:
+            folders.setdefault(name, set()).add(folder)
+    shared = {name: _suffixes(apart) for name, apart in folders.items() if len(apart) > 1}
+    if not shared:
+        return names, []
+    for at, row in enumerate(rows):
+        folder = _split(_path(row.file)[0])[0]
+        if folder and shared.get(names[at], {}).get(folder):
+            names[at] = _shown(f"{shared[names[at]][folder]}/{names[at]}")
+    told = _some(f"{name} ({', '.join(sorted(folders[name])[:MOST_SHARING])})" for name in sorted(shared))
+    return names, [f"different files have one name, and are told apart by their folders: {told}"]
+
+
+def _suffixes(folders: set[str]) -> dict[str, str]:
+    """Of each folder, as many of its last parts as make all of them different; nothing of the system's."""
+    parts = {folder: re.split(r"[/\\]", folder) for folder in folders}
+    short = {folder: folder.replace("\\", "/") for folder in folders}
+    for depth in range(1, min(MOST_FOLDERS, max(map(len, parts.values())))):
+        shorter = {folder: "/".join(names[-depth:]) for folder, names in parts.items()}
+        if len(set(shorter.values())) == len(folders):
+            short = shorter
+            break
+    homes = [folder for folder in folders if _SYSTEM.fullmatch(folder)]
+    if len(homes) == 1:
+        short[homes[0]] = ""
+    return short
+
+
+def _apart(found: list[_Piece], numbers: dict[str, int]) -> tuple[list[_Piece], set[str]]:
+    """Pieces in order of their starts, cut so that none overlap; and the names of what shared addresses.
+
+    Of pieces of one module that overlap, the one that begins last says where offsets count from.
+    """
+    names = list(numbers)
+    edges = sorted({edge for piece in found for edge in (piece.start, piece.end)})
+    pieces: list[_Piece] = []
+    shared: set[str] = set()
+    running: dict[int, int] = {}  # how many pieces of each module go over the address at hand
+    ending: list[tuple[int, int]] = []
+    latest: list[tuple[int, int]] = []
+    at = 0
+    for start, end in pairwise(edges):
+        while ending and ending[0][0] <= start:
+            _, gone = heapq.heappop(ending)
+            running[found[gone].module] -= 1
+            if not running[found[gone].module]:
+                del running[found[gone].module]
+        while at < len(found) and found[at].start <= start:
+            running[found[at].module] = running.get(found[at].module, 0) + 1
+            heapq.heappush(ending, (found[at].end, at))
+            heapq.heappush(latest, (-at, at))
+            at += 1
+        while latest and found[latest[0][1]].end <= start:
+            heapq.heappop(latest)
+        if not running:
+            continue
+        top = found[latest[0][1]]
+        module = top.module
+        if len(running) > 1:
+            some = sorted(names[number].translate(_OURS) for number in list(running)[:MOST_SHARING])
+            name = "|".join(some) + ("|..." if len(running) > MOST_SHARING else "")
+            shared.add(name)
+            module = numbers.setdefault(name, len(numbers))
+            if len(numbers) > MOST_MODULES:
+                raise EvidenceError(f"the map names more than {MOST_MODULES} modules")
+        pieces.append(_Piece(start, end, module, min(top.base, start)))
+    return pieces, shared
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first of these names, and how many more there are."""
+    every = list(names)
+    told = ", ".join(every[:MOST_NAMED])
+    if len(every) > MOST_NAMED:
+        told += f" and {len(every) - MOST_NAMED} more"
+    return told
+
+
+def _program(rows: list[Row], wanted: str) -> str:
+    """The module that was run: the one that a person names, or whose name begins like the process (listings
+    cut it off), or the first that is no library, or the first."""
+    names = [name for row in rows if (name := identity(row.file, wanted))]
+    called = _split(_path(wanted)[0])[1]
+    for name in names:
+        if called and called in {name, name.removesuffix(".exe")}:
+            return name
+    for row in rows:
+        process, name = row.process.casefold(), identity(row.file, wanted)
         if process and name and (name.startswith(process) or process.startswith(name)):
             return name
-    return next((name for row in rows if (name := identity(row.file))), "")
+    own = (name for name in names if not _LIBRARY.search(name))
+    return next(own, names[0] if names else "")
 
 
 def _text(path: Path) -> str:
@@ -186,63 +376,6 @@ def _text(path: Path) -> str:
     return decoded(b"".join(pieces))
 
 
-Reader = Callable[[list[str]], Iterator[Row | None]]
-
-
-def _reader(lines: list[str]) -> Reader:
-    """By the first line that is a region in one of the three forms."""
-    for line in lines:
-        if _HEX.fullmatch(line[_LDR_START].strip()) and len(line) >= 48:
-            return _ldrmodules
-        if _PROC.fullmatch(line):
-            return _proc_maps
-        if line.count(",") >= 2 and _number(line.partition(",")[0]) is not None:
-            return _csv
-    return _proc_maps
-
-
-def _ldrmodules(lines: list[str]) -> Iterator[Row | None]:
-    for line in lines:
-        start = line[_LDR_START].strip()
-        if _HEX.fullmatch(start):
-            yield Row(int(start, 16), None, line[_LDR_FILE], line[_LDR_PROCESS].strip())
-        elif line.strip() and not line.startswith(("Pid ", "-----")):
-            yield None
-
-
-def _proc_maps(lines: list[str]) -> Iterator[Row | None]:
-    for line in lines:
-        match = _PROC.fullmatch(line)
-        if match:
-            file = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), match[4] or "")
-            yield Row(int(match[1], 16), int(match[2], 16), file, offset=int(match[3], 16))
-        elif line.strip():
-            yield None
-
-
-def _csv(lines: list[str]) -> Iterator[Row | None]:
-    """`end` is the first address after the region. Numbers are decimal, or hexadecimal with 0x."""
-    for line in filter(str.strip, lines):
-        try:
-            cells = next(csv.reader([line]))  # alone: an open quote ends with its line
-        except csv.Error:
-            cells = []
-        start, end = (_number(cell) for cell in (*cells[:2], "", "")[:2])
-        if start is not None and end is not None and len(cells) >= 3:
-            yield Row(start, end, cells[2])
-        elif [cell.strip().casefold() for cell in cells[:3]] != ["start", "end", "file"]:
-            yield None
-
-
-def _number(text: str) -> int | None:
-    text = text.strip()
-    if _HEX.fullmatch(text):
-        return int(text, 16)
-    if re.fullmatch(r"\d{1,20}", text, re.ASCII) and int(text) <= _LAST:
-        return int(text)
-    return None
-
-
 def _ranges(path: Path) -> Iterator[Row]:
     """`ranges.json`: objects with `start`, `end` (the last address) and `file`. Raises EvidenceError."""
     remedy = 'expected [{"start": first address, "end": last address, "file": name}, ...], or no such file'
@@ -252,7 +385,7 @@ def _ranges(path: Path) -> Iterator[Row]:
         plain: Any = json.loads(_text(path))
         for entry in plain:
             start, end, file = int(entry["start"]), int(entry["end"]), str(entry.get("file", ""))
-            if not 0 <= start <= end <= _LAST:
+            if not 0 <= start <= end <= LAST_ADDRESS:
                 raise EvidenceError(f"no range: {start} to {end}", where=path, remedy=remedy)
             yield Row(start, end + 1, file)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:

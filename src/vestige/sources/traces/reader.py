@@ -27,7 +27,8 @@ from vestige.reading.steps import (
 )
 from vestige.schema import Schema
 from vestige.sources.traces.corpus import CLASSES, Recording, find_recordings
-from vestige.sources.traces.maps import SPECIAL, lay_out, parse, read_map
+from vestige.sources.traces.listings import parse
+from vestige.sources.traces.maps import SPECIAL, Wanted, lay_out, read_map
 from vestige.sources.traces.options import MIB, TraceOptions
 from vestige.sources.traces.packets.quality import Quality
 from vestige.sources.traces.probe import MAP, TRACE
@@ -111,7 +112,7 @@ class TraceReader(Reader[TraceUnit]):
 
     def probe(self) -> list[StepBlock]:
         """A few packets and a small map."""
-        memory = lay_out(parse(MAP)[0])
+        memory = lay_out(parse(MAP).rows)
         symbols = TraceSymbols(memory.names)
         tip_only = bool(self.schema.settings["tip_only"])
         blocks, n = [], 0
@@ -170,7 +171,10 @@ class TraceStream(ChunkStream):
         self._unit, self._recording, self._schema = unit, unit.found, schema
         self._corpus = corpus
         self._labelled = corpus and unit.found.label is not None
-        self._memory = read_map(unit.found.map, module_bytes=schema.settings["module_mib"] * MIB)
+        wanted = Wanted(unit.found.title, unit.found.pid)
+        self._memory = read_map(
+            unit.found.map, wanted=wanted, module_bytes=schema.settings["module_mib"] * MIB
+        )
         self._tip_only = bool(schema.settings["tip_only"])
         self._symbols = TraceSymbols(self._memory.names)
         state = {} if resume is None else resume["chunk"]
@@ -211,7 +215,11 @@ class TraceStream(ChunkStream):
             "skipped_bytes": found["skipped"],
             "map_lines_skipped": self._memory.skipped,
         }
-        return {"quality": quality}
+        return {
+            "quality": quality,
+            "format": f"Intel PT, with a memory map read as {self._memory.form}",
+            "warnings": list(self._memory.doubts),
+        }
 
     def wait(self, seconds: float) -> bool:
         """See `StepStream.wait`."""

@@ -13,9 +13,13 @@ UNMAPPED = 1
 """Module of every address outside all regions."""
 ANONYMOUS = 2
 """Module of regions without a file."""
-FIRST_FILE = 3
+KERNEL = 3
+"""Module of the kernel's half of all addresses, where a map says no more of it."""
+FIRST_FILE = 4
 """The first number that a map may give to a file."""
 MOST_MODULES = 1 << 16
+KERNEL_START = 0xFF << 56
+"""Where the kernel's half begins: with addresses of 57 bits here (LA57), with 48 bits further up."""
 
 FIRST, LAST, MODULE, ORIGIN = range(4)
 """Columns of `Regions.partition`."""
@@ -48,16 +52,16 @@ class Regions:
 
     def partition(self) -> NDArray[np.uint64]:
         """All addresses in ascending rows `(k, 4)`, regions and the gaps between them: the first address, the
-        last, the module, and the address that offsets count from (0 in gaps)."""
+        last, the module, and the address that offsets count from (0 in gaps). What is mapped by nothing is
+        the kernel in its half of the addresses, and unmapped elsewhere."""
         rows: list[tuple[int, int, int, int]] = []
         free = 0
         columns = (self.starts, self.ends, self.modules, self.bases)
         for start, end, module, base in zip(*(column.tolist() for column in columns), strict=True):
-            if free < start:
-                rows.append((free, start - 1, UNMAPPED, 0))
+            rows += _gap(free, start)
             rows.append((start, end - 1, module, base))
             free = end
-        rows.append((free, (1 << 64) - 1, UNMAPPED, 0))  # an end is at most the last address
+        rows += _gap(free, 1 << 64)  # an end is at most the last address
         return np.array(rows, np.uint64)
 
     @classmethod
@@ -65,3 +69,9 @@ class Regions:
         """No region at all: every address is unmapped."""
         empty = np.empty(0, np.uint64)
         return cls(empty, empty, np.empty(0, np.uint16), empty)
+
+
+def _gap(start: int, end: int) -> list[tuple[int, int, int, int]]:
+    """Rows of a partition for the addresses from `start` to before `end`, which nothing is mapped to."""
+    parts = ((start, min(end, KERNEL_START), UNMAPPED), (max(start, KERNEL_START), end, KERNEL))
+    return [(first, behind - 1, module, 0) for first, behind, module in parts if first < behind]

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from vestige.errors import EvidenceError
 from vestige.sources.traces import numbering
 from vestige.sources.traces.maps import SPECIAL
-from vestige.sources.traces.regions import ANONYMOUS, FIRST_FILE, MOST_MODULES, NOWHERE, UNMAPPED
+from vestige.sources.traces.regions import (
+    ANONYMOUS,
+    FIRST_FILE,
+    KERNEL,
+    KERNEL_START,
+    MOST_MODULES,
+    NOWHERE,
+    UNMAPPED,
+)
 from vestige.sources.traces.tokens import MODULE_SHIFT, NOT_TAKEN, TAKEN
 
 Values = NDArray[np.uint64]
@@ -23,12 +31,14 @@ MOST_SYMBOLS = 1 << 20
 """Symbols of a table; addresses without a module are told apart up to this many altogether, others fail."""
 OWN_TOKENS = tuple(
     f"{name}{end}"
-    for number, name in enumerate(SPECIAL)
+    for number, name in enumerate(SPECIAL[:KERNEL])
     for end in ("", *(f" {branch}" for branch in BRANCHES.values()))
     if end or number != NOWHERE
 )
 """Tokens of what lies in no module: they are in every vocabulary."""
 
+KERNEL_ADDRESSES = KERNEL_START | 0xFF << 48
+"""The bits of a kernel's address above those that a value holds."""
 _FEW = 1 << 10
 """Symbols that a table has room for at first."""
 _SHIFT, _LOW = np.uint64(MODULE_SHIFT), np.uint64(TAKEN)
@@ -178,6 +188,9 @@ def table(values: Values, names: Sequence[str]) -> pl.DataFrame:
             elif number == ANONYMOUS:
                 # An offset in its region; in no module at all it is an address instead.
                 texts.append(f"{name} +0x{at:x}")
+            elif number == KERNEL:
+                # Values hold the low 48 bits of an address: above them are ones.
+                texts.append(f"{name} 0x{KERNEL_ADDRESSES | at:x}")
             else:
                 texts.append(f"{name} 0x{at:x}")
             tokens.append(name)
