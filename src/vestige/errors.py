@@ -54,10 +54,18 @@ class UsageError(VestigeError):
     exit_code = 2
 
 
+class DefinitionError(UsageError):
+    """There is no format, or mapping of fields, of this name, or its definition is wrong."""
+
+
 class EvidenceError(VestigeError):
     """Raw evidence cannot be used: empty, in another format, without the labels it needs."""
 
     exit_code = 3
+
+
+class FormatError(EvidenceError):
+    """Evidence does not fit the format, or the mapping of fields, by which it was to be read."""
 
 
 class DatasetError(VestigeError):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.cli.test_main import vestige
 from vestige import errors
@@ -96,3 +99,56 @@ def test_a_person_sees_lines_and_a_table_without_control_characters(tmp_path: Pa
     assert "Accepted password for ada from <ip> port <num>" in done.stdout
     assert "[bold]" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def test_the_format_that_was_found_is_written_and_reads_alike(tmp_path: Path) -> None:
+    log, written = tmp_path / "auth.log", tmp_path / "my.toml"
+    log.write_text("\n".join(LINES) + "\n")
+    before, _ = shown("logs", str(log), "--year", "2024", "--label", "none", "--write-format", str(written))
+    assert "# pattern of a message's first line" in written.read_text()
+    after, summary = shown("logs", str(log), "--year", "2024", "--label", "none", "--format", str(written))
+    assert before == after
+    assert list(summary["formats"]) == ["my"]
+    again = vestige("preview", "logs", str(log), "--write-format", str(written))
+    assert again.returncode == errors.OutputError.exit_code
+    assert "--overwrite" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (
+            ["telemetry", "store", "--write-format", "my.toml"],
+            2,
+            "telemetry evidence is read in formats",
+        ),
+        (["logs", "auth.log", "--write-format", "my.txt"], 2, "does not end in .toml"),
+        (["logs", "my.toml", "--write-format", "my.toml", "--overwrite"], 8, "is part of what is read"),
+    ],
+)
+def test_a_format_that_cannot_be_written_is_refused_in_a_sentence(
+    tmp_path: Path, arguments: list[str], code: int, says: str
+) -> None:
+    (tmp_path / "auth.log").write_text(LINES[0] + "\n")
+    (tmp_path / "my.toml").write_text("")
+    done = vestige("preview", *arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["run", "prepare"])
+def test_an_error_about_a_format_ends_with_the_preview_that_shows_the_matter(
+    tmp_path: Path, verb: str
+) -> None:
+    log = tmp_path / "it's.log"
+    log.write_text("\n".join(LINES) + "\n")
+    arguments = [verb, "logs", str(log), "--format", "no-such", "--year", "2024", "--label", "none"]
+    done = vestige(*arguments, "-o", str(tmp_path / "out"))
+    assert done.returncode == 2
+    line = done.stderr.splitlines()[-1]
+    hint = "  see how it is read: "
+    assert line.startswith(hint)
+    assert shlex.split(line.removeprefix(hint)) == [
+        "vestige", "preview", "logs", str(log), "--label", "none", "--year", "2024",
+    ]  # fmt: skip
+    assert vestige(*shlex.split(line.removeprefix(hint))[1:]).returncode == 0

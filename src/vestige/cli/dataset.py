@@ -10,6 +10,7 @@ import typer
 from pydantic import BaseModel
 
 from vestige.cli.options import with_options
+from vestige.cli.preview import pointing_to_preview
 from vestige.cli.renamed import OutWasRenamed
 from vestige.cli.sources import add_verb
 from vestige.runs.options import SplitOptions
@@ -51,7 +52,10 @@ def prepare_command(source: Source[Any]) -> Callable[..., None]:
         from vestige.engine import choose
 
         workers = choose(jobs=jobs)
-        with progress.bar(f"reading {corpus}", "bytes") as update:
+        with (
+            pointing_to_preview(source, corpus, options),
+            progress.bar(f"reading {corpus}", "bytes") as update,
+        ):
             windows = source.prepare(
                 corpus, output, options, engine=workers, overwrite=overwrite, progress=update
             )

@@ -12,6 +12,7 @@ import typer
 from pydantic import BaseModel
 
 from vestige.cli.options import Quantize, parse_settings, with_options
+from vestige.cli.preview import pointing_to_preview
 from vestige.cli.renamed import OutWasRenamed
 from vestige.cli.sources import add_verb
 from vestige.runs.options import JudgeOptions, ModelTransferOptions, RejudgeOptions, SplitOptions
@@ -105,22 +106,23 @@ def run_command(source: Source[Any]) -> Callable[..., None]:
         from vestige.engine import choose
         from vestige.pipeline import run as whole
 
-        results = whole.run(
-            source,
-            corpus,
-            output,
-            options=options,
-            split=split,
-            plan=_plan(model, task, view, settings, training),
-            judge=judge,
-            transfer=transfer,
-            engine=choose(jobs=jobs),
-            train_jobs=_train_jobs(train_jobs, view),
-            resume=resume,
-            overwrite=overwrite,
-            skip_test=skip_test,
-            progress=progress.bar,
-        )
+        with pointing_to_preview(source, corpus, options):
+            results = whole.run(
+                source,
+                corpus,
+                output,
+                options=options,
+                split=split,
+                plan=_plan(model, task, view, settings, training),
+                judge=judge,
+                transfer=transfer,
+                engine=choose(jobs=jobs),
+                train_jobs=_train_jobs(train_jobs, view),
+                resume=resume,
+                overwrite=overwrite,
+                skip_test=skip_test,
+                progress=progress.bar,
+            )
         if results is None:
             typer.echo(f"trained, not judged: vestige evaluate {output}")
         else:

@@ -63,6 +63,21 @@ def flag_of(name: str) -> str:
     return FLAGS.get(name, (f"--{name.replace('_', '-')}",))[-1]
 
 
+def arguments_of(options: BaseModel, *, without: str = "") -> list[str]:
+    """What a person writes for the fields that are not as by default, but for the field `without`."""
+    written: list[str] = []
+    for name, value in options.model_dump(mode="json", exclude_defaults=True).items():
+        flag = flag_of(name)
+        if name == without:
+            continue
+        if isinstance(value, bool):
+            written.append(flag if value else f"--no-{flag.removeprefix('--')}")
+        else:
+            for item in value if isinstance(value, list) else [value]:
+                written += [flag, str(item)]
+    return written
+
+
 def _is_argument(parameter: inspect.Parameter) -> bool:
     notes = getattr(parameter.annotation, "__metadata__", ())
     return any(type(note).__name__ == "ArgumentInfo" for note in notes)

@@ -272,6 +272,16 @@ def _unread(found: Overview) -> str:
     return line
 
 
+def raw_lines(file: str, lines: list[str]) -> Table:
+    """The first lines of a file as they lie there."""
+    table = Table(title=plain(f"the first lines of {file}, as they are"), title_justify="left")
+    table.add_column("line", justify="right")
+    table.add_column("text", overflow="fold")
+    for number, line in enumerate(lines, 1):
+        table.add_row(str(number), plain(line))
+    return table
+
+
 def _short(time: str | None) -> str:
     """A time without the zeros at the end of its fraction; empty where there is none."""
     if time is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from vestige.evidence.files import EvidenceFile, find, stdin
@@ -34,6 +35,16 @@ def file_units(evidence: Evidence, what: str) -> Listing[FileUnit]:
             )
             listing.units.append(unit)
     return listing
+
+
+def first_lines(file: EvidenceFile, most: int) -> list[str]:
+    """The first lines of a file as they lie there, for a person to look at: none of standard input, which
+    gives what it holds but once."""
+    if file.size is None:
+        return []
+    with closing(ByteStream(file)) as content:
+        sample, _ = content.sample()
+    return sample.decode("utf-8", errors="replace").split("\n")[:most]
 
 
 class FileStream(ChunkStream):

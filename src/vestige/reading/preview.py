@@ -46,13 +46,15 @@ Read = StepBlock | Ending
 class Preview:
     """The evidence at `corpus` as `reader` reads it.
 
-    `named`: files are called by their whole path, because there is more evidence than this.
+    `named`: files are called by their whole path, because there is more evidence than this. `stopped_at`: the
+    unit whose error ended it. `refused`: the first error of units that were left out.
     """
 
     reader: Reader[Any]
     corpus: Path
     overview: Overview
     named: bool = False
+    stopped_at: Unit | None = field(default=None, init=False)
     refused: VestigeError | None = field(default=None, init=False)
     _names: RecordingNames = field(default_factory=RecordingNames, init=False)
 
@@ -81,6 +83,7 @@ class Preview:
                     yield from self._rows(block, upto)
             except VestigeError as error:
                 if shown or unit.named or error.fatal:
+                    self.stopped_at = unit
                     raise
                 self.refused = self.refused or error
                 self._leave_out([Defect(unit.id, error.row, FILE, error.reason)])

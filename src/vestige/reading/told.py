@@ -1,8 +1,9 @@
 """What units say of themselves while they are read: as what, why, and what is doubtful about it.
 
-A stream's `summary` may hold `format` (what its unit is read as), `why` (why that one and not the next best)
-and `warnings` (whole sentences about what is doubtful or was assumed). They are gathered here, in bounded
-memory, for a dataset's notes and for whoever looks at evidence before anything is learnt.
+A stream's `summary` may hold `format` (what its unit is read as), `why` (why that one and not the next best),
+`form` (the definition of that format, as its source's `form_text` takes it) and `warnings` (whole sentences
+about what is doubtful or was assumed). They are gathered here, in bounded memory, for a dataset's notes and
+for whoever looks at evidence before anything is learnt.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ MOST_FORMATS = 100
 
 @dataclass
 class FormatRead:
-    """A format that units are read in: how many of them, the first of them, and why that one is."""
+    """A format that units are read in: how many of them, the first of them, why that one is, and the format's
+    definition, where it has one."""
 
     units: int
     first: str
     why: str
+    form: dict[str, Any] | None
 
 
 @dataclass
@@ -61,7 +64,8 @@ class Told:
         if known is not None:
             known.units += 1
         elif len(self.formats) < MOST_FORMATS:
-            self.formats[name] = FormatRead(1, unit, str(summary.get("why", "")))
+            why = str(summary.get("why", ""))
+            self.formats[name] = FormatRead(1, unit, why, summary.get("form"))
 
     def _warn(self, text: str, unit: str) -> None:
         known = self.warned.get(text)

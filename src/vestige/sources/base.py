@@ -34,6 +34,9 @@ class Source(ABC, Generic[OptionsT]):
     name: str
     options: type[OptionsT]
     """How to read a corpus; every field becomes an option of `vestige prepare` and `run`."""
+    form_option: str = ""
+    """The option that takes the definition of how records are read, where the source has one: a log's format,
+    a mapping of fields."""
     recipes: tuple[Recipe, ...] = ()
     """Split recipes of this source alone, such as one by the template of a log's messages."""
 
@@ -45,6 +48,11 @@ class Source(ABC, Generic[OptionsT]):
     @abstractmethod
     def reader(self, schema: Schema) -> Reader[Any]:
         """Reads evidence, without labels, as the settings of a dataset's schema say."""
+
+    def form_text(self, form: dict[str, Any], about: str) -> str:
+        """A definition that the summary of a stream holds (`form`), as TOML for `form_option`; `about` stands
+        above it. Only of a source that has such an option."""
+        raise NotImplementedError(f"{self.name} has no form for {about}: {sorted(form)}")
 
     @abstractmethod
     def fit_encoder(self, train: WindowSet) -> Encoder:

@@ -25,6 +25,7 @@ class EventSource(Source[EventOptions]):
 
     name = "events"
     options = EventOptions
+    form_option = "mapping"
     recipes: tuple[Recipe, ...] = (
         Recipe("event", "group", stream="event", promises=("groups_disjoint",), cluster="event"),
     )
@@ -40,6 +41,12 @@ class EventSource(Source[EventOptions]):
         from vestige.sources.events.reader import EventReader
 
         return EventReader(schema)
+
+    def form_text(self, form: dict[str, Any], about: str) -> str:
+        """See `Source.form_text`: a mapping."""
+        from vestige.sources.events.mapping import MAPPINGS, Mapping
+
+        return MAPPINGS.text(Mapping.model_validate(form), about=about)
 
     def fit_encoder(self, train: WindowSet) -> EventEncoder:
         """See `Source.fit_encoder`."""

@@ -100,6 +100,17 @@ def _check_shape(name: str, pattern: str) -> None:
 FORMATS = Definitions(Format, "vestige.sources.logs", "formats", "format", "log format", "docs/logs.md")
 
 
+def editable(settings: dict[str, Any]) -> Format:
+    """The format that `Format.settings` wrote, as a person would write it: shared masks by their names alone,
+    and the label rule of a shipped one."""
+    chosen = Format.model_validate(settings)
+    own = {name: pattern for name, pattern in chosen.mask.items() if SHARED.get(name) != pattern}
+    label = chosen.label
+    if chosen.name in shipped():
+        label = load(chosen.name).label
+    return chosen.model_copy(update={"mask": own, "label": label})
+
+
 def shipped() -> list[str]:
     """Names of the formats that come with vestige."""
     return FORMATS.shipped()

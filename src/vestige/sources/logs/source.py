@@ -25,6 +25,7 @@ class LogSource(Source[LogOptions]):
 
     name = "logs"
     options = LogOptions
+    form_option = "format"
     recipes: tuple[Recipe, ...] = (
         Recipe(
             "template", "group", "group", stream="message", table="messages",
@@ -43,6 +44,12 @@ class LogSource(Source[LogOptions]):
         from vestige.sources.logs.reader import LogReader
 
         return LogReader(schema)
+
+    def form_text(self, form: dict[str, Any], about: str) -> str:
+        """See `Source.form_text`: a format."""
+        from vestige.sources.logs.format import FORMATS, editable
+
+        return FORMATS.text(editable(form), about=about)
 
     def fit_encoder(self, train: WindowSet) -> LogEncoder:
         """See `Source.fit_encoder`."""

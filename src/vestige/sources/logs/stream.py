@@ -53,6 +53,7 @@ class LogStream(ChunkStream):
         self._digests: dict[str, str] = {}
         self._counts: Counter[str] = Counter()
         self._formats: Counter[str] = Counter()
+        self._form: dict[str, Any] = {}
         self._years: dict[str, int] = {}
         self._wordless: list[str] = []
         self._taken = 0
@@ -75,6 +76,8 @@ class LogStream(ChunkStream):
         return {
             "counts": dict(self._counts),
             "formats": dict(self._formats),
+            "format": next(iter(self._formats), ""),
+            "form": self._form,
             "years": self._years,
             "wordless": self._wordless,
         }
@@ -179,6 +182,7 @@ class LogStream(ChunkStream):
         if self._clock is None:
             self._clock = Clock(head.year, head.first_ns)
         self._formats[rules.format.name] += 1
+        self._form = self._form or rules.format.settings()
         if head.year is not None:
             self._years[rules.format.name] = head.year
         if rules.label.kind == "words" and not rules.label.values and head.kind not in self._wordless:
