@@ -205,9 +205,16 @@ def test_the_probe_covers_every_format(families: Path, tmp_path: Path) -> None:
     windows = prepare(families, tmp_path / "d", label=f"words:{tmp_path / 'words'}", year=2024)
     batch = probe(windows.schema)
     assert len(batch.place) >= sum(len(load(name).example) for name in AUTO) - 1
-    assert set(batch.symbols["type"]) == {"", *AUTO}
+    assert set(batch.symbols["type"]) == {"", *AUTO, "guessed0", "guessed1", "guessed2", "guessed3"}
     message = batch.steps["message"]
-    assert batch.symbols["text"][int(message[-1, -1])].startswith('"POST')
+    texts = [batch.symbols["text"][int(row)] for row in message[:, -1]]
+    assert texts[-5].startswith('"POST')
+    assert texts[-4:] == [
+        "ERROR <num> orders of <ip> failed",
+        "info [gc,heap] GC(<num>) Pause <num> ms",
+        "I started <path>",
+        "WARN order <num> took <num> s",
+    ]
 
 
 def test_formats_that_label_differently_need_a_rule(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -13,15 +13,28 @@ from vestige.errors import EvidenceError
 from vestige.evidence.files import EvidenceFile
 from vestige.evidence.stream import SAMPLE_LINES
 from vestige.sources.logs.clock import FRAME_YEAR
+from vestige.sources.logs.foreign import is_marker, level_of, plausible, tagged
 from vestige.sources.logs.format import Format, every
+from vestige.sources.logs.guess import VERSION, Guess, guess
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.parse import Rules
 
 FIT = 0.5
 """A file whose first lines fit a header less often than this is of another format."""
+SURE = 0.9
+"""A format of a single program is a file's where so many of its first lines fit it."""
+LOSS = 0.2
+"""A known format is a file's although a guessed one fits so many more of its first lines."""
 WIDE = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 HALF_YEAR = 183
 """Days."""
+PROBES = (
+    ("2024-05-06 07:08:09,250 - shop.cart - ERROR - 3 orders of 192.0.2.1 failed",),
+    ("[2024-05-06T07:08:09.250+02:00][info ][gc,heap] GC(3) Pause 12 ms",),
+    ("I0506 07:08:09.250125       1 main.go:12] started /srv/shop",),
+    ("1714979289250 WARN [worker-3] org.example.shop.Cart: order 17 took 3 s",),
+)
+"""Lines by which a dataset's probe tells that formats are guessed as they were."""
 NAMED = 8
 """Formats that a refusal names."""
 
@@ -32,7 +45,7 @@ class RuleSet:
 
     `until` (ISO 8601): the day after which nothing was written, where that tells the year of a first line.
     `mixed`: files of several formats stand beside one another in the dataset. `live`: what is read may be of
-    days after `until`.
+    days after `until`. `guesses`: a file that fits none of the formats may have one that is guessed.
     """
 
     formats: tuple[Format, ...]
@@ -42,23 +55,42 @@ class RuleSet:
     until: str | None = None
     mixed: bool = False
     live: bool = False
+    guesses: bool = False
 
     def settings(self) -> dict[str, Any]:
         """JSON-ready, for the schema."""
         plain = self._rules(self.formats[0], self.label).settings()
         del plain["format"]
-        return {"formats": [chosen.settings() for chosen in self.formats], "until": self.until, **plain}
+        guesses = {"guess": VERSION} if self.guesses else {}
+        formats = [chosen.settings() for chosen in self.formats]
+        return {"formats": formats, "until": self.until, **guesses, **plain}
 
     @classmethod
     def from_settings(cls, plain: dict[str, Any]) -> Self:
         """The rules that `settings` wrote down, for live evidence."""
         formats = tuple(Format.model_validate(described) for described in plain["formats"])
         label = LabelRule.from_dict(plain["label"])
-        return cls(formats, label, plain["encoding"], plain["caps"]["line_bytes"], plain["until"], live=True)
+        guesses = "guess" in plain
+        caps = plain["caps"]
+        return cls(
+            formats, label, plain["encoding"], caps["line_bytes"], plain["until"], live=True, guesses=guesses
+        )
 
     def each(self) -> list[Rules]:
         """The rules of each format."""
         return [self._rules(chosen, self.label) for chosen in self.formats]
+
+    def guessed(self) -> list[Rules]:
+        """The rules of formats that are guessed for fixed lines, where formats are guessed at all: a guess
+        that changes shows in what they give."""
+        if not self.guesses:
+            return []
+        found = (guess(lines, shows_level=self.label.kind != "level") for lines in PROBES)
+        return [
+            self._rules(each.format.model_copy(update={"name": f"{each.format.name}{number}"}), self.label)
+            for number, each in enumerate(found)
+            if each is not None
+        ]
 
     def year(self, rules: Rules, first_ns: int) -> int | None:
         """The year of a file's first line, whose time was read as `first_ns`, where times name none: the last
@@ -83,28 +115,132 @@ class RuleSet:
             return self.kind(file, chosen)
         return file.profile
 
-    def choose(self, sample: bytes, file: EvidenceFile) -> tuple[Rules, list[str]]:
-        """The rules of a file with these first bytes, and its first lines.
+    def choose(self, sample: bytes, file: EvidenceFile) -> Choice:
+        """How a file with these first bytes is read.
 
         Raises EvidenceError when it is UTF-16 or no text, or when too few lines fit any header: then the
         message says how many fitted what, names the first that does not, and the formats that would.
         """
         _check_text(sample, file.where)
-        candidates = [self._rules(chosen, self.label.of(self.kind(file, chosen))) for chosen in self.formats]
-        text = candidates[0].text(sample.removeprefix(codecs.BOM_UTF8))
+        text = self._rules(self.formats[0], self.label).text(sample.removeprefix(codecs.BOM_UTF8))
         lines = text.split("\n")[:SAMPLE_LINES]
         # An indented line goes on with the message above it, and has no header to fit.
-        judged = [(row, line) for row, line in enumerate(lines, 1) if line.strip() and line[0] not in " \t"]
+        judged = [
+            (row, line)
+            for row, line in enumerate(lines, 1)
+            if line.strip() and line[0] not in " \t" and not is_marker(line)
+        ]
         if not judged:
             raise EvidenceError("no line of text at its beginning", where=file.where)
-        for rules in candidates:
-            misfits = sum(rules.header.match(line) is None for _, line in judged)
-            if misfits <= (1 - FIT) * len(judged):
-                return rules, lines
-        raise _refusal(self.formats, judged, file.where)
+        found = self._chosen([line for _, line in judged])
+        if found is None:
+            raise _refusal(self.formats, judged, file.where)
+        chosen, why, doubts = found
+        others: tuple[Format, ...] = ()
+        if len(self.formats) > 1:
+            others = tuple(other for other in self.formats if other.name != chosen.name and other.time)
+        rules = replace(
+            self._rules(chosen, self.label.of(self.kind(file, chosen))), others=others, guesses=self.guesses
+        )
+        return Choice(rules, lines, why, doubts)
+
+    def _chosen(self, lines: list[str]) -> tuple[Format, str, list[str]] | None:
+        """The format of these lines, why it is that one, and what is doubtful about it."""
+        fits = [Fit.of(known, lines) for known in self.formats]
+        if not self.guesses:
+            fitting = [fit for fit in fits if fit.share >= FIT]
+            return (fitting[0].format, fitting[0].told(fits), []) if fitting else None
+        level = self.label.kind == "level"
+        guessed = guess(lines, shows_level=not level)
+        usable = [fit for fit in fits if fit.strict >= FIT and (not level or level_of(fit.format))]
+        own = [fit for fit in usable if fit.format.time]
+        if own and (guessed is None or own[0].strict >= guessed.share - LOSS):
+            return own[0].format, own[0].told(fits, guessed), []
+        special = max(self._special(lines), key=lambda fit: fit.strict, default=None)
+        if special is not None and (guessed is None or special.strict >= guessed.share):
+            shown = special.format
+            if level_of(shown) and not level:
+                shown = shown.model_copy(update={"shown": ["Level"]})
+            return shown, special.told(fits, guessed), []
+        if guessed is not None and guessed.share >= FIT and (not level or level_of(guessed.format)):
+            return guessed.format, _told(guessed, fits), list(guessed.doubts)
+        if usable:
+            return usable[0].format, usable[0].told(fits, guessed), []
+        return None
+
+    def _special(self, lines: list[str]) -> list[Fit]:
+        """The shipped formats of single programs that nearly all lines fit."""
+        own = {known.name for known in self.formats}
+        tried = (Fit.of(known, lines) for name, known in every() if known.time and name not in own)
+        return [fit for fit in tried if fit.strict >= SURE]
 
     def _rules(self, chosen: Format, label: LabelRule) -> Rules:
         return Rules(chosen, label, self.encoding, self.max_line)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a file is read: its rules, its first lines, why it is read so, and what is doubtful about it."""
+
+    rules: Rules
+    lines: list[str]
+    why: str
+    doubts: list[str]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How many of n lines have the header of a format (`loose`), and how many are likely to be of it
+    (`likely`): loose headers fit lines of other programs."""
+
+    format: Format
+    n: int
+    loose: int
+    likely: int
+
+    @classmethod
+    def of(cls, known: Format, lines: list[str]) -> Fit:
+        """How a format fits these lines."""
+        matches = [match for match in map(known.compiled().match, lines) if match is not None]
+        likely = [match for match in matches if plausible(known, match)]
+        # Syslog without any tag, of many machines: the words behind its times are no machines.
+        tags = sum(tagged(known, match) for match in likely)
+        if tags < FIT * len(likely) and len({match[known.host] for match in likely if known.host}) > 1:
+            likely = []
+        return cls(known, len(lines), len(matches), len(likely))
+
+    @property
+    def share(self) -> float:
+        """Of the lines, those that have the header."""
+        return self.loose / self.n
+
+    @property
+    def strict(self) -> float:
+        """Of the lines, those that are likely to be of the format."""
+        return self.likely / self.n
+
+    def told(self, fits: Sequence[Fit], guessed: Guess | None = None) -> str:
+        """Why it is this format."""
+        text = f"{self.loose} of the first {self.n} lines have its header {self.format.header!r}"
+        others = [fit for fit in fits if fit.format.name != self.format.name and fit.format.time]
+        best = max(others, key=lambda fit: fit.strict, default=None)
+        if best is not None:
+            text += f"; of {best.format.name}, the next best, {best.likely}"
+        if guessed is not None and guessed.fits < self.n:
+            text += f"; of {guessed.format.header!r}, which would be guessed, {guessed.fits}"
+        return text
+
+
+def _told(guessed: Guess, fits: Sequence[Fit]) -> str:
+    """Why a format is a guessed one."""
+    best = max(fits, key=lambda fit: (fit.likely, fit.loose))
+    text = (
+        f"{guessed.fits} of the first {guessed.lines} lines have the guessed header "
+        f"{guessed.format.header!r}; of {best.format.name}, the next best, {best.likely}"
+    )
+    if best.loose > best.likely:
+        text += f" ({best.loose} have its header, but hold no machine, level or tag where it has them)"
+    return text
 
 
 def _check_text(sample: bytes, where: str) -> None:

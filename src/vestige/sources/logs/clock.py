@@ -1,7 +1,9 @@
 """Times of log lines: strptime-like formats to int64 Unix nanoseconds, exact, cached by the second.
 
-Directives: `%Y %y %m %b %d %H %M %S %f %s %z %a %%` (`%b` and `%a` are English names, `%f` one to nine digits
-at a field's end, `%s` Unix seconds). Times without a zone are taken as UTC.
+Directives: `%Y %y %m %b %d %H %I %p %M %S %f %s %E %z %Z %a %%`. `%b` and `%a` are names of months and days,
+short or whole, in English, German, French, Spanish, Italian, Portuguese or Dutch; `%f` is one to nine digits
+at a field's end, `%s` Unix seconds, `%E` the same in ten digits, behind which more of `%f` may stand (Unix
+milli-, micro- and nanoseconds), `%Z` the name of a zone. Times without a zone are taken as UTC.
 """
 
 from __future__ import annotations
@@ -16,19 +18,49 @@ from numpy.typing import NDArray
 
 BAD = np.iinfo(np.int64).min
 """Stands for a time that could not be read, until `Clock` puts the previous time in its place."""
-FRAME_YEAR = 2000
-"""Times without a year are read in this (leap) year; `Clock` moves them into theirs."""
+FRAME_YEAR = 1972
+"""Times without a year are read in this (leap) year, of which no log is; `Clock` moves them into theirs."""
 
 _SECOND, _DAY = 1_000_000_000, 86_400_000_000_000
 _ABSENT = 9_000_000_000
 """Seconds that no time has."""
+_FRAME = tuple((date(FRAME_YEAR + n, 1, 1).toordinal() - date(1970, 1, 1).toordinal()) * _DAY for n in (0, 1))
 _YEARS = range(1678, 2262)
 _EPOCH = date(1970, 1, 1).toordinal()
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS = (
+    "jan january januar jänner jän janv janvier ene enero gen gennaio janeiro januari",
+    "feb february februar févr fevr fév février febrero febbraio fev fevereiro februari",
+    "mar march mär märz mrz mars marzo março mrt maart",
+    "apr april avr avril abr abril aprile",
+    "may mai mayo mag maggio maio mei",
+    "jun june juni juin junio giu giugno junho",
+    "jul july juli juil juillet julio lug luglio julho",
+    "aug august août aout ago agosto augustus",
+    "sep september sept septembre septiembre set settembre setembro",
+    "oct october okt oktober octobre octubre ott ottobre out outubro",
+    "nov november novembre noviembre novembro",
+    "dec december dez dezember déc décembre dic diciembre dicembre dezembro",
+)
+"""What the months are called."""
+_MONTH_OF = {name: month for month, names in enumerate(_MONTHS, 1) for name in names.split()}
+# Three letters are tried first: that is what nearly all logs have.
+_LONGER = sorted((name for name in _MONTH_OF if not re.fullmatch("[a-z]{3}", name)), key=len, reverse=True)
+ZONES = {
+    "UTC": 0, "GMT": 0, "UCT": 0, "WET": 0, "WEST": 60, "BST": 60, "CET": 60, "MEZ": 60, "MET": 60,
+    "CEST": 120,
+    "MESZ": 120, "MEST": 120, "EET": 120, "SAST": 120, "EEST": 180, "MSK": 180, "JST": 540, "KST": 540,
+    "AWST": 480, "AEST": 600, "AEDT": 660, "NZST": 720, "NZDT": 780, "BRT": -180, "ART": -180, "AST": -240,
+    "ADT": -180, "EST": -300, "EDT": -240, "CST": -360, "CDT": -300, "MST": -420, "MDT": -360, "PST": -480,
+    "PDT": -420, "AKST": -540, "AKDT": -480, "HST": -600,
+}  # fmt: skip
+"""Minutes east of UTC of zones that are called by names; of a name that several have, its most common."""
+_NAMES = rf"[A-Za-z]{{3}}|(?i:{'|'.join(_LONGER)})\.?|[A-Za-z]{{3}}\."
 _SHAPES = {
-    "Y": r"\d{4}", "y": r"\d{2}", "m": r"\d{1,2}", "b": r"[A-Za-z]{3}", "d": r"\d{1,2}", "H": r"\d{1,2}",
-    "M": r"\d{1,2}", "S": r"\d{1,2}", "f": r"\d{1,9}", "s": r"\d{1,11}", "z": r"Z|[+-]\d{2}:?\d{2}",
-    "a": r"[A-Za-z]{3}",
+    "Y": r"\d{4}", "y": r"\d{2}", "m": r"\d{1,2}", "b": _NAMES,
+    "d": r"\d{1,2}", "H": r"\d{1,2}", "I": r"\d{1,2}", "p": r"[AaPp]\.?[Mm]\.?", "M": r"\d{1,2}",
+    "S": r"\d{1,2}", "f": r"\d{1,9}", "s": r"\d{1,11}", "E": r"\d{10}", "z": r"Z|[+-]\d{2}(?::?\d{2})?",
+    "Z": "|".join(sorted(ZONES, key=len, reverse=True)),
+    "a": r"[A-Za-z]{3}|[A-Za-z\u00c0-\u017f]{2,13}\.?",
 }  # fmt: skip
 _DIRECTIVE = re.compile(r"%(.?)| +")
 
@@ -74,11 +106,12 @@ class TimeParser:
         kinds = [kind for kind in re.findall(r"%(.)", "\n".join(layouts)) if kind not in "%a"]
         if len(set(kinds)) != len(kinds):
             raise ValueError("a directive occurs twice")
-        if layouts and "s" not in kinds and "d" not in kinds:
+        absolute = bool({"s", "E"} & set(kinds))
+        if layouts and not absolute and "d" not in kinds:
             raise ValueError("the time must give a day: %d with a month, or %s")
-        if layouts and "s" not in kinds and not {"m", "b"} & set(kinds):
+        if layouts and not absolute and not {"m", "b"} & set(kinds):
             raise ValueError("the time must give a month: %m or %b")
-        self.has_year = not layouts or bool({"Y", "y", "s"} & set(kinds))
+        self.has_year = not layouts or absolute or bool({"Y", "y"} & set(kinds))
         parts = [_grouped(layout) for layout in layouts]
         self._whole = re.compile("\n".join(parts) or "(?!)", re.ASCII)
         self._partial = re.compile("\n".join(f"(?:{part})?" for part in parts) or "(?!)", re.ASCII)
@@ -108,12 +141,12 @@ class TimeParser:
         if found is None:
             return BAD
         part = found.groupdict()
-        if "s" in part:
-            seconds = int(part["s"] or _ABSENT)
+        if "s" in part or "E" in part:
+            seconds = int(part.get("s") or part.get("E") or _ABSENT)
             if seconds >= _ABSENT:
                 return BAD
             return seconds * _SECOND
-        clock = [int(part.get(letter) or 0) for letter in "HMS"]
+        clock = [_hour(part), int(part.get("M") or 0), int(part.get("S") or 0)]
         year, month = _year(part), _month(part)
         if year not in _YEARS or clock[0] > 23 or clock[1] > 59 or clock[2] > 60:
             return BAD
@@ -154,21 +187,37 @@ def _year(part: dict[str, str | None]) -> int:
     return FRAME_YEAR
 
 
+def month_of(name: str) -> int:
+    """The number of a month by its name; 0 where it is none."""
+    return _MONTH_OF.get(name.lower().rstrip("."), 0)
+
+
 def _month(part: dict[str, str | None]) -> int:
     if name := part.get("b"):
-        if name.lower() not in _MONTHS:
-            return 0
-        return _MONTHS.index(name.lower()) + 1
+        return month_of(name)
     return int(part.get("m") or 0)
+
+
+def _hour(part: dict[str, str | None]) -> int:
+    half = part.get("p")
+    hour = int(part.get("H") or part.get("I") or 0)
+    if half is None:
+        return hour
+    if hour > 12:
+        return _ABSENT
+    # 12 AM is midnight, 12 PM noon.
+    return hour % 12 + 12 * (half[0] in "pP")
 
 
 def _zone(part: dict[str, str | None]) -> int:
     """Seconds east of UTC."""
+    if name := part.get("Z"):
+        return ZONES[name] * 60
     text = (part.get("z") or "Z").replace(":", "")
     if text == "Z":
         return 0
     sign = int(text[0] + "1")
-    return sign * (int(text[1:3]) * 3600 + int(text[3:5]) * 60)
+    return sign * (int(text[1:3]) * 3600 + int(text[3:5] or 0) * 60)
 
 
 @dataclass
@@ -194,8 +243,11 @@ class Clock:
         wrong = t_ns == BAD
         self.bad += int(wrong.sum())
         good = t_ns[~wrong]
-        if self.year is not None and len(good):
-            good = self._dated(good)
+        # Messages of another format, whose times name a year, may stand between those that do not.
+        framed = (good >= _FRAME[0]) & (good < _FRAME[1])
+        if self.year is not None and framed.any():
+            good = good.copy()
+            good[framed] = self._dated(good[framed])
         out: NDArray[np.int64] = good
         if wrong.any():
             known = np.concatenate([[self.last_ns], good])

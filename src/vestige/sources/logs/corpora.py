@@ -75,7 +75,8 @@ class Corpus:
 
 def rules_for(options: LogOptions) -> RuleSet:
     """What `options` mean. Raises UsageError for an unknown format or label rule."""
-    return _rules(options, [load(name) for name in _names(options.format)])
+    guesses = "auto" in [part.strip() for part in options.format.split(",")]
+    return _rules(options, [load(name) for name in _names(options.format)], guesses=guesses)
 
 
 def corpora(corpus: Path, options: LogOptions) -> list[Corpus]:
@@ -100,7 +101,8 @@ def together(parts: list[Corpus]) -> RuleSet:
         label = LabelRule("none")
     if any(rules.until != until for rules in others):
         until = None
-    return replace(first, formats=tuple(formats.values()), label=label, until=until)
+    guesses = any(part.rules.guesses for part in parts)
+    return replace(first, formats=tuple(formats.values()), label=label, until=until, guesses=guesses)
 
 
 def _listed(listing: Path, options: LogOptions) -> Iterator[Corpus]:
@@ -152,7 +154,7 @@ def _names(text: str) -> list[str]:
     return list(dict.fromkeys(every)) or [text]
 
 
-def _rules(options: LogOptions, formats: list[Format]) -> RuleSet:
+def _rules(options: LogOptions, formats: list[Format], *, guesses: bool) -> RuleSet:
     if options.year is not None:
         year = int(options.year.partition("-")[0])
         formats = [chosen.model_copy(update={"year": year}) for chosen in formats]
@@ -163,9 +165,13 @@ def _rules(options: LogOptions, formats: list[Format]) -> RuleSet:
     label = options.label or next(iter(own))
     # A label can be read from a field only where the lines of every format have it.
     fields = set.intersection(*(set(header.fields(chosen.header)) for chosen in formats))
+    if guesses:
+        fields.add("Level")  # a guessed header has it, or the file is refused
     until = None
     if options.year and "-" in options.year:
         until = options.year
     rule = LabelRule.parse(label, sorted(fields))
     mixed = len(formats) > 1
-    return RuleSet(tuple(formats), rule, options.encoding, options.max_line_bytes, until, mixed)
+    return RuleSet(
+        tuple(formats), rule, options.encoding, options.max_line_bytes, until, mixed, guesses=guesses
+    )

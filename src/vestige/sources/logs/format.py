@@ -35,6 +35,10 @@ class Format(BaseModel):
     host: str | None = Field(default=None, description="the field that holds the machine's name")
     field: dict[str, str] = Field(default={}, description="regular expressions of other fields with a shape")
     types: bool = Field(default=False, description="files are of several types, told by their names")
+    shown: list[str] = Field(
+        default=[],
+        description="fields whose text stands, with blanks between, before the content that models see",
+    )
 
     @field_validator("masks")
     @classmethod
@@ -47,7 +51,7 @@ class Format(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Format:
         names = header.fields(self.header)
-        needed = [*self.time, *self.field]
+        needed = [*self.time, *self.field, *self.shown]
         if self.host:
             needed.append(self.host)
         for name in needed:

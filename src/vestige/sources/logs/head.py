@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from vestige.errors import EvidenceError
 from vestige.evidence.files import EvidenceFile
 from vestige.reading.files import FileUnit
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.clock import BAD
+from vestige.sources.logs.guess import NAME
 from vestige.sources.logs.parse import Parser, Rules
 from vestige.sources.logs.table import Content
 
@@ -28,7 +30,8 @@ class LogUnit(FileUnit):
 @dataclass(frozen=True)
 class Head:
     """How a file is read, as its beginning shows: its rules (JSON), its type of log, what it is called in
-    reports and on which host, the year of its first line where times name none, and that line's time."""
+    reports and on which host, the year of its first line where times name none, and that line's time; why it
+    is read so, and what is doubtful about it."""
 
     settings: str
     kind: str
@@ -36,6 +39,17 @@ class Head:
     host: str
     year: int | None
     first_ns: int
+    why: str = ""
+    doubts: list[str] = field(default_factory=list)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a stream's summary says of it: see `reading.told`."""
+        chosen = self.rules.format
+        name = chosen.name
+        if name == NAME:
+            name = f"guessed: {chosen.header}"
+        return {"format": name, "form": chosen.settings(), "why": self.why, "warnings": self.doubts}
 
     @property
     def rules(self) -> Rules:
@@ -61,9 +75,9 @@ def head_of(unit: LogUnit, content: Content) -> Head | None:
 
 
 def _head(sample: bytes, ruleset: RuleSet, file: EvidenceFile) -> Head:
-    rules, lines = ruleset.choose(sample, file)
-    chosen = rules.format
-    matches = [match for match in map(rules.header.match, lines) if match]
+    choice = ruleset.choose(sample, file)
+    rules, chosen = choice.rules, choice.rules.format
+    matches = [match for match in map(rules.header.match, choice.lines) if match]
     parser = Parser(rules)
     times = (parser.time(match.string) for match in matches)
     first_ns = next((moment for moment in times if moment != BAD), 0)
@@ -78,4 +92,6 @@ def _head(sample: bytes, ruleset: RuleSet, file: EvidenceFile) -> Head:
         host,
         ruleset.year(rules, first_ns),
         first_ns,
+        choice.why,
+        choice.doubts,
     )

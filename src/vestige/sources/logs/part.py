@@ -159,10 +159,9 @@ class LogJoin(Join):
         return {
             "counts": dict(self._counts) | counts,
             "formats": {name: 1},
-            "format": name,
-            "form": self._head.rules.format.settings(),
             "years": {} if year is None else {name: year},
             "wordless": wordless,
+            **self._head.told,
         }
 
     def digests(self) -> dict[str, str]:

@@ -121,7 +121,7 @@ class LogReader(Reader[LogUnit]):
     def probe(self) -> list[StepBlock]:
         """The formats' own example lines, each as if they were a file."""
         blocks = []
-        for rules in self._rules.each():
+        for rules in [*self._rules.each(), *self._rules.guessed()]:
             data = "\n".join(rules.format.example).encode(rules.encoding, errors="replace") + b"\n"
             messages = Parser(rules).parse(Block(data, 0, 1, final=True))
             t_ns = Clock(rules.year, 0).set(messages.t_ns)

@@ -53,9 +53,9 @@ class LogStream(ChunkStream):
         self._digests: dict[str, str] = {}
         self._counts: Counter[str] = Counter()
         self._formats: Counter[str] = Counter()
-        self._form: dict[str, Any] = {}
         self._years: dict[str, int] = {}
         self._wordless: list[str] = []
+        self._told: dict[str, Any] = {}
         self._taken = 0
         with closing_on_error(self):
             self._advance()
@@ -76,10 +76,9 @@ class LogStream(ChunkStream):
         return {
             "counts": dict(self._counts),
             "formats": dict(self._formats),
-            "format": next(iter(self._formats), ""),
-            "form": self._form,
             "years": self._years,
             "wordless": self._wordless,
+            **self._told,
         }
 
     def wait(self, seconds: float) -> bool:
@@ -182,7 +181,7 @@ class LogStream(ChunkStream):
         if self._clock is None:
             self._clock = Clock(head.year, head.first_ns)
         self._formats[rules.format.name] += 1
-        self._form = self._form or rules.format.settings()
+        self._told = self._told or head.told
         if head.year is not None:
             self._years[rules.format.name] = head.year
         if rules.label.kind == "words" and not rules.label.values and head.kind not in self._wordless:

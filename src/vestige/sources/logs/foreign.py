@@ -1,0 +1,88 @@
+"""Lines that do not fit the header of their file, and yet go not on with the message above them.
+
+What programs put between messages (`-- Reboot --`, `==> FILE <==`) is no part of one. A line with a time of
+its own begins a message: of another known format, or of one guessed from the line alone; or it is not read,
+and said. Every line is judged by itself, so that it does not matter where reading begins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from vestige.sources.logs import grammar
+from vestige.sources.logs.format import Format
+from vestige.sources.logs.guess import begins_with_time, guess_line
+from vestige.sources.logs.header import fields
+
+MARKERS = re.compile(
+    r"-- \S.{0,300}? ?--$|-- cursor: |-{4,} (?:beginning of|switch to) \S|==> .{1,4096} <==$"
+    r"|#(?:Software|Version|Date|Start-Date|End-Date|Remark|Fields): ?"
+    r"|#(?:separator|set_separator|empty_field|unset_field|path|open|close|fields|types)[ \t]"
+    r"|Script (?:started|done) on |Attaching to \S|\S{1,200}, Version: .{1,300} started with:$"
+    r"|Tcp port: \d+ |Time +Id +Command +Argument$"
+)
+"""What journalctl, logcat, tail, loggers of W3C and Zeek, script, docker-compose and MySQL write between
+messages.
+"""
+SHOWN = 120
+
+
+def is_marker(line: str) -> bool:
+    """Whether a line is one that a program put between messages."""
+    return MARKERS.match(line) is not None
+
+
+def plausible(chosen: Format, match: re.Match[str]) -> bool:
+    """Whether what a header takes for a machine, a level or a part of a program can be one: loose headers fit
+    lines that are none of theirs."""
+    found = match.groupdict()
+    host = chosen.host and found.get(chosen.host)
+    if host and host != "-" and not grammar.is_host(host):
+        return False
+    level = found.get("Level")
+    if level is not None and not re.fullmatch(rf"{grammar.LEVEL}|[A-Z]", level.strip()):
+        return False
+    system = found.get("System")
+    # Twisted's log names a part of a program, or `-`; programs with such headers name a level there.
+    return system is None or not re.fullmatch(grammar.LEVEL, system.strip(":"))
+
+
+def tagged(chosen: Format, match: re.Match[str]) -> bool:
+    """Whether a line of syslog has a tag, where the format has one."""
+    return chosen.host is None or "Tag" not in match.groupdict() or match["Tag"] is not None
+
+
+class Foreign:
+    """What a line is that does not fit the header of its file. `others`: known formats that it may have;
+    `guesses`: its own may be guessed."""
+
+    def __init__(self, others: Sequence[Format], *, guesses: bool, shows_level: bool) -> None:
+        self._others = [(other, other.compiled().match) for other in others if other.time]
+        self._guesses, self._shows_level = guesses, shows_level
+        self._looked = lru_cache(maxsize=256)(self._look)
+
+    def begins(self, line: str) -> bool:
+        """Whether a line does not go on with the message above it."""
+        return line[:1] not in {"", " ", "\t"} and (
+            is_marker(line) or self.format(line) is not None or begins_with_time(line)
+        )
+
+    def format(self, line: str) -> Format | None:
+        """The format in which a line begins a message; None where it begins none."""
+        return self._looked(line)
+
+    def _look(self, line: str) -> Format | None:
+        for other, match in self._others:
+            found = match(line)
+            if found is not None and plausible(other, found) and tagged(other, found):
+                return other
+        if self._guesses:
+            return guess_line(line, shows_level=self._shows_level)
+        return None
+
+
+def level_of(chosen: Format) -> bool:
+    """Whether a format's header has a level."""
+    return "Level" in fields(chosen.header)

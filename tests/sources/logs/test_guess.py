@@ -1,0 +1,231 @@
+"""Formats that nobody named: what is made of the lines of many programs, frozen to text.
+
+`guessed.txt` holds, for each program, some lines as it writes them, and behind `=` the header that is
+guessed, and of every message its time and what models see. Rewrite it with `python -m
+tests.sources.logs.test_guess`, and read what changed.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vestige.sources.logs.blocks import Block
+from vestige.sources.logs.clock import BAD
+from vestige.sources.logs.guess import begins_with_time, guess, guess_line
+from vestige.sources.logs.labels import LabelRule
+from vestige.sources.logs.parse import Parser, Rules
+
+FROZEN = Path(__file__).with_name("guessed.txt")
+
+
+def programs() -> dict[str, tuple[list[str], list[str]]]:
+    """Of each program, its lines, and what is frozen of them."""
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    for part in FROZEN.read_text(encoding="utf-8").split("## ")[1:]:
+        name, *lines = part.rstrip("\n").split("\n")
+        at = next((row for row, line in enumerate(lines) if line.startswith("= ")), len(lines))
+        found[name] = lines[:at], lines[at:]
+    return found
+
+
+def render(lines: list[str]) -> list[str]:
+    """The guessed header, and of each message its time and its text before anything is masked."""
+    found = guess(lines)
+    if found is None:
+        return ["= nothing"]
+    raw = found.format.model_copy(update={"masks": []})
+    data = "\n".join(lines).encode() + b"\n"
+    messages = Parser(Rules(raw, LabelRule("none"))).parse(Block(data, 0, 1, final=True))
+    out = [f"= {found.format.header}"]
+    for moment, row in zip(messages.t_ns.tolist(), messages.text, strict=True):
+        shown = "-" if moment == BAD else str(np.datetime64(moment, "ns"))
+        out.append(f"{shown.rstrip('0').rstrip('.')} {messages.texts[row]!r}")
+    return out
+
+
+@pytest.mark.parametrize("name", programs())
+def test_a_header_is_guessed_from_its_parts(name: str) -> None:
+    lines, frozen = programs()[name]
+    assert render(lines) == frozen
+
+
+def test_a_guessed_format_reads_every_line_of_the_programs() -> None:
+    for name, (lines, frozen) in programs().items():
+        assert len(frozen) == 1 + len(lines), name
+
+
+PROSE = [
+    "once upon a time",
+    "there was 1 king",
+    "and his 3 daughters: a, b and c",
+    "who lived (happily) - ever after",
+]
+
+
+def test_prose_has_no_format() -> None:
+    assert guess(PROSE) is None
+    assert guess([*PROSE, "2024-05-06 07:08:09 x"]) is not None
+    assert guess([*PROSE, "2024-05-06 07:08:09 x"]).share == 1 / 5  # type: ignore[union-attr]
+
+
+def test_day_and_month_are_told_apart_by_the_days_there_are() -> None:
+    days = guess(["13/05/2024 07:08:09 x", "14/05/2024 07:08:09 x"])
+    months = guess(["05/13/2024 07:08:09 x", "05/14/2024 07:08:09 x"])
+    steady = guess(["05/06/2024 07:08:09 x", "05/07/2024 07:08:09 x", "05/08/2024 07:08:09 x"])
+    assert days is not None
+    assert months is not None
+    assert steady is not None
+    assert days.format.time["Time"] == "%d/%m/%Y %H:%M:%S"
+    assert months.format.time["Time"] == "%m/%d/%Y %H:%M:%S"
+    assert steady.format.time["Time"] == "%m/%d/%Y %H:%M:%S"
+    assert not steady.doubts
+
+
+def test_dates_that_could_be_either_are_doubted() -> None:
+    found = guess(["05/06/2024 07:08:09 x", "05/06/2024 07:09:09 y"])
+    assert found is not None
+    assert "would fit %d/%m" in found.doubts[0]
+
+
+def test_the_level_is_a_field_of_its_own_where_it_is_the_label() -> None:
+    lines = ["2024-05-06 07:08:09 ERROR disk full", "2024-05-06 07:08:10 INFO disk emptied"]
+    found = guess(lines, shows_level=False)
+    assert found is not None
+    parser = Parser(Rules(found.format, LabelRule("level", ("ERROR",))))
+    messages = parser.parse(Block("\n".join(lines).encode() + b"\n", 0, 1, final=True))
+    assert messages.label.tolist() == [1, 0]
+    assert messages.texts == ["disk full", "disk emptied"]
+
+
+@pytest.mark.parametrize(
+    ("line", "begins"),
+    [
+        ("2024-05-06T07:08:09Z x", True),
+        ("[Mon May  6 07:08:09 2024] x", True),
+        ("<13>May  6 07:08:09 box x", True),
+        ("Caused by: java.io.IOException: 12", False),
+        ("at 2024-05-06 07:08:09 it rained", False),
+        ("1700000000 rows", False),
+        ("12:00:00 noon", False),
+        ("May 6 was warm", False),
+        ("10.0.0.1 - -", False),
+    ],
+)
+def test_what_begins_with_a_time(line: str, begins: bool) -> None:
+    assert begins_with_time(line) is begins
+    assert (guess_line(line) is not None) is begins
+
+
+PIECES = st.sampled_from(
+    [
+        *(
+            "2024-05-06",
+            "T",
+            " ",
+            "07:08:09",
+            ",123",
+            ".5",
+            "Z",
+            "+02:00",
+            "UTC",
+            "PM",
+            "05/06/24",
+            "1700000000",
+        ),
+        *(
+            "[",
+            "]",
+            "(",
+            ")",
+            "<",
+            ">",
+            "{",
+            "}",
+            '"',
+            ":",
+            " - ",
+            "|",
+            "\t",
+            "=",
+            "\\",
+            "*",
+            "%",
+            "/",
+            "\x1b[0m",
+        ),
+        *(
+            "INFO",
+            "E",
+            "main",
+            "a.b.C",
+            "May",
+            "6",
+            "Mär",
+            "box",
+            "sshd[1]:",
+            "pid",
+            "level=",
+            "é",
+            "#1",
+            "0x1f",
+        ),
+        *("stdout", "F"),
+    ]
+)
+LINES = st.lists(st.lists(PIECES, max_size=24).map("".join) | st.text(max_size=80), min_size=1, max_size=6)
+
+
+@given(LINES)
+def test_whatever_the_lines_are_a_guess_reads_those_that_it_says_it_reads(lines: list[str]) -> None:
+    found = guess(lines)
+    if found is None:
+        return
+    match = found.format.compiled().match
+    assert sum(match(line) is not None for line in lines) == found.fits > 0
+    data = "\n".join(lines).encode(errors="replace")
+    Parser(Rules(found.format, LabelRule("none"))).parse(Block(data, 0, 1, final=True))
+
+
+HOSTILE = [
+    *(
+        " ",
+        "[",
+        "[a",
+        "- ",
+        "2024-05-06 ",
+        "2024-05-06 07:08:09",
+        "a.",
+        "a:",
+        "a::",
+        "(",
+        "1",
+        "1-",
+        "12:",
+        "é",
+    ),
+    *("May ", "key=", "INFO ", "a/", "thread", "<1>", "\\"),
+]
+
+
+@pytest.mark.parametrize("part", HOSTILE)
+def test_no_line_takes_long_to_guess(part: str) -> None:
+    long = part * (65_536 // len(part))
+    lines = [long, f"2024-05-06 07:08:09 {long}", f"2024-05-06 07:08:09 [{long}", f"INFO {long}"] * 10
+    start = time.process_time()
+    guess(lines)
+    for line in lines:
+        guess_line.__wrapped__(line)
+    assert time.process_time() - start < 3
+
+
+if __name__ == "__main__":
+    blocks = (
+        "\n".join([f"## {name}", *lines, *render(lines)]) + "\n\n" for name, (lines, _) in programs().items()
+    )
+    FROZEN.write_text("".join(blocks).rstrip("\n") + "\n", encoding="utf-8")
