@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from vestige.errors import EvidenceError
+from vestige.errors import EvidenceError, FormatError
 from vestige.evidence.files import EvidenceFile
 from vestige.evidence.stream import SAMPLE_LINES
 from vestige.sources.logs.clock import FRAME_YEAR
@@ -260,7 +260,7 @@ def _check_text(sample: bytes, where: str) -> None:
         )
 
 
-def _refusal(formats: Sequence[Format], judged: list[tuple[int, str]], where: str) -> EvidenceError:
+def _refusal(formats: Sequence[Format], judged: list[tuple[int, str]], where: str) -> FormatError:
     """What is said of a file that fits none of `formats`."""
     lines = [line for _, line in judged]
     fits = [(sum(_marks(tried, lines)), tried) for tried in formats]
@@ -284,7 +284,7 @@ def _refusal(formats: Sequence[Format], judged: list[tuple[int, str]], where: st
     remedy = "none of the shipped formats fits either: describe your own (docs/logs.md), or use plain"
     if fitting:
         remedy = f"formats that would fit: {', '.join(fitting[:NAMED])}"
-    return EvidenceError(what, where=where, row=row, remedy=remedy)
+    return FormatError(what, where=where, row=row, remedy=remedy)
 
 
 def _marks(tried: Format, lines: list[str]) -> list[bool]:
