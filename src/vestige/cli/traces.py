@@ -58,7 +58,8 @@ def dump(
     quality = Quality()
     with evidence.open() as handle:
         content = Expander(handle, evidence.where)
-        runs = packets(skipping(content.pieces(), base), base=base, quality=quality)
+        pieces = _packets_alone(content.pieces(), evidence.where)
+        runs = packets(skipping(pieces, base), base=base, quality=quality)
         lines: Iterator[str]
         if as_json:
             lines = (json.dumps(fields, separators=(",", ":")) for fields in listing.objects(runs))
@@ -71,6 +72,16 @@ def dump(
     for defect in content.defects:
         typer.echo(f"{evidence.where}: {defect}", err=True)
     typer.echo(f"{evidence.where}: {quality}", err=True)
+
+
+def _packets_alone(pieces: Iterator[bytes], where: str) -> Iterator[bytes]:
+    """The same pieces. Raises EvidenceError where the first of them is the header of another kind of file."""
+    from vestige.sources.traces.containers import refuse_container
+
+    for number, piece in enumerate(pieces):
+        if number == 0:
+            refuse_container(piece, where)
+        yield piece
 
 
 def timeline(

@@ -68,6 +68,7 @@ def test_benign_runs_stay_within_their_modules_and_hijacks_are_where_the_marker_
     assert report["planted"]["malicious"] == len(report["hijacks"]) == 8
     starts = {}
     for one in find_recordings(corpus)[0]:
+        assert one.map is not None
         memory, packets = read_map(one.map), decoded[one.id]
         targets = np.isin(packets.kind, [Kind.TIP, Kind.TIP_PGE])
         ip, offset = packets.ip[targets], packets.offset[targets]
@@ -108,6 +109,7 @@ def test_traces_may_be_packed_and_maps_be_of_proc(tmp_path: Path, packing: str, 
     simulate(tmp_path / "corpus", options)
     (recording,) = find_recordings(tmp_path / "corpus")[0]
     assert recording.trace.path.name == f"trace_0{ending}"
+    assert recording.map is not None
     memory = read_map(recording.map)
     assert memory.program == "program-000"
     assert memory.skipped == 0

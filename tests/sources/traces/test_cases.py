@@ -15,6 +15,9 @@ CASES = Path(__file__).resolve().parents[3].parent / "shared/cases/traces"
 SHORT = ["tool+0x100", "tool taken", "tool not taken", "tool taken", "libc.so.6+0x420", "libc.so.6 taken", "tool+0x1010"]  # fmt: skip  # noqa: E501
 VIEWER = ["reader.exe+0x1200", "reader.exe taken", "ntdll.dll+0x420"]
 READ = {
+    "P01/corpus/run1": [
+        *SHORT, "libc.so.6+0x500", "libc.so.6 not taken", "tool+0x1100",
+    ],
     "P02/corpus/run1": ["reader.exe+0x1000", "reader.exe taken", "ntdll.dll+0x1166", "kernel32.dll+0xb729"],
     "P03/corpus/run1": VIEWER,
     "P04/corpus/run1": VIEWER,
@@ -68,6 +71,18 @@ def _read(path: Path) -> tuple[TraceStream, list[str], str]:
 @pytest.mark.parametrize("name", READ)
 def test_events_are_the_right_ones(name: str) -> None:
     assert _read(_case(name))[1] == READ[name]
+
+
+def test_a_trace_is_the_same_raw_and_in_a_perf_data() -> None:
+    raw, recorded = (_read(_case(f"P01/corpus2/{run}"))[1] for run in ("raw", "perf"))
+    assert len(raw) == 11_592
+    assert recorded == raw
+
+
+def test_a_perf_data_alone_has_its_maps_within(tmp_path: Path) -> None:
+    alone = tmp_path / "perf.data"
+    alone.write_bytes((_case("P01/corpus/run1") / "trace_0").read_bytes())
+    assert _read(alone)[1:] == (READ["P01/corpus/run1"], "tool")
 
 
 @pytest.mark.parametrize(("run", "program"), [("alpha1", "alpha"), ("alpha2", "alpha"), ("beta1", "beta"), ("beta2", "beta")])  # fmt: skip  # noqa: E501

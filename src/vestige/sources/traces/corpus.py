@@ -1,4 +1,5 @@
-"""Recordings on disk: `ROOT/<sample>/` with `info.txt`, `mapping.txt[.gz]`, `trace_0[.gz|.zst]`."""
+"""Recordings on disk: `ROOT/<sample>/` with `info.txt`, `mapping.txt[.gz]`, `trace_0[.gz|.zst]`; or what
+`perf record` left, which holds maps and traces of all its processes."""
 
 from __future__ import annotations
 
@@ -10,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vestige.errors import EvidenceError
-from vestige.evidence.defects import FILE, Defect
+from vestige.evidence.defects import DETAIL, FILE, Defect
 from vestige.evidence.files import STDIN, EvidenceFile
+from vestige.sources.traces.containers import is_perf
+from vestige.sources.traces.listings import Row
+from vestige.sources.traces.perf.aux import AuxFile
 
 TRACES = ("trace_0", "trace_0.gz", "trace_0.zst", "trace_0.zstd")
 MAPS = ("mapping.txt", "mapping.txt.gz", "maps", "maps.gz", "mapping.csv", "mapping.csv.gz")
@@ -28,17 +32,19 @@ class Recording:
     """One recording. `id`: its directory's name; `title`: what was run or opened; `label`: None where not
     said, `unlabelled` says why; `profile`: how it behaved, where `info.txt` has a third line, else the label;
     `defects`: what is wrong with the folder otherwise, a sentence each; `pid`: which process it was, where
-    that is said."""
+    that is said; `rows`: its memory, where no `map` tells it; `doubts`: what is not certain."""
 
     id: str
     trace: EvidenceFile
-    map: Path
+    map: Path | None
     title: str
     label: str | None
     profile: str
     unlabelled: str = ""
     defects: tuple[str, ...] = ()
     pid: int | None = None
+    rows: tuple[Row, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 def find_recordings(root: Path) -> tuple[list[Recording], list[Defect]]:
@@ -47,18 +53,31 @@ def find_recordings(root: Path) -> tuple[list[Recording], list[Defect]]:
     `root` may be a corpus, one recording's directory, or its trace. Raises EvidenceError where there is no
     complete recording at all.
     """
-    if root.name in TRACES and not root.is_dir():
-        root = root.parent
     if root == STDIN:
         raise EvidenceError("traces are a directory of recordings, not a stream", where="stdin")
     recordings: list[Recording] = []
     skipped: list[Defect] = []
-    for folder in [root] if _has_trace(root) else _folders(root, skipped):
-        found = read_recording(folder)
-        if isinstance(found, Recording):
-            recordings.append(found)
-        else:
-            skipped.append(Defect(_text(folder), None, FILE, found))
+    if root.is_file():
+        if is_perf(root):
+            return _of_perf(root, root.absolute().parent, _text(root), skipped), skipped
+        if root.name not in TRACES:
+            raise EvidenceError(
+                "neither a perf.data nor a trace_0",
+                where=root,
+                remedy="give a perf.data, unpacked, or the directory that holds trace_0 and mapping.txt",
+            )
+        root = root.parent
+    alone = _has_trace(root)
+    folders = [root] if alone else _folders(root, skipped)
+    if not alone and _perf_files(root):
+        folders = [root, *(folder for folder in folders if _has_trace(folder) or _perf_files(folder))]
+    for folder in folders:
+        try:
+            recordings += _of_folder(folder, skipped)
+        except EvidenceError as error:
+            if folders == [root]:
+                raise
+            skipped.append(Defect(_text(folder), None, FILE, error.reason))
     if not recordings:
         told = _instead(root)
         if skipped:
@@ -66,12 +85,93 @@ def find_recordings(root: Path) -> tuple[list[Recording], list[Defect]]:
         raise EvidenceError(
             f"no recording in this directory ({len(skipped)} left out)",
             where=root,
-            remedy=f"expected SAMPLE/info.txt, SAMPLE/mapping.txt, SAMPLE/trace_0{told}",
+            remedy=f"expected SAMPLE/info.txt, SAMPLE/mapping.txt, SAMPLE/trace_0, or a perf.data{told}",
         )
     return recordings, skipped
 
 
-def read_recording(folder: Path) -> Recording | str:
+def _of_folder(folder: Path, skipped: list[Defect]) -> list[Recording]:
+    """The recordings in a directory; what it lacks is added to `skipped`."""
+    trace = _first(folder, TRACES)
+    files = [trace] if trace is not None and is_perf(trace) else []
+    if trace is None:
+        files = _perf_files(folder)
+    if not files:
+        found = _of_trace(folder)
+        if isinstance(found, Recording):
+            return [found]
+        skipped.append(Defect(_text(folder), None, FILE, found))
+        return []
+    recordings = []
+    for file in files:
+        name = _text(folder)
+        if len(files) > 1:
+            name = f"{name}/{_text(file)}"
+        recordings += _of_perf(file, folder, name, skipped)
+    return recordings
+
+
+def _of_perf(path: Path, folder: Path, name: str, skipped: list[Defect]) -> list[Recording]:
+    """The processes in a perf.data, with the label and, where there is one process, the map that lie beside
+    it. Raises EvidenceError where it cannot be read, or holds no Intel PT."""
+    from vestige.sources.traces.perf.session import read_session
+    from vestige.sources.traces.perf.shares import shares
+
+    session = read_session(path)
+    found = shares(session, path)
+    info = _info(folder / "info.txt")
+    if info.pid is not None:
+        found = [share for share in found if share.pid == info.pid]
+    if not found:
+        raise EvidenceError(f"process {info.pid}, which info.txt names, was not traced", where=path)
+    skipped += [Defect(name, None, DETAIL, why) for why in session.defects]
+    map_file = _first(folder, MAPS)
+    if map_file is not None and len(found) > 1:
+        skipped.append(Defect(name, None, DETAIL, f"{map_file.name} is not read: it is of one process"))
+        map_file = None
+    recordings = []
+    for share in found:
+        own = name
+        if len(found) > 1:
+            of = "" if share.pid is None else f"-{share.pid}"
+            own = f"{name}/{share.name.replace('/', '_')}{of}"
+        if map_file is None and not share.rows:
+            skipped.append(
+                Defect(own, None, FILE, f"no map of {share.name} in it: its modules are not known")
+            )
+            continue
+        size = int(share.pieces[:, 1].sum())
+        file = AuxFile(path, f"{own}/{_text(path)}", size, in_directory=True, pieces=share.pieces)
+        recordings.append(
+            Recording(
+                own, file, map_file, info.title, info.label, info.profile, info.unlabelled,
+                pid=share.pid, rows=tuple(share.rows), doubts=tuple(share.doubts),
+            )
+        )  # fmt: skip
+    return recordings
+
+
+def _perf_files(folder: Path) -> list[Path]:
+    """Files in a directory that begin as a perf.data does, whatever they are called; and the one within what
+    perf writes as a directory."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+    except OSError:
+        return []
+    found = [folder / name for name in sorted(names) if is_perf(folder / name)]
+    within = folder / "perf.data" / "data"
+    if (
+        within.parent.is_dir()
+        and not within.parent.is_symlink()
+        and not within.is_symlink()
+        and is_perf(within)
+    ):
+        found.append(within)
+    return found
+
+
+def _of_trace(folder: Path) -> Recording | str:
     """The recording in a directory, or what it lacks. Links are not followed."""
     trace, map_file = (_first(folder, names) for names in (TRACES, MAPS))
     if trace is None:

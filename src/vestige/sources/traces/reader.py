@@ -26,11 +26,13 @@ from vestige.reading.steps import (
     Unit,
 )
 from vestige.schema import Schema
+from vestige.sources.traces.containers import refuse_container
 from vestige.sources.traces.corpus import CLASSES, Recording, find_recordings
 from vestige.sources.traces.listings import parse
-from vestige.sources.traces.maps import SPECIAL, Wanted, lay_out, read_map
+from vestige.sources.traces.maps import SPECIAL, MemoryMap, Wanted, lay_out, read_map
 from vestige.sources.traces.options import MIB, TraceOptions
 from vestige.sources.traces.packets.quality import Quality
+from vestige.sources.traces.perf.aux import AuxFile
 from vestige.sources.traces.probe import MAP, TRACE
 from vestige.sources.traces.schema import SYMBOL, schema_for
 from vestige.sources.traces.symbols import TraceSymbols, shares
@@ -96,10 +98,10 @@ class TraceReader(Reader[TraceUnit]):
                     listing.left_out.append(Defect(recording.id, None, FILE, recording.unlabelled))
             recordings = [recording for recording in recordings if recording.label is not None]
         for recording in recordings:
-            unit = TraceUnit(
-                recording.id, recording.id, recording.trace.size, False, evidence.mode, found=recording
-            )
-            listing.units.append(unit)
+            # A perf.data does not grow: what it holds was listed when it was opened.
+            mode = "whole" if isinstance(recording.trace, AuxFile) else evidence.mode
+            size = recording.trace.size
+            listing.units.append(TraceUnit(recording.id, recording.id, size, False, mode, found=recording))
         return listing
 
     def open(self, unit: TraceUnit, *, resume: Position | None = None) -> TraceStream:
@@ -171,10 +173,7 @@ class TraceStream(ChunkStream):
         self._unit, self._recording, self._schema = unit, unit.found, schema
         self._corpus = corpus
         self._labelled = corpus and unit.found.label is not None
-        wanted = Wanted(unit.found.title, unit.found.pid)
-        self._memory = read_map(
-            unit.found.map, wanted=wanted, module_bytes=schema.settings["module_mib"] * MIB
-        )
+        self._memory = _memory(unit.found, schema.settings["module_mib"] * MIB)
         self._tip_only = bool(schema.settings["tip_only"])
         self._symbols = TraceSymbols(self._memory.names)
         state = {} if resume is None else resume["chunk"]
@@ -186,6 +185,7 @@ class TraceStream(ChunkStream):
         self._held: list[int] | None = held
         self._content = ByteStream(unit.found.trace, unit.mode, offset=base)
         self._from_start = not base
+        self._begun = bool(base)
         self._sha = hashlib.sha256()
         self._counts = np.zeros(1, dtype=np.int64)
         self._chunks: deque[tuple[Values, Offsets, list[int]]] = deque()
@@ -218,7 +218,7 @@ class TraceStream(ChunkStream):
         return {
             "quality": quality,
             "format": f"Intel PT, with a memory map read as {self._memory.form}",
-            "warnings": list(self._memory.doubts),
+            "warnings": [*self._recording.doubts, *self._memory.doubts],
         }
 
     def wait(self, seconds: float) -> bool:
@@ -259,6 +259,9 @@ class TraceStream(ChunkStream):
                 break
             piece = self._content.read()
             if piece is not None:
+                if not self._begun:
+                    refuse_container(piece, self._recording.trace.where)
+                self._begun = True
                 self._sha.update(piece)
                 self._keep_all(self._decoder.feed(piece))
             elif not self._content.ended:
@@ -300,10 +303,18 @@ class TraceStream(ChunkStream):
             raise EvidenceError(
                 f"no PSB in it: {why}",
                 where=where,
-                remedy="give the raw packets of one logical processor (perf's AUX data, not perf.data)",
+                remedy="give the raw packets of one logical processor, or a perf.data as it is",
             )
         if not self._n and not self._chunks:
             raise EvidenceError("packets, but no event among them", where=where)
+
+
+def _memory(found: Recording, module_bytes: int) -> MemoryMap:
+    """The memory of a recorded run, from the map beside it, or from what was recorded with it."""
+    if found.map is not None:
+        return read_map(found.map, wanted=Wanted(found.title, found.pid), module_bytes=module_bytes)
+    rows = list(found.rows)
+    return lay_out(rows, program=found.title, module_bytes=module_bytes, form="perf.data's own records")
 
 
 def _block(

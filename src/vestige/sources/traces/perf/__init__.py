@@ -1,0 +1,1 @@
+"""What `perf record` leaves: a perf.data file as recordings of the processes in it."""
