@@ -46,7 +46,10 @@ def test_a_step_says_when_where_what_and_of_which_label(tmp_path: Path) -> None:
     assert (summary["steps"], summary["recordings"], summary["hosts"]) == (3, 1, 1)
     assert summary["time_range"] == ["2024-01-05T10:00:00.000000000Z", "2024-01-05T10:00:02.000000000Z"]
     assert (summary["labels"], summary["unread"]) == (None, [])
-    assert any("run backwards at 1 steps" in said and "auth.log:3" in said for said in summary["warnings"])
+    assert any(
+        "run backwards at 1 step, by at most 1 s" in said and "auth.log:3" in said
+        for said in summary["warnings"]
+    )
 
 
 def test_a_limit_shows_fewer_and_counts_all(tmp_path: Path) -> None:
@@ -93,7 +96,7 @@ def test_a_person_sees_lines_and_a_table_without_control_characters(tmp_path: Pa
     arguments = ("preview", "logs", str(log), "--format", "rfc3164", "--year", "2024", "--label", "none")
     done = vestige(*arguments, env=os.environ | {"COLUMNS": "160"})
     assert done.returncode == 0
-    assert "2 steps of 1 recordings on 1 hosts" in done.stdout
+    assert "2 steps of 1 recording on 1 host" in done.stdout
     assert "from 2024-01-05T10:00:00Z to 2024-01-05T10:00:02Z" in done.stdout
     assert "all of it was read" in done.stdout
     assert "Accepted password for ada from <ip> port <num>" in done.stdout

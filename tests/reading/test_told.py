@@ -72,7 +72,7 @@ def test_a_dataset_notes_it_and_the_terminal_says_it(
 
 def test_a_preview_says_the_same(corpus: Path) -> None:
     reader = reader_of(corpus)
-    overview = Overview(reader.schema.classes, reader.symbol_stream)
+    overview = Overview(reader)
     assert len(list(Preview(reader, corpus, overview).rows(None))) == 18
     summary = overview.summary()
     assert summary["formats"] == {"toy": {"files": 2, "first": "a.toy", "why": "9 of 9 records are whole"}}

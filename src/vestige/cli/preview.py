@@ -70,7 +70,7 @@ def preview_command(source: Source[Any]) -> Callable[..., None]:
         if write_format is not None:
             _refuse_format_file(source, write_format, evidence, overwrite=overwrite)
         readers = [source.corpus_reader(corpus, options) for corpus in evidence]
-        overview = Overview(readers[0].schema.classes, readers[0].symbol_stream)
+        overview = Overview(readers[0])
         several = len(evidence) > 1
         looks = [
             Preview(reader, corpus, overview, named=several)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from vestige.escaping import LONGEST, visible
 from vestige.evidence.defects import MOST_NOTED, LeftOut
+from vestige.reading.overview import counted
 from vestige.reading.told import warnings_of_notes
 from vestige.runs.directory import RunDirectory
 from vestige.splits import listed
@@ -251,7 +252,9 @@ def _formats(found: Overview) -> list[str]:
 
 
 def _sizes(found: Overview) -> str:
-    line = f"{found.steps:,} steps of {found.recordings:,} recordings on {len(found.hosts):,} hosts"
+    line = f"{counted(found.steps, 'step')} of {counted(found.recordings, 'recording')}"
+    if found.hosts:
+        line += f" on {counted(len(found.hosts), 'host')}"
     if found.time_range is not None:
         first, last = map(_short, found.time_range)
         line += f", from {first} to {last}"

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vestige.evidence.defects import LeftOut
-from vestige.reading.steps import StepBlock
+from vestige.reading.steps import Reader, StepBlock
 from vestige.reading.times import known, rfc3339
 from vestige.reading.told import Told
 
 MOST_HOSTS = 100_000
 """Different hosts that are told apart."""
-MOST_TEXTS = 50_000
-"""Different texts that are told apart; each further one counts as one of its own."""
+MOST_TEXTS = 2_000
+"""Different texts by which it is judged whether they are of few kinds or of many: the first ones."""
+MOST_CHARACTERS = 1_000
+"""Characters of a text that are looked at."""
 SHOWN_TEXT = 80
 """Characters of a text in a warning."""
 FEW_STEPS = 50
 """Of fewer steps nothing is said of how their texts are distributed."""
 NEARLY_ALL, OWN = 0.95, 0.9
-"""From which share of all steps on one text is doubtful, and from which share on texts of their own are."""
+"""From which share of steps on it is doubtful that they are of one kind, and that each is of its own."""
 
 LEVEL = re.compile(
     r"\W*(?:trace|debug|dbug|info|information|notice|note|warn|warning|err|error|crit|critical|fatal|severe|"
@@ -31,6 +34,11 @@ LEVEL = re.compile(
     re.IGNORECASE,
 )
 """What stands where a host was looked for, and is none: a level, a stream, a number."""
+
+
+def counted(n: int, noun: str) -> str:
+    """`1 step`, `2,000 steps`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 @dataclass
@@ -42,29 +50,22 @@ class Backwards:
     most_ns: int = 0
 
 
-@dataclass
 class Overview:
-    """Of all steps that were added, in bounded memory (but for a number a recording that has not ended)."""
+    """Of all steps that a reader gave, in bounded memory but for a number a recording that has not ended."""
 
-    classes: tuple[str, ...]
-    symbol_stream: str = ""
-    steps: int = 0
-    recordings: int = 0
-    without_time: int = 0
-    unlabelled: int = 0
-    first_ns: int | None = None
-    last_ns: int | None = None
-    left_out: LeftOut = field(default_factory=LeftOut.nothing)
-    told: Told = field(default_factory=Told)
-    hosts: set[str] = field(default_factory=set)
-    backwards: Backwards = field(default_factory=Backwards)
-
-    def __post_init__(self) -> None:
+    def __init__(self, reader: Reader[Any]) -> None:
+        self.classes = reader.schema.classes
+        self.steps = self.recordings = self.without_time = self.unlabelled = 0
+        self.first_ns: int | None = None
+        self.last_ns: int | None = None
+        self.left_out = LeftOut.nothing()
+        self.told = Told()
+        self.hosts: set[str] = set()
+        self.backwards = Backwards()
         self.labels = np.zeros(len(self.classes), dtype=np.int64)
+        self._reader = reader
         self._last: dict[str, int | None] = {}
-        self._texts: dict[int, int] = {}
-        self._shown: dict[int, str] = {}
-        self._further_texts = 0
+        self._texts: dict[str, int] = {}
 
     def add(self, block: StepBlock, file: str) -> None:
         """The next steps, of a file that is called so."""
@@ -164,29 +165,30 @@ class Overview:
             self.labels += np.bincount(block.label, minlength=len(self.labels))
 
     def _add_texts(self, block: StepBlock) -> None:
-        if not self.symbol_stream:
+        stream = self._reader.symbol_stream
+        if not stream:
             return
-        rows, counts = np.unique(block.values[self.symbol_stream], return_counts=True)
+        rows, counts = np.unique(block.values[stream], return_counts=True)
+        full = len(self._texts) >= MOST_TEXTS
         for text, count in zip(block.symbols.texts(rows), counts.tolist(), strict=True):
-            key = hash(text)
+            key = text[:MOST_CHARACTERS]
             if key in self._texts:
                 self._texts[key] += count
-            elif len(self._texts) < MOST_TEXTS:
+            elif not full:
                 self._texts[key] = count
-                self._shown[key] = text[:SHOWN_TEXT]
-            else:
-                self._further_texts += 1
+                full = len(self._texts) >= MOST_TEXTS
 
     def _of_times(self) -> list[str]:
         told = []
         late = self.backwards
         if late.count:
             told.append(
-                f"times run backwards at {late.count:,} steps, by at most {late.most_ns / 1e9:,.9g} s; "
+                f"times run backwards at {counted(late.count, 'step')}, by at most {_span(late.most_ns)}; "
                 f"the first: {late.first}"
             )
         if self.without_time and self.without_time < self.steps:
-            told.append(f"{self.without_time:,} of {self.steps:,} steps have no time")
+            verb = "has" if self.without_time == 1 else "have"
+            told.append(f"{self.without_time:,} of {self.steps:,} steps {verb} no time")
         return told
 
     def _of_hosts(self) -> list[str]:
@@ -199,15 +201,17 @@ class Overview:
         return [f"what was taken for a host looks like a level, a stream or a number: {named}"]
 
     def _of_texts(self) -> list[str]:
-        if self.steps < FEW_STEPS or not self._texts:
+        steps = sum(self._texts.values())
+        if steps < FEW_STEPS:
             return []
-        most = max(self._texts, key=self._texts.__getitem__)
-        distinct = len(self._texts) + self._further_texts
-        if self._texts[most] >= NEARLY_ALL * self.steps:
-            share = self._texts[most] / self.steps
-            return [f"nearly all steps ({share:.1%}) have one text: {self._shown[most]!r}"]
-        if distinct >= OWN * self.steps:
-            return [f"nearly every step has a text of its own ({distinct:,} texts of {self.steps:,} steps)"]
+        kinds: Counter[str] = Counter()
+        for kind, count in zip(self._reader.kinds(list(self._texts)), self._texts.values(), strict=True):
+            kinds[kind] += count
+        kind, count = kinds.most_common(1)[0]
+        if count >= NEARLY_ALL * steps:
+            return [f"nearly all steps ({count / steps:.1%}) are of one kind: {kind[:SHOWN_TEXT]!r}"]
+        if len(kinds) >= OWN * steps:
+            return [f"nearly every step is of a kind of its own: {len(kinds):,} kinds in {steps:,} steps"]
         return []
 
     def _of_labels(self) -> list[str]:
@@ -215,3 +219,12 @@ class Overview:
         if not self.has_labels or len(found) != 1 or self.steps < 2:
             return []
         return [f"every step that has a label is {self.classes[found[0]]}: there is nothing to tell apart"]
+
+
+def _span(ns: int) -> str:
+    """So many nanoseconds in a unit in which people can picture them."""
+    seconds = ns / 1e9
+    for unit, size in (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.3g} {unit}"
+    return f"{seconds:.9g} s"

@@ -9,7 +9,7 @@ following differ only in who asks for the next block, and when.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -246,6 +246,11 @@ class Reader(ABC, Generic[UnitT]):
     def text(self, values: Steps, symbols: SymbolTable) -> list[str]:
         """What steps `(n, ...)` are called, for a person to read: by default the text of their symbols."""
         return symbols.texts(values[self.symbol_stream])
+
+    def kinds(self, texts: Sequence[str]) -> Sequence[str]:
+        """What each of these different texts is a case of to a model, such as a log message of its template:
+        by default each is one of its own."""
+        return texts
 
     def numbers(self, values: Steps) -> list[dict[str, float | None]] | None:  # noqa: ARG002
         """What steps `(n, ...)` that are numbers hold, by the names of their channels; None for a missing

@@ -264,7 +264,7 @@ def _check_preview(source: Source[Any], windows: WindowSet, corpus: Path, option
     """Every step that a window of the dataset judges must be shown as it is there: place, recording, time,
     text and, where windows have the labels of their steps, label."""
     reader = source.corpus_reader(corpus, options)
-    overview = Overview(reader.schema.classes, reader.symbol_stream)
+    overview = Overview(reader)
     rows = list(Preview(reader, corpus, overview).rows(None))
     assert len(rows) == overview.steps, (
         f"{source.name}: a preview shows {len(rows)} steps of {overview.steps}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,6 +117,14 @@ class LogReader(Reader[LogUnit]):
     def symbols(self) -> LogSymbols:
         """See `Reader.symbols`."""
         return LogSymbols()
+
+    def kinds(self, texts: Sequence[str]) -> list[str]:
+        """See `Reader.kinds`: the templates of messages."""
+        from vestige.sources.logs.templates import Matcher, fit_templates
+
+        templates = fit_templates(texts, [1] * len(texts))
+        matched = Matcher(templates).match(texts).tolist()
+        return [templates[at] if at >= 0 else text for at, text in zip(matched, texts, strict=True)]
 
     def probe(self) -> list[StepBlock]:
         """The formats' own example lines, each as if they were a file."""
