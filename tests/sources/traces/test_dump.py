@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import struct
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -122,3 +123,18 @@ def test_an_offset_behind_the_end_and_a_directory_are_refused(tmp_path: Path) ->
         dump(tmp_path / "trace_0", "--from", "53")
     with pytest.raises(EvidenceError, match="directory"):
         dump(tmp_path)
+
+
+def _winipt(data: bytes) -> bytes:
+    """What Windows' driver gives of one thread: the whole's version and size, then the thread's header."""
+    thread = struct.pack("<Q5I", 4242, 0, 3, 1, 40, len(data)) + data
+    return struct.pack("<HHI", 1, 1, len(thread)) + thread
+
+
+@pytest.mark.parametrize(
+    ("start", "name"), [(_winipt(bytes(64)), "WinIPT"), (b"PERFILE2" + bytes(64), "a perf.data")]
+)
+def test_containers_are_refused_by_name(tmp_path: Path, start: bytes, name: str) -> None:
+    (tmp_path / "trace_0").write_bytes(start + pt.PSB)
+    with pytest.raises(EvidenceError, match=name):
+        dump(tmp_path / "trace_0")

@@ -20,6 +20,8 @@ from vestige.sources.traces.perf.aux import AuxFile
 TRACES = ("trace_0", "trace_0.gz", "trace_0.zst", "trace_0.zstd")
 MAPS = ("mapping.txt", "mapping.txt.gz", "maps", "maps.gz", "mapping.csv", "mapping.csv.gz")
 CLASSES = ("benign", "malicious")
+PERF_DIRECTORY = "perf.data"
+"""What `perf record --kcore` writes as a directory: its `data` is the file."""
 PID = re.compile(r"pid[ :=]*(\d{1,9})", re.ASCII | re.IGNORECASE)
 MOST_SHOWN = 5
 """Files that a message names."""
@@ -70,7 +72,8 @@ def find_recordings(root: Path) -> tuple[list[Recording], list[Defect]]:
     alone = _has_trace(root)
     folders = [root] if alone else _folders(root, skipped)
     if not alone and _perf_files(root):
-        folders = [root, *(folder for folder in folders if _has_trace(folder) or _perf_files(folder))]
+        others = [folder for folder in folders if folder.name != PERF_DIRECTORY]
+        folders = [root, *(folder for folder in others if _has_trace(folder) or _perf_files(folder))]
     for folder in folders:
         try:
             recordings += _of_folder(folder, skipped)
@@ -160,7 +163,7 @@ def _perf_files(folder: Path) -> list[Path]:
     except OSError:
         return []
     found = [folder / name for name in sorted(names) if is_perf(folder / name)]
-    within = folder / "perf.data" / "data"
+    within = folder / PERF_DIRECTORY / "data"
     if (
         within.parent.is_dir()
         and not within.parent.is_symlink()

@@ -196,6 +196,8 @@ def _decode(  # noqa: PLR0912, PLR0915 - a call that is handed arrays costs more
                 last, branch = ZERO, _NOT_TAKEN
             elif kind == TNT_64 and not tip_only:
                 n = _long_branches(word >> _U64(16), branch, base + at, out, place, n)
+            elif kind == kernel.PIP:
+                kernel.note_space(state, word)
         counts[kind] += 1
         if block != 0 or kind == kernel.BBP:
             block = kernel.next_block(kind, word, block)

@@ -31,6 +31,7 @@ from vestige.sources.traces.corpus import CLASSES, Recording, find_recordings
 from vestige.sources.traces.listings import parse
 from vestige.sources.traces.maps import SPECIAL, MemoryMap, Wanted, lay_out, read_map
 from vestige.sources.traces.options import MIB, TraceOptions
+from vestige.sources.traces.packets.kernel import MOST_SPACES
 from vestige.sources.traces.packets.quality import Quality
 from vestige.sources.traces.perf.aux import AuxFile
 from vestige.sources.traces.probe import MAP, TRACE
@@ -218,8 +219,20 @@ class TraceStream(ChunkStream):
         return {
             "quality": quality,
             "format": f"Intel PT, with a memory map read as {self._memory.form}",
-            "warnings": [*self._recording.doubts, *self._memory.doubts],
+            "warnings": [*self._recording.doubts, *self._memory.doubts, *self._several_spaces()],
         }
+
+    def _several_spaces(self) -> list[str]:
+        """That other processes, or the kernel's own threads, are in a trace whose map is of one process."""
+        if self.quality.spaces < 2:
+            return []
+        count = str(self.quality.spaces)
+        if self.quality.spaces > MOST_SPACES:
+            count = f"more than {MOST_SPACES}"
+        return [
+            f"the packets go through {count} address spaces (PIP), and the map is of one process: what "
+            "others ran is read by it, too"
+        ]
 
     def wait(self, seconds: float) -> bool:
         """See `StepStream.wait`."""

@@ -151,6 +151,8 @@ def _fill(
             state[LAST_IP] = np.int64(ip[row])
         elif what == kernel.PSB:
             state[LAST_IP] = 0
+        elif what == kernel.PIP:
+            kernel.note_space(state, word)
         state[BLOCK] = kernel.next_block(what, word, state[BLOCK])
         state[AT] = at + size
         row += 1

@@ -42,13 +42,15 @@ AT, BASE, SEARCHING, LAST_IP, BLOCK = range(5)
 # decoding went on (-1: nowhere).
 ERROR_AT, ERROR_KIND, RESUMED_AT = range(5, 8)
 SKIPPED, CUT_OFF, MODULE = range(8, 11)
-N_STATE = 11
+# How many address spaces PIP packets named, and which: those from FIRST_SPACE on, MOST_SPACES at the most.
+SPACES, FIRST_SPACE, MOST_SPACES = 11, 12, 8
+N_STATE = FIRST_SPACE + MOST_SPACES
 NO_ERROR = -1
 
 BIP, BBP, CYC, PSB, TMA, MNT, EVD, TRIG = (
     int(kind) for kind in (Kind.BIP, Kind.BBP, Kind.CYC, Kind.PSB, Kind.TMA, Kind.MNT, Kind.EVD, Kind.TRIG)
 )
-PAD, TNT_8, TNT_64 = int(Kind.PAD), int(Kind.TNT_8), int(Kind.TNT_64)
+PAD, TNT_8, TNT_64, PIP = int(Kind.PAD), int(Kind.TNT_8), int(Kind.TNT_64), int(Kind.PIP)
 MODE_EXEC, MODE_TSX = int(Kind.MODE_EXEC), int(Kind.MODE_TSX)
 UNKNOWN_OPCODE, UNKNOWN_PACKET = int(Kind.UNKNOWN_OPCODE), int(Kind.UNKNOWN_PACKET)
 
@@ -62,6 +64,8 @@ _SIGN = np.zeros(8, np.uint64)
 _SIGN[SIGN_EXTENDED] = 1 << 47
 """The sign bit of an IP that is sign-extended, by its compression."""
 _UPPER = np.uint64(0xFFFF)
+_SPACE_SHIFT = np.uint64(16 + 1 + 13 - 5)
+"""Of a PIP as a word: two bytes of header, a bit (NR), then CR3 from its bit 5 on."""
 
 
 @compiled
@@ -170,6 +174,23 @@ def next_block(kind: int, word: np.uint64, block: int) -> int:
     if kind == BBP:
         return 4 if byte(word, 2) & 0x80 else 8
     return block if KEEPS_BLOCK[kind] else 0
+
+
+@compiled
+def note_space(state: NDArray[np.int64], word: np.uint64) -> None:
+    """Keep in mind which address space a PIP names: its CR3 but for the lowest 13 bits.
+
+    These say nothing of the process: there lie the number of a cached translation (PCID), and the bit by
+    which a kernel that isolates its page tables tells its own from the process's.
+    """
+    space = np.int64(word >> _SPACE_SHIFT)
+    count = state[SPACES]
+    for at in range(FIRST_SPACE, FIRST_SPACE + min(count, MOST_SPACES)):
+        if state[at] == space:
+            return
+    if count < MOST_SPACES:
+        state[FIRST_SPACE + count] = space
+    state[SPACES] = min(count + 1, MOST_SPACES + 1)
 
 
 @compiled

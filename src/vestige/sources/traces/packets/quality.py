@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.sources.traces.packets.kernel import AT, BASE, CUT_OFF, SKIPPED
+from vestige.sources.traces.packets.kernel import AT, BASE, CUT_OFF, SKIPPED, SPACES
 from vestige.sources.traces.packets.kinds import Kind
 
 
@@ -29,6 +29,8 @@ class Quality:
     overflows: int = 0
     """Gaps that the processor itself reports: it dropped packets (OVF)."""
     psbs: int = 0
+    spaces: int = 0
+    """Address spaces that PIP packets name; one more than `kernel.MOST_SPACES` stands for any more."""
 
     def take(self, state: NDArray[np.int64], counts: NDArray[np.int64], base: int) -> None:
         """Fill in from a decoder's state at the end of a trace that began at `base`."""
@@ -41,6 +43,7 @@ class Quality:
         self.n_packets = int(counts.sum() - errors.sum())
         self.errors = int(errors.sum())
         self.overflows, self.psbs = int(counts[Kind.OVF]), int(counts[Kind.PSB])
+        self.spaces = int(state[SPACES])
 
     def __str__(self) -> str:
         """One line for a person."""

@@ -158,8 +158,8 @@ def _by_switches(session: Session, buffer: Buffer, path: Path) -> list[Owned] | 
         after = at + 1
         while after < len(begins) and last[after] == before:
             after += 1
-        # The last of these marks is followed by a switch, unless the data end there.
-        end = after if after == len(begins) else after - 1
+        # The last of these marks is followed by a switch, unless the data end first.
+        end = after if after == len(begins) and before == len(ran) else after - 1
         stop = size if end == len(begins) else int(begins[end])
         first = next((mark for mark in range(at, end) if starts[mark]), None)
         if pid >= 0 and first is not None and begins[first] < stop:
