@@ -65,7 +65,7 @@ def score(
 ) -> None:
     """Score raw evidence with a trained detector: JSON lines with the place, the score, and the alert.
 
-    Its keys are where the window ends (such as file, line, offset), score, most_probable_class, alert.
+    Its keys are where the window ends (such as file, line, offset), time, score, most_probable_class, alert.
     A detector of the task next adds surprise (nats) and rank (how many events were more probable).
     Example: vestige score runs/bgl/gru new.log --format bgl --alerts-only
     """

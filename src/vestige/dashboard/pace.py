@@ -24,11 +24,12 @@ class Pace:
     speed: float = 1.0
 
     def begin(self, t_ns: int) -> Start:
-        """A recording begins with a window of `t_ns`; 0: nobody knows when that was."""
+        """A recording begins with a window of `t_ns`; nobody knows when it was where that is no time
+        after 1970 (`NO_TIME`, or 0 of what counts from its own beginning)."""
         return Start(t_ns, time.monotonic())
 
     def hold(self, start: Start, t_ns: int) -> None:
         """Wait until the moment `t_ns` of that recording has come."""
-        if self.speed > 0 and start.t_ns and t_ns:
+        if self.speed > 0 and start.t_ns > 0 and t_ns > 0:
             due = start.seconds + (t_ns - start.t_ns) / 1e9 / self.speed
             time.sleep(min(max(0.0, due - time.monotonic()), LONGEST_S))

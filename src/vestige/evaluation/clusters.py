@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.evaluation.predictions import Predictions
+from vestige.reading.times import span
 from vestige.reading.windows import WindowSet
 from vestige.splits import Split, groups_of, members_of
 
@@ -102,7 +103,8 @@ def _describe_blocks(n: int, count: int, t_ns: NDArray[Any] | None) -> str:
     text = f"{count} contiguous blocks of about {round(n / count)} windows of a single recording"
     if t_ns is None:
         return text
-    seconds = (int(t_ns.max()) - int(t_ns.min())) / 1e9 / count
+    first, last = span(t_ns) or (0, 0)
+    seconds = (last - first) / 1e9 / count
     for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
         if seconds >= size:
             return f"{text}, about {seconds / size:.1f} {name} each"

@@ -9,6 +9,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.evaluation.results import CheckResult
+from vestige.reading.steps import NO_TIME
+from vestige.reading.times import span
 from vestige.reading.windows import WindowSet
 from vestige.splits import Parts, Split, groups_of, members_of
 
@@ -29,8 +31,8 @@ def _time_order(parts: Parts, split: Split, *, per_host: bool) -> CheckResult:
     name, where = "time_order", "of all hosts"
     if per_host:
         name, where = "time_order_per_host", "on the same host"
-    times = [side.t_ns for side in parts.sides.values() if len(side)]
-    if not times or min(found.min() for found in times) == max(found.max() for found in times):
+    spans = [found for side in parts.sides.values() if (found := span(side.t_ns)) is not None]
+    if not spans or min(first for first, _ in spans) == max(last for _, last in spans):
         return CheckResult(name=name, status="not_applicable", detail="the windows carry no times")
     late = _late(parts.train, parts.test, per_host)
     later = max(
@@ -60,7 +62,8 @@ def _late(before: WindowSet, after: WindowSet, per_host: bool) -> float:
         codes = _codes(before.recordings["host"])
     first = np.full(int(codes.max()) + 1, np.iinfo(np.int64).max)
     for piece in after.pieces():
-        np.minimum.at(first, codes[piece.recording], piece.t_ns)
+        known = piece.t_ns != NO_TIME
+        np.minimum.at(first, codes[piece.recording[known]], piece.t_ns[known])
     late = [np.count_nonzero(piece.t_ns >= first[codes[piece.recording]]) for piece in before.pieces()]
     return sum(late) / len(before)
 

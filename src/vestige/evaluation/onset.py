@@ -56,9 +56,9 @@ class Attacks:
         codes = tuple(windows.schema.classes.index(name) for name in names)
         began = np.full(windows.recordings.height, NEVER, dtype=np.int64)
         attacked = np.isin(windows.label, codes)
-        np.minimum.at(began, windows.recording[attacked], windows.t_ns[attacked])
+        np.minimum.at(began, windows.recording[attacked], windows.placed_ns[attacked])
         calm = np.full_like(began, NEVER)
-        np.minimum.at(calm, windows.recording[~attacked], windows.t_ns[~attacked])
+        np.minimum.at(calm, windows.recording[~attacked], windows.placed_ns[~attacked])
         return cls(codes, np.where(calm < began, began, NEVER))
 
     def against_all(self, part: Predictions) -> Predictions:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vestige.evaluation.results import CheckResult
 from vestige.hashing import Hashes, row_hashes
 from vestige.reading.encoding import EncodedWindows
+from vestige.reading.times import tells_apart
 from vestige.reading.windows import WindowSet
 from vestige.splits import Parts, Split
 
@@ -136,8 +137,7 @@ def duplicate_windows(parts: Parts, split: Split, stream: str = "raw") -> CheckR
 
 
 def _has_times(parts: Parts) -> bool:
-    times = parts.train.t_ns
-    return len(times) > 0 and int(times.min()) < int(times.max())
+    return tells_apart(parts.train.t_ns)
 
 
 def _last_hashes(windows: WindowSet, stream: str) -> NDArray[np.uint64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -255,8 +254,10 @@ def _rounded(values: Sequence[float]) -> list[float]:
     return [round(float(value), 5) for value in values]
 
 
-def _times(t_ns: NDArray[np.int64]) -> list[str]:
-    return [datetime.fromtimestamp(int(t) / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] for t in t_ns]
+def _times(t_ns: NDArray[np.int64]) -> list[str | None]:
+    """For an axis of dates; what has no time is not drawn."""
+    texts = np.datetime_as_string(t_ns.view("datetime64[ns]"), unit="ms").tolist()
+    return [None if text == "NaT" else text.replace("T", " ") for text in texts]
 
 
 def _thinned(rows: NDArray[np.int64], score: NDArray[np.float64]) -> NDArray[np.int64]:

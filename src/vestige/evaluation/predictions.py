@@ -15,6 +15,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.errors import DatasetError
+from vestige.reading.steps import NO_TIME
+from vestige.reading.times import span, tells_apart
 from vestige.reading.windows import WindowSet
 from vestige.storage import atomic_file
 
@@ -32,7 +34,7 @@ class Predictions:
 
     `label (N,)` and the columns of `proba (N, K)` index `classes`; `recording (N,)` is a row of
     `recordings` (columns `id host profile`); `position (N,)` orders windows within the corpus (where
-    their last step lies); `t_ns (N,)` is the time of that step, 0 everywhere where nobody knows.
+    their last step lies); `t_ns (N,)` is the time of that step, `NO_TIME` where nobody knows.
     `novel (N,)`, where given: the window's model inputs never occurred in training. `unit (N,)`, where
     given: which of the split's held-out units (`unit_name`: host, template, ...) the window belongs to;
     see `clusters.held_out`. `reach`: how many windows in a row share steps.
@@ -98,7 +100,7 @@ class Predictions:
     @property
     def has_times(self) -> bool:
         """Whether the windows carry times that tell them apart."""
-        return len(self) > 1 and int(self.t_ns.max()) > int(self.t_ns.min())
+        return tells_apart(self.t_ns)
 
     def groups(self, place: Place) -> tuple[IntArray, list[str]]:
         """The recording, host or profile of each window `(N,)` as a number, and the names in sorted order."""
@@ -111,7 +113,8 @@ class Predictions:
 
     def days(self) -> float:
         """Length of time that the windows span, in days; 0 without times."""
-        return (int(self.t_ns.max()) - int(self.t_ns.min())) / DAY_NS if self.has_times else 0.0
+        first, last = span(self.t_ns) or (0, 0)
+        return (last - first) / DAY_NS
 
     def host_days(self) -> float:
         """The same, summed over hosts."""
@@ -120,8 +123,9 @@ class Predictions:
         codes, names = self.groups("host")
         first = np.full(len(names), np.iinfo(np.int64).max)
         last = np.full(len(names), np.iinfo(np.int64).min)
-        np.minimum.at(first, codes, self.t_ns)
-        np.maximum.at(last, codes, self.t_ns)
+        known = self.t_ns != NO_TIME
+        np.minimum.at(first, codes[known], self.t_ns[known])
+        np.maximum.at(last, codes[known], self.t_ns[known])
         seen = last >= first
         return float((last[seen] - first[seen]).sum()) / DAY_NS
 
@@ -140,7 +144,8 @@ class Predictions:
 
     def save(self, path: Path, *, threshold: float, place: pl.DataFrame | None = None) -> None:
         """Write `predictions.parquet`, a row a window: window, recording, host, profile, the columns of
-        `place` (line, offset, ...), step, t_ns, label, proba_<class>, predicted, alert, novel.
+        `place` (line, offset, ...), step, t_ns (null where nobody knows), label, proba_<class>, predicted,
+        alert, novel.
         """
         kind = pl.Enum(self.classes)
         names = self.recordings[self.recording].rename({"id": "recording"})
@@ -150,7 +155,7 @@ class Predictions:
                 **{name: names[name] for name in ("recording", "host", "profile")},
                 **({} if place is None else {name: place[name] for name in place.columns}),
                 "step": self.position,
-                "t_ns": self.t_ns,
+                "t_ns": pl.Series(self.t_ns).replace(NO_TIME, None),
                 "label": pl.Series(self.label).replace_strict(
                     dict(enumerate(self.classes)), return_dtype=kind
                 ),
@@ -184,7 +189,7 @@ class Predictions:
                 recording=number.to_numpy().astype(np.int64),
                 recordings=recordings,
                 position=frame["step"].to_numpy(),
-                t_ns=frame["t_ns"].to_numpy(),
+                t_ns=frame["t_ns"].fill_null(NO_TIME).to_numpy(),
                 novel=frame["novel"].to_numpy() if "novel" in frame.columns else None,
             )
         except (OSError, pl.exceptions.PolarsError, ValueError) as error:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vestige.evaluation.metrics import Sweep, confusion, macro_f1, per_class
 from vestige.evaluation.predictions import DAY_NS
 from vestige.evaluation.results import CheckResult
+from vestige.reading.steps import NO_TIME
 from vestige.reading.windows import WindowSet
 from vestige.splits import Parts
 
@@ -98,7 +99,7 @@ def _metadata(windows: WindowSet) -> NDArray[np.float64]:
     """Number of the recording, hour of the day (UTC), share of the recording gone by: `(N, 3)`."""
     first = windows.recordings["first_step"].to_numpy()[windows.recording]
     length = np.maximum(windows.recordings["n_steps"].to_numpy()[windows.recording], 1)
-    hour = (windows.t_ns % DAY_NS) / DAY_NS * 24
+    hour = np.where(windows.t_ns == NO_TIME, 0.0, (windows.t_ns % DAY_NS) / DAY_NS * 24)
     gone = (windows.target_step - first) / length
     return np.stack([windows.recording.astype(np.float64), hour, gone], axis=1)
 

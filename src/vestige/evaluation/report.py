@@ -27,6 +27,7 @@ from vestige.evaluation.caveats import outdone, saturated, untested
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.record import IntervalResult
 from vestige.evaluation.results import DetectorResults, RunResults
+from vestige.reading.steps import NO_TIME
 from vestige.storage import write_text
 
 PAGE = Path(__file__).parent / "page"
@@ -228,6 +229,8 @@ def _listed(test: Predictions | None, rows: NDArray[np.int64], details: Details)
 
 
 def _time(t_ns: int) -> str:
+    if t_ns == NO_TIME:
+        return ""
     return datetime.fromtimestamp(t_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 

@@ -13,6 +13,7 @@ import stat
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -61,6 +62,16 @@ class EvidenceFile:
     def profile(self) -> str:
         """The log's type: the name up to the first dot, underscore, hyphen or digit."""
         return re.split(r"[._\-0-9]", self.stem, maxsplit=1)[0] or self.stem
+
+    @property
+    def modified(self) -> datetime:
+        """When it was last written (UTC); of a stream now."""
+        try:
+            if self.path != STDIN:
+                return datetime.fromtimestamp(self.path.stat().st_mtime, UTC)
+        except (OSError, OverflowError, ValueError):
+            pass  # whoever opens it will say what is wrong
+        return datetime.now(UTC)
 
     def open(self) -> BinaryIO:
         """Its bytes as they lie there; EvidenceError when the system refuses."""

@@ -20,6 +20,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.reading.digests import BLOCK, BlockHasher, FileDigest, rewritten
+from vestige.reading.times import span
 from vestige.reading.windows import FORMAT, INDEX, MANIFEST, MOST_CLASSES, RECORDING_COLUMNS, RECORDINGS
 from vestige.schema import Schema, Stream
 from vestige.storage import atomic_directory
@@ -153,8 +154,9 @@ class DatasetWriter:
     ) -> None:
         """Add steps to the current recording, and a window for each that falls on the stride.
 
-        `steps`: every stream's values, `(n, *shape)`; `t_ns (n,)` and `label (n,)` are those of the windows
-        whose target each step is. Windows never reach over a recording and its padding.
+        `steps`: every stream's values, `(n, *shape)`; `t_ns (n,)`, which may hold `NO_TIME`, and `label (n,)`
+        are those of the windows whose target each step is. Windows never reach over a recording and its
+        padding.
         """
         current = self._recordings[-1]
         stride = self.schema.stride
@@ -169,8 +171,8 @@ class DatasetWriter:
             writer.append(column)
         current["n_windows"] += np.bincount(label[kept], minlength=len(self.schema.classes))
         current["n_steps"] = before + n
-        if n:
-            low, high = int(t_ns.min()), int(t_ns.max())
+        if (times := span(t_ns)) is not None:
+            low, high = times
             was_low, was_high = current["t_start_ns"], current["t_end_ns"]
             current["t_start_ns"] = low if was_low is None else min(low, was_low)
             current["t_end_ns"] = high if was_high is None else max(high, was_high)

@@ -30,7 +30,17 @@ from vestige.reading import sorting
 from vestige.reading.dataset import DatasetWriter
 from vestige.reading.names import RecordingNames
 from vestige.reading.parts import BLOCK_STEPS, Task, read_task
-from vestige.reading.steps import Evidence, Join, Listing, Progress, Reader, RecordingInfo, StepBlock, Unit
+from vestige.reading.steps import (
+    NO_TIME,
+    Evidence,
+    Join,
+    Listing,
+    Progress,
+    Reader,
+    RecordingInfo,
+    StepBlock,
+    Unit,
+)
 from vestige.reading.symbols import RowMap, SymbolTable
 from vestige.reading.told import Told
 
@@ -213,11 +223,13 @@ def _by_workers(
                 part.discard()
             continue
         summary = join.end_part(part.summary)
+        _tell(account, part.defects, part.summary)
         if task.last:
             sink.end_unit()
             account.units.append((task.unit, summary))
             account.told.add(task.unit.id, summary)
-        _tell(account, part.defects, part.summary)
+            defects, more = join.defects()
+            _tell(account, defects, {"more_defects": more})
         yield part.taken
 
 
@@ -402,7 +414,7 @@ class _Spool(_Sink):
         self._names = RecordingNames()
         self._files: list[str] = []
         self._counts, self._labelled = _Growing("int64", 0), _Growing("uint8", 0)
-        self._last_ns = _Growing("int64", np.iinfo(np.int64).min)
+        self._last_ns = _Growing("int64", NO_TIME)
 
     def begin_unit(self, unit: Unit, digests: Digests, n: int | None = None) -> None:  # noqa: ARG002
         """See `Sink.begin_unit`."""
@@ -483,7 +495,7 @@ class _Spool(_Sink):
         first = np.r_[True, recording[1:] != recording[:-1]]
         last_ns = self._last_ns.upto(n)
         before = np.where(first, last_ns[recording], np.r_[0, t_ns[:-1]])
-        self._account.out_of_order += int((t_ns < before).sum())
+        self._account.out_of_order += int(((t_ns != NO_TIME) & (t_ns < before)).sum())
         last = np.r_[first[1:], True]
         last_ns[recording[last]] = t_ns[last]
 

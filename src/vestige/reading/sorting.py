@@ -3,7 +3,9 @@
 External: steps lie in files of packed records. What exceeds `budget` steps is distributed, by ranges of
 recordings whose sizes are known, over at most `fan_out` files, and those again where they are still too
 large; a single recording that is too large is sorted by its times alone (16 bytes a step), its records stay
-on disk. Stable: steps of one recording and time stay in the order in which they were read.
+on disk. Stable: steps of one recording and time stay in the order in which they were read. A step without
+a time stands where it was read: at the last known time before it in its recording, else at the next one
+after it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vestige.reading.times import placed
 
 BUDGET = 1 << 17
 """Steps held in memory at a time: 6 MB of records, and as much again while they are sorted."""
@@ -56,7 +60,7 @@ def _in_memory(
 ) -> Iterator[tuple[int, Iterator[Records]]]:
     records = np.fromfile(file, dtype=dtype)
     rank = _ranks(recordings)[records["recording"]]
-    order = np.lexsort((records["t_ns"], rank))
+    order = np.lexsort((placed(records["t_ns"], rank), rank))
     records, rank = records[order], rank[order]
     bounds = np.searchsorted(rank, np.arange(len(recordings) + 1))
     for at, recording in enumerate(recordings.tolist()):
@@ -66,7 +70,8 @@ def _in_memory(
 def _too_large(file: Path, dtype: np.dtype[Any], budget: int) -> Iterator[Records]:
     """One recording's steps: times in memory, records picked from the mapped file in their order."""
     records = np.memmap(file, dtype=dtype, mode="r")
-    order = np.argsort(records["t_ns"], kind="stable")
+    times = np.array(records["t_ns"])
+    order = np.argsort(placed(times, np.zeros(len(times), dtype=np.uint8)), kind="stable")
     for start in range(0, len(order), budget):
         yield records[order[start : start + budget]]
 

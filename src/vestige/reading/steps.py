@@ -31,6 +31,9 @@ Progress = Callable[[int, int | None], None]
 Position = dict[str, Any]
 """Where a stream stands: JSON values only."""
 
+NO_TIME = int(np.iinfo(np.int64).min)
+"""The time of a step of which nobody knows when it was; NumPy's `NaT`."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -71,9 +74,9 @@ class StepBlock:
     """The next n steps of one or many recordings, in the order in which they arrived.
 
     `recording (n,)` uint32 indexes `recordings`; `values` are the schema's streams `(n, *shape)`, one of
-    which may hold rows of `symbols`; `t_ns (n,)` int64 is when each step was over (Unix ns, 0 where nobody
-    knows); `label (n,)` uint8, None where the evidence has no labels; `place`, columns `(n,)` int64, says
-    where in `file` each step stands. `ended (recordings,)` marks those that have no further step.
+    which may hold rows of `symbols`; `t_ns (n,)` int64 is when each step was over (Unix ns, `NO_TIME` where
+    nobody knows); `label (n,)` uint8, None where the evidence has no labels; `place`, columns `(n,)` int64,
+    says where in `file` each step stands. `ended (recordings,)` marks those that have no further step.
     `corrects`: the first step takes the place of the last one before it, which was handed on before all of
     it was there.
     """
@@ -299,6 +302,11 @@ class Join:
     def end_part(self, summary: dict[str, Any]) -> dict[str, Any]:
         """A part is over; its summary with what only became known here."""
         return summary
+
+    def defects(self) -> tuple[list[Defect], dict[str, int]]:
+        """What only became known here to be defective, once the last part is over, and how often there was
+        more of it, by what was left out."""
+        return [], {}
 
 
 class ChunkStream(ABC):

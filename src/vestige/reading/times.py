@@ -1,4 +1,4 @@
-"""Times as people read them."""
+"""Times of steps, of which some may have none: where these stand among others, and as text."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_NOBODY_KNOWS = (0, int(np.iinfo(np.int64).min))
+from vestige.reading.steps import NO_TIME
 
 
 def known(t_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of these times somebody knows `(n,)`."""
-    return ~np.isin(t_ns, _NOBODY_KNOWS)
+    """Which of these times somebody knows `(n,)`: neither `NO_TIME`, nor 0, the beginning of what counts from
+    its own beginning."""
+    return ~np.isin(t_ns, (0, NO_TIME))
 
 
 def rfc3339(t_ns: NDArray[np.int64]) -> list[str | None]:
@@ -20,3 +21,46 @@ def rfc3339(t_ns: NDArray[np.int64]) -> list[str | None]:
     texts: NDArray[Any] = np.datetime_as_string(t_ns.astype("datetime64[ns]"), unit="ns")
     told = zip(texts.tolist(), known(t_ns).tolist(), strict=True)
     return [f"{text}Z" if is_known else None for text, is_known in told]
+
+
+def placed(t_ns: NDArray[np.int64], recording: NDArray[Any]) -> NDArray[np.int64]:
+    """Where steps stand in time, `(N,)`, Unix ns: a step without a time stands at the last known time before
+    it in its recording, else at the next one after it. `NO_TIME` stays where a recording has no time at all.
+
+    `recording (N,)` tells recordings apart; the steps of each stand in their order.
+    """
+    if not len(t_ns) or int(t_ns.min()) != NO_TIME or int(t_ns.max()) == NO_TIME:
+        return t_ns
+    has_time = t_ns != NO_TIME
+    order = np.argsort(recording, kind="stable")
+    has_time, sorted_ns, of = has_time[order], t_ns[order], recording[order]
+    fresh = np.r_[True, of[1:] != of[:-1]]
+    number = np.cumsum(fresh) - 1
+    at = np.arange(len(order))
+    before = np.maximum.accumulate(np.where(has_time | fresh, at, 0))
+    # Backwards, the same once more for those that no known time of their recording comes before.
+    last = np.r_[fresh[1:], True]
+    after = np.minimum.accumulate(np.where(has_time | last, at, len(at))[::-1])[::-1]
+    source = np.where(has_time[before], before, after)
+    filled = np.where(number[source] == number, sorted_ns[source], NO_TIME)
+    out = np.empty_like(t_ns)
+    out[order] = filled
+    return out
+
+
+def span(t_ns: NDArray[np.int64]) -> tuple[int, int] | None:
+    """The first and the last known time; None where none is known."""
+    if not len(t_ns):
+        return None
+    first, last = int(t_ns.min()), int(t_ns.max())
+    if last == NO_TIME:
+        return None
+    if first == NO_TIME:
+        first = int(t_ns[t_ns != NO_TIME].min())
+    return first, last
+
+
+def tells_apart(t_ns: NDArray[np.int64]) -> bool:
+    """Whether there are known times, and not all the same."""
+    found = span(t_ns)
+    return found is not None and found[0] < found[1]

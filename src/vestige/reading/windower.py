@@ -17,7 +17,7 @@ import polars as pl
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from vestige.reading.steps import Reader, RecordingInfo, StepBlock, Steps
+from vestige.reading.steps import NO_TIME, Reader, RecordingInfo, StepBlock, Steps
 from vestige.reading.symbols import RowMap, SymbolTable
 from vestige.schema import Schema
 
@@ -38,8 +38,8 @@ class WindowBatch:
 
     `steps` are gathered stream values `(B, length, ...)`; `symbols` the table they point into; `place` says,
     a row a window, where the step that it *judges* stands in the evidence (`file`, `line`, `offset`, ...);
-    `t_ns (B,)` when that step was over, Unix ns, 0 where nobody knows. With look-ahead the step judged is not
-    the last one.
+    `t_ns (B,)` when that step was over, Unix ns, `NO_TIME` where nobody knows. With look-ahead the step
+    judged is not the last one.
     """
 
     steps: Steps
@@ -208,9 +208,9 @@ class Windower:
         # Which step of its recording each is: its rank within the block behind all that came before.
         rank = end - (lead * (inverse + 1)) - (np.cumsum(sizes) - sizes)[inverse]
         position = before[inverse] + rank - lead
-        late = (laid[_T_NS][end] < laid[_T_NS][end - 1]) & (
-            before[inverse] + rank > self._real_from(infos, inverse)
-        )
+        t_ns = laid[_T_NS][end]
+        late = (t_ns != NO_TIME) & (t_ns < laid[_T_NS][end - 1])
+        late &= before[inverse] + rank > self._real_from(infos, inverse)
         if lead:
             self.out_of_order += int(late.sum())
         names = [info.id for info in infos]

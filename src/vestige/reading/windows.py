@@ -35,6 +35,7 @@ from vestige import checked
 from vestige.errors import DatasetError
 from vestige.reading.digests import BLOCK, REMEDY, CheckedFile, FileDigest, Streams
 from vestige.reading.steps import Steps
+from vestige.reading.times import placed
 from vestige.schema import Schema, Stream
 
 FORMAT = "vestige-dataset/4"
@@ -76,7 +77,8 @@ class WindowSet:
     """Windows on streams. Immutable; `select` and `within` return smaller sets over the same streams.
 
     `recording (N,)` uint32, `position (N,)` int64 (where a window's first step lies in the streams),
-    `label (N,)` uint8 (an index into `schema.classes`), `t_ns (N,)` int64 (time of the step it is of).
+    `label (N,)` uint8 (an index into `schema.classes`), `t_ns (N,)` int64 (time of the step it is of,
+    `NO_TIME` where nobody knows).
     `order (M,)` int64, where given, is the sub-stream that the windows look at: positions count in it.
     """
 
@@ -167,6 +169,12 @@ class WindowSet:
             flat += np.bincount(piece.recording.astype(np.int64) * k + piece.label, minlength=n * k)
         flat.flags.writeable = False
         return flat.reshape(n, k)
+
+    @functools.cached_property
+    def placed_ns(self) -> IntArray:
+        """Where each window stands in time, `(N,)` int64: see `times.placed`. What sorts or cuts by time
+        takes these."""
+        return placed(self.t_ns, self.recording)
 
     @property
     def present(self) -> IntArray:

@@ -16,6 +16,7 @@ from vestige.log import get
 from vestige.models.base import Judgement
 from vestige.reading import live
 from vestige.reading.steps import Evidence, Progress
+from vestige.reading.times import rfc3339
 from vestige.reading.windower import WindowBatch
 from vestige.runs.directory import RunDirectory
 from vestige.schema import Schema
@@ -44,9 +45,10 @@ def score(
     """Score evidence with the detector in the directory `run`, a dict for each window.
 
     A window ends on every step; for traces on every `schema.stride`-th, as in the detector's dataset.
-    Keys: where the window ends (for logs `file`, `line`, `offset`: 1-based line, byte offset), `score`
-    (1 - P(first class)), `most_probable_class`, and `alert` (score at or above the run's threshold; null for
-    a detector that has none). Act on the alert: the threshold keeps to a policy that was chosen on
+    Keys: where the window ends (for logs `file`, `line`, `offset`: 1-based line, byte offset), `time` of the
+    step judged (RFC 3339, UTC, nanoseconds; null where nobody knows), `score` (1 - P(first class)),
+    `most_probable_class`, and `alert` (score at or above the run's threshold; null for a detector that has
+    none). Act on the alert: the threshold keeps to a policy that was chosen on
     validation, and may lie on either side of the score from which on another class is the most probable.
     Of a next-token detector also `surprise` (-ln P, nats) and `rank` (how many tokens were more probable).
     A path `-` is standard input; of several paths, `file` is the path as given. `quantize`: in 8-bit
@@ -137,6 +139,7 @@ def _rows(judged: JudgedBatch, loaded: Loaded) -> Iterator[dict[str, Any]]:
     judgement = judged.judgement
     best = judgement.proba.argmax(axis=1).tolist()
     suspicion = judgement.score.tolist()
+    times = rfc3339(judged.batch.t_ns)
     for at, place in enumerate(judged.batch.place.iter_rows(named=True)):
         value = suspicion[at]
         alert = None
@@ -144,6 +147,7 @@ def _rows(judged: JudgedBatch, loaded: Loaded) -> Iterator[dict[str, Any]]:
             alert = value >= loaded.threshold
         row = {
             **place,
+            "time": times[at],
             "score": round(value, 6),
             "most_probable_class": loaded.schema.classes[best[at]],
             "alert": alert,

@@ -101,7 +101,9 @@ def _out_of_order(windows: WindowSet) -> float:
     """Share of the windows whose time is before that of the window before them in their recording."""
     order = np.lexsort((windows.position, windows.recording))
     same = np.diff(windows.recording[order].astype(np.int64)) == 0
-    back = (np.diff(windows.t_ns[order]) < 0) & same
+    times = windows.placed_ns[order]
+    # Compared, not subtracted: `NO_TIME` is too far from everything.
+    back = (times[1:] < times[:-1]) & same
     return float(back.sum() / max(1, len(windows)))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from vestige import log, recipes
 from vestige.errors import SplitError
+from vestige.reading.times import tells_apart
 from vestige.reading.windows import WindowSet
 from vestige.recipes import Recipe
 from vestige.splits.assign import assign
@@ -40,8 +41,7 @@ DIGEST = re.compile("[0-9a-f]{32,}")
 
 def default_recipe(windows: WindowSet) -> str:
     """The recipe where none is named: `time`, or `sample` where no time tells windows apart."""
-    times = windows.t_ns
-    if len(times) and int(times.min()) == int(times.max()):
+    if len(windows) and not tells_apart(windows.t_ns):
         return recipes.WITHOUT_TIMES
     return recipes.DEFAULT
 
@@ -114,8 +114,10 @@ def _assigned(
 
 def _by_time(recipe: Recipe, windows: WindowSet, fractions: Fractions) -> Split:
     """Cut at the times that leave the wanted shares of windows before them."""
-    if len(windows) == 0 or windows.t_ns.min() == windows.t_ns.max():
-        raise SplitError("every window has the same time", where=windows.path, remedy="use another --split")
+    if not tells_apart(windows.t_ns):
+        raise SplitError(
+            "every window has the same time, or none", where=windows.path, remedy="use another --split"
+        )
     how = "all recordings, cut at the same two times"
     if windows.recordings.height == 1:
         how = "one stream, cut in three spans of time"
@@ -125,7 +127,7 @@ def _by_time(recipe: Recipe, windows: WindowSet, fractions: Fractions) -> Split:
 
 def _cuts(windows: WindowSet, fractions: Fractions) -> dict[str, Any]:
     """Where to cut, Unix ns."""
-    times = np.sort(windows.t_ns)
+    times = np.sort(windows.placed_ns)
     at = (np.cumsum(fractions)[:-1] * len(times)).astype(int).clip(1, len(times) - 1) - 1
     return {"cuts_ns": [int(times[i]) for i in at]}
 

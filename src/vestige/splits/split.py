@@ -241,12 +241,13 @@ def part_codes(split: Split, windows: WindowSet) -> Codes:
 
 
 def span_codes(split: Split, windows: WindowSet) -> Codes:
-    """The part of every window, by the time of its target step; windows near a cut are purged.
+    """The part of every window, by the time of its target step (see `WindowSet.placed_ns`); windows near a
+    cut are purged.
 
     A window stays only when a whole window length lies between its first step and the last step that a
     window earlier in the same recording, of another part, looks at: no step is looked at from two sides.
     """
-    codes = np.searchsorted(split.assignment["cuts_ns"], windows.t_ns, side="left").astype(np.int8)
+    codes = np.searchsorted(split.assignment["cuts_ns"], windows.placed_ns, side="left").astype(np.int8)
     order = np.lexsort((windows.position, windows.recording))
     recording, code = windows.recording[order], codes[order]
     first, last = windows.position[order], windows.last_step[order]

@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.checkpoint import Loaded
+from vestige.reading.steps import NO_TIME
 from vestige.reading.windows import WindowSet
 from vestige.runs.directory import RunDirectory
 from vestige.scoring.windows import read_windows
@@ -30,7 +31,8 @@ COLUMNS = {
     "t_ns": pl.Int64(),
     "truth": pl.String(),
 }
-"""What is known of a window: its number (from 0), where it ends, when (0: unknown), its label or null."""
+"""What is known of a window: its number (from 0), where it ends, when (null: nobody knows), its label or
+null."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ def of_test_part(folder: Path, loaded: Loaded) -> Iterator[Piece]:
         hosts = windows.recordings["host"].gather(test.windows.recording[rows])
         truth = _truth(test.windows, rows)
         about = _about(int(rows[0]), place, place.get_column("machine", default=hosts))
-        times = pl.Series(test.windows.t_ns[rows])
-        yield Piece(batch[name], _typed(about.with_columns(t_ns=times, truth=truth)), place["text"])
+        about = about.with_columns(t_ns=_times(test.windows.t_ns[rows]), truth=truth)
+        yield Piece(batch[name], _typed(about), place["text"])
 
 
 def of_evidence(paths: Sequence[Path], loaded: Loaded) -> Iterator[Piece]:
@@ -63,9 +65,13 @@ def of_evidence(paths: Sequence[Path], loaded: Loaded) -> Iterator[Piece]:
         bound = loaded.encoder.bind(batch.symbols)
         tokens = bound.encode(batch.steps, (name,))[name]
         about = _about(first, batch.place, batch.place.get_column("machine", default=batch.place["file"]))
-        about = about.with_columns(t_ns=pl.Series(batch.t_ns), truth=pl.lit(None, pl.String()))
+        about = about.with_columns(t_ns=_times(batch.t_ns), truth=pl.lit(None, pl.String()))
         yield Piece(tokens, _typed(about), batch.text)
         first += len(tokens)
+
+
+def _times(t_ns: NDArray[np.int64]) -> pl.Series:
+    return pl.Series(t_ns).replace(NO_TIME, None)
 
 
 def _truth(test: WindowSet, rows: NDArray[np.int64]) -> pl.Series:

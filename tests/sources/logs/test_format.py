@@ -53,7 +53,6 @@ def test_a_format_of_ones_own_is_ten_lines(tmp_path: Path) -> None:
         ('"order", ', '"Order!", ', "masks: 'Order!' is no name"),
         ("2024-05-06T", "May 6 ", "does not fit the header"),
         ("%Y-", "%Q-", "unknown directive %Q"),
-        ("%Y-", "", "year"),
         ("label =", "lable =", "lable: Extra inputs"),
         ("header =", "header", "not TOML"),
         ('header = "<When> <Level> <Component>: <Content>"', "", "header: Field required"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,6 @@ from vestige.errors import EvidenceError, OutputError, UsageError, VestigeError
 from vestige.reading.prepare import prepare as read
 from vestige.reading.windows import WindowSet
 from vestige.recipes import find
-from vestige.sources.logs.format import load
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.reader import LogReader
 from vestige.sources.logs.source import LogSource
@@ -115,9 +116,10 @@ def test_notes_tell_what_was_found_and_left_out(tmp_path: Path) -> None:
         ("empty.log", "the file"),
         ("a/readme.log", "the file"),
         ("a/cut.log.gz", rest),
+        ("a/app.log", "a detail"),
     }
     assert "cut off" in left_out["a/cut.log.gz", rest]
-    assert notes["left_out_counts"] == {"the file": 2, rest: 1}
+    assert notes["left_out_counts"] == {"the file": 2, rest: 1, "a detail": 1}
 
 
 def test_worker_processes_give_the_same_dataset(tmp_path: Path) -> None:
@@ -233,16 +235,20 @@ def test_a_year_that_nobody_gave_is_said_once_and_noted(
     words = corpus(tmp_path / "w", bad_log="denied") / "bad.log"
     lines = "Feb 29 23:59:59 box su: denied\nMar  1 00:00:01 box su: fine\n"
     made = corpus(tmp_path / "c", a_log=lines, b_log=lines)
+    written = datetime(2026, 11, 28, 12, tzinfo=UTC).timestamp()
+    for log in made.iterdir():
+        os.utime(log, (written, written))
     windows = prepare(made, tmp_path / "d", format="linux", label=f"words:{words}")
-    year = load("linux").year
-    assert windows.notes["assumed_year"] == year
+    assert windows.notes["assumed_year"] == 2024
     (said,) = [one.getMessage() for one in caplog.records if "name no year" in one.getMessage()]
-    assert str(year) in said
+    assert "2024 is assumed, by the day the file was last written (2026-11-28) and its 29 February" in said
     assert "--year" in said
     caplog.clear()
     windows = prepare(made, tmp_path / "e", format="linux", label=f"words:{words}", year=2021)
     assert "assumed_year" not in windows.notes
     assert "name no year" not in caplog.text
+    assert windows.notes["left_out_counts"] == {"a detail": 2}
+    assert "29 February in no leap year" in windows.notes["left_out"][0]["why"]
 
 
 def test_fewer_than_one_process_is_refused_for_a_small_corpus_too(tmp_path: Path) -> None:

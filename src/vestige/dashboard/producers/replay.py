@@ -59,8 +59,9 @@ class Played:
     windows: int = 0
 
     def truth(self, t_ns: int) -> int | None:
-        """The class that was in force when the step was over that ended at `t_ns`; None: nobody knows."""
-        if not t_ns or not len(self.label):
+        """The class that was in force when the step was over that ended at `t_ns`; None: nobody knows, as
+        where the step has no time (`NO_TIME`)."""
+        if t_ns <= 0 or not len(self.label):
             return None
         return int(self.label[max(0, int(np.searchsorted(self.since_ns, t_ns)) - 1)])
 
@@ -79,9 +80,7 @@ class Recordings:
     def over(self, judged: JudgedBatch) -> Iterator[Recording | Score | Perf]:
         """The events of the next batch."""
         batch = judged.batch
-        times = [0] * len(batch.place)
-        if batch.t_ns is not None:
-            times = batch.t_ns.tolist()
+        times = batch.t_ns.tolist()
         for row, (place, t_ns) in enumerate(zip(batch.place.iter_rows(named=True), times, strict=True)):
             name = str(place.pop(batch.unit))
             if name not in self._known:
@@ -148,7 +147,9 @@ class Recordings:
         judgement, limit = judged.judgement, self.loaded.threshold
         proba, suspicion = judgement.proba[row], float(judgement.score[row])
         classes, true_class = self.loaded.schema.classes, played.truth(t_ns)
-        alert = truth = surprise = None
+        alert = truth = surprise = time = None
+        if t_ns > 0:
+            time = t_ns / 1e9
         if limit is not None:
             alert = suspicion >= limit
         if true_class is not None:
@@ -158,7 +159,7 @@ class Recordings:
         return Score(
             recording=played.number,
             window=played.windows,
-            time=t_ns / 1e9 if t_ns else None,
+            time=time,
             place=place,
             proba=[round(share, 6) for share in proba.tolist()],
             score=round(suspicion, 6),

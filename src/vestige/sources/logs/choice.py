@@ -5,14 +5,13 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any, Self
-
-import numpy as np
 
 from vestige.errors import EvidenceError, FormatError
 from vestige.evidence.files import EvidenceFile
 from vestige.evidence.stream import SAMPLE_LINES
-from vestige.sources.logs.clock import FRAME_YEAR
+from vestige.sources.logs import years
 from vestige.sources.logs.foreign import is_marker, level_of, plausible, tagged
 from vestige.sources.logs.format import Format, every
 from vestige.sources.logs.guess import VERSION, Guess, guess
@@ -92,16 +91,26 @@ class RuleSet:
             if each is not None
         ]
 
-    def year(self, rules: Rules, first_ns: int) -> int | None:
-        """The year of a file's first line, whose time was read as `first_ns`, where times name none: the last
-        one that does not lead past `until`; of live evidence the one that leads nearest to it. 0: no time."""
-        if rules.year is None or self.until is None or not first_ns:
-            return rules.year
-        until = np.datetime64(f"{FRAME_YEAR}{self.until[4:10]}")
-        days = int((np.datetime64(first_ns, "ns").astype("datetime64[D]") - until).astype(np.int64))
+    def given_year(self, rules: Rules) -> int | None:
+        """The year that somebody gave for a file's first line, where times name none; None where it follows
+        from the day after which nothing was written."""
+        if self.until is not None:
+            return None
+        given = {each.year for each in self.formats}
+        if rules.format.year is None and len(given) == 1:
+            return given.pop()  # of a format that was guessed: what --year gave all of them
+        return rules.format.year
+
+    def written_until(self, file: EvidenceFile) -> date:
+        """The day after which nothing was written: the one that a person gave (of live evidence up to half a
+        year later), else the one on which the file was last written."""
+        if self.until is None:
+            # A day later, because lines may be of a zone in which it was the next day already.
+            return years.written(file)[0] + timedelta(days=1)
+        until = date.fromisoformat(self.until[:10])
         if self.live:
-            return rules.year - (days > HALF_YEAR) + (days < -HALF_YEAR)
-        return rules.year - (days > 0)
+            until += timedelta(days=HALF_YEAR)
+        return until
 
     def kind(self, file: EvidenceFile, chosen: Format) -> str:
         """The type of log that a file is: its messages have templates of their own."""

@@ -16,17 +16,38 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-BAD = np.iinfo(np.int64).min
-"""Stands for a time that could not be read, until `Clock` puts the previous time in its place."""
+from vestige.evidence.defects import DETAIL, Defect
+from vestige.reading.steps import NO_TIME
+
+BAD = NO_TIME
+"""Stands for a time that could not be read."""
+MOST_NAMED = 20
+"""Messages of a unit that are named because their times cannot be read."""
+UNTIMED = "its time cannot be read, so the message has none"
+NO_LEAP_YEAR = "a 29 February in no leap year, so the message has no time (--year says which year it is)"
 FRAME_YEAR = 1972
 """Times without a year are read in this (leap) year, of which no log is; `Clock` moves them into theirs."""
 
 _SECOND, _DAY = 1_000_000_000, 86_400_000_000_000
+_JUMP = 31 * _DAY
+"""A step of no more than this passes no New Year unseen."""
+_HALF_YEAR, _STRAGGLER = 183 * _DAY, 330 * _DAY
+_CENTURIES = 1 << 62
 _ABSENT = 9_000_000_000
 """Seconds that no time has."""
 _FRAME = tuple((date(FRAME_YEAR + n, 1, 1).toordinal() - date(1970, 1, 1).toordinal()) * _DAY for n in (0, 1))
 _YEARS = range(1678, 2262)
 _EPOCH = date(1970, 1, 1).toordinal()
+
+
+def _in_frame(month: int, day: int, hours: int = 0) -> int:
+    """A moment of `FRAME_YEAR`, Unix ns."""
+    return (date(FRAME_YEAR, month, day).toordinal() - _EPOCH) * _DAY + hours * 3600 * _SECOND
+
+
+_BOOT_ENDS, _BOOT_BEGINS = _in_frame(1, 8), _in_frame(12, 31, 12)
+"""A clock that nobody set shows times before the one, for a week, or, west of Greenwich, after the other."""
+_NOVEMBER, _DECEMBER = _in_frame(11, 1), _in_frame(12, 1)
 _MONTHS = (
     "jan january januar jänner jän janv janvier ene enero gen gennaio janeiro januari",
     "feb february februar févr fevr fév février febrero febbraio fev fevereiro februari",
@@ -157,6 +178,31 @@ class TimeParser:
         return (((days * 24 + clock[0]) * 60 + clock[1]) * 60 + clock[2] - _zone(part)) * _SECOND
 
 
+@dataclass
+class Untimed:
+    """Messages whose times cannot be read: `count` of them, of which the first are named."""
+
+    count: int = 0
+    named: int = 0
+
+    def note(
+        self, file: str, read: NDArray[np.int64], t_ns: NDArray[np.int64], line: NDArray[np.int64]
+    ) -> list[Defect]:
+        """Take in the next messages of a file, `(n,)`: their times as they were read, as `Clock.set` dated
+        them, and their 1-based lines. Returns what is said of them."""
+        rows = np.flatnonzero(t_ns == BAD)
+        named = rows[: MOST_NAMED - self.named]
+        self.count += len(rows)
+        self.named += len(named)
+        told = zip(line[named].tolist(), (read[named] == BAD).tolist(), strict=True)
+        return [Defect(file, row, DETAIL, UNTIMED if unread else NO_LEAP_YEAR) for row, unread in told]
+
+    @property
+    def more(self) -> dict[str, int]:
+        """How many there were beyond those named, as `LeftOut.add` takes it."""
+        return {DETAIL: self.count - self.named}
+
+
 def _grouped(layout: str) -> str:
     """Like `shape`, each directive a named group; the fraction, read apart, is left out."""
     pieces = re.split(r"%(.)", layout)
@@ -222,53 +268,120 @@ def _zone(part: dict[str, str | None]) -> int:
 
 @dataclass
 class Clock:
-    """One file's run of time: bad times take the previous one's, times without a year get theirs.
+    """One file's run of time: times without a year get theirs, and messages without a time a place.
 
-    A step back of more than half a year means that a New Year has passed; a step forward of more than
-    eleven months, that a straggler of the old year came after it.
+    `year`: that of the first message; None where times name theirs. A step back of more than half a year
+    means that a New Year has passed; a step ahead of more than eleven months, that a straggler of the old
+    year came after it. Both are counted from `frame_ns`, the last time (in `FRAME_YEAR`) that was believed,
+    `years` after the first.
+
+    A machine without a clock begins at 1 January 1970 whenever it starts (in its own zone, which may make it
+    31 December) and jumps back once it is told the time: a jump there from the middle of a year is no New
+    Year, and nothing is counted from such times (`booting`).
     """
 
     year: int | None
     last_ns: int = 0
-    bad: int = 0
     frame_ns: int | None = None
     years: int = 0
+    booting: bool = False
 
     def to_dict(self) -> dict[str, int | None]:
         """JSON-ready: `Clock(**plain)` goes on from there."""
         return asdict(self)
 
     def set(self, t_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The final times `(n,)` of the next messages of the file."""
-        wrong = t_ns == BAD
-        self.bad += int(wrong.sum())
-        good = t_ns[~wrong]
+        """The final times `(n,)` of the next messages of the file. A 29 February has none in a year that is
+        no leap year."""
         # Messages of another format, whose times name a year, may stand between those that do not.
-        framed = (good >= _FRAME[0]) & (good < _FRAME[1])
-        if self.year is not None and framed.any():
-            good = good.copy()
-            good[framed] = self._dated(good[framed])
-        out: NDArray[np.int64] = good
-        if wrong.any():
-            known = np.concatenate([[self.last_ns], good])
-            out = known[np.cumsum(~wrong)].astype(np.int64)
-        if len(out):
-            self.last_ns = int(out[-1])
+        framed = in_frame(t_ns)
+        if not framed.any():
+            return t_ns
+        frame = t_ns[framed]
+        if self.year is None:
+            self._begin_after(t_ns[: framed.argmax()], int(frame[0]))
+        if self.year is None:
+            return t_ns
+        out = t_ns.copy()
+        out[framed] = dated(frame, self.year + np.clip(self.passed(frame), -100, 60))
         return out
 
-    def _dated(self, frame: NDArray[np.int64]) -> NDArray[np.int64]:
+    def place(self, t_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where the next messages `(n,)` stand in time: one without a time, where the one before it does."""
+        known = t_ns != BAD
+        held = np.concatenate([[self.last_ns], t_ns[known]])
+        placed: NDArray[np.int64] = held[np.cumsum(known)]
+        if len(placed):
+            self.last_ns = int(placed[-1])
+        return placed
+
+    def _begin_after(self, before: NDArray[np.int64], first: int) -> None:
+        """Times without a year begin in a file whose times have one: nearest to the last of those."""
+        known = before[before != BAD]
+        last = self.last_ns
+        if len(known):
+            last = int(known[-1])
+        # Seconds since a start are in that year, too, where they are some years; before them are no dates.
+        if last >= _FRAME[1]:
+            year = np.datetime64(last, "ns").astype("datetime64[Y]").astype(int) + 1970
+            near = np.arange(year - 1, year + 2)
+            then = dated(np.full(3, first), near)
+            apart = np.where(then == BAD, _CENTURIES, np.abs(np.where(then == BAD, 0, then) - last))
+            self.year = int(near[apart.argmin()])
+
+    def passed(self, frame: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many years after the first message's each of the next is, `(n,)`, by its time in
+        `FRAME_YEAR`."""
+        steps = np.diff(frame, prepend=frame[0] if self.frame_ns is None else self.frame_ns)
+        at_boot = (frame < _BOOT_ENDS) | (frame >= _BOOT_BEGINS)
+        jumps = np.abs(steps) > _JUMP
+        if not self.booting and not jumps.any():
+            self.frame_ns = int(frame[-1])
+            return np.full(len(frame), self.years)
+        jumps[0] = True
+        jumps[1:] |= at_boot[1:] != at_boot[:-1]
+        starts = np.flatnonzero(jumps).tolist()
+        years = np.empty(len(frame), dtype=np.int64)
+        for start, stop in zip(starts, [*starts[1:], len(frame)], strict=True):
+            years[start:stop] = self._run(
+                int(frame[start]), int(frame[stop - 1]), at_boot=bool(at_boot[start])
+            )
+        return years
+
+    def _run(self, first: int, last: int, *, at_boot: bool) -> int:
+        """The year of some messages between whose times there is no jump."""
+        if self.frame_ns is None:
+            self.frame_ns = first
         before = self.frame_ns
-        if before is None:
-            before = frame[0]
-        step = np.diff(frame, prepend=before)
+        self.booting = at_boot and (self.booting or _leads_to_boot(before, first))
+        if self.booting:
+            return self.years - (first >= _BOOT_BEGINS)
         # Half a year back is the turn of the year; nearly a year ahead, a straggler from before that turn.
-        turns = np.cumsum((step < -183 * _DAY).astype(np.int64) - (step > 335 * _DAY))
-        years = self.years + turns
-        self.frame_ns, self.years = int(frame[-1]), int(years[-1])
-        moment = frame.view("datetime64[ns]")
-        month = moment.astype("datetime64[M]")
-        within = moment - month.astype("datetime64[ns]")
-        shift = ((self.year or FRAME_YEAR) - FRAME_YEAR + np.clip(years, -100, 60)) * 12
-        moved = (month + shift.astype("timedelta64[M]")).astype("datetime64[ns]") + within
-        dated: NDArray[np.int64] = moved.astype(np.int64)
-        return dated
+        self.years += (first - before < -_HALF_YEAR) - (first - before > _STRAGGLER)
+        self.frame_ns = last
+        return self.years
+
+
+def in_frame(t_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which times `(n,)` name no year."""
+    framed: NDArray[np.bool_] = (t_ns >= _FRAME[0]) & (t_ns < _FRAME[1])
+    return framed
+
+
+def _leads_to_boot(before: int, first: int) -> bool:
+    """Whether a step to where clocks begin is a jump, from where no year ends."""
+    latest = _NOVEMBER
+    if first < _BOOT_ENDS:
+        latest = _DECEMBER
+    return _BOOT_ENDS <= before < latest and abs(first - before) > _JUMP
+
+
+def dated(frame: NDArray[np.int64], year: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Times of `FRAME_YEAR` moved into their years, `(n,)`; BAD where that year has no such day."""
+    moment = frame.view("datetime64[ns]")
+    month = moment.astype("datetime64[M]")
+    within = moment - month.astype("datetime64[ns]")
+    moved = month + ((year - FRAME_YEAR) * 12).astype("timedelta64[M]")
+    exists = (moved + 1).astype("datetime64[ns]") - moved.astype("datetime64[ns]") > within
+    times = (moved.astype("datetime64[ns]") + within).astype(np.int64)
+    return np.where(exists, times, BAD)

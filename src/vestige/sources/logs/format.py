@@ -31,7 +31,9 @@ class Format(BaseModel):
     )
     mask: dict[str, str] = Field(default={}, description="regular expressions of the format's own masks")
     label: str | None = Field(default=None, description="which messages are anomalies")
-    year: int | None = Field(default=None, ge=1970, le=2200, description="year of times that name none")
+    year: int | None = Field(
+        default=None, ge=1970, le=2200, description="year of a file's first line, where times name none"
+    )
     host: str | None = Field(default=None, description="the field that holds the machine's name")
     field: dict[str, str] = Field(default={}, description="regular expressions of other fields with a shape")
     types: bool = Field(default=False, description="files are of several types, told by their names")
@@ -63,9 +65,7 @@ class Format(BaseModel):
         if unknown:
             raise ValueError(f"no mask {unknown[0]!r}; known are {', '.join([*self.mask, *SHARED])}")
         Masker(self.resolved_masks)
-        parser = self.time_parser()
-        if not parser.has_year and self.year is None:
-            raise ValueError("times without a year need `year = ...`")
+        self.time_parser()
         if self.compiled().match(self.example[0]) is None:
             raise ValueError(f"the first line of `example` does not fit the header: {self.example[0]!r}")
         return self
@@ -84,6 +84,16 @@ class Format(BaseModel):
     def time_parser(self) -> clock.TimeParser:
         """The reader of the header's time fields."""
         return clock.TimeParser(list(self.time.values()))
+
+    @property
+    def timed(self) -> bool:
+        """Whether lines have a time at all."""
+        return bool(self.time)
+
+    @property
+    def has_year(self) -> bool:
+        """Whether times name their year, or there are none."""
+        return self.time_parser().has_year
 
     def settings(self) -> dict[str, Any]:
         """JSON-ready: everything that changes numbers, shared masks spelt out, the label rule left out."""

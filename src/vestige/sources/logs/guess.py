@@ -29,8 +29,6 @@ MASK = {
     "pci": r"[0-9A-Fa-f](?<!\w[0-9A-Fa-f])[0-9A-Fa-f]{3}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-7](?!\w)",
 }
 MOST_PARTS = 10
-ASSUMED_YEAR = 2005
-"""Of times that name none, where nobody says more: as the shipped format `rfc3164` has it."""
 _SURE, _MANY, _SOME = 0.9, 0.6, 0.2
 _BEFORE = frozenset({*LEVEL_KINDS, "number", "thread", "stream", "bare"})
 """Parts that are known as such before the time, too."""
@@ -162,7 +160,6 @@ def _put_together(group: list[_Line], lines: list[str], *, shows_level: bool, we
         masks=list(MASKS),
         mask=MASK,
         types=True,
-        year=ASSUMED_YEAR,
     )
     score = len(fits) / len(lines) * min(1.0, header.strength)
     return Guess(made, len(fits), len(lines), score, tuple(doubts))

@@ -6,11 +6,14 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from vestige.errors import EvidenceError
 from vestige.evidence.files import EvidenceFile
 from vestige.reading.files import FileUnit
+from vestige.sources.logs import years
 from vestige.sources.logs.choice import RuleSet
-from vestige.sources.logs.clock import BAD
+from vestige.sources.logs.clock import BAD, dated
 from vestige.sources.logs.guess import NAME
 from vestige.sources.logs.parse import Parser, Rules
 from vestige.sources.logs.table import Content
@@ -19,19 +22,24 @@ from vestige.sources.logs.table import Content
 @dataclass(frozen=True)
 class LogUnit(FileUnit):
     """A file of logs. `stop`: it is only the part that begins with the first message at byte `start` or after
-    it and ends before the first one at `stop` or after it; how it is read was found out (`head`) already."""
+    it and ends before the first one at `stop` or after it; how it is read was found out (`head`) already.
+    `rotated`: the files of the log that it is one file of, the oldest first; `year`: of its first line, where
+    that was found out already."""
 
     rules: RuleSet | None = None
     start: int = 0
     stop: int | None = None
     head: Head | None = None
+    rotated: tuple[EvidenceFile, ...] = ()
+    year: int | None = None
 
 
 @dataclass(frozen=True)
 class Head:
     """How a file is read, as its beginning shows: its rules (JSON), its type of log, what it is called in
-    reports and on which host, the year of its first line where times name none, and that line's time; why it
-    is read so, and what is doubtful about it."""
+    reports and on which host, the year of its first line where times name none, and the first time that can
+    be read; why it is read so, and what is doubtful about it. `assumed`: which year nobody gave, and why it
+    is that."""
 
     settings: str
     kind: str
@@ -41,6 +49,7 @@ class Head:
     first_ns: int
     why: str = ""
     doubts: list[str] = field(default_factory=list)
+    assumed: str = ""
 
     @property
     def told(self) -> dict[str, Any]:
@@ -49,7 +58,8 @@ class Head:
         name = chosen.name
         if name == NAME:
             name = f"guessed: {chosen.header}"
-        return {"format": name, "form": chosen.settings(), "why": self.why, "warnings": self.doubts}
+        doubts = [*self.doubts, *filter(None, [self.assumed])]
+        return {"format": name, "form": chosen.settings(), "why": self.why, "warnings": doubts}
 
     @property
     def rules(self) -> Rules:
@@ -68,13 +78,14 @@ def head_of(unit: LogUnit, content: Content) -> Head | None:
         if unit.mode == "whole" or b"\n" not in sample:
             return None
         try:
-            return _head(sample[: sample.rfind(b"\n") + 1], ruleset, content.file)
+            return _head(sample[: sample.rfind(b"\n") + 1], unit, ruleset, content)
         except EvidenceError:
             return None  # more lines may tell
-    return _head(sample, ruleset, content.file)
+    return _head(sample, unit, ruleset, content)
 
 
-def _head(sample: bytes, ruleset: RuleSet, file: EvidenceFile) -> Head:
+def _head(sample: bytes, unit: LogUnit, ruleset: RuleSet, content: Content) -> Head:
+    file = content.file
     choice = ruleset.choose(sample, file)
     rules, chosen = choice.rules, choice.rules.format
     matches = [match for match in map(rules.header.match, choice.lines) if match]
@@ -85,13 +96,55 @@ def _head(sample: bytes, ruleset: RuleSet, file: EvidenceFile) -> Head:
     if file.host is None and chosen.host:
         named = (match[chosen.host] for match in matches)
         host = next((name for name in named if name and name != "-"), host)
+    year, first_ns, assumed = _year(unit, ruleset, rules, first_ns, content)
     return Head(
         json.dumps(rules.settings()),
         ruleset.kind(file, chosen),
         ruleset.profile(file, chosen),
         host,
-        ruleset.year(rules, first_ns),
+        year,
         first_ns,
         choice.why,
         choice.doubts,
+        assumed,
     )
+
+
+def _year(
+    unit: LogUnit, ruleset: RuleSet, rules: Rules, first_ns: int, content: Content
+) -> tuple[int | None, int, str]:
+    """The year of a file's first line, the first time in it, and what is said where nobody gave the year."""
+    if rules.format.has_year:
+        return None, first_ns, ""
+    file, given = content.file, ruleset.given_year(rules)
+    # What comes through a pipe, or out of a table, cannot be looked over before it is read.
+    looked_over = not content.in_table and file.size is not None
+    extent = years.of_first(first_ns)
+    if looked_over and (given is None or unit.rotated):
+        extent = years.extent_of(file, rules)
+    if unit.year is not None:
+        year = unit.year
+    elif looked_over and unit.rotated:
+        year = _agreed(unit, ruleset, rules)
+    elif given is not None:
+        year = given
+    else:
+        year = extent.latest(ruleset.written_until(file))
+    assumed = ""
+    if given is None and ruleset.until is None:
+        assumed = extent.told(year, years.written(file)[1])
+    placed = int(dated(np.array([first_ns]), np.array([year]))[0])
+    if not first_ns or placed == BAD:
+        placed = 0
+    return year, placed, assumed
+
+
+def _agreed(unit: LogUnit, ruleset: RuleSet, rules: Rules) -> int:
+    """The year of the first line of one file of a rotated log, by all its files."""
+    extents = [years.extent_of(file, rules) for file in unit.rotated]
+    given = ruleset.given_year(rules)
+    if given is None:
+        found = years.agreeing(extents, [ruleset.written_until(file) for file in unit.rotated])
+    else:
+        found = years.following(extents, given)
+    return found[unit.rotated.index(unit.file)]

@@ -93,13 +93,6 @@ class Rules:
         """The compiled header."""
         return self.format.compiled()
 
-    @property
-    def year(self) -> int | None:
-        """The year of a file's first line, where times name none."""
-        if self.format.time_parser().has_year:
-            return None
-        return self.format.year
-
     @cached_property
     def foreign(self) -> Foreign | None:
         """What lines are that do not fit the header; None where every line fits (there are no times)."""

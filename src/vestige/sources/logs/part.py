@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from vestige.evidence.defects import Defect
 from vestige.evidence.stream import ByteStream
 from vestige.reading.steps import (
     ChunkStream,
@@ -16,7 +17,7 @@ from vestige.reading.steps import (
     StepBlock,
 )
 from vestige.sources.logs.blocks import Block, BlockReader
-from vestige.sources.logs.clock import Clock
+from vestige.sources.logs.clock import Clock, Untimed
 from vestige.sources.logs.head import Head, LogUnit
 from vestige.sources.logs.parse import parse
 from vestige.sources.logs.stream import steps_of
@@ -87,7 +88,8 @@ class LogPart(ChunkStream):
         label = messages.label if self._has_labels else None
         info = RecordingInfo(self._unit.id, host=self._head.host, profile=self._head.profile)
         last = self._ended and self._stop == self._unit.file.size
-        return steps_of(messages, messages.t_ns, label, self._head.kind, info, self._unit.id, ended=last)
+        times = messages.t_ns, messages.t_ns
+        return steps_of(messages, times, label, self._head.kind, info, self._unit.id, ended=last)
 
     def _read_blocks(self) -> Iterator[Block]:
         """The part's messages. What comes before its first one belongs to the part before."""
@@ -140,29 +142,43 @@ class LogJoin(Join):
         self._unit, self._head = unit, head
         self._line = 0
         self._clock = Clock(head.year, head.first_ns)
+        self._untimed = Untimed()
+        self._defects: list[Defect] = []
+        self._timed = head.rules.format.timed
         self._counts: Counter[str] = Counter()
 
     def over(self, block: StepBlock) -> StepBlock:
         """Times and lines as a stream over the whole file would give them."""
-        t_ns = self._clock.set(block.t_ns)
         line = block.values["line"] + self._line
-        return replace(block, t_ns=t_ns, values={**block.values, "t_ns": t_ns, "line": line})
+        t_ns = self._clock.set(block.t_ns)
+        if self._timed:
+            self._defects += self._untimed.note(self._unit.id, block.t_ns, t_ns, line)
+        return replace(
+            block, t_ns=t_ns, values={**block.values, "t_ns": self._clock.place(t_ns), "line": line}
+        )
 
     def end_part(self, summary: dict[str, Any]) -> dict[str, Any]:
         """See `Join.end_part`: the summary of the file up to here."""
         self._line += summary["lines"]
         self._counts.update(summary["counts"])
-        name, year = self._head.rules.format.name, self._head.year
-        counts = {"files": 1, "bytes": self._unit.file.size, "bad_times": self._clock.bad}
+        name, assumed = self._head.rules.format.name, {}
+        if self._head.year is not None and self._head.assumed:
+            assumed[name] = self._head.year
+        counts = {"files": 1, "bytes": self._unit.file.size, "bad_times": self._untimed.count}
         label = self._head.rules.label
         wordless = [self._head.kind] if label.kind == "words" and not label.values else []
         return {
             "counts": dict(self._counts) | counts,
             "formats": {name: 1},
-            "years": {} if year is None else {name: year},
+            "years": assumed,
+            "warnings": [self._head.assumed] if assumed else [],
             "wordless": wordless,
             **self._head.told,
         }
+
+    def defects(self) -> tuple[list[Defect], dict[str, int]]:
+        """See `Join.defects`."""
+        return self._defects, self._untimed.more
 
     def digests(self) -> dict[str, str]:
         """See `Join.digests`."""

@@ -26,12 +26,13 @@ from vestige.reading.steps import (
     StepBlock,
 )
 from vestige.schema import Schema
+from vestige.sources.logs import years
 from vestige.sources.logs.anomalies import Anomalies, WindowLabeller, meaning
 from vestige.sources.logs.blocks import Block
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.clock import Clock
 from vestige.sources.logs.corpora import corpora, together
-from vestige.sources.logs.head import LogUnit, head_of
+from vestige.sources.logs.head import Head, LogUnit, head_of
 from vestige.sources.logs.labels import FORMS
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.parse import Parser
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from vestige.reading.dataset import DatasetWriter
     from vestige.reading.prepare import Account
 
+PROBE_YEAR = 2005
+"""The year of example lines that name none."""
 PART_BYTES = 8 << 20
 """A plain file of more than twice as many bytes is read in such parts, where several workers read."""
 
@@ -64,7 +67,6 @@ class LogReader(Reader[LogUnit]):
         self._corpora: list[tuple[RuleSet, list[EvidenceFile], list[Defect]]] | None = None
         self._simulated = False
         self._origins: list[str] = []
-        self._assumes = False
 
     @classmethod
     def of_corpus(cls, corpus: Path, options: LogOptions) -> LogReader:
@@ -84,7 +86,6 @@ class LogReader(Reader[LogUnit]):
         reader._corpora = [(part.rules, part.files, part.skipped) for part in parts]
         reader._simulated = any(is_simulated(part.path) for part in parts)
         reader._origins = [part.rules.label.origin for part in parts]
-        reader._assumes = options.year is None
         return reader
 
     def units(self, evidence: Evidence) -> Listing[LogUnit]:
@@ -92,12 +93,13 @@ class LogReader(Reader[LogUnit]):
         listing: Listing[LogUnit] = Listing([])
         for rules, files, left_out in self._found(evidence):
             listing.left_out += left_out
+            together = years.rotated(files)
             for file in files:
                 name = name_of(file, evidence)
                 unit = LogUnit(
                     file.id, name, file.size, not file.in_directory, evidence.mode, file, rules=rules
                 )
-                listing.units.append(unit)
+                listing.units.append(replace(unit, rotated=tuple(together.get(file, ()))))
         return listing
 
     def _found(self, evidence: Evidence) -> Iterator[tuple[RuleSet, list[EvidenceFile], list[Defect]]]:
@@ -132,9 +134,11 @@ class LogReader(Reader[LogUnit]):
         for rules in [*self._rules.each(), *self._rules.guessed()]:
             data = "\n".join(rules.format.example).encode(rules.encoding, errors="replace") + b"\n"
             messages = Parser(rules).parse(Block(data, 0, 1, final=True))
-            t_ns = Clock(rules.year, 0).set(messages.t_ns)
+            clock = Clock(None if rules.format.has_year else rules.format.year or PROBE_YEAR)
+            t_ns = clock.set(messages.t_ns)
+            times = t_ns, clock.place(t_ns)
             info = RecordingInfo("probe")
-            blocks.append(steps_of(messages, t_ns, None, rules.format.name, info, "probe", ended=True))
+            blocks.append(steps_of(messages, times, None, rules.format.name, info, "probe", ended=True))
         return blocks
 
     def labeller(self) -> Labeller | None:
@@ -143,7 +147,11 @@ class LogReader(Reader[LogUnit]):
         return None if kind == "point" else WindowLabeller(kind, self.schema.before, self.schema.ahead)
 
     def divide(self, unit: LogUnit, jobs: int) -> list[LogUnit]:
-        """Parts of a large plain file."""
+        """Parts of a large plain file. What a file of a rotated log needs to know of the others is found out
+        here, once."""
+        if unit.rotated and jobs > 1:
+            head = self._head_of(unit)
+            unit = replace(unit, year=None if head is None else head.year)
         size = unit.file.size
         if (
             jobs == 1
@@ -156,11 +164,7 @@ class LogReader(Reader[LogUnit]):
         with unit.file.open() as file:
             if is_packed(file):
                 return [unit]
-        content = next(contents(unit.file, unit.rules, unit.mode))
-        try:
-            head = head_of(unit, content)
-        finally:
-            content.close()
+        head = self._head_of(unit)
         if head is None or head.rules.label.kind == "table":
             return [unit]
         starts = range(0, size, self.part_bytes)
@@ -168,6 +172,15 @@ class LogReader(Reader[LogUnit]):
             replace(unit, start=start, stop=min(start + self.part_bytes, size), head=head, size=None)
             for start in starts
         ]
+
+    def _head_of(self, unit: LogUnit) -> Head | None:
+        if unit.rules is None:
+            return None
+        content = next(contents(unit.file, unit.rules, unit.mode))
+        try:
+            return head_of(unit, content)
+        finally:
+            content.close()
 
     def join(self, first: LogUnit) -> Join:
         """See `Reader.join`."""
@@ -204,21 +217,12 @@ class LogReader(Reader[LogUnit]):
         )
 
     def _tell_assumptions(self, account: Account, writer: DatasetWriter) -> None:
-        """Say once of a format which year nobody gave, and of a type that it has no list of words."""
-        years: dict[str, int] = {}
+        """Note which year nobody gave, and say of a type that it has no list of words."""
         wordless: dict[str, None] = {}
         for _, summary in account.units:
-            for name, year in summary["years"].items():
-                years.setdefault(name, year)
+            for year in summary["years"].values():
+                writer.notes.setdefault("assumed_year", year)
             wordless.update(dict.fromkeys(summary["wordless"]))
-        for name, year in years.items() if self._assumes else ():
-            log.warning(
-                "times of the format %s name no year: the first line of each file is taken to be of %d "
-                "(--year says otherwise)",
-                name,
-                year,
-            )
-            writer.notes.setdefault("assumed_year", year)
         for kind in wordless:
             log.warning("no list of words for the type %s: all its messages count as normal", kind)
         if wordless:

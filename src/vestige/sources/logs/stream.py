@@ -19,7 +19,7 @@ from vestige.reading.steps import (
     StepBlock,
 )
 from vestige.sources.logs.blocks import Block, BlockReader
-from vestige.sources.logs.clock import Clock
+from vestige.sources.logs.clock import Clock, Untimed
 from vestige.sources.logs.head import Head, LogUnit, head_of
 from vestige.sources.logs.parse import Messages, parse
 from vestige.sources.logs.schema import MESSAGE
@@ -56,6 +56,7 @@ class LogStream(ChunkStream):
         self._years: dict[str, int] = {}
         self._wordless: list[str] = []
         self._told: dict[str, Any] = {}
+        self._untimed = Untimed()
         self._taken = 0
         with closing_on_error(self):
             self._advance()
@@ -74,11 +75,12 @@ class LogStream(ChunkStream):
     def summary(self) -> dict[str, Any]:
         """Counts of lines and messages, formats of files, years that were assumed."""
         return {
-            "counts": dict(self._counts),
+            "counts": {**self._counts, "bad_times": self._untimed.count},
             "formats": dict(self._formats),
             "years": self._years,
             "wordless": self._wordless,
             **self._told,
+            "more_defects": self._untimed.more,
         }
 
     def wait(self, seconds: float) -> bool:
@@ -107,7 +109,9 @@ class LogStream(ChunkStream):
             return None
         corrects = self._released is not None
         self._released = int(messages.raw[0])
-        block = self._steps(messages, replace(self._clock), ended=False)
+        clock = replace(self._clock)
+        t_ns = clock.set(messages.t_ns)
+        block = self._steps(messages, (t_ns, clock.place(t_ns)), ended=False)
         return replace(block, corrects=corrects)
 
     def _begin(self) -> dict[str, Any]:
@@ -182,33 +186,39 @@ class LogStream(ChunkStream):
             self._clock = Clock(head.year, head.first_ns)
         self._formats[rules.format.name] += 1
         self._told = self._told or head.told
-        if head.year is not None:
+        if head.year is not None and head.assumed:
             self._years[rules.format.name] = head.year
         if rules.label.kind == "words" and not rules.label.values and head.kind not in self._wordless:
             self._wordless.append(head.kind)
 
     def _chunk_of(self, block: Block) -> StepBlock | None:
         """The messages of a block; None where it holds none that is new."""
-        if self._head is None or self._clock is None:
+        content = self._content
+        if self._head is None or self._clock is None or content is None:
             raise ValueError("nothing was chosen yet")
         messages = parse(self._head.settings, block)
         self._counts.update(messages.counts)
+        t_ns = self._clock.set(messages.t_ns)
+        if self._rules.format.timed:
+            self.defects += self._untimed.note(content.file.id, messages.t_ns, t_ns, messages.line)
+        times = t_ns, self._clock.place(t_ns)
         corrects = False
         if self._released is not None and len(messages):
             corrects = int(messages.raw[0]) != self._released
             self._released = None
             if not corrects:
-                # It was handed on as it is: only the clock has to be told of it.
-                self._clock.set(messages.t_ns[:1])
-                messages = messages.without_first()
-        chunk = self._steps(messages, self._clock, ended=block.final)
+                # It was handed on as it is: only the clock had to be told of it.
+                messages, times = messages.without_first(), (times[0][1:], times[1][1:])
+        chunk = self._steps(messages, times, ended=block.final)
         if block.final:
             self._end_content()
         if not len(chunk) and not chunk.ended.any():
             return None
         return replace(chunk, corrects=corrects)
 
-    def _steps(self, messages: Messages, clock: Clock, *, ended: bool) -> StepBlock:
+    def _steps(
+        self, messages: Messages, times: tuple[NDArray[np.int64], NDArray[np.int64]], *, ended: bool
+    ) -> StepBlock:
         head, content = self._head, self._content
         if head is None or content is None:
             raise ValueError("nothing was chosen yet")
@@ -219,17 +229,14 @@ class LogStream(ChunkStream):
             label = messages.label
         file = content.file.id if content.in_table or self._unit.name == self._unit.id else self._unit.name
         info = RecordingInfo(file, host=head.host, profile=head.profile)
-        t_ns = clock.set(messages.t_ns)
-        return steps_of(messages, t_ns, label, head.kind, info, file, ended=ended)
+        return steps_of(messages, times, label, head.kind, info, file, ended=ended)
 
     def _end_content(self) -> None:
         content, reader = self._content, self._reader
         if content is None:
             return
-        if reader is not None and self._clock is not None:
-            self._counts.update(
-                files=1, bytes=reader.n_bytes, over_long=reader.over_long, bad_times=self._clock.bad
-            )
+        if reader is not None:
+            self._counts.update(files=1, bytes=reader.n_bytes, over_long=reader.over_long)
             if self._complete:
                 self._digests[content.file.id] = reader.digest
         self.defects += [replace(defect, file=content.file.id) for defect in content.defects]
@@ -255,7 +262,7 @@ class LogStream(ChunkStream):
 
 def steps_of(
     messages: Messages,
-    t_ns: NDArray[np.int64],
+    times: tuple[NDArray[np.int64], NDArray[np.int64]],
     label: NDArray[np.uint8] | None,
     kind: str,
     info: RecordingInfo,
@@ -263,13 +270,15 @@ def steps_of(
     *,
     ended: bool,
 ) -> StepBlock:
-    """Messages of one recording as steps; row 0 of the table of symbols is padding."""
+    """Messages of one recording as steps; row 0 of the table of symbols is padding. `times`: when each was
+    written, and where it stands in time (see `Clock.place`)."""
+    t_ns, placed_ns = times
     return StepBlock(
         recordings=(info,),
         recording=np.zeros(len(messages), dtype=np.uint32),
         values={
             MESSAGE: messages.text + np.uint32(1),
-            "t_ns": t_ns,
+            "t_ns": placed_ns,
             "line": messages.line,
             "offset": messages.offset,
             "raw": messages.raw,

@@ -16,6 +16,7 @@ from vestige.evidence.simulated import is_simulated
 from vestige.evidence.stream import ByteStream
 from vestige.log import get
 from vestige.reading.steps import (
+    NO_TIME,
     ChunkStream,
     Evidence,
     Listing,
@@ -344,7 +345,7 @@ def _block(
         recordings=(info,),
         recording=np.zeros(n, dtype=np.uint32),
         values={SYMBOL: symbols.rows(values), "offset": offsets},
-        t_ns=np.zeros(n, dtype=np.int64),
+        t_ns=np.full(n, NO_TIME),
         label=None if label is None else np.full(n, label, dtype=np.uint8),
         symbols=symbols,
         file=info.id,
