@@ -9,6 +9,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -19,7 +20,10 @@ from vestige.cli.main import app
 from vestige.engine import HERE, LocalEngine
 from vestige.errors import EvidenceError, OutputError, UsageError, VerdictError
 from vestige.evidence.files import MARKER
+from vestige.simulators.telemetry import draft
 from vestige.sources.telemetry import index
+from vestige.sources.telemetry.channels import columns
+from vestige.sources.telemetry.fields import SAMPLED
 from vestige.sources.telemetry.manifest import NAME
 from vestige.sources.telemetry.options import TelemetryOptions
 from vestige.sources.telemetry.source import TelemetrySource
@@ -102,6 +106,51 @@ def test_other_rules_sweep_again(fresh: Path) -> None:
     scans = validate(fresh, floor, engine=HERE).rows.filter(pl.col("profile") == "scan-and-dial")
     assert scans.height > 0
     assert all("few_flows:netflow" in one[0] for one in scans["reasons"])
+
+
+def slow(store: Path, pace: int) -> None:
+    """Make of the store's episodes what a recorder would have written that reads every `pace` seconds."""
+    for folder in episodes(store):
+        manifest = json.loads((folder / NAME).read_text())
+        for at, file in enumerate(manifest["files"]):
+            if file["source"] in SAMPLED:
+                rows = pl.read_parquet(folder / file["path"]).gather_every(pace)
+                data = draft.parquet(rows.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("seq")))
+                (folder / file["path"]).write_bytes(data)
+                manifest["files"][at] = draft.entry(file["path"], data, rows.height)
+        (folder / NAME).write_text(json.dumps(manifest))
+
+
+def test_rows_slower_than_the_grid_are_rejected_with_the_option_that_takes_them(fresh: Path) -> None:
+    slow(fresh, 4)
+    found = validate(fresh, DEEP, engine=HERE)
+    assert found.counts() == {"rejected": 12}
+    assert list(found.reasons()) == ["too_slow:guest", "too_slow:proc", "too_slow:qmp"]
+    assert "a row every 4 s, too few for a grid of 1 s" in found.rows["reasons"][0][0]
+    assert "--grid-seconds 4" in found.rows["reasons"][0][0]
+    own = validate(fresh, ValidateOptions(deep=True, grid_seconds=4), engine=HERE)
+    assert (own.known, own.counts()) == (0, {"accepted": 12})
+    few = validate(fresh, ValidateOptions(deep=True, grid_seconds=2), engine=HERE)
+    assert few.counts() == {"degraded": 12}, "half of the steps have no row"
+
+
+def test_what_a_sweep_says_of_another_grid_is_not_taken_over(fresh: Path, tmp_path: Path) -> None:
+    slow(fresh, 15)
+    change(episodes(fresh)[0], registry_sha256="0" * 64)
+    validate(fresh, DEEP, engine=HERE)
+    with pytest.raises(EvidenceError, match="no episode of it can be used"):
+        TelemetrySource().prepare(fresh, tmp_path / "none", TelemetryOptions(), engine=HERE)
+    options = TelemetryOptions(grid_seconds=15, length=2, stride=1)
+    windows = TelemetrySource().prepare(fresh, tmp_path / "own", options, engine=HERE)
+    assert windows.notes["accepted"] == windows.recordings.height == 11
+    assert windows.notes["faults"] == {}
+    assert windows.notes["left_out_counts"] == {"the file": 1}
+    rates = windows.gather(np.arange(len(windows)))["grid"][:, 1:, columns("guest")]
+    assert np.isfinite(rates).mean() > 0.9
+    first = windows.recordings["t_start_ns"].to_numpy()[windows.recording]  # when the first step was over
+    assert set((windows.t_ns - first).tolist()) == {15 * 10**9, 30 * 10**9, 45 * 10**9}
+    second = TelemetrySource().place(windows, np.arange(len(windows)))["second"].to_numpy()
+    assert np.array_equal(second, (windows.t_ns - first) // 10**9 + 15)
 
 
 def test_a_sweep_that_is_stopped_goes_on_where_it_was(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,11 @@ class _Check:
         if collector not in SAMPLED:
             if len(t_ns) < (least := self.options.connections(self.manifest.profile)):
                 self._fault("few_flows", collector, f"{len(t_ns):,} of at least {least:,}")
-        elif len(t_ns) < self.options.gate * (expected := self.manifest.seconds * RATE_HZ):
+            return
+        slow = stamps.too_slow(t_ns, table, collector, self.options.grid_seconds)
+        expected = self.manifest.seconds * RATE_HZ / self.options.grid_seconds
+        self.faults += slow
+        if not slow and len(t_ns) < self.options.gate * expected:
             self._fault("few_rows", collector, f"{len(t_ns):,} of {expected:,.0f}")
 
     def _labels(self) -> None:

@@ -7,6 +7,8 @@ import json
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from vestige.sources.telemetry import index
+
 VERSION = "2"
 """Of the rules: when they change, every episode is swept again."""
 
@@ -21,6 +23,9 @@ class ValidateOptions(BaseModel):
     )
     floor: tuple[str, ...] = Field(
         default=(), description="PROFILE=CONNECTIONS that an episode must have (repeatable; otherwise 1)"
+    )
+    grid_seconds: int = Field(
+        default=1, ge=1, le=3600, description="seconds of a step of the grid on which episodes are to be read"
     )
     deep: bool = Field(default=False, description="decode every column, not stamps and row numbers alone")
 
@@ -42,4 +47,4 @@ class ValidateOptions(BaseModel):
     def rules(self) -> str:
         """What identifies the rules: equal ones give equal verdicts, quick or deep alike."""
         settings = json.dumps([self.gate, sorted(self.floor)]).encode()
-        return f"{VERSION}-{hashlib.sha256(settings).hexdigest()[:12]}"
+        return index.rules(VERSION, self.grid_seconds, hashlib.sha256(settings).hexdigest()[:12])

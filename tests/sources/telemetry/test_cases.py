@@ -79,6 +79,24 @@ def test_iowait_that_falls_by_a_hundredth_is_missing_for_a_second(case: Path, tm
     np.testing.assert_allclose(values[1:15] + values[16:], 0.25, atol=1e-6)
 
 
+@of("T02")
+def test_a_counter_that_reads_zero_once_leaps_nowhere(case: Path, tmp_path: Path) -> None:
+    accepted(case / "store", tmp_path)
+    values = channel(case / "store", "guest.system.network.io.receive")
+    assert math.isnan(values[15])
+    assert math.isnan(values[16]) or values[16] == 110
+    assert set(values[1:15] + values[17:]) == {110.0}
+
+
+@of("T17")
+def test_two_rows_with_one_stamp_keep_the_total(case: Path, tmp_path: Path) -> None:
+    accepted(case / "store", tmp_path)
+    user = channel(case / "store", "proc.process.cpu.time.user")
+    assert not np.isinf(user).any()
+    assert user[16] == pytest.approx(0.25)
+    assert set(channel(case / "store", "proc.process.paging.faults.minor")[16:]) == {50.0}
+
+
 @of("T03")
 def test_a_counter_of_32_bits_wraps(case: Path, tmp_path: Path) -> None:
     accepted(case / "store", tmp_path)

@@ -12,6 +12,7 @@ from vestige.sources.telemetry.fields import FIELDS, WALL, CollectorName, schema
 from vestige.sources.telemetry.grid import GAP_NS, STALE_NS, Rows, on_grid, steps
 from vestige.sources.telemetry.grid import grid as grid_of
 
+NAN = float("nan")
 START = 1_780_000_000_000_000_000
 S = 10**9
 COLUMN = {one.name: number for number, one in enumerate(channels.CHANNELS)}
@@ -51,9 +52,6 @@ def of_flows(table: pl.DataFrame, name: str, seconds: int = 3) -> list[float]:
     return [round(one, 6) for one in found[:, COLUMN[f"netflow.{name}"]].tolist()]
 
 
-NAN = float("nan")
-
-
 def same(ours: list[float], theirs: list[float]) -> None:
     np.testing.assert_allclose(ours, theirs, rtol=1e-6, equal_nan=True)
 
@@ -71,6 +69,111 @@ def test_a_counter_is_divided_by_the_time_that_really_passed() -> None:
 
 def test_a_reset_is_missing_and_never_negative() -> None:
     same(rate([(0.5, 100), (1.5, 110), (2.5, 3), (3.5, 8), (4.5, 9)]), [NAN, 10, NAN, 5, 1])
+
+
+BIG = 5_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("read", "rates"),
+    [
+        # Read as zero once, or for a while, and then the old counter goes on.
+        ([BIG, BIG + 10, 0, BIG + 30, BIG + 40], [NAN, 10, NAN, NAN, 10]),
+        ([BIG, BIG + 10, 0, 0, 0, BIG + 50, BIG + 60], [NAN, 10, NAN, NAN, NAN, NAN, 10]),
+        ([BIG, BIG + 10, 0, BIG + 30, 0, BIG + 50, BIG + 60], [NAN, 10, NAN, NAN, NAN, NAN, 10]),
+        ([BIG, BIG + 10, None, 0, BIG + 40, BIG + 50], [NAN, 10, NAN, NAN, NAN, 10]),
+        # So from the first reading on.
+        ([0, BIG + 10, BIG + 20, BIG + 30], [NAN, NAN, 10, 10]),
+        # A part of what is summed up was not read: one of two interfaces.
+        ([BIG, BIG + 10, BIG // 2, BIG // 2 + 5, BIG + 40, BIG + 50], [NAN, 10, NAN, NAN, NAN, 10]),
+        # Read far too high once.
+        ([100, 110, 2**62, 130, 140], [NAN, 10, NAN, NAN, 10]),
+        # A reset: it begins anew, from zero or nearly, and stays below or grows back at its own pace.
+        ([BIG, BIG + 10, 0, 10, 20], [NAN, 10, NAN, 10, 10]),
+        ([BIG, BIG + 10, 3, 13, 23], [NAN, 10, NAN, 10, 10]),
+        ([5, 15, 25, 0, 10, 20, 30, 40], [NAN, 10, 10, NAN, 10, 10, 10, 10]),
+        ([0, 0, 0, 0], [NAN, 0, 0, 0]),
+        ([BIG, 0, 0, 0], [NAN, NAN, 0, 0]),
+        # A wrap of 32 bits, and of 64.
+        ([2**32 - 15, 2**32 - 5, 5, 15], [NAN, 10, NAN, 10]),
+        ([2**63 - 4097, 2**63 - 1, 4095, 8191], [NAN, 4096, NAN, 4096]),
+        # Corrected downwards by a little: the counter goes on from there.
+        ([1000, 1025, 1049, 1048, 1073, 1098], [NAN, 25, 24, NAN, 25, 25]),
+        # A counter that is at rest does not count up from a first zero: it was zero.
+        ([0, 10, 10, 10], [NAN, 10, 0, 0]),
+        # What cannot be a counter's.
+        ([-1, 10, 20], [NAN, NAN, 10]),
+    ],
+)
+def test_a_counter_s_falls_are_told_apart_by_what_comes_after(
+    read: list[int | None], rates: list[float]
+) -> None:
+    same(rate([(second + 0.5, value) for second, value in enumerate(read)], len(read)), rates)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.integers(1, 1000), min_size=4, max_size=30),
+    st.integers(10**6, 2**40),
+    st.integers(1, 3),
+    st.data(),
+)
+def test_a_counter_that_was_not_read_for_a_while_leaps_nowhere(
+    rises: list[int], level: int, zeros: int, data: st.DataObject
+) -> None:
+    true = [level + int(total) for total in np.cumsum(rises)]
+    at = data.draw(st.integers(0, len(true) - 1))
+    read = [0 if at <= number < at + zeros and number else value for number, value in enumerate(true)]
+    found = np.array(rate([(second + 0.5, value) for second, value in enumerate(read)], len(read)))
+    assert np.nanmax(found, initial=0) <= 1000
+    plain = np.array(rate([(second + 0.5, value) for second, value in enumerate(true)], len(true)))
+    known = ~np.isnan(found)
+    back = at + zeros < len(true)
+    if back or at == 0:
+        np.testing.assert_array_equal(found[known], plain[known])
+
+
+def test_of_rows_with_one_stamp_a_counter_takes_the_first_and_keeps_its_total() -> None:
+    found = rate([(0.2, 0), (1.2, 10), (1.2, 20), (3.2, 30), (4.2, 40)])
+    same(found, [NAN, 10, NAN, 10, 10])
+    table = proc([(0.2, 5), (0.2, 7)], "process.memory.usage")
+    assert grid({"proc": table}, START, START + S)[0, COLUMN[MEMORY]] == 7
+
+
+def coarse(tables: Mapping[CollectorName, pl.DataFrame], steps_: int, seconds: int) -> np.ndarray:
+    rows = {collector: Rows(table[WALL].to_numpy(), table) for collector, table in tables.items()}
+    return grid_of(rows, START, START + steps_ * seconds * S, seconds)
+
+
+@pytest.mark.parametrize("seconds", [3, 15, 60])
+def test_rows_are_used_at_their_own_pace(seconds: int) -> None:
+    rows: list[tuple[float, int | None]] = [(k * seconds + 0.4, 70 * seconds * k) for k in range(6)]
+    found = coarse({"proc": proc(rows)}, 6, seconds)
+    assert found.shape == (6, 46)
+    same(found[:, COLUMN[FAULTS]].tolist(), [NAN, 70, 70, 70, 70, 70])
+    assert np.isnan(grid({"proc": proc(rows)}, START, START + 6 * seconds * S)[:, COLUMN[FAULTS]]).all()
+
+
+def test_a_coarse_step_takes_in_all_that_a_fast_collector_counted() -> None:
+    """The rate of a step of 15 s is not that of its last second."""
+    total = np.cumsum([second % 15 for second in range(45)])
+    rows: list[tuple[float, int | None]] = [(k + 0.4, int(value)) for k, value in enumerate(total)]
+    found = coarse({"proc": proc(rows)}, 3, 15)[:, COLUMN[FAULTS]]
+    same(found.tolist(), [105 / 14, 7, 7])
+    rows[20] = rows[20][0], 0  # a reset inside the second step
+    for at in range(21, 45):
+        rows[at] = rows[at][0], int(total[at] - total[20])
+    same(coarse({"proc": proc(rows)}, 3, 15)[:, COLUMN[FAULTS]].tolist(), [105 / 14, NAN, 7])
+
+
+def test_connections_of_a_coarse_step_are_summed_up_over_all_of_it() -> None:
+    table = flows({"t": 0.5}, {"t": 14.5}, {"t": 15.5, "service": "dns"})
+    found = coarse({"netflow": table}, 2, 15)
+    assert found[:, COLUMN["netflow.conn_count"]].tolist() == [2, 1]
+    assert found[:, COLUMN["netflow.orig_bytes"]].tolist() == [20, 10]
+    assert found[0, COLUMN["netflow.iat_mean"]] == 14
+    assert on_grid(np.array([START, START + 20 * S]), np.array([0, 1]), START, 3, 15).tolist() == [0, 1, 1]
+    assert steps(START, START + 44 * S, 15) == 2
 
 
 def test_one_lost_row_is_missing_and_bridged_two_are_not() -> None:
@@ -229,7 +332,7 @@ def test_no_rate_is_ever_negative_or_infinite(rows: list[tuple[int, int | None]]
 @given(st.lists(st.tuples(st.integers(1, 4 * S), st.integers(0, 1000)), min_size=1, max_size=12))
 def test_rates_are_those_of_a_plain_reckoning(moves: list[tuple[int, int]]) -> None:
     t = np.cumsum([gap for gap, _ in moves])
-    value = np.cumsum([rise for _, rise in moves])
+    value = 1 + np.cumsum([rise for _, rise in moves])  # one that begins at zero may not have been read
     found = grid(
         {"proc": proc(list(zip((t / S).tolist(), value.tolist(), strict=True)))}, START, START + 60 * S
     )

@@ -56,3 +56,10 @@ def test_features_are_named_by_channel_and_statistic() -> None:
     assert found[0] == Feature("proc.process.cpu.time.user:mean", "s/s", host_only=True)
     assert found[12 * S + 5] == Feature("guest.system.cpu.time.user:slope", "s/s/s", host_only=False)
     assert sum(one.host_only for one in found) == 20 * S
+
+
+def test_a_slope_is_a_second_s_however_long_a_step_lasts() -> None:
+    steps_BTC = np.arange(10, dtype=np.float32).reshape(1, 10, 1) * 30
+    plain, coarse = summary(steps_BTC)[0], summary(steps_BTC, 15)[0]
+    assert (plain[5], coarse[5]) == (30, 2)
+    assert np.array_equal(plain[:5], coarse[:5])

@@ -16,6 +16,7 @@ from vestige.reading.steps import Steps
 from vestige.reading.windows import WindowSet
 from vestige.schema import Input, Schema
 from vestige.sources.telemetry.channels import features
+from vestige.sources.telemetry.kernels import SECOND_NS
 from vestige.sources.telemetry.summaries import features as summary_features
 from vestige.sources.telemetry.summaries import summary
 
@@ -26,11 +27,18 @@ INPUTS = (
 )
 
 
+def grid_seconds(schema: Schema) -> int:
+    """How long a step of a dataset's grid lasts."""
+    return int(schema.settings["grid"]["step_ns"]) // SECOND_NS
+
+
 @dataclass(frozen=True)
 class TelemetryEncoder:
     """Two inputs: `summary (B, F)` float32, see `summaries`, and `tensor (B, C, T)` float32, a view on the
     gathered steps. A missing value is NaN, and stays so up to the detector."""
 
+    seconds: int = 1
+    """How long a step lasts."""
     symbols: ClassVar[str] = "episodes"
     inputs: ClassVar[tuple[Input, ...]] = INPUTS
 
@@ -50,7 +58,7 @@ class TelemetryEncoder:
         batch: Batch = {}
         for name in names:
             if name == "summary":
-                batch[name] = summary(grid_BTC)
+                batch[name] = summary(grid_BTC, self.seconds)
             else:
                 # The grid as networks over channels take it: steps last.
                 batch[name] = np.moveaxis(grid_BTC, 1, 2)
@@ -65,9 +73,9 @@ class TelemetryEncoder:
         return {}
 
     @classmethod
-    def fit(cls, train: WindowSet) -> TelemetryEncoder:  # noqa: ARG003
+    def fit(cls, train: WindowSet) -> TelemetryEncoder:
         """Nothing is fitted: numbers need no vocabulary."""
-        return cls()
+        return cls(grid_seconds(train.schema))
 
     @classmethod
     def from_dict(cls, state: dict[str, Any], schema: Schema) -> TelemetryEncoder:
@@ -77,4 +85,4 @@ class TelemetryEncoder:
             schema.input(wanted.name)
         if state:
             raise ValueError(f"unknown state: {', '.join(sorted(state))}")
-        return cls()
+        return cls(grid_seconds(schema))

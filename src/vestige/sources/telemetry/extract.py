@@ -14,8 +14,8 @@ from vestige.sources.telemetry import guard, stamps
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.faults import FAULTS, Fault, FaultError, Verdict, verdict
 from vestige.sources.telemetry.fields import COLLECTORS, SAMPLED, CollectorName
-from vestige.sources.telemetry.grid import FLOW_COLUMNS, Rows, grid, on_grid
-from vestige.sources.telemetry.kernels import SECOND_NS, Grid
+from vestige.sources.telemetry.grid import FLOW_COLUMNS, Rows, ends, grid, on_grid
+from vestige.sources.telemetry.kernels import Grid
 from vestige.sources.telemetry.manifest import NAME, Manifest
 from vestige.sources.telemetry.store import Listing, find
 from vestige.sources.telemetry.tables import Table
@@ -27,10 +27,10 @@ COLUMNS = {collector: None if collector in SAMPLED else FLOW_COLUMNS for collect
 
 @dataclass(frozen=True)
 class Extracted:
-    """An episode: its `grid (T, 46)`, what is wrong with it, and what it says of itself.
+    """An episode: its `grid (T, 46)`, a row a step, what is wrong with it, and what it says of itself.
 
     `faults` are those that leave it usable: a collector that is lost is named there, and missing in the grid.
-    `label (T,)`: class of every second by its code, None where labels were not asked for.
+    `label (T,)`: class of every step by its code, None where labels were not asked for.
     """
 
     folder: str
@@ -39,6 +39,8 @@ class Extracted:
     grid: Grid
     faults: tuple[Fault, ...]
     label: Codes | None = None
+    seconds: int = 1
+    """How long a step lasts."""
 
     @property
     def verdict(self) -> Verdict:
@@ -52,12 +54,16 @@ class Extracted:
 
     @property
     def t_ns(self) -> NDArray[np.int64]:
-        """When each second was over, Unix ns `(T,)`."""
-        return self.manifest.t_start_ns + np.arange(1, len(self.grid) + 1, dtype=np.int64) * SECOND_NS
+        """When each step was over, Unix ns `(T,)`."""
+        return ends(self.manifest.t_start_ns, len(self.grid), self.seconds)
 
 
-def extract(root: Path, folder: str, classes: tuple[str, ...] | None = None, by: str = "phase") -> Extracted:
+def extract(
+    root: Path, folder: str, classes: tuple[str, ...] | None = None, by: str = "phase", seconds: int = 1
+) -> Extracted:
     """The episode in `folder` of the store `root` (or `root` itself, for an empty `folder`).
+
+    `seconds`: how long a step of the grid lasts.
 
     `classes`: what the column `by` of the labels may hold, the code of each being its place; None: labels are
     not read. Raises FaultError, a VestigeError, for an episode that cannot be used.
@@ -68,7 +74,7 @@ def extract(root: Path, folder: str, classes: tuple[str, ...] | None = None, by:
         collectors: dict[CollectorName, Rows] = {}
         tables = episode.tables(COLUMNS)
         for collector in COLLECTORS:
-            rows, defects = _rows(tables.get(collector), collector, episode)
+            rows, defects = _rows(tables.get(collector), collector, episode, seconds)
             faults += defects
             if rows is not None:
                 collectors[collector] = rows
@@ -76,17 +82,19 @@ def extract(root: Path, folder: str, classes: tuple[str, ...] | None = None, by:
             raise FaultError("neither proc nor guest has a row", where=episode.path, code="no_rows")
         if not manifest.sealed:
             faults.append(Fault("unsealed", "episode"))
-        found = _grid(collectors, manifest, episode.path)
+        found = _grid(collectors, manifest, episode.path, seconds)
         label = None
         if classes is not None:
-            label = _codes(episode.labels(), classes, by, manifest, len(found))
-        return Extracted(folder, manifest, episode.digest, found, tuple(faults), label)
+            label = _codes(episode.labels(), classes, by, manifest, len(found), seconds)
+        return Extracted(folder, manifest, episode.digest, found, tuple(faults), label, seconds)
 
 
-def bounded(root: Path, folder: str, classes: tuple[str, ...] | None = None, by: str = "phase") -> Extracted:
+def bounded(
+    root: Path, folder: str, classes: tuple[str, ...] | None = None, by: str = "phase", seconds: int = 1
+) -> Extracted:
     """`extract`, within the limits of one episode: for processes of their own, so that no other is lost."""
     with guard.limits():
-        return extract(root, folder, classes, by)
+        return extract(root, folder, classes, by, seconds)
 
 
 def episodes(root: Path) -> Listing:
@@ -96,7 +104,9 @@ def episodes(root: Path) -> Listing:
     return find(root)
 
 
-def _rows(table: Table | None, collector: CollectorName, episode: Episode) -> tuple[Rows | None, list[Fault]]:
+def _rows(
+    table: Table | None, collector: CollectorName, episode: Episode, seconds: int
+) -> tuple[Rows | None, list[Fault]]:
     """A source's rows, None where they are lost. Raises FaultError where that is the end of the episode."""
     if table is None or (not table[0].height and collector in SAMPLED):
         return None, [Fault("missing", collector)]
@@ -104,9 +114,11 @@ def _rows(table: Table | None, collector: CollectorName, episode: Episode) -> tu
     faults = faults + stamps.faults(rows, collector, episode.manifest)
     _refuse_rejected(faults, episode.path)
     try:
-        return Rows(stamps.unix_ns(rows, collector, episode.manifest, str(episode.path)), rows), faults
+        t_ns = stamps.unix_ns(rows, collector, episode.manifest, str(episode.path))
     except FaultError as error:
         return None, [error.fault]
+    _refuse_rejected(stamps.too_slow(t_ns, rows, collector, seconds), episode.path)
+    return Rows(t_ns, rows), faults
 
 
 def _refuse_rejected(faults: list[Fault], where: Path) -> None:
@@ -116,14 +128,16 @@ def _refuse_rejected(faults: list[Fault], where: Path) -> None:
             raise FaultError(what, where=where, code=fault.code, subject=fault.subject)
 
 
-def _grid(collectors: dict[CollectorName, Rows], manifest: Manifest, where: Path) -> Grid:
+def _grid(collectors: dict[CollectorName, Rows], manifest: Manifest, where: Path, seconds: int) -> Grid:
     try:
-        return grid(collectors, manifest.t_start_ns, manifest.t_end_ns)
+        return grid(collectors, manifest.t_start_ns, manifest.t_end_ns, seconds)
     except EvidenceError as error:
         raise FaultError(error.what, where=where, remedy=error.remedy, code="clock_base") from error
 
 
-def _codes(labels: pl.DataFrame, classes: tuple[str, ...], by: str, manifest: Manifest, n: int) -> Codes:
+def _codes(
+    labels: pl.DataFrame, classes: tuple[str, ...], by: str, manifest: Manifest, n: int, seconds: int
+) -> Codes:
     code = {name: number for number, name in enumerate(classes)}
     names = labels[by].to_list()
     unknown = set(names) - code.keys()
@@ -131,5 +145,5 @@ def _codes(labels: pl.DataFrame, classes: tuple[str, ...], by: str, manifest: Ma
         what = f"{by} {min(unknown)!r} is none of {', '.join(classes)}"
         raise FaultError(what, where=manifest.episode_id, code="labels", subject="labels")
     codes = np.array([code[name] for name in names], dtype=np.uint8)
-    held: Codes = on_grid(labels["t_wall_ns"].to_numpy(), codes, manifest.t_start_ns, n)
+    held: Codes = on_grid(labels["t_wall_ns"].to_numpy(), codes, manifest.t_start_ns, n, seconds)
     return held

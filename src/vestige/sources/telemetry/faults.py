@@ -37,6 +37,7 @@ FAULTS: dict[str, tuple[Verdict, str]] = {
     "values": ("rejected", "a value that cannot be: infinite, or negative"),
     "labels": ("rejected", "no labels, out of order, outside the episode, or beginning after its rows"),
     "no_rows": ("rejected", "neither proc nor guest has a row"),
+    "too_slow": ("rejected", "rows come too rarely for the grid: --grid-seconds makes it as coarse"),
     "missing": ("degraded", "a collector has no file"),
     "few_rows": ("degraded", "less than the gate's share of the rows that the rate promises"),
     "missing_values": ("degraded", "a column has values in less than the gate's share of its rows"),

@@ -21,6 +21,8 @@ COLLECTORS: tuple[CollectorName, ...] = get_args(CollectorName)
 SAMPLED: tuple[CollectorName, ...] = ("proc", "guest", "qmp")
 """Collectors of one row a second; `netflow` has a row a connection instead."""
 RATE_HZ = 1.0
+MOST_STEPS = 2.5
+"""Over how many steps of the grid a counter's difference may reach: rows that are slower are of no use."""
 
 WALL, MONO, SEQ = "t_wall_ns", "t_mono_ns", "seq"
 """Stamps of a row (int64 ns: since 1970, or of a clock that begins with the boot) and its number."""

@@ -1,4 +1,4 @@
-"""One episode on a regular grid: a row a second, a column a channel.
+"""One episode on a regular grid: a row a step, a column a channel. A step is a second unless said otherwise.
 
 Step k covers the second from `t_start + k` to `t_start + k + 1` and is known when that is over.
 
@@ -6,7 +6,15 @@ Step k covers the second from `t_start + k` to `t_start + k + 1` and is known wh
   that is not older than `STALE_NS`. A counter's value is its difference to the row before, by the time that
   really lay between them; a fall is a reset, and a difference over more than `GAP_NS` says nothing about one
   second: both are missing, as is whatever the recorder could not read. No rate is ever negative.
-- `netflow` is summed up over the connections that began in the second. Without any, counts and sums are 0,
+- On a coarser grid both bounds grow with the step, and a counter's difference is that to the last row of the
+  step before: its rate, still a second's, is the whole step's.
+- A counter that falls and is then back where it was, sooner than it could have counted up to there at the
+  fastest that it otherwise rises, has not been reset: it was not read for a while (`/proc/net/dev` shows
+  zeros now and then), or a part of what it sums up was not. The zeros are missing, and so is its rise back.
+  So is a first reading of zero from which it leaps, and one far above both its neighbours. A reset begins
+  anew and stays below; a wrap does the same; a counter that is corrected downwards by a little (iowait, by a
+  hundredth of a second) goes on from there: all that is missing of these is the fall.
+- `netflow` is summed up over the connections that began in the step. Without any, counts and sums are 0,
   means and entropies missing.
 
 A collector that the episode has not is missing throughout. Letters: N rows, T steps, C channels.
@@ -24,13 +32,24 @@ from numpy.typing import NDArray
 from vestige.errors import EvidenceError
 from vestige.sources.telemetry.channels import CHANNELS, columns, of_collector
 from vestige.sources.telemetry.clock import inside
-from vestige.sources.telemetry.fields import SAMPLED, CollectorName
-from vestige.sources.telemetry.kernels import SECOND_NS, Flags, Floats, Grid, Ints, count_events, sample
+from vestige.sources.telemetry.fields import MOST_STEPS, SAMPLED, CollectorName
+from vestige.sources.telemetry.kernels import (
+    SECOND_NS,
+    Flags,
+    Floats,
+    Grid,
+    Ints,
+    count_events,
+    forget_false,
+    sample,
+)
 
 STALE_NS = 1_500_000_000
-"""How old a row may be when a second is over: rows jitter around the second, and a lost one is missing."""
-GAP_NS = 2_500_000_000
-"""How long a counter's difference may span: one lost row is bridged by its mean, two are not."""
+"""How old a row may be when a second is over: rows jitter around the second, and a lost one is missing. Of a
+longer step, as many times as much."""
+GAP_NS = int(MOST_STEPS * SECOND_NS)
+"""How long a counter's difference may span: one lost row is bridged by its mean, two are not. Of a longer
+step, as many times as much."""
 DNS = r"(^|,)dns(,|$)"
 """Zeek names several services of a connection with commas between them."""
 ICMP, ICMP6 = ("icmp", "1"), ("icmp6", "icmpv6", "icmp-v6", "ipv6-icmp", "58")
@@ -42,8 +61,6 @@ MAPPED = r"(?i)^(0*:){2,5}(0*:)?ffff:\d+\.\d+\.\d+\.\d+$"
 AMOUNTS = ("orig_bytes", "resp_bytes", "orig_pkts", "resp_pkts")
 FLOW_COLUMNS = ("id.orig_p", "id.resp_h", "id.resp_p", "proto", "service", "conn_state", *AMOUNTS)
 """The raw columns of `netflow` that channels are made of."""
-SETTINGS = {"step_ns": SECOND_NS, "stale_ns": STALE_NS, "gap_ns": GAP_NS}
-"""Part of the schema, and so of its digest."""
 
 
 class Rows(NamedTuple):
@@ -53,19 +70,24 @@ class Rows(NamedTuple):
     table: pl.DataFrame
 
 
-def steps(t_start_ns: int, t_end_ns: int) -> int:
-    """How many whole seconds an episode has."""
-    return max(0, (t_end_ns - t_start_ns) // SECOND_NS)
+def settings(seconds: int) -> dict[str, int]:
+    """The grid of steps of so many seconds: part of the schema, and so of its digest."""
+    return {"step_ns": seconds * SECOND_NS, "stale_ns": seconds * STALE_NS, "gap_ns": seconds * GAP_NS}
 
 
-def grid(collectors: Mapping[CollectorName, Rows], t_start_ns: int, t_end_ns: int) -> Grid:
-    """The grid `(T, 46)` float32 of an episode, NaN where nothing is known.
+def steps(t_start_ns: int, t_end_ns: int, seconds: int = 1) -> int:
+    """How many whole steps of so many seconds an episode has."""
+    return max(0, (t_end_ns - t_start_ns) // (seconds * SECOND_NS))
+
+
+def grid(collectors: Mapping[CollectorName, Rows], t_start_ns: int, t_end_ns: int, seconds: int = 1) -> Grid:
+    """The grid `(T, 46)` float32 of an episode, NaN where nothing is known; a step lasts `seconds`.
 
     The rows of a sampled collector rise in time; those of `netflow` come in any order; a collector that was
     lost is left out. Raises EvidenceError where a collector has rows and none of them is in the episode: that
     is a collector stamped by another clock, which must not pass for a silent one.
     """
-    n = steps(t_start_ns, t_end_ns)
+    n = steps(t_start_ns, t_end_ns, seconds)
     out = np.full((n, len(CHANNELS)), np.nan, dtype=np.float32)
     for collector, rows in collectors.items():
         if len(rows.t_ns) and not inside(rows.t_ns, t_start_ns, t_end_ns):
@@ -75,21 +97,32 @@ def grid(collectors: Mapping[CollectorName, Rows], t_start_ns: int, t_end_ns: in
             )
         part = out[:, columns(collector)]
         if collector in SAMPLED:
-            _sample(collector, rows, t_start_ns, part)
+            _sample(collector, rows, t_start_ns, seconds, part)
         else:
-            _count(rows, t_start_ns, part)
+            _count(rows, t_start_ns, seconds, part)
     return out
 
 
-def _sample(collector: CollectorName, rows: Rows, t_start_ns: int, out: Grid) -> None:
+def _sample(collector: CollectorName, rows: Rows, t_start_ns: int, seconds: int, out: Grid) -> None:
     """Fill the columns of a sampled collector."""
     channels = of_collector(collector)
     values = _numbers(rows.table, [channel.column for channel in channels])
     counter: Flags = np.array([channel.kind == "counter->rate" for channel in channels])
-    sample(rows.t_ns, values, counter, t_start_ns, STALE_NS, GAP_NS, out)
+    forget_false(rows.t_ns, values, counter)
+    bounds = settings(seconds)
+    sample(
+        rows.t_ns,
+        values,
+        counter,
+        t_start_ns,
+        bounds["step_ns"],
+        bounds["stale_ns"],
+        bounds["gap_ns"],
+        out,
+    )
 
 
-def _count(rows: Rows, t_start_ns: int, out: Grid) -> None:
+def _count(rows: Rows, t_start_ns: int, seconds: int, out: Grid) -> None:
     """Fill the columns of `netflow`."""
     if (rows.t_ns[1:] < rows.t_ns[:-1]).any():  # of a spool: in the order in which they ended
         order = np.argsort(rows.t_ns, kind="stable")
@@ -103,7 +136,9 @@ def _count(rows: Rows, t_start_ns: int, out: Grid) -> None:
     flags: Flags = np.stack([kind.cast(pl.Int8).to_numpy() == 1 for kind in kinds])  # null is not
     host = rows.table.select(pl.col("id.resp_h").hash()).to_series().to_numpy().view(np.int64)
     port = column("id.resp_p").fill_null(-1).to_numpy()
-    count_events(rows.t_ns, _numbers(rows.table, AMOUNTS), flags, host, port, t_start_ns, out)
+    count_events(
+        rows.t_ns, _numbers(rows.table, AMOUNTS), flags, host, port, t_start_ns, seconds * SECOND_NS, out
+    )
 
 
 def _unreachable(flows: pl.DataFrame) -> pl.Series:
@@ -128,8 +163,13 @@ def _numbers(table: pl.DataFrame, names: Sequence[str]) -> Floats:
     return values
 
 
-def on_grid(label_ns: Ints, label: NDArray[Any], t_start_ns: int, n: int) -> NDArray[Any]:
-    """The label in force when each of `n` seconds is over, `(n,)`: it holds from `label_ns` to the next."""
-    over = t_start_ns + np.arange(1, n + 1, dtype=np.int64) * SECOND_NS
+def ends(t_start_ns: int, n: int, seconds: int = 1) -> Ints:
+    """When each of `n` steps of so many seconds is over, Unix ns `(n,)`."""
+    return t_start_ns + np.arange(1, n + 1, dtype=np.int64) * (seconds * SECOND_NS)
+
+
+def on_grid(label_ns: Ints, label: NDArray[Any], t_start_ns: int, n: int, seconds: int = 1) -> NDArray[Any]:
+    """The label in force when each of `n` steps is over, `(n,)`: it holds from `label_ns` to the next."""
+    over = ends(t_start_ns, n, seconds)
     at = np.searchsorted(label_ns, over, side="left") - 1
     return label[np.maximum(at, 0)]

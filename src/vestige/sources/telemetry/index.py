@@ -12,6 +12,8 @@ from vestige.sources.telemetry.fields import COLLECTORS
 
 NAME = "validation_v1.parquet"
 AGAIN = "remove it and sweep the store again"
+PACED = ("few_rows", "too_slow")
+"""Reasons that hold for one grid only."""
 SCHEMA: dict[str, Any] = {
     "episode_id": pl.String,
     "path": pl.String,
@@ -29,6 +31,20 @@ SCHEMA: dict[str, Any] = {
     "deep": pl.Boolean,
 }
 """`path` is that of the folder in the store, and unique; host and id are the folder's, not the manifest's."""
+
+
+def rules(version: str, grid_seconds: int, digest: str) -> str:
+    """`validator_version`: by which rules an episode was judged."""
+    return f"{version}-{grid_seconds}s-{digest}"
+
+
+def judged_for(rules: str) -> int:
+    """For a grid of steps of how many seconds an episode was judged by these rules."""
+    _, _, rest = rules.partition("-")
+    seconds, unit, _ = rest.partition("s-")
+    if unit and seconds.isdecimal():
+        return int(seconds)
+    return 1
 
 
 def read(path: Path) -> pl.DataFrame:

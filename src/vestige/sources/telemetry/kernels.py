@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from vestige.compiling import compiled
 
 SECOND_NS = 10**9
+OUT_OF_NOTHING = 100.0
+"""How many times as fast as ever after a counter rises from a first zero that was none."""
 FEW = 32
 """Values so few that insertion sorts them soonest."""
 
@@ -24,34 +26,150 @@ Flags = NDArray[np.bool_]
 
 @compiled
 def sample(
-    t_ns: Ints, values: Floats, counter: Flags, t_start_ns: int, stale_ns: int, gap_ns: int, out: Grid
+    t_ns: Ints,
+    values: Floats,
+    counter: Flags,
+    t_start_ns: int,
+    step_ns: int,
+    stale_ns: int,
+    gap_ns: int,
+    out: Grid,
 ) -> None:  # pragma: no cover - compiled
     """Fill `out (T, C)` from rows `values (C, N)` stamped `t_ns (N,)`.
 
-    See `grid`: the last row before each second is over, counters as rates.
+    See `grid`: the last row before each step is over, counters as rates.
     """
-    row, before = -1, -1
+    row, head, before, reached = -1, -1, -1, 0
     for step in range(len(out)):
-        over = t_start_ns + (step + 1) * SECOND_NS
+        over = t_start_ns + (step + 1) * step_ns
         while row + 1 < len(t_ns) and t_ns[row + 1] <= over:
             row += 1
-            if before < 0 or t_ns[row] > t_ns[row - 1]:
-                before = row - 1
+            if row == 0 or t_ns[row] > t_ns[row - 1]:
+                # Of rows with one stamp, the first is a counter's: nobody knows when the others were.
+                before, head = head, row
+        since = before
+        if step_ns > SECOND_NS and reached < head:
+            since = reached
+        reached = max(head, 0)
         if row < 0 or over - t_ns[row] > stale_ns:
             continue
-        dt = t_ns[row] - t_ns[before] if before >= 0 else 0
+        dt = t_ns[head] - t_ns[since] if since >= 0 else 0
         for c in range(len(values)):
             value = values[c, row]
             if counter[c]:
-                rise = value - values[c, before] if 0 < dt <= gap_ns else np.nan
-                value = rise / (dt / SECOND_NS) if rise >= 0 else np.nan
+                value = np.nan
+                if 0 < dt <= gap_ns and not falls(values[c, since : head + 1]):
+                    value = (values[c, head] - values[c, since]) / (dt / SECOND_NS)
             if np.isfinite(np.float32(value)):
                 out[step, c] = value
 
 
 @compiled
+def falls(value: Floats) -> bool:  # pragma: no cover - compiled
+    """Whether a counter's readings `(N,)` fall anywhere; those that are NaN are passed over."""
+    last = value[0]
+    for reading in value[1:]:
+        if reading < last:
+            return True
+        if not np.isnan(reading):
+            last = reading
+    return False
+
+
+@compiled
+def forget_false(t_ns: Ints, values: Floats, counter: Flags) -> None:  # pragma: no cover - compiled
+    """Make NaN of readings in `values (C, N)` that no counter can have had: see `grid`."""
+    for c in range(len(values)):
+        if counter[c]:
+            for row in range(len(t_ns)):
+                if values[c, row] < 0:
+                    values[c, row] = np.nan
+            most = fastest(t_ns, values[c])
+            forget_peaks(t_ns, values[c], most)
+            forget_returns(t_ns, values[c], most)
+
+
+@compiled
+def fastest(t_ns: Ints, value: Floats) -> float:  # pragma: no cover - compiled
+    """By how much a second the counter `value (N,)` rises at most, apart from rises that are undone at once,
+    from those that bring it back to the level that it had before a fall, and from a first one from zero."""
+    most, level, last = 0.0, 0.0, -1
+    for row in range(len(t_ns)):
+        if np.isnan(value[row]):
+            continue
+        if last >= 0:
+            if value[row] < value[last]:
+                level = max(level, value[last])
+            regained = value[last] < level <= value[row]
+            first = last == 0 and value[0] == 0
+            span = t_ns[row] - t_ns[last]
+            undone = value[last] <= following(value, row) < value[row]
+            if span > 0 and not regained and not undone and not first:
+                most = max(most, (value[row] - value[last]) / (span / SECOND_NS))
+            if value[row] >= level:
+                level = 0.0
+        last = row
+    return most
+
+
+@compiled
+def following(value: Floats, row: int) -> float:  # pragma: no cover - compiled
+    """The next reading after `row` that is not NaN, and NaN where there is none."""
+    for reading in value[row + 1 :]:
+        if not np.isnan(reading):
+            return float(reading)
+    return np.nan
+
+
+@compiled
+def forget_peaks(t_ns: Ints, value: Floats, most: float) -> None:  # pragma: no cover - compiled
+    """Forget single readings far above both neighbours. `most`: the counter's fastest rise, a second."""
+    last = -1
+    for row in range(len(t_ns)):
+        if np.isnan(value[row]):
+            continue
+        if last >= 0:
+            after = following(value, row)
+            above = value[row] - after
+            if value[last] <= after and above > most * ((t_ns[row] - t_ns[last]) / SECOND_NS) and above > 0:
+                value[row] = np.nan
+                continue
+        last = row
+
+
+@compiled
+def forget_returns(t_ns: Ints, value: Floats, most: float) -> None:  # pragma: no cover - compiled
+    """Forget what was read while a counter was not: see `grid`. `most`: its fastest rise, a second."""
+    level, low, last = 0.0, -1, -1
+    for row in range(len(t_ns)):
+        if np.isnan(value[row]):
+            continue
+        if last >= 0 and value[row] < value[last] and value[last] >= level:
+            level, low = value[last], row
+        elif low >= 0 and value[row] >= level:
+            if level - value[low] > most * ((t_ns[row] - t_ns[low]) / SECOND_NS):
+                for read in range(low, row):
+                    if value[read] == 0:
+                        value[read] = np.nan
+                value[last] = np.nan
+            level, low = 0.0, -1
+        elif last == 0 and value[0] == 0:
+            span = (t_ns[row] - t_ns[0]) / SECOND_NS
+            if most > 0 and value[row] > OUT_OF_NOTHING * most * span:
+                value[0] = np.nan
+        last = row
+
+
+@compiled
 def count_events(
-    t_ns: Ints, amounts: Floats, flags: Flags, host: Ints, port: Ints, t_start_ns: int, out: Grid
+    t_ns: Ints,
+    amounts: Floats,
+    flags: Flags,
+    host: Ints,
+    port: Ints,
+    t_start_ns: int,
+    step_ns: int,
+    out: Grid,
 ) -> None:  # pragma: no cover - compiled
     """Fill `out (T, 12)` from connections in order of time.
 
@@ -64,10 +182,10 @@ def count_events(
     while first < len(t_ns) and t_ns[first] < t_start_ns:
         first += 1
     while first < len(t_ns):
-        step = (t_ns[first] - t_start_ns) // SECOND_NS
+        step = (t_ns[first] - t_start_ns) // step_ns
         if step >= len(out):
             break
-        over = t_start_ns + (step + 1) * SECOND_NS
+        over = t_start_ns + (step + 1) * step_ns
         end = first + 1
         while end < len(t_ns) and t_ns[end] < over:
             end += 1

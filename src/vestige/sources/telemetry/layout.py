@@ -30,7 +30,7 @@ def schema_for(options: TelemetryOptions) -> Schema:
         padded=False,
         settings={
             "channels": channels.settings(),
-            "grid": dict(grid.SETTINGS),
+            "grid": grid.settings(options.grid_seconds),
             "classes": options.classes,
             ATTACK_CLASSES: list(ATTACKS[options.classes]),
         },

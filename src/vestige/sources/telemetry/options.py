@@ -13,8 +13,14 @@ class TelemetryOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    length: int = Field(default=10, ge=1, le=3600, description="seconds that a window looks at")
-    stride: int = Field(default=5, ge=1, le=3600, description="seconds from one window to the next")
+    grid_seconds: int = Field(
+        default=1,
+        ge=1,
+        le=3600,
+        description="seconds of a step of the grid; as many as lie between two rows, where those are slower",
+    )
+    length: int = Field(default=10, ge=1, le=3600, description="steps of the grid that a window looks at")
+    stride: int = Field(default=5, ge=1, le=3600, description="steps from one window to the next")
     classes: Literal["phase", "label"] = Field(
         default="phase",
         description="what is told apart: phase (clean, armed, infecting, infected_running, dormant) or label "

@@ -35,12 +35,12 @@ FLOW: dict[str, Any] = {
 }  # fmt: skip
 
 
-def made_up(length: int) -> Grid:
-    """The grid of the episode, `length + EXTRA` seconds long."""
-    seconds = length + EXTRA
+def made_up(length: int, step: int = 1) -> Grid:
+    """The grid of the episode, `length + EXTRA` steps of `step` seconds long."""
+    seconds = (length + EXTRA) * step
     collectors: dict[CollectorName, Rows] = {name: _samples(name, seconds) for name in SAMPLED}
     collectors["netflow"] = _flows()
-    return grid(collectors, START_NS, START_NS + seconds * SECOND_NS)
+    return grid(collectors, START_NS, START_NS + seconds * SECOND_NS, step)
 
 
 def _samples(collector: CollectorName, seconds: int) -> Rows:

@@ -31,11 +31,13 @@ from vestige.reading.steps import (
 from vestige.reading.symbols import NoSymbols, SymbolTable
 from vestige.schema import Schema
 from vestige.sources.telemetry import index
-from vestige.sources.telemetry.encoder import GRID, TelemetryEncoder
+from vestige.sources.telemetry.encoder import GRID, TelemetryEncoder, grid_seconds
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.extract import Extracted, bounded, episodes, extract
-from vestige.sources.telemetry.faults import FaultError, Verdict
-from vestige.sources.telemetry.kernels import SECOND_NS, Grid
+from vestige.sources.telemetry.faults import Fault, FaultError, Verdict
+from vestige.sources.telemetry.faults import verdict as worst
+from vestige.sources.telemetry.grid import ends
+from vestige.sources.telemetry.kernels import Grid
 from vestige.sources.telemetry.layout import schema_for
 from vestige.sources.telemetry.manifest import FILE_NAMES, NAME
 from vestige.sources.telemetry.options import TelemetryOptions
@@ -131,9 +133,10 @@ class TelemetryReader(Reader[EpisodeUnit]):
 
     def probe(self) -> list[StepBlock]:
         """A made-up episode, `probe.EXTRA` seconds longer than a window."""
-        grid = made_up(self.schema.length)
-        t_ns = START_NS + np.arange(1, len(grid) + 1, dtype=np.int64) * SECOND_NS
-        return [_block(grid, t_ns, None, RecordingInfo("probe"), "probe")]
+        seconds = grid_seconds(self.schema)
+        grid = made_up(self.schema.length, seconds)
+        t_ns = ends(START_NS, len(grid), seconds)
+        return [_block(grid, t_ns, None, RecordingInfo("probe"), "probe", seconds)]
 
     def finish(self, account: Account, writer: DatasetWriter) -> None:
         """See `Reader.finish`. Raises EvidenceError where no episode could be used."""
@@ -168,7 +171,7 @@ class TelemetryReader(Reader[EpisodeUnit]):
         found = episodes(corpus)
         file = corpus / index.NAME if given is None else given
         if given is not None or file.is_file():
-            self._known = _known(file, ours=given is None)
+            self._known = _known(file, grid_seconds(self.schema), ours=given is None)
         if given is not None and not _is_of(corpus, self._known, found.paths):
             raise EvidenceError(
                 f"is the index of another store: none of its {len(self._known):,} episodes is in {corpus} "
@@ -244,7 +247,8 @@ class EpisodeStream(ChunkStream):
         unit, schema = self._unit, self._schema
         classes = schema.classes if self._labelled else None
         work = bounded if unit.limited else extract
-        read = self._read = work(unit.root, unit.folder, classes, schema.settings["classes"])
+        seconds = grid_seconds(schema)
+        read = self._read = work(unit.root, unit.folder, classes, schema.settings["classes"], seconds)
         self._ended = True
         self.defects = [Defect(unit.name, None, DETAIL, str(fault)) for fault in read.faults]
         manifest = read.manifest
@@ -256,7 +260,7 @@ class EpisodeStream(ChunkStream):
             t_start_ns=manifest.t_start_ns,
             t_end_ns=manifest.t_end_ns,
         )
-        return _block(read.grid, read.t_ns, read.label, info, unit.name)
+        return _block(read.grid, read.t_ns, read.label, info, unit.name, seconds)
 
 
 def describe(evidence: Path, recording: str, schema: Schema) -> RecordingInfo | None:
@@ -290,7 +294,7 @@ def _changes(episode: Episode, schema: Schema) -> tuple[tuple[int, str], ...]:
     return changes if all(name in schema.classes for _, name in changes) else ()
 
 
-def _block(grid: Grid, t_ns: Any, label: Any, info: RecordingInfo, file: str) -> StepBlock:
+def _block(grid: Grid, t_ns: Any, label: Any, info: RecordingInfo, file: str, seconds: int) -> StepBlock:
     return StepBlock(
         recordings=(info,),
         recording=np.zeros(len(grid), dtype=np.uint32),
@@ -299,7 +303,7 @@ def _block(grid: Grid, t_ns: Any, label: Any, info: RecordingInfo, file: str) ->
         label=label,
         symbols=NoSymbols(),
         file=file,
-        place={"second": np.arange(1, len(grid) + 1, dtype=np.int64)},
+        place={"second": np.arange(1, len(grid) + 1, dtype=np.int64) * seconds},
         ended=np.array([True]),
     )
 
@@ -329,16 +333,29 @@ def _names_labels(store: Path, folders: Iterable[str]) -> bool:
     return not readable
 
 
-def _known(file: Path, *, ours: bool) -> dict[str, Known]:
-    """What an index says; one that somebody named is never to be removed."""
+def _known(file: Path, seconds: int, *, ours: bool) -> dict[str, Known]:
+    """What an index says of episodes on a grid of steps of `seconds`; one that somebody named is never to be
+    removed."""
+    columns = ("path", "verdict", "reasons", "validator_version", "manifest_sha256")
     try:
-        rows = index.read(file).select("path", "verdict", "reasons", "manifest_sha256").iter_rows()
+        rows = index.read(file).select(*columns).iter_rows()
     except EvidenceError as error:
         if ours:
             raise
         remedy = "give the file that vestige validate STORE -o FILE wrote"
         raise EvidenceError(error.what, where=file, remedy=remedy) from error
-    return {path: (verdict, list(map(_short, why)), digest) for path, verdict, why, digest in rows}
+    return {
+        path: (*_on_grid(verdict, why, rules, seconds), digest) for path, verdict, why, rules, digest in rows
+    }
+
+
+def _on_grid(verdict: Verdict, why: list[str], rules: str, seconds: int) -> tuple[Verdict, list[str]]:
+    """A verdict and its reasons, less those that an index gives for another grid than ours."""
+    short = list(map(_short, why))
+    kept = [reason for reason in short if not reason.startswith(tuple(f"{code}:" for code in index.PACED))]
+    if len(kept) == len(short) or index.judged_for(rules) == seconds:
+        return verdict, short
+    return worst(Fault(reason.partition(":")[0], "") for reason in kept), kept
 
 
 def _is_of(corpus: Path, known: dict[str, Known], folders: list[str]) -> bool:

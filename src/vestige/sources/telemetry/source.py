@@ -52,12 +52,12 @@ class TelemetrySource(Source[TelemetryOptions]):
 
     def place(self, windows: WindowSet, rows: NDArray[np.int64]) -> pl.DataFrame:
         """Folder of the episode, second in it, and what that second was like."""
-        from vestige.sources.telemetry.encoder import GRID
+        from vestige.sources.telemetry.encoder import GRID, grid_seconds
         from vestige.sources.telemetry.places import places
 
         step = windows.target_step[rows]
         recording = windows.recordings[windows.recording[rows]]
-        second = step - recording["first_step"].to_numpy() + 1
+        second = (step - recording["first_step"].to_numpy() + 1) * grid_seconds(windows.schema)
         return places(recording["id"].to_list(), second, windows.streams.at(GRID, step))
 
     def describe(self, evidence: Path, recording: str, schema: Schema) -> RecordingInfo | None:

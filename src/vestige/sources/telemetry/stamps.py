@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from vestige.errors import EvidenceError
 from vestige.sources.telemetry import clock
 from vestige.sources.telemetry.faults import Fault, FaultError
-from vestige.sources.telemetry.fields import SAMPLED, SEQ, CollectorName
+from vestige.sources.telemetry.fields import MOST_STEPS, SAMPLED, SEQ, CollectorName
 from vestige.sources.telemetry.manifest import Manifest
 from vestige.sources.telemetry.tables import stamp
 
+ENOUGH_ROWS = 3
+"""So few rows have a pace."""
 MOST_LOST = 10
 """Rows in a row that a sampled collector may lose."""
 
@@ -43,6 +45,30 @@ def faults(table: pl.DataFrame, collector: CollectorName, manifest: Manifest) ->
     elif collector in SAMPLED and len(steps) and (most := int(steps.max()) - 1) > MOST_LOST:
         found.append(Fault("seq_gap", collector, f"{most:,} rows lost in a row"))
     return found
+
+
+def too_slow(
+    t_ns: NDArray[np.int64], table: pl.DataFrame, collector: CollectorName, seconds: int
+) -> list[Fault]:
+    """`too_slow` where rows stamped `t_ns (N,)`, Unix ns, come too rarely for a grid of steps of `seconds`.
+
+    Most counters' differences would then be missing: see `fields.MOST_STEPS`. The pace is the recorder's: the
+    median of the time from a row to the next, by their numbers, so that lost rows do not make it slow.
+    """
+    if collector not in SAMPLED or len(t_ns) < ENOUGH_ROWS:
+        return []
+    number = table.get_column(SEQ)
+    if number.null_count():
+        return []
+    counted = np.maximum(np.diff(number.to_numpy()), 1)  # numbers that do not rise are another fault
+    pace = float(np.median(np.diff(t_ns) / counted)) / 1e9
+    if pace <= MOST_STEPS * seconds:
+        return []
+    what = (
+        f"a row every {pace:.4g} s, too few for a grid of {seconds} s; "
+        f"read the store with --grid-seconds {round(pace)}"
+    )
+    return [Fault("too_slow", collector, what)]
 
 
 def unix_ns(

@@ -31,8 +31,13 @@ def features(channels: tuple[Feature, ...]) -> tuple[Feature, ...]:
     return tuple(found)
 
 
-def summary(steps_BTC: NDArray[Any]) -> NDArray[np.float32]:
-    """The statistics of windows on the grid, `(B, F)` float32; a window's never depend on the others."""
+def summary(steps_BTC: NDArray[Any], seconds: int = 1) -> NDArray[np.float32]:
+    """The statistics of windows on the grid, `(B, F)` float32; a window's never depend on the others.
+
+    `seconds`: how long a step lasts.
+    """
     out_BCS = np.empty((len(steps_BTC), steps_BTC.shape[2], len(STATISTICS)), dtype=np.float32)
     summarise(steps_BTC, out_BCS)
+    if seconds != 1:
+        out_BCS[:, :, STATISTICS.index("slope")] /= seconds
     return out_BCS.reshape(len(steps_BTC), steps_BTC.shape[2] * len(STATISTICS))
