@@ -38,9 +38,9 @@ def rules(version: str, grid_seconds: int, digest: str) -> str:
     return f"{version}-{grid_seconds}s-{digest}"
 
 
-def judged_for(rules: str) -> int:
+def judged_for(rules: str | None) -> int:
     """For a grid of steps of how many seconds an episode was judged by these rules."""
-    _, _, rest = rules.partition("-")
+    _, _, rest = (rules or "").partition("-")
     seconds, unit, _ = rest.partition("s-")
     if unit and seconds.isdecimal():
         return int(seconds)

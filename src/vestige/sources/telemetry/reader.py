@@ -349,7 +349,7 @@ def _known(file: Path, seconds: int, *, ours: bool) -> dict[str, Known]:
     }
 
 
-def _on_grid(verdict: Verdict, why: list[str], rules: str, seconds: int) -> tuple[Verdict, list[str]]:
+def _on_grid(verdict: Verdict, why: list[str], rules: str | None, seconds: int) -> tuple[Verdict, list[str]]:
     """A verdict and its reasons, less those that an index gives for another grid than ours."""
     short = list(map(_short, why))
     kept = [reason for reason in short if not reason.startswith(tuple(f"{code}:" for code in index.PACED))]
