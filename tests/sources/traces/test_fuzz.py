@@ -1,4 +1,4 @@
-"""A short run of the fuzzer: kernels compiled with every index checked, a few thousand mutated inputs."""
+"""Short runs of the fuzzers: kernels compiled with every index checked, some hundreds of mutated inputs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-FUZZER = Path(__file__).resolve().parents[3] / "benchmarks/fuzz_traces.py"
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
 
 
-def test_mutated_bytes_bring_no_crash_no_hang_and_no_read_outside_the_buffer() -> None:
-    command = [sys.executable, str(FUZZER), "--inputs", "3000", "--seconds", "60"]
+@pytest.mark.parametrize(("fuzzer", "inputs", "least"), [("fuzz_traces", 3000, 100), ("fuzz_perf", 1000, 50)])
+def test_mutated_bytes_bring_no_crash_no_hang_and_no_read_outside_the_buffer(
+    fuzzer: str, inputs: int, least: int
+) -> None:
+    command = [sys.executable, str(BENCHMARKS / f"{fuzzer}.py"), "--inputs", str(inputs), "--seconds", "60"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "nothing found" in done.stdout
-    assert int(done.stdout.split()[0]) > 100
+    assert int(done.stdout.split()[0]) > least

@@ -142,6 +142,7 @@ def test_the_loss_is_accounted_for() -> None:
         "errors": 1,
         "overflows": 1,
         "psbs": 2,
+        "spaces": 0,
         "lost": 12 / 49,
     }
 
