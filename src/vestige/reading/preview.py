@@ -73,7 +73,7 @@ class Preview:
                     if isinstance(piece, Ending):
                         self._end(unit, piece)
                         continue
-                    block = self._named_apart(piece)
+                    block = self._for_people(piece)
                     self.overview.add(block, self._name(block.file))
                     shown = shown or len(block) > 0
                     upto = len(block)
@@ -118,8 +118,10 @@ class Preview:
         folder = self.corpus if self.corpus.is_dir() else self.corpus.parent
         return str(folder / file)
 
-    def _named_apart(self, block: StepBlock) -> StepBlock:
-        """The block with its recordings called as in a dataset."""
+    def _for_people(self, block: StepBlock) -> StepBlock:
+        """The block without what is no time, its recordings called as in a dataset."""
+        if not self.reader.timed:
+            block = replace(block, t_ns=np.zeros_like(block.t_ns))
         if not self.reader.interleaved:
             return block
         infos = [replace(info, id=self._names.of(info)) for info in block.recordings]

@@ -213,6 +213,8 @@ class Reader(ABC, Generic[UnitT]):
     """What a recording is called where people read: a file, a machine."""
     tells_text = True
     """Whether a place is told with the text of its step."""
+    timed = True
+    """Whether `t_ns` of a step is a time: else it is 0, or says no more than which step came first."""
     interleaved = False
     """Whether steps of several recordings come mixed, and late ones after early ones: they are then sorted by
     recording and time when they are prepared."""

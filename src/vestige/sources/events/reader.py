@@ -63,6 +63,7 @@ class EventReader(Reader[FileUnit]):
         self.schema = schema
         self._rules = Rules.from_settings(schema.settings)
         self._options = options
+        self.timed = bool(schema.settings["timed"])
 
     @classmethod
     def of_corpus(cls, options: EventOptions) -> EventReader:

@@ -71,6 +71,7 @@ class TraceReader(Reader[TraceUnit]):
     """Reads recorded program runs by the settings of a schema."""
 
     symbol_stream = SYMBOL
+    timed = False
     whole = True
     aligned_to_end = True
     small = 4 << 20
