@@ -55,6 +55,14 @@ def test_layouts_that_name_no_time_are_refused(layouts: list[str], reason: str) 
         TimeParser(layouts)
 
 
+@pytest.mark.parametrize(("text", "milliseconds"), [("9", 9), ("09", 9), ("96", 96), ("606", 606), ("0", 0)])
+def test_milliseconds_need_no_leading_zeros(text: str, milliseconds: int) -> None:
+    parser = TimeParser(["%Y%m%d-%H:%M:%S:%L"])
+    assert parser.parse(("20171223-22:15:35:",), text) == ns(2017, 12, 23, 22, 15, 35) + milliseconds * 10**6
+    with pytest.raises(ValueError, match="at the end"):
+        shape("%L %H")
+
+
 @pytest.mark.parametrize(("layout", "reason"), [("%Q", "unknown directive"), ("%f %H", "at the end")])
 def test_unknown_directives_are_refused(layout: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):

@@ -1,9 +1,10 @@
 """Times of log lines: strptime-like formats to int64 Unix nanoseconds, exact, cached by the second.
 
-Directives: `%Y %y %m %b %d %H %I %p %M %S %f %s %E %z %Z %a %%`. `%b` and `%a` are names of months and days,
-short or whole, in English, German, French, Spanish, Italian, Portuguese or Dutch; `%f` is one to nine digits
-at a field's end, `%s` Unix seconds, `%E` the same in ten digits, behind which more of `%f` may stand (Unix
-milli-, micro- and nanoseconds), `%Z` the name of a zone. Times without a zone are taken as UTC.
+Directives: `%Y %y %m %b %d %H %I %p %M %S %f %L %s %E %z %Z %a %%`. `%b` and `%a` are names of months and
+days, short or whole, in English, German, French, Spanish, Italian, Portuguese or Dutch; `%f` is one to nine
+digits at a field's end, `%L` there milliseconds without leading zeros (`:9` is 9 ms); `%s` is Unix seconds,
+`%E` the same in ten digits, behind which more of `%f` may stand (Unix milli-, micro- and nanoseconds), `%Z`
+the name of a zone. Times without a zone are taken as UTC.
 """
 
 from __future__ import annotations
@@ -79,25 +80,27 @@ _NAMES = rf"[A-Za-z]{{3}}|(?i:{'|'.join(_LONGER)})\.?|[A-Za-z]{{3}}\."
 _SHAPES = {
     "Y": r"\d{4}", "y": r"\d{2}", "m": r"\d{1,2}", "b": _NAMES,
     "d": r"\d{1,2}", "H": r"\d{1,2}", "I": r"\d{1,2}", "p": r"[AaPp]\.?[Mm]\.?", "M": r"\d{1,2}",
-    "S": r"\d{1,2}", "f": r"\d{1,9}", "s": r"\d{1,11}", "E": r"\d{10}", "z": r"Z|[+-]\d{2}(?::?\d{2})?",
+    "S": r"\d{1,2}", "f": r"\d{1,9}", "L": r"\d{1,3}", "s": r"\d{1,11}", "E": r"\d{10}",
+    "z": r"Z|[+-]\d{2}(?::?\d{2})?",
     "Z": "|".join(sorted(ZONES, key=len, reverse=True)),
     "a": r"[A-Za-z]{3}|[A-Za-z\u00c0-\u017f]{2,13}\.?",
 }  # fmt: skip
 _DIRECTIVE = re.compile(r"%(.?)| +")
+_FRACTION = re.compile(r"(?<!%)(?:%%)*%[fL]\Z")
 
 
 def exact(layout: str) -> bool:
     """Whether a time field ends in a fraction of a second."""
-    return layout.endswith("%f") and not layout.endswith("%%f")
+    return _FRACTION.search(layout) is not None
 
 
 def shape(layout: str) -> str:
-    """The regex of a time field; where it ends in `%f`, with groups `head` and `fraction`.
+    """The regex of a time field; where it ends in a fraction, with groups `head` and `fraction`.
 
     Raises ValueError for an unknown directive.
     """
     if exact(layout):
-        return f"(?P<head>{shape(layout[:-2])})(?P<fraction>{_SHAPES['f']})"
+        return f"(?P<head>{shape(layout[:-2])})(?P<fraction>{_SHAPES[layout[-1]]})"
     out, at = [], 0
     for found in _DIRECTIVE.finditer(layout):
         out.append(re.escape(layout[at : found.start()]))
@@ -107,8 +110,8 @@ def shape(layout: str) -> str:
             out.append(r"[ \t]{1,8}+")
         elif kind == "%":
             out.append("%")
-        elif kind == "f":
-            raise ValueError("%f must stand at the end of its field")
+        elif kind in {"f", "L"}:
+            raise ValueError(f"%{kind} must stand at the end of its field")
         elif kind not in _SHAPES:
             raise ValueError(f"unknown directive %{kind}; known are {' '.join('%' + k for k in _SHAPES)}")
         else:
@@ -132,6 +135,8 @@ class TimeParser:
             raise ValueError("the time must give a day: %d with a month, or %s")
         if layouts and not absolute and not {"m", "b"} & set(kinds):
             raise ValueError("the time must give a month: %m or %b")
+        # Of milliseconds 9 is the same as 009; the digits of a fraction begin behind the point.
+        self._milliseconds = "L" in kinds
         self.has_year = not layouts or absolute or bool({"Y", "y"} & set(kinds))
         parts = [_grouped(layout) for layout in layouts]
         self._whole = re.compile("\n".join(parts) or "(?!)", re.ASCII)
@@ -148,6 +153,8 @@ class TimeParser:
             whole = self._cache[texts] = self._read(texts)
         if fraction is None or whole == BAD:
             return whole
+        if self._milliseconds:
+            return whole + int(fraction) * 1_000_000
         return whole + int(fraction) * int(10 ** (9 - len(fraction)))
 
     def forget(self) -> None:
@@ -212,7 +219,7 @@ def _grouped(layout: str) -> str:
             out.append("%")
         elif kind == "a":
             out.append(_SHAPES[kind])
-        elif kind != "f":
+        elif kind not in {"f", "L"}:
             out.append(f"(?P<{kind}>{_SHAPES[kind]})")
         out.append(_blanks(text))
     return "".join(out)
