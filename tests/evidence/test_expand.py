@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import tarfile
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vestige.errors import EvidenceError
-from vestige.evidence.expand import Expander
+from vestige.evidence.expand import Expander, is_packed
 
 TEXT = b"".join(b"%06d a line of some log\n" % n for n in range(50_000))
 
@@ -101,10 +102,14 @@ def test_other_packings_are_named(magic: bytes, name: str) -> None:
 
 
 class Trickle(io.BytesIO):
-    """A pipe whose other end writes a byte at a time."""
+    """A pipe whose other end writes a byte, or so many, at a time."""
+
+    def __init__(self, data: bytes, *, most: int = 1) -> None:
+        super().__init__(data)
+        self._most = most
 
     def read1(self, size: int | None = -1, /) -> bytes:
-        return super().read1(min(size or 1, 1))
+        return super().read1(min(size or 1, self._most))
 
 
 @pytest.mark.parametrize("kind", ["plain", "gz", "zst"])
@@ -117,3 +122,54 @@ def test_a_pipe_is_read_as_it_fills(kind: str) -> None:
 def test_a_packing_is_known_by_its_first_bytes_however_slowly_they_come() -> None:
     with pytest.raises(EvidenceError, match="xz files are not read"):
         list(Expander(Trickle(b"\xfd7zXZ\0" + bytes(9)), "x.log").pieces())
+
+
+@pytest.mark.parametrize("content", [b"", b"four"])
+def test_frames_without_content_are_skipped_wherever_they_stand(content: bytes) -> None:
+    for low in (0x50, 0x5F):
+        skippable = bytes([low]) + b"\x2a\x4d\x18" + len(content).to_bytes(4, "little") + content
+        first, second = zstandard.compress(b"a\n"), zstandard.compress(b"b\n")
+        packed = skippable + first + skippable + skippable + second + skippable
+        assert expand(packed) == (b"a\nb\n", [])
+        assert is_packed(io.BytesIO(packed))
+
+
+def long_frame(window_log: int) -> bytes:
+    parameters = zstandard.ZstdCompressionParameters(window_log=window_log, enable_ldm=True)
+    packing = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    return packing.compress(b"a line\n") + packing.flush()
+
+
+def test_a_window_up_to_128_mib_is_read_and_a_larger_one_is_not_called_damaged() -> None:
+    assert expand(long_frame(27)) == (b"a line\n", [])
+    content, (defect,) = expand(long_frame(28))
+    assert content == b""
+    assert "sound Zstandard data, packed with a window of 256 MiB" in defect
+    assert "zstd -d --long=31 FILE" in defect
+    content, (defect,) = expand(zstandard.compress(b"b\n") + long_frame(28))
+    assert content == b"b\n"
+    assert "window" in defect
+
+
+def archive(kind: int = tarfile.PAX_FORMAT) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=kind) as tar:
+        member = tarfile.TarInfo("logs/web1/auth.log")
+        member.size = 6
+        tar.addfile(member, io.BytesIO(b"a\nb\nc\n"))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+@pytest.mark.parametrize("kind", ["plain", "gz", "zst"])
+def test_an_archive_is_refused_with_the_command_that_unpacks_it(kind: str, form: int) -> None:
+    packed = pack(archive(form), kind)
+    for file in (io.BytesIO(packed), Trickle(packed, most=200)):
+        with pytest.raises(EvidenceError, match=r"(?s)tar archive.*tar -xf"):
+            list(Expander(file, "x.tar").pieces())
+
+
+@given(data=st.binary(max_size=1200))
+def test_what_only_looks_like_an_archive_is_read_as_it_is(data: bytes) -> None:
+    assert expand(b"a\0" + data) == (b"a\0" + data, [])
+    assert b"".join(Expander(Trickle(b"a\0" + data), "x").pieces()) == b"a\0" + data

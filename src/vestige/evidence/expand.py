@@ -19,9 +19,19 @@ BOMB_BYTES, BOMB_RATIO = 1 << 30, 1000
 """A file that unpacks to more than both is refused: no log compresses so well."""
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-UNSUPPORTED = {b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"PK\x03\x04": "zip", b"7z\xbc\xaf": "7z"}
+SKIPPABLE = tuple(bytes([low]) + b"\x2a\x4d\x18" for low in range(0x50, 0x60))
+"""Frames of Zstandard that hold no content (RFC 8878, 3.1.2): pzstd begins with one."""
+UNSUPPORTED = {
+    b"BZh": ("bzip2", "bzip2 -d FILE"),
+    b"\xfd7zXZ\0": ("xz", "xz -d FILE"),
+    b"PK\x03\x04": ("zip", "unzip FILE"),
+    b"7z\xbc\xaf": ("7z", "7z x FILE"),
+}
 LONGEST_MAGIC = 6
 MOST_WINDOW = 1 << 27
+LONGEST_HEADER = 18
+"""Bytes of a Zstandard frame's header at most (RFC 8878, 3.1.1.1)."""
+TAR_BLOCK = 512
 _ZSTD_STEP = 1 << 10
 """Bytes of compressed input at a time: 1 KiB can unpack to 32 MiB at the worst."""
 
@@ -30,7 +40,7 @@ def is_packed(file: BinaryIO) -> bool:
     """Whether a file is packed, whatever its name says. It stands at its beginning, before and afterwards."""
     start = file.read(LONGEST_MAGIC)
     file.seek(0)
-    return start.startswith((GZIP, ZSTD, *UNSUPPORTED))
+    return start.startswith((GZIP, ZSTD, *SKIPPABLE, *UNSUPPORTED))
 
 
 @dataclass
@@ -49,7 +59,7 @@ class Expander:
     def pieces(self) -> Iterator[bytes]:
         """The decompressed content; an empty piece where there is nothing now, but may be later.
 
-        Raises EvidenceError for a decompression bomb or an unknown packing.
+        Raises EvidenceError for a decompression bomb, an unknown packing, or an archive.
         """
         start = yield from self._next()
         if self._entered:
@@ -60,7 +70,7 @@ class Expander:
                 if not more:
                     break
                 start += more
-            pieces = self._unpacked(start)
+            pieces = self._but_archives(self._unpacked(start))
         for piece in pieces:
             self.given += len(piece)
             if self.given > self.bomb_bytes and self.given > BOMB_RATIO * self.taken:
@@ -83,16 +93,39 @@ class Expander:
 
     def _unpacked(self, start: bytes) -> Iterator[bytes]:
         """The content of a file that begins with `start`, by its packing."""
-        for magic, name in UNSUPPORTED.items():
+        for magic, (name, command) in UNSUPPORTED.items():
             if start.startswith(magic):
                 raise EvidenceError(
-                    f"{name} files are not read", where=self.where, remedy="unpack it, or use .gz or .zst"
+                    f"{name} files are not read",
+                    where=self.where,
+                    remedy=f"unpack it ({command}), or use .gz or .zst",
                 )
         if start.startswith(GZIP):
             return self._gzip(start)
-        if start.startswith(ZSTD):
+        if start.startswith((ZSTD, *SKIPPABLE)):
             return self._zstd(start)
         return self._plain(start)
+
+    def _but_archives(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The same content. Raises EvidenceError where it begins like a tar archive: the headers of its
+        members are no lines of theirs."""
+        start = b""
+        for piece in pieces:
+            start += piece
+            # A member's name fills 100 bytes with NULs; text is not waited for.
+            if piece and (len(start) >= TAR_BLOCK or b"\0" not in start):
+                break
+            if not piece:
+                yield piece
+        if is_tar(start):
+            raise EvidenceError(
+                "it is a tar archive",
+                where=self.where,
+                remedy="unpack it (tar -xf FILE) and give the directory",
+            )
+        if start:
+            yield start
+        yield from pieces
 
     def _next(self) -> Generator[bytes, None, bytes]:
         """The next bytes of the file; while there are none now, empty pieces. Nothing: the file is over."""
@@ -147,13 +180,14 @@ class Expander:
     def _zstd(self, data: bytes) -> Iterator[bytes]:
         packing = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW)
         unpack = packing.decompressobj()
-        fresh = True
+        fresh, header = True, b""
         while data := data or (yield from self._next()):
             step, data = data[:_ZSTD_STEP], data[_ZSTD_STEP:]
+            header = (header + step)[:LONGEST_HEADER]
             try:
                 piece = unpack.decompress(step)
             except zstandard.ZstdError as error:
-                self.defects.append(f"damaged Zstandard data after {self.given} bytes ({error})")
+                self.defects.append(self._zstd_defect(header, error))
                 return
             fresh = False
             for at in range(0, len(piece), PIECE):
@@ -161,6 +195,29 @@ class Expander:
             if unpack.eof:
                 data = unpack.unused_data + data
                 unpack = packing.decompressobj()
-                fresh = True
+                fresh, header = True, b""
         if not fresh:
             self.defects.append(f"the Zstandard data are cut off after {self.given} bytes")
+
+    def _zstd_defect(self, header: bytes, error: zstandard.ZstdError) -> str:
+        """What is wrong with a frame that begins so: it may be sound, and too large."""
+        try:
+            window = zstandard.get_frame_parameters(header).window_size
+        except zstandard.ZstdError:
+            window = 0
+        if window > MOST_WINDOW:
+            return (
+                f"sound Zstandard data, packed with a window of {window >> 20:,} MiB, of which "
+                f"{MOST_WINDOW >> 20} MiB are read; unpack it: zstd -d --long=31 FILE"
+            )
+        return f"damaged Zstandard data after {self.given} bytes ({error})"
+
+
+def is_tar(start: bytes) -> bool:
+    """Whether this is how a tar archive begins: with a block of 512 bytes whose sum, its own field taken as
+    blanks, stands in it in octal digits (POSIX.1-2017, pax, ustar interchange format)."""
+    block = start[:TAR_BLOCK]
+    digits = block[148:156].strip(b" \0")
+    if len(block) < TAR_BLOCK or not digits or digits.strip(b"01234567"):
+        return False
+    return int(digits, 8) == sum(block) - sum(block[148:156]) + 8 * ord(" ")

@@ -24,6 +24,8 @@ STDIN = Path("-")
 MARKER = ".vestige-simulated.json"
 """Lies in a simulated corpus, says so, and holds what was planted. Hidden: nothing is read from it."""
 PACKED = (".gz", ".zst", ".zstd")
+LINK = "a link: links are not followed within a corpus"
+FOLLOWED = "links are not followed: give the directory that they lead to, or the files themselves"
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ def find(evidence: Path, what: str = "files") -> tuple[list[EvidenceFile], list[
         if skipped:
             lacking += f" ({len(skipped)} left out)"
             remedy = f"left out: {skipped[0].file} ({skipped[0].why})"
+            if all(defect.why == LINK for defect in skipped):
+                lacking, remedy = f"nothing but links in this directory ({len(skipped)})", FOLLOWED
         raise EvidenceError(lacking, where=evidence, remedy=remedy)
     return files, skipped
 
@@ -162,7 +166,7 @@ def _sort_in(path: Path, name: str, files: list[EvidenceFile], skipped: list[Def
     if path.name.startswith("."):
         skipped.append(Defect(name, None, FILE, "hidden"))
     elif stat.S_ISLNK(found.st_mode):
-        skipped.append(Defect(name, None, FILE, "a link: links are not followed within a corpus"))
+        skipped.append(Defect(name, None, FILE, LINK))
     elif not stat.S_ISREG(found.st_mode):
         skipped.append(Defect(name, None, FILE, "not a regular file"))
     elif found.st_size == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -25,6 +26,8 @@ SURE = 0.9
 LOSS = 0.2
 """A known format is a file's although a guessed one fits so many more of its first lines."""
 WIDE = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+_LINK = re.compile(rb"\.{0,2}/[^\s\0]{1,4094}")
+"""What a symbolic link is where it was checked out, or unpacked, without links."""
 HALF_YEAR = 183
 """Days."""
 PROBES = (
@@ -256,6 +259,12 @@ def _check_text(sample: bytes, where: str) -> None:
     """Raise EvidenceError for what is no text with line ends."""
     if not sample:
         raise EvidenceError("the file is empty", where=where)
+    if _LINK.fullmatch(sample):
+        raise EvidenceError(
+            "it holds nothing but a path: it is a link that was copied as text, and links are not followed",
+            where=where,
+            remedy="give the directory that it leads to, or the file itself",
+        )
     for mark, name in WIDE.items():
         if sample.startswith(mark):
             raise EvidenceError(
