@@ -125,16 +125,26 @@ def test_an_offset_behind_the_end_and_a_directory_are_refused(tmp_path: Path) ->
         dump(tmp_path)
 
 
-def _winipt(data: bytes) -> bytes:
-    """What Windows' driver gives of one thread: the whole's version and size, then the thread's header."""
-    thread = struct.pack("<Q5I", 4242, 0, 3, 1, 40, len(data)) + data
-    return struct.pack("<HHI", 1, 1, len(thread)) + thread
+WINDOWS_THREAD = struct.pack("<Q5I", 4242, 0, 3, 1, 40, 80) + bytes(64)
 
 
 @pytest.mark.parametrize(
-    ("start", "name"), [(_winipt(bytes(64)), "WinIPT"), (b"PERFILE2" + bytes(64), "a perf.data")]
+    ("start", "name"),
+    [
+        (WINDOWS_THREAD, "WinIPT"),
+        (struct.pack("<HHI", 1, 1, len(WINDOWS_THREAD)) + WINDOWS_THREAD, "WinIPT"),
+        (b"PERFILE2" + bytes(64), "a perf.data"),
+    ],
 )
 def test_containers_are_refused_by_name(tmp_path: Path, start: bytes, name: str) -> None:
     (tmp_path / "trace_0").write_bytes(start + pt.PSB)
     with pytest.raises(EvidenceError, match=name):
         dump(tmp_path / "trace_0")
+
+
+@pytest.mark.parametrize(
+    "before", [b"", bytes(40), b"\x04" + bytes(23), b"\x04" + bytes(11), b"\x01\x00\x01" + bytes(5)]
+)
+def test_packets_are_taken_for_no_container(tmp_path: Path, before: bytes) -> None:
+    (tmp_path / "trace_0").write_bytes(before + pt.PSB + pt.short("!") * 40)
+    assert dump(tmp_path / "trace_0").stdout.count("tnt.8") == 40

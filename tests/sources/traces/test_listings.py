@@ -129,6 +129,24 @@ def test_regions_of_linux_keep_offsets_and_the_wanted_process(tmp_path: Path) ->
     assert read_map(tmp_path / "mapping.txt", wanted=Wanted("a.pdf", pid=78)).program == "cron"
 
 
+def test_old_regions_of_linux_have_the_process_in_a_column_called_name() -> None:
+    text = """\
+Offset             Pid      Name                 Start              End                Flags               Pgoff Major  Minor  Inode      File Path
+------------------ -------- -------------------- ------------------ ------------------ ------ ------------------ ------ ------ ---------- ---------
+0xffff88003d2dc240     1234 bash                 0x0000000000400000 0x00000000004f1000 r-x                0x1000      8      1     390914 /bin/bash
+0xffff88003d2dc240     1234 bash                 0x00007f0000000000 0x00007f0000001000 rw-                   0x0      0      0          0 [heap]
+"""
+    assert parse(text).rows == [
+        Row(0x400000, 0x4F1000, "/bin/bash", "bash", 0x1000, 1234),
+        Row(0x7F0000000000, 0x7F0000001000, "[heap]", "bash", 0, 1234),
+    ]
+
+
+def test_bars_frame_a_table() -> None:
+    text = "  |  PID |    Process |     Base | MappedPath\n* |  912 | viewer.exe | 0x400000 | \\a b\\viewer.exe\n"
+    assert parse(text).rows == [Row(0x400000, None, "\\a b\\viewer.exe", "viewer.exe", pid=912)]
+
+
 def test_last_pages_are_within_their_region() -> None:
     text = (
         "PID\tProcess\tOffset\tStart VPN\tEnd VPN\tTag\tFile\n9\ta.exe\t0xff\t0x1000\t0x1fff\tVad \t\\a.exe\n"

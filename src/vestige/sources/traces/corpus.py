@@ -230,11 +230,12 @@ def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def _others(trace: Path) -> tuple[str, ...]:
-    """That traces beside this one are not read: of other processors, or packed otherwise."""
+    """That traces beside this one are not read: of other processors, packed otherwise, or perf's."""
     try:
         names = {file.name for file in trace.parent.iterdir() if ANY_TRACE.fullmatch(file.name)}
     except OSError:
         return ()
+    names |= {_text(file) for file in _perf_files(trace.parent)}
     others = sorted(names - {trace.name})
     if not others:
         return ()
