@@ -47,10 +47,7 @@ class EvidenceFile:
     @property
     def stem(self) -> str:
         """The file's name without its endings of packing and kind."""
-        name = self.id.rpartition("/")[2]
-        for ending in PACKED:
-            name = name.removesuffix(ending)
-        return name.partition(".")[0] or name
+        return stem_of(self.id)
 
     @property
     def host(self) -> str | None:
@@ -85,6 +82,14 @@ class EvidenceFile:
             return self.path.open("rb")
         except OSError as error:
             raise EvidenceError(f"cannot be read: {error.strerror}", where=self.where) from error
+
+
+def stem_of(name: str) -> str:
+    """A path's last part without its endings of packing and kind."""
+    last = name.rpartition("/")[2]
+    for ending in PACKED:
+        last = last.removesuffix(ending)
+    return last.partition(".")[0] or last
 
 
 def stdin() -> EvidenceFile:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.evidence.defects import LeftOut
+from vestige.evidence.files import stem_of
 from vestige.reading.steps import Reader, StepBlock
 from vestige.reading.times import known, rfc3339
 from vestige.reading.told import Told
@@ -21,6 +22,8 @@ MOST_TEXTS = 2_000
 """Different texts by which it is judged whether they are of few kinds or of many: the first ones."""
 MOST_CHARACTERS = 1_000
 """Characters of a text that are looked at."""
+EARLY_NS = 631_152_000 * 10**9
+"""1990-01-01: nothing that is read was written before (Unix ns)."""
 SHOWN_TEXT = 80
 """Characters of a text in a warning."""
 FEW_STEPS = 50
@@ -66,6 +69,8 @@ class Overview:
         self._reader = reader
         self._last: dict[str, int | None] = {}
         self._texts: dict[str, int] = {}
+        self._levels: set[str] = set()
+        self._early = 0
 
     def add(self, block: StepBlock, file: str) -> None:
         """The next steps, of a file that is called so."""
@@ -76,6 +81,10 @@ class Overview:
                 self.recordings += 1
             if info.host and len(self.hosts) < MOST_HOSTS:
                 self.hosts.add(info.host)
+                # Where nothing names a host, a file does: `error.log` is of no machine called error.
+                by_file = self._reader.unit_column == "file" and info.host == stem_of(info.id)
+                if LEVEL.fullmatch(info.host) and not by_file:
+                    self._levels.add(info.host)
         if len(block):
             self._add_times(block, file)
             self._add_labels(block)
@@ -133,6 +142,7 @@ class Overview:
         if not len(at):
             return
         times = block.t_ns[at]
+        self._early += int((times < EARLY_NS).sum())
         low, high = int(times.min()), int(times.max())
         self.first_ns = low if self.first_ns is None else min(self.first_ns, low)
         self.last_ns = high if self.last_ns is None else max(self.last_ns, high)
@@ -189,10 +199,15 @@ class Overview:
         if self.without_time and self.without_time < self.steps:
             verb = "has" if self.without_time == 1 else "have"
             told.append(f"{self.without_time:,} of {self.steps:,} steps {verb} no time")
+        if self._early:
+            told.append(
+                f"{counted(self._early, 'step')} of {self.steps:,} would be of before 1990: their clock was "
+                "not set, or counts from something else than 1970, such as the start of the machine"
+            )
         return told
 
     def _of_hosts(self) -> list[str]:
-        doubtful = sorted(host for host in self.hosts if LEVEL.fullmatch(host))
+        doubtful = sorted(self._levels)
         if not doubtful:
             return []
         named = ", ".join(map(repr, doubtful[:5]))

@@ -19,7 +19,7 @@ from vestige.errors import EvidenceError, VestigeError
 from vestige.evidence.defects import FILE, Defect
 from vestige.reading.names import RecordingNames
 from vestige.reading.overview import Overview
-from vestige.reading.steps import Evidence, Reader, StepBlock, Unit
+from vestige.reading.steps import NO_TIME, Evidence, Reader, StepBlock, Unit
 from vestige.reading.times import rfc3339
 
 BLOCK_STEPS = 1 << 14
@@ -121,7 +121,7 @@ class Preview:
     def _for_people(self, block: StepBlock) -> StepBlock:
         """The block without what is no time, its recordings called as in a dataset."""
         if not self.reader.timed:
-            block = replace(block, t_ns=np.zeros_like(block.t_ns))
+            block = replace(block, t_ns=np.full_like(block.t_ns, NO_TIME))
         if not self.reader.interleaved:
             return block
         infos = [replace(info, id=self._names.of(info)) for info in block.recordings]

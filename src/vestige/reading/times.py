@@ -11,9 +11,8 @@ from vestige.reading.steps import NO_TIME
 
 
 def known(t_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of these times somebody knows `(n,)`: neither `NO_TIME`, nor 0, the beginning of what counts from
-    its own beginning."""
-    return ~np.isin(t_ns, (0, NO_TIME))
+    """Which of these times somebody knows `(n,)`."""
+    return np.not_equal(t_ns, NO_TIME)
 
 
 def rfc3339(t_ns: NDArray[np.int64]) -> list[str | None]:

@@ -22,7 +22,7 @@ from vestige.reading.encoding import Batch, Encoder
 from vestige.reading.live import probe_windows, read_windows
 from vestige.reading.overview import Overview
 from vestige.reading.preview import Preview
-from vestige.reading.steps import Evidence, Reader, StepBlock, StepStream, Unit
+from vestige.reading.steps import NO_TIME, Evidence, Reader, StepBlock, StepStream, Unit
 from vestige.reading.times import rfc3339
 from vestige.reading.windower import WindowBatch, Windower
 from vestige.reading.windows import WindowSet
@@ -272,7 +272,7 @@ def _check_preview(source: Source[Any], windows: WindowSet, corpus: Path, option
     place = source.place(windows, np.arange(len(windows)))
     names = ["file", *(name for name in place.columns if place.schema[name].is_integer()), "text"]
     recording = windows.recordings["id"].gather(windows.recording).to_list()
-    time = rfc3339(windows.t_ns if reader.timed else np.zeros_like(windows.t_ns))
+    time = rfc3339(windows.t_ns if reader.timed else np.full_like(windows.t_ns, NO_TIME))
     label = [windows.schema.classes[code] for code in windows.label.tolist()]
     own_labels = reader.labeller() is None and windows.schema.target != "recording"
     shown = Counter(_told(row, names, row["label"] if own_labels else None) for row in rows)
