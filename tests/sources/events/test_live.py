@@ -195,7 +195,7 @@ def test_the_probe_works_for_every_mapping(name: str, unit: str) -> None:
 
 @pytest.mark.parametrize("names", [{"event": "rule+action"}, {"machine": "a.b", "timestamp": "when"}])
 def test_the_probe_follows_named_fields(names: dict[str, str]) -> None:
-    options = EventOptions(**names)
+    options = EventOptions(mapping="csv", **names)
     assert len(probe(schema_for(rules_for(options), options)).place) == 5
 
 

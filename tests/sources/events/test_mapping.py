@@ -12,7 +12,7 @@ from vestige.errors import UsageError
 from vestige.sources.events.mapping import Mapping, chosen, load
 from vestige.sources.events.options import EventOptions
 from vestige.sources.events.parse import Rules
-from vestige.sources.events.schema import schema_for
+from vestige.sources.events.schema import rules_for, schema_for
 
 GOOD = 'timestamp = ["t"]\nmachine = ["m"]\nevent = ["e"]\n'
 
@@ -39,7 +39,7 @@ def test_binary_is_no_mapping(tmp_path: Path) -> None:
 
 
 def test_options_override_what_the_mapping_says() -> None:
-    mapping = chosen(EventOptions(mapping="ecs", event="my.code", negatives="Fine, OK", time_unit="ms"))
+    (mapping,) = chosen(EventOptions(mapping="ecs", event="my.code", negatives="Fine, OK", time_unit="ms"))
     assert mapping.event == ("my.code",)
     assert mapping.negatives == ("fine", "ok")
     assert mapping.time_unit == "ms"
@@ -49,12 +49,13 @@ def test_options_override_what_the_mapping_says() -> None:
 def test_whatever_changes_numbers_changes_the_schema() -> None:
     ways: list[dict[str, Any]] = [
         {}, {"mapping": "jsonl"}, {"event": "x"}, {"time_unit": "ms"}, {"timeout": 5}, {"context": 3},
-        {"negatives": "x"}, {"label_of": "machine"}, {"max_record_bytes": 2048}, {"mapping": "sessions"},
+        {"negatives": "x"}, {"label_of": "machine"}, {"max_record_bytes": 2048}, {"where": "exists x"},
+        {"machine_name": "a"},
+        {"time_format": "%d/%m/%Y"}, {"mapping": "csv"}, {"mapping": "csv", "where": "exists x"},
+        {"mapping": "sessions"},
     ]  # fmt: skip
     made = [EventOptions(**one) for one in ways]
-    assert len({schema_for(Rules(chosen(one), one.max_record_bytes), one).digest for one in made}) == len(
-        ways
-    )
+    assert len({schema_for(rules_for(one), one).digest for one in made}) == len(ways)
 
 
 def test_settings_give_the_rules_back() -> None:

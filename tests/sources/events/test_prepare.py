@@ -170,19 +170,25 @@ def test_progress_counts_bytes_of_evidence(tmp_path: Path) -> None:
 ECS = objects([{"@timestamp": "2026-03-02T08:00:00Z", "host": {"name": "a"}, "event": {"action": "x"}}] * 3)
 REFUSED = [
     pytest.param("", {}, EvidenceError, "empty", id="nothing"),
-    pytest.param("\n\n\n", {}, EvidenceError, "no column for the timestamp", id="blank lines"),
+    pytest.param("\n\n\n", {}, EvidenceError, "no header: the file holds", id="blank lines"),
     pytest.param("timestamp,machine,event\n", {}, EvidenceError, "holds no event", id="a header alone"),
-    pytest.param(ECS, {}, EvidenceError, "(?s)JSON lines.*--mapping ecs fits", id="another mapping"),
+    pytest.param(
+        ECS, {"mapping": "csv"}, EvidenceError, "(?s)JSON lines.*--mapping ecs fits", id="another mapping"
+    ),
     pytest.param(ECS, {"mapping": "jsonl"}, EvidenceError, "(?s)3 of the first 3.*would fit: ecs", id="ECS"),
     pytest.param(table(ROWS), {"mapping": "ocsf"}, EvidenceError, "--mapping csv fits", id="a table"),
     pytest.param("a,b\n1,2\n", {}, EvidenceError, "(?s)no column for.*--timestamp", id="other columns"),
-    pytest.param("[\n {},\n {}\n]", {"mapping": "jsonl"}, EvidenceError, "jq -c '.\\[\\]'", id="an array"),
-    pytest.param('{\n"a":\n1\n}', {"mapping": "jsonl"}, EvidenceError, "jq -c . FILE", id="pretty JSON"),
+    pytest.param(
+        "[\n {},\n {}\n]", {"mapping": "jsonl"}, EvidenceError, "2 of the first 2.*no time", id="an array"
+    ),
+    pytest.param(
+        '{\n"a":\n1\n}', {"mapping": "jsonl"}, EvidenceError, "(?s)no time.*have: a", id="pretty JSON"
+    ),
     pytest.param(table(ROWS).encode("utf-16"), {}, EvidenceError, "iconv -f UTF-16", id="UTF-16"),
     pytest.param(bytes(9000), {}, EvidenceError, "NUL", id="NULs"),
     pytest.param(b"BZh91AY" + bytes(20), {}, EvidenceError, "bzip2", id="bzip2"),
     pytest.param(table(ROWS), {"label": "nope"}, EvidenceError, "no record has a label", id="no label"),
-    pytest.param(table(ROWS), {"mapping": "nope"}, UsageError, "one of: csv", id="an unknown mapping"),
+    pytest.param(table(ROWS), {"mapping": "nope"}, UsageError, "one of: .*csv", id="an unknown mapping"),
     pytest.param(table(ROWS), {"mapping": "nope.toml"}, UsageError, "cannot read", id="a missing mapping"),
     pytest.param(table(ROWS), {"event": "+"}, UsageError, "--event.*names no field", id="no field's name"),
     pytest.param(table(ROWS), {"time_unit": "iso"}, EvidenceError, "is no time", id="another unit"),

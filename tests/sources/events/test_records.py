@@ -31,8 +31,8 @@ def read(
     reader = RecordReader(delimiter, size, most)
     found: list[tuple[int, int, bytes]] = []
     for block in reader.blocks(data[at : at + piece] for at in range(0, len(data), piece)):
-        records, begins, lines = cut(block)
-        found += zip((begins + block.offset).tolist(), lines.tolist(), records, strict=True)
+        records, offsets, lines = cut(block)
+        found += zip(offsets.tolist(), lines.tolist(), records, strict=True)
     return found, reader
 
 

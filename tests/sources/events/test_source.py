@@ -55,6 +55,8 @@ def test_the_documentation_names_every_mapping_and_its_own_works(tmp_path: Path)
     assert listed is not None
     assert listed[1].split() == shipped()
     for name in shipped():
+        assert f"| `{name}`" in text or f"`{name}` |" in text or f", `{name}`" in text, name
+    for name in ("csv", "jsonl", "ecs", "ocsf", "sessions"):
         for field in load(name).event:
             assert f"`{field}`" in text, f"{name}: {field}"
     example = re.search(r"```toml\n(.*?)```", text, re.DOTALL)

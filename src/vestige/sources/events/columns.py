@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -10,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.sources.events.fields import text_of
+from vestige.sources.events.fields import text_of, whole
 from vestige.sources.events.records import MOST_FAULTS, Fault
 
 
@@ -43,18 +44,23 @@ class Events:
     bad: int = 0
     faults: tuple[Fault, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
+    unexplained: tuple[str, ...] = ()
+    """Some of the labels that count as anomalies although nobody said what they mean."""
 
     def __len__(self) -> int:
         return len(self.t_ns)
 
 
-UNLABELLED, NORMAL, ANOMALOUS = 0, 1, 2
+UNLABELLED, NORMAL, ANOMALOUS, UNEXPLAINED = 0, 1, 2, 3
+"""What a label means; unexplained: an anomaly, because nobody said that it is none."""
+MOST_UNEXPLAINED = 8
 
 
 class Codes(dict[str, int]):
     """Numbers of the texts of one column by the cells as they came: each cell is tamed once.
 
-    -1 for a cell without text. `texts`: the tamed ones, in the order of their numbers.
+    -1 for a cell without text. `texts`: the tamed ones, in the order of their numbers; lone surrogates in
+    them, which JSON may spell out, are replaced.
     """
 
     def __init__(self) -> None:
@@ -63,7 +69,7 @@ class Codes(dict[str, int]):
         self._tamed: dict[str, int] = {}
 
     def __missing__(self, cell: str) -> int:
-        text = text_of(cell)
+        text = whole(text_of(cell))
         code = -1
         if text:
             # Cells that differ in blanks alone share the number that their text got first.
@@ -74,22 +80,53 @@ class Codes(dict[str, int]):
         return code
 
 
+NO_LABELS = frozenset(["", "nan", "null", "none", "n/a", "na", "<na>"])
+"""What stands where there is no label, as pandas, R and JSON write it."""
+POSITIVES = frozenset(
+    ["1", "true", "yes", "y", "anomaly", "anomalous", "abnormal", "attack", "malicious", "malware",
+    "intrusion",
+     "threat", "suspicious", "positive", "true positive", "tp", "bad"]
+)  # fmt: skip
+"""Labels that say by themselves that they mean an anomaly."""
+
+
 class Labels(dict[str, int]):
-    """What labels mean, by the cells as they came."""
+    """What labels mean, by the cells as they came.
+
+    A number is compared as a number: where `0` means normal, so do `0.0` and `-0`. `unexplained`: some of
+    those of which nobody said what they mean.
+    """
 
     def __init__(self, negatives: frozenset[str]) -> None:
         super().__init__()
         self._negatives = negatives
+        self._numbers = {number for text in negatives if (number := _number(text)) is not None}
+        self.unexplained: list[str] = []
 
     def __missing__(self, cell: str) -> int:
         text = text_of(cell).casefold()
+        number = _number(text)
         label = ANOMALOUS
-        if not text:
-            label = UNLABELLED
-        elif text in self._negatives:
+        if text and (text in self._negatives or number in self._numbers):
             label = NORMAL
+        elif text in NO_LABELS:
+            label = UNLABELLED
+        elif text not in POSITIVES and number != 1.0:
+            label = UNEXPLAINED
+            if len(self.unexplained) < MOST_UNEXPLAINED:
+                self.unexplained.append(whole(text_of(cell)))
         self[cell] = label
         return label
+
+
+_NUMERAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,3})?", re.ASCII)
+
+
+def _number(text: str) -> float | None:
+    """The number that a label is; None for words."""
+    if len(text) < 40 and _NUMERAL.fullmatch(text):
+        return float(text)
+    return None
 
 
 class Gathering:
@@ -97,7 +134,7 @@ class Gathering:
 
     def __init__(self, negatives: frozenset[str] = frozenset()) -> None:
         self.machines, self.texts, self.labels = Codes(), Codes(), Labels(negatives)
-        self.bad = 0
+        self.bad = self.unwanted = 0
         self.faults: list[Fault] = []
 
     def fault(self, line: int, what: str) -> None:

@@ -9,9 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from vestige.errors import UsageError
 from vestige.sources.definitions import Definitions
+from vestige.sources.events.fields import literal_of
 from vestige.sources.events.options import EventOptions, TimeUnit
+from vestige.sources.events.strptime import TimeFormat
+from vestige.sources.events.where import condition
 
 FIELDS = ("timestamp", "machine", "event", "label")
+SELDOM = ("time_format", "where", "machine_name")
+AUTO = "auto"
 NEGATIVES = ("0", "-", "normal", "benign", "false")
 
 
@@ -24,12 +29,23 @@ class Mapping(BaseModel):
     kind: Literal["auto", "csv", "jsonl", "sessions"] = Field(
         default="auto", description="how records lie in a file; auto: each file shows it"
     )
+    signs: str = Field(
+        default="", description="what --mapping auto knows such records by: an expression as of --where"
+    )
     timestamp: tuple[str, ...] = Field(default=(), description="fields with the time; the first present")
     machine: tuple[str, ...] = Field(min_length=1, description="fields with the machine")
     event: tuple[str, ...] = Field(min_length=1, description="fields with the event; a+b joins two")
     label: tuple[str, ...] = Field(default=(), description="fields with the label; none need be there")
     negatives: tuple[str, ...] = Field(default=NEGATIVES, description="labels that mean normal")
     time_unit: TimeUnit = Field(default="auto", description="how times are written")
+    time_format: tuple[str, ...] = Field(
+        default=(),
+        description="layouts of times, in directives such as %d/%m/%Y; none: times as time_unit says",
+    )
+    where: str = Field(default="", description="which records count; empty: all of them")
+    machine_name: str = Field(
+        default="", description="what the machine is called of records that name none; empty: such are bad"
+    )
 
     @field_validator("timestamp", "machine", "event", "label")
     @classmethod
@@ -44,6 +60,20 @@ class Mapping(BaseModel):
     def _folded(cls, negatives: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(text.strip().casefold() for text in negatives))
 
+    @field_validator("time_format")
+    @classmethod
+    def _known(cls, layouts: tuple[str, ...]) -> tuple[str, ...]:
+        for layout in layouts:
+            TimeFormat(layout)
+        return layouts
+
+    @field_validator("where", "signs")
+    @classmethod
+    def _readable(cls, expression: str) -> str:
+        if expression:
+            condition(expression)
+        return expression
+
     @model_validator(mode="after")
     def _timed(self) -> Mapping:
         if not self.timestamp and self.kind != "sessions":
@@ -51,14 +81,29 @@ class Mapping(BaseModel):
         return self
 
     @property
+    def only_machine(self) -> str:
+        """What the machine is called of records that name none, by the mapping itself; empty: they are
+        bad."""
+        return next((literal for name in self.machine if (literal := literal_of(name))), "")
+
+    @property
     def timed(self) -> bool:
         """Whether records say when they happened: sessions only say in which order."""
         return self.kind != "sessions"
 
     def settings(self) -> dict[str, Any]:
-        """JSON-ready, for the schema."""
-        return self.model_dump(mode="json")
+        """JSON-ready, for the schema: what decides about a number, and of what is seldom set only that."""
+        plain = self.model_dump(mode="json", exclude={"signs"})
+        for name in SELDOM:
+            if not plain[name]:
+                del plain[name]
+        return plain
 
+
+REMEDIES = {
+    "where": "for example --where 'event_type == \"alert\"'; docs/events.md has the language",
+    "time-format": "for example --time-format '%d/%m/%Y %I:%M:%S %p'",
+}
 
 MAPPINGS = Definitions(Mapping, "vestige.sources.events", "mappings", "mapping", "mapping", "docs/events.md")
 
@@ -79,9 +124,25 @@ def load(name: str) -> Mapping:
     return MAPPINGS.load(name)
 
 
-def chosen(options: EventOptions) -> Mapping:
-    """The mapping that `options` name, with the fields, unit and negatives that they set instead."""
-    mapping = load(options.mapping)
+def chosen(options: EventOptions) -> tuple[Mapping, ...]:
+    """The mapping that `options` name, with the fields, unit and negatives that they set instead; of `auto`,
+    all those that a file may turn out to fit, in the order in which they are tried."""
+    named = [options.mapping]
+    if options.mapping == AUTO:
+        named = automatic()
+    return tuple(_changed(load(name), options) for name in named)
+
+
+def automatic() -> list[str]:
+    """What `--mapping auto` chooses from: mappings with signs, and the general ones last."""
+    special = [mapping.name for mapping in every() if mapping.signs]
+    # A log of Sysmon is one of Windows, an alert in ECS one of whatever wrote it: the narrower comes first.
+    broad = [name for name in ("windows", "ocsf", "ecs") if name in special]
+    narrow = [name for name in special if name not in broad]
+    return [*narrow, *broad, "jsonl", "csv"]
+
+
+def _changed(mapping: Mapping, options: EventOptions) -> Mapping:
     changed: dict[str, Any] = {
         name: (value,) for name in FIELDS if (value := getattr(options, name)) is not None
     }
@@ -89,8 +150,18 @@ def chosen(options: EventOptions) -> Mapping:
         changed["negatives"] = tuple(options.negatives.split(","))
     if options.time_unit is not None:
         changed["time_unit"] = options.time_unit
+    if options.time_format is not None:
+        changed["time_format"] = (options.time_format,)
+    if options.where is not None:
+        changed["where"] = options.where
+    if options.machine_name is not None:
+        # A mapping's own name for the only machine gives way.
+        named = [name for name in changed.get("machine", mapping.machine) if not literal_of(name)]
+        changed |= {"machine_name": options.machine_name, "machine": tuple(named)}
     try:
         return Mapping.model_validate(mapping.model_dump() | changed)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(f"--{first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}") from error
+        flag = str(first["loc"][0]).replace("_", "-")
+        message = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"--{flag}: {message}", remedy=REMEDIES.get(flag, "")) from error

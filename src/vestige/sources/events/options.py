@@ -16,12 +16,16 @@ class EventOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     mapping: str = Field(
-        default="csv",
-        description="what the fields are called: csv, jsonl, ecs, ocsf, sessions, or the path of your own "
-        "(my.toml)",
+        default="auto",
+        description="what the fields are called: a tool's name (suricata, zeek, wazuh, windows, ...; see "
+        "docs/events.md), csv, jsonl, sessions, the path of your own (my.toml), or auto: what fits",
     )
     timestamp: str | None = Field(default=None, description="field with the time, instead of the mapping's")
     machine: str | None = Field(default=None, description="field with the machine, instead of the mapping's")
+    machine_name: str | None = Field(
+        default=None,
+        description="what the machine is called where records name none: for a log of one machine",
+    )
     event: str | None = Field(
         default=None, description="field with the event, instead of the mapping's; a+b joins two fields"
     )
@@ -41,6 +45,16 @@ class EventOptions(BaseModel):
     time_unit: TimeUnit | None = Field(
         default=None,
         description="how times are written: iso, s, ms, us, ns, or auto (ISO, or epoch by its magnitude)",
+    )
+    time_format: str | None = Field(
+        default=None,
+        description="layout of times, such as '%d/%m/%Y %I:%M:%S %p', for those that auto does not know or "
+        "that could begin with their day or their month",
+    )
+    where: str | None = Field(
+        default=None,
+        description="records that count, such as 'event_type == \"alert\" and alert.severity <= 2'; all "
+        "others are left out and counted",
     )
     context: int = Field(default=10, ge=1, le=1023, description="events before the one judged in a window")
     timeout: float = Field(

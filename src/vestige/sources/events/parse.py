@@ -5,97 +5,166 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vestige.sources.events import fields
-from vestige.sources.events.columns import ANOMALOUS, UNLABELLED, Events, Gathering, Machine, hashes
+from vestige.sources.events.audit import fields_of
+from vestige.sources.events.columns import (
+    ANOMALOUS,
+    UNEXPLAINED,
+    UNLABELLED,
+    Events,
+    Gathering,
+    Machine,
+    hashes,
+)
 from vestige.sources.events.fields import TEXT_CHARACTERS
 from vestige.sources.events.json_lines import BadRecordError, decode
-from vestige.sources.events.layout import Layout, split_row
-from vestige.sources.events.mapping import FIELDS, Mapping
+from vestige.sources.events.layout import Layout, header_of, split_row
+from vestige.sources.events.mapping import AUTO, FIELDS, Mapping
 from vestige.sources.events.records import Block
 from vestige.sources.events.sessions import read_sessions
 from vestige.sources.events.times import BAD, TimeReader
+from vestige.sources.events.where import condition
+from vestige.sources.events.zeek import ZeekRows
 
 Values = tuple[str, ...]
 """Time, machine, event and label of a record, as text."""
 EMPTY: Values = ("", "", "", "")
+UNWANTED: Values = ("", "", "", "\0")
+"""Stands for a record that `where` leaves out."""
+Take = Callable[[str], Values]
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How to read records: a mapping, and where a record is too long."""
+    """How to read records: a mapping, and where a record is too long.
+
+    `others`: mappings that a file may turn out to fit instead (`--mapping auto`), `mapping` being the first
+    of all that are tried; empty where a person named one.
+    """
 
     mapping: Mapping
     max_record: int = 1 << 20
+    others: tuple[Mapping, ...] = ()
+
+    @property
+    def choices(self) -> tuple[Mapping, ...]:
+        """Every mapping that a file may be read by."""
+        return (self.mapping, *self.others)
+
+    def only(self, name: str) -> Rules:
+        """The rules for a file that turned out to fit the mapping of that name."""
+        mapping = next((choice for choice in self.choices if choice.name == name), self.mapping)
+        return Rules(mapping, self.max_record)
 
     def settings(self) -> dict[str, Any]:
         """JSON-ready, for the schema."""
-        return {
+        settings: dict[str, Any] = {
             "format": self.mapping.settings(),
             "caps": {"record_bytes": self.max_record, "text_characters": TEXT_CHARACTERS},
         }
+        if self.others:
+            # What a file is known by decides about numbers, too, where it is chosen.
+            settings["auto"] = [choice.settings() | {"signs": choice.signs} for choice in self.choices]
+            settings["format"] = {"name": AUTO}
+        return settings
 
     @classmethod
     def from_settings(cls, plain: dict[str, Any]) -> Rules:
         """The rules that `settings` wrote down."""
-        return cls(Mapping.model_validate(plain["format"]), plain["caps"]["record_bytes"])
-
-
-def parse(settings: str, work: tuple[Layout, Block]) -> Events:
-    """The events of a block, by rules given as JSON: what a worker process is sent."""
-    return _parser(settings).parse(*work)
-
-
-@lru_cache(maxsize=8)
-def _parser(settings: str) -> Parser:
-    return Parser(Rules.from_settings(json.loads(settings)))
+        mapping, *others = [Mapping.model_validate(choice) for choice in plain.get("auto", [plain["format"]])]
+        return cls(mapping, plain["caps"]["record_bytes"], tuple(others))
 
 
 class Parser:
-    """Rules made ready to run."""
+    """Rules made ready to run: of one mapping."""
 
     def __init__(self, rules: Rules) -> None:
         self._mapping = rules.mapping
-        self._times = TimeReader(rules.mapping.time_unit)
-        self._negatives = frozenset([*rules.mapping.negatives, ""])
-        self._objects = [fields.of_object(getattr(rules.mapping, name)) for name in FIELDS]
+        self._readers: dict[bool | None, TimeReader] = {}
+        self._negatives = frozenset(rules.mapping.negatives)
+        self._wanted = condition(rules.mapping.where) if rules.mapping.where else None
+        self._objects: dict[tuple[tuple[str, str], ...], list[fields.Pick]] = {}
+        self.layout: Layout | None = None
+        """Of the block that was read last: a log of Zeek may have begun anew in it."""
+
+    def times(self, layout: Layout) -> TimeReader:
+        """Reads the times of files of that layout, and has counted what dates it met."""
+        reader = self._readers.get(layout.day_first)
+        if reader is None:
+            mapping = self._mapping
+            reader = TimeReader(mapping.time_unit, mapping.time_format, day_first=layout.day_first)
+            self._readers[layout.day_first] = reader
+        return reader
 
     def parse(self, layout: Layout, block: Block) -> Events:
         """The events of `block`, a piece of a file with that `layout`."""
-        records, begins, lines = cut(block)
-        texts = decoded(block.data, begins, records)
+        records, offsets, lines = cut(block)
+        texts = decoded(block, records)
+        gathering = Gathering(self._negatives)
+        self.layout = layout
         if layout.kind == "sessions":
-            return read_sessions(records, begins + block.offset, lines, layout, self._negatives)
+            return read_sessions(records, offsets, lines, layout, gathering)
+        times = self.times(layout)
+        take, rows = self._take(layout)
+        numbers = self._read(texts, take, gathering, lines, layout, times)
+        if rows is not None:
+            self.layout = rows.layout
+        times.forget()
+        events = _events(gathering, numbers, records, offsets, lines, undecodable(texts, records))
+        if (name := self._mapping.only_machine) and Machine(name, name) in events.machines:
+            code = events.machines.index(Machine(name, name))
+            events.counts["unnamed_machines"] = int((events.machine == code).sum())
+        return events
+
+    def _take(self, layout: Layout) -> tuple[Take, ZeekRows | None]:
+        """What makes values of a record's text; of a log of Zeek, its rows."""
+        rows = None
         if layout.kind == "csv":
             take = self._of_row(layout)
+        elif layout.kind == "zeek":
+            rows = ZeekRows(layout, self._mapping)
+            take = self._of_zeek(rows)
         else:
-            take = self._of_line
-        gathering = Gathering(self._negatives)
-        rows = self._read(texts, take, gathering, lines, layout)
-        self._times.forget()
-        return _events(gathering, rows, records, begins + block.offset, lines, undecodable(texts, records))
+            take = self._of_text(fields_of if layout.kind == "audit" else decode, layout)
+        if self._mapping.machine_name:
+            return self._named(take), rows
+        return take, rows
+
+    def _named(self, take: Take) -> Take:
+        """With a name for the machine where a record has none."""
+        name = self._mapping.machine_name
+
+        def named(text: str) -> Values:
+            values = take(text)
+            if values[1] or not any(values) or values is UNWANTED:
+                return values
+            return (values[0], name, *values[2:])
+
+        return named
 
     def _read(
         self,
         texts: Sequence[str],
-        take: Callable[[str], Values],
+        take: Take,
         gathering: Gathering,
         lines: NDArray[np.int64],
         layout: Layout,
+        times: TimeReader,
     ) -> list[int]:
         """Number, machine, event, time and label of every good record, one after the other."""
         rows: list[int] = []
-        read = self._times.read
+        read = times.read
         machines, events, labels = gathering.machines, gathering.texts, gathering.labels
-        for number, text in enumerate(texts):
+        for number in range(_first_row(layout, lines), len(texts)):
+            text = texts[number]
             try:
                 when, machine, event, label = take(text)
             except BadRecordError as error:
@@ -103,26 +172,53 @@ class Parser:
                 continue
             t_ns, machine_code, event_code = read(when), machines[machine], events[event]
             if t_ns == BAD or machine_code < 0 or event_code < 0:
-                if what := _lacking(text, layout, when, t_ns, has_machine=machine_code >= 0):
+                if label == UNWANTED[3]:
+                    gathering.unwanted += 1
+                elif what := _lacking(text, layout, when, t_ns, has_machine=machine_code >= 0):
                     gathering.fault(int(lines[number]), what)
                 continue
             rows += (number, machine_code, event_code, t_ns, labels[label])
         return rows
 
-    def _of_line(self, text: str) -> Values:
-        if not text or text.isspace():
-            return EMPTY
-        record = decode(text)
-        time, machine, event, label = self._objects
-        return time(record), machine(record), event(record), label(record)
+    def _of_text(self, record_of: Callable[[str], dict[str, Any]], layout: Layout) -> Take:
+        """Of JSON, or of what is made a record first."""
+        time, machine, event, label = self._picks(layout)
+        wanted = self._wanted
 
-    def _of_row(self, layout: Layout) -> Callable[[str], Values]:
+        def take(text: str) -> Values:
+            if not text or text.isspace():
+                return EMPTY
+            record = record_of(text)
+            if wanted is not None and not wanted(record):
+                return UNWANTED
+            return time(record), machine(record), event(record), label(record)
+
+        return take
+
+    def _picks(self, layout: Layout) -> list[fields.Pick]:
+        """What finds each of `mapping.FIELDS` in an object; the key that a file has instead comes last."""
+        picks = self._objects.get(layout.renamed)
+        if picks is None:
+            renamed = dict(layout.renamed)
+            picks = []
+            for name in FIELDS:
+                alternatives = getattr(self._mapping, name)
+                if name in renamed:
+                    alternatives = (*alternatives, renamed[name])
+                picks.append(fields.of_object(alternatives))
+            self._objects[layout.renamed] = picks
+        return picks
+
+    def _of_row(self, layout: Layout) -> Take:
         delimiter, n = layout.delimiter, layout.columns
-        pick = fields.of_row(layout.places)
+        pick, wanted = fields.of_row(layout.places), self._wanted
+        header = header_of(layout) if wanted else []
 
         def take(text: str) -> Values:
             cells = split_row(text.removesuffix("\n").removesuffix("\r"), delimiter)
             if len(cells) == n:
+                if wanted is not None and not wanted(_as_record(header, cells)):
+                    return UNWANTED
                 return pick(cells)
             if not text.strip():
                 return EMPTY
@@ -130,26 +226,59 @@ class Parser:
 
         return take
 
+    def _of_zeek(self, rows: ZeekRows) -> Take:
+        wanted = self._wanted
+        if wanted is None:
+            return rows.take
+
+        def take(text: str) -> Values:
+            cells = rows.cells(text)
+            if not cells:
+                return EMPTY
+            if not wanted(_as_record(rows.names, cells)):
+                return UNWANTED
+            return rows.pick(cells)
+
+        return take
+
+
+def _as_record(names: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
+    """A row as an object: an empty cell is a field that is not there."""
+    return {name: cell for name, cell in zip(names, cells, strict=False) if cell}
+
+
+def _first_row(layout: Layout, lines: NDArray[np.int64]) -> int:
+    """The first record of a block that is not the header of a table, or before it."""
+    if layout.kind != "csv" or not len(lines) or lines[0] > layout.preamble + 1:
+        return 0
+    return int(np.searchsorted(lines, layout.preamble + 1, side="right"))
+
 
 def cut(block: Block) -> tuple[list[bytes], NDArray[np.int64], NDArray[np.int64]]:
-    """The records of a block; where in it each begins; the file's line that each begins in."""
+    """The records of a block; the file's byte and line at which each begins."""
     data = block.data
     if block.starts is None:
         ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10) + 1
         begins = np.concatenate([[0], ends[:-1]]).astype(np.int64)
-        return _slices(data, begins), begins, np.arange(block.line, block.line + len(begins), dtype=np.int64)
+        lines = np.arange(block.line, block.line + len(begins), dtype=np.int64)
+        return _slices(data, begins, None), begins + block.offset, lines
     begins = np.array(block.starts, dtype=np.int64)
+    records = _slices(data, begins, block.ends)
+    if block.origins is not None:
+        offsets, lines = np.array(block.origins, dtype=np.int64).T
+        return records, offsets, lines
     before = np.searchsorted(np.flatnonzero(np.frombuffer(data, np.uint8) == 10), begins)
-    return _slices(data, begins), begins, (before + block.line).astype(np.int64)
+    return records, begins + block.offset, (before + block.line).astype(np.int64)
 
 
-def decoded(data: bytes, begins: NDArray[np.int64], records: Sequence[bytes]) -> list[str]:
+def decoded(block: Block, records: Sequence[bytes]) -> list[str]:
     """The records as text, whatever bytes they hold."""
-    if not data.isascii():
+    if block.ends is not None or not block.data.isascii():
         return [record.decode("utf-8", errors="replace") for record in records]
     # In ASCII a byte is a character: the block is decoded once, and its records are cut from the text.
-    text, places = data.decode("ascii"), begins.tolist()
-    return [text[a:b] for a, b in zip(places, [*places[1:], len(text)], strict=True)]
+    text = block.data.decode("ascii")
+    places = [0, *accumulate(map(len, records))]
+    return [text[a:b] for a, b in pairwise(places)]
 
 
 def undecodable(texts: Sequence[str], records: Sequence[bytes]) -> int:
@@ -158,9 +287,11 @@ def undecodable(texts: Sequence[str], records: Sequence[bytes]) -> int:
     return sum(b"\xef\xbf\xbd" not in records[at] for at in marked)
 
 
-def _slices(data: bytes, begins: NDArray[np.int64]) -> list[bytes]:
+def _slices(data: bytes, begins: NDArray[np.int64], ends: Sequence[int] | None) -> list[bytes]:
     places = begins.tolist()
-    return [data[a:b] for a, b in zip(places, [*places[1:], len(data)], strict=True)]
+    if ends is None:
+        ends = [*places[1:], len(data)]
+    return [data[a:b] for a, b in zip(places, ends, strict=True)]
 
 
 def _events(
@@ -183,7 +314,7 @@ def _events(
         line=lines[number],
         offset=offsets[number],
         raw=hashes([records[row] for row in number.tolist()]),
-        label=(label == ANOMALOUS).astype(np.uint8),
+        label=(label >= ANOMALOUS).astype(np.uint8),
         machines=[Machine(name, name) for name in names],
         texts=[gathering.texts.texts[code] for code in texts.tolist()],
         bad=gathering.bad,
@@ -191,14 +322,19 @@ def _events(
         counts={
             "labelled": int((label != UNLABELLED).sum()),
             "undecodable_records": undecodable_records,
+            "unwanted_records": gathering.unwanted,
+            "unexplained_labels": int((label == UNEXPLAINED).sum()),
         },
+        unexplained=tuple(gathering.labels.unexplained),
     )
 
 
 def _lacking(text: str, layout: Layout, when: str, t_ns: int, *, has_machine: bool) -> str:
-    """What a record lacks; empty for a blank line and for the header itself, once more."""
+    """What a record lacks; empty for a blank line, for the header itself, once more, and for a comment."""
     plain = text.strip().removeprefix("\ufeff")
     if not plain or (layout.kind == "csv" and plain == layout.header.strip()):
+        return ""
+    if layout.kind == "zeek" and plain.startswith("#"):
         return ""
     if not when.strip():
         return "no time"

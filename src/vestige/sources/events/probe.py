@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from vestige.sources.events import layout as layouts
 from vestige.sources.events import sessions
+from vestige.sources.events.fields import literal_of, parts
 from vestige.sources.events.layout import Layout
 from vestige.sources.events.mapping import Mapping
 from vestige.sources.events.records import Block
@@ -26,19 +27,24 @@ def layout_and_block(mapping: Mapping) -> tuple[Layout, Block]:
     """The records, and how they lie."""
     if mapping.kind == "sessions":
         return sessions.about("probe", ""), Block(SESSIONS, 0, 1)
+    # The mapping decides how its own fields are read, and not what is left out of a person's evidence.
+    mapping = mapping.model_copy(update={"time_format": (), "where": ""})
     rows = [(_time(mapping, number), *values) for number, values in enumerate(STEPS)]
     alternatives = (mapping.timestamp, mapping.machine, mapping.event, mapping.label)
     names = [_first(of_field) for of_field in alternatives]
     write = _table if mapping.kind == "csv" else _objects
     data = write(names, rows)
-    return layouts.find(data, mapping, "probe"), Block(data, 0, 1)
+    layout = Layout("jsonl", mapping=mapping.name)
+    if mapping.kind == "csv":
+        layout = layouts.table(data, mapping, "probe")
+    return layout, Block(data, 0, 1)
 
 
 def _first(alternatives: tuple[str, ...]) -> str:
     """The field that a mapping looks for first; empty for one that it leaves out."""
     if not alternatives:
         return ""
-    return alternatives[0].split("+")[0].strip()
+    return next(part for part in parts(alternatives[0]) if not literal_of(part))
 
 
 def _time(mapping: Mapping, number: int) -> str:

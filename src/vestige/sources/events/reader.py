@@ -27,8 +27,8 @@ from vestige.reading.steps import (
 )
 from vestige.reading.symbols import TextSymbols
 from vestige.schema import Schema
-from vestige.sources.events.columns import Events, Machine
-from vestige.sources.events.fitting import check, first_lines
+from vestige.sources.events.columns import MOST_UNEXPLAINED, Events, Machine
+from vestige.sources.events.fitting import Fit, Reading, check, first_lines, reader_of
 from vestige.sources.events.layout import Layout
 from vestige.sources.events.options import EventOptions
 from vestige.sources.events.parse import Parser, Rules
@@ -85,9 +85,12 @@ class EventReader(Reader[FileUnit]):
         return EventStream(unit, self._rules, self.schema.settings["anomalous_files"], resume=resume)
 
     def probe(self) -> list[StepBlock]:
-        """A few records of the mapping's own fields, as if they were a file."""
-        events = Parser(self._rules).parse(*layout_and_block(self._rules.mapping))
-        return [_steps(events, "probe")]
+        """A few records of each mapping's own fields, as if they were a file."""
+        blocks = []
+        for mapping in self._rules.choices:
+            events = Parser(self._rules.only(mapping.name)).parse(*layout_and_block(mapping))
+            blocks.append(_steps(events, "probe"))
+        return blocks
 
     def finish(self, account: Account, writer: DatasetWriter) -> None:
         """See `Reader.finish`. Raises EvidenceError where there is no event, where more records are bad than
@@ -123,6 +126,7 @@ class EventReader(Reader[FileUnit]):
             synthetic=is_simulated(account.corpus),
             out_of_order=account.out_of_order,
             undecodable_records=account.total("undecodable_records"),
+            unwanted_records=account.total("unwanted_records"),
             sessions_of_equal_name=account.repeated,
         )
 
@@ -138,17 +142,20 @@ class EventStream(FileStream):
     ) -> None:
         super().__init__(unit, resume)
         self._rules, self._anomalous_files = rules, anomalous_files
+        self._mapping = rules.mapping
         self._parser = Parser(rules)
         state = {} if resume is None else resume["chunk"]
         self._waiting: deque[Block] = deque()
         self._layout: Layout | None = None
-        self._reader = RecordReader()
+        self._fit: Fit | None = None
+        self._unexplained: dict[str, None] = {}
+        self._reader: Reading = RecordReader()
         self._counts: Counter[str] = Counter()
         self._bad = self._reported = self._refused = 0
         self._open_since: float | None = None
         if state.get("layout"):
             self._begin_with(_layout_from_json(state["layout"]))
-            self._reader.resume({name: state[name] for name in ("offset", "line", "skipping", "unclosed")})
+            self._reader.resume({name: value for name, value in state.items() if name != "layout"})
         else:
             with closing_on_error(self):
                 self._check()
@@ -160,13 +167,41 @@ class EventStream(FileStream):
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Counts, and how many bad records there are beyond those named."""
+        """Counts, how many bad records there are beyond those named, and what the file is read as, and
+        why."""
         named = sum(defect.what == RECORD for defect in self.defects)
-        return {
+        summary: dict[str, Any] = {
             **self._counts,
             "bytes": self._reader.n_bytes,
             "more_defects": {RECORD: self._bad + self._reader.bad - named},
         }
+        if self._layout is not None:
+            summary["format"] = self._layout.mapping
+            summary["form"] = self._mapping.model_dump(mode="json")
+        if self._fit is not None:
+            summary["why"] = self._fit.why
+        if warnings := self._doubts():
+            summary["warnings"] = warnings
+        return summary
+
+    def _doubts(self) -> list[str]:
+        """Whole sentences about what is doubtful, or was assumed."""
+        doubts = list(self._fit.warnings) if self._fit is not None else []
+        if unwanted := self._counts["unwanted_records"]:
+            doubts.append(f"Records that do not fulfil --where are left out: {unwanted:,}.")
+        if unnamed := self._counts["unnamed_machines"]:
+            name = self._mapping.only_machine
+            doubts.append(
+                f"Records that name no machine ({unnamed:,}) are taken for those of one, {name!r}: "
+                "--machine-name says what it is called."
+            )
+        if self._unexplained:
+            shown = ", ".join(map(repr, list(self._unexplained)[:MOST_UNEXPLAINED]))
+            doubts.append(
+                f"Labels of which nobody said what they mean count as anomalies ({shown}; of "
+                f"{self._counts['unexplained_labels']:,} events): --negatives names those that mean normal."
+            )
+        return doubts
 
     def release(self) -> StepBlock | None:
         """A record that waits for the end of a quote is given up, and what lies behind its first line is
@@ -179,9 +214,9 @@ class EventStream(FileStream):
         return self.read(1 << 30) if self._waiting else None
 
     def _begin(self) -> dict[str, Any]:
-        state = self._reader.state
+        state: dict[str, Any] = self._reader.state
         if self._waiting:
-            state = state | {"offset": self._waiting[0].offset, "line": self._waiting[0].line, "skipping": 0}
+            state = self._reader.state_at(self._waiting[0])
         return {"layout": None if self._layout is None else asdict(self._layout), **state}
 
     def _next(self) -> StepBlock | None:
@@ -231,23 +266,28 @@ class EventStream(FileStream):
                 return False
             sample = sample[: sample.rfind(b"\n") + 1]
         try:
-            layout = check(first_lines(sample), self._rules, self._unit.file.where, self._anomalous_files)
+            self._fit = check(first_lines(sample), self._rules, self._unit.file.where, self._anomalous_files)
         except EvidenceError:
             if enough:
                 raise
             return False  # more records may tell
-        self._begin_with(layout)
+        self._begin_with(self._fit.layout)
         return True
 
     def _begin_with(self, layout: Layout) -> None:
         self._layout = layout
-        self._reader = RecordReader(layout.delimiter, max_record=self._rules.max_record)
+        rules = self._rules.only(layout.mapping)
+        self._mapping = rules.mapping
+        self._parser = Parser(rules)
+        self._reader = reader_of(layout, rules)
 
     def _chunk_of(self, block: Block) -> StepBlock:
         if self._layout is None:
             raise ValueError("the layout is not known yet")
         events = self._parser.parse(self._layout, block)
+        self._layout = self._parser.layout
         self._counts.update(events.counts)
+        self._unexplained.update(dict.fromkeys(events.unexplained))
         self._bad += events.bad
         self._tell_of_bad(events.faults)
         return _steps(events, self._unit.name)
@@ -301,8 +341,13 @@ def _info(machine: Machine) -> RecordingInfo:
 
 
 def _layout_from_json(state: dict[str, Any]) -> Layout:
-    places = tuple(tuple(tuple(columns) for columns in alternatives) for alternatives in state["places"])
-    return Layout(**{**state, "places": places})
+    """A layout as it was before it was written as JSON, which has lists alone."""
+    plain: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in state.items()
+    }
+    plain["places"] = tuple(tuple(map(tuple, alternatives)) for alternatives in state["places"])
+    plain["renamed"] = tuple(map(tuple, state["renamed"]))
+    return Layout(**plain)
 
 
 def _origin(schema: Schema, *, labelled: bool) -> str:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +29,18 @@ Fault = tuple[int, str]
 class Block:
     """Whole records of one file: `data` begins at byte `offset` of it, in its 1-based line `line`.
 
-    `starts`: where in `data` records begin; None where each line is one.
+    `starts`: where in `data` records begin; None where each line is one. `ends`: where they end, of records
+    with something between them; None where each goes on to the next. `origins`: of records that were put
+    together, byte and line of the file where each begins; `before` is then the state of whoever did that.
     """
 
     data: bytes
     offset: int
     line: int
     starts: tuple[int, ...] | None = None
+    ends: tuple[int, ...] | None = None
+    origins: tuple[tuple[int, int], ...] | None = None
+    before: dict[str, Any] | None = None
 
 
 @lru_cache(maxsize=16)
@@ -141,6 +147,10 @@ class RecordReader:
             "skipping": int(self._skipping),
             "unclosed": self._unclosed,
         }
+
+    def state_at(self, block: Block) -> dict[str, int]:
+        """The `state` in which `block` was to come next."""
+        return self.state | {"offset": block.offset, "line": block.line, "skipping": 0}
 
     def resume(self, state: dict[str, int]) -> None:
         """Go on where a reader had this `state`."""

@@ -23,7 +23,8 @@ STREAMS = (
 
 def rules_for(options: EventOptions) -> Rules:
     """What `options` mean. Raises UsageError for an unknown mapping."""
-    return Rules(mappings.chosen(options), options.max_record_bytes)
+    mapping, *others = mappings.chosen(options)
+    return Rules(mapping, options.max_record_bytes, tuple(others))
 
 
 def label_of(options: EventOptions, rules: Rules) -> LabelOf:

@@ -2,6 +2,7 @@
 
     id,event event event        the label is in the file's name: *_train, *_test_normal, *_test_abnormal_CAUSE
     {"session": "id", "events": [1, 2], "label": 0, "split": "train"}
+    event event event           sequences without names: their lines are their names
 
 A session is a recording of its own; its events are a second apart, beginning in 1970. The last of them is
 `END`: that a session ends here, after so little, is an event too, and of some faults the only one.
@@ -9,6 +10,7 @@ A session is a recording of its own; its events are a second apart, beginning in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from hashlib import blake2b
@@ -18,8 +20,8 @@ from numpy.typing import NDArray
 
 from vestige.evidence.defects import FILE, Defect
 from vestige.evidence.files import EvidenceFile
-from vestige.sources.events.columns import Events, Gathering, Machine, hashes
-from vestige.sources.events.fields import text_of
+from vestige.sources.events.columns import ANOMALOUS, Events, Gathering, Labels, Machine, hashes
+from vestige.sources.events.fields import text_of, whole
 from vestige.sources.events.json_lines import BadRecordError, decode
 from vestige.sources.events.layout import Layout
 
@@ -63,10 +65,9 @@ def read_sessions(
     offsets: NDArray[np.int64],
     lines: NDArray[np.int64],
     layout: Layout,
-    negatives: frozenset[str],
+    gathering: Gathering,
 ) -> Events:
     """The events of a block of sessions."""
-    gathering = Gathering()
     machines: list[Machine] = []
     rows: list[int] = []
     labels: list[bool] = []
@@ -75,7 +76,7 @@ def read_sessions(
         text = record.decode("utf-8", errors="replace").strip().removeprefix("\ufeff")
         if not text:
             continue
-        session = _session(text, layout, negatives)
+        session = _session(text, int(lines[number]), layout, gathering.labels)
         if isinstance(session, str):
             gathering.fault(int(lines[number]), session)
             continue
@@ -105,10 +106,11 @@ def read_sessions(
         bad=gathering.bad,
         faults=tuple(gathering.faults),
         counts={"labelled": total, "undecodable_records": 0},
+        unexplained=tuple(gathering.labels.unexplained),
     )
 
 
-def _session(text: str, layout: Layout, negatives: frozenset[str]) -> tuple[Machine, list[str], bool] | str:
+def _session(text: str, line: int, layout: Layout, labels: Labels) -> tuple[Machine, list[str], bool] | str:
     """Who, what, and whether it is an anomaly; or what is wrong with the line."""
     split, anomalous, profile = layout.split, layout.anomalous, layout.profile
     if text[0] == "{":
@@ -123,8 +125,11 @@ def _session(text: str, layout: Layout, negatives: frozenset[str]) -> tuple[Mach
             events = [text_of(event) for event in listed]
         split = text_of(record.get("split")) or split
         if "label" in record:
-            anomalous = text_of(record["label"]).casefold() not in negatives
+            anomalous = labels[text_of(record["label"])] >= ANOMALOUS
             profile = "anomaly" if anomalous else "normal"
+    elif layout.unnamed:
+        # Sequences alone, as DeepLog's data are published: the line says which it is.
+        name, events = str(line), text.split()
     else:
         name, comma, rest = text.partition(",")
         name, events = text_of(name), [text_of(event) for event in rest.split()]
@@ -135,4 +140,14 @@ def _session(text: str, layout: Layout, negatives: frozenset[str]) -> tuple[Mach
     if not events or not all(events):
         return "no events"
     sample = blake2b("\0".join(events).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    return Machine(name, split or layout.profile, sample, profile), [*events, END], anomalous
+    return Machine(whole(name), split or layout.profile, sample, profile), [*events, END], anomalous
+
+
+def are_unnamed(sample: bytes) -> bool:
+    """Whether lines are sequences alone, without a name and a comma before them: numbers of events, or names
+    such as E5."""
+    lines = [line.split() for line in sample.split(b"\n")[:200] if line.strip()]
+    return bool(lines) and all(_NUMBERED.fullmatch(word) for line in lines for word in line)
+
+
+_NUMBERED = re.compile(rb"[A-Za-z]{0,3}\d{1,20}")

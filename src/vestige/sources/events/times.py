@@ -1,14 +1,27 @@
-"""Times of events to int64 Unix nanoseconds, exact: ISO 8601 in its variants, and epoch numbers.
+"""Times of events to int64 Unix nanoseconds, exact: ISO 8601 in its variants, epoch numbers, and what exports
+write instead: `/Date(ms)/` (.NET), clocks of twelve hours, names of months, Kibana's and audit's layouts.
 
-Times without a zone are taken as UTC. Anything before 1970 or after 2261 is no time of an event.
+Times without a zone are taken as UTC. Anything before 1970 or after 2261 is no time of an event. Whether a
+date such as 3/4/2023 begins with its day or its month nobody can see: that is said from outside, and where it
+is not, only dates that tell by themselves are times (`Dates` counts what was met).
 """
 
 from __future__ import annotations
 
 import re
-from datetime import date
+from dataclasses import dataclass
 
 from vestige.sources.events.options import TimeUnit
+from vestige.sources.events.strptime import (
+    NONE,
+    TimeFormat,
+    fraction_ns,
+    hour_of_day,
+    month_number,
+    seconds_of,
+    year_of,
+    zone_seconds,
+)
 
 BAD = -1
 """Stands for a text that names no time."""
@@ -19,29 +32,75 @@ _MAGNITUDES = ((10**11, 9), (10**14, 6), (10**17, 3))
 """A number below so much counts seconds, milliseconds, microseconds: until the year 5138 each."""
 
 _HEAD = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ]\s?(\d\d):?(\d\d)(?::?(\d\d))?)?", re.ASCII)
-_TAIL = re.compile(r"(?:[.,](\d{1,12}))?\s?(Z|z|UTC|[+-]\d\d(?::?\d\d)?)?", re.ASCII)
-_KIBANA = re.compile(r"([A-Z][a-z]{2}) (\d{1,2}), (\d{4}) @ (\d\d):(\d\d):(\d\d)\.(\d{1,9})", re.ASCII)
-_NUMBER = re.compile(r"(\d{1,20})(?:\.(\d{0,20}))?(?:[eE]\+?(\d{1,2}))?", re.ASCII)
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_EPOCH = date(1970, 1, 1).toordinal()
-_NEVER = -(10**12)
-"""Seconds that stand for no time: far enough from any that a zone may move into our years."""
+_TAIL = re.compile(
+    r"(?:[.,](\d{1,400}))?\s?(Z|z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?(?:\[[A-Za-z0-9_/+-]{1,40}\])?", re.ASCII
+)
+_NUMBER = re.compile(r"(\d{1,20})(?:\.(\d{0,400}))?(?:[eE]([+-]?\d{1,2}))?", re.ASCII)
+_STAMP = re.compile(r"(?:audit\()?(\d{1,11})\.(\d{1,9}):\d{1,20}\)?", re.ASCII)
+"""How the kernel's audit records name themselves: seconds, and a number behind a colon."""
+_DOTNET = re.compile(r"\\?/Date\((\d{1,20})(?:[+-]\d{4})?\)\\?/", re.ASCII)
+"""Milliseconds; the offset only says where they were written (MS-NRTP, `DataContractJsonSerializer`)."""
+
+_GAP = "[,\\sT\u00a0\u202f]{1,8}"
+_CLOCK = (
+    "(?P<H>\\d{1,2}):(?P<M>\\d\\d)(?::(?P<S>\\d\\d)(?:[.,:](?P<f>\\d{1,400}))?)?"
+    "(?:[\\s\u00a0\u202f]{0,3}(?P<p>[AaPp]\\.?[Mm]\\.?))?"
+)
+_ZONE = "(?:[\\s\u00a0\u202f]{0,3}(?P<z>Z|UTC|GMT|[+-]\\d\\d(?::?\\d\\d)?))?"
+_DAY_NAME = "(?:[A-Za-z]{3,9}\\.?,?\\s{1,3})?"
+_MONTH = "(?P<b>[A-Za-z]{3,9})\\.?"
+_OTHERS = [
+    re.compile(pattern, re.ASCII)
+    for pattern in (
+        # 7/28/2023, 8:07:14 PM; 28.07.2023 20:07:14
+        rf"(?P<one>\d{{1,2}})(?P<mark>[/.-])(?P<two>\d{{1,2}})(?P=mark)(?P<Y>\d{{4}}|\d\d)(?:{_GAP}{_CLOCK}{_ZONE})?",
+        # 2023/07/28 20:07:14; 2023-07-28 8:07:14 PM
+        rf"(?P<Y>\d{{4}})(?P<mark>[/.-])(?P<m>\d{{1,2}})(?P=mark)(?P<d>\d{{1,2}})(?:{_GAP}{_CLOCK}{_ZONE})?",
+        # 28/Jul/2023:20:07:14 +0000; Fri, 28 Jul 2023 20:07:14 GMT
+        rf"{_DAY_NAME}(?P<d>\d{{1,2}})[/\s.-]{{1,2}}{_MONTH}[/\s,-]{{1,2}}(?P<Y>\d{{4}})(?:(?::|{_GAP}){_CLOCK}{_ZONE})?",
+        # July 28, 2023 8:07:14 PM; Jul 28, 2023 @ 20:07:14.000
+        rf"{_DAY_NAME}{_MONTH}\s{{1,3}}(?P<d>\d{{1,2}}),?\s{{1,3}}(?P<Y>\d{{4}})(?:{_GAP}(?:(?:@|at)\s{{1,3}})?{_CLOCK}{_ZONE})?",
+        # Fri Jul 28 20:07:14 2023, and with a zone before or behind the year
+        rf"{_DAY_NAME}{_MONTH}\s{{1,3}}(?P<d>\d{{1,2}})\s{{1,3}}{_CLOCK}{_ZONE}\s{{1,3}}(?P<Y>\d{{4}})(?:\s(?P<z2>UTC|GMT|[+-]\d{{4}}))?",
+    )
+]  # fmt: skip
+
+
+@dataclass
+class Dates:
+    """How many dates of numbers alone began with more than 12 (so with their day), had more than 12 in the
+    second place (so began with their month), or could be either."""
+
+    day_first: int = 0
+    month_first: int = 0
+    either: int = 0
+    example: str = ""
 
 
 class TimeReader:
-    """Reads times written in one unit; equal seconds are read once."""
+    """Reads times written in one unit, or in the layouts of `formats`; equal seconds are read once.
 
-    def __init__(self, unit: TimeUnit = "auto") -> None:
+    `day_first`: how dates such as 3/4/2023 begin; None where that is to be found out: then `dates` counts.
+    """
+
+    def __init__(
+        self, unit: TimeUnit = "auto", formats: tuple[str, ...] = (), *, day_first: bool | None = None
+    ) -> None:
         self._iso = unit in {"auto", "iso"}
         self._digits = None if unit == "auto" else _DIGITS.get(unit)
         self._numeric = unit != "iso"
+        self._formats = [TimeFormat(layout) for layout in formats]
+        self._day_first = day_first
+        self.dates = Dates()
         self._seconds: dict[str, int] = {}
         self._rests: dict[str, int] = {}
 
     def read(self, text: str) -> int:
         """Nanoseconds since 1970, or BAD."""
         text = text.strip()
-        if self._iso and text[4:5] == "-":
+        if self._formats:
+            found = max(layout.read(text) for layout in self._formats)
+        elif self._iso and text[4:5] == "-":
             found = self._read_iso(text)
         elif self._numeric and text[:1].isdecimal() and (number := _NUMBER.fullmatch(text)):
             found = self._read_number(number)
@@ -64,15 +123,18 @@ class TimeReader:
         if seconds is None:
             match = _HEAD.match(text)
             if match is None:
-                return _kibana(text)
+                return self._read_other(text)
             if match.end() != 19:
                 head, tail = text[: match.end()], text[match.end() :]
-            seconds = _seconds(*(int(part or 0) for part in match.groups()))
+            seconds = seconds_of(*(int(part or 0) for part in match.groups()))
             if match.end() == 19:
                 self._seconds[head] = seconds
         rest = self._rests.get(tail)
         if rest is None:
-            rest = self._rests[tail] = _rest(tail)
+            rest = _rest(tail)
+            if rest == _NO_REST:
+                return self._read_other(text)
+            self._rests[tail] = rest
         return seconds * 10**9 + rest
 
     def _read_number(self, match: re.Match[str]) -> int:
@@ -89,48 +151,56 @@ class TimeReader:
             return value * int(10**power)
         return value // int(10**-power)
 
+    def _read_other(self, text: str) -> int:
+        """Layouts that are neither ISO nor a number."""
+        if found := _DOTNET.fullmatch(text):
+            return int(found[1]) * 10**6
+        if found := _STAMP.fullmatch(text):
+            return int(found[1]) * 10**9 + fraction_ns(found[2])
+        for pattern in _OTHERS:
+            if found := pattern.fullmatch(text):
+                return self._read_parts(found.groupdict(), text)
+        return BAD
 
-def _seconds(year: int, month: int, day: int, hour: int, minute: int, second: int) -> int:
-    if hour > 23 or minute > 59 or second > 60:
-        return _NEVER
-    try:
-        days = date(year, month, day).toordinal() - _EPOCH
-    except ValueError:
-        return _NEVER
-    return ((days * 24 + hour) * 60 + minute) * 60 + second
+    def _read_parts(self, part: dict[str, str | None], text: str) -> int:
+        day, month = int(part.get("d") or 0), int(part.get("m") or 0)
+        if name := part.get("b"):
+            month = month_number(name)
+        if one := part.get("one"):
+            day, month = self._day_and_month(int(one), int(part["two"] or 0), part["mark"] or "", text)
+        hour = int(part["H"] or 0)
+        if half := part["p"]:
+            hour = hour_of_day(hour, half)
+        seconds = seconds_of(
+            year_of(part["Y"] or ""), month, day, hour, int(part["M"] or 0), int(part["S"] or 0)
+        )
+        return (seconds - zone_seconds(part["z"] or part.get("z2"))) * 10**9 + fraction_ns(part["f"])
+
+    def _day_and_month(self, first: int, second: int, mark: str, text: str) -> tuple[int, int]:
+        # With dots, dates begin with their day wherever they are written so.
+        if mark == "." or self._day_first:
+            return first, second
+        if self._day_first is not None:
+            return second, first
+        if first > 12:
+            self.dates.day_first += 1
+            return first, second
+        if second > 12:
+            self.dates.month_first += 1
+        elif first != second:
+            self.dates.either += 1
+            self.dates.example = self.dates.example or text
+            return 0, 0
+        return second, first
+
+
+_NO_REST = NONE * 10**9
 
 
 def _rest(tail: str) -> int:
     """Nanoseconds to add for what follows the seconds: fraction and zone."""
     match = _TAIL.fullmatch(tail)
     if match is None:
-        return _NEVER * 10**9
+        return _NO_REST
     fraction, zone = match.groups()
-    nanoseconds = 0
-    if fraction:
-        # Filled up with noughts to nine digits, or cut there: a fraction of any length in nanoseconds.
-        nanoseconds = int(f"{fraction:0<9.9}")
-    return nanoseconds - _zone(zone) * 10**9
-
-
-def _zone(text: str | None) -> int:
-    """Seconds east of UTC."""
-    if text is None or text in {"Z", "z", "UTC"}:
-        return 0
-    hours, minutes = int(text[1:3]), 0
-    if len(text) > 3:
-        minutes = int(text[-2:])
-    seconds = hours * 3600 + minutes * 60
-    if text[0] == "-":
-        seconds = -seconds
-    return seconds
-
-
-def _kibana(text: str) -> int:
-    """The layout of Kibana's CSV export: `Mar 2, 2026 @ 08:00:00.000`."""
-    match = _KIBANA.fullmatch(text)
-    if match is None or match[1] not in _MONTHS:
-        return BAD
-    parts = (int(match[n]) for n in (4, 5, 6))
-    seconds = _seconds(int(match[3]), _MONTHS.index(match[1]) + 1, int(match[2]), *parts)
-    return seconds * 10**9 + int(f"{match[7]:0<9}")
+    return fraction_ns(fraction) - zone_seconds(zone) * 10**9
