@@ -106,6 +106,16 @@ def _likelier(stamps: IntArray, t_start_ns: int, t_end_ns: int) -> str:
     return ""
 
 
+def zone_that_fits(t_wall_ns: IntArray, t_start_ns: int, t_end_ns: int) -> str | None:
+    """The zone, such as `+01:00`, as whose local times the stamps would lie in the episode; None: none."""
+    for quarters in sorted(range(-4 * 12, 4 * 14 + 1), key=abs):
+        shifted = t_wall_ns - quarters * 900 * 10**9
+        if inside(shifted, t_start_ns, t_end_ns) >= ENOUGH_INSIDE:
+            sign = "-" if quarters < 0 else "+"
+            return f"{sign}{abs(quarters) // 4:02}:{abs(quarters) % 4 * 15:02}"
+    return None
+
+
 def inside(t_wall_ns: IntArray, t_start_ns: int, t_end_ns: int) -> float:
     """Share of the rows that lie in the episode, give or take `MARGIN_NS`; 1 where there are none."""
     if not len(t_wall_ns):

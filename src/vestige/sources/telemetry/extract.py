@@ -14,14 +14,15 @@ from vestige.sources.telemetry import guard, stamps
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.faults import FAULTS, Fault, FaultError, Verdict, verdict
 from vestige.sources.telemetry.fields import COLLECTORS, SAMPLED, CollectorName
-from vestige.sources.telemetry.grid import FLOW_COLUMNS, Rows, ends, grid, on_grid
+from vestige.sources.telemetry.flow_texts import USED
+from vestige.sources.telemetry.grid import Rows, ends, grid, on_grid
 from vestige.sources.telemetry.kernels import Grid
 from vestige.sources.telemetry.manifest import NAME, Manifest
 from vestige.sources.telemetry.store import Listing, find
 from vestige.sources.telemetry.tables import Table
 
 Codes = NDArray[np.uint8]
-COLUMNS = {collector: None if collector in SAMPLED else FLOW_COLUMNS for collector in COLLECTORS}
+COLUMNS = {collector: None if collector in SAMPLED else USED for collector in COLLECTORS}
 """The raw columns that the grid is made of; None: all of a collector."""
 
 

@@ -47,6 +47,7 @@ FAULTS: dict[str, tuple[Verdict, str]] = {
         "stamps of another clock, which no anchors can map: the collector is lost",
     ),
     "few_flows": ("degraded", "fewer connections than the floor for the profile"),
+    "missing_fields": ("degraded", "the connections' format does not say what some channels are made of"),
     "unsealed": ("degraded", "a spool that was never sealed"),
     "truncated": ("degraded", "a spool that ends in the middle"),
 }

@@ -15,7 +15,7 @@ Step k covers the second from `t_start + k` to `t_start + k + 1` and is known wh
   anew and stays below; a wrap does the same; a counter that is corrected downwards by a little (iowait, by a
   hundredth of a second) goes on from there: all that is missing of these is the fall.
 - `netflow` is summed up over the connections that began in the step. Without any, counts and sums are 0,
-  means and entropies missing.
+  means and entropies missing. What is made of columns that the table has not is missing throughout.
 
 A collector that the episode has not is missing throughout. Letters: N rows, T steps, C channels.
 """
@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 from vestige.errors import EvidenceError
 from vestige.sources.telemetry.channels import CHANNELS, columns, of_collector
 from vestige.sources.telemetry.clock import inside
-from vestige.sources.telemetry.fields import MOST_STEPS, SAMPLED, CollectorName
+from vestige.sources.telemetry.fields import MOST_STEPS, SAMPLED, CollectorName, schema
+from vestige.sources.telemetry.flow_texts import AMOUNTS, USED
 from vestige.sources.telemetry.kernels import (
     SECOND_NS,
     Flags,
@@ -50,6 +51,7 @@ longer step, as many times as much."""
 GAP_NS = int(MOST_STEPS * SECOND_NS)
 """How long a counter's difference may span: one lost row is bridged by its mean, two are not. Of a longer
 step, as many times as much."""
+NETFLOW = schema("netflow")
 DNS = r"(^|,)dns(,|$)"
 """Zeek names several services of a connection with commas between them."""
 ICMP, ICMP6 = ("icmp", "1"), ("icmp6", "icmpv6", "icmp-v6", "ipv6-icmp", "58")
@@ -58,9 +60,16 @@ UNREACHABLE, UNREACHABLE_6 = 3, 1
 """Types of messages that a destination is unreachable: RFC 792, and RFC 4443, section 3.1."""
 MAPPED = r"(?i)^(0*:){2,5}(0*:)?ffff:\d+\.\d+\.\d+\.\d+$"
 """An address of IPv4 in the clothes of IPv6: RFC 4291, section 2.5.5.2."""
-AMOUNTS = ("orig_bytes", "resp_bytes", "orig_pkts", "resp_pkts")
-FLOW_COLUMNS = ("id.orig_p", "id.resp_h", "id.resp_p", "proto", "service", "conn_state", *AMOUNTS)
-"""The raw columns of `netflow` that channels are made of."""
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    **{name: (name,) for name in AMOUNTS},
+    "uniq_resp_h": ("id.resp_h",),
+    "uniq_resp_p": ("id.resp_p",),
+    "conn_state_s0": ("conn_state",),
+    "dns_queries": ("service",),
+    "icmp_unreachable": ("proto", "id.orig_p"),
+    "resp_p_entropy": ("id.resp_p",),
+}
+"""By channel, the raw columns without which it is missing, and not 0."""
 
 
 class Rows(NamedTuple):
@@ -124,6 +133,9 @@ def _sample(collector: CollectorName, rows: Rows, t_start_ns: int, seconds: int,
 
 def _count(rows: Rows, t_start_ns: int, seconds: int, out: Grid) -> None:
     """Fill the columns of `netflow`."""
+    known = frozenset(rows.table.columns)
+    nothing = [pl.lit(None, dtype=NETFLOW[name]).alias(name) for name in USED if name not in known]
+    rows = Rows(rows.t_ns, rows.table.with_columns(nothing))
     if (rows.t_ns[1:] < rows.t_ns[:-1]).any():  # of a spool: in the order in which they ended
         order = np.argsort(rows.t_ns, kind="stable")
         rows = Rows(rows.t_ns[order], rows.table[order])
@@ -139,6 +151,9 @@ def _count(rows: Rows, t_start_ns: int, seconds: int, out: Grid) -> None:
     count_events(
         rows.t_ns, _numbers(rows.table, AMOUNTS), flags, host, port, t_start_ns, seconds * SECOND_NS, out
     )
+    for at, channel in enumerate(of_collector("netflow")):
+        if not known.issuperset(NEEDS.get(channel.column, ())):
+            out[:, at] = np.nan
 
 
 def _unreachable(flows: pl.DataFrame) -> pl.Series:

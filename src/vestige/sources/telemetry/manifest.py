@@ -30,7 +30,16 @@ LONGEST_NS = 7 * 86_400 * 10**9
 MOST = 1 << 50
 """Rows and bytes of a file: fewer. Those of all files of an episode are added up in 64 bits."""
 SUFFIXES = (".parquet", ".jsonl.zst")
-FILE_NAMES = frozenset({LABELS, *(source + suffix for source in COLLECTORS for suffix in SUFFIXES)})
+FLOW_TEXTS = frozenset(
+    name + packing
+    for name in ("conn.log", "netflow.log", "netflow.json", "netflow.csv")
+    for packing in ("", ".gz", ".zst")
+)
+"""Names that Zeek's and nfdump's files may have beside those of every collector; what is in one is told by
+its content."""
+FILE_NAMES = frozenset(
+    {LABELS, *FLOW_TEXTS, *(source + suffix for source in COLLECTORS for suffix in SUFFIXES)}
+)
 """All names that a file of an episode may have: nothing else is ever opened."""
 
 UTF16 = {codecs.BOM_UTF16_LE: "UTF-16LE", codecs.BOM_UTF16_BE: "UTF-16BE"}
@@ -123,7 +132,10 @@ class File(_Part):
 
     @model_validator(mode="after")
     def _named_after_collector(self) -> Self:
-        if self.path.partition(".")[0] != self.source:
+        collector = self.path.partition(".")[0]
+        if self.path in FLOW_TEXTS:
+            collector = "netflow"
+        if collector != self.source:
             raise PydanticCustomError("path", "{path} is said to be of another source", {"path": self.path})
         return self
 

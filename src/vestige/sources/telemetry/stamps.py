@@ -98,5 +98,8 @@ def unix_ns(
     if share < clock.ENOUGH_INSIDE:
         outside = round((1 - share) * len(stamps))
         what = f"{outside:,} of {len(stamps):,} rows outside the episode, in {base} time"
+        zone = clock.zone_that_fits(stamps, manifest.t_start_ns, manifest.t_end_ns)
+        if base == "wall" and zone is not None:
+            what += f"; as local times of UTC{zone} they would lie in it (nfdump: TZ=UTC nfdump ...)"
         raise FaultError(what, where=where, code="clock_base", subject=collector)
     return stamps

@@ -1,4 +1,5 @@
-"""The tables of an episode: sealed Parquet files, or spools of JSON lines in Zstandard frames."""
+"""The tables of an episode: sealed Parquet files, spools of JSON lines in Zstandard frames, and connections
+as other programs write them."""
 
 from __future__ import annotations
 
@@ -13,10 +14,10 @@ from pydantic_core import from_json
 from vestige.errors import EvidenceError
 from vestige.escaping import visible
 from vestige.evidence.expand import Expander
-from vestige.sources.telemetry import fields
+from vestige.sources.telemetry import fields, flow_texts
 from vestige.sources.telemetry.faults import Fault, FaultError
 from vestige.sources.telemetry.fields import MONO, RATE_HZ, SAMPLED, SEQ, WALL, CollectorName
-from vestige.sources.telemetry.manifest import File, Manifest
+from vestige.sources.telemetry.manifest import FLOW_TEXTS, File, Manifest
 
 MAX_FLOWS = 5_000_000
 """Rows of `netflow`; those of a sampled collector are bounded by how long the episode lasted."""
@@ -82,6 +83,8 @@ def read(raws: Sequence[Raw], manifest: Manifest, where: str) -> list[Table]:
     for raw in raws:
         if raw.sealed:
             tables.append((next(frames), []))
+        elif raw.file.path in FLOW_TEXTS:
+            tables.append(_flow_text(raw, where))
         else:
             tables.append(_spool(raw, where))
     return tables
@@ -195,6 +198,25 @@ def _spool(raw: Raw, where: str) -> Table:
             error, raw.collector, where
         ) from error
     return counted(frame.select(*raw.wanted), defects, raw, where)
+
+
+def _flow_text(raw: Raw, where: str) -> Table:
+    """Connections as Zeek or nfdump wrote them, with those of the wanted columns that they have."""
+    text, defects = expanded(raw, where)
+    if WALL not in raw.wanted:
+        what = f"{raw.file.path} is stamped in Unix time: clock.sources must say wall"
+        raise FaultError(what, where=where, code="columns", subject=raw.collector)
+    flows = flow_texts.read(text.decode("utf-8", "replace"), where)
+    table = flow_texts.typed(flows, where)
+    if flows.cut:
+        defects.append("the last line is cut off")
+    frame, faults = counted(
+        table.select(name for name in raw.wanted if name in table.columns), defects, raw, where
+    )
+    if unknown := [name for name in flow_texts.USED if name not in table.columns]:
+        what = f"{flows.writer} does not say {', '.join(unknown)}: what is made of them is missing"
+        faults.append(Fault("missing_fields", raw.collector, what))
+    return frame, faults
 
 
 def _misfit(lines: bytes, dtypes: Dtypes, collector: CollectorName, where: str) -> FaultError | None:

@@ -21,7 +21,7 @@ def faults(table: pl.DataFrame, collector: CollectorName, gate: float) -> list[F
     """
     found: dict[str, Fault] = {}
     for name, field in FIELDS[collector].items():
-        if field.dtype is pl.String:
+        if field.dtype is pl.String or name not in table.columns:
             continue
         column = table[name]
         low: Any = column.min()
