@@ -12,7 +12,7 @@ from typing import Any
 from vestige.escaping import visible
 from vestige.evaluation.plots import ANOMALY_COLOUR, BASELINE_COLOUR, MODEL_COLOURS, Figure
 from vestige.evaluation.report import compose
-from vestige.sources.traces.maps import SPECIAL
+from vestige.sources.traces.maps import OUTSIDE
 from vestige.timeline.timeline import Timeline
 from vestige.triage.spreadsheet import defused
 
@@ -25,12 +25,12 @@ def figure(timeline: Timeline, limit: float | None, unit: str) -> Figure:
     """Surprise along a recording, coloured by module; with the alert threshold, and departures as crosses."""
     places = [timeline.best[number] for number in sorted(timeline.best)]
     counted = Counter(place.module for place in places)
-    often = [name for name, _ in counted.most_common() if name not in SPECIAL]
+    often = [name for name, _ in counted.most_common() if name not in OUTSIDE]
     traces: list[dict[str, Any]] = []
-    for number, name in enumerate([*SPECIAL, *often]):
+    for number, name in enumerate([*OUTSIDE, *often]):
         mine = [place for place in places if place.module == name]
-        colour = MODEL_COLOURS[(number - len(SPECIAL)) % len(MODEL_COLOURS)]
-        if name in SPECIAL:
+        colour = MODEL_COLOURS[(number - len(OUTSIDE)) % len(MODEL_COLOURS)]
+        if name in OUTSIDE:
             colour = ANOMALY_COLOUR
         if mine:
             traces.append(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vestige.sources.traces.maps import SPECIAL
+from vestige.sources.traces.maps import OUTSIDE
 from vestige.sources.traces.symbols import KINDS
 from vestige.timeline.pieces import Piece
 
@@ -108,7 +108,7 @@ class Timeline:
     def _walk(self, piece: Piece) -> None:
         """Follow the targets: which of them is the first outside all modules after one within."""
         kind = piece.table["kind"].to_numpy()[piece.symbol]
-        special = piece.table["module"].is_in(SPECIAL).to_numpy()[piece.symbol]
+        special = piece.table["module"].is_in(OUTSIDE).to_numpy()[piece.symbol]
         targets = np.flatnonzero(kind == _TARGET)
         outside = special[targets]
         before = np.concatenate([[self._outside], outside[:-1]])

@@ -124,7 +124,7 @@ def test_what_was_lost_is_counted_and_no_more(name: str, skipped: int) -> None:
     assert (quality["skipped_bytes"], quality["errors"]) == (skipped, 0)
 
 
-@pytest.mark.parametrize("run", ["run2", "run3"])
+@pytest.mark.parametrize("run", ["run1", "run2", "run3"])
 def test_skippable_frames_lose_nothing(run: str) -> None:
     stream, texts, _ = _read(_case(f"P23/corpus/{run}"))
     assert texts == SHORT * 3

@@ -142,6 +142,21 @@ Offset             Pid      Name                 Start              End         
     ]
 
 
+def test_mappings_that_gdb_prints() -> None:
+    text = """\
+process 1234
+Mapped address spaces:
+
+          Start Addr           End Addr       Size     Offset  Perms  objfile
+            0x400000           0x401000     0x1000        0x0  r-xp   /usr/bin/my tool
+      0x7ffff7ffa000     0x7ffff7ffc000     0x2000        0x0  r-xp   [vdso]
+"""
+    assert parse(text).rows == [
+        Row(0x400000, 0x401000, "/usr/bin/my tool"),
+        Row(0x7FFFF7FFA000, 0x7FFFF7FFC000, "[vdso]"),
+    ]
+
+
 def test_bars_frame_a_table() -> None:
     text = "  |  PID |    Process |     Base | MappedPath\n* |  912 | viewer.exe | 0x400000 | \\a b\\viewer.exe\n"
     assert parse(text).rows == [Row(0x400000, None, "\\a b\\viewer.exe", "viewer.exe", pid=912)]
@@ -193,6 +208,8 @@ def test_events_of_perf_are_a_map_and_the_kernels_are_not() -> None:
         "TreeDepth,Pid,Process,Where\n0,644,reader.exe,0x7ff6cee90000\n",
         "Nr,Id,Name\n0,644,reader.exe\n",
         "a\tb\tc\n1\t2\tx\n",
+        "Volatility 3 Framework 2.5.0\n\nPID\tPPID\tImageFileName\n644\t4\treader.exe\n",
+        "Volatility Foundation Volatility Framework 2.6\nPid    Vads\n------ ----\n   644 0x1000\n",
         '[{"Pid": 1, "Where": 4096}]',
     ],
 )

@@ -450,3 +450,33 @@ def test_processes_that_page_tables_tell_apart_are_told(tmp_path: Path, tables: 
     assert len(texts) == 1 + len(tables)
     assert len(warnings) == bool(told)
     assert told in "".join(warnings)
+
+
+def test_several_snapshots_are_one_recording_and_that_they_may_overlap_is_told(tmp_path: Path) -> None:
+    made = PerfData()
+    made.info(snapshot=1)
+    program(made, 5, "tool")
+    made.data(0, went(1), cpu=0, tid=5)
+    made.data(0, went(2), cpu=0, tid=5)
+    made.aux(0, 8, (5, 5, 10, 0), flags=2)
+    told: list[Defect] = []
+    assert read(written(tmp_path, made), told) == {"perf.data": ["tool+0x1", "tool+0x2"]}
+    assert [defect.why for defect in told] == ["several snapshots: what lies in two of them is read twice"]
+
+
+def test_children_of_children_take_no_memory_beyond_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vestige.sources.traces.perf.session.MOST_INHERITED", 10)
+    made = PerfData()
+    program(made, 5, "tool")
+    for pid in range(6, 20):
+        made.fork(pid, pid - 1)
+    made.data(0, went(1), cpu=0, tid=5)
+    session = read_session(written(tmp_path, made))
+    assert (
+        sum(row.file != "[vsyscall]" for process in session.processes.values() for row in process.rows) <= 12
+    )
+    assert session.defects == [
+        "some processes lack what was mapped before they were forked: there are too many"
+    ]

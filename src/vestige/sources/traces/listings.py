@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,16 +67,18 @@ _DASHES = re.compile(r" *-{2,}(?: +-{2,})+ *")
 _LISTED_PROCESS = re.compile(r"(\S.*?) +pid: +(\d+) *", re.ASCII)
 _FIXED_START, _FIXED_PROCESS, _FIXED_FILE = slice(30, 48), slice(9, 29), slice(69, None)
 """Columns of Volatility 2's `ldrmodules` of a 64-bit machine, for a listing whose header was cut away."""
+MOST_LINES_BEFORE = 100
+"""Lines of a file within which its header is."""
 MOST_JSON_STARTS = 8
 """Lines of a file at which JSON may begin: all after them is looked at each time."""
 MISSING = frozenset({"", "-", "n/a", "none"})
 """How tables say that a cell has no value."""
-STARTS = ("start", "base", "startvpn", "loadaddress", "baseaddress", "startaddress")
-ENDS, LASTS, SIZES = ("end", "endaddress"), ("endvpn",), ("size",)
-FILES = ("mappedpath", "filepath", "path", "file", "mapname")
+STARTS = ("start", "base", "startvpn", "loadaddress", "baseaddress", "startaddress", "startaddr")
+ENDS, LASTS, SIZES = ("end", "endaddress", "endaddr"), ("endvpn",), ("size",)
+FILES = ("mappedpath", "filepath", "path", "file", "mapname", "objfile")
 PROCESSES, PIDS, OFFSETS = ("process", "processname"), ("pid", "processid"), ("pgoff",)
 _PAIRS = re.compile(
-    r"\b(file|start|end|map|load|base) (path|output|vpn|name|count|time|address)\b", re.IGNORECASE
+    r"\b(file|start|end|map|load|base) (path|output|vpn|name|count|time|address|addr)\b", re.IGNORECASE
 )
 
 
@@ -134,15 +137,18 @@ def _headless(lines: list[str], where: Path | str) -> tuple[str, Rows]:
     cells = _cells(first)
     if len(cells) == 3 and all(number(cell) is not None for cell in cells[:2]):
         return "CSV of start, end and file", _plain_csv(lines)
-    if _looks_like_a_header(first):
-        raise EvidenceError(
-            f"its header is not understood: {first.strip()[:120]!r}", where=where, remedy=REMEDY
-        )
+    for line, following in pairwise([*lines[:MOST_LINES_BEFORE], ""]):
+        if _looks_like_a_header(line, following):
+            raise EvidenceError(
+                f"its header is not understood: {line.strip()[:120]!r}", where=where, remedy=REMEDY
+            )
     return "no map", (None for line in lines if line.strip())
 
 
-def _looks_like_a_header(line: str) -> bool:
-    """Whether a line names columns: several cells, none of which is a number."""
+def _looks_like_a_header(line: str, following: str) -> bool:
+    """Whether a line names columns: several cells, none of which is a number; or with dashes below it."""
+    if line.strip() and _DASHES.fullmatch(following):
+        return True
     for delimiter in ("\t", ",", "|", ";"):
         cells = [cell.strip() for cell in line.split(delimiter)]
         if len(cells) > 2:

@@ -28,6 +28,8 @@ from vestige.sources.traces.regions import ANONYMOUS, KERNEL, Regions
 
 SPECIAL = ("<nowhere>", "<unmapped>", "<no file>", "[kernel]")
 """Names of the modules NOWHERE, UNMAPPED, ANONYMOUS and KERNEL: `identity` calls no file so."""
+OUTSIDE = SPECIAL[:KERNEL]
+"""Names of what lies in no module."""
 MODULE_BYTES = 16 << 20
 """How far a module reaches at most where the map does not say where it ends."""
 MOST_BYTES, MOST_MODULES = 32 << 20, 60_000

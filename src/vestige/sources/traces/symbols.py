@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vestige.errors import EvidenceError
 from vestige.sources.traces import numbering
-from vestige.sources.traces.maps import SPECIAL
+from vestige.sources.traces.maps import OUTSIDE, SPECIAL
 from vestige.sources.traces.regions import (
     ANONYMOUS,
     FIRST_FILE,
@@ -31,7 +31,7 @@ MOST_SYMBOLS = 1 << 20
 """Symbols of a table; addresses without a module are told apart up to this many altogether, others fail."""
 OWN_TOKENS = tuple(
     f"{name}{end}"
-    for number, name in enumerate(SPECIAL[:KERNEL])
+    for number, name in enumerate(OUTSIDE)
     for end in ("", *(f" {branch}" for branch in BRANCHES.values()))
     if end or number != NOWHERE
 )

@@ -28,6 +28,8 @@ OTHER_TRACES = {
 }
 """Kinds of AUX data by the number in AUXTRACE_INFO."""
 MOST_REGIONS, MOST_NAME_BYTES = 200_000, 64 << 20
+MOST_INHERITED = 1 << 20
+"""Regions that children have of their parents, all of them together."""
 MOST_TASKS, MOST_BUFFERS = 1 << 20, 1 << 16
 MOST_STRETCHES = 1 << 22
 TRUNCATED, OVERWRITE, PARTIAL, COLLISION = 1, 2, 4, 8
@@ -193,8 +195,10 @@ class _Reading:
         self._belongs(tid, pid)
         if pid != parent and pid < 1 << 31 and parent in self.session.processes:
             child, of = self.session.process(pid), self.session.processes[parent]
-            child.rows += of.rows
             child.name = child.name or of.name
+            self.counts["inherited"] += len(of.rows)
+            if self.counts["inherited"] <= MOST_INHERITED:
+                child.rows += of.rows
 
     def _map(self, kind: int, body: bytes) -> None:
         layout = _MMAP if kind == Kind.MMAP else _MMAP_2
@@ -331,6 +335,12 @@ class _Reading:
             "errors": "records report errors of decoding (AUXTRACE_ERROR)",
         }
         session.defects += [f"{counts[what]} {why}" for what, why in told.items() if counts[what]]
+        if counts["inherited"] > MOST_INHERITED:
+            session.defects.append(
+                "some processes lack what was mapped before they were forked: there are too many"
+            )
+        if session.snapshot and any(len(buffer.places) > 3 for buffer in session.buffers.values()):
+            session.defects.append("several snapshots: what lies in two of them is read twice")
         for process in session.processes.values():
             process.rows = [row._replace(process=process.name) for row in process.rows]
             if process.rows:
