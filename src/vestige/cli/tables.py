@@ -293,12 +293,18 @@ def _short(time: str | None) -> str:
 
 
 def steps(rows: list[dict[str, Any]]) -> Table:
-    """Steps, a row each; what was masked in their texts stands out."""
+    """Steps, a row each; what was masked in their texts stands out. Where none has a time there is no column
+    for it, and where nothing names a host the recording stands in its place."""
+    host = "host" if any(row["host"] for row in rows) else "recording"
+    names = [host, "text", "label"]
+    if any(row["time"] for row in rows):
+        names.insert(0, "time")
     table = Table()
-    for name in ("time", "host", "text", "label"):
+    for name in names:
         table.add_column(name, overflow="fold")
     for row in rows:
-        text = plain(row["text"])
-        text.highlight_regex(MASKED, style="cyan")
-        table.add_row(plain(_short(row["time"])), plain(row["host"] or ""), text, plain(row["label"] or ""))
+        cells = row | {"time": _short(row["time"])}
+        texts = {name: plain(cells[name] or "") for name in names}
+        texts["text"].highlight_regex(MASKED, style="cyan")
+        table.add_row(*texts.values())
     return table
