@@ -38,13 +38,15 @@ class Block:
 class BlockReader:
     """Cuts pieces of a file's decoded content into blocks of about `size` bytes.
 
-    `is_start` tells whether a line (without its end) begins a message. Afterwards `digest`, `n_bytes` and
+    `is_start` tells whether a line (without its end) begins a message, `goes_on`, where there is one, whether
+    the message of a line goes on in the next one, whatever that is. Afterwards `digest`, `n_bytes` and
     `over_long` (lines and messages that were cut) hold what the file came to.
     """
 
     is_start: Callable[[bytes], bool]
     size: int = BLOCK_BYTES
     max_line: int = 1 << 16
+    goes_on: Callable[[bytes], bool] | None = None
     over_long: int = 0
     n_bytes: int = 0
     _hash: hashlib._Hash = field(default_factory=hashlib.sha256)
@@ -62,9 +64,17 @@ class BlockReader:
         return self._hash.hexdigest()
 
     @classmethod
-    def at(cls, is_start: Callable[[bytes], bool], *, max_line: int, offset: int, line: int) -> BlockReader:
+    def at(
+        cls,
+        is_start: Callable[[bytes], bool],
+        *,
+        max_line: int,
+        offset: int,
+        line: int,
+        goes_on: Callable[[bytes], bool] | None = None,
+    ) -> BlockReader:
         """A reader of what begins at byte `offset` of a file, in its 1-based line `line`."""
-        reader = cls(is_start, max_line=max_line)
+        reader = cls(is_start, max_line=max_line, goes_on=goes_on)
         reader._offset, reader._line = offset, line
         return reader
 
@@ -186,7 +196,7 @@ class BlockReader:
         end = self._line_start
         while end > max(self._searched, 1):
             start = self._buffer.rfind(b"\n", 0, end - 1) + 1
-            if start and self.is_start(bytes(self._buffer[start : end - 1])):
+            if start and self._begins(start, end - 1):
                 return start
             end = start
         self._searched = self._line_start
@@ -201,10 +211,19 @@ class BlockReader:
                 return None
         while start < self._line_start:
             end = self._buffer.find(b"\n", start)
-            if self.is_start(bytes(self._buffer[start:end])):
+            if self._begins(start, end):
                 return start
             start = end + 1
         return None
+
+    def _begins(self, start: int, end: int) -> bool:
+        """Whether the line from `start` to `end` begins a message."""
+        if not self.is_start(bytes(self._buffer[start:end])):
+            return False
+        if self.goes_on is None or not start:
+            return True
+        before = self._buffer.rfind(b"\n", 0, start - 1) + 1
+        return not self.goes_on(bytes(self._buffer[before : start - 1]))
 
     def _drop(self, n: int) -> None:
         if n:

@@ -15,7 +15,7 @@ from vestige.evidence.stream import SAMPLE_LINES
 from vestige.sources.logs import years
 from vestige.sources.logs.foreign import is_marker, level_of, plausible, tagged
 from vestige.sources.logs.format import Format, every
-from vestige.sources.logs.guess import VERSION, Guess, guess
+from vestige.sources.logs.guess import VERSION, Guess, guess, guess_records
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.parse import Rules
 
@@ -28,6 +28,8 @@ LOSS = 0.2
 WIDE = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _LINK = re.compile(rb"\.{0,2}/[^\s\0]{1,4094}")
 """What a symbolic link is where it was checked out, or unpacked, without links."""
+SEVERAL = 8
+"""Containers of which lines are mixed that are told as such, however few lines there are."""
 HALF_YEAR = 183
 """Days."""
 PROBES = (
@@ -144,30 +146,46 @@ class RuleSet:
         ]
         if not judged:
             raise EvidenceError("no line of text at its beginning", where=file.where)
-        found = self._chosen([line for _, line in judged])
+        texts = [line for _, line in judged]
+        container = _container(judged, file.where) if self.guesses else None
+        if container is not None:
+            texts = [line[container.match(line).end() :] for line in texts]  # type: ignore[union-attr]
+        found = self._chosen(texts, [line for line in lines if line.strip()])
         if found is None:
             raise _refusal(self.formats, judged, file.where)
         chosen, why, doubts = found
+        if container is not None:
+            chosen = _in_container(chosen, container, judged[0][1])
         others: tuple[Format, ...] = ()
-        if len(self.formats) > 1:
+        if len(self.formats) > 1 and container is None:
             others = tuple(other for other in self.formats if other.name != chosen.name and other.time)
         rules = replace(
             self._rules(chosen, self.label.of(self.kind(file, chosen))), others=others, guesses=self.guesses
         )
         return Choice(rules, lines, why, doubts)
 
-    def _chosen(self, lines: list[str]) -> tuple[Format, str, list[str]] | None:
-        """The format of these lines, why it is that one, and what is doubtful about it."""
+    def _chosen(self, lines: list[str], whole: list[str]) -> tuple[Format, str, list[str]] | None:
+        """The format of these lines, why it is that one, and what is doubtful about it. `whole`: the same
+        with those that go on with the message above them."""
         fits = [Fit.of(known, lines) for known in self.formats]
-        if not self.guesses:
-            fitting = [fit for fit in fits if fit.share >= FIT]
-            return (fitting[0].format, fitting[0].told(fits), []) if fitting else None
+        if self.guesses:
+            return self._guessed(lines, whole, fits)
+        fitting = next((fit for fit in fits if fit.share >= FIT), None)
+        return None if fitting is None else (fitting.format, fitting.told(fits), [])
+
+    def _guessed(
+        self, lines: list[str], whole: list[str], fits: list[Fit]
+    ) -> tuple[Format, str, list[str]] | None:
+        """The same where a format may be guessed: the first known one that strictly fits goes before."""
         level = self.label.kind == "level"
+        records = guess_records(lines) or guess_records(whole)
+        if records is not None:
+            return records.format, _told(records, fits), list(records.doubts)
         guessed = guess(lines, shows_level=not level)
         usable = [fit for fit in fits if fit.strict >= FIT and (not level or level_of(fit.format))]
         own = [fit for fit in usable if fit.format.time]
         if own and (guessed is None or own[0].strict >= guessed.share - LOSS):
-            return own[0].format, own[0].told(fits, guessed), []
+            return _with_records(own[0].format, lines), own[0].told(fits, guessed), []
         special = max(self._special(lines), key=lambda fit: fit.strict, default=None)
         if special is not None and (guessed is None or special.strict >= guessed.share):
             shown = special.format
@@ -188,6 +206,73 @@ class RuleSet:
 
     def _rules(self, chosen: Format, label: LabelRule) -> Rules:
         return Rules(chosen, label, self.encoding, self.max_line)
+
+
+CONTAINER = (
+    re.compile(r"(?P<name>[A-Za-z0-9][\w.-]{0,127}) *\| ?"),
+    re.compile(r"\[(?P<name>pod/[^\]\s]{1,255})\] ?"),
+)
+"""What docker compose and `kubectl logs --prefix` put before a line of a container."""
+
+
+def _container(judged: list[tuple[int, str]], where: str) -> re.Pattern[str] | None:
+    """What stands before every line, if that is the name of a container. Raises FormatError for lines of
+    several
+    containers: which machine a recording is of would not be true of all its messages."""
+    for pattern in CONTAINER:
+        found = [match for match in (pattern.match(line) for _, line in judged) if match is not None]
+        if len(found) < SURE * len(judged):
+            continue
+        names = list(dict.fromkeys(match["name"] for match in found))
+        # A table has columns like that, too; containers have few names.
+        if len(names) > max(1, len(found) // 3) and len(names) > SEVERAL:
+            continue
+        if len(names) > 1:
+            second = (names[1], f"[{names[1]}")
+            row, line = next((row, line) for row, line in judged if line.startswith(second))
+            raise FormatError(
+                f"lines of {len(names)} containers ({', '.join(names[:4])}) are mixed; the first of the "
+                f"second one: {line[:120]!r}",
+                where=where,
+                row=row,
+                remedy="write a file for each: docker compose logs --no-log-prefix "
+                f"{names[0]} > {names[0]}.log",
+            )
+        return pattern
+    return None
+
+
+def _in_container(chosen: Format, container: re.Pattern[str], line: str) -> Format:
+    """A format with the name of the container before its header; that is the machine."""
+    match = container.match(line)
+    bracket = match is not None and match[0].startswith("[")
+    before = "[<Container>] " if bracket else "<Container>{ }|{ }"
+    return chosen.model_copy(
+        update={
+            "header": f"{before}{chosen.header}",
+            "field": {"Container": r"[^\s|\]]{1,256}+", **chosen.field},
+            "host": "Container",
+            "example": [line],
+        }
+    )
+
+
+def _with_records(chosen: Format, lines: list[str]) -> Format:
+    """The format, with the keys of the records that its contents are: containers write JSON, too."""
+    if not chosen.partial:
+        return chosen
+    header, goes_on = chosen.compiled(), re.compile(chosen.partial, re.ASCII)
+    contents: list[str] = []
+    before = ""
+    for line in lines:
+        match = header.match(line)
+        if match is not None and contents and goes_on.match(before):
+            contents[-1] += match["Content"]
+        elif match is not None:
+            contents.append(match["Content"])
+        before = line
+    records = guess_records(contents) if contents else None
+    return chosen if records is None else chosen.model_copy(update={"keys": records.format.keys})
 
 
 @dataclass(frozen=True)

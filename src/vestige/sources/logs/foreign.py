@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from vestige.sources.logs import grammar
 from vestige.sources.logs.format import Format
-from vestige.sources.logs.guess import begins_with_time, guess_line
+from vestige.sources.logs.guess import begins_with_time, guess_line, guess_records
 from vestige.sources.logs.header import fields
 
 MARKERS = re.compile(
@@ -78,9 +78,12 @@ class Foreign:
             found = match(line)
             if found is not None and plausible(other, found) and tagged(other, found):
                 return other
-        if self._guesses:
-            return guess_line(line, shows_level=self._shows_level)
-        return None
+        if not self._guesses:
+            return None
+        if line.startswith("{"):
+            record = guess_records([line], timed=True)
+            return None if record is None else record.format
+        return guess_line(line, shows_level=self._shows_level)
 
 
 def level_of(chosen: Format) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from vestige.sources.definitions import Definitions
-from vestige.sources.logs import clock, header
+from vestige.sources.logs import clock, header, records
 from vestige.sources.logs.masks import SHARED, Masker
 
 
@@ -37,6 +37,14 @@ class Format(BaseModel):
     host: str | None = Field(default=None, description="the field that holds the machine's name")
     field: dict[str, str] = Field(default={}, description="regular expressions of other fields with a shape")
     types: bool = Field(default=False, description="files are of several types, told by their names")
+    keys: dict[str, str] = Field(
+        default={},
+        description="where the content is a JSON object: the keys of its message, template, time, level, "
+        "host and error",
+    )
+    partial: str = Field(
+        default="", description="regular expression of a line whose message goes on in the next line"
+    )
     shown: list[str] = Field(
         default=[],
         description="fields whose text stands, with blanks between, before the content that models see",
@@ -60,7 +68,12 @@ class Format(BaseModel):
             if name not in names:
                 raise ValueError(f"the header has no field <{name}>")
         for name, pattern in self.field.items():
-            _check_shape(name, pattern)
+            _check_shape(f"field {name!r}", pattern)
+        _check_shape("partial", self.partial)
+        parts = ", ".join(records.NAMES)
+        for part in self.keys:
+            if part not in records.NAMES:
+                raise ValueError(f"keys: no part is called {part!r}; parts are {parts}")
         unknown = [name for name in self.masks if name not in self.mask and name not in SHARED]
         if unknown:
             raise ValueError(f"no mask {unknown[0]!r}; known are {', '.join([*self.mask, *SHARED])}")
@@ -102,13 +115,13 @@ class Format(BaseModel):
         return plain | {"masks": [name for name, _ in own], "mask": dict(own)}
 
 
-def _check_shape(name: str, pattern: str) -> None:
+def _check_shape(what: str, pattern: str) -> None:
     try:
         groups = re.compile(pattern).groupindex
     except re.error as error:
-        raise ValueError(f"field {name!r} is no regular expression: {error}") from error
+        raise ValueError(f"{what} is no regular expression: {error}") from error
     if groups:
-        raise ValueError(f"field {name!r}: groups in it cannot have names")
+        raise ValueError(f"{what}: groups in it cannot have names")
 
 
 FORMATS = Definitions(Format, "vestige.sources.logs", "formats", "format", "log format", "docs/logs.md")

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import pairwise
 
-from vestige.sources.logs import clock, grammar
+from vestige.sources.logs import clock, grammar, records
 from vestige.sources.logs.format import Format
 from vestige.sources.logs.grammar import LEVEL_KINDS, LINE_CHARACTERS, PREFIX_WORDS, WEAK, Part
 from vestige.sources.logs.header import compile_header
 
+RECORDS = "records"
+"""What a format of JSON objects is called."""
 NAME = "guessed"
 """What a guessed format is called."""
 VERSION = 1
@@ -120,6 +122,45 @@ def guess(lines: Sequence[str], *, shows_level: bool = True) -> Guess | None:
     tried = [_put_together(group, short, shows_level=shows_level, weak=weak) for weak in (False, True)]
     found = [each for each in tried if each is not None]
     return max(found, key=lambda each: (each.score, each.fits), default=None)
+
+
+def guess_records(lines: Sequence[str], *, timed: bool = False) -> Guess | None:
+    """The format of lines that are JSON objects, or journald's export form; None where they are not, for the
+    most part, or hold no message. `timed`: not where they have no time, either."""
+    if any(line.startswith(records.EXPORT) for line in lines):
+        n = len(lines)
+        return _of_records(f"{records.EXPORT}<Content>", {}, records.JOURNALD, n, n, lines)
+    found, whole = records.sample(lines)
+    if not found or whole < records.FIT * len(lines):
+        return None
+    each = [inner for record in found for inner in records.records_of(record)]
+    keys = records.find_keys(each)
+    if keys is None or (timed and "time" not in keys):
+        return None
+    return _of_records("<Start><Content>", {"Start": r"(?=\{)"}, keys, whole, len(lines), lines)
+
+
+def _of_records(
+    header: str, shapes: dict[str, str], keys: dict[str, str], fits: int, n: int, lines: Sequence[str]
+) -> Guess:
+    docker = keys.get("message") == "log" and header.startswith("<")
+    made = Format(
+        name=RECORDS,
+        header=header,
+        field=shapes,
+        keys=keys,
+        partial=records.DOCKER if docker else "",
+        example=[next(line for line in lines if line.startswith(("{", records.EXPORT)))],
+        masks=list(MASKS),
+        mask=MASK,
+        types=True,
+    )
+    doubts = (
+        ()
+        if "time" in keys
+        else ("its records have no time that is known as such, so the messages have none",)
+    )
+    return Guess(made, fits, n, fits / n, doubts)
 
 
 def _alike(lines: list[str], *, weak: bool) -> list[_Line]:

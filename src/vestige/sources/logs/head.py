@@ -14,7 +14,7 @@ from vestige.reading.files import FileUnit
 from vestige.sources.logs import years
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.clock import BAD, dated
-from vestige.sources.logs.guess import NAME
+from vestige.sources.logs.guess import NAME, RECORDS
 from vestige.sources.logs.parse import Parser, Rules
 from vestige.sources.logs.table import Content
 
@@ -58,6 +58,8 @@ class Head:
         name = chosen.name
         if name == NAME:
             name = f"guessed: {chosen.header}"
+        elif name == RECORDS:
+            name = f"records: {', '.join(f'{part} {path}' for part, path in chosen.keys.items())}"
         doubts = [*self.doubts, *filter(None, [self.assumed])]
         return {"format": name, "form": chosen.settings(), "why": self.why, "warnings": doubts}
 
@@ -95,9 +97,8 @@ def _head(sample: bytes, unit: LogUnit, ruleset: RuleSet, content: Content) -> H
     times = (parser.time(match.string) for match in matches)
     first_ns = next((moment for moment in times if moment != BAD), 0)
     host = file.host or file.stem
-    if file.host is None and chosen.host:
-        named = (match[chosen.host] for match in matches)
-        host = next((name for name in named if name and name != "-"), host)
+    if file.host is None and (chosen.host or "host" in chosen.keys):
+        host = next((name for name in parser.hosts(choice.lines) if name and name != "-"), host)
     year, first_ns, assumed = _year(unit, ruleset, rules, first_ns, content)
     return Head(
         json.dumps(rules.settings()),

@@ -9,10 +9,11 @@ import codecs
 import json
 import re
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from hashlib import blake2b
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -21,24 +22,27 @@ from numpy.typing import NDArray
 from vestige.sources.logs import clock
 from vestige.sources.logs.blocks import Block
 from vestige.sources.logs.clock import BAD
+from vestige.sources.logs.escapes import without_escapes
 from vestige.sources.logs.foreign import Foreign, is_marker
 from vestige.sources.logs.format import Format
 from vestige.sources.logs.header import CONTENT
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.masks import Masker
+from vestige.sources.logs.records import (
+    EXPORT,
+    Record,
+    Told,
+    load,
+    load_export,
+    records_of,
+    text_of,
+    told,
+    value_at,
+)
 
 TEXT_CHARACTERS = 8192
 RAW_BYTES = 1 << 16
 """A message's text and hash take no more than this of it."""
-
-_CSI = r"\[[0-?]{0,32}[ -/]{0,4}[@-~]"
-ESCAPES = re.compile(
-    rf"(?:\x1b|#033|\\x1b|\\u001b|\\033|\^\[){_CSI}|\x9b{_CSI[2:]}"
-    r"|\x1b\][^\x07\x1b\n]{0,1024}(?:\x07|\x1b\\)|\x1b[()][0-9A-B]|\x1b[=>78cDEHMNOZ]"
-)
-"""What tells a terminal about colours, cursors and titles (ECMA-48, 5.4 and 8.3.89), as it is or as rsyslog
-(`#033[`), journald (`\\x1b[`) and `cat -v` (`^[[`) write it."""
-_ESCAPE_SIGNS = ("\x1b", "\x9b", "#033[", "\\x1b[", "\\u001b[", "\\033[", "^[[")
 
 BETWEEN = "a program put it between messages, and it is part of none"
 UNREAD = "it begins with a time of its own, and fits no format"
@@ -96,7 +100,7 @@ class Rules:
     @cached_property
     def foreign(self) -> Foreign | None:
         """What lines are that do not fit the header; None where every line fits (there are no times)."""
-        if not self.format.time:
+        if not self.format.time and not self.format.keys:
             return None
         return Foreign(self.others, guesses=self.guesses, shows_level=self.label.kind != "level")
 
@@ -104,9 +108,19 @@ class Rules:
         """Decoded whatever it holds, without NULs (crashed systems leave runs of them), byte order marks
         (RFC 5424 has them within a line), and what terminals would understand."""
         text = data.decode(self.encoding, errors="replace").replace("\0", "").replace("\ufeff", "")
-        if any(sign in text for sign in _ESCAPE_SIGNS):
-            return ESCAPES.sub("", text)
-        return text
+        return without_escapes(text)
+
+    @cached_property
+    def _partial(self) -> re.Pattern[str] | None:
+        return re.compile(self.format.partial, re.ASCII) if self.format.partial else None
+
+    def goes_on(self, line: str) -> bool:
+        """Whether the message of a line goes on in the next line, whatever that looks like."""
+        return self._partial is not None and self._partial.match(line) is not None
+
+    def goes_on_from(self, line: bytes) -> bool:
+        """The same of a line's bytes."""
+        return self.goes_on(self.text(line))
 
     def is_start(self, line: bytes) -> bool:
         """Whether a line begins a message, or ends the one before it without beginning one."""
@@ -135,10 +149,16 @@ class Messages:
     def __len__(self) -> int:
         return len(self.t_ns)
 
+    @property
+    def n_first(self) -> int:
+        """How many messages begin where the first one does."""
+        return int((self.offset == self.offset[0]).sum())
+
     def without_first(self) -> Messages:
-        """The messages after the first one."""
+        """The messages after those that begin where the first one does."""
         columns = {
-            name: getattr(self, name)[1:] for name in ("t_ns", "line", "offset", "raw", "label", "text")
+            name: getattr(self, name)[self.n_first :]
+            for name in ("t_ns", "line", "offset", "raw", "label", "text")
         }
         return replace(self, **columns)
 
@@ -163,6 +183,8 @@ class Parser:
         self._mask = Masker(rules.format.resolved_masks).mask
         self._shown = rules.format.shown
         self._others: dict[str, Parser] = {}
+        self._keys, self._export = rules.format.keys, rules.format.header.startswith(EXPORT)
+        self._shows_level = rules.label.kind != "level"
         self._by_field, self._by_text = rules.label.by_field(), rules.label.by_text()
         groups = rules.header.groupindex
         exact = "fraction" in groups
@@ -182,10 +204,14 @@ class Parser:
         if block.data.endswith(b"\n"):
             lines.pop()
         found = {number: match for number, line in enumerate(lines) if (match := self._match(line))}
+        inside: set[int] = set()
+        if self._rules.format.partial:
+            inside = {at for at, line in enumerate(lines, 1) if self._rules.goes_on(line)}
+            found = {at: match for at, match in found.items() if at not in inside}
         others: dict[int, Format] = {}
         left: dict[int, str] = {}
         if len(found) < len(lines) and self._rules.foreign is not None:
-            others, left = self._foreign(lines, found, self._rules.foreign)
+            others, left = self._foreign(lines, inside.union(found), self._rules.foreign)
         ends = _ends([*found], len(lines))
         runs: list[tuple[Parser, dict[int, re.Match[str]]]] = [(self, found)]
         if others or left:
@@ -193,17 +219,20 @@ class Parser:
             runs = self._runs(lines, found, others)
         label, text_rows, t_ns = array("B"), array("I"), array("q")
         rows: dict[str, int] = {}
+        begins, offsets, numbers = _places(block, len(lines))
+        starts: list[int] = []
         for parser, headers in runs:
-            parser._read(lines, headers, ends, rows, (label, text_rows, t_ns))
-        starts = [at for _, headers in runs for at in headers]
+            if parser._export:
+                lines = _undecoded(block.data, headers, ends, lines)
+            starts += parser._read(lines, headers, ends, rows, (label, text_rows, t_ns))
         first = np.array(starts, dtype=np.int64)
         after = np.array([ends[at] for at in starts], dtype=np.int64)
-        begins, offsets, numbers = _places(block, len(lines))
+        once = np.unique(first, return_index=True)[1]
         counts = {
             "lines": len(lines) + sum(gap[2] for gap in block.gaps),
             "undecodable_lines": undecodable,
-            "multi_line_messages": int((after - first > 1).sum()),
-            "lines_without_header": len(lines) - int((after - first).sum()) - len(left),
+            "multi_line_messages": int((after - first > 1)[once].sum()),
+            "lines_without_header": len(lines) - int((after - first)[once].sum()) - len(left),
         }
         beside = {
             "lines_between_messages": sum(why == BETWEEN for why in left.values()),
@@ -224,11 +253,23 @@ class Parser:
             unread=tuple((int(numbers[at]), why) for at, why in islice(left.items(), MOST_UNREAD)),
         )
 
+    def hosts(self, lines: list[str]) -> Iterator[str]:
+        """The machines that these lines name, one for each that begins a message and names one."""
+        found = [(at, match) for at, line in enumerate(lines) if (match := self._match(line))]
+        named = self._rules.format.host
+        for (at, match), after in zip(found, [*(at for at, _ in found[1:]), len(lines)], strict=False):
+            if named:
+                yield match[named] or ""
+            elif self._keys:
+                yield from (said.host for said in self._said(match, lines[at:after]))
+
     def time(self, line: str) -> int:
         """The time of a header line, or `clock.BAD`."""
         match = self._match(line)
         if match is None:
             return BAD
+        if self._keys:
+            return next((said.t_ns for said in self._said(match, [line])), BAD)
         _, _, fraction, *times = match.group(*self._groups)
         return self._times.parse(tuple(times), fraction if self._exact else None)
 
@@ -247,14 +288,14 @@ class Parser:
         return text, 0
 
     def _foreign(
-        self, lines: list[str], found: dict[int, re.Match[str]], foreign: Foreign
+        self, lines: list[str], known: set[int], foreign: Foreign
     ) -> tuple[dict[int, Format], dict[int, str]]:
-        """Of the lines without the header: the formats of those that begin messages of another one, and why
-        those are left out that belong to no message."""
+        """Of the lines that are not `known` to begin or to be part of a message: the formats of those that
+        begin messages of another one, and why those are left out that belong to no message."""
         others: dict[int, Format] = {}
         left: dict[int, str] = {}
         for number, line in enumerate(lines):
-            if number in found or line[:1] in {"", " ", "\t"}:
+            if number in known or line[:1] in {"", " ", "\t"}:
                 continue
             if is_marker(line):
                 left[number] = BETWEEN
@@ -298,9 +339,11 @@ class Parser:
         ends: dict[int, int],
         rows: dict[str, int],
         into: tuple[array[int], array[int], array[int]],
-    ) -> None:
+    ) -> list[int]:
         """Put labels, text rows and times of the messages whose headers were `found` behind those in `into`,
-        and unique texts into `rows`."""
+        and unique texts into `rows`. Returns the line of each."""
+        if self._keys:
+            return self._read_records(lines, found, ends, rows, into)
         seen: dict[str, tuple[int, int]] = {}
         label, text_rows, t_ns = into
         parse_time, groups, shown = self._times.parse, self._groups, self._shown
@@ -313,7 +356,7 @@ class Parser:
             if after == at + 1:
                 content = content.strip()
             else:
-                content = _joined(content, lines[at + 1 : after])
+                content = self._whole(content, lines[at:after])
             # Most messages come again and again: each is masked and judged by its text once a block.
             known = seen.get(content)
             if known is None:
@@ -324,6 +367,77 @@ class Parser:
             label.append(self._by_field(value) if self._fields else known[1])
             t_ns.append(moment)
         self._times.forget()
+        return list(found)
+
+    def _whole(self, content: str, lines: list[str]) -> str:
+        """A message of several lines, the first of which has this content."""
+        if not self._rules.goes_on(lines[0]):
+            return _joined(content, lines[1:])
+        pieces = [content]
+        for before, line in pairwise(lines):
+            match = self._match(line)
+            if match is not None and self._rules.goes_on(before):
+                pieces.append(match[CONTENT])
+            else:
+                pieces.append(f"\n{line.rstrip()}")
+        return "".join(pieces).strip()
+
+    def _read_records(
+        self,
+        lines: list[str],
+        found: dict[int, re.Match[str]],
+        ends: dict[int, int],
+        rows: dict[str, int],
+        into: tuple[array[int], array[int], array[int]],
+    ) -> list[int]:
+        """Like `_read`, where messages are records. A line may hold several (OTLP)."""
+        label, text_rows, t_ns = into
+        starts = []
+        for at, match in found.items():
+            for said in self._said(match, lines[at : ends[at]]):
+                text = said.text.strip()
+                if self._shows_level and said.level:
+                    text = f"{said.level} {text}"
+                short = text[:TEXT_CHARACTERS]
+                text_rows.append(rows.setdefault(self._mask(short) or EMPTY, len(rows)))
+                label.append(self._by_text(short) if self._shows_level else self._by_field(said.level))
+                t_ns.append(said.t_ns)
+                starts.append(at)
+        return starts
+
+    def _said(self, match: re.Match[str], lines: list[str]) -> list[Told]:
+        """What the records of a message say; a message that is none says its text."""
+        _, _, fraction, *times = match.group(*self._groups)
+        moment = BAD
+        if self._rules.format.time:
+            moment = self._times.parse(tuple(times), fraction if self._exact else None)
+        content, more = match[CONTENT], lines[1:]
+        if self._export:
+            record: Record | None = load_export("\n".join(lines).encode("latin-1", errors="replace"))
+        elif self._rules.goes_on(lines[0]):
+            record, more = self._joined_record(match, lines), []
+        else:
+            record = load(content)
+            if record is None and more:
+                record, more = load("\n".join([content, *more])), []
+        if record is None:
+            return [Told(_joined(content, lines[1:]), "", moment, "")]
+        out = [told(each, self._keys) for each in records_of(record)]
+        if moment != BAD:
+            out = [replace(each, t_ns=moment) for each in out]
+        if more and not self._export and out:
+            out[-1] = replace(out[-1], text=_joined(out[-1].text, more))
+        return out
+
+    def _joined_record(self, match: re.Match[str], lines: list[str]) -> Record | None:
+        """The record whose message is that of several lines: of a header's contents together, or of objects
+        each of which holds a piece (Docker)."""
+        record = load(match[CONTENT])
+        if record is None:
+            return load(self._whole(match[CONTENT], lines))
+        path = self._keys.get("message", "")
+        pieces = [record, *filter(None, map(load, lines[1:]))]
+        return record | {path: "".join(text_of(value_at(piece, path)) for piece in pieces)}
 
 
 def _escaped(data: bytes) -> int:
@@ -336,6 +450,21 @@ def _escaped(data: bytes) -> int:
 def _ends(bounds: list[int], last: int) -> dict[int, int]:
     """Where each of the things that begin at `bounds` is over."""
     return dict(zip(bounds, [*bounds[1:], last], strict=False))
+
+
+def _undecoded(
+    data: bytes,
+    found: dict[int, re.Match[str]],
+    ends: dict[int, int],
+    lines: list[str],
+) -> list[str]:
+    """The lines, those of the messages that were `found` byte by byte: their records hold lengths in
+    bytes."""
+    raw = data.split(b"\n")
+    out = list(lines)
+    for at in found:
+        out[at : ends[at]] = [line.decode("latin-1") for line in raw[at : ends[at]]]
+    return out
 
 
 def _joined(content: str, more: list[str]) -> str:

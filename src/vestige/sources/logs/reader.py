@@ -165,7 +165,8 @@ class LogReader(Reader[LogUnit]):
             if is_packed(file):
                 return [unit]
         head = self._head_of(unit)
-        if head is None or head.rules.label.kind == "table":
+        # Whether a line begins a message must show in the line itself, for parts to be read apart.
+        if head is None or head.rules.label.kind == "table" or head.rules.format.partial:
             return [unit]
         starts = range(0, size, self.part_bytes)
         return [

@@ -176,11 +176,16 @@ class LogStream(ChunkStream):
     def _take_up(self, head: Head) -> None:
         rules = head.rules
         self._rules = rules
+        goes_on = rules.goes_on_from if rules.format.partial else None
         if self._complete:
-            self._reader = BlockReader(rules.is_start, max_line=rules.max_line)
+            self._reader = BlockReader(rules.is_start, max_line=rules.max_line, goes_on=goes_on)
         else:
             self._reader = BlockReader.at(
-                rules.is_start, max_line=rules.max_line, offset=self._offset, line=self._line
+                rules.is_start,
+                max_line=rules.max_line,
+                offset=self._offset,
+                line=self._line,
+                goes_on=goes_on,
             )
         if self._clock is None:
             self._clock = Clock(head.year, head.first_ns)
@@ -208,7 +213,8 @@ class LogStream(ChunkStream):
             self._released = None
             if not corrects:
                 # It was handed on as it is: only the clock had to be told of it.
-                messages, times = messages.without_first(), (times[0][1:], times[1][1:])
+                n = messages.n_first
+                messages, times = messages.without_first(), (times[0][n:], times[1][n:])
         chunk = self._steps(messages, times, ended=block.final)
         if block.final:
             self._end_content()

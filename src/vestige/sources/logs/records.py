@@ -1,0 +1,408 @@
+"""Messages that are records: JSON objects, one a line or over several lines, and journald's export form.
+
+Which keys hold the message, its time, level and machine is found by name (`find_keys`) and kept in
+`Format.keys`. Names are those of ECS logging, logstash, bunyan, pino, zap, slog, GELF, Serilog, OpenTelemetry
+(also OTLP as JSON), Docker's json-file, journald and many more.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from vestige.sources.logs import clock, grammar
+from vestige.sources.logs.escapes import without_escapes
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "template": (
+        "log.record.template", "attributes.log.record.template", "@mt", "messagetemplate",
+        "message_template", "msgtemplate",
+    ),
+    "message": (
+        "message", "msg", "@m", "renderedmessage", "rendered_message", "@mt", "messagetemplate",
+        "short_message", "body", "textpayload", "jsonpayload.message", "log", "event", "text",
+        "log.message", "event.original", "line", "description",
+    ),
+    "time": (
+        "@timestamp", "timestamp", "time", "ts", "@t",
+        "__realtime_timestamp", "_source_realtime_timestamp", "t", "timeunixnano", "observedtimeunixnano", "datetime", "asctime",
+        "instant", "timemillis", "date", "eventtime", "event_time", "log_time", "logtime",
+        "written_at", "timestampms", "timestamp_ms", "created", "@time",
+    ),
+    "level": (
+        "log.level", "level", "severity", "severitytext", "severity_text", "loglevel", "log_level",
+        "levelname", "@l", "lvl", "level_name", "priority", "severitynumber", "s",
+    ),
+    "host": (
+        "host.name", "host.hostname", "hostname", "_hostname", "host", "resource.host.name",
+        "source_host", "computer", "node",
+    ),
+    "error": (
+        "error.stack_trace", "err.stack", "error.stack", "stack_trace", "stacktrace", "stack",
+        "exc_info", "exception", "traceback", "@x", "error.message", "err.message", "error", "err",
+    ),
+}  # fmt: skip
+"""What the parts of a record are called, in small letters; dots lead into objects. The first that is there
+counts."""
+FIT = 0.5
+MOST_RECORDS = 10_000
+"""Log records of one line of OTLP that are read."""
+DEPTH = 4
+SYSLOG = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
+BUNYAN = {10: "trace", 20: "debug", 30: "info", 40: "warn", 50: "error", 60: "fatal"}
+OTEL = ("trace", "debug", "info", "warn", "error", "fatal")
+JOURNALD = {"message": "MESSAGE", "time": "__REALTIME_TIMESTAMP", "level": "PRIORITY", "host": "_HOSTNAME"}
+"""The keys of journald (systemd.journal-fields)."""
+EXPORT = "__CURSOR="
+"""With this a record of journald's export form begins."""
+
+Record = dict[str, Any]
+_FIELD = re.compile(rb"[A-Z0-9_]{1,256}")
+
+
+def load(text: str) -> Record | None:
+    """The JSON object that a text is; None for anything else. Numbers with a point stay texts, exact as they
+    are."""
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        found = json.loads(text, parse_float=str, parse_constant=str)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def load_export(data: bytes) -> Record:
+    """A record of journald's export form: lines `FIELD=value`, or `FIELD`, the length of its value as 64 bits
+    (little-endian), the value and a line end (systemd, "Journal Export Format")."""
+    record: Record = {}
+    at = 0
+    while at < len(data):
+        end = data.find(b"\n", at)
+        if end < 0:
+            end = len(data)
+        line = data[at:end]
+        at = end + 1
+        name, equals, value = line.partition(b"=")
+        if _FIELD.fullmatch(name) is None:
+            continue
+        if not equals:
+            size = int.from_bytes(data[at : at + 8], "little")
+            value = data[at + 8 : at + 8 + size]
+            at += 8 + min(size, len(data)) + 1
+        record.setdefault(name.decode(), value.decode("utf-8", errors="replace"))
+    return record
+
+
+def records_of(record: Record) -> Iterator[Record]:
+    """The log records of OTLP's JSON, each with its resource; any other object is one record."""
+    batches = record.get("resourceLogs")
+    if not isinstance(batches, list):
+        yield record
+        return
+    count = 0
+    for batch in _objects(batches):
+        resource = batch.get("resource")
+        for scope in _objects(batch.get("scopeLogs") or batch.get("instrumentationLibraryLogs")):
+            for own in _objects(scope.get("logRecords")):
+                count += 1
+                if count <= MOST_RECORDS:
+                    yield own | {"resource": _attributes(resource)}
+
+
+def _objects(values: Any) -> list[Record]:
+    if not isinstance(values, list):
+        return []
+    return [value for value in values if isinstance(value, dict)]
+
+
+def _attributes(resource: Any) -> Any:
+    return resource.get("attributes") if isinstance(resource, dict) else None
+
+
+def value_at(record: Any, path: str) -> Any:
+    """The value under a path with dots; keys may hold dots themselves. None where there is none."""
+    for _ in range(DEPTH):
+        record = _plain(record)
+        if not isinstance(record, dict):
+            return None
+        if path in record:
+            return _plain(record[path])
+        # The shortest first key that is there: `log.record.template` may lie in `log`, or in `attributes`.
+        at = path.find(".")
+        while at >= 0 and path[:at] not in record:
+            at = path.find(".", at + 1)
+        if at < 0:
+            return None
+        record, path = record[path[:at]], path[at + 1 :]
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """A value without OTLP's wrapping: `{"stringValue": x}` is x, a list of keys and values an object."""
+    if isinstance(value, dict) and len(value) == 1:
+        (name, inner), *_ = value.items()
+        if name in {"stringValue", "intValue", "doubleValue", "boolValue"}:
+            return inner
+    if (
+        isinstance(value, list)
+        and value
+        and all(isinstance(each, dict) and "key" in each for each in value[:64])
+    ):
+        return {str(each.get("key")): each.get("value") for each in value if isinstance(each, dict)}
+    return value
+
+
+def paths(record: Any, depth: int = 3) -> Iterator[str]:
+    """The paths of a record's values, outer ones first."""
+    record = _plain(record)
+    if not isinstance(record, dict):
+        return
+    for name in list(record)[:256]:
+        yield name
+    if depth > 1:
+        for name in list(record)[:256]:
+            yield from (f"{name}.{inner}" for inner in paths(record[name], depth - 1))
+
+
+def find_keys(records: Sequence[Record]) -> dict[str, str] | None:
+    """The keys under which most of these records have their parts; None where they have no message."""
+    counts: Counter[str] = Counter()
+    spelt: dict[str, str] = {}
+    for record in records:
+        for path in dict.fromkeys(paths(record)):
+            counts[path.lower()] += 1
+            spelt.setdefault(path.lower(), path)
+    keys: dict[str, str] = {}
+    for part, names in NAMES.items():
+        # A stack trace or a template is not in every record.
+        least = 1 if part in {"error", "template"} else FIT * len(records)
+        for name in names:
+            if counts[name] >= least and _is(part, spelt[name], records):
+                keys[part] = spelt[name]
+                break
+    if "message" not in keys and "template" not in keys:
+        return None
+    return keys
+
+
+def _is(part: str, path: str, records: Sequence[Record]) -> bool:
+    """Whether what lies under a path can be such a part."""
+    values = [value for value in (value_at(record, path) for record in records) if value is not None]
+    if not values:
+        return False
+    if part == "time":
+        return all(read_time(value) != clock.BAD for value in values[:8])
+    if part == "level":
+        return all(level_of(value) for value in values[:8])
+    if part == "host":
+        return all(isinstance(value, str) for value in values)
+    return any(isinstance(value, str | list) for value in values)
+
+
+def text_of(value: Any) -> str:
+    """A value as text: a list of bytes (journald) is decoded, an object is written as JSON."""
+    value = _plain(value)
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, list) and value and all(isinstance(n, int) and 0 <= n < 256 for n in value):
+        return bytes(value).decode("utf-8", errors="replace")
+    if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+        return "\n".join(value)
+    if isinstance(value, dict):
+        for name in ("message", "msg", "stack_trace", "stack"):
+            if isinstance(value.get(name), str):
+                return str(value[name])
+    return json.dumps(value, ensure_ascii=False)
+
+
+def level_of(value: Any) -> str:
+    """What a level is called; empty where it is none."""
+    value = _plain(value)
+    if isinstance(value, str) and not value.isdigit():
+        known = re.fullmatch(rf"{grammar.LEVEL}|[A-Z]\d?|[A-Za-z_]{{1,24}}", value.strip())
+        return value.strip() if known else ""
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        return ""
+    if number in BUNYAN:
+        return BUNYAN[number]
+    if 0 <= number < len(SYSLOG):
+        return SYSLOG[number]
+    return str(number) if 0 <= number <= 1000 else ""
+
+
+def severity(number: Any) -> str:
+    """The name of OpenTelemetry's severity number (1 to 24: four of each)."""
+    try:
+        return OTEL[(int(number) - 1) // 4] if 1 <= int(number) <= 24 else ""
+    except (TypeError, ValueError):
+        return ""
+
+
+_RFC = re.compile(
+    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9})\d*)?[ ]?(Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII
+)
+_NUMBER = re.compile(r"(\d{1,19})(?:\.(\d{1,20}))?", re.ASCII)
+_LAYOUTS = ("%Y-%m-%d", "%H:%M:%S", "%z")
+
+
+def read_time(value: Any) -> int:
+    """Unix nanoseconds of a time in a record: RFC 3339, any layout of headers, or a number of seconds,
+    milli-, micro- or nanoseconds (by its size). `clock.BAD` where it is none."""
+    if isinstance(value, dict):
+        return _time_in(value)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return clock.BAD
+    text = str(value).strip()
+    found = _RFC.fullmatch(text)
+    if found is not None:
+        whole = _second(found[1], found[2], found[4] or "Z")
+        if whole == clock.BAD or found[3] is None:
+            return whole
+        return whole + int(found[3].ljust(9, "0"))
+    found = _NUMBER.fullmatch(text)
+    if found is not None:
+        return _number(found[1], found[2] or "")
+    return _layout(text[:64])
+
+
+@lru_cache(maxsize=4096)
+def _second(day: str, second: str, zone: str) -> int:
+    return _parser(_LAYOUTS).parse((day, second, zone), None)
+
+
+@lru_cache(maxsize=64)
+def _parser(layouts: tuple[str, ...]) -> clock.TimeParser:
+    return clock.TimeParser(layouts)
+
+
+def _number(whole: str, rest: str) -> int:
+    """A number of seconds or parts of seconds since 1970: the part by which it is a time of 1973 or later."""
+    size = len(whole.lstrip("0"))
+    for digits, unit in ((11, 9), (14, 6), (17, 3), (20, 0)):
+        if size <= digits:
+            nanos = int(whole) * 10**unit + int((rest + "0" * unit)[:unit] or 0)
+            return nanos if nanos < 1 << 63 else clock.BAD
+    return clock.BAD
+
+
+def _time_in(value: Record) -> int:
+    """A time that is an object: MongoDB's, log4j's, protobuf's, Monolog's."""
+    for name in ("$date", "$numberLong", "date"):
+        if name in value:
+            return read_time(value[name])
+    for seconds, rest in (("epochSecond", "nanoOfSecond"), ("seconds", "nanos")):
+        if seconds in value:
+            whole = read_time(value[seconds])
+            more = value.get(rest, 0)
+            if whole == clock.BAD or not isinstance(more, int) or not 0 <= more < 10**9:
+                return clock.BAD
+            return whole + more
+    return clock.BAD
+
+
+@lru_cache(maxsize=4096)
+def _layout(text: str) -> int:
+    """A time in a layout of headers."""
+    from vestige.sources.logs.guess import guess
+    from vestige.sources.logs.labels import LabelRule
+    from vestige.sources.logs.parse import Parser, Rules
+
+    part = grammar.time_at(text, 0)
+    if part is None or not part.layout or part.end < len(text.rstrip()):
+        return clock.BAD
+    found = guess([text])
+    if found is None:
+        return clock.BAD
+    return Parser(Rules(found.format, LabelRule("none"))).time(text)
+
+
+DOCKER = r'\{ ?"log": ?"(?:[^"\\]|\\.)*+"(?<!\\n")'
+"""A line of Docker's json-file whose piece of text has no line end: what follows belongs to it."""
+
+
+def sample(lines: Sequence[str]) -> tuple[list[Record], int]:
+    """The JSON objects of these lines, which may lie over several of them; and how many lines they are."""
+    found: list[Record] = []
+    whole = 0
+    open_lines: list[str] = []
+    for line in lines:
+        record = load(line)
+        if record is not None:
+            found.append(record)
+            whole += 1
+            open_lines = []
+        elif line.startswith("{"):
+            open_lines = [line]
+        elif open_lines:
+            open_lines.append(line)
+            if line.startswith("}") and (record := load("\n".join(open_lines))) is not None:
+                found.append(record)
+                whole += len(open_lines)
+                open_lines = []
+    return found, whole
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a record says: its text as models see it, level, time (`clock.BAD`: none) and machine."""
+
+    text: str
+    level: str
+    t_ns: int
+    host: str
+
+
+def told(record: Record, keys: dict[str, str]) -> Told:
+    """The parts of a record. A message that is itself such a record, as JSON, is looked into."""
+    moment = read_time(value_at(record, keys["time"])) if "time" in keys else clock.BAD
+    host = text_of(value_at(record, keys["host"])) if "host" in keys else ""
+    level = _level(record, keys)
+    text = ""
+    for part in ("template", "message"):
+        if part in keys and not text:
+            text = text_of(value_at(record, keys[part]))
+    inner = load(text) if text.startswith("{") else None
+    if inner is not None and (within := _keys_within(inner)) is not None:
+        text = text_of(value_at(inner, within.get("template") or within["message"]))
+        level = _level(inner, within) or level
+    if "error" in keys:
+        more = text_of(value_at(record, keys["error"])).strip()
+        if more and more not in text:
+            text = f"{text.rstrip()}\n{more}"
+    return Told(_clean(text), _clean(level), moment, _clean(host))
+
+
+def _keys_within(inner: Record) -> dict[str, str] | None:
+    """The keys of a message that is itself a record: of its text alone, its time and machine are those
+    outside."""
+    found = find_keys([inner])
+    if found is None:
+        return None
+    return {part: path for part, path in found.items() if part not in {"time", "host"}}
+
+
+def _level(record: Record, keys: dict[str, str]) -> str:
+    path = keys.get("level")
+    if path is None:
+        return ""
+    value = value_at(record, path)
+    if value is None and "severityNumber" in record:
+        return severity(record["severityNumber"])
+    if path.lower().endswith("severitynumber"):
+        return severity(value)
+    return level_of(value)
+
+
+def _clean(text: str) -> str:
+    """Text without escapes, NULs and surrogates that stand alone, which no table can hold."""
+    return without_escapes(text).replace("\0", "").encode("utf-8", errors="replace").decode("utf-8")

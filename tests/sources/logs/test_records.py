@@ -1,0 +1,263 @@
+"""Messages that are records: JSON lines of many programs, journald's export form, containers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.sources.logs.rows import Row, rows
+from vestige.sources.logs.clock import BAD
+from vestige.sources.logs.guess import guess_records
+from vestige.sources.logs.records import find_keys, load_export, read_time, text_of, told, value_at
+
+Given = dict[str, Any]
+
+
+def write(path: Path, records: list[Given | str]) -> Path:
+    lines = [
+        each if isinstance(each, str) else json.dumps(each, separators=(",", ":"), ensure_ascii=False)
+        for each in records
+    ]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+OTLP = {
+    "resourceLogs": [
+        {
+            "resource": {"attributes": [{"key": "host.name", "value": {"stringValue": "box"}}]},
+            "scopeLogs": [
+                {
+                    "logRecords": [
+                        {
+                            "timeUnixNano": "1714979289123456789",
+                            "severityNumber": 17,
+                            "severityText": "ERROR",
+                            "body": {"stringValue": "user bob failed"},
+                            "attributes": [
+                                {"key": "log.record.template", "value": {"stringValue": "user {user} failed"}}
+                            ],
+                        },
+                        {
+                            "timeUnixNano": "1714979290123456789",
+                            "severityNumber": 9,
+                            "body": {"stringValue": "plain"},
+                        },
+                    ]
+                }
+            ],
+        }
+    ]
+}
+
+PROGRAMS: dict[str, tuple[list[Given | str], list[Row]]] = {
+    "ecs": (
+        [
+            {"@timestamp": "2024-05-06T07:08:09.123Z", "log.level": "ERROR", "message": "disk full",
+             "host.name": "box", "error.stack_trace": "E: x\n\tat a.b"},
+            {"@timestamp": "2024-05-06T07:08:10Z", "log.level": "INFO", "message": "disk emptied",
+             "host.name": "box"},
+        ],
+        [("2024-05-06T07:08:09.123", "ERROR disk full\nE: x\n\tat a.b"),
+         ("2024-05-06T07:08:10", "INFO disk emptied")],
+    ),
+    "ecs, nested": (
+        [{"@timestamp": "2024-05-06T07:08:09,5+02:00", "log": {"level": "warn"}, "message": "x",
+          "host": {"name": "box"}}],
+        [("2024-05-06T05:08:09.5", "warn x")],
+    ),
+    "bunyan": (
+        [{"name": "app", "hostname": "box", "level": 50, "msg": "failed",
+          "time": "2024-05-06T07:08:09.123Z"}],
+        [("2024-05-06T07:08:09.123", "error failed")],
+    ),
+    "pino": (
+        [{"level": 30, "time": 1714979289123, "hostname": "box", "msg": "hello"},
+         {"level": 60, "time": 1714979290123, "hostname": "box", "msg": "bye"}],
+        [("2024-05-06T07:08:09.123", "info hello"), ("2024-05-06T07:08:10.123", "fatal bye")],
+    ),
+    "zap": (
+        [{"level": "info", "ts": 1714979289.1234567, "host": "box", "caller": "main.go:1", "msg": "started"}],
+        [("2024-05-06T07:08:09.1234567", "info started")],
+    ),
+    "gelf": (
+        [{"version": "1.1", "host": "box", "short_message": "failed",
+          "timestamp": 1714979289.3072, "level": 3}],
+        [("2024-05-06T07:08:09.3072", "err failed")],
+    ),
+    "mongodb": (
+        [{"t": {"$date": "2024-05-06T07:08:09.123+00:00"}, "s": "I", "c": "NETWORK", "msg": "accepted",
+          "host": "box"}],
+        [("2024-05-06T07:08:09.123", "I accepted")],
+    ),
+    "serilog": (
+        [{"@t": "2024-05-06T07:08:09.1234567Z", "@mt": "User {Name} in", "@l": "Error", "Name": "a",
+          "host": "box"}],
+        [("2024-05-06T07:08:09.1234567", "Error User {Name} in")],
+    ),
+    "opentelemetry": (
+        [OTLP],
+        [("2024-05-06T07:08:09.123456789", "ERROR user {user} failed"),
+         ("2024-05-06T07:08:10.123456789", "info plain")],
+    ),
+    "docker": (
+        [{"log": "started\n", "stream": "stdout", "time": "2024-05-06T07:08:09.123456789Z"},
+         {"log": "part one ", "stream": "stdout", "time": "2024-05-06T07:08:10Z"},
+         {"log": "part two\n", "stream": "stdout", "time": "2024-05-06T07:08:11Z"},
+         {"log": '{"level":"error","msg":"boom","ts":1}\n', "stream": "stderr",
+          "time": "2024-05-06T07:08:12Z"}],
+        [("2024-05-06T07:08:09.123456789", "started"), ("2024-05-06T07:08:10", "part one part two"),
+         ("2024-05-06T07:08:12", "error boom")],
+    ),
+    "journald": (
+        [{"__REALTIME_TIMESTAMP": "1714979289123456", "_HOSTNAME": "box", "PRIORITY": "3",
+          "MESSAGE": "failed"},
+         {"__REALTIME_TIMESTAMP": "1714979290123456", "_HOSTNAME": "box", "PRIORITY": "6",
+          "MESSAGE": [27, 91, 51, 49, 109, 104, 195, 164]}],
+        [("2024-05-06T07:08:09.123456", "err failed"), ("2024-05-06T07:08:10.123456", "info hä")],
+    ),
+    "printed": (
+        ["{", '  "time": "2024-05-06T07:08:09Z",', '  "level": "info",', '  "msg": "a b"', "}", "{",
+         '  "time": "2024-05-06T07:08:10Z",', '  "level": "error",', '  "msg": "c d"', "}"],
+        [("2024-05-06T07:08:09", "info a b"), ("2024-05-06T07:08:10", "error c d")],
+    ),
+    "with other lines": (
+        ["starting", {"time": "2024-05-06T07:08:09Z", "level": "info", "msg": "a"}, "panic: oops", "\tat x",
+         {"time": "2024-05-06T07:08:10Z", "level": "info", "msg": "b"},
+         "2024-05-06 07:08:11 ERROR c", {"time": "2024-05-06T07:08:12Z", "level": "info", "msg": "d"}],
+        [("2024-05-06T07:08:09", "info a\npanic: oops\n\tat x"), ("2024-05-06T07:08:10", "info b"),
+         ("2024-05-06T07:08:11", "ERROR c"), ("2024-05-06T07:08:12", "info d")],
+    ),
+    "kubernetes": (
+        ["2022-09-20T17:51:00.000000001Z stdout F {\"level\":\"info\",\"msg\":\"started\"}",
+         "2022-09-20T17:51:01.000000002Z stdout P {\"level\":\"error\",\"msg\":\"long ",
+         "2022-09-20T17:51:01.000000003Z stdout P  and long",
+         "2022-09-20T17:51:01.000000004Z stdout F  again\"}",
+         "2022-09-20T17:51:02Z stderr F panic: oh no"],
+        [("2022-09-20T17:51:00.000000001", "info started"),
+         ("2022-09-20T17:51:01.000000002", "error long  and long again"),
+         ("2022-09-20T17:51:02", "panic: oh no")],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_records_are_messages(name: str, tmp_path: Path) -> None:
+    records, expected = PROGRAMS[name]
+    assert rows(write(tmp_path / "a.log", records)) == expected
+
+
+@pytest.mark.parametrize("name", set(PROGRAMS) - {"docker", "printed", "with other lines", "kubernetes"})
+def test_the_machine_is_that_of_the_first_record(name: str, tmp_path: Path) -> None:
+    hosts: list[str] = []
+    rows(write(tmp_path / "a.log", PROGRAMS[name][0]), hosts=hosts)
+    assert hosts == ["box"]
+
+
+def export(*fields: bytes) -> bytes:
+    return b"\n".join(fields) + b"\n\n"
+
+
+def test_the_export_form_of_journald_has_values_of_any_bytes(tmp_path: Path) -> None:
+    value = "two\nlines \0 ä".encode()
+    path = tmp_path / "a.export"
+    path.write_bytes(
+        export(b"__CURSOR=s=1", b"__REALTIME_TIMESTAMP=1714979289123456", b"_HOSTNAME=box", b"MESSAGE=one")
+        + export(
+            b"__CURSOR=s=2",
+            b"__REALTIME_TIMESTAMP=1714979290123456",
+            b"_HOSTNAME=box",
+            b"MESSAGE\n" + len(value).to_bytes(8, "little") + value,
+            b"PRIORITY=4",
+        )
+    )
+    hosts: list[str] = []
+    assert rows(path, hosts=hosts) == [
+        ("2024-05-06T07:08:09.123456", "one"),
+        ("2024-05-06T07:08:10.123456", "warning two\nlines  ä"),
+    ]
+    assert hosts == ["box"]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"A", b"A\n", b"A\n\xff" * 8, b"A\n" + b"\xff" * 8 + b"x", b"=\n", b"a=b\n", b"A=b"]
+)
+def test_damaged_exports_are_read_as_far_as_they_go(data: bytes) -> None:
+    assert load_export(data).get("A", "b") in {"b", "x", "\ufffd" * 6, ""} or data.startswith(b"A\n\xff")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2024-05-06T07:08:09.123456789Z", "2024-05-06T07:08:09.123456789"),
+        ("2024-05-06 07:08:09,123", "2024-05-06T07:08:09.123"),
+        ("2024-05-06T07:08:09+0200", "2024-05-06T05:08:09"),
+        ("Mon May  6 07:08:09 2024", "2024-05-06T07:08:09"),
+        ("06/May/2024:07:08:09 +0000", "2024-05-06T07:08:09"),
+        (1714979289, "2024-05-06T07:08:09"),
+        ("1714979289.5", "2024-05-06T07:08:09.5"),
+        (1714979289123, "2024-05-06T07:08:09.123"),
+        ("1714979289123456", "2024-05-06T07:08:09.123456"),
+        (1714979289123456789, "2024-05-06T07:08:09.123456789"),
+        ({"epochSecond": 1714979289, "nanoOfSecond": 5}, "2024-05-06T07:08:09.000000005"),
+        ({"$date": {"$numberLong": "1714979289123"}}, "2024-05-06T07:08:09.123"),
+        ("soon", None), (None, None), (True, None), ([1], None), ("9" * 30, None),
+        ("2024-13-06T07:08:09Z", None),
+        ({"seconds": 1, "nanos": -1}, None),
+    ],
+)  # fmt: skip
+def test_times_of_records(value: Any, expected: str | None) -> None:
+    moment = read_time(value)
+    assert (moment == BAD) is (expected is None)
+    assert expected is None or np.datetime64(moment, "ns") == np.datetime64(expected, "ns")
+
+
+def test_what_has_no_message_is_no_log() -> None:
+    assert guess_records(['{"a":1,"b":2}', '{"a":3,"b":4}']) is None
+    assert guess_records(["[1, 2]", "3"]) is None
+
+
+def test_a_user_may_say_the_keys(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(
+        "header = '<Start><Content>'\nfield = { Start = '(?=\\{)' }\n"
+        "keys = { message = 'what.said', time = 'when' }\nexample = ['{\"a\": 1}']\n"
+    )
+    path = write(tmp_path / "a.log", [{"when": 1714979289, "what": {"said": "hello"}, "message": "no"}])
+    found = rows(path, format=str(tmp_path / "own.toml"))
+    assert found == [("2024-05-06T07:08:09", "hello")]
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+NAMED = st.dictionaries(
+    st.sampled_from(["message", "msg", "time", "ts", "level", "host", "log", "error", "body", "attributes"]),
+    VALUES,
+    max_size=6,
+)
+
+
+@given(st.lists(NAMED, min_size=1, max_size=3))
+def test_no_record_is_a_difficulty(records: list[Given]) -> None:
+    for record in records:
+        for path in ("a.b.c", "log.level", "", ".", "attributes.key"):
+            text_of(value_at(record, path))
+    keys = find_keys(records)
+    if keys is not None:
+        for record in records:
+            said = told(record, keys)
+            assert said.text.encode().decode() == said.text
+            assert said.t_ns == BAD or -(1 << 63) < said.t_ns < 1 << 63
+
+
+@given(st.binary(max_size=200))
+def test_no_export_is_a_difficulty(data: bytes) -> None:
+    load_export(data)
