@@ -101,7 +101,7 @@ class Format(BaseModel):
     @property
     def timed(self) -> bool:
         """Whether lines have a time at all."""
-        return bool(self.time)
+        return bool(self.time) or "time" in self.keys
 
     @property
     def has_year(self) -> bool:

@@ -30,7 +30,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "time": (
         "@timestamp", "timestamp", "time", "ts", "@t",
-        "__realtime_timestamp", "_source_realtime_timestamp", "t", "timeunixnano", "observedtimeunixnano", "datetime", "asctime",
+        "__realtime_timestamp", "_source_realtime_timestamp", "t", "timeunixnano",
+        "observedtimeunixnano", "datetime", "asctime",
         "instant", "timemillis", "date", "eventtime", "event_time", "log_time", "logtime",
         "written_at", "timestampms", "timestamp_ms", "created", "@time",
     ),
