@@ -34,10 +34,10 @@ from vestige.timeline.timeline import BINS, MOST_DEPARTURES, RARE, Place, Timeli
 
 TABLE = pl.DataFrame(
     {
-        "text": ["", "a+0x1", "a+0x2", "a taken", "<unmapped> 0x9", "<no file>+0x3"],
-        "token": ["", "a+0x1", "a+0x2", "a taken", "<unmapped>", "<no file>"],
-        "module": ["", "a", "a", "a", "<unmapped>", "<no file>"],
-        "kind": [0, 1, 1, 2, 1, 1],
+        "text": ["", "a+0x1", "a+0x2", "a taken", "<unmapped> 0x9", "<no file>+0x3", "[kernel] 0xf8"],
+        "token": ["", "a+0x1", "a+0x2", "a taken", "<unmapped>", "<no file>", "[kernel]"],
+        "module": ["", "a", "a", "a", "<unmapped>", "<no file>", "[kernel]"],
+        "kind": [0, 1, 1, 2, 1, 1, 1],
     }
 )
 
@@ -64,6 +64,11 @@ def test_a_departure_says_the_last_target_within_and_where_the_run_went() -> Non
     told = [(one.event, one.offset, one.left, one.to) for one in timeline.departures]
     assert told == [(5, 50, "a+0x2", "<unmapped> 0x9"), (9, 90, "a+0x1", "<no file>+0x3")]
     assert timeline.times_left == 2
+
+
+def test_to_enter_the_kernel_is_no_departure() -> None:
+    timeline = _timeline([1, 6, 4, 6], [0.0] * 4)
+    assert [(one.left, one.to) for one in timeline.departures] == [("[kernel] 0xf8", "<unmapped> 0x9")]
 
 
 def test_a_departure_is_the_strangest_event_while_it_is_rare() -> None:

@@ -65,9 +65,13 @@ def read(path: Path, told: list[Defect] | None = None, warnings: list[str] | Non
     return found
 
 
-def written(folder: Path, made: PerfData, name: str = "perf.data") -> Path:
+def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(made.bytes())
+    return folder
+
+
+def written(folder: Path, made: PerfData, name: str = "perf.data") -> Path:
+    (_made(folder) / name).write_bytes(made.bytes())
     return folder / name
 
 
@@ -99,8 +103,8 @@ CHILD = [text for n in (7, 8) for text in (f"tool+0x{n:x}", f"tool+0x{n + 16:x}"
 )
 def test_processes_are_recordings_in_the_order_of_time(tmp_path: Path, make: Callable[[], PerfData]) -> None:
     told: list[Defect] = []
-    found = read(written(tmp_path, make()), told)
-    assert found == {"perf.data/tool-100": PARENT, "perf.data/tool-200": CHILD}
+    found = read(written(tmp_path / "run", make()), told)
+    assert found == {"run/tool-100": PARENT, "run/tool-200": CHILD}
     assert told == []
 
 
@@ -133,9 +137,9 @@ def test_buffers_of_threads_are_their_processes(tmp_path: Path) -> None:
     made.fork(5, 5, tid=7)
     for index, (tid, offset) in enumerate([(5, 1), (6, 2), (7, 3)]):
         made.data(index, went(offset), tid=tid)
-    assert read(written(tmp_path, made)) == {
-        "perf.data/tool-5": ["tool+0x1", "tool+0x3"],
-        "perf.data/other-6": ["other+0x2"],
+    assert read(written(tmp_path / "run", made)) == {
+        "run/tool-5": ["tool+0x1", "tool+0x3"],
+        "run/other-6": ["other+0x2"],
     }
 
 
@@ -145,7 +149,7 @@ def test_bytes_that_fill_a_piece_up_are_no_packets(tmp_path: Path) -> None:
     stream = went(1, 2, 3, 4, 5)
     for start in range(0, len(stream), 11):
         made.data(0, stream[start : start + 11], cpu=0, tid=5)
-    assert read(written(tmp_path, made)) == {"perf.data": [f"tool+0x{n}" for n in range(1, 6)]}
+    assert read(written(tmp_path / "run", made)) == {"run": [f"tool+0x{n}" for n in range(1, 6)]}
 
 
 def whole_system(*, switches: bool) -> PerfData:
@@ -169,9 +173,9 @@ ZERO = perf_data.ZERO
 
 def test_switches_part_processes_and_what_lies_around_them_is_told(tmp_path: Path) -> None:
     told: list[Defect] = []
-    found = read(written(tmp_path, whole_system(switches=True)), told)
+    found = read(written(tmp_path / "run", whole_system(switches=True)), told)
     # Between 2000 and 3000, and between 4000 and 5000, it is not known when the switch was.
-    assert found == {"perf.data/one-5": ["one+0x1", "one+0x5", "one+0x6"], "perf.data/two-6": ["two+0x3"]}
+    assert found == {"run/one-5": ["one+0x1", "one+0x5", "one+0x6"], "run/two-6": ["two+0x3"]}
     (defect,) = told
     assert "bytes of CPU 0 lie around switches" in defect.why
     assert defect.why.startswith("70 of 216 ")
@@ -180,14 +184,14 @@ def test_switches_part_processes_and_what_lies_around_them_is_told(tmp_path: Pat
 def test_what_comes_after_the_last_time_is_nobodys_where_more_switches_follow(tmp_path: Path) -> None:
     made = whole_system(switches=True)
     made.told(perf_data.SWITCH_CPU_WIDE, struct.pack("<II", 0, 0), (6, 6, ZERO + 9000, 0))
-    found = read(written(tmp_path, made))
-    assert found == {"perf.data/one-5": ["one+0x1", "one+0x5"], "perf.data/two-6": ["two+0x3"]}
+    found = read(written(tmp_path / "run", made))
+    assert found == {"run/one-5": ["one+0x1", "one+0x5"], "run/two-6": ["two+0x3"]}
 
 
 def test_without_switches_a_cpu_is_one_recording_and_that_is_told(tmp_path: Path) -> None:
     warnings: list[str] = []
-    found = read(written(tmp_path, whole_system(switches=False)), warnings=warnings)
-    assert found == {"perf.data": [f"one|two+0x{n}" for n in range(1, 7)]}
+    found = read(written(tmp_path / "run", whole_system(switches=False)), warnings=warnings)
+    assert found == {"run": [f"one|two+0x{n}" for n in range(1, 7)]}
     assert warnings[0].startswith("no record says which process ran when (one 5, two 6)")
     assert warnings[1].endswith("one|two")
 
@@ -198,7 +202,7 @@ def test_what_the_kernel_lost_is_told(tmp_path: Path, flag: int, word: str) -> N
     made.aux(1 << 40, 0, (100, 100, 70, 0), flags=flag)
     made.told(perf_data.LOST, struct.pack("<QQ", 77, 3))
     told: list[Defect] = []
-    read(written(tmp_path, made), told)
+    read(written(tmp_path / "run", made), told)
     assert [word in defect.why for defect in told] == [True, False]
     assert told[1].why.startswith("3 records of perf itself were lost")
 
@@ -213,7 +217,7 @@ def test_maps_change_and_what_shared_an_address_is_told(tmp_path: Path) -> None:
     stream += went(0x400, base=0xFFFF_FFFF_FF60_0000) + went(0x10, base=0xFFFF_FFFF_8100_0000)
     made.data(0, stream, cpu=0, tid=5)
     warnings: list[str] = []
-    (texts,) = read(written(tmp_path, made), warnings=warnings).values()
+    (texts,) = read(written(tmp_path / "run", made), warnings=warnings).values()
     assert texts == [
         "tool+0x1", "libc.so.6|plugin.so+0x1002", "<no file> +0x3", "[vsyscall]+0x400",
         "[kernel] 0xffffffff81000010",
@@ -225,17 +229,17 @@ def test_a_map_beside_it_is_believed_where_there_is_one_process(tmp_path: Path) 
     made = PerfData()
     program(made, 5, "tool")
     made.data(0, went(1), cpu=0, tid=5)
-    (tmp_path / "mapping.txt").write_text(
+    (_made(tmp_path / "run") / "mapping.txt").write_text(
         "55aa00000000-55aa00001000 r-xp 00000000 08:01 11 /usr/bin/true-name\n"
     )
-    assert read(written(tmp_path, made)) == {"perf.data": ["true-name+0x1"]}
+    assert read(written(tmp_path / "run", made)) == {"run": ["true-name+0x1"]}
     told: list[Defect] = []
-    assert len(read(written(tmp_path, moving()), told)) == 2
+    assert len(read(written(tmp_path / "run", moving()), told)) == 2
     assert [defect.why for defect in told] == ["mapping.txt is not read: it is of one process"]
-    (tmp_path / "info.txt").write_text("tool\nbenign\npid 200\n")
+    (tmp_path / "run/info.txt").write_text("tool\nbenign\npid 200\n")
     other = [text.replace("tool", "true-name") for text in CHILD]
     other = [text.replace("libc.so.6+0x1005", "<unmapped> 0x7f1100000005") for text in other]
-    assert read(tmp_path / "perf.data") == {"perf.data": other}
+    assert read(tmp_path / "run/perf.data") == {"run": other}
 
 
 def test_a_process_without_a_map_is_left_out(tmp_path: Path) -> None:
@@ -245,8 +249,8 @@ def test_a_process_without_a_map_is_left_out(tmp_path: Path) -> None:
     made.comm(9, "kworker/0:1")
     made.data(1, went(2), tid=9)
     told: list[Defect] = []
-    assert read(written(tmp_path, made), told) == {"perf.data/tool-5": ["tool+0x1"]}
-    assert [(defect.file, defect.what) for defect in told] == [("perf.data/kworker_0:1-9", "the file")]
+    assert read(written(tmp_path / "run", made), told) == {"run/tool-5": ["tool+0x1"]}
+    assert [(defect.file, defect.what) for defect in told] == [("run/kworker_0:1-9", "the file")]
 
 
 def _other(kind: int) -> PerfData:
@@ -277,9 +281,9 @@ def _nothing() -> PerfData:
     ],
 )  # fmt: skip
 def test_what_has_no_packets_in_it_says_so(tmp_path: Path, content: bytes, message: str) -> None:
-    (tmp_path / "perf.data").write_bytes(content)
+    (_made(tmp_path / "run") / "perf.data").write_bytes(content)
     with pytest.raises(EvidenceError, match=message):
-        read(tmp_path / "perf.data")
+        read(tmp_path / "run/perf.data")
 
 
 def test_what_is_no_evidence_at_all_is_told_what_is_wanted(tmp_path: Path) -> None:
@@ -291,9 +295,9 @@ def test_what_is_no_evidence_at_all_is_told_what_is_wanted(tmp_path: Path) -> No
 def test_a_file_that_was_not_finished_is_read_to_its_end(tmp_path: Path) -> None:
     content = bytearray(moving().bytes())
     content[48:56] = bytes(8)
-    (tmp_path / "perf.data").write_bytes(bytes(content))
+    (_made(tmp_path / "run") / "perf.data").write_bytes(bytes(content))
     told: list[Defect] = []
-    assert read(tmp_path / "perf.data", told)["perf.data/tool-100"] == PARENT
+    assert read(tmp_path / "run/perf.data", told)["run/tool-100"] == PARENT
     assert [defect.why for defect in told] == ["perf was ended before it had finished the file"]
 
 
@@ -303,7 +307,7 @@ def test_sizes_beyond_the_file_end_with_it(tmp_path: Path, size: int) -> None:
     program(made, 5, "tool")
     made.data(0, went(1), cpu=0, tid=5, size=size)
     told: list[Defect] = []
-    assert read(written(tmp_path, made), told) == {"perf.data": ["tool+0x1"]}
+    assert read(written(tmp_path / "run", made), told) == {"run": ["tool+0x1"]}
     assert [defect.why.endswith("are cut off") for defect in told] == [True]
 
 
@@ -311,7 +315,7 @@ def test_a_record_of_no_size_ends_reading(tmp_path: Path) -> None:
     made = moving()
     made.records.append(bytes(64))
     told: list[Defect] = []
-    assert read(written(tmp_path, made), told)["perf.data/tool-100"] == PARENT
+    assert read(written(tmp_path / "run", made), told)["run/tool-100"] == PARENT
     assert told[0].why.startswith("a record of 0 bytes at byte ")
 
 
@@ -407,7 +411,7 @@ def test_numbers_that_say_nobody_are_nobody(tmp_path: Path) -> None:
     made.aux(0, half, (5, 5, 10, 0))
     made.aux(half, half, (NOBODY, NOBODY, 20, 0))  # a thread that is ending
     made.data(0, stream, cpu=0, tid=5)
-    assert read(written(tmp_path, made)) == {"perf.data": ["tool+0x1", "tool+0x2"]}
+    assert read(written(tmp_path / "run", made)) == {"run": ["tool+0x1", "tool+0x2"]}
 
 
 def test_a_raw_trace_that_is_a_container_is_left_out_by_name(tmp_path: Path) -> None:
@@ -460,7 +464,7 @@ def test_several_snapshots_are_one_recording_and_that_they_may_overlap_is_told(t
     made.data(0, went(2), cpu=0, tid=5)
     made.aux(0, 8, (5, 5, 10, 0), flags=2)
     told: list[Defect] = []
-    assert read(written(tmp_path, made), told) == {"perf.data": ["tool+0x1", "tool+0x2"]}
+    assert read(written(tmp_path / "run", made), told) == {"run": ["tool+0x1", "tool+0x2"]}
     assert [defect.why for defect in told] == ["several snapshots: what lies in two of them is read twice"]
 
 
@@ -473,7 +477,7 @@ def test_children_of_children_take_no_memory_beyond_a_bound(
     for pid in range(6, 20):
         made.fork(pid, pid - 1)
     made.data(0, went(1), cpu=0, tid=5)
-    session = read_session(written(tmp_path, made))
+    session = read_session(written(tmp_path / "run", made))
     assert (
         sum(row.file != "[vsyscall]" for process in session.processes.values() for row in process.rows) <= 12
     )

@@ -61,7 +61,10 @@ def find_recordings(root: Path) -> tuple[list[Recording], list[Defect]]:
     skipped: list[Defect] = []
     if root.is_file():
         if is_perf(root):
-            return _of_perf(root, root.absolute().parent, _text(root), skipped), skipped
+            folder = root.absolute().parent
+            alone = _perf_files(folder) == [folder / root.name]
+            name = _text(folder) if alone else f"{_text(folder)}/{_text(root)}"
+            return _of_perf(root, folder, name, skipped), skipped
         if root.name not in TRACES:
             raise EvidenceError(
                 "neither a perf.data nor a trace_0",
