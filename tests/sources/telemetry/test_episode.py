@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import os
 import shutil
 import unicodedata
@@ -230,6 +231,28 @@ def test_what_a_column_of_a_spool_cannot_hold_names_it(
     assert finding is not None
     assert finding.verdict == "rejected"
     assert str(finding.faults[0]).startswith(reason)
+
+
+def test_frames_without_content_are_no_part_of_a_spool(root: Path) -> None:
+    """RFC 8878, 3.1.2: pzstd and others put such frames anywhere."""
+    table = pl.read_parquet(folder(root) / "proc.parquet")
+    empty = b"\x50\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"abcd"
+    other = b"\x5f\x2a\x4d\x18" + bytes(4)
+    spool = empty + draft.spool(table[:20]) + other + empty + draft.spool(table[20:]) + empty
+    replace(root, "proc.jsonl.zst", spool, was="proc.parquet")
+    with Episode(folder(root)) as episode:
+        read = episode.table("proc")
+        assert read is not None
+        assert read[0].equals(table)
+        assert read[1] == []
+
+
+def test_a_spool_of_another_packing_is_named_as_such(root: Path) -> None:
+    table = pl.read_parquet(folder(root) / "proc.parquet")
+    replace(root, "proc.jsonl.zst", lzma.compress(table.write_ndjson().encode()), was="proc.parquet")
+    finding = check(root, folder(root).relative_to(root).as_posix(), None, DEEP)
+    assert finding is not None
+    assert [str(fault) for fault in finding.faults] == ["decode:proc: xz files are not read"]
 
 
 def test_a_spool_may_have_a_byte_order_mark_and_windows_line_ends(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,12 @@ from tests.sources.telemetry.conftest import MakeStore
 from vestige.checkpoint.probe import first_difference, take
 from vestige.errors import EvidenceError
 from vestige.evaluation.onset import NEVER, Attacks
+from vestige.reading.steps import Evidence
+from vestige.simulators.telemetry import draft
 from vestige.sources import registry
 from vestige.sources.telemetry import grid as grids
 from vestige.sources.telemetry import kernels, summaries
+from vestige.sources.telemetry.channels import CHANNELS
 from vestige.sources.telemetry.encoder import TelemetryEncoder
 from vestige.sources.telemetry.extract import episodes
 from vestige.sources.telemetry.layout import schema_for
@@ -129,3 +133,28 @@ def test_a_beginning_is_known_where_the_episode_holds_what_came_before(
             begun += 1
     assert under_way > 5
     assert begun > 5
+
+
+def test_what_was_taken_for_no_reading_is_told(store: Path, tmp_path: Path) -> None:
+    folder = min(store.glob("host-1/*/*"))
+    copy = shutil.copytree(folder, tmp_path / folder.relative_to(store))
+    table = pl.read_parquet(copy / "guest.parquet")
+    once = pl.when(pl.int_range(pl.len()) == 30).then(0).otherwise(pl.col("interrupts"))
+    data = draft.parquet(table.with_columns(once.alias("interrupts")))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    for at, file in enumerate(manifest["files"]):
+        if file["source"] == "guest":
+            manifest["files"][at] = draft.entry("guest.parquet", data, table.height)
+    (copy / "guest.parquet").write_bytes(data)
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    reader = SOURCE.reader(schema_for(TelemetryOptions()))
+    (unit,) = reader.units(Evidence((tmp_path,))).units
+    stream = reader.open(unit)
+    block = stream.read(1_000)
+    assert block is not None
+    (warning,) = stream.summary["warnings"]
+    assert warning.startswith("guest.interrupts: 1 readings are taken for none")
+    assert stream.summary["format"] == "episode/1.0, steps of 1 s"
+    rate = block.values["grid"][:, [one.name for one in CHANNELS].index("guest.interrupts")]
+    assert np.isnan(rate[29:32]).any()
+    assert np.nanmax(rate) < 1e6

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,8 @@ class Extracted:
     label: Codes | None = None
     seconds: int = 1
     """How long a step lasts."""
+    forgotten: Mapping[str, int] = field(default_factory=dict)
+    """By channel, how many readings of a counter were taken for none."""
 
     @property
     def verdict(self) -> Verdict:
@@ -83,11 +86,12 @@ def extract(
             raise FaultError("neither proc nor guest has a row", where=episode.path, code="no_rows")
         if not manifest.sealed:
             faults.append(Fault("unsealed", "episode"))
-        found = _grid(collectors, manifest, episode.path, seconds)
+        forgotten: dict[str, int] = {}
+        found = _grid(collectors, episode, seconds, forgotten)
         label = None
         if classes is not None:
             label = _codes(episode.labels(), classes, by, manifest, len(found), seconds)
-        return Extracted(folder, manifest, episode.digest, found, tuple(faults), label, seconds)
+        return Extracted(folder, manifest, episode.digest, found, tuple(faults), label, seconds, forgotten)
 
 
 def bounded(
@@ -129,11 +133,14 @@ def _refuse_rejected(faults: list[Fault], where: Path) -> None:
             raise FaultError(what, where=where, code=fault.code, subject=fault.subject)
 
 
-def _grid(collectors: dict[CollectorName, Rows], manifest: Manifest, where: Path, seconds: int) -> Grid:
+def _grid(
+    collectors: dict[CollectorName, Rows], episode: Episode, seconds: int, forgotten: dict[str, int]
+) -> Grid:
+    start_ns, end_ns = episode.manifest.t_start_ns, episode.manifest.t_end_ns
     try:
-        return grid(collectors, manifest.t_start_ns, manifest.t_end_ns, seconds)
+        return grid(collectors, start_ns, end_ns, seconds, forgotten)
     except EvidenceError as error:
-        raise FaultError(error.what, where=where, remedy=error.remedy, code="clock_base") from error
+        raise FaultError(error.what, where=episode.path, remedy=error.remedy, code="clock_base") from error
 
 
 def _codes(

@@ -76,6 +76,8 @@ class Flows(NamedTuple):
     cells: pl.DataFrame
     cut: bool
     """Whether the last line is not whole; then it is no row."""
+    assumed: str = ""
+    """What was taken for granted."""
 
 
 def read(text: str, where: str) -> Flows:
@@ -199,7 +201,11 @@ def _nfdump(text: str, header: list[str], where: str) -> Flows:
     replies = [name for name in ("resp_pkts", "resp_bytes") if name in cells.columns]
     if all(cells[name].is_in(["0", ""]).all() for name in replies):
         cells = cells.drop(replies)
-    return Flows("nfdump's CSV", _needed(cells, where), cut)
+    cells = _needed(cells, where)
+    assumed = ""
+    if cells[STAMP].str.contains(" ", literal=True).any():
+        assumed = "its times are read as UTC"
+    return Flows("nfdump's CSV", cells, cut, assumed)
 
 
 def _icmp(cells: pl.DataFrame) -> pl.DataFrame:

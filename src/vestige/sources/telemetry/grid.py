@@ -89,8 +89,16 @@ def steps(t_start_ns: int, t_end_ns: int, seconds: int = 1) -> int:
     return max(0, (t_end_ns - t_start_ns) // (seconds * SECOND_NS))
 
 
-def grid(collectors: Mapping[CollectorName, Rows], t_start_ns: int, t_end_ns: int, seconds: int = 1) -> Grid:
+def grid(
+    collectors: Mapping[CollectorName, Rows],
+    t_start_ns: int,
+    t_end_ns: int,
+    seconds: int = 1,
+    forgotten: dict[str, int] | None = None,
+) -> Grid:
     """The grid `(T, 46)` float32 of an episode, NaN where nothing is known; a step lasts `seconds`.
+
+    `forgotten` is filled with how many readings of which counters were taken for none.
 
     The rows of a sampled collector rise in time; those of `netflow` come in any order; a collector that was
     lost is left out. Raises EvidenceError where a collector has rows and none of them is in the episode: that
@@ -106,18 +114,20 @@ def grid(collectors: Mapping[CollectorName, Rows], t_start_ns: int, t_end_ns: in
             )
         part = out[:, columns(collector)]
         if collector in SAMPLED:
-            _sample(collector, rows, t_start_ns, seconds, part)
+            false = _sample(collector, rows, t_start_ns, seconds, part)
+            if forgotten is not None:
+                forgotten.update(false)
         else:
             _count(rows, t_start_ns, seconds, part)
     return out
 
 
-def _sample(collector: CollectorName, rows: Rows, t_start_ns: int, seconds: int, out: Grid) -> None:
-    """Fill the columns of a sampled collector."""
+def _sample(collector: CollectorName, rows: Rows, t_start_ns: int, seconds: int, out: Grid) -> dict[str, int]:
+    """Fill the columns of a sampled collector. By channel, how many readings were taken for none."""
     channels = of_collector(collector)
     values = _numbers(rows.table, [channel.column for channel in channels])
     counter: Flags = np.array([channel.kind == "counter->rate" for channel in channels])
-    forget_false(rows.t_ns, values, counter)
+    forgotten = forget_false(rows.t_ns, values, counter)
     bounds = settings(seconds)
     sample(
         rows.t_ns,
@@ -129,6 +139,7 @@ def _sample(collector: CollectorName, rows: Rows, t_start_ns: int, seconds: int,
         bounds["gap_ns"],
         out,
     )
+    return {channels[at].name: int(forgotten[at]) for at in np.flatnonzero(forgotten)}
 
 
 def _count(rows: Rows, t_start_ns: int, seconds: int, out: Grid) -> None:

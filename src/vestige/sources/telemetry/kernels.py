@@ -77,16 +77,20 @@ def falls(value: Floats) -> bool:  # pragma: no cover - compiled
 
 
 @compiled
-def forget_false(t_ns: Ints, values: Floats, counter: Flags) -> None:  # pragma: no cover - compiled
-    """Make NaN of readings in `values (C, N)` that no counter can have had: see `grid`."""
+def forget_false(t_ns: Ints, values: Floats, counter: Flags) -> Ints:  # pragma: no cover - compiled
+    """Make NaN of readings in `values (C, N)` that no counter can have had: see `grid`. How many, `(C,)`."""
+    forgotten = np.zeros(len(values), dtype=np.int64)
     for c in range(len(values)):
         if counter[c]:
+            before = np.isnan(values[c]).sum()
             for row in range(len(t_ns)):
                 if values[c, row] < 0:
                     values[c, row] = np.nan
             most = fastest(t_ns, values[c])
             forget_peaks(t_ns, values[c], most)
             forget_returns(t_ns, values[c], most)
+            forgotten[c] = np.isnan(values[c]).sum() - before
+    return forgotten
 
 
 @compiled

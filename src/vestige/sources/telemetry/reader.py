@@ -226,10 +226,19 @@ class EpisodeStream(ChunkStream):
         read = self._read
         if read is None:
             return {}
-        faults = [f"{fault.code}:{fault.subject}" for fault in read.faults]
         return {
-            "id": self._id(read), "verdict": read.verdict, "faults": faults, "digest": read.digest,
-        }  # fmt: skip
+            "id": self._id(read),
+            "verdict": read.verdict,
+            "faults": [f"{fault.code}:{fault.subject}" for fault in read.faults],
+            "digest": read.digest,
+            "format": f"{read.manifest.schema_version}, steps of {read.seconds} s",
+            "why": f"its {NAME} says so; files: {', '.join(file.path for file in read.manifest.files)}",
+            "warnings": [
+                f"{channel}: {count:,} readings are taken for none, for the counter went on as if it had "
+                "not been read"
+                for channel, count in read.forgotten.items()
+            ],
+        }
 
     def _id(self, read: Extracted) -> str:
         """What the recording is called: in a dataset by its folder in the store or its own id, where people

@@ -155,7 +155,7 @@ def _check_columns(
 def expanded(raw: Raw, where: str) -> tuple[bytes, list[str]]:
     """The text of a packed or plain file, less a byte order mark, and what was wrong with its packing.
 
-    Raises FaultError `bomb`.
+    Raises FaultError: `bomb`, or `decode` for a packing that is not read.
     """
     expander = Expander(io.BytesIO(raw.data), where, bomb_bytes=MOST_SPOOL_RATIO_BYTES)
     text = bytearray()
@@ -163,9 +163,15 @@ def expanded(raw: Raw, where: str) -> tuple[bytes, list[str]]:
         for piece in expander.pieces():
             text += piece
             if len(text) > MAX_SPOOL:
-                raise EvidenceError(f"unpacks to more than {MAX_SPOOL:,} bytes")
+                what = f"unpacks to more than {MAX_SPOOL:,} bytes"
+                raise FaultError(what, where=where, code="bomb", subject=raw.collector)
     except EvidenceError as error:
-        raise FaultError(error.what, where=where, code="bomb", subject=raw.collector) from error
+        if isinstance(error, FaultError):
+            raise
+        code = "decode"
+        if expander.given > MOST_SPOOL_RATIO_BYTES:
+            code = "bomb"
+        raise FaultError(error.what, where=where, code=code, subject=raw.collector) from error
     return bytes(text).removeprefix(codecs.BOM_UTF8), list(expander.defects)
 
 
@@ -215,6 +221,8 @@ def _flow_text(raw: Raw, where: str) -> Table:
     )
     if unknown := [name for name in flow_texts.USED if name not in table.columns]:
         what = f"{flows.writer} does not say {', '.join(unknown)}: what is made of them is missing"
+        if flows.assumed:
+            what += f"; {flows.assumed}"
         faults.append(Fault("missing_fields", raw.collector, what))
     return frame, faults
 
