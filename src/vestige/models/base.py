@@ -160,6 +160,8 @@ class Detector(ABC):
     """Whether `select` puts something in the place of missing values; one that does not is handed NaN."""
     sidecar: ClassVar[str] = "weights.safetensors"
     hyper_parameters: ClassVar[type[HyperParameters]] = HyperParameters
+    hyper: HyperParameters
+    """An instance of `hyper_parameters`: a class that names its own says so here, too."""
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ Letters: B windows, C channels, T steps, H hidden channels, K logits.
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -62,7 +62,8 @@ class CnnDetector(NeuralDetector):
     about: ClassVar[str] = "convolutions along the steps of a window"
     accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("tensor",),)
     hyper_parameters: ClassVar[type[HyperParameters]] = CnnHyper
+    hyper: CnnHyper
 
     def make_module(self) -> nn.Module:
         """See `NeuralDetector.make_module`."""
-        return ConvolutionalNetwork(self.width(self.inputs[0]), self.outputs, cast("CnnHyper", self.hyper))
+        return ConvolutionalNetwork(self.width(self.inputs[0]), self.outputs, self.hyper)

@@ -7,7 +7,7 @@ Letters: B windows, L words, S vectors, E vector size, K classes.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar, Self, cast
+from typing import ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -93,6 +93,7 @@ class TransformerDetector(NeuralDetector):
     """Abstract: what the two share."""
 
     hyper_parameters: ClassVar[type[HyperParameters]] = TransformerHyper
+    hyper: TransformerHyper
 
     def config(self, words: Input, vectors: Input | None = None) -> TransformerConfig:
         """The transformer's settings for these inputs."""
@@ -102,12 +103,12 @@ class TransformerDetector(NeuralDetector):
             sequences_fsize=vectors.size if vectors else 1,
             len_sequences=(vectors.length if vectors else 0) or 1,
         )
-        return cast("TransformerHyper", self.hyper).config(sizes)
+        return self.hyper.config(sizes)
 
     @property
     def token_dropout(self) -> float:
         """See `TransformerHyper`."""
-        return cast("TransformerHyper", self.hyper).token_dropout
+        return self.hyper.token_dropout
 
     def quantize(self) -> None:
         """See `Detector.quantize`: the linear maps but for the last; the rest stays float32."""

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 import xgboost as xgb
@@ -55,6 +55,7 @@ class GradientBoostedTrees(FittedDetector):
     imputes: ClassVar[bool] = False
     sidecar: ClassVar[str] = "booster.ubj"
     hyper_parameters: ClassVar[type[HyperParameters]] = GbtHyper
+    hyper: GbtHyper
 
     booster: xgb.Booster
     zero_is_missing: bool = False
@@ -69,7 +70,7 @@ class GradientBoostedTrees(FittedDetector):
     ) -> list[dict[str, Any]]:
         """See `FittedDetector.fit`. Classes weigh equally in both losses (weights of the training part);
         rows: `round`, `train_loss`, `val_loss` (mlogloss). The best round's trees are kept."""
-        hyper = cast("GbtHyper", self.hyper)
+        hyper = self.hyper
         self._look_at(train, seed)
         weights = class_weights(train.label, self.n_classes)
         bins: dict[str, Any] = {"max_bin": hyper.max_bin, "nthread": self._threads}
@@ -154,7 +155,7 @@ class GradientBoostedTrees(FittedDetector):
 
     @property
     def _threads(self) -> int:
-        return cast("GbtHyper", self.hyper).threads
+        return self.hyper.threads
 
     def _look_at(self, train: EncodedWindows, seed: int) -> None:
         """Whether zeros may be left out, from a sample of training windows."""

@@ -5,7 +5,7 @@ Letters: B windows, F features, H hidden units, K logits.
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from pydantic import Field
 from torch import nn
@@ -30,10 +30,11 @@ class MlpDetector(NeuralDetector):
     about: ClassVar[str] = "multi-layer perceptron on the summary of a window"
     accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("summary",),)
     hyper_parameters: ClassVar[type[HyperParameters]] = MlpHyper
+    hyper: MlpHyper
 
     def make_module(self) -> nn.Module:
         """See `NeuralDetector.make_module`: `(B, F)` -> `(B, K)`."""
-        hyper = cast("MlpHyper", self.hyper)
+        hyper = self.hyper
         layers: list[nn.Module] = []
         width = self.width(self.inputs[0])
         for _ in range(hyper.layers):

@@ -5,7 +5,7 @@ Letters: B windows, C channels, T steps, H hidden units, K logits.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self, TypedDict, cast
+from typing import ClassVar, Literal, Self, TypedDict
 
 import torch
 from pydantic import Field, model_validator
@@ -213,11 +213,12 @@ class RecurrentDetector(NeuralDetector):
 
     accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("tensor",), ("tokens",))
     hyper_parameters: ClassVar[type[HyperParameters]] = RecurrentHyper
+    hyper: RecurrentHyper
 
     def make_module(self) -> nn.Module:
         """See `NeuralDetector.make_module`."""
         spec = self.inputs[0]
-        hyper = cast("RecurrentHyper", self.hyper)
+        hyper = self.hyper
         return RecurrentNetwork(self.width(spec), self.outputs, hyper, tokens=spec.kind == "tokens")
 
 
@@ -234,6 +235,7 @@ class LstmDetector(RecurrentDetector):
     name: ClassVar[str] = "lstm"
     about: ClassVar[str] = "long short-term memory; reads a window step by step"
     hyper_parameters: ClassVar[type[HyperParameters]] = LstmHyper
+    hyper: LstmHyper
 
 
 class ArrayLstmDetector(RecurrentDetector):
@@ -242,6 +244,7 @@ class ArrayLstmDetector(RecurrentDetector):
     name: ClassVar[str] = "array_lstm"
     about: ClassVar[str] = "LSTM whose units have k memories each"
     hyper_parameters: ClassVar[type[HyperParameters]] = ArrayHyper
+    hyper: ArrayHyper
 
 
 class AttentionArrayLstmDetector(RecurrentDetector):
@@ -250,6 +253,7 @@ class AttentionArrayLstmDetector(RecurrentDetector):
     name: ClassVar[str] = "attention_array_lstm"
     about: ClassVar[str] = "LSTM whose units weigh their k memories by attention"
     hyper_parameters: ClassVar[type[HyperParameters]] = AttentionHyper
+    hyper: AttentionHyper
 
 
 class StochasticArrayLstmDetector(RecurrentDetector):
@@ -258,3 +262,4 @@ class StochasticArrayLstmDetector(RecurrentDetector):
     name: ClassVar[str] = "stochastic_array_lstm"
     about: ClassVar[str] = "LSTM in which one of a unit's k memories speaks at a time"
     hyper_parameters: ClassVar[type[HyperParameters]] = StochasticHyper
+    hyper: StochasticHyper

@@ -6,7 +6,7 @@ Letters: B windows, C channels, T steps, E size of a step, K logits.
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Self, cast
+from typing import ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -94,9 +94,10 @@ class TransformerDetector(NeuralDetector):
     about: ClassVar[str] = "self-attention over the steps of a window"
     accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("tensor",), ("tokens",))
     hyper_parameters: ClassVar[type[HyperParameters]] = TransformerHyper
+    hyper: TransformerHyper
 
     def make_module(self) -> nn.Module:
         """See `NeuralDetector.make_module`."""
         spec = self.inputs[0]
-        hyper = cast("TransformerHyper", self.hyper)
+        hyper = self.hyper
         return TransformerNetwork(self.width(spec), self.outputs, hyper, tokens=spec.kind == "tokens")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import safetensors.numpy
@@ -66,6 +66,7 @@ class NextNgram(NextToken, FittedDetector):
     name: ClassVar[str] = "next_ngram"
     about: ClassVar[str] = "expects what followed the last n - 1 events in training"
     hyper_parameters: ClassVar[type[HyperParameters]] = NgramHyper
+    hyper: NgramHyper
 
     levels: list[Level]
 
@@ -78,7 +79,7 @@ class NextNgram(NextToken, FittedDetector):
         progress: FitProgress | None = None,  # noqa: ARG002
     ) -> list[dict[str, Any]]:
         """See `FittedDetector.fit`. Raises SplitError without benign windows."""
-        n, size = cast("NgramHyper", self.hyper).n, self._size
+        n, size = self.hyper.n, self._size
         batches = benign(train, "training").batches(BATCH, self.input_names)
         tail = np.concatenate([self.tokens(X)[:, -n:].astype(np.int32) for _, X in batches])
         node, contexts = np.zeros(len(tail), dtype=np.int64), np.zeros(1, dtype=np.int64)
@@ -140,7 +141,7 @@ class NextNgram(NextToken, FittedDetector):
         except SafetensorError as error:
             raise ValueError(f"not a safetensors file ({error})") from error
         n_levels = len(arrays) // 3
-        if not 1 <= n_levels <= cast("NgramHyper", self.hyper).n:
+        if not 1 <= n_levels <= self.hyper.n:
             raise ValueError(f"holds contexts of {n_levels} lengths")
         self.levels, above = [], 1
         for length in range(n_levels):

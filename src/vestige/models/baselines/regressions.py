@@ -33,6 +33,7 @@ class Regression(ArrayDetector):
     """Logistic regression on the rows of `design`, classes weighing equally."""
 
     hyper_parameters: ClassVar[type[HyperParameters]] = RegressionHyper
+    hyper: RegressionHyper
     tf_idf: ClassVar[bool] = False
     """Weigh columns by inverse document frequency (of training rows) and scale rows to unit length."""
 
@@ -70,7 +71,7 @@ class Regression(ArrayDetector):
         if self.tf_idf:
             idf = idf_of(kept)
         weights = kept.weight * balance(kept, self.n_classes)
-        hyper = cast("RegressionHyper", self.hyper)
+        hyper = self.hyper
         coef, intercept = solve(
             self._scaled(kept.rows, idf), kept.label, weights, self.n_classes, hyper.C, hyper.iterations
         )

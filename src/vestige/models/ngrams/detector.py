@@ -6,7 +6,7 @@ Letters: B windows, E vector size, D columns, K classes, N training windows.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,7 @@ class Ngram(ArrayDetector):
     accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("tokens", "summary", "vectors"), ("tokens",))
     reads: ClassVar[tuple[str, ...]] = ("word:*",)
     hyper_parameters: ClassVar[type[HyperParameters]] = NgramHyper
+    hyper: NgramHyper
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """See `ArrayDetector.shapes`."""
@@ -101,16 +102,12 @@ class Ngram(ArrayDetector):
         return softmax(self._logits(X, self.arrays))
 
     @property
-    def _hyper(self) -> NgramHyper:
-        return cast("NgramHyper", self.hyper)
-
-    @property
     def _widths(self) -> tuple[int, int, int]:
         """Columns of n-grams, of words, and of a vector."""
         words, vector = self._spec("summary"), self._spec("vectors")
         n_words = 0 if words is None else self.width(words)
         n_elements = 0 if vector is None else vector.size
-        return 1 << self._hyper.bits, n_words, n_elements
+        return 1 << self.hyper.bits, n_words, n_elements
 
     def _spec(self, kind: Kind) -> Input | None:
         return next((spec for spec in self.inputs if spec.kind == kind), None)
@@ -120,7 +117,7 @@ class Ngram(ArrayDetector):
         chosen = self.select(X)
         words, vectors = self._spec("summary"), self._spec("vectors")
         tokens = chosen[self.inputs[0].name]
-        blocks = [token_ngrams(tokens, self._hyper.orders, self._hyper.bits)]
+        blocks = [token_ngrams(tokens, self.hyper.orders, self.hyper.bits)]
         if words is not None:
             blocks.append(sparse.csr_array(chosen[words.name].astype(np.float64)))
         if vectors is not None:
@@ -141,7 +138,7 @@ class Ngram(ArrayDetector):
         return side_by_side([rows[:, :first], words, rows[:, first + size :]])
 
     def _collect(self, train: EncodedWindows, seed: int) -> WeightedRows:
-        per_row = self._hyper.orders * train.schema.length + WORDS + self._widths[2]
+        per_row = self.hyper.orders * train.schema.length + WORDS + self._widths[2]
         cap = min(CAP, MOST_VALUES // per_row)
         distinct = DistinctRows(sum(self._widths), seed=seed, cap=cap)
         share = _share_of_recording(train)
@@ -165,7 +162,7 @@ class Ngram(ArrayDetector):
         used = np.unique(rows.indices)
         narrow, path = rows[:, used], []
         for C in STRENGTHS:
-            found, intercept = solve(narrow, kept.label, weight, self.n_classes, C, self._hyper.iterations)
+            found, intercept = solve(narrow, kept.label, weight, self.n_classes, C, self.hyper.iterations)
             coef = np.zeros((rows.shape[1], self.n_classes))
             coef[used] = found
             path.append({"coef": coef, "intercept": intercept, "idf": idf})
