@@ -58,7 +58,6 @@ def doctor() -> None:
         "pytorch_lightning",
         "xgboost",
         "sklearn",
-        "drain3",
         "zstandard",
         "safetensors",
         "numba",

@@ -15,8 +15,8 @@ from vestige.sources.logs.masks import Masker
 from vestige.sources.logs.parse import Parser, Rules
 
 FLOORS = {
-    "BGL": 0.87, "Thunderbird": 0.95, "HDFS": 0.99, "Hadoop": 0.93, "Zookeeper": 0.98, "Spark": 0.91,
-    "Windows": 0.98, "Linux": 0.68, "OpenSSH": 0.91,
+    "BGL": 0.87, "Thunderbird": 0.95, "HDFS": 0.99, "Hadoop": 0.96, "Zookeeper": 0.98, "Spark": 0.91,
+    "Windows": 0.98, "Linux": 0.75, "OpenSSH": 0.91,
 }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ VERSION = 1
 """Of what is guessed: it is part of a dataset's settings, and changes with whatever changes a header."""
 MASKS = (
     "url", "email", "uuid", "mac", "rhost", "user", "ip", "host", "pci", "path", "winpath", "hex", "hash",
-    "size", "date", "time", "num",
+    "size", "ctime", "date", "time", "num",
 )  # fmt: skip
 MASK = {
     "rhost": r"(?<=rhost=)\S+",

@@ -25,6 +25,11 @@ SHARED: dict[str, str] = {
     "ip_six": rf"{HEX}[0-9A-Fa-f]{{0,3}}(?::[0-9A-Fa-f]{{0,4}}){{4,7}}(?!\w)",
     "endpoint": rf"{NAME}(?:\.[\w-]{{1,63}}){{1,8}}:\d{{1,5}}(?!\w)",
     "host": rf"{NAME}(?:\.[\w-]{{1,63}}){{2,8}}(?!\w)",
+    "ctime": (
+        r"[FMSTW](?<!\w[FMSTW])(?:on|ue|ed|hu|ri|at|un) "
+        r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) {1,2}\d{1,2} \d{2}:\d{2}:\d{2}"
+        r"(?: [A-Z]{3,4})?(?: \d{4})?(?!\w)"
+    ),
     "date": rf"{DIGIT}\d{{3}}([-/.])\d{{1,2}}\1\d{{1,2}}(?!\w)",
     "time": rf"{DIGIT}\d?:\d{{2}}(?::\d{{2}}(?:[.,]\d{{1,9}})?)?(?![\w:])",
     "path": r"/(?<![\w./<>-]/)[\w.$@%+~#-]++(?:/[\w.$@%+~#-]*+)*+",
@@ -36,12 +41,12 @@ SHARED: dict[str, str] = {
     "num": r"[-+\d](?<!\w[-+\d])(?<!\d\.\d)(?:(?<=\d)|(?=\d))\d*+(?:\.\d++)*+(?!\w)",
     "digits": r"\d++",
 }
-"""`num` is a number that stands alone, `digits` any run of digits, also within a word; `id` is what follows
-the kind in `task_0012_m_4`."""
+"""`ctime` is a date as the C library and `date` write it; `num` is a number that stands alone, `digits` any
+run of digits, also within a word; `id` is what follows the kind in `task_0012_m_4`."""
 
 HINTS = {
     "url": "://", "email": "@", "uuid": "-", "mac": ":", "ip": ".", "ip_six": ":", "endpoint": ":",
-    "host": ".", "time": ":", "path": "/", "winpath": ":\\", "hex": "0x", "id": "_",
+    "host": ".", "ctime": ":", "time": ":", "path": "/", "winpath": ":\\", "hex": "0x", "id": "_",
 }  # fmt: skip
 """What a text must hold for the shared mask to have a chance: looking is much cheaper than matching."""
 
