@@ -65,7 +65,7 @@ CONTENTS = [
     ),
     ("kippo", "2020-06-12T08:05:33.123456Z [-] x", "x"),
     ("kippo", "2015-10-18 18:01:47,978 INFO [main] a.B: x", None),
-    ("access", '::1 - - [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.0" 200 5', '"GET / HTTP/1.0" 200 5'),
+    ("access", '::1 - - [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.0" 200 5 "-" "a" 7', "7"),
     ("access", 'h.org 10.0.0.1 - a b [10/Oct/2000:13:55:36 +0000] "\\x16\\x03" 400 -', '"\\x16\\x03" 400 -'),
     ("access", "10.0.0.1 - - [10/Oct/2000:13:55:36 -0700] GET /", None),
     ("plain", "   x", "x"),
@@ -208,7 +208,11 @@ def test_the_probe_covers_every_format(families: Path, tmp_path: Path) -> None:
     assert set(batch.symbols["type"]) == {"", *AUTO, "guessed0", "guessed1", "guessed2", "guessed3"}
     message = batch.steps["message"]
     texts = [batch.symbols["text"][int(row)] for row in message[:, -1]]
-    assert texts[-5].startswith('"POST')
+    assert texts[-7:-4] == [
+        "<ok><browser> GET /item/<number>?page=<value>",
+        "<not_found> POST /login",
+        "<server_error><tool> GET /img/<file>.gif?id=%27%20OR%201=<value>",
+    ]
     assert texts[-4:] == [
         "ERROR <num> orders of <ip> failed",
         "info [gc,heap] GC(<num>) Pause <num> ms",
