@@ -73,7 +73,7 @@ def test_answers_clients_methods_and_paths_have_templates_of_their_own() -> None
 def test_a_virtual_host_may_stand_first(tmp_path: Path) -> None:
     path = tmp_path / "vhosts.log"
     lines = [
-        f'{host}:443 192.0.2.{n} - - [10/Oct/2000:13:55:3{n} +0000] "GET /a.gif HTTP/1.1" 200 6 "-" {CHROME}\n'
+        f'{host}:443 192.0.2.7 - - [10/Oct/2000:13:55:3{n} +0000] "GET /a.gif HTTP/1.1" 200 6 "" {CHROME}\n'
         for n, host in enumerate(["a.example.org", "b.example.org", "a.example.org"])
     ]
     path.write_text("".join(lines))
