@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import json
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,14 @@ from vestige.sources.logs.blocks import Block
 from vestige.sources.logs.clock import BAD
 from vestige.sources.logs.format import load
 from vestige.sources.logs.labels import LabelRule
-from vestige.sources.logs.parse import EMPTY, TEXT_CHARACTERS, Messages, Rules, parse
+from vestige.sources.logs.parse import EMPTY, TEXT_CHARACTERS, Messages, Parser, Rules
 
 HEAD = "2015-10-18 18:01:47,978 INFO [main] a.B: "
 
 
 def hadoop(data: bytes, label: str = "level:ERROR", encoding: str = "utf-8") -> Messages:
     rules = Rules(load("hadoop"), LabelRule.parse(label, ["Level"]), encoding)
-    return parse(json.dumps(rules.settings()), Block(data, 0, 1, final=True))
+    return Parser(rules).parse(Block(data, 0, 1, final=True))
 
 
 def texts(messages: Messages) -> list[str]:

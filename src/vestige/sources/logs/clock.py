@@ -64,9 +64,9 @@ _MONTHS = (
     "dec december dez dezember déc décembre dic diciembre dicembre dezembro",
 )
 """What the months are called."""
-_MONTH_OF = {name: month for month, names in enumerate(_MONTHS, 1) for name in names.split()}
+MONTH_OF = {name: month for month, names in enumerate(_MONTHS, 1) for name in names.split()}
 # Three letters are tried first: that is what nearly all logs have.
-_LONGER = sorted((name for name in _MONTH_OF if not re.fullmatch("[a-z]{3}", name)), key=len, reverse=True)
+_LONGER = sorted((name for name in MONTH_OF if not re.fullmatch("[a-z]{3}", name)), key=len, reverse=True)
 ZONES = {
     "UTC": 0, "GMT": 0, "UCT": 0, "WET": 0, "WEST": 60, "BST": 60, "CET": 60, "MEZ": 60, "MET": 60,
     "CEST": 120,
@@ -242,7 +242,7 @@ def _year(part: dict[str, str | None]) -> int:
 
 def month_of(name: str) -> int:
     """The number of a month by its name; 0 where it is none."""
-    return _MONTH_OF.get(name.lower().rstrip("."), 0)
+    return MONTH_OF.get(name.lower().rstrip("."), 0)
 
 
 def _month(part: dict[str, str | None]) -> int:

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import codecs
-import json
 import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from hashlib import blake2b
 from itertools import islice, pairwise
 from typing import Any
@@ -163,16 +162,6 @@ class Messages:
         return replace(self, **columns)
 
 
-def parse(settings: str, block: Block) -> Messages:
-    """The messages of a block, by rules given as JSON: what a worker process is sent."""
-    return _parser(settings).parse(block)
-
-
-@lru_cache(maxsize=64)
-def _parser(settings: str) -> Parser:
-    return Parser(Rules.from_settings(json.loads(settings)))
-
-
 class Parser:
     """Rules made ready to run."""
 
@@ -219,7 +208,7 @@ class Parser:
             runs = self._runs(lines, found, others)
         label, text_rows, t_ns = array("B"), array("I"), array("q")
         rows: dict[str, int] = {}
-        begins, offsets, numbers = _places(block, len(lines))
+        begins, offsets, numbers = places(block, len(lines))
         starts: list[int] = []
         for parser, headers in runs:
             if parser._export:
@@ -472,7 +461,7 @@ def _joined(content: str, more: list[str]) -> str:
     return "\n".join([content.strip(), *(line.rstrip() for line in more)]).strip()
 
 
-def _places(block: Block, n_lines: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def places(block: Block, n_lines: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Of every line: where it begins in the block, where in the file, and its number."""
     ends = np.flatnonzero(np.frombuffer(block.data, np.uint8) == 10)
     begins = np.concatenate([[0], ends + 1])[:n_lines]

@@ -19,7 +19,7 @@ from vestige.reading.steps import (
 from vestige.sources.logs.blocks import Block, BlockReader
 from vestige.sources.logs.clock import Clock, Untimed
 from vestige.sources.logs.head import Head, LogUnit
-from vestige.sources.logs.parse import parse
+from vestige.sources.logs.parsing import BlockParser
 from vestige.sources.logs.stream import steps_of
 
 STEP_BYTES = 1 << 13
@@ -43,6 +43,7 @@ class LogPart(ChunkStream):
         # One byte earlier: whether a line begins at `start` shows in the byte before it.
         begin = max(0, unit.start - 1)
         self._content = ByteStream(unit.file, offset=begin)
+        self._parser = BlockParser(unit.head.settings, unit.file.size)
         self._reader = BlockReader.at(rules.is_start, max_line=rules.max_line, offset=begin, line=1)
         self._has_labels = rules.label.kind != "none"
         self._fed = begin
@@ -82,7 +83,7 @@ class LogPart(ChunkStream):
             self._ended = True
             self.defects += self._content.defects
             block = Block(b"", self._reader.place[0], 1)
-        messages = parse(self._head.settings, block)
+        messages = self._parser.parse(block)
         if block.data:
             self._counts.update(messages.counts, over_long=len(block.gaps))
         label = messages.label if self._has_labels else None

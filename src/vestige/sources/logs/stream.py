@@ -21,7 +21,8 @@ from vestige.reading.steps import (
 from vestige.sources.logs.blocks import Block, BlockReader
 from vestige.sources.logs.clock import Clock, Untimed
 from vestige.sources.logs.head import Head, LogUnit, head_of
-from vestige.sources.logs.parse import Messages, parse
+from vestige.sources.logs.parse import Messages
+from vestige.sources.logs.parsing import BlockParser
 from vestige.sources.logs.schema import MESSAGE
 from vestige.sources.logs.symbols import LogSymbols
 from vestige.sources.logs.table import Content, TableError, contents
@@ -50,6 +51,7 @@ class LogStream(ChunkStream):
         self._contents = contents(unit.file, rules, unit.mode, number=self._number, offset=self._offset)
         self._content: Content | None = None
         self._reader: BlockReader | None = None
+        self._parser: BlockParser | None = None
         self._digests: dict[str, str] = {}
         self._counts: Counter[str] = Counter()
         self._formats: Counter[str] = Counter()
@@ -99,12 +101,12 @@ class LogStream(ChunkStream):
 
     def release(self) -> StepBlock | None:
         """The last message, in whole lines, although more of it may follow."""
-        if self._reader is None or self._chunk is not None or self._clock is None or self._head is None:
+        if self._reader is None or self._chunk is not None or self._clock is None or self._parser is None:
             return None
         pending = self._reader.pending()
         if pending is None:
             return None
-        messages = parse(self._head.settings, pending)
+        messages = self._parser.parse(pending)
         if not len(messages) or int(messages.raw[0]) == self._released:
             return None
         corrects = self._released is not None
@@ -176,6 +178,7 @@ class LogStream(ChunkStream):
     def _take_up(self, head: Head) -> None:
         rules = head.rules
         self._rules = rules
+        self._parser = BlockParser(head.settings, self._unit.file.size)
         goes_on = rules.goes_on_from if rules.format.partial else None
         if self._complete:
             self._reader = BlockReader(rules.is_start, max_line=rules.max_line, goes_on=goes_on)
@@ -199,9 +202,9 @@ class LogStream(ChunkStream):
     def _chunk_of(self, block: Block) -> StepBlock | None:
         """The messages of a block; None where it holds none that is new."""
         content = self._content
-        if self._head is None or self._clock is None or content is None:
+        if self._parser is None or self._clock is None or content is None:
             raise ValueError("nothing was chosen yet")
-        messages = parse(self._head.settings, block)
+        messages = self._parser.parse(block)
         self._counts.update(messages.counts)
         t_ns = self._clock.set(messages.t_ns)
         if self._rules.format.timed:
@@ -252,7 +255,7 @@ class LogStream(ChunkStream):
         if self._content is not None:
             self._taken = self._content.taken
             self._content.close()
-        self._head = self._clock = self._reader = self._released = None
+        self._head = self._clock = self._reader = self._parser = self._released = None
         self._complete, self._offset, self._line = True, 0, 1
         self._number += 1
         self._content = next(self._contents, None)

@@ -1,0 +1,1 @@
+"""From the bytes of a block to its messages, fast: expressions as programs, and a kernel that runs them."""

@@ -1,0 +1,570 @@
+"""From the bytes of a block to what its lines say: headers, times, labels, masked texts. Compiled."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige import compiling
+from vestige.sources.logs import clock
+from vestige.sources.logs.kernel import hashes, machine, program
+from vestige.sources.logs.kernel.hashes import blake2b, siphash
+from vestige.sources.logs.kernel.machine import (
+    TOO_DEEP,
+    Bytes,
+    Code,
+    Numbers,
+    Sets,
+    Stack,
+    Words,
+    mask,
+    match,
+    search,
+)
+
+compiled = partial(
+    compiling.compiled, after=(clock.__file__, hashes.__file__, machine.__file__, program.__file__)
+)
+
+REST, HEADER, ODD = range(3)
+"""What a line is: one without a header, one with, and one that the plain reader must look at."""
+BAD, FRAME_YEAR = int(clock.BAD), clock.FRAME_YEAR
+(
+    YEAR, SHORT_YEAR, MONTH, MONTH_NAME, DAY, HOUR, HALF_HOUR, HALF, MINUTE, SECOND, EPOCH, LONG_EPOCH, ZONE,
+    ZONE_NAME, FRACTION, MILLISECONDS, LABEL,
+) = range(17)  # fmt: skip
+"""Parts of a time, in the order of `parts`, and the field that decides about the label."""
+N_PARTS = 17
+
+_NS = 1_000_000_000
+_ABSENT = 9_000_000_000
+_FIRST_YEAR, _LAST_YEAR = 1678, 2261
+_TURN = 69
+
+
+def _table(numbers: dict[str, int]) -> tuple[Bytes, Numbers, Numbers]:
+    """Names, in small letters, one after the other, where each begins, and the last one ends; and their
+    numbers."""
+    # Names of three letters are what nearly all logs have.
+    known = sorted(
+        ((name.lower(), number) for name, number in numbers.items()), key=lambda pair: len(pair[0])
+    )
+    names = {name: number for name, number in known if name.isascii()}
+    bounds = np.cumsum([0, *(len(name) for name in names)])
+    joined = "".join(names).encode()
+    return np.frombuffer(joined, np.uint8), bounds.astype(np.int64), np.array([*names.values()], np.int64)
+
+
+_MONTH_NAMES, _MONTH_BOUNDS, _MONTH_NUMBERS = _table(clock.MONTH_OF)
+_ZONE_NAMES, _ZONE_BOUNDS, _ZONE_MINUTES = _table(clock.ZONES)
+_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
+_END, _BRACKET, _OTHER = 1, 2, 3
+_KINDS = np.zeros(256, np.uint8)
+"""Bytes that are looked at more closely."""
+_KINDS[10], _KINDS[91], _KINDS[0], _KINDS[27], _KINDS[128:] = _END, _BRACKET, _OTHER, _OTHER, _OTHER
+
+
+@compiled
+def _named(
+    data: Bytes, groups: Stack, group: int, names: Bytes, bounds: Numbers, numbers: Numbers, none: int
+) -> int:
+    """The number of a name, in whatever case and with or without a dot at its end; `none` for no name."""
+    begin, end = groups[2 * group], groups[2 * group + 1]
+    while end > begin and data[end - 1] == 46:
+        end -= 1
+    for i in range(len(numbers)):
+        if bounds[i + 1] - bounds[i] != end - begin:
+            continue
+        same = True
+        for j in range(end - begin):
+            if names[bounds[i] + j] != data[begin + j] | 32:
+                same = False
+                break
+        if same:
+            none = numbers[i]
+            break
+    return none
+
+
+@compiled
+def _number(data: Bytes, groups: Stack, group: int) -> int:
+    """The digits of a group; 0 where it is missing."""
+    value = 0
+    if group >= 0 and groups[2 * group + 1] > 0:
+        for at in range(groups[2 * group], groups[2 * group + 1]):
+            value = 10 * value + data[at] - 48
+    return value
+
+
+@compiled
+def _has(groups: Stack, group: int) -> bool:
+    return group >= 0 and groups[2 * group + 1] > 0
+
+
+@compiled
+def _days(year: int, month: int, day: int) -> int:
+    """Days since 1970 of a day of the Gregorian calendar (Hinnant, "chrono-compatible low-level date
+    algorithms")."""
+    if month <= 2:
+        year -= 1
+        month += 12
+    of_year = (153 * (month - 3) + 2) // 5 + day - 1
+    return 365 * year + year // 4 - year // 100 + year // 400 + of_year - 719468
+
+
+@compiled
+def moment(data: Bytes, groups: Stack, parts: Numbers) -> int:  # noqa: PLR0911, PLR0912 - what is no time, bit by bit
+    """Nanoseconds since 1970 of a header's parts of a time, as `clock.TimeParser` has them; BAD for none.
+
+    `parts` holds the group of each part, -1 for one that the format does not have.
+    """
+    if parts[EPOCH] >= 0 or parts[LONG_EPOCH] >= 0:
+        epoch = parts[EPOCH]
+        if not _has(groups, epoch):
+            epoch = parts[LONG_EPOCH]
+        if not _has(groups, epoch):
+            return BAD
+        seconds = _number(data, groups, epoch)
+        if seconds >= _ABSENT:
+            return BAD
+    else:
+        year = FRAME_YEAR
+        if _has(groups, parts[YEAR]):
+            year = _number(data, groups, parts[YEAR])
+        elif _has(groups, parts[SHORT_YEAR]):
+            year = _number(data, groups, parts[SHORT_YEAR])
+            year += 2000 if year < _TURN else 1900
+        month = _number(data, groups, parts[MONTH])
+        if _has(groups, parts[MONTH_NAME]):
+            month = _named(data, groups, parts[MONTH_NAME], _MONTH_NAMES, _MONTH_BOUNDS, _MONTH_NUMBERS, 0)
+        day = _number(data, groups, parts[DAY])
+        hour = _number(data, groups, parts[HOUR])
+        if not _has(groups, parts[HOUR]):
+            hour = _number(data, groups, parts[HALF_HOUR])
+        if _has(groups, parts[HALF]):
+            if hour > 12:
+                return BAD
+            # 12 AM is midnight, 12 PM noon.
+            hour %= 12
+            if data[groups[2 * parts[HALF]]] | 32 == 112:
+                hour += 12
+        minute = _number(data, groups, parts[MINUTE])
+        second = _number(data, groups, parts[SECOND])
+        if year < _FIRST_YEAR or year > _LAST_YEAR or hour > 23 or minute > 59 or second > 60:
+            return BAD
+        if month < 1 or month > 12 or day < 1:
+            return BAD
+        leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+        if day > _DAYS[month] + (month == 2 and leap):
+            return BAD
+        seconds = ((_days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second
+        if _has(groups, parts[ZONE_NAME]):
+            zone = _named(data, groups, parts[ZONE_NAME], _ZONE_NAMES, _ZONE_BOUNDS, _ZONE_MINUTES, 0)
+            seconds -= 60 * zone
+        else:
+            seconds -= _east(data, groups, parts[ZONE])
+    fraction = 0
+    if _has(groups, parts[FRACTION]):
+        fraction = _number(data, groups, parts[FRACTION])
+        for _ in range(9 - (groups[2 * parts[FRACTION] + 1] - groups[2 * parts[FRACTION]])):
+            fraction *= 10
+    elif _has(groups, parts[MILLISECONDS]):
+        fraction = 1_000_000 * _number(data, groups, parts[MILLISECONDS])
+    return seconds * _NS + fraction
+
+
+@compiled
+def _east(data: Bytes, groups: Stack, group: int) -> int:
+    """Seconds east of UTC that a zone (`Z`, `+hh`, `+hhmm`, `-hh:mm`) says."""
+    if not _has(groups, group):
+        return 0
+    at, until = groups[2 * group], groups[2 * group + 1]
+    if until - at < 3:
+        return 0
+    hours = 10 * (data[at + 1] - 48) + data[at + 2] - 48
+    minutes = 0
+    if until - at > 3:
+        minutes = 10 * (data[until - 2] - 48) + data[until - 1] - 48
+    seconds: int = 3600 * hours + 60 * minutes
+    if data[at] == 45:
+        return -seconds
+    return seconds
+
+
+@compiled
+def find_lines(data: Bytes, ends: Numbers, kind: NDArray[np.uint8]) -> int:
+    """Where each line of `data` ends, and which are odd, because they hold what is not ASCII, or NUL, or
+    may hold what only a terminal understands (`parse.ESCAPES`); how many lines there are."""
+    n, odd = 0, False
+    for at in range(len(data)):
+        what = _KINDS[data[at]]
+        if what == 0:
+            continue
+        if what == _END:
+            ends[n] = at
+            kind[n] = ODD if odd else REST
+            n += 1
+            odd = False
+        elif what == _BRACKET:
+            # `^[[`, `#033[`, `\\033[`, `\\x1b[` and `\\u001b[`, and a little more.
+            if at > 1:
+                one, two = data[at - 2], data[at - 1]
+                odd |= (one == 94 and two == 91) or (one == 51 and two == 51) or (one == 49 and two == 98)
+        else:
+            odd = True
+    if len(data) > 0 and data[-1] != 10:
+        ends[n] = len(data)
+        kind[n] = ODD if odd else REST
+        n += 1
+    return n
+
+
+@compiled
+def read_lines(
+    data: Bytes,
+    ends: Numbers,
+    code: Code,
+    sets: Sets,
+    entry: int,
+    parts: Numbers,
+    values: Bytes,
+    bounds: Numbers,
+    means: bool,
+    shown: Numbers,
+    groups: Stack,
+    stack: Stack,
+    kind: NDArray[np.uint8],
+    content: Numbers,
+    spans: Numbers,
+    t_ns: Numbers,
+    label: NDArray[np.uint8],
+) -> int:
+    """Fill in what each line `data[:ends[0]]`, ... is, of those that are not odd already; how many are. Of
+    headers: where their content begins, where the groups `shown (k,)` do and end (`spans (n, 2 k)`), their
+    time, and, where a field decides, their label.
+
+    `values[bounds[i]:bounds[i + 1]]` are values of the deciding field; one of them `means` an anomaly, or
+    else each other one does.
+    """
+    begin, odd = 0, 0
+    for i in range(len(ends)):
+        end = ends[i]
+        found = TOO_DEEP
+        if kind[i] != ODD:
+            for j in range(len(groups)):
+                groups[j] = -1
+            found = match(code, sets, entry, data, begin, end, begin, groups, stack)
+        if found == TOO_DEEP:
+            kind[i] = ODD
+            odd += 1
+        elif found < 0:
+            kind[i] = REST
+        else:
+            kind[i] = HEADER
+            content[i] = found
+            for j in range(len(shown)):
+                spans[i, 2 * j], spans[i, 2 * j + 1] = groups[2 * shown[j]], groups[2 * shown[j] + 1]
+            t_ns[i] = moment(data, groups, parts)
+            group = parts[LABEL]
+            if group >= 0 and groups[2 * group + 1] >= 0:
+                label[i] = _among(data, groups[2 * group], groups[2 * group + 1], values, bounds) == means
+        begin = end + 1
+    return odd
+
+
+@compiled
+def _among(data: Bytes, begin: int, end: int, values: Bytes, bounds: Numbers) -> bool:
+    for i in range(len(bounds) - 1):
+        if bounds[i + 1] - bounds[i] == end - begin:
+            same = True
+            for j in range(end - begin):
+                if data[begin + j] != values[bounds[i] + j]:
+                    same = False
+                    break
+            if same:
+                return True
+    return False
+
+
+@compiled
+def is_blank(code: int) -> bool:
+    """Whether `str.strip` takes an ASCII character away."""
+    return code == 32 or 9 <= code <= 13 or 28 <= code <= 31
+
+
+@compiled
+def _gather(  # noqa: PLR0912 - blanks at every end
+    data: Bytes,
+    begins: Numbers,
+    ends: Numbers,
+    first: int,
+    last: int,
+    content: int,
+    spans: Numbers,
+    out: Bytes,
+    most: int,
+) -> int:
+    """Put the text of the message in the lines `first` to before `last` into `out`, as `parse.Parser` joins
+    it, and no more than `most` characters of it; how many these are. TOO_DEEP: the first line has fields that
+    are shown, and is too long."""
+    n = 0
+    if len(spans) > 0:
+        if ends[first] - begins[first] + len(spans) > most:
+            return TOO_DEEP
+        for j in range(0, len(spans), 2):
+            if spans[j + 1] > spans[j]:
+                for at in range(spans[j], spans[j + 1]):
+                    out[n] = data[at]
+                    n += 1
+                out[n] = 32
+                n += 1
+    n = _append(data, content, ends[first], out, n, most)
+    if len(spans) > 0:
+        while n > 0 and is_blank(out[n - 1]):
+            n -= 1
+        blanks = 0
+        while blanks < n and is_blank(out[blanks]):
+            blanks += 1
+        n -= blanks
+        for at in range(n):
+            out[at] = out[at + blanks]
+    lines = 1
+    for i in range(first + 1, last):
+        x, y = begins[i], ends[i]
+        while y > x and is_blank(data[y - 1]):
+            y -= 1
+        if n == 0:
+            while x < y and is_blank(data[x]):
+                x += 1
+        if x < y:
+            while lines > 0 and 0 < n < most:
+                out[n] = 10
+                n += 1
+                lines -= 1
+            n = _append(data, x, y, out, n, most)
+            if n >= most:
+                return n
+            lines = 0
+        lines += 1
+    return n
+
+
+@compiled
+def _append(data: Bytes, begin: int, end: int, out: Bytes, n: int, most: int) -> int:
+    """Put `data[begin:end]` behind `out[:n]`, up to `most`, without blanks at its beginning where `n` is 0,
+    and without those at its end; how long it is then."""
+    while end > begin and is_blank(data[end - 1]):
+        end -= 1
+    if n == 0:
+        while begin < end and is_blank(data[begin]):
+            begin += 1
+    for at in range(begin, min(end, begin + most - n)):
+        out[n] = data[at]
+        n += 1
+    return n
+
+
+@compiled
+def find_text(text: Bytes, n: int, key: Words, slots: NDArray[np.int32], pool: Bytes, starts: Numbers) -> int:
+    """The slot of `text[:n]`: what it holds is the text's number, or -1. Texts are compared byte by byte."""
+    last = len(slots) - 1
+    at: int = np.int64(siphash(text, n, key) & np.uint64(last))  # type: ignore[assignment]
+    while slots[at] >= 0:
+        begin = starts[slots[at]]
+        if starts[slots[at] + 1] - begin == n:
+            same = True
+            for j in range(n):
+                if pool[begin + j] != text[j]:
+                    same = False
+                    break
+            if same:
+                return at
+        at = (at + 1) & last
+    return at
+
+
+@compiled
+def keep_text(
+    text: Bytes,
+    n: int,
+    key: Words,
+    slots: NDArray[np.int32],
+    pool: Bytes,
+    starts: Numbers,
+    known: Numbers,
+) -> int:
+    """The number of `text[:n]` among those kept, of which there are `known[0]`; it is added where it is new,
+    for which there must be room."""
+    at = find_text(text, n, key, slots, pool, starts)
+    number: int = slots[at]
+    if number < 0:
+        number = known[0]
+        slots[at] = number
+        begin = starts[number]
+        for j in range(n):
+            pool[begin + j] = text[j]
+        starts[number + 1] = begin + n
+        known[0] += 1
+    return number
+
+
+@compiled
+def place_texts(n: int, key: Words, slots: NDArray[np.int32], pool: Bytes, starts: Numbers) -> None:
+    """Put the numbers of `n` kept texts, all different, into empty slots."""
+    last = len(slots) - 1
+    for number in range(n):
+        begin, end = starts[number], starts[number + 1]
+        at = np.int64(siphash(pool[begin:end], end - begin, key) & np.uint64(last))
+        while slots[at] >= 0:
+            at = (at + 1) & last
+        slots[at] = number
+
+
+@compiled
+def read_messages(  # noqa: PLR0912 - a call a message costs more than what it would do
+    data: Bytes,
+    begins: Numbers,
+    ends: Numbers,
+    first: Numbers,
+    after: Numbers,
+    start: int,
+    kind: NDArray[np.uint8],
+    content: Numbers,
+    spans: Numbers,
+    code: Code,
+    sets: Sets,
+    claims: bool,
+    entries: Numbers,
+    masks: Words,
+    needs: Words,
+    placeholder: Bytes,
+    placed: Numbers,
+    words: int,
+    words_first: Sets,
+    empty: Bytes,
+    most: int,
+    work: Bytes,
+    spots: Numbers,
+    chances: Words,
+    groups: Stack,
+    stack: Stack,
+    key: Words,
+    slots: NDArray[np.int32],
+    pool: Bytes,
+    starts: Numbers,
+    known: Numbers,
+    recent: Bytes,
+    recent_of: NDArray[np.int32],
+    label: NDArray[np.uint8],
+    text: NDArray[np.int32],
+) -> int:
+    """Fill in `text (n,)`, the number of each message's masked text, from message `start` on; returns where
+    there was no more room, or n. -1: the plain reader must read the message, because a line of it is odd, or
+    may begin something else (`claims`: that can be).
+
+    `first (n,)` and `after (n,)`: the lines that each message begins with, and before which it ends. Where
+    `words` is the entry of an expression (not -1), a message in which it matches is labelled. `recent
+    (slots, most bytes)` holds messages as they were, `recent_of (slots, 3)` their lengths, the numbers of
+    their texts, and labels.
+    """
+    n_messages, room = len(first), work.shape[1]
+    for m in range(start, n_messages):
+        if known[0] + 2 > len(starts) or 2 * known[0] + 2 > len(slots) or starts[known[0]] + room > len(pool):
+            return m
+        text[m] = -1
+        at = first[m]
+        odd = False
+        for i in range(at, after[m]):
+            odd |= kind[i] == ODD
+            # What is indented, or empty, goes on with the message whatever else there may be.
+            if claims and i > at and begins[i] < ends[i]:
+                odd |= data[begins[i]] != 32 and data[begins[i]] != 9
+        if odd:
+            continue
+        n = _gather(data, begins, ends, at, after[m], content[at], spans[at], work[0], most)
+        if n == TOO_DEEP:
+            continue
+        # Many messages come again as they are.
+        slot = np.int64(siphash(work[0], n, key) & np.uint64(len(recent) - 1))
+        if recent_of[slot, 0] == n:
+            same = True
+            for j in range(n):
+                if recent[slot, j] != work[0, j]:
+                    same = False
+                    break
+            if same:
+                text[m] = recent_of[slot, 1]
+                if words >= 0:
+                    label[first[m]] = recent_of[slot, 2]
+                continue
+        recent_of[slot, 0] = -1
+        if n <= recent.shape[1]:
+            for j in range(n):
+                recent[slot, j] = work[0, j]
+        length = n
+        if words >= 0:
+            for j in range(n):
+                lowered = work[0, j]
+                if 65 <= lowered <= 90:
+                    lowered += np.uint8(32)
+                work[1, j] = lowered
+            found = search(code, sets, words, words_first, work[1], n, groups, stack)
+            if found == TOO_DEEP:
+                continue
+            label[first[m]] = found
+        here, size = mask(
+            code, sets, entries, masks, needs, placeholder, placed, work, n, spots, chances, groups, stack
+        )
+        if size == TOO_DEEP:
+            continue
+        if size == 0:
+            size = len(empty)
+            work[here, :size] = empty
+        text[m] = keep_text(work[here], size, key, slots, pool, starts, known)
+        if length <= recent.shape[1]:
+            recent_of[slot, 0], recent_of[slot, 1], recent_of[slot, 2] = length, text[m], label[first[m]]
+    return n_messages
+
+
+@compiled
+def mark(first: Numbers, after: Numbers, left: Sets) -> None:
+    """Say of the lines of these messages that they are not `left`."""
+    for m in range(len(first)):
+        left[first[m] : after[m]] = False
+
+
+@compiled
+def hash_messages(data: Bytes, begins: Numbers, ends: Numbers, most: int, raw: Words) -> None:
+    """The BLAKE2b `raw (n,)` of each message's bytes, up to `most`, without line ends at its end."""
+    state, words = np.empty(8, np.uint64), np.empty(16, np.uint64)
+    for m in range(len(raw)):
+        begin = begins[m]
+        end = min(ends[m], begin + most)
+        while end > begin and (data[end - 1] == 10 or data[end - 1] == 13):
+            end -= 1
+        raw[m] = blake2b(data, begin, end, state, words)
+
+
+@compiled
+def number_texts(
+    text: NDArray[np.int32],
+    stamps: Numbers,
+    stamp: int,
+    local: Numbers,
+    out: NDArray[np.uint32],
+    kept: Numbers,
+) -> int:
+    """Number the texts of one block anew, in the order in which they come: `out (n,)`; `kept[:returned]` are
+    their numbers among all. `stamps` of texts that came are set to `stamp`."""
+    n = 0
+    for m in range(len(text)):
+        number = text[m]
+        if stamps[number] != stamp:
+            stamps[number] = stamp
+            local[number] = n
+            kept[n] = number
+            n += 1
+        out[m] = local[number]
+    return n

@@ -1,0 +1,338 @@
+"""The matcher that runs the programs of `program.py`, and masks by it. Compiled; texts are ASCII bytes."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige import compiling
+from vestige.sources.logs.kernel import program
+from vestige.sources.logs.kernel.program import (
+    AHEAD,
+    BACK,
+    BEGIN,
+    BEHIND,
+    BOUNDARY,
+    CHAR,
+    CUT,
+    END,
+    END_STRING,
+    GREEDY,
+    GROUP,
+    JUMP,
+    LAZY,
+    LOOK_END,
+    LOOP,
+    MARK,
+    MATCH,
+    NOT_AHEAD,
+    NOT_BEHIND,
+    NOT_BOUNDARY,
+    NOT_LOOK,
+    NOT_LOOK_END,
+    SAVE,
+    SET,
+    SPLIT,
+)
+
+compiled = partial(compiling.compiled, after=(program.__file__,))
+
+Bytes = NDArray[np.uint8]
+Code = NDArray[np.int32]
+"""Rows of a program, one after the other, four numbers each."""
+Sets = NDArray[np.bool_]
+Numbers = NDArray[np.int64]
+Words = NDArray[np.uint64]
+Stack = NDArray[np.int64]
+"""What is to be tried, or set right, when a text does not match: four numbers each."""
+
+NO_MATCH = -1
+TOO_DEEP = -2
+"""There was no room on the stack, or for a text: it must be read the plain way."""
+DEPTH = 1 << 10
+"""Entries of a stack."""
+_NEW_LINE = 10
+_UNDERSCORE = 95
+_CHOICE, _FEWER, _MORE, _UNDO, _MARKED, _LOOKED = range(6)
+"""Kinds of entries: another branch; a greedy loop that takes fewer, a lazy one that takes more; a group as it
+was; where an atomic part or a look ahead began; where a look began that must not match."""
+
+
+@compiled
+def is_word(code: int) -> bool:
+    """Whether a character is of `\\w`."""
+    return 48 <= code <= 57 or 65 <= code <= 90 or 97 <= code <= 122 or code == _UNDERSCORE
+
+
+@compiled
+def match(  # noqa: PLR0912, PLR0915 - the loop of a machine: a branch for each instruction
+    code: Code,
+    sets: Sets,
+    entry: int,
+    text: Bytes,
+    begin: int,
+    end: int,
+    at: int,
+    groups: Stack,
+    stack: Stack,
+) -> int:
+    """Where the match of an expression at `at` in `text[begin:end]` ends; NO_MATCH; TOO_DEEP.
+
+    `groups (2 n,)` are told where each group begins and ends. What looks behind sees no more than
+    `text[begin:]`.
+    """
+    row, top, p, deepest = entry, 0, at, len(stack) - 8
+    while True:
+        i = 4 * row
+        kind = code[i]
+        row += 1
+        ok = True
+        if kind == CHAR:
+            ok = p < end and text[p] == code[i + 1]
+            p += 1
+        elif kind == SET:
+            ok = p < end and sets[code[i + 1], text[p]]
+            p += 1
+        elif kind in (LOOP, GREEDY):
+            which = code[i + 1]
+            began, last = p, min(end, p + code[i + 3])
+            while p < last and sets[which, text[p]]:
+                p += 1
+            least = began + code[i + 2]
+            ok = p >= least
+            if kind == GREEDY and p > least:
+                if top > deepest:
+                    return TOO_DEEP
+                stack[top], stack[top + 1], stack[top + 2], stack[top + 3] = _FEWER, row, p, least
+                top += 4
+        elif kind == NOT_AHEAD:
+            ok = not (p < end and sets[code[i + 1], text[p]])
+        elif kind == AHEAD:
+            ok = p < end and sets[code[i + 1], text[p]]
+        elif kind in (BEHIND, NOT_BEHIND):
+            n = code[i + 1]
+            seen = p - n >= begin
+            if seen:
+                for j in range(n):
+                    if not sets[code[i + 4 * (j + 1) + 1], text[p - n + j]]:
+                        seen = False
+                        break
+            row += n
+            ok = seen == (kind == BEHIND)
+        elif kind == SAVE:
+            slot = code[i + 1]
+            if top > 0:
+                if top > deepest:
+                    return TOO_DEEP
+                stack[top], stack[top + 1], stack[top + 2] = _UNDO, slot, groups[slot]
+                top += 4
+            groups[slot] = p
+        elif kind in (SPLIT, MARK, NOT_LOOK):
+            if top > deepest:
+                return TOO_DEEP
+            what = _CHOICE
+            if kind == MARK:
+                what = _MARKED
+            elif kind == NOT_LOOK:
+                what = _LOOKED
+            stack[top], stack[top + 1], stack[top + 2] = what, code[i + 1], p
+            top += 4
+        elif kind == JUMP:
+            row = code[i + 1]
+        elif kind in (CUT, LOOK_END):
+            # What was to be tried within is forgotten; groups must be set right all the same, later.
+            mark = top - 4
+            while stack[mark] != _MARKED:
+                mark -= 4
+            if kind == LOOK_END:
+                p = stack[mark + 2]
+            kept = mark
+            for j in range(mark + 4, top, 4):
+                if stack[j] == _UNDO:
+                    stack[kept], stack[kept + 1], stack[kept + 2] = stack[j], stack[j + 1], stack[j + 2]
+                    kept += 4
+            top = kept
+        elif kind == NOT_LOOK_END:
+            top -= 4
+            while stack[top] != _LOOKED:
+                if stack[top] == _UNDO:
+                    groups[stack[top + 1]] = stack[top + 2]
+                top -= 4
+            ok = False
+        elif kind == LAZY:
+            which, least = code[i + 1], p + code[i + 2]
+            while ok and p < least:
+                ok = p < end and sets[which, text[p]]
+                p += 1
+            if ok:
+                if top > deepest:
+                    return TOO_DEEP
+                stack[top], stack[top + 1], stack[top + 2] = _MORE, row, p
+                stack[top + 3] = code[i + 3] - code[i + 2]
+                top += 4
+        elif kind == MATCH:
+            return p
+        elif kind == BACK:
+            p -= code[i + 1]
+            ok = p >= begin
+        elif kind == BEGIN:
+            ok = p == begin
+        elif kind == END:
+            ok = p == end or (p == end - 1 and text[p] == _NEW_LINE)
+        elif kind == END_STRING:
+            ok = p == end
+        elif kind in (BOUNDARY, NOT_BOUNDARY):
+            # In an empty text there is neither, as `re` of Python 3.11 has it.
+            ok = end > begin
+            if ok:
+                before = p > begin and is_word(text[p - 1])
+                behind = p < end and is_word(text[p])
+                ok = (before != behind) == (kind == BOUNDARY)
+        elif kind == GROUP:
+            began, until = groups[2 * code[i + 1]], groups[2 * code[i + 1] + 1]
+            ok = 0 <= began <= until and p + until - began <= end
+            if ok:
+                for j in range(began, until):
+                    if text[j] != text[p + j - began]:
+                        ok = False
+                        break
+                p += until - began
+        while not ok:
+            if top == 0:
+                return NO_MATCH
+            i = top - 4
+            what = stack[i]
+            if what in (_CHOICE, _LOOKED):
+                row, p, ok = stack[i + 1], stack[i + 2], True
+                top = i
+            elif what == _FEWER:
+                row, p, ok = stack[i + 1], stack[i + 2] - 1, True
+                stack[i + 2] = p
+                if p == stack[i + 3]:
+                    top = i
+            elif what == _MORE:
+                p = stack[i + 2]
+                row = stack[i + 1]
+                if stack[i + 3] > 0 and p < end and sets[code[4 * (row - 1) + 1], text[p]]:
+                    p += 1
+                    stack[i + 2] = p
+                    stack[i + 3] -= 1
+                    ok = True
+                else:
+                    top = i
+            else:
+                if what == _UNDO:
+                    groups[stack[i + 1]] = stack[i + 2]
+                top = i
+
+
+@compiled
+def search(
+    code: Code, sets: Sets, entry: int, first: Sets, text: Bytes, end: int, groups: Stack, stack: Stack
+) -> int:
+    """Whether an expression matches anywhere in `text[:end]`: 1 or 0; TOO_DEEP. `first (256,)`: what it may
+    begin with."""
+    for at in range(end):
+        if first[text[at]]:
+            found = match(code, sets, entry, text, 0, end, at, groups, stack)
+            if found == TOO_DEEP:
+                return TOO_DEEP
+            if found >= 0:
+                return 1
+    return 0
+
+
+@compiled
+def look(
+    text: Bytes, begin: int, end: int, before: int, masks: Words, spots: Numbers, chances: Words, n: int
+) -> int:
+    """Append to `spots[:n]` where in `text[begin:end]` masks may begin, and to `chances` which; how many
+    there are then. `before` is the character that stands before them.
+
+    `masks (3, 256)`: bit `k` of row 0 says that mask `k` may begin with a character, of row 1 that it may
+    stand behind one (NUL: at the text's beginning). Row 2 has a bit for characters that masks need.
+    """
+    for at in range(begin, end):
+        character = text[at]
+        may = masks[0, character] & masks[1, before]
+        spots[n], chances[n] = at, may
+        n += may != 0
+        before = character
+    return n
+
+
+@compiled
+def mask(  # noqa: PLR0912 - see `match`
+    code: Code,
+    sets: Sets,
+    entries: Numbers,
+    masks: Words,
+    needs: Words,
+    placeholder: Bytes,
+    placed: Numbers,
+    work: Bytes,
+    n: int,
+    spots: Numbers,
+    chances: Words,
+    groups: Stack,
+    stack: Stack,
+) -> tuple[int, int]:
+    """Put placeholders for what masks match in `work[0, :n]`: which row of `work (2, room)` holds the text
+    then, and its length, or TOO_DEEP.
+
+    Masks are applied one after the other, as `masks.Masker` does. Mask `k` begins at `entries[k]`, and may
+    only match a text that has the characters of the bits `needs[k]`; `masks`, and `spots` and
+    `chances (room,)` to work in, are those of `look`. `placeholder[placed[k]:placed[k + 1]]` stands for it.
+    """
+    one = np.uint64(1)
+    here, room = 0, work.shape[1]
+    text = work[0]
+    n_spots = look(text, 0, n, 0, masks, spots, chances, 0)
+    chance, have = np.uint64(0), np.uint64(0)
+    for j in range(n_spots):
+        chance |= chances[j]
+    for at in range(n):
+        have |= masks[2, text[at]]
+    for k in range(len(entries)):
+        shift = np.uint64(k)
+        if (chance >> shift) & one == 0 or needs[k] & ~have != 0:
+            continue
+        out = work[1 - here]
+        size, copied, hit = 0, 0, False
+        for j in range(n_spots):
+            at = spots[j]
+            if (chances[j] >> shift) & one == 0 or at < copied:
+                continue
+            end = match(code, sets, entries[k], text, 0, n, at, groups, stack)
+            if end == TOO_DEEP:
+                return here, TOO_DEEP
+            if end < 0:
+                continue
+            if size + at - copied + placed[k + 1] - placed[k] > room:
+                return here, TOO_DEEP
+            for i in range(copied, at):
+                out[size] = text[i]
+                size += 1
+            for i in range(placed[k], placed[k + 1]):
+                out[size] = placeholder[i]
+                size += 1
+            copied, hit = end, True
+        if not hit:
+            continue
+        if size + n - copied > room:
+            return here, TOO_DEEP
+        for i in range(copied, n):
+            out[size] = text[i]
+            size += 1
+        here, n, text = 1 - here, size, out
+        if k + 1 == len(entries):
+            break
+        n_spots = look(text, 0, n, 0, masks, spots, chances, 0)
+        chance, have = np.uint64(0), np.uint64(0)
+        for j in range(n_spots):
+            chance |= chances[j]
+        for at in range(n):
+            have |= masks[2, text[at]]
+    return here, n

@@ -1,0 +1,198 @@
+"""The kernel gives what the plain reader gives: row by row, whatever the format, the bytes and the chunks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from vestige.sources.logs.blocks import Block, BlockReader
+from vestige.sources.logs.format import Format, every, load, shipped
+from vestige.sources.logs.header import fields
+from vestige.sources.logs.kernel.program import UnsupportedError
+from vestige.sources.logs.kernel.reader import KernelParser
+from vestige.sources.logs.labels import LabelRule
+from vestige.sources.logs.masks import SHARED
+from vestige.sources.logs.parse import Messages, Parser, Rules
+from vestige.sources.logs.parsing import BlockParser
+
+COLUMNS = ("t_ns", "line", "offset", "raw", "label", "text")
+UNSUPPORTED = {"cri", "kippo"}
+"""Shipped formats with messages in parts of lines, and with a mask that may match nothing."""
+
+
+def assert_equal(found: Messages, plain: Messages) -> None:
+    for name in COLUMNS:
+        values, expected = getattr(found, name), getattr(plain, name)
+        assert values.dtype == expected.dtype
+        np.testing.assert_array_equal(values, expected, err_msg=name)
+    assert found.texts == plain.texts
+    assert found.counts == plain.counts
+    assert found.unread == plain.unread
+    assert found.final == plain.final
+
+
+def own_rules(chosen: Format) -> Rules:
+    return Rules(chosen, LabelRule.parse(chosen.label, fields(chosen.header)))
+
+
+@pytest.mark.parametrize("name", sorted(set(shipped()) - UNSUPPORTED))
+def test_examples_of_every_shipped_format(name: str) -> None:
+    rules = own_rules(load(name))
+    data = ("\n".join(rules.format.example) + "\n").encode()
+    block = Block(data * 3 + b"no header\n" + data[:-1], 100, 7, final=True)
+    assert_equal(KernelParser(rules, smallest=0).parse(block), Parser(rules).parse(block))
+
+
+@pytest.mark.parametrize("name", sorted(UNSUPPORTED))
+def test_a_format_that_the_kernel_cannot_run_is_refused(name: str) -> None:
+    with pytest.raises(UnsupportedError):
+        KernelParser(own_rules(load(name)))
+
+
+@pytest.mark.parametrize("name", [name for name, _ in every()])
+def test_loghub_samples(shared_data: Path, name: str) -> None:
+    samples = [
+        path for path in (shared_data / "loghub").glob("*/*_2k.log") if path.parent.name.lower() == name
+    ]
+    if not samples or name in UNSUPPORTED:
+        pytest.skip(f"no loghub sample for the format {name}")
+    rules = own_rules(load(name))
+    kernel, plain = KernelParser(rules), Parser(rules)
+    data = samples[0].read_bytes()
+    cut = data.rfind(b"\n", 0, len(data) // 2) + 1
+    for block in (Block(data[:cut], 0, 1), Block(data[cut:], cut, 1001, final=True)):
+        assert_equal(kernel.parse(block), plain.parse(block))
+
+
+MASKS = st.lists(st.sampled_from(sorted(SHARED)), max_size=6, unique=True)
+FORMATS = [
+    (
+        "<Label> <Date> <Time> [<Pid>] <Level> <Component>: <Content>",
+        {"Date": "%Y-%m-%d", "Time": "%H:%M:%S,%f"},
+        ["- 2005-06-12 10:11:12,5 [7] INFO a.b: ", "X 2005-02-29 1:2:3,123456789 [] W c d: ",
+         "- 2005-1-1 24:0:0,0 [7] I: "],
+    ),
+    (
+        "<Month> <Day> <Time> <Host> <Label>{[<Pid>]}: <Content>",
+        {"Month": "%b", "Day": "%d", "Time": "%H:%M:%S"},
+        ["Jun  3 10:11:12 h x[1]: ", "feb 30 1:2:3 h -: ", "Xyz 1 1:1:1 h y:", "Dec 31 23:59:60 h -[1]: "],
+    ),
+    (
+        "<Time>{<Fraction>}{<Zone>} <Label>|<Content>",
+        {"Time": "%Y%m%dT%H%M%S", "Fraction": ".%f", "Zone": "%z"},
+        ["20050612T101112.25+02:00 -|", "20051T10101Z x|", "22620101T000000 -|", "20050612T101112-0130 |"],
+    ),
+    (
+        "<Stamp> <Label> - <Content>",
+        {"Stamp": "%s.%f"},
+        ["1117838570.5 - - ", "99999999999.1 x - ", "0.000000001 a - b - ", "11178385701.123 - -"],
+    ),
+    (
+        '{{"t":"<Date> <Time>","l":"<Label>","m":"<Content>',
+        {"Date": "%y/%m/%d", "Time": "%H:%M:%S"},
+        ['{"t":"05/06/12 10:11:12","l":"-","m":"', '{"t":"70/6/1 1:1:1","l":"x","m":"', '{"t":"'],
+    ),
+    (
+        "<Time> [<Label>] <Content>",
+        {"Time": "%d %b %Y %I:%M:%S %p %Z"},
+        ["3 märz 2024 12:00:00 a.m. CEST [-] ", "1 Sept. 2024 1:2:3 PM EST [X] ",
+         "31 dez. 2024 13:0:0 pm UTC [] ", "3 May 2024 7:00:00 AM GMT [  x ] "],
+    ),
+    (
+        "<Time>|<Label> <Content>",
+        {"Time": "%Y%m%d-%H:%M:%S:%L"},
+        ["20171223-22:15:29:9|- ", "20171223-1:1:1:606|x ", "20171223-1:1:1:6061|x "],
+    ),
+    (
+        "<Time> <Label>|<Content>",
+        {"Time": "%E%f"},
+        ["1714979289250 -|", "17149792891 x|", "1714979289 -|"],
+    ),
+]  # fmt: skip
+"""Patterns of headers, their times, and beginnings of lines, the first of which fits."""
+PIECES = st.sampled_from(
+    ["ERROR", "core.12", "10.0.0.1:80", "0x1f", "/var/log/a b", "user=root", "1,5", "-3", "12 bytes", " ",
+     "  ", "\t", "a1b2c3d4e5f6", "x_12", "http://a/b?c=1", "é", "\ufffd", "\u2028", "\u212a", "\x1c", "",
+     "12:30", "e@f.gh", "word", "\r"]
+)  # fmt: skip
+CONTENTS = st.lists(PIECES, max_size=8).map(" ".join)
+ODD = st.sampled_from(
+    [b"-- Reboot --", b"Jun  3 10:11:12 h sshd[1]: of another format", b"2024-05-06 07:08:09 INFO a: guessed",
+     b"\x1b[31mred\x1b[0m", b"#033[1m", b"\\x1b[0m", b"^[[0m", b"[[", b"x[3[33[", b"java.io.IOException: no",
+     b"", b"\xff\xfe", b"\0", b"\t at x.y(z:12)", b"   ", b"\xef\xbb\xbf", b"\r", b"z" * 9000, b"1 " * 5000]
+)  # fmt: skip
+RULES = st.sampled_from(
+    [LabelRule("none"), LabelRule("column", ("-", "X")), LabelRule("words", ("error", "é", "12 b")),
+     LabelRule("words")]
+)  # fmt: skip
+
+
+@st.composite
+def evidence(draw: st.DrawFn) -> tuple[Rules, bytes]:
+    """A format of random masks and a random label rule, and lines some of which fit it."""
+    header, time, beginnings = draw(st.sampled_from(FORMATS))
+    shown = draw(st.sampled_from([[], ["Label"]]))
+    plain = {"header": header, "time": time, "year": 2005, "masks": draw(MASKS), "shown": shown}
+    chosen = Format.model_validate(plain | {"example": [beginnings[0] + "x"]})
+    encoding = draw(st.sampled_from(["utf-8", "latin-1", "cp1252"]))
+    lines = []
+    for _ in range(draw(st.integers(0, 14))):
+        line = (draw(st.sampled_from(beginnings)) + draw(CONTENTS)).encode(encoding, "replace")
+        lines.append(draw(st.sampled_from([line, line, line, line, draw(ODD), line + draw(ODD)])))
+    others = draw(st.sampled_from([(), (load("linux"),)]))
+    rules = Rules(chosen, draw(RULES), encoding, others=others, guesses=draw(st.booleans()))
+    return rules, b"\n".join(lines) + draw(st.sampled_from([b"", b"\n"]))
+
+
+def blocks(reader: BlockReader, data: bytes, piece: int) -> Iterator[Block]:
+    for at in range(0, len(data), piece):
+        reader.feed(data[at : at + piece])
+        while (block := reader.take()) is not None:
+            yield block
+    last = reader.finish()
+    if last is not None:
+        yield last
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    given_=evidence(),
+    size=st.integers(1, 3000),
+    piece=st.integers(50, 4000),
+    most=st.sampled_from([0, 2, 99]),
+)
+def test_both_readers_give_the_same(given_: tuple[Rules, bytes], size: int, piece: int, most: int) -> None:
+    rules, data = given_
+    reader = BlockReader(rules.is_start, size=size, max_line=8500)
+    kernel, plain = KernelParser(rules, smallest=1, most_texts=most), Parser(rules)
+    for block in blocks(reader, data, piece):
+        assert_equal(kernel.parse(block), plain.parse(block))
+
+
+def test_texts_are_forgotten_and_grown_as_needed() -> None:
+    chosen = load("bgl")
+    rules = own_rules(chosen)
+    kernel, plain = KernelParser(rules, most_texts=1000), Parser(rules)
+    head = chosen.example[0].rpartition("INFO ")[0]
+    for start in range(0, 30_000, 10_000):
+        lines = [f"{head}INFO word{chr(97 + at % 26)}{at}x{at // 3}y" for at in range(start, start + 10_000)]
+        block = Block("\n".join(lines).encode() + b"\n", start, 1)
+        assert_equal(kernel.parse(block), plain.parse(block))
+
+
+def test_blocks_of_small_and_of_large_files_are_read_alike() -> None:
+    rules = own_rules(load("bgl"))
+    written = json.dumps(rules.settings())
+    data = ("\n".join(rules.format.example) + "\n").encode() * 2000
+    block = Block(data, 0, 1)
+    plain = Parser(rules).parse(block)
+    for expected in (None, 100 << 20):
+        parser = BlockParser(written, expected)
+        for _ in range(2):
+            assert_equal(parser.parse(block), plain)
