@@ -9,10 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vestige.sources.events.options import TimeUnit
+from vestige.sources.events.strptime import TimeFormat
 from vestige.sources.events.times import BAD, TimeReader
 
 T = 1_772_438_400 * 10**9
 """2026-03-02T08:00:00Z."""
+HOUR = 3600 * 10**9
+DAY = 24 * HOUR
 
 
 @pytest.mark.parametrize(
@@ -40,6 +43,35 @@ T = 1_772_438_400 * 10**9
         ("1.7724384E9", T),
         ("1.7724384e+12", T),
         ("0", 0),
+        ("/Date(1772438400250)/", T + 250_000_000),
+        ("\\/Date(1772438400250+0200)\\/", T + 250_000_000),
+        ("1772438400.123:4711", T + 123_000_000),
+        ("audit(1772438400.123:4711)", T + 123_000_000),
+        ("1772438400." + "25" + "0" * 300, T + 250_000_000),
+        ("2026-03-02T08:00:00.25" + "0" * 100 + "Z", T + 250_000_000),
+        ("1772438400250e-3", T + 250_000_000),
+        ("17724384.0025E+2", T + 250_000_000),
+        ("3/14/2026, 8:00:00.250 PM", T + 12 * DAY + 12 * HOUR + 250_000_000),
+        ("3/14/2026 12:00 AM", T + 12 * DAY - 8 * HOUR),
+        ("3/14/2026 12:00:00\u202fPM", T + 12 * DAY + 4 * HOUR),
+        ("14/03/2026 08:00:00", T + 12 * DAY),
+        ("3/3/26 8:00 a.m.", T + DAY),
+        ("02.03.2026 08:00:00", T),
+        ("2.3.2026, 08:00:00,250", T + 250_000_000),
+        ("2026/03/02 08:00:00", T),
+        ("2026-03-02 8:00:00 AM", T),
+        ("2026-03-02 08:00:00 PM", T + 12 * HOUR),
+        ("02/Mar/2026:08:00:00 +0000", T),
+        ("02-Mar-2026 08:00:00.250", T + 250_000_000),
+        ("Mon, 02 Mar 2026 09:00:00 +0100", T),
+        ("Mon, 2 Mar 2026 08:00:00 GMT", T),
+        ("March 2, 2026 8:00:00 AM", T),
+        ("March 2, 2026 at 8:00 AM UTC", T),
+        ("Mon Mar  2 08:00:00 2026", T),
+        ("Mon Mar  2 08:00:00 2026 UTC", T),
+        ("Mon Mar  2 08:00:00 UTC 2026", T),
+        ("2026-03-02T09:00:00+01:00[Europe/Berlin]", T),
+        ("2026-03-02 08:00:00 GMT", T),
     ],
 )
 def test_auto_reads_what_siems_write(text: str, ns: int) -> None:
@@ -52,6 +84,9 @@ def test_auto_reads_what_siems_write(text: str, ns: int) -> None:
         "", "x", "-5", "2026-13-02T08:00:00Z", "2026-02-30", "2026-03-02T25:00:00Z", "1969-12-31T23:59:59Z",
         "9999-01-01T00:00:00Z", "2026-03-02T08:00:00Zulu", "9" * 30, "1e99", "1772438400 s", "NaN",
         "２０２６-03-02", "0000-01-01", "2026-03-02T08:00:00+1",
+        "1900-01-00T00:00:14Z", "18446743758090351616", "-1772438400", "/Date(-5)/", "3/4/2026 08:00:00",
+        "13/13/2026", "3/14/2026 13:00 PM", "3/14/2026 0:00 AM", "2026-03-02T08:00:00 Eastern Daylight Time",
+        "Mon Foo  2 08:00:00 2026", "2026-03-02 08:00:00 CEST", "30/Feb/2026:08:00:00 +0000",
     ],
 )  # fmt: skip
 def test_what_is_no_time_is_bad(text: str) -> None:
@@ -86,3 +121,65 @@ def test_iso_times_are_exact_and_remembering_seconds_changes_nothing(
 @given(st.text(max_size=40))
 def test_any_text_is_a_time_or_bad(text: str) -> None:
     assert TimeReader().read(text) >= BAD
+
+
+@pytest.mark.parametrize("text", ["3/4/2026 08:00:00", "3-4-26 8:00 AM"])
+def test_whoever_says_how_dates_begin_is_followed(text: str) -> None:
+    assert TimeReader(day_first=False).read(text) == T + 2 * DAY
+    assert TimeReader(day_first=True).read(text) == T + 32 * DAY
+    reader = TimeReader()
+    assert (reader.read(text), reader.dates.either, reader.dates.example) == (BAD, 1, text)
+
+
+@pytest.mark.parametrize(
+    ("layout", "text", "ns"),
+    [
+        ("%d/%m/%Y %I:%M:%S %p", "02/03/2026 08:00:00 AM", T),
+        ("%d/%m/%Y %I:%M:%S.%f %p", "02/03/2026 08:00:00.25 PM", T + 12 * HOUR + 250_000_000),
+        ("%m/%d/%y %H:%M", "03/02/26 08:00", T),
+        ("%b %d %Y %T %z", "Mar  2 2026 10:00:00 +02:00", T),
+        ("%A, %d %B %Y %H:%M", "Monday, 2 March 2026 08:00", T),
+        ("%F", "2026-03-02", T - 8 * HOUR),
+        ("%s.%f", "1772438400.000000001", T + 1),
+        ("%Y%m%d%H%M%S", "20260302080000", T),
+        ("%d.%m.%Y %T Eastern Time", "02.03.2026 08:00:00 Eastern Time", T),
+        ("%Y %d %m%%", "2026 02 03%", T - 8 * HOUR),
+    ],
+)
+def test_a_layout_of_ones_own(layout: str, text: str, ns: int) -> None:
+    assert TimeReader(formats=(layout,)).read(f" {text} ") == ns
+    assert TimeReader(formats=(layout,)).read(text + "x") == BAD
+    assert TimeReader(formats=(layout,)).read("2026-03-02T08:00:00Z") == BAD
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        ("%H:%M", "must give a year"), ("%Y-%H", "must give a month"), ("%Y-%m", "must give a day"),
+        ("%Q", "unknown directive %Q"), ("%d%d %m %Y", "%d comes twice"), ("%F %I:%M", "needs %p"),
+        ("%Y-%m-%d %", "unknown directive"),
+    ],
+)  # fmt: skip
+def test_a_wrong_layout_is_an_error(layout: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TimeFormat(layout)
+
+
+@given(
+    MOMENTS, st.sampled_from(["%d/%m/%Y %I:%M:%S.%f %p", "%m/%d/%Y %H:%M:%S.%f", "%d %B %Y %I:%M:%S.%f %p"])
+)
+def test_layouts_read_what_strftime_writes(moment: datetime, layout: str) -> None:
+    since = moment.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    expected = (since // timedelta(microseconds=1)) * 1000
+    text = moment.strftime(layout)
+    assert TimeFormat(layout).read(text) == expected
+    assert TimeReader(day_first=layout.startswith("%d")).read(text) == expected
+
+
+PIECES = st.sampled_from([*"0123456789/.-:, TZ+@", "Mar", "PM", "am", "Date(", ")", "e", "UTC", "\u202f"])
+
+
+@given(st.lists(PIECES, max_size=24).map("".join), st.sampled_from([None, True, False]))
+def test_anything_like_a_time_is_one_or_bad(text: str, day_first: bool | None) -> None:
+    found = TimeReader(day_first=day_first).read(text)
+    assert found == BAD or 0 <= found < 2**63

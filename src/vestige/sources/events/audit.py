@@ -56,6 +56,8 @@ class _Open:
     time: float
     parts: list[bytes] = field(default_factory=list)
     size: int = 0
+    over: bool = False
+    """Whether all its lines were there; it waits for those that began before it, so that order is kept."""
 
 
 @dataclass
@@ -79,7 +81,14 @@ class AuditReader:
     def state(self) -> dict[str, Any]:
         """Where the next block begins, and the events that are open there, as JSON: `resume` takes it up."""
         opened = [
-            [key.decode(), event.offset, event.line, event.time, b"".join(event.parts).decode("latin-1")]
+            [
+                key.decode(),
+                event.offset,
+                event.line,
+                event.time,
+                event.over,
+                b"".join(event.parts).decode("latin-1"),
+            ]
             for key, event in self._open.items()
         ]
         return {
@@ -97,9 +106,9 @@ class AuditReader:
     def resume(self, state: dict[str, Any]) -> None:
         """Go on where a reader had this `state`."""
         self._offset, self._line, self._skipping = state["offset"], state["line"], state["skipping"]
-        for key, offset, line, time, text in state["open"]:
+        for key, offset, line, time, over, text in state["open"]:
             data = text.encode("latin-1")
-            self._open[key.encode()] = _Open(offset, line, time, [data], len(data))
+            self._open[key.encode()] = _Open(offset, line, time, [data], len(data), over)
         self._closed.extend(key.encode() for key in state["closed"])
 
     @property
@@ -120,7 +129,11 @@ class AuditReader:
     def give_up(self) -> Iterator[Block]:
         """No further line of the open events will come."""
         before = self.state
-        yield from self._block(before, [self._close(key) for key in list(self._open)])
+        for key in self._open:
+            self._end(key)
+        events = list(self._open.values())
+        self._open.clear()
+        yield from self._block(before, events)
 
     def finish(self) -> Iterator[Block]:
         """The last blocks: the file is over."""
@@ -173,24 +186,34 @@ class AuditReader:
                 self._fault("no record of audit (type=... msg=audit(...):)")
             return []
         key = found["time"] + b":" + found["serial"]
-        if key in self._closed and key not in self._open:
+        known = self._open.get(key)
+        if key in self._closed and (known is None or known.over):
             self._fault(f"a line of event {key.decode()[:90]} after that event was over")
             return []
         time = _seconds(found["time"])
-        over = [self._close(old) for old, event in list(self._open.items()) if event.time + _LATER < time]
+        for old, event in self._open.items():
+            if event.time + _LATER < time:
+                self._end(old)
         event = self._open.setdefault(key, _Open(offset, self._line, time))
         if event.size + len(line) <= MOST_EVENT_BYTES or not event.parts:
             event.parts.append(line)
             event.size += len(line)
         if found["type"] in {b"EOE", b"1320"}:
-            over.append(self._close(key))
-        elif len(self._open) > MOST_OPEN:
-            over.append(self._close(next(iter(self._open))))
+            self._end(key)
+        if len(self._open) > MOST_OPEN:
+            self._end(next(iter(self._open)))
+        over = []
+        for old, event in list(self._open.items()):
+            if not event.over:
+                break
+            over.append(self._open.pop(old))
         return over
 
-    def _close(self, key: bytes) -> _Open:
-        self._closed.append(key)
-        return self._open.pop(key)
+    def _end(self, key: bytes) -> None:
+        """No further line of that event is taken."""
+        if not self._open[key].over:
+            self._open[key].over = True
+            self._closed.append(key)
 
     def _fault(self, what: str) -> None:
         self.bad += 1

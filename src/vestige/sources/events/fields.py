@@ -122,6 +122,11 @@ def of_object(alternatives: Sequence[str]) -> Pick:
     return pick
 
 
+def of_key(key: str) -> Pick:
+    """Picks from a decoded JSON object the value of that very key."""
+    return lambda record: text_of(record.get(key))
+
+
 def _split(alternative: str) -> tuple[str, str, list[tuple[str, str]]]:
     """Literal text before the first field, that field's path (empty where there is none: the text stands for
     itself), and what is joined to it: a literal or a path."""

@@ -299,7 +299,7 @@ def _is_json(sample: bytes) -> bool:
 
 def _start(sample: bytes) -> bytes:
     """A sample without what may stand before its first record."""
-    return sample.removeprefix(codecs.BOM_UTF8).lstrip()
+    return sample.removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n\x1e")
 
 
 def _json_layouts(sample: bytes, mapping: Mapping) -> Iterator[Layout]:
@@ -318,7 +318,7 @@ _MOST_PLACES = 5
 
 def _renamed(records: Sequence[dict[str, Any]], mapping: Mapping) -> Iterator[tuple[str, str]]:
     """Fields that no record has by a name of the mapping, but by one that differs in case or blanks alone."""
-    names = _names(records)
+    names = list(dict.fromkeys(name for record in records for name in record))
     for field in FIELDS:
         alternatives = getattr(mapping, field)
         paths = [fields.plain_path(fields.parts(alternative)[0]) for alternative in alternatives]
@@ -415,19 +415,25 @@ def _zeek_records(sample: bytes) -> list[dict[str, Any]]:
 
 
 def _rows(start: bytes) -> list[dict[str, Any]]:
-    """Rows of a table, whatever stands between its cells: as its longest header has it."""
-    lines = [line for line in start.decode("utf-8", errors="replace").split("\n") if not line.startswith("#")]
-    lines = [line.rstrip("\r") for line in lines[: LOOKED_AT + 1] if line.strip()]
-    if len(lines) < 2 or len(lines[0]) > 1 << 16:
-        return []
-    delimiter = max(layouts.DELIMITERS, key=lambda mark: len(split_row(lines[0], mark)))
-    header = [cell.strip() for cell in split_row(lines[0], delimiter)]
-    found = []
-    for line in lines[1:]:
-        cells = split_row(line, delimiter)
-        if len(cells) == len(header):
-            found.append({name: cell for name, cell in zip(header, cells, strict=True) if cell})
-    return found
+    """Rows of a table, whatever stands between its cells: as its first line that is no comment has it."""
+    while start.startswith(b"#"):
+        start = start.partition(b"\n")[2].lstrip()
+    first = start[: start.find(b"\n") + 1].decode("utf-8", errors="replace")
+    delimiter = max(layouts.DELIMITERS, key=lambda mark: len(split_row(first, mark)))
+    reader = RecordReader(delimiter)
+    reader.feed(start)
+    texts = [
+        record.decode("utf-8", errors="replace").rstrip("\r\n")
+        for block in list(reader.take(now=True))[:1]
+        for record in cut(block)[0][: LOOKED_AT + 1]
+    ]
+    header, *rows = [split_row(text, delimiter) for text in texts if text.strip()] or [[]]
+    names = [cell.strip() for cell in header]
+    return [
+        {name: cell for name, cell in zip(names, row, strict=True) if cell}
+        for row in rows
+        if len(row) == len(names)
+    ]
 
 
 def _known(records: Sequence[dict[str, Any]], mappings: Sequence[Mapping]) -> list[Mapping]:

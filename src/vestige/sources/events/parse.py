@@ -196,16 +196,16 @@ class Parser:
         return take
 
     def _picks(self, layout: Layout) -> list[fields.Pick]:
-        """What finds each of `mapping.FIELDS` in an object; the key that a file has instead comes last."""
+        """What finds each of `mapping.FIELDS` in an object, or the key that a file has instead."""
         picks = self._objects.get(layout.renamed)
         if picks is None:
             renamed = dict(layout.renamed)
-            picks = []
-            for name in FIELDS:
-                alternatives = getattr(self._mapping, name)
-                if name in renamed:
-                    alternatives = (*alternatives, renamed[name])
-                picks.append(fields.of_object(alternatives))
+            picks = [
+                fields.of_key(renamed[name])
+                if name in renamed
+                else fields.of_object(getattr(self._mapping, name))
+                for name in FIELDS
+            ]
             self._objects[layout.renamed] = picks
         return picks
 
