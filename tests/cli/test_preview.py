@@ -155,3 +155,29 @@ def test_an_error_about_a_format_ends_with_the_preview_that_shows_the_matter(
         "vestige", "preview", "logs", str(log), "--label", "none", "--year", "2024",
     ]  # fmt: skip
     assert vestige(*shlex.split(line.removeprefix(hint))[1:]).returncode == 0
+
+
+def test_where_nothing_fits_the_lines_are_shown_as_they_are(tmp_path: Path) -> None:
+    export = tmp_path / "export.jsonl"
+    export.write_text('{"colour": "red", "size": 7}\n' * 30)
+    done = vestige("prepare", "events", str(export), "-o", str(tmp_path / "d"))
+    assert done.returncode == errors.EvidenceError.exit_code
+    hint = done.stderr.splitlines()[-1].removeprefix("  see how it is read: ")
+    assert shlex.split(hint) == ["vestige", "preview", "events", str(export)]
+    shown_there = vestige(*shlex.split(hint)[1:], env=os.environ | {"COLUMNS": "160"})
+    assert shown_there.returncode == errors.EvidenceError.exit_code
+    assert "the first lines of export.jsonl" in shown_there.stdout
+    assert shown_there.stdout.count('{"colour": "red", "size": 7}') == 20
+    assert "colour" in shown_there.stderr
+
+
+def test_the_mapping_that_was_found_is_written_and_reads_alike(tmp_path: Path) -> None:
+    export, written = tmp_path / "export.csv", tmp_path / "my.toml"
+    export.write_text(
+        "timestamp,host,event,label\n" + "".join(f"2024-01-05T10:00:0{n}Z,pc,logon,0\n" for n in range(5))
+    )
+    before, _ = shown("events", str(export), "--write-format", str(written))
+    after, summary = shown("events", str(export), "--mapping", str(written))
+    assert len(before) == 5
+    assert before == after
+    assert (list(summary["formats"]), summary["labels"]) == (["my"], {"normal": 5, "anomaly": 0})

@@ -482,7 +482,11 @@ def _read(sample: bytes, layout: Layout, rules: Rules) -> _Trial:
 
 
 def _are_sequences(sample: bytes) -> bool:
-    """Whether most lines look like sessions: a name, one comma, several events; or sequences alone."""
+    """Whether most lines look like sessions: a name, one comma, several events; objects that list events of a
+    session; or sequences alone."""
+    if sample.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{"):
+        first = sample.partition(b"\n")[0]
+        return b'"session"' in first and b'"events"' in first
     if sessions.are_unnamed(sample):
         return b" " in sample.strip().partition(b"\n")[0]
     lines = sample.split(b"\n")[:SAMPLE_LINES]

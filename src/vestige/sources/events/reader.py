@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vestige.errors import EvidenceError
+from vestige.errors import EvidenceError, FormatError
 from vestige.evidence.defects import RECORD, Defect
 from vestige.evidence.simulated import is_simulated
 from vestige.evidence.stream import closing_on_error
@@ -100,14 +100,14 @@ class EventReader(Reader[FileUnit]):
         if not account.steps:
             raise account.nothing("nothing to read: it holds no event")
         if bad > account.steps and first is not None:
-            raise EvidenceError(
+            raise FormatError(
                 f"{bad} of {bad + account.steps} records cannot be read; the first: {first.why}",
                 where=first.file,
                 row=first.row,
                 remedy="choose another --mapping, or name the fields (docs/events.md)",
             )
         if self._options is not None and self._options.label is not None and not account.labelled:
-            raise EvidenceError(
+            raise FormatError(
                 f"no record has a label in the field {self._options.label!r}",
                 where=account.corpus,
                 remedy="name another --label, or leave it out: then there are no labels",
