@@ -258,9 +258,10 @@ def _instead(folder: Path) -> str:
     ours = {*TRACES, *MAPS, "info.txt", "ranges.json"}
     try:
         with os.scandir(folder) as entries:
-            others = [entry.name for entry in entries if entry.name not in ours and entry.is_file()]
+            names = [entry.name for entry in entries if entry.is_file() and not entry.name.startswith(".")]
     except OSError:
         return ""
+    others = [name for name in names if name not in ours]
     if not others:
         return ""
     shown = [_text(Path(name)) for name in sorted(others)[:MOST_SHOWN]]

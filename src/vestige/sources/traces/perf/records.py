@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 from typing import BinaryIO, NamedTuple
 
 import zstandard
@@ -77,6 +78,10 @@ class Trailer(NamedTuple):
     cpu: int | None = None
 
 
+NO_TRAILER = Trailer()
+_TASK, _TIME, _CPU = struct.Struct("<II"), struct.Struct("<Q"), struct.Struct("<I")
+
+
 @dataclass(frozen=True)
 class Attr:
     """What was recorded, as far as it matters here."""
@@ -94,29 +99,42 @@ class Attr:
         kind, _, _, _, sample_type, _, flags = ATTR.unpack(raw[: ATTR.size].ljust(ATTR.size, b"\0"))
         return cls(kind, sample_type, flags)
 
-    @property
+    @cached_property
     def trailer_bytes(self) -> int:
         """How long the trailer of a record is."""
+        return 8 * len(self._parts)
+
+    @cached_property
+    def _parts(self) -> tuple[int, ...]:
+        """What a trailer consists of, in its order: eight bytes each."""
         if not self.flags & self.SAMPLE_ID_ALL:
-            return 0
+            return ()
         parts = (self.TID, self.TIME, self.ID, self.STREAM_ID, self.CPU, self.IDENTIFIER)
-        return 8 * sum(bool(self.sample_type & part) for part in parts)
+        return tuple(part for part in parts if self.sample_type & part)
+
+    @cached_property
+    def _places(self) -> tuple[int, int, int]:
+        """Where in the trailer task, time and CPU stand; -1 for nowhere."""
+        task, time, cpu = (
+            8 * self._parts.index(part) if part in self._parts else -1
+            for part in (self.TID, self.TIME, self.CPU)
+        )
+        return task, time, cpu
 
     def trailer(self, body: bytes) -> Trailer:
         """The trailer of a record with this body."""
-        size = self.trailer_bytes
-        if not size or size > len(body):
-            return Trailer()
-        at, found = len(body) - size, Trailer()
-        if self.sample_type & self.TID:
-            pid, tid = struct.unpack_from("<II", body, at)
-            found, at = found._replace(pid=number(pid), tid=number(tid)), at + 8
-        if self.sample_type & self.TIME:
-            found, at = found._replace(time=struct.unpack_from("<Q", body, at)[0]), at + 8
-        at += 8 * bool(self.sample_type & self.ID) + 8 * bool(self.sample_type & self.STREAM_ID)
-        if self.sample_type & self.CPU:
-            found = found._replace(cpu=number(struct.unpack_from("<I", body, at)[0]))
-        return found
+        start = len(body) - self.trailer_bytes
+        if start < 0 or start == len(body):
+            return NO_TRAILER
+        at_task, at_time, at_cpu = self._places
+        pid, tid, time, cpu = NO_TRAILER
+        if at_task >= 0:
+            pid, tid = map(number, _TASK.unpack_from(body, start + at_task))
+        if at_time >= 0:
+            (time,) = _TIME.unpack_from(body, start + at_time)
+        if at_cpu >= 0:
+            cpu = number(_CPU.unpack_from(body, start + at_cpu)[0])
+        return Trailer(pid, tid, time, cpu)
 
 
 def number(value: int) -> int | None:
@@ -172,7 +190,7 @@ class Records:
     def trailer(self, body: bytes) -> Trailer:
         """Who and when, of a record that the kernel wrote."""
         attr = self._attr(body)
-        return attr.trailer(body) if attr is not None else Trailer()
+        return attr.trailer(body) if attr is not None else NO_TRAILER
 
     def content(self, body: bytes) -> bytes:
         """The body without its trailer."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from array import array
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,7 +32,7 @@ MOST_REGIONS, MOST_NAME_BYTES = 200_000, 64 << 20
 MOST_INHERITED = 1 << 20
 """Regions that children have of their parents, all of them together."""
 MOST_TASKS, MOST_BUFFERS = 1 << 20, 1 << 16
-MOST_STRETCHES = 1 << 22
+MOST_STRETCHES = 1 << 21
 TRUNCATED, OVERWRITE, PARTIAL, COLLISION = 1, 2, 4, 8
 """Flags of an AUX record."""
 _MMAP, _MMAP_2, _FORK = struct.Struct("<II3Q"), struct.Struct("<II3Q24sII"), struct.Struct("<4I")
@@ -149,7 +150,7 @@ class _Reading:
         self.samples_aux = False
 
     def read(self) -> Session:
-        handlers = {
+        handlers: dict[int, Callable[[Record], None]] = {
             Kind.MMAP: self._later, Kind.MMAP2: self._later, Kind.COMM: self._later, Kind.FORK: self._later,
             Kind.AUX: self._aux, Kind.AUXTRACE: self._auxtrace, Kind.AUXTRACE_INFO: self._info,
             Kind.ITRACE_START: self._started, Kind.SWITCH: self._switch, Kind.SWITCH_CPU_WIDE: self._switch,
@@ -157,7 +158,7 @@ class _Reading:
             Kind.TIME_CONV: self._time,
         }  # fmt: skip
         for record in self.records:
-            handle = handlers.get(Kind(record.kind))
+            handle = handlers.get(record.kind)
             if handle is not None:
                 handle(record)
         self._check()
@@ -254,7 +255,11 @@ class _Reading:
     def _count_stretch(self) -> None:
         self.counts["stretches"] += 1
         if self.counts["stretches"] > MOST_STRETCHES:
-            raise EvidenceError(f"more than {MOST_STRETCHES} stretches of data", where=self.records.where)
+            raise EvidenceError(
+                f"more than {MOST_STRETCHES} stretches of data and switches",
+                where=self.records.where,
+                remedy="record a shorter time, or by thread (--per-thread)",
+            )
 
     def _aux(self, record: Record) -> None:
         if len(record.body) < _AUX.size:
@@ -328,13 +333,13 @@ class _Reading:
             session.clock = None  # times are of another clock
         session.defects += self.records.defects
         told = {
-            "truncated": "AUX records say that the buffer was full (truncated): what ran then is missing",
-            "partial": "AUX records say that their data have gaps (partial)",
-            "collision": "AUX records say that another user of the unit got in the way (collision)",
-            "lost": "records of perf itself were lost: maps or switches may be missing",
-            "errors": "records report errors of decoding (AUXTRACE_ERROR)",
+            "truncated": "the buffer was full, what ran then is missing (AUX records that are truncated)",
+            "partial": "the processor's data have gaps (AUX records that are partial)",
+            "collision": "another user of the unit got in the way (AUX records with a collision)",
+            "lost": "records of perf itself were lost, maps or switches may be missing",
+            "errors": "perf reports errors of decoding (AUXTRACE_ERROR records)",
         }
-        session.defects += [f"{counts[what]} {why}" for what, why in told.items() if counts[what]]
+        session.defects += [f"{why}: {counts[what]}" for what, why in told.items() if counts[what]]
         if counts["inherited"] > MOST_INHERITED:
             session.defects.append(
                 "some processes lack what was mapped before they were forked: there are too many"
