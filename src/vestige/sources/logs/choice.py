@@ -30,6 +30,8 @@ _LINK = re.compile(rb"\.{0,2}/[^\s\0]{1,4094}")
 """What a symbolic link is where it was checked out, or unpacked, without links."""
 SEVERAL = 8
 """Containers of which lines are mixed that are told as such, however few lines there are."""
+Found = tuple[Format, str, list[str]]
+"""A format, why it is that one, and what is doubtful about it."""
 HALF_YEAR = 183
 """Days."""
 PROBES = (
@@ -151,6 +153,7 @@ class RuleSet:
         if container is not None:
             texts = [line[container.match(line).end() :] for line in texts]  # type: ignore[union-attr]
         found = self._chosen(texts, [line for line in lines if line.strip()])
+        found = found or self._of_paragraphs(judged, lines)
         if found is None:
             raise _refusal(self.formats, judged, file.where)
         chosen, why, doubts = found
@@ -164,7 +167,7 @@ class RuleSet:
         )
         return Choice(rules, lines, why, doubts)
 
-    def _chosen(self, lines: list[str], whole: list[str]) -> tuple[Format, str, list[str]] | None:
+    def _chosen(self, lines: list[str], whole: list[str]) -> Found | None:
         """The format of these lines, why it is that one, and what is doubtful about it. `whole`: the same
         with those that go on with the message above them."""
         fits = [Fit.of(known, lines) for known in self.formats]
@@ -173,9 +176,7 @@ class RuleSet:
         fitting = next((fit for fit in fits if fit.share >= FIT), None)
         return None if fitting is None else (fitting.format, fitting.told(fits), [])
 
-    def _guessed(
-        self, lines: list[str], whole: list[str], fits: list[Fit]
-    ) -> tuple[Format, str, list[str]] | None:
+    def _guessed(self, lines: list[str], whole: list[str], fits: list[Fit]) -> Found | None:
         """The same where a format may be guessed: the first known one that strictly fits goes before."""
         level = self.label.kind == "level"
         records = guess_records(lines) or guess_records(whole)
@@ -197,6 +198,18 @@ class RuleSet:
         if usable:
             return usable[0].format, usable[0].told(fits, guessed), []
         return None
+
+    def _of_paragraphs(self, judged: list[tuple[int, str]], lines: list[str]) -> Found | None:
+        """The format of paragraphs, with blank lines between, each of which begins with a time (apt's history)."""
+        level = self.label.kind == "level"
+        if not self.guesses or level:
+            return None
+        first = [line for row, line in judged if row == 1 or not lines[row - 2].strip()]
+        guessed = guess(first) if 1 < len(first) < FIT * len(judged) else None
+        if guessed is None or guessed.share < SURE:
+            return None
+        why = f"{guessed.fits} of the first {guessed.lines} paragraphs begin with {guessed.format.header!r}"
+        return guessed.format, why, list(guessed.doubts)
 
     def _special(self, lines: list[str]) -> list[Fit]:
         """The shipped formats of single programs that nearly all lines fit."""
@@ -322,7 +335,7 @@ class Fit:
         others = [fit for fit in fits if fit.format.name != self.format.name and fit.format.time]
         best = max(others, key=lambda fit: fit.strict, default=None)
         if best is not None:
-            text += f"; of {best.format.name}, the next best, {best.likely}"
+            text += _next_best(best)
         if guessed is not None and guessed.fits < self.n:
             text += f"; of {guessed.format.header!r}, which would be guessed, {guessed.fits}"
         return text
@@ -332,9 +345,16 @@ def _told(guessed: Guess, fits: Sequence[Fit]) -> str:
     """Why a format is a guessed one."""
     best = max(fits, key=lambda fit: (fit.likely, fit.loose))
     text = (
-        f"{guessed.fits} of the first {guessed.lines} lines have the guessed header "
-        f"{guessed.format.header!r}; of {best.format.name}, the next best, {best.likely}"
+        f"{guessed.fits} of the first {guessed.lines} lines have the guessed header {guessed.format.header!r}"
     )
+    return text + _next_best(best)
+
+
+def _next_best(best: Fit) -> str:
+    """How many lines the next best format would have."""
+    if not best.loose:
+        return "; no other known format has one"
+    text = f"; of {best.format.name}, the next best, {best.likely}"
     if best.loose > best.likely:
         text += f" ({best.loose} have its header, but hold no machine, level or tag where it has them)"
     return text

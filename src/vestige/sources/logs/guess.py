@@ -274,7 +274,10 @@ def _words(text: str, stop: int) -> list[Part] | None:
         whole = [
             part
             for part in found
-            if part.kind in _BEFORE and part.end <= stop and (part.end == stop or text[part.end] in " \t")
+            if part.kind in _BEFORE
+            and (part.kind != "level" or part.opening or part.text.isupper())
+            and part.end <= stop
+            and (part.end == stop or text[part.end] in " \t")
         ]
         if whole:
             part = whole[0]
