@@ -82,7 +82,12 @@ def test_a_virtual_host_stands_first_l18() -> None:
 
 def test_german_months_l19() -> None:
     found = rows(CASES / "L19" / "journal_de.txt", year="2023")
-    assert [moment[:10] for moment in times(found)] == ["2023-10-30", "2023-11-30", "2023-12-01", "2023-12-24"]
+    assert [moment[:10] for moment in times(found)] == [
+        "2023-10-30",
+        "2023-11-30",
+        "2023-12-01",
+        "2023-12-24",
+    ]
 
 
 def test_dmesg_with_dates_l28() -> None:

@@ -30,6 +30,8 @@ _LINK = re.compile(rb"\.{0,2}/[^\s\0]{1,4094}")
 """What a symbolic link is where it was checked out, or unpacked, without links."""
 SEVERAL = 8
 """Containers of which lines are mixed that are told as such, however few lines there are."""
+FEW, FEW_OF = 3, 0.1
+"""So many lines, and so large a part of all, begin messages of many lines."""
 Found = tuple[Format, str, list[str]]
 """A format, why it is that one, and what is doubtful about it."""
 HALF_YEAR = 183
@@ -197,10 +199,28 @@ class RuleSet:
             return guessed.format, _told(guessed, fits), list(guessed.doubts)
         if usable:
             return usable[0].format, usable[0].told(fits, guessed), []
-        return None
+        return self._of_few(lines, fits, guessed)
+
+    def _of_few(self, lines: list[str], fits: list[Fit], guessed: Guess | None) -> Found | None:
+        """The format of messages of many lines: few of all lines begin one, but the first does."""
+        level = self.label.kind == "level"
+        few = max(FEW, FEW_OF * len(lines))
+        known = [fit for fit in fits if fit.likely >= few and fit.format.time]
+        chosen, n = None, 0
+        if known and not level:
+            chosen, n, why = known[0].format, known[0].likely, known[0].told(fits, guessed)
+        elif guessed is not None and guessed.fits >= few and (not level or level_of(guessed.format)):
+            chosen, n, why = guessed.format, guessed.fits, _told(guessed, fits)
+        if chosen is None or chosen.compiled().match(lines[0]) is None:
+            return None
+        doubt = (
+            f"only {n} of the first {len(lines)} lines begin messages; the others are taken to go on with "
+            "the one above them"
+        )
+        return chosen, why, [doubt]
 
     def _of_paragraphs(self, judged: list[tuple[int, str]], lines: list[str]) -> Found | None:
-        """The format of paragraphs, with blank lines between, each of which begins with a time (apt's history)."""
+        """The format of paragraphs that begin with a time, with blank lines between (apt's history)."""
         level = self.label.kind == "level"
         if not self.guesses or level:
             return None

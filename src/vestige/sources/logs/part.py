@@ -16,6 +16,7 @@ from vestige.reading.steps import (
     RecordingInfo,
     StepBlock,
 )
+from vestige.sources.logs.beside import Beside, defects
 from vestige.sources.logs.blocks import Block, BlockReader
 from vestige.sources.logs.clock import Clock, Untimed
 from vestige.sources.logs.head import Head, LogUnit
@@ -51,6 +52,7 @@ class LogPart(ChunkStream):
         self._step = STEP_BYTES
         self._lines = 0
         self._counts: Counter[str] = Counter()
+        self._beside = Beside()
         self._blocks = self._read_blocks()
 
     @property
@@ -66,7 +68,8 @@ class LogPart(ChunkStream):
     @property
     def summary(self) -> dict[str, Any]:
         """Counts, and how many lines the part has."""
-        return {"counts": dict(self._counts), "lines": self._lines}
+        beside = {"unread": self._beside.unread, "changed": self._beside.changed}
+        return {"counts": dict(self._counts), "lines": self._lines, **beside}
 
     def close(self) -> None:
         """See `StepStream.close`."""
@@ -86,6 +89,7 @@ class LogPart(ChunkStream):
         messages = self._parser.parse(block)
         if block.data:
             self._counts.update(messages.counts, over_long=len(block.gaps))
+            self._beside.note(self._head.rules, block, messages)
         label = messages.label if self._has_labels else None
         info = RecordingInfo(self._unit.id, host=self._head.host, profile=self._head.profile)
         last = self._ended and self._stop == self._unit.file.size
@@ -144,6 +148,7 @@ class LogJoin(Join):
         self._line = 0
         self._clock = Clock(head.year, head.first_ns)
         self._untimed = Untimed()
+        self._beside = Beside()
         self._defects: list[Defect] = []
         self._timed = head.rules.format.timed
         self._counts: Counter[str] = Counter()
@@ -160,6 +165,11 @@ class LogJoin(Join):
 
     def end_part(self, summary: dict[str, Any]) -> dict[str, Any]:
         """See `Join.end_part`: the summary of the file up to here."""
+        unread = [(row + self._line, why) for row, why in summary["unread"]]
+        self._defects += defects(self._unit.id, self._beside.add(unread, summary["counts"]))
+        if summary["changed"] is not None and self._beside.changed is None:
+            row, name = summary["changed"]
+            self._beside.changed = row + self._line, name
         self._line += summary["lines"]
         self._counts.update(summary["counts"])
         name, assumed = self._head.rules.format.name, {}
@@ -172,14 +182,14 @@ class LogJoin(Join):
             "counts": dict(self._counts) | counts,
             "formats": {name: 1},
             "years": assumed,
-            "warnings": [self._head.assumed] if assumed else [],
             "wordless": wordless,
             **self._head.told,
+            "warnings": [*self._head.told["warnings"], *self._beside.warnings],
         }
 
     def defects(self) -> tuple[list[Defect], dict[str, int]]:
         """See `Join.defects`."""
-        return self._defects, self._untimed.more
+        return self._defects, Counter(self._untimed.more) + Counter(self._beside.more)
 
     def digests(self) -> dict[str, str]:
         """See `Join.digests`."""

@@ -18,6 +18,7 @@ from vestige.reading.steps import (
     RecordingInfo,
     StepBlock,
 )
+from vestige.sources.logs.beside import Beside, defects
 from vestige.sources.logs.blocks import Block, BlockReader
 from vestige.sources.logs.clock import Clock, Untimed
 from vestige.sources.logs.head import Head, LogUnit, head_of
@@ -59,6 +60,7 @@ class LogStream(ChunkStream):
         self._wordless: list[str] = []
         self._told: dict[str, Any] = {}
         self._untimed = Untimed()
+        self._beside = Beside()
         self._taken = 0
         with closing_on_error(self):
             self._advance()
@@ -82,7 +84,8 @@ class LogStream(ChunkStream):
             "years": self._years,
             "wordless": self._wordless,
             **self._told,
-            "more_defects": self._untimed.more,
+            "more_defects": Counter(self._untimed.more) + Counter(self._beside.more),
+            "warnings": [*self._told.get("warnings", []), *self._beside.warnings],
         }
 
     def wait(self, seconds: float) -> bool:
@@ -206,6 +209,7 @@ class LogStream(ChunkStream):
             raise ValueError("nothing was chosen yet")
         messages = self._parser.parse(block)
         self._counts.update(messages.counts)
+        self.defects += defects(content.file.id, self._beside.note(self._rules, block, messages))
         t_ns = self._clock.set(messages.t_ns)
         if self._rules.format.timed:
             self.defects += self._untimed.note(content.file.id, messages.t_ns, t_ns, messages.line)
