@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vestige.sources.events.records import BLOCK_BYTES, MOST_FAULTS, Block, Fault
+from vestige.sources.events.syscall_names import name_of
 
 MOST_OPEN, MOST_REMEMBERED = 64, 256
 MOST_EVENT_BYTES = 1 << 16
@@ -248,6 +249,10 @@ def fields_of(text: str) -> dict[str, Any]:
                 record["node"] = host[1]
         for name, value in own.items():
             record.setdefault(name, value)
+        if kind in {"SYSCALL", "1300"}:
+            # Where audit enriches its log, it has the name itself; a number means what its architecture says.
+            name = own.get("SYSCALL") or name_of(own.get("syscall", ""), own.get("arch", ""))
+            record.setdefault("call", name)
         others = record.setdefault(kind, own)
         if others is not own:
             record[kind] = [*others, own] if isinstance(others, list) else [others, own]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple
@@ -63,13 +63,18 @@ class Codes(dict[str, int]):
     them, which JSON may spell out, are replaced.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mask: Callable[[str], str] | None = None) -> None:
+        """`mask`: what makes a kind of a text in which something varies; by default texts stay."""
         super().__init__()
         self.texts: list[str] = []
         self._tamed: dict[str, int] = {}
+        self._mask = mask
 
     def __missing__(self, cell: str) -> int:
         text = whole(text_of(cell))
+        if self._mask is not None:
+            # As of a log's message, the first line says of which kind it is.
+            text = self._mask(text.partition("\n")[0]).strip()
         code = -1
         if text:
             # Cells that differ in blanks alone share the number that their text got first.
@@ -132,8 +137,10 @@ def _number(text: str) -> float | None:
 class Gathering:
     """Records of a block on their way to columns."""
 
-    def __init__(self, negatives: frozenset[str] = frozenset()) -> None:
-        self.machines, self.texts, self.labels = Codes(), Codes(), Labels(negatives)
+    def __init__(
+        self, negatives: frozenset[str] = frozenset(), mask: Callable[[str], str] | None = None
+    ) -> None:
+        self.machines, self.texts, self.labels = Codes(), Codes(mask), Labels(negatives)
         self.bad = self.unwanted = 0
         self.faults: list[Fault] = []
 

@@ -5,7 +5,7 @@ Fitted on training windows only. Letters: B windows, T steps (events), F feature
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -14,9 +14,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.reading.encoding import Batch, unknown_rate
-from vestige.reading.steps import Steps
+from vestige.reading.steps import NO_TIME, Steps
 from vestige.reading.windows import WindowSet
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input, Schema
+from vestige.sources.logs.templates import Matcher, fit_templates
 
 INPUTS = (Input("tokens", "tokens"), Input("summary", "summary"))
 """What a dataset's schema says before anything is fitted."""
@@ -52,7 +53,8 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class EventEncoder:
-    """The events of the training windows, most frequent first, frozen.
+    """The events of the training windows, most frequent first, frozen; or, where they are messages
+    (`templated`), the templates of these.
 
     Two inputs: `tokens (B, T)` int64 (PAD before a machine's first event and for what is older than
     `timeout_s`, UNK for an event that training never saw); `summary (B, F)` float32: `word:<event>` 1 for the
@@ -63,6 +65,7 @@ class EventEncoder:
     events: tuple[str, ...]
     timeout_s: float
     timed: bool
+    templated: bool = False
     symbols: ClassVar[str] = "events"
 
     @classmethod
@@ -74,9 +77,11 @@ class EventEncoder:
         shown, ending = _occurrences(train, len(table), timeout_s)
         rows = np.flatnonzero(shown)
         texts, often = table["text"].gather(rows).to_list(), ending[rows].tolist()
-        # Equally frequent events are ranked by their text, so that equal evidence gives equal tokens.
-        ranked = sorted(zip(texts, often, strict=True), key=lambda pair: (-pair[1], pair[0]))
-        return cls(tuple(text for text, _ in ranked[:MAX_KNOWN]), timeout_s, timed)
+        templated = bool(settings.get("templated", False))
+        ranked = _ranked(zip(texts, often, strict=True))
+        if templated:
+            ranked = _templates(ranked)
+        return cls(tuple(text for text, _ in ranked[:MAX_KNOWN]), timeout_s, timed, templated)
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -95,8 +100,12 @@ class EventEncoder:
 
     def bind(self, symbols: pl.DataFrame) -> BoundEventEncoder:
         """Look up, once, every event of a table whose row 0 is padding."""
-        known = {event: at for at, event in enumerate(self.events, len(SPECIAL_TOKENS))}
-        tokens = np.array([known.get(text, UNK) for text in symbols["text"]], dtype=np.int64)
+        if self.templated:
+            found = Matcher(self.events).match(symbols["text"].to_list())
+            tokens = np.where(found < 0, UNK, found + len(SPECIAL_TOKENS))
+        else:
+            known = {event: at for at, event in enumerate(self.events, len(SPECIAL_TOKENS))}
+            tokens = np.array([known.get(text, UNK) for text in symbols["text"]], dtype=np.int64)
         tokens[:1] = PAD
         columns = min(len(self.events), MAX_COLUMNS)
         return BoundEventEncoder(tokens, columns, round(self.timeout_s * 1e9), self.timed)
@@ -108,14 +117,42 @@ class EventEncoder:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready state."""
-        return {"events": list(self.events), "timeout_s": self.timeout_s, "timed": self.timed}
+        state = {"events": list(self.events), "timeout_s": self.timeout_s, "timed": self.timed}
+        if self.templated:
+            state["templated"] = True
+        return state
 
     @classmethod
     def from_dict(cls, state: dict[str, Any], schema: Schema) -> Self:
         """The encoder whose `to_dict` gave `state`. Raises KeyError where a part is missing."""
         for wanted in INPUTS:
             schema.input(wanted.name)
-        return cls(tuple(state["events"]), float(state["timeout_s"]), bool(state["timed"]))
+        return cls(
+            tuple(state["events"]),
+            float(state["timeout_s"]),
+            bool(state["timed"]),
+            bool(state.get("templated", False)),
+        )
+
+
+def _ranked(counted: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Texts with how often they came, the most frequent first; equally frequent ones by their text, so that
+    equal evidence gives equal tokens."""
+    return sorted(counted, key=lambda pair: (-pair[1], pair[0]))
+
+
+def _templates(messages: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The templates of masked messages, with how often each came, the most frequent first.
+
+    The order of `messages` decides about templates: it is that of training windows alone, wherever in the
+    evidence a message came first.
+    """
+    texts = [text for text, _ in messages]
+    templates = fit_templates(texts, [1] * len(texts))
+    found = Matcher(templates).match(texts)
+    often = np.zeros(len(templates), dtype=np.int64)
+    np.add.at(often, found[found >= 0], np.array([count for _, count in messages])[found >= 0])
+    return _ranked(zip(templates, often.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -171,8 +208,9 @@ class BoundEventEncoder:
 
 
 def within_timeout(event_BT: NDArray[Any], t_ns_BT: NDArray[np.int64], timeout_ns: int) -> Bools:
-    """Which steps are events not older than the timeout, `(B, T)`."""
-    young_BT = t_ns_BT[:, -1:] - t_ns_BT <= timeout_ns
+    """Which steps are events not older than the timeout, `(B, T)`. One whose age nobody knows is not."""
+    known_BT = (t_ns_BT != NO_TIME) & (t_ns_BT[:, -1:] != NO_TIME)
+    young_BT = ~known_BT | (t_ns_BT[:, -1:] - t_ns_BT <= timeout_ns)
     real: Bools = (event_BT != 0) & young_BT
     return real
 
@@ -190,17 +228,21 @@ def _of_window(tokens_BT: NDArray[np.int64], real_BT: Bools) -> Iterator[NDArray
 
 
 def _of_time(real_BT: Bools, t_ns_BT: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
-    """The features of `OF_TIME` in their order. Times may run backwards where evidence did: then 0."""
+    """The features of `OF_TIME` in their order. Times may run backwards where evidence did: then 0. What
+    depends on a time that nobody knows is NaN."""
     rows = np.arange(len(t_ns_BT))
-    last = t_ns_BT[:, -1]
+    last, first = t_ns_BT[:, -1], t_ns_BT[rows, real_BT.argmax(axis=1)]
     earlier = real_BT[:, :-1].any(axis=1)
-    yield np.where(earlier, np.maximum(last - t_ns_BT[:, -2], 0) / 1e9, np.nan)
-    span_ns = np.maximum(last - t_ns_BT[rows, real_BT.argmax(axis=1)], 0)
-    yield span_ns / 1e9
-    yield real_BT.sum(axis=1) / np.maximum(span_ns / HOUR_NS, SHORTEST_H)
+    timed = last != NO_TIME
+    has_gap = earlier & timed & (t_ns_BT[:, -2] != NO_TIME)
+    has_span = timed & (first != NO_TIME)
+    yield np.where(has_gap, np.maximum(last - t_ns_BT[:, -2], 0) / 1e9, np.nan)
+    span_ns = np.maximum(last - first, 0)
+    yield np.where(has_span, span_ns / 1e9, np.nan)
+    yield np.where(has_span, real_BT.sum(axis=1) / np.maximum(span_ns / HOUR_NS, SHORTEST_H), np.nan)
     angle = (last % DAY_NS) / DAY_NS * 2 * np.pi
-    yield np.sin(angle)
-    yield np.cos(angle)
+    yield np.where(timed, np.sin(angle), np.nan)
+    yield np.where(timed, np.cos(angle), np.nan)
 
 
 def _occurrences(windows: WindowSet, n_events: int, timeout_s: float) -> tuple[Bools, NDArray[np.int64]]:

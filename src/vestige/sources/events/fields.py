@@ -18,17 +18,17 @@ Pick = Callable[[Any], str]
 
 
 def text_of(value: Any) -> str:
-    """A field's value as text: empty for null, for objects and for blanks; lists joined with commas."""
+    """A field's value as text: empty for null, for objects and for blanks; lists joined with commas. An
+    element of XML as JSON is its text, whatever attributes it has."""
     if isinstance(value, str):
         text = value.strip()
         if len(text) <= TEXT_CHARACTERS and "\0" not in text:
             return text
         return _tamed(text)
-    # By identity: 1 == True, and a number is not written as a truth value.
-    if value is True:
-        return "true"
-    if value is False:
-        return "false"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict) and isinstance(value.get("#text"), str | list):
+        return text_of(value["#text"])
     if isinstance(value, list):
         parts = [text_of(item) for item in value[:MOST_ITEMS] if not isinstance(item, list)]
         return ",".join(part for part in parts if part)[:TEXT_CHARACTERS]
@@ -58,7 +58,9 @@ def look_up(record: dict[str, Any], path: str) -> Any:
         if value is not None:
             return value
         at = path.find(".", at + 1)
-    return None
+    attributes = record.get("#attributes")
+    # XML as JSON, such as that of Windows event logs: an element's attributes are its fields, too.
+    return look_up(attributes, path) if isinstance(attributes, dict) else None
 
 
 def _through(items: list[Any], path: str) -> Any:

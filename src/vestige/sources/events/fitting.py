@@ -10,10 +10,11 @@ from typing import Any
 
 from vestige.errors import EvidenceError, FormatError
 from vestige.evidence.stream import SAMPLE_BYTES, SAMPLE_LINES
-from vestige.sources.events import documents, fields, sessions, zeek
+from vestige.sources.events import calls, documents, fields, sessions, zeek
 from vestige.sources.events import layout as layouts
 from vestige.sources.events.audit import AuditReader, fields_of, is_audit
 from vestige.sources.events.documents import DocumentReader
+from vestige.sources.events.evtx.reader import EvtxReader, is_evtx
 from vestige.sources.events.json_lines import BadRecordError, decode
 from vestige.sources.events.layout import Layout, folded, split_row
 from vestige.sources.events.mapping import FIELDS, Mapping, every
@@ -32,7 +33,7 @@ LABELLIKE = frozenset(
 )  # fmt: skip
 """Names of columns that may hold labels although nobody named them."""
 
-Reading = RecordReader | DocumentReader | AuditReader
+Reading = RecordReader | DocumentReader | AuditReader | EvtxReader | calls.WholeReader
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,10 @@ def reader_of(layout: Layout, rules: Rules) -> Reading:
         return DocumentReader(layout.inside, max_record=rules.max_record)
     if layout.kind == "audit":
         return AuditReader(max_record=rules.max_record)
+    if layout.kind == "evtx":
+        return EvtxReader(max_record=rules.max_record)
+    if layout.kind == "sequence":
+        return calls.WholeReader(max_record=rules.max_record)
     # In a log of Zeek no cell is quoted: a row is a line.
     delimiter = "" if layout.kind == "zeek" else layout.delimiter
     return RecordReader(delimiter, max_record=rules.max_record)
@@ -86,7 +91,7 @@ def first_lines(sample: bytes) -> bytes:
     return sample[: ends[-1].end()]
 
 
-def check(sample: bytes, rules: Rules, where: str, anomalous_files: str = "") -> Fit:
+def check(sample: bytes, rules: Rules, where: str, anomalous_files: str = "", *, file: str = "") -> Fit:
     """How a file that fits `rules` lies, and why so.
 
     Raises EvidenceError when it is no text, or when more than half of its first records are bad: then the
@@ -94,11 +99,15 @@ def check(sample: bytes, rules: Rules, where: str, anomalous_files: str = "") ->
     """
     if not sample:
         raise EvidenceError("the file is empty", where=where)
+    if is_evtx(sample):
+        return _of_windows(sample, rules, where)
     if sample.startswith(WIDE):
         remedy = "convert it: iconv -f UTF-16 -t UTF-8 FILE"
         raise EvidenceError("the text is UTF-16", where=where, remedy=remedy)
     if sample.count(b"\0", 0, 4096) > min(len(sample), 4096) // 4:
         raise EvidenceError("no text: it is full of NUL bytes", where=where)
+    if (fit := _of_calls(sample, rules, where, anomalous_files, file)) is not None:
+        return fit
     if rules.others:
         return _choose(sample, rules, where)
     try:
@@ -109,6 +118,43 @@ def check(sample: bytes, rules: Rules, where: str, anomalous_files: str = "") ->
         raise
     _refuse_unless_fits(trial, sample, rules, where)
     return Fit(trial.layout, _how(trial), tuple(_doubts(trial, sample)))
+
+
+def _of_windows(sample: bytes, rules: Rules, where: str) -> Fit:
+    """How a Windows event log is read: its records are JSON of which the first ones choose the mapping."""
+    reader = EvtxReader(max_record=rules.max_record)
+    reader.feed(sample)
+    blocks = [*reader.take(), *reader.finish()]
+    if not blocks:
+        what = "a Windows event log without any record"
+        if reader.faults:
+            what = f"a Windows event log whose records cannot be read; the first: {reader.faults[0][1]}"
+        raise EvidenceError(what, where=where)
+    if rules.mapping.kind not in {"auto", "jsonl"} and not rules.others:
+        what = f"a Windows event log, which is not read by the mapping {rules.mapping.name!r}"
+        raise EvidenceError(what, where=where, remedy="--mapping windows fits this file")
+    fit = check(first_lines(b"".join(block.data for block in blocks)), rules, where)
+    layout = replace(fit.layout, kind="evtx")
+    return replace(fit, layout=layout, why=fit.why.replace(fit.layout.called, layout.called, 1))
+
+
+def _of_calls(sample: bytes, rules: Rules, where: str, anomalous_files: str, file: str) -> Fit | None:
+    """How a file of system calls is read, where the mapping is of such, or `auto` and its lines show it."""
+    kind = calls.kind_of(sample)
+    mapping = rules.mapping
+    if rules.others:
+        mapping = next((choice for choice in rules.others if choice.kind == kind), mapping)
+    if mapping.kind in {"strace", "pairs", "sequence"}:
+        kind = mapping.kind
+    elif mapping.kind != "syscalls":
+        return None
+    if kind is None:
+        return None
+    rules = Rules(mapping, rules.max_record)
+    layout = replace(calls.about(kind, file or where, anomalous_files), mapping=mapping.name)
+    trial = _read(sample, layout, rules)
+    _refuse_unless_fits(trial, sample, rules, where)
+    return Fit(layout, _how(trial))
 
 
 def _choose(sample: bytes, rules: Rules, where: str) -> Fit:
@@ -285,7 +331,7 @@ def _layouts(sample: bytes, mapping: Mapping, where: str, anomalous_files: str) 
         return
     if mapping.kind == "auto" and zeek.is_zeek(sample):
         yield zeek.first_layout(mapping)
-    elif mapping.kind == "auto" and is_audit(sample):
+    elif mapping.kind in {"auto", "syscalls"} and is_audit(sample):
         yield Layout("audit", mapping=mapping.name)
     elif mapping.kind == "jsonl" or (mapping.kind == "auto" and _is_json(sample)):
         yield from _json_layouts(sample, mapping)
@@ -498,6 +544,8 @@ def _are_sequences(sample: bytes) -> bool:
 def _fitting(sample: bytes, rules: Rules, where: str) -> list[str]:
     """The shipped mappings that would fit, best first."""
     shares: dict[str, float] = {}
+    if kind := calls.kind_of(sample):
+        return [mapping.name for mapping in every() if mapping.kind == kind]
     records = _first_records(sample)
     for mapping in every():
         if mapping.kind == "sessions" and not _are_sequences(sample):

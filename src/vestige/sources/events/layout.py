@@ -36,9 +36,11 @@ class Layout:
     the mapping's name, as pairs of field and name. `day_first`: how dates of numbers alone begin; None where
     none need it. Of sessions, what the file's name says (see `sessions.about`), and whether lines are
     `unnamed` sequences; of Zeek, `split` is the log's name.
+    Of system calls, what the path says of the file `name` (see `calls.about`), whether that says a label at
+    all (`labelled`), and which processes of a trace are known (`main`, `alive`: see `calls.Trace`).
     """
 
-    kind: Literal["csv", "zeek", "jsonl", "json", "audit", "sessions"]
+    kind: Literal["csv", "zeek", "jsonl", "json", "audit", "evtx", "sessions", "strace", "pairs", "sequence"]
     delimiter: str = ""
     columns: int = 0
     header: str = ""
@@ -53,6 +55,10 @@ class Layout:
     renamed: tuple[tuple[str, str], ...] = ()
     day_first: bool | None = None
     unnamed: bool = False
+    name: str = ""
+    labelled: bool = False
+    main: str = ""
+    alive: tuple[str, ...] = ()
 
     @property
     def called(self) -> str:
@@ -63,7 +69,11 @@ class Layout:
             "jsonl": "JSON, a record a line",
             "json": "JSON documents",
             "audit": "the text of audit",
+            "evtx": "a Windows event log",
             "sessions": "sessions, one a line",
+            "strace": "the output of strace",
+            "pairs": "a process and its system call a line",
+            "sequence": "the system calls of one session",
         }[self.kind]
 
 

@@ -13,10 +13,20 @@ from vestige.sources.events.fields import literal_of
 from vestige.sources.events.options import EventOptions, TimeUnit
 from vestige.sources.events.strptime import TimeFormat
 from vestige.sources.events.where import condition
+from vestige.sources.logs.masks import SHARED, Masker
 
 FIELDS = ("timestamp", "machine", "event", "label")
-SELDOM = ("time_format", "where", "machine_name")
+SELDOM = ("time_format", "where", "machine_name", "masks")
+MASKS = (
+    "url", "email", "uuid", "mac", "ip", "ip_six", "winpath", "host", "path", "hex", "hash", "size", "date",
+    "time", "num",
+)  # fmt: skip
+"""What varies in the texts of events, in the order in which it is looked for."""
 AUTO = "auto"
+UNTIMED = frozenset(["sessions", "pairs", "sequence"])
+"""Kinds whose records only say in which order they happened."""
+CALLS = ("strace", "unm", "adfa")
+"""Mappings of sequences of system calls, which a file's lines show."""
 NEGATIVES = ("0", "-", "normal", "benign", "false")
 
 
@@ -26,7 +36,7 @@ class Mapping(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(default="", description="the mapping's name; the file's, where it is not given")
-    kind: Literal["auto", "csv", "jsonl", "sessions"] = Field(
+    kind: Literal["auto", "csv", "jsonl", "sessions", "strace", "pairs", "sequence", "syscalls"] = Field(
         default="auto", description="how records lie in a file; auto: each file shows it"
     )
     signs: str = Field(
@@ -43,6 +53,11 @@ class Mapping(BaseModel):
         description="layouts of times, in directives such as %d/%m/%Y; none: times as time_unit says",
     )
     where: str = Field(default="", description="which records count; empty: all of them")
+    masks: tuple[tuple[str, str], ...] = Field(
+        default=(),
+        description="events are messages of which templates are made: names and regular expressions of what "
+        "varies in them",
+    )
     machine_name: str = Field(
         default="", description="what the machine is called of records that name none; empty: such are bad"
     )
@@ -67,6 +82,12 @@ class Mapping(BaseModel):
             TimeFormat(layout)
         return layouts
 
+    @field_validator("masks")
+    @classmethod
+    def _compiled(cls, masks: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        Masker(masks)
+        return masks
+
     @field_validator("where", "signs")
     @classmethod
     def _readable(cls, expression: str) -> str:
@@ -76,7 +97,7 @@ class Mapping(BaseModel):
 
     @model_validator(mode="after")
     def _timed(self) -> Mapping:
-        if not self.timestamp and self.kind != "sessions":
+        if not self.timestamp and self.kind not in UNTIMED:
             raise ValueError("`timestamp = [...]` is missing")
         return self
 
@@ -88,8 +109,8 @@ class Mapping(BaseModel):
 
     @property
     def timed(self) -> bool:
-        """Whether records say when they happened: sessions only say in which order."""
-        return self.kind != "sessions"
+        """Whether records may say when they happened: sessions only say in which order."""
+        return self.kind not in UNTIMED
 
     def settings(self) -> dict[str, Any]:
         """JSON-ready, for the schema: what decides about a number, and of what is seldom set only that."""
@@ -127,10 +148,20 @@ def load(name: str) -> Mapping:
 def chosen(options: EventOptions) -> tuple[Mapping, ...]:
     """The mapping that `options` name, with the fields, unit and negatives that they set instead; of `auto`,
     all those that a file may turn out to fit, in the order in which they are tried."""
+    if options.template is not None and options.event is not None:
+        raise UsageError(
+            "--template names the field of the event, as does --event",
+            remedy="give one of them: a+b joins two fields, for either",
+        )
     named = [options.mapping]
     if options.mapping == AUTO:
         named = automatic()
-    return tuple(_changed(load(name), options) for name in named)
+    mappings = tuple(_changed(load(name), options) for name in named)
+    if options.template is not None and not any(mapping.masks for mapping in mappings):
+        raise UsageError(
+            f"--template: records of the mapping {options.mapping!r} have no message", remedy="leave it out"
+        )
+    return mappings
 
 
 def automatic() -> list[str]:
@@ -139,13 +170,15 @@ def automatic() -> list[str]:
     # A log of Sysmon is one of Windows, an alert in ECS one of whatever wrote it: the narrower comes first.
     broad = [name for name in ("windows", "ocsf", "ecs") if name in special]
     narrow = [name for name in special if name not in broad]
-    return [*narrow, *broad, "jsonl", "csv"]
+    return [*narrow, *broad, *CALLS, "jsonl", "csv"]
 
 
 def _changed(mapping: Mapping, options: EventOptions) -> Mapping:
     changed: dict[str, Any] = {
         name: (value,) for name in FIELDS if (value := getattr(options, name)) is not None
     }
+    if options.template is not None and mapping.kind in {"auto", "csv", "jsonl"}:
+        changed |= {"event": (options.template,), "masks": [(name, SHARED[name]) for name in MASKS]}
     if options.negatives is not None:
         changed["negatives"] = tuple(options.negatives.split(","))
     if options.time_unit is not None:

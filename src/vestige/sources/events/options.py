@@ -29,6 +29,11 @@ class EventOptions(BaseModel):
     event: str | None = Field(
         default=None, description="field with the event, instead of the mapping's; a+b joins two fields"
     )
+    template: str | None = Field(
+        default=None,
+        description="field with a message that is the event: what varies in it is masked, and templates are "
+        "made of the rest, as of logs",
+    )
     label: str | None = Field(default=None, description="field with the label, instead of the mapping's")
     negatives: str | None = Field(
         default=None,
@@ -39,8 +44,10 @@ class EventOptions(BaseModel):
         description="whose label a window carries: that of its event, or its machine's (any of its events "
         "labelled); default: event, and machine for sessions",
     )
-    anomalous_files: str = Field(
-        default="*abnormal*", description="sessions: names of the files whose sessions are anomalies"
+    anomalous_files: str | None = Field(
+        default=None,
+        description="names of the files whose sessions are anomalies (default: *abnormal*); of system calls "
+        "also of their directories, with commas (default: *attack*,*abnormal*,*malicious*, ...)",
     )
     time_unit: TimeUnit | None = Field(
         default=None,

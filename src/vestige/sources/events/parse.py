@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from vestige.sources.events import fields
 from vestige.sources.events.audit import fields_of
+from vestige.sources.events.calls import KINDS as CALLS
+from vestige.sources.events.calls import read_calls
 from vestige.sources.events.columns import (
     ANOMALOUS,
     UNEXPLAINED,
@@ -33,6 +35,7 @@ from vestige.sources.events.sessions import read_sessions
 from vestige.sources.events.times import BAD, TimeReader
 from vestige.sources.events.where import condition
 from vestige.sources.events.zeek import ZeekRows
+from vestige.sources.logs.masks import Masker
 
 Values = tuple[str, ...]
 """Time, machine, event and label of a record, as text."""
@@ -90,6 +93,7 @@ class Parser:
         self._mapping = rules.mapping
         self._readers: dict[bool | None, TimeReader] = {}
         self._negatives = frozenset(rules.mapping.negatives)
+        self._mask = Masker(rules.mapping.masks).mask if rules.mapping.masks else None
         self._wanted = condition(rules.mapping.where) if rules.mapping.where else None
         self._objects: dict[tuple[tuple[str, str], ...], list[fields.Pick]] = {}
         self.layout: Layout | None = None
@@ -108,10 +112,13 @@ class Parser:
         """The events of `block`, a piece of a file with that `layout`."""
         records, offsets, lines = cut(block)
         texts = decoded(block, records)
-        gathering = Gathering(self._negatives)
+        gathering = Gathering(self._negatives, self._mask)
         self.layout = layout
         if layout.kind == "sessions":
             return read_sessions(records, offsets, lines, layout, gathering)
+        if layout.kind in CALLS:
+            events, self.layout = read_calls(records, offsets, lines, layout)
+            return events
         times = self.times(layout)
         take, rows = self._take(layout)
         numbers = self._read(texts, take, gathering, lines, layout, times)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from vestige.sources.events import calls, sessions
 from vestige.sources.events import layout as layouts
-from vestige.sources.events import sessions
 from vestige.sources.events.fields import literal_of, parts
 from vestige.sources.events.layout import Layout
 from vestige.sources.events.mapping import Mapping
@@ -20,6 +20,17 @@ ISO = (
 STEPS = (("alpha", "logon", "0"), ("alpha", "logon", ""), ("beta", "scan, \"quick\"", "attack"),
          ("alpha", "logoff", "-"), ("alpha", "logon", "1"))  # fmt: skip
 SESSIONS = b"one,5 7 5 9 5\ntwo,7\n"
+TRACE = (
+    b"12 1772438400.250001 close(3) = 0\n12 1772438401.5 read(3,  <unfinished ...>\n"
+    b'13 1772438401.6 execve("/bin/true", ["true"]) = 0\n12 1772438402.0 <... read resumed> "", 9) = 0\n'
+    b"12 1772438402.5 close(3) = 0\n[pid 13] exit_group(0) = ?\n[pid 13] +++ exited with 0 +++\n"
+)
+TRACES = {
+    "strace": TRACE,
+    "syscalls": TRACE,
+    "pairs": b"12 5\n13 11\n12 3\n12 5\n13 1\n",
+    "sequence": b"6 6 63 6 42\n",
+}
 POWERS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 
 
@@ -27,6 +38,9 @@ def layout_and_block(mapping: Mapping) -> tuple[Layout, Block]:
     """The records, and how they lie."""
     if mapping.kind == "sessions":
         return sessions.about("probe", ""), Block(SESSIONS, 0, 1)
+    if (text := TRACES.get(mapping.kind)) is not None:
+        kind = calls.kind_of(text) or "strace"
+        return calls.about(kind, "probe", ""), Block(text, 0, 1, (0,) if kind == "sequence" else None)
     # The mapping decides how its own fields are read, and not what is left out of a person's evidence.
     mapping = mapping.model_copy(update={"time_format": (), "where": ""})
     rows = [(_time(mapping, number), *values) for number, values in enumerate(STEPS)]

@@ -27,7 +27,9 @@ from vestige.reading.steps import (
 )
 from vestige.reading.symbols import TextSymbols
 from vestige.schema import Schema
+from vestige.sources.events.calls import is_anomalous
 from vestige.sources.events.columns import MOST_UNEXPLAINED, Events, Machine
+from vestige.sources.events.evtx.reader import ENOUGH, EvtxReader, is_evtx
 from vestige.sources.events.fitting import Fit, Reading, check, first_lines, reader_of
 from vestige.sources.events.layout import Layout
 from vestige.sources.events.options import EventOptions
@@ -64,6 +66,7 @@ class EventReader(Reader[FileUnit]):
         self._rules = Rules.from_settings(schema.settings)
         self._options = options
         self.timed = bool(schema.settings["timed"])
+        self._anomalous_files: str = schema.settings["anomalous_files"]
 
     @classmethod
     def of_corpus(cls, options: EventOptions) -> EventReader:
@@ -78,11 +81,16 @@ class EventReader(Reader[FileUnit]):
             kept = {file.path for file in files}
             listing.units = [unit for unit in listing.units if unit.file.path in kept]
             listing.left_out += unions
+        elif self._anomalous_files and not any(
+            is_anomalous(unit.file.id, self._anomalous_files) for unit in listing.units
+        ):
+            # Where no name says that there are attacks, names say nothing: that is no label.
+            self._anomalous_files = ""
         return listing
 
     def open(self, unit: FileUnit, *, resume: Position | None = None) -> EventStream:
         """See `Reader.open`. Raises EvidenceError for a file that does not fit the mapping."""
-        return EventStream(unit, self._rules, self.schema.settings["anomalous_files"], resume=resume)
+        return EventStream(unit, self._rules, self._anomalous_files, resume=resume)
 
     def probe(self) -> list[StepBlock]:
         """A few records of each mapping's own fields, as if they were a file."""
@@ -187,6 +195,8 @@ class EventStream(FileStream):
     def _doubts(self) -> list[str]:
         """Whole sentences about what is doubtful, or was assumed."""
         doubts = list(self._fit.warnings) if self._fit is not None else []
+        if isinstance(self._reader, EvtxReader):
+            doubts += self._reader.warnings
         if unwanted := self._counts["unwanted_records"]:
             doubts.append(f"Records that do not fulfil --where are left out: {unwanted:,}.")
         if unnamed := self._counts["unnamed_machines"]:
@@ -194,6 +204,15 @@ class EventStream(FileStream):
             doubts.append(
                 f"Records that name no machine ({unnamed:,}) are taken for those of one, {name!r}: "
                 "--machine-name says what it is called."
+            )
+        if passed := self._counts["no_calls"]:
+            doubts.append(
+                f"Signals and ends of processes are no system calls: {passed:,} lines were passed over."
+            )
+        if clocks := self._counts["clock_times"]:
+            doubts.append(
+                f"Times of day without a date are no times: {clocks:,} calls have none (strace -ttt writes "
+                "whole ones)."
             )
         if self._unexplained:
             shown = ", ".join(map(repr, list(self._unexplained)[:MOST_UNEXPLAINED]))
@@ -210,7 +229,7 @@ class EventStream(FileStream):
             return None
         while self._reader.is_open and not self._waiting:
             self._waiting.extend(self._reader.give_up())
-        self._tell_of_quotes()
+        self._tell_of_refused()
         return self.read(1 << 30) if self._waiting else None
 
     def _begin(self) -> dict[str, Any]:
@@ -232,6 +251,7 @@ class EventStream(FileStream):
             if piece is not None:
                 self._reader.feed(piece)
                 self._waiting.extend(self._reader.take())
+                self._tell_of_refused()
             elif self._bytes.ended:
                 if self._ended:
                     return None
@@ -256,17 +276,23 @@ class EventStream(FileStream):
 
     def _end(self) -> None:
         self._ended = True
-        self._tell_of_quotes()
+        self._tell_of_refused()
 
     def _check(self) -> bool:
         """Find out how the file lies; False where too little of it has come."""
         sample, enough = self._bytes.sample()
-        if not enough:
+        if is_evtx(sample):
+            if not enough and len(sample) < ENOUGH:
+                return False
+        elif not enough:
             if self._unit.mode == "whole" or b"\n" not in sample:
                 return False
             sample = sample[: sample.rfind(b"\n") + 1]
         try:
-            self._fit = check(first_lines(sample), self._rules, self._unit.file.where, self._anomalous_files)
+            if not is_evtx(sample):
+                sample = first_lines(sample)
+            file = self._unit.file
+            self._fit = check(sample, self._rules, file.where, self._anomalous_files, file=file.id)
         except EvidenceError:
             if enough:
                 raise
@@ -292,10 +318,13 @@ class EventStream(FileStream):
         self._tell_of_bad(events.faults)
         return _steps(events, self._unit.name)
 
-    def _tell_of_quotes(self) -> None:
-        """Records that the reader refused since it was last asked."""
+    def _tell_of_refused(self) -> None:
+        """What the reader refused since it was last asked."""
         self._tell_of_bad(self._reader.faults[self._refused :])
         self._refused = len(self._reader.faults)
+        if isinstance(self._reader, EvtxReader):
+            self.defects += [Defect(self._unit.file.id, None, what, why) for what, why in self._reader.told]
+            self._reader.told.clear()
 
     def _tell_of_bad(self, faults: Iterable[tuple[int, str]]) -> None:
         for row, why in faults:

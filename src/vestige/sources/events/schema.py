@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vestige.schema import Schema, Stream
 from vestige.sources.events import mapping as mappings
+from vestige.sources.events.calls import ATTACKS, KINDS
 from vestige.sources.events.options import EventOptions, LabelOf
 from vestige.sources.events.parse import Rules
 
@@ -31,8 +32,18 @@ def label_of(options: EventOptions, rules: Rules) -> LabelOf:
     """Whose label a window carries."""
     if options.label_of:
         return options.label_of
-    # A session without times is labelled as a whole.
-    return "event" if rules.mapping.timed else "machine"
+    # A session is labelled as a whole, as is a trace of system calls.
+    return "machine" if rules.mapping.kind in {"sessions", *KINDS, "syscalls"} else "event"
+
+
+def anomalous_files(options: EventOptions, rules: Rules) -> str:
+    """What files with anomalies are called, where a file's name is what says so."""
+    kind = rules.mapping.kind
+    if kind == "sessions":
+        return options.anomalous_files or "*abnormal*"
+    if kind in KINDS or kind == "syscalls" or rules.others:
+        return options.anomalous_files or ATTACKS
+    return ""
 
 
 def schema_for(rules: Rules, options: EventOptions) -> Schema:
@@ -44,8 +55,10 @@ def schema_for(rules: Rules, options: EventOptions) -> Schema:
         "timeout_s": options.timeout,
         "timed": rules.mapping.timed,
         "label_of": whose,
-        "anomalous_files": options.anomalous_files if rules.mapping.kind == "sessions" else "",
+        "anomalous_files": anomalous_files(options, rules),
     }
+    if any(mapping.masks for mapping in rules.choices):
+        settings["templated"] = True
     return Schema(
         "events",
         VERSION,

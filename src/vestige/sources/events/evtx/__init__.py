@@ -1,0 +1,1 @@
+"""Windows event logs as Windows writes them (`.evtx`): chunks, and records of binary XML in them."""
