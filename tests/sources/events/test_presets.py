@@ -11,7 +11,7 @@ import pytest
 from tests.sources.events.exports import START, dataset, objects, texts, write
 from vestige.errors import FormatError
 from vestige.reading.steps import Evidence
-from vestige.sources.events.mapping import automatic, load, shipped
+from vestige.sources.events.mapping import CALLS, automatic, load, shipped
 from vestige.sources.events.options import EventOptions
 from vestige.sources.events.reader import EventReader, EventStream
 
@@ -276,10 +276,11 @@ def test_a_record_is_read_by_the_mapping_it_is_known_by(
 
 
 def test_every_shipped_mapping_with_signs_has_an_example_and_is_chosen_from() -> None:
-    assert {name for name, *_ in RECORDS} == set(shipped()) - {"csv", "sessions", "auditd"}
-    assert set(automatic()) == set(shipped()) - {"sessions"}
+    others = {*CALLS, "syscalls"}
+    assert {name for name, *_ in RECORDS} == set(shipped()) - {"csv", "sessions", "auditd", *others}
+    assert set(automatic()) == set(shipped()) - {"sessions", "syscalls"}
     assert automatic()[-2:] == ["jsonl", "csv"]
-    assert all(bool(load(name).signs) == (name not in {"csv", "jsonl"}) for name in automatic())
+    assert all(bool(load(name).signs) == (name not in {"csv", "jsonl", *CALLS}) for name in automatic())
 
 
 def test_records_of_a_mapping_may_be_a_table(tmp_path: Path) -> None:
