@@ -181,3 +181,16 @@ def test_the_mapping_that_was_found_is_written_and_reads_alike(tmp_path: Path) -
     assert len(before) == 5
     assert before == after
     assert (list(summary["formats"]), summary["labels"]) == (["my"], {"normal": 5, "anomaly": 0})
+
+
+def test_labels_of_a_format_that_nobody_asked_for_are_doubtful(tmp_path: Path) -> None:
+    log = tmp_path / "bgl.log"
+    line = "{} 1120000000 2005.06.28 R01 2005-06-28-16.06.40.123456 R01 RAS KERNEL INFO parity error"
+    log.write_text("\n".join(line.format(label) for label in ("-", "KERNDTLB", "-")) + "\n")
+    said = "bgl has labels of its own (column), which nobody asked for: --format bgl reads them"
+    _, summary = shown("logs", str(log))
+    assert (summary["labels"], said in summary["warnings"]) == (None, True)
+    _, summary = shown("logs", str(log), "--format", "bgl")
+    assert (summary["labels"], said in summary["warnings"]) == ({"normal": 2, "anomaly": 1}, False)
+    _, summary = shown("logs", str(log), "--label", "none")
+    assert (summary["labels"], said in summary["warnings"]) == (None, False)

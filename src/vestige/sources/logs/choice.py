@@ -54,6 +54,7 @@ class RuleSet:
     `until` (ISO 8601): the day after which nothing was written, where that tells the year of a first line.
     `mixed`: files of several formats stand beside one another in the dataset. `live`: what is read may be of
     days after `until`. `guesses`: a file that fits none of the formats may have one that is guessed.
+    `unasked`: nobody said whether there are labels, and these formats have none.
     """
 
     formats: tuple[Format, ...]
@@ -64,6 +65,7 @@ class RuleSet:
     mixed: bool = False
     live: bool = False
     guesses: bool = False
+    unasked: bool = False
 
     def settings(self) -> dict[str, Any]:
         """JSON-ready, for the schema."""
@@ -159,6 +161,11 @@ class RuleSet:
         if found is None:
             raise _refusal(self.formats, judged, file.where)
         chosen, why, doubts = found
+        if self.unasked and chosen.label:
+            doubts.append(
+                f"{chosen.name} has labels of its own ({chosen.label}), which nobody asked for: "
+                f"--format {chosen.name} reads them"
+            )
         if container is not None:
             chosen = _in_container(chosen, container, judged[0][1])
         others: tuple[Format, ...] = ()

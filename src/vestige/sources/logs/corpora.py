@@ -173,5 +173,12 @@ def _rules(options: LogOptions, formats: list[Format], *, guesses: bool) -> Rule
     rule = LabelRule.parse(label, sorted(fields))
     mixed = len(formats) > 1
     return RuleSet(
-        tuple(formats), rule, options.encoding, options.max_line_bytes, until, mixed, guesses=guesses
+        tuple(formats),
+        rule,
+        options.encoding,
+        options.max_line_bytes,
+        until,
+        mixed,
+        guesses=guesses,
+        unasked=label is None,
     )
