@@ -57,7 +57,9 @@ class Journal:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             what = f"cannot be written: {error.strerror}"
-            raise OutputError(what, where=self.index, remedy="choose another place with -o") from error
+            raise OutputError(
+                what, where=self.index, remedy="choose another place with -o (--output)"
+            ) from error
         self._lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -153,7 +153,7 @@ def test_what_was_taken_for_no_reading_is_told(store: Path, tmp_path: Path) -> N
     block = stream.read(1_000)
     assert block is not None
     (warning,) = stream.summary["warnings"]
-    assert warning.startswith("guest.interrupts: 1 readings are taken for none")
+    assert warning.startswith("guest.interrupts: 1 of its readings are taken for none")
     assert stream.summary["format"] == "episode/1.0, steps of 1 s"
     rate = block.values["grid"][:, [one.name for one in CHANNELS].index("guest.interrupts")]
     assert np.isnan(rate[29:32]).any()

@@ -22,6 +22,7 @@ A collector that the episode has not is missing throughout. Letters: N rows, T s
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -146,39 +147,51 @@ def _count(rows: Rows, t_start_ns: int, seconds: int, out: Grid) -> None:
     """Fill the columns of `netflow`."""
     known = frozenset(rows.table.columns)
     nothing = [pl.lit(None, dtype=NETFLOW[name]).alias(name) for name in USED if name not in known]
-    rows = Rows(rows.t_ns, rows.table.with_columns(nothing))
+    if nothing:
+        rows = Rows(rows.t_ns, rows.table.with_columns(nothing))
     if (rows.t_ns[1:] < rows.t_ns[:-1]).any():  # of a spool: in the order in which they ended
         order = np.argsort(rows.t_ns, kind="stable")
         rows = Rows(rows.t_ns[order], rows.table[order])
     column = rows.table.get_column
-    kinds = (
-        column("conn_state") == "S0",
-        column("service").str.contains(DNS),
-        _unreachable(rows.table),
-    )
-    flags: Flags = np.stack([kind.cast(pl.Int8).to_numpy() == 1 for kind in kinds])  # null is not
-    host = rows.table.select(pl.col("id.resp_h").hash()).to_series().to_numpy().view(np.int64)
+    said = rows.table.select(_said())
+    host, *kinds = said.get_columns()
+    flags: Flags = np.stack([kind.to_numpy() for kind in kinds])
     port = column("id.resp_p").fill_null(-1).to_numpy()
     count_events(
-        rows.t_ns, _numbers(rows.table, AMOUNTS), flags, host, port, t_start_ns, seconds * SECOND_NS, out
+        rows.t_ns,
+        _numbers(rows.table, AMOUNTS),
+        flags,
+        host.to_numpy().view(np.int64),
+        port,
+        t_start_ns,
+        seconds * SECOND_NS,
+        out,
     )
     for at, channel in enumerate(of_collector("netflow")):
         if not known.issuperset(NEEDS.get(channel.column, ())):
             out[:, at] = np.nan
 
 
-def _unreachable(flows: pl.DataFrame) -> pl.Series:
+@functools.cache
+def _said() -> list[pl.Expr]:
+    """Of each connection: a number for its responder, and whether it is an attempt without reply, a query for
+    a name, a message that something could not be reached."""
+    kinds = [pl.col("conn_state") == "S0", pl.col("service").str.contains(DNS), _unreachable()]
+    flags = [kind.fill_null(value=False).alias(str(at)) for at, kind in enumerate(kinds)]
+    return [pl.col("id.resp_h").hash(), *flags]
+
+
+def _unreachable() -> pl.Expr:
     """Which connections are messages that something could not be reached.
 
     The type is where Zeek keeps it, in the originator's port. Zeek calls ICMP and ICMPv6 `icmp`, and they
     number their types differently: the addresses tell them apart, unless the protocol does.
     """
-    proto, kind = pl.col("proto").str.to_lowercase(), pl.col("id.orig_p")
-    address = pl.col("id.resp_h")
-    sixth = address.str.contains(":", literal=True) & ~address.str.contains(MAPPED)
+    proto, address = pl.col("proto").str.to_lowercase(), pl.col("id.resp_h")
+    sixth = (address.str.contains(":", literal=True) & ~address.str.contains(MAPPED)).fill_null(value=False)
     v6 = proto.is_in(ICMP6) | (proto.is_in(ICMP) & sixth)
-    v4 = proto.is_in(ICMP) & ~sixth.fill_null(False)
-    return flows.select((v4 & (kind == UNREACHABLE)) | (v6 & (kind == UNREACHABLE_6))).to_series()
+    kind = pl.when(v6).then(UNREACHABLE_6).otherwise(UNREACHABLE)
+    return proto.is_in([*ICMP, *ICMP6]) & (pl.col("id.orig_p") == kind)
 
 
 def _numbers(table: pl.DataFrame, names: Sequence[str]) -> Floats:

@@ -234,8 +234,8 @@ class EpisodeStream(ChunkStream):
             "format": f"{read.manifest.schema_version}, steps of {read.seconds} s",
             "why": f"its {NAME} says so; files: {', '.join(file.path for file in read.manifest.files)}",
             "warnings": [
-                f"{channel}: {count:,} readings are taken for none, for the counter went on as if it had "
-                "not been read"
+                f"{channel}: {count:,} of its readings are taken for none, for the counter went on "
+                "as if it had not been read"
                 for channel, count in read.forgotten.items()
             ],
         }

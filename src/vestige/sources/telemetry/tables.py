@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -228,14 +229,16 @@ def _flow_text(raw: Raw, where: str) -> Table:
 
 
 def _misfit(lines: bytes, dtypes: Dtypes, collector: CollectorName, where: str) -> FaultError | None:
-    """The first value of JSON lines that its column cannot hold; None where a line is no JSON object."""
+    """The first of JSON lines that is none, or whose value a column cannot hold; None where there is none."""
     for row, line in enumerate(lines.split(b"\n"), 1):
         try:
-            record = from_json(line or b"{}", allow_inf_nan=False)
+            record = from_json(line or b"{}")
         except ValueError:
-            return None
+            what = f"row {row:,} is no JSON: {visible(line.decode(errors='replace'), 60)}"
+            return FaultError(what, where=where, code="decode", subject=collector)
         if not isinstance(record, dict):
-            return None
+            what = f"row {row:,} is no JSON object"
+            return FaultError(what, where=where, code="decode", subject=collector)
         for name, dtype in dtypes.items():
             if (found := _unfit(record.get(name), dtype)) is not None:
                 code, why = found
@@ -252,6 +255,8 @@ def _unfit(value: Any, dtype: type[pl.DataType]) -> tuple[str, str] | None:
         if -(2**63) <= value < 2**63:
             return None
         return "values", "beyond a signed integer of 64 bits; write what could not be read as null"
+    if type(value) is float and not math.isfinite(value):
+        return "decode", "which is no JSON; write what could not be read as null"
     if dtype is pl.Float64 and type(value) in {int, float}:
         return None
     return "columns", f"and no {dtype()}"
