@@ -20,6 +20,7 @@ from vestige.sources import registry as sources
 if TYPE_CHECKING:
     from vestige.reading.overview import Overview
     from vestige.reading.preview import Preview, Row
+    from vestige.reading.steps import Progress
     from vestige.sources.base import Source
 
 MOST_LINES = 100
@@ -63,7 +64,7 @@ def preview_command(source: Source[Any]) -> Callable[..., None]:
             bool, typer.Option("--overwrite", help="replace an existing file (--write-format)")
         ] = False,
     ) -> None:
-        from vestige.cli import tables
+        from vestige.cli import progress, tables
         from vestige.reading.overview import Overview
         from vestige.reading.preview import Preview
 
@@ -78,11 +79,12 @@ def preview_command(source: Source[Any]) -> Callable[..., None]:
         ]
         rows: list[Row] = []
         try:
-            for row in _first(looks, limit):
-                if as_json:
-                    typer.echo(_json_line(row))
-                else:
-                    rows.append(row)
+            with progress.bar("reading", "bytes", beside_output=as_json) as update:
+                for row in _first(looks, limit, update):
+                    if as_json:
+                        typer.echo(_json_line(row))
+                    else:
+                        rows.append(row)
         except FormatError:
             if not as_json:
                 _show_as_it_is(looks, limit)
@@ -139,11 +141,12 @@ def pointing_to_preview(source: Source[Any], corpus: Path, options: BaseModel) -
         raise
 
 
-def _first(looks: list[Preview], limit: int) -> Iterator[Row]:
+def _first(looks: list[Preview], limit: int, progress: Progress) -> Iterator[Row]:
     """The first rows of all evidence, `limit` of them (0: all)."""
     shown = 0
     for look in looks:
-        for row in look.rows(max(0, limit - shown) if limit else None):
+        left = max(0, limit - shown) if limit else None
+        for row in look.rows(left, progress):
             shown += 1
             yield row
 

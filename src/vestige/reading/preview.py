@@ -19,7 +19,7 @@ from vestige.errors import EvidenceError, VestigeError
 from vestige.evidence.defects import FILE, Defect
 from vestige.reading.names import RecordingNames
 from vestige.reading.overview import Overview
-from vestige.reading.steps import NO_TIME, Evidence, Reader, StepBlock, Unit
+from vestige.reading.steps import NO_TIME, Evidence, Progress, Reader, StepBlock, Unit
 from vestige.reading.times import rfc3339
 
 BLOCK_STEPS = 1 << 14
@@ -39,7 +39,8 @@ class Ending:
     summary: dict[str, Any]
 
 
-Read = StepBlock | Ending
+Read = tuple[StepBlock, int] | Ending
+"""The next steps with the bytes of evidence read so far, or the end."""
 
 
 @dataclass
@@ -58,22 +59,24 @@ class Preview:
     refused: VestigeError | None = field(default=None, init=False)
     _names: RecordingNames = field(default_factory=RecordingNames, init=False)
 
-    def rows(self, limit: int | None) -> Iterator[Row]:
+    def rows(self, limit: int | None, progress: Progress | None = None) -> Iterator[Row]:
         """The first steps, `limit` of them (None: all); all the others are read, too, for the overview.
 
         Raises EvidenceError where there is nothing to read, and for what a person named and cannot be read.
         """
         listing = self.reader.units(Evidence((self.corpus,)))
         self._leave_out(listing.left_out)
-        left = limit
+        left, done = limit, 0
         for unit, pieces in self._units(listing.units):
-            shown = False
+            shown, taken = False, 0
             try:
                 for piece in pieces:
                     if isinstance(piece, Ending):
                         self._end(unit, piece)
                         continue
-                    block = self._for_people(piece)
+                    block, taken = self._for_people(piece[0]), piece[1]
+                    if progress is not None:
+                        progress(done + taken, listing.total)
                     self.overview.add(block, self._name(block.file))
                     shown = shown or len(block) > 0
                     upto = len(block)
@@ -87,6 +90,7 @@ class Preview:
                     raise
                 self.refused = self.refused or error
                 self._leave_out([Defect(unit.id, error.row, FILE, error.reason)])
+            done += taken
 
     def nothing(self) -> VestigeError:
         """The error of evidence in which there is no step: that of the first unit that was refused, if one
@@ -175,7 +179,7 @@ def _read(reader: Reader[Any], unit: Unit) -> Iterator[Read]:
         while not stream.ended:
             block = stream.read(BLOCK_STEPS)
             if block is not None:
-                yield block
+                yield block, stream.taken
     finally:
         stream.close()
     yield Ending(stream.defects, stream.summary)
