@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from vestige.sources.definitions import Definitions
 from vestige.sources.logs import clock, header, records
+from vestige.sources.logs.linear import check_shape
 from vestige.sources.logs.masks import SHARED, Masker
 
 
@@ -68,8 +69,8 @@ class Format(BaseModel):
             if name not in names:
                 raise ValueError(f"the header has no field <{name}>")
         for name, pattern in self.field.items():
-            _check_shape(f"field {name!r}", pattern)
-        _check_shape("partial", self.partial)
+            check_shape(f"field {name!r}", pattern)
+        check_shape("partial", self.partial)
         parts = ", ".join(records.NAMES)
         for part in self.keys:
             if part not in records.NAMES:
@@ -113,15 +114,6 @@ class Format(BaseModel):
         plain = self.model_dump(mode="json", exclude={"label", "masks", "mask"})
         own = self.resolved_masks
         return plain | {"masks": [name for name, _ in own], "mask": dict(own)}
-
-
-def _check_shape(what: str, pattern: str) -> None:
-    try:
-        groups = re.compile(pattern).groupindex
-    except re.error as error:
-        raise ValueError(f"{what} is no regular expression: {error}") from error
-    if groups:
-        raise ValueError(f"{what}: groups in it cannot have names")
 
 
 FORMATS = Definitions(Format, "vestige.sources.logs", "formats", "format", "log format", "docs/logs.md")

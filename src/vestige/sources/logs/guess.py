@@ -14,6 +14,7 @@ from vestige.sources.logs import clock, grammar, records
 from vestige.sources.logs.format import Format
 from vestige.sources.logs.grammar import LEVEL_KINDS, LINE_CHARACTERS, PREFIX_WORDS, WEAK, Part
 from vestige.sources.logs.header import compile_header
+from vestige.sources.logs.masks import GUESSED
 
 RECORDS = "records"
 """What a format of JSON objects is called."""
@@ -25,11 +26,6 @@ MASKS = (
     "url", "email", "uuid", "mac", "rhost", "user", "ip", "host", "pci", "path", "winpath", "hex", "hash",
     "size", "ctime", "date", "time", "num",
 )  # fmt: skip
-MASK = {
-    "rhost": r"(?<=rhost=)\S+",
-    "user": r"(?<=user=)\S+",
-    "pci": r"[0-9A-Fa-f](?<!\w[0-9A-Fa-f])[0-9A-Fa-f]{3}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-7](?!\w)",
-}
 MOST_PARTS = 10
 _SURE, _MANY, _SOME = 0.9, 0.6, 0.2
 _BEFORE = frozenset({*LEVEL_KINDS, "number", "thread", "stream", "bare"})
@@ -152,7 +148,7 @@ def _of_records(
         partial=records.DOCKER if docker else "",
         example=[next(line for line in lines if line.startswith(("{", records.EXPORT)))],
         masks=list(MASKS),
-        mask=MASK,
+        mask=GUESSED,
         types=True,
     )
     doubts = (
@@ -199,7 +195,7 @@ def _put_together(group: list[_Line], lines: list[str], *, shows_level: bool, we
         host=header.host,
         example=[fits[0]],
         masks=list(MASKS),
-        mask=MASK,
+        mask=GUESSED,
         types=True,
     )
     score = len(fits) / len(lines) * min(1.0, header.strength)

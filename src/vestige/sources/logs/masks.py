@@ -7,8 +7,12 @@ digit that no word character precedes), because that lets the regex engine skip 
 
 from __future__ import annotations
 
-import re
+import tomllib
 from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+
+from vestige.sources.logs.linear import substitution
 
 DIGIT = r"\d(?<!\w\d)"
 HEX = r"[0-9A-Fa-f](?<!\w[0-9A-Fa-f])"
@@ -44,6 +48,13 @@ SHARED: dict[str, str] = {
 """`ctime` is a date as the C library and `date` write it; `num` is a number that stands alone, `digits` any
 run of digits, also within a word; `id` is what follows the kind in `task_0012_m_4`."""
 
+GUESSED = {
+    "rhost": r"(?<=rhost=)\S+",
+    "user": r"(?<=user=)\S+",
+    "pci": r"[0-9A-Fa-f](?<!\w[0-9A-Fa-f])[0-9A-Fa-f]{3}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-7](?!\w)",
+}
+"""The own masks of formats that are guessed."""
+
 HINTS = {
     "url": "://", "email": "@", "uuid": "-", "mac": ":", "ip": ".", "ip_six": ":", "endpoint": ":",
     "host": ".", "ctime": ":", "time": ":", "path": "/", "winpath": ":\\", "hex": "0x", "id": "_",
@@ -51,8 +62,19 @@ HINTS = {
 """What a text must hold for the shared mask to have a chance: looking is much cheaper than matching."""
 
 
+@cache
+def ours() -> frozenset[str]:
+    """The masks that come with vestige: the shared ones, and those of shipped and guessed formats."""
+    known = {*SHARED.values(), *GUESSED.values()}
+    for file in resources.files("vestige.sources.logs").joinpath("formats").iterdir():
+        if file.name.endswith(".toml"):
+            known.update(tomllib.loads(file.read_text(encoding="utf-8")).get("mask", {}).values())
+    return frozenset(known)
+
+
 class Masker:
-    """Applies masks `(name, pattern)`. Raises ValueError for a pattern that does not compile."""
+    """Applies masks `(name, pattern)`. Raises ValueError for a pattern that does not compile, or could take
+    more than linear time."""
 
     def __init__(self, masks: Sequence[tuple[str, str]]) -> None:
         self._steps = []
@@ -61,14 +83,11 @@ class Masker:
             if SHARED.get(name) == pattern:
                 # A hint is true of the shared pattern only, not of another by the same name.
                 hint = HINTS.get(name, "")
-            try:
-                self._steps.append((hint, re.compile(pattern, re.ASCII).sub, f"<{name}>"))
-            except re.error as error:
-                raise ValueError(f"mask {name!r} is no regular expression: {error}") from error
+            self._steps.append((hint, substitution(name, pattern, ours=pattern in ours())))
 
     def mask(self, text: str) -> str:
         """`text` with placeholders for whatever the masks match."""
-        for hint, substitute, placeholder in self._steps:
+        for hint, substitute in self._steps:
             if hint in text:
-                text = substitute(placeholder, text)
+                text = substitute(text)
         return text

@@ -23,6 +23,7 @@ from vestige.sources.logs.kernel import lines
 from vestige.sources.logs.kernel.machine import DEPTH
 from vestige.sources.logs.kernel.program import Characters, Expression, Program, UnsupportedError
 from vestige.sources.logs.labels import alternation
+from vestige.sources.logs.masks import ours
 from vestige.sources.logs.parse import (
     EMPTY,
     RAW_BYTES,
@@ -299,6 +300,8 @@ class _Masks:
         masks = rules.format.resolved_masks
         if len(masks) > MOST_MASKS:
             raise UnsupportedError("too many masks")
+        if not ours().issuperset(pattern for _, pattern in masks):
+            raise UnsupportedError("a mask of somebody's own, which runs through RE2")
         added = [program.add(pattern) for _, pattern in masks]
         self.entries = np.array([mask.entry for mask in added], np.int64)
         self.masks = np.zeros((3, 256), np.uint64)
