@@ -67,8 +67,8 @@ _DASHES = re.compile(r" *-{2,}(?: +-{2,})+ *")
 _LISTED_PROCESS = re.compile(r"(\S.*?) +pid: +(\d+) *", re.ASCII)
 _FIXED_START, _FIXED_PROCESS, _FIXED_FILE = slice(30, 48), slice(9, 29), slice(69, None)
 """Columns of Volatility 2's `ldrmodules` of a 64-bit machine, for a listing whose header was cut away."""
-MOST_LINES_BEFORE = 100
-"""Lines of a file within which its header is."""
+MOST_LINES_BEFORE, LONGEST_HEADER = 100, 4096
+"""Lines of a file within which its header is, and how long it is at most."""
 MOST_JSON_STARTS = 8
 """Lines of a file at which JSON may begin: all after them is looked at each time."""
 MISSING = frozenset({"", "-", "n/a", "none"})
@@ -112,20 +112,24 @@ def _reader(text: str, where: Path | str) -> tuple[str, Rows]:
     """What the map is, by its first line that says so."""
     # A name may hold any separator but the line end: splitlines would cut it at others.
     lines = [line.removesuffix("\r") for line in text.split("\n")]
-    tries = MOST_JSON_STARTS
+    json_starts = headers = 0
     for at, line in enumerate(lines):
+        if not line:
+            continue
         if _PROC.fullmatch(line):
             return "/proc/PID/maps", _proc_maps(lines)
         if "PERF_RECORD_MMAP" in line:
             return "perf script's mmap events", _perf_events(lines)
-        if line.startswith(("[", "{")) and tries:
-            tries -= 1
+        if line.startswith(("[", "{")) and json_starts < MOST_JSON_STARTS:
+            json_starts += 1
             objects = _objects(lines[at:])
             if objects is not None:
                 return "a table in JSON", _json_table(objects, where)
-        table = _header(line, lines[at + 1] if at + 1 < len(lines) else "")
-        if table is not None:
-            return table.form, _table(table, lines, at)
+        if headers < MOST_LINES_BEFORE and line.strip():
+            headers += 1
+            table = _header(line, lines[at + 1] if at + 1 < len(lines) else "")
+            if table is not None:
+                return table.form, _table(table, lines, at)
     return _headless(lines, where)
 
 
@@ -147,6 +151,7 @@ def _headless(lines: list[str], where: Path | str) -> tuple[str, Rows]:
 
 def _looks_like_a_header(line: str, following: str) -> bool:
     """Whether a line names columns: several cells, none of which is a number; or with dashes below it."""
+    line, following = line[:LONGEST_HEADER], following[:LONGEST_HEADER]
     if line.strip() and _DASHES.fullmatch(following):
         return True
     for delimiter in ("\t", ",", "|", ";"):
@@ -281,7 +286,9 @@ def _header(line: str, following: str) -> _Table | None:
     """The table that begins with this header, if it is one that says where regions begin; `following` is the
     line after it, in some tables dashes that show the columns' widths."""
     line = line.rpartition("\r")[2]  # a progress bar may stand before it
-    if _DASHES.fullmatch(following):
+    if len(line) > LONGEST_HEADER:
+        return None
+    if len(following) <= LONGEST_HEADER and _DASHES.fullmatch(following):
         spans = [match.span() for match in re.finditer(r"-+", following)]
         columns = [slice(start, end) for start, end in spans[:-1]] + [slice(spans[-1][0], None)]
         widths = _Table(lambda row: [row[column] for column in columns], _names(line[c] for c in columns))

@@ -14,7 +14,7 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -327,7 +327,7 @@ def _apart(found: list[_Piece], numbers: dict[str, int]) -> tuple[list[_Piece], 
         top = found[latest[0][1]]
         module = top.module
         if len(running) > 1:
-            some = sorted(names[number].translate(_OURS) for number in list(running)[:MOST_SHARING])
+            some = sorted(names[number].translate(_OURS) for number in islice(running, MOST_SHARING))
             name = "|".join(some) + ("|..." if len(running) > MOST_SHARING else "")
             shared.add(name)
             module = numbers.setdefault(name, len(numbers))
