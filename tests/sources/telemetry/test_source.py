@@ -32,7 +32,10 @@ from vestige.testing import check_source
 SOURCE = registry.get("telemetry")
 
 
-@pytest.mark.parametrize("settings", [{"stride": 1}, {"length": 7, "stride": 3, "classes": "label"}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"stride": 1}, {"length": 7, "stride": 3, "classes": "label"}, {"grid_seconds": 3, "length": 5}],
+)
 def test_the_contract(store: Path, tmp_path: Path, settings: dict[str, object]) -> None:
     some = tmp_path / "some"
     for folder in episodes(store).paths[::2]:
