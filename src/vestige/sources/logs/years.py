@@ -25,8 +25,8 @@ from vestige.sources.logs import header
 from vestige.sources.logs.clock import BAD, FRAME_YEAR, Clock
 from vestige.sources.logs.parse import Parser, Rules
 
-KEY_BYTES = 12
-"""Lines that begin with the same bytes are of the same day, where they begin with the time."""
+KEY_BYTES = 10
+"""Lines that begin with the same bytes are of the same hour, where they begin with the time: `Feb 29 12:`."""
 BATCH = 1 << 14
 """Times at a time."""
 EARLIEST = 1970
@@ -252,6 +252,7 @@ def _lines(pieces: Iterable[bytes], most: int, *, by_key: bool) -> Iterator[list
         fresh = np.empty(len(keys), dtype=np.bool_)
         fresh[0] = keys[0] != before
         fresh[1:] = keys[1:] != keys[:-1]
+        fresh[-1] = True  # behind a priority there is no room for the whole day, and the last one decides
         before = keys[-1]
         yield [data[start : data.find(b"\n", start)][:most] for start in starts[fresh].tolist()]
     if left:
