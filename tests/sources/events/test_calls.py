@@ -193,6 +193,7 @@ def test_a_session_a_file_has_its_label_from_its_directory(tmp_path: Path) -> No
     samples = table["sample"].to_list()
     assert samples[0] == samples[1] != samples[2]
     assert sorted(windows.label.tolist()) == [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1]
+    assert "directories and files" in windows.notes["label_origin"]
 
 
 def test_names_that_say_nothing_are_no_labels(tmp_path: Path) -> None:

@@ -158,6 +158,8 @@ def test_what_an_older_round_left_behind_the_used_part_is_not_read() -> None:
     reader, blocks = read(log(newer[:used] + older[used:]))
     assert [number for _, number in places(blocks)] == [101, 102, 103]
     assert reader.bad == 0
+    (warning,) = reader.warnings
+    assert "6 of them are not read" in warning
 
 
 def test_records_that_windows_had_no_time_to_count_are_read() -> None:

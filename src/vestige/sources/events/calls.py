@@ -297,7 +297,12 @@ class _Calls:
             own=own,
             bad=self.gathering.bad,
             faults=tuple(self.gathering.faults),
-            counts={"labelled": labelled, "undecodable_records": 0, **self.counts},
+            counts={
+                "labelled": labelled,
+                "labelled_by_path": labelled,
+                "undecodable_records": 0,
+                **self.counts,
+            },
         )
 
     def _add(self, number: int, process: str, call: str, t_ns: int) -> None:

@@ -130,7 +130,9 @@ class EventReader(Reader[FileUnit]):
             files=len(account.units),
             bytes=account.total("bytes"),
             labels=dict(zip(CLASSES, labels, strict=True)),
-            label_origin=_origin(self.schema, labelled=account.labelled),
+            label_origin=_origin(
+                self.schema, labelled=account.labelled, by_path=account.total("labelled_by_path") > 0
+            ),
             synthetic=is_simulated(account.corpus),
             out_of_order=account.out_of_order,
             undecodable_records=account.total("undecodable_records"),
@@ -379,12 +381,14 @@ def _layout_from_json(state: dict[str, Any]) -> Layout:
     return Layout(**plain)
 
 
-def _origin(schema: Schema, *, labelled: bool) -> str:
+def _origin(schema: Schema, *, labelled: bool, by_path: bool) -> str:
     """One sentence that says where labels come from."""
-    if not schema.settings["timed"]:
-        return "Labels are those of the published sessions: a whole session is an anomaly or none of it."
     if not labelled:
         return "The export has no labels."
+    if by_path:
+        return "Labels are those of directories and files: a recording is an anomaly where its path says so."
+    if not schema.settings["timed"]:
+        return "Labels are those of the published sessions: a whole session is an anomaly or none of it."
     if schema.target == "recording":
         return "A machine counts as an anomaly where any of its events carries a label in the export."
     return "Labels are those of the events in the export, as whoever made it set them."

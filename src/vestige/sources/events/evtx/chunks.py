@@ -64,11 +64,13 @@ class Record:
 @dataclass(frozen=True)
 class Chunk:
     """What there is in a chunk. `gaps`: begin and length of what should be a record and is none, with the
-    number of the record before it; `faults`: what else is wrong."""
+    number of the record before it; `faults`: what else is wrong; `remains`: how many records lie in the part
+    that is not used, left behind by an older state of the log."""
 
     records: tuple[Record, ...]
     gaps: tuple[tuple[int, int, int], ...] = ()
     faults: tuple[str, ...] = ()
+    remains: int = 0
 
 
 def read_chunk(data: bytes) -> Chunk:
@@ -111,7 +113,12 @@ def read_chunk(data: bytes) -> Chunk:
             break
         gaps.append((at, after - at, last))
         at = after
-    return Chunk(tuple(records), tuple(gaps), tuple(faults))
+    remains = 0
+    left = _next_record(data, at, CHUNK_BYTES)
+    while left is not None:
+        remains += 1
+        left = _next_record(data, left.at + left.size, CHUNK_BYTES)
+    return Chunk(tuple(records), tuple(gaps), tuple(faults), remains)
 
 
 def _goes_on(record: Record, last: int, *, exactly: bool) -> bool:

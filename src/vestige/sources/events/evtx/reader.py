@@ -58,6 +58,7 @@ class EvtxReader:
     _chunks: int = 0
     _killed: int = 0
     _n_told: int = 0
+    _remains: int = 0
 
     @property
     def state(self) -> dict[str, Any]:
@@ -85,11 +86,17 @@ class EvtxReader:
     @property
     def warnings(self) -> list[str]:
         """What is doubtful, in sentences."""
-        if self._header is None or not self._header.dirty:
-            return []
-        return [
-            "It was copied while Windows had it open (it is marked as dirty): its last events may be missing."
-        ]
+        found = []
+        if self._header is not None and self._header.dirty:
+            found.append(
+                "A log was copied while Windows wrote to it (it is marked dirty): its end may be missing."
+            )
+        if self._remains:
+            found.append(
+                f"Records of an older state lie in the unused part of a log: {self._remains:,} of them "
+                "are not read."
+            )
+        return found
 
     def feed(self, piece: bytes) -> None:
         """The next bytes of the file."""
@@ -135,6 +142,7 @@ class EvtxReader:
         self._chunks += 1
         self._drop(size)
         chunk = read_chunk(data)
+        self._remains += chunk.remains
         if whole:
             for why in chunk.faults:
                 self._tell(DETAIL, f"chunk {self._chunks}, at byte {offset}: {why}")
