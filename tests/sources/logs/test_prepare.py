@@ -116,10 +116,12 @@ def test_notes_tell_what_was_found_and_left_out(tmp_path: Path) -> None:
         ("empty.log", "the file"),
         ("a/readme.log", "the file"),
         ("a/cut.log.gz", rest),
+        ("a/cut.log.gz", "a record"),
         ("a/app.log", "a detail"),
     }
+    assert "a time of its own" in left_out["a/cut.log.gz", "a record"]
     assert "cut off" in left_out["a/cut.log.gz", rest]
-    assert notes["left_out_counts"] == {"the file": 2, rest: 1, "a detail": 1}
+    assert notes["left_out_counts"] == {"the file": 2, rest: 1, "a record": 1, "a detail": 1}
 
 
 def test_worker_processes_give_the_same_dataset(tmp_path: Path) -> None:
