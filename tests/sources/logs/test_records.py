@@ -139,10 +139,14 @@ PROGRAMS: dict[str, tuple[list[Given | str], list[Row]]] = {
          "2022-09-20T17:51:01.000000002Z stdout P {\"level\":\"error\",\"msg\":\"long ",
          "2022-09-20T17:51:01.000000003Z stdout P  and long",
          "2022-09-20T17:51:01.000000004Z stdout F  again\"}",
-         "2022-09-20T17:51:02Z stderr F panic: oh no"],
+         "2022-09-20T17:51:02Z stderr F panic: oh no",
+         "2022-09-20T17:51:03Z stdout P cut ",
+         "2022-09-20T17:51:04Z stderr F between",
+         "2022-09-20T17:51:05Z stdout F off"],
         [("2022-09-20T17:51:00.000000001", "info started"),
          ("2022-09-20T17:51:01.000000002", "error long  and long again"),
-         ("2022-09-20T17:51:02", "panic: oh no")],
+         ("2022-09-20T17:51:02", "panic: oh no"), ("2022-09-20T17:51:03", "cut"),
+         ("2022-09-20T17:51:04", "between"), ("2022-09-20T17:51:05", "off")],
     ),
 }  # fmt: skip
 

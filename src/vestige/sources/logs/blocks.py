@@ -39,14 +39,14 @@ class BlockReader:
     """Cuts pieces of a file's decoded content into blocks of about `size` bytes.
 
     `is_start` tells whether a line (without its end) begins a message, `goes_on`, where there is one, whether
-    the message of a line goes on in the next one, whatever that is. Afterwards `digest`, `n_bytes` and
+    the message of a line goes on in the next one nevertheless. Afterwards `digest`, `n_bytes` and
     `over_long` (lines and messages that were cut) hold what the file came to.
     """
 
     is_start: Callable[[bytes], bool]
     size: int = BLOCK_BYTES
     max_line: int = 1 << 16
-    goes_on: Callable[[bytes], bool] | None = None
+    goes_on: Callable[[bytes, bytes], bool] | None = None
     over_long: int = 0
     n_bytes: int = 0
     _hash: hashlib._Hash = field(default_factory=hashlib.sha256)
@@ -71,7 +71,7 @@ class BlockReader:
         max_line: int,
         offset: int,
         line: int,
-        goes_on: Callable[[bytes], bool] | None = None,
+        goes_on: Callable[[bytes, bytes], bool] | None = None,
     ) -> BlockReader:
         """A reader of what begins at byte `offset` of a file, in its 1-based line `line`."""
         reader = cls(is_start, max_line=max_line, goes_on=goes_on)
@@ -218,12 +218,13 @@ class BlockReader:
 
     def _begins(self, start: int, end: int) -> bool:
         """Whether the line from `start` to `end` begins a message."""
-        if not self.is_start(bytes(self._buffer[start:end])):
+        line = bytes(self._buffer[start:end])
+        if not self.is_start(line):
             return False
         if self.goes_on is None or not start:
             return True
         before = self._buffer.rfind(b"\n", 0, start - 1) + 1
-        return not self.goes_on(bytes(self._buffer[before : start - 1]))
+        return not self.goes_on(bytes(self._buffer[before : start - 1]), line)
 
     def _drop(self, n: int) -> None:
         if n:

@@ -18,6 +18,7 @@ from vestige.sources.logs.format import Format, every
 from vestige.sources.logs.guess import VERSION, Guess, guess, guess_records
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.parse import Rules
+from vestige.sources.logs.records import find_keys, sample
 
 FIT = 0.5
 """A file whose first lines fit a header less often than this is of another format."""
@@ -306,13 +307,14 @@ def _with_records(chosen: Format, lines: list[str]) -> Format:
     before = ""
     for line in lines:
         match = header.match(line)
-        if match is not None and contents and goes_on.match(before):
+        if match is not None and contents and goes_on.match(f"{before}\n{line}"):
             contents[-1] += match["Content"]
         elif match is not None:
             contents.append(match["Content"])
         before = line
-    records = guess_records(contents) if contents else None
-    return chosen if records is None else chosen.model_copy(update={"keys": records.format.keys})
+    # Contents that are none are messages as they stand, so that few records are enough.
+    keys = find_keys(sample(contents)[0])
+    return chosen if keys is None else chosen.model_copy(update={"keys": keys})
 
 
 @dataclass(frozen=True)

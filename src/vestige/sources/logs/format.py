@@ -43,9 +43,7 @@ class Format(BaseModel):
         description="where the content is a JSON object: the keys of its message, template, time, level, "
         "host and error",
     )
-    partial: str = Field(
-        default="", description="regular expression of a line whose message goes on in the next line"
-    )
+    partial: str = Field(default="", description="regular expression of two lines that are one message")
     shown: list[str] = Field(
         default=[],
         description="fields whose text stands, with blanks between, before the content that models see",

@@ -113,13 +113,13 @@ class Rules:
     def _partial(self) -> re.Pattern[str] | None:
         return re.compile(self.format.partial, re.ASCII) if self.format.partial else None
 
-    def goes_on(self, line: str) -> bool:
-        """Whether the message of a line goes on in the next line, whatever that looks like."""
-        return self._partial is not None and self._partial.match(line) is not None
+    def goes_on(self, line: str, following: str) -> bool:
+        """Whether the message of a line goes on in the next line, although that looks like another's."""
+        return self._partial is not None and self._partial.match(f"{line}\n{following}") is not None
 
-    def goes_on_from(self, line: bytes) -> bool:
+    def goes_on_from(self, line: bytes, following: bytes) -> bool:
         """The same of a line's bytes."""
-        return self.goes_on(self.text(line))
+        return self.goes_on(self.text(line), self.text(following))
 
     def is_start(self, line: bytes) -> bool:
         """Whether a line begins a message, or ends the one before it without beginning one."""
@@ -195,7 +195,8 @@ class Parser:
         found = {number: match for number, line in enumerate(lines) if (match := self._match(line))}
         inside: set[int] = set()
         if self._rules.format.partial:
-            inside = {at for at, line in enumerate(lines, 1) if self._rules.goes_on(line)}
+            pairs = enumerate(pairwise(lines), 1)
+            inside = {at for at, (before, line) in pairs if self._rules.goes_on(before, line)}
             found = {at: match for at, match in found.items() if at not in inside}
         others: dict[int, Format] = {}
         left: dict[int, str] = {}
@@ -360,12 +361,12 @@ class Parser:
 
     def _whole(self, content: str, lines: list[str]) -> str:
         """A message of several lines, the first of which has this content."""
-        if not self._rules.goes_on(lines[0]):
+        if not self._rules.goes_on(*lines[:2]):
             return _joined(content, lines[1:])
         pieces = [content]
         for before, line in pairwise(lines):
             match = self._match(line)
-            if match is not None and self._rules.goes_on(before):
+            if match is not None and self._rules.goes_on(before, line):
                 pieces.append(match[CONTENT])
             else:
                 pieces.append(f"\n{line.rstrip()}")
@@ -403,7 +404,7 @@ class Parser:
         content, more = match[CONTENT], lines[1:]
         if self._export:
             record: Record | None = load_export("\n".join(lines).encode("latin-1", errors="replace"))
-        elif self._rules.goes_on(lines[0]):
+        elif more and self._rules.goes_on(*lines[:2]):
             record, more = self._joined_record(match, lines), []
         else:
             record = load(content)

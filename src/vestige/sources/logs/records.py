@@ -327,8 +327,9 @@ def _layout(text: str) -> int:
     return Parser(Rules(found.format, LabelRule("none"))).time(text)
 
 
-DOCKER = r'\{ ?"log": ?"(?:[^"\\]|\\.)*+"(?<!\\n")'
-"""A line of Docker's json-file whose piece of text has no line end: what follows belongs to it."""
+_LOG = r'\{ ?"log": ?"(?:[^"\\\n]|\\.)*+"'
+DOCKER = rf'{_LOG}(?<!\\n"), ?"stream": ?"(\w+)"[^\n]*+\n{_LOG}, ?"stream": ?"\1"'
+"""Two lines of Docker's json-file of one stream; the first piece of text has no line end, so both are one."""
 
 
 def sample(lines: Sequence[str]) -> tuple[list[Record], int]:
