@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from vestige.reading.steps import Progress
     from vestige.sources.base import Source
 
+ENCODER = json.JSONEncoder(separators=(",", ":"))
 MOST_LINES = 100
 """Lines of a file that fits no format, where all of its steps were asked for."""
 
@@ -82,7 +84,7 @@ def preview_command(source: Source[Any]) -> Callable[..., None]:
             with progress.bar("reading", "bytes", beside_output=as_json) as update:
                 for row in _first(looks, limit, update):
                     if as_json:
-                        typer.echo(_json_line(row))
+                        sys.stdout.write(_json_line(row))
                     else:
                         rows.append(row)
         except FormatError:
@@ -90,7 +92,8 @@ def preview_command(source: Source[Any]) -> Callable[..., None]:
                 _show_as_it_is(looks, limit)
             raise
         if as_json:
-            typer.echo(_json_line({"summary": overview.summary()}))
+            sys.stdout.write(_json_line({"summary": overview.summary()}))
+            sys.stdout.flush()
         else:
             tables.show(tables.overview(overview))
             if rows:
@@ -189,4 +192,4 @@ def _write_format(source: Source[Any], overview: Overview, file: Path) -> None:
 
 def _json_line(row: dict[str, Any]) -> str:
     """One line of JSON: ASCII only, so whatever a message holds cannot disturb a terminal."""
-    return json.dumps(row, separators=(",", ":"))
+    return ENCODER.encode(row) + "\n"
