@@ -284,7 +284,8 @@ class Clock:
 
     A machine without a clock begins at 1 January 1970 whenever it starts (in its own zone, which may make it
     31 December) and jumps back once it is told the time: a jump there from the middle of a year is no New
-    Year, and nothing is counted from such times (`booting`).
+    Year, and nothing is counted from such times (`booting`). Where a file begins so, the first jump away is
+    no straggler, however far it leads, until there was another time (`settled`).
     """
 
     year: int | None
@@ -292,6 +293,7 @@ class Clock:
     frame_ns: int | None = None
     years: int = 0
     booting: bool = False
+    settled: bool = False
 
     def to_dict(self) -> dict[str, int | None]:
         """JSON-ready: `Clock(**plain)` goes on from there."""
@@ -344,6 +346,7 @@ class Clock:
         jumps = np.abs(steps) > _JUMP
         if not self.booting and not jumps.any():
             self.frame_ns = int(frame[-1])
+            self.settled |= not at_boot.all()
             return np.full(len(frame), self.years)
         jumps[0] = True
         jumps[1:] |= at_boot[1:] != at_boot[:-1]
@@ -364,8 +367,10 @@ class Clock:
         if self.booting:
             return self.years - (first >= _BOOT_BEGINS)
         # Half a year back is the turn of the year; nearly a year ahead, a straggler from before that turn.
-        self.years += (first - before < -_HALF_YEAR) - (first - before > _STRAGGLER)
+        straggles = first - before > _STRAGGLER and (self.settled or first >= _BOOT_BEGINS)
+        self.years += (first - before < -_HALF_YEAR) - straggles
         self.frame_ns = last
+        self.settled |= not at_boot
         return self.years
 
 
