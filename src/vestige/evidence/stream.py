@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from io import UnsupportedOperation
 from typing import BinaryIO, Literal, Protocol, cast
 
+from vestige.errors import EvidenceError
 from vestige.evidence.defects import REST, Defect
 from vestige.evidence.expand import Expander
 from vestige.evidence.files import STDIN, EvidenceFile
@@ -141,6 +142,14 @@ class ByteStream(Sampled):
     def defects(self) -> list[Defect]:
         """What was wrong with the file's packing."""
         return [Defect(self.file.id, None, REST, why) for why in self._expander.defects]
+
+    def sample(self) -> tuple[bytes, bool]:
+        """See `Sampled.sample`. Raises EvidenceError where not a byte can be unpacked: that is no empty
+        file."""
+        found, enough = super().sample()
+        if enough and not found and self.defects:
+            raise EvidenceError(self.defects[0].why, where=self.file.where)
+        return found, enough
 
     def wait(self, seconds: float) -> bool:
         """Wait until something may have come, `seconds` at the most; False where nothing has."""

@@ -88,8 +88,6 @@ def head_of(unit: LogUnit, content: Content) -> Head | None:
 
 def _head(sample: bytes, unit: LogUnit, ruleset: RuleSet, content: Content) -> Head:
     file = content.file
-    if not sample and content.defects:
-        raise EvidenceError(content.defects[0].why, where=file.where)
     choice = ruleset.choose(sample, file)
     rules, chosen = choice.rules, choice.rules.format
     matches = [match for match in map(rules.header.match, choice.lines) if match]
