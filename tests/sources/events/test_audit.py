@@ -41,7 +41,7 @@ def test_lines_of_one_serial_are_one_event(tmp_path: Path) -> None:
     text = joined(event(10, 0.25), event(11, 1, "/bin/cat", end=False), login)
     windows = dataset(write(tmp_path / "audit.log", text), tmp_path / "d")
     assert [window[-1] for window in texts(windows)] == [
-        "SYSCALL/59//bin/ls/yes", "SYSCALL/59//bin/cat/yes", "USER_LOGIN//usr/sbin/sshd/login/failed",
+        "SYSCALL/execve//bin/ls/yes", "SYSCALL/execve//bin/cat/yes", "USER_LOGIN//usr/sbin/sshd/login/failed",
     ]  # fmt: skip
     assert (windows.t_ns - START * SECOND).tolist() == [SECOND // 4, SECOND, 2 * SECOND]
     assert windows.streams["line"][windows.target_step].tolist() == [1, 7, 12]
@@ -56,7 +56,10 @@ def test_lines_of_several_events_may_be_mixed(tmp_path: Path) -> None:
     first, second = event(10, 0), event(11, 0, "/bin/cat")
     mixed = [line for pair in zip(first, second, strict=True) for line in pair]
     windows = dataset(write(tmp_path / "a.log", joined(mixed)), tmp_path / "d")
-    assert [window[-1] for window in texts(windows)] == ["SYSCALL/59//bin/ls/yes", "SYSCALL/59//bin/cat/yes"]
+    assert [window[-1] for window in texts(windows)] == [
+        "SYSCALL/execve//bin/ls/yes",
+        "SYSCALL/execve//bin/cat/yes",
+    ]
     assert windows.streams["line"][windows.target_step].tolist() == [1, 2]
 
 

@@ -200,6 +200,8 @@ def test_names_that_say_nothing_are_no_labels(tmp_path: Path) -> None:
     write(tmp_path / "c" / "a.txt", "6 6 63")
     write(tmp_path / "c" / "b.txt", "6 6 42")
     assert [block.label for block in blocks(tmp_path / "c")] == [None, None]
+    with pytest.raises(EvidenceError, match="no file fits --anomalous-files 'x"):
+        dataset(tmp_path / "c", tmp_path / "d", anomalous_files="x*")
     labels = [block.label for block in blocks(tmp_path / "c", mapping="adfa", anomalous_files="b*")]
     assert [label.tolist() for label in labels if label is not None] == [[0, 0, 0], [1, 1, 1]]
 

@@ -18,8 +18,8 @@ from vestige.sources.logs.masks import SHARED, Masker
 FIELDS = ("timestamp", "machine", "event", "label")
 SELDOM = ("time_format", "where", "machine_name", "masks")
 MASKS = (
-    "url", "email", "uuid", "mac", "ip", "ip_six", "winpath", "host", "path", "hex", "hash", "size", "date",
-    "time", "num",
+    "url", "email", "uuid", "mac", "ip", "ip_six", "winpath", "host", "path", "hex", "hash", "size", "ctime",
+    "date", "time", "num",
 )  # fmt: skip
 """What varies in the texts of events, in the order in which it is looked for."""
 AUTO = "auto"

@@ -120,6 +120,13 @@ class EventReader(Reader[FileUnit]):
                 where=account.corpus,
                 remedy="name another --label, or leave it out: then there are no labels",
             )
+        asked = None if self._options is None else self._options.anomalous_files
+        if asked is not None and self.schema.settings["anomalous_files"] and not self._anomalous_files:
+            raise FormatError(
+                f"no file fits --anomalous-files {asked!r}",
+                where=account.corpus,
+                remedy="paths within the corpus are looked at, such as Attack_Data_Master/Adduser_1/1.txt",
+            )
         writer.table("events", account.symbols.frame(account.counts[: len(account.symbols)]))
         labels = account.labels.tolist()
         if not all(labels):
