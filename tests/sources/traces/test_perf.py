@@ -468,6 +468,30 @@ def test_several_snapshots_are_one_recording_and_that_they_may_overlap_is_told(t
     assert [defect.why for defect in told] == ["several snapshots: what lies in two of them is read twice"]
 
 
+def test_a_cpu_that_a_traced_command_and_its_child_shared_is_nobodys_without_aux_records(
+    tmp_path: Path,
+) -> None:
+    made = PerfData(trailer=False)
+    program(made, 5, "tool")
+    made.fork(6, 5)
+    made.data(0, went(1), cpu=0, tid=5)
+    warnings: list[str] = []
+    assert read(written(tmp_path / "run", made), warnings=warnings) == {"run": ["tool+0x1"]}
+    assert warnings == [
+        "no record says which process ran when (tool 5, tool 6): what ran there is one recording"
+    ]
+
+
+def test_too_many_processes_that_nobody_tells_apart_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vestige.sources.traces.perf.shares.MOST_ROWS", 4)
+    with pytest.raises(
+        EvidenceError, match="no record says who ran when on 1 CPUs, and there are 2 processes"
+    ):
+        read(written(tmp_path / "run", whole_system(switches=False)))
+
+
 def test_children_of_children_take_no_memory_beyond_a_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vestige.errors import EvidenceError
 from vestige.sources.traces.listings import Row
 from vestige.sources.traces.packets.columns import packets
 from vestige.sources.traces.packets.kinds import Kind
@@ -17,6 +18,8 @@ from vestige.sources.traces.perf.aux import AuxFile, Pieces
 from vestige.sources.traces.perf.session import Buffer, Clock, Session
 
 MOST_NAMED = 5
+MOST_ROWS = 10_000_000
+"""Of the maps of all buffers that are nobody's: each has those of all processes."""
 _TSC_BITS = (1 << 56) - 1
 
 
@@ -46,7 +49,8 @@ class Owned(NamedTuple):
 def shares(session: Session, path: Path) -> list[Share]:
     """The processes of a perf.data, in the order of their numbers, then what is nobody's for certain."""
     owned: dict[int, list[Owned]] = {}
-    nobodys: list[Share] = []
+    nobodys: list[Buffer] = []
+    named = frozenset(pid for pid, process in session.processes.items() if process.rows) | session.started
     for number in sorted(session.buffers):
         buffer = session.buffers[number]
         pieces: list[Owned] | None
@@ -54,9 +58,9 @@ def shares(session: Session, path: Path) -> list[Share]:
             pieces = _by_switches(session, buffer, path)
         else:
             pieces = _by_aux(session, buffer)
-        pieces = pieces or _by_name(session, buffer)
+        pieces = pieces or _by_name(session, buffer, named)
         if pieces is None:
-            nobodys.append(_nobodys(session, buffer))
+            nobodys.append(buffer)
             continue
         for piece in pieces:
             owned.setdefault(piece.pid, []).append(piece)
@@ -64,7 +68,7 @@ def shares(session: Session, path: Path) -> list[Share]:
     for pid in sorted(owned):
         process = session.process(pid)
         found.append(Share(process.name or str(pid), pid, _ordered(owned[pid]), process.rows))
-    return found + nobodys
+    return found + _nobodys(session, nobodys)
 
 
 def _pieces(buffer: Buffer) -> list[tuple[int, int, int]]:
@@ -83,18 +87,19 @@ def _whole_system(session: Session, buffer: Buffer) -> bool:
     return buffer.cpu is not None and buffer.tid is None and not session.inherits
 
 
-def _by_name(session: Session, buffer: Buffer) -> list[Owned] | None:
-    """All of a buffer, where it can be of one process only; else None."""
-    known = {pid for pid, process in session.processes.items() if process.rows} | session.started
-    tid = 0
+def _by_name(session: Session, buffer: Buffer, named: frozenset[int]) -> list[Owned] | None:
+    """All of a buffer, where it can be of one process only; else None. `named`: the processes that records
+    speak of."""
+    tid = buffer.tid or 0
     if buffer.tid is not None:
-        tid = buffer.tid
-        known.add(session.process_of.get(tid, tid))
-    if buffer.cpu is None and buffer.tid is not None:
-        known = {session.process_of.get(tid, tid)}
-    if len(known) != 1:
+        own = frozenset([session.process_of.get(tid, tid)])
+        # In a CPU's buffer may be others whom the traced one started.
+        named = own if buffer.cpu is None or not named else named
+        if named != own:
+            return None
+    if len(named) != 1:
         return None
-    pid = known.pop()
+    (pid,) = named
     return [Owned(pid, tid, 0, buffer.index, at, size) for _, at, size in _pieces(buffer)]
 
 
@@ -218,18 +223,27 @@ def _cut(in_file: Pieces, behind: NDArray[np.int64], start: int, stop: int) -> I
         piece += 1
 
 
-def _nobodys(session: Session, buffer: Buffer) -> Share:
-    """A buffer of which it is not known who ran when, with the maps of all who may have."""
-    named = "cpu" if buffer.cpu is not None else "thread"
-    name = f"{named}{buffer.cpu if buffer.cpu is not None else buffer.tid}"
+def _nobodys(session: Session, buffers: list[Buffer]) -> list[Share]:
+    """Buffers of which it is not known who ran when, with the maps of all who may have."""
     known = [process for process in session.processes.values() if process.rows]
+    rows = [row for process in known for row in process.rows]
+    if len(buffers) * len(rows) > MOST_ROWS:
+        raise EvidenceError(
+            f"no record says who ran when on {len(buffers)} CPUs, and there are {len(known)} processes",
+            where=session.where,
+            remedy="record switches (--switch-events), or by thread (--per-thread)",
+        )
     told = ", ".join(f"{process.name} {process.pid}" for process in known[:MOST_NAMED])
     if len(known) > MOST_NAMED:
         told += f" and {len(known) - MOST_NAMED} more"
-    why = "no record says which process ran when" if known else "no record says which process ran"
-    doubt = f"{why} ({told or 'no map either'}): what ran there is one recording"
-    rows = [row for process in known for row in process.rows]
-    return Share(name, None, _in_file(buffer), rows, [doubt])
+    doubt = (
+        f"no record says which process ran when ({told or 'none has a map'}): what ran there is one recording"
+    )
+    found = []
+    for buffer in buffers:
+        name = f"thread{buffer.tid}" if buffer.cpu is None else f"cpu{buffer.cpu}"
+        found.append(Share(name, None, _in_file(buffer), rows, [doubt]))
+    return found
 
 
 def _ordered(pieces: list[Owned]) -> Pieces:
