@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ from vestige.sources.events.mapping import AUTO, FIELDS, Mapping
 from vestige.sources.events.records import Block
 from vestige.sources.events.sessions import read_sessions
 from vestige.sources.events.times import BAD, TimeReader
-from vestige.sources.events.where import condition
+from vestige.sources.events.where import Condition, condition
 from vestige.sources.events.zeek import ZeekRows
 from vestige.sources.logs.masks import Masker
 
@@ -111,7 +110,7 @@ class Parser:
     def parse(self, layout: Layout, block: Block) -> Events:
         """The events of `block`, a piece of a file with that `layout`."""
         records, offsets, lines = cut(block)
-        texts = decoded(block, records)
+        texts = decoded(block, records, offsets)
         gathering = Gathering(self._negatives, self._mask)
         self.layout = layout
         if layout.kind == "sessions":
@@ -170,8 +169,8 @@ class Parser:
         rows: list[int] = []
         read = times.read
         machines, events, labels = gathering.machines, gathering.texts, gathering.labels
-        for number in range(_first_row(layout, lines), len(texts)):
-            text = texts[number]
+        first = _first_row(layout, lines)
+        for number, text in enumerate(texts[first:], first):
             try:
                 when, machine, event, label = take(text)
             except BadRecordError as error:
@@ -219,13 +218,12 @@ class Parser:
     def _of_row(self, layout: Layout) -> Take:
         delimiter, n = layout.delimiter, layout.columns
         pick, wanted = fields.of_row(layout.places), self._wanted
-        header = header_of(layout) if wanted else []
+        if wanted is not None:
+            pick = _wanted_alone(pick, wanted, header_of(layout))
 
         def take(text: str) -> Values:
             cells = split_row(text.removesuffix("\n").removesuffix("\r"), delimiter)
             if len(cells) == n:
-                if wanted is not None and not wanted(_as_record(header, cells)):
-                    return UNWANTED
                 return pick(cells)
             if not text.strip():
                 return EMPTY
@@ -247,6 +245,13 @@ class Parser:
             return rows.pick(cells)
 
         return take
+
+
+def _wanted_alone(
+    pick: Callable[[Sequence[str]], Values], wanted: Condition, names: Sequence[str]
+) -> Callable[[Sequence[str]], Values]:
+    """Picks from the cells of rows that are wanted."""
+    return lambda cells: pick(cells) if wanted(_as_record(names, cells)) else UNWANTED
 
 
 def _as_record(names: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
@@ -278,14 +283,13 @@ def cut(block: Block) -> tuple[list[bytes], NDArray[np.int64], NDArray[np.int64]
     return records, begins + block.offset, (before + block.line).astype(np.int64)
 
 
-def decoded(block: Block, records: Sequence[bytes]) -> list[str]:
+def decoded(block: Block, records: Sequence[bytes], offsets: NDArray[np.int64]) -> list[str]:
     """The records as text, whatever bytes they hold."""
-    if block.ends is not None or not block.data.isascii():
+    if block.ends is not None or block.origins is not None or not block.data.isascii():
         return [record.decode("utf-8", errors="replace") for record in records]
     # In ASCII a byte is a character: the block is decoded once, and its records are cut from the text.
-    text = block.data.decode("ascii")
-    places = [0, *accumulate(map(len, records))]
-    return [text[a:b] for a, b in pairwise(places)]
+    text, places = block.data.decode("ascii"), (offsets - block.offset).tolist()
+    return [text[a:b] for a, b in zip(places, [*places[1:], len(text)], strict=True)]
 
 
 def undecodable(texts: Sequence[str], records: Sequence[bytes]) -> int:

@@ -86,9 +86,9 @@ class TimeReader:
     def __init__(
         self, unit: TimeUnit = "auto", formats: tuple[str, ...] = (), *, day_first: bool | None = None
     ) -> None:
-        self._iso = unit in {"auto", "iso"}
+        self._iso = unit in {"auto", "iso"} and not formats
         self._digits = None if unit == "auto" else _DIGITS.get(unit)
-        self._numeric = unit != "iso"
+        self._numeric = unit != "iso" and not formats
         self._formats = [TimeFormat(layout) for layout in formats]
         self._day_first = day_first
         self.dates = Dates()
@@ -98,16 +98,14 @@ class TimeReader:
     def read(self, text: str) -> int:
         """Nanoseconds since 1970, or BAD."""
         text = text.strip()
-        if self._formats:
-            found = max(layout.read(text) for layout in self._formats)
-        elif self._iso and text[4:5] == "-":
+        if self._iso and text[4:5] == "-":
             found = self._read_iso(text)
         elif self._numeric and text[:1].isdecimal() and (number := _NUMBER.fullmatch(text)):
             found = self._read_number(number)
         elif self._iso:
             found = self._read_iso(text)
         else:
-            found = BAD
+            found = max((layout.read(text) for layout in self._formats), default=BAD)
         if 0 <= found < _END:
             return found
         return BAD
