@@ -328,7 +328,9 @@ def _layout(text: str) -> int:
 
 
 _LOG = r'\{ ?"log": ?"(?:[^"\\\n]|\\.)*+"'
-DOCKER = rf'{_LOG}(?<!\\n"), ?"stream": ?"(\w+)"[^\n]*+\n{_LOG}, ?"stream": ?"\1"'
+_STREAM = r', ?"stream": ?"'
+_NEXT = rf"[^\n]*+\n{_LOG}{_STREAM}"
+DOCKER = rf'{_LOG}(?<!\\n"){_STREAM}std(?:out"{_NEXT}stdout|err"{_NEXT}stderr)"'
 """Two lines of Docker's json-file of one stream; the first piece of text has no line end, so both are one."""
 
 

@@ -1,0 +1,120 @@
+"""Which format a file has: strictly, with a reason, or refused in a sentence; never a traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.sources.logs.rows import rows
+from tests.sources.logs.test_guess import LINES
+from vestige.errors import EvidenceError, FormatError
+from vestige.evidence.files import EvidenceFile
+from vestige.sources.logs.blocks import Block
+from vestige.sources.logs.corpora import rules_for
+from vestige.sources.logs.head import Head
+from vestige.sources.logs.options import LogOptions
+from vestige.sources.logs.parse import Parser
+
+FILE = EvidenceFile(Path("a.log"), "a.log", None, in_directory=False)
+
+
+def read(path: Path, text: str, **options: Any) -> tuple[list[str], dict[str, Any], list[str]]:
+    """What is read of a text: texts, what its stream says, machines."""
+    path.write_text(text)
+    summary: dict[str, Any] = {}
+    hosts: list[str] = []
+    return [each for _, each in rows(path, summary=summary, hosts=hosts, **options)], summary, hosts
+
+
+@pytest.mark.parametrize(
+    ("lines", "name", "hosts"),
+    [
+        ("Mar  8 09:17:01 box sshd[1]: open\nMar  8 09:17:02 box last message repeated\n", "rfc3164", ["box"]),
+        ("<13>Mar  8 09:17:01 box sshd[1]: open\n", "rfc3164", ["box"]),
+        ("38 <13>Mar  8 09:17:01 box sshd[1]: open\n", "rfc3164", ["box"]),
+        ("2024-03-08T09:17:01Z box sshd[1]: open\n", "rsyslog", ["box"]),
+        ("<12>2024-03-08T09:17:01.5Z esx1.example.org Hostd: info\n", "rsyslog", ["esx1.example.org"]),
+        ("58 <34>1 2024-03-08T09:17:01Z box su 1 ID - open\n", "rfc5424", ["box"]),
+        ("2024-03-08 09:17:01+0000 [-] open\n", "kippo", ["a"]),
+        ("[    1.250125] usb 1-1: open\n", "dmesg", ["a"]),
+        ("2024-03-08T09:17:01Z stdout F open\n", "cri", ["a"]),
+        ("2015-10-18 18:01:47,978 INFO [main] a.b.C: open\n", "hadoop", ["a"]),
+        ("[Mon Dec 05 10:11:12.5 2005] [core:error] [pid 7] open\n", "apache", ["a"]),
+        ("2024-03-08T09:17:01Z stdout started\n2024-03-08T09:17:02Z stderr failed\n", "guessed", ["a"]),
+        ("2024-03-08T09:17:01Z 0 [Note] started\n2024-03-08T09:17:02Z 0 [Note] failed\n", "guessed", ["a"]),
+        ("2024-03-08T09:17:01Z Starting up\n2024-03-08T09:17:02Z Listening on 80\n", "guessed", ["a"]),
+        ("2024-03-08 09:17:01 [info] <0.1.0> a\n2024-03-08 09:17:02 [error] <0.1.0> b\n", "guessed", ["a"]),
+        ("Mar  8 09:17:01 INFO started: x\nMar  8 09:17:02 ERROR failed: x\n", "guessed", ["a"]),
+        ("web_1  | 2024-03-08 09:17:01 INFO a\nweb_1  | 2024-03-08 09:17:02 INFO b\n", "guessed", ["web_1"]),
+        ("[pod/web-7f/app] 2024-03-08 09:17:01 INFO a\n", "guessed", ["pod/web-7f/app"]),
+        ('{"msg":"a","time":"2024-03-08T09:17:01Z"}\n', "records", ["a"]),
+    ],
+)  # fmt: skip
+def test_the_format_of_a_file(tmp_path: Path, lines: str, name: str, hosts: list[str]) -> None:
+    texts, summary, found = read(tmp_path / "a.log", lines, year="2024")
+    assert list(summary["formats"]) == [name]
+    assert found == hosts
+    assert len(texts) == lines.count("\n")
+
+
+def test_why_it_is_that_one_is_said(tmp_path: Path) -> None:
+    lines = "2024-03-08T09:17:01Z stdout started\n2024-03-08T09:17:02Z stderr failed\n"
+    _, summary, _ = read(tmp_path / "a.log", lines)
+    assert summary["format"] == "guessed: <Time>{<Zone>} <Stream> <Content>"
+    assert "of rsyslog, the next best, 0 (2 have its header, but hold no machine" in summary["why"]
+
+
+def test_what_fits_nothing_is_refused_with_the_line(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"(?s)once upon a time.*plain"):
+        read(tmp_path / "a.log", "once upon a time\nthere was a king\n")
+    assert read(tmp_path / "b.log", "once upon a time\n", format="auto,plain")[0] == ["once upon a time"]
+
+
+def test_a_label_by_level_needs_a_level(tmp_path: Path) -> None:
+    texts, summary, _ = read(tmp_path / "a.log", "2024-03-08 09:17:01 ERROR a\n", label="level:ERROR")
+    assert (texts, list(summary["formats"])) == (["a"], ["guessed"])
+    with pytest.raises(FormatError):
+        read(tmp_path / "b.log", "2024-03-08 09:17:01 a\n", label="level:ERROR")
+
+
+def test_lines_of_two_containers_are_refused(tmp_path: Path) -> None:
+    lines = "web_1  | 2024-03-08 09:17:01 a\ndb_1   | 2024-03-08 09:17:02 b\n" * 9
+    with pytest.raises(FormatError, match=r"web_1, db_1(?s:.*)--no-log-prefix"):
+        read(tmp_path / "a.log", lines)
+
+
+def test_a_guess_is_part_of_the_schema_and_live_evidence_is_read_alike(tmp_path: Path) -> None:
+    rules = rules_for(LogOptions())
+    assert rules.settings()["guess"] == 1
+    assert "guess" not in rules_for(LogOptions(format="rfc3164,access", label="none")).settings()
+    again = type(rules).from_settings(rules.settings())
+    assert again.guesses
+    line = b"2024-03-08 09:17:01 ERROR a\n"
+    assert again.choose(line, FILE).rules.format.header == rules.choose(line, FILE).rules.format.header
+
+
+def tried(data: bytes, level: str | None) -> None:
+    try:
+        choice = rules_for(LogOptions(label=level)).choose(data, FILE)
+    except EvidenceError:
+        return
+    rules = choice.rules
+    # What a position holds of it gives the same rules again.
+    again = type(rules).from_settings(rules.settings())
+    whole = Parser(again).parse(Block(data, 0, 1, final=True))
+    assert len(whole) == len(Parser(rules).parse(Block(data, 0, 1, final=True)))
+    assert Head("", "", "", "", None, 0, choice.why, choice.doubts).why
+
+
+@given(LINES, st.sampled_from([None, "level:ERROR"]), st.sampled_from(["", "web_1 | ", "[pod/a] "]))
+def test_lines_of_all_kinds_are_read_or_refused(lines: list[str], level: str | None, before: str) -> None:
+    tried("\n".join(before + line for line in lines).encode(errors="replace"), level)
+
+
+@given(st.binary(max_size=300))
+def test_bytes_of_all_kinds_are_read_or_refused(data: bytes) -> None:
+    tried(data, None)
