@@ -33,7 +33,7 @@ def read(path: Path, text: str, **options: Any) -> tuple[list[str], dict[str, An
 @pytest.mark.parametrize(
     ("lines", "name", "hosts"),
     [
-        ("Mar  8 09:17:01 box sshd[1]: open\nMar  8 09:17:02 box last message repeated\n", "rfc3164", ["box"]),
+        ("Mar  8 09:17:01 box sshd[1]: open\nMar  8 09:17:02 box -- MARK --\n", "rfc3164", ["box"]),
         ("<13>Mar  8 09:17:01 box sshd[1]: open\n", "rfc3164", ["box"]),
         ("38 <13>Mar  8 09:17:01 box sshd[1]: open\n", "rfc3164", ["box"]),
         ("2024-03-08T09:17:01Z box sshd[1]: open\n", "rsyslog", ["box"]),

@@ -182,7 +182,9 @@ def find_keys(records: Sequence[Record]) -> dict[str, str] | None:
     keys: dict[str, str] = {}
     for part, names in NAMES.items():
         # A stack trace or a template is not in every record.
-        least = 1 if part in {"error", "template"} else FIT * len(records)
+        least = max(1.0, FIT * len(records))
+        if part in {"error", "template"}:
+            least = 1
         for name in names:
             if counts[name] >= least and _is(part, spelt[name], records):
                 keys[part] = spelt[name]
