@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from vestige.sources.logs.format import every
 from vestige.sources.logs.kernel.machine import DEPTH, NO_MATCH, TOO_DEEP, match
@@ -40,6 +41,18 @@ TEXTS = st.one_of(
 )  # fmt: skip
 
 
+def matched(
+    program: Program, data: NDArray[np.uint8], at: int, spans: NDArray[np.int64], entry: int = 0
+) -> int:
+    code, sets = program.arrays()
+    spots, chances = np.array([at]), np.ones(1, np.uint64)
+    stack = np.zeros(4 * DEPTH, np.int64)
+    given = (code.reshape(-1), sets, entry, data, 0, len(data), spots, chances, np.uint64(1), 0, 1)
+    spot, end = match(*given, spans, stack)
+    assert spot == (end == NO_MATCH)
+    return end
+
+
 @pytest.mark.parametrize("pattern", PATTERNS)
 @settings(max_examples=60)
 @given(text=TEXTS)
@@ -49,12 +62,10 @@ def test_a_program_matches_what_its_expression_matches(pattern: str, text: str) 
     program = Program()
     groups = frozenset(re.compile(pattern).groupindex)
     expression = program.add(pattern, groups)
-    code, sets = program.arrays()
     data = np.frombuffer(bytearray(text.encode()), np.uint8)
-    stack = np.zeros(4 * DEPTH, np.int64)
     for at in range(len(text) + 1):
         spans = np.full(2 * program.n_groups, -1, np.int64)
-        end = match(code.reshape(-1), sets, expression.entry, data, 0, len(data), at, spans, stack)
+        end = matched(program, data, at, spans, entry=expression.entry)
         # `re.match(text, at)` would let `^` match at `at`.
         found = re.compile(f"(?s:.{{{at}}})(?P<here>{_numbered(pattern)})", re.ASCII).match(text)
         if pattern.startswith(("^", r"\A")):
@@ -79,10 +90,9 @@ def _numbered(pattern: str) -> str:
 def test_groups_are_told_and_set_right_again() -> None:
     program = Program()
     expression = program.add(r"(?:(?P<a>x+)y|(?P<b>x)xz)(?P<c>\d)?", frozenset("abc"))
-    code, sets = program.arrays()
     data = np.frombuffer(bytearray(b"xxz7"), np.uint8)
     spans = np.full(2 * program.n_groups, -1, np.int64)
-    assert match(code.reshape(-1), sets, 0, data, 0, 4, 0, spans, np.zeros(4 * DEPTH, np.int64)) == 4
+    assert matched(program, data, 0, spans) == 4
     told = {name: tuple(spans[2 * number : 2 * number + 2]) for name, number in expression.groups.items()}
     assert told == {"a": (-1, -1), "b": (0, 1), "c": (3, 4)}
 
@@ -98,8 +108,6 @@ def test_what_no_program_has_is_refused(pattern: str) -> None:
 def test_a_stack_without_room_is_told() -> None:
     program = Program()
     program.add(r"(?:ab|a.)*c")
-    code, sets = program.arrays()
     data = np.frombuffer(bytearray(b"ab" * 5000), np.uint8)
     spans = np.full(2 * program.n_groups, -1, np.int64)
-    stack = np.zeros(4 * DEPTH, np.int64)
-    assert match(code.reshape(-1), sets, 0, data, 0, len(data), 0, spans, stack) == TOO_DEEP
+    assert matched(program, data, 0, spans) == TOO_DEEP

@@ -19,9 +19,9 @@ from vestige.sources.logs.kernel.machine import (
     Sets,
     Stack,
     Words,
+    holds,
     mask,
     match,
-    search,
 )
 
 compiled = partial(
@@ -233,6 +233,8 @@ def read_lines(
     bounds: Numbers,
     means: bool,
     shown: Numbers,
+    spots: Numbers,
+    chances: Words,
     groups: Stack,
     stack: Stack,
     kind: NDArray[np.uint8],
@@ -249,13 +251,17 @@ def read_lines(
     else each other one does.
     """
     begin, odd = 0, 0
+    chances[0] = 1
     for i in range(len(ends)):
         end = ends[i]
         found = TOO_DEEP
         if kind[i] != ODD:
             for j in range(len(groups)):
                 groups[j] = -1
-            found = match(code, sets, entry, data, begin, end, begin, groups, stack)
+            spots[0] = begin
+            _, found = match(
+                code, sets, entry, data, begin, end, spots, chances, np.uint64(1), 0, 1, groups, stack
+            )
         if found == TOO_DEEP:
             kind[i] = ODD
             odd += 1
@@ -435,14 +441,14 @@ def read_messages(  # noqa: PLR0912 - a call a message costs more than what it w
     spans: Numbers,
     code: Code,
     sets: Sets,
-    claims: bool,
     entries: Numbers,
     masks: Words,
     needs: Words,
     placeholder: Bytes,
     placed: Numbers,
-    words: int,
-    words_first: Sets,
+    words: Bytes,
+    bounds: Numbers,
+    by_first: Numbers,
     empty: Bytes,
     most: int,
     work: Bytes,
@@ -461,13 +467,12 @@ def read_messages(  # noqa: PLR0912 - a call a message costs more than what it w
     text: NDArray[np.int32],
 ) -> int:
     """Fill in `text (n,)`, the number of each message's masked text, from message `start` on; returns where
-    there was no more room, or n. -1: the plain reader must read the message, because a line of it is odd, or
-    may begin something else (`claims`: that can be).
+    there was no more room, or n. -1: the plain reader must read the message, because a line of it is odd.
 
-    `first (n,)` and `after (n,)`: the lines that each message begins with, and before which it ends. Where
-    `words` is the entry of an expression (not -1), a message in which it matches is labelled. `recent
-    (slots, most bytes)` holds messages as they were, `recent_of (slots, 3)` their lengths, the numbers of
-    their texts, and labels.
+    `first (n,)` and `after (n,)`: the lines that each message begins with, and before which it ends. A
+    message that holds one of the words, if there are any (see `machine.holds`), is labelled. `recent (slots,
+    most bytes)` holds messages as they were, `recent_of (slots, 3)` their lengths, the numbers of their
+    texts, and labels.
     """
     n_messages, room = len(first), work.shape[1]
     for m in range(start, n_messages):
@@ -478,9 +483,6 @@ def read_messages(  # noqa: PLR0912 - a call a message costs more than what it w
         odd = False
         for i in range(at, after[m]):
             odd |= kind[i] == ODD
-            # What is indented, or empty, goes on with the message whatever else there may be.
-            if claims and i > at and begins[i] < ends[i]:
-                odd |= data[begins[i]] != 32 and data[begins[i]] != 9
         if odd:
             continue
         n = _gather(data, begins, ends, at, after[m], content[at], spans[at], work[0], most)
@@ -496,24 +498,16 @@ def read_messages(  # noqa: PLR0912 - a call a message costs more than what it w
                     break
             if same:
                 text[m] = recent_of[slot, 1]
-                if words >= 0:
-                    label[first[m]] = recent_of[slot, 2]
+                if len(bounds) > 1:
+                    label[at] = recent_of[slot, 2]
                 continue
         recent_of[slot, 0] = -1
         if n <= recent.shape[1]:
             for j in range(n):
                 recent[slot, j] = work[0, j]
         length = n
-        if words >= 0:
-            for j in range(n):
-                lowered = work[0, j]
-                if 65 <= lowered <= 90:
-                    lowered += np.uint8(32)
-                work[1, j] = lowered
-            found = search(code, sets, words, words_first, work[1], n, groups, stack)
-            if found == TOO_DEEP:
-                continue
-            label[first[m]] = found
+        if len(bounds) > 1:
+            label[at] = holds(work[0], n, words, bounds, by_first)
         here, size = mask(
             code, sets, entries, masks, needs, placeholder, placed, work, n, spots, chances, groups, stack
         )
@@ -524,7 +518,7 @@ def read_messages(  # noqa: PLR0912 - a call a message costs more than what it w
             work[here, :size] = empty
         text[m] = keep_text(work[here], size, key, slots, pool, starts, known)
         if length <= recent.shape[1]:
-            recent_of[slot, 0], recent_of[slot, 1], recent_of[slot, 2] = length, text[m], label[first[m]]
+            recent_of[slot, 0], recent_of[slot, 1], recent_of[slot, 2] = length, text[m], label[at]
     return n_messages
 
 

@@ -55,6 +55,8 @@ DEPTH = 1 << 10
 """Entries of a stack."""
 _NEW_LINE = 10
 _UNDERSCORE = 95
+_SMALL = np.array([ord(chr(code).lower()) if code < 128 else code for code in range(256)], np.uint8)
+"""Letters as small ones."""
 _CHOICE, _FEWER, _MORE, _UNDO, _MARKED, _LOOKED = range(6)
 """Kinds of entries: another branch; a greedy loop that takes fewer, a lazy one that takes more; a group as it
 was; where an atomic part or a look ahead began; where a look began that must not match."""
@@ -74,17 +76,60 @@ def match(  # noqa: PLR0912, PLR0915 - the loop of a machine: a branch for each 
     text: Bytes,
     begin: int,
     end: int,
-    at: int,
+    spots: Numbers,
+    chances: Words,
+    chance: np.uint64,
+    spot: int,
+    n_spots: int,
     groups: Stack,
     stack: Stack,
-) -> int:
-    """Where the match of an expression at `at` in `text[begin:end]` ends; NO_MATCH; TOO_DEEP.
+) -> tuple[int, int]:
+    """The first match of an expression in `text[begin:end]` that begins at one of `spots[spot:n_spots]`: its
+    number, and where it ends; NO_MATCH; TOO_DEEP. Spots whose `chances` lack the bit `chance` are
+    passed over.
 
     `groups (2 n,)` are told where each group begins and ends. What looks behind sees no more than
     `text[begin:]`.
     """
-    row, top, p, deepest = entry, 0, at, len(stack) - 8
+    deepest = len(stack) - 8
+    top, ok = 0, False
+    row, p = entry, 0
+    spot -= 1
     while True:
+        while not ok:
+            if top == 0:
+                # Nothing is left to try: from the next spot on.
+                spot += 1
+                while spot < n_spots and chances[spot] & chance == 0:
+                    spot += 1
+                if spot >= n_spots:
+                    return spot, NO_MATCH
+                row, p = entry, spots[spot]
+                break
+            i = top - 4
+            what = stack[i]
+            if what == _CHOICE or what == _LOOKED:  # noqa: PLR1714, SIM109 - compiled to a table of jumps
+                row, p, ok = stack[i + 1], stack[i + 2], True
+                top = i
+            elif what == _FEWER:
+                row, p, ok = stack[i + 1], stack[i + 2] - 1, True
+                stack[i + 2] = p
+                if p == stack[i + 3]:
+                    top = i
+            elif what == _MORE:
+                p = stack[i + 2]
+                row = stack[i + 1]
+                if stack[i + 3] > 0 and p < end and sets[code[4 * (row - 1) + 1], text[p]]:
+                    p += 1
+                    stack[i + 2] = p
+                    stack[i + 3] -= 1
+                    ok = True
+                else:
+                    top = i
+            else:
+                if what == _UNDO:
+                    groups[stack[i + 1]] = stack[i + 2]
+                top = i
         i = 4 * row
         kind = code[i]
         row += 1
@@ -95,7 +140,7 @@ def match(  # noqa: PLR0912, PLR0915 - the loop of a machine: a branch for each 
         elif kind == SET:
             ok = p < end and sets[code[i + 1], text[p]]
             p += 1
-        elif kind in (LOOP, GREEDY):
+        elif kind == LOOP or kind == GREEDY:  # noqa: PLR1714, SIM109
             which = code[i + 1]
             began, last = p, min(end, p + code[i + 3])
             while p < last and sets[which, text[p]]:
@@ -104,14 +149,14 @@ def match(  # noqa: PLR0912, PLR0915 - the loop of a machine: a branch for each 
             ok = p >= least
             if kind == GREEDY and p > least:
                 if top > deepest:
-                    return TOO_DEEP
+                    return spot, TOO_DEEP
                 stack[top], stack[top + 1], stack[top + 2], stack[top + 3] = _FEWER, row, p, least
                 top += 4
         elif kind == NOT_AHEAD:
             ok = not (p < end and sets[code[i + 1], text[p]])
         elif kind == AHEAD:
             ok = p < end and sets[code[i + 1], text[p]]
-        elif kind in (BEHIND, NOT_BEHIND):
+        elif kind == BEHIND or kind == NOT_BEHIND:  # noqa: PLR1714, SIM109
             n = code[i + 1]
             seen = p - n >= begin
             if seen:
@@ -125,13 +170,13 @@ def match(  # noqa: PLR0912, PLR0915 - the loop of a machine: a branch for each 
             slot = code[i + 1]
             if top > 0:
                 if top > deepest:
-                    return TOO_DEEP
+                    return spot, TOO_DEEP
                 stack[top], stack[top + 1], stack[top + 2] = _UNDO, slot, groups[slot]
                 top += 4
             groups[slot] = p
-        elif kind in (SPLIT, MARK, NOT_LOOK):
+        elif kind == SPLIT or kind == MARK or kind == NOT_LOOK:  # noqa: PLR1714, SIM109
             if top > deepest:
-                return TOO_DEEP
+                return spot, TOO_DEEP
             what = _CHOICE
             if kind == MARK:
                 what = _MARKED
@@ -141,7 +186,7 @@ def match(  # noqa: PLR0912, PLR0915 - the loop of a machine: a branch for each 
             top += 4
         elif kind == JUMP:
             row = code[i + 1]
-        elif kind in (CUT, LOOK_END):
+        elif kind == CUT or kind == LOOK_END:  # noqa: PLR1714, SIM109
             # What was to be tried within is forgotten; groups must be set right all the same, later.
             mark = top - 4
             while stack[mark] != _MARKED:
@@ -168,12 +213,12 @@ def match(  # noqa: PLR0912, PLR0915 - the loop of a machine: a branch for each 
                 p += 1
             if ok:
                 if top > deepest:
-                    return TOO_DEEP
+                    return spot, TOO_DEEP
                 stack[top], stack[top + 1], stack[top + 2] = _MORE, row, p
                 stack[top + 3] = code[i + 3] - code[i + 2]
                 top += 4
         elif kind == MATCH:
-            return p
+            return spot, p
         elif kind == BACK:
             p -= code[i + 1]
             ok = p >= begin
@@ -183,7 +228,7 @@ def match(  # noqa: PLR0912, PLR0915 - the loop of a machine: a branch for each 
             ok = p == end or (p == end - 1 and text[p] == _NEW_LINE)
         elif kind == END_STRING:
             ok = p == end
-        elif kind in (BOUNDARY, NOT_BOUNDARY):
+        elif kind == BOUNDARY or kind == NOT_BOUNDARY:  # noqa: PLR1714, SIM109
             # In an empty text there is neither, as `re` of Python 3.11 has it.
             ok = end > begin
             if ok:
@@ -199,49 +244,25 @@ def match(  # noqa: PLR0912, PLR0915 - the loop of a machine: a branch for each 
                         ok = False
                         break
                 p += until - began
-        while not ok:
-            if top == 0:
-                return NO_MATCH
-            i = top - 4
-            what = stack[i]
-            if what in (_CHOICE, _LOOKED):
-                row, p, ok = stack[i + 1], stack[i + 2], True
-                top = i
-            elif what == _FEWER:
-                row, p, ok = stack[i + 1], stack[i + 2] - 1, True
-                stack[i + 2] = p
-                if p == stack[i + 3]:
-                    top = i
-            elif what == _MORE:
-                p = stack[i + 2]
-                row = stack[i + 1]
-                if stack[i + 3] > 0 and p < end and sets[code[4 * (row - 1) + 1], text[p]]:
-                    p += 1
-                    stack[i + 2] = p
-                    stack[i + 3] -= 1
-                    ok = True
-                else:
-                    top = i
-            else:
-                if what == _UNDO:
-                    groups[stack[i + 1]] = stack[i + 2]
-                top = i
 
 
 @compiled
-def search(
-    code: Code, sets: Sets, entry: int, first: Sets, text: Bytes, end: int, groups: Stack, stack: Stack
-) -> int:
-    """Whether an expression matches anywhere in `text[:end]`: 1 or 0; TOO_DEEP. `first (256,)`: what it may
-    begin with."""
+def holds(text: Bytes, end: int, words: Bytes, bounds: Numbers, by_first: Numbers) -> bool:
+    """Whether `text[:end]` in small letters holds one of the words `words[bounds[i]:bounds[i + 1]]`, in order
+    of their first characters: those that begin with `c` are `by_first[c]` to before `by_first[c + 1]`.
+    """
     for at in range(end):
-        if first[text[at]]:
-            found = match(code, sets, entry, text, 0, end, at, groups, stack)
-            if found == TOO_DEEP:
-                return TOO_DEEP
-            if found >= 0:
-                return 1
-    return 0
+        first = _SMALL[text[at]]
+        for i in range(by_first[first], by_first[first + 1]):
+            length = bounds[i + 1] - bounds[i]
+            same = length <= end - at
+            j = 1
+            while same and j < length:
+                same = _SMALL[text[at + j]] == words[bounds[i] + j]
+                j += 1
+            if same:
+                return True
+    return False
 
 
 @compiled
@@ -264,7 +285,7 @@ def look(
 
 
 @compiled
-def mask(  # noqa: PLR0912 - see `match`
+def mask(  # noqa: PLR0912, PLR0915 - see `match`
     code: Code,
     sets: Sets,
     entries: Numbers,
@@ -284,55 +305,68 @@ def mask(  # noqa: PLR0912 - see `match`
 
     Masks are applied one after the other, as `masks.Masker` does. Mask `k` begins at `entries[k]`, and may
     only match a text that has the characters of the bits `needs[k]`; `masks`, and `spots` and
-    `chances (room,)` to work in, are those of `look`. `placeholder[placed[k]:placed[k + 1]]` stands for it.
+    `chances (2, room + 1)` to work in, are those of `look`. `placeholder[placed[k]:placed[k + 1]]` stands for
+    what it matches.
     """
     one = np.uint64(1)
     here, room = 0, work.shape[1]
     text = work[0]
-    n_spots = look(text, 0, n, 0, masks, spots, chances, 0)
+    n_spots = look(text, 0, n, 0, masks, spots[0], chances[0], 0)
     chance, have = np.uint64(0), np.uint64(0)
     for j in range(n_spots):
-        chance |= chances[j]
+        chance |= chances[0, j]
     for at in range(n):
         have |= masks[2, text[at]]
     for k in range(len(entries)):
-        shift = np.uint64(k)
-        if (chance >> shift) & one == 0 or needs[k] & ~have != 0:
+        bit = one << np.uint64(k)
+        if chance & bit == 0 or needs[k] & ~have != 0:
             continue
-        out = work[1 - here]
-        size, copied, hit = 0, 0, False
-        for j in range(n_spots):
-            at = spots[j]
-            if (chances[j] >> shift) & one == 0 or at < copied:
-                continue
-            end = match(code, sets, entries[k], text, 0, n, at, groups, stack)
+        out, old, new = work[1 - here], spots[here], spots[1 - here]
+        was, may = chances[here], chances[1 - here]
+        size, copied, spot, done, n_new = 0, 0, 0, 0, 0
+        length = placed[k + 1] - placed[k]
+        while True:
+            while spot < n_spots and old[spot] < copied:
+                spot += 1
+            spot, end = match(code, sets, entries[k], text, 0, n, old, was, bit, spot, n_spots, groups, stack)
             if end == TOO_DEEP:
                 return here, TOO_DEEP
-            if end < 0:
-                continue
-            if size + at - copied + placed[k + 1] - placed[k] > room:
+            at = n
+            if end >= 0:
+                at = old[spot]
+            elif copied == 0:
+                break
+            if size + at - copied + length > room:
                 return here, TOO_DEEP
+            # Where masks may begin in what stays is known, but for the character behind a placeholder.
+            if 0 < copied < at:
+                looked = look(text, copied, copied + 1, out[size - 1], masks, new, may, n_new)
+                if looked > n_new:
+                    new[n_new] = size
+                n_new = looked
+            while done < n_spots and old[done] < copied + (copied > 0):
+                done += 1
+            while done < n_spots and old[done] < at:
+                new[n_new], may[n_new] = old[done] - copied + size, was[done]
+                n_new += 1
+                done += 1
             for i in range(copied, at):
                 out[size] = text[i]
                 size += 1
+            if end < 0:
+                break
+            copied = end
+            before = 0
+            if size > 0:
+                before = out[size - 1]
             for i in range(placed[k], placed[k + 1]):
                 out[size] = placeholder[i]
+                have |= masks[2, placeholder[i]]
                 size += 1
-            copied, hit = end, True
-        if not hit:
-            continue
-        if size + n - copied > room:
-            return here, TOO_DEEP
-        for i in range(copied, n):
-            out[size] = text[i]
-            size += 1
-        here, n, text = 1 - here, size, out
-        if k + 1 == len(entries):
-            break
-        n_spots = look(text, 0, n, 0, masks, spots, chances, 0)
-        chance, have = np.uint64(0), np.uint64(0)
-        for j in range(n_spots):
-            chance |= chances[j]
-        for at in range(n):
-            have |= masks[2, text[at]]
+            n_new = look(out, size - length, size, before, masks, new, may, n_new)
+        if copied > 0:
+            here, n, n_spots, text = 1 - here, size, n_new, out
+            chance = np.uint64(0)
+            for j in range(n_spots):
+                chance |= may[j]
     return here, n

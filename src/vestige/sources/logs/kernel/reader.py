@@ -22,7 +22,6 @@ from vestige.sources.logs.header import CONTENT, compile_header
 from vestige.sources.logs.kernel import lines
 from vestige.sources.logs.kernel.machine import DEPTH
 from vestige.sources.logs.kernel.program import Characters, Expression, Program, UnsupportedError
-from vestige.sources.logs.labels import alternation
 from vestige.sources.logs.masks import ours
 from vestige.sources.logs.parse import (
     EMPTY,
@@ -88,21 +87,21 @@ class KernelParser:
         self._parts = _parts(rules, header)
         self._shown = np.array([header.groups[name] for name in rules.format.shown], np.int64)
         self._values, self._bounds = _concatenated(rules.label.values)
-        # Whether a line without the header may be something else than a part of the message above it.
-        self._claims = rules.foreign is not None
         self._means = rules.label.kind != "column"
         self._masks = _Masks(rules, program)
-        self._words, self._words_first = -1, np.zeros(256, np.bool_)
-        if rules.label.kind == "words" and rules.label.values:
-            words = program.add(alternation(rules.label.values).pattern)
-            self._words = words.entry
-            self._words_first[sorted(words.first)] = True
+        words: list[str] = []
+        if rules.label.kind == "words":
+            # No other word is in a text of ASCII; capital letters are in no text that is searched.
+            words = sorted(word for word in set(rules.label.values) if word.isascii() and word)
+        self._words, self._word_bounds = _concatenated(words)
+        firsts = np.array([ord(word[0]) for word in words], np.int64)
+        self._by_first = np.searchsorted(firsts, np.arange(257)).astype(np.int64)
         code, self._sets = program.arrays()
         self._code = code.reshape(-1)
         self._groups = np.zeros(2 * program.n_groups, np.int64)
         self._stack = np.zeros(4 * DEPTH, np.int64)
         self._work = np.zeros((2, ROOM), np.uint8)
-        self._spots, self._chances = np.zeros(ROOM + 1, np.int64), np.zeros(ROOM + 1, np.uint64)
+        self._spots, self._chances = np.zeros((2, ROOM + 1), np.int64), np.zeros((2, ROOM + 1), np.uint64)
         self._empty = np.frombuffer(EMPTY.encode(), np.uint8).copy()
         self._texts = _Texts()
 
@@ -118,11 +117,13 @@ class KernelParser:
         spans = np.empty((n, 2 * len(self._shown)), np.int64)
         n_odd = lines.read_lines(
             data, ends, self._code, self._sets, self._header, self._parts, self._values, self._bounds,
-            self._means, self._shown, self._groups, self._stack, kind, content, spans, t_ns, label,
+            self._means, self._shown, self._spots[0], self._chances[0], self._groups, self._stack, kind,
+            content, spans, t_ns, label,
         )  # fmt: skip
         if n_odd > MOST_ODD * n:
             return self._plain.parse(block)
         begins, offsets, numbers = places(block, n)
+        self._ask(block, data, begins, ends, kind)
         first = np.flatnonzero(kind == lines.HEADER)
         after = np.append(first[1:], n)
         text = self._read_texts(data, begins, ends, first, after, kind, content, spans, label)
@@ -160,6 +161,28 @@ class KernelParser:
             counts=counts,
             unread=unread,
         )
+
+    def _ask(
+        self,
+        block: Block,
+        data: NDArray[np.uint8],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        kind: NDArray[np.uint8],
+    ) -> None:
+        """Call those lines odd that do not fit the header, and do not go on with the message above them."""
+        foreign = self._rules.foreign
+        if foreign is None:
+            return
+        asked = (kind == lines.REST) & (ends > begins)
+        if not asked.any():
+            return
+        # What is indented goes on, whatever else it may be.
+        characters = data[np.minimum(begins, len(data) - 1)]
+        rows = np.flatnonzero(asked & (characters != 32) & (characters != 9))
+        for number, begin, end in zip(rows.tolist(), begins[rows].tolist(), ends[rows].tolist(), strict=True):
+            if foreign.begins(block.data[begin:end].decode("ascii")):
+                kind[number] = lines.ODD
 
     def _read_plain(
         self, block: Block, ends: NDArray[np.int64], left: NDArray[np.int64]
@@ -206,8 +229,8 @@ class KernelParser:
         while True:
             done = lines.read_messages(
                 data, begins, ends, first, after, done, kind, content, spans, self._code, self._sets,
-                self._claims, masks.entries, masks.masks, masks.needs, masks.placeholder, masks.placed,
-                self._words, self._words_first, self._empty, TEXT_CHARACTERS, self._work, self._spots,
+                masks.entries, masks.masks, masks.needs, masks.placeholder, masks.placed, self._words,
+                self._word_bounds, self._by_first, self._empty, TEXT_CHARACTERS, self._work, self._spots,
                 self._chances, self._groups, self._stack, texts.key, texts.slots, texts.pool, texts.starts,
                 texts.known, texts.recent, texts.recent_of, label, text,
             )  # fmt: skip
