@@ -186,6 +186,17 @@ REFUSED = [
     ),
     pytest.param(table(ROWS).encode("utf-16"), {}, EvidenceError, "iconv -f UTF-16", id="UTF-16"),
     pytest.param(bytes(9000), {}, EvidenceError, "NUL", id="NULs"),
+    pytest.param(
+        b"\x30\0\0\0LfLe" + bytes(90), {}, EvidenceError, r"(?s)\.evt\).*wevtutil", id="a log of Windows XP"
+    ),
+    pytest.param("<?xml version='1.0'?>\n<Events/>\n", {}, EvidenceError, r"(?s)XML.*\.evtx", id="XML"),
+    pytest.param(
+        "% time     seconds  usecs/call     calls    errors syscall\n",
+        {},
+        EvidenceError,
+        "without -c",
+        id="strace -c",
+    ),
     pytest.param(b"BZh91AY" + bytes(20), {}, EvidenceError, "bzip2", id="bzip2"),
     pytest.param(table(ROWS), {"label": "nope"}, EvidenceError, "no record has a label", id="no label"),
     pytest.param(table(ROWS), {"mapping": "nope"}, UsageError, "one of: .*csv", id="an unknown mapping"),

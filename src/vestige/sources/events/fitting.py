@@ -24,6 +24,24 @@ from vestige.sources.events.times import Dates
 from vestige.sources.events.where import condition, named
 
 WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+FOREIGN = (
+    (
+        re.compile(rb".{4}LfLe", re.DOTALL),
+        "an event log of Windows XP or Server 2003 (.evt), which is not read",
+        "convert it on Windows: wevtutil export-log OLD.evt NEW.evtx /lf:true",
+    ),
+    (
+        re.compile(rb"(?:\xef\xbb\xbf)?\s*+<(?:\?xml\s|Events?[\s>]|Objs\s)"),
+        "the file is XML, which is not read",
+        "an event log of Windows is read as it is (.evtx); otherwise export JSON, an object a line",
+    ),
+    (
+        re.compile(rb"\s*+% time\s++seconds\s++usecs/call"),
+        "a summary of strace (-c), which has no sequence of calls",
+        "record it again without -c",
+    ),
+)
+"""What is known and not read: how such files begin, what they are, and what helps."""
 LOOKED_AT = 20
 """Records that are asked for the signs of a mapping."""
 MOST_SHOWN = 24
@@ -104,6 +122,9 @@ def check(sample: bytes, rules: Rules, where: str, anomalous_files: str = "", *,
     if sample.startswith(WIDE):
         remedy = "convert it: iconv -f UTF-16 -t UTF-8 FILE"
         raise EvidenceError("the text is UTF-16", where=where, remedy=remedy)
+    for pattern, what, remedy in FOREIGN:
+        if pattern.match(sample):
+            raise EvidenceError(what, where=where, remedy=remedy)
     if sample.count(b"\0", 0, 4096) > min(len(sample), 4096) // 4:
         raise EvidenceError("no text: it is full of NUL bytes", where=where)
     if (fit := _of_calls(sample, rules, where, anomalous_files, file)) is not None:
