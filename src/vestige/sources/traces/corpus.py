@@ -63,7 +63,9 @@ def find_recordings(root: Path) -> tuple[list[Recording], list[Defect]]:
         if is_perf(root):
             folder = root.absolute().parent
             alone = _perf_files(folder) == [folder / root.name]
-            name = _text(folder) if alone else f"{_text(folder)}/{_text(root)}"
+            name = _text(folder)
+            if not alone:
+                name = f"{name}/{_text(root)}"
             return _of_perf(root, folder, name, skipped), skipped
         if root.name not in TRACES:
             raise EvidenceError(
@@ -99,9 +101,11 @@ def find_recordings(root: Path) -> tuple[list[Recording], list[Defect]]:
 def _of_folder(folder: Path, skipped: list[Defect]) -> list[Recording]:
     """The recordings in a directory; what it lacks is added to `skipped`."""
     trace = _first(folder, TRACES)
-    files = [trace] if trace is not None and is_perf(trace) else []
+    files: list[Path] = []
     if trace is None:
         files = _perf_files(folder)
+    elif is_perf(trace):
+        files = [trace]
     if not files:
         found = _of_trace(folder)
         if isinstance(found, Recording):
@@ -139,8 +143,9 @@ def _of_perf(path: Path, folder: Path, name: str, skipped: list[Defect]) -> list
     for share in found:
         own = name
         if len(found) > 1:
-            of = "" if share.pid is None else f"-{share.pid}"
-            own = f"{name}/{share.name.replace('/', '_')}{of}"
+            own = f"{name}/{share.name.replace('/', '_')}"
+            if share.pid is not None:
+                own += f"-{share.pid}"
         if map_file is None and not share.rows:
             skipped.append(
                 Defect(own, None, FILE, f"no map of {share.name} in it: its modules are not known")
@@ -265,9 +270,10 @@ def _instead(folder: Path) -> str:
     if not others:
         return ""
     shown = [_text(Path(name)) for name in sorted(others)[:MOST_SHOWN]]
-    more = f" and {len(others) - MOST_SHOWN} more" if len(others) > MOST_SHOWN else ""
+    if len(others) > MOST_SHOWN:
+        shown[-1] += f" and {len(others) - MOST_SHOWN} more"
     return (
-        f"; it holds {', '.join(shown)}{more}: the packets of one logical processor are wanted as trace_0, "
+        f"; it holds {', '.join(shown)}: the packets of one logical processor are wanted as trace_0, "
         "and the memory map as mapping.txt"
     )
 

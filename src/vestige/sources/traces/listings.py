@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -215,6 +216,12 @@ def _cells(line: str) -> list[str]:
         return []
 
 
+def _split(line: str, by: str) -> list[str]:
+    if by == ",":
+        return _cells(line)
+    return line.split(by)
+
+
 Cut = Callable[[str], Sequence[Any]]
 
 
@@ -295,7 +302,7 @@ def _header(line: str, following: str) -> _Table | None:
         if widths.understood:
             return widths
     for delimiter in ("\t", ",", "|", ";"):
-        cut: Cut = _cells if delimiter == "," else lambda row, by=delimiter: row.split(by)  # type: ignore[misc]
+        cut: Cut = partial(_split, by=delimiter)
         table = _Table(cut, _names(cut(line)))
         if table.understood:
             return table
@@ -333,11 +340,14 @@ def _objects(lines: list[str]) -> list[Any] | None:
     if isinstance(found, dict) and isinstance(found.get("columns"), list):
         names = found["columns"]
         rows = found.get("rows")
-        rows = rows if isinstance(rows, list) else []
+        if not isinstance(rows, list):
+            rows = []
         return [dict(zip(map(str, names), row, strict=False)) for row in rows if isinstance(row, list)]
     if isinstance(found, dict):
         return [found]
-    return found if isinstance(found, list) else None
+    if isinstance(found, list):
+        return found
+    return None
 
 
 def _json_lines(lines: list[str]) -> list[Any] | None:

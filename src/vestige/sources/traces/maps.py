@@ -114,7 +114,9 @@ def _split(path: str) -> tuple[str, str]:
 
 
 def _shown(name: str) -> str:
-    name = name[-LONGEST_NAME:] if "/" in name else name[:LONGEST_NAME]
+    if "/" in name:  # with folders: the file's own name is what counts
+        name = name[-LONGEST_NAME:]
+    name = name[:LONGEST_NAME]
     return name.translate(_OURS).encode("utf-8", errors="backslashreplace").decode()
 
 
@@ -147,7 +149,7 @@ def of_process(rows: list[Row], wanted: Wanted, where: Path | str = "") -> list[
 
     Raises EvidenceError where there are several, and it does not follow which of them is wanted.
     """
-    processes: dict[Any, list[str]] = {}
+    processes: dict[int | str, list[str]] = {}
     for row in rows:
         names = processes.setdefault(_process(row), [])
         if row.process and row.process not in names and len(names) < MOST_NAMED:
@@ -155,15 +157,13 @@ def of_process(rows: list[Row], wanted: Wanted, where: Path | str = "") -> list[
     if len(processes) < 2:
         return rows
     title = _split(_path(wanted.program)[0])[1]
-    chosen = [key for key in processes if wanted.pid is not None and key == wanted.pid]
+    chosen: list[int | str] = [key for key in processes if wanted.pid is not None and key == wanted.pid]
     chosen = chosen or [key for key in processes if title and str(key) == title]
     chosen = chosen or [key for key, names in processes.items() if any(_is(name, title) for name in names)]
     if len(chosen) != 1:
-        told = _some([" ".join([*names[:1], *([str(key)] if isinstance(key, int) else [])])
-                      for key, names in processes.items() if not chosen or key in chosen])  # fmt: skip
-        named = f"info.txt names {len(chosen)} of them" if chosen else "info.txt names none of them"
+        told = _some(_called(key, processes[key]) for key in chosen or processes)
         raise EvidenceError(
-            f"the map is of several processes ({told}), and {named}",
+            f"the map is of several processes ({told}), and info.txt names {len(chosen) or 'none'} of them",
             where=where,
             remedy="write the process's name on line 1 of info.txt, or `pid 1234` on a line of its own, or "
             "keep its rows alone",
@@ -173,7 +173,16 @@ def of_process(rows: list[Row], wanted: Wanted, where: Path | str = "") -> list[
 
 def _process(row: Row) -> int | str:
     """What tells the rows of one process from those of another."""
-    return row.process.casefold() if row.pid is None else row.pid
+    if row.pid is None:
+        return row.process.casefold()
+    return row.pid
+
+
+def _called(process: int | str, names: list[str]) -> str:
+    """A process's name and number, as far as both are there."""
+    if isinstance(process, int):
+        return " ".join([*names[:1], str(process)])
+    return "".join(names[:1])
 
 
 def _is(process: str, program: str) -> bool:
@@ -328,7 +337,9 @@ def _apart(found: list[_Piece], numbers: dict[str, int]) -> tuple[list[_Piece], 
         module = top.module
         if len(running) > 1:
             some = sorted(names[number].translate(_OURS) for number in islice(running, MOST_SHARING))
-            name = "|".join(some) + ("|..." if len(running) > MOST_SHARING else "")
+            if len(running) > MOST_SHARING:
+                some.append("...")
+            name = "|".join(some)
             shared.add(name)
             module = numbers.setdefault(name, len(numbers))
             if len(numbers) > MOST_MODULES:

@@ -31,7 +31,7 @@ class _Joined(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, pieces: Pieces) -> None:
         self._file = file
-        self._begins = pieces[:, 0]
+        self._begins, self._sizes = pieces[:, 0], pieces[:, 1]
         self._ends = np.cumsum(pieces[:, 1])
         self._at = 0
 
@@ -60,14 +60,15 @@ class _Joined(io.RawIOBase):
 
     def read(self, size: int = -1, /) -> bytes:
         """Bytes of one piece, or of several where they are short; nothing at the end."""
-        total = int(self._ends[-1]) if len(self._ends) else 0
-        left = total - self._at if size < 0 else min(size, total - self._at)
+        left = int(self._ends[-1:].sum()) - self._at
+        if size >= 0:
+            left = min(left, size)
         parts: list[bytes] = []
         while left > 0:
             piece = int(np.searchsorted(self._ends, self._at, side="right"))
-            before = int(self._ends[piece - 1]) if piece else 0
-            most = min(left, int(self._ends[piece]) - self._at)
-            self._file.seek(int(self._begins[piece]) + self._at - before)
+            behind = int(self._ends[piece]) - self._at
+            most = min(left, behind)
+            self._file.seek(int(self._begins[piece] + self._sizes[piece]) - behind)
             part = self._file.read(most)
             if not part:
                 break

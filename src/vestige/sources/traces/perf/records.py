@@ -264,7 +264,8 @@ class Records:
         """The record; what it says of the records themselves is kept."""
         if record.kind == Kind.HEADER_ATTR and len(record.body) >= ATTR.size:
             size = struct.unpack_from("<I", record.body, 4)[0]
-            size = size if ATTR.size <= size <= len(record.body) else len(record.body)
+            if not ATTR.size <= size <= len(record.body):
+                size = len(record.body)
             self._add(record.body[:size], record.body[size:])
         return record
 

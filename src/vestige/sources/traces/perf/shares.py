@@ -106,10 +106,9 @@ def _by_name(session: Session, buffer: Buffer, named: frozenset[int]) -> list[Ow
 def _by_aux(session: Session, buffer: Buffer) -> list[Owned]:
     """Pieces by the thread that each AUX record names. What no record covers, and what one of nobody covers,
     goes on with whoever ran there before."""
-    stretches = None if buffer.cpu is None else session.stretches.get(buffer.cpu)
-    if session.snapshot or stretches is None:
+    if session.snapshot or buffer.cpu not in session.stretches:
         return []
-    columns = stretches.columns.tolist()
+    columns = session.stretches[buffer.cpu].columns.tolist()
     marks = sorted(zip(columns[::4], columns[1::4], columns[2::4], columns[3::4], strict=True))
     if all(tid < 0 for _, _, tid, _ in marks):
         return []
@@ -128,7 +127,8 @@ def _by_aux(session: Session, buffer: Buffer) -> list[Owned]:
                     until = min(size, begins - offset)
                 else:
                     until = min(size, begins + length - offset)
-                    tid = who if who in session.process_of else tid
+                    if who in session.process_of:
+                        tid = who
             elif size - done < 8:
                 break  # zeros that perf filled the piece up with
             pid = session.process_of.get(tid, tid)
@@ -142,9 +142,9 @@ def _by_switches(session: Session, buffer: Buffer, path: Path) -> list[Owned] | 
 
     Between two TSC packets with a switch between them, it is nobody's: it is left out, and told.
     """
-    switches = None if buffer.cpu is None else session.switches.get(buffer.cpu)
-    if switches is None or session.clock is None or session.snapshot:
+    if buffer.cpu not in session.switches or session.clock is None or session.snapshot:
         return None
+    switches = session.switches[buffer.cpu]
     columns = switches.columns.tolist()
     ran = sorted(zip(columns[::2], columns[1::2], strict=True), key=lambda switch: switch[0])
     begins, times, starts = _marks(buffer, path, session.clock)
@@ -159,13 +159,16 @@ def _by_switches(session: Session, buffer: Buffer, path: Path) -> list[Owned] | 
     at, size = 0, int(behind[-1])
     while at < len(begins):
         before = int(last[at])
-        pid = ran[before - 1][1] if before else -1
         after = at + 1
         while after < len(begins) and last[after] == before:
             after += 1
         # The last of these marks is followed by a switch, unless the data end first.
-        end = after if after == len(begins) and before == len(ran) else after - 1
-        stop = size if end == len(begins) else int(begins[end])
+        end, stop = after - 1, int(begins[after - 1])
+        if after == len(begins) and before == len(ran):
+            end, stop = after, size
+        pid = -1
+        if before:
+            pid = ran[before - 1][1]
         first = next((mark for mark in range(at, end) if starts[mark]), None)
         if pid >= 0 and first is not None and begins[first] < stop:
             known += stop - int(begins[first])
@@ -205,7 +208,8 @@ def _marks(
                     times.append((clock.zero + (tsc * clock.mult >> clock.shift)) & (1 << 62) - 1)
                     starts.append(psb >= 0)
                     psb = -1
-    order = np.maximum.accumulate(np.array(times, np.int64)) if times else np.empty(0, np.int64)
+    # A clock that went back (a damaged packet) would put bytes before a switch that came after it.
+    order = np.maximum.accumulate(np.array(times, np.int64))
     return np.array(begins, np.int64), order, np.array(starts, np.bool_)
 
 
@@ -241,7 +245,9 @@ def _nobodys(session: Session, buffers: list[Buffer]) -> list[Share]:
     )
     found = []
     for buffer in buffers:
-        name = f"thread{buffer.tid}" if buffer.cpu is None else f"cpu{buffer.cpu}"
+        name = f"cpu{buffer.cpu}"
+        if buffer.cpu is None:
+            name = f"thread{buffer.tid}"
         found.append(Share(name, None, _in_file(buffer), rows, [doubt]))
     return found
 
