@@ -90,7 +90,7 @@ def test_a_shape_that_may_take_its_time_is_refused_with_what_helps(tmp_path: Pat
 @pytest.mark.parametrize(
     "shape",
     [r"[^\s:]+:", r"\w{1,64}:", r"\w++:", r"(?=a)\S+", r"(?:GET|POST) \S+", r"\d{1,3}(?:\.\d{1,3}){3}:",
-     r"a|ab|abc", r"(?:[a-z]+\.)+[A-Z]\w*", r"(?>a|b)*+:", r"-(?!\S)", r"é+:"],
+     r"a|ab|abc", r"(?:[a-z]+\.)+[A-Z]\w*", r"(out|err) \w++ \1:", r"(?>a|b)*+:", r"-(?!\S)", r"é+:"],
 )  # fmt: skip
 def test_shapes_that_are_certain_where_they_end_are_taken(shape: str) -> None:
     check_shape("field 'Tag'", shape)

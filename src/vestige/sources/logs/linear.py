@@ -127,7 +127,7 @@ def _ways_of(op: Any, argument: Any, after: Characters) -> int:
         ways = _ways(list(argument[3]), after)
     elif op is sre.BRANCH:
         ways = _ways_of_branches(argument[1], after)
-    elif op in {sre.GROUPREF, sre.GROUPREF_EXISTS}:
+    elif op is sre.GROUPREF_EXISTS:
         ways = _ENDLESS
     return ways
 
