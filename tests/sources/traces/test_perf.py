@@ -242,6 +242,40 @@ def test_a_map_beside_it_is_believed_where_there_is_one_process(tmp_path: Path) 
     assert read(tmp_path / "run/perf.data") == {"run": other}
 
 
+def test_cpus_of_nobody_have_the_map_beside_them_where_there_is_no_other(tmp_path: Path) -> None:
+    made = PerfData(flags=0, trailer=False)
+    for cpu in range(2):
+        made.data(cpu, went(cpu), cpu=cpu)
+    (_made(tmp_path / "run") / "mapping.txt").write_text(
+        "55aa00000000-55aa00001000 r-xp 00000000 08:01 11 /usr/bin/tool\n"
+    )
+    warnings: list[str] = []
+    found = read(written(tmp_path / "run", made), warnings=warnings)
+    assert found == {"run/cpu0": ["tool+0x0"], "run/cpu1": ["tool+0x1"]}
+    assert len(warnings) == 2
+    assert "no record says which process ran when (none has a map)" in warnings[0]
+
+
+def test_each_process_is_of_its_own_program_whatever_the_run_was_of(tmp_path: Path) -> None:
+    made = PerfData(flags=0)
+    program(made, 5, "tool")
+    made.fork(6, 5, time=10)
+    made.comm(6, "ls", time=20)
+    made.map(6, 0x5600_0000_0000, 0x1000, "/usr/bin/ls", time=20)
+    made.data(0, went(1), tid=5)
+    made.data(1, went(2, base=0x5600_0000_0000), tid=6)
+    (_made(tmp_path / "run") / "info.txt").write_text("tool\nbenign\n")
+    written(tmp_path / "run", made)
+    reader = TraceReader.of_corpus(TraceOptions())
+    samples = {}
+    for unit in reader.units(Evidence((tmp_path,))).units:
+        with closing(reader.open(unit)) as stream:
+            block = stream.read(1)
+            assert block is not None
+            samples[unit.id] = block.recordings[0].sample
+    assert samples == {"run/tool-5": "tool", "run/ls-6": "ls"}
+
+
 def test_a_process_without_a_map_is_left_out(tmp_path: Path) -> None:
     made = PerfData(flags=0)
     program(made, 5, "tool")

@@ -136,7 +136,9 @@ def _of_perf(path: Path, folder: Path, name: str, skipped: list[Defect]) -> list
         raise EvidenceError(f"process {info.pid}, which info.txt names, was not traced", where=path)
     skipped += [Defect(name, None, DETAIL, why) for why in session.defects]
     map_file = _first(folder, MAPS)
-    if map_file is not None and len(found) > 1:
+    processes = sum(share.pid is not None for share in found)
+    has_maps = any(share.rows for share in found)
+    if map_file is not None and (processes > 1 or (has_maps and len(found) > 1)):
         skipped.append(Defect(name, None, DETAIL, f"{map_file.name} is not read: it is of one process"))
         map_file = None
     recordings = []

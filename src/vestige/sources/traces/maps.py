@@ -156,10 +156,11 @@ def of_process(rows: list[Row], wanted: Wanted, where: Path | str = "") -> list[
             names.append(row.process)
     if len(processes) < 2:
         return rows
-    title = _split(_path(wanted.program)[0])[1]
     chosen: list[int | str] = [key for key in processes if wanted.pid is not None and key == wanted.pid]
-    chosen = chosen or [key for key in processes if title and str(key) == title]
-    chosen = chosen or [key for key, names in processes.items() if any(_is(name, title) for name in names)]
+    chosen = chosen or [key for key in processes if str(key) == wanted.program]
+    chosen = chosen or [
+        key for key, names in processes.items() if any(is_of(name, wanted.program) for name in names)
+    ]
     if len(chosen) != 1:
         told = _some(_called(key, processes[key]) for key in chosen or processes)
         raise EvidenceError(
@@ -185,9 +186,9 @@ def _called(process: int | str, names: list[str]) -> str:
     return "".join(names[:1])
 
 
-def _is(process: str, program: str) -> bool:
-    """Whether a process, whose name may be cut off, is this program."""
-    process = process.casefold()
+def is_of(process: str, program: str) -> bool:
+    """Whether a process, whose name may be cut off, is of this program (its path, or its file's name)."""
+    process, program = process.casefold(), _split(_path(program)[0])[1]
     if not process or not program:
         return False
     cut_off = len(process) >= CUT_OFF and program.startswith(process)

@@ -30,7 +30,7 @@ from vestige.schema import Schema
 from vestige.sources.traces.containers import refuse_container
 from vestige.sources.traces.corpus import CLASSES, Recording, find_recordings
 from vestige.sources.traces.listings import parse
-from vestige.sources.traces.maps import SPECIAL, MemoryMap, Wanted, lay_out, read_map
+from vestige.sources.traces.maps import SPECIAL, MemoryMap, Wanted, is_of, lay_out, read_map
 from vestige.sources.traces.options import MIB, TraceOptions
 from vestige.sources.traces.packets.kernel import MOST_SPACES
 from vestige.sources.traces.packets.quality import Quality
@@ -328,8 +328,12 @@ def _memory(found: Recording, module_bytes: int) -> MemoryMap:
     """The memory of a recorded run, from the map beside it, or from what was recorded with it."""
     if found.map is not None:
         return read_map(found.map, wanted=Wanted(found.title, found.pid), module_bytes=module_bytes)
-    rows = list(found.rows)
-    return lay_out(rows, program=found.title, module_bytes=module_bytes, form="perf.data's own records")
+    rows, program = list(found.rows), found.title
+    process = next((row.process for row in rows if row.process), "")
+    if process and not is_of(process, program):
+        # What info.txt names is the run's program: this process of it is of another one.
+        program = process
+    return lay_out(rows, program=program, module_bytes=module_bytes, form="perf.data's own records")
 
 
 def _block(
