@@ -35,3 +35,36 @@ def test_a_kernel_is_compiled_again_when_what_it_uses_has_changed(tmp_path: Path
     (tmp_path / "constant.py").write_text(CONSTANT.format(42))
     assert run(tmp_path) == "42 0"
     assert run(tmp_path) == "42 1"
+
+
+CALLED_AT_ONCE = """
+import sys
+from vestige.compiling import compiled
+@compiled
+def half(number):
+    return number / 2
+@compiled
+def answer(number):
+    return half(number) * 4
+print("ready", flush=True)
+sys.stdin.readline()
+print(answer(21), sum(answer.stats.cache_misses.values()), sum(half.stats.cache_misses.values()))
+"""
+
+
+def test_of_processes_that_need_a_kernel_at_once_one_compiles_it(tmp_path: Path) -> None:
+    (tmp_path / "kernel.py").write_text(CALLED_AT_ONCE)
+    command = [sys.executable, "-c", "import kernel"]
+    pipe = subprocess.PIPE
+    at_once = [subprocess.Popen(command, cwd=tmp_path, stdin=pipe, stdout=pipe, text=True) for _ in range(3)]
+    for process in at_once:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in at_once:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    said = sorted(process.communicate(timeout=120)[0].split() for process in at_once)
+    assert [process.returncode for process in at_once] == [0, 0, 0]
+    assert [(answer, missed) for answer, missed, _ in said] == [("42.0", "0"), ("42.0", "0"), ("42.0", "1")]
+    assert sum(int(missed) for _, _, missed in said) == 1

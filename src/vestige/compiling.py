@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
+from numba.core.compiler_lock import global_compiler_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
+_HELD: set[Path] = set()
+"""Locks that this process holds; only who has Numba's own lock looks at it."""
 
 
 def compiled(function: _F, *, after: tuple[str, ...] = (), **options: Any) -> _F:
@@ -18,13 +24,16 @@ def compiled(function: _F, *, after: tuple[str, ...] = (), **options: Any) -> _F
 
     What was compiled is kept on disk beside the module, or else in the user's cache directory, or not at all
     where neither can be written. Numba compiles it again when the module's file has changed; the other files
-    that it is made of (kernels and constants that it uses) are named in `after`.
+    that it is made of (kernels and constants that it uses) are named in `after`. Of several processes that
+    need it at once, one compiles it; the others wait, and read what that has kept.
     """
     options = {"nogil": True, "error_model": "numpy", **options}
     try:
         made = numba.njit(function, cache=True, **options)
-        if after and hasattr(made, "stats"):
-            _forget_older(made, after)
+        if hasattr(made, "stats"):
+            if after:
+                _forget_older(made, after)
+            _compile_in_turn(made)
     except (RuntimeError, OSError):  # no place for it can be written
         made = numba.njit(function, **options)
     return cast("_F", made)
@@ -36,3 +45,37 @@ def _forget_older(made: Any, after: tuple[str, ...]) -> None:
     for index in Path(made.stats.cache_path).glob(f"*.{made.__qualname__}-*.nbi"):
         if index.stat().st_mtime_ns < newest:
             index.unlink(missing_ok=True)
+
+
+def _compile_in_turn(made: Any) -> None:
+    """Let other processes wait while one compiles `made`, beside the index of what was compiled."""
+    place = Path(made.stats.cache_path) / f"{made.__module__}.{made.__qualname__}.lock"
+    compile_now = made.compile
+
+    def compile_in_turn(signature: Any) -> Any:
+        # Numba's lock first: a thread that waits for another process must not be waited for by one of ours.
+        with global_compiler_lock, _held(place):
+            return compile_now(signature)
+
+    made.compile = compile_in_turn
+
+
+@contextlib.contextmanager
+def _held(place: Path) -> Iterator[None]:
+    """Hold a lock on the file `place`; without one where it cannot be written, or is held here already."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        yield
+        return
+    inner = place in _HELD
+    try:
+        if not inner:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            _HELD.add(place)
+        yield
+    finally:
+        if not inner:
+            _HELD.discard(place)
+        os.close(handle)

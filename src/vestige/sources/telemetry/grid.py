@@ -124,14 +124,19 @@ def grid(
 
 
 def _sample(collector: CollectorName, rows: Rows, t_start_ns: int, seconds: int, out: Grid) -> dict[str, int]:
-    """Fill the columns of a sampled collector. By channel, how many readings were taken for none."""
+    """Fill the columns of a sampled collector. By channel, how many readings were taken for none.
+
+    Arrays are handed to kernels as copies: some of a table cannot be written to, and Numba compiles a kernel
+    anew for these.
+    """
     channels = of_collector(collector)
     values = _numbers(rows.table, [channel.column for channel in channels])
     counter: Flags = np.array([channel.kind == "counter->rate" for channel in channels])
-    forgotten = forget_false(rows.t_ns, values, counter)
+    t_ns = np.array(rows.t_ns)
+    forgotten = forget_false(t_ns, values, counter)
     bounds = settings(seconds)
     sample(
-        rows.t_ns,
+        t_ns,
         values,
         counter,
         t_start_ns,
@@ -156,13 +161,13 @@ def _count(rows: Rows, t_start_ns: int, seconds: int, out: Grid) -> None:
     said = rows.table.select(_said())
     host, *kinds = said.get_columns()
     flags: Flags = np.stack([kind.to_numpy() for kind in kinds])
-    port = column("id.resp_p").fill_null(-1).to_numpy()
+    port = column("id.resp_p").fill_null(-1)
     count_events(
-        rows.t_ns,
+        np.array(rows.t_ns),
         _numbers(rows.table, AMOUNTS),
         flags,
-        host.to_numpy().view(np.int64),
-        port,
+        np.array(host.to_numpy().view(np.int64)),
+        np.array(port.to_numpy()),
         t_start_ns,
         seconds * SECOND_NS,
         out,

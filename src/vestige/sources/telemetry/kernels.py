@@ -82,15 +82,24 @@ def forget_false(t_ns: Ints, values: Floats, counter: Flags) -> Ints:  # pragma:
     forgotten = np.zeros(len(values), dtype=np.int64)
     for c in range(len(values)):
         if counter[c]:
-            before = np.isnan(values[c]).sum()
+            unread = missing(values[c])
             for row in range(len(t_ns)):
                 if values[c, row] < 0:
                     values[c, row] = np.nan
             most = fastest(t_ns, values[c])
             forget_peaks(t_ns, values[c], most)
             forget_returns(t_ns, values[c], most)
-            forgotten[c] = np.isnan(values[c]).sum() - before
+            forgotten[c] = missing(values[c]) - unread
     return forgotten
+
+
+@compiled
+def missing(value: Floats) -> int:  # pragma: no cover - compiled
+    """How many of the readings `(N,)` are NaN."""
+    count = 0
+    for reading in value:
+        count += np.isnan(reading)
+    return count
 
 
 @compiled
