@@ -152,7 +152,7 @@ def test_bytes_that_fill_a_piece_up_are_no_packets(tmp_path: Path) -> None:
     assert read(written(tmp_path / "run", made)) == {"run": [f"tool+0x{n}" for n in range(1, 6)]}
 
 
-def whole_system(*, switches: bool) -> PerfData:
+def whole_system(*, switches: bool, tid: int = -1) -> PerfData:
     """Two processes on one CPU, switched between at 2500 and 4500, with PSBs at every 1000."""
     made = PerfData(flags=0)
     made.info()
@@ -161,7 +161,7 @@ def whole_system(*, switches: bool) -> PerfData:
     stream = b""
     for number in range(1, 7):
         stream += tsc(ZERO + 1000 * number) + address(Kind.TIP, CODE + number)
-    made.data(0, stream, cpu=0)
+    made.data(0, stream, cpu=0, tid=tid)
     if switches:
         for pid, time in ((5, 500), (6, 2500), (5, 4500)):
             made.told(perf_data.SWITCH_CPU_WIDE, struct.pack("<II", 0, 0), (pid, pid, ZERO + time, 0))
@@ -171,9 +171,10 @@ def whole_system(*, switches: bool) -> PerfData:
 ZERO = perf_data.ZERO
 
 
-def test_switches_part_processes_and_what_lies_around_them_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tid", [-1, 5], ids=["whole system", "command without AUX records"])
+def test_switches_part_processes_and_what_lies_around_them_is_told(tmp_path: Path, tid: int) -> None:
     told: list[Defect] = []
-    found = read(written(tmp_path / "run", whole_system(switches=True)), told)
+    found = read(written(tmp_path / "run", whole_system(switches=True, tid=tid)), told)
     # Between 2000 and 3000, and between 4000 and 5000, it is not known when the switch was.
     assert found == {"run/one-5": ["one+0x1", "one+0x5", "one+0x6"], "run/two-6": ["two+0x3"]}
     (defect,) = told

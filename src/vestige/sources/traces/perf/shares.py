@@ -53,13 +53,12 @@ def shares(session: Session, path: Path) -> list[Share]:
     named = frozenset(pid for pid, process in session.processes.items() if process.rows) | session.started
     for number in sorted(session.buffers):
         buffer = session.buffers[number]
-        pieces: list[Owned] | None
         if _whole_system(session, buffer):
-            pieces = _by_switches(session, buffer, path)
+            pieces = _by_switches(session, buffer, path) or _by_name(session, buffer, named)
         else:
-            pieces = _by_aux(session, buffer)
-        pieces = pieces or _by_name(session, buffer, named)
-        if pieces is None:
+            pieces = _by_aux(session, buffer) or _by_name(session, buffer, named)
+            pieces = pieces or _by_switches(session, buffer, path)
+        if not pieces:
             nobodys.append(buffer)
             continue
         for piece in pieces:
@@ -87,8 +86,8 @@ def _whole_system(session: Session, buffer: Buffer) -> bool:
     return buffer.cpu is not None and buffer.tid is None and not session.inherits
 
 
-def _by_name(session: Session, buffer: Buffer, named: frozenset[int]) -> list[Owned] | None:
-    """All of a buffer, where it can be of one process only; else None. `named`: the processes that records
+def _by_name(session: Session, buffer: Buffer, named: frozenset[int]) -> list[Owned]:
+    """All of a buffer, where it can be of one process only; else nothing. `named`: the processes that records
     speak of."""
     tid = buffer.tid or 0
     if buffer.tid is not None:
@@ -96,9 +95,9 @@ def _by_name(session: Session, buffer: Buffer, named: frozenset[int]) -> list[Ow
         # In a CPU's buffer may be others whom the traced one started.
         named = own if buffer.cpu is None or not named else named
         if named != own:
-            return None
+            return []
     if len(named) != 1:
-        return None
+        return []
     (pid,) = named
     return [Owned(pid, tid, 0, buffer.index, at, size) for _, at, size in _pieces(buffer)]
 
@@ -137,19 +136,19 @@ def _by_aux(session: Session, buffer: Buffer) -> list[Owned]:
     return found
 
 
-def _by_switches(session: Session, buffer: Buffer, path: Path) -> list[Owned] | None:
-    """Pieces of a CPU's buffer by who ran there when; None where records and packets do not say that.
+def _by_switches(session: Session, buffer: Buffer, path: Path) -> list[Owned]:
+    """Pieces of a CPU's buffer by who ran there when; none where records and packets do not say that.
 
     Between two TSC packets with a switch between them, it is nobody's: it is left out, and told.
     """
     if buffer.cpu not in session.switches or session.clock is None or session.snapshot:
-        return None
+        return []
     switches = session.switches[buffer.cpu]
     columns = switches.columns.tolist()
     ran = sorted(zip(columns[::2], columns[1::2], strict=True), key=lambda switch: switch[0])
     begins, times, starts = _marks(buffer, path, session.clock)
     if not len(begins):
-        return None
+        return []
     switched = np.array([time for time, _ in ran], np.int64)
     last = np.searchsorted(switched, times, side="right")
     found: list[Owned] = []
@@ -176,7 +175,7 @@ def _by_switches(session: Session, buffer: Buffer, path: Path) -> list[Owned] | 
                 if pid > 0:
                     found.append(Owned(pid, 0, int(times[first]), buffer.index, place, length))
         at = after
-    if known < size:
+    if found and known < size:
         session.defects.append(
             f"{size - known} of {size} bytes of CPU {buffer.cpu} lie around switches, and are nobody's"
         )
