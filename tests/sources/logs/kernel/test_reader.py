@@ -11,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.sources.logs.test_guess import programs
 from vestige.sources.logs.blocks import Block, BlockReader
 from vestige.sources.logs.format import Format, every, load, shipped
+from vestige.sources.logs.guess import guess
 from vestige.sources.logs.header import fields
 from vestige.sources.logs.kernel.program import UnsupportedError
 from vestige.sources.logs.kernel.reader import KernelParser
@@ -196,3 +198,15 @@ def test_blocks_of_small_and_of_large_files_are_read_alike() -> None:
         parser = BlockParser(written, expected)
         for _ in range(2):
             assert_equal(parser.parse(block), plain)
+
+
+@pytest.mark.parametrize("name", programs())
+def test_guessed_formats_go_through_it_too(name: str) -> None:
+    lines, _ = programs()[name]
+    found = guess(lines)
+    assert found is not None
+    rules = Rules(found.format, LabelRule("none"), others=(load("rfc5424"),), guesses=True)
+    text = "\n".join(lines) + "\n"
+    odd = '-- Reboot --\n2024-05-06 07:08:09 WARN another format\n\tat a.b.C\n{"msg": "x"}\n'
+    block = Block((text + odd + text * 2).encode(), 100, 7, final=True)
+    assert_equal(KernelParser(rules, smallest=0).parse(block), Parser(rules).parse(block))
