@@ -84,7 +84,7 @@ def test_a_file_that_changes_its_format_is_read_on_and_it_is_said(tmp_path: Path
     ]  # fmt: skip
     assert [text for _, text in found[-3:]] == [
         "info open <num>",
-        "ERROR failed <num>",
+        "ERROR [main] <host>: failed <num>",
         "open user12\n<host>: x\n\tat <host>(B.java:<num>)",
     ]
     assert [(told.row, told.what) for told in summary["defects"]] == [(7, DETAIL)]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from vestige.sources.logs import grammar
-from vestige.sources.logs.format import Format
+from vestige.sources.logs.format import Format, shipped
 from vestige.sources.logs.guess import begins_with_time, guess_line, guess_records
 from vestige.sources.logs.header import fields
 
@@ -26,7 +26,10 @@ MARKERS = re.compile(
 """What journalctl, logcat, tail, loggers of W3C and Zeek, script, docker-compose and MySQL write between
 messages.
 """
-SHOWN = 120
+_CLOCK = re.compile(r"\d:[0-5]\d")
+_DAY = re.compile(r"\d{8}")
+CLOCK_CHARACTERS = 300
+"""Where a clock must be, in a line that begins a message."""
 
 
 def is_marker(line: str) -> bool:
@@ -54,6 +57,14 @@ def tagged(chosen: Format, match: re.Match[str]) -> bool:
     return chosen.host is None or "Tag" not in match.groupdict() or match["Tag"] is not None
 
 
+def may_begin(line: str) -> bool:
+    """Whether a line may begin a message of a shipped or a guessed format: a bracket or a day without signs
+    stands first, or there is a clock in it. That is quickly seen of lines that go on with a message."""
+    if line[:1] in {"[", "{", "<"} or _DAY.match(line):
+        return True
+    return _CLOCK.search(line, 0, CLOCK_CHARACTERS) is not None
+
+
 class Foreign:
     """What a line is that does not fit the header of its file. `others`: known formats that it may have;
     `guesses`: its own may be guessed."""
@@ -61,16 +72,19 @@ class Foreign:
     def __init__(self, others: Sequence[Format], *, guesses: bool, shows_level: bool) -> None:
         self._others = [(other, other.compiled().match) for other in others if other.time]
         self._guesses, self._shows_level = guesses, shows_level
+        self._own = any(other.name not in shipped() for other in others)
         self._looked = lru_cache(maxsize=256)(self._look)
 
     def begins(self, line: str) -> bool:
         """Whether a line does not go on with the message above it."""
         return line[:1] not in {"", " ", "\t"} and (
-            is_marker(line) or self.format(line) is not None or begins_with_time(line)
+            is_marker(line) or self.format(line) is not None or (may_begin(line) and begins_with_time(line))
         )
 
     def format(self, line: str) -> Format | None:
         """The format in which a line begins a message; None where it begins none."""
+        if not self._own and not may_begin(line):
+            return None
         return self._looked(line)
 
     def _look(self, line: str) -> Format | None:

@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from itertools import pairwise
 
 from vestige.sources.logs import clock, grammar, records
@@ -120,6 +119,28 @@ def guess(lines: Sequence[str], *, shows_level: bool = True) -> Guess | None:
     return max(found, key=lambda each: (each.score, each.fits), default=None)
 
 
+def _compiled(header: _Header) -> re.Pattern[str]:
+    shapes = {name: f"(?>{shape})" for name, shape in header.shapes.items()}
+    times = {name: clock.shape(layout) for name, layout in header.times.items()}
+    return compile_header(header.pattern, shapes | times)
+
+
+def _finished(header: _Header, example: str) -> Format:
+    """The format with a header that was written."""
+    return Format(
+        name=NAME,
+        header=header.pattern,
+        time=header.times,
+        field=header.shapes,
+        shown=header.shown,
+        host=header.host,
+        example=[example],
+        masks=list(MASKS),
+        mask=GUESSED,
+        types=True,
+    )
+
+
 def guess_records(lines: Sequence[str], *, timed: bool = False) -> Guess | None:
     """The format of lines that are JSON objects, or journald's export form; None where they are not, for the
     most part, or hold no message. `timed`: not where they have no time, either."""
@@ -139,24 +160,34 @@ def guess_records(lines: Sequence[str], *, timed: bool = False) -> Guess | None:
 def _of_records(
     header: str, shapes: dict[str, str], keys: dict[str, str], fits: int, n: int, lines: Sequence[str]
 ) -> Guess:
-    docker = keys.get("message") == "log" and header.startswith("<")
-    made = Format(
-        name=RECORDS,
-        header=header,
-        field=shapes,
-        keys=keys,
-        partial=records.DOCKER if docker else "",
-        example=[next(line for line in lines if line.startswith(("{", records.EXPORT)))],
-        masks=list(MASKS),
-        mask=GUESSED,
-        types=True,
-    )
+    key = (header, *keys.items())
+    made = _RECORD_FORMATS.get(key)
+    if made is None:
+        docker = keys.get("message") == "log" and header.startswith("<")
+        made = Format(
+            name=RECORDS,
+            header=header,
+            field=shapes,
+            keys=keys,
+            partial=records.DOCKER if docker else "",
+            example=[next(line for line in lines if line.startswith(("{", records.EXPORT)))],
+            masks=list(MASKS),
+            mask=GUESSED,
+            types=True,
+        )
+        if len(_RECORD_FORMATS) >= MOST_LINE_FORMATS:
+            _RECORD_FORMATS.clear()
+        _RECORD_FORMATS[key] = made
     doubts = (
         ()
         if "time" in keys
         else ("its records have no time that is known as such, so the messages have none",)
     )
     return Guess(made, fits, n, fits / n, doubts)
+
+
+_RECORD_FORMATS: dict[tuple[object, ...], Format] = {}
+"""What `_of_records` made, by header and keys."""
 
 
 def _alike(lines: list[str], *, weak: bool) -> list[_Line]:
@@ -180,38 +211,66 @@ def _put_together(group: list[_Line], lines: list[str], *, shows_level: bool, we
     if not _write_time(header, own, doubts):
         return None
     _write_rest(header, own, shows_level=shows_level, weak=weak)
-    shapes = {name: f"(?>{shape})" for name, shape in header.shapes.items()}
-    times = {name: clock.shape(layout) for name, layout in header.times.items()}
-    match = compile_header(header.pattern, shapes | times).match
+    match = _compiled(header).match
     fits = [text for text in lines if match(text) is not None]
     if not fits:
         return None
-    made = Format(
-        name=NAME,
-        header=header.pattern,
-        time=header.times,
-        field=header.shapes,
-        shown=header.shown,
-        host=header.host,
-        example=[fits[0]],
-        masks=list(MASKS),
-        mask=GUESSED,
-        types=True,
-    )
+    made = _finished(header, fits[0])
     score = len(fits) / len(lines) * min(1.0, header.strength)
     return Guess(made, len(fits), len(lines), score, tuple(doubts))
 
 
-@lru_cache(maxsize=1024)
+_LINE_FORMATS: dict[tuple[object, ...], Format] = {}
+"""What `guess_line` made, by what decides about it."""
+MOST_LINE_FORMATS = 1024
+
+
 def guess_line(line: str, *, shows_level: bool = True) -> Format | None:
-    """The format of a line by itself, where it begins with a time."""
+    """The format of a line by itself, where it begins with a time: the time, and a level, or a machine and a
+    tag with a process id, behind it. Lines of the same layout share it, so that a line takes little."""
+    line = line[:LINE_CHARACTERS]
     if not begins_with_time(line):
         return None
-    found = guess([line], shows_level=shows_level)
-    return None if found is None or not found.fits else found.format
+    begin = _BEGIN.match(line)
+    found = grammar.time_at(line, begin.end() if begin else 0)
+    if begin is None or found is None:
+        return None
+    key = (begin["sign"], bool(begin["priority"]), begin["version"], found.key, found.options, shows_level)
+    known = _LINE_FORMATS.get(key)
+    if known is None:
+        known = _line_format(line, begin, found, shows_level=shows_level)
+        if known is None:
+            return None
+        if len(_LINE_FORMATS) >= MOST_LINE_FORMATS:
+            _LINE_FORMATS.clear()
+        _LINE_FORMATS[key] = known
+    return known
 
 
-_BEGIN = re.compile(r"(?:<\d{1,3}>(?:\d{1,2} )?)?[\[(\"*]?")
+def _line_format(line: str, begin: re.Match[str], time: Part, *, shows_level: bool) -> Format | None:
+    """The format of all lines that begin like this one."""
+    header = _Header()
+    if begin["priority"]:
+        header.pattern = f"<<<Priority>>{begin['version'] or ''}"
+        header.shapes["Priority"] = r"\d{1,3}"
+    alone = _Line(line, (), begin["sign"], time, time.end)
+    header.pattern += _literal(begin["sign"])
+    if not _write_time(header, [alone], []):
+        return None
+    header.pattern += "{:}{ [<Level>]}{:}{ <Word>}{ <Host> <Tag>}{:}{ }<Content>"
+    header.shapes |= {
+        "Level": grammar.LEVEL,
+        "Word": rf"{grammar.LEVEL}(?=[: \t])",
+        "Host": r"[A-Za-z0-9][\w.-]{0,252}+",
+        "Tag": r"[^\s:\[\]]{1,128}+\[\d{1,10}\]:(?!\S)",
+    }
+    if shows_level:
+        header.shown += ["Level", "Word"]
+    match = _compiled(header).match
+    return _finished(header, line) if match(line) else None
+
+
+_BEGIN = re.compile(r"(?P<priority><\d{1,3}>(?P<version>\d{1,2} )?)?(?P<sign>[\[(\"*]?)")
 _NEAR_DIGIT = re.compile(r"[^\n]{0,16}?\d")
 _UNSURE = ("%s", "%E%f", "%m/%d", "%m-%d", "%m%d", "%y%m%d", "?/?/?")
 

@@ -34,8 +34,8 @@ class LogOptions(BaseModel):
     format: str = Field(
         default="auto",
         description="format of the lines: bgl, hdfs, rfc3164, ... or the path of your own (my.toml); several "
-        "with commas between: each file has the first that fits it; auto: syslog, containers, web access, JSON "
-        "lines, or whatever its first lines show",
+        "with commas between: each file has the first that fits it; auto: syslog, containers, web access, "
+        "JSON lines, or whatever its first lines show",
     )
     sequence_type: Literal["background", "context"] = Field(
         default="background",

@@ -171,7 +171,7 @@ class Parser:
         self._times = rules.format.time_parser()
         self._mask = Masker(rules.format.resolved_masks).mask
         self._shown = rules.format.shown
-        self._others: dict[str, Parser] = {}
+        self._others: dict[int, tuple[Format, Parser]] = {}
         self._keys, self._export = rules.format.keys, rules.format.header.startswith(EXPORT)
         self._shows_level = rules.label.kind != "level"
         self._by_field, self._by_text = rules.label.by_field(), rules.label.by_text()
@@ -314,13 +314,14 @@ class Parser:
 
     def _of(self, other: Format) -> Parser:
         """The parser of another format of the file."""
-        key = other.model_dump_json(include={"name", "header", "time", "field", "shown"})
-        parser = self._others.get(key)
-        if parser is None:
+        # By its identity, which is quick, and stays its own because the format is kept beside the parser.
+        kept = self._others.get(id(other))
+        if kept is None:
             if len(self._others) >= MOST_OTHERS:
                 self._others.clear()
-            parser = self._others[key] = Parser(replace(self._rules, format=other, others=(), guesses=False))
-        return parser
+            rules = replace(self._rules, format=other, others=(), guesses=False)
+            kept = self._others[id(other)] = other, Parser(rules)
+        return kept[1]
 
     def _read(
         self,
