@@ -112,8 +112,8 @@ class Expander:
         start = b""
         for piece in pieces:
             start += piece
-            # A member's name fills 100 bytes with NULs; text is not waited for.
-            if piece and (len(start) >= TAR_BLOCK or b"\0" not in start):
+            # A member's name fills 100 bytes with NULs: text is not waited for, nor what does not come now.
+            if start and (not piece or len(start) >= TAR_BLOCK or b"\0" not in start):
                 break
             if not piece:
                 yield piece

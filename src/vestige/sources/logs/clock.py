@@ -32,7 +32,7 @@ FRAME_YEAR = 1972
 _SECOND, _DAY = 1_000_000_000, 86_400_000_000_000
 _JUMP = 31 * _DAY
 """A step of no more than this passes no New Year unseen."""
-_HALF_YEAR, _STRAGGLER = 183 * _DAY, 330 * _DAY
+_HALF_YEAR, _STRAGGLER, _NEAR = 183 * _DAY, 330 * _DAY, _DAY
 _CENTURIES = 1 << 62
 _ABSENT = 9_000_000_000
 """Seconds that no time has."""
@@ -286,6 +286,10 @@ class Clock:
     31 December) and jumps back once it is told the time: a jump there from the middle of a year is no New
     Year, and nothing is counted from such times (`booting`). Where a file begins so, the first jump away is
     no straggler, however far it leads, until there was another time (`settled`).
+
+    Where a New Year seems to have passed and the times then jump back to where they were (`left_ns`), it was
+    none: two clocks write into one file, one of them months behind. Those of the `other_ns` one count nothing
+    from then on, as long as it is met again before the first has gone on for a month (`met_ns`).
     """
 
     year: int | None
@@ -294,6 +298,10 @@ class Clock:
     years: int = 0
     booting: bool = False
     settled: bool = False
+    left_ns: int | None = None
+    came_ns: int = 0
+    other_ns: int | None = None
+    met_ns: int = 0
 
     def to_dict(self) -> dict[str, int | None]:
         """JSON-ready: `Clock(**plain)` goes on from there."""
@@ -366,12 +374,34 @@ class Clock:
         self.booting = at_boot and (self.booting or _leads_to_boot(before, first))
         if self.booting:
             return self.years - (first >= _BOOT_BEGINS)
-        # Half a year back is the turn of the year; nearly a year ahead, a straggler from before that turn.
-        straggles = first - before > _STRAGGLER and (self.settled or first >= _BOOT_BEGINS)
-        self.years += (first - before < -_HALF_YEAR) - straggles
+        if self._is_of_other(before, first):
+            self.other_ns, self.met_ns = last, before
+            return self.years
+        if self._returns(before, first):
+            self.other_ns, self.met_ns, self.left_ns = before, first, None
+            self.years -= 1
+        elif first - before < -_HALF_YEAR:
+            # The turn of the year.
+            self.left_ns, self.came_ns = before, first
+            self.years += 1
+        elif first - before > _STRAGGLER and (self.settled or first >= _BOOT_BEGINS):
+            # Nearly a year ahead: a straggler from before that turn.
+            self.years -= 1
         self.frame_ns = last
         self.settled |= not at_boot
         return self.years
+
+    def _is_of_other(self, before: int, first: int) -> bool:
+        """Whether a jump leads to the other clock of the file."""
+        if self.other_ns is None or abs(before - self.met_ns) > _JUMP:
+            return False
+        return abs(first - before) > _JUMP and abs(first - self.other_ns) <= _NEAR
+
+    def _returns(self, before: int, first: int) -> bool:
+        """Whether a jump ahead leads back to where the last New Year seemed to pass, in no month for that."""
+        if self.left_ns is None or self.left_ns >= _NOVEMBER or abs(before - self.came_ns) > _JUMP:
+            return False
+        return first - before > _JUMP and abs(first - self.left_ns) <= _NEAR
 
 
 def in_frame(t_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
