@@ -19,7 +19,7 @@ from vestige.sources.events.encoder import OF_TIME, EventEncoder
 from vestige.sources.events.options import EventOptions
 from vestige.sources.events.reader import EventReader
 from vestige.sources.events.syscall_names import name_of
-from vestige.testing import check_source
+from vestige.testing import check_followed, check_source
 
 TO_A_FILE = """\
 4117  1772438400.000001 execve("/bin/sh", ["sh", "-c", "cat a | wc"], 0x7ffd /* 9 vars */) = 0
@@ -285,6 +285,20 @@ def test_calls_keep_the_contract_of_a_source(tmp_path: Path) -> None:
     write(tmp_path / "c" / "c.txt", "6 6 63 6 42")
     write(tmp_path / "c" / "d.int", "7 1\n7 2\n8 1\n7 3\n")
     check_source("events", tmp_path / "c", tmp_path / "work")
+
+
+@pytest.mark.parametrize(
+    ("content", "mapping"),
+    [
+        (TO_A_FILE, "auto"),
+        (ON_A_TERMINAL * 3, "strace"),
+        ("7 1\n7 2\n8 1\n7 3\n", "unm"),
+        ("6 6 63 6 42", "adfa"),
+    ],
+)
+def test_a_trace_that_grows_gives_what_it_has_at_last(tmp_path: Path, content: str, mapping: str) -> None:
+    reader = EventReader.of_corpus(EventOptions(mapping=mapping, context=2))
+    check_followed(reader, content.encode(), tmp_path / "t", arrivals=[70, 3, 200])
 
 
 @settings(max_examples=200, deadline=None)
