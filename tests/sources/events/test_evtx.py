@@ -146,6 +146,15 @@ def test_a_chunk_whose_header_is_lost_is_read_by_its_records() -> None:
     assert "chunk 2" in reader.told[0][1]
 
 
+@pytest.mark.parametrize("begin", [bytes(HEADER), b""])
+def test_a_log_without_its_header_is_read_by_its_chunks(begin: bytes) -> None:
+    content = begin + evtx(events(20))[HEADER:]
+    assert is_evtx(content)
+    reader, blocks = read(content, 5000)
+    assert images(blocks) == [f"C:\\{at}.exe" for at in range(20)]
+    assert [what for what, _ in reader.told] == [DETAIL] * bool(begin)
+
+
 def test_a_chunk_of_noughts_is_room_set_aside() -> None:
     reader, blocks = read(log(chunk(events(3)), bytes(CHUNK), counted=1))
     assert len(records(blocks)) == 3

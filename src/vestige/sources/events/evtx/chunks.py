@@ -44,12 +44,10 @@ class FileHeader:
 
 def file_header(data: bytes) -> FileHeader:
     """Read the first `HEADER_BYTES` of a file."""
-    _, _, _, _, _, _, _, begins, chunks, flags, checksum = _FILE.unpack_from(data)
+    # The size of the header's block is one of its fields: were it believed, it could hide the first chunk.
+    *_, chunks, flags, checksum = _FILE.unpack_from(data)
     sound = zlib.crc32(data[:120]) == checksum
-    if not sound or begins < 128:
-        begins = HEADER_BYTES
-    # The count has 16 bits: it says nothing of files of 4 GiB and more.
-    return FileHeader(begins, chunks if sound else None, bool(flags & DIRTY), sound)
+    return FileHeader(HEADER_BYTES, chunks if sound else None, bool(flags & DIRTY), sound)
 
 
 @dataclass(frozen=True)

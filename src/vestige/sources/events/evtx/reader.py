@@ -12,6 +12,7 @@ from typing import Any
 from vestige.evidence.defects import DETAIL, REST
 from vestige.sources.events.evtx.chunks import (
     CHUNK_BYTES,
+    CHUNK_MAGIC,
     HEADER_BYTES,
     MAGIC,
     Chunk,
@@ -36,8 +37,9 @@ _EPOCH = date(1970, 1, 1).toordinal()
 
 
 def is_evtx(sample: bytes) -> bool:
-    """Whether a file that begins like this is a Windows event log."""
-    return sample.startswith(MAGIC)
+    """Whether a file that begins like this is a Windows event log, or chunks of one, with a damaged header or
+    without any."""
+    return sample.startswith((MAGIC, CHUNK_MAGIC)) or sample.startswith(CHUNK_MAGIC, HEADER_BYTES)
 
 
 @dataclass
@@ -109,6 +111,8 @@ class EvtxReader:
             if len(self._buffer) < HEADER_BYTES:
                 return
             self._header = file_header(bytes(self._buffer[:HEADER_BYTES]))
+            if self._buffer.startswith(CHUNK_MAGIC):
+                self._header = FileHeader(0, None, dirty=False, sound=True)
             if not self._header.sound:
                 self._tell(DETAIL, "the header of the file is damaged")
         if self._offset < self._header.begins:
