@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.conftest import MakeWindows, Recording
 from vestige import splits
 from vestige.errors import SplitError
+from vestige.reading.steps import NO_TIME
 from vestige.reading.windows import WindowSet
 from vestige.recipes import RECIPES, Recipe
 from vestige.splits import Parts
@@ -383,3 +384,26 @@ def test_without_times_the_default_holds_out_samples(make_windows: MakeWindows) 
     windows = make_windows(fleet(3))
     assert splits.default_recipe(windows) == "time"
     assert splits.default_recipe(replace(windows, t_ns=np.zeros_like(windows.t_ns))) == "sample"
+
+
+def test_a_step_without_a_time_is_cut_where_it_stands_in_its_recording(make_windows: MakeWindows) -> None:
+    windows = make_windows([("h", "s", "p", labels(200)), ("g", "t", "q", labels(100))], length=1)
+    t_ns = windows.t_ns.copy()
+    lacking = (np.arange(len(t_ns)) % 7 == 3) & (windows.recording == 0)
+    t_ns[lacking | (windows.recording == 1)] = NO_TIME
+    split, parts = splits.make("time", replace(windows, t_ns=t_ns))
+    order = [set(side.position[side.recording == 0].tolist()) for side in sides(parts)]
+    assert max(order[0]) < min(order[1])
+    assert max(order[1]) < min(order[2])
+    assert sum(map(len, order)) + parts.purged == 200
+    # A recording without any time has been there before all.
+    assert [int((side.recording == 1).sum()) for side in sides(parts)] == [100, 0, 0]
+    assert "100 windows of recordings without any time are in train" in split.notes
+
+
+def test_windows_without_any_time_are_split_by_sample_and_not_by_time(make_windows: MakeWindows) -> None:
+    windows = make_windows(fleet(4), length=1)
+    timeless = replace(windows, t_ns=np.full(len(windows), NO_TIME))
+    assert splits.default_recipe(timeless) == "sample"
+    with pytest.raises(SplitError, match="the same time, or none"):
+        splits.make("time", timeless)

@@ -12,6 +12,7 @@ import numpy as np
 
 from vestige import log, recipes
 from vestige.errors import SplitError
+from vestige.reading.steps import NO_TIME
 from vestige.reading.times import tells_apart
 from vestige.reading.windows import WindowSet
 from vestige.recipes import Recipe
@@ -122,12 +123,16 @@ def _by_time(recipe: Recipe, windows: WindowSet, fractions: Fractions) -> Split:
     if windows.recordings.height == 1:
         how = "one stream, cut in three spans of time"
     note = f"{how}; windows within one window length ({windows.schema.length} steps) after a cut are purged"
-    return Split(recipe, "span", "", 0, _cuts(windows, fractions), notes=[note])
+    notes = [note]
+    if timeless := int(np.count_nonzero(windows.placed_ns == NO_TIME)):
+        notes.append(f"{timeless:,} windows of recordings without any time are in train")
+    return Split(recipe, "span", "", 0, _cuts(windows, fractions), notes=notes)
 
 
 def _cuts(windows: WindowSet, fractions: Fractions) -> dict[str, Any]:
-    """Where to cut, Unix ns."""
-    times = np.sort(windows.placed_ns)
+    """Where to cut, Unix ns: by the windows whose recordings have times. The others stand before all."""
+    placed_ns = windows.placed_ns
+    times = np.sort(placed_ns[placed_ns != NO_TIME])
     at = (np.cumsum(fractions)[:-1] * len(times)).astype(int).clip(1, len(times) - 1) - 1
     return {"cuts_ns": [int(times[i]) for i in at]}
 
