@@ -360,6 +360,14 @@ def test_labels_are_what_they_are(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("when", "told"), [("45000.5", True), ("133351234567890000", True), (str(START), False)]
+)
+def test_times_of_another_count_are_told(tmp_path: Path, when: str, told: bool) -> None:
+    windows = dataset(write(tmp_path / "a.csv", f"time,host,event\n{when},a,x\n"), tmp_path / "d")
+    assert ("Times before 1980 (1 events)" in str(windows.notes.get("warnings"))) is told
+
+
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_a_name_of_nearly_the_same_letters_is_taken_and_told(tmp_path: Path, kind: str) -> None:
     text = f"Time,Host,EVENT, Label\n{START},a,x,1\n{START},a,y,0\n"

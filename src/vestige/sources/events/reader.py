@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 OPEN_S = 10.0
 """So long a record of a pipe may wait for the end of a quote while other bytes come; then it is given up."""
+EARLY_NS = 315_532_800 * 10**9
+"""1980-01-01: nothing that exports events wrote an earlier time and meant it."""
 MOST_NAMED = 8
 """Bad records of a file that are named; all of them are counted."""
 
@@ -208,6 +210,11 @@ class EventStream(FileStream):
             doubts += self._reader.warnings
         if unwanted := self._counts["unwanted_records"]:
             doubts.append(f"Records that do not fulfil --where are left out: {unwanted:,}.")
+        if early := self._counts["early"]:
+            doubts.append(
+                f"Times before 1980 ({early:,} events): they count from another start, or in another "
+                "unit (--time-unit, --time-format)."
+            )
         if unnamed := self._counts["unnamed_machines"]:
             name = self._mapping.only_machine
             doubts.append(
@@ -323,6 +330,9 @@ class EventStream(FileStream):
         self._layout = self._parser.layout
         self._counts.update(events.counts)
         self._unexplained.update(dict.fromkeys(events.unexplained))
+        if not events.own:
+            # Steps without a time are below zero.
+            self._counts["early"] += int(((events.t_ns >= 0) & (events.t_ns < EARLY_NS)).sum())
         self._bad += events.bad
         self._tell_of_bad(events.faults)
         return _steps(events, self._unit.name)
