@@ -173,7 +173,7 @@ def test_what_is_no_call_is_told(tmp_path: Path) -> None:
         (14, "no whole line of strace: '4117  1772438400.01 read(0,'"),
     ]
     (warning,) = stream.summary["warnings"]
-    assert "3 lines were passed over" in warning
+    assert "passed over (lines: 3)" in warning
 
 
 def test_a_session_a_file_has_its_label_from_its_directory(tmp_path: Path) -> None:

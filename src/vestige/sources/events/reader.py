@@ -223,12 +223,11 @@ class EventStream(FileStream):
             )
         if passed := self._counts["no_calls"]:
             doubts.append(
-                f"Signals and ends of processes are no system calls: {passed:,} lines were passed over."
+                f"Signals and ends of processes are no system calls and are passed over (lines: {passed:,})."
             )
         if clocks := self._counts["clock_times"]:
             doubts.append(
-                f"Times of day without a date are no times: {clocks:,} calls have none (strace -ttt writes "
-                "whole ones)."
+                f"Times of day without a date are no times ({clocks:,} calls): strace -ttt writes whole ones."
             )
         if self._unexplained:
             shown = ", ".join(map(repr, list(self._unexplained)[:MOST_UNEXPLAINED]))
