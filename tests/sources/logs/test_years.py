@@ -149,6 +149,16 @@ def test_a_rotated_file_is_called_by_its_day_and_numbers_alone_are_no_rotation(t
     assert years.rotated(hosts) == {}
 
 
+def test_json_objects_whose_times_name_no_year_are_dated_alike(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    moments = ["Dec 31 23:59:59", "Jan  1 00:00:01", "2026-01-02T00:00:00Z", "Jan  3 00:00:00"]
+    log.write_text("".join(f'{{"time": "{moment}", "msg": "on"}}\n' for moment in moments))
+    os.utime(log, (WRITTEN.timestamp(), WRITTEN.timestamp()))
+    windows = prepare(log, tmp_path / "d", format="auto")
+    assert days(windows) == ["2025-12-31", "2026-01-01", "2026-01-02", "2026-01-03"]
+    assert "2025 to 2026 is assumed" in windows.notes["warnings"][0]
+
+
 FRAMES = st.lists(
     st.integers(0, 366 * 24 * 12 - 1).map(
         lambda at: int(np.datetime64(f"{FRAME_YEAR}-01-01", "ns").astype(np.int64)) + at * 300 * 10**9

@@ -13,7 +13,7 @@ from vestige.evidence.files import EvidenceFile
 from vestige.reading.files import FileUnit
 from vestige.sources.logs import years
 from vestige.sources.logs.choice import RuleSet
-from vestige.sources.logs.clock import BAD, dated
+from vestige.sources.logs.clock import BAD, dated, in_frame
 from vestige.sources.logs.guess import NAME, RECORDS
 from vestige.sources.logs.parse import Parser, Rules
 from vestige.sources.logs.table import Content
@@ -115,7 +115,9 @@ def _year(
     unit: LogUnit, ruleset: RuleSet, rules: Rules, first_ns: int, content: Content
 ) -> tuple[int | None, int, str]:
     """The year of a file's first line, the first time in it, and what is said where nobody gave the year."""
-    if rules.format.has_year:
+    # Of JSON objects only their times show whether these name a year; seconds since a start name none, ever.
+    unnamed = not rules.format.time and bool(in_frame(np.array([first_ns]))[0])
+    if rules.format.has_year and not unnamed:
         return None, first_ns, ""
     file, given = content.file, ruleset.given_year(rules)
     # What comes through a pipe, or out of a table, cannot be looked over before it is read.

@@ -22,7 +22,7 @@ from vestige.errors import EvidenceError
 from vestige.evidence.files import PACKED, EvidenceFile
 from vestige.evidence.stream import ByteStream
 from vestige.sources.logs import header
-from vestige.sources.logs.clock import BAD, FRAME_YEAR, Clock
+from vestige.sources.logs.clock import BAD, FRAME_YEAR, Clock, in_frame
 from vestige.sources.logs.parse import Parser, Rules
 
 KEY_BYTES = 10
@@ -203,7 +203,10 @@ def _pieces(content: ByteStream) -> Iterator[bytes]:
 def _extent(pieces: Iterable[bytes], rules: Rules) -> Extent:
     found, clock = Extent(), Clock(0)
     begin, end = (np.datetime64(f"{FRAME_YEAR}-{day}", "ns").astype(np.int64) for day in ("02-29", "03-01"))
-    for frame in _times(pieces, rules):
+    for times in _times(pieces, rules):
+        frame = times[in_frame(times)]
+        if not len(frame):
+            continue
         years = clock.passed(frame)
         if found.first is None:
             found.first = int(frame[0])
