@@ -197,13 +197,16 @@ def _start(fn: Callable[..., Any], level: int, threads: int) -> tuple[BaseProces
 
 
 def _modules(fn: Callable[..., Any]) -> str:
-    """The modules that a function and what is bound to it come from, with commas; for those of a script, what
-    every worker imports anyway."""
+    """The modules that a function and what is bound to it come from, and those that this names (see
+    `Reader.worker_modules`), with commas; for those of a script, what every worker imports anyway."""
     needed: list[object] = []
+    names: set[str | None] = set()
     while isinstance(fn, functools.partial):
         needed += [type(argument) for argument in fn.args]
+        for argument in fn.args:
+            names.update(getattr(argument, "worker_modules", ()))
         fn = fn.func
-    names = {getattr(part, "__module__", None) for part in (fn, *needed)}
+    names |= {getattr(part, "__module__", None) for part in (fn, *needed)}
     known = sorted(str(name) for name in names - {None, "__main__", "builtins"})
     return ",".join(known) or child.__name__
 

@@ -229,6 +229,8 @@ class Reader(ABC, Generic[UnitT]):
     it is filled in when a dataset is prepared."""
     digest_stream = ""
     """Where recordings are interleaved: the stream whose values make the digest of a recording."""
+    worker_modules: tuple[str, ...] = ()
+    """Modules that workers will need: imported once, by the server that forks them."""
     small = 48 << 20
     """Below so many bytes, starting worker processes costs more than it saves."""
 

@@ -137,6 +137,8 @@ class TimeParser:
             raise ValueError("the time must give a month: %m or %b")
         # Of milliseconds 9 is the same as 009; the digits of a fraction begin behind the point.
         self._milliseconds = "L" in kinds
+        # What most logs have is read without looking for the rest.
+        self._numbers_only = {*kinds} - {"f", "L"} == {*"YmdHMS"}
         self.has_year = not layouts or absolute or bool({"Y", "y"} & set(kinds))
         parts = [_grouped(layout) for layout in layouts]
         self._whole = re.compile("\n".join(parts) or "(?!)", re.ASCII)
@@ -164,6 +166,8 @@ class TimeParser:
     def _read(self, texts: tuple[str | None, ...]) -> int:
         try:
             found = self._whole.fullmatch("\n".join(texts))  # type: ignore[arg-type]
+            if self._numbers_only and found is not None:
+                return _from_numbers(*map(int, found.group(*"YmdHMS")))
         except TypeError:
             found = self._partial.fullmatch("\n".join([text or "" for text in texts]))
         if found is None:
@@ -208,6 +212,17 @@ class Untimed:
     def more(self) -> dict[str, int]:
         """How many there were beyond those named, as `LeftOut.add` takes it."""
         return {DETAIL: self.count - self.named}
+
+
+def _from_numbers(year: int, month: int, day: int, hour: int, minute: int, second: int) -> int:
+    """Nanoseconds since 1970, UTC; BAD for what is no time."""
+    if year not in _YEARS or hour > 23 or minute > 59 or second > 60:
+        return BAD
+    try:
+        days = date(year, month, day).toordinal() - _EPOCH
+    except ValueError:
+        return BAD
+    return (((days * 24 + hour) * 60 + minute) * 60 + second) * _SECOND
 
 
 def _grouped(layout: str) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -12,41 +15,85 @@ from vestige.sources.logs.parse import Messages, Parser, Rules
 if TYPE_CHECKING:
     from vestige.sources.logs.kernel.reader import KernelParser
 
-KERNEL_BYTES = 12 << 20
-"""Bytes of a file from which on the kernel saves more time than it takes to load it."""
+WORTH_S = 1.5
+"""Seconds of the plain reader from which on the kernel saves more time than it takes to load it."""
+SMALLEST = 1 << 15
+"""Bytes of a block by which the plain reader's pace can be told."""
+MOST_ODD = 0.25
+"""The share of lines beyond ASCII from which on the kernel would leave the block to the plain reader."""
+
+MOST_RULES = 64
+"""Rules whose readers are kept."""
 
 
 class BlockParser:
-    """Blocks of one file to messages, by rules given as JSON. `expected`: how many bytes it may have."""
+    """Blocks of one file to messages, by rules given as JSON. `expected`: how many bytes it may have.
 
-    def __init__(self, settings: str, expected: int | None = None) -> None:
-        self._plain = plain_parser(settings)
-        self._settings = settings
-        self._bytes, self._expected = 0, expected or 0
+    Whichever reader is taken, the messages are the same: it is only a question of time. `worth_s`: how long
+    the plain reader must take for the kernel to be loaded.
+    """
+
+    def __init__(self, settings: str, expected: int | None = None, *, worth_s: float = WORTH_S) -> None:
+        self._readers, self._worth_s = _readers(settings), worth_s
+        self._left = expected or 0
 
     def parse(self, block: Block) -> Messages:
-        """The messages of a block, see `Parser.parse`: whichever reads it, they are the same."""
-        self._bytes += len(block.data)
-        if max(self._bytes, self._expected) >= KERNEL_BYTES:
-            kernel = _kernel_parser(self._settings)
-            if kernel is not None:
-                return kernel.parse(block)
-        return self._plain.parse(block)
+        """The messages of a block, see `Parser.parse`."""
+        readers = self._readers
+        size = len(block.data) + sum(gap[1] for gap in block.gaps)
+        if not readers.asked and len(block.data) >= SMALLEST:
+            expected_s = readers.expected_s(max(self._left, size))
+            if expected_s >= self._worth_s and _share_odd(block.data) <= MOST_ODD:
+                readers.ask_for_kernel()
+        self._left -= size
+        if readers.kernel is not None:
+            return readers.kernel.parse(block)
+        begun = time.thread_time()
+        messages = readers.plain.parse(block)
+        readers.seconds += time.thread_time() - begun
+        readers.n_bytes += size
+        return messages
 
 
-@lru_cache(maxsize=64)
-def plain_parser(settings: str) -> Parser:
-    """The plain reader by these rules."""
-    return Parser(Rules.from_settings(json.loads(settings)))
+@dataclass
+class _Readers:
+    """The readers by some rules, and how long the plain one has taken for how many bytes, of all files.
+
+    `asked`: whether the kernel has been asked for; it is None, too, where it cannot run the rules.
+    """
+
+    rules: Rules
+    plain: Parser
+    kernel: KernelParser | None = None
+    asked: bool = False
+    seconds: float = 0.0
+    n_bytes: int = 0
+
+    def expected_s(self, more: int) -> float:
+        """How long the plain reader will have taken after so many more bytes; 0 where nobody knows."""
+        if self.n_bytes < SMALLEST:
+            return 0.0
+        return self.seconds / self.n_bytes * (self.n_bytes + more)
+
+    def ask_for_kernel(self) -> None:
+        """Load it, if it can run the rules."""
+        from vestige.sources.logs.kernel.program import UnsupportedError
+        from vestige.sources.logs.kernel.reader import KernelParser  # Numba takes its time
+
+        self.asked = True
+        with contextlib.suppress(UnsupportedError):
+            self.kernel = KernelParser(self.rules)
 
 
-@lru_cache(maxsize=8)
-def _kernel_parser(settings: str) -> KernelParser | None:
-    """The kernel by these rules; None where it cannot run them."""
-    from vestige.sources.logs.kernel.program import UnsupportedError
-    from vestige.sources.logs.kernel.reader import KernelParser  # Numba takes its time
+def _share_odd(data: bytes) -> float:
+    """The share of lines that hold more than ASCII."""
+    if data.isascii():
+        return 0.0
+    lines = data.split(b"\n")
+    return sum(not line.isascii() for line in lines) / len(lines)
 
-    try:
-        return KernelParser(Rules.from_settings(json.loads(settings)))
-    except UnsupportedError:
-        return None
+
+@lru_cache(maxsize=MOST_RULES)
+def _readers(settings: str) -> _Readers:
+    rules = Rules.from_settings(json.loads(settings))
+    return _Readers(rules, Parser(rules))

@@ -60,6 +60,7 @@ class LogReader(Reader[LogUnit]):
     symbol_stream = MESSAGE
     tells_text = False
     part_bytes = PART_BYTES
+    worker_modules = ("vestige.sources.logs.kernel.ready",)
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema

@@ -194,9 +194,9 @@ def test_blocks_of_small_and_of_large_files_are_read_alike() -> None:
     data = ("\n".join(rules.format.example) + "\n").encode() * 2000
     block = Block(data, 0, 1)
     plain = Parser(rules).parse(block)
-    for expected in (None, 100 << 20):
-        parser = BlockParser(written, expected)
-        for _ in range(2):
+    for expected, worth_s in ((None, 99.0), (None, 0.0), (100 << 20, 0.0)):
+        parser = BlockParser(written, expected, worth_s=worth_s)
+        for _ in range(3):
             assert_equal(parser.parse(block), plain)
 
 
