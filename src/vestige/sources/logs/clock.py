@@ -163,7 +163,7 @@ class TimeParser:
         """Drop the cache: called between blocks, so that it never grows."""
         self._cache.clear()
 
-    def _read(self, texts: tuple[str | None, ...]) -> int:
+    def _read(self, texts: tuple[str | None, ...]) -> int:  # noqa: PLR0911 - as many ways to be no time
         try:
             found = self._whole.fullmatch("\n".join(texts))  # type: ignore[arg-type]
             if self._numbers_only and found is not None:
