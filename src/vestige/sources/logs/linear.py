@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 # The parser of `re` has no public name. What it may hand out one day is refused here while it is unknown.
 from re import _constants as sre  # type: ignore[attr-defined]
@@ -48,7 +48,7 @@ def substitution(name: str, pattern: str, *, ours: bool) -> Callable[[str], str]
     except re.error as error:
         raise ValueError(f"mask {name!r} is no regular expression: {error}") from error
     if ours:
-        return lambda text: compiled.sub(placeholder, text)
+        return partial(compiled.sub, placeholder)
     import re2
 
     options = re2.Options()
