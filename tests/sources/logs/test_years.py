@@ -149,6 +149,15 @@ def test_a_rotated_file_is_called_by_its_day_and_numbers_alone_are_no_rotation(t
     assert years.rotated(hosts) == {}
 
 
+def test_a_file_of_nothing_but_new_years_is_read(tmp_path: Path) -> None:
+    log = write(tmp_path / "c" / "messages", *["Aug 21 10:00:00", "Jan 20 10:00:00", "Jul 25 10:00:00"] * 200)
+    write(tmp_path / "c" / "messages.1", *["Aug 25 10:00:00", "Jan 10 10:00:00"] * 200)
+    for windows in (prepare(log, tmp_path / "d"), prepare(tmp_path / "c", tmp_path / "e", year="1970")):
+        known = windows.t_ns.view("datetime64[ns]")
+        assert known.min() > np.datetime64("1900-01-01")
+        assert known.max() < np.datetime64("2200-01-01")
+
+
 def test_json_objects_whose_times_name_no_year_are_dated_alike(tmp_path: Path) -> None:
     log = tmp_path / "app.log"
     moments = ["Dec 31 23:59:59", "Jan  1 00:00:01", "2026-01-02T00:00:00Z", "Jan  3 00:00:00"]

@@ -33,6 +33,7 @@ _SECOND, _DAY = 1_000_000_000, 86_400_000_000_000
 _JUMP = 31 * _DAY
 """A step of no more than this passes no New Year unseen."""
 _HALF_YEAR, _STRAGGLER, _NEAR = 183 * _DAY, 330 * _DAY, _DAY
+MOST_YEARS = 60
 _CENTURIES = 1 << 62
 _ABSENT = 9_000_000_000
 """Seconds that no time has."""
@@ -335,7 +336,7 @@ class Clock:
         if self.year is None:
             return t_ns
         out = t_ns.copy()
-        out[framed] = dated(frame, self.year + np.clip(self.passed(frame), -100, 60))
+        out[framed] = dated(frame, self.year + self.passed(frame))
         return out
 
     def place(self, t_ns: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -370,15 +371,14 @@ class Clock:
         if not self.booting and not jumps.any():
             self.frame_ns = int(frame[-1])
             self.settled |= not at_boot.all()
-            return np.full(len(frame), self.years)
+            return np.full(len(frame), bounded(self.years))
         jumps[0] = True
         jumps[1:] |= at_boot[1:] != at_boot[:-1]
         starts = np.flatnonzero(jumps).tolist()
         years = np.empty(len(frame), dtype=np.int64)
         for start, stop in zip(starts, [*starts[1:], len(frame)], strict=True):
-            years[start:stop] = self._run(
-                int(frame[start]), int(frame[stop - 1]), at_boot=bool(at_boot[start])
-            )
+            of_run = self._run(int(frame[start]), int(frame[stop - 1]), at_boot=bool(at_boot[start]))
+            years[start:stop] = bounded(of_run)
         return years
 
     def _run(self, first: int, last: int, *, at_boot: bool) -> int:
@@ -417,6 +417,12 @@ class Clock:
         if self.left_ns is None or self.left_ns >= _NOVEMBER or abs(before - self.came_ns) > _JUMP:
             return False
         return first - before > _JUMP and abs(first - self.left_ns) <= _NEAR
+
+
+def bounded(years: int) -> int:
+    """Years that may pass in a file: who writes one New Year after the other gets no other times than 64
+    bits hold."""
+    return min(max(years, -MOST_YEARS), MOST_YEARS)
 
 
 def in_frame(t_ns: NDArray[np.int64]) -> NDArray[np.bool_]:

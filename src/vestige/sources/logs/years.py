@@ -22,7 +22,7 @@ from vestige.errors import EvidenceError
 from vestige.evidence.files import PACKED, EvidenceFile
 from vestige.evidence.stream import ByteStream
 from vestige.sources.logs import header
-from vestige.sources.logs.clock import BAD, FRAME_YEAR, Clock, in_frame
+from vestige.sources.logs.clock import BAD, FRAME_YEAR, Clock, bounded, in_frame
 from vestige.sources.logs.parse import Parser, Rules
 
 KEY_BYTES = 10
@@ -173,7 +173,7 @@ def following(extents: Sequence[Extent], year: int) -> list[int]:
             years.append(year)
             continue
         clock.passed(np.array([extent.first]))
-        years.append(year + clock.years)
+        years.append(year + bounded(clock.years))
         clock.years += extent.years
         clock.frame_ns = extent.last
     return years
@@ -212,7 +212,7 @@ def _extent(pieces: Iterable[bytes], rules: Rules) -> Extent:
             found.first = int(frame[0])
         on_leap_day = (frame >= begin) & (frame < end)
         found.leap.update(years[on_leap_day].tolist())
-    found.last, found.years = clock.frame_ns, clock.years
+    found.last, found.years = clock.frame_ns, bounded(clock.years)
     return found
 
 
