@@ -120,8 +120,10 @@ def test_files_of_other_names_are_named_in_the_message() -> None:
 
 @pytest.mark.parametrize(("name", "skipped"), [("P24/corpus/run1", 0), ("P25/corpus/run1", 13)])
 def test_what_was_lost_is_counted_and_no_more(name: str, skipped: int) -> None:
-    quality = _read(_case(name))[0].summary["quality"]
+    stream = _read(_case(name))[0]
+    quality = stream.summary["quality"]
     assert (quality["skipped_bytes"], quality["errors"]) == (skipped, 0)
+    assert [defect.why.split()[0] for defect in stream.defects] == [str(skipped)] * bool(skipped)
 
 
 @pytest.mark.parametrize("run", ["run1", "run2", "run3"])

@@ -322,6 +322,9 @@ class TraceStream(ChunkStream):
             )
         if not self._n and not self._chunks:
             raise EvidenceError("packets, but no event among them", where=where)
+        if self.quality.skipped:
+            why = f"{self.quality.skipped} bytes could not be decoded, before the first PSB or after an error"
+            self.defects.append(Defect(self._unit.id, None, DETAIL, why))
 
 
 def _memory(found: Recording, module_bytes: int) -> MemoryMap:
