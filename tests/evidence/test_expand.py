@@ -72,10 +72,21 @@ def test_damage_ends_the_file_there(kind: str) -> None:
     assert "damaged" in defects[0] or "cut off" in defects[0]
 
 
-def test_bytes_after_the_end_are_left_out_and_told() -> None:
-    content, defects = expand(gzip.compress(b"a\n") + b"junk")
+@pytest.mark.parametrize("kind", ["gz", "zst"])
+def test_bytes_after_the_end_are_left_out_and_told(kind: str) -> None:
+    content, defects = expand(pack(b"a\n", kind) + b"junk, and more of it")
     assert content == b"a\n"
     assert "after the end" in defects[0]
+
+
+def test_a_frame_that_needs_a_dictionary_says_so() -> None:
+    samples: list[bytes | bytearray | memoryview[int]] = []
+    samples += [b"%d a line of some log, %d\n" % (n, n * n) for n in range(2000)]
+    dictionary = zstandard.train_dictionary(1024, samples)
+    packed = zstandard.ZstdCompressor(dict_data=dictionary).compress(TEXT[:4000])
+    content, (defect,) = expand(packed)
+    assert content == b""
+    assert f"packed with the dictionary {dictionary.dict_id()}" in defect
 
 
 @given(data=st.binary(max_size=400))

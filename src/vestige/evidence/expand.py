@@ -200,15 +200,22 @@ class Expander:
             self.defects.append(f"the Zstandard data are cut off after {self.given} bytes")
 
     def _zstd_defect(self, header: bytes, error: zstandard.ZstdError) -> str:
-        """What is wrong with a frame that begins so: it may be sound, and too large."""
+        """What is wrong with a frame that begins so: it may be sound, and too large, or be none."""
+        if not header.startswith((ZSTD, *SKIPPABLE)):
+            return "bytes after the end of the Zstandard data were left out"
         try:
-            window = zstandard.get_frame_parameters(header).window_size
+            frame = zstandard.get_frame_parameters(header)
         except zstandard.ZstdError:
-            window = 0
-        if window > MOST_WINDOW:
+            return f"damaged Zstandard data after {self.given} bytes ({error})"
+        if frame.window_size > MOST_WINDOW:
             return (
-                f"sound Zstandard data, packed with a window of {window >> 20:,} MiB, of which "
+                f"sound Zstandard data, packed with a window of {frame.window_size >> 20:,} MiB, of which "
                 f"{MOST_WINDOW >> 20} MiB are read; unpack it: zstd -d --long=31 FILE"
+            )
+        if frame.dict_id:
+            return (
+                f"sound Zstandard data, packed with the dictionary {frame.dict_id}, which is not in it; "
+                "unpack it: zstd -d -D DICTIONARY FILE"
             )
         return f"damaged Zstandard data after {self.given} bytes ({error})"
 
