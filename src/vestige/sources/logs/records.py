@@ -313,20 +313,31 @@ def _time_in(value: Record) -> int:
     return clock.BAD
 
 
+_BEHIND_SECONDS = re.compile(r"(?<=:[0-6]\d)[.,](\d{1,9})", re.ASCII)
+
+
 @lru_cache(maxsize=4096)
 def _layout(text: str) -> int:
-    """A time in a layout of headers."""
-    from vestige.sources.logs.guess import guess
-    from vestige.sources.logs.labels import LabelRule
-    from vestige.sources.logs.parse import Parser, Rules
-
+    """A time in a layout of headers, which names its year."""
     part = grammar.time_at(text, 0)
-    if part is None or not part.layout or part.end < len(text.rstrip()):
+    if part is None or "%H" not in part.layout.replace("%I", "%H") or part.end < len(text.rstrip()):
         return clock.BAD
-    found = guess([text])
-    if found is None:
+    layout = part.layout.removesuffix("~")
+    for option in part.options:
+        kind, _, how = option.partition(":")
+        if kind == "half" and how:
+            layout = layout.removesuffix("%p") + " %p"
+        elif kind == "zone":
+            layout += f"{' ' * how.startswith(' ')}%{how[-1]}"
+    if part.layout.endswith("~"):
+        layout += " %Y"
+    if "?" in layout:
         return clock.BAD
-    return Parser(Rules(found.format, LabelRule("none"))).time(text)
+    fraction = _BEHIND_SECONDS.search(text)
+    parser = _parser((layout,))
+    if not parser.has_year:
+        return clock.BAD
+    return parser.parse((_BEHIND_SECONDS.sub("", text, count=1).strip(),), fraction[1] if fraction else None)
 
 
 _LOG = r'\{ ?"log": ?"(?:[^"\\\n]|\\.)*+"'
