@@ -339,6 +339,36 @@ def test_values_in_text_that_is_json_are_found(tmp_path: Path) -> None:
     assert windows.notes["formats"]["cloudtrail"]
 
 
+ENVELOPES: list[tuple[str, Record, list[str]]] = [
+    (
+        "ecs",
+        {"took": 1, "hits": {"total": 2, "hits": [
+            {"_index": "i", "_id": "1", "_source": RECORDS[-3][1]},
+            {"_index": "i", "_id": "2",
+             "fields": {"@timestamp": [TIME], "host.name": ["h"], "event.action": ["y"], "ecs.version": "8"}},
+        ]}},
+        ["x", "y"],
+    ),
+    (
+        "cloudtrail",
+        {"Events": [{"EventName": name, "EventTime": TIME, "EventSource": "s", "Username": "bob"}
+                    for name in ("a", "b")]},
+        ["s/a", "s/b"],
+    ),
+    ("ocsf", {"findings": [RECORDS[-4][1]]}, ["open"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("mapping", "envelope", "events"), ENVELOPES)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_records_in_an_object_of_their_own_are_known(
+    tmp_path: Path, mapping: str, envelope: Record, events: list[str], indent: int | None
+) -> None:
+    windows = dataset(write(tmp_path / "a.json", json.dumps(envelope, indent=indent)), tmp_path / "d")
+    assert [window[-1] for window in texts(windows)] == events
+    assert list(windows.notes["formats"]) == [mapping]
+
+
 LABELS = [
     ("0", 0), ("0.0", 0), ("0.00", 0), ("-0", 0), ("0e0", 0), ("false", 0), ("False", 0), ("BENIGN ", 0),
     ("-", 0), ("", 0), ("nan", 0), ("NaN", 0), ("null", 0),

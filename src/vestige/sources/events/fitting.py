@@ -45,6 +45,12 @@ FOREIGN = (
 LOOKED_AT = 20
 """Records that are asked for the signs of a mapping."""
 MOST_SHOWN = 24
+WRAPPERS = frozenset(
+    f"{key}["
+    for key in ("Records", "records", "Events", "events", "hits", "value", "results", "items", "entries",
+                "rows", "logs", "logEvents", "alerts", "findings")
+)  # fmt: skip
+"""Lists, by their keys, whose objects are the records where they lie in an object of their own."""
 LABELLIKE = frozenset(
     ["labels", "class", "target", "anomaly", "is_anomaly", "attack", "attack_cat", "is_attack", "malicious",
      "is_malicious", "verdict", "ground_truth", "event_label", "time_label", "y", "category_label"]
@@ -429,17 +435,23 @@ def _first_records(sample: bytes) -> list[dict[str, Any]]:
         reader = AuditReader()
         reader.feed(sample)
         return [fields_of(record.decode("utf-8", "replace")) for record in _records_of(reader)]
-    if start[:1] == b"{":
-        lines = [line for line in start.split(b"\n")[: 2 * LOOKED_AT] if line.strip()]
-        if found := _objects(lines):
-            inner = [documents.places(line)[0] for line in lines[:1]]
-            return _wrapped(sample, inner[0]) or found if inner[0] == ("{", "Records[") else found
     if start[:1] in {b"{", b"["}:
-        for place in documents.places(sample)[:_MOST_PLACES]:
-            if found := _wrapped(sample, place):
-                return found
-        return []
+        return _json_records(sample, start)
     return _rows(start)
+
+
+def _json_records(sample: bytes, start: bytes) -> list[dict[str, Any]]:
+    lines = [line for line in start.split(b"\n")[: 2 * LOOKED_AT] if line.strip()]
+    if found := _objects(lines):
+        # A whole file of CloudTrail, or the response of a search, may be one line.
+        place = documents.places(lines[0])[0]
+        if place and place[-1] in WRAPPERS:
+            return _wrapped(sample, place) or found
+        return found
+    for place in documents.places(sample)[:_MOST_PLACES]:
+        if found := _wrapped(sample, place):
+            return found
+    return []
 
 
 def _wrapped(sample: bytes, place: documents.Place) -> list[dict[str, Any]]:
