@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vestige.sources.logs import mining
-from vestige.sources.logs.mining import Miner
-from vestige.sources.logs.templates import WILDCARD, Matcher
+from vestige.sources.logs.mining import WILDCARD, Miner
+from vestige.sources.logs.templates import Matcher
 
 WORDS = st.sampled_from(["open", "close", "user", "<num>", "<**>", "a1", "b2", "x", "y"])
 MESSAGES = st.lists(st.lists(WORDS, max_size=9), max_size=60)

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vestige.sources.logs import mining, templates
-from vestige.sources.logs.templates import WILDCARD, Matcher, fit_templates, tokens_of
+from vestige.sources.logs.mining import WILDCARD
+from vestige.sources.logs.templates import Matcher, fit_templates, tokens_of
 
 WORDS = st.sampled_from(["open", "close", "user", "file", "<num>", "<ip>", "<*>", "a1", "b2", "x", "y"])
 MESSAGES = st.lists(st.lists(WORDS, max_size=6).map(" ".join), max_size=40)

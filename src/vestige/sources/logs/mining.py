@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import eq
 
-from vestige.sources.logs.templates import WILDCARD
-
+WILDCARD = "<*>"
+"""Where any one token fits."""
 MAX_TEMPLATES = 10_000
 """Free text has no templates: messages that would need more than these stay unknown."""
 MAX_IN_LEAF = 100

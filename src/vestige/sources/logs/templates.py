@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-WILDCARD = "<*>"
+from vestige.sources.logs.mining import WILDCARD, Miner
+
 ESCAPED = "<**>"
 """Stands for a `<*>` that the message itself holds: nobody writes a wildcard into our templates."""
 
@@ -36,8 +37,6 @@ def fit_templates(messages: Sequence[str], counts: Sequence[int]) -> list[str]:
 
     The result depends on nothing else: not on the other messages, the hash seed or the number of cores.
     """
-    from vestige.sources.logs.mining import Miner
-
     miner = Miner()
     for message, count in zip(messages, counts, strict=True):
         if count > 0:
