@@ -134,3 +134,20 @@ def test_a_clock_that_was_not_set_is_doubtful() -> None:
 def test_a_host_by_the_name_of_its_file_is_none_that_anything_named() -> None:
     assert of(steps([DAY], host="error", recording="apache/error.log.gz")).warnings() == []
     assert len(of(steps([DAY], host="error", recording="app.log")).warnings()) == 1
+
+
+def test_a_recording_is_counted_once_however_a_block_is_sliced() -> None:
+    n = 6
+    block = StepBlock(
+        recordings=tuple(RecordingInfo(f"s{number // 2}", key=f"f:{number}") for number in range(n)),
+        recording=np.arange(n, dtype=np.uint32),
+        values={"code": np.ones(n, dtype=np.uint32)},
+        t_ns=np.arange(n, dtype=np.int64) + DAY * S,
+        label=None,
+        symbols=TextSymbols(["up"]),
+        file="f",
+        place={},
+        ended=np.ones(n, dtype=np.bool_),
+    )
+    overview = of(*(block.slice(start, start + 1) for start in range(n)))
+    assert (overview.steps, overview.recordings) == (n, n)

@@ -44,6 +44,13 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
+def present(block: StepBlock) -> list[int]:
+    """Which of its recordings a block has steps of, or, without any step, the end: a slice of a longer block
+    names others, too."""
+    codes = np.unique(block.recording) if len(block) else np.flatnonzero(block.ended)
+    return [int(code) for code in codes]
+
+
 @dataclass
 class Backwards:
     """Steps whose time is earlier than that of the step before: how many, the first, and by how much most."""
@@ -75,7 +82,7 @@ class Overview:
     def add(self, block: StepBlock, file: str) -> None:
         """The next steps, of a file that is called so."""
         self.steps += len(block)
-        for info in block.recordings:
+        for info in (block.recordings[at] for at in present(block)):
             if info.identity not in self._last:
                 self._last[info.identity] = None
                 self.recordings += 1

@@ -18,7 +18,7 @@ from vestige.engine import HERE
 from vestige.errors import EvidenceError, VestigeError
 from vestige.evidence.defects import FILE, Defect
 from vestige.reading.names import RecordingNames
-from vestige.reading.overview import Overview
+from vestige.reading.overview import Overview, present
 from vestige.reading.steps import NO_TIME, Evidence, Progress, Reader, StepBlock, Unit
 from vestige.reading.times import rfc3339
 
@@ -128,7 +128,9 @@ class Preview:
             block = replace(block, t_ns=np.full_like(block.t_ns, NO_TIME))
         if not self.reader.interleaved:
             return block
-        infos = [replace(info, id=self._names.of(info)) for info in block.recordings]
+        infos = list(block.recordings)
+        for at in present(block):
+            infos[at] = replace(infos[at], id=self._names.of(infos[at]))
         for at in np.flatnonzero(block.ended).tolist():
             self._names.end(block.recordings[at])
         return replace(block, recordings=tuple(infos))
