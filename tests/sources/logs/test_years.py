@@ -149,6 +149,16 @@ def test_a_rotated_file_is_called_by_its_day_and_numbers_alone_are_no_rotation(t
     assert years.rotated(hosts) == {}
 
 
+def test_a_table_of_lines_was_written_when_its_lines_were(tmp_path: Path) -> None:
+    table = tmp_path / "logs.csv"
+    table.write_text(
+        'file,raw\nauth.log,"Dec 31 23:59:59 box su: on"\nauth.log,"Jan  1 00:00:01 box su: on"\n'
+    )
+    old = datetime(2015, 6, 1, tzinfo=UTC).timestamp()
+    os.utime(table, (old, old))
+    assert days(prepare(table, tmp_path / "d")) == ["2014-12-31", "2015-01-01"]
+
+
 def test_a_file_of_nothing_but_new_years_is_read(tmp_path: Path) -> None:
     log = write(tmp_path / "c" / "messages", *["Aug 21 10:00:00", "Jan 20 10:00:00", "Jul 25 10:00:00"] * 200)
     write(tmp_path / "c" / "messages.1", *["Aug 25 10:00:00", "Jan 10 10:00:00"] * 200)

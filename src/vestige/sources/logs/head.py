@@ -119,7 +119,8 @@ def _year(
     unnamed = not rules.format.time and bool(in_frame(np.array([first_ns]))[0])
     if rules.format.has_year and not unnamed:
         return None, first_ns, ""
-    file, given = content.file, ruleset.given_year(rules)
+    # A log file within a table was written when the table was.
+    file, given = unit.file if content.in_table else content.file, ruleset.given_year(rules)
     # What comes through a pipe, or out of a table, cannot be looked over before it is read.
     looked_over = not content.in_table and file.size is not None
     extent = years.of_first(first_ns)

@@ -30,6 +30,7 @@ KEY_BYTES = 10
 BATCH = 1 << 14
 """Times at a time."""
 EARLIEST = 1970
+"""Eight digits of a file's name that give an earlier year are no day."""
 CYCLE = 8
 """Years within which there is a leap year, whichever the first one is."""
 _LEADING = ("Length", "Priority")
@@ -79,10 +80,6 @@ class Extent:
     def first_day(self, year: int) -> date:
         """The day of the first message, where that is of `year`."""
         return _day(self.first or 0, year)
-
-    def last_day(self, year: int) -> date:
-        """The day of the last message, where the first is of `year`."""
-        return _day(self.last or 0, year + self.years)
 
 
 def extent_of(file: EvidenceFile, rules: Rules) -> Extent:
