@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vestige.sources.definitions import Definitions
 from vestige.sources.events.mapping import MAPPINGS
-from vestige.sources.logs.format import FORMATS, Format, editable
+from vestige.sources.logs.format import FORMATS, editable
 
 FORMAT_NAMES, MAPPING_NAMES = FORMATS.shipped(), MAPPINGS.shipped()
 
@@ -49,7 +49,7 @@ def test_whatever_a_definition_holds_comes_back(
     tmp_path_factory: pytest.TempPathFactory, example: list[str], mask: dict[str, str], about: str
 ) -> None:
     known = FORMATS.load("plain")
-    held = Format.model_construct(**(dict(known) | {"example": example, "field": mask}))
+    held = known.model_copy(update={"example": example, "field": mask})
     file = tmp_path_factory.mktemp("written") / "f.toml"
     file.write_text(FORMATS.text(held, about=about), encoding="utf-8")
     read = tomllib.loads(file.read_text(encoding="utf-8"))
