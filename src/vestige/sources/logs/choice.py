@@ -22,6 +22,8 @@ from vestige.sources.logs.records import find_keys, sample
 
 FIT = 0.5
 """A file whose first lines fit a header less often than this is of another format."""
+MOSTLY = 0.8
+"""The share of lines of several machines that have tags, in syslog."""
 SURE = 0.9
 """A format of a single program is a file's where so many of its first lines fit it."""
 LOSS = 0.2
@@ -342,9 +344,7 @@ class Fit:
         """How a format fits these lines."""
         matches = [match for match in map(known.compiled().match, lines) if match is not None]
         likely = [match for match in matches if plausible(known, match)]
-        # Syslog without any tag, of many machines: the words behind its times are no machines.
-        tags = sum(tagged(known, match) for match in likely)
-        if tags < FIT * len(likely) and len({match[known.host] for match in likely if known.host}) > 1:
+        if not _are_machines(known, likely):
             likely = []
         return cls(known, len(lines), len(matches), len(likely))
 
@@ -368,6 +368,19 @@ class Fit:
         if guessed is not None and guessed.fits < self.n:
             text += f"; of {guessed.format.header!r}, which would be guessed, {guessed.fits}"
         return text
+
+
+def _are_machines(known: Format, matches: list[re.Match[str]]) -> bool:
+    """Whether the words that a header of syslog takes for machines are some: tags stand behind them, and
+    where there are several, nearly always, with process ids, or the words come again and again."""
+    if known.host is None or "Tag" not in known.field:
+        return True
+    tags = [match["Tag"] for match in matches if tagged(known, match)]
+    machines = len({match[known.host] for match in matches})
+    if machines < 2:
+        return len(tags) >= FIT * len(matches)
+    numbered = sum("[" in (tag or "") for tag in tags)
+    return len(tags) >= MOSTLY * len(matches) and (numbered > 0 or 2 * machines <= len(matches))
 
 
 def _told(guessed: Guess, fits: Sequence[Fit]) -> str:

@@ -26,6 +26,7 @@ MARKERS = re.compile(
 """What journalctl, logcat, tail, loggers of W3C and Zeek, script, docker-compose and MySQL write between
 messages.
 """
+_TWISTED = re.compile(r"^-$|,|#|twisted|cowrie|kippo|Factory|Protocol|Transport|Service|Server|Client")
 _CLOCK = re.compile(r"\d:[0-5]\d")
 _DAY = re.compile(r"\d{8}")
 CLOCK_CHARACTERS = 300
@@ -49,7 +50,7 @@ def plausible(chosen: Format, match: re.Match[str]) -> bool:
         return False
     system = found.get("System")
     # Twisted's log names a part of a program, or `-`; programs with such headers name a level there.
-    return system is None or not re.fullmatch(grammar.LEVEL, system.strip(":"))
+    return system is None or _TWISTED.search(system) is not None
 
 
 def tagged(chosen: Format, match: re.Match[str]) -> bool:
