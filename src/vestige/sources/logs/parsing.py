@@ -22,7 +22,7 @@ SMALLEST = 1 << 15
 MOST_ODD = 0.25
 """The share of lines beyond ASCII from which on the kernel would leave the block to the plain reader."""
 
-MOST_RULES = 64
+MOST_RULES = 16
 """Rules whose readers are kept."""
 
 
