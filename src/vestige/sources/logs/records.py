@@ -318,7 +318,7 @@ _BEHIND_SECONDS = re.compile(r"(?<=:[0-6]\d)[.,](\d{1,9})", re.ASCII)
 
 @lru_cache(maxsize=4096)
 def _layout(text: str) -> int:
-    """A time in a layout of headers, which names its year."""
+    """A time in a layout of headers."""
     part = grammar.time_at(text, 0)
     if part is None or "%H" not in part.layout.replace("%I", "%H") or part.end < len(text.rstrip()):
         return clock.BAD
@@ -334,10 +334,10 @@ def _layout(text: str) -> int:
     if "?" in layout:
         return clock.BAD
     fraction = _BEHIND_SECONDS.search(text)
-    parser = _parser((layout,))
-    if not parser.has_year:
-        return clock.BAD
-    return parser.parse((_BEHIND_SECONDS.sub("", text, count=1).strip(),), fraction[1] if fraction else None)
+    # A time without a year is one of `clock.FRAME_YEAR`, as those of headers are.
+    return _parser((layout,)).parse(
+        (_BEHIND_SECONDS.sub("", text, count=1).strip(),), fraction[1] if fraction else None
+    )
 
 
 _LOG = r'\{ ?"log": ?"(?:[^"\\\n]|\\.)*+"'
