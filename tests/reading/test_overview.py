@@ -66,7 +66,7 @@ def test_times_that_run_backwards_are_counted_within_a_recording_and_over_blocks
         steps([DAY + 50], recording="b.log"),
         steps([DAY + 89, DAY + 95, DAY + 200_000, DAY + 94], first_line=4),
     )
-    assert overview.warnings() == ["times run backwards at 3 steps, by at most 2.31 days; the first: a.log:3"]
+    assert overview.warnings() == ["times run backwards at 3 steps, by at most 2.3 days; the first: a.log:3"]
 
 
 def test_a_step_without_a_time_is_told_and_is_not_before_or_after_another() -> None:

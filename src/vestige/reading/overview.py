@@ -248,5 +248,6 @@ def _span(ns: int) -> str:
     seconds = ns / 1e9
     for unit, size in (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0)):
         if seconds >= 2 * size:
-            return f"{seconds / size:,.3g} {unit}"
-    return f"{seconds:.9g} s"
+            number = seconds / size
+            return f"{number:,.{0 if number >= 100 else 1}f}".removesuffix(".0") + f" {unit}"
+    return f"{seconds:.9f}".rstrip("0").rstrip(".") + " s"

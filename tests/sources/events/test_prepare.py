@@ -124,6 +124,15 @@ def test_an_export_without_labels_is_normal_and_says_so(tmp_path: Path) -> None:
     assert windows.notes["label_origin"] == "The export has no labels."
 
 
+def test_events_without_a_label_among_labelled_ones_are_told(tmp_path: Path) -> None:
+    text = "timestamp,machine,event,label\n"
+    text += "".join(f"{1772438400 + n},web,{n},{label}\n" for n, label in enumerate(["0", "1.0", "", "nan"]))
+    windows = dataset(write(tmp_path / "a.csv", text), tmp_path / "d")
+    assert windows.label.tolist() == [0, 1, 0, 0]
+    told = "Events without a label among those that have one count as normal: 2."
+    assert any(told in warning for warning in windows.notes["warnings"])
+
+
 def test_notes_name_what_was_left_out(tmp_path: Path) -> None:
     text = table(ROWS) + 'yesterday,web,x,0\n1772438400,,x,0\n1772438400,web,,0\none,two\n"open,a\n'
     write(tmp_path / "c" / "a.csv", text.encode() + b"1772438409,web,caf\xe9,0\n")

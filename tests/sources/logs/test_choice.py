@@ -55,6 +55,9 @@ def read(path: Path, text: str, **options: Any) -> tuple[list[str], dict[str, An
         ("web_1  | 2024-03-08 09:17:01 INFO a\nweb_1  | 2024-03-08 09:17:02 INFO b\n", "guessed", ["web_1"]),
         ("[pod/web-7f/app] 2024-03-08 09:17:01 INFO a\n", "guessed", ["pod/web-7f/app"]),
         ('{"msg":"a","time":"2024-03-08T09:17:01Z"}\n', "records", ["a"]),
+        ("1001 node-1 unix.hw up 1077900000 1 x\n1002 node-1 unix.hw up 1077900009 1 x\n", "hpc", ["a"]),
+        ("1077900000.5 203 box TCP 12 GET x\n1077900001.5 203 box TCP 7 GET x\n", "guessed", ["a"]),
+        ("1077900000500 203 box TCP 12 GET x\n1077900001500 2 box TCP 7 GET x\n", "guessed", ["a"]),
     ],
 )  # fmt: skip
 def test_the_format_of_a_file(tmp_path: Path, lines: str, name: str, hosts: list[str]) -> None:

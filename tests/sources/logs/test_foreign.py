@@ -115,6 +115,37 @@ def test_stack_traces_and_lines_without_times_go_on_with_the_message_above(tmp_p
     assert found[0][1].count("\n") == 5
 
 
+def test_a_line_with_signs_before_its_time_begins_a_message(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_text(
+        written([2] * 4) + "000123: *Mar  8 11:17:05.125 UTC: %SYS-5-X: one\nWARN 2024-03-08 11:17:06 two\n"
+    )
+    summary: dict[str, Any] = {}
+    found = rows(log, summary=summary, year="2024")
+    assert found[4:] == [
+        ("2024-03-08T11:17:05.125", "%SYS-<num>-X: one"),
+        ("2024-03-08T11:17:06", "WARN two"),
+    ]
+    assert summary["counts"]["messages_of_other_formats"] == 2
+
+
+def test_a_line_that_is_no_record_is_named_and_records_may_lie_over_lines(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    spread = (
+        RECORD_LINE.format(n=2, word="spread").replace("{", "{\n").replace(",", ",\n").replace("}", "\n}")
+    )
+    log.write_text(written([3, 3]) + "no record at all\n" + spread + written([3]))
+    summary: dict[str, Any] = {}
+    found = rows(log, summary=summary)
+    assert [text for _, text in found] == [
+        "info open <num>",
+        "info failed <num>",
+        "info spread <num>",
+        "info open <num>",
+    ]
+    assert [(told.row, told.what) for told in summary["defects"]] == [(3, RECORD)]
+
+
 def test_long_messages_of_many_lines_are_messages_and_it_is_said(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     log.write_text("".join(written([2]) + "select a\nfrom b\nwhere c\n" for _ in range(4)))

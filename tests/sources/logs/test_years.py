@@ -178,6 +178,18 @@ def test_json_objects_whose_times_name_no_year_are_dated_alike(tmp_path: Path) -
     assert "2025 to 2026 is assumed" in windows.notes["warnings"][0]
 
 
+def test_lines_that_name_their_year_bound_it_for_those_before(tmp_path: Path) -> None:
+    log = tmp_path / "syslog"
+    old = [f"{day} 10:00:0{n} box su[{n}]: fine\n" for day in ("Dec 30", "Jan  2") for n in range(3)]
+    new = [f"2025-01-0{n}T10:00:00Z box su[7]: fine\n" for n in (4, 5)]
+    log.write_text("".join([*old, *new]))
+    os.utime(log, (WRITTEN.timestamp(), WRITTEN.timestamp()))
+    windows = prepare(log, tmp_path / "d", format="auto")
+    assert days(windows) == [*["2024-12-30"] * 3, *["2025-01-02"] * 3, "2025-01-04", "2025-01-05"]
+    told = "2024 to 2025 is assumed, by the lines behind them that name theirs"
+    assert any(told in warning for warning in windows.notes["warnings"])
+
+
 FRAMES = st.lists(
     st.integers(0, 366 * 24 * 12 - 1).map(
         lambda at: int(np.datetime64(f"{FRAME_YEAR}-01-01", "ns").astype(np.int64)) + at * 300 * 10**9

@@ -332,6 +332,7 @@ def _events(
         faults=tuple(gathering.faults),
         counts={
             "labelled": int((label != UNLABELLED).sum()),
+            "unlabelled": int((label == UNLABELLED).sum()),
             "undecodable_records": undecodable_records,
             "unwanted_records": gathering.unwanted,
             "unexplained_labels": int((label == UNEXPLAINED).sum()),

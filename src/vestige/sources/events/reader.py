@@ -229,6 +229,11 @@ class EventStream(FileStream):
             doubts.append(
                 f"Times of day without a date are no times ({clocks:,} calls): strace -ttt writes whole ones."
             )
+        unlabelled = self._counts["unlabelled"]
+        if unlabelled and self._counts["labelled"]:
+            doubts.append(
+                f"Events without a label among those that have one count as normal: {unlabelled:,}."
+            )
         if self._unexplained:
             shown = ", ".join(map(repr, list(self._unexplained)[:MOST_UNEXPLAINED]))
             doubts.append(

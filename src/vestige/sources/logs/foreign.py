@@ -29,6 +29,12 @@ messages.
 _TWISTED = re.compile(r"^-$|,|#|twisted|cowrie|kippo|Factory|Protocol|Transport|Service|Server|Client")
 _CLOCK = re.compile(r"\d:[0-5]\d")
 _DAY = re.compile(r"\d{8}")
+_1990 = 631_152_000
+"""Unix seconds; a number before that, in a header that has nothing but numbers and words, is no time."""
+_RECORD_GOES_ON = re.compile(
+    r"[{}\]\"]|\[\s*(?:$|[{\[\"\d-])|,\s*$|(?:-?\d[\d.eE+-]*|true|false|null),?\s*$", re.ASCII
+)
+"""What a line of a JSON object that lies over several lines begins with."""
 CLOCK_CHARACTERS = 300
 """Where a clock must be, in a line that begins a message."""
 
@@ -48,6 +54,10 @@ def plausible(chosen: Format, match: re.Match[str]) -> bool:
     level = found.get("Level")
     if level is not None and not re.fullmatch(rf"{grammar.LEVEL}|[A-Z]", level.strip()):
         return False
+    for name, layout in chosen.time.items():
+        # Whole seconds since 1970 are the only times that any number fits.
+        if layout == "%s" and chosen.name in shipped() and int(found[name] or 0) < _1990:
+            return False
     system = found.get("System")
     # Twisted's log names a part of a program, or `-`; programs with such headers name a level there.
     return system is None or _TWISTED.search(system) is not None
@@ -68,19 +78,28 @@ def may_begin(line: str) -> bool:
 
 class Foreign:
     """What a line is that does not fit the header of its file. `others`: known formats that it may have;
-    `guesses`: its own may be guessed."""
+    `guesses`: its own may be guessed; `records`: the file's own lines are JSON objects."""
 
-    def __init__(self, others: Sequence[Format], *, guesses: bool, shows_level: bool) -> None:
+    def __init__(
+        self, others: Sequence[Format], *, guesses: bool, shows_level: bool, records: bool = False
+    ) -> None:
         self._others = [(other, other.compiled().match) for other in others if other.time]
-        self._guesses, self._shows_level = guesses, shows_level
+        self._guesses, self._shows_level, self._records = guesses, shows_level, records
         self._own = any(other.name not in shipped() for other in others)
         self._looked = lru_cache(maxsize=256)(self._look)
 
     def begins(self, line: str) -> bool:
         """Whether a line does not go on with the message above it."""
         return line[:1] not in {"", " ", "\t"} and (
-            is_marker(line) or self.format(line) is not None or (may_begin(line) and begins_with_time(line))
+            is_marker(line)
+            or self.is_no_record(line)
+            or self.format(line) is not None
+            or (may_begin(line) and begins_with_time(line))
         )
+
+    def is_no_record(self, line: str) -> bool:
+        """Whether a line is no part of a JSON object, in a file of such."""
+        return self._records and _RECORD_GOES_ON.match(line) is None
 
     def format(self, line: str) -> Format | None:
         """The format in which a line begins a message; None where it begins none."""

@@ -49,6 +49,8 @@ _SHAPES = {
 }  # fmt: skip
 
 
+PLAIN = r"[A-Za-z_][\w.$/@-]{0,120}"
+"""A component without dots in its name."""
 Key = tuple[str, str, str, str, str]
 """See `Part.key`."""
 
@@ -235,7 +237,11 @@ def guess_line(line: str, *, shows_level: bool = True) -> Format | None:
     found = grammar.time_at(line, begin.end() if begin else 0)
     if begin is None or found is None:
         return None
-    key = (begin["sign"], bool(begin["priority"]), begin["version"], found.key, found.options, shows_level)
+    before = bool(begin["sequence"]), bool(begin["level"])
+    key = (
+        begin["sign"], bool(begin["priority"]), begin["version"], before, found.key, found.options,
+        shows_level,
+    )  # fmt: skip
     known = _LINE_FORMATS.get(key)
     if known is None:
         known = _line_format(line, begin, found, shows_level=shows_level)
@@ -253,6 +259,14 @@ def _line_format(line: str, begin: re.Match[str], time: Part, *, shows_level: bo
     if begin["priority"]:
         header.pattern = f"<<<Priority>>{begin['version'] or ''}"
         header.shapes["Priority"] = r"\d{1,3}"
+    if begin["sequence"]:
+        header.pattern += "<Sequence> "
+        header.shapes["Sequence"] = _SEQUENCE
+    if begin["level"]:
+        header.pattern += "<Early> "
+        header.shapes["Early"] = _EARLY_LEVEL
+        if shows_level:
+            header.shown.append("Early")
     alone = _Line(line, (), begin["sign"], time, time.end)
     header.pattern += _literal(begin["sign"])
     if not _write_time(header, [alone], []):
@@ -270,7 +284,13 @@ def _line_format(line: str, begin: re.Match[str], time: Part, *, shows_level: bo
     return _finished(header, line) if match(line) else None
 
 
-_BEGIN = re.compile(r"(?P<priority><\d{1,3}>(?P<version>\d{1,2} )?)?(?P<sign>[\[(\"*]?)")
+_SEQUENCE = r"\d{1,10}:|\[\d{1,10}\]"
+_EARLY_LEVEL = rf"[\[(]?{grammar.LEVEL}[\])]?:?"
+"""A sequence number, or a level, that stands before the time."""
+_BEGIN = re.compile(
+    rf"(?P<priority><\d{{1,3}}>(?P<version>\d{{1,2}} )?)?"
+    rf"(?:(?:(?P<sequence>{_SEQUENCE})|(?P<level>{_EARLY_LEVEL}))[ \t]{{1,4}}+)?(?P<sign>[\[(\"*.]?)"
+)
 _NEAR_DIGIT = re.compile(r"[^\n]{0,16}?\d")
 _UNSURE = ("%s", "%E%f", "%m/%d", "%m-%d", "%m%d", "%y%m%d", "?/?/?")
 
@@ -294,7 +314,13 @@ def _line(text: str, *, weak: bool) -> _Line | None:
     if before is None:
         return None
     opening = text[stop:at]
-    if number := re.fullmatch(r"<(\d{1,3})>|(\d{1,10})([,;:|])", opening):
+    if numbered := _NUMBERED.fullmatch(text, 0, at):
+        before = []
+        if numbered["priority"]:
+            before.append(Part("priority", "", "<", ">", at, text=numbered["priority"]))
+        opening = ""
+        time = replace(time, options=time.options | {"cisco"})
+    elif number := re.fullmatch(r"<(\d{1,3})>|(\d{1,10})([,;:|])", opening):
         if number[1]:
             before.append(Part("priority", _blank(before), "<", ">", at, text=number[1]))
         else:
@@ -311,6 +337,10 @@ def _line(text: str, *, weak: bool) -> _Line | None:
     elif stop:
         opening = f" {opening}"
     return _Line(text, tuple(before), opening, time, time.end)
+
+
+_NUMBERED = re.compile(r"(?:<(?P<priority>\d{1,3})>)?(?=[\d*.])(?:\d{1,10}: {1,4})?[*.]?")
+"""What Cisco's IOS writes before a time: a sequence number, and a mark of a clock that was not set."""
 
 
 def _blank(before: list[Part]) -> str:
@@ -376,7 +406,10 @@ def _write_time(header: _Header, group: list[_Line], doubts: list[str]) -> bool:
     if layout is None:
         return False
     seen = Counter(option for line in group for option in line.time.options)
-    if seen["star"]:
+    if seen["cisco"]:
+        header.pattern += "{<Sequence>: }{<Star>}"
+        header.shapes |= {"Sequence": r"\d{1,10}", "Star": "[*.]"}
+    elif seen["star"]:
         header.pattern += "{<Star>}"
         header.shapes["Star"] = "[*.]"
     half = "%p" in layout
@@ -396,6 +429,9 @@ def _write_time(header: _Header, group: list[_Line], doubts: list[str]) -> bool:
         header.times["Zone"] = f"%{zone[-1]}"
         header.pattern += "{ <Zone>}" if zone[0] == " " else "{<Zone>}"
         header.strength += 0.1
+    elif seen["cisco"]:
+        header.times["Zone"] = "%Z"
+        header.pattern += "{ <Zone>}"
     if seen["region"]:
         header.pattern += "{ <Region>}"
         header.shapes["Region"] = grammar.REGION
@@ -448,11 +484,14 @@ def _write_rest(header: _Header, group: list[_Line], *, shows_level: bool, weak:
         if chosen is None:
             break
         taken = []
-        for line, parts in zip(group, readings, strict=True):
-            part = next((part for part in parts if part.key == chosen.key), None)
+        found = [_as_chosen(parts, chosen) for parts in readings]
+        if chosen.closing == ":" and None in found:
+            # With a colon many a message begins: only where all lines have it, it is that of a component.
+            found = [next((part for part in parts if part.key == chosen.key), None) for parts in readings]
+        for line, part in zip(group, found, strict=True):
             if part is not None:
                 taken.append(part)
-                line.at, line.seen = part.end, line.seen | {part.kind}
+                line.at, line.seen = part.end, line.seen | {chosen.kind}
         written.append((chosen, taken, len(taken) < len(group)))
         places.append([line.at for line in group])
     while written and (written[-1][0].kind in WEAK):
@@ -468,6 +507,16 @@ def _write_rest(header: _Header, group: list[_Line], *, shows_level: bool, weak:
         return
     rests = [line.text[at:] for line, at in zip(group, places[-1], strict=True)]
     header.pattern += _before_content(rests) + "<Content>"
+
+
+def _as_chosen(parts: list[Part], chosen: Part) -> Part | None:
+    """Of the parts as which a place can be read, the one that was chosen; for a component with dots in its
+    name (`app.db`) also one without (`app`, `root`) between the same signs."""
+    same = next((part for part in parts if part.key == chosen.key), None)
+    if same is not None or chosen.kind != "component" or not chosen.closing.strip():
+        return same
+    plain = (part for part in parts if part.kind in {"name", "bracket"} and part.key[1:] == chosen.key[1:])
+    return next(plain, None)
 
 
 def _elected(readings: list[list[Part]], *, weak: bool) -> Part | None:
@@ -522,6 +571,9 @@ def _write(header: _Header, part: Part, parts: list[Part], *, optional: bool) ->
         header.shapes[name] = _again([each.text for each in parts])
     else:
         header.shapes[name] = _SHAPES[part.kind]
+    if part.kind == "component" and (part.closing.strip() not in {"", ":"} or not optional):
+        # Names without dots stand there, too: `root`, or `app` of which `app.db` is a part.
+        header.shapes[name] = rf"{grammar.COMPONENT}|{PLAIN}"
     shape = header.shapes[name]
     if any("left" in each.options for each in parts):
         shape = header.shapes[name] = rf"[ \t]*+(?:{shape})"

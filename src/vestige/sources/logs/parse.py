@@ -45,6 +45,7 @@ RAW_BYTES = 1 << 16
 
 BETWEEN = "a program put it between messages, and it is part of none"
 UNREAD = "it begins with a time of its own, and fits no format"
+NO_RECORD = "it is no JSON object, where the others are"
 MOST_OTHERS = 64
 """Formats of one file that are kept ready."""
 MOST_UNREAD = 20
@@ -101,7 +102,12 @@ class Rules:
         """What lines are that do not fit the header; None where every line fits (there are no times)."""
         if not self.format.time and not self.format.keys:
             return None
-        return Foreign(self.others, guesses=self.guesses, shows_level=self.label.kind != "level")
+        return Foreign(
+            self.others,
+            guesses=self.guesses,
+            shows_level=self.label.kind != "level",
+            records=bool(self.format.keys) and not self.format.time and "Start" in self.format.field,
+        )
 
     def text(self, data: bytes) -> str:
         """Decoded whatever it holds, without NULs (crashed systems leave runs of them), byte order marks
@@ -226,7 +232,7 @@ class Parser:
         }
         beside = {
             "lines_between_messages": sum(why == BETWEEN for why in left.values()),
-            "lines_of_no_format": sum(why == UNREAD for why in left.values()),
+            "lines_of_no_format": sum(why != BETWEEN for why in left.values()),
             "messages_of_other_formats": len(others),
             "lines_with_escapes": _escaped(block.data),
         }
@@ -254,10 +260,13 @@ class Parser:
                 yield from (said.host for said in self._said(match, lines[at:after]))
 
     def time(self, line: str) -> int:
-        """The time of a header line, or `clock.BAD`."""
+        """The time of a line that begins a message, be it of another format; else `clock.BAD`."""
         match = self._match(line)
         if match is None:
-            return BAD
+            other = None
+            if line[:1] not in {"", " ", "\t"} and self._rules.foreign is not None:
+                other = self._rules.foreign.format(line)
+            return BAD if other is None else self._of(other).time(line)
         if self._keys:
             return next((said.t_ns for said in self._said(match, [line])), BAD)
         _, _, fraction, *times = match.group(*self._groups)
@@ -292,7 +301,7 @@ class Parser:
             elif (other := foreign.format(line)) is not None:
                 others[number] = other
             elif foreign.begins(line):
-                left[number] = UNREAD
+                left[number] = NO_RECORD if foreign.is_no_record(line) else UNREAD
         return others, left
 
     def _runs(

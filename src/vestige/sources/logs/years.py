@@ -33,6 +33,7 @@ EARLIEST = 1970
 """Eight digits of a file's name that give an earlier year are no day."""
 CYCLE = 8
 """Years within which there is a leap year, whichever the first one is."""
+_LAST_OF_FRAME = int(np.datetime64(f"{FRAME_YEAR + 1}-01-01", "ns").astype(np.int64))
 _LEADING = ("Length", "Priority")
 """Fields that may come before the time in `KEY_BYTES`."""
 _NEWEST = (1, 0)
@@ -43,12 +44,14 @@ _ROTATED = re.compile(r"(?P<base>.+?)(?:\.(?P<number>\d{1,4})|-(?P<day>\d{8}))?"
 class Extent:
     """What a log without years covers: its first time and its last in `FRAME_YEAR` (None: it has no time),
     how many years after its first message the last one is, and how many times of a 29 February each year
-    after the first has."""
+    after the first has. `bound`: the latest year of the first message with which none is later than the next
+    line that names its year."""
 
     first: int | None = None
     last: int | None = None
     years: int = 0
     leap: Counter[int] = field(default_factory=Counter)
+    bound: int | None = None
 
     def latest(self, until: date) -> int:
         """The last year of the first message with which nothing leads past `until`, and every 29 February
@@ -58,14 +61,27 @@ class Extent:
         year = until.year - self.years
         if _day(self.last, until.year) > until:
             year -= 1
+        if self.bound is not None:
+            year = min(year, self.bound)
         fitting = range(year, year - CYCLE, -1)
         return max(fitting, key=lambda first: (self.existing(first), first))
+
+    def bind(self, clock: Clock, named_ns: int) -> None:
+        """Take in a time that names its year, behind those that `clock` has passed."""
+        if clock.frame_ns is None or named_ns < _LAST_OF_FRAME:
+            return  # nothing was before it, or its clock was not set
+        # A day later, because its lines may be of another zone.
+        day = datetime.fromtimestamp(named_ns // 10**9, UTC).date() + timedelta(days=1)
+        latest = day.year - (_day(clock.frame_ns, day.year) > day) - bounded(clock.years)
+        self.bound = latest if self.bound is None else min(self.bound, latest)
 
     def told(self, year: int, by: str) -> str:
         """What is said where the first message is taken to be of `year`, `by` the day of its last one."""
         shown = f"{year}"
         if self.years > 0:
             shown = f"{year} to {year + self.years}"
+        if self.bound == year:
+            by = "the lines behind them that name theirs"
         told = f"times name no year: {shown} is assumed, by {by}"
         if self.leap and self.existing(year):
             told += " and its 29 February"
@@ -201,14 +217,17 @@ def _extent(pieces: Iterable[bytes], rules: Rules) -> Extent:
     found, clock = Extent(), Clock(0)
     begin, end = (np.datetime64(f"{FRAME_YEAR}-{day}", "ns").astype(np.int64) for day in ("02-29", "03-01"))
     for times in _times(pieces, rules):
-        frame = times[in_frame(times)]
-        if not len(frame):
-            continue
-        years = clock.passed(frame)
-        if found.first is None:
-            found.first = int(frame[0])
-        on_leap_day = (frame >= begin) & (frame < end)
-        found.leap.update(years[on_leap_day].tolist())
+        framed = in_frame(times)
+        # Runs of times with a year and without, one after the other.
+        for run in np.split(times, np.flatnonzero(np.diff(framed)) + 1):
+            if not in_frame(run[:1]).any():
+                found.bind(clock, int(run[0]))
+                continue
+            years = clock.passed(run)
+            if found.first is None:
+                found.first = int(run[0])
+            on_leap_day = (run >= begin) & (run < end)
+            found.leap.update(years[on_leap_day].tolist())
     found.last, found.years = clock.frame_ns, bounded(clock.years)
     return found
 
