@@ -67,6 +67,12 @@ def test_the_format_of_a_file(tmp_path: Path, lines: str, name: str, hosts: list
     assert len(texts) == lines.count("\n")
 
 
+def test_zones_of_regions_are_doubted_where_few_lines_begin_messages_too(tmp_path: Path) -> None:
+    message = "[08-Mar-2024 09:17:01 Europe/Berlin] PHP Fatal error:  x\nStack trace:\n#0 {main}\nthrown\n"
+    _, summary, _ = read(tmp_path / "a.log", 4 * message)
+    assert ["only 4 of" in summary["warnings"][0], "regions" in summary["warnings"][1]] == [True, True]
+
+
 def test_why_it_is_that_one_is_said(tmp_path: Path) -> None:
     lines = "2024-03-08T09:17:01Z stdout started\n2024-03-08T09:17:02Z stderr failed\n"
     _, summary, _ = read(tmp_path / "a.log", lines)

@@ -146,6 +146,24 @@ def test_a_line_that_is_no_record_is_named_and_records_may_lie_over_lines(tmp_pa
     assert [(told.row, told.what) for told in summary["defects"]] == [(3, RECORD)]
 
 
+def test_a_report_of_erlang_is_not_part_of_the_message_above(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_text(written([2] * 4) + "\n=CRASH REPORT==== 8-Mar-2024::11:17:06 ===\nit fell\n")
+    found = rows(log)
+    assert found[4:] == [("2024-03-08T11:17:06", "=CRASH REPORT==== ===\nit fell")]
+
+
+def test_bytes_of_another_encoding_are_told(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_bytes(
+        written([2] * 4).encode() + "2024-03-08 11:17:06,125 ERROR [main] a.B: gr\u00fcn\n".encode("latin-1")
+    )
+    told: dict[str, Any] = {}
+    rows(log, summary=told)
+    assert any("1 lines hold bytes that are no text of the encoding" in each for each in told["warnings"])
+    assert rows(log, encoding="latin-1")[4][1].endswith("gr\u00fcn")
+
+
 def test_long_messages_of_many_lines_are_messages_and_it_is_said(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     log.write_text("".join(written([2]) + "select a\nfrom b\nwhere c\n" for _ in range(4)))

@@ -167,6 +167,16 @@ def test_the_machine_is_that_of_the_first_record(name: str, tmp_path: Path) -> N
     assert hosts == ["box"]
 
 
+@pytest.mark.parametrize("form", ["[{},\n{},\n{}]\n", "\x1e{}\n\x1e{}\n\x1e{}\n"])
+def test_objects_of_an_array_a_line_and_of_a_sequence_are_records(form: str, tmp_path: Path) -> None:
+    each = [
+        json.dumps({"time": f"2024-05-06T07:08:0{n}Z", "level": "info", "msg": "ab"[n % 2]}) for n in range(3)
+    ]
+    log = tmp_path / "a.log"
+    log.write_text(form.format(*each))
+    assert rows(log) == [(f"2024-05-06T07:08:0{n}", f"info {'ab'[n % 2]}") for n in range(3)]
+
+
 def export(*fields: bytes) -> bytes:
     return b"\n".join(fields) + b"\n\n"
 

@@ -14,6 +14,7 @@ MOST_NAMED = 20
 """Lines of a file that are named because no message has them."""
 BETWEEN_MESSAGES, OF_NO_FORMAT = "lines_between_messages", "lines_of_no_format"
 OF_OTHERS, WITH_ESCAPES = "messages_of_other_formats", "lines_with_escapes"
+UNDECODABLE = "undecodable_lines"
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Beside:
         """The same of lines that were looked at already."""
         new = list(unread)[: MOST_NAMED - len(self.unread)]
         self.unread += new
-        for name in (BETWEEN_MESSAGES, OF_NO_FORMAT, OF_OTHERS, WITH_ESCAPES):
+        for name in (BETWEEN_MESSAGES, OF_NO_FORMAT, OF_OTHERS, WITH_ESCAPES, UNDECODABLE):
             self.counts[name] += counts.get(name, 0)
         return new
 
@@ -62,6 +63,11 @@ class Beside:
             told.append(
                 f"{self.counts[WITH_ESCAPES]:,} lines hold what tells terminals about colours, "
                 "which is left out"
+            )
+        if self.counts[UNDECODABLE]:
+            told.append(
+                f"{self.counts[UNDECODABLE]:,} lines hold bytes that are no text of the encoding, which are "
+                "replaced (--encoding latin-1 reads those of western Europe)"
             )
         return told
 

@@ -217,17 +217,19 @@ class RuleSet:
         few = max(FEW, FEW_OF * len(lines))
         known = [fit for fit in fits if fit.likely >= few and fit.format.time]
         chosen, n = None, 0
+        doubts: tuple[str, ...] = ()
         if known and not level:
             chosen, n, why = known[0].format, known[0].likely, known[0].told(fits, guessed)
         elif guessed is not None and guessed.fits >= few and (not level or level_of(guessed.format)):
             chosen, n, why = guessed.format, guessed.fits, _told(guessed, fits)
+            doubts = guessed.doubts
         if chosen is None or chosen.compiled().match(lines[0]) is None:
             return None
         doubt = (
             f"only {n} of the first {len(lines)} lines begin messages; the others are taken to go on with "
             "the one above them"
         )
-        return chosen, why, [doubt]
+        return chosen, why, [doubt, *doubts]
 
     def _of_paragraphs(self, judged: list[tuple[int, str]], lines: list[str]) -> Found | None:
         """The format of paragraphs that begin with a time, with blank lines between (apt's history)."""
@@ -444,7 +446,7 @@ def _refusal(formats: Sequence[Format], judged: list[tuple[int, str]], where: st
             f"the first that does not fit {nearest.name}: {shown}"
         )
     # Formats without a time take nearly any line: that such a one fits says nothing.
-    shares = [(sum(_marks(known, lines)) / len(lines), name) for name, known in every() if known.time]
+    shares = [(Fit.of(known, lines).strict, name) for name, known in every() if known.time]
     fitting = [name for share, name in sorted(shares, key=lambda pair: -pair[0]) if share >= FIT]
     remedy = "none of the shipped formats fits either: describe your own (docs/logs.md), or use plain"
     if fitting:

@@ -49,6 +49,8 @@ _SHAPES = {
 }  # fmt: skip
 
 
+START, START_OF_ARRAY = r"(?=\{)", r"(?=[\[\x1e]?\{)"
+"""Where a record begins: one of an array behind its bracket, of a JSON text sequence (RFC 7464) behind RS."""
 PLAIN = r"[A-Za-z_][\w.$/@-]{0,120}"
 """A component without dots in its name."""
 Key = tuple[str, str, str, str, str]
@@ -156,13 +158,16 @@ def guess_records(lines: Sequence[str], *, timed: bool = False) -> Guess | None:
     keys = records.find_keys(each)
     if keys is None or (timed and "time" not in keys):
         return None
-    return _of_records("<Start><Content>", {"Start": r"(?=\{)"}, keys, whole, len(lines), lines)
+    start = START
+    if not all(line.startswith("{") for line in lines if records.load(line) is not None):
+        start = START_OF_ARRAY
+    return _of_records("<Start><Content>", {"Start": start}, keys, whole, len(lines), lines)
 
 
 def _of_records(
     header: str, shapes: dict[str, str], keys: dict[str, str], fits: int, n: int, lines: Sequence[str]
 ) -> Guess:
-    key = (header, *keys.items())
+    key = (header, *shapes.items(), *keys.items())
     made = _RECORD_FORMATS.get(key)
     if made is None:
         docker = keys.get("message") == "log" and header.startswith("<")
@@ -172,7 +177,7 @@ def _of_records(
             field=shapes,
             keys=keys,
             partial=records.DOCKER if docker else "",
-            example=[next(line for line in lines if line.startswith(("{", records.EXPORT)))],
+            example=[next(line for line in lines if line.startswith(("{", "[{", "\x1e{", records.EXPORT)))],
             masks=list(MASKS),
             mask=GUESSED,
             types=True,
@@ -285,13 +290,13 @@ def _line_format(line: str, begin: re.Match[str], time: Part, *, shows_level: bo
 
 
 _SEQUENCE = r"\d{1,10}:|\[\d{1,10}\]"
-_EARLY_LEVEL = rf"[\[(]?{grammar.LEVEL}[\])]?:?"
-"""A sequence number, or a level, that stands before the time."""
+_EARLY_LEVEL = rf"[\[(]?{grammar.LEVEL}[\])]?:?|=[A-Z]{{3,20}} REPORT===="
+"""A sequence number, or a level (Erlang's are those of reports), that stands before the time."""
 _BEGIN = re.compile(
     rf"(?P<priority><\d{{1,3}}>(?P<version>\d{{1,2}} )?)?"
     rf"(?:(?:(?P<sequence>{_SEQUENCE})|(?P<level>{_EARLY_LEVEL}))[ \t]{{1,4}}+)?(?P<sign>[\[(\"*.]?)"
 )
-_NEAR_DIGIT = re.compile(r"[^\n]{0,16}?\d")
+_NEAR_DIGIT = re.compile(r"[^\n]{0,32}?\d")
 _UNSURE = ("%s", "%E%f", "%m/%d", "%m-%d", "%m%d", "%y%m%d", "?/?/?")
 
 

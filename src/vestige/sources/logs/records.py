@@ -67,10 +67,20 @@ _FIELD = re.compile(rb"[A-Z0-9_]{1,256}")
 
 
 def load(text: str) -> Record | None:
-    """The JSON object that a text is; None for anything else. Numbers with a point stay texts, exact as they
-    are."""
-    if not text.lstrip().startswith("{"):
+    """The JSON object that a text is, be it one of an array that is written an object a line; None for
+    anything else. Numbers with a point stay texts, exact as they are."""
+    text = text.strip()
+    if text.startswith("[") and text[1:].lstrip().startswith("{"):
+        text = text[1:].lstrip()
+    if not text.startswith("{"):
         return None
+    found = _loaded(text)
+    if found is None and text.endswith((",", "]")):
+        found = _loaded(text.removesuffix("]").rstrip().removesuffix(","))
+    return found
+
+
+def _loaded(text: str) -> Record | None:
     try:
         found = json.loads(text, parse_float=str, parse_constant=str)
     except (ValueError, RecursionError):
