@@ -377,6 +377,8 @@ def _are_machines(known: Format, matches: list[re.Match[str]]) -> bool:
     where there are several, nearly always, with process ids, or the words come again and again."""
     if known.host is None or "Tag" not in known.field:
         return True
+    # What a daemon writes to show that it is there has no tag, and may be most of a quiet day's log.
+    matches = [match for match in matches if match["Content"].strip() != "-- MARK --"] or matches
     tags = [match["Tag"] for match in matches if tagged(known, match)]
     machines = len({match[known.host] for match in matches})
     if machines < 2:
