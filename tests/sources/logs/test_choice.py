@@ -68,6 +68,15 @@ def test_the_format_of_a_file(tmp_path: Path, lines: str, name: str, hosts: list
     assert len(texts) == lines.count("\n")
 
 
+def test_records_behind_the_times_of_a_guessed_header_are_looked_into(tmp_path: Path) -> None:
+    lines = [
+        f'2024-03-08T09:17:0{n}.5Z {{"level":"info","ts":{n},"msg":"{"ab"[n % 2]}"}}\n' for n in range(4)
+    ]
+    texts, summary, _ = read(tmp_path / "a.log", "".join(lines))
+    assert texts == ["info a", "info b", "info a", "info b"]
+    assert summary["format"].startswith("guessed: <Time>")
+
+
 def test_zones_of_regions_are_doubted_where_few_lines_begin_messages_too(tmp_path: Path) -> None:
     message = "[08-Mar-2024 09:17:01 Europe/Berlin] PHP Fatal error:  x\nStack trace:\n#0 {main}\nthrown\n"
     _, summary, _ = read(tmp_path / "a.log", 4 * message)

@@ -206,7 +206,10 @@ class RuleSet:
                 shown = shown.model_copy(update={"shown": ["Level"]})
             return shown, special.told(fits, guessed), []
         if guessed is not None and guessed.share >= FIT and (not level or level_of(guessed.format)):
-            return guessed.format, _told(guessed, fits), list(guessed.doubts)
+            chosen = guessed.format
+            if not level and guessed.share >= SURE:
+                chosen = _with_records(chosen, lines, of_all=True)
+            return chosen, _told(guessed, fits), list(guessed.doubts)
         if usable:
             return usable[0].format, usable[0].told(fits, guessed), []
         return self._of_few(lines, fits, guessed)
@@ -302,11 +305,17 @@ def _in_container(chosen: Format, container: re.Pattern[str], line: str) -> Form
     )
 
 
-def _with_records(chosen: Format, lines: list[str]) -> Format:
-    """The format, with the keys of the records that its contents are: containers write JSON, too."""
-    if not chosen.partial:
+def _with_records(chosen: Format, lines: list[str], *, of_all: bool = False) -> Format:
+    """The format, with the keys of the records that its contents are: containers write JSON, too. `of_all`:
+    where every content begins like one (`kubectl logs --timestamps`)."""
+    header = chosen.compiled()
+    if of_all:
+        found = (header.match(line) for line in lines)
+        if not all(match["Content"].startswith("{") for match in found if match is not None):
+            return chosen
+    elif not chosen.partial:
         return chosen
-    header, goes_on = chosen.compiled(), re.compile(chosen.partial, re.ASCII)
+    goes_on = re.compile(chosen.partial or "(?!)", re.ASCII)
     contents: list[str] = []
     before = ""
     for line in lines:
