@@ -98,11 +98,14 @@ def test_global_options_may_stand_anywhere() -> None:
 
 
 def test_exit_codes_are_distinct() -> None:
-    kinds = [
-        one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.VestigeError)
-    ]
-    codes = [one.exit_code for one in kinds]
-    assert len(set(codes)) == len(codes)
+    own = vars(errors).values()
+    kinds: list[type[errors.VestigeError]] = [errors.VestigeError]
+    kinds += [kind for kind in errors.VestigeError.__subclasses__() if kind in own]
+    codes = [kind.exit_code for kind in kinds]
+    assert len(set(codes)) == len(codes) > 8
+    # A narrower error ends as the one that it is a case of.
+    narrower = [(kind, case) for kind in kinds[1:] for case in kind.__subclasses__()]
+    assert [case for kind, case in narrower if case.exit_code != kind.exit_code] == []
 
 
 def test_settings_are_parsed_never_evaluated() -> None:

@@ -7,8 +7,6 @@ import json
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from vestige.sources.telemetry import index
-
 VERSION = "2"
 """Of the rules: when they change, every episode is swept again."""
 
@@ -46,5 +44,7 @@ class ValidateOptions(BaseModel):
     @property
     def rules(self) -> str:
         """What identifies the rules: equal ones give equal verdicts, quick or deep alike."""
+        from vestige.sources.telemetry import index  # Polars takes its time
+
         settings = json.dumps([self.gate, sorted(self.floor)]).encode()
         return index.rules(VERSION, self.grid_seconds, hashlib.sha256(settings).hexdigest()[:12])
