@@ -103,6 +103,26 @@ def test_a_label_by_level_needs_a_level(tmp_path: Path) -> None:
         read(tmp_path / "b.log", "2024-03-08 09:17:01 a\n", label="level:ERROR")
 
 
+def test_the_first_line_of_a_container_may_be_damaged(tmp_path: Path) -> None:
+    good = "db_1  | 2024-03-08T09:17:0{}Z 0 [Note] started\n"
+    text = "db_1  | 2024-03-08_1 | 2024-03-08T09:1x:01Z broken\n" + good.format(1) + good.format(2)
+    texts, summary, hosts = read(tmp_path / "a.log", text)
+    assert [each for each in texts if each == "Note started"] == 2 * ["Note started"]
+    assert hosts == ["db_1"]
+    assert [defect.row for defect in summary["defects"]] in ([], [1])
+
+
+def test_a_thread_with_blanks_behind_it_can_be_guessed(tmp_path: Path) -> None:
+    text = (
+        "2023-04-17 10:11:13,124 ERROR [http-nio-8080-exec-1] o.a.c.Dispatcher - Servlet threw\n"
+        "2023-04-17 10:11:12,123 INFO  [main    ] o.s.b.App - Started\n"
+        "2023-04-17 10:11:14,124 ERROR [ht\n"
+    )
+    texts, _, _ = read(tmp_path / "a.log", text)
+    assert texts[0].endswith("Servlet threw")
+    assert len(texts) == 3
+
+
 def test_lines_of_two_containers_are_refused(tmp_path: Path) -> None:
     lines = "web_1  | 2024-03-08 09:17:01 a\ndb_1   | 2024-03-08 09:17:02 b\n" * 9
     with pytest.raises(FormatError, match=r"web_1, db_1(?s:.*)--no-log-prefix"):

@@ -170,7 +170,9 @@ class RuleSet:
                 f"--format {chosen.name} reads them"
             )
         if container is not None:
-            chosen = _in_container(chosen, container, judged[0][1])
+            chosen = _in_container(chosen, container, [line for _, line in judged])
+            if not chosen.example:
+                raise _refusal(self.formats, judged, file.where)
         others: tuple[Format, ...] = ()
         if len(self.formats) > 1 and container is None:
             others = tuple(other for other in self.formats if other.name != chosen.name and other.time)
@@ -290,19 +292,21 @@ def _container(judged: list[tuple[int, str]], where: str) -> re.Pattern[str] | N
     return None
 
 
-def _in_container(chosen: Format, container: re.Pattern[str], line: str) -> Format:
-    """A format with the name of the container before its header; that is the machine."""
-    match = container.match(line)
+def _in_container(chosen: Format, container: re.Pattern[str], lines: list[str]) -> Format:
+    """A format with the name of the container before its header; that is the machine. Its example is the first
+    of the `lines` that has that header: others may be damaged."""
+    match = container.match(lines[0])
     bracket = match is not None and match[0].startswith("[")
     before = "[<Container>] " if bracket else "<Container>{ }|{ }"
-    return chosen.model_copy(
+    made = chosen.model_copy(
         update={
             "header": f"{before}{chosen.header}",
             "field": {"Container": r"[^\s|\]]{1,256}+", **chosen.field},
             "host": "Container",
-            "example": [line],
         }
     )
+    fits = made.compiled().match
+    return made.model_copy(update={"example": [line for line in lines if fits(line)][:1]})
 
 
 def _with_records(chosen: Format, lines: list[str], *, of_all: bool = False) -> Format:

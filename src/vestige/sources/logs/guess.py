@@ -591,7 +591,7 @@ def _write(header: _Header, part: Part, parts: list[Part], *, optional: bool) ->
         padding = "{ }"
     if optional and padding:
         # An optional part holds no other: the field itself takes the blanks.
-        padding, header.shapes[name] = "", rf"(?:{header.shapes[name]})[ \t]*+"
+        padding, header.shapes[name] = "", rf"(?>{header.shapes[name]})[ \t]*+"
     text = f"{lead}{_literal(part.opening)}{module}<{name}>{padding}{_literal(part.closing)}"
     if optional:
         text = f"{{{text}}}"
