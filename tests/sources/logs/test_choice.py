@@ -112,6 +112,13 @@ def test_the_first_line_of_a_container_may_be_damaged(tmp_path: Path) -> None:
     assert [defect.row for defect in summary["defects"]] in ([], [1])
 
 
+def test_the_first_record_of_an_array_may_be_damaged(tmp_path: Path) -> None:
+    broken = '[{"time": "2023-04-17T10:11:12Z", "level": "info", "msg"nfo", "msg": "a"},\n'
+    good = '{{"time": "2023-04-17T10:11:1{0}Z", "level": "info", "msg": "b"}},\n'
+    texts, _, _ = read(tmp_path / "a.log", broken + "".join(good.format(second) for second in range(3, 6)))
+    assert texts == 3 * ["info b"]
+
+
 def test_a_thread_with_blanks_behind_it_can_be_guessed(tmp_path: Path) -> None:
     text = (
         "2023-04-17 10:11:13,124 ERROR [http-nio-8080-exec-1] o.a.c.Dispatcher - Servlet threw\n"

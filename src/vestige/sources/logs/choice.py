@@ -293,8 +293,8 @@ def _container(judged: list[tuple[int, str]], where: str) -> re.Pattern[str] | N
 
 
 def _in_container(chosen: Format, container: re.Pattern[str], lines: list[str]) -> Format:
-    """A format with the name of the container before its header; that is the machine. Its example is the first
-    of the `lines` that has that header: others may be damaged."""
+    """A format with the name of the container before its header; that is the machine. Its example is the
+    first of the `lines` that has that header: others may be damaged."""
     match = container.match(lines[0])
     bracket = match is not None and match[0].startswith("[")
     before = "[<Container>] " if bracket else "<Container>{ }|{ }"

@@ -166,10 +166,15 @@ def guess_records(lines: Sequence[str], *, timed: bool = False) -> Guess | None:
 
 def _of_records(
     header: str, shapes: dict[str, str], keys: dict[str, str], fits: int, n: int, lines: Sequence[str]
-) -> Guess:
+) -> Guess | None:
+    """The format of records; None where none of the lines has its header, as damaged ones may not."""
     key = (header, *shapes.items(), *keys.items())
     made = _RECORD_FORMATS.get(key)
     if made is None:
+        match = compile_header(header, {name: f"(?>{shape})" for name, shape in shapes.items()}).match
+        example = next((line for line in lines if match(line)), None)
+        if example is None:
+            return None
         docker = keys.get("message") == "log" and header.startswith("<")
         made = Format(
             name=RECORDS,
@@ -177,7 +182,7 @@ def _of_records(
             field=shapes,
             keys=keys,
             partial=records.DOCKER if docker else "",
-            example=[next(line for line in lines if line.startswith(("{", "[{", "\x1e{", records.EXPORT)))],
+            example=[example],
             masks=list(MASKS),
             mask=GUESSED,
             types=True,
