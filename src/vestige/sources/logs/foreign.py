@@ -116,7 +116,9 @@ class Foreign:
             return None
         if line.startswith("{"):
             record = guess_records([line], timed=True)
-            return None if record is None else record.format
+            if record is None or record.format.compiled().match(line) is None:
+                return None
+            return record.format
         return guess_line(line, shows_level=self._shows_level)
 
 

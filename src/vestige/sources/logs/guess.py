@@ -232,7 +232,7 @@ def _put_together(group: list[_Line], lines: list[str], *, shows_level: bool, we
     return Guess(made, len(fits), len(lines), score, tuple(doubts))
 
 
-_LINE_FORMATS: dict[tuple[object, ...], Format] = {}
+_LINE_FORMATS: dict[tuple[object, ...], tuple[Format, re.Pattern[str]]] = {}
 """What `guess_line` made, by what decides about it."""
 MOST_LINE_FORMATS = 1024
 
@@ -254,13 +254,18 @@ def guess_line(line: str, *, shows_level: bool = True) -> Format | None:
     )  # fmt: skip
     known = _LINE_FORMATS.get(key)
     if known is None:
-        known = _line_format(line, begin, found, shows_level=shows_level)
-        if known is None:
+        made = _line_format(line, begin, found, shows_level=shows_level)
+        if made is None:
             return None
+        known = made, made.compiled()
         if len(_LINE_FORMATS) >= MOST_LINE_FORMATS:
             _LINE_FORMATS.clear()
         _LINE_FORMATS[key] = known
-    return known
+    chosen, header = known
+    # A layout tells nearly all of a header: what it does not tell is looked at, line by line.
+    if header.match(line) is None:
+        return None
+    return chosen
 
 
 def _line_format(line: str, begin: re.Match[str], time: Part, *, shows_level: bool) -> Format | None:
