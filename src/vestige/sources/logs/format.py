@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -89,9 +90,7 @@ class Format(BaseModel):
 
     def compiled(self) -> re.Pattern[str]:
         """The header's regex; ValueError with the author's mistake."""
-        shapes = {name: f"(?>{pattern})" for name, pattern in self.field.items()}
-        times = {name: clock.shape(layout) for name, layout in self.time.items()}
-        return header.compile_header(self.header, shapes | times)
+        return compiled(self.header, self.field, self.time)
 
     def time_parser(self) -> clock.TimeParser:
         """The reader of the header's time fields."""
@@ -112,6 +111,21 @@ class Format(BaseModel):
         plain = self.model_dump(mode="json", exclude={"label", "masks", "mask"})
         own = self.resolved_masks
         return plain | {"masks": [name for name, _ in own], "mask": dict(own)}
+
+
+def compiled(pattern: str, field: Mapping[str, str], time: Mapping[str, str]) -> re.Pattern[str]:
+    """The regex of a header `pattern`, whose fields have these shapes and layouts of times; equal ones are
+    compiled once. Raises ValueError with a sentence for the author of the pattern."""
+    return _compiled(pattern, tuple(field.items()), tuple(time.items()))
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(
+    pattern: str, field: tuple[tuple[str, str], ...], time: tuple[tuple[str, str], ...]
+) -> re.Pattern[str]:
+    shapes = {name: f"(?>{shape})" for name, shape in field}
+    times = {name: clock.shape(layout) for name, layout in time}
+    return header.compile_header(pattern, shapes | times)
 
 
 FORMATS = Definitions(Format, "vestige.sources.logs", "formats", "format", "log format", "docs/logs.md")

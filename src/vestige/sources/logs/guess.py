@@ -10,9 +10,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from vestige.sources.logs import clock, grammar, records
-from vestige.sources.logs.format import Format
+from vestige.sources.logs.format import Format, compiled
 from vestige.sources.logs.grammar import LEVEL_KINDS, LINE_CHARACTERS, PREFIX_WORDS, WEAK, Part
-from vestige.sources.logs.header import compile_header
 from vestige.sources.logs.masks import GUESSED
 
 RECORDS = "records"
@@ -123,12 +122,6 @@ def guess(lines: Sequence[str], *, shows_level: bool = True) -> Guess | None:
     return max(found, key=lambda each: (each.score, each.fits), default=None)
 
 
-def _compiled(header: _Header) -> re.Pattern[str]:
-    shapes = {name: f"(?>{shape})" for name, shape in header.shapes.items()}
-    times = {name: clock.shape(layout) for name, layout in header.times.items()}
-    return compile_header(header.pattern, shapes | times)
-
-
 def _finished(header: _Header, example: str) -> Format:
     """The format with a header that was written."""
     return Format(
@@ -171,7 +164,7 @@ def _of_records(
     key = (header, *shapes.items(), *keys.items())
     made = _RECORD_FORMATS.get(key)
     if made is None:
-        match = compile_header(header, {name: f"(?>{shape})" for name, shape in shapes.items()}).match
+        match = compiled(header, shapes, {}).match
         example = next((line for line in lines if match(line)), None)
         if example is None:
             return None
@@ -223,7 +216,7 @@ def _put_together(group: list[_Line], lines: list[str], *, shows_level: bool, we
     if not _write_time(header, own, doubts):
         return None
     _write_rest(header, own, shows_level=shows_level, weak=weak)
-    match = _compiled(header).match
+    match = compiled(header.pattern, header.shapes, header.times).match
     fits = [text for text in lines if match(text) is not None]
     if not fits:
         return None
@@ -295,7 +288,7 @@ def _line_format(line: str, begin: re.Match[str], time: Part, *, shows_level: bo
     }
     if shows_level:
         header.shown += ["Level", "Word"]
-    match = _compiled(header).match
+    match = compiled(header.pattern, header.shapes, header.times).match
     return _finished(header, line) if match(line) else None
 
 
