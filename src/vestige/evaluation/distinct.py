@@ -54,7 +54,7 @@ def judge(detector: Detector, bound: BoundEncoder, steps: Steps) -> Judgement:
     The last digits of a surprise may depend on which windows share its batch, so that those are left as they
     come.
     """
-    if detector.task == "next":
+    if detector.task != "classify":
         return detector.judge(bound.encode(steps, detector.input_names))
     return Judgement.of(predict_proba(detector, bound, steps))
 

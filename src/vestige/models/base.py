@@ -24,8 +24,9 @@ FloatArray = NDArray[np.float32]
 TINY = 1e-6
 """A standard deviation below this is taken as 1: a constant column stays zero instead of exploding."""
 VIEWS = ("realistic", "oracle")
-Task = Literal["classify", "next"]
-"""Window -> class, or window -> its last token from those before (see `next_token`)."""
+Task = Literal["classify", "next", "normal"]
+"""Window -> class, window -> its last token from those before (see `next_token`), or window -> how rare it is
+among what is mostly normal, learnt without labels (see `normal`)."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,9 @@ class Judgement:
 
     `proba (B, K)` float64: class probabilities, rows summing to 1. `score (B,)` float64: how suspicious a
     window is, 1 - P(first class). `p_value (B,)` float64: the share of normal windows that are at least as
-    suspicious. Of a detector of the task next, `surprise (B,)` float64 is -ln P of the event that came, in
-    nats, and `rank (B,)` int64 says how many events were more probable. What a detector does not have is
-    None.
+    suspicious; of a detector of the task normal. Of one of the task next, `surprise (B,)` float64 is -ln P of
+    the event that came, in nats, and `rank (B,)` int64 says how many events were more probable. What a
+    detector does not have is None.
     """
 
     proba: NDArray[np.float64]
@@ -129,8 +130,12 @@ class Judgement:
 
     @property
     def strangeness(self) -> NDArray[np.float64]:
-        """The finest measure that there is, `(B,)`: the surprise, or where there is none the score."""
-        return self.score if self.surprise is None else self.surprise
+        """The finest measure that there is, `(B,)`: the surprise, how rare (-ln p), or else the score."""
+        if self.surprise is not None:
+            return self.surprise
+        if self.p_value is not None:
+            return -np.log(self.p_value)
+        return self.score
 
 
 class HyperParameters(BaseModel):

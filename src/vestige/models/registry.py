@@ -30,6 +30,12 @@ def _ngram() -> Kinds:
     return (Ngram,)
 
 
+def _normal() -> Kinds:
+    from vestige.models.normal.detector import Normal
+
+    return (Normal,)
+
+
 def _mlp() -> Kinds:
     from vestige.models.mlp import MlpDetector
 
@@ -106,6 +112,7 @@ def _next_ngram() -> Kinds:
 BUILT_IN: dict[str, Load] = {
     "gbt": _gbt,
     "ngram": _ngram,
+    "normal": _normal,
     "mlp": _mlp,
     "cnn": _cnn,
     "transformer": _transformer,
@@ -138,6 +145,7 @@ BASELINES: dict[str, Load] = {
 STANDARD: dict[Task, tuple[str, ...]] = {
     "classify": ("gbt", "mlp", "cnn", "gru", "lstm", "transformer"),
     "next": tuple(name for name in BUILT_IN if name.startswith("next_")),
+    "normal": ("normal",),
 }
 """What `--model all` means for a task, as far as they fit what a dataset offers."""
 ENTRY_POINTS = "vestige.models"

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from vestige.models import registry
 from vestige.models.base import Detector, choose_inputs
 from vestige.models.next_token import NextToken
-from vestige.reading.encoding import Batch, EncodedWindows
+from vestige.reading.encoding import Batch, EncodedWindows, Encoder
+from vestige.reading.looks import LOOKS, NormalEncoder
 from vestige.schema import PAD, UNK
 from vestige.testing.synthetic import SyntheticOptions, SyntheticSimulation, SyntheticSource
 from vestige.training import TrainingConfig, train
 
+OF_LOOKS = f"summary:{LOOKS}"
 CLOSE = 1e-6
 """How far probabilities may move with a batch's size and order."""
 BRIEF = TrainingConfig(epochs=2, batch_size=32, learning_rate=1e-2, device="cpu", threads=1)
@@ -51,7 +53,8 @@ def check_detector(
     on NaN, infinity and unknown tokens; leave the batch it is given alone; come out the same twice
     under a seed; and be the same after saving and loading. One of the task next must moreover give finite
     surprise and ranks within the vocabulary, be surprised most by UNK, be 0.5 sure at its threshold, and
-    share an explanation among the tokens of the context. What `judge` says must be what the other methods
+    share an explanation among the tokens of the context. One of the task normal must give p-values that fall as
+    scores rise. What `judge` says must be what the other methods
     say. Raises AssertionError that says what fails.
     """
     chosen = registry.get(kind) if isinstance(kind, str) else kind
@@ -67,10 +70,14 @@ def small_dataset(directory: Path, kinds: tuple[str, ...], n_classes: int = 2) -
     """A synthetic dataset that offers these inputs: two recordings to train on, one a part after."""
     source = SyntheticSource()
     source.simulate(directory / "corpus", SyntheticSimulation(classes=n_classes, steps=50))
-    options = SyntheticOptions(kinds=kinds, classes=n_classes)
+    # What the encoder of detectors without labels adds is in no dataset.
+    declared = tuple(kind for kind in kinds if kind != OF_LOOKS)
+    options = SyntheticOptions(kinds=declared, classes=n_classes)
     windows = source.prepare(directory / "corpus", directory / "dataset", options)
     sides = [windows.select(np.isin(windows.recording, which)) for which in ([0, 1], [2], [3])]
-    encoder = source.fit_encoder(sides[0])
+    encoder: Encoder = source.fit_encoder(sides[0])
+    if declared != kinds:
+        encoder = NormalEncoder.fit(encoder, sides[0], timed=True)
     return Parts(*(EncodedWindows.of(side, encoder) for side in sides))
 
 
@@ -127,6 +134,12 @@ def _check_judgement(detector: Detector, proba: NDArray[np.float64], batch: Batc
     judgement = detector.judge(batch)
     assert np.array_equal(judgement.proba, proba), f"{where}: judge gives other probabilities"
     assert np.array_equal(judgement.score, 1.0 - proba[:, 0]), f"{where}: judge gives other scores"
+    if detector.task == "normal":
+        assert judgement.p_value is not None, f"{where}: judge gives no p-value"
+        inside = (judgement.p_value > 0) & (judgement.p_value <= 1)
+        assert inside.all(), f"{where}: a p-value is outside 0..1"
+        lower = np.diff(judgement.score[np.argsort(judgement.p_value)]) <= 0
+        assert lower.all(), f"{where}: what is rarer has no higher score"
     if not isinstance(detector, NextToken):
         assert judgement.surprise is None, f"{where}: a classifier gives a surprise"
         assert judgement.rank is None, f"{where}: a classifier gives a rank"

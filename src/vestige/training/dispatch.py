@@ -86,6 +86,8 @@ def _checked(
                 remedy="prepare windows of at least 2 steps",
             )
         return benign(train, "training"), benign(validation, "validation")
+    if detector.task == "normal":
+        return train, validation
     present = np.unique(train.label)
     if len(present) < 2:
         only = train.schema.classes[int(present[0])]

@@ -16,9 +16,7 @@ VALUES = arrays.arrays(np.float64, st.integers(1, 300), elements=st.floats(-1e6,
 def test_the_p_value_of_what_lies_below_the_tail_is_its_rank() -> None:
     tail = Tail.fit(np.arange(1000.0))
     # 500 of 1,000 are at least as high as 500.
-    assert np.exp(tail.log_p(np.array([500.0, 0.0, -1.0]))).tolist() == pytest.approx(
-        [501 / 1001, 1.0, 1.0]
-    )
+    assert np.exp(tail.log_p(np.array([500.0, 0.0, -1.0]))).tolist() == pytest.approx([501 / 1001, 1.0, 1.0])
 
 
 def test_what_is_beyond_everything_is_the_rarer_the_further_it_lies() -> None:
@@ -26,7 +24,7 @@ def test_what_is_beyond_everything_is_the_rarer_the_further_it_lies() -> None:
     tail = Tail.fit(rng.exponential(size=5_000))
     p = np.exp(tail.log_p(np.array([8.0, 12.0, 16.0])))
     # An exponential tail is what the values have: e^-8 = 3.4e-4, e^-12 = 6.1e-6, e^-16 = 1.1e-7.
-    assert (np.abs(np.log(p) + [8, 12, 16]) < [2.0, 3.0, 4.0]).all()
+    assert (np.abs(np.log(p) + np.array([8, 12, 16])) < [2.0, 3.0, 4.0]).all()
     assert (np.diff(p) < 0).all()
 
 

@@ -5,6 +5,7 @@ Letters: N windows, U distinct contexts, V token ids.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -23,6 +24,8 @@ from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import UNK
 
 IntArray = NDArray[np.int64]
+MOST_WAITING = 1 << 20
+"""Windows whose tails are held until equal ones are counted together."""
 
 
 class NgramHyper(HyperParameters):
@@ -79,17 +82,35 @@ class NextNgram(NextToken, FittedDetector):
         progress: FitProgress | None = None,  # noqa: ARG002
     ) -> list[dict[str, Any]]:
         """See `FittedDetector.fit`. Raises SplitError without benign windows."""
-        n, size = self.hyper.n, self._size
-        batches = benign(train, "training").batches(BATCH, self.input_names)
-        tail = np.concatenate([self.tokens(X)[:, -n:].astype(np.int32) for _, X in batches])
+        self.fit_all(benign(train, "training"))
+        return []
+
+    def fit_all(self, train: EncodedWindows) -> None:
+        """Count every window, whatever its label."""
+        size = self._size
+        tail, weight = self._distinct_tails(train)
         node, contexts = np.zeros(len(tail), dtype=np.int64), np.zeros(1, dtype=np.int64)
         self.levels = []
         for length in range(tail.shape[1]):
             if length:
                 contexts, node = np.unique(node * size + tail[:, -1 - length], return_inverse=True)
-            grams, counts = np.unique(node * size + tail[:, -1], return_counts=True)
+            grams, row = np.unique(node * size + tail[:, -1], return_inverse=True)
+            counts = np.zeros(len(grams), dtype=np.int64)
+            np.add.at(counts, row, weight)
             self.levels.append(Level.of(contexts, grams, counts, size))
-        return []
+
+    def _distinct_tails(self, train: EncodedWindows) -> tuple[IntArray, IntArray]:
+        """The different last n tokens of windows, `(U, n)`, and how many windows end on each: memory follows
+        how many there are, not how many windows."""
+        held: list[IntArray] = []
+        waiting, n_waiting = [], 0
+        for _, X in train.batches(BATCH, self.input_names):
+            waiting.append(self.tokens(X)[:, -self.hyper.n :].astype(np.int32))
+            n_waiting += len(waiting[-1])
+            if n_waiting >= MOST_WAITING:
+                held, waiting, n_waiting = [_merged([*held, *map(_once, waiting)])], [], 0
+        table = _merged([*held, *map(_once, waiting)])
+        return table[:, :-1], table[:, -1]
 
     def log_proba(self, X: Batch) -> FloatArray:
         """See `NextToken.log_proba`; each distinct context is worked out once."""
@@ -117,21 +138,30 @@ class NextNgram(NextToken, FittedDetector):
             result[new] = super().surprise({name: X[name][new]})
         return result
 
+    def rarity(self, tokens: IntArray) -> FloatArray:
+        """-ln P `(N,)` of each token whatever came before it, in nats."""
+        level = self.levels[0]
+        place, found = _find(level.grams, tokens)
+        count = np.where(found, level.counts[place], 0)
+        total, kinds = level.totals[0], level.kinds[0]
+        rare: FloatArray = -np.log((count + kinds / self._size) / (total + kinds))
+        return rare
+
     def state_for_checkpoint(self) -> dict[str, Any]:
         """The shift that `center` set."""
         return {"shift": self.shift}
 
+    def arrays(self) -> dict[str, IntArray]:
+        """The counts of every length of context."""
+        return {
+            f"{length}.{name}": np.ascontiguousarray(getattr(level, name), dtype=np.int64)
+            for length, level in enumerate(self.levels)
+            for name in ("contexts", "grams", "counts")
+        }
+
     def save_sidecar(self, path: Path) -> None:
         """Write the counts of every length of context as safetensors."""
-        path.write_bytes(
-            safetensors.numpy.save(
-                {
-                    f"{length}.{name}": np.ascontiguousarray(getattr(level, name), dtype=np.int64)
-                    for length, level in enumerate(self.levels)
-                    for name in ("contexts", "grams", "counts")
-                }
-            )
-        )
+        path.write_bytes(safetensors.numpy.save(self.arrays()))
 
     def load_sidecar(self, payload: bytes, state: dict[str, Any], *, device: str = "cpu") -> None:  # noqa: ARG002
         """See `Detector.load_sidecar`."""
@@ -140,6 +170,10 @@ class NextNgram(NextToken, FittedDetector):
             arrays = safetensors.numpy.load(payload)
         except SafetensorError as error:
             raise ValueError(f"not a safetensors file ({error})") from error
+        self.take(arrays)
+
+    def take(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `arrays` gave. Raises ValueError where it is of another vocabulary, or damaged."""
         n_levels = len(arrays) // 3
         if not 1 <= n_levels <= self.hyper.n:
             raise ValueError(f"holds contexts of {n_levels} lengths")
@@ -182,6 +216,23 @@ class NextNgram(NextToken, FittedDetector):
             p_UV[np.repeat(rows, many), level.grams[gram] % size] += level.counts[gram]
             p_UV[rows] /= (total + kinds)[:, None]
         return p_UV
+
+
+def _once(tail: NDArray[np.int32]) -> IntArray:
+    """Rows with how often each came in a column behind them."""
+    return np.concatenate([tail, np.ones((len(tail), 1), dtype=np.int32)], axis=1)
+
+
+def _merged(tables: list[IntArray]) -> IntArray:
+    """Tables of rows with their counts as one, each row once."""
+    table = np.concatenate(tables)
+    order = np.lexsort(table[:, :-1].T)
+    table = table[order].astype(np.int64)
+    is_new = np.r_[True, (table[1:, :-1] != table[:-1, :-1]).any(axis=1)]
+    first = np.flatnonzero(is_new)
+    merged = table[first]
+    merged[:, -1] = np.add.reduceat(table[:, -1], first)
+    return merged
 
 
 def _find(codes: IntArray, wanted: IntArray) -> tuple[IntArray, NDArray[np.bool_]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -70,7 +71,8 @@ class Tail:
         with np.errstate(over="ignore", invalid="ignore"):
             by_tail = np.log((self.beyond + 1) / (self.n + 1)) - (values - self.begin) / self.scale
         found = np.where(values > self.begin, by_tail, by_rank)
-        return np.clip(np.nan_to_num(found, nan=0.0), np.log(LEAST), 0.0)
+        log_p: FloatArray = np.clip(np.nan_to_num(found, nan=0.0), np.log(LEAST), 0.0)
+        return log_p
 
     def arrays(self) -> dict[str, FloatArray]:
         """What `of` takes, for a file of arrays."""
@@ -99,7 +101,7 @@ class Tail:
 def folds(n: int) -> list[slice]:
     """`FOLDS` parts of n windows one after the other, as even as may be; fewer where there are fewer."""
     edges = np.linspace(0, n, min(FOLDS, max(n, 1)) + 1).astype(np.int64).tolist()
-    return [slice(start, stop) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 def out_of_fold(values: FloatArray, *, least_scale: float) -> FloatArray:

@@ -1,0 +1,225 @@
+"""`normal`: what is strange, learnt from what is mostly normal, without labels.
+
+Several looks at a window, each with how strange it finds it; the rank of that among windows kept for
+calibration is a p-value, and the looks' p-values are summed as Fisher did. Letters: B windows, K classes,
+L looks, N windows of the calibration, V token ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from pydantic import Field
+from safetensors import SafetensorError
+
+from vestige.errors import SplitError
+from vestige.models.base import HyperParameters, Judgement, Task, parse_hyper
+from vestige.models.baselines.next_ngram import NextNgram
+from vestige.models.fitting import FitProgress, FittedDetector
+from vestige.models.normal.conformal import Tail, fisher, out_of_fold
+from vestige.models.normal.order import Repeats
+from vestige.reading.encoding import Batch, EncodedWindows
+from vestige.schema import Input
+
+FloatArray = NDArray[np.float64]
+
+BATCH = 8_192
+"""Windows that are looked at at a time."""
+ALPHA = 0.01
+"""The share of normal windows that alert, until a budget says otherwise."""
+OF_TOKENS = ("order", "rarity", "repeats")
+"""The looks at tokens."""
+LEAST_SCALE = {"order": 1.0, "rarity": 1.0, "repeats": 1.0, "novelty.distance": 0.1}
+"""Of these looks a strangeness higher by so much is rarer by a factor of e at the most (nats; a distance)."""
+USUAL_SCALE = 1.0
+"""The same of the others, whose unit is a usual spread."""
+
+
+class NormalHyper(HyperParameters):
+    """`n`: events of a gram, the one judged included."""
+
+    n: int = Field(5, ge=1, le=32)
+
+
+class Normal(FittedDetector):
+    """Looks at the order, the rarity and the repetition of tokens, at whatever strangeness the encoder tells
+    beside them; what all of them say is one p-value.
+
+    P(normal) is p / (p + alpha): a half where p is `alpha`, the share of normal windows that is to alert.
+    """
+
+    name: ClassVar[str] = "normal"
+    task: ClassVar[Task] = "normal"
+    about: ClassVar[str] = "what is strange, without labels: new, out of order, too often, out of time"
+    accepts: ClassVar[tuple[tuple[str, ...], ...]] = (("tokens", "summary:looks"), ("tokens",))
+    hyper_parameters: ClassVar[type[HyperParameters]] = NormalHyper
+    hyper: NormalHyper
+
+    alpha: float = ALPHA
+    tails: list[Tail]
+    """Of each look, and last of their sum."""
+    order: NextNgram | None = None
+    repeats: Repeats | None = None
+
+    @property
+    def looks(self) -> tuple[str, ...]:
+        """What the looks are called, in their order."""
+        names: list[str] = []
+        for spec in self.inputs:
+            if spec.kind == "tokens":
+                names += OF_TOKENS
+            else:
+                names += [feature.name for feature in spec.features]
+        return tuple(names)
+
+    def fit(
+        self,
+        train: EncodedWindows,
+        validation: EncodedWindows,
+        *,
+        seed: int = 0,  # noqa: ARG002 - nothing is drawn
+        progress: FitProgress | None = None,
+    ) -> list[dict[str, Any]]:
+        """See `FittedDetector.fit`: `train` is learnt from, `validation` is what ranks are taken among.
+        Labels are not looked at. Raises SplitError where either has no windows."""
+        if not len(train) or not len(validation):
+            raise SplitError(
+                "there is too little to learn from and to calibrate with", remedy="give more evidence"
+            )
+        self._learn(train)
+        self.calibrate(validation, progress)
+        return []
+
+    def calibrate(self, windows: EncodedWindows, progress: FitProgress | None = None) -> None:
+        """Take ranks among these windows from now on: none of them may have been learnt from."""
+        strange_NL = np.empty((len(windows), len(self.looks)))
+        rounds = -(-len(windows) // BATCH)
+        for done, (rows, X) in enumerate(windows.batches(BATCH, self.input_names)):
+            strange_NL[rows] = self.strangeness(X)
+            if progress is not None:
+                progress(done + 1, rounds)
+        scales = [LEAST_SCALE.get(name, USUAL_SCALE) for name in self.looks]
+        columns = list(zip(strange_NL.T, scales, strict=True))
+        log_p_NL = np.stack([out_of_fold(look, least_scale=scale) for look, scale in columns], axis=1)
+        self.tails = [Tail.fit(look, least_scale=scale) for look, scale in columns]
+        self.tails.append(Tail.fit(fisher(log_p_NL), least_scale=2.0))
+
+    def strangeness(self, X: Batch) -> FloatArray:
+        """How strange each look finds each window, `(B, L)`, finite: the higher, the stranger."""
+        columns: list[FloatArray] = []
+        for spec in self.inputs:
+            if spec.kind == "tokens":
+                columns += self._of_tokens(X)
+            else:
+                columns += list(self._of_looks(spec, X).T)
+        return np.stack(columns, axis=1)
+
+    def log_p_of_looks(self, X: Batch) -> FloatArray:
+        """ln of the p-value `(B, L)` of each look."""
+        strange_BL = self.strangeness(X)
+        found = [tail.log_p(look) for tail, look in zip(self.tails[:-1], strange_BL.T, strict=True)]
+        return np.stack(found, axis=1)
+
+    def log_p(self, X: Batch) -> FloatArray:
+        """ln of the p-value `(B,)` of all looks together: of how many normal windows are as strange."""
+        if not len(X[self.inputs[0].name]):
+            return np.zeros(0)
+        return self.tails[-1].log_p(fisher(self.log_p_of_looks(X)))
+
+    def judge(self, X: Batch) -> Judgement:
+        """Probabilities, score and p-value."""
+        log_p = self.log_p(X)
+        proba = self._proba(log_p)
+        return Judgement(proba, 1.0 - proba[:, 0], p_value=np.exp(log_p))
+
+    def predict_proba(self, X: Batch) -> FloatArray:
+        """`[p / (p + alpha), alpha / (p + alpha)]`; further classes, which nobody learnt, stay 0."""
+        return self._proba(self.log_p(X))
+
+    def spend(self, alpha: float) -> None:
+        """Alert on the share `alpha` of normal windows. Raises ValueError for no share."""
+        if not 0 < alpha < 1:
+            raise ValueError(f"{alpha} is no share of windows")
+        self.alpha = float(alpha)
+
+    def _proba(self, log_p: FloatArray) -> FloatArray:
+        odds = np.exp(np.clip(np.log(self.alpha) - log_p, -700, 700))
+        proba = np.zeros((len(log_p), max(self.n_classes, 2)))
+        proba[:, 0] = 1 / (1 + odds)
+        proba[:, 1] = odds / (1 + odds)
+        return proba
+
+    def _learn(self, train: EncodedWindows) -> None:
+        for spec in self.inputs:
+            if spec.kind == "tokens":
+                self.order = self._new_order(spec)
+                self.order.fit_all(train)
+                length = spec.length or train.schema.length
+                self.repeats = Repeats.fit(self._tokens_of(train, spec), self.width(spec), length)
+
+    def _tokens_of(self, train: EncodedWindows, spec: Input) -> Iterator[NDArray[np.int64]]:
+        for _, X in train.batches(BATCH, (spec.name,)):
+            yield self._select(spec, X[spec.name])
+
+    def _new_order(self, spec: Input) -> NextNgram:
+        return NextNgram((spec,), self.n_classes, hyper=parse_hyper(NextNgram, {"n": self.hyper.n}))
+
+    def _of_tokens(self, X: Batch) -> list[FloatArray]:
+        if self.order is None or self.repeats is None:
+            raise ValueError("nothing was learnt yet")
+        name = self.order.inputs[0].name
+        tokens = {name: X[name]}
+        selected = self.order.tokens(tokens)
+        rarity = self.order.rarity(selected[:, -1])
+        return [self.order.surprise(tokens), rarity, self.repeats.strangeness(selected)]
+
+    def _of_looks(self, spec: Input, X: Batch) -> FloatArray:
+        values = X[spec.name].astype(np.float64)
+        return np.where(np.isfinite(values), np.clip(values, -1e12, 1e12), 0.0)
+
+    def state_for_checkpoint(self) -> dict[str, Any]:
+        """The share that alerts."""
+        return {"alpha": self.alpha}
+
+    def save_sidecar(self, path: Path) -> None:
+        """Write all that was learnt as safetensors."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for at, tail in enumerate(self.tails):
+            arrays |= {f"tail.{at}.{name}": array for name, array in tail.arrays().items()}
+        if self.order is not None and self.repeats is not None:
+            arrays |= {f"order.{name}": array for name, array in self.order.arrays().items()}
+            arrays["repeats"] = self.repeats.at_least
+        whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        path.write_bytes(safetensors.numpy.save(whole))
+
+    def load_sidecar(self, payload: bytes, state: dict[str, Any], *, device: str = "cpu") -> None:  # noqa: ARG002
+        """See `Detector.load_sidecar`."""
+        self.spend(float(state["alpha"]))
+        try:
+            arrays = safetensors.numpy.load(payload)
+        except SafetensorError as error:
+            raise ValueError(f"not a safetensors file ({error})") from error
+        self.tails = [Tail.of(_under(arrays, f"tail.{at}.")) for at in range(len(self.looks) + 1)]
+        for spec in self.inputs:
+            if spec.kind == "tokens":
+                self.order = self._new_order(spec)
+                self.order.take(_under(arrays, "order."))
+                self.repeats = Repeats(_table(arrays["repeats"], self.width(spec) + 1))
+
+
+def _under(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin so, without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _table(found: NDArray[Any], rows: int) -> FloatArray:
+    if found.dtype != np.float64 or found.ndim != 2 or len(found) != rows or not np.isfinite(found).all():
+        raise ValueError("the table of repeats is of another shape")
+    if found.min() < 0 or not found[-1, 0] > 0:
+        raise ValueError("the table of repeats holds no counts")
+    return found
