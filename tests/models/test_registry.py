@@ -50,7 +50,8 @@ def test_models_that_fit_a_dataset_are_those_whose_inputs_it_offers() -> None:
     assert registry.fitting(tokens, "classify") == sorted([*cores, "ngram", "transformer", *baselines])
     nexts = [f"next_{name}" for name in (*cores, "frequency", "ngram", "transformer")]
     assert registry.fitting(tokens, "next") == sorted(nexts)
-    assert registry.fitting(tokens) == sorted([*cores, "ngram", "transformer", *baselines, *nexts])
+    assert registry.fitting(tokens, "normal") == ["normal"]
+    assert registry.fitting(tokens) == sorted([*cores, "ngram", "normal", "transformer", *baselines, *nexts])
     tensor = schema_of(Input("signal", "tensor", features=(Feature("cpu"),)))
     assert registry.fitting(tensor) == sorted([*cores, "cnn", "majority", "transformer"])
 

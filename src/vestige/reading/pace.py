@@ -26,9 +26,9 @@ QUANTILES = (0.05, 0.5, 0.95)
 
 @dataclass(frozen=True)
 class Pace:
-    """For each token, and in the last row for all: the median and how far the 5% and 95% quantiles lie from it,
-    in ln of seconds, of the gap before it (`gap (V + 1, 3)`) and of the time that the steps of a window took
-    (`span (V + 1, 3)`)."""
+    """For each token, and in the last row for all: the median and how far the 5% and 95% quantiles lie from
+    it, in ln of seconds, of the gap before it (`gap (V + 1, 3)`) and of the time that the steps of a window
+    took (`span (V + 1, 3)`)."""
 
     gap: FloatArray
     span: FloatArray
