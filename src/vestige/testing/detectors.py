@@ -54,7 +54,8 @@ def check_detector(
     under a seed; and be the same after saving and loading. One of the task next must moreover give finite
     surprise and ranks within the vocabulary, be surprised most by UNK, be 0.5 sure at its threshold, and
     share an explanation among the tokens of the context. One of the task normal must give p-values that
-    fall as scores rise. What `judge` says must be what the other methods say. Raises AssertionError that says what fails.
+    fall as scores rise. What `judge` says must be what the other methods say. Raises AssertionError that says
+    what fails.
     """
     chosen = registry.get(kind) if isinstance(kind, str) else kind
     for n_classes in (2, 3):
