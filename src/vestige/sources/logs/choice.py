@@ -57,7 +57,7 @@ class RuleSet:
     `until` (ISO 8601): the day after which nothing was written, where that tells the year of a first line.
     `mixed`: files of several formats stand beside one another in the dataset. `live`: what is read may be of
     days after `until`. `guesses`: a file that fits none of the formats may have one that is guessed.
-    `unasked`: nobody said whether there are labels, and these formats have none.
+    `unasked`: nobody said whether there are labels, and these formats have none. `values`: see `Rules`.
     """
 
     formats: tuple[Format, ...]
@@ -69,6 +69,7 @@ class RuleSet:
     live: bool = False
     guesses: bool = False
     unasked: bool = False
+    values: bool = False
 
     def settings(self) -> dict[str, Any]:
         """JSON-ready, for the schema."""
@@ -86,7 +87,14 @@ class RuleSet:
         guesses = "guess" in plain
         caps = plain["caps"]
         return cls(
-            formats, label, plain["encoding"], caps["line_bytes"], plain["until"], live=True, guesses=guesses
+            formats,
+            label,
+            plain["encoding"],
+            caps["line_bytes"],
+            plain["until"],
+            live=True,
+            guesses=guesses,
+            values=plain.get("values", False),
         )
 
     def each(self) -> list[Rules]:
@@ -255,7 +263,7 @@ class RuleSet:
         return [fit for fit in tried if fit.strict >= SURE]
 
     def _rules(self, chosen: Format, label: LabelRule) -> Rules:
-        return Rules(chosen, label, self.encoding, self.max_line)
+        return Rules(chosen, label, self.encoding, self.max_line, values=self.values)
 
 
 CONTAINER = (

@@ -181,4 +181,5 @@ def _rules(options: LogOptions, formats: list[Format], *, guesses: bool) -> Rule
         mixed,
         guesses=guesses,
         unasked=label is None,
+        values=options.values,
     )

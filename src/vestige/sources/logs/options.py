@@ -67,6 +67,11 @@ class LogOptions(BaseModel):
         default="hashing",
         description="vectors of messages: hashing, minilm, or the path of a sentence model or word vectors",
     )
+    values: bool = Field(
+        default=False,
+        description="keep, of every message, the first 8 values that masks replaced (numbers, and hashes of "
+        "others): for detectors that look at values",
+    )
 
     @property
     def length(self) -> int:

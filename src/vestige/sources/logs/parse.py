@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from itertools import islice, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ from vestige.sources.logs.records import (
     told,
     value_at,
 )
+from vestige.sources.logs.slots import N_SLOTS, SlotReader
 
 TEXT_CHARACTERS = 8192
 RAW_BYTES = 1 << 16
@@ -58,7 +59,8 @@ EMPTY = "<empty>"
 @dataclass(frozen=True)
 class Rules:
     """How to read lines: a format, a label rule, an encoding, and where to stop in an over-long line. Lines
-    that do not fit the format may begin messages of the `others`, or of formats that are guessed."""
+    that do not fit the format may begin messages of the `others`, or of formats that are guessed. `values`:
+    whether what the masks replace is kept."""
 
     format: Format
     label: LabelRule
@@ -66,6 +68,7 @@ class Rules:
     max_line: int = 1 << 16
     others: tuple[Format, ...] = ()
     guesses: bool = False
+    values: bool = False
 
     def settings(self) -> dict[str, Any]:
         """JSON-ready, for the schema."""
@@ -78,6 +81,8 @@ class Rules:
         if self.others or self.guesses:
             plain["others"] = [other.settings() for other in self.others]
             plain["guesses"] = self.guesses
+        if self.values:
+            plain["values"] = True
         return plain
 
     @classmethod
@@ -90,6 +95,7 @@ class Rules:
             plain["caps"]["line_bytes"],
             tuple(Format.model_validate(other) for other in plain.get("others", [])),
             plain.get("guesses", False),
+            plain.get("values", False),
         )
 
     @cached_property
@@ -150,6 +156,8 @@ class Messages:
     counts: dict[str, int] = field(default_factory=dict)
     unread: tuple[tuple[int, str], ...] = ()
     """The first lines that are part of no message: their numbers, and why not."""
+    slots: NDArray[np.uint64] | None = None
+    """The values `(n, N_SLOTS)` that masks replaced, where the rules keep them."""
 
     def __len__(self) -> int:
         return len(self.t_ns)
@@ -165,7 +173,21 @@ class Messages:
             name: getattr(self, name)[self.n_first :]
             for name in ("t_ns", "line", "offset", "raw", "label", "text")
         }
-        return replace(self, **columns)
+        slots = None if self.slots is None else self.slots[self.n_first :]
+        return replace(self, slots=slots, **columns)
+
+
+class _Into(NamedTuple):
+    """What messages come to while a block is read."""
+
+    label: array[int]
+    text: array[int]
+    t_ns: array[int]
+    slots: array[int]
+
+    def values(self) -> NDArray[np.uint64]:
+        """The values of the messages, `(n, N_SLOTS)`."""
+        return np.array(self.slots, dtype=np.uint64).reshape(-1, N_SLOTS)
 
 
 class Parser:
@@ -175,7 +197,9 @@ class Parser:
         self._rules = rules
         self._match = rules.header.match
         self._times = rules.format.time_parser()
-        self._mask = Masker(rules.format.resolved_masks).mask
+        masks = rules.format.resolved_masks
+        self._mask = Masker(masks).mask
+        self._values = SlotReader([name for name, _ in masks]).values if rules.values else None
         self._shown = rules.format.shown
         self._others: dict[int, tuple[Format, Parser]] = {}
         self._keys, self._export = rules.format.keys, rules.format.header.startswith(EXPORT)
@@ -213,14 +237,14 @@ class Parser:
         if others or left:
             ends = _ends(sorted([*found, *others, *left]), len(lines))
             runs = self._runs(lines, found, others)
-        label, text_rows, t_ns = array("B"), array("I"), array("q")
+        into = _Into(array("B"), array("I"), array("q"), array("Q"))
         rows: dict[str, int] = {}
         begins, offsets, numbers = places(block, len(lines))
         starts: list[int] = []
         for parser, headers in runs:
             if parser._export:
                 lines = _undecoded(block.data, headers, ends, lines)
-            starts += parser._read(lines, headers, ends, rows, (label, text_rows, t_ns))
+            starts += parser._read(lines, headers, ends, rows, into)
         first = np.array(starts, dtype=np.int64)
         after = np.array([ends[at] for at in starts], dtype=np.int64)
         once = np.unique(first, return_index=True)[1]
@@ -237,16 +261,17 @@ class Parser:
             "lines_with_escapes": _escaped(block.data),
         }
         return Messages(
-            t_ns=np.array(t_ns, dtype=np.int64),
+            t_ns=np.array(into.t_ns, dtype=np.int64),
             line=numbers[first],
             offset=offsets[first],
             raw=_hashes(block.data, begins, starts, after.tolist()),
-            label=np.array(label, dtype=np.uint8),
-            text=np.array(text_rows, dtype=np.uint32),
+            label=np.array(into.label, dtype=np.uint8),
+            text=np.array(into.text, dtype=np.uint32),
             texts=list(rows),
             final=block.final,
             counts=counts | {name: count for name, count in beside.items() if count},
             unread=tuple((int(numbers[at]), why) for at, why in islice(left.items(), MOST_UNREAD)),
+            slots=into.values() if self._values is not None else None,
         )
 
     def hosts(self, lines: list[str]) -> Iterator[str]:
@@ -338,14 +363,14 @@ class Parser:
         found: dict[int, re.Match[str]],
         ends: dict[int, int],
         rows: dict[str, int],
-        into: tuple[array[int], array[int], array[int]],
+        into: _Into,
     ) -> list[int]:
         """Put labels, text rows and times of the messages whose headers were `found` behind those in `into`,
         and unique texts into `rows`. Returns the line of each."""
         if self._keys:
             return self._read_records(lines, found, ends, rows, into)
-        seen: dict[str, tuple[int, int]] = {}
-        label, text_rows, t_ns = into
+        seen: dict[str, tuple[int, int, list[int]]] = {}
+        label, text_rows, t_ns, slots = into
         parse_time, groups, shown = self._times.parse, self._groups, self._shown
         for at, match in found.items():
             content, value, fraction, *times = match.group(*groups)
@@ -361,13 +386,19 @@ class Parser:
             known = seen.get(content)
             if known is None:
                 short = content[:TEXT_CHARACTERS]
-                row = rows.setdefault(self._mask(short) or EMPTY, len(rows))
-                known = seen[content] = row, self._by_text(short)
+                masked = self._mask(short)
+                row = rows.setdefault(masked or EMPTY, len(rows))
+                known = seen[content] = row, self._by_text(short), self._slots(short, masked)
             text_rows.append(known[0])
+            slots.extend(known[2])
             label.append(self._by_field(value) if self._fields else known[1])
             t_ns.append(moment)
         self._times.forget()
         return list(found)
+
+    def _slots(self, text: str, masked: str) -> list[int]:
+        """The values that masks replaced; nothing where they are not kept."""
+        return [] if self._values is None else self._values(text, masked)
 
     def _whole(self, content: str, lines: list[str]) -> str:
         """A message of several lines, the first of which has this content."""
@@ -388,10 +419,10 @@ class Parser:
         found: dict[int, re.Match[str]],
         ends: dict[int, int],
         rows: dict[str, int],
-        into: tuple[array[int], array[int], array[int]],
+        into: _Into,
     ) -> list[int]:
         """Like `_read`, where messages are records. A line may hold several (OTLP)."""
-        label, text_rows, t_ns = into
+        label, text_rows, t_ns, slots = into
         starts = []
         for at, match in found.items():
             for said in self._said(match, lines[at : ends[at]]):
@@ -399,7 +430,9 @@ class Parser:
                 if self._shows_level and said.level:
                     text = f"{said.level} {text}"
                 short = text[:TEXT_CHARACTERS]
-                text_rows.append(rows.setdefault(self._mask(short) or EMPTY, len(rows)))
+                masked = self._mask(short)
+                text_rows.append(rows.setdefault(masked or EMPTY, len(rows)))
+                slots.extend(self._slots(short, masked))
                 label.append(self._by_text(short) if self._shows_level else self._by_field(said.level))
                 t_ns.append(said.t_ns)
                 starts.append(at)

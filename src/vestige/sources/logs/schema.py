@@ -6,6 +6,7 @@ from vestige.schema import Schema, Stream, Target
 from vestige.sources.logs.anomalies import CLASSES, Anomalies
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.embedding.base import HASHING
+from vestige.sources.logs.slots import N_SLOTS
 
 VERSION = 2
 MESSAGE = "message"
@@ -17,6 +18,8 @@ STREAMS = (
     Stream("offset", "int64", unit="bytes"),
     Stream("raw", "uint64"),
 )
+SLOTS = "slots"
+"""The stream of the values that masks replaced, where they are kept."""
 
 
 def schema_for(
@@ -38,4 +41,7 @@ def schema_for(
     found = identify(embedding)
     settings = {**rules.settings(), "embedding": found, "anomalies": anomalies}
     inputs, classes = inputs_with(found), CLASSES[anomalies]
-    return Schema("logs", VERSION, classes, length, stride, STREAMS, inputs, target, settings=settings)
+    streams: tuple[Stream, ...] = STREAMS
+    if rules.values:
+        streams = (*STREAMS, Stream(SLOTS, "uint64", (N_SLOTS,)))
+    return Schema("logs", VERSION, classes, length, stride, streams, inputs, target, settings=settings)

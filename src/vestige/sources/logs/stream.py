@@ -24,7 +24,7 @@ from vestige.sources.logs.clock import Clock, Untimed
 from vestige.sources.logs.head import Head, LogUnit, head_of
 from vestige.sources.logs.parse import Messages
 from vestige.sources.logs.parsing import BlockParser
-from vestige.sources.logs.schema import MESSAGE
+from vestige.sources.logs.schema import MESSAGE, SLOTS
 from vestige.sources.logs.symbols import LogSymbols
 from vestige.sources.logs.table import Content, TableError, contents
 
@@ -286,6 +286,7 @@ def steps_of(
     """Messages of one recording as steps; row 0 of the table of symbols is padding. `times`: when each was
     written, and where it stands in time (see `Clock.place`)."""
     t_ns, placed_ns = times
+    kept = {} if messages.slots is None else {SLOTS: messages.slots}
     return StepBlock(
         recordings=(info,),
         recording=np.zeros(len(messages), dtype=np.uint32),
@@ -295,6 +296,7 @@ def steps_of(
             "line": messages.line,
             "offset": messages.offset,
             "raw": messages.raw,
+            **kept,
         },
         t_ns=t_ns,
         label=label,

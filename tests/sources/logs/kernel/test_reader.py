@@ -33,6 +33,7 @@ def assert_equal(found: Messages, plain: Messages) -> None:
         values, expected = getattr(found, name), getattr(plain, name)
         assert values.dtype == expected.dtype
         np.testing.assert_array_equal(values, expected, err_msg=name)
+    np.testing.assert_array_equal(found.slots, plain.slots)
     assert found.texts == plain.texts
     assert found.counts == plain.counts
     assert found.unread == plain.unread
@@ -40,7 +41,7 @@ def assert_equal(found: Messages, plain: Messages) -> None:
 
 
 def own_rules(chosen: Format) -> Rules:
-    return Rules(chosen, LabelRule.parse(chosen.label, fields(chosen.header)))
+    return Rules(chosen, LabelRule.parse(chosen.label, fields(chosen.header)), values=True)
 
 
 @pytest.mark.parametrize("name", sorted(set(shipped()) - UNSUPPORTED))
@@ -120,8 +121,8 @@ FORMATS = [
 """Patterns of headers, their times, and beginnings of lines, the first of which fits."""
 PIECES = st.sampled_from(
     ["ERROR", "core.12", "10.0.0.1:80", "0x1f", "/var/log/a b", "user=root", "1,5", "-3", "12 bytes", " ",
-     "  ", "\t", "a1b2c3d4e5f6", "x_12", "http://a/b?c=1", "é", "\ufffd", "\u2028", "\u212a", "\x1c", "",
-     "12:30", "e@f.gh", "word", "\r"]
+     "  ", "\t", "7 MB/s", "<num>", "+0", "12345678901234567890.5", "1.2.3", "a1b2c3d4e5f6", "x_12",
+     "http://a/b?c=1", "é", "\ufffd", "\u2028", "\u212a", "\x1c", "", "12:30", "e@f.gh", "word", "\r"]
 )  # fmt: skip
 CONTENTS = st.lists(PIECES, max_size=8).map(" ".join)
 ODD = st.sampled_from(
@@ -148,7 +149,8 @@ def evidence(draw: st.DrawFn) -> tuple[Rules, bytes]:
         line = (draw(st.sampled_from(beginnings)) + draw(CONTENTS)).encode(encoding, "replace")
         lines.append(draw(st.sampled_from([line, line, line, line, draw(ODD), line + draw(ODD)])))
     others = draw(st.sampled_from([(), (load("linux"),)]))
-    rules = Rules(chosen, draw(RULES), encoding, others=others, guesses=draw(st.booleans()))
+    guesses, values = draw(st.booleans()), draw(st.booleans())
+    rules = Rules(chosen, draw(RULES), encoding, others=others, guesses=guesses, values=values)
     return rules, b"\n".join(lines) + draw(st.sampled_from([b"", b"\n"]))
 
 

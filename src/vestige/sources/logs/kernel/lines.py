@@ -301,7 +301,7 @@ def is_blank(code: int) -> bool:
 
 
 @compiled
-def _gather(  # noqa: PLR0912 - blanks at every end
+def gather(  # noqa: PLR0912 - blanks at every end
     data: Bytes,
     begins: Numbers,
     ends: Numbers,
@@ -485,7 +485,7 @@ def read_messages(  # noqa: PLR0912 - a call a message costs more than what it w
             odd |= kind[i] == ODD
         if odd:
             continue
-        n = _gather(data, begins, ends, at, after[m], content[at], spans[at], work[0], most)
+        n = gather(data, begins, ends, at, after[m], content[at], spans[at], work[0], most)
         if n == TOO_DEEP:
             continue
         # Many messages come again as they are.

@@ -32,6 +32,7 @@ from vestige.sources.logs.parse import (
     Rules,
     places,
 )
+from vestige.sources.logs.slots import N_SLOTS, NUMERIC, OTHER
 
 ENCODINGS = ("utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252")
 """Those that are read line by line as they are as a whole, and in which ASCII is ASCII."""
@@ -130,6 +131,7 @@ class KernelParser:
         bytes_begin, bytes_end = begins[first], np.append(begins, len(data))[after]
         whole = text >= 0
         first, after, text = first[whole], after[whole], text[whole]
+        slots = self._read_slots(data, begins, ends, first, after, content, spans, text)
         raw = np.empty(len(first), np.uint64)
         lines.hash_messages(data, bytes_begin[whole], bytes_end[whole], RAW_BYTES, raw)
         own = after - first
@@ -139,7 +141,7 @@ class KernelParser:
             "multi_line_messages": int((own > 1).sum()),
             "lines_without_header": 0,
         }
-        columns = Columns(first, t_ns[first], raw, label[first], text)
+        columns = Columns(first, t_ns[first], raw, label[first], text, slots)
         unread: tuple[tuple[int, str], ...] = ()
         left = np.ones(n, np.bool_)
         lines.mark(first, after, left)
@@ -160,6 +162,7 @@ class KernelParser:
             final=block.final,
             counts=counts,
             unread=unread,
+            slots=columns.slots if self._rules.values else None,
         )
 
     def _ask(
@@ -204,7 +207,8 @@ class KernelParser:
         known = np.array([self._texts.keep(name.encode()) for name in read.texts], np.int32)
         first = left[read.line - 1]
         unread = tuple((int(left[number - 1]), why) for number, why in read.unread)
-        more = Columns(first, read.t_ns, read.raw, read.label, known[read.text])
+        slots = np.zeros((len(first), 0), np.uint64) if read.slots is None else read.slots
+        more = Columns(first, read.t_ns, read.raw, read.label, known[read.text], slots)
         return more, replace(read, unread=unread)
 
     def _read_texts(
@@ -238,17 +242,43 @@ class KernelParser:
                 return text
             texts.grow()
 
+    def _read_slots(
+        self,
+        data: NDArray[np.uint8],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        first: NDArray[np.int64],
+        after: NDArray[np.int64],
+        content: NDArray[np.int64],
+        spans: NDArray[np.int64],
+        text: NDArray[np.int32],
+    ) -> NDArray[np.uint64]:
+        """The values of each message, `(n, N_SLOTS)`, or `(n, 0)` where they are not kept."""
+        if not self._rules.values:
+            return np.zeros((len(first), 0), np.uint64)
+        from vestige.sources.logs.kernel.slots import read_slots  # not everybody wants it compiled
+
+        out = np.zeros((len(first), N_SLOTS), np.uint64)
+        masks, texts = self._masks, self._texts
+        read_slots(
+            data, begins, ends, first, after, content, spans, text, texts.pool, texts.starts,
+            masks.placeholder, masks.placed, masks.numeric, TEXT_CHARACTERS, self._work[0], out,
+            out.view(np.float64),
+        )  # fmt: skip
+        return out
+
 
 @dataclass(frozen=True)
 class Columns:
     """Messages `(n,)`: the lines of the block that they begin with, and what `Messages` has of each; `text`
-    are numbers of kept texts."""
+    are numbers of kept texts; `slots` are `(n, 0)` where they are not kept."""
 
     first: NDArray[np.int64]
     t_ns: NDArray[np.int64]
     raw: NDArray[np.uint64]
     label: NDArray[np.uint8]
     text: NDArray[np.int32]
+    slots: NDArray[np.uint64]
 
     def with_those_of(self, other: Columns) -> Columns:
         """Both, in the order of their lines."""
@@ -341,6 +371,7 @@ class _Masks:
             for character in mask.needs & bits.keys():
                 self.needs[number] |= bits[character]
         self.placeholder, self.placed = _concatenated([f"<{name}>" for name, _ in masks])
+        self.numeric = np.array([NUMERIC.get(name, OTHER) for name, _ in masks], np.int64)
 
 
 def _set_bits(table: NDArray[np.uint64], characters: Characters, number: int) -> None:
