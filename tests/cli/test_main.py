@@ -38,7 +38,7 @@ def test_help_names_every_verb_and_imports_no_torch() -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help_with_an_example_to_paste(verb: str) -> None:
-    sub = [verb, "logs"] if verb in {"preview", "run", "prepare", "simulate"} else [verb]
+    sub = [verb, "logs"] if verb in {"preview", "learn", "run", "prepare", "simulate"} else [verb]
     shown = vestige(*sub, "--help")
     assert shown.returncode == 0
     assert f"Example: vestige {verb}" in " ".join(shown.stdout.split())

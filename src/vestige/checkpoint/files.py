@@ -15,6 +15,7 @@ from vestige.errors import CheckpointError, UsageError
 from vestige.models import registry as models
 from vestige.models.base import Detector
 from vestige.reading.encoding import Encoder
+from vestige.reading.looks import NormalEncoder
 from vestige.schema import Schema, diff
 from vestige.sources import registry as sources
 from vestige.sources.base import Source
@@ -213,7 +214,7 @@ def _encoder(header: Header, fitted: Schema, dataset: Schema, where: Path) -> En
     """The encoder, once it has shown that it still makes the same numbers of the same evidence."""
     source = _source(fitted.source, where)
     try:
-        encoder = source.load_encoder(header.encoder, dataset)
+        encoder = _restored(source, header.encoder, dataset)
         inputs = encoder.inputs
     except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
         raise CheckpointError(f"its encoder cannot be read ({error})", where=where, remedy=REMEDY) from error
@@ -231,6 +232,13 @@ def _encoder(header: Header, fitted: Schema, dataset: Schema, where: Path) -> En
         if found:
             raise _changed("the extractor's numbers have changed", [f"{spec.name}: {found}"], where)
     return encoder
+
+
+def _restored(source: Source[Any], state: dict[str, Any], dataset: Schema) -> Encoder:
+    """The source's own encoder, or that of a detector without labels around it."""
+    if "normal" not in state:
+        return source.load_encoder(state, dataset)
+    return NormalEncoder.from_dict(state, source.load_encoder(state["normal"], dataset))
 
 
 def _changed(what: str, lines: list[str], where: Path) -> CheckpointError:

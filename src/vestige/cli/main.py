@@ -11,7 +11,19 @@ import typer
 from typer.core import TyperGroup
 
 from vestige import __version__, log
-from vestige.cli import about, dashboard, dataset, learn, preview, scoring, simulate, traces, triage, validate
+from vestige.cli import (
+    about,
+    dashboard,
+    dataset,
+    learn,
+    normal,
+    preview,
+    scoring,
+    simulate,
+    traces,
+    triage,
+    validate,
+)
 from vestige.errors import UsageError, VestigeError
 from vestige.escaping import visible_lines
 
@@ -20,6 +32,7 @@ GLOBAL = {"-l", "--log-level"}
 
 VERBS = [
     "preview",
+    "learn",
     "run",
     "prepare",
     "split",
@@ -102,6 +115,7 @@ def _globals(
 
 preview.register(app)
 learn.register(app)
+normal.register(app)
 dataset.register(app)
 scoring.register(app)
 dashboard.register(app)

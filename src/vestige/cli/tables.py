@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vestige.checkpoint import Loaded
+    from vestige.evaluation.learnt import Learnt
     from vestige.reading.overview import Overview
     from vestige.reading.windows import WindowSet
     from vestige.splits import Parts, Split
@@ -282,6 +283,19 @@ def raw_lines(file: str, lines: list[str]) -> Table:
     table.add_column("text", overflow="fold")
     for number, line in enumerate(lines, 1):
         table.add_row(str(number), plain(line))
+    return table
+
+
+def strangest(found: Learnt) -> Table:
+    """The strangest stretches of the part that was checked, the rarest first."""
+    table = Table(title="the strangest stretches of what was checked", title_justify="left")
+    table.add_column("once in", justify="right")
+    for name in ("time", "where", "text"):
+        table.add_column(name, overflow="fold")
+    for stretch in found.strangest:
+        where = ":".join(str(part) for name, part in stretch.place.items() if name != "offset")
+        cells = (f"{1 / stretch.p_value:,.0f}", _short(stretch.time), where, stretch.text)
+        table.add_row(*(plain(cell) for cell in cells))
     return table
 
 

@@ -1,0 +1,111 @@
+"""`vestige learn SOURCE`: what is normal, without labels."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import BaseModel
+
+from vestige.cli.options import parse_settings, with_options
+from vestige.cli.preview import pointing_to_preview
+from vestige.cli.sources import add_verb
+from vestige.sources import registry as sources
+
+if TYPE_CHECKING:
+    from vestige.evaluation.learnt import AlertRate, Learnt
+    from vestige.sources.base import Source
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    add_verb(
+        app,
+        "learn",
+        "Learn what is normal from evidence without labels, and say what that is worth.",
+        learn_command,
+        sources,
+    )
+
+
+def learn_command(source: Source[Any]) -> Callable[..., None]:
+    """`vestige learn` for one source."""
+
+    def learn(
+        evidence: Annotated[
+            Path, typer.Argument(help="file or directory of raw evidence; - is standard input")
+        ],
+        options: BaseModel,
+        output: Annotated[Path, typer.Option("-o", "--output", help="directory for the detector")],
+        budget: Annotated[
+            str,
+            typer.Option(
+                help="alerts that you want to read: 5/day, 1/hour, 20/week; or 1/1000, of so many windows"
+            ),
+        ] = "5/day",
+        settings: Annotated[
+            list[str], typer.Option("--set", help="hyper-parameter NAME=VALUE (repeatable)")
+        ] = [],
+        seed: Annotated[int, typer.Option(min=0, help="of whatever is drawn by chance")] = 0,
+        jobs: Annotated[
+            int | None, typer.Option("-j", "--jobs", min=1, help="processes for reading; default: every core")
+        ] = None,
+        overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier detector")] = False,
+    ) -> None:
+        from vestige.cli import progress
+        from vestige.engine import choose
+        from vestige.evaluation.budget import Budget
+        from vestige.pipeline.learn import learn as learn_normal
+
+        with pointing_to_preview(source, evidence, options):
+            learnt = learn_normal(
+                source,
+                evidence,
+                output,
+                options=options,
+                budget=Budget.parse(budget),
+                hyper=parse_settings(settings),
+                seed=seed,
+                command=shlex.join(["vestige", *sys.argv[1:]]),
+                engine=choose(jobs=jobs),
+                overwrite=overwrite,
+                progress=progress.bar,
+            )
+        _say(learnt, output)
+
+    learn.__doc__ = f"""Learn what is normal from {source.name} evidence without labels.
+
+    It learns from what came first, takes ranks among what came next, and checks itself on what came last.
+    Labels that the evidence may have are not looked at.
+
+    Example: vestige learn {source.name} EVIDENCE -o normal --budget 5/day
+    """
+    return with_options(learn, options=source.options)
+
+
+def _say(learnt: Learnt, out: Path) -> None:
+    from vestige.cli import tables
+
+    sizes = (part.windows for part in (learnt.learn, learnt.calibrate, learnt.check))
+    sentence = "learnt from {:,} windows, calibrated with {:,}, checked on {:,}; parted "
+    typer.echo(sentence.format(*sizes) + learnt.parted)
+    unit, promised = learnt.promised.unit, learnt.promised.rate
+    typer.echo(f"alerts: {promised:.3g} a {unit} were promised, {_rate(learnt.came)} came")
+    if not learnt.kept:
+        typer.echo(
+            "the promise was not kept on the check part: the evidence changes, or some of it is an attack; "
+            "look at the strangest stretches below"
+        )
+    if learnt.strangest:
+        tables.show(tables.strangest(learnt))
+    typer.echo(f"score new evidence: vestige score {out} EVIDENCE --alerts-only")
+
+
+def _rate(rate: AlertRate) -> str:
+    if rate.low is None or rate.high is None:
+        return f"{rate.rate:.3g}"
+    return f"{rate.rate:.3g} [{rate.low:.3g}, {rate.high:.3g}]"

@@ -1,0 +1,114 @@
+"""What learning without labels came to, as data: the terminal, the page and JSON are drawn from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from scipy import stats
+
+from vestige import checked
+from vestige.errors import DatasetError
+
+FILE = "learnt.json"
+DAY_S = 86_400.0
+LEVEL = 0.95
+
+
+class PartOf(BaseModel):
+    """A part of the evidence: its windows, its recordings, and from when to when (RFC 3339) it goes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    windows: int
+    recordings: int
+    begin: str | None = None
+    end: str | None = None
+
+
+class AlertRate(BaseModel):
+    """Alerts of a part, and how many a day that is, or, where nobody knows how long it took, in a thousand
+    windows; `low` and `high` bound the rate exactly (Garwood, 1936), as if alerts came independently."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    alerts: float
+    rate: float
+    unit: str
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def promised(cls, alpha: float, n_windows: int, seconds: float | None) -> Self:
+        """What the share `alpha` of windows comes to."""
+        amount, unit = _amount(n_windows, seconds)
+        return cls(alerts=alpha * n_windows, rate=alpha * n_windows / amount, unit=unit)
+
+    @classmethod
+    def of(cls, alerts: int, n_windows: int, seconds: float | None) -> Self:
+        """What came, with 95% bounds."""
+        amount, unit = _amount(n_windows, seconds)
+        low = 0.0
+        if alerts:
+            low = float(stats.chi2.ppf((1 - LEVEL) / 2, 2 * alerts)) / 2
+        high = float(stats.chi2.ppf((1 + LEVEL) / 2, 2 * alerts + 2)) / 2
+        return cls(alerts=alerts, rate=alerts / amount, unit=unit, low=low / amount, high=high / amount)
+
+
+def _amount(n_windows: int, seconds: float | None) -> tuple[float, str]:
+    if seconds:
+        return seconds / DAY_S, "day"
+    return max(n_windows, 1) / 1_000, "1,000 windows"
+
+
+class Stretch(BaseModel):
+    """One of the strangest places: where it is, what stands there, and how rare that is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    p_value: float
+    time: str | None
+    place: dict[str, Any]
+    text: str
+
+
+class Learnt(BaseModel):
+    """What was learnt from what, and what its own check says of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: str = "vestige-learnt/1"
+    source: str
+    evidence: str
+    command: str
+    budget: str
+    alpha: float
+    parted: str
+    learn: PartOf
+    calibrate: PartOf
+    check: PartOf
+    looks: list[str]
+    promised: AlertRate
+    came: AlertRate
+    strangest: list[Stretch]
+    warnings: list[str]
+    left_out: dict[str, int]
+
+    def to_json(self) -> str:
+        """Indented JSON."""
+        return self.model_dump_json(indent=1) + "\n"
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """What `to_json` wrote. Raises DatasetError for anything else."""
+        try:
+            return cls.model_validate(checked.load(path.read_bytes()))
+        except (OSError, ValueError, ValidationError) as error:
+            raise DatasetError(f"cannot be read ({error})", where=path, remedy="learn again") from error
+
+    @property
+    def kept(self) -> bool:
+        """Whether the promised rate lies within the bounds of what came."""
+        low, high = self.came.low or 0.0, self.came.high or 0.0
+        return low <= self.promised.rate <= high

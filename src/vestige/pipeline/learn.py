@@ -1,0 +1,235 @@
+"""Learning what is normal from evidence without labels: read, part by time, learn, calibrate, check itself.
+
+What is learnt from, what ranks are taken among, and what the result is checked on are three parts that
+follow one another; labels that the evidence may have are not looked at.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from vestige import checkpoint, log, storage
+from vestige.engine import LOCAL, Engine
+from vestige.errors import EvidenceError
+from vestige.evaluation.budget import Budget
+from vestige.evaluation.learnt import FILE, AlertRate, Learnt, PartOf, Stretch
+from vestige.models.base import choose_inputs
+from vestige.models.normal.detector import BATCH, Normal
+from vestige.pipeline.progress import ShowProgress, silent
+from vestige.reading.encoding import EncodedWindows
+from vestige.reading.looks import NormalEncoder
+from vestige.reading.times import rfc3339, span
+from vestige.reading.windows import WindowSet
+from vestige.schema import UNK
+from vestige.sources.base import Source
+from vestige.splits import stages
+
+DATASET = "dataset"
+SHOWN = 10
+"""Stretches of the check part that are shown: the strangest."""
+MOST_NEW = 0.9
+"""Where more of what follows was never seen before, nothing is normal yet."""
+
+logger = log.get(__name__)
+FloatArray = NDArray[np.float64]
+
+
+def learn(
+    source: Source[Any],
+    evidence: Path,
+    out: Path,
+    *,
+    options: BaseModel,
+    budget: Budget,
+    hyper: dict[str, Any] | None = None,
+    seed: int = 0,
+    command: str = "",
+    engine: Engine = LOCAL,
+    overwrite: bool = False,
+    progress: ShowProgress = silent,
+) -> Learnt:
+    """Learn from `evidence` into the detector directory `out`, and say what it is worth.
+
+    Raises EvidenceError where there is nothing to read or nothing that repeats, SplitError where there is too
+    little, OutputError where `out` holds something else.
+    """
+    with storage.atomic_directory(out, marker=checkpoint.HEADER, overwrite=overwrite) as working:
+        with progress(f"reading {evidence}", "bytes") as update:
+            windows = source.prepare(
+                evidence, working / DATASET, with_values(options), engine=engine, progress=update
+            )
+        logger.info("read %d windows of %d recordings", len(windows), windows.recordings.height)
+        parts = stages.part(windows, seed=seed)
+        with progress("learning what is normal", ""):
+            encoder = encoder_of(source, parts.learn)
+            learn_from = EncodedWindows.of(parts.learn, encoder)
+            _refuse_sameness(learn_from, evidence)
+            detector = Normal.build(
+                choose_inputs(Normal, learn_from.schema),
+                len(windows.schema.classes),
+                seed=seed,
+                **(hyper or {}),
+            )
+            calibrate = learn_from.over(parts.calibrate)
+            _refuse_novelty(calibrate, evidence)
+            detector.fit(learn_from, calibrate, seed=seed)
+        detector.spend(alpha_of(budget, parts))
+        with progress("checking", "windows") as update:
+            p_value = p_values(detector, learn_from.over(parts.check), update)
+        checkpoint.save(
+            working,
+            detector=detector,
+            encoder=encoder,
+            schema=windows.schema,
+            source=source,
+            view="realistic",
+            threshold=0.5,
+            policy=f"budget={budget}",
+        )
+        learnt = _judged(source, evidence, detector, parts, p_value, budget, command, windows)
+        shutil.rmtree(working / DATASET)
+        storage.write_text(working / FILE, learnt.to_json())
+    return learnt
+
+
+def with_values(options: BaseModel) -> BaseModel:
+    """The options of a source with the values that masks replace kept, where it can keep them."""
+    if "values" in type(options).model_fields:
+        return options.model_copy(update={"values": True})
+    return options
+
+
+def encoder_of(source: Source[Any], learn_from: WindowSet) -> NormalEncoder:
+    """The encoder of the source, fitted on what is learnt from, with the looks beside it."""
+    timed = source.reader(learn_from.schema).timed
+    return NormalEncoder.fit(source.fit_encoder(learn_from), learn_from, timed=timed)
+
+
+def alpha_of(budget: Budget, parts: stages.Stages) -> float:
+    """The share of windows that spends the budget, by how many came in all the time before the check."""
+    before = [span(part.t_ns) for part in (parts.learn, parts.calibrate)]
+    known = [times for times in before if times is not None]
+    seconds = None
+    if known:
+        seconds = (max(last for _, last in known) - min(first for first, _ in known)) / 1e9
+    return budget.alpha(len(parts.learn) + len(parts.calibrate), seconds)
+
+
+def p_values(detector: Normal, windows: EncodedWindows, progress: Any = None) -> FloatArray:
+    """The p-value of every window `(N,)`."""
+    found = np.empty(len(windows))
+    for rows, X in windows.batches(BATCH, detector.input_names):
+        found[rows] = np.exp(detector.log_p(X))
+        if progress is not None:
+            progress(int(rows[-1]) + 1, len(windows))
+    return found
+
+
+def seconds_of(windows: WindowSet) -> float | None:
+    """How long windows go on, in seconds; None where nobody knows."""
+    found = span(windows.t_ns)
+    return None if found is None else (found[1] - found[0]) / 1e9
+
+
+def _refuse_sameness(windows: EncodedWindows, evidence: Path) -> None:
+    """Raise EvidenceError where there is one event only: whatever else comes is new without learning."""
+    for spec in windows.encoder.inputs:
+        if spec.kind == "tokens" and len(spec.vocabulary or ()) <= UNK + 2:
+            text = (spec.vocabulary or ("",))[-1]
+            raise EvidenceError(
+                f"every event is the same ({text[:80]!r}): nothing of order or rarity can be learnt",
+                where=evidence,
+                remedy="see how it is read (vestige preview), or give evidence with more kinds of events",
+            )
+
+
+def _refuse_novelty(windows: EncodedWindows, evidence: Path) -> None:
+    """Raise EvidenceError where hardly anything of what follows was seen before."""
+    names = [spec.name for spec in windows.encoder.inputs if spec.kind == "tokens"]
+    if not names:
+        return
+    new = sum(int((X[names[0]][:, -1] == UNK).sum()) for _, X in windows.batches(BATCH, (names[0],)))
+    if new > MOST_NEW * len(windows):
+        raise EvidenceError(
+            f"{new / len(windows):.0%} of the later events are unlike all earlier ones: nothing repeats, so "
+            "that nothing is normal",
+            where=evidence,
+            remedy="see how it is read (vestige preview): perhaps another --format or --mapping finds what "
+            "repeats, or --template makes kinds of texts",
+        )
+
+
+def _judged(
+    source: Source[Any],
+    evidence: Path,
+    detector: Normal,
+    parts: stages.Stages,
+    p_value: FloatArray,
+    budget: Budget,
+    command: str,
+    windows: WindowSet,
+) -> Learnt:
+    alert = p_value <= detector.alpha
+    seconds = seconds_of(parts.check)
+    return Learnt(
+        source=source.name,
+        evidence=str(evidence),
+        command=command,
+        budget=str(budget),
+        alpha=detector.alpha,
+        parted=parts.how,
+        learn=_part(parts.learn),
+        calibrate=_part(parts.calibrate),
+        check=_part(parts.check),
+        looks=list(detector.looks),
+        promised=AlertRate.promised(detector.alpha, len(parts.check), seconds),
+        came=AlertRate.of(int(alert.sum()), len(parts.check), seconds),
+        strangest=_strangest(source, detector, parts.check, p_value),
+        warnings=[str(text) for text in windows.notes.get("warnings", [])],
+        left_out=dict(windows.notes.get("left_out_counts", {})),
+    )
+
+
+def _part(windows: WindowSet) -> PartOf:
+    times = span(windows.t_ns)
+    begin = end = None
+    if times is not None:
+        begin, end = rfc3339(np.array(times, dtype=np.int64))
+    return PartOf(windows=len(windows), recordings=len(windows.present), begin=begin, end=end)
+
+
+def _strangest(source: Source[Any], detector: Normal, check: WindowSet, p_value: FloatArray) -> list[Stretch]:
+    """The stretches around the rarest windows: of those within one window's length, the rarest alone."""
+    order = np.argsort(p_value, kind="stable")
+    chosen: list[int] = []
+    for row in order.tolist():
+        near = [
+            other
+            for other in chosen
+            if check.recording[other] == check.recording[row]
+            and abs(int(check.position[other]) - int(check.position[row])) < check.schema.length
+        ]
+        if not near:
+            chosen.append(row)
+        if len(chosen) == SHOWN or p_value[row] > MOST_SHOWN * detector.alpha:
+            break
+    rows = np.array(chosen, dtype=np.int64)
+    if not len(rows):
+        return []
+    places = source.place(check, rows)
+    times = rfc3339(check.t_ns[rows])
+    return [
+        Stretch(p_value=float(p_value[row]), time=time, place={k: v for k, v in place.items() if k != "text"},
+                text=str(place.get("text", "")))
+        for row, time, place in zip(chosen, times, places.iter_rows(named=True), strict=True)
+    ]  # fmt: skip
+
+
+MOST_SHOWN = 1_000.0
+"""What is so many times likelier than an alert is not strange enough to be shown."""

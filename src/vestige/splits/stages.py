@@ -1,0 +1,91 @@
+"""Evidence without labels in three parts, one after the other: to learn from, to calibrate with, to check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige.errors import SplitError
+from vestige.reading.steps import NO_TIME
+from vestige.reading.times import tells_apart
+from vestige.reading.windows import WindowSet
+
+SHARES = (0.6, 0.2, 0.2)
+LEAST = 200
+"""Windows that learning needs at the least: of fewer, nothing can be said of what is rare."""
+FEW_RECORDINGS = 12
+"""Without times, so many recordings are parted whole; of fewer, each is cut in three."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Windows without labels; `how` says by what they were parted."""
+
+    learn: WindowSet
+    calibrate: WindowSet
+    check: WindowSet
+    how: str
+
+
+def part(windows: WindowSet, *, seed: int = 0) -> Stages:
+    """Part windows by time; where nothing has a time, by recordings, drawn with `seed`; of few recordings
+    without times, by where in its recording a window lies.
+
+    Raises SplitError where there is too little.
+    """
+    if len(windows) < LEAST:
+        raise SplitError(
+            f"there are {len(windows):,} windows, and learning what is normal needs {LEAST:,} at the least",
+            where=windows.path,
+            remedy="give more evidence: more files, or a longer time",
+        )
+    blind = replace(
+        windows, label=np.zeros(len(windows), dtype=np.uint8), notes={**windows.notes, "labelled": False}
+    )
+    if tells_apart(windows.t_ns):
+        return _cut(blind, _by_time(blind), "by time")
+    if len(windows.present) >= FEW_RECORDINGS:
+        return _cut(blind, _by_recording(blind, seed), "by whole recordings: nothing has a time")
+    return _cut(blind, _by_place(blind), "each recording in three: nothing has a time")
+
+
+def _cut(windows: WindowSet, stage: NDArray[np.int8], how: str) -> Stages:
+    learn, calibrate, check = (windows.select(np.flatnonzero(stage == number)) for number in range(3))
+    for part_of, name in ((learn, "learn from"), (calibrate, "calibrate with"), (check, "check with")):
+        if not len(part_of):
+            raise SplitError(
+                f"there is nothing left to {name}: nearly all windows have one time, or are of one recording",
+                where=windows.path,
+                remedy="give more evidence: more files, or a longer time",
+            )
+    return Stages(learn, calibrate, check, how)
+
+
+def _edges(n: int) -> NDArray[np.int64]:
+    return (np.cumsum(SHARES)[:-1] * n).astype(np.int64)
+
+
+def _by_time(windows: WindowSet) -> NDArray[np.int8]:
+    placed = windows.placed_ns
+    times = np.sort(placed[placed != NO_TIME])
+    cuts = times[_edges(len(times))]
+    # What has no time stands before everything.
+    return np.searchsorted(cuts, placed, side="right").astype(np.int8)
+
+
+def _by_recording(windows: WindowSet, seed: int) -> NDArray[np.int8]:
+    present = windows.present
+    drawn = np.random.default_rng(seed).permutation(len(present))
+    of = np.zeros(windows.recordings.height, dtype=np.int8)
+    of[present[drawn]] = np.searchsorted(_edges(len(present)), np.arange(len(present)), side="right")
+    return of[windows.recording]
+
+
+def _by_place(windows: WindowSet) -> NDArray[np.int8]:
+    stage = np.empty(len(windows), dtype=np.int8)
+    for recording in windows.present.tolist():
+        rows = np.flatnonzero(windows.recording == recording)
+        stage[rows] = np.searchsorted(_edges(len(rows)), np.arange(len(rows)), side="right")
+    return stage
