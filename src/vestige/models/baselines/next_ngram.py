@@ -87,17 +87,7 @@ class NextNgram(NextToken, FittedDetector):
 
     def fit_all(self, train: EncodedWindows) -> None:
         """Count every window, whatever its label."""
-        size = self._size
-        tail, weight = self._distinct_tails(train)
-        node, contexts = np.zeros(len(tail), dtype=np.int64), np.zeros(1, dtype=np.int64)
-        self.levels = []
-        for length in range(tail.shape[1]):
-            if length:
-                contexts, node = np.unique(node * size + tail[:, -1 - length], return_inverse=True)
-            grams, row = np.unique(node * size + tail[:, -1], return_inverse=True)
-            counts = np.zeros(len(grams), dtype=np.int64)
-            np.add.at(counts, row, weight)
-            self.levels.append(Level.of(contexts, grams, counts, size))
+        self.levels = count_levels(*self._distinct_tails(train), self._size)
 
     def _distinct_tails(self, train: EncodedWindows) -> tuple[IntArray, IntArray]:
         """The different last n tokens of windows, `(U, n)`, and how many windows end on each: memory follows
@@ -125,13 +115,7 @@ class NextNgram(NextToken, FittedDetector):
         """See `NextToken.surprise`; looks up one gram a window instead of whole distributions."""
         tokens = self.tokens(X)
         observed = tokens[:, -1]
-        p = np.full(len(tokens), 1 / self._size)
-        for level, rows, node in self._walk(tokens[:, :-1]):
-            place, found = _find(level.grams, node * self._size + observed[rows])
-            count = np.where(found, level.counts[place], 0)
-            total, kinds = level.totals[node], level.kinds[node]
-            p[rows] = (count + kinds * p[rows]) / (total + kinds)
-        result: FloatArray = -np.log(p)
+        result: FloatArray = -np.log(interpolated(self.levels, tokens, self._size))
         new = np.flatnonzero(observed == UNK)
         if len(new):
             name = self.inputs[0].name
@@ -153,11 +137,7 @@ class NextNgram(NextToken, FittedDetector):
 
     def arrays(self) -> dict[str, IntArray]:
         """The counts of every length of context."""
-        return {
-            f"{length}.{name}": np.ascontiguousarray(getattr(level, name), dtype=np.int64)
-            for length, level in enumerate(self.levels)
-            for name in ("contexts", "grams", "counts")
-        }
+        return level_arrays(self.levels)
 
     def save_sidecar(self, path: Path) -> None:
         """Write the counts of every length of context as safetensors."""
@@ -174,39 +154,17 @@ class NextNgram(NextToken, FittedDetector):
 
     def take(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over what `arrays` gave. Raises ValueError where it is of another vocabulary, or damaged."""
-        n_levels = len(arrays) // 3
-        if not 1 <= n_levels <= self.hyper.n:
-            raise ValueError(f"holds contexts of {n_levels} lengths")
-        self.levels, above = [], 1
-        for length in range(n_levels):
-            parts = [arrays.get(f"{length}.{name}") for name in ("contexts", "grams", "counts")]
-            contexts, grams, counts = (_whole(part, f"level {length}") for part in parts)
-            _check_codes(contexts, above * self._size if length else 1, length)  # the empty context is one
-            _check_codes(grams, len(contexts) * self._size, length)
-            if len(counts) != len(grams) or counts.min() < 1:
-                raise ValueError(f"the counts of level {length} are not those of its grams")
-            self.levels.append(Level.of(contexts, grams, counts, self._size))
-            above = len(contexts)
+        self.levels = read_levels(arrays, self.hyper.n, self._size)
 
     @property
     def _size(self) -> int:
         return self.width(self.inputs[0])
 
-    def _walk(self, context: IntArray) -> list[tuple[Level, IntArray, IntArray]]:
-        """Level by level: which rows of `context (N, T)` it knows, and the context each of them is."""
-        rows, node = np.arange(len(context)), np.zeros(len(context), dtype=np.int64)
-        steps = [(self.levels[0], rows, node)]
-        for length, level in enumerate(self.levels[1 : context.shape[1] + 1], 1):
-            place, found = _find(level.contexts, node * self._size + context[rows, -length])
-            rows, node = rows[found], place[found]
-            steps.append((level, rows, node))
-        return steps
-
     def _distributions(self, context: IntArray) -> FloatArray:
         """P `(U, V)` after each context `(U, T)`."""
         size = self._size
         p_UV = np.full((len(context), size), 1 / size)
-        for level, rows, node in self._walk(context):
+        for level, rows, node in _walk(self.levels, context, size):
             total, kinds = level.totals[node], level.kinds[node]
             first = np.searchsorted(level.grams, node * size)
             many = np.searchsorted(level.grams, (node + 1) * size) - first
@@ -216,6 +174,78 @@ class NextNgram(NextToken, FittedDetector):
             p_UV[np.repeat(rows, many), level.grams[gram] % size] += level.counts[gram]
             p_UV[rows] /= (total + kinds)[:, None]
         return p_UV
+
+
+def count_levels(tail: IntArray, weight: IntArray, size: int, most: int | None = None) -> list[Level]:
+    """Contexts of every length in rows `tail (N, n)`, which end on the token that came and stand for
+    `weight (N,)` steps each, of a vocabulary of `size`. Contexts get no longer once all lengths together
+    would hold more than `most` grams."""
+    node, contexts = np.zeros(len(tail), dtype=np.int64), np.zeros(1, dtype=np.int64)
+    levels: list[Level] = []
+    held = 0
+    for length in range(tail.shape[1]):
+        if length:
+            contexts, node = np.unique(node * size + tail[:, -1 - length], return_inverse=True)
+        grams, row = np.unique(node * size + tail[:, -1], return_inverse=True)
+        held += len(grams)
+        if length and most is not None and held > most:
+            break
+        counts = np.zeros(len(grams), dtype=np.int64)
+        np.add.at(counts, row, weight)
+        levels.append(Level.of(contexts, grams, counts, size))
+    return levels
+
+
+def interpolated(levels: list[Level], tokens: IntArray, size: int) -> FloatArray:
+    """P `(N,)` of the last token of each row of `tokens (N, T)` after those before it."""
+    p = np.full(len(tokens), 1 / size)
+    observed = tokens[:, -1]
+    for level, rows, node in _walk(levels, tokens[:, :-1], size):
+        place, found = _find(level.grams, node * size + observed[rows])
+        count = np.where(found, level.counts[place], 0)
+        total, kinds = level.totals[node], level.kinds[node]
+        p[rows] = (count + kinds * p[rows]) / (total + kinds)
+    return p
+
+
+def level_arrays(levels: list[Level]) -> dict[str, IntArray]:
+    """What `read_levels` takes, for a file of arrays."""
+    return {
+        f"{length}.{name}": np.ascontiguousarray(getattr(level, name), dtype=np.int64)
+        for length, level in enumerate(levels)
+        for name in ("contexts", "grams", "counts")
+    }
+
+
+def read_levels(arrays: Mapping[str, NDArray[Any]], n: int, size: int) -> list[Level]:
+    """The levels, at most `n`, whose `level_arrays` these are. Raises ValueError where they are of another
+    vocabulary, or damaged."""
+    n_levels = len(arrays) // 3
+    if not 1 <= n_levels <= n:
+        raise ValueError(f"holds contexts of {n_levels} lengths")
+    levels: list[Level] = []
+    above = 1
+    for length in range(n_levels):
+        parts = [arrays.get(f"{length}.{name}") for name in ("contexts", "grams", "counts")]
+        contexts, grams, counts = (_whole(part, f"level {length}") for part in parts)
+        _check_codes(contexts, above * size if length else 1, length)  # the empty context is one
+        _check_codes(grams, len(contexts) * size, length)
+        if len(counts) != len(grams) or counts.min() < 1:
+            raise ValueError(f"the counts of level {length} are not those of its grams")
+        levels.append(Level.of(contexts, grams, counts, size))
+        above = len(contexts)
+    return levels
+
+
+def _walk(levels: list[Level], context: IntArray, size: int) -> list[tuple[Level, IntArray, IntArray]]:
+    """Level by level: which rows of `context (N, T)` it knows, and the context each of them is."""
+    rows, node = np.arange(len(context)), np.zeros(len(context), dtype=np.int64)
+    steps = [(levels[0], rows, node)]
+    for length, level in enumerate(levels[1 : context.shape[1] + 1], 1):
+        place, found = _find(level.contexts, node * size + context[rows, -length])
+        rows, node = rows[found], place[found]
+        steps.append((level, rows, node))
+    return steps
 
 
 def _once(tail: NDArray[np.int32]) -> IntArray:
