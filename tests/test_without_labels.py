@@ -77,6 +77,7 @@ def test_a_corpus_without_labels(source: str, tmp_path: Path) -> None:
     for done in refused:
         assert done.returncode == EvidenceError.exit_code == 3, done.stderr
         assert "the evidence has no labels" in done.stderr
+        assert f"vestige learn {source}" in " ".join(done.stderr.split())
     if source == "telemetry":
         return  # it has no events, whose next one could be learnt
     succeed("train", dataset, "--split", split, *NEXT, "-o", tmp_path / "next")

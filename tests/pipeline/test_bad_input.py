@@ -38,7 +38,7 @@ def refused(done: subprocess.CompletedProcess[str], kind: type[errors.VestigeErr
             "2015-10-18 18:01:47,978 INFO [main] org.apache.Foo: started\n" * 50,
             ["bad.log:1", "would fit: hadoop"],
         ),
-        (BGL * 50, ["one class only", "--label"]),
+        (BGL * 50, ["one class only", "--label", "vestige learn logs", "bad.log -o DETECTOR"]),
         ("\x00\x01\x02" * 1000, ["bad.log"]),
     ],
     ids=["empty", "another-format", "one-class", "binary"],

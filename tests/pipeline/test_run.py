@@ -14,11 +14,18 @@ import polars as pl
 import pytest
 
 from tests.pipeline.conftest import FAST, VESTIGE, succeed, vestige
-from vestige import errors
+from vestige import checkpoint, errors
 from vestige.evaluation.results import RunResults
+from vestige.pipeline.experiment import Experiment
+from vestige.pipeline.predicting import macro_f1_of, predict
 from vestige.reading.windows import WindowSet
+from vestige.runs.directory import RunDirectory
 
-OF_A_RUN = {"config.json", "dataset", "split.json", "metrics.json", "report.html", "log.jsonl", "gbt", "gru"}
+BASELINES = {"majority", "new_token", "lookup", "length", "counts", "logistic"}
+OF_A_RUN = {
+    "config.json", "dataset", "split.json", "metrics.json", "report.html", "log.jsonl", "gbt", "gru",
+    *BASELINES,
+}  # fmt: skip
 OF_A_MODEL = {
     "config.json", "model.json", "split.json", "history.csv", "predictions.parquet", "metrics.json",
     "report.html", "log.jsonl",
@@ -29,14 +36,15 @@ def test_a_run_leaves_everything_about_each_detector(finished: Path) -> None:
     assert {one.name for one in finished.iterdir()} == OF_A_RUN
     assert {one.name for one in (finished / "gru").iterdir()} == OF_A_MODEL | {"weights.safetensors"}
     assert {one.name for one in (finished / "gbt").iterdir()} == OF_A_MODEL | {"booster.ubj"}
+    assert {one.name for one in (finished / "lookup").iterdir()} == {
+        "config.json", "model.json", "split.json", "weights.safetensors",
+    }  # fmt: skip
 
 
 def test_models_stand_beside_every_baseline_with_intervals(finished: Path) -> None:
     results = RunResults.load(finished / "metrics.json")
     assert {one.name for one in results.models} == {"gbt", "gru"}
-    assert {one.name for one in results.baselines} == {
-        "majority", "new_token", "lookup", "length", "counts", "logistic",
-    }  # fmt: skip
+    assert {one.name for one in results.baselines} == BASELINES
     for one in results.detectors:
         bounds = [one.macro_f1.low, one.macro_f1.estimate, one.macro_f1.high]
         assert bounds == sorted(bound for bound in bounds if bound is not None)
@@ -45,6 +53,45 @@ def test_models_stand_beside_every_baseline_with_intervals(finished: Path) -> No
     assert results.source == "logs"
     assert results.audit
     assert all(one.status != "fail" for one in results.audit)
+
+
+def test_every_judged_detector_is_kept_and_says_what_it_was_judged_by(finished: Path) -> None:
+    run = RunDirectory.open(finished)
+    results = run.results
+    assert results is not None
+    assert set(run.detectors) == {"gbt", "gru"}
+    assert set(run.kept) == {"gbt", "gru", *BASELINES}
+    experiment = Experiment.open(run.dataset, run.split)
+    for result in results.baselines:
+        loaded = checkpoint.load(run.kept[result.name], schema=experiment.windows.schema)
+        again = predict(loaded.detector, run.test_part(loaded))
+        assert macro_f1_of(again) == result.macro_f1.estimate
+        assert (loaded.threshold, loaded.header.policy) == (result.threshold.value, result.threshold.policy)
+        assert int((again.score >= result.threshold.value).sum()) == result.alerting.tp + result.alerting.fp
+        assert loaded.header.notes.validation_macro_f1 == result.validation_macro_f1
+        assert bool(result.unusable) == (result.name == "majority")
+
+
+def test_a_baseline_is_put_to_work_like_any_detector(finished: Path, corpus: Path) -> None:
+    judged = pl.read_parquet(finished / "gbt" / "predictions.parquet")
+    name = judged["file"].unique().sort()[0]
+    rows = [json.loads(line) for line in succeed("score", finished / "logistic", corpus / name).splitlines()]
+    assert len(rows) == judged.filter(pl.col("file") == name).height
+    assert {row["alert"] for row in rows} <= {True, False}
+    assert "logistic" in succeed("inspect", finished / "logistic")
+
+
+def test_a_run_ends_with_a_verdict_wherever_it_is_shown(finished: Path) -> None:
+    verdict = RunResults.load(finished / "metrics.json").verdict
+    assert verdict is not None
+    assert verdict.outcome == "none"
+    assert verdict.why[0].startswith("The evidence was written by vestige itself")
+    assert verdict.score == f"vestige score {finished / verdict.detector} NEW_EVIDENCE"
+    shown = succeed("inspect", finished)
+    page = (finished / "report.html").read_text(encoding="utf-8")
+    for text in (verdict.title, verdict.score, *verdict.commands):
+        assert text in shown
+        assert text in page
 
 
 def test_the_report_stands_alone_and_says_it_is_synthetic(finished: Path) -> None:

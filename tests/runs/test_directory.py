@@ -10,8 +10,12 @@ import pytest
 from tests.evaluation.made_up import made_up_run
 from vestige.dashboard.feed import Feed
 from vestige.errors import CheckpointError, DatasetError, UsageError, VestigeError
+from vestige.recipes import find
 from vestige.runs.config import RunConfig
 from vestige.runs.directory import RunDirectory
+from vestige.splits import Split
+
+BY_HOST = Split(find("host"), "recording", "ab" * 32, 0, {})
 
 
 def write_run(path: Path, *detectors: str, view: str = "realistic", unfinished: tuple[str, ...] = ()) -> Path:
@@ -109,6 +113,39 @@ def test_a_best_detector_that_is_not_here_is_not_taken(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "gbt", unfinished=("gru",))
     judge(run, gbt=0.2, gru=0.9)
     assert RunDirectory.open(run).best() == run / "gbt"
+
+
+def test_baselines_are_kept_beside_the_detectors_that_were_asked_for_and_taken_for_none_of_them(
+    tmp_path: Path,
+) -> None:
+    run = RunDirectory(write_run(tmp_path / "run", "gru"))
+    baseline = run.lay_out("logistic", run.config, BY_HOST, {})
+    assert (baseline.config.models, baseline.config.view, baseline.config.hyper) == (
+        ("logistic",),
+        "realistic",
+        {},
+    )
+    assert baseline.dataset == run.dataset
+    assert baseline.split == run.path / "logistic" / "split.json"
+    assert RunDirectory(run.path).kept == {"gru": run.path / "gru"}  # laid out is not finished
+    (baseline.path / "model.json").write_text("{}")
+    found = RunDirectory.open(run.path)
+    assert found.detectors == {"gru": run.path / "gru"}
+    assert found.kept == {"gru": run.path / "gru", "logistic": run.path / "logistic"}
+    assert found.detector() == run.path / "gru"
+    assert RunDirectory.open(baseline.path).detector() == baseline.path
+    judge(run.path, gru=0.5, logistic=0.9)
+    assert RunDirectory.open(run.path).best() == run.path / "logistic"
+
+
+def test_a_view_keeps_its_own_baselines(tmp_path: Path) -> None:
+    run = RunDirectory(write_run(tmp_path / "run", "realistic/gbt", "oracle/gbt", view="both"))
+    baseline = run.lay_out("oracle/means", run.config, BY_HOST, {})
+    (baseline.path / "model.json").write_text("{}")
+    assert (baseline.config.models, baseline.config.view) == (("means",), "oracle")
+    view = RunDirectory.open(run.path / "oracle")
+    assert list(view.detectors) == ["oracle/gbt"]
+    assert list(view.kept) == ["oracle/gbt", "oracle/means"]
 
 
 def test_results_without_checkpoints_are_a_run(tmp_path: Path) -> None:

@@ -123,6 +123,8 @@ def inspect(
             typer.echo(f"trained, not judged: vestige evaluate {path}")
             return
         tables.show(results_table(run.results))
+        if run.results.verdict is not None:
+            typer.echo(tables.verdict(run.results.verdict))
     else:
         folders = list(run.detectors.values())
         for folder in folders:

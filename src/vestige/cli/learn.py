@@ -230,4 +230,6 @@ def _say(results: RunResults, out: Path) -> None:
         tables.show(pairs_table(results))
     if any(result.onset is not None for result in results.models):
         tables.show(onset_table(results))
+    if results.verdict is not None:
+        typer.echo(tables.verdict(results.verdict))
     typer.echo(f"report: {RunDirectory(out).report_file}")

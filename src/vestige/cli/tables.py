@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from vestige.checkpoint import Loaded
     from vestige.evaluation.learnt import Learnt
+    from vestige.evaluation.results import Verdict
     from vestige.reading.overview import Overview
     from vestige.reading.windows import WindowSet
     from vestige.splits import Parts, Split
@@ -136,6 +137,15 @@ def quality(windows: WindowSet) -> Table | None:
     if frame.height > SHOWN:
         table.caption = plain(f"and {frame.height - SHOWN:,} more: tables/quality.parquet")
     return table
+
+
+def verdict(found: Verdict) -> str:
+    """The verdict of a run, line by line. No line is broken: its commands are there to be copied."""
+    lines = [found.title, *(f"  {sentence}" for sentence in found.why)]
+    if found.all_the_same:
+        lines += [f"To see all the same what {found.detector} says:", f"  {found.score}"]
+    lines += [f"{found.next_step}:", *(f"  {command}" for command in found.commands)]
+    return "\n".join(visible(line, SENTENCE) for line in lines)
 
 
 def timelines(found: Outcome, columns: int) -> Table:

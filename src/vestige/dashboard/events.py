@@ -21,7 +21,7 @@ from pydantic import Field, TypeAdapter
 from vestige.checkpoint import Pooling
 from vestige.escaping import visible
 from vestige.evaluation.record import IntervalResult, Number, Record
-from vestige.evaluation.results import ClassRow, Confusion, DelayResult, GroupTable, MetricColumn
+from vestige.evaluation.results import ClassRow, Confusion, DelayResult, GroupTable, MetricColumn, Verdict
 
 VERSION: Literal[2] = 2
 LONGEST = 600
@@ -61,7 +61,8 @@ class Run(_Event):
     """What is looked at. `judged`: its results are known; `caveats`: what weakens them, the worst first.
 
     `classes[0]` is the negative class. `view`: what detectors may see, `both` where there are both. Empty
-    texts and None: not known. `player`: None where nothing is replayed.
+    texts and None: not known. `verdict`: which detector to put to work, as its results say. `player`: None
+    where nothing is replayed.
     """
 
     event: Literal["run"] = "run"
@@ -75,6 +76,7 @@ class Run(_Event):
     synthetic: bool | None
     created: str
     caveats: list[Caveat]
+    verdict: Verdict | None = None
     player: Player | None = None
 
 

@@ -24,6 +24,10 @@ SATURATED = 1e-3
 """A threshold nearer to 1 than this is saturated."""
 
 
+SEES_EVERYTHING = "oracle"
+"""The view of what no deployed detector could see."""
+
+
 Place = Literal["terminal", "report", "page"]
 """Where figures are shown in columns: the terminal's table, the report, the dashboard's page."""
 
@@ -236,12 +240,14 @@ class DetectorResults(Record):
     `pooling`: how windows became recordings where each recording was judged; None where each window was.
     `view`: what it may see, where the run has both views; its name then begins with it (`oracle/gru`).
     `also_baseline`: a trained model that is one of the trivial baselines, too, and stands among both.
+    `unusable`: why nobody can put it to work, whatever its figures are; empty where one can.
     """
 
     name: str
     kind: Literal["model", "baseline"]
     also_baseline: bool = False
     view: str = ""
+    unusable: str = ""
     pooling: Pooling | None = None
     next_token: NextTokenResult | None = None
     windows: int
@@ -271,6 +277,11 @@ class DetectorResults(Record):
     def is_baseline(self) -> bool:
         """Whether it is one of the trivial baselines, trained as a model or not."""
         return self.kind == "baseline" or self.also_baseline
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be put to work. Of results from before `unusable` the view alone says so."""
+        return not self.unusable and self.view != SEES_EVERYTHING
 
     @property
     def role(self) -> str:
@@ -316,6 +327,29 @@ class PairResult(Record):
     gap: IntervalResult
     p: Number
     p_adjusted: Number
+
+
+class Verdict(Record):
+    """Whether a detector of a run is to be put to work, in an operator's words; see `evaluation.verdict`.
+
+    `title`: the verdict in one sentence. `detector`: the best on validation of those that can be put to work,
+    also where the advice is to use none; empty where there is none. `score`: the command that puts it to
+    work; empty where it was not kept. `why`: sentences. `next_step` says in words what to do, and `commands`
+    what to type for that, each an alternative.
+    """
+
+    outcome: Literal["use", "none"]
+    title: str
+    detector: str = ""
+    score: str = ""
+    why: list[str]
+    next_step: str
+    commands: list[str]
+
+    @property
+    def all_the_same(self) -> bool:
+        """Whether there is a detector to look at, although the advice is to use none."""
+        return self.outcome == "none" and bool(self.score)
 
 
 class CheckResult(Record):
@@ -426,6 +460,8 @@ class RunResults(Record):
     environment: dict[str, str] = Field(default_factory=dict)
     digests: dict[str, str] = Field(default_factory=dict)
     timings: dict[str, float] = Field(default_factory=dict)
+    verdict: Verdict | None = None
+    """None in results of before there were verdicts."""
 
     @property
     def models(self) -> list[DetectorResults]:
@@ -448,18 +484,23 @@ class RunResults(Record):
 
     @property
     def ranked(self) -> list[DetectorResults]:
-        """The trained detectors, the best on validation first: this alone says which detector is the best."""
-        return sorted(self.models, key=lambda model: -(model.validation_macro_f1 or 0.0))
+        """All detectors, the best on validation first: this alone says which detector is the best.
+
+        Of equals the one judged first, and so the simplest, comes first; what cannot be put to work, last.
+        """
+        return sorted(
+            self.detectors, key=lambda detector: (not detector.usable, -(detector.validation_macro_f1 or 0.0))
+        )
 
     @property
     def headline(self) -> Comparison | None:
-        """The comparison of the model that was best on validation.
+        """The comparison of the model that was best on validation, of those that can be put to work.
 
         A model that is a baseline, too, has the headline only where all models are: what a run says of its
         other models does not hang on whether a baseline was named beside them.
         """
         by_name = {comparison.model: comparison for comparison in self.comparisons}
-        ranked = sorted(self.ranked, key=lambda model: model.also_baseline)
+        ranked = sorted(self.ranked, key=lambda model: (not model.usable, model.also_baseline))
         return next((by_name[model.name] for model in ranked if model.name in by_name), None)
 
     def only(self, model: str) -> Self:

@@ -207,6 +207,15 @@ class Detector(ABC):
         """Names of the inputs to gather for this detector."""
         return tuple(spec.name for spec in self.inputs)
 
+    @property
+    def reads_host_only(self) -> bool:
+        """Whether it reads any feature that no deployed agent could see."""
+        for spec in self.inputs:
+            kept = self.keep_mask.get(spec.name, np.ones(len(spec.features), dtype=bool))
+            if any(feature.host_only for feature, keep in zip(spec.features, kept, strict=True) if keep):
+                return True
+        return False
+
     def width(self, spec: Input) -> int:
         """How many features, channels, token ids or vector elements of an input the detector sees."""
         if spec.kind == "tokens":

@@ -3,6 +3,7 @@ An experiment is the training data with the test part that judges what was learn
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -80,12 +81,18 @@ class Experiment:
         return self.training_data.train.over(self.parts.test)
 
 
-def require_labels(windows: WindowSet, where: Path, *, what: str) -> None:
+def require_labels(windows: WindowSet, where: Path, *, what: str, evidence: Path | None = None) -> None:
     """Raise EvidenceError where there is but one class, or nobody said which: `what` needs two.
 
     Without labels a dataset can still be prepared, split, learnt from (`train --task next`) and scored.
+    `evidence` is what it was read from, where that is known: the remedy names the command that learns from it
+    what is normal.
     """
-    without = "vestige prepare, split, train --task next and score need none"
+    named = "EVIDENCE"
+    if evidence is not None:
+        named = shlex.quote(str(evidence))
+    learn = f"vestige learn {windows.schema.source} {named} -o DETECTOR learns what is normal and needs none"
+    without = f"{learn}; nor do vestige prepare, split, train --task next and score"
     if not windows.labelled:
         raise EvidenceError(
             f"the evidence has no labels: {what} needs them",

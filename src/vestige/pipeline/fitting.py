@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vestige import checkpoint, log
 from vestige.errors import UsageError
+from vestige.evaluation.results import ThresholdResult
 from vestige.models import registry
 from vestige.models.base import VIEWS, Detector, Task, choose_inputs, parse_hyper
 from vestige.models.fitting import FittedDetector
@@ -140,6 +141,21 @@ def fit(
     pooling = predicting.pooling_of(detector, data.validation)
     threshold = predicting.calibrate(detector, data.validation, pooling, policy)
     reached = predicting.macro_f1_of(predicting.of_part(detector, data.validation, pooling))
+    save(directory, data, detector, threshold, view=plan.view, pooling=pooling, validation_macro_f1=reached)
+    logger.info("%s: trained in %d rounds, validation macro F1 %.3f", called, len(history), reached)
+
+
+def save(
+    directory: Path,
+    data: TrainingData,
+    detector: Detector,
+    threshold: ThresholdResult,
+    *,
+    view: str,
+    pooling: checkpoint.Pooling | None,
+    validation_macro_f1: float | None,
+) -> None:
+    """Write a trained detector into its folder, with all that is needed to put it to work."""
     checkpoint.save(
         directory,
         detector=detector,
@@ -148,10 +164,9 @@ def fit(
         source=data.source,
         threshold=threshold.value,
         policy=threshold.policy,
-        view=plan.view,
-        notes=checkpoint.Notes(pooling=pooling, validation_macro_f1=reached),
+        view=view,
+        notes=checkpoint.Notes(pooling=pooling, validation_macro_f1=validation_macro_f1),
     )
-    logger.info("%s: trained in %d rounds, validation macro F1 %.3f", called, len(history), reached)
 
 
 def fit_baseline(

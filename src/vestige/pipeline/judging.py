@@ -35,12 +35,13 @@ from vestige.evaluation.results import (
     SymbolFinding,
 )
 from vestige.evaluation.symbols import symbol_finding
+from vestige.evaluation.verdict import HOST_ONLY, ONE_SCORE, verdict_of
 from vestige.evidence.defects import LeftOut
 from vestige.models import registry
 from vestige.models.base import Detector
 from vestige.pipeline import model_transfer
 from vestige.pipeline.experiment import Experiment
-from vestige.pipeline.fitting import fit_baseline
+from vestige.pipeline.fitting import fit_baseline, save
 from vestige.pipeline.predicting import calibrate, next_token, of_part, pooling_of, predict
 from vestige.pipeline.progress import ShowProgress, silent
 from vestige.pipeline.reporting import write
@@ -48,6 +49,7 @@ from vestige.reading.encoding import EncodedWindows
 from vestige.reading.told import warnings_of_notes
 from vestige.runs import views
 from vestige.runs.config import RunConfig
+from vestige.runs.directory import RunDirectory
 from vestige.splits import groups_of
 
 logger = log.get(__name__)
@@ -58,10 +60,11 @@ REPORTED = 25
 
 @dataclass
 class Findings:
-    """What was found about each detector so far, and its predictions on the test part."""
+    """What was found about each detector so far, its predictions on the test part, and where it was kept."""
 
     results: list[DetectorResults] = field(default_factory=list)
     tests: dict[str, Predictions] = field(default_factory=dict)
+    kept: dict[str, Path] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -82,7 +85,8 @@ def judge(
 ) -> RunResults:
     """Judge what was trained beside the baselines, and write predictions, metrics and reports into `out`.
 
-    Raises LeakageError when the audit fails, unless the run's config allows it.
+    Baselines are fitted anew, and kept where `out` is the directory of a run: what was judged can be put to
+    work. Raises LeakageError when the audit fails, unless the run's config allows it.
     """
     baselines = _baselines(experiment, config)
     steps = len(baselines) + len(loaded) + 2
@@ -90,11 +94,17 @@ def judge(
         checks, finding = _audited(experiment, config)
         leaking = enforce(checks, allow_leakage=config.judge.allow_leakage)
         findings = Findings()
+        run = RunDirectory(out)
         for done, name in enumerate([*baselines, *loaded]):
             update(done + 1, steps)
             with findings.timed(name):
-                _judge(findings, experiment, config, name, loaded.get(name))
+                _judge(findings, experiment, config, name, loaded.get(name), run)
         results = _results(experiment, config, findings, checks, finding, leaking=leaking)
+        whole = out
+        if run.is_detector:
+            # Of a detector that is judged by itself, the run is the directory that it lies in.
+            whole = out.parent
+        results = results.model_copy(update={"verdict": verdict_of(results, findings.kept, whole)})
         update(steps - 1, steps)
         write(experiment, out, results, findings.tests)
     return results
@@ -128,7 +138,12 @@ def _audited(experiment: Experiment, config: RunConfig) -> tuple[list[CheckResul
 
 
 def _judge(
-    findings: Findings, experiment: Experiment, config: RunConfig, name: str, loaded: Loaded | None
+    findings: Findings,
+    experiment: Experiment,
+    config: RunConfig,
+    name: str,
+    loaded: Loaded | None,
+    run: RunDirectory,
 ) -> None:
     """Judge a trained detector, or (None) the baseline that is called so."""
     if loaded is not None:
@@ -136,14 +151,20 @@ def _judge(
         encoded = EncodedWindows.of(experiment.windows, loaded.encoder)
         pooling = loaded.header.notes.pooling
         _judge_one(findings, experiment, config, name, loaded.detector, encoded, pooling, kind="model")
+        findings.kept[name] = run.folder(name).path
         return
+    data = experiment.training_data
     view, model = views.parts(name, config.view)
-    baseline = fit_baseline(experiment.training_data, model, seed=config.training.seed, view=view)
-    pooling = pooling_of(baseline, experiment.training_data.validation)
-    calibrate(baseline, experiment.training_data.validation, pooling, config.judge.threshold)
-    _judge_one(
-        findings, experiment, config, name, baseline, experiment.training_data.train, pooling, kind="baseline"
-    )
+    baseline = fit_baseline(data, model, seed=config.training.seed, view=view)
+    pooling = pooling_of(baseline, data.validation)
+    threshold = calibrate(baseline, data.validation, pooling, config.judge.threshold)
+    _judge_one(findings, experiment, config, name, baseline, data.train, pooling, kind="baseline")
+    # The folder of one detector is no place for another; those of its run were kept when that was judged.
+    if not run.is_detector:
+        folder = run.lay_out(name, config, experiment.split, {}).path
+        reached = findings.results[-1].validation_macro_f1
+        save(folder, data, baseline, threshold, view=view, pooling=pooling, validation_macro_f1=reached)
+        findings.kept[name] = folder
 
 
 def _results(
@@ -230,12 +251,22 @@ def _judge_one(
         onset = _onset(experiment, config, validation, test)
     more = {
         "view": view if config.view == views.BOTH else "",
+        "unusable": _unusable(detector, validation),
         "pooling": pooling,
         "also_baseline": kind == "model" and model in registry.BASELINES,
         "next_token": next_token(detector, side),
         "onset": onset,
     }
     findings.results.append(found.model_copy(update=more))
+
+
+def _unusable(detector: Detector, validation: Predictions) -> str:
+    """Why nobody can put a detector to work, whatever its figures are; empty where one can."""
+    if detector.reads_host_only:
+        return HOST_ONLY
+    if len(validation) and validation.score.min() == validation.score.max():
+        return ONE_SCORE
+    return ""
 
 
 def _onset(

@@ -15,10 +15,9 @@ from vestige.pipeline import model_transfer
 from vestige.pipeline.experiment import Experiment, TrainingData
 from vestige.pipeline.fitting import TrainingPlan, fit
 from vestige.runs import views
-from vestige.runs.config import RunConfig, relative, resolve
+from vestige.runs.config import RunConfig
 from vestige.runs.directory import RunDirectory
 from vestige.runs.options import ModelTransferOptions
-from vestige.splits import Split
 from vestige.training import StoppedError, discard_resume_state
 from vestige.training.interrupt import StopRequests, request_stop, stop_reason, watch_for_stop
 
@@ -58,7 +57,8 @@ def fit_all(
     states by then.
     """
     for name in plan.names:
-        _lay_out(experiment.split, out, name, plan, config)
+        model = views.parts(name, plan.view)[1]
+        RunDirectory(out).lay_out(name, config, experiment.split, plan.hyper(model))
     if transfer is not None and transfer.use_model is not None:
         for name in plan.names:
             model_transfer.import_model(experiment, transfer, views.parts(name, plan.view)[1], out / name)
@@ -128,21 +128,6 @@ def _available() -> int:
         return 1 << 40
     found = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
     return int(next(found, 1 << 30)) << 10
-
-
-def _lay_out(split: Split, out: Path, name: str, plan: TrainingPlan, config: RunConfig) -> None:
-    """The folder of one detector, a run by itself."""
-    view, model = views.parts(name, plan.view)
-    directory = out / name
-    directory.mkdir(parents=True, exist_ok=True)
-    split.save(RunDirectory(directory).split_file)
-    own = {
-        "models": (model,),
-        "view": view,
-        "dataset": relative(resolve(out, config.dataset), directory),
-        "hyper": plan.hyper(model),
-    }
-    config.model_copy(update=own).save(directory)
 
 
 def _fit_one(

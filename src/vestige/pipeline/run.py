@@ -109,7 +109,7 @@ def _read(
     with progress(f"reading {corpus}", "bytes") as update:
         windows = source.prepare(corpus, working / DATASET, options, engine=engine, progress=update)
     logger.info("read %d windows of %d recordings", len(windows), windows.recordings.height)
-    require_labels(windows, corpus, what="judging")
+    require_labels(windows, corpus, what="judging", evidence=corpus)
     with progress("splitting and auditing", ""):
         try:
             made, parts = split_dataset(windows, config.split_options)
@@ -197,12 +197,15 @@ def evaluate(
 
 
 def verify(run: Path) -> RunConfig:
-    """Check that a run's dataset (every byte), split and detectors are intact and belong together; returns
-    its config."""
+    """Check that a run's dataset (every byte), split and detectors, baselines included, are intact and belong
+    together; returns its config."""
     directory = RunDirectory(run)
     experiment = Experiment.open(directory.dataset, directory.split)
     experiment.windows.verify()
     directory.load(experiment.windows.schema)
+    for name, folder in directory.kept.items():
+        if name not in directory.config.models:
+            checkpoint.load(folder, schema=experiment.windows.schema)
     return directory.config
 
 

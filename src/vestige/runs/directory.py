@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from vestige.checkpoint import HEADER, Header, Loaded, load
 from vestige.checkpoint.header import read_header
@@ -16,6 +16,7 @@ from vestige.models.base import VIEWS
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.windows import WindowSet
 from vestige.runs import config as configs
+from vestige.runs import views
 from vestige.runs.config import RunConfig
 from vestige.schema import Schema
 from vestige.splits import Split, listed
@@ -23,8 +24,6 @@ from vestige.training.history import FILE as HISTORY
 
 CONFIG, DATASET, SPLIT, LOG = configs.FILE, "dataset", "split.json", "log.jsonl"
 METRICS, REPORT, PREDICTIONS = "metrics.json", "report.html", "predictions.parquet"
-SEES_EVERYTHING = "oracle"
-"""The view of what no deployed detector could see."""
 REMEDY = "give a directory that vestige run wrote"
 
 
@@ -167,7 +166,16 @@ class RunDirectory:
 
     @cached_property
     def detectors(self) -> dict[str, Path]:
-        """The folders of all finished detectors, by what the run calls them (`gru`, or `oracle/gru`)."""
+        """The folders of all finished detectors that were asked for, by what the run calls them (`gru`, or
+        `oracle/gru`)."""
+        asked = RunDirectory(self.home)
+        if self.is_detector or not asked.config_file.is_file():
+            return self.kept
+        return {name: folder for name, folder in self.kept.items() if name in asked.config.models}
+
+    @cached_property
+    def kept(self) -> dict[str, Path]:
+        """The same, and those of the baselines that were judged beside them: all that can be put to work."""
         here = self.path.absolute()
         if self.is_detector:
             return {here.name: self.path}
@@ -185,8 +193,22 @@ class RunDirectory:
             return self
         return RunDirectory(self.path / name)
 
+    def lay_out(self, name: str, config: RunConfig, split: Split, hyper: dict[str, Any]) -> RunDirectory:
+        """Make the folder of a detector in this run, a run by itself; what it learnt is put there afterwards.
+
+        `config` is the run's, `hyper` what was asked of this detector.
+        """
+        view, model = views.parts(name, config.view)
+        own = RunDirectory(self.path / name)
+        own.path.mkdir(parents=True, exist_ok=True)
+        split.save(own.split_file)
+        dataset = configs.relative(configs.resolve(self.path, config.dataset), own.path)
+        update = {"models": (model,), "view": view, "dataset": dataset, "hyper": hyper}
+        config.model_copy(update=update).save(own.path)
+        return own
+
     def detector(self) -> Path:
-        """The folder of the one detector that there is.
+        """The folder of the one detector that was asked for.
 
         Raises UsageError where there are several, CheckpointError where none was ever finished.
         """
@@ -207,17 +229,16 @@ class RunDirectory:
         return found[0]
 
     def best(self) -> Path:
-        """The folder of the best detector: on validation, of those that see what a deployed one could.
+        """The folder of the best detector, baselines included: see `RunResults.ranked`.
 
-        Only where all see more is it one of these. Raises as `detector` does where several were never judged.
+        Raises as `detector` does where several were never judged.
         """
         if self.is_detector or self.results is None:
             return self.detector()
-        there = [model for model in self.results.ranked if model.name in self.detectors]
-        ranked = sorted(there, key=lambda model: model.view == SEES_EVERYTHING)
-        if not ranked:
+        there = [found.name for found in self.results.ranked if found.name in self.kept]
+        if not there:
             return self.detector()
-        return self.detectors[ranked[0].name]
+        return self.kept[there[0]]
 
     def load(self, schema: Schema) -> dict[str, Loaded]:
         """All detectors of the run by name, from their checkpoints: what is judged is what was saved.

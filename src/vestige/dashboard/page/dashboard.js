@@ -1,7 +1,7 @@
 /* The stream of events, and where each kind is shown. */
 
 import { at, count, fill, make, number, percent, reveal } from "./elements.js";
-import { clearFigures, showCaveats, showMetrics, showProfiles } from "./figures.js";
+import { clearFigures, showCaveats, showMetrics, showProfiles, showVerdict } from "./figures.js";
 import { clearReplay, refresh, showRecording, showScore } from "./replay.js";
 
 const DRAW_MS = 250;
@@ -19,6 +19,7 @@ function showRun(event) {
   at("title").textContent = event.title;
   at("about").textContent = [event.source, event.view && "view " + event.view, event.split && "split by " + event.split,
     event.created].filter(Boolean).join(" · ");
+  showVerdict(event.verdict);
   showCaveats(event.caveats);
   clearFigures();
   clearReplay(event);

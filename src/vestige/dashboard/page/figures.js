@@ -7,6 +7,23 @@ export function clearFigures() {
   fill(at("metrics").querySelector("tbody"), []);
 }
 
+export function showVerdict(found) {
+  if (!found) { fill(at("verdict"), []); return; }
+  const use = found.outcome === "use", box = make("div", found.title, "headline " + (use ? "better" : "worse"));
+  found.why.forEach(function (sentence) { box.appendChild(make("p", sentence)); });
+  if (!use && found.score) { box.appendChild(typed("To see all the same what " + found.detector + " says:", [found.score])); }
+  box.appendChild(typed(found.next_step + ":", found.commands));
+  fill(at("verdict"), [box]);
+}
+
+function typed(words, commands) {
+  const line = make("p", words);
+  commands.forEach(function (command, n) {
+    line.append(n ? " or " : " ", make("code", command));
+  });
+  return line;
+}
+
 export function showCaveats(caveats) {
   function banners(kind) {
     return caveats.filter(function (one) { return one.kind === kind; })

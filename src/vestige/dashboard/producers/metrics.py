@@ -55,6 +55,7 @@ def run(directory: RunDirectory, loaded: Loaded | None) -> Run:
         synthetic=found.synthetic,
         created=found.created,
         caveats=caveats(found),
+        verdict=found.verdict,
         player=player,
     )
 
