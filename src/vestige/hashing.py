@@ -23,8 +23,8 @@ def row_hashes(batch: Mapping[str, NDArray[Any]]) -> Hashes:
     for number, name in enumerate(sorted(batch)):
         words = _words(batch[name])
         columns = np.arange(words.shape[1], dtype=np.uint64) + np.uint64(number << 40)
-        mixed = _mix(words ^ _mix(columns)).sum(axis=1, dtype=np.uint64)
-        total = mixed if total is None else _mix(total) + mixed
+        mixed = mix(words ^ mix(columns)).sum(axis=1, dtype=np.uint64)
+        total = mixed if total is None else mix(total) + mixed
     if total is None:
         raise ValueError("a batch without arrays has no rows to hash")
     return total
@@ -39,7 +39,7 @@ def _words(values: NDArray[Any]) -> Hashes:
     return flat.astype(np.uint64)
 
 
-def _mix(x: Hashes) -> Hashes:
+def mix(x: Hashes) -> Hashes:
     """The finaliser of splitmix64 (Steele, Lea, Flood 2014): a bijection that spreads every bit."""
     with np.errstate(over="ignore"):
         x = x + np.uint64(0x9E3779B97F4A7C15)

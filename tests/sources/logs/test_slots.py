@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from vestige.engine import LocalEngine
 from vestige.reading.prepare import prepare
-from vestige.reading.values import NONE, number_value, text_value
+from vestige.reading.values import NONE, KnownValues, Values, VaryingWords, number_value, text_value
 from vestige.reading.windows import WindowSet
+from vestige.schema import SPECIAL_TOKENS
 from vestige.sources.logs.blocks import Block
+from vestige.sources.logs.encoder import LogEncoder
 from vestige.sources.logs.format import Format, load
 from vestige.sources.logs.kernel.reader import KernelParser
 from vestige.sources.logs.labels import LabelRule
@@ -175,3 +178,48 @@ def test_words_at_wildcards() -> None:
     words = wildcard_words(texts, templates)
     assert words[:, 0].tolist() == [text_value(b"ann"), text_value(b"bob"), NONE, NONE]
     assert not words[:, 1:].any()
+
+
+def test_what_is_learnt_of_values_finds_a_new_path_user_and_number(tmp_path: Path) -> None:
+    corpus, other = tmp_path / "corpus", tmp_path / "other"
+    users = ("ann", "bob", "eve")
+    lines = [
+        f"opened {at % 5 + 80} bytes of /a/f{at % 3} for {users[at % 3]} as usual\n" for at in range(600)
+    ]
+    write(corpus, lines)
+    windows = dataset(corpus, tmp_path / "known", values=True)
+    encoder = LogSource().fit_encoder(windows)
+    known = learnt_of(encoder, windows)
+
+    strange = (
+        ("/etc/shadow", "ann", 82),
+        ("/a/f1", "mallory", 82),
+        ("/a/f1", "ann", 9999),
+        ("/a/f1", "ann", 82),
+    )
+    write(other, [f"opened {n} bytes of {path} for {user} as usual\n" for path, user, n in strange])
+    new = dataset(other, tmp_path / "new", values=True)
+    found = known.strangeness(*asked_of(encoder, new))
+    assert (found > 0).tolist() == [[True, False], [True, False], [True, True], [False, False]]
+    assert found[:3, 0].tolist() == pytest.approx([6.4] * 3, abs=0.5)
+    assert known.explain(*asked_of(encoder, new))[:, 0].tolist() == [1, N_SLOTS, 0, -1]
+
+
+def write(corpus: Path, messages: list[str]) -> None:
+    corpus.mkdir()
+    heads = (f"2015-10-18 18:{at // 60:02}:{at % 60:02},978 INFO [main] a.B: " for at in range(len(messages)))
+    (corpus / "a.log").write_text("".join(map("".join, zip(heads, messages, strict=True))))
+
+
+def learnt_of(encoder: LogEncoder, windows: WindowSet) -> KnownValues:
+    bound = encoder.bind(windows.table("messages"))
+    assert isinstance(bound, VaryingWords)
+    kind = bound.tokens - len(SPECIAL_TOKENS)
+    return KnownValues.fit(windows, kind, symbols="message", words=bound.varying_words())
+
+
+def asked_of(encoder: LogEncoder, windows: WindowSet) -> tuple[NDArray[np.int64], Values, Values]:
+    bound = encoder.bind(windows.table("messages"))
+    symbol = windows.streams.at("message", windows.target_step)
+    slots = windows.streams.at("slots", windows.target_step)
+    return bound.tokens[symbol] - len(SPECIAL_TOKENS), slots, bound.varying_words()[symbol]

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from vestige.reading.encoding import Batch
 from vestige.reading.steps import Steps
-from vestige.schema import PAD, UNK, Feature
+from vestige.reading.values import Values
+from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature
 from vestige.sources.logs.embedding import loading
 from vestige.sources.logs.embedding.base import Identity
+from vestige.sources.logs.slots import wildcard_words
 from vestige.sources.logs.words import Vocabulary, WordCounts
 
 OF_MESSAGE = tuple(
@@ -37,7 +39,8 @@ class BoundLogEncoder:
     """Look-ups of the messages `texts`, whose first is padding: `tokens (messages,)` int64 and `counts` of
     words at once, token ids of words and vectors when they are first asked for.
 
-    `ahead`: messages of a window after the one judged; `length`: words of it that are read.
+    `ahead`: messages of a window after the one judged; `length`: words of it that are read; `templates`: what
+    the tokens behind the special ones are.
     """
 
     texts: pl.Series
@@ -47,6 +50,7 @@ class BoundLogEncoder:
     length: int
     embedding: Identity
     ahead: int = 0
+    templates: tuple[str, ...] = ()
 
     def streams(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """`message`, and `t_ns` where the summary is wanted."""
@@ -72,6 +76,11 @@ class BoundLogEncoder:
             else:
                 raise KeyError(name)
         return batch
+
+    def varying_words(self) -> Values:
+        """See `values.VaryingWords`: the words where the templates of messages have wildcards."""
+        templates = (*[""] * len(SPECIAL_TOKENS), *self.templates)
+        return wildcard_words(self.texts.to_list(), [templates[token] for token in self.tokens.tolist()])
 
     @cached_property
     def _words(self) -> NDArray[np.uint16]:

@@ -97,7 +97,14 @@ class LogEncoder:
         tokens[:1] = PAD
         counts = self.words.count(["", *texts[1:]])
         return BoundLogEncoder(
-            symbols["text"], tokens, counts, self.words, self.length, self.embedding, self.ahead
+            symbols["text"],
+            tokens,
+            counts,
+            self.words,
+            self.length,
+            self.embedding,
+            self.ahead,
+            self.templates,
         )
 
     def unseen(self, windows: WindowSet) -> dict[str, float]:
