@@ -62,7 +62,9 @@ def encoded(tmp_path_factory: pytest.TempPathFactory) -> EncodedWindows:
 
 def fitted(kind: type[Trivial], encoded: EncodedWindows) -> Trivial:
     windows, encoder = encoded.windows, encoded.encoder
-    evidence = Evidence(encoder.inputs, tuple(windows.streams), "event", table(), windows.schema.before)
+    evidence = Evidence(
+        encoder.inputs, timed=True, stream="event", table=table(), before=windows.schema.before
+    )
     detector = kind(evidence)
     assert detector.applies
     detector.fit(encoded)

@@ -89,6 +89,7 @@ def learn_command(source: Source[Any]) -> Callable[..., None]:
 
 def _say(learnt: Learnt, out: Path) -> None:
     from vestige.cli import tables
+    from vestige.evaluation.learnt_page import PAGE_FILE
 
     sizes = (part.windows for part in (learnt.learn, learnt.calibrate, learnt.check))
     sentence = "learnt from {:,} windows, calibrated with {:,}, checked on {:,}; parted "
@@ -100,8 +101,11 @@ def _say(learnt: Learnt, out: Path) -> None:
             "the promise was not kept on the check part: the evidence changes, or some of it is an attack; "
             "look at the strangest stretches below"
         )
+    if learnt.sensitivity is not None and learnt.sensitivity.verdict:
+        typer.echo(f"of anomalies planted into the part that was checked, it {learnt.sensitivity.verdict}")
     if learnt.strangest:
         tables.show(tables.strangest(learnt))
+    typer.echo(f"all of it, with what to be careful about: {out / PAGE_FILE}")
     typer.echo(f"score new evidence: vestige score {out} EVIDENCE --alerts-only")
 
 

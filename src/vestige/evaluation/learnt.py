@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from scipy import stats
 
 from vestige import checked
 from vestige.errors import DatasetError
+from vestige.evaluation.rates import exact_rate
+from vestige.evaluation.sensitivity import Sensitivity
 
 FILE = "learnt.json"
 DAY_S = 86_400.0
-LEVEL = 0.95
 
 
 class PartOf(BaseModel):
@@ -49,11 +49,8 @@ class AlertRate(BaseModel):
     def of(cls, alerts: int, n_windows: int, seconds: float | None) -> Self:
         """What came, with 95% bounds."""
         amount, unit = _amount(n_windows, seconds)
-        low = 0.0
-        if alerts:
-            low = float(stats.chi2.ppf((1 - LEVEL) / 2, 2 * alerts)) / 2
-        high = float(stats.chi2.ppf((1 + LEVEL) / 2, 2 * alerts + 2)) / 2
-        return cls(alerts=alerts, rate=alerts / amount, unit=unit, low=low / amount, high=high / amount)
+        rate, low, high = exact_rate(alerts, amount)
+        return cls(alerts=alerts, rate=rate, unit=unit, low=low, high=high)
 
 
 def _amount(n_windows: int, seconds: float | None) -> tuple[float, str]:
@@ -74,7 +71,8 @@ class Stretch(BaseModel):
 
 
 class Learnt(BaseModel):
-    """What was learnt from what, and what its own check says of it."""
+    """What was learnt from what, and what its own check says of it. `stretches`: alerts of one recording that
+    follow within a window's length as one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -91,9 +89,11 @@ class Learnt(BaseModel):
     looks: list[str]
     promised: AlertRate
     came: AlertRate
+    stretches: AlertRate | None = None
     strangest: list[Stretch]
     warnings: list[str]
     left_out: dict[str, int]
+    sensitivity: Sensitivity | None = None
 
     def to_json(self) -> str:
         """Indented JSON."""

@@ -146,8 +146,9 @@ class Region:
     t_ns: IntArray
 
     @classmethod
-    def of(cls, windows: WindowSet, table: pl.DataFrame, stream: str) -> Region:
-        """Of all windows; `stream` holds rows of `table` ("" where there is none)."""
+    def of(cls, windows: WindowSet, table: pl.DataFrame, stream: str, *, timed: bool = True) -> Region:
+        """Of all windows; `stream` holds rows of `table` ("" where there is none); `timed`: whether the
+        stream `t_ns` holds times."""
         stride = windows.schema.stride
         target = windows.position + windows.schema.before
         fresh = np.ones(len(target), dtype=np.bool_)
@@ -161,7 +162,7 @@ class Region:
         name = t_ns = np.empty(0, dtype=np.int64)
         if stream:
             name = _names(table)[windows.streams.at(stream, step)]
-        if "t_ns" in windows.streams:
+        if timed and "t_ns" in windows.streams:
             t_ns = windows.streams.at("t_ns", step).astype(np.int64)
         return cls(place, begin, end, name, t_ns)
 

@@ -161,6 +161,7 @@ def plant_all(
     foreign: Sequence[str],
     *,
     stream: str,
+    timed: bool = True,
     seed: int = 0,
     n: int = N,
     view: str = "realistic",
@@ -169,9 +170,10 @@ def plant_all(
 
     `windows`: the part to plant into, copies of it: nothing is written. `table`: its table of symbols, which
     `stream` holds rows of ("" where there is none); `foreign`: texts that the evidence never shows (see
-    `foreign_texts`); `view`: whose eyes see the channels. Equal arguments give equal plants.
+    `foreign_texts`); `timed`: whether the stream `t_ns` holds times; `view`: whose eyes see the channels.
+    Equal arguments give equal plants.
     """
-    region = Region.of(windows, table, stream)
+    region = Region.of(windows, table, stream, timed=timed)
     channels = None
     if len(region):
         channels = Channels.of(windows, region, view)

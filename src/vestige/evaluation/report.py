@@ -75,7 +75,8 @@ def render(results: RunResults, details: Details) -> str:
 
 
 def compose(template: str, figures: Mapping[str, plots.Figure], **shown: Any) -> str:
-    """A self-contained page from a template of `page/`, with its figures by name and whatever it shows."""
+    """A self-contained page from a template of `page/`, with its figures by name and whatever it shows; one
+    without figures has no scripts."""
     import jinja2
     from markupsafe import Markup
 
@@ -90,13 +91,16 @@ def compose(template: str, figures: Mapping[str, plots.Figure], **shown: Any) ->
     environment.filters.update(
         number=_number, formatted=_formatted, interval=_interval, percent=_percent, count=_count
     )
-    scripts = [plotly_script(), (PAGE / "report.js").read_text(encoding="utf-8")]
+    scripts = []
+    if figures:
+        scripts = [plotly_script(), (PAGE / "report.js").read_text(encoding="utf-8")]
+    allowed = " ".join(_digest(script) for script in scripts) or "'none'"
     page = environment.get_template(template).render(
         **shown,
         csp="; ".join(
             [
                 "default-src 'none'",
-                f"script-src {' '.join(_digest(script) for script in scripts)}",
+                f"script-src {allowed}",
                 "style-src 'unsafe-inline'",
                 "img-src data: blob:",
                 "base-uri 'none'",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import polars as pl
+from pydantic import BaseModel, ConfigDict
 
 from vestige.evaluation.planting import KINDS
 
@@ -21,23 +22,98 @@ WARNING = (
 )
 
 
+class Found(BaseModel):
+    """Of the plants of a kind and strength, how many a detector finds: the `share` of them, bounded by `low`
+    and `high` (95%, exact); `anyway` is the share of stretches that alert without a plant."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    found: int
+    share: float
+    low: float
+    high: float
+    anyway: float
+
+
+class PlantedRow(BaseModel):
+    """A kind of plants at a strength: `what` a plant is, how many there are (`of`), and what each detector
+    finds, the one that was learnt first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    strength: int
+    what: str
+    of: int
+    by: dict[str, Found]
+
+
+class Sensitivity(BaseModel):
+    """What is found of planted anomalies. `verdict`: of the detector that was learnt, in a sentence;
+    `beside`: the trivial detectors and what each finds strange; `left_out`: what was not planted, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: list[PlantedRow]
+    verdict: str
+    warning: str
+    beside: dict[str, str]
+    left_out: dict[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        learnt: tuple[str, pl.DataFrame],
+        beside: Mapping[str, pl.DataFrame],
+        *,
+        about: Mapping[str, str],
+        kinds: Sequence[str],
+        left_out: Mapping[str, str],
+    ) -> Self:
+        """Of tables of `plants.detected`, by detector, all of the same plants; `kinds` and `left_out` are
+        those of the `Plants`."""
+        name, own = learnt
+        by_name = {name: own, **beside}
+        rows = []
+        for number, row in enumerate(own.iter_rows(named=True)):
+            by = {each: table.row(number, named=True) for each, table in by_name.items()}
+            found = {
+                each: Found(**{field: row[field] for field in Found.model_fields}) for each, row in by.items()
+            }
+            rows.append(
+                PlantedRow(
+                    kind=row["kind"], strength=row["strength"], what=row["what"], of=row["of"], by=found
+                )
+            )
+        return cls(
+            rows=rows,
+            verdict=verdict(own, kinds),
+            warning=WARNING,
+            beside={each: about[each] for each in beside},
+            left_out=dict(left_out),
+        )
+
+
 def verdict(found: pl.DataFrame, kinds: Sequence[str]) -> str:
     """One sentence of a table of `plants.detected`; `kinds` are those of the `Plants`. Empty without rows."""
-    caught, missed = [], []
+    caught: list[str] = []
+    missed: dict[str, list[str]] = {word: [] for word in ("nearly all", "most", "many")}
     for name, rows in _by_kind(found):
         of = _plural(name, kinds)
         phrase = _caught(name, of, rows)
         if phrase:
             caught.append(phrase)
         else:
-            missed.append(_missed(of, rows))
+            missed[_how_many_missed(rows)].append(of)
     parts = []
     if caught:
         parts.append(f"would catch {_listed(caught)}")
-    if missed:
-        parts.append(f"would miss {_listed(missed)}")
-    if not parts:
-        return ""
+    told = [f"{word} {_listed(some)}" for word, some in missed.items() if some]
+    if told:
+        parts.append(f"would miss {'; '.join(told)}")
+    anyway = float(found["anyway"].mean() or 0) if len(found) else 0.0  # type: ignore[arg-type]
+    if anyway > HARDLY:
+        parts.append(f"{anyway:.0%} of the stretches alert anyway, where no plant counts as found")
     return "; ".join(parts)
 
 
@@ -70,13 +146,13 @@ def _caught(name: str, of: str, rows: list[dict[str, Any]]) -> str:
     return ""
 
 
-def _missed(of: str, rows: list[dict[str, Any]]) -> str:
-    strongest = rows[-1]
-    if all(row["high"] <= HARDLY for row in rows):
-        return f"nearly all {of}"
-    if strongest["high"] < MOSTLY:
-        return f"most {of}, even {strongest['what']} ({strongest['found']} of {strongest['of']} found)"
-    return f"many {of} ({strongest['found']} of {strongest['of']} found of {strongest['what']})"
+def _how_many_missed(rows: list[dict[str, Any]]) -> str:
+    best = max(rows, key=lambda row: row["share"])
+    if best["high"] <= HARDLY:
+        return "nearly all"
+    if best["high"] < MOSTLY:
+        return "most"
+    return "many"
 
 
 def tenths(low: float) -> str:
@@ -91,8 +167,3 @@ def _listed(parts: Sequence[str]) -> str:
     if len(parts) < 2:
         return "".join(parts)
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def left_out(why: Mapping[str, str]) -> list[str]:
-    """What was not planted, a sentence each."""
-    return [f"{what}: not planted, because {reason}" for what, reason in why.items()]

@@ -45,10 +45,11 @@ NEVER = float("inf")
 @dataclass(frozen=True)
 class Evidence:
     """What trivial detectors read: the `inputs` of a fitted encoder, and the `stream` of rows of the `table`
-    of symbols ("" where there is none); windows judge the step after `before` others."""
+    of symbols ("" where there is none); windows judge the step after `before` others; `timed`: whether the
+    stream `t_ns` holds times."""
 
     inputs: tuple[Input, ...]
-    streams: tuple[str, ...]
+    timed: bool
     stream: str
     table: pl.DataFrame
     before: int
@@ -204,7 +205,7 @@ class Rate(Trivial):
     @property
     def applies(self) -> bool:
         """See `Trivial.applies`."""
-        return TIMES in self.evidence.streams
+        return self.evidence.timed
 
     def strangeness(self, steps: Steps, batch: Batch) -> FloatArray:  # noqa: ARG002
         """See `Trivial.strangeness`; 0 where a time is not known, and in the first window of a recording."""
@@ -239,15 +240,19 @@ def beside(
     *,
     stream: str,
     share: float,
+    timed: bool = True,
     seed: int = 0,
 ) -> dict[str, pl.DataFrame]:
     """What the trivial detectors find of the same plants, by name: see `plants.detected`.
 
     `stream` holds rows of the table of symbols ("" where there is none); `share` of the windows of
-    `calibrate` may alert, as of the detector that they stand beside.
+    `calibrate` may alert, as of the detector that they stand beside; `timed`: whether the stream `t_ns` holds
+    times.
     """
     encoder, schema = train.encoder, train.schema
-    evidence = Evidence(encoder.inputs, tuple(train.windows.streams), stream, plants.table, schema.before)
+    evidence = Evidence(
+        encoder.inputs, timed and TIMES in train.windows.streams, stream, plants.table, schema.before
+    )
     bound = encoder.bind(plants.table)
     found = {}
     for kind in DETECTORS:

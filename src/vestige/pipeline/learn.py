@@ -19,9 +19,12 @@ from vestige.engine import LOCAL, Engine
 from vestige.errors import EvidenceError
 from vestige.evaluation.budget import Budget
 from vestige.evaluation.learnt import FILE, AlertRate, Learnt, PartOf, Stretch
+from vestige.evaluation.learnt_page import PAGE_FILE, write_page
+from vestige.evaluation.rates import stretches
 from vestige.models.base import choose_inputs
 from vestige.models.normal.detector import BATCH, Normal
 from vestige.pipeline.progress import ShowProgress, silent
+from vestige.pipeline.self_check import sensitivity
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.looks import NormalEncoder
 from vestige.reading.times import rfc3339, span
@@ -93,8 +96,12 @@ def learn(
             policy=f"budget={budget}",
         )
         learnt = _judged(source, evidence, detector, parts, p_value, budget, command, windows)
+        with progress("planting anomalies to be found", ""):
+            found = sensitivity(source, detector, learn_from, parts, seed=seed)
+        learnt = learnt.model_copy(update={"sensitivity": found})
         shutil.rmtree(working / DATASET)
         storage.write_text(working / FILE, learnt.to_json())
+        write_page(working / PAGE_FILE, learnt)
     return learnt
 
 
@@ -190,10 +197,16 @@ def _judged(
         looks=list(detector.looks),
         promised=AlertRate.promised(detector.alpha, len(parts.check), seconds),
         came=AlertRate.of(int(alert.sum()), len(parts.check), seconds),
+        stretches=AlertRate.of(_stretches(parts.check, alert), len(parts.check), seconds),
         strangest=_strangest(source, detector, parts.check, p_value),
         warnings=[str(text) for text in windows.notes.get("warnings", [])],
         left_out=dict(windows.notes.get("left_out_counts", {})),
     )
+
+
+def _stretches(check: WindowSet, alert: NDArray[np.bool_]) -> int:
+    """How many alerts there are, those of one stretch as one."""
+    return int(stretches(check.recording[alert], check.position[alert], check.schema.length).sum())
 
 
 def _part(windows: WindowSet) -> PartOf:

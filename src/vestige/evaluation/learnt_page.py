@@ -1,0 +1,75 @@
+"""The page of a detector that was learnt without labels: what to expect of it, and what to be careful about.
+
+One self-contained file without scripts: tables alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vestige.evaluation.learnt import AlertRate, Learnt
+from vestige.evaluation.report import compose
+from vestige.storage import write_text
+
+PAGE_FILE = "report.html"
+SHOWN_WARNINGS = 100
+"""Warnings that are shown at most; the others are counted."""
+
+
+def write_page(path: Path, learnt: Learnt) -> None:
+    """Write the page atomically."""
+    write_text(path, render(learnt))
+
+
+def render(learnt: Learnt) -> str:
+    """The page as text."""
+    rows: list[dict[str, Any]] = []
+    detectors: list[str] = []
+    if learnt.sensitivity is not None:
+        found = learnt.sensitivity
+        detectors = list(found.rows[0].by) if found.rows else []
+        rows = [
+            {"what": row.what, "of": row.of, "by": [row.by[name] for name in detectors]} for row in found.rows
+        ]
+    return compose(
+        "learnt.html.j2",
+        {},
+        learnt=learnt,
+        expected=expected(learnt),
+        rows=rows,
+        detectors=detectors,
+        warnings=learnt.warnings[:SHOWN_WARNINGS],
+        more_warnings=max(0, len(learnt.warnings) - SHOWN_WARNINGS),
+    )
+
+
+def expected(learnt: Learnt) -> list[str]:
+    """What to expect, in sentences."""
+    came = learnt.came
+    sentences = [
+        f"About {amount(came)} alerts a {came.unit} came on the check part, {bounds(came)}; "
+        f"{amount(learnt.promised)} were promised."
+    ]
+    if learnt.stretches is not None and learnt.stretches.alerts < came.alerts:
+        many = learnt.stretches
+        sentences.append(
+            f"Alerts that share steps counted as one, these were {amount(many)} stretches a {many.unit}, "
+            f"{bounds(many)}."
+        )
+    if learnt.sensitivity is not None and learnt.sensitivity.verdict:
+        sentences.append(f"Of planted anomalies, it {learnt.sensitivity.verdict}.")
+    return sentences
+
+
+def amount(rate: AlertRate) -> str:
+    """A rate with three digits."""
+    return f"{float(f'{rate.rate:.3g}'):,g}"
+
+
+def bounds(rate: AlertRate) -> str:
+    """Between which rates the true one lies."""
+    if rate.low is None or rate.high is None:
+        return "without bounds"
+    low, high = (f"{float(f'{end:.3g}'):,g}" for end in (rate.low, rate.high))
+    return f"between {low} and {high} (95%, exact where alerts do not depend on one another)"

@@ -1,0 +1,63 @@
+"""How sensitive a detector of what is normal is: what it finds of anomalies that are planted into copies of
+the part that it was checked on, and what trivial detectors find of the same ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige.evaluation.foreign import foreign_texts
+from vestige.evaluation.plants import detected, judge, plant_all
+from vestige.evaluation.sensitivity import Sensitivity
+from vestige.evaluation.trivial import DETECTORS, beside
+from vestige.models.normal.detector import Normal
+from vestige.reading.encoding import EncodedWindows
+from vestige.reading.steps import Steps
+from vestige.sources.base import Source
+from vestige.splits.stages import Stages
+
+FloatArray = NDArray[np.float64]
+
+
+def sensitivity(
+    source: Source[Any], detector: Normal, learn: EncodedWindows, parts: Stages, *, seed: int = 0
+) -> Sensitivity:
+    """Plant into copies of the check part, and count what is found.
+
+    `learn`: the windows that `detector` learnt from, with its encoder. All detectors alert on as large a
+    share of the calibrate part.
+    """
+    reader = source.reader(learn.windows.schema)
+    table = learn.windows.table(learn.encoder.symbols)
+    plants = plant_all(
+        parts.check,
+        table,
+        foreign_texts(source.name, table, seed=seed),
+        stream=reader.symbol_stream,
+        timed=reader.timed,
+        seed=seed,
+    )
+    bound = learn.encoder.bind(plants.table)
+    names = detector.input_names
+
+    def p_value(steps: Steps) -> FloatArray:
+        return np.exp(detector.log_p(bound.encode(steps, names)))
+
+    lowest = judge(plants, p_value, bound.streams(names))
+    return Sensitivity.of(
+        (detector.name, detected(plants, lowest, detector.alpha)),
+        beside(
+            plants,
+            learn,
+            learn.over(parts.calibrate),
+            stream=reader.symbol_stream,
+            timed=reader.timed,
+            share=detector.alpha,
+            seed=seed,
+        ),
+        about={kind.name: kind.about for kind in DETECTORS},
+        kinds=plants.kinds,
+        left_out=plants.left_out,
+    )

@@ -1,0 +1,99 @@
+"""The page of a detector that was learnt without labels: what to expect of it, whole and harmless."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from vestige.evaluation.learnt import FILE, AlertRate, Learnt, PartOf, Stretch
+from vestige.evaluation.learnt_page import PAGE_FILE, expected, render, write_page
+from vestige.evaluation.plants import COLUMNS
+from vestige.evaluation.sensitivity import WARNING, Sensitivity
+
+HOSTILE = "<script>alert(1)</script>\u202e"
+DAY = 86_400.0
+
+
+def found(*shares: float) -> pl.DataFrame:
+    what = ("one message never seen", "3 messages never seen", "silence of one minute")
+    rows = [
+        ("foreign" if number < 2 else "silence", number + 1, what[number], int(100 * share), 100, share,
+         max(0.0, share - 0.1), min(1.0, share + 0.1), 0.05)
+        for number, share in enumerate(shares)
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema=COLUMNS, orient="row")
+
+
+def learnt(*, came: int = 12, evidence: str = "app.log") -> Learnt:
+    part = PartOf(windows=20_000, recordings=2, begin="2026-01-01T00:00:00Z", end="2026-01-03T00:00:00Z")
+    kinds = ("messages never seen", "", "", "", "", "silences", *[""] * 7)
+    return Learnt(
+        source="logs", evidence=evidence, command="vestige learn logs app.log", budget="5/day", alpha=0.0005,
+        parted="by time", learn=part, calibrate=part, check=part, looks=["order", "pace.gap"],
+        promised=AlertRate.promised(0.0005, 20_000, 2 * DAY), came=AlertRate.of(came, 20_000, 2 * DAY),
+        stretches=AlertRate.of(came // 2, 20_000, 2 * DAY),
+        strangest=[Stretch(p_value=1e-7, time=None, place={"file": evidence, "line": 7}, text=evidence)],
+        warnings=[f"times name no year {evidence}"], left_out={"rest of the file": 3},
+        sensitivity=Sensitivity.of(
+            ("normal", found(0.97, 0.98, 0.02)), {"new template": found(1.0, 1.0, 0.0)},
+            about={"new template": "what was never seen"}, kinds=kinds,
+            left_out={"bursts": "no step has a time"},
+        ),
+    )  # fmt: skip
+
+
+def text(page: str) -> str:
+    """What a person reads."""
+    body = page.split("</style>")[1]
+    return " ".join(re.sub("<[^>]+>", " ", body).split())
+
+
+def test_the_page_says_what_to_expect() -> None:
+    page = text(render(learnt()))
+    for sentence in (
+        "About 6 alerts a day came on the check part, between 3.1 and 10.5 (95%, exact where alerts do not "
+        "depend on one another); 5 were promised.",
+        "Alerts that share steps counted as one, these were 3 stretches a day, between 1.1 and 6.53",
+        "Of planted anomalies, it would catch at least 8 of 10 messages never seen; would miss most silences",
+        "one message never seen 100 97% 87% to 100% 5% alert anyway 100% 90% to 100%",
+        "silence of one minute 100 2% 0% to 12% 5% alert anyway 0% 0% to 10%",
+        WARNING,
+        "bursts no step has a time",
+        "1e+07",
+        "rest of the file 3",
+        "times name no year app.log",
+        "an attack that went on through it all is normal, too",
+        "Command: vestige learn logs app.log",
+    ):
+        assert sentence in page
+    assert "The promise was not kept" not in page
+    assert "The promise was not kept" in text(render(learnt(came=100)))
+
+
+def test_the_page_is_whole_and_runs_nothing() -> None:
+    page = render(learnt(evidence=HOSTILE))
+    assert "<script" not in page
+    assert "script-src 'none'" in unescape(page)
+    assert "\u202e" not in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert len(page) < 60_000
+
+
+def test_what_was_learnt_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    whole = learnt()
+    (tmp_path / FILE).write_text(whole.to_json())
+    assert Learnt.load(tmp_path / FILE) == whole
+    write_page(tmp_path / PAGE_FILE, whole)
+    assert (tmp_path / PAGE_FILE).read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("part", ["sensitivity", "stretches"])
+def test_a_page_can_do_without_plants(part: str) -> None:
+    less = learnt().model_copy(update={part: None})
+    assert "About 6 alerts a day" in text(render(less))
+    assert len(expected(less)) == 2
