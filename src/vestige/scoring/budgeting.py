@@ -1,0 +1,263 @@
+"""Keeping the promised share of alerts while the evidence changes: adaptive conformal inference.
+
+Gibbs and Candes: Adaptive conformal inference under distribution shift (NeurIPS 2021), with the logarithm of
+alpha in the place of alpha. A threshold on p-values that was fixed once gives none or all of the windows
+once the world is another; this one falls with each alert and rises with each window that is none, so that
+of T windows no more than alpha T alert, and a number that does not grow with T.
+
+Letters: B windows, alpha the promised share of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige import checked
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+GAMMA = 0.5
+"""How far ln of the threshold falls with an alert, and rises in the 1 / alpha windows for which an alert is
+promised."""
+HIGHEST = 3.0
+"""The threshold never rises above so many alpha, however quiet it was: who waits gains a factor of three."""
+FLOOR = 1e-3
+"""Nor does it fall below so many alpha, however much came: a noise hides nothing that is rarer for ever."""
+SPARE = 10
+"""Where the threshold is so near its floor that it cannot fall any further, so many alerts come nevertheless;
+they are there again once it has risen to alpha."""
+MOST_MORE = math.log(1 / FLOOR) / GAMMA + SPARE + 1
+"""Of T windows that share a threshold, no more than alpha T and so many alert, whatever comes."""
+ENOUGH = 10.0
+"""A host, or else a recording, has a threshold of its own from the window on for which so many alerts were
+promised of it alone; before that it shares one with the others."""
+MOST_ENTITIES = 4_096
+"""So many of them are told apart, the first ones; the others always share."""
+BROKEN = 0.01
+"""A promise is told to be broken where chance alone would give so many alerts more seldom than this."""
+
+
+@dataclass
+class Threshold:
+    """The threshold of windows that share one, as it was after the last window whose p-value was at or below
+    the highest that it may take: ln of it, and the spare alerts; `quiet` windows came since.
+
+    Nothing is added up for a quiet window, so that it makes no difference in which pieces windows come.
+    """
+
+    log_alpha: float
+    spare: int = SPARE
+    quiet: int = 0
+
+    def alerts(self, log_p: FloatArray, alpha: float) -> BoolArray:
+        """Which of these windows `(B,)`, the next ones in their order, alert."""
+        found = np.zeros(len(log_p), dtype=np.bool_)
+        promised, floor = math.log(alpha), math.log(alpha * FLOOR)
+        before = -1
+        for at in np.flatnonzero(log_p <= math.log(alpha * HIGHEST)).tolist():
+            self.quiet += at - before - 1
+            before = at
+            # What this window is judged by is what the windows before it left.
+            limit = self.limit(alpha)
+            self.quiet = 0
+            if limit >= promised:
+                self.spare = SPARE
+            alert = bool(log_p[at] <= limit)
+            if alert and limit - GAMMA < floor:
+                alert = self.spare > 0
+                self.spare -= alert
+            found[at] = alert
+            self.log_alpha = max(limit + GAMMA * (alpha - alert), floor)
+        self.quiet += len(log_p) - 1 - before
+        return found
+
+    def limit(self, alpha: float) -> float:
+        """ln of the p-value at or below which the next window alerts, unless that takes a spare alert."""
+        return min(self.log_alpha + GAMMA * alpha * self.quiet, math.log(alpha * HIGHEST))
+
+
+@dataclass
+class Spent:
+    """What came of a promise: `windows`; `rare` of them have p-values at or below alpha, so that a threshold
+    fixed once would have alerted; `alerts` came; `held_back` of the rare ones did not, `held_back_floor` of
+    them although they are below the floor."""
+
+    windows: int = 0
+    rare: int = 0
+    alerts: int = 0
+    held_back: int = 0
+    held_back_floor: int = 0
+
+
+@dataclass
+class AlertBudget:
+    """Decides, window by window, which of them alert, so that the share `alpha` of windows does.
+
+    `shared` is the threshold of hosts or recordings (entities) that have not yet had enough windows for one
+    of their `own`; `seen` counts those windows.
+    """
+
+    alpha: float
+    shared: Threshold
+    own: dict[str, Threshold] = field(default_factory=dict)
+    seen: dict[str, int] = field(default_factory=dict)
+    spent: Spent = field(default_factory=Spent)
+    _before: tuple[str, int, Threshold, Spent] | None = None
+
+    @classmethod
+    def start(cls, alpha: float) -> Self:
+        """Before the first window. Raises ValueError for no share."""
+        if not 0 < alpha < 1:
+            raise ValueError(f"{alpha} is no share of windows")
+        return cls(alpha, Threshold(math.log(alpha)))
+
+    def decide(
+        self,
+        log_p: FloatArray,
+        entity: NDArray[np.int64],
+        entities: Sequence[str],
+        *,
+        corrects: bool = False,
+    ) -> BoolArray:
+        """Which of the next windows alert, `(B,)`, by ln of their p-values.
+
+        `entity (B,)` indexes `entities`. `corrects`: the first window takes the place of the last one before.
+        """
+        if corrects:
+            self._take_back()
+        if not len(log_p):
+            return np.zeros(0, dtype=np.bool_)
+        alert = np.zeros(len(log_p), dtype=np.bool_)
+        if len(log_p) > 1:
+            alert[:-1] = self._next(log_p[:-1], entity[:-1], entities)
+        self._remember(entities[int(entity[-1])])
+        alert[-1:] = self._next(log_p[-1:], entity[-1:], entities)
+        return alert
+
+    @property
+    def promised(self) -> float:
+        """Alerts that were promised of the windows that came."""
+        return self.alpha * self.spent.windows
+
+    def chance(self, alerts: int) -> float:
+        """How likely so many alerts or more are where `promised` are expected: an exact Poisson test, which
+        takes them to come independently of one another."""
+        from scipy import special
+
+        if not alerts:
+            return 1.0
+        return float(special.gammainc(alerts, self.promised))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return {
+            "alpha": self.alpha,
+            "shared": asdict(self.shared),
+            "own": {name: asdict(threshold) for name, threshold in self.own.items()},
+            "seen": self.seen,
+            "spent": asdict(self.spent),
+        }
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> Self:
+        """The budget whose `to_dict` gave `plain`. Raises ValueError where it cannot be one, KeyError or
+        TypeError where a part is missing or of another kind."""
+        budget = cls.start(checked.real(plain["alpha"], "alpha", 0, 1))
+        alpha = budget.alpha
+        budget.shared = _threshold(plain["shared"], alpha)
+        own = checked.mapping(plain["own"], "own")
+        budget.own = {name: _threshold(part, alpha) for name, part in own.items()}
+        seen = checked.mapping(plain["seen"], "seen")
+        budget.seen = {name: _count(value) for name, value in seen.items()}
+        spent = checked.mapping(plain["spent"], "spent")
+        budget.spent = Spent(**{name: _count(value) for name, value in spent.items()})
+        if len(budget.seen) > MOST_ENTITIES or not budget.own.keys() <= budget.seen.keys():
+            raise ValueError("thresholds of what was never seen")
+        return budget
+
+    def _next(self, log_p: FloatArray, entity: NDArray[np.int64], entities: Sequence[str]) -> BoolArray:
+        alert = np.zeros(len(log_p), dtype=np.bool_)
+        for threshold, rows in self._shares(entity, entities):
+            alert[rows] = threshold.alerts(log_p[rows], self.alpha)
+        rare = log_p <= math.log(self.alpha)
+        held = rare & ~alert
+        self.spent.windows += len(log_p)
+        self.spent.rare += int(rare.sum())
+        self.spent.alerts += int(alert.sum())
+        self.spent.held_back += int(held.sum())
+        self.spent.held_back_floor += int((held & (log_p <= math.log(self.alpha * FLOOR))).sum())
+        return alert
+
+    def _shares(
+        self, entity: NDArray[np.int64], entities: Sequence[str]
+    ) -> list[tuple[Threshold, NDArray[np.int64]]]:
+        """The thresholds that these windows have, and the windows of each."""
+        enough = self._enough
+        present, first, inverse = np.unique(entity, return_index=True, return_inverse=True)
+        shares: list[tuple[Threshold, NDArray[np.int64]]] = []
+        shared = np.ones(len(entity), dtype=np.bool_)
+        # In the order in which they came: it decides which are told apart.
+        for at in np.argsort(first).tolist():
+            name = entities[int(present[at])]
+            if name not in self.seen and len(self.seen) >= MOST_ENTITIES:
+                continue
+            rows = np.arange(len(entity))
+            if len(present) > 1:
+                rows = np.flatnonzero(inverse == at)
+            seen = self.seen.get(name, 0)
+            self.seen[name] = min(seen + len(rows), enough)
+            rows = rows[max(enough - seen, 0) :]
+            if len(rows):
+                shared[rows] = False
+                shares.append((self.own.setdefault(name, Threshold(math.log(self.alpha))), rows))
+        left = np.flatnonzero(shared)
+        if len(left):
+            shares.append((self.shared, left))
+        return shares
+
+    def _remember(self, name: str) -> None:
+        """What a next window of `name` will change."""
+        seen = self.seen.get(name, 0)
+        threshold = self.shared
+        if seen >= self._enough:
+            threshold = self.own.get(name, Threshold(math.log(self.alpha)))
+        self._before = name, seen, replace(threshold), replace(self.spent)
+
+    def _take_back(self) -> None:
+        """Make the last window undone, where it is known what was before it."""
+        if self._before is None:
+            return
+        name, seen, threshold, self.spent = self._before
+        self._before = None
+        if name in self.seen:
+            self.seen[name] = seen
+        if seen >= self._enough:
+            self.own[name] = threshold
+        else:
+            self.shared = threshold
+
+    @property
+    def _enough(self) -> int:
+        """Windows from which on an entity has a threshold of its own."""
+        return math.ceil(ENOUGH / self.alpha)
+
+
+def _threshold(plain: Any, alpha: float) -> Threshold:
+    fields = checked.mapping(plain, "a threshold")
+    low, high = math.log(alpha * FLOOR) - 1e-9, math.log(alpha * HIGHEST) + 1e-9
+    return Threshold(
+        checked.real(fields["log_alpha"], "log_alpha", low, high),
+        checked.whole(fields["spare"], "spare", 0, SPARE),
+        _count(fields["quiet"]),
+    )
+
+
+def _count(value: Any) -> int:
+    return checked.whole(value, "a count", 0, 2**62)

@@ -1,0 +1,1 @@
+"""Tests of putting detectors to work."""
