@@ -73,7 +73,16 @@ def test_loghub_samples(shared_data: Path, name: str) -> None:
         assert_equal(kernel.parse(block), plain.parse(block))
 
 
-MASKS = st.lists(st.sampled_from(sorted(SHARED)), max_size=6, unique=True)
+DIGITS, LETTERS = b"0123456789", b"abcdefx"
+"""Characters that are exchanged for one another to make lines that are like others."""
+OWN = {
+    f"{''.join(filter(str.isalpha, name))}_{mask}": pattern
+    for name, chosen in every()
+    if name not in UNSUPPORTED
+    for mask, pattern in chosen.mask.items()
+}
+"""The own masks of shipped formats."""
+MASKS = st.lists(st.sampled_from([*sorted(SHARED), *OWN]), max_size=8, unique=True)
 FORMATS = [
     (
         "<Label> <Date> <Time> [<Pid>] <Level> <Component>: <Content>",
@@ -122,7 +131,8 @@ FORMATS = [
 PIECES = st.sampled_from(
     ["ERROR", "core.12", "10.0.0.1:80", "0x1f", "/var/log/a b", "user=root", "1,5", "-3", "12 bytes", " ",
      "  ", "\t", "7 MB/s", "<num>", "+0", "12345678901234567890.5", "1.2.3", "a1b2c3d4e5f6", "x_12",
-     "http://a/b?c=1", "é", "\ufffd", "\u2028", "\u212a", "\x1c", "", "12:30", "e@f.gh", "word", "\r"]
+     "http://a/b?c=1", "é", "\ufffd", "\u2028", "\u212a", "\x1c", "", "12:30", "e@f.gh", "word", "\r",
+     "eth0", "0x10", "1.2.3.4", "R02-M1", "2005-06-12", "2.5 MB", "sda1:7"]
 )  # fmt: skip
 CONTENTS = st.lists(PIECES, max_size=8).map(" ".join)
 ODD = st.sampled_from(
@@ -138,16 +148,20 @@ RULES = st.sampled_from(
 
 @st.composite
 def evidence(draw: st.DrawFn) -> tuple[Rules, bytes]:
-    """A format of random masks and a random label rule, and lines some of which fit it."""
+    """A format of random masks and a random label rule, and lines some of which fit it; some are like others
+    but for their digits."""
     header, time, beginnings = draw(st.sampled_from(FORMATS))
     shown = draw(st.sampled_from([[], ["Label"]]))
-    plain = {"header": header, "time": time, "year": 2005, "masks": draw(MASKS), "shown": shown}
+    plain = {"header": header, "time": time, "year": 2005, "masks": draw(MASKS), "shown": shown, "mask": OWN}
     chosen = Format.model_validate(plain | {"example": [beginnings[0] + "x"]})
     encoding = draw(st.sampled_from(["utf-8", "latin-1", "cp1252"]))
     lines = []
     for _ in range(draw(st.integers(0, 14))):
         line = (draw(st.sampled_from(beginnings)) + draw(CONTENTS)).encode(encoding, "replace")
         lines.append(draw(st.sampled_from([line, line, line, line, draw(ODD), line + draw(ODD)])))
+    for line in lines[: draw(st.integers(0, 14))]:
+        like = bytes(draw(st.permutations(DIGITS))) + draw(st.sampled_from([LETTERS, b"xfedcba"]))
+        lines.append(line.translate(bytes.maketrans(DIGITS + LETTERS, like)))
     others = draw(st.sampled_from([(), (load("linux"),)]))
     guesses, values = draw(st.booleans()), draw(st.booleans())
     rules = Rules(chosen, draw(RULES), encoding, others=others, guesses=guesses, values=values)

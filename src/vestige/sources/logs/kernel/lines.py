@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from vestige import compiling
 from vestige.sources.logs import clock
 from vestige.sources.logs.kernel import hashes, machine, program
+from vestige.sources.logs.kernel import skeleton as skeletons_module
 from vestige.sources.logs.kernel.hashes import blake2b, siphash
 from vestige.sources.logs.kernel.machine import (
     TOO_DEEP,
     Bytes,
     Code,
+    Masking,
     Numbers,
     Sets,
     Stack,
@@ -23,9 +25,11 @@ from vestige.sources.logs.kernel.machine import (
     mask,
     match,
 )
+from vestige.sources.logs.kernel.skeleton import LONGEST, Signs, Skeletons, learn, look_up
 
 compiled = partial(
-    compiling.compiled, after=(clock.__file__, hashes.__file__, machine.__file__, program.__file__)
+    compiling.compiled,
+    after=(clock.__file__, hashes.__file__, machine.__file__, program.__file__, skeletons_module.__file__),
 )
 
 REST, HEADER, ODD = range(3)
@@ -429,7 +433,7 @@ def place_texts(n: int, key: Words, slots: NDArray[np.int32], pool: Bytes, start
 
 
 @compiled
-def read_messages(  # noqa: PLR0912 - a call a message costs more than what it would do
+def read_messages(
     data: Bytes,
     begins: Numbers,
     ends: Numbers,
@@ -439,30 +443,20 @@ def read_messages(  # noqa: PLR0912 - a call a message costs more than what it w
     kind: NDArray[np.uint8],
     content: Numbers,
     spans: Numbers,
-    code: Code,
-    sets: Sets,
-    entries: Numbers,
-    masks: Words,
-    needs: Words,
-    placeholder: Bytes,
-    placed: Numbers,
+    masking: Masking,
     words: Bytes,
     bounds: Numbers,
     by_first: Numbers,
     empty: Bytes,
     most: int,
-    work: Bytes,
-    spots: Numbers,
-    chances: Words,
-    groups: Stack,
-    stack: Stack,
-    key: Words,
     slots: NDArray[np.int32],
     pool: Bytes,
     starts: Numbers,
     known: Numbers,
-    recent: Bytes,
-    recent_of: NDArray[np.int32],
+    signs: Signs,
+    skeletons: Skeletons,
+    skeleton: Bytes,
+    places: Numbers,
     label: NDArray[np.uint8],
     text: NDArray[np.int32],
 ) -> int:
@@ -470,10 +464,10 @@ def read_messages(  # noqa: PLR0912 - a call a message costs more than what it w
     there was no more room, or n. -1: the plain reader must read the message, because a line of it is odd.
 
     `first (n,)` and `after (n,)`: the lines that each message begins with, and before which it ends. A
-    message that holds one of the words, if there are any (see `machine.holds`), is labelled. `recent (slots,
-    most bytes)` holds messages as they were, `recent_of (slots, 3)` their lengths, the numbers of their
-    texts, and labels.
+    message that holds one of the words, if there are any (see `machine.holds`), is labelled. `skeleton` and
+    `places` are room to work in.
     """
+    work = masking.work
     n_messages, room = len(first), work.shape[1]
     for m in range(start, n_messages):
         if known[0] + 2 > len(starts) or 2 * known[0] + 2 > len(slots) or starts[known[0]] + room > len(pool):
@@ -488,37 +482,29 @@ def read_messages(  # noqa: PLR0912 - a call a message costs more than what it w
         n = gather(data, begins, ends, at, after[m], content[at], spans[at], work[0], most)
         if n == TOO_DEEP:
             continue
-        # Many messages come again as they are.
-        slot = np.int64(siphash(work[0], n, key) & np.uint64(len(recent) - 1))
-        if recent_of[slot, 0] == n:
-            same = True
-            for j in range(n):
-                if recent[slot, j] != work[0, j]:
-                    same = False
-                    break
-            if same:
-                text[m] = recent_of[slot, 1]
+        length = 0
+        if n <= LONGEST:
+            entry, length = look_up(work[0], n, signs, skeleton, skeletons)
+            if entry >= 0:
+                text[m] = skeletons.entries[entry, 2]
                 if len(bounds) > 1:
-                    label[at] = recent_of[slot, 2]
+                    label[at] = skeletons.entries[entry, 3]
                 continue
-        recent_of[slot, 0] = -1
-        if n <= recent.shape[1]:
-            for j in range(n):
-                recent[slot, j] = work[0, j]
-        length = n
         if len(bounds) > 1:
             label[at] = holds(work[0], n, words, bounds, by_first)
-        here, size = mask(
-            code, sets, entries, masks, needs, placeholder, placed, work, n, spots, chances, groups, stack
-        )
+        here, size = mask(masking, n)
         if size == TOO_DEEP:
             continue
         if size == 0:
             size = len(empty)
             work[here, :size] = empty
-        text[m] = keep_text(work[here], size, key, slots, pool, starts, known)
-        if length <= recent.shape[1]:
-            recent_of[slot, 0], recent_of[slot, 1], recent_of[slot, 2] = length, text[m], label[at]
+            masking.origins[here, :size] = -1
+        text[m] = keep_text(work[here], size, skeletons.key, slots, pool, starts, known)
+        if n <= LONGEST:
+            learn(
+                work[here], masking.origins[here], size, n, length, text[m], label[at], skeleton, places,
+                skeletons,
+            )  # fmt: skip
     return n_messages
 
 

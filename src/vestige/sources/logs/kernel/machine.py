@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -284,89 +285,130 @@ def look(
     return n
 
 
-@compiled
-def mask(  # noqa: PLR0912, PLR0915 - see `match`
-    code: Code,
-    sets: Sets,
-    entries: Numbers,
-    masks: Words,
-    needs: Words,
-    placeholder: Bytes,
-    placed: Numbers,
-    work: Bytes,
-    n: int,
-    spots: Numbers,
-    chances: Words,
-    groups: Stack,
-    stack: Stack,
-) -> tuple[int, int]:
-    """Put placeholders for what masks match in `work[0, :n]`: which row of `work (2, room)` holds the text
-    then, and its length, or TOO_DEEP.
+class Masking(NamedTuple):
+    """Masks, and room to apply them in.
 
-    Masks are applied one after the other, as `masks.Masker` does. Mask `k` begins at `entries[k]`, and may
-    only match a text that has the characters of the bits `needs[k]`; `masks`, and `spots` and
-    `chances (2, room + 1)` to work in, are those of `look`. `placeholder[placed[k]:placed[k + 1]]` stands for
-    what it matches.
+    Mask `k` begins at row `entries[k]` of `code`, and may only match a text that has the characters of the
+    bits `needs[k]`; `masks` are those of `look`. `placeholder[placed[k]:placed[k + 1]]` stands for what it
+    matches. `work (2, room)` holds a text, `origins (2, room)` where each of its characters stood before
+    masks were applied, -1 for those of placeholders, `spots` and `chances (2, room + 1)` what `look` finds.
     """
-    one = np.uint64(1)
-    here, room = 0, work.shape[1]
-    text = work[0]
-    n_spots = look(text, 0, n, 0, masks, spots[0], chances[0], 0)
-    chance, have = np.uint64(0), np.uint64(0)
-    for j in range(n_spots):
-        chance |= chances[0, j]
+
+    code: Code
+    sets: Sets
+    entries: Numbers
+    masks: Words
+    needs: Words
+    placeholder: Bytes
+    placed: Numbers
+    work: Bytes
+    origins: NDArray[np.int32]
+    spots: Numbers
+    chances: Words
+    groups: Stack
+    stack: Stack
+
+
+@compiled
+def mask(masking: Masking, n: int) -> tuple[int, int]:
+    """Put placeholders for what masks match in `work[0, :n]`, one mask after the other, as `masks.Masker`
+    does: which row of `work` holds the text then, and its length, or TOO_DEEP."""
+    here = 0
+    text, origin = masking.work[0], masking.origins[0]
+    have = np.uint64(0)
     for at in range(n):
-        have |= masks[2, text[at]]
-    for k in range(len(entries)):
-        bit = one << np.uint64(k)
-        if chance & bit == 0 or needs[k] & ~have != 0:
+        origin[at] = at
+        have |= masking.masks[2, text[at]]
+    n_spots = look(text, 0, n, 0, masking.masks, masking.spots[0], masking.chances[0], 0)
+    chance = _any(masking.chances[0], n_spots)
+    for k in range(len(masking.entries)):
+        if chance & (np.uint64(1) << np.uint64(k)) == 0 or masking.needs[k] & ~have != 0:
             continue
-        out, old, new = work[1 - here], spots[here], spots[1 - here]
-        was, may = chances[here], chances[1 - here]
-        size, copied, spot, done, n_new = 0, 0, 0, 0, 0
-        length = placed[k + 1] - placed[k]
-        while True:
-            while spot < n_spots and old[spot] < copied:
-                spot += 1
-            spot, end = match(code, sets, entries[k], text, 0, n, old, was, bit, spot, n_spots, groups, stack)
-            if end == TOO_DEEP:
-                return here, TOO_DEEP
-            at = n
-            if end >= 0:
-                at = old[spot]
-            elif copied == 0:
-                break
-            if size + at - copied + length > room:
-                return here, TOO_DEEP
-            # Where masks may begin in what stays is known, but for the character behind a placeholder.
-            if 0 < copied < at:
-                looked = look(text, copied, copied + 1, out[size - 1], masks, new, may, n_new)
-                if looked > n_new:
-                    new[n_new] = size
-                n_new = looked
-            while done < n_spots and old[done] < copied + (copied > 0):
-                done += 1
-            while done < n_spots and old[done] < at:
-                new[n_new], may[n_new] = old[done] - copied + size, was[done]
-                n_new += 1
-                done += 1
-            for i in range(copied, at):
-                out[size] = text[i]
-                size += 1
-            if end < 0:
-                break
-            copied = end
-            before = 0
-            if size > 0:
-                before = out[size - 1]
-            for i in range(placed[k], placed[k + 1]):
-                out[size] = placeholder[i]
-                have |= masks[2, placeholder[i]]
-                size += 1
-            n_new = look(out, size - length, size, before, masks, new, may, n_new)
-        if copied > 0:
-            here, n, n_spots, text = 1 - here, size, n_new, out
-            chance = np.uint64(0)
-            for j in range(n_spots):
-                chance |= may[j]
+        size, n_new, added = _replace(masking, k, here, n, n_spots)
+        if size == TOO_DEEP:
+            return here, TOO_DEEP
+        if added == 0:
+            continue
+        here, n, n_spots = 1 - here, size, n_new
+        chance = _any(masking.chances[here], n_spots)
+        for at in range(masking.placed[k], masking.placed[k + 1]):
+            have |= masking.masks[2, masking.placeholder[at]]
     return here, n
+
+
+@compiled
+def _any(chances: Words, n: int) -> np.uint64:
+    """Which masks have a chance anywhere."""
+    found = np.uint64(0)
+    for at in range(n):
+        found |= chances[at]
+    return found
+
+
+@compiled
+def _replace(masking: Masking, k: int, here: int, n: int, n_spots: int) -> tuple[int, int, int]:
+    """Put placeholders for what mask `k` matches in row `here` of `work`, `n` characters with `n_spots`
+    spots: the other row then holds so many characters (or TOO_DEEP), spots, and new placeholders. It holds
+    nothing where there are none of these."""
+    text, out, into = masking.work[here], masking.work[1 - here], masking.origins[1 - here]
+    old, was = masking.spots[here], masking.chances[here]
+    length = masking.placed[k + 1] - masking.placed[k]
+    bit = np.uint64(1) << np.uint64(k)
+    size, copied, spot, n_new, added = 0, 0, 0, 0, 0
+    while True:
+        while spot < n_spots and old[spot] < copied:
+            spot += 1
+        spot, end = match(
+            masking.code, masking.sets, masking.entries[k], text, 0, n, old, was, bit, spot, n_spots,
+            masking.groups, masking.stack,
+        )  # fmt: skip
+        if end == TOO_DEEP:
+            return TOO_DEEP, 0, 0
+        at = n
+        if end >= 0:
+            at = old[spot]
+        elif added == 0:
+            return n, n_spots, 0
+        if size + at - copied + length > len(out):
+            return TOO_DEEP, 0, 0
+        size, n_new = _stay(masking, here, copied, at, n_spots, size, n_new)
+        if end < 0:
+            return size, n_new, added
+        copied, added = end, added + 1
+        before = 0
+        if size > 0:
+            before = out[size - 1]
+        for i in range(masking.placed[k], masking.placed[k + 1]):
+            out[size], into[size] = masking.placeholder[i], -1
+            size += 1
+        new, may = masking.spots[1 - here], masking.chances[1 - here]
+        n_new = look(out, size - length, size, before, masking.masks, new, may, n_new)
+
+
+@compiled
+def _stay(
+    masking: Masking, here: int, begin: int, end: int, n_spots: int, size: int, n_new: int
+) -> tuple[int, int]:
+    """Append characters `begin` to before `end` of row `here`, which no mask took, and their spots, to the
+    other row, which holds `size` characters and `n_new` spots; how many it holds then."""
+    text, out = masking.work[here], masking.work[1 - here]
+    origin, into = masking.origins[here], masking.origins[1 - here]
+    old, new = masking.spots[here], masking.spots[1 - here]
+    was, may = masking.chances[here], masking.chances[1 - here]
+    kept = begin
+    # Where masks may begin in what stays is known, but for the character behind a placeholder.
+    if 0 < begin < end:
+        kept += 1
+        looked = look(text, begin, kept, out[size - 1], masking.masks, new, may, n_new)
+        if looked > n_new:
+            new[n_new] = size
+        n_new = looked
+    for spot in range(np.searchsorted(old[:n_spots], kept), n_spots):
+        if old[spot] >= end:
+            break
+        new[n_new], may[n_new] = old[spot] - begin + size, was[spot]
+        n_new += 1
+    for i in range(begin, end):
+        out[size], into[size] = text[i], origin[i]
+        size += 1
+    return size, n_new

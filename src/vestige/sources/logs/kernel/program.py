@@ -35,11 +35,12 @@ MOST_ROWS = 1 << 12
 _DIGIT = frozenset(b"0123456789")
 _SPACE = frozenset(b" \t\n\r\f\v")
 _WORD = frozenset(code for code in range(CHARACTERS) if chr(code).isalnum() or code == ord("_"))
-_ALL = frozenset(range(CHARACTERS))
+ALL = frozenset(range(CHARACTERS))
+"""Every character that there is."""
 _CATEGORIES = {
-    sre.CATEGORY_DIGIT: _DIGIT, sre.CATEGORY_NOT_DIGIT: _ALL - _DIGIT,
-    sre.CATEGORY_SPACE: _SPACE, sre.CATEGORY_NOT_SPACE: _ALL - _SPACE,
-    sre.CATEGORY_WORD: _WORD, sre.CATEGORY_NOT_WORD: _ALL - _WORD,
+    sre.CATEGORY_DIGIT: _DIGIT, sre.CATEGORY_NOT_DIGIT: ALL - _DIGIT,
+    sre.CATEGORY_SPACE: _SPACE, sre.CATEGORY_NOT_SPACE: ALL - _SPACE,
+    sre.CATEGORY_WORD: _WORD, sre.CATEGORY_NOT_WORD: ALL - _WORD,
 }  # fmt: skip
 _PLACES = {
     sre.AT_BEGINNING: BEGIN, sre.AT_BEGINNING_STRING: BEGIN, sre.AT_END: END, sre.AT_END_STRING: END_STRING,
@@ -85,17 +86,10 @@ class Program:
     def add(self, pattern: str, keep: frozenset[str] = frozenset()) -> Expression:
         """Add an expression, compiled as with `re.ASCII`. Where its groups begin and end is told of those
         named in `keep`, and of those that it refers to. Raises UnsupportedError."""
-        try:
-            tree = parser.parse(pattern, re.ASCII)
-        except re.error as error:
-            raise UnsupportedError(str(error)) from error
-        flags = tree.state.flags
-        if flags & ~(re.ASCII | re.UNICODE | re.IGNORECASE):
-            raise UnsupportedError("flags")
-        items = _plain(tree, ignoring=bool(flags & re.IGNORECASE))
+        tree, items = _parsed(pattern)
         entry = len(self.rows)
         named = dict(tree.state.groupdict)
-        kept = _referred(items) | {number for name, number in named.items() if name in keep}
+        kept = referred(items) | {number for name, number in named.items() if name in keep}
         _Writer(self, kept).sequence(items)
         self._row(MATCH)
         self._settle(entry)
@@ -153,7 +147,7 @@ class _Writer:
 
     def _item(self, item: Item) -> None:
         kind, given = item
-        members = _members(item)
+        members = members_of(item)
         if members is not None:
             if len(members) == 1:
                 self._row(CHAR, next(iter(members)))
@@ -246,7 +240,7 @@ class _Writer:
         self._here(split + lazy)
 
     def _look(self, wanted: bool, direction: int, items: Sequence[Item]) -> None:
-        sets = [_members(item) for item in items]
+        sets = [members_of(item) for item in items]
         single = [members for members in sets if members is not None]
         if len(single) == len(sets) > 0 and (direction < 0 or len(single) == 1):
             numbers = [self._program.set_of(members) for members in single]
@@ -271,6 +265,23 @@ class _Writer:
         self._program.rows[row][1] = len(self._program.rows)
 
 
+def plain_items(pattern: str) -> list[Item]:
+    """The pieces of an expression, compiled as with `re.ASCII`. Raises UnsupportedError."""
+    return _parsed(pattern)[1]
+
+
+def _parsed(pattern: str) -> tuple[Any, list[Item]]:
+    """What Python's parser makes of an expression, and its pieces (see `_plain`)."""
+    try:
+        tree = parser.parse(pattern, re.ASCII)
+    except re.error as error:
+        raise UnsupportedError(str(error)) from error
+    flags = tree.state.flags
+    if flags & ~(re.ASCII | re.UNICODE | re.IGNORECASE):
+        raise UnsupportedError("flags")
+    return tree, _plain(tree, ignoring=bool(flags & re.IGNORECASE))
+
+
 def _never_begins_within(row: list[int], taken: Characters, members: dict[int, Characters]) -> bool:
     """Whether what `row` begins cannot match where a character of `taken` comes next; or matches always."""
     kind, number, least, _ = row
@@ -285,7 +296,7 @@ def _never_begins_within(row: list[int], taken: Characters, members: dict[int, C
     return False
 
 
-def _referred(items: Iterable[Item]) -> set[int]:
+def referred(items: Iterable[Item]) -> set[int]:
     """The groups that a sequence refers to."""
     found: set[int] = set()
     for item in items:
@@ -293,9 +304,9 @@ def _referred(items: Iterable[Item]) -> set[int]:
         if kind is sre.GROUPREF:
             found.add(given)
         elif kind in {sre.ASSERT, sre.ASSERT_NOT}:
-            found |= _referred(given[1])
-        for sequence in _inner(item) or []:
-            found |= _referred(sequence)
+            found |= referred(given[1])
+        for sequence in inner_of(item) or []:
+            found |= referred(sequence)
     return found
 
 
@@ -332,7 +343,7 @@ def _characters(item: Item, *, ignoring: bool) -> Characters:
     """The ASCII characters that a piece takes."""
     kind, given = item
     if kind is sre.ANY:
-        return _ALL - {ord("\n")}
+        return ALL - {ord("\n")}
     if kind in {sre.LITERAL, sre.NOT_LITERAL}:
         given = [(sre.NEGATE, None)] * (kind is sre.NOT_LITERAL) + [(sre.LITERAL, given)]
     members: set[int] = set()
@@ -350,13 +361,13 @@ def _characters(item: Item, *, ignoring: bool) -> Characters:
             raise UnsupportedError(str(part))
     if ignoring:
         small = {ord(chr(code).lower()) for code in members if code < CHARACTERS}
-        members = {code for code in _ALL if ord(chr(code).lower()) in small}
+        members = {code for code in ALL if ord(chr(code).lower()) in small}
     if negated:
-        return _ALL - members
-    return frozenset(members) & _ALL
+        return ALL - members
+    return frozenset(members) & ALL
 
 
-def _members(item: Item) -> Characters | None:
+def members_of(item: Item) -> Characters | None:
     """The characters of a piece that takes one of them; None for any other piece."""
     kind, given = item
     if kind is not _CHARACTERS:
@@ -368,7 +379,7 @@ def _members(item: Item) -> Characters | None:
 def _only(items: Sequence[Item]) -> Characters | None:
     """The set of a sequence that is one character."""
     if len(items) == 1:
-        return _members(items[0])
+        return members_of(items[0])
     return None
 
 
@@ -387,10 +398,27 @@ def _least(item: Item) -> int:
         return _width(given)
     if kind in _REPEATS:
         return int(given[0]) * _width(given[2])
-    return int(_members(item) is not None)
+    return int(members_of(item) is not None)
 
 
-def _inner(item: Item) -> list[Sequence[Item]] | None:
+def widest(items: Iterable[Item]) -> int:
+    """How many characters a sequence takes, and looks ahead at, at most; `FOREVER` or more without end."""
+    width = 0
+    for item in items:
+        kind, given = item
+        if kind in {sre.ASSERT, sre.ASSERT_NOT}:
+            width += widest(given[1])
+        elif kind is sre.GROUPREF:
+            width += FOREVER
+        elif kind in _REPEATS:
+            times = FOREVER if given[1] is sre.MAXREPEAT else int(given[1])
+            width += times * widest(given[2])
+        else:
+            width += max(map(widest, inner_of(item) or []), default=int(members_of(item) is not None))
+    return width
+
+
+def inner_of(item: Item) -> list[Sequence[Item]] | None:
     """The sequences, one of which a piece certainly matches; None for a piece of no such kind."""
     kind, given = item
     if kind is sre.BRANCH:
@@ -410,22 +438,22 @@ def _first(items: Iterable[Item]) -> Characters:
     for item in items:
         if item[0] in {sre.ASSERT, sre.ASSERT_NOT, sre.AT}:
             continue
-        members = _members(item)
-        inner = _inner(item)
+        members = members_of(item)
+        inner = inner_of(item)
         if members is not None:
             return found | members
         if inner is None:
-            return _ALL
+            return ALL
         for sequence in inner:
             found |= _first(sequence)
         if _least(item):
             return found
-    return _ALL
+    return ALL
 
 
 def _after(items: Sequence[Item]) -> Characters:
     """The characters that may stand before a match, as far as its beginning says so; NUL: its text begins."""
-    allowed = _ALL
+    allowed = ALL
     taken: Characters | None = None
     for item in items:
         kind, given = item
@@ -433,8 +461,8 @@ def _after(items: Sequence[Item]) -> Characters:
             allowed &= _looked_back(kind is sre.ASSERT, given[1], taken)
         elif kind in {sre.ASSERT, sre.ASSERT_NOT}:
             continue
-        elif taken is None and _members(item) is not None:
-            taken = _members(item)
+        elif taken is None and members_of(item) is not None:
+            taken = members_of(item)
         else:
             break
     return allowed
@@ -442,22 +470,22 @@ def _after(items: Sequence[Item]) -> Characters:
 
 def _looked_back(wanted: bool, items: Sequence[Item], taken: Characters | None) -> Characters:
     """What may stand before a match, as a look behind it says, before or after its first character."""
-    sets = [_members(item) for item in items]
+    sets = [members_of(item) for item in items]
     if taken is not None:
         # The last one that is looked at is the match's own first character.
         last = sets.pop() if sets else None
         if last is None or not (wanted or taken <= last):
-            return _ALL
+            return ALL
     if not sets:
-        return _ALL
+        return ALL
     before = sets.pop()
     if before is None:
-        return _ALL
+        return ALL
     if wanted:
         return before
     if sets:
-        return _ALL  # it matters what stands further left
-    return (_ALL - before) | {0}
+        return ALL  # it matters what stands further left
+    return (ALL - before) | {0}
 
 
 def _needs(items: Iterable[Item]) -> set[int]:
@@ -465,8 +493,8 @@ def _needs(items: Iterable[Item]) -> set[int]:
     needed: set[int] = set()
     for item in items:
         kind, given = item
-        members = _members(item)
-        inner = _inner(item)
+        members = members_of(item)
+        inner = inner_of(item)
         if members is not None:
             if len(members) == 1:
                 needed |= members

@@ -20,8 +20,9 @@ from vestige.sources.logs.blocks import Block
 from vestige.sources.logs.format import Format
 from vestige.sources.logs.header import CONTENT, compile_header
 from vestige.sources.logs.kernel import lines
-from vestige.sources.logs.kernel.machine import DEPTH
+from vestige.sources.logs.kernel.machine import DEPTH, Masking
 from vestige.sources.logs.kernel.program import Characters, Expression, Program, UnsupportedError
+from vestige.sources.logs.kernel.skeleton import LONGEST, MOST_KEPT, Skeletons, signs_of
 from vestige.sources.logs.masks import ours
 from vestige.sources.logs.parse import (
     EMPTY,
@@ -48,8 +49,6 @@ ROOM = 1 << 16
 """Characters of a text while it is masked: placeholders may be longer than what they stand for."""
 MOST_TEXTS, MOST_BYTES = 1 << 17, 1 << 24
 """Texts that are kept, and their bytes in all: beyond, the kernel forgets them and begins anew."""
-RECENT, RECENT_BYTES = 1 << 12, 1 << 9
-"""Messages that are remembered as they were, and their bytes at most."""
 MOST_MASKS = 64
 _DIRECTIVES = {
     "Y": lines.YEAR, "y": lines.SHORT_YEAR, "m": lines.MONTH, "b": lines.MONTH_NAME, "d": lines.DAY,
@@ -89,7 +88,7 @@ class KernelParser:
         self._shown = np.array([header.groups[name] for name in rules.format.shown], np.int64)
         self._values, self._bounds = _concatenated(rules.label.values)
         self._means = rules.label.kind != "column"
-        self._masks = _Masks(rules, program)
+        masks = _Masks(rules, program)
         words: list[str] = []
         if rules.label.kind == "words":
             # No other word is in a text of ASCII; capital letters are in no text that is searched.
@@ -101,8 +100,15 @@ class KernelParser:
         self._code = code.reshape(-1)
         self._groups = np.zeros(2 * program.n_groups, np.int64)
         self._stack = np.zeros(4 * DEPTH, np.int64)
-        self._work = np.zeros((2, ROOM), np.uint8)
         self._spots, self._chances = np.zeros((2, ROOM + 1), np.int64), np.zeros((2, ROOM + 1), np.uint64)
+        self._masking = Masking(
+            self._code, self._sets, masks.entries, masks.masks, masks.needs, masks.placeholder, masks.placed,
+            np.zeros((2, ROOM), np.uint8), np.zeros((2, ROOM), np.int32), self._spots, self._chances,
+            self._groups, self._stack,
+        )  # fmt: skip
+        self._signs = signs_of([pattern for _, pattern in rules.format.resolved_masks], words)
+        self._skeleton = np.zeros(2 * LONGEST + 1, np.uint8)
+        self._places = np.zeros(MOST_KEPT, np.int64)
         self._empty = np.frombuffer(EMPTY.encode(), np.uint8).copy()
         self._texts = _Texts()
 
@@ -225,18 +231,16 @@ class KernelParser:
     ) -> NDArray[np.int32]:
         """The number of each message's text, -1 for what is left to the plain reader."""
         text = np.empty(len(first), np.int32)
-        masks = self._masks
         if len(self._texts) > self._most_texts or self._texts.n_bytes > self._most_bytes:
             self._texts = _Texts()
         texts = self._texts
         done = 0
         while True:
             done = lines.read_messages(
-                data, begins, ends, first, after, done, kind, content, spans, self._code, self._sets,
-                masks.entries, masks.masks, masks.needs, masks.placeholder, masks.placed, self._words,
-                self._word_bounds, self._by_first, self._empty, TEXT_CHARACTERS, self._work, self._spots,
-                self._chances, self._groups, self._stack, texts.key, texts.slots, texts.pool, texts.starts,
-                texts.known, texts.recent, texts.recent_of, label, text,
+                data, begins, ends, first, after, done, kind, content, spans, self._masking, self._words,
+                self._word_bounds, self._by_first, self._empty, TEXT_CHARACTERS, texts.slots, texts.pool,
+                texts.starts, texts.known, self._signs, texts.skeletons, self._skeleton, self._places, label,
+                text,
             )  # fmt: skip
             if done == len(text):
                 return text
@@ -288,7 +292,7 @@ class Columns:
 
 
 class _Texts:
-    """Texts that came, each kept once, with its number; and the last messages as they were."""
+    """Texts that came, each kept once, with its number; and which skeletons have which."""
 
     def __init__(self) -> None:
         # Who writes evidence must not know which texts fall together.
@@ -296,8 +300,7 @@ class _Texts:
         self.slots = np.full(1 << 13, -1, np.int32)
         self.starts, self.pool = np.zeros(1 << 12, np.int64), np.zeros(1 << 20, np.uint8)
         self.known = np.zeros(1, np.int64)
-        self.recent = np.zeros((RECENT, RECENT_BYTES), np.uint8)
-        self.recent_of = np.full((RECENT, 3), -1, np.int32)
+        self.skeletons = Skeletons.empty(self.key)
         self._names: list[str | None] = []
         self._stamps, self._local = np.zeros(0, np.int64), np.zeros(0, np.int64)
         self._stamp = 0
