@@ -88,7 +88,7 @@ class KernelParser:
         self._shown = np.array([header.groups[name] for name in rules.format.shown], np.int64)
         self._values, self._bounds = _concatenated(rules.label.values)
         self._means = rules.label.kind != "column"
-        masks = _Masks(rules, program)
+        masks = self._masks = _Masks(rules, program)
         words: list[str] = []
         if rules.label.kind == "words":
             # No other word is in a text of ASCII; capital letters are in no text that is searched.
@@ -266,7 +266,7 @@ class KernelParser:
         masks, texts = self._masks, self._texts
         read_slots(
             data, begins, ends, first, after, content, spans, text, texts.pool, texts.starts,
-            masks.placeholder, masks.placed, masks.numeric, TEXT_CHARACTERS, self._work[0], out,
+            masks.placeholder, masks.placed, masks.numeric, TEXT_CHARACTERS, self._masking.work[0], out,
             out.view(np.float64),
         )  # fmt: skip
         return out
