@@ -35,7 +35,8 @@ def new(known: KnownValues, *values: Values, kind: int = 0) -> float:
 
 
 def beyond(known: KnownValues, value: float) -> float:
-    return float(known.strangeness(ONE, numbers(value)[:, None])[0, 1])
+    """By how many spreads."""
+    return float(np.expm1(known.strangeness(ONE, numbers(value)[:, None])[0, 1]))
 
 
 def test_a_new_value_is_strange_where_there_were_few() -> None:

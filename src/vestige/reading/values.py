@@ -146,8 +146,9 @@ class KnownValues:
         """How strange the values `slots (B, S)`, and `words (B, W)`, of steps of these kinds `(B,)` are, each
         by its strangest one: `(B, 2)`, see `FEATURES`.
 
-        The first is -ln of the chance of a value that is not known, in nats, 0 where all are; the second how
-        far a number lies beyond the range of its slot, in spreads of it, 0 within.
+        The first is -ln of the chance of a value that is not known, in nats, 0 where all are; the second is
+        ln(1 + d) of a number that lies d spreads beyond the range of its slot, 0 within: how far says less
+        and less, because what numbers do beyond their range was never seen.
         """
         return self._strangest(kind, slots, words)[0]
 
@@ -229,7 +230,7 @@ class KnownValues:
         x = scaled(number[asked], self.log[row])
         with np.errstate(over="ignore"):
             distance = np.maximum(self.low[row] - x, x - self.high[row]) / self.spread[row]
-        beyond[asked] = np.clip(distance, 0, MOST_BEYOND)
+        beyond[asked] = np.log1p(np.clip(distance, 0, MOST_BEYOND))
         return new, beyond
 
 
