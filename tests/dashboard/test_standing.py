@@ -36,6 +36,9 @@ def test_a_run_is_told_with_every_detector_as_it_was_judged(both: Path) -> None:
     results = RunResults.load(both / "metrics.json")
     assert (run.view, run.models) == ("both", ["realistic/gbt", "oracle/gbt"])
     assert run.split == "host"
+    assert run.verdict == results.verdict
+    assert run.verdict is not None
+    assert run.verdict.detector.startswith("realistic/")
     assert [one.detector for one in metrics] == [one.name for one in (*results.models, *results.baselines)]
     for one, shown in zip((*results.models, *results.baselines), metrics, strict=True):
         assert [figure.found for figure in shown.figures] == [

@@ -12,6 +12,7 @@ from vestige.errors import UsageError
 from vestige.evaluation.results import RunResults
 from vestige.models import registry
 from vestige.pipeline.fitting import TrainingPlan
+from vestige.runs.directory import RunDirectory
 from vestige.schema import Input, Schema
 from vestige.sources.telemetry.layout import schema_for
 from vestige.sources.telemetry.options import TelemetryOptions
@@ -56,6 +57,25 @@ def test_all_stand_in_one_table_beside_the_baselines_of_their_view(results: RunR
     ]
     assert {one.model: one.baseline.partition("/")[0] for one in results.comparisons} == {
         name: name.partition("/")[0] for name in NAMES
+    }
+
+
+def test_the_verdict_is_of_what_a_deployed_agent_can_run(run: Path, results: RunResults) -> None:
+    unusable = {one.name: one.unusable for one in results.detectors if not one.usable}
+    assert unusable == {
+        "realistic/majority": "gives everything the same score",
+        **dict.fromkeys(
+            ("oracle/majority", "oracle/means", "oracle/gbt", "oracle/mlp"),
+            "reads what no deployed agent can see",
+        ),
+    }
+    assert results.verdict is not None
+    assert results.verdict.detector in {"realistic/means", "realistic/gbt", "realistic/mlp"}
+    assert results.verdict.score == f"vestige score {run / results.verdict.detector} NEW_EVIDENCE"
+    assert results.headline is not None
+    assert results.headline.model.startswith("realistic/")
+    assert set(RunDirectory.open(run / "oracle").kept) == {
+        name for name in unusable if name.startswith("oracle/")
     }
 
 
