@@ -39,7 +39,7 @@ class Budget:
     def alpha(self, n_windows: int, seconds: float | None) -> float:
         """The share of windows that alert, where `n_windows` normal ones come in so many `seconds`.
 
-        Without times (`seconds` None or 0), a budget a day is taken for one a thousand windows.
+        Without times (`seconds` None or 0), a budget a day is taken for one of `UNTIMED` windows.
         """
         if self.windows is not None:
             return min(self.alerts / self.windows, MOST_ALPHA)
@@ -54,5 +54,5 @@ class Budget:
         return f"{self.alerts:g}/{self.windows}"
 
 
-UNTIMED = 1_000
+UNTIMED = 10_000
 """Windows for which a budget is taken where nothing has a time."""

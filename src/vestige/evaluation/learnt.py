@@ -109,6 +109,5 @@ class Learnt(BaseModel):
 
     @property
     def kept(self) -> bool:
-        """Whether the promised rate lies within the bounds of what came."""
-        low, high = self.came.low or 0.0, self.came.high or 0.0
-        return low <= self.promised.rate <= high
+        """Whether what came may be no more than what was promised."""
+        return (self.came.low or 0.0) <= self.promised.rate

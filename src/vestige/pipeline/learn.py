@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from vestige import checkpoint, log, storage
 from vestige.engine import LOCAL, Engine
 from vestige.errors import EvidenceError
-from vestige.evaluation.budget import Budget
+from vestige.evaluation.budget import UNTIMED, Budget
 from vestige.evaluation.learnt import FILE, AlertRate, Learnt, PartOf, Stretch
 from vestige.evaluation.learnt_page import PAGE_FILE, write_page
 from vestige.evaluation.rates import stretches
@@ -125,6 +125,11 @@ def alpha_of(budget: Budget, parts: stages.Stages) -> float:
     seconds = None
     if known:
         seconds = (max(last for _, last in known) - min(first for first, _ in known)) / 1e9
+    elif budget.seconds is not None:
+        logger.warning(
+            "nothing has a time: the budget %s is taken for %g alerts in %d windows (--budget N/WINDOWS)",
+            budget, budget.alerts, UNTIMED,
+        )  # fmt: skip
     return budget.alpha(len(parts.learn) + len(parts.calibrate), seconds)
 
 

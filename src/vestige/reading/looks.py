@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vestige.reading.encoding import Batch, BoundEncoder, Encoder
 from vestige.reading.novelty import Novelty
-from vestige.reading.pace import Pace, gap_and_span
+from vestige.reading.pace import Pace, gap_and_span, hour_of
 from vestige.reading.steps import Steps
 from vestige.reading.windows import WindowSet
 from vestige.schema import SPECIAL_TOKENS, UNK, Feature, Input
@@ -50,7 +50,8 @@ class NormalEncoder:
             return encoder
         bound = base.bind(train.table(base.symbols))
         size = len(encoder.vocabulary)
-        token, gap, span = (np.empty(len(train), dtype=kind) for kind in (np.int64, np.float32, np.float32))
+        token, hour = (np.empty(len(train), dtype=np.int64) for _ in range(2))
+        gap, span = (np.empty(len(train)) for _ in range(2))
         for start in range(0, len(train), PIECE):
             rows = slice(start, min(start + PIECE, len(train)))
             streams = (*bound.streams((encoder.tokens,)), "t_ns")
@@ -59,7 +60,8 @@ class NormalEncoder:
             times_BT = steps["t_ns"][:, : judged + 1]
             token[rows] = tokens_BT[:, -1]
             gap[rows], span[rows] = gap_and_span(times_BT, tokens_BT != 0)
-        pace = Pace.fit(np.minimum(token, size), gap.astype(np.float64), span.astype(np.float64), size)
+            hour[rows] = hour_of(times_BT[:, -1])
+        pace = Pace.fit(np.minimum(token, size), gap, span, hour, size)
         return cls(base, judged, pace)
 
     @property
@@ -116,7 +118,7 @@ class NormalEncoder:
         """JSON-ready state."""
         pace = None
         if self.pace is not None:
-            pace = {"gap": self.pace.gap.tolist(), "span": self.pace.span.tolist()}
+            pace = {name: getattr(self.pace, name).tolist() for name in ("gap", "span", "hours")}
         return {"normal": self.base.to_dict(), "judged": self.judged, "pace": pace}
 
     @classmethod
@@ -125,10 +127,7 @@ class NormalEncoder:
         KeyError where a part is missing, ValueError for a part of another shape."""
         pace = None
         if state["pace"] is not None:
-            tables = [np.asarray(state["pace"][name], dtype=np.float64) for name in ("gap", "span")]
-            pace = Pace(*tables)
-            if any(table.ndim != 2 or table.shape[1] != 3 or (table[:, 1:] <= 0).any() for table in tables):
-                raise ValueError("a pace that cannot be")
+            pace = Pace.of(state["pace"])
         return cls(base, int(state["judged"]), pace)
 
 
@@ -167,8 +166,10 @@ class BoundNormalEncoder:
         judged = self.encoder.judged
         columns = [self.distance[steps[stream][:, judged]]]
         if self.encoder.pace is not None:
-            gap, span = gap_and_span(steps["t_ns"][:, : judged + 1], tokens_BT != 0)
-            columns += list(self.encoder.pace.strangeness(tokens_BT[:, -1], gap, span).T)
+            times_BT = steps["t_ns"][:, : judged + 1]
+            gap, span = gap_and_span(times_BT, tokens_BT != 0)
+            found = self.encoder.pace.strangeness(tokens_BT[:, -1], gap, span, hour_of(times_BT[:, -1]))
+            columns += list(found.T)
         return np.stack(columns, axis=1).astype(np.float32)
 
 

@@ -5,6 +5,7 @@ Letters: B windows, T steps, V tokens.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -21,6 +22,7 @@ ENOUGH = 30
 """Windows from which on a token has a pace of its own; of fewer, that of all tokens is taken."""
 LEAST_SPREAD = 0.3
 """A spread of logarithms of seconds below this is taken for so much: no clockwork is trusted further."""
+HOUR_NS = 3_600 * 10**9
 QUANTILES = (0.05, 0.5, 0.95)
 
 
@@ -32,16 +34,41 @@ class Pace:
 
     gap: FloatArray
     span: FloatArray
+    hours: FloatArray
+    """By how much the medians of gap and span lie above the usual ones in each hour of the day, `(24, 2)`."""
 
     @classmethod
-    def fit(cls, tokens: NDArray[np.int64], gap: FloatArray, span: FloatArray, size: int) -> Self:
-        """Of windows `(N,)`: the token judged, ln of its gap and of the window's span (NaN: unknown)."""
-        return cls(_table(tokens, gap, size), _table(tokens, span, size))
+    def fit(
+        cls, tokens: NDArray[np.int64], gap: FloatArray, span: FloatArray, hour: NDArray[np.int64], size: int
+    ) -> Self:
+        """Of windows `(N,)`: the token judged, ln of its gap and of the window's span (NaN: unknown), and the
+        hour of the day, UTC."""
+        tables, offsets = [], []
+        for values in (gap, span):
+            # What comes at an hour decides how long it usually takes: the hour itself adds to that.
+            beside = values - _table(tokens, values, size)[tokens, 0]
+            offsets.append(_by_hour(beside, hour))
+            tables.append(_table(tokens, values - offsets[-1][hour], size))
+        of_gap, of_span = tables
+        return cls(of_gap, of_span, np.stack(offsets, axis=1))
 
-    def strangeness(self, tokens: NDArray[np.int64], gap: FloatArray, span: FloatArray) -> FloatArray:
-        """Of windows `(B,)`, `(B, 2)`: how much longer than usual the gap is, and how much shorter the span,
-        in units of their usual spread; 0 where they are not, or nobody knows."""
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Self:
+        """The pace of three tables as lists. Raises KeyError where one is missing, ValueError for others."""
+        names = ("gap", "span", "hours")
+        gap, span, hours = (np.asarray(state[name], dtype=np.float64) for name in names)
+        sound = gap.ndim == 2 and gap.shape == span.shape and gap.shape[1] == 3 and hours.shape == (24, 2)
+        if not sound or any((table[:, 1:] <= 0).any() for table in (gap, span)):
+            raise ValueError("a pace that cannot be")
+        return cls(gap, span, hours)
+
+    def strangeness(
+        self, tokens: NDArray[np.int64], gap: FloatArray, span: FloatArray, hour: NDArray[np.int64]
+    ) -> FloatArray:
+        """Of windows `(B,)`, `(B, 2)`: how much longer than usual at this hour the gap is, and how much
+        shorter the span, in units of their usual spread; 0 where they are not, or nobody knows."""
         at = np.clip(tokens, 0, len(self.gap) - 1)
+        gap, span = gap - self.hours[hour, 0], span - self.hours[hour, 1]
         middle, _, high = self.gap[at].T
         longer = (gap - middle) / high
         middle, low, _ = self.span[at].T
@@ -71,6 +98,22 @@ def _fill(
     """ln of the seconds from `first` to `last`, where both are times of steps."""
     rows = np.flatnonzero(real & (last != NO_TIME) & (first != NO_TIME))
     out[rows] = np.log(np.maximum((last[rows] - first[rows]) / 1e9, LEAST_S))
+
+
+def hour_of(t_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The hour of the day, UTC, 0 where nobody knows the time."""
+    return np.where(t_ns == NO_TIME, 0, t_ns // HOUR_NS % 24)
+
+
+def _by_hour(values: FloatArray, hour: NDArray[np.int64]) -> FloatArray:
+    """The median of each hour, `(24,)`; 0 of an hour with few values."""
+    known = np.isfinite(values)
+    offsets = np.zeros(24)
+    for each in range(24):
+        own = values[known & (hour == each)]
+        if len(own) >= ENOUGH:
+            offsets[each] = np.median(own)
+    return offsets
 
 
 def _table(tokens: NDArray[np.int64], values: FloatArray, size: int) -> FloatArray:
