@@ -1,0 +1,235 @@
+"""Whole recordings, judged by what is normal for their like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from vestige.errors import SplitError
+from vestige.models.normal import recordings as module
+from vestige.models.normal.recordings import LOOKS, MOST_DISTINCT, RecordingModel, RecordingTally
+
+IntArray = NDArray[np.int64]
+SIZE = 40
+"""Token ids of the tests: 2 to 21 are usual, the others were never seen."""
+
+
+def walks(count: int, seed: int, *, least: int = 20, most: int = 120) -> list[IntArray]:
+    """Recordings of one program: from each event to the next in a ring of twenty, now and then leaping over
+    one, some recordings more often than others."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(least, most, count)
+    found = []
+    for length in lengths.tolist():
+        leaps = rng.random(length) < rng.uniform(0.0, 0.4)
+        found.append((rng.integers(20) + np.cumsum(1 + leaps)) % 20 + 2)
+    return found
+
+
+@pytest.fixture(scope="module")
+def model() -> RecordingModel:
+    """What is normal of 300 recordings."""
+    return RecordingModel.fit(walks(300, 0), SIZE)
+
+
+def p_of(model: RecordingModel, tokens: list[int] | IntArray) -> float:
+    """The p-value of one recording."""
+    return float(model.judge([np.array(tokens, dtype=np.int64)]).p_value[0])
+
+
+def test_each_kind_of_planted_recording_is_found_by_the_look_that_is_for_it(model: RecordingModel) -> None:
+    rng = np.random.default_rng(5)
+    base = walks(1, 9, least=80, most=81)[0]
+    planted = {
+        "order.quartile": rng.permutation(base),  # the same events out of order
+        "rarity.recordings": np.r_[base, np.full(8, 30)],  # an event that nobody ever had
+        "neighbours": np.resize([2, 3], 80),  # known events and order, a mix that nobody has
+    }
+    judged = model.judge([*planted.values(), base])
+    assert (judged.p_value[:3] < 0.01).all()
+    assert judged.p_value[3] > 0.1
+    for row, look in enumerate(planted):
+        rare = judged.rareness_of_looks[row, LOOKS.index(look)]
+        assert rare > -np.log(0.02), look
+
+
+def test_p_values_of_what_is_normal_are_uniform(model: RecordingModel) -> None:
+    p = model.judge(walks(500, 1)).p_value
+    for alpha in (0.05, 0.1, 0.25, 0.5):
+        # Drawn twice: to calibrate with, and now.
+        spread = np.sqrt(alpha * (1 - alpha) * (1 / 500 + 1 / 300))
+        assert abs((p <= alpha).mean() - alpha) < 3.3 * spread, alpha
+
+
+def test_copies_within_learning_do_not_make_what_is_new_and_normal_strange() -> None:
+    model = RecordingModel.fit(walks(100, 0) * 4, SIZE)
+    p = model.judge(walks(400, 1)).p_value
+    for alpha in (0.05, 0.1, 0.25):
+        spread = np.sqrt(alpha * (1 - alpha) * (1 / 400 + 1 / 100))
+        assert (p <= alpha).mean() < alpha + 3.3 * spread, alpha
+
+
+def test_a_copy_of_a_learnt_recording_is_no_stranger_than_others(model: RecordingModel) -> None:
+    p = model.judge(walks(300, 0)).p_value
+    assert (p <= 0.05).mean() <= 0.05
+
+
+def test_an_attack_in_learning_does_not_make_the_next_one_normal() -> None:
+    rng = np.random.default_rng(2)
+
+    def attack() -> IntArray:
+        base = walks(1, int(rng.integers(1000)), least=30, most=31)[0]
+        return np.concatenate([base, rng.permutation(10) + 25])
+
+    learnt = [*walks(285, 0), *(attack() for _ in range(15))]  # 5% of it is an attack
+    model = RecordingModel.fit(learnt, SIZE)
+    attacks = model.judge([attack() for _ in range(20)]).rareness
+    normals = model.judge(walks(200, 1)).rareness
+    assert (attacks[:, None] > normals).mean() > 0.97
+
+
+def test_what_is_too_strange_for_a_p_value_still_has_an_order(model: RecordingModel) -> None:
+    rng = np.random.default_rng(3)
+    base = walks(1, 9, least=400, most=401)[0]
+    stranger = [np.r_[base, rng.integers(22, SIZE, n)] for n in (50, 100, 200, 400, 800)]
+    rareness = model.judge(stranger).rareness
+    assert (np.diff(rareness) > 0).all()
+    assert np.isfinite(rareness).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 400), max_size=6))
+def test_pieces_give_what_the_whole_gives(model: RecordingModel, cuts: list[int]) -> None:
+    whole = walks(1, 4, least=400, most=401)[0]
+    tally = model.tally()
+    for piece in np.split(whole, sorted(cuts)):
+        tally.add(piece)
+    expected = model.tally()
+    expected.add(whole)
+    assert_same(tally, expected)
+    assert model.judge_tallies([tally]).rareness[0] == model.judge([whole]).rareness[0]
+
+
+def assert_same(tally: RecordingTally, expected: RecordingTally) -> None:
+    """Both hold the same, bit for bit."""
+    assert tally.looks().tolist() == expected.looks().tolist()
+    assert tally.codes.tolist() == expected.codes.tolist()
+    assert tally.counts.tolist() == expected.counts.tolist()
+    assert (tally.length, tally.left_out) == (expected.length, expected.left_out)
+
+
+def test_a_long_recording_of_many_kinds_is_kept_in_bounded_memory() -> None:
+    size = 2_000
+    rng = np.random.default_rng(0)
+    model = RecordingModel.fit([rng.integers(2, 50, 20) for _ in range(60)], size)
+    whole = rng.integers(2, size, 150_000)
+    tally = model.tally()
+    for piece in np.split(whole, [1, 70_000, 70_100, 149_999]):
+        tally.add(piece)
+    expected = model.tally()
+    expected.add(whole)
+    assert_same(tally, expected)
+    assert len(tally.codes) == MOST_DISTINCT
+    # All that did not fit is counted: every event is an n-gram, and so is every pair of two.
+    assert tally.left_out == 2 * len(whole) - 1 - int(tally.counts.sum())
+    assert sum(map(len, tally._kept)) <= module.MOST_SURPRISES
+    assert model.judge_tallies([tally]).p_value[0] < 0.01
+
+
+def test_recordings_without_events_and_of_one_are_judged(model: RecordingModel) -> None:
+    judged = model.judge([np.empty(0, dtype=np.int64), np.array([2]), np.array([30])])
+    assert judged.p_value[0] == 1.0
+    assert judged.rareness_of_looks[0].tolist() == [0.0] * len(LOOKS)
+    assert judged.p_value[2] < judged.p_value[1]
+    assert len(model.judge([]).p_value) == 0
+
+
+@pytest.mark.parametrize("tokens", [[-1], [SIZE], [2, 3, 2**40]])
+def test_what_is_no_token_is_refused(model: RecordingModel, tokens: list[int]) -> None:
+    with pytest.raises(ValueError, match="no token ids below 40"):
+        model.judge([np.array(tokens)])
+    with pytest.raises(ValueError, match="no token ids below 40"):
+        model.tally().add(np.array(tokens))
+
+
+def test_the_seed_decides(model: RecordingModel) -> None:
+    new = walks(50, 1)
+    again = RecordingModel.fit(walks(300, 0), SIZE).judge(new).rareness
+    other = RecordingModel.fit(walks(300, 0), SIZE, seed=1).judge(new).rareness
+    assert again.tolist() == model.judge(new).rareness.tolist()
+    assert again.tolist() != other.tolist()
+
+
+@pytest.mark.parametrize("recordings", [walks(59, 0), [np.array([2, 3])] * 100])
+def test_too_few_or_hardly_any_different_ones_are_refused(recordings: list[IntArray]) -> None:
+    with pytest.raises(SplitError, match="too few to say which are rare"):
+        RecordingModel.fit(recordings, SIZE)
+
+
+def test_learning_is_bounded_and_says_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_RECORDINGS", 80)
+    monkeypatch.setattr(module, "MOST_OF_ONE", 100)
+    monkeypatch.setattr(module, "MOST_REFERENCES", 30)
+    learnt = walks(200, 0)
+    model = RecordingModel.fit(learnt, SIZE)
+    assert model.left_out == {
+        "recordings": 120,
+        "events of long recordings": sum(max(0, len(tokens) - 100) for tokens in learnt),
+    }
+    assert model.references.counts.shape[0] == 30
+    assert p_of(model, np.random.default_rng(0).permutation(walks(1, 9)[0])) < 0.02
+
+
+def test_it_is_the_same_when_read_back(model: RecordingModel) -> None:
+    read = RecordingModel.read(model.arrays(), model.state())
+    new = walks(50, 1)
+    assert read.judge(new).rareness.tolist() == model.judge(new).rareness.tolist()
+    assert read.state() == model.state()
+
+
+def changed(name: str, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Any:
+    """A test's parameter: the array of this name, changed."""
+    return pytest.param(name, change, id=f"{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        changed("events", lambda array: array[:-1]),
+        changed("events", lambda array: array.astype(np.float64)),
+        changed("recordings", lambda array: -array - 1),
+        changed("codes", lambda array: array[::-1].copy()),
+        changed("holding", lambda array: array + 10_000),
+        changed("counts.data", lambda array: array * np.nan),
+        changed("counts.data", lambda array: -array),
+        changed("counts.indices", lambda array: array + 100_000),
+        changed("counts.indptr", lambda array: array + 1),
+        changed("counts.indptr", lambda array: array[::-1].copy()),
+        changed("n", lambda array: array[:0]),
+        changed("order.0.grams", lambda array: array[::-1].copy()),
+        changed("order.1.counts", lambda array: array * 0),
+        changed("tail.0.values", lambda array: array[::-1].copy()),
+        changed("tail.5.tail", lambda array: array * np.nan),
+    ],
+)
+def test_damaged_arrays_are_refused(
+    model: RecordingModel, name: str, change: Callable[[NDArray[Any]], NDArray[Any]]
+) -> None:
+    arrays = model.arrays()
+    arrays[name] = change(arrays[name])
+    with pytest.raises(ValueError, match=r"\w"):
+        RecordingModel.read(arrays, model.state())
+    with pytest.raises(ValueError, match=r"\w"):
+        RecordingModel.read({key: array for key, array in arrays.items() if key != name}, model.state())
+
+
+@pytest.mark.parametrize("state", [{}, {"size": 3, "n": 1, "left_out": {}}, {"size": 40, "n": True}])
+def test_damaged_state_is_refused(model: RecordingModel, state: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        RecordingModel.read(model.arrays(), state)
