@@ -135,6 +135,39 @@ def test_a_channel_that_never_was_is_missed_by_nobody(learnt: Channels) -> None:
     assert abs(np.median(strange[missing]) - np.median(strange[~missing])) < 0.5
 
 
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 1e9])
+def test_a_channel_is_looked_at_on_its_own_scale_whatever_its_unit(unit: float) -> None:
+    random = np.random.default_rng(0)
+    X = (unit * (1 + 0.1 * random.normal(size=(400, 4, 8)))).astype(np.float32)
+    learnt = Channels.fit([X[:300]], seed=0)
+    X[300:350, 2, -1] = 2 * unit
+    strange = learnt.strangeness(X[300:])
+    assert strange[:50, 2].min() > strange[50:, 2].max()
+    assert (learnt.explain(X[300:350]).channel[:, 0] == 2).all()
+
+
+def test_a_constant_channel_that_changes_is_strange_however_little_it_is() -> None:
+    X = np.zeros((300, 3, 8), np.float32)
+    X[:, 1], X[:, 2] = 2_147_483_648, 1e-7
+    learnt = Channels.fit([X], seed=0)
+    changed = np.repeat(X[:1], 4, axis=0)
+    changed[1, 0, -1], changed[2, 1, -1], changed[3, 2, -1] = 1e-3, 2_000_000_000, 1
+    level = learnt.strangeness(changed)[:, 2]
+    assert level[0] == 0
+    assert level[1:].min() > 0
+    assert learnt.explain(changed).channel[1:, 0].tolist() == [0, 1, 2]
+
+
+def test_wide_windows_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "MOST_NUMBERS", 5_000)
+    X = np.random.default_rng(0).normal(size=(100, 10, 8)).astype(np.float32)
+    learnt = Channels.fit([X], seed=0)
+    assert learnt.references.shape == (6, 10, 5)  # a sixteenth of 5,000 by 50
+    whole = learnt.strangeness(X)
+    monkeypatch.setattr(channels, "BATCH_NUMBERS", 200)
+    assert np.array_equal(learnt.strangeness(X), whole)
+
+
 def test_a_lost_channel_does_not_make_the_others_strange(learnt: Channels) -> None:
     X = usual(200, 1)
     without = X.copy()
@@ -226,8 +259,8 @@ def test_stretches_double_backwards_and_fill_what_they_lack() -> None:
     found = describe(X)
     # One step, two, four, and the one that is left, oldest first; ln of the mean movement; the last step.
     assert found[0, 0, :4] == pytest.approx([1, 3.5, 6.5, 8])
-    assert found[0, 0, 4:] == pytest.approx([np.log(1 + 1e-4), 8], abs=1e-6)
-    assert found[0, 1, :5] == pytest.approx([3, 3, 3, 3, np.log(2 + 1e-4)])
+    assert found[0, 0, 4:] == pytest.approx([np.log(1 + 1e-5), 8], abs=1e-6)
+    assert found[0, 1, :5] == pytest.approx([3, 3, 3, 3, np.log(2 + 1e-5)])
     assert np.isnan(found[0, 1, 5])
 
 

@@ -15,7 +15,7 @@ that were learnt from, R references.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Self
@@ -39,13 +39,13 @@ COMPONENTS, EXPLAINED = 32, 0.95
 """Components at most, and the share of the variance at which there are enough."""
 CLIP, CLIP_LEVEL = 5.0, 10.0
 """Usual spreads beyond which descriptions, and last steps, are not told apart any more."""
-LEAST_SPREAD = np.array([1e-3, 0.25, 1e-3])
-"""Spreads of a channel that hardly changes: a thousandth of means and last steps, a quarter of movement."""
+LEAST_SPREAD, LEAST_SHARE, LEAST_MOVEMENT = 1e-6, 1e-3, 0.25
+"""Spreads of a channel that hardly changes: this and a thousandth of what it is; of movement, a quarter."""
 UNKNOWN_SPREAD = 1e12
 """Spread of a channel that never had a value: whatever it is, strange is only that it is there."""
 LEAST_UNIT = 1e-6
 """Spread of a look that finds all windows alike."""
-STILL = 1e-4
+STILL = 1e-5
 """From here on movement is told from none at all."""
 QUANTILES = (0.01, 0.10, 0.50, 0.90, 0.99)
 FURTHEST = 200.0
@@ -53,6 +53,8 @@ FURTHEST = 200.0
 MOST_STEPS = 1_000_000
 BATCH = 256
 """Windows at a time: their distances from all references are in memory."""
+BATCH_NUMBERS = 1 << 22
+"""Numbers of those windows at most: of wide ones there are fewer."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ class Scales:
         for channel in range(channels):
             columns = described[:, channel]
             for part, values in enumerate((columns[:, :-2], columns[:, -2], columns[:, -1])):
-                found[:, part, channel] = _spreads(values[np.isfinite(values)], LEAST_SPREAD[part])
+                found[:, part, channel] = _spreads(values[np.isfinite(values)])
+        found[1:, 1] = np.maximum(found[1:, 1], LEAST_MOVEMENT)
         absent = np.isnan(described[:, :, -1]).sum(axis=0)
         # A window with it and one without are added: what never was is rare, and not impossible.
         return cls(found[0], found[1], found[2], (absent + 1.0) / (n + 2.0))
@@ -165,7 +168,7 @@ class Channels:
         learnt = cls(steps, scales, mean, components, references[:half], usual)
         other = sample[half:][:REFERENCES]
         if len(other):
-            raw = np.concatenate([learnt._raw(other[at : at + BATCH]) for at in range(0, len(other), BATCH)])
+            raw = np.concatenate([learnt._raw(other[batch]) for batch in _batches(other)])
             middle, high = np.quantile(raw, (0.5, 0.99), axis=0)
             usual = np.stack([middle, np.maximum((high - middle) / 2.33, LEAST_UNIT)])
         return cls(steps, scales, mean, components, references, usual)
@@ -175,8 +178,8 @@ class Channels:
         and 1 a usual spread from there. Finite, whatever comes in. Raises ValueError for another shape."""
         self._check(X)
         raw = np.empty((len(X), len(LOOKS)))
-        for at in range(0, len(X), BATCH):
-            raw[at : at + BATCH] = self._raw(describe(X[at : at + BATCH]))
+        for batch in _batches(X):
+            raw[batch] = self._raw(describe(X[batch]))
         # Products of matrices differ in their last digits by how many rows they have: a score must not.
         rounded = ((raw - self.unit[0]) / self.unit[1]).astype(np.float32)
         strange: FloatArray = rounded.astype(np.float64)
@@ -190,8 +193,7 @@ class Channels:
         width = min(WORST, X.shape[1])
         channel = np.empty((len(X), width), dtype=np.int64)
         expected, actual = np.empty((len(X), width)), np.empty((len(X), width))
-        for at in range(0, len(X), BATCH):
-            batch = slice(at, at + BATCH)
+        for batch in _batches(X):
             scaled = self.scales.apply(describe(X[batch]))
             left, rebuilt = self._left_over(scaled[:, :, :-1])
             # All in usual spreads of the channel; the distance is one over all numbers that describe it.
@@ -227,11 +229,10 @@ class Channels:
         (channels,) = _checked(arrays, "missing", (-1,), 1e-9, 1 - 1e-9).shape
         numbers = len(_edges(steps))  # a stretch less than edges, and the movement
         width = channels * numbers
-        least = LEAST_SPREAD.min()
         scales = Scales(
             _checked(arrays, "centre", (3, channels), -FURTHEST, FURTHEST),
-            _checked(arrays, "above", (3, channels), least, UNKNOWN_SPREAD),
-            _checked(arrays, "below", (3, channels), least, UNKNOWN_SPREAD),
+            _checked(arrays, "above", (3, channels), LEAST_SPREAD, UNKNOWN_SPREAD),
+            _checked(arrays, "below", (3, channels), LEAST_SPREAD, UNKNOWN_SPREAD),
             _checked(arrays, "missing", (channels,), 1e-9, 1 - 1e-9),
         )
         components = _checked(arrays, "components", (-1, width), -1.001, 1.001)
@@ -357,7 +358,7 @@ def _worst(of_channels: FloatArray) -> FloatArray:
     return mean
 
 
-def _spreads(values: NarrowArray, least: float) -> tuple[float, float, float]:
+def _spreads(values: NarrowArray) -> tuple[float, float, float]:
     """Median, and the usual spread above and below it: what would be one deviation of a normal distribution
     with this 90% or 99% quantile, whichever is more."""
     if not values.size:
@@ -366,8 +367,8 @@ def _spreads(values: NarrowArray, least: float) -> tuple[float, float, float]:
     above = max((high - centre) / 2.33, (upper - centre) / 1.28)
     below = max((centre - low) / 2.33, (centre - lower) / 1.28)
     # Where one side has hardly any spread (a rate that is mostly 0), that of the other says what is little.
-    both = (above + below) / 8
-    return centre, max(above, both, least), max(below, both, least)
+    least = max((above + below) / 8, LEAST_SPREAD + LEAST_SHARE * abs(centre))
+    return centre, max(above, least), max(below, least)
 
 
 def _rows(known: NarrowArray, most: int) -> int:
@@ -399,29 +400,31 @@ def _sample(train: Iterable[NDArray[Any]], random: np.random.Generator) -> tuple
             continue
         if X.ndim != 3 or 0 in X.shape or shape not in (None, X.shape[1:]):
             raise ValueError(f"windows of channels and steps are {X.shape[1:]}, and were {shape}")
-        shape = X.shape[1:]
-        for at in range(0, len(X), BATCH):
-            described = describe(X[at : at + BATCH])
-            room = max(min(SAMPLE, MOST_NUMBERS // described[0].size), 1)
-            new = described[: max(room - seen, 0)]
-            if len(new):
-                kept = np.concatenate([kept.reshape(-1, *described.shape[1:]), new])
-            late = described[len(new) :]
-            # A window is drawn with the chance room / seen so far, and takes the place of any that is kept.
-            number = seen + len(new) + np.arange(len(late))
+        for batch in _batches(X):
+            described = describe(X[batch])
+            if shape is None:
+                shape = X.shape[1:]
+                room = max(min(SAMPLE, MOST_NUMBERS // described[0].size), 1)
+                kept = np.empty((room, *described.shape[1:]), dtype=np.float32)
+            new = min(max(len(kept) - seen, 0), len(described))
+            kept[seen : seen + new] = described[:new]
+            late = described[new:]
+            # A window is drawn with the chance len(kept) / seen so far, and takes the place of any of them.
+            number = seen + new + np.arange(len(late))
             place = (random.random(len(late)) * (number + 1)).astype(np.int64)
-            for source, target in zip(*_drawn(place, room), strict=True):
-                kept[target] = late[source]
+            for source in np.flatnonzero(place < len(kept)):
+                kept[place[source]] = late[source]
             seen += len(described)
     if shape is None:
         raise ValueError("there is no window to learn from")
-    return kept[random.permutation(len(kept))], shape[1]
+    return kept[random.permutation(min(seen, len(kept)))], shape[1]
 
 
-def _drawn(place: IntArray, room: int) -> tuple[IntArray, IntArray]:
-    """Which windows were drawn, in their order, and the place that each takes."""
-    drawn = np.flatnonzero(place < room)
-    return drawn, place[drawn]
+def _batches(X: NDArray[Any]) -> Iterator[slice]:
+    """Of windows `(B, C, T)`."""
+    rows = max(min(BATCH, BATCH_NUMBERS // (X.shape[1] * X.shape[2])), 1)
+    for start in range(0, len(X), rows):
+        yield slice(start, start + rows)
 
 
 def _checked(
