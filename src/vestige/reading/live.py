@@ -95,6 +95,7 @@ def _joined(reader: Reader[Any], batches: list[WindowBatch]) -> WindowBatch:
         shift += len(batch.symbols) - 1
     tables = [batches[0].symbols, *(batch.symbols[1:] for batch in batches[1:])]
     texts = [text for batch in batches for text in batch.tell()]
+    first = np.cumsum([0, *(len(batch.recordings) for batch in batches)])
     return replace(
         batches[0],
         steps={name: np.concatenate([values[name] for values in steps]) for name in steps[0]},
@@ -102,6 +103,11 @@ def _joined(reader: Reader[Any], batches: list[WindowBatch]) -> WindowBatch:
         place=pl.concat([batch.place for batch in batches]),
         t_ns=np.concatenate([batch.t_ns for batch in batches]),
         tell=lambda: texts,
+        recordings=tuple(name for batch in batches for name in batch.recordings),
+        recording=np.concatenate(
+            [batch.recording + start for batch, start in zip(batches, first.tolist(), strict=False)]
+        ),
+        raw=None,
     )
 
 

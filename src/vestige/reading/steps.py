@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -24,6 +25,9 @@ from vestige.schema import Schema
 
 Steps = dict[str, NDArray[Any]]
 """Stream values by stream name: of n steps `(n, *shape)`, gathered under windows `(B, length, *shape)`."""
+
+RawTexts = Callable[[NDArray[np.int64]], list[str]]
+"""Tells the texts of the steps at rows `(n,)` of a block as they stand in the evidence."""
 
 Progress = Callable[[int, int | None], None]
 """Called with how much is done and how much there is (bytes of evidence; None where nobody knows)."""
@@ -78,7 +82,8 @@ class StepBlock:
     nobody knows); `label (n,)` uint8, None where the evidence has no labels; `place`, columns `(n,)` int64,
     says where in `file` each step stands. `ended (recordings,)` marks those that have no further step.
     `corrects`: the first step takes the place of the last one before it, which was handed on before all of
-    it was there.
+    it was there. `raw`, where the source has it, tells the texts of the steps at some rows as they stand in
+    the evidence, with all that symbols leave out.
     """
 
     recordings: tuple[RecordingInfo, ...]
@@ -91,6 +96,7 @@ class StepBlock:
     place: dict[str, NDArray[np.int64]]
     ended: NDArray[np.bool_]
     corrects: bool = False
+    raw: RawTexts | None = None
 
     def __len__(self) -> int:
         return len(self.t_ns)
@@ -117,7 +123,12 @@ class StepBlock:
             place={name: column[rows] for name, column in self.place.items()},
             ended=ended,
             corrects=self.corrects and start == 0,
+            raw=None if self.raw is None else partial(_raw_from, self.raw, start),
         )
+
+
+def _raw_from(raw: RawTexts, start: int, rows: NDArray[np.int64]) -> list[str]:
+    return raw(rows + start)
 
 
 class StepStream(Protocol):

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import base64
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from vestige.reading.steps import NO_TIME, Reader, RecordingInfo, StepBlock, Steps
+from vestige.reading.steps import NO_TIME, RawTexts, Reader, RecordingInfo, StepBlock, Steps
 from vestige.reading.symbols import RowMap, SymbolTable
 from vestige.schema import Schema
 
@@ -28,8 +28,20 @@ MOST_RECORDINGS = 1 << 16
 MOST_SYMBOLS = 1 << 14
 """Symbols that are kept before those that no carried step has any more are dropped."""
 
-_FILE, _T_NS = "\0file", "\0t_ns"
-"""Columns that are carried beside streams and places; no stream is called so."""
+MOST_BLOCKS = 4
+"""With look-ahead, the steps of so many blocks can be told as they stand in the evidence."""
+
+_FILE, _T_NS, _STEP = "\0file", "\0t_ns", "\0step"
+"""Columns that are carried beside streams and places; no stream is called so. `_STEP` is which block a step
+came in, and behind `_ROW_BITS` bits, its row there."""
+_ROW_BITS = 32
+
+
+class RecordingName(NamedTuple):
+    """What a recording is called, and the host that it is of, if anybody knows."""
+
+    id: str
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,7 @@ class WindowBatch:
     `steps` are gathered stream values `(B, length, ...)`; `symbols` the table they point into; `place` says,
     a row a window, where the step that it *judges* stands in the evidence (`file`, `line`, `offset`, ...);
     `t_ns (B,)` when that step was over, Unix ns, `NO_TIME` where nobody knows. With look-ahead the step
-    judged is not the last one.
+    judged is not the last one. `recording (B,)` indexes `recordings`.
     """
 
     steps: Steps
@@ -54,6 +66,10 @@ class WindowBatch:
     """The column of `place` that names the recording: a file, a machine."""
     corrects: bool = False
     """Whether the first window takes the place of the last one before it."""
+    recordings: tuple[RecordingName, ...] = ()
+    recording: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    raw: RawTexts | None = None
+    """Tells the steps judged, of the windows at some rows, as they stand in the evidence."""
 
     def __len__(self) -> int:
         return len(self.t_ns)
@@ -62,6 +78,13 @@ class WindowBatch:
     def text(self) -> pl.Series:
         """What the step judged is called, a row a window."""
         return pl.Series("text", self.tell(), dtype=pl.String())
+
+    def messages(self, rows: NDArray[np.int64]) -> list[str]:
+        """The steps judged, of the windows at `rows`, as they stand in the evidence; of a source that cannot
+        tell that, what they are called."""
+        if self.raw is None:
+            return self.text.gather(rows).to_list()
+        return self.raw(rows)
 
 
 class Windower:
@@ -91,6 +114,8 @@ class Windower:
         self._map = RowMap(self._symbols)
         self._limit = self._most_symbols = most_symbols
         self._files: list[str] = []
+        self._blocks = 0
+        self._raw: dict[int, RawTexts | None] = {}
         self._carry = _Carry(self._schema.length, most)
         self._places: tuple[str, ...] = ()
         self.out_of_order = 0
@@ -130,7 +155,7 @@ class Windower:
             end = np.arange(len(laid[_T_NS]) - self._schema.ahead, len(laid[_T_NS]))
             position = seen + np.arange(self._schema.ahead) - (self._schema.length - 1)
             yield from self._windows(
-                laid, end, position, np.zeros(len(end), np.int64), [name], corrects=False
+                laid, end, position, np.zeros(len(end), np.int64), (name,), corrects=False
             )
 
     def state(self) -> dict[str, Any]:
@@ -171,17 +196,30 @@ class Windower:
             self._files.append(block.file)
         columns[_FILE] = np.full(len(block), len(self._files) - 1, dtype=np.int64)
         columns[_T_NS] = block.t_ns
+        columns[_STEP] = self._keep_raw(block) + np.arange(len(block), dtype=np.int64)
         self._places = tuple(block.place)
         for name, values in block.place.items():
             columns[_place(name)] = values
         return columns
+
+    def _keep_raw(self, block: StepBlock) -> int:
+        """Keep what tells the block's steps for as long as windows judge them; the number of its first step,
+        none of which is 0, as that of padding is."""
+        self._blocks += 1
+        self._raw[self._blocks] = block.raw
+        kept = 1
+        if self._schema.ahead:
+            kept = MOST_BLOCKS
+        while len(self._raw) > kept:
+            del self._raw[next(iter(self._raw))]
+        return self._blocks << _ROW_BITS
 
     def _padding(self, n: int) -> dict[str, NDArray[Any]]:
         pads: dict[str, NDArray[Any]] = {
             stream.name: np.full((n, *stream.shape), stream.fill, dtype=stream.dtype)
             for stream in self._schema.streams
         }
-        for name in (_FILE, _T_NS, *map(_place, self._places)):
+        for name in (_FILE, _T_NS, _STEP, *map(_place, self._places)):
             pads[name] = np.zeros(n, dtype=np.int64)
         return pads
 
@@ -197,7 +235,8 @@ class Windower:
         lead = length - 1
         present, inverse = np.unique(recording, return_inverse=True)
         infos = [block.recordings[code] for code in present.tolist()]
-        slots = self._carry.slots([info.identity for info in infos], [info.id for info in infos])
+        names = tuple(RecordingName(info.id, info.host) for info in infos)
+        slots = self._carry.slots([info.identity for info in infos], names)
         for at in np.flatnonzero(self._carry.fresh(slots)).tolist():
             # A padded recording begins behind padding that counts as steps of it; `lead` is padding, too.
             padding = self._schema.before if self._schema.padded else 0
@@ -213,7 +252,6 @@ class Windower:
         late &= before[inverse] + rank > self._real_from(infos, inverse)
         if lead:
             self.out_of_order += int(late.sum())
-        names = [info.id for info in infos]
         yield from self._windows(laid, end, position, inverse, names, corrects=corrects)
 
     def _real_from(self, infos: list[RecordingInfo], inverse: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -261,7 +299,7 @@ class Windower:
         end: NDArray[np.int64],
         position: NDArray[np.int64],
         recording: NDArray[np.int64],
-        names: list[str],
+        names: tuple[RecordingName, ...],
         *,
         corrects: bool,
     ) -> Iterator[WindowBatch]:
@@ -286,19 +324,30 @@ class Windower:
             starts, judged = end[rows] - (length - 1), end[rows] - ahead
             which = _as_slice(starts)
             steps = {name: view[which] for name, view in views.items()}
-            tell = partial(self._reader.text, {name: laid[name][judged] for name in views}, symbols)
+            values = {name: laid[name][judged] for name in views}
+            tell = partial(self._reader.text, values, symbols)
             batch = WindowBatch(
                 steps,
                 frame,
-                self._place(laid, judged, [names[at] for at in recording[rows].tolist()]),
+                self._place(laid, judged, [names[at].id for at in recording[rows].tolist()]),
                 laid[_T_NS][judged],
                 tell,
                 unit=self._reader.unit_column,
                 corrects=corrects and first and not begin,
+                recordings=names,
+                recording=recording[rows],
+                raw=self._raw_of(laid[_STEP][judged], values, symbols),
             )
             if self._reader.tells_text:
                 batch = replace(batch, place=batch.place.with_columns(batch.text))
             yield batch
+
+    def _raw_of(self, step: NDArray[np.int64], values: Steps, symbols: SymbolTable) -> RawTexts | None:
+        """What tells the steps judged as they stand in the evidence; None where no block can."""
+        blocks = {number: raw for number, raw in self._raw.items() if raw is not None}
+        if not blocks:
+            return None
+        return partial(_raw_texts, blocks, step, lambda rows: self._reader.text(_at(values, rows), symbols))
 
     def _compact(self, laid: dict[str, NDArray[Any]]) -> tuple[SymbolTable, dict[str, NDArray[Any]]]:
         """Only the symbols that these steps have: encoders look up every symbol of a table."""
@@ -362,13 +411,13 @@ class _Carry:
     def __init__(self, keep: int, capacity: int) -> None:
         self._keep, self._capacity = keep, capacity
         self.known: OrderedDict[str, int] = OrderedDict()
-        self._names: dict[int, str] = {}
+        self._names: dict[int, RecordingName] = {}
         self._free: list[int] = []
         self.columns: dict[str, NDArray[Any]] = {}
         self.seen = np.zeros(0, dtype=np.int64)
         self.forgotten = 0
 
-    def slots(self, identities: list[str], names: list[str]) -> NDArray[np.int64]:
+    def slots(self, identities: list[str], names: Sequence[RecordingName]) -> NDArray[np.int64]:
         """Where these (different) recordings are; the ones heard from longest ago make room for new ones."""
         for identity in identities:
             if identity in self.known:
@@ -418,7 +467,7 @@ class _Carry:
             values[slot, 1:] = values[slot, :-1].copy()
         self.seen[slot] -= 1
 
-    def drop(self, identity: str) -> tuple[dict[str, NDArray[Any]], int, str] | None:
+    def drop(self, identity: str) -> tuple[dict[str, NDArray[Any]], int, RecordingName] | None:
         """Forget a recording: its last steps, how many it had, and its name; None where nobody knows it."""
         slot = self.known.pop(identity, None)
         if slot is None:
@@ -440,7 +489,7 @@ class _Carry:
     def from_json(self, state: dict[str, Any]) -> None:
         """Take up what `to_json` wrote."""
         self.known = OrderedDict((identity, slot) for slot, identity in enumerate(state["known"]))
-        self._names = dict(enumerate(state["names"]))
+        self._names = dict(enumerate(RecordingName(*name) for name in state["names"]))
         self.seen = np.array(state["seen"], dtype=np.int64)
         self.columns = {name: _array_from_json(values) for name, values in state["columns"].items()}
         self._free = []
@@ -465,6 +514,30 @@ class _Carry:
 def _place(name: str) -> str:
     """The carried column of a place: a stream may be called alike."""
     return f"\0place.{name}"
+
+
+def _at(values: Steps, rows: NDArray[np.int64]) -> Steps:
+    return {name: column[rows] for name, column in values.items()}
+
+
+def _raw_texts(
+    blocks: Mapping[int, RawTexts],
+    step: NDArray[np.int64],
+    called: Callable[[NDArray[np.int64]], list[str]],
+    rows: NDArray[np.int64],
+) -> list[str]:
+    """The steps at `rows` as the blocks that they came in tell them; what they are called where those are no
+    longer kept."""
+    block, row = step[rows] >> _ROW_BITS, step[rows] & ((1 << _ROW_BITS) - 1)
+    if len(blocks) == 1 and (block == next(iter(blocks))).all():
+        return next(iter(blocks.values()))(row)
+    texts = called(rows)
+    for number in np.unique(block).tolist():
+        if number in blocks:
+            of = np.flatnonzero(block == number)
+            for at, text in zip(of.tolist(), blocks[number](row[of]), strict=True):
+                texts[at] = text
+    return texts
 
 
 def _by_window(view: NDArray[Any]) -> NDArray[Any]:

@@ -191,15 +191,17 @@ class _Into(NamedTuple):
 
 
 class Parser:
-    """Rules made ready to run."""
+    """Rules made ready to run; `masks`: whether values in texts are replaced, as the rules say."""
 
-    def __init__(self, rules: Rules) -> None:
-        self._rules = rules
+    def __init__(self, rules: Rules, *, masks: bool = True) -> None:
+        self._rules, self._masks = rules, masks
         self._match = rules.header.match
         self._times = rules.format.time_parser()
-        masks = rules.format.resolved_masks
-        self._mask = Masker(masks).mask
-        self._values = SlotReader([name for name, _ in masks]).values if rules.values else None
+        patterns = rules.format.resolved_masks if masks else []
+        self._mask = Masker(patterns).mask
+        self._values = None
+        if rules.values and masks:
+            self._values = SlotReader([name for name, _ in patterns]).values
         self._shown = rules.format.shown
         self._others: dict[int, tuple[Format, Parser]] = {}
         self._keys, self._export = rules.format.keys, rules.format.header.startswith(EXPORT)
@@ -354,7 +356,7 @@ class Parser:
             if len(self._others) >= MOST_OTHERS:
                 self._others.clear()
             rules = replace(self._rules, format=other, others=(), guesses=False)
-            kept = self._others[id(other)] = other, Parser(rules)
+            kept = self._others[id(other)] = other, Parser(rules, masks=self._masks)
         return kept[1]
 
     def _read(

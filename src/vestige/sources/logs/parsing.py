@@ -6,11 +6,12 @@ import contextlib
 import json
 import time
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from vestige.sources.logs.blocks import Block
 from vestige.sources.logs.parse import Messages, Parser, Rules
+from vestige.sources.logs.raw import RawMessages
 
 if TYPE_CHECKING:
     from vestige.sources.logs.kernel.reader import KernelParser
@@ -54,6 +55,10 @@ class BlockParser:
         readers.n_bytes += size
         return messages
 
+    def raw(self, block: Block, messages: Messages) -> RawMessages:
+        """Tells the texts of these messages of the block as they stand there."""
+        return RawMessages(self._readers.unmasked, block, messages.offset)
+
 
 @dataclass
 class _Readers:
@@ -68,6 +73,11 @@ class _Readers:
     asked: bool = False
     seconds: float = 0.0
     n_bytes: int = 0
+
+    @cached_property
+    def unmasked(self) -> Parser:
+        """The plain reader, which replaces nothing."""
+        return Parser(self.rules, masks=False)
 
     def expected_s(self, more: int) -> float:
         """How long the plain reader will have taken after so many more bytes; 0 where nobody knows."""

@@ -117,7 +117,7 @@ class LogStream(ChunkStream):
         clock = replace(self._clock)
         t_ns = clock.set(messages.t_ns)
         block = self._steps(messages, (t_ns, clock.place(t_ns)), ended=False)
-        return replace(block, corrects=corrects)
+        return replace(block, corrects=corrects, raw=self._parser.raw(pending, messages))
 
     def _begin(self) -> dict[str, Any]:
         offset, line = (self._offset, self._line) if self._reader is None else self._reader.place
@@ -205,9 +205,10 @@ class LogStream(ChunkStream):
     def _chunk_of(self, block: Block) -> StepBlock | None:
         """The messages of a block; None where it holds none that is new."""
         content = self._content
-        if self._parser is None or self._clock is None or content is None:
+        parser = self._parser
+        if parser is None or self._clock is None or content is None:
             raise ValueError("nothing was chosen yet")
-        messages = self._parser.parse(block)
+        messages = parser.parse(block)
         self._counts.update(messages.counts)
         self.defects += defects(content.file.id, self._beside.note(self._rules, block, messages))
         t_ns = self._clock.set(messages.t_ns)
@@ -227,7 +228,7 @@ class LogStream(ChunkStream):
             self._end_content()
         if not len(chunk) and not chunk.ended.any():
             return None
-        return replace(chunk, corrects=corrects)
+        return replace(chunk, corrects=corrects, raw=parser.raw(block, messages))
 
     def _steps(
         self, messages: Messages, times: tuple[NDArray[np.int64], NDArray[np.int64]], *, ended: bool
