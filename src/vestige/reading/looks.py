@@ -6,7 +6,7 @@ Fitted on the learn part only. Letters: B windows, T steps, F features.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -18,51 +18,76 @@ from vestige.reading.encoding import Batch, BoundEncoder, Encoder
 from vestige.reading.novelty import Novelty
 from vestige.reading.pace import Pace, gap_and_span, hour_of
 from vestige.reading.steps import Steps
+from vestige.reading.values import FEATURES as OF_VALUES
+from vestige.reading.values import KnownValues, VaryingWords
 from vestige.reading.windows import WindowSet
-from vestige.schema import SPECIAL_TOKENS, UNK, Feature, Input
+from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input
 
 LOOKS = "looks"
 NOVELTY = (Feature("novelty.distance"),)
 PACE = (Feature("pace.gap"), Feature("pace.burst"))
+VALUES = tuple(map(Feature, OF_VALUES))
+SLOTS = "slots"
+"""The stream of values of a step, where there is one."""
 PIECE = 1 << 16
 """Windows gathered at a time where all of them are gone through."""
-TEXT = "text"
+TEXT, T_NS = "text", "t_ns"
 
 
 @dataclass(frozen=True)
 class NormalEncoder:
     """A source's encoder, and beside its `tokens` or `tensor` the input `looks (B, F)` float32, each feature
     the higher the stranger: the distance of an unknown event to the nearest known one, and, where steps have
-    times, by how much the gap before it is longer, and the window shorter, than is usual before this event.
+    times, by how much the gap before it is longer, and the window shorter, than is usual before this event;
+    where its values are known, how little they are like those of its kind.
     """
 
     base: Encoder
     judged: int
     pace: Pace | None
+    values: KnownValues | None = None
 
     @classmethod
     def fit(cls, base: Encoder, train: WindowSet, *, timed: bool) -> Self:
         """`base` is fitted on the same windows; `timed`: whether `t_ns` of a step is a time."""
-        judged = train.schema.before
-        encoder = cls(base, judged, None)
-        has_times = timed and "t_ns" in train.streams
-        if not encoder.tokens or not has_times:
+        encoder = cls(base, train.schema.before, None)
+        if not encoder.tokens:
             return encoder
         bound = base.bind(train.table(base.symbols))
-        size = len(encoder.vocabulary)
+        values = encoder._fit_values(bound, train)
+        if not timed or T_NS not in train.streams:
+            return replace(encoder, values=values)
+        return replace(encoder, values=values, pace=encoder._fit_pace(bound, train))
+
+    def _fit_pace(self, bound: BoundEncoder, train: WindowSet) -> Pace:
+        size, names = len(self.vocabulary), (self.tokens,)
         token, hour = (np.empty(len(train), dtype=np.int64) for _ in range(2))
         gap, span = (np.empty(len(train)) for _ in range(2))
+        streams = tuple(dict.fromkeys((*bound.streams(names), T_NS)))
         for start in range(0, len(train), PIECE):
             rows = slice(start, min(start + PIECE, len(train)))
-            streams = (*bound.streams((encoder.tokens,)), "t_ns")
-            steps = train.gather(rows, tuple(dict.fromkeys(streams)))
-            tokens_BT = bound.encode(steps, (encoder.tokens,))[encoder.tokens]
-            times_BT = steps["t_ns"][:, : judged + 1]
+            steps = train.gather(rows, streams)
+            tokens_BT = bound.encode(steps, names)[self.tokens]
+            times_BT = steps[T_NS][:, : self.judged + 1]
             token[rows] = tokens_BT[:, -1]
-            gap[rows], span[rows] = gap_and_span(times_BT, tokens_BT != 0)
+            gap[rows], span[rows] = gap_and_span(times_BT, tokens_BT != PAD)
             hour[rows] = hour_of(times_BT[:, -1])
-        pace = Pace.fit(np.minimum(token, size), gap, span, hour, size)
-        return cls(base, judged, pace)
+        return Pace.fit(np.minimum(token, size), gap, span, hour, size)
+
+    def _fit_values(self, bound: BoundEncoder, train: WindowSet) -> KnownValues | None:
+        slots = SLOTS if SLOTS in train.streams else None
+        words = _words_of(bound)
+        if slots is None and words is None:
+            return None
+        table = len(train.table(self.symbols))
+        kind = self.kinds_of(_token_of_symbols(bound, self.tokens, table))
+        stream = bound.streams((self.tokens,))[0]
+        return KnownValues.fit(train, kind, symbols=stream, slots=slots, words=words)
+
+    @staticmethod
+    def kinds_of(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The kind of each token: its number among the known ones, negative for others."""
+        return tokens - len(SPECIAL_TOKENS)
 
     @property
     def symbols(self) -> str:
@@ -80,8 +105,13 @@ class NormalEncoder:
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        """Those of `looks`."""
-        return NOVELTY if self.pace is None else NOVELTY + PACE
+        """Those of `looks`, a look each."""
+        features: tuple[Feature, ...] = NOVELTY
+        if self.pace is not None:
+            features += PACE
+        if self.values is not None:
+            features += VALUES
+        return features
 
     @cached_property
     def tokens(self) -> str:
@@ -104,11 +134,14 @@ class NormalEncoder:
         bound = self.base.bind(symbols)
         distance = np.zeros(len(symbols), dtype=np.float32)
         nearest = np.full(len(symbols), -1, dtype=np.int64)
+        words = None
         if self.tokens:
             token = _token_of_symbols(bound, self.tokens, len(symbols))
             new = np.flatnonzero(token == UNK)
             distance[new], nearest[new] = self.novelty.nearest(symbols[TEXT].gather(new).to_list())
-        return BoundNormalEncoder(self, bound, distance, nearest)
+        if self.values is not None:
+            words = _words_of(bound)
+        return BoundNormalEncoder(self, bound, distance, nearest, words)
 
     def unseen(self, windows: WindowSet) -> dict[str, float]:
         """See `Encoder.unseen`."""
@@ -119,7 +152,10 @@ class NormalEncoder:
         pace = None
         if self.pace is not None:
             pace = {name: getattr(self.pace, name).tolist() for name in ("gap", "span", "hours")}
-        return {"normal": self.base.to_dict(), "judged": self.judged, "pace": pace}
+        values = None
+        if self.values is not None:
+            values = self.values.to_dict()
+        return {"normal": self.base.to_dict(), "judged": self.judged, "pace": pace, "values": values}
 
     @classmethod
     def from_dict(cls, state: dict[str, Any], base: Encoder) -> Self:
@@ -128,24 +164,30 @@ class NormalEncoder:
         pace = None
         if state["pace"] is not None:
             pace = Pace.of(state["pace"])
-        return cls(base, int(state["judged"]), pace)
+        values = None
+        if state["values"] is not None:
+            values = KnownValues.from_dict(state["values"])
+        return cls(base, int(state["judged"]), pace, values)
 
 
 @dataclass(frozen=True)
 class BoundNormalEncoder:
     """Look-ups of one table of symbols: `distance (symbols,)` float32 of each to the nearest known event, and
-    which that is, `nearest (symbols,)`, -1 for known ones."""
+    which that is, `nearest (symbols,)`, -1 for known ones; the `words (symbols, W)` that vary in its kind."""
 
     encoder: NormalEncoder
     bound: BoundEncoder
     distance: NDArray[np.float32]
     nearest: NDArray[np.int64]
+    words: NDArray[np.uint64] | None = None
 
     def streams(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """See `BoundEncoder.streams`."""
         found = list(self.bound.streams(self._of_base(names)))
         if LOOKS in names and self.encoder.pace is not None:
-            found.append("t_ns")
+            found.append(T_NS)
+        if LOOKS in names and self._has_slots:
+            found.append(SLOTS)
         return tuple(dict.fromkeys(found))
 
     def encode(self, steps: Steps, names: tuple[str, ...]) -> Batch:
@@ -155,6 +197,13 @@ class BoundNormalEncoder:
             batch[LOOKS] = self._looks(steps, batch[self.encoder.tokens])
         return {name: batch[name] for name in names}
 
+    @property
+    def _has_slots(self) -> bool:
+        values = self.encoder.values
+        if values is None:
+            return False
+        return values.n_slots > (0 if self.words is None else self.words.shape[1])
+
     def _of_base(self, names: tuple[str, ...]) -> tuple[str, ...]:
         wanted = [name for name in names if name != LOOKS]
         if LOOKS in names:
@@ -162,15 +211,27 @@ class BoundNormalEncoder:
         return tuple(dict.fromkeys(wanted))
 
     def _looks(self, steps: Steps, tokens_BT: NDArray[np.int64]) -> NDArray[np.float32]:
-        (stream,) = self.bound.streams((self.encoder.tokens,))[:1]
         judged = self.encoder.judged
-        columns = [self.distance[steps[stream][:, judged]]]
+        symbol = steps[self.bound.streams((self.encoder.tokens,))[0]][:, judged]
+        columns = [self.distance[symbol]]
         if self.encoder.pace is not None:
-            times_BT = steps["t_ns"][:, : judged + 1]
-            gap, span = gap_and_span(times_BT, tokens_BT != 0)
+            times_BT = steps[T_NS][:, : judged + 1]
+            gap, span = gap_and_span(times_BT, tokens_BT != PAD)
             found = self.encoder.pace.strangeness(tokens_BT[:, -1], gap, span, hour_of(times_BT[:, -1]))
             columns += list(found.T)
+        if self.encoder.values is not None:
+            slots = np.zeros((len(symbol), 0), dtype=np.uint64)
+            if self._has_slots:
+                slots = steps[SLOTS][:, judged]
+            words = None if self.words is None else self.words[symbol]
+            kind = self.encoder.kinds_of(tokens_BT[:, -1])
+            columns += list(self.encoder.values.strangeness(kind, slots, words).T)
         return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _words_of(bound: BoundEncoder) -> NDArray[np.uint64] | None:
+    """The words of each symbol that vary in its kind, where an encoder tells of them."""
+    return bound.varying_words() if isinstance(bound, VaryingWords) else None
 
 
 def _token_of_symbols(bound: BoundEncoder, name: str, n: int) -> NDArray[np.int64]:

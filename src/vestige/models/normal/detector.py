@@ -21,6 +21,8 @@ from vestige.errors import SplitError
 from vestige.models.base import HyperParameters, Judgement, Task, parse_hyper
 from vestige.models.baselines.next_ngram import NextNgram
 from vestige.models.fitting import FitProgress, FittedDetector
+from vestige.models.normal.channels import LOOKS as OF_CHANNELS
+from vestige.models.normal.channels import Channels
 from vestige.models.normal.conformal import Tail, fisher, out_of_fold
 from vestige.models.normal.order import Repeats
 from vestige.reading.encoding import Batch, EncodedWindows
@@ -48,15 +50,16 @@ class NormalHyper(HyperParameters):
 
 class Normal(FittedDetector):
     """Looks at the order, the rarity and the repetition of tokens, at whatever strangeness the encoder tells
-    beside them; what all of them say is one p-value.
+    beside them, or at channels; what all of them say is one p-value.
 
     P(normal) is p / (p + alpha): a half where p is `alpha`, the share of normal windows that is to alert.
     """
 
     name: ClassVar[str] = "normal"
+    imputes: ClassVar[bool] = False
     task: ClassVar[Task] = "normal"
     about: ClassVar[str] = "what is strange, without labels: new, out of order, too often, out of time"
-    accepts: ClassVar[tuple[tuple[str, ...], ...]] = (("tokens", "summary:looks"), ("tokens",))
+    accepts: ClassVar[tuple[tuple[str, ...], ...]] = (("tokens", "summary:looks"), ("tokens",), ("tensor",))
     hyper_parameters: ClassVar[type[HyperParameters]] = NormalHyper
     hyper: NormalHyper
 
@@ -65,6 +68,7 @@ class Normal(FittedDetector):
     """Of each look, and last of their sum."""
     order: NextNgram | None = None
     repeats: Repeats | None = None
+    channels: Channels | None = None
 
     @property
     def looks(self) -> tuple[str, ...]:
@@ -73,8 +77,10 @@ class Normal(FittedDetector):
         for spec in self.inputs:
             if spec.kind == "tokens":
                 names += OF_TOKENS
-            else:
+            elif spec.kind == "summary":
                 names += [feature.name for feature in spec.features]
+            else:
+                names += OF_CHANNELS
         return tuple(names)
 
     def fit(
@@ -82,7 +88,7 @@ class Normal(FittedDetector):
         train: EncodedWindows,
         validation: EncodedWindows,
         *,
-        seed: int = 0,  # noqa: ARG002 - nothing is drawn
+        seed: int = 0,
         progress: FitProgress | None = None,
     ) -> list[dict[str, Any]]:
         """See `FittedDetector.fit`: `train` is learnt from, `validation` is what ranks are taken among.
@@ -91,7 +97,7 @@ class Normal(FittedDetector):
             raise SplitError(
                 "there is too little to learn from and to calibrate with", remedy="give more evidence"
             )
-        self._learn(train)
+        self._learn(train, seed)
         self.calibrate(validation, progress)
         return []
 
@@ -115,8 +121,10 @@ class Normal(FittedDetector):
         for spec in self.inputs:
             if spec.kind == "tokens":
                 columns += self._of_tokens(X)
-            else:
+            elif spec.kind == "summary":
                 columns += list(self._of_looks(spec, X).T)
+            elif self.channels is not None:
+                columns += list(self.channels.strangeness(self._select(spec, X[spec.name])).T)
         return np.stack(columns, axis=1)
 
     def log_p_of_looks(self, X: Batch) -> FloatArray:
@@ -154,15 +162,17 @@ class Normal(FittedDetector):
         proba[:, 1] = odds / (1 + odds)
         return proba
 
-    def _learn(self, train: EncodedWindows) -> None:
+    def _learn(self, train: EncodedWindows, seed: int) -> None:
         for spec in self.inputs:
             if spec.kind == "tokens":
                 self.order = self._new_order(spec)
                 self.order.fit_all(train)
                 length = spec.length or train.schema.length
-                self.repeats = Repeats.fit(self._tokens_of(train, spec), self.width(spec), length)
+                self.repeats = Repeats.fit(self._selected(train, spec), self.width(spec), length)
+            elif spec.kind == "tensor":
+                self.channels = Channels.fit(self._selected(train, spec), seed=seed)
 
-    def _tokens_of(self, train: EncodedWindows, spec: Input) -> Iterator[NDArray[np.int64]]:
+    def _selected(self, train: EncodedWindows, spec: Input) -> Iterator[NDArray[np.int64]]:
         for _, X in train.batches(BATCH, (spec.name,)):
             yield self._select(spec, X[spec.name])
 
@@ -191,6 +201,8 @@ class Normal(FittedDetector):
         arrays: dict[str, NDArray[Any]] = {}
         for at, tail in enumerate(self.tails):
             arrays |= {f"tail.{at}.{name}": array for name, array in tail.arrays().items()}
+        if self.channels is not None:
+            arrays |= {f"channels.{name}": array for name, array in self.channels.arrays().items()}
         if self.order is not None and self.repeats is not None:
             arrays |= {f"order.{name}": array for name, array in self.order.arrays().items()}
             arrays["repeats"] = self.repeats.at_least
@@ -210,6 +222,8 @@ class Normal(FittedDetector):
                 self.order = self._new_order(spec)
                 self.order.take(_under(arrays, "order."))
                 self.repeats = Repeats(_table(arrays["repeats"], self.width(spec) + 1))
+            elif spec.kind == "tensor":
+                self.channels = Channels.of(_under(arrays, "channels."))
 
 
 def _under(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
