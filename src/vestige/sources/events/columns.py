@@ -46,6 +46,8 @@ class Events:
     counts: dict[str, int] = field(default_factory=dict)
     unexplained: tuple[str, ...] = ()
     """Some of the labels that count as anomalies although nobody said what they mean."""
+    slots: NDArray[np.uint64] | None = None
+    """The values `(n, N_SLOTS)` that the mapping names, where they are kept."""
 
     def __len__(self) -> int:
         return len(self.t_ns)

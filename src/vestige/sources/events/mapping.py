@@ -14,6 +14,7 @@ from vestige.sources.events.options import EventOptions, TimeUnit
 from vestige.sources.events.strptime import TimeFormat
 from vestige.sources.events.where import condition
 from vestige.sources.logs.masks import SHARED, Masker
+from vestige.sources.logs.slots import N_SLOTS
 
 FIELDS = ("timestamp", "machine", "event", "label")
 SELDOM = ("time_format", "where", "machine_name", "masks")
@@ -58,6 +59,12 @@ class Mapping(BaseModel):
         description="events are messages of which templates are made: names and regular expressions of what "
         "varies in them",
     )
+    values: tuple[tuple[str, ...], ...] = Field(
+        default=(),
+        max_length=N_SLOTS,
+        description="fields with values that may tell something (addresses, users, programs), each with its "
+        "alternatives: --values keeps them",
+    )
     machine_name: str = Field(
         default="", description="what the machine is called of records that name none; empty: such are bad"
     )
@@ -69,6 +76,14 @@ class Mapping(BaseModel):
             if not all(part.strip() for part in alternative.split("+")):
                 raise ValueError(f"{alternative!r} names no field")
         return alternatives
+
+    @field_validator("values")
+    @classmethod
+    def _each_named(cls, values: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+        for alternatives in values:
+            if not alternatives or not all(part.strip() for path in alternatives for part in path.split("+")):
+                raise ValueError(f"{list(alternatives)!r} names no field")
+        return values
 
     @field_validator("negatives")
     @classmethod
@@ -112,9 +127,11 @@ class Mapping(BaseModel):
         """Whether records may say when they happened: sessions only say in which order."""
         return self.kind not in UNTIMED
 
-    def settings(self) -> dict[str, Any]:
-        """JSON-ready, for the schema: what decides about a number, and of what is seldom set only that."""
-        plain = self.model_dump(mode="json", exclude={"signs"})
+    def settings(self, *, values: bool = False) -> dict[str, Any]:
+        """JSON-ready, for the schema: what decides about a number, and of what is seldom set only that.
+        `values`: whether they are kept."""
+        left_out = {"signs"} if values else {"signs", "values"}
+        plain = self.model_dump(mode="json", exclude=left_out)
         for name in SELDOM:
             if not plain[name]:
                 del plain[name]

@@ -70,3 +70,8 @@ class EventOptions(BaseModel):
     max_record_bytes: int = Field(
         default=1 << 20, ge=1024, le=1 << 24, description="a longer record is counted as bad and left out"
     )
+    values: bool = Field(
+        default=False,
+        description="keep, of every event, up to 8 values that the mapping names (numbers, and hashes of "
+        "others): for detectors that look at values",
+    )

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vestige.reading.values import NONE
 from vestige.sources.events import fields
 from vestige.sources.events.audit import fields_of
 from vestige.sources.events.calls import KINDS as CALLS
@@ -25,7 +27,7 @@ from vestige.sources.events.columns import (
     Machine,
     hashes,
 )
-from vestige.sources.events.fields import TEXT_CHARACTERS
+from vestige.sources.events.fields import TEXT_CHARACTERS, whole
 from vestige.sources.events.json_lines import BadRecordError, decode
 from vestige.sources.events.layout import Layout, header_of, split_row
 from vestige.sources.events.mapping import AUTO, FIELDS, Mapping
@@ -35,6 +37,7 @@ from vestige.sources.events.times import BAD, TimeReader
 from vestige.sources.events.where import Condition, condition
 from vestige.sources.events.zeek import ZeekRows
 from vestige.sources.logs.masks import Masker
+from vestige.sources.logs.slots import N_SLOTS, NUMBER, value_of
 
 Values = tuple[str, ...]
 """Time, machine, event and label of a record, as text."""
@@ -49,12 +52,14 @@ class Rules:
     """How to read records: a mapping, and where a record is too long.
 
     `others`: mappings that a file may turn out to fit instead (`--mapping auto`), `mapping` being the first
-    of all that are tried; empty where a person named one.
+    of all that are tried; empty where a person named one. `values`: whether those that the mapping names are
+    kept.
     """
 
     mapping: Mapping
     max_record: int = 1 << 20
     others: tuple[Mapping, ...] = ()
+    values: bool = False
 
     @property
     def choices(self) -> tuple[Mapping, ...]:
@@ -64,32 +69,37 @@ class Rules:
     def only(self, name: str) -> Rules:
         """The rules for a file that turned out to fit the mapping of that name."""
         mapping = next((choice for choice in self.choices if choice.name == name), self.mapping)
-        return Rules(mapping, self.max_record)
+        return Rules(mapping, self.max_record, values=self.values)
 
     def settings(self) -> dict[str, Any]:
         """JSON-ready, for the schema."""
         settings: dict[str, Any] = {
-            "format": self.mapping.settings(),
+            "format": self.mapping.settings(values=self.values),
             "caps": {"record_bytes": self.max_record, "text_characters": TEXT_CHARACTERS},
         }
         if self.others:
             # What a file is known by decides about numbers, too, where it is chosen.
-            settings["auto"] = [choice.settings() | {"signs": choice.signs} for choice in self.choices]
+            settings["auto"] = [
+                choice.settings(values=self.values) | {"signs": choice.signs} for choice in self.choices
+            ]
             settings["format"] = {"name": AUTO}
+        if self.values:
+            settings["values"] = True
         return settings
 
     @classmethod
     def from_settings(cls, plain: dict[str, Any]) -> Rules:
         """The rules that `settings` wrote down."""
         mapping, *others = [Mapping.model_validate(choice) for choice in plain.get("auto", [plain["format"]])]
-        return cls(mapping, plain["caps"]["record_bytes"], tuple(others))
+        values = plain.get("values", False)
+        return cls(mapping, plain["caps"]["record_bytes"], tuple(others), values)
 
 
 class Parser:
     """Rules made ready to run: of one mapping."""
 
     def __init__(self, rules: Rules) -> None:
-        self._mapping = rules.mapping
+        self._rules, self._mapping = rules, rules.mapping
         self._readers: dict[bool | None, TimeReader] = {}
         self._negatives = frozenset(rules.mapping.negatives)
         self._mask = Masker(rules.mapping.masks).mask if rules.mapping.masks else None
@@ -120,11 +130,14 @@ class Parser:
             return events
         times = self.times(layout)
         take, rows = self._take(layout)
-        numbers = self._read(texts, take, gathering, lines, layout, times)
+        values = self._values(layout, rows)
+        numbers, slots = self._read(texts, take, gathering, lines, layout, times, values)
         if rows is not None:
             self.layout = rows.layout
         times.forget()
         events = _events(gathering, numbers, records, offsets, lines, undecodable(texts, records))
+        if values is not None:
+            events = replace(events, slots=np.array(slots, dtype=np.uint64).reshape(-1, N_SLOTS))
         if (name := self._mapping.only_machine) and Machine(name, name) in events.machines:
             code = events.machines.index(Machine(name, name))
             events.counts["unnamed_machines"] = int((events.machine == code).sum())
@@ -143,6 +156,31 @@ class Parser:
         if self._mapping.machine_name:
             return self._named(take), rows
         return take, rows
+
+    def _values(self, layout: Layout, rows: ZeekRows | None) -> Callable[[str], list[int]] | None:
+        """What finds the values of a good record's text, `N_SLOTS` of them; None where none are kept."""
+        if not self._rules.values:
+            return None
+        picks = [fields.of_object(alternatives) for alternatives in self._mapping.values]
+        record_of, known = self._record_of(layout, rows), _ValueOf()
+        missing = [NONE] * (N_SLOTS - len(picks))
+
+        def values(text: str) -> list[int]:
+            if not picks:
+                return missing
+            record = record_of(text)
+            return [known[pick(record)] for pick in picks] + missing
+
+        return values
+
+    def _record_of(self, layout: Layout, rows: ZeekRows | None) -> Callable[[str], dict[str, Any]]:
+        """What makes an object of a record's text, whatever it is."""
+        if rows is not None:
+            return lambda text: _as_record(rows.names, rows.cells(text))
+        if layout.kind == "csv":
+            names, delimiter = header_of(layout), layout.delimiter
+            return lambda text: _as_record(names, split_row(text.rstrip("\r\n"), delimiter))
+        return fields_of if layout.kind == "audit" else decode
 
     def _named(self, take: Take) -> Take:
         """With a name for the machine where a record has none."""
@@ -164,9 +202,12 @@ class Parser:
         lines: NDArray[np.int64],
         layout: Layout,
         times: TimeReader,
-    ) -> list[int]:
-        """Number, machine, event, time and label of every good record, one after the other."""
+        values: Callable[[str], list[int]] | None,
+    ) -> tuple[list[int], array[int]]:
+        """Number, machine, event, time and label of every good record, one after the other; and its values,
+        where they are kept."""
         rows: list[int] = []
+        slots = array("Q")
         read = times.read
         machines, events, labels = gathering.machines, gathering.texts, gathering.labels
         first = _first_row(layout, lines)
@@ -184,7 +225,10 @@ class Parser:
                     gathering.fault(int(lines[number]), what)
                 continue
             rows += (number, machine_code, event_code, t_ns, labels[label])
-        return rows
+            if values is not None:
+                # While the layout is the one that this record was read by: Zeek's may change within a block.
+                slots.extend(values(text))
+        return rows, slots
 
     def _of_text(self, record_of: Callable[[str], dict[str, Any]], layout: Layout) -> Take:
         """Of JSON, or of what is made a record first."""
@@ -245,6 +289,17 @@ class Parser:
             return rows.pick(cells)
 
         return take
+
+
+class _ValueOf(dict[str, int]):
+    """The values of a block's texts, each made once."""
+
+    def __missing__(self, text: str) -> int:
+        value = NONE
+        if text:
+            value = value_of(NUMBER, whole(text))
+        self[text] = value
+        return value
 
 
 def _wanted_alone(

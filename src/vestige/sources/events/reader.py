@@ -24,6 +24,7 @@ from vestige.reading.steps import (
     Reader,
     RecordingInfo,
     StepBlock,
+    Steps,
 )
 from vestige.reading.symbols import TextSymbols
 from vestige.schema import Schema
@@ -36,8 +37,9 @@ from vestige.sources.events.options import EventOptions
 from vestige.sources.events.parse import Parser, Rules
 from vestige.sources.events.probe import layout_and_block
 from vestige.sources.events.records import Block, RecordReader
-from vestige.sources.events.schema import CLASSES, EVENT, rules_for, schema_for
+from vestige.sources.events.schema import CLASSES, EVENT, SLOTS, rules_for, schema_for
 from vestige.sources.events.sessions import without_unions
+from vestige.sources.logs.slots import N_SLOTS
 
 if TYPE_CHECKING:
     from vestige.reading.dataset import DatasetWriter
@@ -99,7 +101,7 @@ class EventReader(Reader[FileUnit]):
         blocks = []
         for mapping in self._rules.choices:
             events = Parser(self._rules.only(mapping.name)).parse(*layout_and_block(mapping))
-            blocks.append(_steps(events, "probe"))
+            blocks.append(_steps(events, "probe", values=self._rules.values))
         return blocks
 
     def finish(self, account: Account, writer: DatasetWriter) -> None:
@@ -339,7 +341,7 @@ class EventStream(FileStream):
             self._counts["early"] += int(((events.t_ns >= 0) & (events.t_ns < EARLY_NS)).sum())
         self._bad += events.bad
         self._tell_of_bad(events.faults)
-        return _steps(events, self._unit.name)
+        return _steps(events, self._unit.name, values=self._rules.values)
 
     def _tell_of_refused(self) -> None:
         """What the reader refused since it was last asked."""
@@ -356,9 +358,14 @@ class EventStream(FileStream):
                 self.defects.append(Defect(self._unit.file.id, row, RECORD, why))
 
 
-def _steps(events: Events, file: str) -> StepBlock:
-    """Events of many machines as steps; row 0 of the table of symbols is padding."""
+def _steps(events: Events, file: str, *, values: bool) -> StepBlock:
+    """Events of many machines as steps; row 0 of the table of symbols is padding. `values`: whether they are
+    kept."""
     n = len(events)
+    kept: Steps = {}
+    if values:
+        # Sessions and calls have no other fields.
+        kept[SLOTS] = np.zeros((n, N_SLOTS), np.uint64) if events.slots is None else events.slots
     infos = [_info(machine) for machine in events.machines]
     if events.own:
         # Published sessions may be called alike: what tells them apart is where they begin.
@@ -376,6 +383,7 @@ def _steps(events: Events, file: str) -> StepBlock:
             "offset": events.offset,
             "file": np.zeros(n, dtype=np.uint32),
             "raw": events.raw,
+            **kept,
         },
         t_ns=events.t_ns,
         label=events.label if events.counts.get("labelled") else None,

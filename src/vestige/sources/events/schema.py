@@ -7,6 +7,7 @@ from vestige.sources.events import mapping as mappings
 from vestige.sources.events.calls import ATTACKS, KINDS
 from vestige.sources.events.options import EventOptions, LabelOf
 from vestige.sources.events.parse import Rules
+from vestige.sources.logs.slots import N_SLOTS
 
 VERSION = 2
 CLASSES = ("normal", "anomaly")
@@ -20,12 +21,15 @@ STREAMS = (
     Stream("file", "uint32"),
     Stream("raw", "uint64"),
 )
+SLOTS = "slots"
+"""The stream of the values that the mapping names, where they are kept."""
 
 
 def rules_for(options: EventOptions) -> Rules:
     """What `options` mean. Raises UsageError for an unknown mapping."""
     mapping, *others = mappings.chosen(options)
-    return Rules(mapping, options.max_record_bytes, tuple(others))
+    named = mapping.values or any(other.values for other in others)
+    return Rules(mapping, options.max_record_bytes, tuple(others), options.values and bool(named))
 
 
 def label_of(options: EventOptions, rules: Rules) -> LabelOf:
@@ -59,13 +63,16 @@ def schema_for(rules: Rules, options: EventOptions) -> Schema:
     }
     if any(mapping.masks for mapping in rules.choices):
         settings["templated"] = True
+    streams: tuple[Stream, ...] = STREAMS
+    if rules.values:
+        streams = (*STREAMS, Stream(SLOTS, "uint64", (N_SLOTS,)))
     return Schema(
         "events",
         VERSION,
         CLASSES,
         options.context + 1,
         1,
-        STREAMS,
+        streams,
         INPUTS,
         target="last" if whose == "event" else "recording",
         settings=settings,

@@ -110,12 +110,13 @@ def _walk(text: str, plan: Plan) -> list[int]:
             end = text.find(constant[:HEAD], least)
         if end < least or not text.startswith(constant, end):
             return []
-        found.append(_value(kind, text[at:end]))
+        found.append(value_of(kind, text[at:end]))
         at = end + len(constant)
     return found
 
 
-def _value(kind: int, text: str) -> int:
+def value_of(kind: int, text: str) -> int:
+    """The value of a text of this kind: a number where it reads as one, else a hash."""
     number = None
     if kind != OTHER:
         number = _number(kind, text)
