@@ -14,6 +14,38 @@ from vestige.cli.options import Quantize, parse_duration
 from vestige.errors import OutputError, UsageError
 from vestige.evidence.files import STDIN
 
+Format = Annotated[
+    str,
+    typer.Option(
+        help="the format that you take the evidence to be in; refused if the detector reads another"
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        help="write here instead of standard output: whole at the end, or of a stream as it comes",
+    ),
+]
+ByRecording = Annotated[
+    bool,
+    typer.Option(
+        "--by-recording", help="one line a recording (a file, a machine, a session), the worst first"
+    ),
+]
+AlertsOnly = Annotated[bool, typer.Option("--alerts-only", help="only what is at or above the threshold")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="replace an existing file (never one of the evidence)")
+]
+Idle = Annotated[
+    str,
+    typer.Option(
+        help="of a pipe: a message of which more lines may follow is scored after so long a quiet time "
+        "(500ms, 2s, 1m), and again if they do follow"
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -25,39 +57,12 @@ def score(
     evidence: Annotated[
         list[Path], typer.Argument(help="raw evidence: files or directories; - is standard input")
     ],
-    format: Annotated[  # noqa: A002 - the name of the option
-        str,
-        typer.Option(
-            help="the format that you take the evidence to be in; refused if the detector reads another"
-        ),
-    ] = "",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            help="write here instead of standard output: whole at the end, or of a stream as it comes",
-        ),
-    ] = None,
-    by_recording: Annotated[
-        bool,
-        typer.Option(
-            "--by-recording", help="one line a recording (a file, a machine, a session), the worst first"
-        ),
-    ] = False,
-    alerts_only: Annotated[
-        bool, typer.Option("--alerts-only", help="only what is at or above the threshold")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="replace an existing file (never one of the evidence)")
-    ] = False,
-    idle: Annotated[
-        str,
-        typer.Option(
-            help="of a pipe: a message of which more lines may follow is scored after so long a quiet time "
-            "(500ms, 2s, 1m), and again if they do follow"
-        ),
-    ] = "2s",
+    format: Format = "",  # noqa: A002 - the name of the option
+    output: Output = None,
+    by_recording: ByRecording = False,
+    alerts_only: AlertsOnly = False,
+    overwrite: Overwrite = False,
+    idle: Idle = "2s",
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
     quantize: Annotated[
         Quantize, typer.Option(help="int8: transformers compute in 8-bit integers, on the CPU")
@@ -78,22 +83,11 @@ def score(
     run = RunDirectory.open(run).detector()
     if output is not None:
         _refuse_output(output, run, evidence, overwrite)
-    settings = RunDirectory(run).header.dataset_schema.get("settings", {})
-    read = settings.get("formats") or [settings.get("format") or {}]
-    known = [described["name"] for described in read if "name" in described]
-    meant = {Path(part.strip()).stem for part in (format or "").split(",")} - {"", "auto"}
-    if known and not meant <= set(known):
-        names = ",".join(known)
-        raise UsageError(
-            f"the detector was trained to read {names!r}, not {format!r}",
-            where=run,
-            remedy=f"give evidence in that format and --format {names}, or train a detector on {format}",
-        )
+    _refuse_other_format(run, format)
     if any(map(is_simulated, evidence)):
         log.get("vestige.cli").warning("the evidence is synthetic: its scores say that the program works")
-    idle_s = parse_duration("--idle", idle)
+    idle_s, eight_bit = parse_duration("--idle", idle), quantize == "int8"
     with progress.bar("scoring", "bytes", beside_output=output is None) as update:
-        eight_bit = quantize == "int8"
         found: Iterable[dict[str, Any]]
         if by_recording:
             found = scoring.score_recordings(
@@ -104,14 +98,36 @@ def score(
                 run, evidence, device=device, quantize=eight_bit, idle_s=idle_s, progress=update
             )
         lines = (scoring.json_line(row) for row in found if _is_wanted(row, alerts_only))
-        if output is None:
-            for line in lines:
-                typer.echo(line)
-        elif any(map(_is_stream, evidence)) and not by_recording:
-            _append(lines, output)
-        else:
-            with storage.atomic_file(output) as working, working.open("w", encoding="ascii") as file:
-                file.writelines(line + "\n" for line in lines)
+        _write(lines, output, as_they_come=any(map(_is_stream, evidence)) and not by_recording)
+
+
+def _refuse_other_format(run: Path, asked: str) -> None:
+    """Raise UsageError for a format that is none of those that the detector was trained to read."""
+    from vestige.runs.directory import RunDirectory
+
+    settings = RunDirectory(run).header.dataset_schema.get("settings", {})
+    read = settings.get("formats") or [settings.get("format") or {}]
+    known = [described["name"] for described in read if "name" in described]
+    meant = {Path(part.strip()).stem for part in asked.split(",")} - {"", "auto"}
+    if known and not meant <= set(known):
+        names = ",".join(known)
+        raise UsageError(
+            f"the detector was trained to read {names!r}, not {asked!r}",
+            where=run,
+            remedy=f"give evidence in that format and --format {names}, or train a detector on {asked}",
+        )
+
+
+def _write(lines: Iterator[str], output: Path | None, *, as_they_come: bool) -> None:
+    """Write the lines to standard output, or to a file: whole at the end, or as they come."""
+    if output is None:
+        for line in lines:
+            typer.echo(line)
+    elif as_they_come:
+        _append(lines, output)
+    else:
+        with storage.atomic_file(output) as working, working.open("w", encoding="ascii") as file:
+            file.writelines(line + "\n" for line in lines)
 
 
 def _is_wanted(row: dict[str, Any], alerts_only: bool) -> bool:
