@@ -13,6 +13,7 @@ from vestige.evaluation.learnt import FILE, AlertRate, Learnt, PartOf, Stretch
 from vestige.evaluation.learnt_page import PAGE_FILE, expected, render, write_page
 from vestige.evaluation.plants import COLUMNS
 from vestige.evaluation.sensitivity import WARNING, Sensitivity
+from vestige.evaluation.trivial import Beside
 
 HOSTILE = "<script>alert(1)</script>\u202e"
 DAY = 86_400.0
@@ -39,8 +40,9 @@ def learnt(*, came: int = 12, evidence: str = "app.log") -> Learnt:
         strangest=[Stretch(p_value=1e-7, time=None, place={"file": evidence, "line": 7}, text=evidence)],
         warnings=[f"times name no year {evidence}"], left_out={"rest of the file": 3},
         sensitivity=Sensitivity.of(
-            ("normal", found(0.97, 0.98, 0.02)), {"new template": found(1.0, 1.0, 0.0)},
-            about={"new template": "what was never seen"}, kinds=kinds,
+            ("normal", found(0.97, 0.98, 0.02)),
+            {"new template": Beside("what was never seen", found(1.0, 1.0, 0.0), 0.001)},
+            share=0.0005, kinds=kinds,
             left_out={"bursts": "no step has a time"},
         ),
     )  # fmt: skip
@@ -62,6 +64,8 @@ def test_the_page_says_what_to_expect() -> None:
         "one message never seen 100 97% 87% to 100% 5% alert anyway 100% 90% to 100%",
         "silence of one minute 100 2% 0% to 12% 5% alert anyway 0% 0% to 10%",
         WARNING,
+        "planted plants normal new template 2 times the alerts",
+        "new template finds strange what was never seen",
         "bursts no step has a time",
         "1e+07",
         "rest of the file 3",

@@ -143,19 +143,25 @@ def test_a_threshold_spends_the_budget_and_no_more(share: float, alerts: int) ->
     assert (strangeness >= threshold(strangeness, share)).sum() == expected
 
 
-def test_a_detector_that_cannot_keep_to_the_budget_is_silent() -> None:
+def test_a_detector_that_cannot_keep_to_the_budget_spends_the_least_that_it_can() -> None:
     assert (np.ones(50) >= threshold(np.ones(50), 0.5)).sum() == 0
+    new = np.r_[np.zeros(40), np.ones(10)]
+    assert (new >= threshold(new, 0.1)).sum() == 0
+    assert (new >= threshold(new, 0.1, highest=1.0)).sum() == 10
+    assert threshold(np.zeros(50), 0.1, highest=1.0) < 1e-300  # whatever is new alerts
 
 
 def test_all_of_them_stand_beside_on_the_same_plants(encoded: EncodedWindows) -> None:
     plants = plant_all(encoded.windows.select(slice(200, 390)), table(), FOREIGN, stream="event", n=20)
-    found = beside(
-        plants, encoded, encoded.over(encoded.windows.select(slice(0, 200))), stream="event", share=0.01
-    )
+    calibrate = encoded.over(encoded.windows.select(slice(0, 200)))
+    bound = encoded.encoder.bind(plants.table)
+    found = beside(plants, bound, encoded, calibrate, stream="event", share=0.01)
     assert list(found) == ["new template", "STIDE", "isolation forest", "length", "rate alone"]
     share = {
-        name: dict(zip(frame["what"], frame["share"], strict=True)) for name, frame in found.items()
-    }  # fmt: skip
+        name: dict(zip(other.found["what"], other.found["share"], strict=True))
+        for name, other in found.items()
+    }
+    assert all(other.spent <= 0.01 for other in found.values())
     assert share["new template"]["one event never seen"] == 1.0
     assert share["new template"]["one event missing"] == 0.0
     assert share["STIDE"]["two neighbours out of order"] == 1.0
@@ -170,8 +176,8 @@ def test_evidence_of_channels_has_the_forest_alone(tmp_path: Path) -> None:
     encoder = Grid(windows.schema.inputs)
     encoded = EncodedWindows(windows, encoder, encoder)
     plants = plant_all(windows, windows.table("episodes"), (), stream="", n=20)
-    found = beside(plants, encoded, encoded, stream="", share=0.05)
+    found = beside(plants, encoder, encoded, encoded, stream="", share=0.05)
     assert list(found) == ["isolation forest"]
-    lost = found["isolation forest"].filter(kind="lost")["share"].to_list()
+    lost = found["isolation forest"].found.filter(kind="lost")["share"].to_list()
     assert lost[0] < lost[2]  # the mean of what is left of a window is much the same
     assert lost[2] > 0.3

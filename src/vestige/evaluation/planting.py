@@ -5,6 +5,7 @@ Letters: M judged steps of a part (rows of a `Region`), k steps of one change, C
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -33,9 +34,10 @@ SAMPLE = 100_000
 """Steps by which channels and usual gaps are measured."""
 NOT_A_NUMBER = 0x7FF << 52
 """The bits that every value has that is no number."""
-MINUTE_NS = 60 * 10**9
 SPANS = (1, 10, 60)
 """A silence lasts a minute, ten minutes, an hour; where steps are rarer, as many times a longer unit."""
+UNITS_S = (60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400)
+"""Units of a silence: a minute to a day."""
 STEPS_MISSED = 3
 """On average a silence of one unit misses so many steps at least."""
 
@@ -367,8 +369,9 @@ def spans_ns(field: Field) -> tuple[int, ...]:
     usual = field.usual_gap_ns
     if not usual > 0:
         raise NotApplicableError("its times do not tell steps apart")
-    unit = max(MINUTE_NS, round(STEPS_MISSED * usual / 1e9) * 10**9)
-    return tuple(unit * span for span in SPANS)
+    least = STEPS_MISSED * usual / 1e9
+    unit = next((unit for unit in UNITS_S if unit >= least), UNITS_S[-1] * math.ceil(least / UNITS_S[-1]))
+    return tuple(unit * 10**9 * span for span in SPANS)
 
 
 def foreign(field: Field, amount: int, n: int) -> list[Draft]:

@@ -15,7 +15,7 @@ Letters: P plants, B windows, T steps of a window.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,7 +57,7 @@ WORK = 1 << 27
 WORDS = {"logs": "message", "events": "event", "traces": "branch"}
 """What a step is called, by source."""
 PLURALS = {"branch": "branches"}
-UNITS = ((3_600, "hour"), (60, "minute"), (1, "second"))
+UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
 @dataclass(frozen=True)
@@ -286,11 +286,23 @@ class Lowest:
 def judge(plants: Plants, score: Score, names: tuple[str, ...] | None = None) -> Lowest:
     """Score all windows of the plants. `score` sees rows of `plants.table` in the stream of symbols: bind an
     encoder to that table. `names`: the streams that it needs (all by default)."""
-    lowest = Lowest(np.full(len(plants), np.inf), np.full(len(plants), np.inf))
+    return judge_all(plants, lambda steps: {"": score(steps)}, ("",), names)[""]
+
+
+def judge_all(
+    plants: Plants,
+    scores: Callable[[Steps], Mapping[str, FloatArray]],
+    detectors: Sequence[str],
+    names: tuple[str, ...] | None = None,
+) -> dict[str, Lowest]:
+    """The same for several `detectors`, whose `scores` come by name."""
+    n = len(plants)
+    lowest = {name: Lowest(np.full(n, np.inf), np.full(n, np.inf)) for name in detectors}
     for batch in plants.batches(names):
-        found = np.nan_to_num(np.asarray(score(batch.steps), dtype=np.float64), nan=np.inf, posinf=np.inf)
-        for into, rows in ((lowest.planted, batch.planted), (lowest.without, ~batch.planted)):
-            np.minimum.at(into, batch.plant[rows], found[rows])
+        for name, score in scores(batch.steps).items():
+            found = np.nan_to_num(np.asarray(score, dtype=np.float64), nan=np.inf, posinf=np.inf)
+            for into, rows in ((lowest[name].planted, batch.planted), (lowest[name].without, ~batch.planted)):
+                np.minimum.at(into, batch.plant[rows], found[rows])
     return lowest
 
 

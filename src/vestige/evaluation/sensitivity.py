@@ -10,6 +10,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from vestige.evaluation.planting import KINDS
+from vestige.evaluation.trivial import Beside
 
 MOSTLY = 0.5
 """A strength counts as caught where the interval of its share begins at half of the plants."""
@@ -48,32 +49,43 @@ class PlantedRow(BaseModel):
     by: dict[str, Found]
 
 
+class Trivially(BaseModel):
+    """A trivial detector beside: `about` says what it finds strange; it alerts `times` as often on the
+    calibration as the one that was learnt. More than once means that it cannot keep to the budget."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    about: str
+    times: float
+
+
 class Sensitivity(BaseModel):
     """What is found of planted anomalies. `verdict`: of the detector that was learnt, in a sentence;
-    `beside`: the trivial detectors and what each finds strange; `left_out`: what was not planted, and why."""
+    `beside`: the trivial detectors; `left_out`: what was not planted, and why."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rows: list[PlantedRow]
     verdict: str
     warning: str
-    beside: dict[str, str]
+    beside: dict[str, Trivially]
     left_out: dict[str, str]
 
     @classmethod
     def of(
         cls,
         learnt: tuple[str, pl.DataFrame],
-        beside: Mapping[str, pl.DataFrame],
+        beside: Mapping[str, Beside],
         *,
-        about: Mapping[str, str],
+        share: float,
         kinds: Sequence[str],
         left_out: Mapping[str, str],
     ) -> Self:
-        """Of tables of `plants.detected`, by detector, all of the same plants; `kinds` and `left_out` are
-        those of the `Plants`."""
+        """Of the name of what was learnt, its table of `plants.detected`, and what trivial detectors find of
+        the same plants; `share` of the windows of the calibration may alert. `kinds` and `left_out` are those
+        of the `Plants`."""
         name, own = learnt
-        by_name = {name: own, **beside}
+        by_name = {name: own} | {each: other.found for each, other in beside.items()}
         rows = []
         for number, row in enumerate(own.iter_rows(named=True)):
             by = {each: table.row(number, named=True) for each, table in by_name.items()}
@@ -89,7 +101,10 @@ class Sensitivity(BaseModel):
             rows=rows,
             verdict=verdict(own, kinds),
             warning=WARNING,
-            beside={each: about[each] for each in beside},
+            beside={
+                each: Trivially(about=other.about, times=other.spent / share)
+                for each, other in beside.items()
+            },
             left_out=dict(left_out),
         )
 
@@ -142,7 +157,7 @@ def _caught(name: str, of: str, rows: list[dict[str, Any]]) -> str:
             return f"{share} {row['what'].replace('silence', 'silences', 1)}{end}"
         if at == 0:
             return f"{share} {of}"
-        return f"{share} {of} where it is {row['what']}"
+        return f"{row['what']} {share.replace(' of ', ' times in ')}"
     return ""
 
 

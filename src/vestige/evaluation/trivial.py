@@ -8,20 +8,21 @@ Letters: N or B windows, T steps, V token ids, C channels, F features.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige.evaluation.plants import Plants, detected, judge
+from vestige.evaluation.plants import Plants, detected, judge_all
 from vestige.hashing import row_hashes
 from vestige.reading.encoding import Batch, BoundEncoder, EncodedWindows
 from vestige.reading.steps import NO_TIME, Steps
+from vestige.reading.windows import WindowSet
 from vestige.schema import PAD, UNK, Input, Schema
 
 FloatArray = NDArray[np.float64]
@@ -35,11 +36,10 @@ COLUMNS = 64
 """Tokens, the most frequent ones, that the isolation forest counts."""
 GRAM = 6
 """Tokens of a sequence of STIDE (Forrest, Hofmeyr, Somayaji, Longstaff, 1996)."""
-CALIBRATION = 1 << 20
+CALIBRATION = 1 << 18
 """Windows of the calibration by which a threshold is set at most."""
 TIMES = "t_ns"
 """The stream of times."""
-NEVER = float("inf")
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ class Trivial(ABC):
     about: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]] = ()
     """Kinds of input that it reads, one of them."""
+    highest: ClassVar[float] = math.inf
+    """No window is stranger."""
 
     def __init__(self, evidence: Evidence) -> None:
         self.evidence = evidence
@@ -91,6 +93,7 @@ class NewTemplate(Trivial):
     name = "new template"
     about = "a message or event that learning never saw"
     kinds = ("tokens",)
+    highest = 1.0
 
     def strangeness(self, steps: Steps, batch: Batch) -> FloatArray:  # noqa: ARG002
         """See `Trivial.strangeness`."""
@@ -108,6 +111,7 @@ class Stide(Trivial):
     name = "STIDE"
     about = f"sequences of {GRAM} events that learning never saw"
     kinds = ("tokens",)
+    highest = 1.0
 
     def fit(self, train: EncodedWindows, *, seed: int = 0) -> None:  # noqa: ARG002
         """Remember a hash of every sequence."""
@@ -223,18 +227,30 @@ class Rate(Trivial):
 DETECTORS: tuple[type[Trivial], ...] = (NewTemplate, Stide, Forest, Length, Rate)
 
 
-def threshold(strangeness: FloatArray, share: float) -> float:
+def threshold(strangeness: FloatArray, share: float, highest: float = math.inf) -> float:
     """Where `share` of the windows of a calibration alert, at most: the lowest threshold, alerts being those
-    at or above it. A detector of which more windows are equally strange than may alert never alerts."""
+    at or above it. Where more of them than that have the `highest` strangeness that there is, it is that one,
+    beyond the budget: a detector that never alerts would be no comparison."""
     allowed = int(share * len(strangeness))
     if allowed >= len(strangeness):
-        return -NEVER
-    ordered = np.sort(strangeness)
-    return float(np.nextafter(ordered[-1 - allowed], NEVER))
+        return -math.inf
+    at = len(strangeness) - 1 - allowed
+    return min(float(np.nextafter(np.partition(strangeness, at)[at], math.inf)), highest)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A trivial detector beside another: what it finds strange, its table of `plants.detected`, and `spent`,
+    the share of the windows of the calibration on which it alerts."""
+
+    about: str
+    found: pl.DataFrame
+    spent: float
 
 
 def beside(
     plants: Plants,
+    bound: BoundEncoder,
     train: EncodedWindows,
     calibrate: EncodedWindows,
     *,
@@ -242,61 +258,62 @@ def beside(
     share: float,
     timed: bool = True,
     seed: int = 0,
-) -> dict[str, pl.DataFrame]:
-    """What the trivial detectors find of the same plants, by name: see `plants.detected`.
+) -> dict[str, Beside]:
+    """What the trivial detectors find of the same plants, by name.
 
-    `stream` holds rows of the table of symbols ("" where there is none); `share` of the windows of
-    `calibrate` may alert, as of the detector that they stand beside; `timed`: whether the stream `t_ns` holds
-    times.
+    `bound`: the encoder of `train`, bound to the table of the plants, which `stream` holds rows of ("" where
+    there are none); `share` of the windows of `calibrate` may alert, as of the detector that they stand
+    beside; `timed`: whether the stream `t_ns` holds times.
     """
-    encoder, schema = train.encoder, train.schema
     evidence = Evidence(
-        encoder.inputs, timed and TIMES in train.windows.streams, stream, plants.table, schema.before
+        train.encoder.inputs,
+        timed and TIMES in train.windows.streams,
+        stream,
+        plants.table,
+        train.schema.before,
     )
-    bound = encoder.bind(plants.table)
-    found = {}
-    for kind in DETECTORS:
-        detector = kind(evidence)
-        if not detector.applies:
-            continue
+    detectors = [detector for kind in DETECTORS if (detector := kind(evidence)).applies]
+    for detector in detectors:
         detector.fit(train, seed=seed)
-        usual = np.concatenate([np.empty(0), *(_of_batches(detector, calibrate))])
-        if not len(usual):
-            continue
-        lowest = judge(plants, partial(_score, detector, bound), _streams(detector, bound))
-        found[detector.name] = detected(plants, lowest, -threshold(usual, share))
+    inputs = tuple(dict.fromkeys(name for detector in detectors for name in detector.input_names))
+    streams = set(bound.streams(inputs))
+    if stream:
+        streams.add(stream)
+    if evidence.timed:
+        streams.add(TIMES)
+    names = tuple(sorted(streams))
+
+    def strangeness(bound: BoundEncoder, steps: Steps) -> dict[str, FloatArray]:
+        batch = bound.encode(steps, inputs)
+        return {detector.name: detector.strangeness(steps, batch) for detector in detectors}
+
+    usual = [strangeness(calibrate.bound, steps) for steps in _calibration(calibrate.windows, names)]
+    if not usual:
+        return {}
+
+    def scores(steps: Steps) -> dict[str, FloatArray]:
+        """The stranger the lower, as p-values are."""
+        return {name: -strange for name, strange in strangeness(bound, steps).items()}
+
+    lowest = judge_all(plants, scores, [detector.name for detector in detectors], names)
+    found = {}
+    for detector in detectors:
+        strange = np.concatenate([piece[detector.name] for piece in usual])
+        limit = threshold(strange, share, detector.highest)
+        found[detector.name] = Beside(
+            detector.about,
+            detected(plants, lowest[detector.name], -limit),
+            float((strange >= limit).mean()),
+        )
     return found
 
 
-def _streams(detector: Trivial, bound: BoundEncoder) -> tuple[str, ...]:
-    """The streams that a detector's inputs are made of, and those that it reads itself."""
-    wanted = set(bound.streams(detector.input_names))
-    own = {Length: detector.evidence.stream, Rate: TIMES}.get(type(detector))
-    if own:
-        wanted.add(own)
-    return tuple(sorted(wanted))
-
-
-def _score(detector: Trivial, bound: BoundEncoder, steps: Steps) -> FloatArray:
-    """The stranger the lower, as p-values are."""
-    return -_strangeness(detector, bound, steps)
-
-
-def _strangeness(detector: Trivial, bound: BoundEncoder, steps: Steps) -> FloatArray:
-    batch: Batch = {}
-    if detector.inputs:
-        batch = bound.encode(steps, detector.input_names)
-    return detector.strangeness(steps, batch)
-
-
-def _of_batches(detector: Trivial, encoded: EncodedWindows) -> Iterator[FloatArray]:
-    """Of all windows; of `CALIBRATION` of them, evenly spread, where there are more."""
-    windows = encoded.windows
+def _calibration(windows: WindowSet, names: tuple[str, ...]) -> Iterator[Steps]:
+    """All windows, or `CALIBRATION` of them, evenly spread, where there are more."""
     if len(windows) > CALIBRATION:
         windows = windows.select(np.linspace(0, len(windows) - 1, CALIBRATION).astype(np.int64))
-    names = _streams(detector, encoded.bound)
     for piece in windows.pieces(_rows(windows.schema)):
-        yield _strangeness(detector, encoded.bound, piece.gather(slice(None), names))
+        yield piece.gather(slice(None), names)
 
 
 def _rows(schema: Schema) -> int:

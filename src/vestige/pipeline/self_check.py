@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vestige.evaluation.foreign import foreign_texts
 from vestige.evaluation.plants import detected, judge, plant_all
 from vestige.evaluation.sensitivity import Sensitivity
-from vestige.evaluation.trivial import DETECTORS, beside
+from vestige.evaluation.trivial import beside
 from vestige.models.normal.detector import Normal
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.steps import Steps
@@ -50,6 +50,7 @@ def sensitivity(
         (detector.name, detected(plants, lowest, detector.alpha)),
         beside(
             plants,
+            bound,
             learn,
             learn.over(parts.calibrate),
             stream=reader.symbol_stream,
@@ -57,7 +58,7 @@ def sensitivity(
             share=detector.alpha,
             seed=seed,
         ),
-        about={kind.name: kind.about for kind in DETECTORS},
+        share=detector.alpha,
         kinds=plants.kinds,
         left_out=plants.left_out,
     )
