@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.made_up import made_up, made_up_run
+from vestige.checkpoint import Pooling
 from vestige.cli.tables import verdict as told
 from vestige.evaluation.comparing import compare
 from vestige.evaluation.judging import cluster_result, evaluate
@@ -56,6 +57,14 @@ def test_the_best_on_validation_is_used_and_the_command_can_be_typed() -> None:
     assert f"on {gru.alerting.tp} of {gru.alerting.tp + gru.alerting.fn} anomalous windows" in found.why[2]
     assert f"{gru.alerting.alerts_per_day:.1f} alerts a day" in found.why[2]
     assert "the best of 3" in found.why[0]
+
+
+def test_of_recordings_no_alerts_a_day_are_told() -> None:
+    results = judged({"logistic": (3.0, 2.5)})
+    pooled = results.detectors[0].model_copy(update={"pooling": Pooling(kind="mean")})
+    found = verdict(results.model_copy(update={"detectors": [pooled]}))
+    assert "anomalous recordings, and on" in found.why[2]
+    assert "a day" not in found.why[2]
 
 
 def test_a_baseline_that_validation_prefers_is_used() -> None:

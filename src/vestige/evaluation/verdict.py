@@ -202,7 +202,7 @@ def _alerts(chosen: DetectorResults) -> str:
         f"{counted.tp + counted.fn:,} anomalous {judged}, and on {counted.fp:,} of "
         f"{counted.fp + counted.tn:,} normal ones"
     )
-    if counted.alerts_per_day is not None:
+    if _in_time(chosen):
         text += f"; that is {counted.alerts_per_day:,.1f} alerts a day"
     return f"{text}."
 
@@ -236,6 +236,12 @@ def _judged(chosen: DetectorResults) -> str:
     return "recordings"
 
 
+def _in_time(judged: DetectorResults) -> bool:
+    """Whether what was judged comes one after the other: recordings that are judged whole are a collection,
+    however their steps are numbered."""
+    return judged.pooling is None and judged.alerting.alerts_per_day is not None
+
+
 def _more_evidence(results: RunResults, text: str) -> Reason:
     """A reason that only more evidence can take away; where labels are few, normal can be learnt without."""
     return Reason(
@@ -251,7 +257,7 @@ def _more_evidence(results: RunResults, text: str) -> Reason:
 def _split_again(results: RunResults, text: str) -> Reason:
     """A reason that another split takes away: by time if there are times, or by host if many."""
     hosts = max((part.hosts for part in results.split.parts.values()), default=0)
-    now, has_times = results.split.recipe, results.detectors[0].alerting.alerts_per_day is not None
+    now, has_times = results.split.recipe, _in_time(results.detectors[0])
     recipes = [("time", has_times), ("host", hosts >= MANY_HOSTS), ("sample", True)]
     another = next((name for name, fits in recipes if fits and name != now), f"{now} --split-seed ANOTHER")
     return Reason(

@@ -161,7 +161,9 @@ def _judge(
     _judge_one(findings, experiment, config, name, baseline, data.train, pooling, kind="baseline")
     # The folder of one detector is no place for another; those of its run were kept when that was judged.
     if not run.is_detector:
-        folder = run.lay_out(name, config, experiment.split, {}).path
+        # Whatever was taken from elsewhere, this one learnt here, and nobody asked anything of it.
+        here = config.model_copy(update={"trained_elsewhere": False})
+        folder = run.lay_out(name, here, experiment.split, {}).path
         reached = findings.results[-1].validation_macro_f1
         save(folder, data, baseline, threshold, view=view, pooling=pooling, validation_macro_f1=reached)
         findings.kept[name] = folder
