@@ -59,12 +59,20 @@ def test_the_best_on_validation_is_used_and_the_command_can_be_typed() -> None:
     assert "the best of 3" in found.why[0]
 
 
+def test_rare_alerts_are_not_told_as_none() -> None:
+    results = judged({"logistic": (3.0, 2.5)})
+    rare = results.detectors[0].alerting.model_copy(update={"alerts_per_day": 0.0234})
+    seldom = results.detectors[0].model_copy(update={"alerting": rare})
+    assert "that is 0.023 alerts a day" in verdict(results.model_copy(update={"detectors": [seldom]})).why[2]
+
+
 def test_of_recordings_no_alerts_a_day_are_told() -> None:
     results = judged({"logistic": (3.0, 2.5)})
     pooled = results.detectors[0].model_copy(update={"pooling": Pooling(kind="mean")})
     found = verdict(results.model_copy(update={"detectors": [pooled]}))
     assert "anomalous recordings, and on" in found.why[2]
     assert "a day" not in found.why[2]
+    assert found.score == "vestige score runs/first/logistic NEW_EVIDENCE --by-recording"
 
 
 def test_a_baseline_that_validation_prefers_is_used() -> None:

@@ -51,7 +51,7 @@ def verdict_of(results: RunResults, kept: Mapping[str, Path], run: Path) -> Verd
     reasons = [*_of_the_run(results), *_of_the_detector(results, chosen)]
     score = ""
     if chosen.name in kept:
-        score = _score(kept[chosen.name])
+        score = _score(chosen, kept[chosen.name])
     else:
         reasons.append(
             Reason(
@@ -202,8 +202,13 @@ def _alerts(chosen: DetectorResults) -> str:
         f"{counted.tp + counted.fn:,} anomalous {judged}, and on {counted.fp:,} of "
         f"{counted.fp + counted.tn:,} normal ones"
     )
-    if _in_time(chosen):
-        text += f"; that is {counted.alerts_per_day:,.1f} alerts a day"
+    a_day = counted.alerts_per_day
+    if a_day is not None and _in_time(chosen):
+        form = ",.1f"
+        if a_day < 1:
+            # A rare alert is not none.
+            form = ".2g"
+        text += f"; that is {a_day:{form}} alerts a day"
     return f"{text}."
 
 
@@ -214,7 +219,9 @@ def _beside(results: RunResults, chosen: DetectorResults, kept: Mapping[str, Pat
         if each.model == chosen.name and each.outcome != "better" and each.baseline != chosen.name:
             said.append(each.sentence)
             if each.baseline in kept:
-                said.append(f"{each.baseline} is simpler, and kept as well: {_score(kept[each.baseline])}")
+                said.append(
+                    f"{each.baseline} is simpler, and kept as well: {_score(chosen, kept[each.baseline])}"
+                )
     reached = chosen.validation_macro_f1 or 0.0
     said += [
         f"{other.name} had macro F1 {other.validation_macro_f1:.3f} on validation, but it {other.unusable}."
@@ -224,9 +231,12 @@ def _beside(results: RunResults, chosen: DetectorResults, kept: Mapping[str, Pat
     return said
 
 
-def _score(folder: Path) -> str:
-    """What to type to put the detector in a folder to work."""
-    return f"vestige score {shlex.quote(str(folder))} NEW_EVIDENCE"
+def _score(judged: DetectorResults, folder: Path) -> str:
+    """What to type to put the detector in a folder to work, as it was judged."""
+    command = f"vestige score {shlex.quote(str(folder))} NEW_EVIDENCE"
+    if judged.pooling is not None:
+        command += " --by-recording"
+    return command
 
 
 def _judged(chosen: DetectorResults) -> str:
