@@ -39,6 +39,7 @@ LEAST_SPREAD, LEAST_LOG_SPREAD = 0.05, 0.1
 ROBUST = 10.0
 """A range ends so many spreads beyond the quantiles at most: an outlier must not make all that is below it
 usual."""
+PARTS = 8
 
 
 class Ranges(NamedTuple):
@@ -103,18 +104,14 @@ class SlotCounts:
     @classmethod
     def of(cls, kind: IntArray, value: Values, n_kinds: int) -> Self:
         """Count values `(N,)`, see `Slot.of`."""
-        has = np.flatnonzero((value != 0) & (kind >= 0))
-        kind, value = kind[has], value[has]
-        n = np.bincount(kind, minlength=n_kinds)
-        middle = _middle(kind, n)
-        key = mix(value ^ mix(kind.astype(np.uint64)))
-        order = np.argsort(key, kind="stable")
-        key = key[order]
-        begin = np.flatnonzero(np.append(np.ones(min(1, len(key)), np.bool_), key[1:] != key[:-1]))
-        # The sort is stable, so that the first of equal ones is the one that came first.
-        first = order[begin]
-        count = np.diff(begin, append=len(key))
-        return cls(kind[first], value[first], count, first >= middle[kind[first]], n)
+        has = (value != 0) & (kind >= 0)
+        # Kinds are few: half the memory.
+        of, value = kind[has].astype(np.int32), value[has]
+        n = np.bincount(of, minlength=n_kinds)
+        middle = _middle(of, n)
+        first, count = _different(mix(value ^ mix(np.arange(n_kinds, dtype=np.uint64))[of]))
+        own = of[first].astype(np.int64)
+        return cls(own, value[first], count, first >= middle[own], n)
 
     @cached_property
     def n_late(self) -> IntArray:
@@ -210,7 +207,25 @@ def scaled(number: FloatArray, log: NDArray[np.bool_]) -> FloatArray:
     return np.where(log, np.copysign(np.log1p(np.abs(number)), number), number)
 
 
-def _middle(kind: IntArray, n: IntArray) -> IntArray:
+def _different(key: Values) -> tuple[IntArray, IntArray]:
+    """Where each different key `(N,)` comes first, and how often it comes: sorted in `PARTS` parts, one after
+    the other, because sorting takes several times the memory of what is sorted."""
+    firsts, counts = [], []
+    part_of = (key >> np.uint64(64 - PARTS.bit_length() + 1)).astype(np.uint8)
+    for part in range(PARTS):
+        places = np.flatnonzero(part_of == part)
+        order = np.argsort(key[places], kind="stable")
+        ordered = key[places][order]
+        new = np.ones(len(ordered), np.bool_)
+        new[1:] = ordered[1:] != ordered[:-1]
+        begin = np.flatnonzero(new)
+        # The sort is stable, so that the first of equal ones is the one that came first.
+        firsts.append(places[order[begin]])
+        counts.append(np.diff(begin, append=len(ordered)))
+    return np.concatenate(firsts), np.concatenate(counts)
+
+
+def _middle(kind: NDArray[np.int32], n: IntArray) -> IntArray:
     """Where in `kind (N,)` the later half of each kind begins, `(K,)`."""
     if not len(kind):
         return np.zeros(len(n), np.int64)
