@@ -43,9 +43,9 @@ from vestige.pipeline import model_transfer
 from vestige.pipeline.experiment import Experiment
 from vestige.pipeline.fitting import fit_baseline, save
 from vestige.pipeline.predicting import calibrate, next_token, of_part, pooling_of, predict
-from vestige.pipeline.progress import ShowProgress, silent
 from vestige.pipeline.reporting import write
 from vestige.reading.encoding import EncodedWindows
+from vestige.reading.steps import ShowProgress, silent
 from vestige.reading.told import warnings_of_notes
 from vestige.runs import views
 from vestige.runs.config import RunConfig

@@ -23,10 +23,10 @@ from vestige.evaluation.learnt_page import PAGE_FILE, write_page
 from vestige.evaluation.rates import stretches
 from vestige.models.base import choose_inputs
 from vestige.models.normal.detector import BATCH, Normal
-from vestige.pipeline.progress import ShowProgress, silent
 from vestige.pipeline.self_check import sensitivity
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.looks import NormalEncoder
+from vestige.reading.steps import ShowProgress, silent
 from vestige.reading.times import rfc3339, span
 from vestige.reading.windows import WindowSet
 from vestige.schema import UNK

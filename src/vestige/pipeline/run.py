@@ -23,8 +23,8 @@ from vestige.pipeline.experiment import Experiment, require_labels, split_datase
 from vestige.pipeline.fitting import TrainingPlan
 from vestige.pipeline.judging import judge as judge_detectors
 from vestige.pipeline.parallel import fit_all
-from vestige.pipeline.progress import ShowProgress, silent
 from vestige.pipeline.quantized import quantize
+from vestige.reading.steps import ShowProgress, silent
 from vestige.reading.windows import read_manifest
 from vestige.runs import views
 from vestige.runs.config import RunConfig, relative, resolve, versions

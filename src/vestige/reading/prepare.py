@@ -28,7 +28,6 @@ from vestige.evidence.stream import closing_on_error
 from vestige.log import get
 from vestige.reading import sorting
 from vestige.reading.dataset import DatasetWriter
-from vestige.reading.names import RecordingNames
 from vestige.reading.parts import BLOCK_STEPS, Task, read_task
 from vestige.reading.steps import (
     NO_TIME,
@@ -38,6 +37,7 @@ from vestige.reading.steps import (
     Progress,
     Reader,
     RecordingInfo,
+    RecordingNames,
     StepBlock,
     Unit,
 )

@@ -17,9 +17,8 @@ import numpy as np
 from vestige.engine import HERE
 from vestige.errors import EvidenceError, VestigeError
 from vestige.evidence.defects import FILE, Defect
-from vestige.reading.names import RecordingNames
 from vestige.reading.overview import Overview, present
-from vestige.reading.steps import NO_TIME, Evidence, Progress, Reader, StepBlock, Unit
+from vestige.reading.steps import NO_TIME, Evidence, Progress, Reader, RecordingNames, StepBlock, Unit
 from vestige.reading.times import rfc3339
 
 BLOCK_STEPS = 1 << 14

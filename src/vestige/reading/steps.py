@@ -8,8 +8,10 @@ following differ only in who asks for the next block, and when.
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -32,11 +34,20 @@ RawTexts = Callable[[NDArray[np.int64]], list[str]]
 Progress = Callable[[int, int | None], None]
 """Called with how much is done and how much there is (bytes of evidence; None where nobody knows)."""
 
+ShowProgress = Callable[[str, str], AbstractContextManager[Progress]]
+"""Given a title and a unit, a context that yields `update(done, total)`."""
+
 Position = dict[str, Any]
 """Where a stream stands: JSON values only."""
 
 NO_TIME = int(np.iinfo(np.int64).min)
 """The time of a step of which nobody knows when it was; NumPy's `NaT`."""
+
+
+@contextlib.contextmanager
+def silent(title: str, unit: str) -> Iterator[Progress]:  # noqa: ARG001
+    """Shows nothing."""
+    yield lambda done, total: None  # noqa: ARG005
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,39 @@ class RecordingInfo:
     def identity(self) -> str:
         """What tells it apart from all others."""
         return self.key or self.id
+
+
+class RecordingNames:
+    """Names of recordings that come interleaved, each once: the second `name`, as of sessions that are called
+    alike, is `name#2`. One number a name is kept, whatever becomes of its recording."""
+
+    def __init__(self) -> None:
+        self.repeated = 0
+        self._numbers: dict[str, int] = {}
+        self._current: dict[str, str] = {}
+
+    def of(self, info: RecordingInfo) -> str:
+        """The name of a recording; a new one where it was not seen yet, or has ended."""
+        name = self._current.get(info.identity)
+        if name is None:
+            name = self._current[info.identity] = self._new(info.id)
+        return name
+
+    def end(self, info: RecordingInfo) -> None:
+        """A recording has no further step: what is called like it is another one."""
+        self._current.pop(info.identity, None)
+
+    def _new(self, wanted: str) -> str:
+        if wanted not in self._numbers:
+            self._numbers[wanted] = 1
+            return wanted
+        self.repeated += 1
+        name = wanted
+        while name in self._numbers:
+            self._numbers[wanted] += 1
+            name = f"{wanted}#{self._numbers[wanted]}"
+        self._numbers[name] = 1
+        return name
 
 
 @dataclass(frozen=True)

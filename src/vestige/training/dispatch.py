@@ -14,8 +14,7 @@ from vestige.reading.encoding import EncodedWindows
 from vestige.training import history
 from vestige.training.config import TrainingConfig
 from vestige.training.history import Row
-from vestige.training.progress import rounds
-from vestige.training.quiet import quiet
+from vestige.training.progress import quiet, rounds
 from vestige.training.resampling import resample
 
 log = logging.getLogger(__name__)

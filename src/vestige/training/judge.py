@@ -1,4 +1,4 @@
-"""Loss and the objective's figure on validation windows.
+"""What a task is trained for, and how well validation windows do by it: loss, and the objective's figure.
 
 Letters: B windows of a batch, N windows of the part, K classes.
 """
@@ -7,15 +7,49 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from vestige.models.base import Task
+from vestige.training.history import macro_f1
 from vestige.training.loader import Rows
 from vestige.training.network import Network
-from vestige.training.objective import Objective
 
 BATCH = 1_024
+
+
+@dataclass(frozen=True)
+class Objective:
+    """`figure`: a column of the history beside `val_loss`; `monitor`: the column that tells the best epoch.
+
+    `weighs_classes`: whether the loss may weigh them; where it may not, every window counts the same.
+    """
+
+    task: Task
+    figure: str
+    monitor: str
+    weighs_classes: bool
+
+    def measure(self, truth: NDArray[Any], predicted: NDArray[Any], outputs: int) -> float:
+        """The figure, of validation windows `(N,)`."""
+        if self.task == "classify":
+            return macro_f1(truth, predicted, outputs)
+        return float(np.mean(truth == predicted))
+
+    def score(self, val_loss: float, figure: float) -> float:
+        """What should be as high as possible."""
+        if self.monitor == "val_loss":
+            return -val_loss
+        return figure
+
+
+OBJECTIVES: dict[Task, Objective] = {
+    "classify": Objective("classify", "val_macro_f1", "val_macro_f1", weighs_classes=True),
+    "next": Objective("next", "val_top1", "val_loss", weighs_classes=False),
+}
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,11 @@ from vestige.training.config import TrainingConfig
 from vestige.training.epochs_bar import EpochsBar
 from vestige.training.errors import StoppedError
 from vestige.training.history import Row
-from vestige.training.identity import data_digest
 from vestige.training.interrupt import StopRequests
-from vestige.training.judge import Validation
+from vestige.training.judge import OBJECTIVES, Validation
 from vestige.training.loader import Loader, rows_of
 from vestige.training.network import Network
-from vestige.training.objective import OBJECTIVES
-from vestige.training.progress import on_terminal
-from vestige.training.quiet import quiet
+from vestige.training.progress import on_terminal, quiet
 from vestige.training.resume import ResumeCallback
 from vestige.training.state import State
 
@@ -159,7 +156,7 @@ def _identity(
     """What must be the same for a resumed run to be the run that was interrupted."""
     plain = detector.hyper.model_dump(mode="json")
     hyper = {f"{detector.name}.{name}": value for name, value in plain.items()}
-    digest = data_digest(detector, train, validation)
+    digest = state.data_digest(detector, train, validation)
     return {**config.fixed(), "model": detector.name, **hyper, "data": digest}
 
 

@@ -1,14 +1,19 @@
-"""Progress bars on a terminal's standard error; nothing elsewhere."""
+"""What a person sees of a training: progress bars on a terminal's standard error and nothing elsewhere, and
+Lightning without its tips, advertisements and hints."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+LOGGERS = ("pytorch_lightning", "lightning_fabric", "lightning")
+MODULES = r"(pytorch_lightning|lightning_fabric|lightning_utilities|torchmetrics)(\..*)?$"
 
 
 def bar() -> Progress:
@@ -42,3 +47,19 @@ def rounds(name: str, *, show: bool) -> Iterator[Callable[[int, int], None] | No
     with bar() as lines:
         task = lines.add_task(name, total=None, figures="rounds")
         yield lambda done, total: lines.update(task, completed=done, total=total)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """While it lasts, only Lightning's errors are heard; vestige's own messages and warnings stay."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=MODULES)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

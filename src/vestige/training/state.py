@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from vestige import checked
 from vestige.errors import CheckpointError
+from vestige.models.base import Detector
+from vestige.reading.encoding import EncodedWindows
 from vestige.storage import atomic_file
 
 FORMAT = "vestige-resume/2"
@@ -40,6 +43,24 @@ class State:
             for name, tensor in self.tensors.items()
             if name.startswith(f"{prefix}.")
         }
+
+
+def data_digest(detector: Detector, train: EncodedWindows, validation: EncodedWindows) -> str:
+    """SHA-256 (hex) of the fitted schema, the detector's view, and both parts' windows and labels."""
+    header = {
+        "schema": train.schema.digest,
+        "inputs": list(detector.input_names),
+        "keep_mask": {name: mask.tolist() for name, mask in detector.keep_mask.items()},
+        "standardize": {name: stats.to_dict() for name, stats in detector.standardize.items()},
+        "recordings": train.windows.recordings["digest"].to_list(),
+    }
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for part in (train.windows, validation.windows):
+        for array in (part.recording, part.position, part.label, part.order):
+            if array is not None:
+                digest.update(f"{array.dtype}{array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
