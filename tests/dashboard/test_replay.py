@@ -25,7 +25,7 @@ from vestige.models.base import Judgement
 from vestige.reading.windower import WindowBatch
 from vestige.reading.windows import WindowSet
 from vestige.scoring import score
-from vestige.scoring.windows import JudgedBatch
+from vestige.scoring.judged import JudgedBatch
 from vestige.sources import registry
 
 HEAD = "- 1117838570 2005.06.03 R02 2005-06-03-15.42.50.675872 R02 RAS KERNEL INFO cache parity error {}\n"

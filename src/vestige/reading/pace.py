@@ -77,6 +77,12 @@ class Pace:
         beyond: FloatArray = np.maximum(found, 0)
         return beyond
 
+    def usual(self, tokens: NDArray[np.int64], hour: NDArray[np.int64]) -> FloatArray:
+        """ln of the seconds `(B, 2)` that gap and span usually take before these tokens at these hours."""
+        at = np.clip(tokens, 0, len(self.gap) - 1)
+        middle: FloatArray = np.stack([self.gap[at, 0], self.span[at, 0]], axis=1) + self.hours[hour]
+        return middle
+
 
 def gap_and_span(t_ns_BT: NDArray[np.int64], real_BT: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
     """ln of the seconds `(B,)` between the last step and the one before, and of those that all steps of a

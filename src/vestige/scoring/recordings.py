@@ -15,7 +15,8 @@ from vestige.checkpoint import Loaded, Pooling
 from vestige.evaluation.pooling import log_of, moving_average_max, pooled
 from vestige.models.next_token import TOP
 from vestige.reading.steps import Progress
-from vestige.scoring.windows import JudgedBatch, judge
+from vestige.scoring.judged import JudgedBatch
+from vestige.scoring.windows import judge
 
 
 def score_recordings(

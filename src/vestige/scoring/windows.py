@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +12,17 @@ from vestige.checkpoint import Loaded, load
 from vestige.errors import UsageError
 from vestige.evaluation import distinct
 from vestige.log import get
-from vestige.models.base import Judgement
 from vestige.reading import live
 from vestige.reading.steps import Evidence, Progress
 from vestige.reading.times import rfc3339
 from vestige.reading.windower import WindowBatch
 from vestige.runs.directory import RunDirectory
 from vestige.schema import Schema
+from vestige.scoring.judged import JudgedBatch
+from vestige.scoring.normal import NormalScorer
 from vestige.sources import registry
 
 log = get(__name__)
-
-
-@dataclass(frozen=True)
-class JudgedBatch:
-    """Windows, and what a detector says of them, row by row."""
-
-    batch: WindowBatch
-    judgement: Judgement
 
 
 def score(
@@ -39,6 +31,7 @@ def score(
     *,
     device: str = "cpu",
     quantize: bool = False,
+    alerts_only: bool = False,
     idle_s: float = live.IDLE_S,
     progress: Progress | None = None,
 ) -> Iterator[dict[str, Any]]:
@@ -51,6 +44,12 @@ def score(
     none). Act on the alert: the threshold keeps to a policy that was chosen on
     validation, and may lie on either side of the score from which on another class is the most probable.
     Of a next-token detector also `surprise` (-ln P, nats) and `rank` (how many tokens were more probable).
+    Of a detector of the task normal the keys are `time host recording file line offset text score p_value
+    alert`: the text is the message itself where the source can tell it, `p_value` the share of normal windows
+    that are as strange. What alerts is decided by an `AlertBudget`, and told with `reasons` (`look p_value
+    says`), what was `expected` instead (`event p`, the likeliest ones), and the `nearest` known example, with
+    its place in what was learnt from. What came of the promise is told in the log at the end.
+    `alerts_only`: only rows that alert, or correct what was told before.
     A path `-` is standard input; of several paths, `file` is the path as given. `quantize`: in 8-bit
     integers. A message of a pipe, of which more lines may follow, is scored after `idle_s` quiet seconds; if
     more of them do follow, it is scored again, and that row has `corrects`: true.
@@ -59,7 +58,19 @@ def score(
     evidence is not there or not what the detector was trained to read.
     """
     loaded, judged = judge(run, evidence, device=device, quantize=quantize, idle_s=idle_s, progress=progress)
-    return (row for batch in judged for row in _rows(batch, loaded))
+    scorer = NormalScorer.of(loaded)
+    if scorer is not None:
+        return _normal_rows(scorer, judged, alerts_only)
+    rows = (row for batch in judged for row in _rows(batch, loaded))
+    return (row for row in rows if not alerts_only or row["alert"] or row.get("corrects"))
+
+
+def _normal_rows(
+    scorer: NormalScorer, judged: Iterator[JudgedBatch], alerts_only: bool
+) -> Iterator[dict[str, Any]]:
+    for batch in judged:
+        yield from scorer.rows(batch, alerts_only=alerts_only)
+    scorer.tell()
 
 
 def check_device(name: str) -> None:
@@ -132,7 +143,7 @@ def judge_batches(loaded: Loaded, batches: Iterable[WindowBatch]) -> Iterator[Ju
         if batch.symbols is not symbols:
             symbols = batch.symbols
             bound = loaded.encoder.bind(symbols)
-        yield JudgedBatch(batch, distinct.judge(loaded.detector, bound, batch.steps))
+        yield JudgedBatch(batch, distinct.judge(loaded.detector, bound, batch.steps), bound)
 
 
 def _rows(judged: JudgedBatch, loaded: Loaded) -> Iterator[dict[str, Any]]:

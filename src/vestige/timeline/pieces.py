@@ -15,7 +15,7 @@ from vestige.log import get
 from vestige.models.base import Detector
 from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.runs.directory import RunDirectory
-from vestige.scoring.windows import JudgedBatch
+from vestige.scoring.judged import JudgedBatch
 
 log = get(__name__)
 

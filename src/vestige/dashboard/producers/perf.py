@@ -11,7 +11,7 @@ from typing import Literal
 
 from vestige.dashboard.events import Perf
 from vestige.reading.windower import WindowBatch
-from vestige.scoring.windows import JudgedBatch
+from vestige.scoring.judged import JudgedBatch
 
 EVERY_S = 1.0
 

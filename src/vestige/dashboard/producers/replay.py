@@ -21,7 +21,8 @@ from vestige.dashboard.pace import Pace, Start
 from vestige.dashboard.producers.perf import Meter
 from vestige.evidence.simulated import is_simulated
 from vestige.reading.steps import RecordingInfo
-from vestige.scoring.windows import JudgedBatch, judge_batches, read_windows
+from vestige.scoring.judged import JudgedBatch
+from vestige.scoring.windows import judge_batches, read_windows
 from vestige.sources import registry
 from vestige.sources.base import ATTACK_CLASSES, DescribesRecordings, Source
 

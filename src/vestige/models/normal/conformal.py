@@ -65,14 +65,17 @@ class Tail:
 
     def log_p(self, values: FloatArray) -> FloatArray:
         """ln of the chance `(B,)` that what is normal has a value at least as high; finite, at most 0."""
-        place = np.searchsorted(self.values, values)
-        reached = np.append(self.reached, 0.0)[place]
-        by_rank = np.log((reached + 1) / (self.n + 1))
+        by_rank = np.log((self.at_least(values) + 1) / (self.n + 1))
         with np.errstate(over="ignore", invalid="ignore"):
             by_tail = np.log((self.beyond + 1) / (self.n + 1)) - (values - self.begin) / self.scale
         found = np.where(values > self.begin, by_tail, by_rank)
         log_p: FloatArray = np.clip(np.nan_to_num(found, nan=0.0), np.log(LEAST), 0.0)
         return log_p
+
+    def at_least(self, values: FloatArray) -> FloatArray:
+        """How many `(B,)` of the `n` values of the calibration are at least as high."""
+        reached: FloatArray = np.append(self.reached, 0.0)[np.searchsorted(self.values, values)]
+        return reached
 
     def arrays(self) -> dict[str, FloatArray]:
         """What `of` takes, for a file of arrays."""

@@ -1,0 +1,120 @@
+"""What a detector of the task normal says of raw evidence: which windows alert within its budget, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige.checkpoint import Loaded
+from vestige.log import get
+from vestige.models.normal.detector import Normal
+from vestige.reading.looks import BoundNormalEncoder, NormalEncoder
+from vestige.reading.times import rfc3339
+from vestige.reading.windower import WindowBatch
+from vestige.scoring.budgeting import BROKEN, FLOOR, AlertBudget
+from vestige.scoring.judged import JudgedBatch
+from vestige.scoring.reasons import Explainer
+
+log = get(__name__)
+
+
+@dataclass
+class NormalScorer:
+    """Makes rows of judged windows, one batch after the other; `budget` is all that is remembered between
+    them."""
+
+    detector: Normal
+    encoder: NormalEncoder
+    budget: AlertBudget
+    explainer: Explainer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.explainer = Explainer(self.detector, self.encoder)
+
+    @classmethod
+    def of(cls, loaded: Loaded) -> NormalScorer | None:
+        """For a loaded detector; None for one of another task."""
+        detector, encoder = loaded.detector, loaded.encoder
+        if not isinstance(detector, Normal) or not isinstance(encoder, NormalEncoder):
+            return None
+        return cls(detector, encoder, AlertBudget.start(detector.alpha))
+
+    def alerts(self, judged: JudgedBatch) -> NDArray[np.bool_]:
+        """Which of the next windows alert, `(B,)`."""
+        log_p = -judged.judgement.strangeness
+        batch = judged.batch
+        names = [name.host or name.id for name in batch.recordings]
+        return self.budget.decide(log_p, batch.recording, names, corrects=batch.corrects)
+
+    def rows(self, judged: JudgedBatch, *, alerts_only: bool = False) -> Iterator[dict[str, Any]]:
+        """A dict for each window, or for those only that alert, or correct what was told before."""
+        batch, judgement = judged.batch, judged.judgement
+        alert = self.alerts(judged)
+        wanted = np.arange(len(batch))
+        if alerts_only:
+            told = alert.copy()
+            told[:1] |= batch.corrects
+            wanted = np.flatnonzero(told)
+        if not len(wanted):
+            return
+        p_value = np.exp(-judgement.strangeness[wanted])
+        rows = _places(batch, wanted)
+        reasons = self._reasons(judged, wanted[alert[wanted]])
+        for at, row, score, p in zip(wanted.tolist(), rows, judgement.score[wanted].tolist(), p_value.tolist(),
+                                     strict=True):  # fmt: skip
+            # A score is told whole: with six digits, all that is strange would be 1.
+            row |= {"score": score, "p_value": float(f"{p:.6g}"), "alert": bool(alert[at])}
+            if alert[at]:
+                row |= next(reasons)
+            if batch.corrects and at == 0:
+                row["corrects"] = True
+            yield row
+
+    def tell(self) -> None:
+        """Say in the log what came of the promise: what was held back, and whether it was broken."""
+        budget = self.budget
+        spent, promised = budget.spent, budget.promised
+        log.info(
+            "%d windows: %.3g alerts were promised (one in %.0f windows), %d came",
+            spent.windows, promised, 1 / budget.alpha, spent.alerts,
+        )  # fmt: skip
+        if spent.held_back:
+            log.warning(
+                "%d windows as rare as an alert were held back, because the budget was spent%s; they are in "
+                "the rows by their p_value",
+                spent.held_back, self._held_floor(),
+            )  # fmt: skip
+        if budget.chance(spent.rare) < BROKEN:
+            log.warning(
+                "the promise does not hold for this evidence: %d windows are as rare as an alert, where %.3g "
+                "were expected; either it has changed since (learn again: vestige learn), or much of it is "
+                "an attack",
+                spent.rare, promised,
+            )  # fmt: skip
+
+    def _held_floor(self) -> str:
+        held = self.budget.spent.held_back_floor
+        if not held:
+            return ""
+        return f" ({held} of them rarer than one in {1 / (self.budget.alpha * FLOOR):,.0f})"
+
+    def _reasons(self, judged: JudgedBatch, rows: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
+        if not len(rows) or not isinstance(judged.bound, BoundNormalEncoder):
+            return iter(())
+        steps = {name: values[rows] for name, values in judged.batch.steps.items()}
+        called = judged.batch.text.gather(rows).to_list()
+        return iter(self.explainer.explain(steps, judged.bound, called))
+
+
+def _places(batch: WindowBatch, rows: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
+    """When and where the steps judged are, and what stands there."""
+    times = rfc3339(batch.t_ns[rows])
+    texts = batch.messages(rows)
+    place = batch.place[rows].iter_rows(named=True)
+    for time, recording, where, text in zip(times, batch.recording[rows].tolist(), place, texts, strict=True):
+        name = batch.recordings[recording]
+        yield {"time": time, "host": name.host or None, "recording": name.id, **where, "text": text}

@@ -1,0 +1,198 @@
+"""Why a window alerts: what the looks of a detector of the task normal found, in words for people.
+
+Letters: A windows that alert, L looks, T steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige.models.normal.detector import Normal
+from vestige.reading.encoding import Batch
+from vestige.reading.looks import BoundNormalEncoder, NormalEncoder
+from vestige.reading.pace import gap_and_span, hour_of
+from vestige.reading.steps import Steps
+from vestige.schema import PAD, SPECIAL_TOKENS, UNK
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+STRIKING = 0.05
+"""A look is a reason where no more than this share of normal windows is as strange to it; the strangest look
+is one anyway."""
+LIKELIEST = 3
+"""Events that are told to have been expected, at most."""
+SHOWN_BEFORE = 3
+"""Events before the one judged that are told, at most."""
+SHOWN = 80
+"""Characters of an event's name that a sentence shows."""
+MOST_AT_A_TIME = 64
+"""Windows for which the chances of all events are worked out at a time."""
+UNITS = (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3))
+SAID = {
+    "rarity": "{event} is rare, whatever comes before it",
+    "novelty.distance": "{event} is unlike every known event",
+    "values.new": "{event} has a value that was never seen there",
+    "values.range": "{event} has a number that is out of its usual range",
+    "channels.reconstruction": "the channels do not move together as they used to",
+    "channels.neighbour": "the channels moved as they never did before",
+    "channels.level": "a channel is at an unusual level",
+}
+"""What a look found, as far as it can be said without looking at the steps."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What sentences are made of: the event that a window judges, the names of those before it, how often the
+    window shows it among how many, and seconds (NaN: unknown): from the event before, and from the first to
+    the last, each with what is usual."""
+
+    event: str
+    before: list[str]
+    times: int
+    of: int
+    gap_s: tuple[float, float]
+    span_s: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """Explains windows that alert, with the detector that found them and its encoder."""
+
+    detector: Normal
+    encoder: NormalEncoder
+
+    def explain(self, steps: Steps, bound: BoundNormalEncoder, texts: list[str]) -> list[dict[str, Any]]:
+        """`reasons`, `expected` and `nearest` of windows `(A, T, ...)`, whose judged steps are called
+        `texts`."""
+        X = bound.encode(steps, self.detector.input_names)
+        expected: list[list[dict[str, Any]]] = [[] for _ in texts]
+        nearest: list[dict[str, Any] | None] = [None for _ in texts]
+        windows = [Window(text, [], 0, 0, (np.nan, np.nan), (np.nan, np.nan)) for text in texts]
+        if self.encoder.tokens:
+            tokens_AT = X[self.encoder.tokens]
+            expected = self._expected(X)
+            nearest = bound.nearest_examples(steps)
+            windows = self._windows(steps, tokens_AT, texts)
+        reasons = self._reasons(X, windows)
+        return [
+            {"reasons": why, "expected": instead, "nearest": example}
+            for why, instead, example in zip(reasons, expected, nearest, strict=True)
+        ]
+
+    def _reasons(self, X: Batch, windows: list[Window]) -> list[list[dict[str, Any]]]:
+        looks, tails = self.detector.looks, self.detector.tails
+        strange_AL = self.detector.strangeness(X)
+        log_p_AL = self.detector.log_p_of_looks(X)
+        found: list[list[dict[str, Any]]] = []
+        for row, window in enumerate(windows):
+            why = []
+            for at in np.argsort(log_p_AL[row], kind="stable").tolist():
+                p_value = float(np.exp(log_p_AL[row, at]))
+                if why and p_value > STRIKING:
+                    break
+                reached = float(tails[at].at_least(strange_AL[row, at : at + 1])[0])
+                says = f"{sentence(looks[at], window)}: {how_rare(reached, tails[at].n)}"
+                why.append({"look": looks[at], "p_value": float(f"{p_value:.6g}"), "says": says})
+            found.append(why)
+        return found
+
+    def _expected(self, X: Batch) -> list[list[dict[str, Any]]]:
+        """The likeliest events after those before the one judged, with their probabilities."""
+        order = self.detector.order
+        if order is None:
+            return [[] for _ in X[self.encoder.tokens]]
+        name, names = order.inputs[0].name, self.encoder.vocabulary
+        found = []
+        for start in range(0, len(X[name]), MOST_AT_A_TIME):
+            log_p_AV = order.log_proba({name: X[name][start : start + MOST_AT_A_TIME]})
+            # Padding and what is unknown are no events that one could name.
+            known = np.exp(log_p_AV[:, len(SPECIAL_TOKENS) : len(names)])
+            best = np.argsort(-known, axis=1, kind="stable")[:, :LIKELIEST]
+            for row, at in enumerate(best.tolist()):
+                found.append(
+                    [
+                        {"event": names[len(SPECIAL_TOKENS) + token], "p": float(f"{known[row, token]:.3g}")}
+                        for token in at
+                    ]
+                )
+        return found
+
+    def _windows(self, steps: Steps, tokens_AT: IntArray, texts: list[str]) -> list[Window]:
+        names = self.encoder.vocabulary
+        gap, span = np.full((2, len(texts), 2), np.nan)
+        pace = self.encoder.pace
+        if pace is not None:
+            times = steps["t_ns"][:, : self.encoder.judged + 1]
+            usual = pace.usual(tokens_AT[:, -1], hour_of(times[:, -1]))
+            was = gap_and_span(times, tokens_AT != PAD)
+            gap, span = (np.exp(np.stack([was[at], usual[:, at]], axis=1)) for at in range(2))
+        found = []
+        for row, text in enumerate(texts):
+            before = [token for token in tokens_AT[row, :-1].tolist() if token != PAD]
+            shown = [_named(names[token]) if UNK < token < len(names) else "an unknown event"
+                     for token in before[-SHOWN_BEFORE:]]  # fmt: skip
+            found.append(
+                Window(
+                    text,
+                    shown,
+                    int((tokens_AT[row] == tokens_AT[row, -1]).sum()),
+                    len(before) + 1,
+                    (float(gap[row, 0]), float(gap[row, 1])),
+                    (float(span[row, 0]), float(span[row, 1])),
+                )
+            )
+        return found
+
+
+def sentence(look: str, window: Window) -> str:
+    """What a look found, in words."""
+    event = _named(window.event)
+    if look == "order":
+        if not window.before:
+            return f"{event} is rare at the beginning"
+        return f"{event} after {', '.join(window.before)} is rare"
+    if look == "repeats":
+        return f"{event} comes {window.times:,} times among {window.of:,} events"
+    if look == "pace.gap":
+        was, usual = map(duration, window.gap_s)
+        return f"nothing for {was} before {event}, where {usual} is usual"
+    if look == "pace.burst":
+        was, usual = map(duration, window.span_s)
+        return f"{window.of:,} events in {was} up to {event}, where {usual} is usual"
+    return SAID.get(look, "unusual by {look}").format(event=event, look=look)
+
+
+def how_rare(reached: float, n: int) -> str:
+    """How rare it is that so many of the `n` windows of a calibration were as strange."""
+    if reached < 1:
+        return f"rarer than anything in {n:,} windows of the calibration"
+    if reached >= n:
+        return f"as in every one of {n:,} windows of the calibration"
+    return f"once in {n / reached:,.0f} windows of the calibration"
+
+
+def duration(seconds: float) -> str:
+    """A time in words, of two digits: `3 h`, `1.5 min`, `40 ms`."""
+    if not np.isfinite(seconds):
+        return "an unknown time"
+    for unit, size in UNITS:
+        if seconds >= size or unit == "ms":
+            number = seconds / size
+            digits = f"{number:,.0f}"
+            if number < 10:
+                digits = f"{number:.1f}".removesuffix(".0")
+            return f"{digits} {unit}"
+    return f"{seconds:g} s"
+
+
+def _named(event: str) -> str:
+    """An event's name within a sentence."""
+    line = event.replace("\n", " ")
+    if len(line) > SHOWN:
+        line = line[: SHOWN - 1] + "…"
+    return f"`{line}`"
