@@ -95,7 +95,13 @@ def score(
             )
         else:
             found = scoring.score(
-                run, evidence, device=device, quantize=eight_bit, idle_s=idle_s, progress=update
+                run,
+                evidence,
+                device=device,
+                quantize=eight_bit,
+                alerts_only=alerts_only,
+                idle_s=idle_s,
+                progress=update,
             )
         lines = (scoring.json_line(row) for row in found if _is_wanted(row, alerts_only))
         _write(lines, output, as_they_come=any(map(_is_stream, evidence)) and not by_recording)

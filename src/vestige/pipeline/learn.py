@@ -115,7 +115,8 @@ def with_values(options: BaseModel) -> BaseModel:
 def encoder_of(source: Source[Any], learn_from: WindowSet) -> NormalEncoder:
     """The encoder of the source, fitted on what is learnt from, with the looks beside it."""
     timed = source.reader(learn_from.schema).timed
-    return NormalEncoder.fit(source.fit_encoder(learn_from), learn_from, timed=timed)
+    base = source.fit_encoder(learn_from)
+    return NormalEncoder.fit(base, learn_from, timed=timed, place=source.place)
 
 
 def alpha_of(budget: Budget, parts: stages.Stages) -> float:

@@ -36,24 +36,24 @@ class Examples:
     ) -> Self:
         """Of the steps that `windows` judge: `event_of_symbol (symbols,)` is the number of each row of the
         table that `stream` points into, negative for none; there are `n` events."""
+        judged = windows.target_step
         kept = min(n, MOST)
         first = np.full(kept, -1, dtype=np.int64)
-        judged = windows.target_step
         for start in range(0, len(windows), PIECE):
-            steps = judged[start : start + PIECE]
-            event, row = np.unique(event_of_symbol[windows.streams.at(stream, steps)], return_index=True)
-            fresh = (event >= 0) & (event < kept)
-            event, row = event[fresh], row[fresh]
+            symbols = windows.streams.at(stream, judged[start : start + PIECE])
+            event, row = np.unique(event_of_symbol[symbols], return_index=True)
+            counts = (event >= 0) & (event < kept)
+            event, row = event[counts], row[counts]
             fresh = first[event] < 0
-            first[event[fresh]] = start + row[fresh]
+            first[event[fresh]] = row[fresh] + start
             if (first >= 0).all():
                 break
-        known = np.flatnonzero(first >= 0)
+        there = np.flatnonzero(first >= 0)
         places: list[Mapping[str, str | int] | None] = [None] * kept
-        shown = place(windows, first[known])
-        for event, where in zip(known.tolist(), shown.iter_rows(named=True), strict=True):
+        shown = place(windows, first[there])
+        for number, where in zip(there.tolist(), shown.iter_rows(named=True), strict=True):
             # What stands there is what the event is called.
-            places[event] = {name: value for name, value in where.items() if name != "text"}
+            places[number] = {name: value for name, value in where.items() if name != "text"}
         return cls(tuple(places))
 
     def of(self, event: int) -> Mapping[str, str | int]:

@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.reading.encoding import Batch, BoundEncoder, Encoder
+from vestige.reading.examples import Examples, Place
 from vestige.reading.novelty import Novelty
 from vestige.reading.pace import Pace, gap_and_span, hour_of
 from vestige.reading.steps import Steps
@@ -31,6 +32,7 @@ SLOTS = "slots"
 """The stream of values of a step, where there is one."""
 PIECE = 1 << 16
 """Windows gathered at a time where all of them are gone through."""
+NO_EXAMPLES = Examples()
 TEXT, T_NS = "text", "t_ns"
 
 
@@ -46,15 +48,19 @@ class NormalEncoder:
     judged: int
     pace: Pace | None
     values: KnownValues | None = None
+    examples: Examples = NO_EXAMPLES
 
     @classmethod
-    def fit(cls, base: Encoder, train: WindowSet, *, timed: bool) -> Self:
-        """`base` is fitted on the same windows; `timed`: whether `t_ns` of a step is a time."""
+    def fit(cls, base: Encoder, train: WindowSet, *, timed: bool, place: Place | None = None) -> Self:
+        """`base` is fitted on the same windows; `timed`: whether `t_ns` of a step is a time; `place` tells
+        where the steps of windows are (`Source.place`), for examples of known events."""
         encoder = cls(base, train.schema.before, None)
         if not encoder.tokens:
             return encoder
         bound = base.bind(train.table(base.symbols))
         values = encoder._fit_values(bound, train)
+        if place is not None:
+            encoder = replace(encoder, examples=encoder._fit_examples(bound, train, place))
         if not timed or T_NS not in train.streams:
             return replace(encoder, values=values)
         return replace(encoder, values=values, pace=encoder._fit_pace(bound, train))
@@ -83,6 +89,11 @@ class NormalEncoder:
         kind = self.kinds_of(_token_of_symbols(bound, self.tokens, table))
         stream = bound.streams((self.tokens,))[0]
         return KnownValues.fit(train, kind, symbols=stream, slots=slots, words=words)
+
+    def _fit_examples(self, bound: BoundEncoder, train: WindowSet, place: Place) -> Examples:
+        kind = self.kinds_of(_token_of_symbols(bound, self.tokens, len(train.table(self.symbols))))
+        stream = bound.streams((self.tokens,))[0]
+        return Examples.fit(train, kind, stream, len(self.vocabulary) - len(SPECIAL_TOKENS), place)
 
     @staticmethod
     def kinds_of(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -137,6 +148,7 @@ class NormalEncoder:
         words = None
         if self.tokens:
             token = _token_of_symbols(bound, self.tokens, len(symbols))
+            nearest = np.maximum(self.kinds_of(token), -1)
             new = np.flatnonzero(token == UNK)
             distance[new], nearest[new] = self.novelty.nearest(symbols[TEXT].gather(new).to_list())
         if self.values is not None:
@@ -155,7 +167,13 @@ class NormalEncoder:
         values = None
         if self.values is not None:
             values = self.values.to_dict()
-        return {"normal": self.base.to_dict(), "judged": self.judged, "pace": pace, "values": values}
+        return {
+            "normal": self.base.to_dict(),
+            "judged": self.judged,
+            "pace": pace,
+            "values": values,
+            "examples": self.examples.to_list(),
+        }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any], base: Encoder) -> Self:
@@ -167,13 +185,14 @@ class NormalEncoder:
         values = None
         if state["values"] is not None:
             values = KnownValues.from_dict(state["values"])
-        return cls(base, int(state["judged"]), pace, values)
+        return cls(base, int(state["judged"]), pace, values, Examples.from_list(state["examples"]))
 
 
 @dataclass(frozen=True)
 class BoundNormalEncoder:
     """Look-ups of one table of symbols: `distance (symbols,)` float32 of each to the nearest known event, and
-    which that is, `nearest (symbols,)`, -1 for known ones; the `words (symbols, W)` that vary in its kind."""
+    which that is, `nearest (symbols,)`, itself for a known one and -1 where nothing is near; the `words
+    (symbols, W)` that vary in its kind."""
 
     encoder: NormalEncoder
     bound: BoundEncoder
@@ -196,6 +215,20 @@ class BoundNormalEncoder:
         if LOOKS in names:
             batch[LOOKS] = self._looks(steps, batch[self.encoder.tokens])
         return {name: batch[name] for name in names}
+
+    def nearest_examples(self, steps: Steps) -> list[dict[str, Any] | None]:
+        """Of each window the known event that is nearest to the step judged, its `text`, its `distance` (0 to
+        1), and where it was shown first; None where nothing is near."""
+        symbol = steps[self.bound.streams((self.encoder.tokens,))[0]][:, self.encoder.judged]
+        known = self.encoder.vocabulary[len(SPECIAL_TOKENS) :]
+        found: list[dict[str, Any] | None] = []
+        for row in symbol.tolist():
+            event, distance = int(self.nearest[row]), float(f"{self.distance[row]:.3g}")
+            if not 0 <= event < len(known):
+                found.append(None)
+                continue
+            found.append({"text": known[event], "distance": distance, **self.encoder.examples.of(event)})
+        return found
 
     @property
     def _has_slots(self) -> bool:

@@ -11,8 +11,8 @@ from vestige.reading.windower import WindowBatch
 
 @dataclass(frozen=True)
 class JudgedBatch:
-    """Windows, and what a detector says of them, row by row; `bound` is the encoder with the look-ups of their
-    symbols."""
+    """Windows, and what a detector says of them, row by row; `bound` is the encoder with the look-ups of
+    their symbols."""
 
     batch: WindowBatch
     judgement: Judgement

@@ -61,16 +61,20 @@ class NormalScorer:
             wanted = np.flatnonzero(told)
         if not len(wanted):
             return
-        p_value = np.exp(-judgement.strangeness[wanted])
-        rows = _places(batch, wanted)
+        p_value = np.exp(-judgement.strangeness[wanted]).tolist()
+        score, alerts = judgement.score[wanted].tolist(), alert[wanted].tolist()
         reasons = self._reasons(judged, wanted[alert[wanted]])
-        for at, row, score, p in zip(wanted.tolist(), rows, judgement.score[wanted].tolist(), p_value.tolist(),
-                                     strict=True):  # fmt: skip
+        for number, place in enumerate(_places(batch, wanted)):
             # A score is told whole: with six digits, all that is strange would be 1.
-            row |= {"score": score, "p_value": float(f"{p:.6g}"), "alert": bool(alert[at])}
-            if alert[at]:
+            row = {
+                **place,
+                "score": score[number],
+                "p_value": float(f"{p_value[number]:.6g}"),
+                "alert": alerts[number],
+            }
+            if alerts[number]:
                 row |= next(reasons)
-            if batch.corrects and at == 0:
+            if batch.corrects and wanted[number] == 0:
                 row["corrects"] = True
             yield row
 

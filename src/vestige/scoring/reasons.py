@@ -6,11 +6,13 @@ Letters: A windows that alert, L looks, T steps.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vestige.models.normal.channels import Channels
 from vestige.models.normal.detector import Normal
 from vestige.reading.encoding import Batch
 from vestige.reading.looks import BoundNormalEncoder, NormalEncoder
@@ -78,6 +80,8 @@ class Explainer:
             expected = self._expected(X)
             nearest = bound.nearest_examples(steps)
             windows = self._windows(steps, tokens_AT, texts)
+        elif self.detector.channels is not None:
+            expected = self._of_channels(X, self.detector.channels)
         reasons = self._reasons(X, windows)
         return [
             {"reasons": why, "expected": instead, "nearest": example}
@@ -90,7 +94,7 @@ class Explainer:
         log_p_AL = self.detector.log_p_of_looks(X)
         found: list[list[dict[str, Any]]] = []
         for row, window in enumerate(windows):
-            why = []
+            why: list[dict[str, Any]] = []
             for at in np.argsort(log_p_AL[row], kind="stable").tolist():
                 p_value = float(np.exp(log_p_AL[row, at]))
                 if why and p_value > STRIKING:
@@ -121,6 +125,21 @@ class Explainer:
                     ]
                 )
         return found
+
+    def _of_channels(self, X: Batch, channels: Channels) -> list[list[dict[str, Any]]]:
+        """The strangest channels at the last step of each window, with what was expected of them."""
+        (spec,) = (spec for spec in self.detector.inputs if spec.kind == "tensor")
+        mask = self.detector.keep_mask.get(spec.name, np.ones(len(spec.features), dtype=np.bool_))
+        names = [feature.name for feature, kept in zip(spec.features, mask.tolist(), strict=True) if kept]
+        found = channels.explain(self.detector.select(X)[spec.name])
+        rows = zip(found.channel.tolist(), found.expected.tolist(), found.actual.tolist(), strict=True)
+        return [
+            [
+                {"channel": names[channel], "expected": _figure(expected), "actual": _figure(actual)}
+                for channel, expected, actual in zip(*row, strict=True)
+            ]
+            for row in rows
+        ]
 
     def _windows(self, steps: Steps, tokens_AT: IntArray, texts: list[str]) -> list[Window]:
         names = self.encoder.vocabulary
@@ -155,7 +174,7 @@ def sentence(look: str, window: Window) -> str:
     if look == "order":
         if not window.before:
             return f"{event} is rare at the beginning"
-        return f"{event} after {', '.join(window.before)} is rare"
+        return f"{event} after {_in_turn(window.before)} is rare"
     if look == "repeats":
         return f"{event} comes {window.times:,} times among {window.of:,} events"
     if look == "pace.gap":
@@ -188,6 +207,17 @@ def duration(seconds: float) -> str:
                 digits = f"{number:.1f}".removesuffix(".0")
             return f"{digits} {unit}"
     return f"{seconds:g} s"
+
+
+def _figure(value: float) -> float | None:
+    """A number of four digits; None where there is none."""
+    return float(f"{value:.4g}") if np.isfinite(value) else None
+
+
+def _in_turn(names: list[str]) -> str:
+    """Names in their order; one that comes several times in a row is said once."""
+    runs = [(name, len(list(same))) for name, same in groupby(names)]
+    return ", ".join(name if times == 1 else f"{times} times {name}" for name, times in runs)
 
 
 def _named(event: str) -> str:
