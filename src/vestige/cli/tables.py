@@ -14,8 +14,6 @@ from vestige.escaping import LONGEST, visible
 from vestige.evidence.defects import MOST_NOTED, LeftOut
 from vestige.reading.overview import counted
 from vestige.reading.told import warnings_of_notes
-from vestige.runs.directory import RunDirectory
-from vestige.splits import listed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -196,6 +194,8 @@ def split(made: Split, parts: Parts) -> Table:
         ("unseen", made.unseen_profiles),
     ):
         if profiles:
+            from vestige.splits import listed
+
             notes.append(f"{what} profiles: {listed(profiles)}")
     table.caption = plain("; ".join(notes))
     return table
@@ -203,6 +203,8 @@ def split(made: Split, parts: Parts) -> Table:
 
 def trained(directories: list[Path], run: Path) -> Table:
     """What was trained: rounds, and macro F1 on validation; the test part was not looked at."""
+    from vestige.runs.directory import RunDirectory
+
     table = Table(title=plain(f"trained in {run}"), title_justify="left")
     for column in ("detector", "view", "rounds", "validation macro F1", "alert threshold"):
         table.add_column(column, justify="left" if column in {"detector", "view"} else "right")

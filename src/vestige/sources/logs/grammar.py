@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 from vestige.sources.logs import clock
 
@@ -98,16 +99,24 @@ _DATES = (
     (r"[01]\d[0-3]\d", "%m%d"),
 )
 _BETWEEN = r"(?P<between>T|_|;|[ \t]{0,2}\t[ \t]{0,2}|[ ,]time=|,? {1,2}(?:-{1,2} )?|,|:{1,2}|-|\|)"
-_TIMES = tuple(
-    (
-        re.compile(
-            rf"(?P<name>{_DAY_NAME},? )?(?P<date>{date}){_BETWEEN}"
-            rf"{_CLOCK}{_FRACTION}{_HALF}{_ZONE}{_TAIL}(?![\w/])"
-        ),
-        layout,
+
+
+@cache
+def _times() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Expressions of a date and a clock, and the date's layout. Compiled where one is looked for: many a file
+    needs none of them."""
+    return tuple(
+        (
+            re.compile(
+                rf"(?P<name>{_DAY_NAME},? )?(?P<date>{date}){_BETWEEN}"
+                rf"{_CLOCK}{_FRACTION}{_HALF}{_ZONE}{_TAIL}(?![\w/])"
+            ),
+            layout,
+        )
+        for date, layout in _DATES
     )
-    for date, layout in _DATES
-)
+
+
 # Date and clock without a sign in them, and the clocks of Blue Gene (15.42.50).
 _HMS = r"(?P<clock>[0-2]\d[0-5]\d[0-6]\d)"
 _H_M_S = r"(?P<clock>[0-2]\d[.-][0-5]\d[.-][0-6]\d)"
@@ -175,7 +184,7 @@ def time_at(line: str, at: int, *, weak: bool = False) -> Part | None:
     """The time that begins at a place of a line. `weak`: also a clock without a day."""
     if at >= len(line):
         return None
-    for pattern, date_layout in _TIMES:
+    for pattern, date_layout in _times():
         found = pattern.match(line, at)
         if found is not None and _is_date(found["date"], found["name"], date_layout):
             return _dated(found, date_layout, "%H:%M:%S")
@@ -253,7 +262,7 @@ def parts_at(line: str, at: int, seen: frozenset[str]) -> list[Part]:
 
 def _readings(line: str, start: int, seen: frozenset[str], lead: str) -> Iterator[Part]:
     blank = re.sub(r"[ \t]+", " ", lead)
-    for pattern, kind in _PARTS:
+    for pattern, kind in _parts():
         if kind in seen and kind in _ONCE:
             continue
         if kind in _NEEDS_LEAD and not blank:
@@ -298,31 +307,38 @@ def _bracketed(core: str, opens: str = r"[\[(<{|]") -> re.Pattern[str]:
     )
 
 
-# What a place is tried for, in this order: expression and kind.
-_PARTS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (_part(LEVEL, r"\"?(?!\S)", _KEY), "level"),
-    (_part(r"\d{1,12}", r"(?!\S)", r"(?:[pt]id|p|thread|tid)="), "number"),
-    (_part(r"(?=[\dA-Za-z])[^\s\]\")]{6,40}", "", r"(?:[\w.@-]{1,30}=\"?)?[\[(\"]?"), "again"),
-    (_bracketed(LEVEL), "level"),
-    (_bracketed(MODULE, r"\["), "module"),
-    (_bracketed(LETTER), "letter"),
-    (_bracketed(NUMBER, r"[\[(]"), "number"),
-    (_bracketed(THREAD, r"[\[(]"), "thread"),
-    (_bracketed(COMPONENT, r"[\[({]"), "component"),
-    (_part(LEVEL, r"(?::(?!\S))?"), "level"),
-    (_part(MODULE, r":(?!\S)"), "module"),
-    (_part(r"[VDIWEFS]", r"(?=/\S)"), "mark"),
-    (_part(LETTER, r"(?!\S)"), "letter"),
-    (_part("stdout|stderr", r"(?!\S)"), "stream"),
-    (_part(r"#?\d{1,10}", r"\]"), "number"),
-    (_part(r"\d{1,10}#\d{1,10}", ":"), "worker"),
-    (_part(r"[\w-]{1,60}", r"\]", "/"), "process"),
-    (_part(COMPONENT, r"[ \t]{0,64}(?:\]|:|[ \t]-|[ \t]\||>)(?!\S)"), "component"),
-    (_part(HOST, rf"[ \t]+{TAG}"), "host"),
-    (_part(r"\d{1,10}", r"(?!\S)"), "bare"),
-    (_bracketed(BRACKET, r"\["), "bracket"),
-    (_part(NAMED, r"(?:[ \t]{0,64}:|[ \t]-|[ \t]\||(?=\[\d))(?!\S)|(?=[ \t]{0,64}\[\d{1,10}\]:)"), "name"),
-)
+@cache
+def _parts() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """What a place is tried for, in this order: expression and kind."""
+    return (
+        (_part(LEVEL, r"\"?(?!\S)", _KEY), "level"),
+        (_part(r"\d{1,12}", r"(?!\S)", r"(?:[pt]id|p|thread|tid)="), "number"),
+        (_part(r"(?=[\dA-Za-z])[^\s\]\")]{6,40}", "", r"(?:[\w.@-]{1,30}=\"?)?[\[(\"]?"), "again"),
+        (_bracketed(LEVEL), "level"),
+        (_bracketed(MODULE, r"\["), "module"),
+        (_bracketed(LETTER), "letter"),
+        (_bracketed(NUMBER, r"[\[(]"), "number"),
+        (_bracketed(THREAD, r"[\[(]"), "thread"),
+        (_bracketed(COMPONENT, r"[\[({]"), "component"),
+        (_part(LEVEL, r"(?::(?!\S))?"), "level"),
+        (_part(MODULE, r":(?!\S)"), "module"),
+        (_part(r"[VDIWEFS]", r"(?=/\S)"), "mark"),
+        (_part(LETTER, r"(?!\S)"), "letter"),
+        (_part("stdout|stderr", r"(?!\S)"), "stream"),
+        (_part(r"#?\d{1,10}", r"\]"), "number"),
+        (_part(r"\d{1,10}#\d{1,10}", ":"), "worker"),
+        (_part(r"[\w-]{1,60}", r"\]", "/"), "process"),
+        (_part(COMPONENT, r"[ \t]{0,64}(?:\]|:|[ \t]-|[ \t]\||>)(?!\S)"), "component"),
+        (_part(HOST, rf"[ \t]+{TAG}"), "host"),
+        (_part(r"\d{1,10}", r"(?!\S)"), "bare"),
+        (_bracketed(BRACKET, r"\["), "bracket"),
+        (
+            _part(NAMED, r"(?:[ \t]{0,64}:|[ \t]-|[ \t]\||(?=\[\d))(?!\S)|(?=[ \t]{0,64}\[\d{1,10}\]:)"),
+            "name",
+        ),
+    )
+
+
 _ONCE = frozenset({"level", "module", "letter", "mark", "host", "component", "stream", "worker", "name"})
 LEVEL_KINDS = frozenset({"level", "module", "letter", "mark"})
 _NEEDS_LEAD = frozenset({"host", "component", "name", "bare"})

@@ -236,7 +236,7 @@ def guess_line(line: str, *, shows_level: bool = True) -> Format | None:
     line = line[:LINE_CHARACTERS]
     if not begins_with_time(line):
         return None
-    begin = _BEGIN.match(line)
+    begin = re.match(_BEGIN, line)
     found = grammar.time_at(line, begin.end() if begin else 0)
     if begin is None or found is None:
         return None
@@ -295,7 +295,7 @@ def _line_format(line: str, begin: re.Match[str], time: Part, *, shows_level: bo
 _SEQUENCE = r"\d{1,10}:|\[\d{1,10}\]"
 _EARLY_LEVEL = rf"[\[(]?{grammar.LEVEL}[\])]?:?|=[A-Z]{{3,20}} REPORT===="
 """A sequence number, or a level (Erlang's are those of reports), that stands before the time."""
-_BEGIN = re.compile(
+_BEGIN = (
     rf"(?P<priority><\d{{1,3}}>(?P<version>\d{{1,2}} )?)?"
     rf"(?:(?:(?P<sequence>{_SEQUENCE})|(?P<level>{_EARLY_LEVEL}))[ \t]{{1,4}}+)?(?P<sign>[\[(\"*.]?)"
 )
@@ -307,7 +307,7 @@ def begins_with_time(line: str) -> bool:
     """Whether a line begins with a date and a clock of its own."""
     if not _NEAR_DIGIT.match(line):
         return False
-    begin = _BEGIN.match(line)
+    begin = re.match(_BEGIN, line)
     part = grammar.time_at(line[:LINE_CHARACTERS], begin.end() if begin else 0)
     return part is not None and not part.layout.startswith(_UNSURE)
 

@@ -16,7 +16,7 @@ from vestige.sources.logs.raw import RawMessages
 if TYPE_CHECKING:
     from vestige.sources.logs.kernel.reader import KernelParser
 
-WORTH_S = 1.5
+WORTH_S = 0.75
 """Seconds of the plain reader from which on the kernel saves more time than it takes to load it."""
 SMALLEST = 1 << 15
 """Bytes of a block by which the plain reader's pace can be told."""
@@ -88,7 +88,7 @@ class _Readers:
     def ask_for_kernel(self) -> None:
         """Load it, if it can run the rules."""
         from vestige.sources.logs.kernel.program import UnsupportedError
-        from vestige.sources.logs.kernel.reader import KernelParser  # Numba takes its time
+        from vestige.sources.logs.kernel.reader import KernelParser  # many a file needs none of it
 
         self.asked = True
         with contextlib.suppress(UnsupportedError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.compiling import compiled
+from vestige.native import native as compiled
 
 Bytes = NDArray[np.uint8]
 Words = NDArray[np.uint64]

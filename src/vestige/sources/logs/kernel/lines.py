@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige import compiling
+from vestige.native import native
 from vestige.sources.logs import clock
 from vestige.sources.logs.kernel import hashes, machine, program
 from vestige.sources.logs.kernel import skeleton as skeletons_module
@@ -28,7 +28,7 @@ from vestige.sources.logs.kernel.machine import (
 from vestige.sources.logs.kernel.skeleton import LONGEST, Signs, Skeletons, learn, look_up
 
 compiled = partial(
-    compiling.compiled,
+    native,
     after=(clock.__file__, hashes.__file__, machine.__file__, program.__file__, skeletons_module.__file__),
 )
 
@@ -235,7 +235,7 @@ def read_lines(
     parts: Numbers,
     values: Bytes,
     bounds: Numbers,
-    means: bool,
+    means: int,
     shown: Numbers,
     spots: Numbers,
     chances: Words,
@@ -433,7 +433,7 @@ def place_texts(n: int, key: Words, slots: NDArray[np.int32], pool: Bytes, start
 
 
 @compiled
-def read_messages(
+def read_messages(  # noqa: PLR0912 - a call a message costs more than what it would do
     data: Bytes,
     begins: Numbers,
     ends: Numbers,
@@ -497,8 +497,8 @@ def read_messages(
             continue
         if size == 0:
             size = len(empty)
-            work[here, :size] = empty
-            masking.origins[here, :size] = -1
+            for j in range(size):
+                work[here, j], masking.origins[here, j] = empty[j], -1
         text[m] = keep_text(work[here], size, skeletons.key, slots, pool, starts, known)
         if n <= LONGEST:
             learn(
@@ -512,13 +512,16 @@ def read_messages(
 def mark(first: Numbers, after: Numbers, left: Sets) -> None:
     """Say of the lines of these messages that they are not `left`."""
     for m in range(len(first)):
-        left[first[m] : after[m]] = False
+        for i in range(first[m], after[m]):
+            left[i] = False
 
 
 @compiled
-def hash_messages(data: Bytes, begins: Numbers, ends: Numbers, most: int, raw: Words) -> None:
-    """The BLAKE2b `raw (n,)` of each message's bytes, up to `most`, without line ends at its end."""
-    state, words = np.empty(8, np.uint64), np.empty(16, np.uint64)
+def hash_messages(
+    data: Bytes, begins: Numbers, ends: Numbers, most: int, state: Words, words: Words, raw: Words
+) -> None:
+    """The BLAKE2b `raw (n,)` of each message's bytes, up to `most`, without line ends at its end.
+    `state (8,)` and `words (16,)` are room to work in."""
     for m in range(len(raw)):
         begin = begins[m]
         end = min(ends[m], begin + most)

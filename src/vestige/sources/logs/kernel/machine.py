@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige import compiling
+from vestige.native import native
 from vestige.sources.logs.kernel import program
 from vestige.sources.logs.kernel.program import (
     AHEAD,
@@ -38,7 +38,7 @@ from vestige.sources.logs.kernel.program import (
     SPLIT,
 )
 
-compiled = partial(compiling.compiled, after=(program.__file__,))
+compiled = partial(native, after=(program.__file__,))
 
 Bytes = NDArray[np.uint8]
 Code = NDArray[np.int32]
@@ -403,11 +403,17 @@ def _stay(
         if looked > n_new:
             new[n_new] = size
         n_new = looked
-    for spot in range(np.searchsorted(old[:n_spots], kept), n_spots):
-        if old[spot] >= end:
-            break
+    spot, after = 0, n_spots
+    while spot < after:
+        middle = (spot + after) // 2
+        if old[middle] < kept:
+            spot = middle + 1
+        else:
+            after = middle
+    while spot < n_spots and old[spot] < end:
         new[n_new], may[n_new] = old[spot] - begin + size, was[spot]
         n_new += 1
+        spot += 1
     for i in range(begin, end):
         out[size], into[size] = text[i], origin[i]
         size += 1

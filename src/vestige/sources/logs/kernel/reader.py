@@ -99,6 +99,7 @@ class KernelParser:
         code, self._sets = program.arrays()
         self._code = code.reshape(-1)
         self._groups = np.zeros(2 * program.n_groups, np.int64)
+        self._hash = np.zeros(8, np.uint64), np.zeros(16, np.uint64)
         self._stack = np.zeros(4 * DEPTH, np.int64)
         self._spots, self._chances = np.zeros((2, ROOM + 1), np.int64), np.zeros((2, ROOM + 1), np.uint64)
         self._masking = Masking(
@@ -139,7 +140,7 @@ class KernelParser:
         first, after, text = first[whole], after[whole], text[whole]
         slots = self._read_slots(data, begins, ends, first, after, content, spans, text)
         raw = np.empty(len(first), np.uint64)
-        lines.hash_messages(data, bytes_begin[whole], bytes_end[whole], RAW_BYTES, raw)
+        lines.hash_messages(data, bytes_begin[whole], bytes_end[whole], RAW_BYTES, *self._hash, raw)
         own = after - first
         counts = {
             "lines": int(own.sum()) + sum(gap[2] for gap in block.gaps),
@@ -267,7 +268,7 @@ class KernelParser:
         read_slots(
             data, begins, ends, first, after, content, spans, text, texts.pool, texts.starts,
             masks.placeholder, masks.placed, masks.numeric, TEXT_CHARACTERS, self._masking.work[0], out,
-            out.view(np.float64),
+            out.view(np.float64), *self._hash,
         )  # fmt: skip
         return out
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige import compiling
+from vestige.native import native
 from vestige.sources.logs.kernel import hashes, program
 from vestige.sources.logs.kernel.hashes import siphash
 from vestige.sources.logs.kernel.machine import Bytes, Numbers, Words
@@ -36,7 +36,7 @@ from vestige.sources.logs.kernel.program import (
     widest,
 )
 
-compiled = partial(compiling.compiled, after=(hashes.__file__, program.__file__))
+compiled = partial(native, after=(hashes.__file__, program.__file__))
 
 KINDS = (frozenset(b"0123456789"), frozenset(b"abcdef"), frozenset(b"ABCDEF"))
 SIGN = 128
@@ -254,7 +254,8 @@ def find(skeleton: Bytes, n: int, known: Skeletons) -> tuple[int, int]:
 def forget(known: Skeletons) -> None:
     """Let nothing be known."""
     known.used[0], known.used[1] = 0, 0
-    known.slots[:] = -1
+    for slot in range(len(known.slots)):
+        known.slots[slot] = -1
 
 
 @compiled

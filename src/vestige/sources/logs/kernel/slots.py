@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige import compiling
+from vestige.native import native
 from vestige.reading import values
 from vestige.sources.logs import slots
 from vestige.sources.logs.kernel import hashes, lines, machine
@@ -17,7 +17,7 @@ from vestige.sources.logs.kernel.lines import gather
 from vestige.sources.logs.kernel.machine import TOO_DEEP, Bytes, Numbers, Words
 
 compiled = partial(
-    compiling.compiled,
+    native,
     after=(hashes.__file__, lines.__file__, machine.__file__, slots.__file__, values.__file__),
 )
 
@@ -56,14 +56,15 @@ def read_slots(
     work: Bytes,
     out: Words,
     numbers: Floats,
+    state: Words,
+    blocks: Words,
 ) -> None:
     """Fill in `out (n, N_SLOTS)`, which holds zeros, the values of each message, in the lines `first (n,)` to
     before `after (n,)`, whose masked text is `pool[starts[text[m]]:starts[text[m] + 1]]`.
 
     `numbers` is the same memory as floats. `names[bounds[i]:bounds[i + 1]]` are placeholders, `kinds` what
-    they stand for.
+    they stand for. `state (8,)` and `blocks (16,)` are room to work in.
     """
-    state, words = np.empty(8, np.uint64), np.empty(16, np.uint64)
     for m in range(len(first)):
         begin, end = starts[text[m]], starts[text[m] + 1]
         place, name = _find_placeholder(pool, begin, end, names, bounds)
@@ -74,10 +75,11 @@ def read_slots(
         if n == TOO_DEEP:
             continue
         has_constants = _walk(
-            work, n, pool, begin, end, place, name, names, bounds, kinds, out[m], numbers[m], state, words
+            work, n, pool, begin, end, place, name, names, bounds, kinds, out[m], numbers[m], state, blocks
         )
         if not has_constants:
-            out[m] = 0
+            for slot in range(_N):
+                out[m, slot] = 0
 
 
 @compiled

@@ -1,0 +1,252 @@
+"""Functions as machine code that is kept on disk, and runs without Numba.
+
+Importing Numba, and loading what it keeps, takes more time than many a log takes to be read. Here a function
+is compiled by Numba once, in a process of its own (`python -m vestige.native`). Its machine code, with that
+of all functions that it calls, is kept, and later processes load it by LLVM's linker alone (llvmlite), in a
+tenth of that time. It takes integers, NumPy arrays in C order, and named tuples of these, and returns an
+integer, several, or nothing. It may raise nothing, and allocate nothing: code that needs anything of Python,
+or of Numba's runtime, is refused when it is built.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import functools
+import hashlib
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+_F = TypeVar("_F", bound="Callable[..., Any]")
+_BUILDS = "VESTIGE_NATIVE_BUILDS"
+"""Set where functions are compiled: there they are Numba's."""
+_RETURNS: dict[str, tuple[type[Any], int]] = {
+    "none": (ctypes.c_int64, 0),
+    "int64": (ctypes.c_int64, 1),
+    "uint64": (ctypes.c_uint64, 1),
+    "bool": (ctypes.c_bool, 1),
+}
+"""What may be returned, and how many of it (0: nothing); tuples are of `int64`."""
+_MOST_RETURNED = 8
+_NEEDED = frozenset({"memset", "memcpy", "memmove", "memcmp", "bcmp"})
+"""What code may call: the C library of the process has it."""
+_NEVER = "NRT_MemInfo_call_dtor"
+"""Numba calls it where the last user of an array lets go of it. Arrays from outside have other owners."""
+
+
+def native(function: _F, *, after: tuple[str, ...] = ()) -> _F:
+    """`function` as machine code, built when it is first called with arguments of some types. It is built
+    anew when its module's file, or one of those named in `after`, has changed."""
+    if os.environ.get(_BUILDS):
+        from vestige.compiling import compiled
+
+        return compiled(function, after=after)
+    return cast("_F", _Native(function, after))
+
+
+class _Native:
+    """A function that is loaded, or built, when it is called."""
+
+    def __init__(self, function: Callable[..., Any], after: tuple[str, ...]) -> None:
+        functools.update_wrapper(self, function)
+        self._function, self._after = function, after
+        self._loaded: dict[str, _Loaded] = {}
+
+    def __call__(self, *arguments: Any) -> Any:
+        flat: list[int] = []
+        kinds = json.dumps([_flatten(argument, flat) for argument in arguments])
+        loaded = self._loaded.get(kinds)
+        if loaded is None:
+            loaded = self._loaded[kinds] = _Loaded(self._kept(kinds), len(flat))
+        return loaded(flat)
+
+    def _kept(self, kinds: str) -> Path:
+        """The file of the function for arguments of these kinds; built where there is none."""
+        source = Path(self._function.__code__.co_filename)
+        digest = _digest((str(source), *self._after), f"{self._function.__qualname__} {kinds}")
+        name = f"{self._function.__module__}.{self._function.__qualname__}-{digest}.native"
+        folder = _folder(source)
+        path = folder / name
+        if not path.is_file():
+            with _alone(folder / f"{name}.lock"):
+                if not path.is_file():
+                    _build(self._function, kinds, path)
+        return path
+
+
+def _flatten(argument: Any, flat: list[int]) -> Any:
+    """Append the numbers that Numba passes for an argument: of an array its owner and parent (none), its
+    size, that of an item, its place, shape and strides. Returns what kind of argument it is, as JSON."""
+    if isinstance(argument, np.ndarray):
+        if not argument.flags.c_contiguous or not argument.flags.writeable:
+            raise ValueError("arrays in C order, which may be written")
+        place = argument.__array_interface__["data"][0]
+        flat += (0, 0, argument.size, argument.itemsize, place, *argument.shape, *argument.strides)
+        return f"{argument.dtype.str} {argument.ndim}"
+    if isinstance(argument, tuple):
+        kind = type(argument)
+        return [f"{kind.__module__}:{kind.__qualname__}", [_flatten(each, flat) for each in argument]]
+    if isinstance(argument, np.uint64):
+        flat.append(int(argument.view(np.int64)))
+        return "uint64"
+    flat.append(int(argument))
+    return "int64"
+
+
+class _Loaded:
+    """Machine code in memory. `n`: how many numbers it takes."""
+
+    def __init__(self, path: Path, n: int) -> None:
+        head, _, code = path.read_bytes().partition(b"\n")
+        about = json.loads(head)
+        self._type, self._n = _RETURNS[about["returns"]][0], int(about["n"])
+        taken = [ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * n]
+        address = _link(code, about["symbol"])
+        self._run = ctypes.CFUNCTYPE(ctypes.c_int32, *taken)(address)
+
+    def __call__(self, flat: list[int]) -> Any:
+        out, error = (self._type * _MOST_RETURNED)(), ctypes.c_void_p()
+        status = self._run(ctypes.addressof(out), ctypes.addressof(error), *flat)
+        if status not in {0, -2}:  # -2 is a None
+            raise RuntimeError(f"machine code failed ({status})")
+        if self._n == 0:
+            return None
+        if self._n == 1:
+            return out[0]
+        return tuple(out[: self._n])
+
+
+_engines: list[Any] = []
+"""Whoever lets go of these lets go of their code."""
+
+
+def _link(code: bytes, symbol: str) -> int:
+    """The address of a function in an object file."""
+    import llvmlite.binding as llvm
+
+    if not _engines:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        llvm.add_symbol(_NEVER, ctypes.cast(_IDLE, ctypes.c_void_p).value)
+    machine = llvm.Target.from_default_triple().create_target_machine()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _engines.append(engine)
+    return int(engine.get_function_address(symbol))
+
+
+_IDLE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)
+"""Arrays that are handed over have no owner that could be told."""
+
+
+@functools.cache
+def _versions() -> str:
+    """What machine code is of: the compiler, and the processor."""
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features().flatten()
+    return f"{metadata.version('numba')} {metadata.version('llvmlite')} {llvm.get_host_cpu_name()} {features}"
+
+
+@functools.cache
+def _content(file: str) -> bytes:
+    return hashlib.blake2b(Path(file).read_bytes()).digest()
+
+
+def _digest(files: tuple[str, ...], what: str) -> str:
+    digest = hashlib.blake2b(f"{_versions()} {what}".encode(), digest_size=16)
+    for file in (__file__, *files):
+        digest.update(_content(file))
+    return digest.hexdigest()
+
+
+def _folder(source: Path) -> Path:
+    """Where the machine code of a module is kept: beside it, or in the user's cache."""
+    beside = source.parent / "__pycache__"
+    with contextlib.suppress(OSError):
+        beside.mkdir(exist_ok=True)
+    if os.access(beside, os.W_OK):
+        return beside
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vestige"
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
+
+
+@contextlib.contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Of several processes that build the same, one does, and the others wait."""
+    handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _build(function: Callable[..., Any], kinds: str, path: Path) -> None:
+    """Have a function built by another process. Raises RuntimeError with what that said where it cannot."""
+    command = [sys.executable, "-m", __name__, function.__module__, function.__qualname__, kinds, str(path)]
+    environment = os.environ | {_BUILDS: "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)  # noqa: S603 - ourselves
+    if done.returncode:
+        raise RuntimeError(f"cannot compile {function.__qualname__}: {done.stderr[-2000:]}")
+
+
+def build(module: str, name: str, kinds: str, path: Path) -> None:
+    """Compile a function of a module for arguments of these kinds, and keep its machine code in a file.
+    Raises ValueError for one that returns, or needs, something else than it may."""
+    import numba
+
+    function = getattr(importlib.import_module(module), name).py_func
+    compiler: Any = numba.njit
+    bare = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    made = compiler(nogil=True, error_model="numpy", **bare)(function)
+    made.compile(tuple(_type(kind) for kind in json.loads(kinds)))
+    (result,) = made.overloads.values()
+    final = result.library._final_module
+    needed = {each.name for each in final.functions if each.is_declaration}
+    strange = {name for name in needed - _NEEDED - {_NEVER} if not name.startswith("llvm.")}
+    if strange:
+        raise ValueError(f"{name} needs {', '.join(sorted(strange))}")
+    returned = result.signature.return_type
+    kind, n = str(returned), 1
+    if isinstance(returned, numba.types.UniTuple):
+        kind, n = str(returned.dtype), returned.count
+    if kind not in _RETURNS or n > _MOST_RETURNED or (n > 1 and kind != "int64"):
+        raise ValueError(f"{name} returns {returned}")
+    about = {"symbol": result.fndesc.llvm_func_name, "returns": kind, "n": n * _RETURNS[kind][1]}
+    code = result.library._codegen._tm.emit_object(final)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    part.write_bytes(json.dumps(about).encode() + b"\n" + code)
+    part.replace(path)
+
+
+def _type(kind: Any) -> Any:
+    """Numba's type for a kind of argument."""
+    import numba
+
+    types: Any = numba.types
+
+    if isinstance(kind, list):
+        (module, _, name), inner = kind[0].partition(":"), kind[1]
+        made = getattr(importlib.import_module(module), name)
+        return types.NamedTuple([_type(each) for each in inner], made)
+    if kind in {"int64", "uint64"}:
+        return getattr(types, kind)
+    dtype, _, n = kind.partition(" ")
+    return types.Array(numba.from_dtype(np.dtype(dtype)), int(n), "C")
+
+
+if __name__ == "__main__":
+    build(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]))

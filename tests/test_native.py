@@ -1,0 +1,83 @@
+"""Machine code is built once, runs without Numba, and is refused where it needs more than it may."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+MODULE = """
+from functools import partial
+from typing import NamedTuple
+import numpy as np
+import constant
+from constant import NUMBER
+from vestige.native import native
+
+native = partial(native, after=(constant.__file__,))
+
+class Both(NamedTuple):
+    left: np.ndarray
+    right: np.ndarray
+
+@native
+def double(number):
+    return 2 * number
+
+@native
+def add(both, by, out):
+    for row in range(len(both.left)):
+        out[row, 1] = both.left[row] + both.right[row] * np.uint64(by) + np.uint64(NUMBER)
+    return len(both.left), double(by)
+
+@native
+def grow(n):
+    return len(np.empty(n))
+
+def run_add():
+    left, right = np.arange(3, dtype=np.uint64), np.full(3, 1 << 60, np.uint64)
+    out = np.zeros((3, 2), np.uint64)
+    found = add(Both(left, right), 4, out)
+    return found, out[:, 1].tolist()
+
+def run_grow():
+    return grow(7)
+
+def run_read_only():
+    locked = np.arange(3, dtype=np.uint64)
+    locked.flags.writeable = False
+    return add(Both(locked, locked), 1, locked)
+"""
+
+
+def run(folder: Path, what: str) -> subprocess.CompletedProcess[str]:
+    (folder / "module.py").write_text(MODULE)
+    script = f"import sys, module; print(module.run_{what}(), 'numba' in sys.modules)"
+    return subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_code_runs_without_numba_and_is_built_again_when_what_it_uses_has_changed(tmp_path: Path) -> None:
+    for number in (5, 6):
+        (tmp_path / "constant.py").write_text(f"NUMBER = {number}\n")
+        values = [(4 << 60) + row + number for row in range(3)]
+        for _ in range(2):
+            done = run(tmp_path, "add")
+            assert done.stdout.strip() == f"((3, 8), {values}) False", done.stderr
+        built = list((tmp_path / "__pycache__").glob("module.add-*.native"))
+        assert len(built) == number - 4
+
+
+def test_what_allocates_is_refused_when_it_is_built(tmp_path: Path) -> None:
+    (tmp_path / "constant.py").write_text("NUMBER = 1\n")
+    done = run(tmp_path, "grow")
+    assert done.returncode == 1
+    assert "grow needs" in done.stderr
+
+
+def test_arrays_that_may_not_be_written_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "constant.py").write_text("NUMBER = 1\n")
+    done = run(tmp_path, "read_only")
+    assert done.returncode == 1
+    assert "arrays in C order, which may be written" in done.stderr
