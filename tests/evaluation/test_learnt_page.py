@@ -9,8 +9,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from vestige.evaluation.budget import Budget
 from vestige.evaluation.learnt import FILE, AlertRate, Learnt, PartOf, Stretch
-from vestige.evaluation.learnt_page import PAGE_FILE, expected, render, write_page
+from vestige.evaluation.learnt_page import PAGE_FILE, render, sentences, write_page
 from vestige.evaluation.plants import COLUMNS
 from vestige.evaluation.sensitivity import WARNING, Sensitivity
 from vestige.evaluation.trivial import Beside
@@ -35,7 +36,9 @@ def learnt(*, came: int = 12, evidence: str = "app.log") -> Learnt:
     return Learnt(
         source="logs", evidence=evidence, command="vestige learn logs app.log", budget="5/day", alpha=0.0005,
         parted="by time", learn=part, calibrate=part, check=part, looks=["order", "pace.gap"],
-        promised=AlertRate.promised(0.0005, 20_000, 2 * DAY), came=AlertRate.of(came, 20_000, 2 * DAY),
+        promised=AlertRate.promised(Budget.parse("5/day"), 20_000, 2 * DAY),
+        expected=AlertRate.expected(0.0005, 20_000, 2 * DAY),
+        beyond=AlertRate.of(came, 20_000, 2 * DAY), came=AlertRate.of(came, 20_000, 2 * DAY),
         stretches=AlertRate.of(came // 2, 20_000, 2 * DAY),
         strangest=[Stretch(p_value=1e-7, time=None, place={"file": evidence, "line": 7}, text=evidence)],
         warnings=[f"times name no year {evidence}"], left_out={"rest of the file": 3},
@@ -58,7 +61,7 @@ def test_the_page_says_what_to_expect() -> None:
     page = text(render(learnt()))
     for sentence in (
         "About 6 alerts a day came on the check part, between 3.1 and 10.5 (95%, exact where alerts do not "
-        "depend on one another); 5 were promised.",
+        "depend on one another); no more than 5 were promised.",
         "Alerts that share steps counted as one, these were 3 stretches a day, between 1.1 and 6.53",
         "Of planted anomalies, it would catch at least 8 of 10 messages never seen; would miss most silences",
         "one message never seen 100 97% 87% to 100% 5% alert anyway 100% 90% to 100%",
@@ -100,4 +103,4 @@ def test_what_was_learnt_is_read_back_as_it_was_written(tmp_path: Path) -> None:
 def test_a_page_can_do_without_plants(part: str) -> None:
     less = learnt().model_copy(update={part: None})
     assert "About 6 alerts a day" in text(render(less))
-    assert len(expected(less)) == 2
+    assert len(sentences(less)) == 2

@@ -17,7 +17,7 @@ from vestige.cli.sources import add_verb
 from vestige.sources import registry as sources
 
 if TYPE_CHECKING:
-    from vestige.evaluation.learnt import AlertRate, Learnt
+    from vestige.evaluation.learnt import Learnt
     from vestige.sources.base import Source
 
 
@@ -89,27 +89,14 @@ def learn_command(source: Source[Any]) -> Callable[..., None]:
 
 def _say(learnt: Learnt, out: Path) -> None:
     from vestige.cli import tables
-    from vestige.evaluation.learnt_page import PAGE_FILE
+    from vestige.evaluation.learnt_page import PAGE_FILE, sentences
 
     sizes = (part.windows for part in (learnt.learn, learnt.calibrate, learnt.check))
-    sentence = "learnt from {:,} windows, calibrated with {:,}, checked on {:,}; parted "
-    typer.echo(sentence.format(*sizes) + learnt.parted)
-    unit, promised = learnt.promised.unit, learnt.promised.rate
-    typer.echo(f"alerts: {promised:.3g} a {unit} were promised, {_rate(learnt.came)} came")
-    if not learnt.kept:
-        typer.echo(
-            "the promise was not kept on the check part: the evidence changes, or some of it is an attack; "
-            "look at the strangest stretches below"
-        )
-    if learnt.sensitivity is not None and learnt.sensitivity.verdict:
-        typer.echo(f"of anomalies planted into the part that was checked, it {learnt.sensitivity.verdict}")
+    of_parts = "learnt from {:,} windows, calibrated with {:,}, checked on {:,}; parted "
+    typer.echo(of_parts.format(*sizes) + learnt.parted)
+    for sentence in sentences(learnt):
+        typer.echo(sentence)
     if learnt.strangest:
         tables.show(tables.strangest(learnt))
     typer.echo(f"all of it, with what to be careful about: {out / PAGE_FILE}")
     typer.echo(f"score new evidence: vestige score {out} EVIDENCE --alerts-only")
-
-
-def _rate(rate: AlertRate) -> str:
-    if rate.low is None or rate.high is None:
-        return f"{rate.rate:.3g}"
-    return f"{rate.rate:.3g} [{rate.low:.3g}, {rate.high:.3g}]"

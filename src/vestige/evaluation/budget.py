@@ -41,11 +41,14 @@ class Budget:
 
         Without times (`seconds` None or 0), a budget a day is taken for one of `UNTIMED` windows.
         """
-        if self.windows is not None:
-            return min(self.alerts / self.windows, MOST_ALPHA)
-        if not seconds or not n_windows or self.seconds is None:
-            return min(self.alerts / UNTIMED, MOST_ALPHA)
+        if self.seconds is None or not seconds or not n_windows:
+            return self.share
         return min(self.alerts / self.seconds * seconds / n_windows, MOST_ALPHA)
+
+    @property
+    def share(self) -> float:
+        """The share of windows that alerts, where times do not say how many windows come."""
+        return min(self.alerts / (self.windows or UNTIMED), MOST_ALPHA)
 
     def __str__(self) -> str:
         for name, seconds in SECONDS.items():

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vestige import checked
 from vestige.errors import DatasetError
+from vestige.evaluation.budget import Budget
 from vestige.evaluation.rates import exact_rate
 from vestige.evaluation.sensitivity import Sensitivity
 
@@ -40,10 +41,19 @@ class AlertRate(BaseModel):
     high: float | None = None
 
     @classmethod
-    def promised(cls, alpha: float, n_windows: int, seconds: float | None) -> Self:
-        """What the share `alpha` of windows comes to."""
+    def expected(cls, share: float, n_windows: int, seconds: float | None) -> Self:
+        """What comes where so large a share of windows alerts."""
         amount, unit = _amount(n_windows, seconds)
-        return cls(alerts=alpha * n_windows, rate=alpha * n_windows / amount, unit=unit)
+        return cls(alerts=share * n_windows, rate=share * n_windows / amount, unit=unit)
+
+    @classmethod
+    def promised(cls, budget: Budget, n_windows: int, seconds: float | None) -> Self:
+        """What a budget allows, where it is one of times and these are known, or of windows; else what the
+        share of windows comes to for which it is taken."""
+        if budget.seconds is None or not seconds:
+            return cls.expected(budget.share, n_windows, seconds)
+        rate = budget.alerts / budget.seconds * DAY_S
+        return cls(alerts=rate * seconds / DAY_S, rate=rate, unit="day")
 
     @classmethod
     def of(cls, alerts: int, n_windows: int, seconds: float | None) -> Self:
@@ -88,7 +98,12 @@ class Learnt(BaseModel):
     check: PartOf
     looks: list[str]
     promised: AlertRate
+    expected: AlertRate
+    """What the calibration leads to expect of a threshold that stays as it is."""
+    beyond: AlertRate
+    """Windows beyond that threshold."""
     came: AlertRate
+    """Alerts, the threshold being moved as evidence comes."""
     stretches: AlertRate | None = None
     strangest: list[Stretch]
     warnings: list[str]
@@ -111,3 +126,11 @@ class Learnt(BaseModel):
     def kept(self) -> bool:
         """Whether what came may be no more than what was promised."""
         return (self.came.low or 0.0) <= self.promised.rate
+
+    @property
+    def drift(self) -> float | None:
+        """How many times as many windows as the calibration led to expect lie beyond the threshold; None
+        where that may be chance."""
+        if (self.beyond.low or 0.0) <= self.expected.rate:
+            return None
+        return self.beyond.rate / self.expected.rate

@@ -36,7 +36,7 @@ def render(learnt: Learnt) -> str:
         "learnt.html.j2",
         {},
         learnt=learnt,
-        expected=expected(learnt),
+        sentences=sentences(learnt),
         rows=rows,
         detectors=detectors,
         warnings=learnt.warnings[:SHOWN_WARNINGS],
@@ -44,13 +44,23 @@ def render(learnt: Learnt) -> str:
     )
 
 
-def expected(learnt: Learnt) -> list[str]:
-    """What to expect, in sentences."""
+def sentences(learnt: Learnt) -> list[str]:
+    """What to expect, for an operator."""
     came = learnt.came
     sentences = [
-        f"About {amount(came)} alerts a {came.unit} came on the check part, {bounds(came)}; "
+        f"About {amount(came)} alerts a {came.unit} came on the check part, {bounds(came)}; no more than "
         f"{amount(learnt.promised)} were promised."
     ]
+    if not learnt.kept:
+        sentences.append(
+            "The promise was not kept there: the evidence changes, or some of it is an attack. Look at the "
+            "strangest stretches."
+        )
+    elif learnt.drift is not None:
+        sentences.append(
+            f"The evidence changes: {learnt.drift:.1f} times as many windows as before are rare; the "
+            "threshold follows, as it will when new evidence is scored."
+        )
     if learnt.stretches is not None and learnt.stretches.alerts < came.alerts:
         many = learnt.stretches
         sentences.append(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
@@ -30,6 +31,7 @@ from vestige.reading.steps import ShowProgress, silent
 from vestige.reading.times import rfc3339, span
 from vestige.reading.windows import WindowSet
 from vestige.schema import UNK
+from vestige.scoring.budgeting import AlertBudget
 from vestige.sources.base import Source
 from vestige.splits import stages
 
@@ -188,7 +190,7 @@ def _judged(
     command: str,
     windows: WindowSet,
 ) -> Learnt:
-    alert = p_value <= detector.alpha
+    alert = alerts_of(detector, parts.check, p_value)
     seconds = seconds_of(parts.check)
     return Learnt(
         source=source.name,
@@ -201,7 +203,9 @@ def _judged(
         calibrate=_part(parts.calibrate),
         check=_part(parts.check),
         looks=list(detector.looks),
-        promised=AlertRate.promised(detector.alpha, len(parts.check), seconds),
+        promised=AlertRate.promised(budget, len(parts.check), seconds),
+        expected=AlertRate.expected(detector.alpha, len(parts.check), seconds),
+        beyond=AlertRate.of(int((p_value <= detector.alpha).sum()), len(parts.check), seconds),
         came=AlertRate.of(int(alert.sum()), len(parts.check), seconds),
         stretches=AlertRate.of(_stretches(parts.check, alert), len(parts.check), seconds),
         strangest=_strangest(source, detector, parts.check, p_value),
@@ -213,6 +217,19 @@ def _judged(
 def _stretches(check: WindowSet, alert: NDArray[np.bool_]) -> int:
     """How many alerts there are, those of one stretch as one."""
     return int(stretches(check.recording[alert], check.position[alert], check.schema.length).sum())
+
+
+def alerts_of(detector: Normal, windows: WindowSet, p_value: FloatArray) -> NDArray[np.bool_]:
+    """Which windows alert `(N,)`, the threshold being moved as scoring moves it, in the order of time."""
+    order = np.argsort(windows.placed_ns, kind="stable")
+    entity = windows.recording[order].astype(np.int64)
+    names = windows.recordings.select(
+        pl.when(pl.col("host") == "").then("id").otherwise("host").alias("entity")
+    )["entity"].to_list()
+    budget = AlertBudget.start(detector.alpha)
+    alert = np.empty(len(windows), dtype=np.bool_)
+    alert[order] = budget.decide(np.log(p_value[order]), entity, names)
+    return alert
 
 
 def _part(windows: WindowSet) -> PartOf:
