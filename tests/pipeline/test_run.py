@@ -18,6 +18,7 @@ from vestige import checkpoint, errors
 from vestige.evaluation.results import RunResults
 from vestige.pipeline.experiment import Experiment
 from vestige.pipeline.predicting import macro_f1_of, predict
+from vestige.pipeline.run import verify
 from vestige.reading.windows import WindowSet
 from vestige.runs.directory import RunDirectory
 
@@ -79,6 +80,14 @@ def test_a_baseline_is_put_to_work_like_any_detector(finished: Path, corpus: Pat
     assert len(rows) == judged.filter(pl.col("file") == name).height
     assert {row["alert"] for row in rows} <= {True, False}
     assert "logistic" in succeed("inspect", finished / "logistic")
+
+
+def test_a_damaged_baseline_is_found(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy)
+    (copy / "lookup" / "weights.safetensors").write_bytes(b"{}")
+    with pytest.raises(errors.CheckpointError, match=r"lookup.*expected"):
+        verify(copy)
 
 
 def test_a_run_ends_with_a_verdict_wherever_it_is_shown(finished: Path) -> None:
@@ -161,6 +170,10 @@ def test_evaluating_again_gives_the_same_numbers(finished: Path, tmp_path: Path)
     before, after = (RunResults.load(one / "metrics.json") for one in (finished, again))
     assert after.detectors == before.detectors
     assert after.comparisons == before.comparisons
+    assert after.verdict is not None
+    assert before.verdict is not None
+    assert after.verdict.why == before.verdict.why
+    assert after.verdict.score == before.verdict.score.replace(str(finished), str(again))
 
 
 def test_the_verbs_one_by_one_give_what_run_gives(finished: Path, corpus: Path, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from vestige.evaluation.results import (
     OnsetResult,
     RunResults,
     SymbolFinding,
+    ThresholdResult,
 )
 from vestige.evaluation.symbols import symbol_finding
 from vestige.evaluation.verdict import HOST_ONLY, ONE_SCORE, verdict_of
@@ -58,13 +59,24 @@ REPORTED = 25
 """Things left out of the evidence that results name; all of them are counted."""
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """A baseline that was fitted here, with all that a checkpoint of it says."""
+
+    name: str
+    detector: Detector
+    threshold: ThresholdResult
+    pooling: Pooling | None
+    validation_macro_f1: float | None
+
+
 @dataclass
 class Findings:
-    """What was found about each detector so far, its predictions on the test part, and where it was kept."""
+    """What was found about each detector so far, its predictions on the test part, and fitted baselines."""
 
     results: list[DetectorResults] = field(default_factory=list)
     tests: dict[str, Predictions] = field(default_factory=dict)
-    kept: dict[str, Path] = field(default_factory=dict)
+    baselines: list[Baseline] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -94,17 +106,21 @@ def judge(
         checks, finding = _audited(experiment, config)
         leaking = enforce(checks, allow_leakage=config.judge.allow_leakage)
         findings = Findings()
-        run = RunDirectory(out)
         for done, name in enumerate([*baselines, *loaded]):
             update(done + 1, steps)
             with findings.timed(name):
-                _judge(findings, experiment, config, name, loaded.get(name), run)
+                _judge(findings, experiment, config, name, loaded.get(name))
         results = _results(experiment, config, findings, checks, finding, leaking=leaking)
-        whole = out
+        run, whole = RunDirectory(out), out
+        kept = {name: run.folder(name).path for name in loaded}
         if run.is_detector:
-            # Of a detector that is judged by itself, the run is the directory that it lies in.
+            # The folder of one detector is no place for another: the run that it lies in keeps them.
             whole = out.parent
-        results = results.model_copy(update={"verdict": verdict_of(results, findings.kept, whole)})
+        else:
+            # All of them once all are judged: what failed leaves those of before.
+            for baseline in findings.baselines:
+                kept[baseline.name] = _keep(experiment, config, run, baseline)
+        results = results.model_copy(update={"verdict": verdict_of(results, kept, whole)})
         update(steps - 1, steps)
         write(experiment, out, results, findings.tests)
     return results
@@ -138,12 +154,7 @@ def _audited(experiment: Experiment, config: RunConfig) -> tuple[list[CheckResul
 
 
 def _judge(
-    findings: Findings,
-    experiment: Experiment,
-    config: RunConfig,
-    name: str,
-    loaded: Loaded | None,
-    run: RunDirectory,
+    findings: Findings, experiment: Experiment, config: RunConfig, name: str, loaded: Loaded | None
 ) -> None:
     """Judge a trained detector, or (None) the baseline that is called so."""
     if loaded is not None:
@@ -151,22 +162,32 @@ def _judge(
         encoded = EncodedWindows.of(experiment.windows, loaded.encoder)
         pooling = loaded.header.notes.pooling
         _judge_one(findings, experiment, config, name, loaded.detector, encoded, pooling, kind="model")
-        findings.kept[name] = run.folder(name).path
         return
     data = experiment.training_data
     view, model = views.parts(name, config.view)
-    baseline = fit_baseline(data, model, seed=config.training.seed, view=view)
-    pooling = pooling_of(baseline, data.validation)
-    threshold = calibrate(baseline, data.validation, pooling, config.judge.threshold)
-    _judge_one(findings, experiment, config, name, baseline, data.train, pooling, kind="baseline")
-    # The folder of one detector is no place for another; those of its run were kept when that was judged.
-    if not run.is_detector:
-        # Whatever was taken from elsewhere, this one learnt here, and nobody asked anything of it.
-        here = config.model_copy(update={"trained_elsewhere": False})
-        folder = run.lay_out(name, here, experiment.split, {}).path
-        reached = findings.results[-1].validation_macro_f1
-        save(folder, data, baseline, threshold, view=view, pooling=pooling, validation_macro_f1=reached)
-        findings.kept[name] = folder
+    detector = fit_baseline(data, model, seed=config.training.seed, view=view)
+    pooling = pooling_of(detector, data.validation)
+    threshold = calibrate(detector, data.validation, pooling, config.judge.threshold)
+    _judge_one(findings, experiment, config, name, detector, data.train, pooling, kind="baseline")
+    reached = findings.results[-1].validation_macro_f1
+    findings.baselines.append(Baseline(name, detector, threshold, pooling, reached))
+
+
+def _keep(experiment: Experiment, config: RunConfig, run: RunDirectory, baseline: Baseline) -> Path:
+    """Write a baseline into its folder of the run, a detector like those that were asked for."""
+    # Whatever was taken from elsewhere, this one learnt here, and nobody asked anything of it.
+    here = config.model_copy(update={"trained_elsewhere": False})
+    own = run.lay_out(baseline.name, here, experiment.split, {})
+    save(
+        own.path,
+        experiment.training_data,
+        baseline.detector,
+        baseline.threshold,
+        view=own.config.view,
+        pooling=baseline.pooling,
+        validation_macro_f1=baseline.validation_macro_f1,
+    )
+    return own.path
 
 
 def _results(
