@@ -80,6 +80,22 @@ class Stretch(BaseModel):
     text: str
 
 
+class WholeRecordings(BaseModel):
+    """Whole recordings: from how many was learnt, and what there was no room for; the share `alpha` of normal
+    ones that is to alert; and how many of those in the check did, with exact 95% bounds of their share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    learnt: int
+    left_out: dict[str, int]
+    alpha: float
+    looks: list[str]
+    checked: int
+    alerts: int
+    low: float | None = None
+    high: float | None = None
+
+
 class Learnt(BaseModel):
     """What was learnt from what, and what its own check says of it. `stretches`: alerts of one recording that
     follow within a window's length as one."""
@@ -109,6 +125,7 @@ class Learnt(BaseModel):
     warnings: list[str]
     left_out: dict[str, int]
     sensitivity: Sensitivity | None = None
+    whole: WholeRecordings | None = None
 
     def to_json(self) -> str:
         """Indented JSON."""

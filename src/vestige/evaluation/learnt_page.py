@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vestige.evaluation.learnt import AlertRate, Learnt
+from vestige.evaluation.learnt import AlertRate, Learnt, WholeRecordings
 from vestige.evaluation.report import compose
 from vestige.storage import write_text
 
@@ -67,9 +67,19 @@ def sentences(learnt: Learnt) -> list[str]:
             f"Alerts that share steps counted as one, these were {amount(many)} stretches a {many.unit}, "
             f"{bounds(many)}."
         )
+    if learnt.whole is not None:
+        sentences.append(whole_sentence(learnt.whole))
     if learnt.sensitivity is not None and learnt.sensitivity.verdict:
         sentences.append(f"Of planted anomalies, it {learnt.sensitivity.verdict}.")
     return sentences
+
+
+def whole_sentence(whole: WholeRecordings) -> str:
+    """What is to be expected of whole recordings."""
+    return (
+        f"Whole recordings (score --by-recording) are judged by {whole.learnt:,} of them: of the "
+        f"{whole.checked:,} in the check part {whole.alerts:,} alerted, {whole.alpha:.2%} being promised."
+    )
 
 
 def amount(rate: AlertRate) -> str:

@@ -6,11 +6,11 @@ Letters in names of arrays: B windows, F features, C channels, T steps, S vector
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,6 +136,24 @@ class Judgement:
         if self.p_value is not None:
             return -np.log(self.p_value)
         return self.score
+
+
+class RecordingSoFar(Protocol):
+    """What a detector keeps of a recording while its windows go by."""
+
+    def add(self, X: Batch) -> None:
+        """Take in its next windows, in their order."""
+
+
+@dataclass(frozen=True)
+class RecordingVerdict:
+    """What a detector says of a whole recording: `score`, the higher the more suspicious; `p_value`, of how
+    many normal recordings are as suspicious; whether that is an `alert`; the p-value of each look at it."""
+
+    score: float
+    p_value: float
+    alert: bool
+    looks: dict[str, float]
 
 
 class HyperParameters(BaseModel):
@@ -273,6 +291,15 @@ class Detector(ABC):
     def judge(self, X: Batch) -> Judgement:
         """All that the detector has to say of a batch, whatever the batch's size and order."""
         return Judgement.of(self.predict_proba(X))
+
+    def begin_recording(self) -> RecordingSoFar | None:
+        """What takes in a recording that is to be judged as a whole; None for a detector that judges windows
+        alone."""
+        return None
+
+    def judge_recordings(self, recordings: Sequence[RecordingSoFar]) -> list[RecordingVerdict]:  # noqa: ARG002
+        """Judge recordings that were taken in as wholes."""
+        return []
 
     @property
     def alert_surprise(self) -> float | None:

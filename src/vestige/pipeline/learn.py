@@ -17,13 +17,16 @@ from pydantic import BaseModel
 
 from vestige import checkpoint, log, storage
 from vestige.engine import LOCAL, Engine
-from vestige.errors import EvidenceError
+from vestige.errors import EvidenceError, SplitError
+from vestige.evaluation.bootstrap import exact_bounds
 from vestige.evaluation.budget import UNTIMED, Budget
-from vestige.evaluation.learnt import FILE, AlertRate, Learnt, PartOf, Stretch
+from vestige.evaluation.learnt import FILE, AlertRate, Learnt, PartOf, Stretch, WholeRecordings
 from vestige.evaluation.learnt_page import PAGE_FILE, write_page
 from vestige.evaluation.rates import stretches
-from vestige.models.base import choose_inputs
+from vestige.models.base import RecordingVerdict, choose_inputs
 from vestige.models.normal.detector import BATCH, Normal
+from vestige.models.normal.recordings import LEAST_RECORDINGS, LOOKS
+from vestige.models.normal.whole import WindowTally
 from vestige.pipeline.self_check import sensitivity
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.looks import NormalEncoder
@@ -85,6 +88,8 @@ def learn(
             _refuse_novelty(calibrate, evidence)
             detector.fit(learn_from, calibrate, seed=seed)
         detector.spend(alpha_of(budget, parts))
+        with progress("learning what is normal of whole recordings", ""):
+            whole = learn_recordings(detector, learn_from.over(windows), parts, seed=seed)
         with progress("checking", "windows") as update:
             p_value = p_values(detector, learn_from.over(parts.check), update)
         checkpoint.save(
@@ -100,7 +105,7 @@ def learn(
         learnt = _judged(source, evidence, detector, parts, p_value, budget, command, windows)
         with progress("planting anomalies to be found", ""):
             found = sensitivity(source, detector, learn_from, parts, seed=seed)
-        learnt = learnt.model_copy(update={"sensitivity": found})
+        learnt = learnt.model_copy(update={"sensitivity": found, "whole": whole})
         shutil.rmtree(working / DATASET)
         storage.write_text(working / FILE, learnt.to_json())
         write_page(working / PAGE_FILE, learnt)
@@ -134,6 +139,54 @@ def alpha_of(budget: Budget, parts: stages.Stages) -> float:
             budget, budget.alerts, UNTIMED,
         )  # fmt: skip
     return budget.alpha(len(parts.learn) + len(parts.calibrate), seconds)
+
+
+def learn_recordings(
+    detector: Normal, windows: EncodedWindows, parts: stages.Stages, *, seed: int
+) -> WholeRecordings | None:
+    """Let `detector` learn what is normal of whole recordings, where enough of them lie as a whole before the
+    check, and say what came of it in the recordings that lie wholly within the check. `windows`: all of them.
+
+    As many alerts are promised for a recording as for its windows.
+    """
+    every = windows.windows.counts.sum(axis=1)
+    before = parts.learn.counts.sum(axis=1) + parts.calibrate.counts.sum(axis=1)
+    is_learnt, is_checked = (every > 0) & (before == every), (every > 0) & (before == 0)
+    if is_learnt.sum() < LEAST_RECORDINGS:
+        return None
+    alpha = detector.alpha * float(every[is_learnt].mean())
+    try:
+        detector.learn_recordings(_of(windows, is_learnt), alpha=alpha, seed=seed)
+    except SplitError as error:
+        logger.info("recordings are not judged as wholes: %s", error)
+        return None
+    if detector.recordings is None:
+        return None
+    model = detector.recordings.model
+    alerts = sum(verdict.alert for verdict in judge_recordings(detector, _of(windows, is_checked)))
+    low, high = exact_bounds(alerts / max(int(is_checked.sum()), 1), int(is_checked.sum()))
+    return WholeRecordings(
+        learnt=model.n, left_out=model.left_out, alpha=detector.recordings.alpha, looks=list(LOOKS),
+        checked=int(is_checked.sum()), alerts=alerts, low=low, high=high,
+    )  # fmt: skip
+
+
+def judge_recordings(detector: Normal, windows: EncodedWindows) -> list[RecordingVerdict]:
+    """What `detector` says of the recordings whose windows, all of them, these are, in their order."""
+    tallies: dict[int, WindowTally] = {}
+    for rows, X in windows.batches(BATCH, detector.input_names):
+        recording = windows.windows.recording[rows]
+        for number in np.unique(recording).tolist():
+            tally = tallies.get(number) or detector.begin_recording()
+            if tally is not None:
+                tally.add({name: values[recording == number] for name, values in X.items()})
+                tallies[number] = tally
+    return detector.judge_recordings(list(tallies.values()))
+
+
+def _of(windows: EncodedWindows, chosen: NDArray[np.bool_]) -> EncodedWindows:
+    """All windows of the chosen recordings `(R,)`."""
+    return windows.over(windows.windows.select(np.flatnonzero(chosen[windows.windows.recording])))
 
 
 def p_values(detector: Normal, windows: EncodedWindows, progress: Any = None) -> FloatArray:

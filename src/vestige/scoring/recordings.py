@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from vestige.checkpoint import Loaded, Pooling
 from vestige.evaluation.pooling import log_of, moving_average_max, pooled
+from vestige.models.base import Detector, RecordingSoFar
 from vestige.models.next_token import TOP
+from vestige.reading.encoding import Batch
 from vestige.reading.steps import Progress
 from vestige.scoring.judged import JudgedBatch
 from vestige.scoring.windows import judge
@@ -29,12 +31,14 @@ def score_recordings(
 ) -> list[dict[str, Any]]:
     """Score evidence, a dict for each recording, the most suspicious first.
 
-    Keys: the recording by its kind (`file`, `machine`), `windows`, `score`, `most_probable_class`, `alert`
-    (the score reaches the threshold: act on this), `alerts` (windows that do) and `worst` (where its most
-    suspicious window ends); of a next-token detector also `mean_surprise` (nats), and `top1 top5 top10`:
+    Keys: `recording`, the same by its kind (`file`, `machine`), `windows`, `score`, `most_probable_class`,
+    `alert` (the score reaches the threshold: act on this), `alerts` (windows that do) and `worst` (where its
+    most suspicious window ends); of a next-token detector also `mean_surprise` (nats), and `top1 top5 top10`:
     shares of windows whose last token was among the k most probable. Where windows share the label of their
     recording, they are pooled as in evaluation (`Pooling`); else the recording's score is that of its worst
-    window. Raises as `score` does. Memory holds a few numbers for each recording.
+    window. A detector that learnt of whole recordings judges them as such: `score` is -ln of `p_value`, but
+    has no bound, and `reasons` names the looks, each with its p-value, the rarest first. Raises as `score`
+    does. Memory holds a few numbers for each recording, of one that is judged as a whole some thousands.
     """
     # Nothing is told before the end: each message is waited for until it is whole.
     loaded, judged = judge(
@@ -45,9 +49,19 @@ def score_recordings(
     unit = "file"
     for batch in judged:
         unit = batch.batch.unit
-        _add(found, batch, loaded.threshold, pooling)
-    rows = [{unit: name, **tally.row(loaded)} for name, tally in found.items()]
+        _add(found, batch, loaded, pooling)
+    rows = [{"recording": name, unit: name, **tally.row(loaded)} for name, tally in found.items()]
+    _judge_whole(rows, list(found.values()), loaded.detector)
     return sorted(rows, key=lambda row: -float(row["score"]))
+
+
+def _judge_whole(rows: list[dict[str, Any]], tallies: list[Tally], detector: Detector) -> None:
+    """Put what `detector` says of recordings as wholes, where it does, into their rows."""
+    taken = [tally.whole for tally in tallies if tally.whole is not None]
+    for row, verdict in zip(rows, detector.judge_recordings(taken), strict=False):
+        row |= {"score": verdict.score, "p_value": verdict.p_value, "alert": verdict.alert}
+        looks = sorted(verdict.looks.items(), key=lambda look: look[1])
+        row["reasons"] = [{"look": name, "p_value": p_value} for name, p_value in looks]
 
 
 @dataclass
@@ -67,6 +81,8 @@ class Tally:
     surprise: float = 0.0
     within: NDArray[np.int64] | None = None
     highest_average: NDArray[np.float64] | None = None
+    whole: RecordingSoFar | None = None
+    """What the detector keeps to judge the recording as a whole."""
     _last: NDArray[np.float64] | None = None
 
     def add(self, judged: JudgedBatch, rows: NDArray[np.int64], threshold: float | None) -> None:
@@ -146,10 +162,19 @@ def _odds(logs_K: NDArray[np.float64]) -> float:
     return float(logs_K[1:].max() - logs_K[0])
 
 
-def _add(found: dict[str, Tally], judged: JudgedBatch, threshold: float | None, pooling: Pooling) -> None:
+def _add(found: dict[str, Tally], judged: JudgedBatch, loaded: Loaded, pooling: Pooling) -> None:
     place, classes = judged.batch.place, judged.judgement.proba.shape[1]
+    inputs: Batch = {}
+    if judged.bound is not None and loaded.detector.begin_recording() is not None:
+        names = [spec.name for spec in loaded.detector.inputs if spec.kind == "tokens"]
+        inputs = judged.bound.encode(judged.batch.steps, tuple(names))
     numbered = place.select(judged.batch.unit).with_row_index("row")
     for (name,), part in numbered.group_by(judged.batch.unit, maintain_order=True):
-        fresh = Tally(pooling, np.zeros(classes), np.zeros(classes), np.zeros(classes))
-        tally = found.setdefault(str(name), fresh)
-        tally.add(judged, part["row"].to_numpy().astype(np.int64), threshold)
+        if (tally := found.get(str(name))) is None:
+            whole = loaded.detector.begin_recording()
+            tally = Tally(pooling, np.zeros(classes), np.zeros(classes), np.zeros(classes), whole=whole)
+            found[str(name)] = tally
+        rows = part["row"].to_numpy().astype(np.int64)
+        tally.add(judged, rows, loaded.threshold)
+        if tally.whole is not None:
+            tally.whole.add({key: values[rows] for key, values in inputs.items()})

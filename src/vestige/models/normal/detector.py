@@ -7,7 +7,7 @@ L looks, N windows of the calibration, V token ids.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,13 +18,14 @@ from pydantic import Field
 from safetensors import SafetensorError
 
 from vestige.errors import SplitError
-from vestige.models.base import HyperParameters, Judgement, Task, parse_hyper
+from vestige.models.base import HyperParameters, Judgement, RecordingVerdict, Task, parse_hyper
 from vestige.models.baselines.next_ngram import NextNgram
 from vestige.models.fitting import FitProgress, FittedDetector
 from vestige.models.normal.channels import LOOKS as OF_CHANNELS
 from vestige.models.normal.channels import Channels
 from vestige.models.normal.conformal import Tail, fisher, out_of_fold
 from vestige.models.normal.order import Repeats
+from vestige.models.normal.whole import WholeRecordings, WindowTally
 from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import Input
 
@@ -69,6 +70,8 @@ class Normal(FittedDetector):
     order: NextNgram | None = None
     repeats: Repeats | None = None
     channels: Channels | None = None
+    recordings: WholeRecordings | None = None
+    """What is normal of whole recordings, where learning saw enough of them."""
 
     @property
     def looks(self) -> tuple[str, ...]:
@@ -149,6 +152,26 @@ class Normal(FittedDetector):
         """`[p / (p + alpha), alpha / (p + alpha)]`; further classes, which nobody learnt, stay 0."""
         return self._proba(self.log_p(X))
 
+    def learn_recordings(self, windows: EncodedWindows, *, alpha: float, seed: int = 0) -> None:
+        """Learn what is normal of whole recordings from all their windows; the share `alpha` of normal ones
+        is to alert. Raises SplitError for too few. Without tokens there is nothing to learn."""
+        for spec in self.inputs:
+            if spec.kind == "tokens":
+                size = self.width(spec)
+                self.recordings = WholeRecordings.fit(windows, spec.name, size, alpha=alpha, seed=seed)
+
+    def begin_recording(self) -> WindowTally | None:
+        """See `Detector.begin_recording`."""
+        if self.recordings is None:
+            return None
+        return self.recordings.begin()
+
+    def judge_recordings(self, recordings: Sequence[Any]) -> list[RecordingVerdict]:
+        """See `Detector.judge_recordings`."""
+        if self.recordings is None:
+            return []
+        return self.recordings.judge(recordings)
+
     def spend(self, alpha: float) -> None:
         """Alert on the share `alpha` of normal windows. Raises ValueError for no share."""
         if not 0 < alpha < 1:
@@ -193,8 +216,11 @@ class Normal(FittedDetector):
         return np.where(np.isfinite(values), np.clip(values, -1e12, 1e12), 0.0)
 
     def state_for_checkpoint(self) -> dict[str, Any]:
-        """The share that alerts."""
-        return {"alpha": self.alpha}
+        """The share that alerts, and of whole recordings what is no array."""
+        state: dict[str, Any] = {"alpha": self.alpha}
+        if self.recordings is not None:
+            state["recordings"] = self.recordings.state()
+        return state
 
     def save_sidecar(self, path: Path) -> None:
         """Write all that was learnt as safetensors."""
@@ -206,6 +232,9 @@ class Normal(FittedDetector):
         if self.order is not None and self.repeats is not None:
             arrays |= {f"order.{name}": array for name, array in self.order.arrays().items()}
             arrays["repeats"] = self.repeats.at_least
+        if self.recordings is not None:
+            of_recordings = self.recordings.model.arrays()
+            arrays |= {f"recordings.{name}": array for name, array in of_recordings.items()}
         whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         path.write_bytes(safetensors.numpy.save(whole))
 
@@ -222,6 +251,10 @@ class Normal(FittedDetector):
                 self.order = self._new_order(spec)
                 self.order.take(_under(arrays, "order."))
                 self.repeats = Repeats(_table(arrays["repeats"], self.width(spec) + 1))
+                if "recordings" in state:
+                    self.recordings = WholeRecordings.read(
+                        _under(arrays, "recordings."), state["recordings"], spec.name, self.width(spec)
+                    )
             elif spec.kind == "tensor":
                 self.channels = Channels.of(_under(arrays, "channels."))
 

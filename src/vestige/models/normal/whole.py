@@ -1,0 +1,119 @@
+"""Recordings as wholes, from the windows that a detector is handed: of each window, the steps new in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige import checked
+from vestige.models.base import RecordingVerdict
+from vestige.models.normal.conformal import LEAST
+from vestige.models.normal.recordings import LOOKS, RecordingModel, RecordingTally
+from vestige.reading.encoding import Batch, EncodedWindows
+from vestige.schema import PAD, UNK, Schema
+
+IntArray = NDArray[np.int64]
+
+BATCH = 8_192
+"""Windows that are encoded at a time."""
+MOST_ALPHA = 0.01
+"""The share of normal recordings that alert at most."""
+
+
+@dataclass(frozen=True)
+class NewSteps:
+    """Which tokens of windows are new, so that those of all windows are those of the recording: of the input
+    `name`, from step `first` to before `end`; what is not below `size` is unknown."""
+
+    name: str
+    size: int
+    first: int
+    end: int
+
+    @classmethod
+    def of(cls, schema: Schema, name: str, size: int) -> Self:
+        """For windows as `schema` says they are made."""
+        end = schema.before + 1
+        return cls(name, size, max(0, end - schema.stride), end)
+
+    def take(self, X: Batch) -> IntArray:
+        """Of windows `(B, T)`, the new steps `(B, S)`."""
+        new_BS = X[self.name][:, self.first : self.end]
+        return np.where((new_BS >= 0) & (new_BS < self.size), new_BS, UNK).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class WholeRecordings:
+    """A model of whole recordings, and the share `alpha` of normal ones that alerts."""
+
+    model: RecordingModel
+    alpha: float
+    steps: NewSteps
+
+    @classmethod
+    def fit(cls, windows: EncodedWindows, name: str, size: int, *, alpha: float, seed: int = 0) -> Self:
+        """Of all windows of whole recordings, those of each one after the other, whose tokens, below `size`,
+        are the input `name`. Raises SplitError for too few."""
+        steps = NewSteps.of(windows.schema, name, size)
+        new = [steps.take(X).astype(np.int32) for _, X in windows.batches(BATCH, (name,))]
+        new_BS = np.concatenate([np.empty((0, steps.end - steps.first), dtype=np.int32), *new])
+        bounds = np.flatnonzero(np.diff(windows.windows.recording.astype(np.int64))) + 1
+        parts = [_events(part) for part in np.split(new_BS, bounds)]
+        return cls(RecordingModel.fit(parts, size, seed=seed), min(alpha, MOST_ALPHA), steps)
+
+    def begin(self) -> WindowTally:
+        """For a recording whose windows go by."""
+        return WindowTally(self.model.tally(), self.steps)
+
+    def judge(self, tallies: Sequence[WindowTally]) -> list[RecordingVerdict]:
+        """What is said of recordings; see `RecordingModel.judge_tallies`."""
+        judged = self.model.judge_tallies([tally.kept for tally in tallies])
+        p_of_looks = np.maximum(np.exp(-judged.rareness_of_looks), LEAST)
+        rows = zip(judged.rareness.tolist(), judged.p_value.tolist(), p_of_looks.tolist(), strict=True)
+        return [
+            RecordingVerdict(rareness, p_value, p_value <= self.alpha, dict(zip(LOOKS, looks, strict=True)))
+            for rareness, p_value, looks in rows
+        ]
+
+    def state(self) -> dict[str, Any]:
+        """What `read` takes beside the model's arrays, JSON-ready."""
+        return {
+            **self.model.state(),
+            "alpha": self.alpha,
+            "first": self.steps.first,
+            "end": self.steps.end,
+        }
+
+    @classmethod
+    def read(cls, arrays: Mapping[str, NDArray[Any]], state: Mapping[str, Any], name: str, size: int) -> Self:
+        """The one whose arrays and state these are, for an input of `size` tokens. Raises ValueError."""
+        model = RecordingModel.read(dict(arrays), dict(state))
+        if model.habits.size != size:
+            raise ValueError(f"whole recordings of {model.habits.size} kinds of events, not {size}")
+        alpha = checked.real(state.get("alpha"), "alpha", 0.0, 1.0)
+        end = checked.whole(state.get("end"), "end", 1, 2**31)
+        first = checked.whole(state.get("first"), "first", 0, end - 1)
+        return cls(model, alpha, NewSteps(name, size, first, end))
+
+
+@dataclass
+class WindowTally:
+    """What is kept of a recording while its windows go by; see `RecordingTally`."""
+
+    kept: RecordingTally
+    steps: NewSteps
+
+    def add(self, X: Batch) -> None:
+        """Take in its next windows."""
+        self.kept.add(_events(self.steps.take(X)))
+
+
+def _events(new_BS: NDArray[Any]) -> IntArray:
+    """The steps of windows one after the other, without padding, `(T,)`."""
+    events: IntArray = new_BS.reshape(-1).astype(np.int64)
+    present: IntArray = events[events != PAD]
+    return present

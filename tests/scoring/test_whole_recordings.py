@@ -1,0 +1,111 @@
+"""`score --by-recording` with a detector that learnt of whole recordings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vestige import checkpoint
+from vestige.checkpoint import HEADER
+from vestige.errors import CheckpointError
+from vestige.evaluation.budget import Budget
+from vestige.evaluation.learnt import FILE, Learnt
+from vestige.models.normal.recordings import LOOKS
+from vestige.pipeline.learn import learn
+from vestige.scoring import score_recordings
+from vestige.sources import registry
+
+
+def sessions(folder: Path, count: int, seed: int, name: str = "normal") -> Path:
+    """Files of one session of system calls each: from each to the next in a ring of twenty, with leaps."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        leaps = rng.random(rng.integers(15, 40)) < rng.uniform(0.0, 0.4)
+        calls = (rng.integers(20) + np.cumsum(1 + leaps)) % 20 + 3
+        (folder / f"{name}-{number}.txt").write_text(" ".join(map(str, calls.tolist())))
+    return folder
+
+
+def learnt_from(folder: Path, out: Path) -> Learnt:
+    source = registry.get("events")
+    options = source.options(mapping="syscalls")
+    with pytest.MonkeyPatch.context() as patch:
+        # Planting anomalies takes most of the time, and has tests of its own.
+        patch.setattr("vestige.pipeline.learn.sensitivity", lambda *_, **__: None)
+        return learn(source, folder, out, options=options, budget=Budget.parse("1/100"))
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Learnt from 100 sessions."""
+    place = tmp_path_factory.mktemp("whole")
+    learnt_from(sessions(place / "normals", 100, seed=0), place / "detector")
+    return place / "detector"
+
+
+def rows_of(detector: Path, folder: Path) -> list[dict[str, Any]]:
+    return score_recordings(detector, [folder])
+
+
+def test_the_strange_sessions_come_first_with_their_reasons(detector: Path, tmp_path: Path) -> None:
+    new = sessions(tmp_path / "new", 30, seed=1)
+    rng = np.random.default_rng(2)
+    for number in range(3):
+        calls = rng.permutation(np.arange(3, 23).repeat(2))
+        (new / f"odd-{number}.txt").write_text(" ".join(map(str, calls.tolist())))
+    rows = rows_of(detector, new)
+    assert len(rows) == 33
+    assert {row["recording"] for row in rows[:3]} == {f"odd-{number}.txt" for number in range(3)}
+    assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)
+    for row in rows[:3]:
+        assert row["alert"] is True
+        assert row["p_value"] == pytest.approx(np.exp(-row["score"]))
+        assert {reason["look"] for reason in row["reasons"]} == set(LOOKS)
+        assert row["reasons"][0]["look"].startswith("order") or row["reasons"][0]["look"] == "neighbours"
+        assert row["reasons"][0]["p_value"] < 0.02
+    assert sum(row["alert"] for row in rows[3:]) <= 2
+    json.dumps(rows)
+
+
+def test_what_the_check_said_is_kept(detector: Path) -> None:
+    whole = Learnt.load(detector / FILE).whole
+    assert whole is not None
+    assert (whole.learnt, whole.checked, whole.alpha) == (80, 20, 0.01)
+    assert whole.alerts <= 2
+    assert whole.high is not None
+    assert 0.1 < whole.high < 0.4
+
+
+def test_an_order_of_files_and_what_lies_beside_change_no_score(detector: Path, tmp_path: Path) -> None:
+    both = {row["recording"]: row["score"] for row in rows_of(detector, sessions(tmp_path / "a", 6, seed=3))}
+    for path in (tmp_path / "a").iterdir():
+        if path.name != "normal-2.txt":
+            path.unlink()
+    (alone,) = rows_of(detector, tmp_path / "a")
+    assert alone["score"] == both["normal-2.txt"]
+
+
+def test_of_few_recordings_windows_alone_are_judged(tmp_path: Path) -> None:
+    learnt = learnt_from(sessions(tmp_path / "normals", 30, seed=0), tmp_path / "detector")
+    assert learnt.whole is None
+    rows = rows_of(tmp_path / "detector", sessions(tmp_path / "new", 5, seed=1))
+    assert len(rows) == 5
+    assert "reasons" not in rows[0]
+    assert 0 <= rows[0]["score"] <= 1
+
+
+def test_a_changed_state_is_refused(detector: Path, tmp_path: Path) -> None:
+    other = tmp_path / "detector"
+    other.mkdir()
+    for path in detector.iterdir():
+        (other / path.name).write_bytes(path.read_bytes())
+    header = json.loads((other / HEADER).read_text())
+    header["model"]["state"]["recordings"]["end"] = 0
+    (other / HEADER).write_text(json.dumps(header))
+    with pytest.raises(CheckpointError):
+        checkpoint.load(other)
