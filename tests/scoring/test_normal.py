@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,9 @@ def test_the_rarer_a_window_the_higher_it_scores(rows: list[dict[str, Any]]) -> 
     by_p = sorted(rows, key=lambda row: row["p_value"])
     scores = [row["score"] for row in by_p]
     assert scores == sorted(scores, reverse=True)
-    assert len({row["score"] for row in by_p[:20]}) == len({row["p_value"] for row in by_p[:20]})
+    assert scores == pytest.approx([-math.log10(row["p_value"]) for row in by_p], abs=1e-5)
+    strangest = by_p[0]
+    assert strangest["score"] > 16, "where 1 - P(normal) has no digits left"
 
 
 def alert_at(rows: list[dict[str, Any]], number: int) -> dict[str, dict[str, Any]]:

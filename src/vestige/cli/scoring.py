@@ -71,7 +71,9 @@ def score(
     """Score raw evidence with a trained detector: JSON lines with the place, the score, and the alert.
 
     Its keys are where the window ends (such as file, line, offset), time, score, most_probable_class, alert.
-    A detector of the task next adds surprise (nats) and rank (how many events were more probable).
+    A detector of the task next adds surprise (nats) and rank (how many events were more probable). One that
+    vestige learn made tells the message, its p_value, and of alerts reasons, expected and nearest, within its
+    budget.
     Example: vestige score runs/bgl/gru new.log --format bgl --alerts-only
     """
     from vestige import scoring

@@ -19,6 +19,8 @@ from vestige.scoring.budgeting import BROKEN, FLOOR, AlertBudget
 from vestige.scoring.judged import JudgedBatch
 from vestige.scoring.reasons import Explainer
 
+LN_10 = float(np.log(10.0))
+
 log = get(__name__)
 
 
@@ -61,14 +63,15 @@ class NormalScorer:
             wanted = np.flatnonzero(told)
         if not len(wanted):
             return
-        p_value = np.exp(-judgement.strangeness[wanted]).tolist()
-        score, alerts = judgement.score[wanted].tolist(), alert[wanted].tolist()
+        strange = judgement.strangeness[wanted]
+        # Of 1 - P(normal), all that is very strange would be 1; powers of ten keep their order.
+        score, p_value = (strange / LN_10).tolist(), np.exp(-strange).tolist()
+        alerts = alert[wanted].tolist()
         reasons = self._reasons(judged, wanted[alert[wanted]])
         for number, place in enumerate(_places(batch, wanted)):
-            # A score is told whole: with six digits, all that is strange would be 1.
             row = {
                 **place,
-                "score": score[number],
+                "score": abs(score[number]),
                 "p_value": float(f"{p_value[number]:.6g}"),
                 "alert": alerts[number],
             }
