@@ -114,6 +114,16 @@ def test_a_noisy_host_does_not_spend_what_was_promised_of_another() -> None:
     assert late[:, 1].sum() <= 20 + MOST_MORE
 
 
+def test_a_host_with_two_recordings_has_one_threshold() -> None:
+    log_p = np.log(uniform(4_000) * 0.05)
+    once = AlertBudget.start(ALPHA)
+    expected = once.decide(log_p, np.zeros(4_000, dtype=np.int64), HERE)
+    twice = AlertBudget.start(ALPHA)
+    found = twice.decide(log_p, np.arange(4_000) % 2, HERE * 2)
+    assert found.tolist() == expected.tolist()
+    assert twice.to_dict() == once.to_dict()
+
+
 def test_a_correction_takes_the_place_of_the_last_window() -> None:
     log_p = np.log(uniform(500) * 0.2)
     once = AlertBudget.start(ALPHA)

@@ -128,8 +128,12 @@ class AlertBudget:
     ) -> BoolArray:
         """Which of the next windows alert, `(B,)`, by ln of their p-values.
 
-        `entity (B,)` indexes `entities`. `corrects`: the first window takes the place of the last one before.
+        `entity (B,)` indexes `entities`, where one may stand several times. `corrects`: the first window
+        takes the place of the last one before.
         """
+        number: dict[str, int] = {}
+        once = np.array([number.setdefault(name, len(number)) for name in entities], dtype=np.int64)
+        entity, entities = once[entity], list(number)
         if corrects:
             self._take_back()
         if not len(log_p):
