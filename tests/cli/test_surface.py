@@ -35,9 +35,13 @@ def test_an_output_is_called_the_same_everywhere() -> None:
 
 def test_evidence_has_no_name_anywhere() -> None:
     taking = [name for name, command in COMMANDS.items() if "evidence" in surface.arguments(command)]
-    previews = [f"vestige preview {source}" for source in ("logs", "events", "telemetry", "traces")]
-    assert sorted(taking[:4]) == sorted(previews)
-    assert taking[4:] == ["vestige score", "vestige dashboard", "vestige triage", "vestige traces timeline"]
+    of_sources = [
+        f"vestige {verb} {source}"
+        for verb in ("preview", "learn")
+        for source in ("logs", "events", "telemetry", "traces")
+    ]
+    others = ["vestige score", "vestige dashboard", "vestige triage", "vestige traces timeline"]
+    assert sorted(taking) == sorted([*of_sources, *others])
     named = [names for command in COMMANDS.values() for names in surface.options(command)]
     assert len(named) > 100
     assert [names for names in named if "--evidence" in names] == []
@@ -92,3 +96,9 @@ def test_old_names_are_not_shown() -> None:
         assert "--help" in shown
         assert not {"--out", "--evidence"} & set(shown)
     assert "strips" not in CliRunner().invoke(app, ["traces", "--help"]).output
+
+
+@pytest.mark.parametrize(("source", "own"), [("logs", "or template"), ("events", "or event")])
+def test_the_help_of_a_source_names_the_recipes_that_it_alone_has(source: str, own: str) -> None:
+    shown = " ".join(CliRunner().invoke(app, ["run", source, "--help"]).output.split())
+    assert f"recipe: time, host, sample, profile, random, {own} (default" in shown

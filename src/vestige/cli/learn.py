@@ -135,7 +135,7 @@ def run_command(source: Source[Any]) -> Callable[..., None]:
     return with_options(
         run,
         options=source.options,
-        split=SplitOptions,
+        split=SplitOptions.naming(source.recipes),
         training=TrainingConfig,
         judge=JudgeOptions,
         transfer=ModelTransferOptions,

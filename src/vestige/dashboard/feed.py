@@ -15,9 +15,10 @@ from vestige.dashboard.producers.perf import Meter
 from vestige.dashboard.producers.profiles import profiles
 from vestige.dashboard.producers.replay import replay
 from vestige.errors import VestigeError
-from vestige.evidence.files import find, total_size
+from vestige.reading.steps import Evidence
 from vestige.runs.directory import RunDirectory
 from vestige.scoring import check_device
+from vestige.sources import registry
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,10 @@ class Feed:
             directory.detector()  # raises: nothing of this run can be shown yet
         if not evidence:
             return cls(directory, None, (), None)
-        total = total_size([file for path in evidence for file in find(path)[0]])
-        return cls(directory, checkpoint.load(directory.best(), device=device), tuple(evidence), total)
+        loaded = checkpoint.load(directory.best(), device=device)
+        reader = registry.get(loaded.schema.source).reader(loaded.schema)
+        total = reader.units(Evidence(tuple(evidence), "live")).total
+        return cls(directory, loaded, tuple(evidence), total)
 
     def standing(self) -> Iterator[Event]:
         """What is known before any replay: a `run`, then `metrics` and `profiles` of each detector."""

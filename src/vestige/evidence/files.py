@@ -131,16 +131,6 @@ def find(evidence: Path, what: str = "files") -> tuple[list[EvidenceFile], list[
     return files, skipped
 
 
-def total_size(files: Iterable[EvidenceFile]) -> int | None:
-    """Bytes on disk of all files; None where one of them is a stream."""
-    total = 0
-    for file in files:
-        if file.size is None:
-            return None
-        total += file.size
-    return total
-
-
 def _walk(root: Path, skipped: list[Defect]) -> Iterable[Path]:
     """Every entry that is no real directory; links to directories are entries, and never entered."""
     pending = [root]

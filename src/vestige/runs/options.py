@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 from vestige import log, recipes
 from vestige.errors import SplitError, UsageError
@@ -18,6 +18,14 @@ HOLDING = [recipe for recipe in recipes.RECIPES if recipe.names_members]
 NEEDS_HOLDING = f"--hold-out needs --split {recipes.choice(HOLDING)}"
 
 
+def _about(own: str) -> str:
+    """The help of `--split`, which ends with the recipes of a source alone."""
+    names = ", ".join(map(str, recipes.RECIPES))
+    if own:
+        names = f"{names}, or {own}"
+    return f"recipe: {names} (default: {recipes.DEFAULT}; {recipes.WITHOUT_TIMES} where nothing has a time)"
+
+
 class SplitOptions(BaseModel):
     """Who is held out."""
 
@@ -25,8 +33,7 @@ class SplitOptions(BaseModel):
 
     split: str | None = Field(
         None,
-        description=f"recipe: {', '.join(map(str, recipes.RECIPES))}, or one of the source's own (default: "
-        f"{recipes.DEFAULT}; {recipes.WITHOUT_TIMES} where nothing has a time)",
+        description=_about("one of the source's own"),
     )
     split_seed: int = Field(0, ge=0, lt=2**63, description="seed of the recipe's choices")
     fractions: str = Field("0.6,0.2,0.2", description="shares of train, validation and test")
@@ -41,6 +48,12 @@ class SplitOptions(BaseModel):
     ratio: float | None = Field(
         None, gt=0, description="normal recordings for each anomalous one at most, in every part"
     )
+
+    @classmethod
+    def naming(cls, own: Iterable[Recipe]) -> type[SplitOptions]:
+        """These options with a help that names the `own` recipes of a source."""
+        about = _about(", ".join(map(str, own)))
+        return create_model(cls.__name__, __base__=cls, split=(str | None, Field(None, description=about)))
 
     @field_validator("fractions")
     @classmethod
