@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,8 @@ NUMERIC = {"digits": DIGITS, "number": DIGITS, "bytes": DIGITS, "num": NUMBER, "
 MOST_DECIMALS = 22
 """Decimals of a number that count: so many powers of ten are exact in 64 bits."""
 EXACT_DIGITS = 15
+MOST_KEPT = 64
+"""Characters of a text whose value is kept."""
 POWERS = np.array([float(10**power) for power in range(MOST_DECIMALS + 1)])
 
 _LEAST = {
@@ -110,7 +113,8 @@ def _walk(text: str, plan: Plan) -> list[int]:
             end = text.find(constant[:HEAD], least)
         if end < least or not text.startswith(constant, end):
             return []
-        found.append(value_of(kind, text[at:end]))
+        value = text[at:end]
+        found.append(_kept_value(kind, value) if len(value) <= MOST_KEPT else value_of(kind, value))
         at = end + len(constant)
     return found
 
@@ -123,6 +127,10 @@ def value_of(kind: int, text: str) -> int:
     if number is None:
         return text_value(text.encode("utf-8", "surrogatepass"))
     return number_value(number)
+
+
+_kept_value = lru_cache(maxsize=1 << 14)(value_of)
+"""Values come again and again."""
 
 
 def _number(kind: int, text: str) -> float | None:

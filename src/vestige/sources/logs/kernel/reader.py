@@ -23,6 +23,7 @@ from vestige.sources.logs.kernel import lines
 from vestige.sources.logs.kernel.machine import DEPTH, Masking
 from vestige.sources.logs.kernel.program import Characters, Expression, Program, UnsupportedError
 from vestige.sources.logs.kernel.skeleton import LONGEST, MOST_KEPT, Skeletons, signs_of
+from vestige.sources.logs.kernel.slots import HELD, HELD_BYTES, read_slots
 from vestige.sources.logs.masks import ours
 from vestige.sources.logs.parse import (
     EMPTY,
@@ -99,6 +100,7 @@ class KernelParser:
         code, self._sets = program.arrays()
         self._code = code.reshape(-1)
         self._groups = np.zeros(2 * program.n_groups, np.int64)
+        self._held = np.zeros((HELD, HELD_BYTES), np.uint8), np.zeros((HELD, 2), np.uint64)
         self._hash = np.zeros(8, np.uint64), np.zeros(16, np.uint64)
         self._stack = np.zeros(4 * DEPTH, np.int64)
         self._spots, self._chances = np.zeros((2, ROOM + 1), np.int64), np.zeros((2, ROOM + 1), np.uint64)
@@ -261,14 +263,12 @@ class KernelParser:
         """The values of each message, `(n, N_SLOTS)`, or `(n, 0)` where they are not kept."""
         if not self._rules.values:
             return np.zeros((len(first), 0), np.uint64)
-        from vestige.sources.logs.kernel.slots import read_slots  # not everybody wants it compiled
-
         out = np.zeros((len(first), N_SLOTS), np.uint64)
         masks, texts = self._masks, self._texts
         read_slots(
             data, begins, ends, first, after, content, spans, text, texts.pool, texts.starts,
             masks.placeholder, masks.placed, masks.numeric, TEXT_CHARACTERS, self._masking.work[0], out,
-            out.view(np.float64), *self._hash,
+            out.view(np.float64), *self._held, *self._hash,
         )  # fmt: skip
         return out
 

@@ -33,6 +33,9 @@ _UNITS = np.ones(128)
 for _letter, _factor in slots.UNITS.items():
     _UNITS[ord(_letter)] = _factor
 _LESS, _B, _I, _S, _SLASH, _DOT, _PLUS, _MINUS = (ord(character) for character in "<Bis/.+-")
+HELD, HELD_BYTES = 1 << 10, 40
+"""Texts that are remembered with their values, and their bytes at most."""
+_PRIME = np.uint64(0x9E3779B97F4A7C15)
 _BYTES = np.frombuffer(b"bytes", np.uint8)
 _PREFIXES = np.frombuffer(b"KMGTkmg", np.uint8)
 
@@ -56,6 +59,8 @@ def read_slots(
     work: Bytes,
     out: Words,
     numbers: Floats,
+    held: Bytes,
+    held_of: Words,
     state: Words,
     blocks: Words,
 ) -> None:
@@ -63,7 +68,8 @@ def read_slots(
     before `after (n,)`, whose masked text is `pool[starts[text[m]]:starts[text[m] + 1]]`.
 
     `numbers` is the same memory as floats. `names[bounds[i]:bounds[i + 1]]` are placeholders, `kinds` what
-    they stand for. `state (8,)` and `blocks (16,)` are room to work in.
+    they stand for. `held` and `held_of` are the last texts, see `_text_value`; `state (8,)` and `blocks
+    (16,)` are room to work in.
     """
     for m in range(len(first)):
         begin, end = starts[text[m]], starts[text[m] + 1]
@@ -75,8 +81,9 @@ def read_slots(
         if n == TOO_DEEP:
             continue
         has_constants = _walk(
-            work, n, pool, begin, end, place, name, names, bounds, kinds, out[m], numbers[m], state, blocks
-        )
+            work, n, pool, begin, end, place, name, names, bounds, kinds, out[m], numbers[m], held, held_of,
+            state, blocks,
+        )  # fmt: skip
         if not has_constants:
             for slot in range(_N):
                 out[m, slot] = 0
@@ -96,6 +103,8 @@ def _walk(
     kinds: Numbers,
     out: Words,
     numbers: Floats,
+    held: Bytes,
+    held_of: Words,
     state: Words,
     words: Words,
 ) -> bool:
@@ -122,13 +131,35 @@ def _walk(
         if stop < least or stop + length > n or not _same(text, stop, pool, begin, length):
             return False
         if kind == _OTHER or not _read_number(kind, text, at, stop, numbers, slot):
-            bits = blake2b(text, at, stop, state, words) | _NOT_A_NUMBER
-            if bits & _FRACTION == 0:
-                bits |= np.uint64(1)
-            out[slot] = bits
+            out[slot] = _text_value(text, at, stop, held, held_of, state, words)
         at = stop + length
         slot += 1
     return True
+
+
+@compiled
+def _text_value(
+    text: Bytes, at: int, end: int, held: Bytes, held_of: Words, state: Words, words: Words
+) -> np.uint64:
+    """The value of `text[at:end]`, which is no number. Many come again and again: `held (slots, most bytes)`
+    are the last ones, `held_of (slots, 2)` their lengths and values."""
+    length = end - at
+    place = np.uint64(length)
+    if length <= HELD_BYTES:
+        for i in range(at, end):
+            place = (place ^ np.uint64(text[i])) * _PRIME
+        place = (place >> np.uint64(32)) & np.uint64(HELD - 1)
+        if held_of[place, 0] == length and _same(text, at, held[place], 0, length):
+            known: np.uint64 = held_of[place, 1]
+            return known
+    bits = blake2b(text, at, end, state, words) | _NOT_A_NUMBER
+    if bits & _FRACTION == 0:
+        bits |= np.uint64(1)
+    if length <= HELD_BYTES:
+        for i in range(length):
+            held[place, i] = text[at + i]
+        held_of[place, 0], held_of[place, 1] = np.uint64(length), bits
+    return bits
 
 
 @compiled
