@@ -410,6 +410,10 @@ def test_an_operator_reads_what_would_be_caught(plants: Plants) -> None:
         "would miss nearly all values never seen; most bursts; many doubled events"
     )
     assert verdict(found.clear(), plants.kinds) == ""
+    always = found[3:5].with_columns(low=pl.Series([0.3, 0.96]), high=pl.lit(1.0))
+    assert verdict(always, plants.kinds) == "would catch nearly all silences of 10 minutes"
+    always = found[1:3].with_columns(low=pl.Series([0.3, 0.96]))
+    assert verdict(always, plants.kinds) == "would catch 3 pairs out of order nearly always"
     noisy = found[4:5].with_columns(anyway=pl.lit(0.44))
     assert verdict(noisy, plants.kinds) == (
         "would catch at least 9 of 10 silences of 10 minutes; "

@@ -14,6 +14,8 @@ from vestige.evaluation.trivial import Beside
 
 MOSTLY = 0.5
 """A strength counts as caught where the interval of its share begins at half of the plants."""
+LARGER = 10.0
+"""So many times the budget is looked at besides: what would be found by who reads more."""
 HARDLY = 0.1
 """A share counts as hardly any where its interval ends there."""
 WARNING = (
@@ -74,18 +76,21 @@ class Sensitivity(BaseModel):
     @classmethod
     def of(
         cls,
-        learnt: tuple[str, pl.DataFrame],
+        name: str,
+        own: pl.DataFrame,
+        larger: pl.DataFrame,
         beside: Mapping[str, Beside],
         *,
         share: float,
         kinds: Sequence[str],
         left_out: Mapping[str, str],
     ) -> Self:
-        """Of the name of what was learnt, its table of `plants.detected`, and what trivial detectors find of
-        the same plants; `share` of the windows of the calibration may alert. `kinds` and `left_out` are those
-        of the `Plants`."""
-        name, own = learnt
-        by_name = {name: own} | {each: other.found for each, other in beside.items()}
+        """Of the `name` of what was learnt, its `own` table of `plants.detected`, the same with a budget that
+        is `LARGER` times as large, and what trivial detectors find of the same plants; `share` of the windows
+        of the calibration may alert. `kinds` and `left_out` are those of the `Plants`."""
+        by_name = {name: own, f"{name}, {LARGER:g} times the budget": larger} | {
+            each: other.found for each, other in beside.items()
+        }
         rows = []
         for number, row in enumerate(own.iter_rows(named=True)):
             by = {each: table.row(number, named=True) for each, table in by_name.items()}
@@ -157,7 +162,8 @@ def _caught(name: str, of: str, rows: list[dict[str, Any]]) -> str:
             return f"{share} {row['what'].replace('silence', 'silences', 1)}{end}"
         if at == 0:
             return f"{share} {of}"
-        return f"{row['what']} {share.replace(' of ', ' times in ')}"
+        often = share.replace(" of ", " times in ").replace("nearly all", "nearly always")
+        return f"{row['what']} {often}"
     return ""
 
 
@@ -171,8 +177,8 @@ def _how_many_missed(rows: list[dict[str, Any]]) -> str:
 
 
 def tenths(low: float) -> str:
-    """`at least 9 of 10`, rounded down; `nearly all` above 97%."""
-    if low >= 0.97:
+    """`at least 9 of 10`, rounded down; `nearly all` from 95% on."""
+    if low >= 0.95:
         return "nearly all"
     # A share of .7 exactly may be a little less in binary.
     return f"at least {math.floor(10 * low + 1e-9)} of 10"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vestige.evaluation.foreign import foreign_texts
 from vestige.evaluation.plants import detected, judge, plant_all
-from vestige.evaluation.sensitivity import Sensitivity
+from vestige.evaluation.sensitivity import LARGER, Sensitivity
 from vestige.evaluation.trivial import beside
 from vestige.models.normal.detector import Normal
 from vestige.reading.encoding import EncodedWindows
@@ -47,7 +47,9 @@ def sensitivity(
 
     lowest = judge(plants, p_value, bound.streams(names))
     return Sensitivity.of(
-        (detector.name, detected(plants, lowest, detector.alpha)),
+        detector.name,
+        detected(plants, lowest, detector.alpha),
+        detected(plants, lowest, LARGER * detector.alpha),
         beside(
             plants,
             bound,
