@@ -31,14 +31,16 @@ from vestige.schema import Schema
 from vestige.sources.events.calls import is_anomalous
 from vestige.sources.events.columns import MOST_UNEXPLAINED, Events, Machine
 from vestige.sources.events.evtx.reader import ENOUGH, EvtxReader, is_evtx
-from vestige.sources.events.fitting import Fit, Reading, check, first_lines, reader_of
+from vestige.sources.events.fitting import Fit, check
 from vestige.sources.events.layout import Layout
 from vestige.sources.events.options import EventOptions
 from vestige.sources.events.parse import Parser, Rules
 from vestige.sources.events.probe import layout_and_block
 from vestige.sources.events.records import Block, RecordReader
+from vestige.sources.events.sample import first_lines
 from vestige.sources.events.schema import CLASSES, EVENT, SLOTS, rules_for, schema_for
 from vestige.sources.events.sessions import without_unions
+from vestige.sources.events.trial import Reading, reader_of
 from vestige.sources.logs.slots import N_SLOTS
 
 if TYPE_CHECKING:
