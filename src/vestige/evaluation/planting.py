@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -351,7 +352,24 @@ class Field:
             raise NotApplicableError("no channel that the detector sees ever moves")
         return self.channels
 
-    @property
+    @cached_property
+    def rare(self) -> IntArray:
+        """Rows at which a sequence of three events begins that came rarely. Raises NotApplicableError where
+        there is none."""
+        region = self.region
+        whole = np.flatnonzero(region.starts(0, 3))
+        if not len(whole):
+            raise NotApplicableError("no recording has three steps in this part")
+        name = region.name
+        size = int(name.max()) + 1
+        _, pair = np.unique(name[whole] * size + name[whole + 1], return_inverse=True)
+        _, of, often = np.unique(pair * size + name[whole + 2], return_inverse=True, return_counts=True)
+        if len(often) < 2:
+            raise NotApplicableError("it holds one sequence of three events only")
+        limit = np.sort(often)[int(RARE * (len(often) - 1))]
+        return np.asarray(whole[often[of] <= limit])
+
+    @cached_property
     def usual_gap_ns(self) -> float:
         """Mean time from one step to the next within a run; NaN where nobody knows."""
         t_ns, begin = self.region.t_ns, self.region.begin
@@ -533,20 +551,7 @@ def frequent(field: Field, amount: int, n: int) -> list[Draft]:
     """A sequence of three events that came rarely comes `amount` times, at the usual pace; what follows is as
     much later."""
     field.need_symbols()
-    region = field.region
-    whole = np.flatnonzero(region.starts(0, 3))
-    if not len(whole):
-        raise NotApplicableError("no recording has three steps in this part")
-    name = region.name
-    _, of, often = np.unique(
-        np.stack([name[whole], name[whole + 1], name[whole + 2]], axis=1),
-        axis=0, return_inverse=True, return_counts=True,
-    )  # fmt: skip
-    of = of.reshape(-1)
-    if len(often) < 2:
-        raise NotApplicableError("it holds one sequence of three events only")
-    limit = np.sort(often)[int(RARE * (len(often) - 1))]
-    rare = whole[often[of] <= limit]
+    region, rare = field.region, field.rare
     gap = 0
     if len(region.t_ns) and field.usual_gap_ns > 0:
         gap = round(field.usual_gap_ns)

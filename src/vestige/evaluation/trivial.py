@@ -36,8 +36,8 @@ COLUMNS = 64
 """Tokens, the most frequent ones, that the isolation forest counts."""
 GRAM = 6
 """Tokens of a sequence of STIDE (Forrest, Hofmeyr, Somayaji, Longstaff, 1996)."""
-CALIBRATION = 1 << 18
-"""Windows of the calibration by which a threshold is set at most."""
+CALIBRATION = 1 << 23
+"""Steps of the windows of a calibration by which a threshold is set at most."""
 TIMES = "t_ns"
 """The stream of times."""
 
@@ -309,9 +309,10 @@ def beside(
 
 
 def _calibration(windows: WindowSet, names: tuple[str, ...]) -> Iterator[Steps]:
-    """All windows, or `CALIBRATION` of them, evenly spread, where there are more."""
-    if len(windows) > CALIBRATION:
-        windows = windows.select(np.linspace(0, len(windows) - 1, CALIBRATION).astype(np.int64))
+    """All windows, or as many as `CALIBRATION` allows, evenly spread."""
+    most = max(1, CALIBRATION // windows.schema.length)
+    if len(windows) > most:
+        windows = windows.select(np.linspace(0, len(windows) - 1, most).astype(np.int64))
     for piece in windows.pieces(_rows(windows.schema)):
         yield piece.gather(slice(None), names)
 
