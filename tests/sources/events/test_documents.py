@@ -50,7 +50,7 @@ def read(
     data: bytes, place: Place, *, size: int = 1 << 20, piece: int = 1 << 20, most: int = 1 << 16
 ) -> tuple[list[tuple[int, int, bytes]], DocumentReader]:
     """Offset, line and bytes of every record."""
-    reader = DocumentReader(place, size, most)
+    reader = DocumentReader(place, size=size, max_record=most)
     found: list[tuple[int, int, bytes]] = []
     for at in range(0, len(data), piece):
         reader.feed(data[at : at + piece])

@@ -28,7 +28,7 @@ def read(
     data: bytes, *, delimiter: str = ",", size: int = 1 << 20, piece: int = 1 << 20, most: int = 1 << 16
 ) -> tuple[list[tuple[int, int, bytes]], RecordReader]:
     """Offset, line and bytes of every record."""
-    reader = RecordReader(delimiter, size, most)
+    reader = RecordReader(delimiter, size=size, max_record=most)
     found: list[tuple[int, int, bytes]] = []
     for block in reader.blocks(data[at : at + piece] for at in range(0, len(data), piece)):
         records, offsets, lines = cut(block)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from vestige.sources.events.records import BLOCK_BYTES, MOST_FAULTS, Block, Fault
+from vestige.sources.events.records import BLOCK_BYTES, MOST_FAULTS, Block, Cutter
 from vestige.sources.events.syscall_names import name_of
 
 MOST_OPEN, MOST_REMEMBERED = 64, 256
@@ -62,18 +62,10 @@ class _Open:
 
 
 @dataclass
-class AuditReader:
-    """Joins a file's lines to records, one an event, whose lines may lie apart. The same calls as of
-    `records.RecordReader`."""
+class AuditReader(Cutter):
+    """Joins a file's lines to records, one an event, whose lines may lie apart."""
 
     size: int = BLOCK_BYTES
-    max_record: int = 1 << 20
-    n_bytes: int = 0
-    bad: int = 0
-    faults: list[Fault] = field(default_factory=list)
-    _buffer: bytearray = field(default_factory=bytearray)
-    _offset: int = 0
-    _line: int = 1
     _open: dict[bytes, _Open] = field(default_factory=dict)
     _closed: deque[bytes] = field(default_factory=lambda: deque(maxlen=MOST_REMEMBERED))
     _skipping: bool = False
@@ -101,11 +93,11 @@ class AuditReader:
         }
 
     def state_at(self, block: Block) -> dict[str, Any]:
-        """The `state` in which `block` was to come next."""
+        """See `Cutter.state_at`."""
         return block.before or self.state
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on where a reader had this `state`."""
+        """See `Cutter.resume`."""
         self._offset, self._line, self._skipping = state["offset"], state["line"], state["skipping"]
         for key, offset, line, time, over, text in state["open"]:
             data = text.encode("latin-1")
@@ -116,11 +108,6 @@ class AuditReader:
     def is_open(self) -> bool:
         """Whether events wait for more of their lines."""
         return bool(self._open)
-
-    def feed(self, piece: bytes) -> None:
-        """The next bytes of the file."""
-        self.n_bytes += len(piece)
-        self._buffer += piece
 
     def take(self, *, now: bool = False) -> Iterator[Block]:
         """Blocks, where the buffer has grown to `size`; `now`: of whatever events are over."""

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from vestige.reading.steps import NO_TIME
 from vestige.sources.events.columns import Events, Gathering, Machine, hashes
 from vestige.sources.events.layout import Layout
-from vestige.sources.events.records import Block, Fault
+from vestige.sources.events.records import Block, Cutter
 
 MOST_ALIVE = 4096
 """Processes of a trace that are remembered as alive."""
@@ -85,14 +85,8 @@ def _is_of_strace(line: str) -> bool:
 
 
 @dataclass
-class WholeReader:
-    """A file as one record, however many lines it has. The same calls as of `records.RecordReader`."""
-
-    max_record: int = 1 << 20
-    n_bytes: int = 0
-    bad: int = 0
-    faults: list[Fault] = field(default_factory=list)
-    _buffer: bytearray = field(default_factory=bytearray)
+class WholeReader(Cutter):
+    """A file as one record, however many lines it has."""
 
     @property
     def state(self) -> dict[str, Any]:
@@ -100,17 +94,12 @@ class WholeReader:
         return {"offset": self.n_bytes - len(self._buffer)}
 
     def state_at(self, block: Block) -> dict[str, Any]:
-        """The `state` in which `block` was to come next."""
+        """See `Cutter.state_at`."""
         return {"offset": block.offset}
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on where a reader had this `state`."""
+        """See `Cutter.resume`."""
         self.n_bytes = state["offset"]
-
-    @property
-    def is_open(self) -> bool:
-        """Whether something waits that could be given up: a session is over with its file."""
-        return False
 
     def feed(self, piece: bytes) -> None:
         """The next bytes of the file."""
@@ -124,10 +113,6 @@ class WholeReader:
 
     def take(self, *, now: bool = False) -> Iterator[Block]:  # noqa: ARG002 - there is none before the end
         """Nothing: a session is over with its file."""
-        yield from ()
-
-    def give_up(self) -> Iterator[Block]:
-        """Nothing waits."""
         yield from ()
 
     def finish(self) -> Iterator[Block]:

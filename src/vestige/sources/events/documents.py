@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from vestige.sources.events.records import BLOCK_BYTES, MOST_FAULTS, Block, Fault
+from vestige.sources.events.records import BLOCK_BYTES, MOST_FAULTS, Block, Cutter
 
 MOST_NESTED = 8
 """No list of records lies deeper in a document."""
@@ -62,23 +62,14 @@ def _key(gap: bytes) -> str:
 
 
 @dataclass
-class DocumentReader:
+class DocumentReader(Cutter):
     """Cuts pieces of a file's decoded content into blocks of records that lie at `place`.
 
-    The same calls as of `records.RecordReader`. A record longer than `max_record` is a bad record; nothing of
-    it is kept.
+    Its buffer begins outside of records or with a record, unless one is passed over.
     """
 
     place: Place
     size: int = BLOCK_BYTES
-    max_record: int = 1 << 20
-    n_bytes: int = 0
-    bad: int = 0
-    faults: list[Fault] = field(default_factory=list)
-    _buffer: bytearray = field(default_factory=bytearray)
-    """Begins outside of records or with a record, unless one is passed over."""
-    _offset: int = 0
-    _line: int = 1
     _around: list[str] = field(default_factory=list)
     """The brackets that are open where the buffer begins, outside of records."""
     _depth: int = 0
@@ -91,7 +82,7 @@ class DocumentReader:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Where the next block begins, and what is known there, as JSON: `resume` takes it up."""
+        """See `Cutter.state`."""
         return {
             "offset": self._offset,
             "line": self._line,
@@ -101,24 +92,18 @@ class DocumentReader:
         }
 
     def state_at(self, block: Block) -> dict[str, Any]:
-        """The `state` in which `block` was to come next."""
+        """See `Cutter.state_at`."""
         inside = {"around": list(self.place), "depth": 0, "in_string": False}
         return {"offset": block.offset, "line": block.line, **inside}
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on where a reader had this `state`."""
+        """See `Cutter.resume`."""
         self._offset, self._line, self._around = state["offset"], state["line"], list(state["around"])
         self._depth, self._in_string = state["depth"], state["in_string"]
 
-    @property
-    def is_open(self) -> bool:
-        """Whether a record holds up what lies behind it: none does."""
-        return False
-
     def feed(self, piece: bytes) -> None:
-        """The next bytes of the file."""
-        self.n_bytes += len(piece)
-        self._buffer += piece
+        """See `Cutter.feed`."""
+        super().feed(piece)
         self._news = True
 
     def take(self, *, now: bool = False) -> Iterator[Block]:
@@ -126,10 +111,6 @@ class DocumentReader:
         if self._news and (now or len(self._buffer) >= max(self.size, self._wanted)):
             self._news = False
             yield from self._cut()
-
-    def give_up(self) -> Iterator[Block]:
-        """Nothing is given up."""
-        yield from ()
 
     def finish(self) -> Iterator[Block]:
         """The last blocks: the file is over. A record that has no end is a bad one."""

@@ -36,11 +36,11 @@ from vestige.sources.events.layout import Layout
 from vestige.sources.events.options import EventOptions
 from vestige.sources.events.parse import Parser, Rules
 from vestige.sources.events.probe import layout_and_block
-from vestige.sources.events.records import Block, RecordReader
+from vestige.sources.events.records import Block, Cutter, RecordReader
 from vestige.sources.events.sample import first_lines
 from vestige.sources.events.schema import CLASSES, EVENT, SLOTS, rules_for, schema_for
 from vestige.sources.events.sessions import without_unions
-from vestige.sources.events.trial import Reading, reader_of
+from vestige.sources.events.trial import reader_of
 from vestige.sources.logs.slots import N_SLOTS
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class EventStream(FileStream):
         self._layout: Layout | None = None
         self._fit: Fit | None = None
         self._unexplained: dict[str, None] = {}
-        self._reader: Reading = RecordReader()
+        self._reader: Cutter = RecordReader()
         self._counts: Counter[str] = Counter()
         self._bad = self._reported = self._refused = 0
         self._open_since: float | None = None

@@ -9,6 +9,7 @@ since each may cost a look at `max_record` bytes.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -106,16 +107,14 @@ def _cell_ends(delimiter: str) -> re.Pattern[bytes]:
     return re.compile(b"[" + re.escape(delimiter).encode() + rb"\n]")
 
 
-@dataclass
-class RecordReader:
-    """Cuts pieces of a file's decoded content into blocks of about `size` bytes.
+@dataclass(kw_only=True)
+class Cutter(ABC):
+    """Abstract. Cuts pieces of a file's decoded content into blocks of records.
 
-    `delimiter`: of a table's cells; empty where every line is a record whatever it holds. Afterwards
-    `n_bytes`, `bad` and the first `faults` say what the file came to.
+    A record longer than `max_record` is a bad one; nothing of it is kept. Afterwards `n_bytes`, `bad` and the
+    first `faults` say what the file came to.
     """
 
-    delimiter: str = ""
-    size: int = BLOCK_BYTES
     max_record: int = 1 << 20
     n_bytes: int = 0
     bad: int = 0
@@ -123,6 +122,52 @@ class RecordReader:
     _buffer: bytearray = field(default_factory=bytearray)
     _offset: int = 0
     _line: int = 1
+
+    @property
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Where the next block begins, and what is known there, as JSON: `resume` takes it up."""
+
+    @abstractmethod
+    def state_at(self, block: Block) -> dict[str, Any]:
+        """The `state` in which `block` was to come next."""
+
+    @abstractmethod
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on where a reader had this `state`."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a record holds up what lies behind it, so that it could be given up."""
+        return False
+
+    def feed(self, piece: bytes) -> None:
+        """The next bytes of the file."""
+        self.n_bytes += len(piece)
+        self._buffer += piece
+
+    @abstractmethod
+    def take(self, *, now: bool = False) -> Iterator[Block]:
+        """Blocks, where enough has come for them; `now`: of whatever whole records there are."""
+
+    def give_up(self) -> Iterator[Block]:
+        """What holds up the rest will not end: the blocks that come of it. By default nothing does."""
+        yield from ()
+
+    @abstractmethod
+    def finish(self) -> Iterator[Block]:
+        """The last blocks: the file is over."""
+
+
+@dataclass
+class RecordReader(Cutter):
+    """Cuts pieces of a file's decoded content into blocks of about `size` bytes.
+
+    `delimiter`: of a table's cells; empty where every line is a record whatever it holds.
+    """
+
+    delimiter: str = ""
+    size: int = BLOCK_BYTES
     _skipping: bool = False
     _unclosed: int = 0
     _scan: _Scan | None = None
@@ -139,8 +184,8 @@ class RecordReader:
         yield from self.finish()
 
     @property
-    def state(self) -> dict[str, int]:
-        """Where the next block begins, and what is known there, as JSON: `resume` takes it up."""
+    def state(self) -> dict[str, Any]:
+        """See `Cutter.state`."""
         return {
             "offset": self._offset,
             "line": self._line,
@@ -148,12 +193,12 @@ class RecordReader:
             "unclosed": self._unclosed,
         }
 
-    def state_at(self, block: Block) -> dict[str, int]:
-        """The `state` in which `block` was to come next."""
+    def state_at(self, block: Block) -> dict[str, Any]:
+        """See `Cutter.state_at`."""
         return self.state | {"offset": block.offset, "line": block.line, "skipping": 0}
 
-    def resume(self, state: dict[str, int]) -> None:
-        """Go on where a reader had this `state`."""
+    def resume(self, state: dict[str, Any]) -> None:
+        """See `Cutter.resume`."""
         self._offset, self._line = state["offset"], state["line"]
         self._skipping, self._unclosed = bool(state["skipping"]), state["unclosed"]
         if self._unclosed >= MOST_UNCLOSED:
@@ -165,9 +210,8 @@ class RecordReader:
         return self._scan is not None and b"\n" in self._buffer
 
     def feed(self, piece: bytes) -> None:
-        """The next bytes of the file."""
-        self.n_bytes += len(piece)
-        self._buffer += piece
+        """See `Cutter.feed`."""
+        super().feed(piece)
         self._news = self._news or b"\n" in piece
 
     def take(self, *, now: bool = False) -> Iterator[Block]:

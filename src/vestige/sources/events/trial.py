@@ -16,7 +16,7 @@ from vestige.sources.events.evtx.reader import EvtxReader
 from vestige.sources.events.layout import Layout, folded
 from vestige.sources.events.mapping import FIELDS, Mapping
 from vestige.sources.events.parse import Parser, Rules
-from vestige.sources.events.records import Fault, RecordReader
+from vestige.sources.events.records import Cutter, Fault, RecordReader
 from vestige.sources.events.sample import MOST_PLACES, beginning, field_names, first_records, is_json
 from vestige.sources.events.times import Dates
 
@@ -25,7 +25,6 @@ LABELLIKE = frozenset(
      "is_malicious", "verdict", "ground_truth", "event_label", "time_label", "y", "category_label"]
 )  # fmt: skip
 """Names of columns that may hold labels although nobody named them."""
-Reading = RecordReader | DocumentReader | AuditReader | EvtxReader | calls.WholeReader
 _DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 
 
@@ -51,7 +50,7 @@ class Trial:
         return self.bad <= self.good
 
 
-def reader_of(layout: Layout, rules: Rules) -> Reading:
+def reader_of(layout: Layout, rules: Rules) -> Cutter:
     """What cuts a file of that layout into records."""
     if layout.kind == "json":
         return DocumentReader(layout.inside, max_record=rules.max_record)

@@ -21,7 +21,7 @@ from vestige.sources.events.evtx.chunks import (
     read_chunk,
 )
 from vestige.sources.events.evtx.decoder import parse
-from vestige.sources.events.records import MOST_FAULTS, Block, Fault
+from vestige.sources.events.records import MOST_FAULTS, Block, Cutter
 
 MOST_KILLED = 10
 """Records of a file that may kill the parser; then what follows is not tried any more."""
@@ -43,19 +43,13 @@ def is_evtx(sample: bytes) -> bool:
 
 
 @dataclass
-class EvtxReader:
-    """Cuts a file's content into blocks of JSON lines, a chunk each. The same calls as of
-    `records.RecordReader`; a record's line is its number in the log, and `told` is what is wrong beyond
-    records, as pairs of what and why.
+class EvtxReader(Cutter):
+    """Cuts a file's content into blocks of JSON lines, a chunk each.
+
+    A record's line is its number in the log; `told` is what is wrong beyond records: what and why.
     """
 
-    max_record: int = 1 << 20
-    n_bytes: int = 0
-    bad: int = 0
-    faults: list[Fault] = field(default_factory=list)
     told: list[tuple[str, str]] = field(default_factory=list)
-    _buffer: bytearray = field(default_factory=bytearray)
-    _offset: int = 0
     _header: FileHeader | None = None
     _chunks: int = 0
     _killed: int = 0
@@ -64,26 +58,21 @@ class EvtxReader:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Where the next block begins, and what is known there, as JSON: `resume` takes it up."""
+        """See `Cutter.state`."""
         header = None
         if self._header is not None:
             header = [self._header.begins, self._header.chunks, self._header.dirty, self._header.sound]
         return {"offset": self._offset, "header": header, "chunks": self._chunks, "killed": self._killed}
 
     def state_at(self, block: Block) -> dict[str, Any]:
-        """The `state` in which `block` was to come next."""
+        """See `Cutter.state_at`."""
         return block.before or self.state
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on where a reader had this `state`."""
+        """See `Cutter.resume`."""
         self._offset, self._chunks, self._killed = state["offset"], state["chunks"], state["killed"]
         if state["header"] is not None:
             self._header = FileHeader(*state["header"])
-
-    @property
-    def is_open(self) -> bool:
-        """Whether something waits that could be given up: a chunk that is not complete is no chunk."""
-        return False
 
     @property
     def warnings(self) -> list[str]:
@@ -100,11 +89,6 @@ class EvtxReader:
             )
         return found
 
-    def feed(self, piece: bytes) -> None:
-        """The next bytes of the file."""
-        self.n_bytes += len(piece)
-        self._buffer += piece
-
     def take(self, *, now: bool = False) -> Iterator[Block]:  # noqa: ARG002 - a chunk is whole, or no chunk
         """A block for each chunk that is there."""
         if self._header is None:
@@ -119,10 +103,6 @@ class EvtxReader:
             self._drop(min(len(self._buffer), self._header.begins - self._offset))
         while len(self._buffer) >= CHUNK_BYTES and self._offset >= self._header.begins:
             yield from self._chunk(bytes(self._buffer[:CHUNK_BYTES]), CHUNK_BYTES)
-
-    def give_up(self) -> Iterator[Block]:
-        """Nothing waits."""
-        yield from ()
 
     def finish(self) -> Iterator[Block]:
         """The last blocks: the file is over."""
