@@ -226,3 +226,68 @@ def test_guessed_formats_go_through_it_too(name: str) -> None:
     odd = '-- Reboot --\n2024-05-06 07:08:09 WARN another format\n\tat a.b.C\n{"msg": "x"}\n'
     block = Block((text + odd + text * 2).encode(), 100, 7, final=True)
     assert_equal(KernelParser(rules, smallest=0).parse(block), Parser(rules).parse(block))
+
+
+RECORD_KEYS = {"message": "msg", "time": "ts", "level": "level", "error": "err", "template": "@mt"}
+TIMES = st.sampled_from(
+    ['"2024-05-06T07:08:09Z"', '"2024-05-06 07:08:09.123456789012+02:00"', '"2024-02-30T07:08:09Z"', "null",
+     '"2024-05-06T07:08:60,5 -0330"', '"2024-05-06T07:08:09+01"', "1714979289", "1714979289.25", "true",
+     "1714979289250", "1714979289250123", "1714979289250123456", "99999999999", "-5", "1e9", "0", "1.", "01",
+     "0.000000000000000000001", '"1714979289.5"', '"0000000000000000000017"', '"06/May/2024:07:08:09 +0000"',
+     '" 2024-05-06T07:08:09 "', '""', '"2024-05-06t07:08:09z"', "9223372036854775807", "[1]",
+     '"2024-05-06T07:08:09."']
+)  # fmt: skip
+LEVELS = st.sampled_from(
+    ['"INFO"', '"warn"', "30", "3", "1000", "1001", "-1", "3.0", '"x y"', '""', '" info "', '"30"', "null",
+     "true", '"\\u0049NFO"', "{}"]
+)  # fmt: skip
+VALUES = st.one_of(
+    st.sampled_from(
+        ['"user 12 from 10.0.0.1"', '"a\\n\\tb\\\\c\\/d \\"e\\" 0x1f"', '"\\u003ca href=1\\u003e"', '"\\u0041"',
+         '"  7 blanks  "', '""', '" "', '"{\\"msg\\": \\"in 5\\"}"', '"{not"', "5", "1.50", "null", "true",
+         "[1, 2]", '{"a": 1}', '"\\ud800"', '"é"', '"tab\there"', '"open', '"\\x"', '"#033\\u005b1m"',
+         '"user 99 from 10.2.3.4"']
+    ),
+    st.text("ab1 .:", max_size=12).map(json.dumps),
+)  # fmt: skip
+NAMES = st.sampled_from(["msg", "msg", "ts", "level", "pid", "err", "@mt", "a.b"])
+STRANGE = st.sampled_from([[], [], [], ["severityNumber"], ["stringValue"], ["resourceLogs"], ["m\\u0073g"]])
+
+
+@st.composite
+def record_lines(draw: st.DrawFn) -> bytes:
+    """Lines that are, for the most part, JSON objects with some of these keys."""
+    lines = []
+    for _ in range(draw(st.integers(0, 14))):
+        members = []
+        for name in [*draw(st.lists(NAMES, max_size=6)), *draw(STRANGE)]:
+            value = draw({"ts": TIMES, "level": LEVELS}.get(name, VALUES))
+            members.append(f'"{name}"{draw(st.sampled_from([":", ": ", " : "]))}{value}')
+        joined = draw(st.sampled_from([",", ", ", ",,"])).join(members)
+        line = f"{{{joined}{draw(st.sampled_from(['}', '}', '} ', '},', '}x']))}".encode()
+        lines.append(draw(st.sampled_from([line, line, line, draw(ODD)])))
+    return b"\n".join(lines) + draw(st.sampled_from([b"", b"\n"]))
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    data=record_lines(),
+    parts=st.sets(st.sampled_from(sorted(RECORD_KEYS))),
+    label=st.sampled_from([LabelRule("none"), LabelRule("words", ("user", "info"))]),
+    values=st.booleans(),
+)
+def test_records_are_read_alike(data: bytes, parts: set[str], label: LabelRule, values: bool) -> None:
+    keys = {part: RECORD_KEYS[part] for part in sorted(parts | {"message"})}
+    plain = {
+        "header": "<Start><Content>",
+        "field": {"Start": r"(?=\{)"},
+        "keys": keys,
+        "masks": ["ip", "hex", "num"],
+    }
+    rules = Rules(
+        Format.model_validate(plain | {"example": ['{"msg":"x"}']}), label, guesses=True, values=values
+    )
+    # Enough that is plain, lest the whole block be left to the plain reader.
+    usual = b'{"msg": "user 5", "ts": "2024-05-06T07:08:09Z", "level": "info"}\n' * 99
+    block = Block(usual + data, 100, 7, final=True)
+    assert_equal(KernelParser(rules, smallest=0).parse(block), Parser(rules).parse(block))

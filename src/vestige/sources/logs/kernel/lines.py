@@ -474,7 +474,7 @@ def read_messages(  # noqa: PLR0912 - a call a message costs more than what it w
             return m
         text[m] = -1
         at = first[m]
-        odd = False
+        odd = ends[at] < begins[at]
         for i in range(at, after[m]):
             odd |= kind[i] == ODD
         if odd:

@@ -22,6 +22,7 @@ from vestige.sources.logs.header import CONTENT, compile_header
 from vestige.sources.logs.kernel import lines
 from vestige.sources.logs.kernel.machine import DEPTH, Masking
 from vestige.sources.logs.kernel.program import Characters, Expression, Program, UnsupportedError
+from vestige.sources.logs.kernel.records import LEVEL_ROOM, Keys, read_records
 from vestige.sources.logs.kernel.skeleton import LONGEST, MOST_KEPT, Skeletons, signs_of
 from vestige.sources.logs.kernel.slots import HELD, HELD_BYTES, read_slots
 from vestige.sources.logs.masks import ours
@@ -40,6 +41,7 @@ ENCODINGS = ("utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252")
 """Those that are read line by line as they are as a whole, and in which ASCII is ASCII."""
 KNOWN = {
     "name", "header", "time", "example", "masks", "mask", "label", "year", "host", "field", "types", "shown",
+    "keys",
 }  # fmt: skip
 """What the kernel knows of a format; whatever else there may be must be as it is by default."""
 SMALLEST = 1 << 15
@@ -82,6 +84,7 @@ class KernelParser:
             if name not in KNOWN and getattr(rules.format, name) != about.get_default():
                 raise UnsupportedError(name)
         self._rules, self._plain = rules, Parser(rules)
+        self._keys = _keys(rules)
         program = Program()
         header = program.add(_header(rules), _KEPT | {rules.label.field or "", *rules.format.shown})
         self._header = header.entry
@@ -134,13 +137,23 @@ class KernelParser:
             return self._plain.parse(block)
         begins, offsets, numbers = places(block, n)
         self._ask(block, data, begins, ends, kind)
+        written = data, begins, ends
+        if self._keys is not None:
+            written = (
+                np.empty(len(data) + LEVEL_ROOM * n, np.uint8),
+                np.empty(n, np.int64),
+                np.empty(n, np.int64),
+            )
+            n_odd += read_records(data, ends, self._keys, kind, content, *written, t_ns)
+            if n_odd > MOST_ODD * n:
+                return self._plain.parse(block)
         first = np.flatnonzero(kind == lines.HEADER)
         after = np.append(first[1:], n)
-        text = self._read_texts(data, begins, ends, first, after, kind, content, spans, label)
+        text = self._read_texts(*written, first, after, kind, content, spans, label)
         bytes_begin, bytes_end = begins[first], np.append(begins, len(data))[after]
         whole = text >= 0
         first, after, text = first[whole], after[whole], text[whole]
-        slots = self._read_slots(data, begins, ends, first, after, content, spans, text)
+        slots = self._read_slots(*written, first, after, content, spans, text)
         raw = np.empty(len(first), np.uint64)
         lines.hash_messages(data, bytes_begin[whole], bytes_end[whole], RAW_BYTES, *self._hash, raw)
         own = after - first
@@ -397,6 +410,20 @@ def _header(rules: Rules) -> str:
     pattern = compile_header(chosen.header, shapes | times).pattern
     # The content is what is left of the line, whatever it is.
     return pattern.removesuffix(f"(?P<{CONTENT}>.*+)")
+
+
+def _keys(rules: Rules) -> Keys | None:
+    """Where the parts of records lie, where messages are records."""
+    keys = rules.format.keys
+    if not keys:
+        return None
+    if rules.format.time or rules.format.shown or "Start" not in rules.format.field:
+        raise UnsupportedError("records behind a header")
+    if rules.label.kind not in {"none", "words", "table"}:
+        raise UnsupportedError("a label that is in the record")
+    if keys.get("level", "").lower().endswith("severitynumber"):
+        raise UnsupportedError("levels by OpenTelemetry's numbers")
+    return Keys.of(keys)
 
 
 def _time(layout: str) -> str:
