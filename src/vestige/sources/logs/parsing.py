@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -21,8 +22,10 @@ WORTH_S = 0.75
 SMALLEST = 1 << 15
 """Bytes of a block by which the plain reader's pace can be told."""
 MOST_ODD = 0.25
-"""The share of lines beyond ASCII from which on the kernel would leave the block to the plain reader."""
+"""The share of odd lines from which on the kernel would leave the block to the plain reader."""
 
+_ODD = re.compile(rb"[\x00\x1b\xc0-\xc2\xe0-\xe2\xed-\xef\xf4-\xff]|(?<![\x80-\xff])[\x80-\xbf]")
+"""Bytes of characters that it does not read, or of none of UTF-8."""
 MOST_RULES = 16
 """Rules whose readers are kept."""
 
@@ -96,11 +99,11 @@ class _Readers:
 
 
 def _share_odd(data: bytes) -> float:
-    """The share of lines that hold more than ASCII."""
+    """The share of lines that hold what the kernel certainly leaves to the plain reader."""
     if data.isascii():
         return 0.0
     lines = data.split(b"\n")
-    return sum(not line.isascii() for line in lines) / len(lines)
+    return sum(_ODD.search(line) is not None for line in lines) / len(lines)
 
 
 @lru_cache(maxsize=MOST_RULES)

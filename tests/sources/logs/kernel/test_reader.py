@@ -132,13 +132,15 @@ PIECES = st.sampled_from(
     ["ERROR", "core.12", "10.0.0.1:80", "0x1f", "/var/log/a b", "user=root", "1,5", "-3", "12 bytes", " ",
      "  ", "\t", "7 MB/s", "<num>", "+0", "12345678901234567890.5", "1.2.3", "a1b2c3d4e5f6", "x_12",
      "http://a/b?c=1", "é", "\ufffd", "\u2028", "\u212a", "\x1c", "", "12:30", "e@f.gh", "word", "\r",
-     "eth0", "0x10", "1.2.3.4", "R02-M1", "2005-06-12", "2.5 MB", "sda1:7"]
+     "eth0", "0x10", "1.2.3.4", "R02-M1", "2005-06-12", "2.5 MB", "sda1:7", "für", "M\u00fcller12",
+     "\u65e5\u672c5", "\U0001f600", "\u0130x", "\u3000", "\u07ff.1", "\u201cx\u201d", "/var/\u00e9t\u00e9"]
 )  # fmt: skip
 CONTENTS = st.lists(PIECES, max_size=8).map(" ".join)
 ODD = st.sampled_from(
     [b"-- Reboot --", b"Jun  3 10:11:12 h sshd[1]: of another format", b"2024-05-06 07:08:09 INFO a: guessed",
      b"\x1b[31mred\x1b[0m", b"#033[1m", b"\\x1b[0m", b"^[[0m", b"[[", b"x[3[33[", b"java.io.IOException: no",
-     b"", b"\xff\xfe", b"\0", b"\t at x.y(z:12)", b"   ", b"\xef\xbb\xbf", b"\r", b"z" * 9000, b"1 " * 5000]
+     b"", b"\xff\xfe", b"\0", b"\t at x.y(z:12)", b"   ", b"\xef\xbb\xbf", b"\r", b"z" * 9000, b"1 " * 5000,
+     "\u00e9".encode() * 4099, b"\xc3", b"\xf0\x9f\x98", b"\xe0\x80\x80", b"\xed\xa0\x80"]
 )  # fmt: skip
 RULES = st.sampled_from(
     [LabelRule("none"), LabelRule("column", ("-", "X")), LabelRule("words", ("error", "é", "12 b")),
@@ -243,7 +245,8 @@ LEVELS = st.sampled_from(
 )  # fmt: skip
 VALUES = st.one_of(
     st.sampled_from(
-        ['"user 12 from 10.0.0.1"', '"a\\n\\tb\\\\c\\/d \\"e\\" 0x1f"', '"\\u003ca href=1\\u003e"', '"\\u0041"',
+        ['"user 12 from 10.0.0.1"', '"a\\n\\tb\\\\c\\/d \\"e\\" 0x1f"', '"\\u003ca href=1\\u003e"',
+         '"\\u0041"', '"für 5 Müller"',
          '"  7 blanks  "', '""', '" "', '"{\\"msg\\": \\"in 5\\"}"', '"{not"', "5", "1.50", "null", "true",
          "[1, 2]", '{"a": 1}', '"\\ud800"', '"é"', '"tab\there"', '"open', '"\\x"', '"#033\\u005b1m"',
          '"user 99 from 10.2.3.4"']

@@ -64,10 +64,18 @@ def _table(numbers: dict[str, int]) -> tuple[Bytes, Numbers, Numbers]:
 _MONTH_NAMES, _MONTH_BOUNDS, _MONTH_NUMBERS = _table(clock.MONTH_OF)
 _ZONE_NAMES, _ZONE_BOUNDS, _ZONE_MINUTES = _table(clock.ZONES)
 _DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
-_END, _BRACKET, _OTHER = 1, 2, 3
-_KINDS = np.zeros(256, np.uint8)
-"""Bytes that are looked at more closely."""
-_KINDS[10], _KINDS[91], _KINDS[0], _KINDS[27], _KINDS[128:] = _END, _BRACKET, _OTHER, _OTHER, _OTHER
+_END, _BRACKET, _OTHER, _FOLLOWS, _TWO, _THREE, _FOUR = range(1, 8)
+"""Kinds of bytes that are looked at more closely."""
+
+
+def byte_kinds(*, utf8: bool) -> Bytes:
+    """What `find_lines` needs to know of each byte. `utf8`: characters beyond ASCII make no line odd, but for
+    blanks, signs for a terminal, and those whose small letters are of ASCII."""
+    kinds = np.zeros(256, np.uint8)
+    kinds[10], kinds[91], kinds[0], kinds[27], kinds[128:] = _END, _BRACKET, _OTHER, _OTHER, _OTHER
+    if utf8:
+        kinds[0x80:0xC0], kinds[0xC3:0xE0], kinds[0xE3:0xED], kinds[0xF0:0xF4] = _FOLLOWS, _TWO, _THREE, _FOUR
+    return kinds
 
 
 @compiled
@@ -198,12 +206,12 @@ def _east(data: Bytes, groups: Stack, group: int) -> int:
 
 
 @compiled
-def find_lines(data: Bytes, ends: Numbers, kind: NDArray[np.uint8]) -> int:
-    """Where each line of `data` ends, and which are odd, because they hold what is not ASCII, or NUL, or
-    may hold what only a terminal understands (`parse.ESCAPES`); how many lines there are."""
-    n, odd = 0, False
+def find_lines(data: Bytes, kinds: Bytes, ends: Numbers, kind: NDArray[np.uint8]) -> int:
+    """Where each line of `data` ends, and which are odd, because they hold NUL, characters that `byte_kinds`
+    has as other ones, or what may be for a terminal (`parse.ESCAPES`); how many lines there are."""
+    n, odd, until = 0, False, -1
     for at in range(len(data)):
-        what = _KINDS[data[at]]
+        what = kinds[data[at]]
         if what == 0:
             continue
         if what == _END:
@@ -216,13 +224,35 @@ def find_lines(data: Bytes, ends: Numbers, kind: NDArray[np.uint8]) -> int:
             if at > 1:
                 one, two = data[at - 2], data[at - 1]
                 odd |= (one == 94 and two == 91) or (one == 51 and two == 51) or (one == 49 and two == 98)
-        else:
+        elif what == _FOLLOWS:
+            odd |= at > until
+        elif what == _OTHER:
             odd = True
+        else:
+            until = at + 1 + what - _TWO
+            odd |= not _is_character(data, kinds, at, until)
     if len(data) > 0 and data[-1] != 10:
         ends[n] = len(data)
         kind[n] = ODD if odd else REST
         n += 1
     return n
+
+
+@compiled
+def _is_character(data: Bytes, kinds: Bytes, at: int, last: int) -> bool:
+    """Whether `data[at:last + 1]` is a character of UTF-8 (RFC 3629, 4) that is read here."""
+    if last >= len(data):
+        return False
+    for i in range(at + 1, last + 1):
+        if kinds[data[i]] != _FOLLOWS:
+            return False
+    first, second = data[at], data[at + 1]
+    # U+0130, whose small letter is two, one of ASCII; U+3000, a blank, and its neighbours; what is too long.
+    return not (
+        (first == 0xC4 and second == 0xB0)
+        or (first == 0xE3 and second == 0x80)
+        or (first == 0xF0 and second < 0x90)
+    )
 
 
 @compiled
@@ -480,7 +510,7 @@ def read_messages(  # noqa: PLR0912 - a call a message costs more than what it w
         if odd:
             continue
         n = gather(data, begins, ends, at, after[m], content[at], spans[at], work[0], most)
-        if n == TOO_DEEP:
+        if n == TOO_DEEP or (n == most and _has_others(work[0], n)):
             continue
         length = 0
         if n <= LONGEST:
@@ -506,6 +536,15 @@ def read_messages(  # noqa: PLR0912 - a call a message costs more than what it w
                 skeletons,
             )  # fmt: skip
     return n_messages
+
+
+@compiled
+def _has_others(text: Bytes, n: int) -> bool:
+    """Whether there are characters beyond ASCII, of which there are fewer than bytes."""
+    at = 0
+    while at < n and text[at] < 128:
+        at += 1
+    return at < n
 
 
 @compiled

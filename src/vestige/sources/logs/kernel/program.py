@@ -1,4 +1,4 @@
-"""Regular expressions as programs for the kernel's matcher (`machine.py`), which runs them over ASCII text.
+"""Regular expressions as programs for the kernel's matcher (`machine.py`), which runs them over bytes.
 
 What Python's own parser makes of an expression is laid out as rows of four numbers, so that the same headers
 and masks decide as in the plain reader, without Python. An expression with something that no program has (a
@@ -26,7 +26,9 @@ from numpy.typing import NDArray
 ) = range(25)  # fmt: skip
 """What a row does; its three numbers are explained where `_Writer` writes it."""
 
-CHARACTERS = 128
+BEYOND = 128
+"""Stands for every character beyond ASCII."""
+CHARACTERS = 129
 FOREVER = 1 << 30
 """A loop without an upper bound: no text is so long."""
 MOST_ROWS = 1 << 12
@@ -34,7 +36,7 @@ MOST_ROWS = 1 << 12
 
 _DIGIT = frozenset(b"0123456789")
 _SPACE = frozenset(b" \t\n\r\f\v")
-_WORD = frozenset(code for code in range(CHARACTERS) if chr(code).isalnum() or code == ord("_"))
+_WORD = frozenset(code for code in range(BEYOND) if chr(code).isalnum() or code == ord("_"))
 ALL = frozenset(range(CHARACTERS))
 """Every character that there is."""
 _CATEGORIES = {
@@ -47,6 +49,8 @@ _PLACES = {
     sre.AT_BOUNDARY: BOUNDARY, sre.AT_NON_BOUNDARY: NOT_BOUNDARY,
 }  # fmt: skip
 
+_SPELT = re.compile(r"\\(?:x[89a-fA-F]|[uUN]|[0-7]{3})")
+"""Characters that may be beyond ASCII, by their numbers or names."""
 _REPEATS = {sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT}
 _CHARACTERS = "characters"
 
@@ -82,11 +86,14 @@ class Program:
     rows: list[list[int]] = field(default_factory=list)
     sets: dict[Characters, int] = field(default_factory=dict)
     n_groups: int = 1
+    ascii_only: bool = False
+    """Whether an expression names characters beyond ASCII, or may part one that is of several bytes."""
 
     def add(self, pattern: str, keep: frozenset[str] = frozenset()) -> Expression:
         """Add an expression, compiled as with `re.ASCII`. Where its groups begin and end is told of those
         named in `keep`, and of those that it refers to. Raises UnsupportedError."""
         tree, items = _parsed(pattern)
+        self.ascii_only |= not pattern.isascii() or _SPELT.search(pattern) is not None
         entry = len(self.rows)
         named = dict(tree.state.groupdict)
         kept = referred(items) | {number for name, number in named.items() if name in keep}
@@ -106,10 +113,10 @@ class Program:
         )
 
     def arrays(self) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        """The rows `(n, 4)`, and which characters each set has, `(sets, 256)`; no set has one above 127."""
+        """The rows `(n, 4)`, and which bytes each set has, `(sets, 256)`; beyond 127 all or none."""
         table = np.zeros((max(1, len(self.sets)), 256), dtype=np.bool_)
         for members, number in self.sets.items():
-            table[number, sorted(members)] = True
+            table[number, bytes_of(members)] = True
         return np.array(self.rows, dtype=np.int32), table
 
     def set_of(self, members: Characters) -> int:
@@ -126,6 +133,7 @@ class Program:
             behind = next(row for row in self.rows[at + 1 :] if row[0] != SAVE)
             if _never_begins_within(behind, members[number], members):
                 self.rows[at][0] = LOOP
+        self.ascii_only |= any(_may_part(self.rows, at, members) for at in range(entry, len(self.rows)))
 
     def _row(self, *numbers: int) -> int:
         self.rows.append([*numbers, *[0] * (4 - len(numbers))])
@@ -282,6 +290,21 @@ def _parsed(pattern: str) -> tuple[Any, list[Item]]:
     return tree, _plain(tree, ignoring=bool(flags & re.IGNORECASE))
 
 
+def bytes_of(members: Characters) -> list[int]:
+    """The bytes of characters; of one beyond ASCII, all that those have."""
+    return sorted(members - {BEYOND}) + [*range(BEYOND, 256)] * (BEYOND in members)
+
+
+def _may_part(rows: list[list[int]], at: int, members: dict[int, Characters]) -> bool:
+    """Whether a row may take, or count, some bytes of a character alone."""
+    kind, number, least, most = rows[at]
+    if kind in {SET, GREEDY, LAZY}:
+        return BEYOND in members[number]
+    if kind == LOOP:
+        return BEYOND in members[number] and (least > 1 or most != FOREVER)
+    return kind == BACK
+
+
 def _never_begins_within(row: list[int], taken: Characters, members: dict[int, Characters]) -> bool:
     """Whether what `row` begins cannot match where a character of `taken` comes next; or matches always."""
     kind, number, least, _ = row
@@ -354,14 +377,16 @@ def _characters(item: Item, *, ignoring: bool) -> Characters:
         elif part is sre.LITERAL:
             members.add(value)
         elif part is sre.RANGE:
-            members.update(range(value[0], min(value[1], CHARACTERS - 1) + 1))
+            members.update(range(value[0], min(value[1], BEYOND - 1) + 1))
         elif part is sre.CATEGORY and value in _CATEGORIES:
             members |= _CATEGORIES[value]
         else:
             raise UnsupportedError(str(part))
     if ignoring:
-        small = {ord(chr(code).lower()) for code in members if code < CHARACTERS}
-        members = {code for code in ALL if ord(chr(code).lower()) in small}
+        small = {ord(chr(code).lower()) for code in members if code < BEYOND}
+        members = {code for code in ALL if code == BEYOND or ord(chr(code).lower()) in small} - (
+            {BEYOND} - members
+        )
     if negated:
         return ALL - members
     return frozenset(members) & ALL

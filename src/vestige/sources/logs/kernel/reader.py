@@ -1,7 +1,8 @@
 """Blocks to messages by the kernel: the same as `parse.Parser` gives, many times faster.
 
-The kernel reads messages of ASCII. Those of which it cannot be sure (with other characters, or with lines
-that may be of another format) are cut out, and read by `Parser` in a block of their own: every line is judged
+The kernel reads messages of ASCII, and, where no expression counts or names other characters, of most of
+UTF-8. Those of which it cannot be sure (of yet others, or with lines that may be of another format) are cut
+out, and read by `Parser` in a block of their own: every line is judged
 by itself, and a message by its lines. So are whole blocks of which that is a large part.
 """
 
@@ -21,7 +22,14 @@ from vestige.sources.logs.format import Format
 from vestige.sources.logs.header import CONTENT, compile_header
 from vestige.sources.logs.kernel import lines
 from vestige.sources.logs.kernel.machine import DEPTH, Masking
-from vestige.sources.logs.kernel.program import Characters, Expression, Program, UnsupportedError
+from vestige.sources.logs.kernel.program import (
+    BEYOND,
+    Characters,
+    Expression,
+    Program,
+    UnsupportedError,
+    bytes_of,
+)
 from vestige.sources.logs.kernel.records import LEVEL_ROOM, Keys, read_records
 from vestige.sources.logs.kernel.skeleton import LONGEST, MOST_KEPT, Skeletons, signs_of
 from vestige.sources.logs.kernel.slots import HELD, HELD_BYTES, read_slots
@@ -95,11 +103,14 @@ class KernelParser:
         masks = self._masks = _Masks(rules, program)
         words: list[str] = []
         if rules.label.kind == "words":
-            # No other word is in a text of ASCII; capital letters are in no text that is searched.
+            # No other word is in a text that is read here; capital letters are in no text that is searched.
             words = sorted(word for word in set(rules.label.values) if word.isascii() and word)
         self._words, self._word_bounds = _concatenated(words)
         firsts = np.array([ord(word[0]) for word in words], np.int64)
         self._by_first = np.searchsorted(firsts, np.arange(257)).astype(np.int64)
+        # Of other encodings, and where characters are counted, those of one byte alone are read.
+        wide = codecs.lookup(rules.encoding).name == "utf-8" and not program.ascii_only and not rules.values
+        self._kinds = lines.byte_kinds(utf8=wide and all(map(str.isascii, rules.label.values)))
         code, self._sets = program.arrays()
         self._code = code.reshape(-1)
         self._groups = np.zeros(2 * program.n_groups, np.int64)
@@ -124,7 +135,7 @@ class KernelParser:
             return self._plain.parse(block)
         data = np.frombuffer(block.data, np.uint8).copy()  # what may not be written is compiled for apart
         ends, kind = np.empty(block.data.count(b"\n") + 1, np.int64), np.empty(len(data), np.uint8)
-        n = lines.find_lines(data, ends, kind)
+        n = lines.find_lines(data, self._kinds, ends, kind)
         ends, kind, label = ends[:n], kind[:n], np.zeros(n, np.uint8)
         content, t_ns = np.empty(n, np.int64), np.empty(n, np.int64)
         spans = np.empty((n, 2 * len(self._shown)), np.int64)
@@ -206,7 +217,7 @@ class KernelParser:
         characters = data[np.minimum(begins, len(data) - 1)]
         rows = np.flatnonzero(asked & (characters != 32) & (characters != 9))
         for number, begin, end in zip(rows.tolist(), begins[rows].tolist(), ends[rows].tolist(), strict=True):
-            if foreign.begins(block.data[begin:end].decode("ascii")):
+            if foreign.begins(block.data[begin:end].decode()):
                 kind[number] = lines.ODD
 
     def _read_plain(
@@ -376,7 +387,7 @@ class _Masks:
         self.entries = np.array([mask.entry for mask in added], np.int64)
         self.masks = np.zeros((3, 256), np.uint64)
         self.needs = np.zeros(len(masks), np.uint64)
-        wanted = sorted(frozenset[int]().union(*(mask.needs for mask in added)))[:64]
+        wanted = sorted(frozenset[int]().union(*(mask.needs for mask in added)) - {BEYOND})[:64]
         bits = {character: np.uint64(1 << number) for number, character in enumerate(wanted)}
         for character, bit in bits.items():
             self.masks[2, character] = bit
@@ -385,6 +396,8 @@ class _Masks:
                 raise UnsupportedError("a mask that matches nothing")
             _set_bits(self.masks[0], mask.first, number)
             _set_bits(self.masks[1], mask.after, number)
+            # No match begins within a character.
+            self.masks[0, 0x80:0xC0] = 0
             for character in mask.needs & bits.keys():
                 self.needs[number] |= bits[character]
         self.placeholder, self.placed = _concatenated([f"<{name}>" for name, _ in masks])
@@ -392,7 +405,7 @@ class _Masks:
 
 
 def _set_bits(table: NDArray[np.uint64], characters: Characters, number: int) -> None:
-    table[sorted(characters)] |= np.uint64(1 << number)
+    table[bytes_of(characters)] |= np.uint64(1 << number)
 
 
 def _concatenated(texts: tuple[str, ...] | list[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -29,6 +29,7 @@ from vestige.sources.logs.kernel.program import (
     ALL,
     Characters,
     Item,
+    bytes_of,
     inner_of,
     members_of,
     plain_items,
@@ -39,8 +40,8 @@ from vestige.sources.logs.kernel.program import (
 compiled = partial(native, after=(hashes.__file__, program.__file__))
 
 KINDS = (frozenset(b"0123456789"), frozenset(b"abcdef"), frozenset(b"ABCDEF"))
-SIGN = 128
-"""The sign of the first kind; messages are of ASCII."""
+SIGN = 0xF5
+"""The sign of the first kind: a byte that no UTF-8 has, nor the next ones."""
 _DIGIT, _APART = SIGN, 255
 LONGEST = 1 << 13
 """Bytes of a message that has a skeleton."""
@@ -122,8 +123,8 @@ def signs_of(patterns: Iterable[str], words: Sequence[str]) -> Signs:
             places.setdefault(place, len(places))
         sign[sorted(kind)] = SIGN + number
     for (left, right), number in places.items():
-        before[sorted(left)] |= np.uint8(1 << number)
-        behind[sorted(right)] |= np.uint8(1 << number)
+        before[bytes_of(left)] |= np.uint8(1 << number)
+        behind[bytes_of(right)] |= np.uint8(1 << number)
     return Signs(sign, before, behind, np.array([head], np.int64))
 
 
