@@ -22,6 +22,7 @@ from vestige.evaluation.bootstrap import exact_bounds
 from vestige.evaluation.budget import UNTIMED, Budget
 from vestige.evaluation.learnt import FILE, AlertRate, Learnt, PartOf, Stretch, WholeRecordings
 from vestige.evaluation.learnt_page import PAGE_FILE, write_page
+from vestige.evaluation.plants import N as PLANTS
 from vestige.evaluation.rates import stretches
 from vestige.models.base import RecordingVerdict, choose_inputs
 from vestige.models.normal.detector import BATCH, Normal
@@ -31,7 +32,7 @@ from vestige.pipeline.self_check import sensitivity
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.looks import NormalEncoder
 from vestige.reading.steps import ShowProgress, silent
-from vestige.reading.times import rfc3339, span
+from vestige.reading.times import rfc3339, span, tells_apart
 from vestige.reading.windows import WindowSet
 from vestige.schema import UNK
 from vestige.scoring.budgeting import AlertBudget
@@ -43,6 +44,10 @@ SHOWN = 10
 """Stretches of the check part that are shown: the strangest."""
 MOST_NEW = 0.9
 """Where more of what follows was never seen before, nothing is normal yet."""
+MANY_NEW = 0.2
+"""Where more of what ranks are taken among was never seen before, that is told."""
+UNLIKE = 5
+"""A part is unlike another where so many times fewer of its windows are above, or below, its middle."""
 
 logger = log.get(__name__)
 FloatArray = NDArray[np.float64]
@@ -60,20 +65,22 @@ def learn(
     command: str = "",
     engine: Engine = LOCAL,
     overwrite: bool = False,
+    plants: int = PLANTS,
     progress: ShowProgress = silent,
 ) -> Learnt:
     """Learn from `evidence` into the detector directory `out`, and say what it is worth.
 
+    `plants`: anomalies of each kind and strength that are planted to see what is found of them; none with 0.
     Raises EvidenceError where there is nothing to read or nothing that repeats, SplitError where there is too
     little, OutputError where `out` holds something else.
     """
     with storage.atomic_directory(out, marker=checkpoint.HEADER, overwrite=overwrite) as working:
         with progress(f"reading {evidence}", "bytes") as update:
             windows = source.prepare(
-                evidence, working / DATASET, with_values(options), engine=engine, progress=update
+                evidence, working / DATASET, to_learn_from(source, options), engine=engine, progress=update
             )
         logger.info("read %d windows of %d recordings", len(windows), windows.recordings.height)
-        parts = stages.part(windows, seed=seed)
+        parts = stages.part(windows, seed=seed, where=evidence)
         with progress("learning what is normal", ""):
             encoder = encoder_of(source, parts.learn)
             learn_from = EncodedWindows.of(parts.learn, encoder)
@@ -85,7 +92,7 @@ def learn(
                 **(hyper or {}),
             )
             calibrate = learn_from.over(parts.calibrate)
-            _refuse_novelty(calibrate, evidence)
+            doubts = _refuse_novelty(calibrate, evidence)
             detector.fit(learn_from, calibrate, seed=seed)
         detector.spend(alpha_of(budget, parts))
         with progress("learning what is normal of whole recordings", ""):
@@ -103,25 +110,32 @@ def learn(
             policy=f"budget={budget}",
         )
         learnt = _judged(source, evidence, detector, parts, p_value, budget, command, windows)
-        with progress("planting anomalies to be found", ""):
-            found = sensitivity(source, detector, learn_from, parts, seed=seed)
-        learnt = learnt.model_copy(update={"sensitivity": found, "whole": whole})
+        doubts += _unlike(detector, p_value)
+        found = None
+        if plants:
+            with progress("planting anomalies to be found", ""):
+                found = sensitivity(source, detector, learn_from, parts, seed=seed, n=plants)
+        learnt = learnt.model_copy(
+            update={"sensitivity": found, "whole": whole, "warnings": [*doubts, *learnt.warnings]}
+        )
         shutil.rmtree(working / DATASET)
         storage.write_text(working / FILE, learnt.to_json())
         write_page(working / PAGE_FILE, learnt)
     return learnt
 
 
-def with_values(options: BaseModel) -> BaseModel:
-    """The options of a source with the values that masks replace kept, where it can keep them."""
-    if "values" in type(options).model_fields:
-        return options.model_copy(update={"values": True})
-    return options
+def to_learn_from(source: Source[Any], options: BaseModel) -> BaseModel:
+    """The options of a source as learning wants them: labels are not read, the values that masks replace are
+    kept, and every step is judged by a window, as scoring does it: a budget counts the windows there."""
+    chosen: BaseModel = source.without_labels(options)
+    fields = type(chosen).model_fields
+    wanted = {name: value for name, value in {"values": True, "stride": 1}.items() if name in fields}
+    return chosen.model_copy(update=wanted)
 
 
 def encoder_of(source: Source[Any], learn_from: WindowSet) -> NormalEncoder:
     """The encoder of the source, fitted on what is learnt from, with the looks beside it."""
-    timed = source.reader(learn_from.schema).timed
+    timed = source.reader(learn_from.schema).timed and tells_apart(learn_from.t_ns)
     base = source.fit_encoder(learn_from)
     return NormalEncoder.fit(base, learn_from, timed=timed, place=source.place)
 
@@ -217,20 +231,65 @@ def _refuse_sameness(windows: EncodedWindows, evidence: Path) -> None:
             )
 
 
-def _refuse_novelty(windows: EncodedWindows, evidence: Path) -> None:
-    """Raise EvidenceError where hardly anything of what follows was seen before."""
-    names = [spec.name for spec in windows.encoder.inputs if spec.kind == "tokens"]
-    if not names:
-        return
-    new = sum(int((X[names[0]][:, -1] == UNK).sum()) for _, X in windows.batches(BATCH, (names[0],)))
+def _refuse_novelty(windows: EncodedWindows, evidence: Path) -> list[str]:
+    """Raise EvidenceError where hardly anything of what follows was seen before; what is doubtful about the
+    part that ranks are taken among, in sentences."""
+    tokens = next((spec for spec in windows.encoder.inputs if spec.kind == "tokens"), None)
+    if tokens is None:
+        return []
+    new, kinds = 0, set[int]()
+    stream, step = windows.bound.streams((tokens.name,))[0], windows.windows.target_step
+    for rows, X in windows.batches(BATCH, (tokens.name,)):
+        token = X[tokens.name][:, -1]
+        # What is unknown, and came before in the same window, has an id beyond the vocabulary.
+        found = rows[(token == UNK) | (token >= len(tokens.vocabulary or ()))]
+        new += len(found)
+        kinds.update(windows.windows.streams.at(stream, step[found]).tolist())
     if new > MOST_NEW * len(windows):
+        share = f"{new / len(windows):.0%} of the later events are unlike all earlier ones"
+        if len(kinds) < new / 2:
+            raise EvidenceError(
+                f"{share}, and repeat themselves: the part to calibrate with is something else than "
+                "the part to learn from",
+                where=evidence,
+                remedy="look at both (vestige preview): is either an attack, or of another program? Learn "
+                "from evidence of one kind, over a longer time",
+            )
         raise EvidenceError(
-            f"{new / len(windows):.0%} of the later events are unlike all earlier ones: nothing repeats, so "
-            "that nothing is normal",
+            f"{share}: nothing repeats, so that nothing is normal",
             where=evidence,
             remedy="see how it is read (vestige preview): perhaps another --format or --mapping finds what "
             "repeats, or --template makes kinds of texts",
         )
+    if new > MANY_NEW * len(windows):
+        return [
+            f"{new / len(windows):.0%} of the events to calibrate with are unlike all that were learnt from: "
+            "what is like them does not alert. The evidence changes, or that part is an attack: look at it, "
+            "or learn from a longer time"
+        ]
+    return []
+
+
+def _unlike(detector: Normal, p_value: FloatArray) -> list[str]:
+    """Whether the check part is unlike the one that ranks were taken among, in sentences: as many of its
+    windows should lie above the middle."""
+    expected, found = detector.tails[-1].above_middle, float((p_value <= 0.5).mean())
+    ranked = (
+        f"{found:.0%} of the windows to check are stranger than the middle one of those to calibrate with, "
+        f"and {expected:.0%} should be: "
+    )
+    if found * UNLIKE < expected:
+        return [
+            ranked
+            + "the part that ranks are taken among is unlike what came after it. Perhaps it is an attack, "
+            "which would hide others: look at it, or learn without it"
+        ]
+    if (1 - found) * UNLIKE < 1 - expected:
+        return [
+            ranked + "what came last is unlike what came before it. The evidence changes, or an attack goes "
+            "through all of that part: look at the strangest stretches"
+        ]
+    return []
 
 
 def _judged(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.evaluation.foreign import foreign_texts
-from vestige.evaluation.plants import detected, judge, plant_all
+from vestige.evaluation.plants import N, detected, judge, plant_all
 from vestige.evaluation.sensitivity import LARGER, Sensitivity
 from vestige.evaluation.trivial import beside
 from vestige.models.normal.detector import Normal
@@ -22,12 +22,18 @@ FloatArray = NDArray[np.float64]
 
 
 def sensitivity(
-    source: Source[Any], detector: Normal, learn: EncodedWindows, parts: Stages, *, seed: int = 0
+    source: Source[Any],
+    detector: Normal,
+    learn: EncodedWindows,
+    parts: Stages,
+    *,
+    seed: int = 0,
+    n: int = N,
 ) -> Sensitivity:
     """Plant into copies of the check part, and count what is found.
 
-    `learn`: the windows that `detector` learnt from, with its encoder. All detectors alert on as large a
-    share of the calibrate part.
+    `learn`: the windows that `detector` learnt from, with its encoder; `n`: plants of a kind and strength.
+    All detectors alert on as large a share of the calibrate part.
     """
     reader = source.reader(learn.windows.schema)
     table = learn.windows.table(learn.encoder.symbols)
@@ -38,6 +44,7 @@ def sensitivity(
         stream=reader.symbol_stream,
         timed=reader.timed,
         seed=seed,
+        n=n,
     )
     bound = learn.encoder.bind(plants.table)
     names = detector.input_names

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from vestige.engine import LOCAL, Engine, LocalEngine
 from vestige.errors import EvidenceError, VestigeError
 from vestige.evidence.defects import FILE, Defect, LeftOut
+from vestige.evidence.files import STDIN
 from vestige.evidence.stream import closing_on_error
 from vestige.log import get
 from vestige.reading import sorting
@@ -144,6 +145,8 @@ def _read_all(
     small = total is not None and total < reader.small
     # One process of this machine writes what it reads at once; parts would take the way over the disk.
     alone = isinstance(engine, LocalEngine) and (small or engine.workers == 1)
+    # Standard input is this process's own: a worker would find nothing there.
+    alone = alone or account.corpus == STDIN
     if alone and not reader.whole and not reader.isolate:
         read = _here(reader, listing.units, sink, account)
     else:

@@ -45,6 +45,10 @@ class Source(ABC, Generic[OptionsT]):
         """Reads a corpus, with its labels, as `options` say. Raises UsageError for options that mean
         nothing, EvidenceError where there is no corpus."""
 
+    def without_labels(self, options: OptionsT) -> OptionsT:
+        """The options of a corpus whose labels nobody will look at; as they are, unless overridden."""
+        return options
+
     @abstractmethod
     def reader(self, schema: Schema) -> Reader[Any]:
         """Reads evidence, without labels, as the settings of a dataset's schema say."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from vestige.reading.windows import WindowSet
 SHARES = (0.6, 0.2, 0.2)
 LEAST = 200
 """Windows that learning needs at the least: of fewer, nothing can be said of what is rare."""
+LEAST_OF_PART = LEAST // 10
+"""Windows that each part needs."""
 FEW_RECORDINGS = 12
 """Without times, so many recordings are parted whole; of fewer, each is cut in three."""
 
@@ -29,38 +32,52 @@ class Stages:
     how: str
 
 
-def part(windows: WindowSet, *, seed: int = 0) -> Stages:
+def part(windows: WindowSet, *, seed: int = 0, where: Path | None = None) -> Stages:
     """Part windows by time; where nothing has a time, by recordings, drawn with `seed`; of few recordings
     without times, by where in its recording a window lies.
 
-    Raises SplitError where there is too little.
+    Raises SplitError where there is too little; `where` is what the windows were read from.
     """
     if len(windows) < LEAST:
         raise SplitError(
-            f"there are {len(windows):,} windows, and learning what is normal needs {LEAST:,} at the least",
-            where=windows.path,
+            f"there are {len(windows):,} windows of {len(windows.present):,} recordings, and learning what "
+            f"is normal needs {LEAST:,} windows at the least (a few thousand are better)",
+            where=where,
             remedy="give more evidence: more files, or a longer time",
         )
     blind = replace(
         windows, label=np.zeros(len(windows), dtype=np.uint8), notes={**windows.notes, "labelled": False}
     )
     if tells_apart(windows.t_ns):
-        return _cut(blind, _by_time(blind), "by time")
-    if len(windows.present) >= FEW_RECORDINGS:
-        return _cut(blind, _by_recording(blind, seed), "by whole recordings: nothing has a time")
-    return _cut(blind, _by_place(blind), "each recording in three: nothing has a time")
+        stages = _cut(blind, _by_time(blind), "by time")
+    elif len(windows.present) >= FEW_RECORDINGS:
+        stages = _cut(blind, _by_recording(blind, seed), "by whole recordings: nothing has a time")
+    else:
+        stages = _cut(blind, _by_place(blind), "each recording in three: nothing has a time")
+    _refuse_lopsided(stages, where)
+    return stages
 
 
 def _cut(windows: WindowSet, stage: NDArray[np.int8], how: str) -> Stages:
     learn, calibrate, check = (windows.select(np.flatnonzero(stage == number)) for number in range(3))
-    for part_of, name in ((learn, "learn from"), (calibrate, "calibrate with"), (check, "check with")):
-        if not len(part_of):
-            raise SplitError(
-                f"there is nothing left to {name}: nearly all windows have one time, or are of one recording",
-                where=windows.path,
-                remedy="give more evidence: more files, or a longer time",
-            )
     return Stages(learn, calibrate, check, how)
+
+
+def _refuse_lopsided(stages: Stages, where: Path | None) -> None:
+    """Raise SplitError where a part has hardly any windows."""
+    parts = (
+        (stages.learn, "learn from"),
+        (stages.calibrate, "calibrate with"),
+        (stages.check, "check with"),
+    )
+    for windows, purpose in parts:
+        if len(windows) < LEAST_OF_PART:
+            raise SplitError(
+                f"parted {stages.how.partition(':')[0]}, there are {len(windows):,} windows to {purpose}, "
+                f"and {LEAST_OF_PART:,} are needed: nearly all have one time, or are of one recording",
+                where=where,
+                remedy="give evidence of a longer time, or of more recordings that are about as long",
+            )
 
 
 def _edges(n: int) -> NDArray[np.int64]:

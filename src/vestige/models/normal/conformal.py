@@ -63,6 +63,12 @@ class Tail:
             scale = max(float(np.mean(above - begin)), least_scale)
         return cls(kept, reached, n, begin, len(above), scale)
 
+    @property
+    def above_middle(self) -> float:
+        """The share of the calibration whose p-value is a half at most: less where many are alike."""
+        share = (self.reached + 1) / (self.n + 1)
+        return float(np.max(share[share <= 0.5], initial=0.0))
+
     def log_p(self, values: FloatArray) -> FloatArray:
         """ln of the chance `(B,)` that what is normal has a value at least as high; finite, at most 0."""
         by_rank = np.log((self.at_least(values) + 1) / (self.n + 1))

@@ -136,7 +136,7 @@ class EventReader(Reader[FileUnit]):
         writer.table("events", account.symbols.frame(account.counts[: len(account.symbols)]))
         labels = account.labels.tolist()
         if not all(labels):
-            log.warning("every window is %s", "an anomaly" if labels[1] else "normal: nothing to classify")
+            log.warning("one class only: every event is %s", "an anomaly" if labels[1] else "normal")
         writer.notes.update(
             events=account.steps,
             unique_events=len(account.symbols) - 1,

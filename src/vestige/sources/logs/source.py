@@ -39,6 +39,10 @@ class LogSource(Source[LogOptions]):
 
         return LogReader.of_corpus(corpus, options)
 
+    def without_labels(self, options: LogOptions) -> LogOptions:
+        """See `Source.without_labels`."""
+        return options.model_copy(update={"label": "none"})
+
     def reader(self, schema: Schema) -> LogReader:
         """See `Source.reader`."""
         from vestige.sources.logs.reader import LogReader

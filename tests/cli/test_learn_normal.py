@@ -1,0 +1,102 @@
+"""`vestige learn` as a person types it: what it prints, what it refuses, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.conftest import VESTIGE, succeed
+from tests.pipeline.test_learn import ordinary, write
+from vestige.cli.main import app
+from vestige.errors import EvidenceError, OutputError, SplitError, UsageError, VestigeError
+from vestige.evaluation.learnt import FILE, Learnt
+
+BUDGET: list[object] = ["--budget", "1/100"]
+NETWORKS = ("torch", "pytorch_lightning", "xgboost")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A file of ordinary messages, and a detector that learnt from it."""
+    place = tmp_path_factory.mktemp("plain")
+    evidence = write(place / "app.log", ordinary(400))
+    told = succeed("learn", "logs", evidence, *BUDGET, "-o", place / "detector")
+    (place / "told").write_text(told)
+    return evidence, place / "detector"
+
+
+def test_it_says_what_to_expect_and_what_to_do_next(plain: tuple[Path, Path]) -> None:
+    told = (plain[1].parent / "told").read_text()
+    assert "learnt from 240 windows, calibrated with 80, checked on 80; parted by time" in told
+    assert "were promised" in told
+    assert "of anomalies planted into the part that was checked" in told
+    assert f"{plain[1] / 'report.html'}" in told
+    assert f"vestige score {plain[1]} EVIDENCE --alerts-only" in told
+
+
+def test_standard_input_gives_the_same_detector(plain: tuple[Path, Path], tmp_path: Path) -> None:
+    evidence, detector = plain
+    succeed("learn", "logs", "-", *BUDGET, "-o", tmp_path / "d", input=evidence.read_text())
+    weights = "weights.safetensors"
+    assert (tmp_path / "d" / weights).read_bytes() == (detector / weights).read_bytes()
+    assert Learnt.load(tmp_path / "d" / FILE).learn.windows == 240
+
+
+def test_refusals_are_sentences_with_a_remedy(plain: tuple[Path, Path], tmp_path: Path) -> None:
+    evidence, detector = plain
+    few = write(tmp_path / "few.log", ordinary(20))
+    (tmp_path / "empty.log").touch()
+    out = tmp_path / "d"
+    refusals: list[tuple[list[object], type[VestigeError], str, str]] = [
+        ([few, "-o", out], SplitError, f"{few}: there are 20 windows", "more files, or a longer time"),
+        ([tmp_path / "empty.log", "-o", out], EvidenceError, "empty.log: the file is empty", ""),
+        ([tmp_path / "missing.log", "-o", out], EvidenceError, "missing.log", ""),
+        ([evidence, "-o", detector], OutputError, "exists", "--overwrite"),
+        ([evidence, "-o", out, "--budget", "many"], UsageError, "no budget of alerts: 'many'", "5/day"),
+        ([evidence, "-o", out, "--set", "depth=3"], UsageError, "depth", "n"),
+    ]
+    for arguments, kind, said, remedy in refusals:
+        with pytest.raises(kind) as refused:
+            app(["learn", "logs", *map(str, arguments)], standalone_mode=False)
+        assert said in str(refused.value)
+        assert remedy in refused.value.remedy
+        assert not out.exists()
+
+
+def test_a_kill_in_the_middle_leaves_nothing(plain: tuple[Path, Path], tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    command = [VESTIGE, "learn", "logs", str(plain[0]), "-o", str(place / "d")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        deadline = time.monotonic() + 60
+        while not list(place.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert [path.name[0] for path in place.iterdir()] == ["."]  # what it works in
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) != 0
+    assert list(place.iterdir()) == []
+
+
+def test_neither_learning_nor_scoring_needs_a_network(plain: tuple[Path, Path], tmp_path: Path) -> None:
+    evidence, detector = plain
+    commands = [
+        ["learn", "logs", evidence, "-o", tmp_path / "d"],
+        ["score", detector, evidence],
+        ["score", detector, evidence, "--by-recording"],
+    ]
+    program = (
+        "import sys\n"
+        "from vestige.cli.main import app\n"
+        f"for command in {[[str(part) for part in command] for command in commands]!r}:\n"
+        "    app(command, standalone_mode=False)\n"
+        f"print([name for name in {NETWORKS!r} if name in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert done.stderr.splitlines()[-1] == "[]"
