@@ -23,6 +23,7 @@ from vestige.cli import (
     traces,
     triage,
     validate,
+    watch,
 )
 from vestige.errors import UsageError, VestigeError
 from vestige.escaping import visible_lines
@@ -39,6 +40,7 @@ VERBS = [
     "train",
     "evaluate",
     "score",
+    "watch",
     "dashboard",
     "triage",
     "simulate",
@@ -118,6 +120,7 @@ learn.register(app)
 normal.register(app)
 dataset.register(app)
 scoring.register(app)
+watch.register(app)
 dashboard.register(app)
 triage.register(app)
 simulate.register(app)

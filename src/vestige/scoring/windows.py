@@ -62,7 +62,7 @@ def score(
     scorer = NormalScorer.of(loaded)
     if scorer is not None:
         return _normal_rows(scorer, judged, alerts_only)
-    rows = (row for batch in judged for row in _rows(batch, loaded))
+    rows = (row for batch in judged for row in rows_of(batch, loaded))
     return (row for row in rows if not alerts_only or row["alert"] or row.get("corrects"))
 
 
@@ -147,7 +147,8 @@ def judge_batches(loaded: Loaded, batches: Iterable[WindowBatch]) -> Iterator[Ju
         yield JudgedBatch(batch, distinct.judge(loaded.detector, bound, batch.steps), bound)
 
 
-def _rows(judged: JudgedBatch, loaded: Loaded) -> Iterator[dict[str, Any]]:
+def rows_of(judged: JudgedBatch, loaded: Loaded) -> Iterator[dict[str, Any]]:
+    """A dict for each window: see `score`."""
     judgement = judged.judgement
     best = judgement.proba.argmax(axis=1).tolist()
     suspicion = judgement.score.tolist()

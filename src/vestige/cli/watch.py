@@ -1,0 +1,66 @@
+"""`vestige watch`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vestige.cli.options import parse_duration
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("watch")(watch)
+
+
+def watch(
+    detector: Annotated[
+        Path, typer.Argument(help="a detector: a directory that vestige learn or vestige run wrote")
+    ],
+    evidence: Annotated[
+        list[Path],
+        typer.Argument(help="what grows: files, directories; - is standard input"),
+    ],
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            "--state", help="directory that remembers where everything stands, so that a later watch goes on"
+        ),
+    ] = None,
+    sink: Annotated[
+        list[str],
+        typer.Option(
+            "--sink",
+            help="where alerts go, KIND:WHERE (repeatable): jsonl:PATH, jsonl:- is standard output and the "
+            "default; see docs/watch.md for the others",
+        ),
+    ] = [],
+    once: Annotated[bool, typer.Option("--once", help="go to the end of what is there, and stop")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="write every step with its score, not alerts alone")
+    ] = False,
+    idle: Annotated[
+        str,
+        typer.Option(
+            help="a message of which more lines may follow is judged after so long a quiet time (500ms, 2s, "
+            "1m), and again if they do follow"
+        ),
+    ] = "2s",
+) -> None:
+    """Follow evidence as it grows, and send alerts, grouped into incidents, each with its reasons.
+
+    Files that are rotated, cut short or new are followed; with --state nothing is lost or told twice after a
+    kill. Nothing is sent over the network unless a sink asks for it.
+
+    Example: vestige watch normal /var/log --state watch-state --sink jsonl:alerts.jsonl
+    """
+    from vestige.runs.directory import RunDirectory
+    from vestige.service.sinks import make
+    from vestige.service.watch import Watch, WatchOptions
+
+    options = WatchOptions(once=once, every=every, idle_s=parse_duration("--idle", idle))
+    folder = RunDirectory.open(detector).detector()
+    sinks = [make(spec, state) for spec in sink or ["jsonl:-"]]
+    Watch.start(folder, evidence, sinks, state=state, options=options).run()

@@ -1,0 +1,1 @@
+"""A detector at work: evidence followed as it grows, alerts sent where people look."""

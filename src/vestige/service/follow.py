@@ -1,0 +1,324 @@
+"""Following evidence that grows: files that are written on, rotated and cut short, and new ones that appear.
+
+What a file is called is not what it is: a followed file is known by its inode and by how it begins. So it is
+found again where rotation put it, whatever it was renamed or copied to, and nothing of it is read twice.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from vestige.errors import EvidenceError, VestigeError
+from vestige.evidence.files import PACKED, STDIN, EvidenceFile
+from vestige.evidence.stream import ByteStream
+from vestige.log import get
+from vestige.reading.files import FileUnit
+from vestige.reading.steps import Evidence, Reader, StepBlock, StepStream
+
+BLOCK_STEPS = 4_096
+"""Steps that are taken from a stream at a time: other streams come next."""
+HEAD_BYTES = 1_024
+"""By so many bytes of its beginning a file is known again."""
+GRACE_S = 5.0
+"""A file that was renamed is read on for as long as there was nothing new for so many seconds."""
+MOST_DONE = 100_000
+"""Files that were read to their end, and are known when they turn up under another name."""
+
+log = get(__name__)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a file is: device and inode, and the digest of its first decoded bytes, `head_bytes` of them."""
+
+    device: int
+    inode: int
+    head: str
+    head_bytes: int
+
+    @classmethod
+    def of(cls, file: EvidenceFile, most: int = HEAD_BYTES) -> Self:
+        """Of a file as it is now. Raises OSError or EvidenceError where it cannot be read."""
+        found = file.path.stat()
+        head = _head(file, most)
+        return cls(found.st_dev, found.st_ino, hashlib.sha256(head).hexdigest(), len(head))
+
+    def is_inode_of(self, found: os.stat_result) -> bool:
+        """Whether this is the file that the system describes."""
+        return (self.device, self.inode) == (found.st_dev, found.st_ino)
+
+    def begins_like(self, file: EvidenceFile) -> bool:
+        """Whether a file begins with the bytes that this one begins with."""
+        if not self.head_bytes:
+            return False
+        with suppress(OSError, EvidenceError):
+            head = _head(file, self.head_bytes)
+            return len(head) == self.head_bytes and hashlib.sha256(head).hexdigest() == self.head
+        return False
+
+
+def _head(file: EvidenceFile, most: int) -> bytes:
+    with closing(ByteStream(file)) as content:
+        sample, _ = content.sample()
+    return sample[:most]
+
+
+@dataclass
+class Followed:
+    """A unit that is being read. `identity` is None of what is no file."""
+
+    unit: Any
+    stream: StepStream
+    identity: Identity | None = None
+    told: int = 0
+    heard: float = 0.0
+    """When the last block of it came, on the clock that never goes back."""
+
+    def state(self) -> dict[str, Any]:
+        """Where it stands, as JSON values."""
+        identity = None if self.identity is None else vars(self.identity)
+        return {"id": self.unit.id, "identity": identity, "position": self.stream.position}
+
+
+class Follower:
+    """Reads whatever there is of growing evidence, a block at a time, from each of its units in turn.
+
+    `once`: what is there is read, and that is all. `scan` looks for new and rotated files; between scans only
+    open ones are read.
+    """
+
+    def __init__(
+        self, reader: Reader[Any], paths: Iterable[Path], *, once: bool = False, state: Any = None
+    ) -> None:
+        self._reader, self._paths, self._once = reader, tuple(paths), once
+        self.open: dict[str, Followed] = {}
+        self.done: dict[str, Identity | None] = {}
+        self._news = False
+        """Whether the last scan opened something, or something was read or ended since."""
+        self._refused: dict[str, tuple[int, int]] = {}
+        self._waiting: dict[str, dict[str, Any]] = {}
+        self._stale: dict[str, dict[str, Any]] = {}
+        if state is not None:
+            self._waiting = {entry["id"]: entry for entry in state["open"]}
+            self.done = {entry["id"]: _identity(entry["identity"]) for entry in state["done"]}
+
+    def state(self) -> dict[str, Any]:
+        """Where everything stands, as JSON values: another follower goes on exactly there."""
+        waiting = [*self._waiting.values(), *self._stale.values()]
+        done = [
+            {"id": name, "identity": None if identity is None else vars(identity)}
+            for name, identity in list(self.done.items())[-MOST_DONE:]
+        ]
+        return {"open": [*(followed.state() for followed in self.open.values()), *waiting], "done": done}
+
+    @property
+    def ended(self) -> bool:
+        """Whether all was to be read once, and there is nothing more of it now."""
+        waits = [each for each in self.open.values() if each.identity is None]
+        return self._once and not waits and not self._stale and not self._news
+
+    def scan(self) -> None:
+        """Find what is new, what was rotated away, and what was cut short."""
+        self._news = False
+        units = self._units()
+        files = {unit.id: unit for unit in units if isinstance(unit, FileUnit) and unit.file.path != STDIN}
+        self._stop_rotated(files)
+        self._take_up(files)
+        for unit in units:
+            if unit.id not in self.open and unit.id not in self._stale:
+                self._begin(unit)
+
+    def read(self) -> Iterator[StepBlock]:
+        """What there is now: blocks of each open unit in turn, until none has any more."""
+        some = True
+        while some:
+            some = False
+            for name, followed in list(self.open.items()):
+                block = self._read(name, followed)
+                if block is not None:
+                    some = True
+                    yield block
+
+    def release(self) -> Iterator[StepBlock]:
+        """What is held back because more of it may follow; to be asked for after a quiet time."""
+        for followed in self.open.values():
+            block = followed.stream.release()
+            if block is not None:
+                yield block
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for followed in self.open.values():
+            followed.stream.close()
+
+    def _units(self) -> list[Any]:
+        found: list[Any] = []
+        for path in self._paths:
+            try:
+                listing = self._reader.units(Evidence((path,), "live" if path == STDIN else "follow"))
+            except VestigeError as error:
+                # A directory may be empty for now, and a file may be between two rotations.
+                if self._once or not self._refuse(str(path), (0, 0)):
+                    continue
+                log.warning("%s: %s; it is waited for", path, error.what)
+                continue
+            self._refused.pop(str(path), None)
+            # A packed file is whole: nobody writes on at its end.
+            found += [
+                replace(unit, mode="live") if unit.name.endswith(PACKED) else unit for unit in listing.units
+            ]
+        if len(self._paths) > 1:
+            # Files of several directories may be called alike: each by its whole path.
+            found = [replace(unit, id=unit.name) for unit in found]
+        return found
+
+    def _stop_rotated(self, files: dict[str, FileUnit]) -> None:
+        """What no longer lies under its name gets no more than it has: that is read, and then it ends."""
+        for name, followed in self.open.items():
+            if followed.identity is None:
+                continue
+            unit = files.get(name)
+            try:
+                there = None if unit is None else unit.file.path.stat()
+            except OSError:
+                there = None
+            moved = there is None or not followed.identity.is_inode_of(there)
+            # Whoever writes it goes on for a while after it was renamed.
+            if moved and (self._once or time.monotonic() - followed.heard >= GRACE_S):
+                followed.stream.stop()
+
+    def _take_up(self, files: dict[str, FileUnit]) -> None:
+        """Go on with what was read before, wherever it lies now."""
+        for name, entry in [*self._waiting.items(), *self._stale.items()]:
+            identity = _identity(entry["identity"])
+            unit = None
+            if identity is not None:
+                unit = self._found_again(identity, files, first=name)
+            if unit is None:
+                self._lose(name)
+                continue
+            moved = unit.id != name
+            mine = replace(files.get(name, unit), id=name, name=name, file=replace(unit.file, id=name))
+            self._open(mine, identity, entry["position"], stop=moved)
+            self._waiting.pop(name, None)
+            self._stale.pop(name, None)
+            if moved:
+                self.done[unit.id] = identity
+
+    def _found_again(self, identity: Identity, files: dict[str, FileUnit], *, first: str) -> FileUnit | None:
+        """The file that this is: by its inode if it still begins alike, else whatever begins alike."""
+        ordered = sorted(files.values(), key=lambda unit: unit.id != first)
+        for by_inode in (True, False):
+            for unit in ordered:
+                with suppress(OSError):
+                    same = identity.is_inode_of(unit.file.path.stat())
+                    if same == by_inode and unit.id not in self.open and identity.begins_like(unit.file):
+                        return unit
+        return None
+
+    def _lose(self, name: str) -> None:
+        if self._refuse(f"lost {name}", (1, 1)):
+            log.warning(
+                "%s: what was read before is gone, or was cut short: what it still held is lost", name
+            )
+        self._waiting.pop(name, None)
+        self._stale.pop(name, None)
+
+    def _begin(self, unit: Any) -> None:
+        """Open what is new; what was read before under another name is not."""
+        identity = None
+        if isinstance(unit, FileUnit) and unit.file.path != STDIN:
+            try:
+                found = unit.file.path.stat()
+                known = self.done.get(unit.id)
+                if known is not None and known.is_inode_of(found) and known.begins_like(unit.file):
+                    return
+                if self._refused.get(unit.id) == (found.st_ino, found.st_size):
+                    return
+                identity = Identity.of(unit.file)
+            except (OSError, EvidenceError):
+                return  # it was rotated away between two looks, or is no file any more
+            others = [*self.done.values(), *(each.identity for each in self.open.values())]
+            if any(other is not None and _same(other, identity, unit.file) for other in others):
+                self.done[unit.id] = identity
+                log.info("%s was read before, under another name", unit.id)
+                return
+        elif unit.id in self.done:
+            return
+        self._open(unit, identity, None)
+
+    def _open(self, unit: Any, identity: Identity | None, position: Any, *, stop: bool = False) -> None:
+        try:
+            stream = self._reader.open(unit, resume=position)
+        except VestigeError as error:
+            mark = (0, 0) if identity is None else (identity.inode, unit.size or 0)
+            if self._refuse(unit.id, mark):
+                log.warning("%s cannot be read now: %s", unit.name, error.what)
+            return
+        self._refused.pop(unit.id, None)
+        if stop:
+            stream.stop()
+        self._news = True
+        self.open[unit.id] = Followed(unit, stream, identity, heard=time.monotonic())
+
+    def _read(self, name: str, followed: Followed) -> StepBlock | None:
+        stream = followed.stream
+        try:
+            block = stream.read(BLOCK_STEPS)
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+            log.warning("%s was cut short while it was followed: it is read anew", name)
+            # A copy of what it was may hold lines that were not read yet: it is looked for.
+            self._stale[name] = followed.state()
+            self._drop(name)
+            return None
+        except VestigeError as error:
+            log.warning("%s: %s; the rest of it is left out", followed.unit.name, error.what)
+            self._end(name)
+            return None
+        for defect in stream.defects[followed.told :]:
+            log.warning("%s", replace(defect, file=followed.unit.name))
+        followed.told = len(stream.defects)
+        if followed.identity is not None and followed.identity.head_bytes < HEAD_BYTES:
+            with suppress(OSError, EvidenceError):
+                followed.identity = Identity.of(followed.unit.file)
+        if block is not None:
+            followed.heard = time.monotonic()
+            self._news = True
+        elif stream.ended:
+            self._end(name)
+        return block
+
+    def _end(self, name: str) -> None:
+        self._news = True  # its name may be that of another file by now
+        self.done[name] = self.open[name].identity
+        self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        self.open.pop(name).stream.close()
+
+    def _refuse(self, name: str, mark: tuple[int, int]) -> bool:
+        """Note that something cannot be read as it is; whether that is new, and to be told."""
+        new = self._refused.get(name) != mark
+        self._refused[name] = mark
+        return new
+
+
+def _same(known: Identity, found: Identity, file: EvidenceFile) -> bool:
+    """Whether a file is one that was read: by its inode, or, packed or copied, by how it begins."""
+    if (known.device, known.inode) == (found.device, found.inode):
+        return known.begins_like(file)
+    return known.head_bytes >= HEAD_BYTES and known.begins_like(file)
+
+
+def _identity(plain: Any) -> Identity | None:
+    return None if plain is None else Identity(**plain)

@@ -1,0 +1,47 @@
+"""What a watch remembers between two lives: one file, written whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from vestige import checked
+from vestige.checkpoint import HEADER
+from vestige.errors import CheckpointError, UsageError
+from vestige.storage import atomic_file
+
+FILE = "state.json"
+FORMAT = "vestige-watch/1"
+REMEDY = "take another --state, or remove it: watching then begins anew"
+
+
+def detector_digest(detector: Path) -> str:
+    """SHA-256 (hex) of a detector's header, which holds that of its weights."""
+    return hashlib.sha256((detector / HEADER).read_bytes()).hexdigest()
+
+
+def save(directory: Path, digest: str, parts: dict[str, Any]) -> None:
+    """Write the state, in place of the one before. Raises OutputError where it cannot be written."""
+    text = json.dumps({"format": FORMAT, "detector": digest, **parts}, separators=(",", ":"))
+    with atomic_file(directory / FILE) as working:
+        working.write_text(text + "\n", encoding="ascii")
+
+
+def load(directory: Path, digest: str) -> dict[str, Any] | None:
+    """The state that was saved last; None where there is none. Raises CheckpointError for a damaged one,
+    UsageError for one of another detector."""
+    path = directory / FILE
+    if not path.is_file():
+        return None
+    try:
+        plain = checked.load(path.read_bytes())
+        found, of = plain["format"], plain["detector"]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise CheckpointError(f"cannot be read ({error})", where=path, remedy=REMEDY) from error
+    if found != FORMAT:
+        raise CheckpointError(f"is of format {checked.shown(found)}", where=path, remedy=REMEDY)
+    if of != digest:
+        raise UsageError("is the state of another detector", where=path, remedy=REMEDY)
+    return dict(plain)

@@ -1,0 +1,89 @@
+"""Alerts that belong together are one incident."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from vestige.service import incidents
+from vestige.service.incidents import GROWTH, MOST_EVIDENCE, Incidents
+
+
+def alert(
+    seconds: int, *, host: str = "web", look: str = "novelty.distance", about: str = "x"
+) -> dict[str, Any]:
+    """An alert so many seconds after ten o'clock."""
+    hour, rest = divmod(36_000 + seconds, 3_600)
+    time = f"2026-01-01T{hour:02d}:{rest // 60:02d}:{rest % 60:02d}.123456789Z"
+    reasons = [{"look": look, "p_value": 0.001, "says": f"{look} of {about}"}]
+    nearest = {"text": about}
+    return {"time": time, "host": host, "text": about, "p_value": 1e-4 / (1 + seconds), "alert": True,
+            "reasons": reasons, "nearest": nearest}  # fmt: skip
+
+
+def states(lines: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(line["id"], line["state"]) for line in lines]
+
+
+def test_alerts_of_one_host_close_together_are_one_incident() -> None:
+    found = Incidents()
+    first, second = alert(0), alert(60, look="order", about="y")
+    assert states(found.take(first)) == [("000001", "opened")]
+    assert found.take(second) == []
+    assert first["incident"] == second["incident"] == "000001"
+    other = alert(61, host="db")
+    found.take(other)
+    assert other["incident"] == "000002"
+
+
+def test_the_same_kind_joins_within_the_hour_and_another_does_not() -> None:
+    found = Incidents()
+    found.take(alert(0))
+    again, other = alert(1_800), alert(3_000, look="order", about="y")
+    found.take(again)
+    found.take(other)
+    assert (again["incident"], other["incident"]) == ("000001", "000002")
+
+
+def test_an_incident_closes_when_it_was_quiet_for_an_hour() -> None:
+    found = Incidents()
+    found.take(alert(0))
+    lines = found.take(alert(3_700))
+    assert states(lines) == [("000001", "closed"), ("000002", "opened")]
+    assert lines[0]["alerts"] == 1
+    assert states(found.close_all()) == [("000002", "closed")]
+
+
+def test_an_incident_says_that_it_grew_and_keeps_the_rarest_and_the_first() -> None:
+    found, lines = Incidents(), []
+    for second in range(25):
+        lines += found.take(alert(second, about=f"kind {second}"))
+    assert states(lines) == [("000001", "opened"), ("000001", "grew")]
+    (closed,) = found.close_all()
+    assert closed["alerts"] == 25
+    assert GROWTH[0] == 10
+    assert len(closed["evidence"]) == MOST_EVIDENCE
+    assert closed["p_value"] == 1e-4 / 25
+    assert (closed["first"][11:19], closed["last"][11:19]) == ("10:00:00", "10:00:24")
+
+
+def test_no_more_than_so_many_are_open(monkeypatch: Any) -> None:
+    monkeypatch.setattr(incidents, "MOST_OPEN", 3)
+    found, lines = Incidents(), []
+    for number in range(5):
+        lines += found.take(alert(number, host=f"host-{number}"))
+    assert len(found.open) == 3
+    assert [each for each in states(lines) if each[1] == "closed"] == [
+        ("000001", "closed"),
+        ("000002", "closed"),
+    ]
+
+
+def test_incidents_survive_their_state() -> None:
+    found = Incidents()
+    found.take(alert(0))
+    again = Incidents.of(json.loads(json.dumps(found.to_dict())))
+    joined = alert(30)
+    assert again.take(joined) == []
+    assert joined["incident"] == "000001"
+    assert Incidents().take({"time": None, "alert": True})[0]["first"] is None
