@@ -20,8 +20,8 @@ SD_ID = "vestige@32473"
 """32473 is the enterprise number that RFC 5612 sets aside: nobody else's data has this name."""
 BOM = "\ufeff"
 TEXT, VALUE, REASONS = 600, 255, 2
-"""Characters of the message and of a value, and how many reasons are told: with these, most messages stay within
-the 2,048 octets that every receiver should take (section 6.1)."""
+"""Characters of the message and of a value, and how many reasons are told: most messages then stay within the
+2,048 octets that every receiver should take (section 6.1)."""
 NAMED = ("recording", "line", "offset", "event", "score", "p_value", "look")
 
 
