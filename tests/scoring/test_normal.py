@@ -58,6 +58,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         registry.get("logs"), root / "app.log", root / "d", options=LogOptions(), budget=Budget.parse("1/100")
     )
     later = lines(300, begin=START + timedelta(days=3), seed=1)
+    later[150] = later[150].replace("10.0.0.", "203.0.113.").replace("for user", "for root")
     moment = START + timedelta(days=3, hours=4)
     later[100:100] = ["2024-03-04T00:50:05+00:00 web1 kernel: segfault at 7f00 ip 0041 error 4 in libc.so\n"]
     later[200:200] = [later[199].replace(later[199].split("web1")[1], later[197].split("web1")[1])]
@@ -111,6 +112,13 @@ def test_a_message_never_seen_is_told_with_the_nearest_known_one(
     nearest = rows[100]["nearest"]
     if nearest is not None:
         assert nearest["distance"] > 0.5
+
+
+def test_a_value_never_seen_in_its_place_is_told_itself(rows: list[dict[str, Any]]) -> None:
+    number = next(row["line"] for row in rows if "203.0.113" in row["text"])
+    says = alert_at(rows, number)["values.new"]["says"]
+    assert " has `203.0.113." in says or " has `root" in says
+    assert "which was never seen there: " in says
 
 
 def test_an_event_out_of_order_is_told_with_what_was_expected(
@@ -189,7 +197,10 @@ NEVER = (np.nan, np.nan)
          "10 events in 40 ms up to `c`, where 5 min is usual"),
         ("pace.burst", Window("c", [], 1, 10, NEVER, NEVER),
          "10 events in an unknown time up to `c`, where an unknown time is usual"),
-        ("values.new", Window("c\nd", [], 1, 9, NEVER, NEVER), "`c d` has a value that was never seen there"),
+        ("values.new", Window("c\nd", [], 1, 9, NEVER, NEVER),
+         "`c d` has a value, which was never seen there"),
+        ("values.range", Window("c", [], 1, 9, NEVER, NEVER, beyond="`99`"),
+         "`c` has `99`, which is out of its usual range"),
         ("another", Window("c", [], 1, 9, NEVER, NEVER), "unusual by another"),
     ],
 )  # fmt: skip

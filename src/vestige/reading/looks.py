@@ -230,12 +230,43 @@ class BoundNormalEncoder:
             found.append({"text": known[event], "distance": distance, **self.encoder.examples.of(event)})
         return found
 
+    def strange_slots(self, steps: Steps) -> list[list[int]]:
+        """Of each window the slot of the step judged whose value is new, and the one whose number is out of
+        its range, -1 where there is none; words of the step's symbol stand behind its slots."""
+        values, name = self.encoder.values, self.encoder.tokens
+        if values is None:
+            return [[-1, -1] for _ in range(len(next(iter(steps.values()))))]
+        symbol = steps[self.bound.streams((name,))[0]][:, self.encoder.judged]
+        kind = self.encoder.kinds_of(self.bound.encode(steps, (name,))[name][:, -1])
+        found: list[list[int]] = values.explain(kind, *self._values(steps, symbol)).tolist()
+        return found
+
+    def _values(
+        self, steps: Steps, symbol: NDArray[Any]
+    ) -> tuple[NDArray[np.uint64], NDArray[np.uint64] | None]:
+        """Of the steps judged, which have these symbols `(B,)`, the values in slots, and the words."""
+        slots = np.zeros((len(symbol), 0), dtype=np.uint64)
+        if self._has_slots:
+            slots = steps[SLOTS][:, self.encoder.judged]
+        words = None
+        if self.words is not None:
+            words = self.words[symbol]
+        return slots, words
+
     @property
-    def _has_slots(self) -> bool:
+    def n_slots(self) -> int:
+        """Slots of a step's stream; further ones are words of its symbol."""
         values = self.encoder.values
         if values is None:
-            return False
-        return values.n_slots > (0 if self.words is None else self.words.shape[1])
+            return 0
+        n_words = 0
+        if self.words is not None:
+            n_words = self.words.shape[1]
+        return values.n_slots - n_words
+
+    @property
+    def _has_slots(self) -> bool:
+        return self.n_slots > 0
 
     def _of_base(self, names: tuple[str, ...]) -> tuple[str, ...]:
         wanted = [name for name in names if name != LOOKS]
@@ -253,12 +284,8 @@ class BoundNormalEncoder:
             found = self.encoder.pace.strangeness(tokens_BT[:, -1], gap, span, hour_of(times_BT[:, -1]))
             columns += list(found.T)
         if self.encoder.values is not None:
-            slots = np.zeros((len(symbol), 0), dtype=np.uint64)
-            if self._has_slots:
-                slots = steps[SLOTS][:, judged]
-            words = None if self.words is None else self.words[symbol]
             kind = self.encoder.kinds_of(tokens_BT[:, -1])
-            columns += list(self.encoder.values.strangeness(kind, slots, words).T)
+            columns += list(self.encoder.values.strangeness(kind, *self._values(steps, symbol)).T)
         return np.stack(columns, axis=1).astype(np.float32)
 
 

@@ -309,6 +309,11 @@ class Reader(ABC, Generic[UnitT]):
         """What steps `(n, ...)` are called, for a person to read: by default the text of their symbols."""
         return symbols.texts(values[self.symbol_stream])
 
+    def slot(self, number: int, raw: str, called: str) -> str:  # noqa: ARG002
+        """What stands in a slot of a step (its stream `slots`), for a person to read, from the step as it
+        stands in the evidence and what it is called; by default nobody knows."""
+        return "a value"
+
     def kinds(self, texts: Sequence[str]) -> Sequence[str]:
         """What each of these different texts is a case of to a model, such as a log message of its template:
         by default each is one of its own."""

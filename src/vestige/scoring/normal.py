@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from vestige.reading.windower import WindowBatch
 from vestige.scoring.budgeting import BROKEN, FLOOR, AlertBudget
 from vestige.scoring.judged import JudgedBatch
 from vestige.scoring.reasons import Explainer
+from vestige.sources import registry
 
 LN_10 = float(np.log(10.0))
 
@@ -30,12 +31,8 @@ class NormalScorer:
     them."""
 
     detector: Normal
-    encoder: NormalEncoder
+    explainer: Explainer
     budget: AlertBudget
-    explainer: Explainer = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.explainer = Explainer(self.detector, self.encoder)
 
     @classmethod
     def of(cls, loaded: Loaded) -> NormalScorer | None:
@@ -43,7 +40,8 @@ class NormalScorer:
         detector, encoder = loaded.detector, loaded.encoder
         if not isinstance(detector, Normal) or not isinstance(encoder, NormalEncoder):
             return None
-        return cls(detector, encoder, AlertBudget.start(detector.alpha))
+        reader = registry.get(loaded.schema.source).reader(loaded.schema)
+        return cls(detector, Explainer(detector, encoder, reader), AlertBudget.start(detector.alpha))
 
     def alerts(self, judged: JudgedBatch) -> NDArray[np.bool_]:
         """Which of the next windows alert, `(B,)`."""
@@ -67,8 +65,9 @@ class NormalScorer:
         # Of 1 - P(normal), all that is very strange would be 1; powers of ten keep their order.
         score, p_value = (strange / LN_10).tolist(), np.exp(-strange).tolist()
         alerts = alert[wanted].tolist()
-        reasons = self._reasons(judged, wanted[alert[wanted]])
-        for number, place in enumerate(_places(batch, wanted)):
+        texts = batch.messages(wanted)
+        reasons = self._reasons(judged, wanted[alerts], [texts[at] for at in np.flatnonzero(alerts).tolist()])
+        for number, place in enumerate(_places(batch, wanted, texts)):
             row = {
                 **place,
                 "score": abs(score[number]),
@@ -109,18 +108,19 @@ class NormalScorer:
             return ""
         return f" ({held} of them rarer than one in {1 / (self.budget.alpha * FLOOR):,.0f})"
 
-    def _reasons(self, judged: JudgedBatch, rows: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
+    def _reasons(
+        self, judged: JudgedBatch, rows: NDArray[np.int64], raw: list[str]
+    ) -> Iterator[dict[str, Any]]:
         if not len(rows) or not isinstance(judged.bound, BoundNormalEncoder):
             return iter(())
         steps = {name: values[rows] for name, values in judged.batch.steps.items()}
         called = judged.batch.text.gather(rows).to_list()
-        return iter(self.explainer.explain(steps, judged.bound, called))
+        return iter(self.explainer.explain(steps, judged.bound, called, raw))
 
 
-def _places(batch: WindowBatch, rows: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
+def _places(batch: WindowBatch, rows: NDArray[np.int64], texts: list[str]) -> Iterator[dict[str, Any]]:
     """When and where the steps judged are, and what stands there."""
     times = rfc3339(batch.t_ns[rows])
-    texts = batch.messages(rows)
     place = batch.place[rows].iter_rows(named=True)
     for time, recording, where, text in zip(times, batch.recording[rows].tolist(), place, texts, strict=True):
         name = batch.recordings[recording]

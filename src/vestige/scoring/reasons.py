@@ -5,7 +5,7 @@ Letters: A windows that alert, L looks, T steps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -17,7 +17,7 @@ from vestige.models.normal.detector import Normal
 from vestige.reading.encoding import Batch
 from vestige.reading.looks import BoundNormalEncoder, NormalEncoder
 from vestige.reading.pace import gap_and_span, hour_of
-from vestige.reading.steps import Steps
+from vestige.reading.steps import Reader, Steps
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK
 
 FloatArray = NDArray[np.float64]
@@ -26,6 +26,8 @@ IntArray = NDArray[np.int64]
 STRIKING = 0.05
 """A look is a reason where no more than this share of normal windows is as strange to it; the strangest look
 is one anyway."""
+WILDCARD = "<*>"
+"""Stands in the names of templates for a word that varies."""
 LIKELIEST = 3
 """Events that are told to have been expected, at most."""
 SHOWN_BEFORE = 3
@@ -36,15 +38,20 @@ MOST_AT_A_TIME = 64
 """Windows for which the chances of all events are worked out at a time."""
 UNITS = (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3))
 SAID = {
+    "order": "{event} after {before} is rare",
+    "order at the beginning": "{event} is rare at the beginning",
     "rarity": "{event} is rare, whatever comes before it",
+    "repeats": "{event} comes {times:,} times among {of:,} events",
     "novelty.distance": "{event} is unlike every known event",
-    "values.new": "{event} has a value that was never seen there",
-    "values.range": "{event} has a number that is out of its usual range",
+    "values.new": "{event} has {new}, which was never seen there",
+    "values.range": "{event} has {beyond}, which is out of its usual range",
+    "pace.gap": "nothing for {gap} before {event}, where {usual_gap} is usual",
+    "pace.burst": "{of:,} events in {span} up to {event}, where {usual_span} is usual",
     "channels.reconstruction": "the channels do not move together as they used to",
     "channels.neighbour": "the channels moved as they never did before",
     "channels.level": "a channel is at an unusual level",
 }
-"""What a look found, as far as it can be said without looking at the steps."""
+"""What a look found."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +66,23 @@ class Window:
     of: int
     gap_s: tuple[float, float]
     span_s: tuple[float, float]
+    new: str = "a value"
+    beyond: str = "a number"
 
 
 @dataclass(frozen=True)
 class Explainer:
-    """Explains windows that alert, with the detector that found them and its encoder."""
+    """Explains windows that alert, with the detector that found them, its encoder, and what reads."""
 
     detector: Normal
     encoder: NormalEncoder
+    reader: Reader[Any]
 
-    def explain(self, steps: Steps, bound: BoundNormalEncoder, texts: list[str]) -> list[dict[str, Any]]:
-        """`reasons`, `expected` and `nearest` of windows `(A, T, ...)`, whose judged steps are called
-        `texts`."""
+    def explain(
+        self, steps: Steps, bound: BoundNormalEncoder, texts: list[str], raw: list[str]
+    ) -> list[dict[str, Any]]:
+        """`reasons`, `expected` and `nearest` of windows `(A, T, ...)`, whose judged steps are called `texts`
+        and stand in the evidence as `raw`."""
         X = bound.encode(steps, self.detector.input_names)
         expected: list[list[dict[str, Any]]] = [[] for _ in texts]
         nearest: list[dict[str, Any] | None] = [None for _ in texts]
@@ -80,6 +92,7 @@ class Explainer:
             expected = self._expected(X)
             nearest = bound.nearest_examples(steps)
             windows = self._windows(steps, tokens_AT, texts)
+            windows = self._with_values(windows, steps, bound, nearest, raw)
         elif self.detector.channels is not None:
             expected = self._of_channels(X, self.detector.channels)
         reasons = self._reasons(X, windows)
@@ -167,23 +180,62 @@ class Explainer:
             )
         return found
 
+    def _with_values(
+        self,
+        windows: list[Window],
+        steps: Steps,
+        bound: BoundNormalEncoder,
+        nearest: list[dict[str, Any] | None],
+        raw: list[str],
+    ) -> list[Window]:
+        """The windows with what is strange of their values."""
+        found = []
+        for window, example, text, slots in zip(
+            windows, nearest, raw, bound.strange_slots(steps), strict=True
+        ):
+            template = "" if example is None else example["text"]
+            new, beyond = (self._value(slot, bound.n_slots, window.event, text, template) for slot in slots)
+            found.append(replace(window, new=new or window.new, beyond=beyond or window.beyond))
+        return found
+
+    def _value(self, slot: int, n_slots: int, called: str, raw: str, template: str) -> str:
+        """What stands in a slot of a step; nothing where that has no number."""
+        if slot < 0:
+            return ""
+        if slot < n_slots:
+            return self.reader.slot(slot, raw, called)
+        return _varying_word(slot - n_slots, called, template)
+
+
+def _varying_word(number: int, text: str, template: str) -> str:
+    """The word of a text that stands where its template has a wildcard."""
+    words, pattern = text.split(), template.split()
+    places = [at for at, word in enumerate(pattern) if word == WILDCARD]
+    if len(words) != len(pattern) or number >= len(places):
+        return "a word"
+    return _named(words[places[number]])
+
 
 def sentence(look: str, window: Window) -> str:
     """What a look found, in words."""
-    event = _named(window.event)
-    if look == "order":
-        if not window.before:
-            return f"{event} is rare at the beginning"
-        return f"{event} after {_in_turn(window.before)} is rare"
-    if look == "repeats":
-        return f"{event} comes {window.times:,} times among {window.of:,} events"
-    if look == "pace.gap":
-        was, usual = map(duration, window.gap_s)
-        return f"nothing for {was} before {event}, where {usual} is usual"
-    if look == "pace.burst":
-        was, usual = map(duration, window.span_s)
-        return f"{window.of:,} events in {was} up to {event}, where {usual} is usual"
-    return SAID.get(look, "unusual by {look}").format(event=event, look=look)
+    kind = look
+    if look == "order" and not window.before:
+        kind = "order at the beginning"
+    gap, usual_gap = map(duration, window.gap_s)
+    span, usual_span = map(duration, window.span_s)
+    return SAID.get(kind, "unusual by {look}").format(
+        look=look,
+        event=_named(window.event),
+        before=_in_turn(window.before),
+        times=window.times,
+        of=window.of,
+        gap=gap,
+        usual_gap=usual_gap,
+        span=span,
+        usual_span=usual_span,
+        new=window.new,
+        beyond=window.beyond,
+    )
 
 
 def how_rare(reached: float, n: int) -> str:

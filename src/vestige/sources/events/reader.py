@@ -79,6 +79,12 @@ class EventReader(Reader[FileUnit]):
         """For a corpus, as a person's options say. Raises UsageError for an unknown mapping."""
         return cls(schema_for(rules_for(options), options), options)
 
+    def slot(self, number: int, raw: str, called: str) -> str:
+        """See `Reader.slot`: which field it is, where all records are read by one mapping."""
+        if self._rules.others or number >= len(self._rules.mapping.values):
+            return super().slot(number, raw, called)
+        return f"a value of `{self._rules.mapping.values[number][0]}`"
+
     def units(self, evidence: Evidence) -> Listing[FileUnit]:
         """Every file, in order; of published sessions, those that are no union of others."""
         listing = file_units(evidence, "event files")

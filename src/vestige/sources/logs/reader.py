@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,9 +36,10 @@ from vestige.sources.logs.corpora import corpora, together
 from vestige.sources.logs.head import Head, LogUnit, head_of
 from vestige.sources.logs.labels import FORMS
 from vestige.sources.logs.options import LogOptions
-from vestige.sources.logs.parse import Parser
+from vestige.sources.logs.parse import TEXT_CHARACTERS, Parser
 from vestige.sources.logs.part import LogJoin, LogPart
 from vestige.sources.logs.schema import MESSAGE, schema_for
+from vestige.sources.logs.slots import SlotReader
 from vestige.sources.logs.stream import LogStream, steps_of
 from vestige.sources.logs.symbols import LogSymbols
 from vestige.sources.logs.table import contents, is_table
@@ -128,6 +130,20 @@ class LogReader(Reader[LogUnit]):
         templates = fit_templates(texts, [1] * len(texts))
         matched = Matcher(templates).match(texts).tolist()
         return [templates[at] if at >= 0 else text for at, text in zip(matched, texts, strict=True)]
+
+    def slot(self, number: int, raw: str, called: str) -> str:
+        """See `Reader.slot`: the value itself."""
+        parts = self._slots.parts(raw[:TEXT_CHARACTERS], called)
+        if number >= len(parts):
+            return super().slot(number, raw, called)
+        return f"`{parts[number]}`"
+
+    @cached_property
+    def _slots(self) -> SlotReader:
+        """Finds the values of messages of any of the formats."""
+        rules = [*self._rules.each(), *self._rules.guessed()]
+        names = dict.fromkeys(name for each in rules for name, _ in each.format.resolved_masks)
+        return SlotReader(list(names))
 
     def probe(self) -> list[StepBlock]:
         """The formats' own example lines, each as if they were a file."""

@@ -69,13 +69,24 @@ class SlotReader:
 
     def values(self, text: str, masked: str) -> list[int]:
         """The `N_SLOTS` values of a message, `NONE` where there is no further one."""
+        plan = self._planned(masked)
+        found = [
+            _kept_value(kind, part) if len(part) <= MOST_KEPT else value_of(kind, part)
+            for (kind, _), part in zip(plan.slots, _walk(text, plan), strict=False)
+        ]
+        return found + [NONE] * (N_SLOTS - len(found))
+
+    def parts(self, text: str, masked: str) -> list[str]:
+        """What the values of a message are, as they stand in it."""
+        return _walk(text, self._planned(masked))
+
+    def _planned(self, masked: str) -> Plan:
         plan = self._plans.get(masked)
         if plan is None:
             if len(self._plans) >= MOST_PLANS:
                 self._plans.clear()
             plan = self._plans[masked] = self._plan(masked)
-        found = _walk(text, plan)
-        return found + [NONE] * (N_SLOTS - len(found))
+        return plan
 
     def _plan(self, masked: str) -> Plan:
         kinds: list[int] = []
@@ -99,11 +110,12 @@ class SlotReader:
         return Plan(before, tuple(zip(kinds, behind, strict=True)), whole)
 
 
-def _walk(text: str, plan: Plan) -> list[int]:
-    """The values of a message; none at all where it does not have the constants of its plan."""
+def _walk(text: str, plan: Plan) -> list[str]:
+    """The values of a message as they stand in it; none at all where it does not have the constants of its
+    plan."""
     if not text.startswith(plan.before):
         return []
-    found: list[int] = []
+    found: list[str] = []
     at = len(plan.before)
     for number, (kind, constant) in enumerate(plan.slots, 1):
         least = max(at + 1, _LEAST[kind].match(text, at).end())  # type: ignore[union-attr]
@@ -113,8 +125,7 @@ def _walk(text: str, plan: Plan) -> list[int]:
             end = text.find(constant[:HEAD], least)
         if end < least or not text.startswith(constant, end):
             return []
-        value = text[at:end]
-        found.append(_kept_value(kind, value) if len(value) <= MOST_KEPT else value_of(kind, value))
+        found.append(text[at:end])
         at = end + len(constant)
     return found
 
