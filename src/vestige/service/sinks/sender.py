@@ -113,7 +113,8 @@ class NetworkSink(Sink):
         self._lock = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stop = self._closed = False
-        self._failure, self._failed_at = "", ""
+        # Failures in a row: until something is taken, not until a connection is made.
+        self._failures, self._failure, self._failed_at = 0, "", ""
         self._lost: Counter[str] = Counter()
         self._without = self._damaged = 0
         self._nearly_full = False
@@ -212,12 +213,10 @@ class NetworkSink(Sink):
     def _run(self) -> None:
         """What the thread does until it is told to stop."""
         journey = _Journey(self._spool.sent)
-        failures = 0
         while True:
             try:
                 if not self._step(journey):
                     break
-                failures = 0
             except OSError as error:
                 self._outlet.disconnect()
                 with self._lock:
@@ -226,8 +225,7 @@ class NetworkSink(Sink):
                     if self._stop:
                         break
                 self._tell_failure(error)
-                self._wait(error, failures)
-                failures += 1
+                self._wait(error)
         self._outlet.disconnect()
 
     def _step(self, journey: _Journey) -> bool:
@@ -264,9 +262,6 @@ class NetworkSink(Sink):
                 if not self._lost[str(refusal)]:
                     log.warning("%s: %d rows were given up: %s", self._outlet.name, frame.rows, refusal)
                 self._lost[str(refusal)] += frame.rows
-        if self._failure:
-            log.info("%s takes alerts again", self._outlet.name)
-            self._failure = ""
         journey.took(frame)
         self._settle(journey)
 
@@ -275,6 +270,10 @@ class NetworkSink(Sink):
         sent, rows = journey.settle(self._outlet)
         if sent is None:
             return
+        self._failures = 0
+        if self._failure:
+            log.info("%s takes alerts again", self._outlet.name)
+            self._failure = ""
         with self._lock:
             if self._closed:
                 return
@@ -294,8 +293,9 @@ class NetworkSink(Sink):
             log.warning("%s takes nothing (%s); alerts are spooled and sent later", self._outlet.name, why)
         self._failure = why
 
-    def _wait(self, error: OSError, failures: int) -> None:
-        longest = min(self._patience.first_s * 2 ** min(failures, 30), self._patience.longest_s)
+    def _wait(self, error: OSError) -> None:
+        longest = min(self._patience.first_s * 2 ** min(self._failures, 30), self._patience.longest_s)
+        self._failures += 1
         seconds = longest * random.uniform(0.5, 1.0)
         if isinstance(error, LaterError):
             seconds = max(seconds, error.after_s)

@@ -6,6 +6,7 @@ import array
 import contextlib
 import errno
 import fcntl
+import os
 import socket
 import ssl
 import termios
@@ -55,7 +56,7 @@ class Datagrams(Outlet):
         if self._socket is not None:
             code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code:
-                raise OSError(code, errno.errorcode.get(code, str(code)))
+                raise OSError(code, os.strerror(code))
 
     def disconnect(self) -> None:
         """Close the socket."""

@@ -67,7 +67,8 @@ class Terminal(Sink):
         self._shown, self._shown_at = dict(self._counts), time.monotonic()
         counts = self._counts
         return (
-            f"so far: {counts['alerts']:,} alerts, {counts['incidents']:,} incidents, {counts['open']:,} open"
+            f"so far: alerts: {counts['alerts']:,}, incidents: {counts['incidents']:,}, "
+            f"of them open: {counts['open']:,}"
         )
 
     def _print(self, lines: list[str]) -> None:
