@@ -47,23 +47,15 @@ def first_lines(file: EvidenceFile, most: int) -> list[str]:
     return sample.decode("utf-8", errors="replace").split("\n")[:most]
 
 
-class FileStream(ChunkStream):
-    """Abstract. A stream over the decoded bytes of one file: `_read_bytes` gives the next ones.
+class BytesStream(ChunkStream):
+    """Abstract. A stream over the decoded bytes of one file, from the byte `offset` on."""
 
-    The state that `_begin` gives must hold `offset`, the decoded byte at which the next chunk begins.
-    """
-
-    hashes = True
-    """Whether the file is a recording, whose digest is that of its content."""
-
-    def __init__(self, unit: FileUnit, resume: Position | None = None) -> None:
+    def __init__(self, unit: Unit, file: EvidenceFile, offset: int, resume: Position | None) -> None:
         super().__init__(resume)
-        self._unit = unit
-        self._offset = int(resume["chunk"]["offset"]) if resume else 0
-        self._bytes = ByteStream(unit.file, unit.mode, offset=self._offset)
+        self._bytes = ByteStream(file, unit.mode, offset=offset)
+        self._id = unit.id
         self._content = hashlib.sha256()
-        self._from_start = not self._offset
-        self._over = False
+        self._from_start = not offset
 
     @property
     def taken(self) -> int:
@@ -72,8 +64,8 @@ class FileStream(ChunkStream):
 
     @property
     def digests(self) -> dict[str, str]:
-        """See `StepStream.digests`: the file is a recording."""
-        return {self._unit.id: self._content.hexdigest()} if self._from_start else {}
+        """See `StepStream.digests`: of the unpacked bytes; the file is a recording."""
+        return {self._id: self._content.hexdigest()} if self._from_start else {}
 
     def wait(self, seconds: float) -> bool:
         """See `StepStream.wait`."""
@@ -86,6 +78,22 @@ class FileStream(ChunkStream):
     def close(self) -> None:
         """See `StepStream.close`."""
         self._bytes.close()
+
+
+class FileStream(BytesStream):
+    """Abstract. A stream over the decoded bytes of one file: `_read_bytes` gives the next ones.
+
+    The state that `_begin` gives must hold `offset`, the decoded byte at which the next chunk begins.
+    """
+
+    hashes = True
+    """Whether the file is a recording, whose digest is that of its content."""
+
+    def __init__(self, unit: FileUnit, resume: Position | None = None) -> None:
+        self._offset = int(resume["chunk"]["offset"]) if resume else 0
+        super().__init__(unit, unit.file, self._offset, resume)
+        self._unit = unit
+        self._over = False
 
     def _read_bytes(self) -> bytes | None:
         """The next bytes; None where there are none now, or none any more: then what was wrong with the

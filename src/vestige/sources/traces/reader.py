@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,9 +14,9 @@ from vestige.evidence.defects import DETAIL, FILE, Defect
 from vestige.evidence.simulated import is_simulated
 from vestige.evidence.stream import ByteStream
 from vestige.log import get
+from vestige.reading.files import BytesStream
 from vestige.reading.steps import (
     NO_TIME,
-    ChunkStream,
     Evidence,
     Listing,
     Position,
@@ -163,14 +162,13 @@ class TraceReader(Reader[TraceUnit]):
         )
 
 
-class TraceStream(ChunkStream):
+class TraceStream(BytesStream):
     """A trace as events, decoded as its bytes come."""
 
     def __init__(
         self, unit: TraceUnit, schema: Schema, *, corpus: bool, resume: Position | None = None
     ) -> None:
         """`corpus`: it is read for a dataset, with its label."""
-        super().__init__(resume)
         if unit.found is None:
             raise ValueError("a unit without a recorded run")
         self._unit, self._recording, self._schema = unit, unit.found, schema
@@ -184,25 +182,14 @@ class TraceStream(ChunkStream):
         self._lead = int(state.get("lead", 0)) if state else self._find_lead()
         held = state.get("decoder")
         base = 0 if held is None else begins_at(held)
+        # Only here is the trace opened: a map that cannot be read leaves no file open.
+        super().__init__(unit, unit.found.trace, base, resume)
         self._decoder = Decoder(self._memory.regions, tip_only=self._tip_only, base=base, state=held)
         self._held: list[int] | None = held
-        self._content = ByteStream(unit.found.trace, unit.mode, offset=base)
-        self._from_start = not base
         self._begun = bool(base)
-        self._sha = hashlib.sha256()
         self._counts = np.zeros(1, dtype=np.int64)
         self._chunks: deque[tuple[Values, Offsets, list[int]]] = deque()
         self.quality = Quality()
-
-    @property
-    def taken(self) -> int:
-        """See `StepStream.taken`."""
-        return self._content.taken
-
-    @property
-    def digests(self) -> dict[str, str]:
-        """See `StepStream.digests`: of the unpacked bytes."""
-        return {self._unit.id: self._sha.hexdigest()} if self._from_start else {}
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -236,18 +223,6 @@ class TraceStream(ChunkStream):
             "others ran is read by it, too"
         ]
 
-    def wait(self, seconds: float) -> bool:
-        """See `StepStream.wait`."""
-        return self._content.wait(seconds)
-
-    def stop(self) -> None:
-        """See `StepStream.stop`."""
-        self._content.stop()
-
-    def close(self) -> None:
-        """See `StepStream.close`."""
-        self._content.close()
-
     def _find_lead(self) -> int:
         """Events that are missing for a whole number of windows, where these do not overlap: where the first
         window ends follows from it. A trace that is prepared is read once, and padded then; decoding twice
@@ -268,18 +243,18 @@ class TraceStream(ChunkStream):
 
     def _next(self) -> StepBlock | None:
         while not self._chunks:
-            if self._content.ended:
+            if self._bytes.ended:
                 if not self._ended:
                     self._finish()
                 break
-            piece = self._content.read()
+            piece = self._bytes.read()
             if piece is not None:
                 if not self._begun:
                     refuse_container(piece, self._recording.trace.where)
                 self._begun = True
-                self._sha.update(piece)
+                self._content.update(piece)
                 self._keep_all(self._decoder.feed(piece))
-            elif not self._content.ended:
+            elif not self._bytes.ended:
                 chunk = self._decoder.flush()
                 if chunk is None:
                     return None
@@ -311,10 +286,10 @@ class TraceStream(ChunkStream):
         self._ended = True
         self._decoder.tell(self.quality)
         where = self._recording.trace.where
-        self.defects += [replace(defect, file=self._unit.id) for defect in self._content.defects]
+        self.defects += [replace(defect, file=self._unit.id) for defect in self._bytes.defects]
         self.defects += [Defect(self._unit.id, None, DETAIL, why) for why in self._recording.defects]
         if not self.quality.psbs and self._from_start:
-            why = self._content.defects[0].why if self._content.defects else "these are no Intel PT packets"
+            why = self._bytes.defects[0].why if self._bytes.defects else "these are no Intel PT packets"
             raise EvidenceError(
                 f"no PSB in it: {why}",
                 where=where,
