@@ -11,7 +11,7 @@ a third how many normal recordings alerted where 1% and 5% were promised, and ho
 
 The sets; what is learnt from may hold anomalies, unless normals are said to stand alone:
 
-hdfs-raw    11,501 sessions by their first message: learnt from the first 60% (3% of it anomalies), the rest
+hdfs-raw    11,501 sessions by their first message: learnt from the first 60% (3.4% anomalies), the rest
             is judged; drawn in blocks of 20 sessions that follow one another. dev: learnt from the first
             36%, judged on the next 24%.
 hdfs-100k   7,940 sessions, split as published. dev: both from its training part, 60% to 40%.

@@ -148,12 +148,13 @@ class RecordingSoFar(Protocol):
 @dataclass(frozen=True)
 class RecordingVerdict:
     """What a detector says of a whole recording: `score`, the higher the more suspicious; `p_value`, of how
-    many normal recordings are as suspicious; whether that is an `alert`; the p-value of each look at it."""
+    many normal recordings are as suspicious; whether that is an `alert`; and `reasons`, the strangest first,
+    each with its `look`, the `p_value` of that, and what it `says`."""
 
     score: float
     p_value: float
     alert: bool
-    looks: dict[str, float]
+    reasons: list[dict[str, Any]]
 
 
 class HyperParameters(BaseModel):

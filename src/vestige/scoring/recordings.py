@@ -36,9 +36,11 @@ def score_recordings(
     most suspicious window ends); of a next-token detector also `mean_surprise` (nats), and `top1 top5 top10`:
     shares of windows whose last token was among the k most probable. Where windows share the label of their
     recording, they are pooled as in evaluation (`Pooling`); else the recording's score is that of its worst
-    window. A detector that learnt of whole recordings judges them as such: `score` is -ln of `p_value`, but
-    has no bound, and `reasons` names the looks, each with its p-value, the rarest first. Raises as `score`
-    does. Memory holds a few numbers for each recording, of one that is judged as a whole some thousands.
+    window. Of a detector of the task normal there is no class; `p_value`, and in powers of ten the `score`,
+    are those of that window. One that learnt of whole recordings judges them as such, with `reasons` (`look
+    p_value says`), the strangest first: `p_value` is then the share of normal recordings that are as strange.
+    Raises as `score` does. Memory holds a few numbers for each recording, of one that is judged as a whole
+    some thousands.
     """
     # Nothing is told before the end: each message is waited for until it is whole.
     loaded, judged = judge(
@@ -59,9 +61,13 @@ def _judge_whole(rows: list[dict[str, Any]], tallies: list[Tally], detector: Det
     """Put what `detector` says of recordings as wholes, where it does, into their rows."""
     taken = [tally.whole for tally in tallies if tally.whole is not None]
     for row, verdict in zip(rows, detector.judge_recordings(taken), strict=False):
-        row |= {"score": verdict.score, "p_value": verdict.p_value, "alert": verdict.alert}
-        looks = sorted(verdict.looks.items(), key=lambda look: look[1])
-        row["reasons"] = [{"look": name, "p_value": p_value} for name, p_value in looks]
+        p_value = float(f"{verdict.p_value:.6g}")
+        row |= {
+            "score": verdict.score,
+            "p_value": p_value,
+            "alert": verdict.alert,
+            "reasons": verdict.reasons,
+        }
 
 
 @dataclass
@@ -78,6 +84,8 @@ class Tally:
     alerts: int = 0
     score: float = -1.0
     worst: dict[str, Any] = field(default_factory=dict)
+    p_value: float = 1.0
+    """The least of its windows', where they have one."""
     surprise: float = 0.0
     within: NDArray[np.int64] | None = None
     highest_average: NDArray[np.float64] | None = None
@@ -96,6 +104,10 @@ class Tally:
         self.windows += len(rows)
         if threshold is not None:
             self.alerts += int((score >= threshold).sum())
+        if judgement.p_value is not None:
+            # Not by the score, which is 1 for all that is very strange.
+            self.p_value = min(self.p_value, float(judgement.p_value[rows].min()))
+            score = -np.log(judgement.p_value[rows])
         worst = int(score.argmax())
         if score[worst] > self.score:
             self.score = float(score[worst])
@@ -150,6 +162,9 @@ class Tally:
             "alerts": alerts,
             "worst": self.worst,
         }
+        if loaded.detector.task == "normal":
+            del row["most_probable_class"]
+            row |= {"score": abs(math.log10(self.p_value)), "p_value": float(f"{self.p_value:.6g}")}
         if self.within is not None:
             row["mean_surprise"] = round(self.surprise / self.windows, 6)
             for k, n in zip(TOP, self.within, strict=True):

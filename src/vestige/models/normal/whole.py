@@ -16,10 +16,21 @@ from vestige.models.normal.recordings import LOOKS, RecordingModel, RecordingTal
 from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import PAD, UNK, Schema
 
+FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 BATCH = 8_192
 """Windows that are encoded at a time."""
+STRIKING = 0.05
+"""A look is a reason where no more than this share of normal recordings is as strange to it."""
+SAID = {
+    "neighbours": "no known recording has events and pairs of events in like shares",
+    "rarity.events": "it is made of events that are rare",
+    "rarity.recordings": "it is made of events that few recordings have",
+    "order.quartile": "a quarter of its events hardly ever follow those before them",
+    "order.mean": "its events come in an order that is unexpected on the whole",
+}
+"""What a look found."""
 MOST_ALPHA = 0.01
 """The share of normal recordings that alert at most."""
 
@@ -73,11 +84,28 @@ class WholeRecordings:
         """What is said of recordings; see `RecordingModel.judge_tallies`."""
         judged = self.model.judge_tallies([tally.kept for tally in tallies])
         p_of_looks = np.maximum(np.exp(-judged.rareness_of_looks), LEAST)
-        rows = zip(judged.rareness.tolist(), judged.p_value.tolist(), p_of_looks.tolist(), strict=True)
+        # In powers of ten, as the scores of windows.
+        scores = (judged.rareness / np.log(10)).tolist()
+        rows = zip(scores, judged.p_value.tolist(), p_of_looks, strict=True)
         return [
-            RecordingVerdict(rareness, p_value, p_value <= self.alpha, dict(zip(LOOKS, looks, strict=True)))
-            for rareness, p_value, looks in rows
+            RecordingVerdict(score, p_value, p_value <= self.alpha, self._reasons(looks))
+            for score, p_value, looks in rows
         ]
+
+    def _reasons(self, p_of_looks: FloatArray) -> list[dict[str, Any]]:
+        """The looks that no more than `STRIKING` normal recordings are as strange to, strangest first; that
+        is one anyway."""
+        found: list[dict[str, Any]] = []
+        for at in np.argsort(p_of_looks, kind="stable").tolist():
+            p_value = float(p_of_looks[at])
+            if found and p_value > STRIKING:
+                break
+            rare = f"once in {1 / p_value:,.0f} recordings"
+            if p_value * (self.model.n + 1) < 1:
+                rare = f"rarer than anything in {self.model.n:,} recordings"
+            look = LOOKS[at]
+            found.append({"look": look, "p_value": float(f"{p_value:.6g}"), "says": f"{SAID[look]}: {rare}"})
+        return found
 
     def state(self) -> dict[str, Any]:
         """What `read` takes beside the model's arrays, JSON-ready."""
