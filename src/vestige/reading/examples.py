@@ -76,7 +76,9 @@ class Examples:
 
 def _place(where: Any) -> dict[str, str | int]:
     found: dict[str, str | int] = {}
-    for name, value in checked.mapping(where, "a place").items():
+    # JSON of a checkpoint is sorted by names: the file, which is a text, comes first for people.
+    items = sorted(checked.mapping(where, "a place").items(), key=lambda item: not isinstance(item[1], str))
+    for name, value in items:
         if isinstance(value, str):
             found[name] = value
         else:

@@ -14,6 +14,7 @@ from vestige.reading.values import NONE, KnownValues, number_value, text_value
 from vestige.reading.windows import WindowSet
 from vestige.sources.events.mapping import load, shipped
 from vestige.sources.events.options import EventOptions
+from vestige.sources.events.reader import EventReader
 from vestige.sources.events.schema import rules_for, schema_for
 from vestige.sources.logs.slots import N_SLOTS
 from vestige.testing import check_source
@@ -126,3 +127,13 @@ def test_a_new_value_of_a_known_event_is_strange(tmp_path: Path) -> None:
     assert not known.strangeness(kind[1:], usual).any()
     assert known.strangeness(kind[1:], new)[0, 0] > 5
     assert known.explain(kind[1:], new).tolist() == [[4, -1]]
+
+
+def test_a_slot_is_called_by_its_field_where_there_is_one_mapping() -> None:
+    reader = EventReader.of_corpus(EventOptions(mapping="suricata", values=True))
+    fields = load("suricata").values
+    assert [reader.slot(at, "", "dns") for at in (0, len(fields))] == [
+        f"a value of `{fields[0][0]}`",
+        "a value",
+    ]
+    assert EventReader.of_corpus(EventOptions(values=True)).slot(0, "", "dns") == "a value"

@@ -94,3 +94,13 @@ def test_with_look_ahead_the_message_judged_is_told_though_its_block_is_over(tmp
     whole, _ = messages(log, most=3, size=4, sequence_type="context")
     told = [f"Accepted password for u{n} from 10.0.0.{n} port 22" for n in range(40)]
     assert whole == told
+
+
+def test_what_stands_in_a_slot_is_told_where_it_can_be_found(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text(LOGS["syslog"])
+    reader = LogReader.of_corpus(log, LogOptions(values=True))
+    raw = "Accepted password for u3 from 10.0.0.3 port 22"
+    called = "Accepted password for u3 from <ip> port <num>"
+    assert [reader.slot(number, raw, called) for number in range(3)] == ["`10.0.0.3`", "`22`", "a value"]
+    assert reader.slot(0, "another message", called) == "a value"
