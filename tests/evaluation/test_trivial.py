@@ -28,7 +28,7 @@ from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.reading.steps import NO_TIME, Steps
 from vestige.reading.symbol_encoder import SymbolEncoder
 from vestige.reading.windows import WindowSet
-from vestige.schema import UNK, Input
+from vestige.schema import PAD, UNK, Input
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,8 @@ def test_stide_counts_the_sequences_of_six_that_were_never_seen(encoded: Encoded
     wrong = batch[2:].copy()
     wrong[0, -1] = batch[2, -2]
     assert detector.strangeness({}, {"tokens": wrong}).tolist() == [1 / 3]
+    begun = np.where(np.arange(8) < 2, PAD, wrong)
+    assert detector.strangeness({}, {"tokens": begun}).tolist() == [1 / 3]
     wrong[0, 3] = UNK
     assert detector.strangeness({}, {"tokens": wrong}).tolist() == [1.0]
 

@@ -140,8 +140,9 @@ class Stide(Trivial):
         new = np.ones(len(hashes), dtype=np.bool_)
         inside = place < len(self.known)
         new[inside] = self.known[place[inside]] != hashes[inside]
-        count = np.bincount(window, minlength=len(tokens))
-        return np.bincount(window, weights=new, minlength=len(tokens)) / np.maximum(count, 1)
+        # Of all that a window has room for: one of one, where a recording begins, is less than six of six.
+        room = tokens.shape[1] - self.gram + 1
+        return np.bincount(window, weights=new, minlength=len(tokens)) / room
 
 
 class Forest(Trivial):
