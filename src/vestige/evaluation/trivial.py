@@ -142,7 +142,7 @@ class Stide(Trivial):
         new[inside] = self.known[place[inside]] != hashes[inside]
         # Of all that a window has room for: one of one, where a recording begins, is less than six of six.
         room = tokens.shape[1] - self.gram + 1
-        return np.bincount(window, weights=new, minlength=len(tokens)) / room
+        return np.asarray(np.bincount(window, weights=new, minlength=len(tokens)) / room)
 
 
 class Forest(Trivial):
