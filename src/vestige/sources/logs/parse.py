@@ -191,16 +191,16 @@ class _Into(NamedTuple):
 
 
 class Parser:
-    """Rules made ready to run; `masks`: whether values in texts are replaced, as the rules say."""
+    """Rules made ready to run; `raw`: texts are read as they stand, and nobody asks for times and hashes."""
 
-    def __init__(self, rules: Rules, *, masks: bool = True) -> None:
-        self._rules, self._masks = rules, masks
+    def __init__(self, rules: Rules, *, raw: bool = False) -> None:
+        self._rules, self._raw = rules, raw
         self._match = rules.header.match
         self._times = rules.format.time_parser()
-        patterns = rules.format.resolved_masks if masks else []
+        patterns = [] if raw else rules.format.resolved_masks
         self._mask = Masker(patterns).mask
         self._values = None
-        if rules.values and masks:
+        if rules.values and not raw:
             self._values = SlotReader([name for name, _ in patterns]).values
         self._shown = rules.format.shown
         self._others: dict[int, tuple[Format, Parser]] = {}
@@ -266,7 +266,7 @@ class Parser:
             t_ns=np.array(into.t_ns, dtype=np.int64),
             line=numbers[first],
             offset=offsets[first],
-            raw=_hashes(block.data, begins, starts, after.tolist()),
+            raw=self._hashes(block.data, begins, starts, after.tolist()),
             label=np.array(into.label, dtype=np.uint8),
             text=np.array(into.text, dtype=np.uint32),
             texts=list(rows),
@@ -275,6 +275,13 @@ class Parser:
             unread=tuple((int(numbers[at]), why) for at, why in islice(left.items(), MOST_UNREAD)),
             slots=into.values() if self._values is not None else None,
         )
+
+    def _hashes(
+        self, data: bytes, begins: NDArray[np.int64], starts: list[int], after: list[int]
+    ) -> NDArray[np.uint64]:
+        if self._raw:
+            return np.zeros(len(starts), dtype=np.uint64)
+        return _hashes(data, begins, starts, after)
 
     def hosts(self, lines: list[str]) -> Iterator[str]:
         """The machines that these lines name, one for each that begins a message and names one."""
@@ -356,7 +363,7 @@ class Parser:
             if len(self._others) >= MOST_OTHERS:
                 self._others.clear()
             rules = replace(self._rules, format=other, others=(), guesses=False)
-            kept = self._others[id(other)] = other, Parser(rules, masks=self._masks)
+            kept = self._others[id(other)] = other, Parser(rules, raw=self._raw)
         return kept[1]
 
     def _read(
@@ -376,7 +383,9 @@ class Parser:
         parse_time, groups, shown = self._times.parse, self._groups, self._shown
         for at, match in found.items():
             content, value, fraction, *times = match.group(*groups)
-            moment = parse_time(tuple(times), fraction if self._exact else None)
+            moment = BAD
+            if not self._raw:
+                moment = parse_time(tuple(times), fraction if self._exact else None)
             if shown:
                 content = " ".join(filter(None, (match.group(*shown, CONTENT))))
             after = ends[at]

@@ -80,7 +80,7 @@ class _Readers:
     @cached_property
     def unmasked(self) -> Parser:
         """The plain reader, which replaces nothing."""
-        return Parser(self.rules, masks=False)
+        return Parser(self.rules, raw=True)
 
     def expected_s(self, more: int) -> float:
         """How long the plain reader will have taken after so many more bytes; 0 where nobody knows."""
