@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from vestige.evaluation.learnt import FILE, Learnt
+from vestige.evaluation.learnt_page import times
 from vestige.evaluation.sensitivity import Found
 
 
@@ -22,8 +23,10 @@ def table(learnt: Learnt) -> list[str]:
     names = list(sensitivity.rows[0].by)
     heads = []
     for name in names:
-        times = sensitivity.beside[name].times if name in sensitivity.beside else 1.0
-        heads.append(f"{name} ({times:.2g} x)" if times > 1 else name)
+        head = name
+        if name in sensitivity.beside and sensitivity.beside[name].times > 1:
+            head += f" ({times(sensitivity.beside[name].times)} x)"
+        heads.append(head)
     lines = [f"| planted | {' | '.join(heads)} |", "|---" * (len(names) + 1) + "|"]
     for row in sensitivity.rows:
         cells = [_cell(row.by[name]) for name in names]

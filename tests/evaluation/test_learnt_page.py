@@ -11,7 +11,7 @@ import pytest
 
 from vestige.evaluation.budget import Budget
 from vestige.evaluation.learnt import FILE, AlertRate, Learnt, PartOf, Stretch
-from vestige.evaluation.learnt_page import PAGE_FILE, render, sentences, write_page
+from vestige.evaluation.learnt_page import PAGE_FILE, render, sentences, short, times, write_page
 from vestige.evaluation.plants import COLUMNS
 from vestige.evaluation.sensitivity import WARNING, Sensitivity
 from vestige.evaluation.trivial import Beside
@@ -79,6 +79,12 @@ def test_the_page_says_what_to_expect() -> None:
         assert sentence in page
     assert "The promise was not kept" not in page
     assert "The promise was not kept" in text(render(learnt(came=100)))
+
+
+def test_figures_are_short() -> None:
+    assert [times(factor) for factor in (1.234, 12.34, 412.3, 0.5)] == ["1.2", "12", "410", "0.5"]
+    assert short("2026-03-06T22:58:45.356000000Z") == "2026-03-06T22:58:45Z"
+    assert short(None) == "–"
 
 
 def test_the_page_is_whole_and_runs_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from vestige.evaluation.plants import (
 from vestige.evaluation.rates import exact_rate, stretches
 from vestige.evaluation.sensitivity import tenths, verdict
 from vestige.reading.dataset import DatasetWriter
+from vestige.reading.digests import Streams
 from vestige.reading.steps import NO_TIME, Steps
 from vestige.reading.windows import WindowSet
 from vestige.schema import Feature, Input, Schema, Stream, Target
@@ -327,6 +329,11 @@ def test_what_does_not_apply_is_left_out_and_said(tmp_path: Path) -> None:
     assert untimed.left_out["silences"] == "no step has a time"
     numbered = plant_all(made(tmp_path / "n"), table(), FOREIGN, stream="event", timed=False, n=20)
     assert numbered.left_out["bursts"] == "no step has a time"
+    without = made(tmp_path / "v").streams
+    empty = replace(
+        made(tmp_path / "w"), streams=Streams({**without, "slots": np.zeros_like(without["slots"])})
+    )
+    assert planted(empty).left_out["values never seen"] == "no step has a value"
     short = planted(made(tmp_path / "e", recordings=(14,)))
     assert short.left_out["10 pairs out of order"] == "0 places for it in this part, of 10 at least"
     assert short.left_out["silence of one hour"] == "0 places for it in this part, of 10 at least"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vestige.evaluation.learnt import AlertRate, Learnt, WholeRecordings
-from vestige.evaluation.report import compose
+from vestige.evaluation.report import CLOSED, compose
 from vestige.storage import write_text
 
 PAGE_FILE = "report.html"
@@ -39,6 +39,8 @@ def render(learnt: Learnt) -> str:
         sentences=sentences(learnt),
         rows=rows,
         detectors=detectors,
+        times=times,
+        short=short,
         warnings=learnt.warnings[:SHOWN_WARNINGS],
         more_warnings=max(0, len(learnt.warnings) - SHOWN_WARNINGS),
     )
@@ -85,6 +87,18 @@ def whole_sentence(whole: WholeRecordings) -> str:
 def amount(rate: AlertRate) -> str:
     """A rate with three digits."""
     return f"{float(f'{rate.rate:.3g}'):,g}"
+
+
+def times(factor: float) -> str:
+    """A factor with two digits: `2.5`, `410`."""
+    return f"{float(f'{factor:.2g}'):,g}"
+
+
+def short(time: str | None) -> str:
+    """A time (RFC 3339) to the second."""
+    if time is None:
+        return CLOSED
+    return f"{time[:19]}Z"
 
 
 def bounds(rate: AlertRate) -> str:

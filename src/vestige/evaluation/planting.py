@@ -33,6 +33,8 @@ TOO_HIGH = 10.0
 """A spike is so many standard deviations above a channel's mean; a number, so many times the largest."""
 SAMPLE = 100_000
 """Steps by which channels and usual gaps are measured."""
+SLOTS = "slots"
+"""The stream of values, where they are kept."""
 NOT_A_NUMBER = 0x7FF << 52
 """The bits that every value has that is no number."""
 SPANS = (1, 10, 60)
@@ -370,6 +372,22 @@ class Field:
         return np.asarray(whole[often[of] <= limit])
 
     @cached_property
+    def largest(self) -> FloatArray:
+        """The largest number in each slot, whatever its sign. Raises NotApplicableError where no step has a
+        value."""
+        found: FloatArray = np.zeros(1)
+        filled = False
+        for start in range(0, len(self.region), SAMPLE):
+            slots = self.windows.streams.at(SLOTS, self.steps(self.region.place[start : start + SAMPLE]))
+            filled |= bool(slots.any())
+            found = np.maximum(
+                found, np.where(is_number(slots), np.abs(slots.view(np.float64)), 0).max(axis=0)
+            )
+        if not filled:
+            raise NotApplicableError("no step has a value")
+        return np.asarray(found)
+
+    @cached_property
     def usual_gap_ns(self) -> float:
         """Mean time from one step to the next within a run; NaN where nobody knows."""
         t_ns, begin = self.region.t_ns, self.region.begin
@@ -406,9 +424,9 @@ def foreign(field: Field, amount: int, n: int) -> list[Draft]:
         rows = np.array([field.foreign.row(texts[at], like) for at in chosen.tolist()])
         at = np.arange(amount)
         changes: Changes = {field.stream: (at, rows)}
-        if "slots" in field.windows.streams:
-            width = field.windows.streams.at("slots", field.steps(place)).shape[1:]
-            changes["slots"] = (at, np.zeros((amount, *width), dtype=np.uint64))
+        if SLOTS in field.windows.streams:
+            width = field.windows.streams.at(SLOTS, field.steps(place)).shape[1:]
+            changes[SLOTS] = (at, np.zeros((amount, *width), dtype=np.uint64))
         drafts.append(Draft(row, row, np.repeat(place, amount), changes))
     return drafts
 
@@ -502,16 +520,16 @@ def _later(t_ns: IntArray, row: int, end: int, limit: int) -> int:
 def value(field: Field, amount: int, n: int) -> list[Draft]:
     """In `amount` steps one value is another: one never seen, or a number far beyond all."""
     field.need_symbols()
-    if "slots" not in field.windows.streams:
+    if SLOTS not in field.windows.streams:
         raise NotApplicableError("its values were not kept")
     region = field.region
-    largest = _largest(field)
+    largest = field.largest
     drafts: list[Draft] = []
     for row in field.rng.permutation(field.drawn(region.starts(field.ahead, amount), 20 * n)).tolist():
         if len(drafts) == n:
             break
         near = slice(row, min(int(region.end[row]), row + 4 * amount))
-        slots = field.windows.streams.at("slots", field.steps(region.place[near]))
+        slots = field.windows.streams.at(SLOTS, field.steps(region.place[near]))
         at = np.flatnonzero((slots != 0).any(axis=1))[:amount]
         if len(at) < amount or at[0]:
             continue
@@ -520,19 +538,8 @@ def value(field: Field, amount: int, n: int) -> list[Draft]:
             slot = int(field.rng.choice(np.flatnonzero(filled)))
             new[step, slot] = _other_value(int(new[step, slot]), largest[slot], field.rng)
         stop = row + int(at[-1]) + 1
-        drafts.append(Draft(row, stop, region.place[row:stop], {"slots": (at, new)}))
+        drafts.append(Draft(row, stop, region.place[row:stop], {SLOTS: (at, new)}))
     return sorted(drafts, key=lambda draft: draft.start)
-
-
-def _largest(field: Field) -> FloatArray:
-    """The largest number in each slot, whatever its sign."""
-    found: FloatArray = np.zeros(1)
-    for start in range(0, len(field.region), SAMPLE):
-        place = field.region.place[start : start + SAMPLE]
-        slots = field.windows.streams.at("slots", field.steps(place))
-        numbers = np.where(is_number(slots), np.abs(slots.view(np.float64)), 0)
-        found = np.maximum(found, numbers.max(axis=0))
-    return np.asarray(found)
 
 
 def is_number(slots: NDArray[np.uint64]) -> BoolArray:
