@@ -98,6 +98,8 @@ def inspect(
     """
     from vestige import checkpoint
     from vestige.cli import tables
+    from vestige.evaluation.learnt import FILE as LEARNT
+    from vestige.evaluation.learnt import Learnt
     from vestige.evaluation.table import results_table
     from vestige.pipeline.run import verify
     from vestige.reading.windows import WindowSet
@@ -117,6 +119,8 @@ def inspect(
     run = RunDirectory.open(path)
     if run.is_detector:
         tables.show(tables.detector(checkpoint.load(path)))
+        if (path / LEARNT).is_file():
+            tables.show(tables.learnt(Learnt.load(path / LEARNT)))
     elif run.is_run:
         verify(path)
         if run.results is None:

@@ -15,6 +15,7 @@ from vestige.cli.options import Quantize, parse_settings, with_options
 from vestige.cli.preview import pointing_to_preview
 from vestige.cli.renamed import OutWasRenamed
 from vestige.cli.sources import add_verb
+from vestige.errors import UsageError
 from vestige.runs.options import JudgeOptions, ModelTransferOptions, RejudgeOptions, SplitOptions
 from vestige.sources import registry as sources
 from vestige.training.config import TrainingConfig
@@ -185,8 +186,22 @@ def evaluate(
     quantize: Annotated[
         Quantize, typer.Option(help="int8: judge transformers in 8-bit integers, and say what that changes")
     ] = "none",
+    on: Annotated[
+        Path | None,
+        typer.Option("--on", help="labelled evidence to judge one detector on, instead of the test part"),
+    ] = None,
+    read: Annotated[
+        list[str],
+        typer.Option(
+            "--read",
+            help="NAME=VALUE, repeatable: how that evidence is read, as vestige prepare has it, such as "
+            "label=column",
+        ),
+    ] = [],
 ) -> None:
     """Judge trained detectors on the test part, beside the baselines: metrics.json and report.html.
+
+    With --on, one detector is judged on other evidence that has labels: also one that learnt without any.
 
     Example: vestige evaluate runs/gru
     """
@@ -194,7 +209,44 @@ def evaluate(
     from vestige.pipeline.run import evaluate as judge_run
 
     asked = judge.model_dump(exclude_none=True)
+    if on is not None:
+        _judge_on(run, on, read, asked, quantized=quantize != "none")
+        return
+    if read:
+        raise UsageError("--read says how other evidence is read", remedy="name that evidence with --on")
+    _refuse_learnt(run)
     _say(judge_run(run, asked, _command(), quantized=quantize == "int8", progress=progress.bar), run)
+
+
+def _judge_on(run: Path, evidence: Path, read: list[str], asked: dict[str, Any], *, quantized: bool) -> None:
+    """Judge one detector on labelled evidence. Raises UsageError for what is for the test part alone."""
+    from vestige.cli import progress, tables
+    from vestige.evaluation.bootstrap import RESAMPLES
+    from vestige.pipeline.on_evidence import judge_on
+
+    resamples = asked.pop("resamples", RESAMPLES)
+    if asked or quantized:
+        raise UsageError(
+            "with --on a detector is judged as it is, with the threshold that it has",
+            remedy="leave out --threshold, --allow-leakage and --quantize",
+        )
+    found = judge_on(run, evidence, parse_settings(read), resamples=resamples, progress=progress.bar)
+    tables.show(tables.judged_on(found))
+    typer.echo(tables.judged_size(found))
+
+
+def _refuse_learnt(run: Path) -> None:
+    """Raise UsageError for a detector that learnt without labels: it has no test part."""
+    from vestige.evaluation.learnt import FILE
+    from vestige.evaluation.learnt_page import PAGE_FILE
+
+    if (run / FILE).is_file():
+        raise UsageError(
+            "it was learnt without labels, and has no test part to be judged on",
+            where=run,
+            remedy=f"give evidence that has labels: vestige evaluate {shlex.quote(str(run))} --on EVIDENCE; "
+            f"what it says of itself is in {run / PAGE_FILE}",
+        )
 
 
 def _plan(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vestige.checkpoint import Loaded
     from vestige.evaluation.learnt import Learnt
     from vestige.evaluation.results import Verdict
+    from vestige.pipeline.on_evidence import JudgedOn
     from vestige.reading.overview import Overview
     from vestige.reading.windows import WindowSet
     from vestige.splits import Parts, Split
@@ -239,6 +240,66 @@ def detector(loaded: Loaded) -> Table:
         ("schema digest", schema.digest),
     ]
     return _rows("detector", rows)
+
+
+def learnt(found: Learnt) -> Table:
+    """What a detector learnt without labels, from what, and whether it kept its promise."""
+    rows = [
+        ("learnt from", found.evidence),
+        ("looks", ", ".join(found.looks)),
+        ("budget", f"{found.budget}: one window in {1 / found.alpha:,.0f}"),
+        ("parted", found.parted),
+    ]
+    parts = {"  to learn": found.learn, "  to calibrate": found.calibrate, "  to check": found.check}
+    for name, part in parts.items():
+        told = f"{counted(part.windows, 'window')} of {counted(part.recordings, 'recording')}"
+        if part.begin is not None:
+            told += f", from {_short(part.begin)} to {_short(part.end)}"
+        rows.append((name, told))
+    promised, came = found.promised, found.came
+    rows.append(("promised", f"{promised.rate:.3g} alerts a {promised.unit} at most"))
+    bounds = ""
+    if came.low is not None and came.high is not None:
+        bounds = f", 95% between {came.low:.3g} and {came.high:.3g}"
+    kept = "kept" if found.kept else "not kept"
+    rows.append(("came", f"{came.rate:.3g} a {came.unit}{bounds}: the promise was {kept}"))
+    if found.whole is not None:
+        rows.append(
+            ("whole recordings", f"learnt from {found.whole.learnt:,}: --by-recording judges by them")
+        )
+    rows += [("doubtful", warning) for warning in found.warnings[:SHOWN]]
+    return _rows("learnt without labels", rows)
+
+
+def judged_on(found: JudgedOn) -> Table:
+    """What a detector is worth on labelled evidence, a metric a row, with 95% intervals."""
+    from vestige.evaluation.catalogue import METRICS
+
+    table = Table(title=plain(f"{found.detector} on {found.evidence}"), title_justify="left")
+    for name in ("metric", "", "95% interval"):
+        table.add_column(name, justify="left" if name == "metric" else "right")
+    for metric in METRICS:
+        figure = found.metrics[metric.name]
+        if figure.estimate is None:
+            continue
+        between = "-"
+        if figure.low is not None and figure.high is not None:
+            between = f"{figure.low:{metric.form}} to {figure.high:{metric.form}}"
+        name = metric.title
+        if metric.at_threshold:
+            name += " of its alerts"
+        table.add_row(*map(plain, (name, f"{figure.estimate:{metric.form}}", between)))
+    return table
+
+
+def judged_size(found: JudgedOn) -> str:
+    """How much a detector was judged on, how often it alerts, and what weakens its figures, line by line."""
+    test = found.test
+    size = f"{counted(len(test), found.unit)}, {int(test.positive.sum()):,} of them anomalous"
+    alerts = f"{found.alerts:,} alert"
+    if test.days():
+        alerts += f", {found.alerts / test.days():.3g} a day"
+    return "\n".join(visible(line, SENTENCE) for line in (f"{size}; {alerts}", *found.doubts))
 
 
 def overview(found: Overview) -> Text:

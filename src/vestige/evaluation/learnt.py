@@ -97,7 +97,8 @@ class WholeRecordings(BaseModel):
 
 
 class Learnt(BaseModel):
-    """What was learnt from what, and what its own check says of it. `stretches`: alerts of one recording that
+    """What was learnt from what, and what its own check says of it. `options`: how the evidence was read, as
+    far as not by default. `stretches`: alerts of one recording that
     follow within a window's length as one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -106,6 +107,7 @@ class Learnt(BaseModel):
     source: str
     evidence: str
     command: str
+    options: dict[str, Any] = {}
     budget: str
     alpha: float
     parted: str

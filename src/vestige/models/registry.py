@@ -188,7 +188,11 @@ def of_task(name: str, task: Task) -> str:
             return candidate
     remedy = f"other of: {', '.join(other for other in there_are if get(other).task == task)}"
     if name in there_are:
-        remedy = f"--task {get(name).task} is what it is for; else {remedy}"
+        its_own = get(name).task
+        what_for = f"--task {its_own} is what it is for"
+        if its_own == "normal":
+            what_for = "vestige learn SOURCE EVIDENCE -o DETECTOR learns it, without labels"
+        remedy = f"{what_for}; else {remedy}"
     raise UsageError(f"no model {name!r} for the task {task!r}", remedy=remedy)
 
 

@@ -116,7 +116,12 @@ def learn(
             with progress("planting anomalies to be found", ""):
                 found = sensitivity(source, detector, learn_from, parts, seed=seed, n=plants)
         learnt = learnt.model_copy(
-            update={"sensitivity": found, "whole": whole, "warnings": [*doubts, *learnt.warnings]}
+            update={
+                "options": options.model_dump(mode="json", exclude_defaults=True),
+                "sensitivity": found,
+                "whole": whole,
+                "warnings": [*doubts, *learnt.warnings],
+            }
         )
         shutil.rmtree(working / DATASET)
         storage.write_text(working / FILE, learnt.to_json())
@@ -125,12 +130,17 @@ def learn(
 
 
 def to_learn_from(source: Source[Any], options: BaseModel) -> BaseModel:
-    """The options of a source as learning wants them: labels are not read, the values that masks replace are
-    kept, and every step is judged by a window, as scoring does it: a budget counts the windows there."""
-    chosen: BaseModel = source.without_labels(options)
-    fields = type(chosen).model_fields
+    """The options of a source as learning wants them: labels are not read."""
+    chosen: BaseModel = source.without_labels(as_scored(options))
+    return chosen
+
+
+def as_scored(options: BaseModel) -> BaseModel:
+    """The options with the values that masks replace kept, and a window that judges every step, as scoring
+    does it: a budget counts the windows there."""
+    fields = type(options).model_fields
     wanted = {name: value for name, value in {"values": True, "stride": 1}.items() if name in fields}
-    return chosen.model_copy(update=wanted)
+    return options.model_copy(update=wanted)
 
 
 def encoder_of(source: Source[Any], learn_from: WindowSet) -> NormalEncoder:

@@ -7,10 +7,16 @@ from collections.abc import Iterator
 from vestige.checkpoint import Loaded
 from vestige.dashboard.events import Caveat, Figure, Metrics, Player, Run
 from vestige.evaluation.caveats import audit_lines, outdone, saturated, untested
+from vestige.evaluation.learnt import FILE as LEARNT
+from vestige.evaluation.learnt_page import PAGE_FILE
 from vestige.evaluation.results import RunResults
 from vestige.runs.directory import RunDirectory
 
 NOT_JUDGED = "These detectors were not judged here: nothing is known of how far to believe them."
+LEARNT_ALONE = (
+    f"Learnt without labels: {PAGE_FILE} beside the detector says what its own check found, and vestige "
+    "evaluate --on judges it on evidence that has labels."
+)
 LEAKAGE = "Leakage was allowed: no figure is a result."
 IN_DISTRIBUTION = (
     "In-distribution: the test part looks like the training part. The figures say nothing about new hosts, "
@@ -41,7 +47,7 @@ def run(directory: RunDirectory, loaded: Loaded | None) -> Run:
             judged=False,
             synthetic=None,
             created="",
-            caveats=[Caveat(kind="grave", text=NOT_JUDGED)],
+            caveats=[_not_judged(directory)],
             player=player,
         )
     return Run(
@@ -58,6 +64,13 @@ def run(directory: RunDirectory, loaded: Loaded | None) -> Run:
         verdict=found.verdict,
         player=player,
     )
+
+
+def _not_judged(directory: RunDirectory) -> Caveat:
+    """What is to be said of detectors that nobody judged by labels."""
+    if (directory.path / LEARNT).is_file():
+        return Caveat(kind="plain", text=LEARNT_ALONE)
+    return Caveat(kind="grave", text=NOT_JUDGED)
 
 
 def player_of(loaded: Loaded) -> Player:
