@@ -34,7 +34,7 @@ ByRecording = Annotated[
         "--by-recording", help="one line a recording (a file, a machine, a session), the worst first"
     ),
 ]
-AlertsOnly = Annotated[bool, typer.Option("--alerts-only", help="only what is at or above the threshold")]
+AlertsOnly = Annotated[bool, typer.Option("--alerts-only", help="only what alerts")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="replace an existing file (never one of the evidence)")
 ]
