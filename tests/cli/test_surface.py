@@ -40,7 +40,13 @@ def test_evidence_has_no_name_anywhere() -> None:
         for verb in ("preview", "learn")
         for source in ("logs", "events", "telemetry", "traces")
     ]
-    others = ["vestige score", "vestige dashboard", "vestige triage", "vestige traces timeline"]
+    others = [
+        "vestige score",
+        "vestige watch",
+        "vestige dashboard",
+        "vestige triage",
+        "vestige traces timeline",
+    ]
     assert sorted(taking) == sorted([*of_sources, *others])
     named = [names for command in COMMANDS.values() for names in surface.options(command)]
     assert len(named) > 100
