@@ -30,9 +30,9 @@ def sessions(folder: Path, count: int, seed: int, name: str = "normal") -> Path:
     return folder
 
 
-def learnt_from(folder: Path, out: Path) -> Learnt:
+def learnt_from(folder: Path, out: Path, mapping: str = "syscalls") -> Learnt:
     source = registry.get("events")
-    options = source.options(mapping="syscalls")
+    options = source.options(mapping=mapping)
     with pytest.MonkeyPatch.context() as patch:
         # Planting anomalies takes most of the time, and has tests of its own.
         patch.setattr("vestige.pipeline.learn.sensitivity", lambda *_, **__: None)
@@ -100,6 +100,18 @@ def test_of_few_recordings_windows_alone_are_judged(tmp_path: Path) -> None:
     # The p-value of its rarest window.
     assert rows[0]["p_value"] == pytest.approx(10 ** -rows[0]["score"], rel=1e-5)
     assert rows[0]["score"] >= rows[-1]["score"] >= 0
+
+
+def test_sessions_without_times_are_parted_as_wholes(tmp_path: Path) -> None:
+    folder = sessions(tmp_path / "normals", 80, seed=0)
+    lines = [
+        json.dumps({"session": path.stem, "events": path.read_text().split()}) for path in folder.iterdir()
+    ]
+    (tmp_path / "sessions.jsonl").write_text("\n".join(lines) + "\n")
+    learnt = learnt_from(tmp_path / "sessions.jsonl", tmp_path / "detector", "sessions")
+    assert learnt.whole is not None
+    assert (learnt.whole.learnt, learnt.whole.checked) == (64, 16)
+    assert learnt.check.begin is None
 
 
 def test_a_changed_state_is_refused(detector: Path, tmp_path: Path) -> None:

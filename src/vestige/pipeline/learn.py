@@ -7,6 +7,7 @@ follow one another; labels that the evidence may have are not looked at.
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from vestige.models.normal.whole import WindowTally
 from vestige.pipeline.self_check import sensitivity
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.looks import NormalEncoder
-from vestige.reading.steps import ShowProgress, silent
+from vestige.reading.steps import NO_TIME, ShowProgress, silent
 from vestige.reading.times import rfc3339, span, tells_apart
 from vestige.reading.windows import WindowSet
 from vestige.schema import UNK
@@ -79,6 +80,7 @@ def learn(
             windows = source.prepare(
                 evidence, working / DATASET, to_learn_from(source, options), engine=engine, progress=update
             )
+        windows = with_known_times(source, windows)
         logger.info("read %d windows of %d recordings", len(windows), windows.recordings.height)
         parts = stages.part(windows, seed=seed, where=evidence)
         with progress("learning what is normal", ""):
@@ -143,6 +145,14 @@ def as_scored(options: BaseModel) -> BaseModel:
     return options.model_copy(update=wanted)
 
 
+def with_known_times(source: Source[Any], windows: WindowSet) -> WindowSet:
+    """The windows, without times where those only tell the order of steps within a recording: to part
+    recordings by these would cut each of them in three."""
+    if source.reader(windows.schema).timed:
+        return windows
+    return replace(windows, t_ns=np.full(len(windows), NO_TIME, dtype=np.int64))
+
+
 def encoder_of(source: Source[Any], learn_from: WindowSet) -> NormalEncoder:
     """The encoder of the source, fitted on what is learnt from, with the looks beside it."""
     timed = source.reader(learn_from.schema).timed and tells_apart(learn_from.t_ns)
@@ -198,7 +208,8 @@ def learn_recordings(
 def judge_recordings(detector: Normal, windows: EncodedWindows) -> list[RecordingVerdict]:
     """What `detector` says of the recordings whose windows, all of them, these are, in their order."""
     tallies: dict[int, WindowTally] = {}
-    for rows, X in windows.batches(BATCH, detector.input_names):
+    tokens = tuple(spec.name for spec in detector.inputs if spec.kind == "tokens")
+    for rows, X in windows.batches(BATCH, tokens):
         recording = windows.windows.recording[rows]
         for number in np.unique(recording).tolist():
             tally = tallies.get(number) or detector.begin_recording()
