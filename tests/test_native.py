@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from vestige.native import NativeError
+from vestige.sources.logs.blocks import Block
+from vestige.sources.logs.format import load
+from vestige.sources.logs.kernel.reader import KernelParser
+from vestige.sources.logs.labels import LabelRule
+from vestige.sources.logs.parse import Parser, Rules
+from vestige.sources.logs.parsing import BlockParser
 
 MODULE = """
 from functools import partial
@@ -81,3 +92,20 @@ def test_arrays_that_may_not_be_written_are_refused(tmp_path: Path) -> None:
     done = run(tmp_path, "read_only")
     assert done.returncode == 1
     assert "arrays in C order, which may be written" in done.stderr
+
+
+def test_logs_are_read_all_the_same_where_no_kernel_can_be_built(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(KernelParser, "parse", refuse)
+    chosen = load("bgl")
+    rules = Rules(chosen, LabelRule("none"), max_line=1 << 15)
+    block = Block(("\n".join(chosen.example) + "\n").encode() * 2000, 0, 1)
+    parser = BlockParser(json.dumps(rules.settings()), 100 << 20, worth_s=0.0)
+    found = [parser.parse(block).text.tolist() for _ in range(3)]
+    assert found == [Parser(rules).parse(block).text.tolist()] * 3
+    assert caplog.text.count("logs are read the slow way: there is no compiler") == 1
+
+
+def refuse(*_: object) -> None:
+    raise NativeError("there is no compiler")

@@ -27,6 +27,11 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+
+class NativeError(RuntimeError):
+    """A function that cannot be built here, or whose machine code cannot be kept or loaded."""
+
+
 _F = TypeVar("_F", bound="Callable[..., Any]")
 _BUILDS = "VESTIGE_NATIVE_BUILDS"
 """Set where functions are compiled: there they are Numba's."""
@@ -67,7 +72,10 @@ class _Native:
         kinds = json.dumps([_flatten(argument, flat) for argument in arguments])
         loaded = self._loaded.get(kinds)
         if loaded is None:
-            loaded = self._loaded[kinds] = _Loaded(self._kept(kinds), len(flat))
+            try:
+                loaded = self._loaded[kinds] = _Loaded(self._kept(kinds), len(flat))
+            except (OSError, RuntimeError, ValueError, ImportError) as error:
+                raise NativeError(f"{self._function.__qualname__}: {error}") from error
         return loaded(flat)
 
     def _kept(self, kinds: str) -> Path:
@@ -198,9 +206,11 @@ def _build(function: Callable[..., Any], kinds: str, path: Path) -> None:
     """Have a function built by another process. Raises RuntimeError with what that said where it cannot."""
     command = [sys.executable, "-m", __name__, function.__module__, function.__qualname__, kinds, str(path)]
     environment = os.environ | {_BUILDS: "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)  # noqa: S603 - ourselves
+    done = subprocess.run(  # noqa: S603 - ourselves
+        command, env=environment, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
     if done.returncode:
-        raise RuntimeError(f"cannot compile {function.__qualname__}: {done.stderr[-2000:]}")
+        raise RuntimeError(f"it cannot be compiled: {done.stderr[-2000:]}")
 
 
 def build(module: str, name: str, kinds: str, path: Path) -> None:

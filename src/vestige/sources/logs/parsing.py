@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
+from vestige.log import get
+from vestige.native import NativeError
 from vestige.sources.logs.blocks import Block
 from vestige.sources.logs.parse import Messages, Parser, Rules
 from vestige.sources.logs.raw import RawMessages
@@ -28,6 +30,8 @@ _ODD = re.compile(rb"[\x00\x1b\xc0-\xc2\xe0-\xe2\xed-\xef\xf4-\xff]|(?<![\x80-\x
 """Bytes of characters that it does not read, or of none of UTF-8."""
 MOST_RULES = 16
 """Rules whose readers are kept."""
+
+log = get(__name__)
 
 
 class BlockParser:
@@ -51,7 +55,11 @@ class BlockParser:
                 readers.ask_for_kernel()
         self._left -= size
         if readers.kernel is not None:
-            return readers.kernel.parse(block)
+            try:
+                return readers.kernel.parse(block)
+            except NativeError as error:
+                log.warning("logs are read the slow way: %s", error)
+                readers.kernel = None
         begun = time.thread_time()
         messages = readers.plain.parse(block)
         readers.seconds += time.thread_time() - begun

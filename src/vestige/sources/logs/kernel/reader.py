@@ -134,7 +134,8 @@ class KernelParser:
         if len(block.data) < self._smallest:
             return self._plain.parse(block)
         data = np.frombuffer(block.data, np.uint8).copy()  # what may not be written is compiled for apart
-        ends, kind = np.empty(block.data.count(b"\n") + 1, np.int64), np.empty(len(data), np.uint8)
+        most = int(np.count_nonzero(data == 10)) + 1
+        ends, kind = np.empty(most, np.int64), np.empty(most, np.uint8)
         n = lines.find_lines(data, self._kinds, ends, kind)
         ends, kind, label = ends[:n], kind[:n], np.zeros(n, np.uint8)
         content, t_ns = np.empty(n, np.int64), np.empty(n, np.int64)
