@@ -186,6 +186,25 @@ def test_learning_is_bounded_and_says_what_was_left_out(monkeypatch: pytest.Monk
     assert p_of(model, np.random.default_rng(0).permutation(walks(1, 9)[0])) < 0.02
 
 
+def test_contexts_get_no_longer_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt = walks(100, 0)
+    whole = RecordingModel.fit(learnt, SIZE)
+    monkeypatch.setattr(module, "MOST_GRAMS", 300)
+    bounded = RecordingModel.fit(learnt, SIZE)
+    grams = sum(len(level.grams) for level in bounded.habits.levels)
+    assert len(whole.habits.levels) == module.ORDER
+    assert 1 < len(bounded.habits.levels) < module.ORDER
+    assert grams <= 300
+    new = walks(1, 9, least=400, most=401)
+    tally = bounded.tally()
+    for piece in np.split(new[0], [1, 3, 100]):
+        tally.add(piece)
+    judged = bounded.judge(new)
+    assert bounded.judge_tallies([tally]).rareness.tolist() == judged.rareness.tolist()
+    read = RecordingModel.read(bounded.arrays(), bounded.state())
+    assert read.judge(new).rareness.tolist() == judged.rareness.tolist()
+
+
 def test_it_is_the_same_when_read_back(model: RecordingModel) -> None:
     read = RecordingModel.read(model.arrays(), model.state())
     new = walks(50, 1)
