@@ -15,6 +15,7 @@ from vestige.cli import (
     about,
     dashboard,
     dataset,
+    feedback,
     learn,
     normal,
     preview,
@@ -41,6 +42,9 @@ VERBS = [
     "evaluate",
     "score",
     "watch",
+    "incidents",
+    "dismiss",
+    "confirm",
     "dashboard",
     "triage",
     "simulate",
@@ -121,6 +125,7 @@ normal.register(app)
 dataset.register(app)
 scoring.register(app)
 watch.register(app)
+feedback.register(app)
 dashboard.register(app)
 triage.register(app)
 simulate.register(app)

@@ -122,14 +122,16 @@ def _build(model: type[BaseModel], given: dict[str, Any]) -> BaseModel:
         raise UsageError(message, remedy="see --help for what it takes") from error
 
 
-UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
 def parse_duration(option: str, text: str) -> float:
-    """`500ms`, `2s`, `1m` as seconds. Raises UsageError for anything else."""
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)(ms|s|m|h)", text.strip())
+    """`500ms`, `2s`, `1m`, `7d` as seconds. Raises UsageError for anything else."""
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)(ms|s|m|h|d)", text.strip())
     if found is None:
-        raise UsageError(f"{option}: {text!r} is no duration", remedy="a number with ms, s, m or h: 2s")
+        raise UsageError(
+            f"{option}: {text!r} is no duration", remedy="a number with ms, s, m, h or d: 2s, 7d"
+        )
     return float(found[1]) * UNITS_S[found[2]]
 
 

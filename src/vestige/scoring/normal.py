@@ -115,7 +115,8 @@ class NormalScorer:
             return iter(())
         steps = {name: values[rows] for name, values in judged.batch.steps.items()}
         called = judged.batch.text.gather(rows).to_list()
-        return iter(self.explainer.explain(steps, judged.bound, called, raw))
+        explained = self.explainer.explain(steps, judged.bound, called, raw)
+        return ({"event": event, **why} for event, why in zip(called, explained, strict=True))
 
 
 def _places(batch: WindowBatch, rows: NDArray[np.int64], texts: list[str]) -> Iterator[dict[str, Any]]:

@@ -47,8 +47,9 @@ def score(
     Of a detector of the task normal the keys are `time host recording file line offset text score p_value
     alert`: the text is the message itself where the source can tell it, `p_value` the share of normal windows
     that are as strange, and the score says the same in powers of ten: 3 is one in 1,000. What alerts is
-    decided by an `AlertBudget`, and told with `reasons` (`look p_value says`), what was `expected` instead
-    (`event p`, the likeliest ones), and the `nearest` known example, with its place in what was learnt from.
+    decided by an `AlertBudget`, and told with what the step is called (`event`), `reasons` (`look p_value
+    says`), what was `expected` instead (`event p`, the likeliest ones), and the `nearest` known example,
+    with its place in what was learnt from.
     What came of the promise is told in the log at the end.
     `alerts_only`: only rows that alert, or correct what was told before.
     A path `-` is standard input; of several paths, `file` is the path as given. `quantize`: in 8-bit

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
+from vestige.service.sinks.lines import whole
+
 QUIET_S = 3_600.0
 """An incident closes when its entity had no alert of it for so long, by the times of the evidence."""
 CLOSE_S = 120.0
@@ -18,6 +20,8 @@ MOST_OPEN = 10_000
 """Incidents that are open at a time; the one that was quiet for longest closes for another."""
 MOST_EVIDENCE, MOST_REASONS = 20, 5
 """Places and reasons that an incident keeps: the first places, the rarest reasons."""
+MOST_TEXT = 2_000
+"""Characters of an event by which it is known again."""
 GROWTH = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
 """An incident says that it grew when it has so many alerts."""
 
@@ -25,9 +29,37 @@ Row = dict[str, Any]
 
 
 @dataclass
+class Raised:
+    """What raised `alerts` alike: the `event` judged, the `template` of it where it is a known one, and the
+    `looks`. An event is masked; where the detector does not tell it, it is empty."""
+
+    event: str
+    template: str | None
+    looks: list[str]
+    alerts: int = 1
+
+    @classmethod
+    def of(cls, alert: Row) -> Self:
+        """What raised an alert."""
+        nearest = alert.get("nearest") or {}
+        template = None
+        # What is nearest to a new event says nothing about it: all that is new may be nearest to the same.
+        if nearest.get("distance") == 0:
+            template = whole(nearest["text"][:MOST_TEXT])
+        looks = sorted({reason["look"] for reason in alert.get("reasons", [])}) or ["score"]
+        return cls(whole((alert.get("event") or "")[:MOST_TEXT]), template, looks)
+
+
+def entity_of(alert: Row) -> str:
+    """Whose alert it is: the host's, else the recording's or the file's."""
+    return whole(alert.get("host") or alert.get("recording") or alert.get("file") or "")
+
+
+@dataclass
 class Incident:
     """`first` and `last` are times (RFC 3339, None where nobody knows), `last_s` the last in Unix seconds;
-    `kinds` are looks with the kinds of steps that they were about."""
+    `kinds` are looks with the kinds of steps that they were about, `raised` counts the alerts that were
+    raised alike, of the first ways in which they were."""
 
     id: str
     entity: str
@@ -37,6 +69,7 @@ class Incident:
     alerts: int = 0
     p_value: float = 1.0
     kinds: list[str] = field(default_factory=list)
+    raised: list[Row] = field(default_factory=list)
     reasons: list[Row] = field(default_factory=list)
     evidence: list[Row] = field(default_factory=list)
 
@@ -45,7 +78,7 @@ class Incident:
         return {
             "kind": "incident", "id": self.id, "state": state, "host": self.entity, "first": self.first,
             "last": self.last, "alerts": self.alerts, "p_value": self.p_value, "reasons": self.reasons,
-            "evidence": self.evidence,
+            "raised": self.raised, "evidence": self.evidence,
         }  # fmt: skip
 
 
@@ -58,9 +91,8 @@ class Incidents:
 
     def take(self, alert: Row) -> list[Row]:
         """Put an alert to its incident, whose id it gets; the lines about incidents that come of it."""
-        entity = alert.get("host") or alert.get("recording") or alert.get("file") or ""
-        now = _seconds(alert.get("time"))
-        lines = self.close_quiet(entity, now)
+        entity, now = entity_of(alert), seconds_of(alert.get("time"))
+        lines = self.pass_over(alert)
         kinds = _kinds(alert)
         incident = self._of(entity, kinds, now)
         opened = incident is None
@@ -80,8 +112,9 @@ class Incidents:
             lines.append(incident.row("grew"))
         return lines
 
-    def close_quiet(self, entity: str, now: float | None) -> list[Row]:
-        """Close what its entity has been quiet about for long enough."""
+    def pass_over(self, alert: Row) -> list[Row]:
+        """Close what the entity of an alert has been quiet about for long enough when it comes."""
+        entity, now = entity_of(alert), seconds_of(alert.get("time"))
         if now is None:
             return []
         quiet = [
@@ -123,6 +156,7 @@ def _add(incident: Incident, alert: Row, kinds: list[str], now: float | None) ->
     if now is not None and (incident.last_s is None or now >= incident.last_s):
         incident.last, incident.last_s = alert.get("time"), now
     incident.kinds = list(dict.fromkeys([*incident.kinds, *kinds]))[:MOST_EVIDENCE]
+    _count(incident, Raised.of(alert))
     known = {reason["says"] for reason in incident.reasons}
     incident.reasons += [reason for reason in alert.get("reasons", []) if reason["says"] not in known]
     incident.reasons = sorted(incident.reasons, key=lambda reason: reason["p_value"])[:MOST_REASONS]
@@ -131,13 +165,23 @@ def _add(incident: Incident, alert: Row, kinds: list[str], now: float | None) ->
         incident.evidence.append({name: alert[name] for name in names if name in alert})
 
 
+def _count(incident: Incident, raised: Raised) -> None:
+    for known in incident.raised:
+        if all(known[name] == value for name, value in asdict(raised).items() if name != "alerts"):
+            known["alerts"] += 1
+            return
+    if len(incident.raised) < MOST_EVIDENCE:
+        incident.raised.append(asdict(raised))
+
+
 def _kinds(alert: Row) -> list[str]:
     """What an alert is about: each look that raised it, with the kind of step."""
     about = (alert.get("nearest") or {}).get("text", "")
     return [f"{reason['look']}: {about}" for reason in alert.get("reasons", [])] or [f"score: {about}"]
 
 
-def _seconds(time: str | None) -> float | None:
+def seconds_of(time: str | None) -> float | None:
+    """A time of RFC 3339 in UTC as Unix seconds. Raises ValueError."""
     if time is None:
         return None
     # Nanoseconds are more than a datetime holds.

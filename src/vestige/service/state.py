@@ -13,7 +13,7 @@ from vestige.errors import CheckpointError, UsageError
 from vestige.storage import atomic_file
 
 FILE = "state.json"
-FORMAT = "vestige-watch/1"
+FORMAT = "vestige-watch/2"
 REMEDY = "take another --state, or remove it: watching then begins anew"
 
 
@@ -29,9 +29,9 @@ def save(directory: Path, digest: str, parts: dict[str, Any]) -> None:
         working.write_text(text + "\n", encoding="ascii")
 
 
-def load(directory: Path, digest: str) -> dict[str, Any] | None:
+def load(directory: Path, digest: str | None = None) -> dict[str, Any] | None:
     """The state that was saved last; None where there is none. Raises CheckpointError for a damaged one,
-    UsageError for one of another detector."""
+    UsageError for one of another detector than that of `digest`, where it is given."""
     path = directory / FILE
     if not path.is_file():
         return None
@@ -42,6 +42,6 @@ def load(directory: Path, digest: str) -> dict[str, Any] | None:
         raise CheckpointError(f"cannot be read ({error})", where=path, remedy=REMEDY) from error
     if found != FORMAT:
         raise CheckpointError(f"is of format {checked.shown(found)}", where=path, remedy=REMEDY)
-    if of != digest:
+    if digest is not None and of != digest:
         raise UsageError("is the state of another detector", where=path, remedy=REMEDY)
     return dict(plain)

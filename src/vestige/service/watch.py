@@ -7,6 +7,7 @@ that is taken back first, so that nothing is there twice.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -23,10 +24,13 @@ from vestige.reading.windower import WindowBatch, Windower
 from vestige.scoring.budgeting import AlertBudget
 from vestige.scoring.normal import NormalScorer
 from vestige.scoring.windows import judge_batches, rows_of
+from vestige.service import feedback
 from vestige.service import state as states
+from vestige.service.exceptions import Exceptions
 from vestige.service.follow import Follower
 from vestige.service.incidents import Incidents
 from vestige.service.sinks import Sink
+from vestige.service.sinks.files import FileSink
 from vestige.sources import registry
 from vestige.training.interrupt import StopRequests
 
@@ -48,7 +52,10 @@ class WatchOptions:
 
 @dataclass
 class Watch:
-    """A detector at work on growing evidence; see `start`."""
+    """A detector at work on growing evidence; see `start`.
+
+    `kept` is the state's own file of incidents; `dismissed` counts the alerts that each exception has hidden.
+    """
 
     loaded: Loaded
     digest: str
@@ -57,10 +64,14 @@ class Watch:
     windower: Windower
     scorer: NormalScorer | None
     incidents: Incidents
-    sinks: Sequence[Sink]
+    sinks: tuple[Sink, ...]
     options: WatchOptions
+    kept: FileSink | None = None
+    exceptions: Exceptions | None = None
+    dismissed: Counter[str] = field(default_factory=Counter)
     alerts: int = 0
     steps: int = 0
+    _lock: ExitStack = field(default_factory=ExitStack)
     _saved: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -76,13 +87,19 @@ class Watch:
         """Begin to watch, or go on where the state in the directory `state` stands.
 
         Raises CheckpointError for a detector or a state that cannot be trusted, UsageError for the state of
-        another detector.
+        another detector, OutputError where another watch is at work in it, DefinitionError for exceptions
+        that are wrong.
         """
         chosen = options or WatchOptions()
         with ExitStack() as stack:
             for sink in sinks:
                 stack.callback(sink.close)
             loaded, digest = load(detector), states.detector_digest(detector)
+            lock = stack.enter_context(ExitStack())
+            if state is not None:
+                # Before anything is taken back that another watch may be writing.
+                state.mkdir(parents=True, exist_ok=True)
+                lock.enter_context(storage.locked(state))
             before = None if state is None else states.load(state, digest)
             reader = registry.get(loaded.schema.source).reader(loaded.schema)
             windower = Windower(reader, live.scored(reader))
@@ -93,8 +110,16 @@ class Watch:
                 watch = cls(
                     loaded, digest, state, follower, windower, scorer, incidents, tuple(sinks), chosen
                 )
+                watch._lock = lock
+                if state is not None:
+                    watch.exceptions = Exceptions.of(state)
+                    watch.kept = feedback.sink(state)
+                    stack.callback(watch.kept.close)
                 if before is not None:
                     watch._restore(before)
+                elif state is not None:
+                    # Ids go on where somebody has removed the state, and kept the incidents.
+                    incidents.count = feedback.highest(state)
             except (KeyError, TypeError, ValueError, IndexError) as error:
                 raise CheckpointError(
                     f"the state cannot be taken up ({error!r})", where=state, remedy=states.REMEDY
@@ -106,18 +131,17 @@ class Watch:
     def run(self) -> None:
         """Watch until everything was read (`once`), or somebody asks to stop (Ctrl-C, SIGTERM)."""
         with ExitStack() as stack:
-            if self.directory is not None:
-                self.directory.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(storage.locked(self.directory))
             stop = stack.enter_context(StopRequests(self._tell_of_stop))
             stack.callback(self._close)
+            # A kill before the next save must find where files stood before anything was written.
+            self.save()
             self._watch(stop)
             self.save()
         self._tell()
 
     def save(self) -> None:
         """Have all that was written on disk, and then where everything stands."""
-        for sink in self.sinks:
+        for sink in self._all_sinks():
             sink.flush()
         self._saved = time.monotonic()
         if self.directory is None:
@@ -131,7 +155,9 @@ class Watch:
                 "windower": self.windower.state(),
                 "budget": budget,
                 "incidents": self.incidents.to_dict(),
+                "dismissed": self.dismissed,
                 "sinks": {sink.spec: sink.position() for sink in self.sinks},
+                "kept": None if self.kept is None else self.kept.position(),
                 "steps": self.steps,
                 "alerts": self.alerts,
             },
@@ -143,9 +169,12 @@ class Watch:
         self.steps, self.alerts = int(before["steps"]), int(before["alerts"])
         if self.scorer is not None and before["budget"] is not None:
             self.scorer.budget = AlertBudget.of(before["budget"])
+        self.dismissed = Counter({str(name): int(n) for name, n in before["dismissed"].items()})
         for sink in self.sinks:
             if sink.spec in before["sinks"]:
                 sink.restore(before["sinks"][sink.spec])
+        if self.kept is not None:
+            self.kept.restore(before["kept"])
 
     def _watch(self, stop: StopRequests) -> None:
         scanned, heard, released = 0.0, time.monotonic(), False
@@ -153,6 +182,8 @@ class Watch:
             now = time.monotonic()
             if now - scanned >= SCAN_S or self.options.once:
                 self.follower.scan()
+                if self.exceptions is not None:
+                    self.exceptions.refresh()
                 scanned = now
             for block in self.follower.read():
                 heard, released = time.monotonic(), False
@@ -197,15 +228,33 @@ class Watch:
             lines: list[dict[str, Any]] = []
             for row in rows:
                 if row["alert"]:
-                    self.alerts += 1
-                    lines += self.incidents.take(row)
-                lines.append(row)
+                    lines += self._alert(row)
+                if self.options.every or row["alert"] or row.get("corrects"):
+                    lines.append(row)
             self._write(lines)
 
+    def _alert(self, row: dict[str, Any]) -> list[dict[str, Any]]:
+        """What comes of an alert: lines about incidents. One that was dismissed is no alert any more."""
+        hiding = None
+        if self.exceptions is not None:
+            hiding = self.exceptions.hiding(row)
+        if hiding is None:
+            self.alerts += 1
+            return self.incidents.take(row)
+        self.dismissed[hiding.id] += 1
+        row |= {"alert": False, "dismissed": hiding.id}
+        return self.incidents.pass_over(row)
+
     def _write(self, rows: list[dict[str, Any]]) -> None:
-        if rows:
-            for sink in self.sinks:
-                sink.write(rows)
+        if not rows:
+            return
+        for sink in self.sinks:
+            sink.write(rows)
+        if self.kept is not None:
+            self.kept.write([row for row in rows if row.get("kind") == "incident"])
+
+    def _all_sinks(self) -> tuple[Sink, ...]:
+        return self.sinks if self.kept is None else (*self.sinks, self.kept)
 
     def _save_in_time(self) -> None:
         if time.monotonic() - self._saved >= SAVE_S:
@@ -213,8 +262,9 @@ class Watch:
 
     def _close(self) -> None:
         self.follower.close()
-        for sink in self.sinks:
+        for sink in self._all_sinks():
             sink.close()
+        self._lock.close()
 
     def _tell_of_stop(self, name: str) -> None:
         log.info("%s: the state is saved, and watching ends", name)
@@ -224,9 +274,12 @@ class Watch:
             "%d steps, %d alerts, %d incidents (%d open)",
             self.steps, self.alerts, self.incidents.count, len(self.incidents.open),
         )  # fmt: skip
+        if self.directory is not None and self.exceptions is not None:
+            for sentence in feedback.kept(self.directory, self.exceptions.entries).told():
+                log.info("%s", sentence)
         if self.scorer is not None:
             self.scorer.tell()
-        for sink in self.sinks:
+        for sink in self._all_sinks():
             for sentence in sink.told():
                 log.warning("%s: %s", sink.spec, sentence)
 

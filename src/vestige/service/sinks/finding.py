@@ -14,6 +14,7 @@ from vestige.service.sinks.lines import json_line
 JUDGED = frozenset(
     {
         "text",
+        "event",
         "score",
         "p_value",
         "alert",
@@ -22,6 +23,7 @@ JUDGED = frozenset(
         "nearest",
         "smallest",
         "incident",
+        "dismissed",
         "corrects",
     }
 )

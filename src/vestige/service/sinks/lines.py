@@ -47,12 +47,12 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if depth < DEEPEST and isinstance(value, dict):
-        return {_whole(str(key)): _plain(inner, depth + 1) for key, inner in value.items()}
+        return {whole(str(key)): _plain(inner, depth + 1) for key, inner in value.items()}
     if depth < DEEPEST and isinstance(value, list | tuple):
         return [_plain(inner, depth + 1) for inner in value]
-    return _whole(str(value))
+    return whole(str(value))
 
 
-def _whole(text: str) -> str:
+def whole(text: str) -> str:
     """`text` as characters only: pairs of surrogates joined, halves replaced."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
