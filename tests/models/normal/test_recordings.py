@@ -116,6 +116,19 @@ def test_pieces_give_what_the_whole_gives(model: RecordingModel, cuts: list[int]
     assert model.judge_tallies([tally]).rareness[0] == model.judge([whole]).rareness[0]
 
 
+def test_an_event_at_a_time_gives_what_the_whole_gives(
+    model: RecordingModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_SURPRISES", 100)
+    whole = walks(1, 4, least=700, most=701)[0]
+    tally, expected = model.tally(), model.tally()
+    for event in whole:
+        tally.add(np.array([event]))
+    expected.add(whole)
+    assert_same(tally, expected)
+    assert sum(map(len, tally._kept)) == 88  # every eighth of 700
+
+
 def assert_same(tally: RecordingTally, expected: RecordingTally) -> None:
     """Both hold the same, bit for bit."""
     assert tally.looks().tolist() == expected.looks().tolist()
@@ -139,6 +152,7 @@ def test_a_long_recording_of_many_kinds_is_kept_in_bounded_memory() -> None:
     # All that did not fit is counted: every event is an n-gram, and so is every pair of two.
     assert tally.left_out == 2 * len(whole) - 1 - int(tally.counts.sum())
     assert sum(map(len, tally._kept)) <= module.MOST_SURPRISES
+    assert len(tally._kept) <= module.MOST_PIECES
     assert model.judge_tallies([tally]).p_value[0] < 0.01
 
 

@@ -68,6 +68,8 @@ MOST_DISTINCT = 5_000
 """Different n-grams that are kept of a recording: its first."""
 MOST_SURPRISES = 1 << 14
 """Surprises that are kept of a recording: every second one where there are more, then every fourth, ..."""
+MOST_PIECES = 64
+"""Pieces of surprises that are kept apart at most."""
 PIECE = 1 << 16
 """Events that are looked at at a time."""
 ROWS = 512
@@ -130,6 +132,7 @@ class RecordingTally:
     _rarity: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
     _total: int = 0
     _kept: list[IntArray] = field(default_factory=list)
+    _n_kept: int = 0
     _stride: int = 1
 
     def add(self, tokens: IntArray) -> None:
@@ -177,9 +180,13 @@ class RecordingTally:
 
     def _keep(self, surprise: IntArray) -> None:
         self._kept.append(surprise[-self.length % self._stride :: self._stride].copy())
-        while sum(map(len, self._kept)) > MOST_SURPRISES:
-            self._kept = [np.concatenate(self._kept)[::2].copy()]
-            self._stride *= 2
+        self._n_kept += len(self._kept[-1])
+        if self._n_kept > MOST_SURPRISES or len(self._kept) > MOST_PIECES:
+            together = np.concatenate(self._kept)
+            while len(together) > MOST_SURPRISES:
+                together = together[::2].copy()
+                self._stride *= 2
+            self._kept, self._n_kept = [together], len(together)
 
 
 @dataclass(frozen=True)
