@@ -12,14 +12,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vestige import scoring
-from vestige.errors import CheckpointError, EvidenceError, OutputError, SplitError, VestigeError
+from vestige import checkpoint, scoring
+from vestige.errors import (
+    CheckpointError,
+    EvidenceError,
+    OutputError,
+    SplitError,
+    UsageError,
+    VestigeError,
+)
 from vestige.evaluation.budget import Budget
 from vestige.evaluation.learnt import FILE, Learnt
+from vestige.models.normal.detector import Normal
 from vestige.pipeline.learn import learn
 from vestige.reading.times import rfc3339
 from vestige.simulators import registry as simulators
 from vestige.sources import registry as sources
+from vestige.training import TrainingConfig
 
 START_NS = 1_767_225_600 * 10**9
 SECOND_NS = 10**9
@@ -330,3 +339,41 @@ def test_a_part_that_is_all_attack_is_told(tmp_path: Path) -> None:
     assert "of the events to calibrate with are unlike all that were learnt from" in found.warnings[0]
     found = learn_logs(write(tmp_path / "usual.log", usual), tmp_path / "usual")
     assert found.warnings == []
+
+
+BRIEF = TrainingConfig(epochs=1, device="cpu", threads=1)
+
+
+def test_a_network_says_which_event_follows(plain: tuple[Path, Path], tmp_path: Path) -> None:
+    evidence, by_grams = plain
+    learn_logs(evidence, tmp_path / "first", model="gru", training=BRIEF)
+    learn_logs(evidence, tmp_path / "second", model="next_gru", training=BRIEF)
+    names = {path.name for path in (tmp_path / "first").iterdir()}
+    assert names == {"model.json", WEIGHTS, FILE, "report.html"}
+    assert (tmp_path / "first" / WEIGHTS).read_bytes() == (tmp_path / "second" / WEIGHTS).read_bytes()
+    found, other = (checkpoint.load(path).detector for path in (tmp_path / "first", by_grams))
+    assert isinstance(found, Normal)
+    assert isinstance(other, Normal)
+    assert found.looks == other.looks
+    assert other.network is None
+    assert found.network is not None
+    assert found.network.name == "next_gru"
+    tokens = np.array([[3, 4, 5, 6, 7, 3, 4, 5, 6, 7], [3, 4, 5, 6, 7, 3, 4, 5, 6, 3]])
+    batch = {"tokens": tokens, "looks": np.zeros((2, len(found.looks) - 3), dtype=np.float32)}
+    surprise = found.network.surprise({"tokens": tokens})
+    assert found.strangeness(batch)[:, 0] == pytest.approx(surprise, abs=1e-4)
+    assert (found.strangeness(batch)[:, 0] != other.strangeness(batch)[:, 0]).all()
+    assert (found.strangeness(batch)[:, 1:] == other.strangeness(batch)[:, 1:]).all()
+    rows = rows_of(tmp_path / "first", evidence)
+    assert len(rows) == 400
+    assert np.mean([row["p_value"] <= 0.01 for row in rows]) < 0.05
+
+
+def test_what_is_no_model_of_what_follows_is_refused(
+    plain: tuple[Path, Path], corpus: Callable[[str], Path], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="no model 'gbt' for the task 'next'"):
+        learn_logs(plain[0], tmp_path / "out", model="gbt")
+    with pytest.raises(UsageError, match="next_gru"):
+        learn_from("telemetry", corpus("telemetry"), tmp_path / "out", model="gru")
+    assert list(tmp_path.iterdir()) == []

@@ -47,6 +47,15 @@ def learn_command(source: Source[Any]) -> Callable[..., None]:
                 help="alerts that you want to read: 5/day, 1/hour, 20/week; or 1/1000, of so many windows"
             ),
         ] = "5/day",
+        model: Annotated[
+            str,
+            typer.Option(
+                "-m",
+                "--model",
+                help="what says which event follows: ngram, or a network (slower): gru, lstm, array_lstm, "
+                "attention_array_lstm, stochastic_array_lstm, transformer",
+            ),
+        ] = "ngram",
         settings: Annotated[
             list[str], typer.Option("--set", help="hyper-parameter NAME=VALUE (repeatable)")
         ] = [],
@@ -68,6 +77,7 @@ def learn_command(source: Source[Any]) -> Callable[..., None]:
                 output,
                 options=options,
                 budget=Budget.parse(budget),
+                model=model,
                 hyper=parse_settings(settings),
                 seed=seed,
                 command=shlex.join(["vestige", *sys.argv[1:]]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -66,3 +67,17 @@ NextArrayLstm = predicting(ArrayLstmDetector)
 NextAttentionArrayLstm = predicting(AttentionArrayLstmDetector)
 NextStochasticArrayLstm = predicting(StochasticArrayLstmDetector)
 NextTransformer = predicting(TransformerDetector)
+
+
+NETWORKS: Mapping[str, type[NextNetwork]] = {
+    kind.name: kind
+    for kind in (
+        NextGru,
+        NextLstm,
+        NextArrayLstm,
+        NextAttentionArrayLstm,
+        NextStochasticArrayLstm,
+        NextTransformer,
+    )
+}
+"""All of them, by name."""

@@ -18,14 +18,16 @@ from pydantic import BaseModel
 
 from vestige import checkpoint, log, storage
 from vestige.engine import LOCAL, Engine
-from vestige.errors import EvidenceError, SplitError
+from vestige.errors import EvidenceError, SplitError, UsageError
 from vestige.evaluation.bootstrap import exact_bounds
 from vestige.evaluation.budget import UNTIMED, Budget
 from vestige.evaluation.learnt import FILE, AlertRate, Learnt, PartOf, Stretch, WholeRecordings
 from vestige.evaluation.learnt_page import PAGE_FILE, write_page
 from vestige.evaluation.plants import N as PLANTS
 from vestige.evaluation.rates import stretches
+from vestige.models import registry
 from vestige.models.base import RecordingVerdict, choose_inputs
+from vestige.models.next_token import NextToken
 from vestige.models.normal.detector import BATCH, Normal
 from vestige.models.normal.recordings import LEAST_RECORDINGS, LOOKS
 from vestige.models.normal.whole import WindowTally
@@ -39,8 +41,13 @@ from vestige.schema import UNK
 from vestige.scoring.budgeting import AlertBudget
 from vestige.sources.base import Source
 from vestige.splits import stages
+from vestige.training.config import TrainingConfig
 
 DATASET = "dataset"
+NGRAM = "ngram"
+"""What says which event follows, unless a network is asked for."""
+STOPPING = 10
+"""One in so many windows that are learnt from says when a network's training stops."""
 SHOWN = 10
 """Stretches of the check part that are shown: the strangest."""
 MOST_NEW = 0.9
@@ -61,7 +68,9 @@ def learn(
     *,
     options: BaseModel,
     budget: Budget,
+    model: str = NGRAM,
     hyper: dict[str, Any] | None = None,
+    training: TrainingConfig | None = None,
     seed: int = 0,
     command: str = "",
     engine: Engine = LOCAL,
@@ -71,6 +80,7 @@ def learn(
 ) -> Learnt:
     """Learn from `evidence` into the detector directory `out`, and say what it is worth.
 
+    `model`: what says which event follows, n-grams or a detector of the task next, trained by `training`.
     `plants`: anomalies of each kind and strength that are planted to see what is found of them; none with 0.
     Raises EvidenceError where there is nothing to read or nothing that repeats, SplitError where there is too
     little, OutputError where `out` holds something else.
@@ -93,6 +103,8 @@ def learn(
                 seed=seed,
                 **(hyper or {}),
             )
+            if model != NGRAM:
+                detector.network = trained(model, learn_from, training or TrainingConfig(seed=seed), working)
             calibrate = learn_from.over(parts.calibrate)
             doubts = _refuse_novelty(calibrate, evidence)
             detector.fit(learn_from, calibrate, seed=seed)
@@ -151,6 +163,33 @@ def with_known_times(source: Source[Any], windows: WindowSet) -> WindowSet:
     if source.reader(windows.schema).timed:
         return windows
     return replace(windows, t_ns=np.full(len(windows), NO_TIME, dtype=np.int64))
+
+
+def trained(model: str, learn_from: EncodedWindows, config: TrainingConfig, working: Path) -> NextToken:
+    """The detector of the task next that `model` names, trained on what is learnt from, whose last tenth says
+    when to stop. Raises UsageError for one that there is not, or where there are no events."""
+    from vestige.models.next_networks import NETWORKS
+    from vestige.training import StoppedError, train
+
+    kind = NETWORKS.get(registry.of_task(model, "next"))
+    if kind is None:
+        raise UsageError(f"{model} is no network", remedy=f"ngram, or one of {', '.join(NETWORKS)}")
+    detector = kind.build(
+        choose_inputs(kind, learn_from.schema), len(learn_from.schema.classes), seed=config.seed
+    )
+    order = np.argsort(learn_from.windows.placed_ns, kind="stable")
+    cut = len(order) - max(len(order) // STOPPING, 1)
+    first, last = (
+        learn_from.over(learn_from.windows.select(np.sort(rows))) for rows in np.split(order, [cut])
+    )
+    place = working / "training"
+    place.mkdir()
+    try:
+        train(detector, first, last, config, place, progress=False)
+    except StoppedError as error:
+        raise StoppedError("stopped in training; nothing was kept", remedy="learn again") from error
+    shutil.rmtree(place)
+    return detector
 
 
 def encoder_of(source: Source[Any], learn_from: WindowSet) -> NormalEncoder:

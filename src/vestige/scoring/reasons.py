@@ -120,7 +120,7 @@ class Explainer:
 
     def _expected(self, X: Batch) -> list[list[dict[str, Any]]]:
         """The likeliest events after those before the one judged, with their probabilities."""
-        order = self.detector.order
+        order = self.detector.expects
         if order is None:
             return [[] for _ in X[self.encoder.tokens]]
         name, names = order.inputs[0].name, self.encoder.vocabulary

@@ -7,6 +7,7 @@ L looks, N windows of the calibration, V token ids.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +22,7 @@ from vestige.errors import SplitError
 from vestige.models.base import HyperParameters, Judgement, RecordingVerdict, Task, parse_hyper
 from vestige.models.baselines.next_ngram import NextNgram
 from vestige.models.fitting import FitProgress, FittedDetector
+from vestige.models.next_token import NextToken
 from vestige.models.normal.channels import LOOKS as OF_CHANNELS
 from vestige.models.normal.channels import Channels
 from vestige.models.normal.conformal import Tail, fisher, out_of_fold
@@ -39,6 +41,10 @@ OF_TOKENS = ("order", "rarity", "repeats")
 """The looks at tokens."""
 LEAST_SCALE = {"order": 1.0, "rarity": 1.0, "repeats": 1.0, "novelty.distance": 0.1}
 """Of these looks a strangeness higher by so much is rarer by a factor of e at the most (nats; a distance)."""
+NETWORK = "network"
+"""What the weights of a network are called among the arrays of the sidecar: the bytes of their own file."""
+DIGITS = 5
+"""Decimals of a network's surprise that count: beyond them it tells of the size of a batch."""
 USUAL_SCALE = 1.0
 """The same of the others, whose unit is a usual spread."""
 
@@ -68,6 +74,9 @@ class Normal(FittedDetector):
     tails: list[Tail]
     """Of each look, and last of their sum."""
     order: NextNgram | None = None
+    network: NextToken | None = None
+    """What says which event follows, where the n-grams of `order` are not to; trained before all else is
+    learnt."""
     repeats: Repeats | None = None
     channels: Channels | None = None
     recordings: WholeRecordings | None = None
@@ -129,6 +138,11 @@ class Normal(FittedDetector):
             elif self.channels is not None:
                 columns += list(self.channels.strangeness(self._select(spec, X[spec.name])).T)
         return np.stack(columns, axis=1)
+
+    @property
+    def expects(self) -> NextToken | None:
+        """What says which event follows: None where there are no tokens."""
+        return self.network or self.order
 
     def log_p_of_looks(self, X: Batch) -> FloatArray:
         """ln of the p-value `(B, L)` of each look."""
@@ -202,6 +216,18 @@ class Normal(FittedDetector):
     def _new_order(self, spec: Input) -> NextNgram:
         return NextNgram((spec,), self.n_classes, hyper=parse_hyper(NextNgram, {"n": self.hyper.n}))
 
+    def _load_network(
+        self, spec: Input, header: dict[str, Any], file: NDArray[Any], device: str
+    ) -> NextToken:
+        from vestige.models.next_networks import NETWORKS  # they import torch
+
+        kind = NETWORKS[header["name"]]
+        if file.dtype != np.uint8:
+            raise ValueError("the weights of a network are no bytes")
+        network = kind((spec,), self.n_classes, hyper=kind.hyper_parameters(**header["hyper"]))
+        network.load_sidecar(file.tobytes(), header["state"], device=device)
+        return network
+
     def _of_tokens(self, X: Batch) -> list[FloatArray]:
         if self.order is None or self.repeats is None:
             raise ValueError("nothing was learnt yet")
@@ -209,15 +235,20 @@ class Normal(FittedDetector):
         tokens = {name: X[name]}
         selected = self.order.tokens(tokens)
         rarity = self.order.rarity(selected[:, -1])
-        return [self.order.surprise(tokens), rarity, self.repeats.strangeness(selected)]
+        surprise = self.order.surprise(tokens)
+        if self.network is not None:
+            surprise = np.round(self.network.surprise(tokens), DIGITS)
+        return [surprise, rarity, self.repeats.strangeness(selected)]
 
     def _of_looks(self, spec: Input, X: Batch) -> FloatArray:
         values = X[spec.name].astype(np.float64)
         return np.where(np.isfinite(values), np.clip(values, -1e12, 1e12), 0.0)
 
     def state_for_checkpoint(self) -> dict[str, Any]:
-        """The share that alerts, and of whole recordings what is no array."""
+        """The share that alerts, and of whole recordings, and of a network, what is no array."""
         state: dict[str, Any] = {"alpha": self.alpha}
+        if self.network is not None:
+            state[NETWORK] = self.network.header()
         if self.recordings is not None:
             state["recordings"] = self.recordings.state()
         return state
@@ -235,10 +266,12 @@ class Normal(FittedDetector):
         if self.recordings is not None:
             of_recordings = self.recordings.model.arrays()
             arrays |= {f"recordings.{name}": array for name, array in of_recordings.items()}
+        if self.network is not None:
+            arrays[NETWORK] = _file_of(self.network)
         whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         path.write_bytes(safetensors.numpy.save(whole))
 
-    def load_sidecar(self, payload: bytes, state: dict[str, Any], *, device: str = "cpu") -> None:  # noqa: ARG002
+    def load_sidecar(self, payload: bytes, state: dict[str, Any], *, device: str = "cpu") -> None:
         """See `Detector.load_sidecar`."""
         self.spend(float(state["alpha"]))
         try:
@@ -251,12 +284,22 @@ class Normal(FittedDetector):
                 self.order = self._new_order(spec)
                 self.order.take(_under(arrays, "order."))
                 self.repeats = Repeats(_table(arrays["repeats"], self.width(spec) + 1))
+                if NETWORK in state:
+                    self.network = self._load_network(spec, state[NETWORK], arrays[NETWORK], device)
                 if "recordings" in state:
                     self.recordings = WholeRecordings.read(
                         _under(arrays, "recordings."), state["recordings"], spec.name, self.width(spec)
                     )
             elif spec.kind == "tensor":
                 self.channels = Channels.of(_under(arrays, "channels."))
+
+
+def _file_of(network: NextToken) -> NDArray[np.uint8]:
+    """The bytes of a network's own file of weights."""
+    with tempfile.TemporaryDirectory(prefix="vestige-") as place:
+        path = Path(place) / network.sidecar
+        network.save_sidecar(path)
+        return np.frombuffer(path.read_bytes(), dtype=np.uint8)
 
 
 def _under(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
