@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 
 TOP = 40
-"""So many of the highest values say how fast the chance falls beyond all of them: ranks say nothing of what is
-rarer than the whole calibration is long."""
+"""So many of the highest values say how fast the chance falls beyond all of them: ranks say nothing of what
+is rarer than the whole calibration is long."""
 POINTS = 4_096
 """Values of the calibration that are kept at most: all of the highest, and quantiles of the others."""
 FOLDS = 3
@@ -32,8 +32,8 @@ class Tail:
     """How rare values are, by those of a calibration.
 
     `values (K,)` float64 ascend; `reached (K,)` float64 says how many of the `n` values of the calibration
-    were at least as high as each. `beyond` of them are above `begin`; of a tail that begins there, in which the
-    chance falls by a factor of e every `scale`, is what lies above all values.
+    were at least as high as each. `beyond` of them are above `begin`; of a tail that begins there, in which
+    the chance falls by a factor of e every `scale`, is what lies above all values.
     """
 
     values: FloatArray
@@ -70,8 +70,8 @@ class Tail:
         return float(np.max(share[share <= 0.5], initial=0.0))
 
     def log_p(self, values: FloatArray) -> FloatArray:
-        """ln of the chance `(B,)` that what is normal has a value at least as high; finite, at most 0: by rank,
-        and above all values of the calibration by the tail, where that is less."""
+        """ln of the chance `(B,)` that what is normal has a value at least as high; finite, at most 0: by
+        rank, and above all values of the calibration by the tail, where that is less."""
         by_rank = np.log((self.at_least(values) + 1) / (self.n + 1))
         with np.errstate(over="ignore", invalid="ignore"):
             by_tail = np.log((self.beyond + 1) / (self.n + 1)) - (values - self.begin) / self.scale
