@@ -40,7 +40,8 @@ def test_what_waits_is_there_in_the_next_life(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     assert put(spool, b"a", b"b" * 1000, b"") == 0
     spool.sync()
-    again = Spool(tmp_path)  # without a close: killed
+    spool.abandon()  # killed
+    again = Spool(tmp_path)
     assert (again.id, again.waiting) == (spool.id, 3)
     assert payloads(again) == [b"a", b"b" * 1000, b""]
 
@@ -71,6 +72,7 @@ def test_a_mark_that_was_not_saved_sends_again_but_loses_nothing(tmp_path: Path)
     first = spool.read(0)
     assert first is not None
     spool.mark(first.end, 1, save=False)
+    spool.abandon()
     assert payloads(Spool(tmp_path)) == [b"a", b"b"]
 
 
@@ -78,6 +80,7 @@ def test_a_mark_that_was_not_saved_sends_again_but_loses_nothing(tmp_path: Path)
 def test_half_a_frame_at_the_end_is_cut_off(tmp_path: Path, cut: int) -> None:
     spool = Spool(tmp_path)
     put(spool, b"whole", b"broken")
+    spool.abandon()
     (part,) = parts(tmp_path)
     part.write_bytes(part.read_bytes()[:-cut])
     again = Spool(tmp_path)
@@ -89,6 +92,7 @@ def test_a_damaged_file_does_not_hold_up_the_next(tmp_path: Path) -> None:
     spool = Spool(tmp_path, segment=60)
     for number in range(6):
         put(spool, b"%d" % number * 50)
+    spool.abandon()
     first, *_ = parts(tmp_path)
     data = bytearray(first.read_bytes())
     data[HEAD.size + 3] ^= 255
@@ -100,6 +104,7 @@ def test_a_damaged_file_does_not_hold_up_the_next(tmp_path: Path) -> None:
 def test_a_length_that_lies_is_damage(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     put(spool, b"a")
+    spool.abandon()
     (part,) = parts(tmp_path)
     part.write_bytes(HEAD.pack(2**32 - 1, 1, 0) + b"a")
     again = Spool(tmp_path)
@@ -121,10 +126,12 @@ def test_cutting_leaves_what_was_there(
     spool.cut(end)
     assert (spool.end, spool.waiting) == (end, known)
     put(spool, *(b"%03d" % number * 10 for number in range(known, 40)))
+    wanted = list(range(40))
+    assert [int(payload[:3]) for payload in payloads(spool)] == wanted
+    spool.abandon()
     again = Spool(spool.folder, segment=120)
-    for each in (spool, again):
-        assert [int(payload[:3]) for payload in payloads(each)] == list(range(40))
-        each.close()
+    assert [int(payload[:3]) for payload in payloads(again)] == wanted
+    again.close()
 
 
 def test_what_was_sent_beyond_a_cut_will_be_sent_again(tmp_path: Path) -> None:
@@ -135,6 +142,7 @@ def test_what_was_sent_beyond_a_cut_will_be_sent_again(tmp_path: Path) -> None:
     spool.mark(spool.end, 2, save=True)
     spool.cut(end)
     put(spool, b"b")
+    spool.abandon()
     assert payloads(Spool(tmp_path)) == [b"b"]
 
 
@@ -154,3 +162,25 @@ def test_a_mark_that_is_none_is_told(tmp_path: Path, mark: str) -> None:
     with pytest.raises(OutputError) as caught:
         Spool(tmp_path)
     assert "delete" in caught.value.remedy
+
+
+def test_a_spool_has_one_writer(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    put(spool, b"a")
+    with pytest.raises(OutputError, match="another process"):
+        Spool(tmp_path)
+    assert payloads(spool) == [b"a"]
+    spool.close()
+    Spool(tmp_path).close()
+
+
+def test_what_is_on_the_disk_is_not_synced_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", synced.append)
+    spool = Spool(tmp_path)
+    put(spool, b"a")
+    before = len(synced)
+    for _ in range(5):
+        spool.sync()
+    assert len(synced) == before + 1
+    spool.close()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
-import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from itertools import pairwise
@@ -17,7 +17,7 @@ import pytest
 
 from tests.service.conftest import lines
 from vestige import scoring
-from vestige.errors import CheckpointError, UsageError
+from vestige.errors import CheckpointError, OutputError, UsageError
 from vestige.service.sinks import make
 from vestige.service.watch import Watch, WatchOptions
 
@@ -98,35 +98,50 @@ def test_a_file_cut_short_behind_its_copy_goes_on_in_the_copy(detector: Path, tm
     assert len(found) == 170
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_killed_at_any_moment_every_line_is_judged_once(detector: Path, tmp_path: Path, seed: int) -> None:
-    rng = random.Random(seed)
+LIFE = """
+import sys
+from pathlib import Path
+from vestige.service.sinks import make
+from vestige.service.watch import Watch, WatchOptions
+detector, evidence, home = map(Path, sys.argv[1:])
+sink = make(f"jsonl:{home / 'out.jsonl'}", home / "state")
+options = WatchOptions(every=True, idle_s=60.0, save_s=0.1)
+Watch.start(detector, [evidence], [sink], state=home / "state", options=options).run()
+"""
+
+
+def test_killed_at_any_moment_every_line_is_judged_once(detector: Path, tmp_path: Path) -> None:
+    rng = random.Random(0)
     logs = tmp_path / "logs"
     logs.mkdir()
     log, made, old = logs / "app.log", 3_000, 0
     log.touch()
-    follow = WatchOptions(every=True, idle_s=60.0)
-    for life in range(6):
-        child = os.fork()
-        if not child:
-            try:
-                watch(detector, logs, tmp_path, follow)
-            finally:
-                os._exit(1)
-        until = time.monotonic() + rng.uniform(0.3, 1.0)
+    state = tmp_path / "state" / "state.json"
+    for life in range(3):
+        saved = state.stat().st_mtime_ns if life else 0
+        # A process of its own: a fork of this one would wait forever for locks of its threads.
+        child = subprocess.Popen([sys.executable, "-c", LIFE, detector, logs, tmp_path])
+        # It saves its state when it begins: from then on it reads and writes.
+        end = time.monotonic() + 60
+        while not state.exists() or state.stat().st_mtime_ns == saved:
+            assert child.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        until = time.monotonic() + rng.uniform(0.2, 1.0)
         while time.monotonic() < until:
             count = rng.randrange(1, 40)
             with log.open("a") as file:
                 file.writelines(lines(count, start=made))
             made += count
             time.sleep(0.02)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        child.kill()
+        child.wait()
         if life % 2:
             old += 1
             log.rename(logs / f"app.log.{old}")
             log.write_text("".join(lines(200, start=made)))
             made += 200
+    assert len(rows(tmp_path)) > 100  # the lives before were not idle
     found = watch(detector, logs, tmp_path)
     wanted = at_once(detector, sorted(logs.iterdir()))
     assert judged(found) == wanted
@@ -148,3 +163,17 @@ def test_a_state_of_another_detector_or_a_damaged_one_is_refused(detector: Path,
     with pytest.raises(CheckpointError, match="cannot be read"):
         watch(detector, logs, tmp_path)
     assert header.is_file()
+
+
+def test_a_second_watch_of_a_state_takes_nothing_from_the_first(detector: Path, tmp_path: Path) -> None:
+    log, home = tmp_path / "app.log", tmp_path
+    log.write_text("".join(lines(50, start=3_000)))
+    watch(detector, log, home)
+    sink = make(f"jsonl:{home / 'out.jsonl'}", home / "state")
+    first = Watch.start(detector, [log], [sink], state=home / "state", options=EVERY)
+    sink.write([{"text": "written since"}])
+    with pytest.raises(OutputError, match="another process"):
+        watch(detector, log, home)
+    assert rows(home)[-1] == {"text": "written since"}
+    first.run()
+    assert len(rows(home)) == 51

@@ -43,11 +43,13 @@ log = get(__name__)
 @dataclass(frozen=True)
 class WatchOptions:
     """`once`: to the end of what is there, and stop. `every`: every step is written, not alerts alone.
-    `idle_s`: after so long a quiet time, what is held back because more of it may follow is judged."""
+    `idle_s`: after so long a quiet time, what is held back because more of it may follow is judged. `save_s`:
+    how often the state is saved."""
 
     once: bool = False
     every: bool = False
     idle_s: float = live.IDLE_S
+    save_s: float = SAVE_S
 
 
 @dataclass
@@ -257,7 +259,7 @@ class Watch:
         return self.sinks if self.kept is None else (*self.sinks, self.kept)
 
     def _save_in_time(self) -> None:
-        if time.monotonic() - self._saved >= SAVE_S:
+        if time.monotonic() - self._saved >= self.options.save_s:
             self.save()
 
     def _close(self) -> None:
@@ -281,7 +283,7 @@ class Watch:
             self.scorer.tell()
         for sink in self._all_sinks():
             for sentence in sink.told():
-                log.warning("%s: %s", sink.spec, sentence)
+                log.warning("%s: %s", sink.name, sentence)
 
 
 def _asked(stop: StopRequests) -> bool:

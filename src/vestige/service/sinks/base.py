@@ -20,6 +20,11 @@ class Sink(ABC):
 
     spec: str
 
+    @property
+    def name(self) -> str:
+        """What people are told of it: `spec`, unless that may hold secrets."""
+        return self.spec
+
     @abstractmethod
     def write(self, rows: Sequence[Row]) -> None:
         """Take rows. Raises OutputError where they can neither be written nor spooled."""

@@ -78,7 +78,7 @@ class FileSink(LineSink):
         super().__init__(spec, form)
         self.path = path.expanduser().resolve()
         self.largest, self.kept = largest, kept
-        self._lost = False
+        self._lost = self._dirty = False
         with self._advice():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._open()
@@ -107,9 +107,10 @@ class FileSink(LineSink):
 
     def flush(self) -> None:
         """Onto the disk."""
-        if self._regular:
+        if self._regular and self._dirty:
             with self._advice():
                 os.fsync(self._file)
+            self._dirty = False
 
     def position(self) -> Any:
         """Where the next line goes; None for what cannot be cut."""
@@ -159,6 +160,7 @@ class FileSink(LineSink):
 
     def _append(self, data: bytes) -> None:
         view = memoryview(data)
+        self._dirty = True
         while view:
             view = view[os.write(self._file, view) :]
 

@@ -119,6 +119,11 @@ class NetworkSink(Sink):
         self._without = self._damaged = 0
         self._nearly_full = False
 
+    @property
+    def name(self) -> str:
+        """Where it leads, without secrets."""
+        return self._outlet.name
+
     def write(self, rows: Sequence[Row]) -> None:
         """Spool rows; the thread sends them at once where it can."""
         payloads, without = self._pack(rows)
@@ -178,8 +183,8 @@ class NetworkSink(Sink):
                 told.append(without_alert(self._without))
             if self._spool.waiting and self._failure:
                 told.append(
-                    f"{self._spool.waiting:,} rows wait in {self._spool.folder}: {self._outlet.name} takes "
-                    f"nothing since {self._failed_at} ({self._failure})"
+                    f"{self._spool.waiting:,} rows wait in {self._spool.folder}: nothing is taken since "
+                    f"{self._failed_at} ({self._failure})"
                 )
             elif self._spool.waiting:
                 told.append(f"{self._spool.waiting:,} rows wait in {self._spool.folder} to be sent")

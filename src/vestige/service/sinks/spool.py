@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vestige.errors import OutputError
 from vestige.service.sinks.files import refusals
-from vestige.storage import write_text
+from vestige.storage import locked, write_text
 
 FORMAT = "vestige-spool/1"
 LARGEST = 256_000_000
@@ -49,15 +49,17 @@ class Spool:
     """A queue in the files of `folder`. Offsets count all bytes that were ever put in: what lies before
     `sent` was taken by the other side, what lies before `end` is there. `waiting` rows lie between.
 
-    Whoever uses it from several threads does so under a lock. Raises OutputError where the folder cannot be
-    written.
+    Whoever uses it from several threads does so under a lock; a second process is refused. Raises OutputError
+    where the folder cannot be written, or where another process writes it.
     """
 
     def __init__(self, folder: Path, *, largest: int = LARGEST, segment: int = SEGMENT) -> None:
         self.folder, self.largest, self.segment = folder, largest, segment
         self._reading: tuple[int, int] | None = None
-        with refusals(folder):
+        self._synced = -1
+        with contextlib.ExitStack() as stack, refusals(folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            stack.enter_context(locked(folder))
             self._starts = sorted(int(path.stem) for path in folder.glob("*.part") if path.stem.isdecimal())
             self.id, sent = self._read_mark()
             if not self._starts:
@@ -70,6 +72,7 @@ class Spool:
             # A kill within a write leaves half a frame, which nobody was told to be there.
             self._cut_last(whole)
             self.mark(self.sent, 0, save=True)
+            self._lock = stack.pop_all()
 
     def append(self, frames: Iterable[tuple[bytes, int]]) -> int:
         """Put payloads in, each with its number of rows; the number of rows for which there was no room."""
@@ -123,8 +126,11 @@ class Spool:
 
     def sync(self) -> None:
         """Onto the disk."""
+        if self._synced == self.end:
+            return
         with refusals(self.folder):
             os.fsync(self._writing)
+        self._synced = self.end
 
     def cut(self, end: int) -> None:
         """Forget what was put in after `end`; also what of it was sent already, since it will come again."""
@@ -139,8 +145,13 @@ class Spool:
     def close(self) -> None:
         """Save the mark and let go of the files."""
         self.mark(self.sent, 0, save=True)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the files as they are, as the end of a process does."""
         self._stop_reading()
         os.close(self._writing)
+        self._lock.close()
 
     def _read_mark(self) -> tuple[str, int]:
         """The name of this spool and how far it was sent."""
@@ -207,7 +218,7 @@ class Spool:
 
     def _cut_last(self, end: int) -> None:
         os.ftruncate(self._writing, end - self._starts[-1])
-        self.end = end
+        self.end, self._synced = end, -1
 
     def _drop_last(self) -> None:
         self._stop_reading()
