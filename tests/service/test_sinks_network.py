@@ -21,7 +21,7 @@ from tests.service.rows import STEP, alert
 from tests.service.servers import Syslog, Web, free_port
 from tests.service.test_sinks_formats import parse_5424, parse_cef
 from vestige.errors import UsageError
-from vestige.service.sinks import Sink, make
+from vestige.service.sinks import Sink, make, make_all
 from vestige.service.sinks.lines import json_line
 from vestige.service.sinks.making import TOKEN, webhook
 from vestige.service.sinks.rfc5424 import syslog
@@ -429,3 +429,36 @@ def test_a_spool_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     assert part.stat().st_mode & 0o077 == 0
     assert part.stat().st_uid == os.geteuid()
     sink.close()
+
+
+def test_what_waits_for_a_sink_that_is_not_named_any_more_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Web(free_port())
+    spec = f"webhook:http://127.0.0.1:{server.port}/"
+    sink = make(spec, tmp_path)
+    assert isinstance(sink, NetworkSink)
+    sink._patience = Patience(linger_s=0)
+    sink.write(alerts(0, 3))
+    sink.close()
+    caplog.clear()
+    make_all(["jsonl:-", "terminal"], tmp_path)
+    (folder,) = (tmp_path / "spool").iterdir()
+    assert f"3 rows wait in {folder} for a sink that is not named now" in caplog.text
+    caplog.clear()
+    with server.http():
+        (again,) = make_all([spec], tmp_path)
+        again.close()
+    assert server.taken == alerts(0, 3)
+    make_all([], tmp_path)
+    assert "wait" not in caplog.text
+
+
+def test_two_sinks_do_not_write_to_the_same_place(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="named 2 times"):
+        make_all(["webhook:http://127.0.0.1:1/", "jsonl:-", "webhook:http://127.0.0.1:1/"], tmp_path)
+    (tmp_path / "link").symlink_to("a")
+    with pytest.raises(UsageError, match="one file"):
+        make_all([f"jsonl:{tmp_path}/a", f"ecs:{tmp_path}/link"], tmp_path)
+    for sink in make_all(["jsonl:/dev/null", "ecs:/dev/null", f"ocsf:{tmp_path}/a"], tmp_path):
+        sink.close()

@@ -57,10 +57,10 @@ def watch(
     Example: vestige watch normal /var/log --state watch-state --sink jsonl:alerts.jsonl
     """
     from vestige.runs.directory import RunDirectory
-    from vestige.service.sinks import make
+    from vestige.service.sinks import make_all
     from vestige.service.watch import Watch, WatchOptions
 
     options = WatchOptions(once=once, every=every, idle_s=parse_duration("--idle", idle))
     folder = RunDirectory.open(detector).detector()
-    sinks = [make(spec, state) for spec in sink or ["jsonl:-"]]
+    sinks = make_all(sink or ["jsonl:-"], state)
     Watch.start(folder, evidence, sinks, state=state, options=options).run()

@@ -6,11 +6,14 @@ import hashlib
 import ipaddress
 import os
 import ssl
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import SplitResult, quote, urlsplit
 
 from vestige.errors import UsageError
+from vestige.log import get
 from vestige.service.sinks.base import Format, Sink
 from vestige.service.sinks.cef import cef
 from vestige.service.sinks.ecs import ecs
@@ -19,10 +22,15 @@ from vestige.service.sinks.lines import json_line
 from vestige.service.sinks.ocsf import ocsf
 from vestige.service.sinks.rfc5424 import syslog
 from vestige.service.sinks.sender import NetworkSink, Outlet, one_by_one
+from vestige.service.sinks.spool import Spool
 from vestige.service.sinks.syslog import Datagrams, Stream, by_line, counted
 from vestige.service.sinks.terminal import Terminal
 from vestige.service.sinks.webhook import Address, Webhook, batches
 
+log = get(__name__)
+
+SPOOL = "spool"
+"""The directory within that of the state."""
 TOKEN = "VESTIGE_WEBHOOK_TOKEN"  # noqa: S105
 """The variable of the environment that holds a webhook's secret."""
 FILES: dict[str, Format] = {"jsonl": json_line, "ecs": ecs, "ocsf": ocsf}
@@ -34,6 +42,57 @@ KINDS = (
     "jsonl:PATH, ecs:PATH, ocsf:PATH (a file, or - for standard output), syslog://HOST:PORT (UDP), "
     "syslog+tcp://, syslog+tls://, cef+udp://, cef+tcp:// or cef+tls://HOST:PORT, webhook:URL, terminal"
 )
+
+
+def make_all(specs: Sequence[str], state: Path | None) -> list[Sink]:
+    """A sink for each of `specs`; what an earlier watch left in the spool of another sink is told.
+
+    Raises UsageError also where two would write the same.
+    """
+    for spec, times in Counter(specs).items():
+        if times > 1:
+            raise UsageError(f"the sink {spec!r} is named {times} times", remedy="name it once")
+    with ExitStack() as stack:
+        sinks: list[Sink] = []
+        for spec in specs:
+            sinks.append(make(spec, state))
+            stack.callback(sinks[-1].close)
+        _refuse_one_file([sink for sink in sinks if isinstance(sink, FileSink)])
+        if state is not None:
+            _tell_of_others(state, {_folder(spec, state).name for spec in specs})
+        stack.pop_all()
+        return sinks
+
+
+def _refuse_one_file(sinks: Sequence[FileSink]) -> None:
+    written: dict[Path, str] = {}
+    for sink in sinks:
+        if sink.path in written and sink.path.is_file():
+            raise UsageError(
+                f"{written[sink.path]!r} and {sink.spec!r} would write to one file",
+                remedy="name another file for one of them",
+            )
+        written[sink.path] = sink.spec
+
+
+def _tell_of_others(state: Path, named: set[str]) -> None:
+    """Tell what waits for sinks that are not among those `named`."""
+    for folder in sorted((state / SPOOL).glob("*")):
+        if folder.name in named or not folder.is_dir():
+            continue
+        spool = Spool(folder)
+        if spool.waiting:
+            log.warning(
+                "%d rows wait in %s for a sink that is not named now: name it again, and they are sent, or "
+                "remove the folder",
+                spool.waiting, folder,
+            )  # fmt: skip
+        spool.abandon()
+
+
+def _folder(spec: str, state: Path) -> Path:
+    """Where what a sink has not sent yet lies."""
+    return state / SPOOL / f"{spec.partition(':')[0]}-{hashlib.sha256(spec.encode()).hexdigest()[:16]}"
 
 
 def make(spec: str, state: Path | None) -> Sink:
@@ -49,7 +108,7 @@ def make(spec: str, state: Path | None) -> Sink:
         return FileSink(spec, FILES[kind], Path(where))
     folder = None
     if state is not None:
-        folder = state / "spool" / f"{kind}-{hashlib.sha256(spec.encode()).hexdigest()[:16]}"
+        folder = _folder(spec, state)
     if kind == "webhook" and where:
         return NetworkSink(spec, webhook(where), batches, folder)
     message, _, way = kind.partition("+")
