@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from tests.service.conftest import lines
+from vestige.cli.main import app
 from vestige.errors import CheckpointError, DefinitionError, OutputError, UsageError
 from vestige.service import exceptions, feedback, state
 from vestige.service.exceptions import Dismissal, Exceptions
@@ -256,6 +258,41 @@ def test_two_people_at_once_both_are_heard(keep: Keep) -> None:
     assert said == {f"person {number}" for number in range(1, 7)}
 
 
+def told(*words: str | Path) -> str:
+    """What a command prints."""
+    return CliRunner().invoke(app, list(map(str, words)), catch_exceptions=False).output
+
+
+def test_what_evidence_holds_is_shown_as_plain_text(keep: Keep) -> None:
+    home = keep(alert(0, HOSTILE), alert(1, host="db\x1b[2J"), alert(2, host="[red]x"))
+    shown = [
+        told("incidents", home),
+        told("incidents", home, "1"),
+        told("dismiss", home, "1", "--because", "x"),
+    ]
+    for text in (*shown, told("confirm", home, "2")):
+        assert not set(text) & {"\x1b", "\u202e", "\ud800"}
+    assert "[red]x" in shown[0]
+    assert 'order: a"]\\x0a[[exception]]' in shown[1]
+    assert "would have hidden 1 of 3 alerts: 1 of 3 incidents whole, 0 in part" in shown[2]
+    rows = list(map(json.loads, told("incidents", home, "--json").splitlines()))
+    assert [(row["id"], row["said"]) for row in rows] == [
+        ("000001", "dismissed"),
+        ("000002", "confirmed"),
+        ("000003", None),
+    ]
+
+
+def test_a_list_says_what_it_leaves_out(keep: Keep) -> None:
+    home = keep(alert(0), alert(1, host="db"))
+    text = told("incidents", home, "--host", "db", "--since", "99999d")
+    assert "000002" in text
+    assert "000001" not in text
+    assert "1 others are not shown" in text
+    assert "2 incidents (2 open): 0 confirmed, 0 dismissed, 2 of which nobody said anything" in text
+    assert "2 others are not shown" in told("incidents", home, "--since", "7d")
+
+
 def watched(detector: Path, log: Path, *, every: bool = False) -> list[dict[str, Any]]:
     """One life of a watch; all lines so far."""
     home = log.parent
@@ -268,22 +305,22 @@ def watched(detector: Path, log: Path, *, every: bool = False) -> list[dict[str,
 def test_a_dismissed_alert_is_counted_and_not_told(detector: Path, tmp_path: Path) -> None:
     log, home = tmp_path / "app.log", tmp_path / "state"
     log.write_text("".join(lines(200, start=3_000, odd=(3_150,))))
-    (told,) = [row["incident"] for row in watched(detector, log) if "segfault" in row.get("text", "")]
-    assert feedback.dismiss(home, told, "a crash that is known").past.hidden
+    (known,) = [row["incident"] for row in watched(detector, log) if "segfault" in row.get("text", "")]
+    assert feedback.dismiss(home, known, "a crash that is known").past.hidden
     with log.open("a") as file:
         file.writelines(lines(200, start=3_200, odd=(3_250, 3_350)))
     before = len(watched(detector, log)), feedback.kept(home)
-    assert before[1].dismissed == {told: 2}
+    assert before[1].dismissed == {known: 2}
     with log.open("a") as file:
         file.writelines(lines(100, start=3_400, odd=(3_450,)))
     rows = watched(detector, log, every=True)
     (hidden,) = [row for row in rows[before[0] :] if row.get("dismissed")]
-    assert (hidden["dismissed"], hidden["alert"]) == (told, False)
+    assert (hidden["dismissed"], hidden["alert"]) == (known, False)
     assert hidden["reasons"]
     assert "incident" not in hidden
     found = feedback.kept(home)
-    assert found.dismissed == {told: 3}
-    assert found.rows[told]["alerts"] == before[1].rows[told]["alerts"]
+    assert found.dismissed == {known: 3}
+    assert found.rows[known]["alerts"] == before[1].rows[known]["alerts"]
 
 
 def test_a_second_watch_takes_nothing_back_from_the_first(detector: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ that is taken back first, so that nothing is there twice.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,15 +18,19 @@ from typing import Any, Self
 from vestige import storage
 from vestige.checkpoint import Loaded, load
 from vestige.errors import CheckpointError
+from vestige.evidence.files import STDIN
 from vestige.log import get
 from vestige.reading import live
 from vestige.reading.steps import StepBlock
+from vestige.reading.times import rfc3339
 from vestige.reading.windower import WindowBatch, Windower
 from vestige.scoring.budgeting import AlertBudget
+from vestige.scoring.judged import JudgedBatch
 from vestige.scoring.normal import NormalScorer
 from vestige.scoring.windows import judge_batches, rows_of
 from vestige.service import feedback
 from vestige.service import state as states
+from vestige.service.drift import Promise
 from vestige.service.exceptions import Exceptions
 from vestige.service.follow import Follower
 from vestige.service.incidents import Incidents
@@ -56,7 +61,8 @@ class WatchOptions:
 class Watch:
     """A detector at work on growing evidence; see `start`.
 
-    `kept` is the state's own file of incidents; `dismissed` counts the alerts that each exception has hidden.
+    `kept` is the state's own file of incidents; `promise` tests that of the budget, and `again` is the
+    command that learns again; `dismissed` counts the alerts that each exception has hidden.
     """
 
     loaded: Loaded
@@ -70,6 +76,8 @@ class Watch:
     options: WatchOptions
     kept: FileSink | None = None
     exceptions: Exceptions | None = None
+    promise: Promise | None = None
+    again: str = "vestige learn"
     dismissed: Counter[str] = field(default_factory=Counter)
     alerts: int = 0
     steps: int = 0
@@ -106,13 +114,17 @@ class Watch:
             reader = registry.get(loaded.schema.source).reader(loaded.schema)
             windower = Windower(reader, live.scored(reader))
             scorer, incidents = NormalScorer.of(loaded), Incidents()
+            paths = tuple(evidence)
             try:
                 followed = None if before is None else before["follower"]
-                follower = Follower(reader, evidence, once=chosen.once, state=followed)
+                follower = Follower(reader, paths, once=chosen.once, state=followed)
                 watch = cls(
                     loaded, digest, state, follower, windower, scorer, incidents, tuple(sinks), chosen
                 )
                 watch._lock = lock
+                watch.again = _again(loaded.schema.source, paths)
+                if scorer is not None:
+                    watch.promise = Promise.start(scorer.budget.alpha, loaded.schema.length)
                 if state is not None:
                     watch.exceptions = Exceptions.of(state)
                     watch.kept = feedback.sink(state)
@@ -156,6 +168,7 @@ class Watch:
                 "follower": self.follower.state(),
                 "windower": self.windower.state(),
                 "budget": budget,
+                "promise": None if self.promise is None else self.promise.to_dict(),
                 "incidents": self.incidents.to_dict(),
                 "dismissed": self.dismissed,
                 "sinks": {sink.spec: sink.position() for sink in self.sinks},
@@ -171,6 +184,7 @@ class Watch:
         self.steps, self.alerts = int(before["steps"]), int(before["alerts"])
         if self.scorer is not None and before["budget"] is not None:
             self.scorer.budget = AlertBudget.of(before["budget"])
+            self.promise = Promise.of(before["promise"])
         self.dismissed = Counter({str(name): int(n) for name, n in before["dismissed"].items()})
         for sink in self.sinks:
             if sink.spec in before["sinks"]:
@@ -233,10 +247,13 @@ class Watch:
                     lines += self._alert(row)
                 if self.options.every or row["alert"] or row.get("corrects"):
                     lines.append(row)
+            lines += self._drift(judged)
             self._write(lines)
 
     def _alert(self, row: dict[str, Any]) -> list[dict[str, Any]]:
         """What comes of an alert: lines about incidents. One that was dismissed is no alert any more."""
+        if self.promise is not None:
+            self.promise.remember(row)
         hiding = None
         if self.exceptions is not None:
             hiding = self.exceptions.hiding(row)
@@ -246,6 +263,20 @@ class Watch:
         self.dismissed[hiding.id] += 1
         row |= {"alert": False, "dismissed": hiding.id}
         return self.incidents.pass_over(row)
+
+    def _drift(self, judged: JudgedBatch) -> list[dict[str, Any]]:
+        """A line where these windows have broken the promise; of all lines there is one."""
+        if self.promise is None:
+            return []
+        batch, strangeness = judged.batch, judged.judgement.strangeness
+        # A window that takes the place of another was counted.
+        new = slice(int(batch.corrects), None)
+        names = [name.id for name in batch.recordings]
+        if not self.promise.take(-strangeness[new], batch.recording[new], names, batch.t_ns[new]):
+            return []
+        row = self.promise.row(self.again, rfc3339(batch.t_ns[-1:])[0])
+        log.warning("the promise is broken: %s", row["reasons"][0]["says"])
+        return [row]
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         if not rows:
@@ -284,6 +315,14 @@ class Watch:
         for sink in self._all_sinks():
             for sentence in sink.told():
                 log.warning("%s: %s", sink.name, sentence)
+
+
+def _again(source: str, paths: Sequence[Path]) -> str:
+    """The command that learns again, which takes a file or a directory."""
+    where = "EVIDENCE"
+    if len(paths) == 1 and paths[0] != STDIN:
+        where = shlex.quote(str(paths[0]))
+    return f"vestige learn {source} {where} -o NEW"
 
 
 def _asked(stop: StopRequests) -> bool:
