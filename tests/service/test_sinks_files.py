@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from pathlib import Path
@@ -250,3 +251,10 @@ def test_an_unknown_kind_is_told_all_kinds() -> None:
         "terminal",
     ):
         assert kind in caught.value.remedy
+
+
+def test_a_terminal_of_few_characters_gets_the_others_spelt_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    Terminal("terminal").write([alert(text="größe")])
+    assert b"gr\\xf6\\xdfe" in raw.getvalue()

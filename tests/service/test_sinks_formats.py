@@ -293,6 +293,13 @@ def test_a_line_of_json_is_the_row_as_it_is() -> None:
         assert json.loads(json_line(row)) == row
 
 
+def test_what_nests_too_deeply_is_counted() -> None:
+    deep: list[Any] = []
+    for _ in range(5_000):
+        deep = [deep]
+    assert b'["(1 values, nested too deeply)"]' in json_line({"text": "a", "deep": deep})
+
+
 def test_what_json_lacks_is_written_as_what_it_has() -> None:
     row = {"text": "a\udc80b", "score": float("nan"), "other": [float("inf"), {1: "\ud83d\ude00"}]}
     assert json.loads(json_line(row)) == {"text": "a\ufffdb", "score": None, "other": [None, {"1": "😀"}]}

@@ -29,7 +29,7 @@ from vestige.service.sinks.sender import NetworkSink, Patience, in_batches, one_
 from vestige.service.sinks.syslog import Datagrams, Stream, counted
 from vestige.service.sinks.webhook import batches
 
-PATIENCE = Patience(first_s=0.02, longest_s=0.05, linger_s=3.0, linger_lost_s=0.1)
+PATIENCE = Patience(first_s=0.02, longest_s=0.05, linger_s=20.0, linger_lost_s=0.1)
 SETTLE_S = 0.15
 
 
@@ -47,11 +47,18 @@ def closing() -> Iterator[list[Sink]]:
         sink.close()
 
 
-def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.01)
+
+
+def patient(sink: Sink) -> Sink:
+    """`sink`, which waits longer at its end than a busy machine takes."""
+    assert isinstance(sink, NetworkSink)
+    sink._patience = PATIENCE
+    return sink
 
 
 def web_sink(port: int, folder: Path | None, **options: Any) -> NetworkSink:
@@ -84,7 +91,7 @@ def expected(last: int) -> list[str]:
 def test_udp_has_a_message_a_datagram(tmp_path: Path) -> None:
     server = Syslog(free_port(socket.SOCK_DGRAM))
     with server.udp():
-        sink = make(f"syslog://127.0.0.1:{server.port}", tmp_path)
+        sink = patient(make(f"syslog://127.0.0.1:{server.port}", tmp_path))
         sink.write([*alerts(0, 20), STEP])
         sink.flush()
         sink.close()
@@ -111,7 +118,7 @@ def test_udp_that_nobody_listens_to_is_sent_later(tmp_path: Path, closing: list[
 def test_tcp_counts_octets_and_keeps_the_order(tmp_path: Path) -> None:
     server = Syslog(free_port())
     with server.tcp():
-        sink = make(f"syslog+tcp://127.0.0.1:{server.port}", tmp_path)
+        sink = patient(make(f"syslog+tcp://127.0.0.1:{server.port}", tmp_path))
         for number in range(50):
             sink.write([alert(number, text=f"zwölf\n{number}")])
         sink.close()
@@ -157,7 +164,7 @@ def test_what_a_server_took_but_never_read_is_sent_again(tmp_path: Path, closing
 def test_cef_comes_by_line(tmp_path: Path) -> None:
     server = Syslog(free_port(), by_line=True)
     with server.tcp():
-        sink = make(f"cef+tcp://127.0.0.1:{server.port}", tmp_path)
+        sink = patient(make(f"cef+tcp://127.0.0.1:{server.port}", tmp_path))
         sink.write([alert(number, text=f"a\n|={number}") for number in range(5)])
         sink.close()
     read = [parse_cef(message)[1]["msg"] for message in server.messages]
@@ -223,7 +230,7 @@ def test_a_certificate_that_nobody_vouches_for_gets_nothing(
 def test_a_webhook_gets_rows_as_they_are_in_batches(tmp_path: Path) -> None:
     server = Web(free_port())
     with server.http():
-        sink = make(f"webhook:http://127.0.0.1:{server.port}/a b?c=ü", tmp_path)
+        sink = patient(make(f"webhook:http://127.0.0.1:{server.port}/a b?c=ü", tmp_path))
         sink.write([*alerts(0, 700), STEP])
         sink.close()
     assert server.taken == [*alerts(0, 700), STEP]
@@ -448,7 +455,7 @@ def test_what_waits_for_a_sink_that_is_not_named_any_more_is_told(
     caplog.clear()
     with server.http():
         (again,) = make_all([spec], tmp_path)
-        again.close()
+        patient(again).close()
     assert server.taken == alerts(0, 3)
     make_all([], tmp_path)
     assert "wait" not in caplog.text

@@ -12,7 +12,7 @@ from vestige.escaping import visible
 from vestige.service.sinks.base import Row
 
 DEEPEST = 20
-"""Levels of objects and lists; what lies deeper is written as text."""
+"""Levels of objects and lists that are written where a row is not JSON as it is; deeper ones are counted."""
 EXTRA = 40
 """Characters by which a shortened text may be longer than asked for: what says how much is left out."""
 
@@ -21,7 +21,7 @@ def json_line(row: Row) -> bytes:
     """`row` as one line of JSON, without its end."""
     try:
         text = _dump(row)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         text = _dump(_plain(row))
     if "\\ud" in text:
         # Half a surrogate pair is no character: Elasticsearch, for example, refuses the whole document.
@@ -50,6 +50,8 @@ def _plain(value: Any, depth: int = 0) -> Any:
         return {whole(str(key)): _plain(inner, depth + 1) for key, inner in value.items()}
     if depth < DEEPEST and isinstance(value, list | tuple):
         return [_plain(inner, depth + 1) for inner in value]
+    if isinstance(value, dict | list | tuple):
+        return f"({len(value):,} values, nested too deeply)"
     return whole(str(value))
 
 

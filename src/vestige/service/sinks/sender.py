@@ -27,6 +27,8 @@ log = get(__name__)
 
 SAVE_S = 1.0
 """How often the mark of what was sent is saved."""
+LEAST_S = 0.05
+"""How long is waited, at least, until it is asked again whether what was sent is settled."""
 FULL = "the spool was full"
 JOIN_S = 1.0
 """How long a thread that is told to stop is waited for."""
@@ -326,7 +328,7 @@ class _Journey:
         """Seconds until the first is settled; None where none is open."""
         if not self.sent:
             return None
-        return max(self.sent[0][0] + settle_s - time.monotonic(), 0.01)
+        return max(self.sent[0][0] + settle_s - time.monotonic(), LEAST_S)
 
     def settle(self, outlet: Outlet) -> tuple[int | None, int]:
         """Take off what is settled: where the last of it ends, and its rows."""

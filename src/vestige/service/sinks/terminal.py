@@ -72,8 +72,11 @@ class Terminal(Sink):
         )
 
     def _print(self, lines: list[str]) -> None:
-        sys.stdout.write("".join(f"{each}\n" for each in lines))
+        text = "".join(f"{each}\n" for each in lines)
         sys.stdout.flush()
+        # Not every terminal has every character.
+        sys.stdout.buffer.write(text.encode(sys.stdout.encoding, "backslashreplace"))
+        sys.stdout.buffer.flush()
 
 
 def line(finding: Finding) -> str:
