@@ -377,3 +377,40 @@ def test_what_is_no_model_of_what_follows_is_refused(
     with pytest.raises(UsageError, match="next_gru"):
         learn_from("telemetry", corpus("telemetry"), tmp_path / "out", model="gru")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_attack_that_was_learnt_from_is_found_less(
+    corpus: Callable[[str], Path], learnt: Learn, tmp_path: Path
+) -> None:
+    detector, before = learnt("logs")
+    shares = (0.01, 0.2)
+    found = learn_from("logs", corpus("logs"), tmp_path / "d", plants=10, contamination=shares)
+    # What is kept learnt from none of it.
+    assert (tmp_path / "d" / WEIGHTS).read_bytes() == (detector / WEIGHTS).read_bytes()
+    clean, little, much = found.contamination
+    assert (clean.share, clean.came) == (0, before.came)
+    assert little.share == pytest.approx(0.01, abs=0.02)
+    assert much.share == pytest.approx(0.2, abs=0.02)
+    assert list(clean.found) == list(little.found) == list(much.found)
+    never = "messages never seen"
+    assert clean.found[never].of == 30
+    assert much.found[never].found < clean.found[never].found
+    assert (
+        found.contamination
+        == learn_from(
+            "logs", corpus("logs"), tmp_path / "again", plants=10, contamination=shares
+        ).contamination
+    )
+    headline = "Where some of what it learnt from was an attack"
+    assert headline in (tmp_path / "d" / "report.html").read_text()
+    assert headline not in (detector / "report.html").read_text()
+
+
+@pytest.mark.parametrize("source", ["telemetry", "traces"])
+def test_every_source_can_be_contaminated(source: str, corpus: Callable[[str], Path], tmp_path: Path) -> None:
+    found = learn_from(source, corpus(source), tmp_path / "d", plants=10, contamination=(0.05,))
+    clean, planted = found.contamination
+    assert clean.came == found.came
+    assert planted.share == pytest.approx(0.05, abs=0.04)
+    assert set(planted.found) == set(clean.found)
+    assert planted.found

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from vestige.sources.base import Source
 
 
+CONTAMINATION = (0.01, 0.05)
+"""Shares of what is learnt from that are planted to show how that moves the figures."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb."""
     add_verb(
@@ -59,6 +63,13 @@ def learn_command(source: Source[Any]) -> Callable[..., None]:
         settings: Annotated[
             list[str], typer.Option("--set", help="hyper-parameter NAME=VALUE (repeatable)")
         ] = [],
+        contamination: Annotated[
+            bool,
+            typer.Option(
+                "--contamination",
+                help="learn twice more, from what is an attack in 1% and 5%: how the figures move",
+            ),
+        ] = False,
         seed: Annotated[int, typer.Option(min=0, help="of whatever is drawn by chance")] = 0,
         jobs: Annotated[
             int | None, typer.Option("-j", "--jobs", min=1, help="processes for reading; default: every core")
@@ -83,6 +94,7 @@ def learn_command(source: Source[Any]) -> Callable[..., None]:
                 command=shlex.join(["vestige", *sys.argv[1:]]),
                 engine=choose(jobs=jobs),
                 overwrite=overwrite,
+                contamination=CONTAMINATION if contamination else (),
                 progress=progress.bar,
             )
         _say(learnt, output)
@@ -106,6 +118,8 @@ def _say(learnt: Learnt, out: Path) -> None:
     typer.echo(of_parts.format(*sizes) + learnt.parted)
     for sentence in sentences(learnt):
         typer.echo(sentence)
+    if learnt.contamination:
+        tables.show(tables.contamination(learnt.contamination))
     if learnt.strangest:
         tables.show(tables.strangest(learnt))
     typer.echo(f"all of it, with what to be careful about: {out / PAGE_FILE}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vestige.checkpoint import Loaded
-    from vestige.evaluation.learnt import Learnt
+    from vestige.evaluation.learnt import Contaminated, Learnt
     from vestige.evaluation.results import Verdict
     from vestige.pipeline.on_evidence import JudgedOn
     from vestige.reading.overview import Overview
@@ -269,6 +269,20 @@ def learnt(found: Learnt) -> Table:
         )
     rows += [("doubtful", warning) for warning in found.warnings[:SHOWN]]
     return _rows("learnt without labels", rows)
+
+
+def contamination(rows: list[Contaminated]) -> Table:
+    """How the figures of a check move where some of what was learnt from was planted, a column a share."""
+    table = Table(title="where some of what it learnt from was an attack", title_justify="left")
+    table.add_column("")
+    for row in rows:
+        table.add_column(f"{row.share:.1%}", justify="right")
+    table.add_row(f"alerts a {rows[0].came.unit}", *(f"{row.came.rate:.3g}" for row in rows))
+    for kind in rows[0].found:
+        found = (row.found[kind] for row in rows)
+        cells = (f"{each.share:.0%} ({each.low:.0%} to {each.high:.0%})" for each in found)
+        table.add_row(plain(f"found of {kind}"), *cells)
+    return table
 
 
 def judged_on(found: JudgedOn) -> Table:

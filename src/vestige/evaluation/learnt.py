@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vestige import checked
 from vestige.errors import DatasetError
+from vestige.evaluation.bootstrap import exact_bounds
 from vestige.evaluation.budget import Budget
+from vestige.evaluation.planting import KINDS
 from vestige.evaluation.rates import exact_rate
 from vestige.evaluation.sensitivity import Sensitivity
 
@@ -96,6 +100,41 @@ class WholeRecordings(BaseModel):
     high: float | None = None
 
 
+class Share(BaseModel):
+    """Of the plants of a kind, all strengths together, the `share` that is found; 95% bounds, exact."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    found: int
+    of: int
+    share: float
+    low: float
+    high: float
+
+
+class Contaminated(BaseModel):
+    """The same check where the `share` of the windows learnt from showed a planted anomaly: the alerts that
+    came, and by kind (in the plural) what was found of the plants in the check part."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    share: float
+    came: AlertRate
+    found: dict[str, Share]
+
+    @classmethod
+    def of(cls, share: float, came: AlertRate, table: pl.DataFrame, kinds: Sequence[str]) -> Self:
+        """Of a table of `plants.detected`; `kinds` are those of the `Plants`."""
+        plural = dict(zip((kind.name for kind in KINDS), kinds, strict=True))
+        found: dict[str, Share] = {}
+        for name in table["kind"].unique(maintain_order=True).to_list():
+            rows = table.filter(pl.col("kind") == name)
+            count, of = int(rows["found"].sum()), int(rows["of"].sum())
+            low, high = exact_bounds(count / of, of)
+            found[plural[name]] = Share(found=count, of=of, share=count / of, low=low, high=high)
+        return cls(share=share, came=came, found=found)
+
+
 class Learnt(BaseModel):
     """What was learnt from what, and what its own check says of it. `options`: how the evidence was read, as
     far as not by default. `stretches`: alerts of one recording that
@@ -127,6 +166,8 @@ class Learnt(BaseModel):
     warnings: list[str]
     left_out: dict[str, int]
     sensitivity: Sensitivity | None = None
+    contamination: list[Contaminated] = []
+    """The check as it was, then of detectors that learnt from what was in part an attack."""
     whole: WholeRecordings | None = None
 
     def to_json(self) -> str:

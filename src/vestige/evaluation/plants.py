@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -126,21 +127,23 @@ class Plants:
         if waiting:
             yield _joined(waiting)
 
+    def values(self, plant: Plant, name: str) -> NDArray[Any]:
+        """The stream called `name` under the steps of a plant, with its changes, `(n, ...)`."""
+        values = self.windows.streams.at(name, plant.step)
+        if plant.later_ns and name == "t_ns":
+            late = np.arange(len(values)) >= plant.later_from
+            values = np.where(late & (values != NO_TIME), values + plant.later_ns, values)
+        if name in plant.changes:
+            at, new = plant.changes[name]
+            values = values.copy()
+            values[at] = new.astype(values.dtype)
+        return values
+
     def _windows(self, number: int, names: tuple[str, ...]) -> Iterator[PlantedWindows]:
         plant, schema, streams = self.plants[number], self.windows.schema, self.windows.streams
         offset = np.arange(schema.length) - schema.before
         under = plant.judged[:, None] + offset
-        changed: Steps = {}
-        for name in names:
-            values = streams.at(name, plant.step)
-            if plant.later_ns and name == "t_ns":
-                late = np.arange(len(values)) >= plant.later_from
-                values = np.where(late & (values != NO_TIME), values + plant.later_ns, values)
-            if name in plant.changes:
-                at, new = plant.changes[name]
-                values = values.copy()
-                values[at] = new.astype(values.dtype)
-            changed[name] = values[under]
+        changed = {name: self.values(plant, name)[under] for name in names}
         yield PlantedWindows(changed, np.full(len(under), number), np.ones(len(under), dtype=np.bool_))
         index = plant.untouched[:, None] + offset
         if self.windows.order is not None:

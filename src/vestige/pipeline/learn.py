@@ -7,7 +7,8 @@ follow one another; labels that the evidence may have are not looked at.
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,18 @@ from vestige.engine import LOCAL, Engine
 from vestige.errors import EvidenceError, SplitError, UsageError
 from vestige.evaluation.bootstrap import exact_bounds
 from vestige.evaluation.budget import UNTIMED, Budget
-from vestige.evaluation.learnt import FILE, AlertRate, Learnt, PartOf, Stretch, WholeRecordings
+from vestige.evaluation.learnt import (
+    FILE,
+    AlertRate,
+    Contaminated,
+    Learnt,
+    PartOf,
+    Stretch,
+    WholeRecordings,
+)
 from vestige.evaluation.learnt_page import PAGE_FILE, write_page
 from vestige.evaluation.plants import N as PLANTS
+from vestige.evaluation.plants import detected
 from vestige.evaluation.rates import stretches
 from vestige.models import registry
 from vestige.models.base import RecordingVerdict, choose_inputs
@@ -31,8 +41,9 @@ from vestige.models.next_token import NextToken
 from vestige.models.normal.detector import BATCH, Normal
 from vestige.models.normal.recordings import LEAST_RECORDINGS, LOOKS
 from vestige.models.normal.whole import WindowTally
-from vestige.pipeline.self_check import sensitivity
-from vestige.reading.encoding import EncodedWindows
+from vestige.pipeline.contaminating import contaminate, how_many
+from vestige.pipeline.self_check import lowest_of, planted, sensitivity
+from vestige.reading.encoding import EncodedWindows, Encoder
 from vestige.reading.looks import NormalEncoder
 from vestige.reading.steps import NO_TIME, ShowProgress, silent
 from vestige.reading.times import rfc3339, span, tells_apart
@@ -46,6 +57,8 @@ from vestige.training.config import TrainingConfig
 DATASET = "dataset"
 NGRAM = "ngram"
 """What says which event follows, unless a network is asked for."""
+OF_ATTACK = 12
+"""Foreign texts of an attack that is learnt from: the strongest plants show ten different ones."""
 STOPPING = 10
 """One in so many windows that are learnt from says when a network's training stops."""
 SHOWN = 10
@@ -76,12 +89,14 @@ def learn(
     engine: Engine = LOCAL,
     overwrite: bool = False,
     plants: int = PLANTS,
+    contamination: Sequence[float] = (),
     progress: ShowProgress = silent,
 ) -> Learnt:
     """Learn from `evidence` into the detector directory `out`, and say what it is worth.
 
     `model`: what says which event follows, n-grams or a detector of the task next, trained by `training`.
     `plants`: anomalies of each kind and strength that are planted to see what is found of them; none with 0.
+    `contamination`: shares of what is learnt from that are planted, to see how that moves the figures.
     Raises EvidenceError where there is nothing to read or nothing that repeats, SplitError where there is too
     little, OutputError where `out` holds something else.
     """
@@ -97,17 +112,10 @@ def learn(
             encoder = encoder_of(source, parts.learn)
             learn_from = EncodedWindows.of(parts.learn, encoder)
             _refuse_sameness(learn_from, evidence)
-            detector = Normal.build(
-                choose_inputs(Normal, learn_from.schema),
-                len(windows.schema.classes),
-                seed=seed,
-                **(hyper or {}),
-            )
-            if model != NGRAM:
-                detector.network = trained(model, learn_from, training or TrainingConfig(seed=seed), working)
             calibrate = learn_from.over(parts.calibrate)
             doubts = _refuse_novelty(calibrate, evidence)
-            detector.fit(learn_from, calibrate, seed=seed)
+            recipe = DetectorRecipe(model, hyper or {}, training or TrainingConfig(seed=seed), working)
+            detector = recipe.fitted(learn_from, calibrate)
         detector.spend(alpha_of(budget, parts))
         with progress("learning what is normal of whole recordings", ""):
             whole = learn_recordings(detector, learn_from.over(windows), parts, seed=seed)
@@ -129,8 +137,15 @@ def learn(
         if plants:
             with progress("planting anomalies to be found", ""):
                 found = sensitivity(source, detector, learn_from, parts, seed=seed, n=plants)
+        moved: list[Contaminated] = []
+        if contamination:
+            with progress("learning again from what is in part an attack", ""):
+                moved = contaminated(
+                    source, recipe, detector, learn_from, parts, p_value, contamination, n=plants or PLANTS
+                )
         learnt = learnt.model_copy(
             update={
+                "contamination": moved,
                 "options": options.model_dump(mode="json", exclude_defaults=True),
                 "sensitivity": found,
                 "whole": whole,
@@ -141,6 +156,65 @@ def learn(
         storage.write_text(working / FILE, learnt.to_json())
         write_page(working / PAGE_FILE, learnt)
     return learnt
+
+
+@dataclass(frozen=True)
+class DetectorRecipe:
+    """How a detector is learnt: what says which event follows (`model`), hyper-parameters, how a network is
+    trained, with which seed, and a directory to work in."""
+
+    model: str
+    hyper: dict[str, Any]
+    training: TrainingConfig
+    working: Path
+
+    def fitted(self, learn_from: EncodedWindows, calibrate: EncodedWindows) -> Normal:
+        """A detector that learnt from these windows, and takes ranks among those."""
+        seed, n_classes = self.training.seed, len(learn_from.schema.classes)
+        inputs = choose_inputs(Normal, learn_from.schema)
+        detector = Normal.build(inputs, n_classes, seed=seed, **self.hyper)
+        if self.model != NGRAM:
+            detector.network = trained(self.model, learn_from, self.training, self.working)
+        detector.fit(learn_from, calibrate, seed=seed)
+        return detector
+
+
+def contaminated(
+    source: Source[Any],
+    recipe: DetectorRecipe,
+    detector: Normal,
+    learn_from: EncodedWindows,
+    parts: stages.Stages,
+    p_value: FloatArray,
+    shares: Sequence[float],
+    *,
+    n: int,
+) -> list[Contaminated]:
+    """The check of `detector`, and of detectors that learnt the same way where each of the `shares` of what
+    they learnt from was planted: anomalies of the same kinds as those in the check, elsewhere, with the same
+    few foreign texts, as of one attack that went on. `p_value`: what `detector` says of the check; `n`:
+    plants of a kind and strength in it."""
+    seed, symbols = recipe.training.seed, learn_from.encoder.symbols
+    in_check = planted(source, parts.check, symbols, seed=seed, n=n, texts=OF_ATTACK)
+    seconds = seconds_of(parts.check)
+
+    def figures(share: float, judged: Normal, encoder: Encoder, found: FloatArray) -> Contaminated:
+        table = detected(in_check, lowest_of(judged, encoder, in_check), judged.alpha)
+        alerts = int(alerts_of(judged, parts.check, found).sum())
+        came = AlertRate.of(alerts, len(parts.check), seconds)
+        return Contaminated.of(share, came, table, in_check.kinds)
+
+    rows = [figures(0.0, detector, learn_from.encoder, p_value)]
+    for share in shares:
+        amount = how_many(len(parts.learn), share, max(len(in_check.sentences), 1))
+        into = planted(source, parts.learn, symbols, seed=seed, n=amount, texts=OF_ATTACK)
+        grown, reached = contaminate(into, share, symbols, seed=seed)
+        encoded = EncodedWindows.of(grown, encoder_of(source, grown, with_examples=False))
+        other = recipe.fitted(encoded, encoded.over(parts.calibrate))
+        other.spend(detector.alpha)
+        found = p_values(other, encoded.over(parts.check))
+        rows.append(figures(reached, other, encoded.encoder, found))
+    return rows
 
 
 def to_learn_from(source: Source[Any], options: BaseModel) -> BaseModel:
@@ -192,11 +266,12 @@ def trained(model: str, learn_from: EncodedWindows, config: TrainingConfig, work
     return detector
 
 
-def encoder_of(source: Source[Any], learn_from: WindowSet) -> NormalEncoder:
+def encoder_of(source: Source[Any], learn_from: WindowSet, *, with_examples: bool = True) -> NormalEncoder:
     """The encoder of the source, fitted on what is learnt from, with the looks beside it."""
     timed = source.reader(learn_from.schema).timed and tells_apart(learn_from.t_ns)
     base = source.fit_encoder(learn_from)
-    return NormalEncoder.fit(base, learn_from, timed=timed, place=source.place)
+    place = source.place if with_examples else None
+    return NormalEncoder.fit(base, learn_from, timed=timed, place=place)
 
 
 def alpha_of(budget: Budget, parts: stages.Stages) -> float:
