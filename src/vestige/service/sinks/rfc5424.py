@@ -17,7 +17,7 @@ FACILITY = 16
 SEVERITIES = {Urgency.TOLD: 6, Urgency.NOTICE: 5, Urgency.ALERT: 4, Urgency.INCIDENT: 3}
 """Informational, notice, warning, error."""
 SD_ID = "vestige@32473"
-"""32473 is the enterprise number that RFC 5612 keeps for examples: there is none of our own, and it is nobody's."""
+"""32473 is the enterprise number that RFC 5612 keeps for examples; there is none of our own."""
 BOM = "\ufeff"
 TEXT, VALUE, REASONS = 600, 255, 2
 """Characters of the message and of a value, and how many reasons are told: most messages then stay within the
