@@ -75,11 +75,12 @@ def test_doubts_are_told(detector: Path, labelled: Path, tmp_path: Path) -> None
 
 
 def test_what_cannot_be_judged_is_refused(detector: Path, labelled: Path) -> None:
-    with pytest.raises(EvidenceError, match="has no labels"):
+    with pytest.raises(EvidenceError, match="has no labels") as refused:
         judge(detector, labelled)
-    with pytest.raises(UsageError, match="--read lable") as refused:
+    assert "--read label=" in refused.value.remedy
+    with pytest.raises(UsageError, match="--read lable") as unknown:
         judge(detector, labelled, lable="none")
-    assert "label" in refused.value.remedy
+    assert "label" in unknown.value.remedy
     with pytest.raises(EvidenceError, match=r"read for its labels, it holds 150 windows.* and 300"):
         judge(detector, labelled, label=words(labelled), stride=2)
 

@@ -102,7 +102,8 @@ def learn_command(source: Source[Any]) -> Callable[..., None]:
     learn.__doc__ = f"""Learn what is normal from {source.name} evidence without labels.
 
     It learns from what came first, takes ranks among what came next, and checks itself on what came last.
-    Labels that the evidence may have are not looked at.
+    Labels that the evidence may have are not looked at. It needs 200 steps at the least; for a budget by the
+    day, a week of evidence says more than an hour.
 
     Example: vestige learn {source.name} EVIDENCE -o normal --budget 5/day
     """

@@ -105,7 +105,7 @@ def judge_on(
         labelled = _read(
             source.corpus_reader(evidence, options), evidence, Path(place) / "labels", engine, progress
         )
-        require_labels(labelled, evidence, what="judging")
+        _require_labels(labelled, evidence)
         reader = source.reader(Schema.from_dict(loaded.header.dataset_schema))
         windows = _labelled_by(
             _read(reader, evidence, Path(place) / "dataset", engine, progress), labelled, evidence
@@ -130,6 +130,20 @@ def _read(
     with progress(f"reading {evidence}", "bytes") as update:
         prepare(reader, evidence, out, engine=engine, progress=update)
     return WindowSet.open(out, fresh=True)
+
+
+def _require_labels(windows: WindowSet, evidence: Path) -> None:
+    """Raise EvidenceError where there are no labels, or but one class."""
+    try:
+        require_labels(windows, evidence, what="judging")
+    except EvidenceError as error:
+        source = windows.schema.source
+        raise EvidenceError(
+            error.what,
+            where=evidence,
+            remedy="say where the labels are, such as --read label=column: an option of "
+            f"vestige prepare {source} without its dashes (see its --help)",
+        ) from error
 
 
 def _labelled_by(windows: WindowSet, labelled: WindowSet, evidence: Path) -> WindowSet:
