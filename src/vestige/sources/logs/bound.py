@@ -36,8 +36,8 @@ OF_WINDOW = (
 
 @dataclass(frozen=True)
 class BoundLogEncoder:
-    """Look-ups of the messages `texts`, whose first is padding: `tokens (messages,)` int64 and `counts` of
-    words at once, token ids of words and vectors when they are first asked for.
+    """Look-ups of the messages `texts`, whose first is padding: `tokens (messages,)` int64 at once, counts of
+    words, their token ids and vectors when they are first asked for.
 
     `ahead`: messages of a window after the one judged; `length`: words of it that are read; `templates`: what
     the tokens behind the special ones are.
@@ -45,7 +45,6 @@ class BoundLogEncoder:
 
     texts: pl.Series
     tokens: NDArray[np.int64]
-    counts: WordCounts
     vocabulary: Vocabulary
     length: int
     embedding: Identity
@@ -81,6 +80,11 @@ class BoundLogEncoder:
         """See `values.VaryingWords`: the words where the templates of messages have wildcards."""
         templates = (*[""] * len(SPECIAL_TOKENS), *self.templates)
         return wildcard_words(self.texts.to_list(), [templates[token] for token in self.tokens.tolist()])
+
+    @cached_property
+    def counts(self) -> WordCounts:
+        """How often each message has each known word; padding has none."""
+        return self.vocabulary.count(["", *self.texts[1:].to_list()])
 
     @cached_property
     def _words(self) -> NDArray[np.uint16]:

@@ -95,11 +95,9 @@ class LogEncoder:
         found = self._matcher.match(texts, symbols["type"].to_list())
         tokens = np.where(found < 0, UNK, found + len(SPECIAL_TOKENS))
         tokens[:1] = PAD
-        counts = self.words.count(["", *texts[1:]])
         return BoundLogEncoder(
             symbols["text"],
             tokens,
-            counts,
             self.words,
             self.length,
             self.embedding,
