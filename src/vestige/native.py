@@ -81,14 +81,17 @@ class _Native:
     def _kept(self, kinds: str) -> Path:
         """The file of the function for arguments of these kinds; built where there is none."""
         source = Path(self._function.__code__.co_filename)
-        digest = _digest((str(source), *self._after), f"{self._function.__qualname__} {kinds}")
-        name = f"{self._function.__module__}.{self._function.__qualname__}-{digest}.native"
+        name = f"{self._function.__module__}.{self._function.__qualname__}"
+        made_of = f"{name}-{_digest((str(source), *self._after))}"
         folder = _folder(source)
-        path = folder / name
+        path = folder / f"{made_of}-{_hashed(f'{_processor()} {kinds}')}.native"
         if not path.is_file():
             with _alone(folder / f"{name}.lock"):
                 if not path.is_file():
                     _build(self._function, kinds, path)
+            for old in folder.glob(f"{name}-*.native"):
+                if not old.name.startswith(f"{made_of}-"):
+                    old.unlink(missing_ok=True)
         return path
 
 
@@ -159,12 +162,11 @@ _IDLE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)
 
 
 @functools.cache
-def _versions() -> str:
-    """What machine code is of: the compiler, and the processor."""
+def _processor() -> str:
+    """What machine code is for."""
     import llvmlite.binding as llvm
 
-    features = llvm.get_host_cpu_features().flatten()
-    return f"{metadata.version('numba')} {metadata.version('llvmlite')} {llvm.get_host_cpu_name()} {features}"
+    return f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
 
 
 @functools.cache
@@ -172,11 +174,15 @@ def _content(file: str) -> bytes:
     return hashlib.blake2b(Path(file).read_bytes()).digest()
 
 
-def _digest(files: tuple[str, ...], what: str) -> str:
-    digest = hashlib.blake2b(f"{_versions()} {what}".encode(), digest_size=16)
-    for file in (__file__, *files):
-        digest.update(_content(file))
-    return digest.hexdigest()
+def _digest(files: tuple[str, ...]) -> str:
+    """Of what a function is made of: files, and the compiler."""
+    contents = b"".join(_content(file) for file in (__file__, *files))
+    versions = f"{metadata.version('numba')} {metadata.version('llvmlite')} {' '.join(files)}"
+    return _hashed(f"{versions} {contents.hex()}")
+
+
+def _hashed(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def _folder(source: Path) -> Path:
@@ -186,7 +192,9 @@ def _folder(source: Path) -> Path:
         beside.mkdir(exist_ok=True)
     if os.access(beside, os.W_OK):
         return beside
+    # Of each installation its own: it removes what is of its earlier versions.
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vestige"
+    cache /= _hashed(str(source.parent))
     cache.mkdir(parents=True, exist_ok=True)
     return cache
 
