@@ -259,6 +259,22 @@ def test_values_and_times_are_looked_at_where_there_are_any(plain: tuple[Path, P
     assert found.learn.end < found.check.begin
 
 
+def test_windows_that_look_ahead_are_judged_by_what_came_before(
+    plain: tuple[Path, Path], tmp_path: Path
+) -> None:
+    evidence, detector = plain
+    options = {"sequence_type": "context", "window_size": 9}
+    found = learn_logs(evidence, tmp_path / "d", options=options)
+    assert found.looks == Learnt.load(detector / FILE).looks
+    assert found.came == Learnt.load(detector / FILE).came
+    # Order, rarity, values and pace of the step judged are those of a window that ends on it.
+    p_value, other = (
+        [row["p_value"] for row in rows_of(path, evidence)] for path in (tmp_path / "d", detector)
+    )
+    assert len(p_value) == 400
+    assert p_value == pytest.approx(other, rel=1e-6)
+
+
 ATTACK = ("dumped the lot", "sent it abroad", "wiped the disk", "paid the piper", "broke the lock")
 REFUSED: dict[str, tuple[list[str], type[VestigeError], str, str]] = {
     "too little": (ordinary(90), SplitError, "90 windows of 1 recordings.*needs 200", "more evidence"),

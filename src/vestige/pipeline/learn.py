@@ -36,7 +36,7 @@ from vestige.evaluation.plants import N as PLANTS
 from vestige.evaluation.plants import detected
 from vestige.evaluation.rates import stretches
 from vestige.models import registry
-from vestige.models.base import RecordingVerdict, choose_inputs
+from vestige.models.base import RecordingVerdict, choose_inputs, parse_hyper
 from vestige.models.next_token import NextToken
 from vestige.models.normal.detector import BATCH, Normal
 from vestige.models.normal.recordings import LEAST_RECORDINGS, LOOKS
@@ -100,6 +100,10 @@ def learn(
     Raises EvidenceError where there is nothing to read or nothing that repeats, SplitError where there is too
     little, OutputError where `out` holds something else.
     """
+    # What is asked for wrongly is refused before anything is read.
+    parse_hyper(Normal, hyper or {})
+    if model != NGRAM:
+        registry.of_task(model, "next")
     with storage.atomic_directory(out, marker=checkpoint.HEADER, overwrite=overwrite) as working:
         with progress(f"reading {evidence}", "bytes") as update:
             windows = source.prepare(

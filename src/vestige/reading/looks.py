@@ -41,7 +41,8 @@ class NormalEncoder:
     """A source's encoder, and beside its `tokens` or `tensor` the input `looks (B, F)` float32, each feature
     the higher the stranger: the distance of an unknown event to the nearest known one, and, where steps have
     times, by how much the gap before it is longer, and the window shorter, than is usual before this event;
-    where its values are known, how little they are like those of its kind.
+    where its values are known, how little they are like those of its kind. The step judged is the `judged`-th
+    of a window, and `ahead` follow it.
     """
 
     base: Encoder
@@ -49,12 +50,13 @@ class NormalEncoder:
     pace: Pace | None
     values: KnownValues | None = None
     examples: Examples = NO_EXAMPLES
+    ahead: int = 0
 
     @classmethod
     def fit(cls, base: Encoder, train: WindowSet, *, timed: bool, place: Place | None = None) -> Self:
         """`base` is fitted on the same windows; `timed`: whether `t_ns` of a step is a time; `place` tells
         where the steps of windows are (`Source.place`), for examples of known events."""
-        encoder = cls(base, train.schema.before, None)
+        encoder = cls(base, train.schema.before, None, ahead=train.schema.ahead)
         if not encoder.tokens:
             return encoder
         bound = base.bind(train.table(base.symbols))
@@ -86,12 +88,14 @@ class NormalEncoder:
         if slots is None and words is None:
             return None
         table = len(train.table(self.symbols))
-        kind = self.kinds_of(_token_of_symbols(bound, self.tokens, table))
+        kind = self.kinds_of(_token_of_symbols(bound, self.tokens, table, self.ahead))
         stream = bound.streams((self.tokens,))[0]
         return KnownValues.fit(train, kind, symbols=stream, slots=slots, words=words)
 
     def _fit_examples(self, bound: BoundEncoder, train: WindowSet, place: Place) -> Examples:
-        kind = self.kinds_of(_token_of_symbols(bound, self.tokens, len(train.table(self.symbols))))
+        kind = self.kinds_of(
+            _token_of_symbols(bound, self.tokens, len(train.table(self.symbols)), self.ahead)
+        )
         stream = bound.streams((self.tokens,))[0]
         return Examples.fit(train, kind, stream, len(self.vocabulary) - len(SPECIAL_TOKENS), place)
 
@@ -147,7 +151,7 @@ class NormalEncoder:
         nearest = np.full(len(symbols), -1, dtype=np.int64)
         words = None
         if self.tokens:
-            token = _token_of_symbols(bound, self.tokens, len(symbols))
+            token = _token_of_symbols(bound, self.tokens, len(symbols), self.ahead)
             nearest = np.maximum(self.kinds_of(token), -1)
             new = np.flatnonzero(token == UNK)
             distance[new], nearest[new] = self.novelty.nearest(symbols[TEXT].gather(new).to_list())
@@ -170,6 +174,7 @@ class NormalEncoder:
         return {
             "normal": self.base.to_dict(),
             "judged": self.judged,
+            "ahead": self.ahead,
             "pace": pace,
             "values": values,
             "examples": self.examples.to_list(),
@@ -185,7 +190,8 @@ class NormalEncoder:
         values = None
         if state["values"] is not None:
             values = KnownValues.from_dict(state["values"])
-        return cls(base, int(state["judged"]), pace, values, Examples.from_list(state["examples"]))
+        judged, ahead = int(state["judged"]), int(state.get("ahead", 0))
+        return cls(base, judged, pace, values, Examples.from_list(state["examples"]), ahead)
 
 
 @dataclass(frozen=True)
@@ -294,10 +300,10 @@ def _words_of(bound: BoundEncoder) -> NDArray[np.uint64] | None:
     return bound.varying_words() if isinstance(bound, VaryingWords) else None
 
 
-def _token_of_symbols(bound: BoundEncoder, name: str, n: int) -> NDArray[np.int64]:
+def _token_of_symbols(bound: BoundEncoder, name: str, n: int, ahead: int) -> NDArray[np.int64]:
     """The token `(n,)` of each symbol, as a window of that symbol alone would have it."""
     streams = bound.streams((name,))
-    steps: Steps = {stream: np.zeros((n, 1), dtype=np.int64) for stream in streams}
+    steps: Steps = {stream: np.zeros((n, 1 + ahead), dtype=np.int64) for stream in streams}
     steps[streams[0]][:, 0] = np.arange(n)
     token: NDArray[np.int64] = bound.encode(steps, (name,))[name][:, -1]
     return token
