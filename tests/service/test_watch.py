@@ -18,6 +18,7 @@ import pytest
 from tests.service.conftest import lines
 from vestige import scoring
 from vestige.errors import CheckpointError, OutputError, UsageError
+from vestige.service.feedback import INCIDENTS
 from vestige.service.sinks import make
 from vestige.service.watch import Watch, WatchOptions
 
@@ -32,9 +33,9 @@ def watch(detector: Path, evidence: Path, home: Path, options: WatchOptions = EV
 
 
 def rows(home: Path) -> list[dict[str, Any]]:
-    """What stands in the file of alerts, without what is said of incidents."""
+    """What stands in the file of alerts, without what is said of incidents and of the promise."""
     found = [json.loads(line) for line in (home / "out.jsonl").read_text().splitlines()]
-    return [row for row in found if row.get("kind") != "incident"]
+    return [row for row in found if "kind" not in row]
 
 
 def judged(found: list[dict[str, Any]]) -> Counter[tuple[str, float]]:
@@ -98,6 +99,7 @@ def test_a_file_cut_short_behind_its_copy_goes_on_in_the_copy(detector: Path, tm
     assert len(found) == 170
 
 
+ODD = tuple(range(3_020, 9_000, 61))
 LIFE = """
 import sys
 from pathlib import Path
@@ -131,7 +133,7 @@ def test_killed_at_any_moment_every_line_is_judged_once(detector: Path, tmp_path
         while time.monotonic() < until:
             count = rng.randrange(1, 40)
             with log.open("a") as file:
-                file.writelines(lines(count, start=made))
+                file.writelines(lines(count, start=made, odd=ODD))
             made += count
             time.sleep(0.02)
         child.kill()
@@ -139,13 +141,18 @@ def test_killed_at_any_moment_every_line_is_judged_once(detector: Path, tmp_path
         if life % 2:
             old += 1
             log.rename(logs / f"app.log.{old}")
-            log.write_text("".join(lines(200, start=made)))
+            log.write_text("".join(lines(200, start=made, odd=ODD)))
             made += 200
     assert len(rows(tmp_path)) > 100  # the lives before were not idle
     found = watch(detector, logs, tmp_path)
     wanted = at_once(detector, sorted(logs.iterdir()))
     assert judged(found) == wanted
     assert sum(wanted.values()) == made - 3_000
+    told = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    kept = [json.loads(line) for line in (tmp_path / "state" / INCIDENTS).read_text().splitlines()]
+    assert kept == [row for row in told if row.get("kind") == "incident"]
+    assert len({(row["id"], row["state"]) for row in kept}) == len(kept) > 0
+    assert sum(row["kind"] == "drift" for row in told if "kind" in row) == 1
 
 
 def test_a_state_of_another_detector_or_a_damaged_one_is_refused(detector: Path, tmp_path: Path) -> None:
