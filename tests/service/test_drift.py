@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tests.service.conftest import lines
 from vestige.service.drift import LEVEL, Promise
+from vestige.service.feedback import kept
 from vestige.service.sinks import make
 from vestige.service.watch import Watch, WatchOptions
 
@@ -130,6 +131,7 @@ def test_a_watch_tells_it_once(detector: Path, tmp_path: Path) -> None:
             file.writelines(lines(300, start=start, odd=odd))
         sink = make(f"jsonl:{out}", tmp_path / "state")
         Watch.start(detector, [log], [sink], state=tmp_path / "state", options=options).run()
+    assert "the promise of the budget is broken" in kept(tmp_path / "state").told()[-1]
     (row,) = [row for row in map(json.loads, out.read_text().splitlines()) if row.get("kind") == "drift"]
     assert row["command"] == f"vestige learn logs {log} -o NEW"
     assert row["rare"] >= 2 > row["expected"]

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,7 +54,9 @@ def keep(tmp_path: Path) -> Keep:
         for each in alerts:
             sink.write(found.take(each))
         sink.close()
-        state.save(tmp_path, "0", {"incidents": found.to_dict(), "dismissed": dismissed or {}})
+        state.save(
+            tmp_path, "0", {"incidents": found.to_dict(), "dismissed": dismissed or {}, "promise": None}
+        )
         return tmp_path
 
     return write
@@ -119,6 +125,18 @@ def test_alerts_of_an_incident_that_differ_are_hidden_in_part(keep: Keep) -> Non
     (home / exceptions.FILE).unlink()
     done = feedback.dismiss(home, "1", "a test")
     assert (done.uncounted, done.past.hidden, done.past.part) == (5, MOST_EVIDENCE, 1)
+
+
+def test_a_weak_reason_by_chance_is_no_other_way(keep: Keep) -> None:
+    home = keep(alert(0, looks=("novelty.distance", "order")))
+    entry = feedback.dismiss(home, "1", "a test").entry
+    again = alert(9, looks=("pace.burst", "order", "novelty.distance"))
+    again["reasons"][0]["p_value"] = 0.04
+    assert entry.hides("web", Raised.of(again))
+    again["reasons"][0]["p_value"] = 0.009
+    assert not entry.hides("web", Raised.of(again))
+    assert Raised.of({"reasons": [{"look": "order", "p_value": 0.04}]}).looks == ["order"]
+    assert Raised.of({"reasons": []}).looks == ["score"]
 
 
 def test_an_exception_expires(keep: Keep) -> None:
@@ -321,6 +339,38 @@ def test_a_dismissed_alert_is_counted_and_not_told(detector: Path, tmp_path: Pat
     found = feedback.kept(home)
     assert found.dismissed == {known: 3}
     assert found.rows[known]["alerts"] == before[1].rows[known]["alerts"]
+
+
+def test_a_running_watch_takes_up_what_is_said(detector: Path, tmp_path: Path) -> None:
+    log, out, home = tmp_path / "app.log", tmp_path / "out.jsonl", tmp_path / "state"
+    log.write_text("".join(lines(60, start=3_000, odd=(3_050,))))
+    options = WatchOptions(every=True, idle_s=0.05, save_s=0.05)
+    running = Watch.start(detector, [log], [make(f"jsonl:{out}", home)], state=home, options=options)
+
+    def wait(found: Callable[[], bool]) -> None:
+        end = time.monotonic() + 30
+        while not found():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+    def say() -> None:
+        try:
+            wait(lambda: '"000001","state":"opened"' in out.read_text() and running.steps == 60)
+            wait(lambda: bool(feedback.kept(home).rows))
+            feedback.dismiss(home, "1", "a crash that is known")
+            wait(lambda: running.exceptions is not None and len(running.exceptions.entries) == 1)
+            with log.open("a") as file:
+                file.writelines(lines(60, start=3_060, odd=(3_100,)))
+            wait(lambda: running.dismissed["000001"] == 1)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    person = threading.Thread(target=say)
+    person.start()
+    running.run()
+    person.join()
+    assert feedback.kept(home).dismissed == {"000001": 1}
+    assert '"dismissed":"000001"' in out.read_text()
 
 
 def test_a_second_watch_takes_nothing_back_from_the_first(detector: Path, tmp_path: Path) -> None:

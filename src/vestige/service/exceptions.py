@@ -31,7 +31,7 @@ ABOUT = """\
 #   host       the alert's host (or its recording, where the evidence names no host)
 #   events     the event, letter for letter (masked: numbers are <num>)
 #   templates  the event, word for word, where <*> stands for any word
-#   looks      every look that raised the alert is in this list
+#   looks      every look that raised the alert (the strongest, and those at or below 1%) is in this list
 # From `expires` on an entry hides nothing; without it, it holds for ever. Remove an entry to take it back.
 """
 

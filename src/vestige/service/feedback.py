@@ -42,7 +42,7 @@ Scope = Literal["entity", "template", "both"]
 class Kept:
     """The incidents of a state, in their order: `rows` as they were told last, the `state` of each being
     `open` or `closed`. `count` were ever opened, `dismissed` counts the alerts that each exception has
-    hidden, `unread` the lines that are none."""
+    hidden, `unread` the lines that are none; `broken`: the promise of the budget was told to be."""
 
     rows: dict[str, Row]
     count: int
@@ -50,6 +50,7 @@ class Kept:
     exceptions: tuple[Dismissal, ...]
     confirmed: dict[str, Row]
     unread: int = 0
+    broken: bool = False
 
     def said(self, incident: str) -> str | None:
         """What was said of an incident: dismissed, confirmed, or None."""
@@ -73,7 +74,7 @@ class Kept:
 
     def told(self) -> list[str]:
         """Sentences that count what is there, what people said, and what could not be read."""
-        return [*counts(self), *_left_out(self)]
+        return [*counts(self), *_beside(self)]
 
 
 def sink(directory: Path) -> FileSink:
@@ -95,6 +96,7 @@ def kept(directory: Path, entries: tuple[Dismissal, ...] | None = None) -> Kept:
     try:
         now = Incidents.of(before["incidents"])
         dismissed = {str(name): int(count) for name, count in before["dismissed"].items()}
+        broken = before["promise"] is not None and checked.flag(before["promise"]["told"], "told")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
             f"the state cannot be taken up ({error!r})", where=directory, remedy=states.REMEDY
@@ -110,7 +112,7 @@ def kept(directory: Path, entries: tuple[Dismissal, ...] | None = None) -> Kept:
     ordered = dict(sorted(rows.items(), key=lambda named: (len(named[0]), named[0])))
     if entries is None:
         entries = exceptions.load(directory)
-    return Kept(ordered, now.count, dismissed, entries, confirmed, unread + unread_too)
+    return Kept(ordered, now.count, dismissed, entries, confirmed, unread + unread_too, broken)
 
 
 def highest(directory: Path) -> int:
@@ -238,12 +240,17 @@ def counts(found: Kept) -> list[str]:
     return told
 
 
-def _left_out(found: Kept) -> list[str]:
+def _beside(found: Kept) -> list[str]:
     told = []
     if found.count > len(found.rows):
         told.append(f"{found.count - len(found.rows):,} older incidents are no longer kept")
     if found.unread:
         told.append(f"{found.unread:,} lines of {INCIDENTS} or {CONFIRMED} could not be read")
+    if found.broken:
+        told.append(
+            "the promise of the budget is broken: a line of the kind drift said since when, by what, and "
+            "what to do"
+        )
     return told
 
 

@@ -20,6 +20,9 @@ MOST_OPEN = 10_000
 """Incidents that are open at a time; the one that was quiet for longest closes for another."""
 MOST_EVIDENCE, MOST_REASONS = 20, 5
 """Places and reasons that an incident keeps: the first places, the rarest reasons."""
+STRONG = 0.01
+"""A look raised an alert where no more than this share of normal windows is as strange to it, or where none
+is stronger: what is weaker is among the reasons by chance now and then, and hardly alerts by itself."""
 MOST_TEXT = 2_000
 """Characters of an event by which it is known again."""
 GROWTH = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
@@ -46,7 +49,9 @@ class Raised:
         # What is nearest to a new event says nothing about it: all that is new may be nearest to the same.
         if nearest.get("distance") == 0:
             template = whole(nearest["text"][:MOST_TEXT])
-        looks = sorted({reason["look"] for reason in alert.get("reasons", [])}) or ["score"]
+        reasons = sorted(alert.get("reasons", []), key=lambda reason: reason["p_value"])
+        strong = {reason["look"] for reason in reasons if reason["p_value"] <= STRONG}
+        looks = sorted(strong or {reason["look"] for reason in reasons[:1]}) or ["score"]
         return cls(whole((alert.get("event") or "")[:MOST_TEXT]), template, looks)
 
 
