@@ -17,10 +17,13 @@ import pytest
 
 from tests.service.conftest import lines
 from vestige import scoring
+from vestige.checkpoint import load
 from vestige.errors import CheckpointError, OutputError, UsageError
 from vestige.service.feedback import INCIDENTS
+from vestige.service.follow import Follower
 from vestige.service.sinks import make
 from vestige.service.watch import Watch, WatchOptions
+from vestige.sources import registry
 
 EVERY = WatchOptions(once=True, every=True, idle_s=0.05)
 
@@ -184,3 +187,48 @@ def test_a_second_watch_of_a_state_takes_nothing_from_the_first(detector: Path, 
     assert rows(home)[-1] == {"text": "written since"}
     first.run()
     assert len(rows(home)) == 51
+
+
+def test_a_pipe_that_begins_with_lines_of_something_else_is_read_once_and_to_its_end(
+    detector: Path, tmp_path: Path
+) -> None:
+    text = "".join([*(f"banner {number} of a shell\n" for number in range(150)), *lines(900, start=3_000)])
+    command = [sys.executable, "-m", "vestige", "watch", str(detector), "-", "--all", "--state"]
+    for life in range(2):
+        # Without --once: it ends because the pipe does.
+        told = subprocess.run(
+            [*command, str(tmp_path / "state")], input=text, capture_output=True, text=True, timeout=60,
+            check=True,
+        )  # fmt: skip
+        found = [json.loads(line) for line in told.stdout.splitlines()]
+        steps = [row for row in found if row.get("kind") != "incident"]
+        # The other end of a pipe that was closed may still write to another one.
+        assert (life, len(steps), steps[0]["line"]) == (life, 900, 151)
+        assert "its beginning fits no format" in " ".join(told.stderr.split())
+
+
+def test_what_is_not_there_is_told_and_what_cannot_be_read_is_told_once(
+    detector: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = tmp_path / "app.log"
+    follower = Follower(registry.get("logs").reader(load(detector).schema), [log, tmp_path / "typo"])
+    log.write_text("".join(f"{number} is no message\n" for number in range(30)))
+    for _ in range(3):
+        follower.scan()
+        with log.open("a") as file:
+            file.writelines(f"nor is {number}\n" for number in range(300))
+    assert not list(follower.read())
+    told = [record.message for record in caplog.records]
+    assert len([text for text in told if "typo: cannot be read" in text]) == 1
+    assert len([text for text in told if "app.log cannot be read now" in text]) == 1
+    # It is looked at whenever it has grown.
+    with log.open("a") as file:
+        file.writelines(lines(9_000, start=3_000))
+    log.write_text(log.read_text()[-300_000:])
+    follower.scan()
+    assert sum(map(len, follower.read())) > 1_000
+    follower.close()
+    caplog.clear()
+    follower = Follower(registry.get("logs").reader(load(detector).schema), [tmp_path / "typo"], once=True)
+    follower.scan()
+    assert "nothing of it was read" in caplog.text

@@ -20,6 +20,7 @@ from vestige.errors import VestigeError
 from vestige.log import get
 from vestige.reading.parts import BLOCK_STEPS
 from vestige.reading.steps import Evidence, Listing, Progress, Reader, StepBlock, StepStream, Unit
+from vestige.reading.told import Said
 from vestige.reading.windower import MOST_RECORDINGS, WindowBatch, Windower
 from vestige.schema import Schema
 
@@ -118,8 +119,9 @@ def read_blocks(
     for defect in listing.left_out:
         log.warning("%s was left out: %s", defect.file, defect.why)
     done, read, refused = 0, 0, None
+    said = Said()
     streams = _isolated if reader.isolate and len(listing.units) > 1 else _here
-    for unit, blocks in streams(reader, listing.units, most, idle_s):
+    for unit, blocks in streams(reader, listing.units, most, idle_s, said):
         taken = 0
         try:
             for block, taken in blocks:
@@ -139,16 +141,18 @@ def read_blocks(
 Blocks = Iterator[tuple[StepBlock, int]]
 
 
-def _here(reader: Reader[Any], units: list[Unit], most: int, idle_s: float) -> Iterator[tuple[Unit, Blocks]]:
+def _here(
+    reader: Reader[Any], units: list[Unit], most: int, idle_s: float, said: Said
+) -> Iterator[tuple[Unit, Blocks]]:
     for unit in units:
-        yield unit, _of_unit(reader, unit, most, idle_s)
+        yield unit, _of_unit(reader, most, idle_s, said, unit)
 
 
 def _isolated(
-    reader: Reader[Any], units: list[Unit], most: int, idle_s: float
+    reader: Reader[Any], units: list[Unit], most: int, idle_s: float, said: Said
 ) -> Iterator[tuple[Unit, Blocks]]:
     """Each unit is read in a process of its own, which it may kill."""
-    work = partial(_whole, reader, most, idle_s)
+    work = partial(_whole, reader, most, idle_s, said)
     for unit, outcome in zip(units, HERE.map(work, units, isolate=True), strict=True):
         yield unit, _unwrapped(outcome)
 
@@ -157,20 +161,24 @@ def _unwrapped(outcome: Outcome[Unit, list[tuple[StepBlock, int]]]) -> Blocks:
     yield from outcome.unwrap()
 
 
-def _whole(reader: Reader[Any], most: int, idle_s: float, unit: Unit) -> list[tuple[StepBlock, int]]:
-    return list(_of_unit(reader, unit, most, idle_s))
+def _whole(
+    reader: Reader[Any], most: int, idle_s: float, said: Said, unit: Unit
+) -> list[tuple[StepBlock, int]]:
+    return list(_of_unit(reader, most, idle_s, said, unit))
 
 
-def _of_unit(reader: Reader[Any], unit: Unit, most: int, idle_s: float) -> Blocks:
+def _of_unit(reader: Reader[Any], most: int, idle_s: float, said: Said, unit: Unit) -> Blocks:
     stream = reader.open(unit)
     told = 0
     try:
         for block, taken in _of_stream(stream, most, idle_s):
             told = _tell(stream, unit, told)
+            said.say(unit.name, stream.summary)
             yield block, taken
     finally:
         stream.close()
         _tell(stream, unit, told)
+        said.say(unit.name, stream.summary)
         for what, count in stream.summary.get("more_defects", {}).items():
             if count:
                 log.warning("%s: left out besides: %s, %d times", unit.name, what, count)

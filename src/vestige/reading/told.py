@@ -8,17 +8,22 @@ for whoever looks at evidence before anything is learnt.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vestige.errors import DatasetError
+from vestige.log import get
 
 MOST_WARNINGS = 200
 """Different warnings that are kept; all of them are counted."""
 MOST_FORMATS = 100
 """Different formats that are kept by their names."""
+_COUNTED = re.compile(r"\d[\d,.]*")
+
+log = get(__name__)
 
 
 @dataclass
@@ -100,6 +105,26 @@ class Told:
         if warnings:
             notes["warnings"] = warnings
         return warnings
+
+
+@dataclass
+class Said:
+    """Says in the log what is doubtful about streams while they are read: each sentence once, of the unit
+    that it is about first, however it counts on."""
+
+    sentences: set[str] = field(default_factory=set)
+
+    def say(self, unit: str, summary: dict[str, Any]) -> None:
+        """Say what the summary of a unit's stream has that was not said yet."""
+        for text in summary.get("warnings", ()):
+            sentence = _COUNTED.sub("", text)
+            if sentence in self.sentences or len(self.sentences) > MOST_WARNINGS:
+                continue
+            self.sentences.add(sentence)
+            if len(self.sentences) > MOST_WARNINGS:
+                log.warning("more warnings are not shown")
+                continue
+            log.warning("%s: %s", unit, text)
 
 
 def warnings_of_notes(notes: Mapping[str, Any], where: Path) -> list[str]:

@@ -24,7 +24,7 @@ from vestige.training.history import FILE as HISTORY
 
 CONFIG, DATASET, SPLIT, LOG = configs.FILE, "dataset", "split.json", "log.jsonl"
 METRICS, REPORT, PREDICTIONS = "metrics.json", "report.html", "predictions.parquet"
-REMEDY = "give a directory that vestige run wrote"
+REMEDY = "give a directory that vestige run or vestige learn wrote"
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from vestige.evidence.stream import ByteStream
 from vestige.log import get
 from vestige.reading.files import FileUnit
 from vestige.reading.steps import Evidence, Reader, StepBlock, StepStream
+from vestige.reading.told import Said
 
 BLOCK_STEPS = 4_096
 """Steps that are taken from a stream at a time: other streams come next."""
@@ -81,6 +82,8 @@ class Followed:
     told: int = 0
     heard: float = 0.0
     """When the last block of it came, on the clock that never goes back."""
+    begun: bool = False
+    """Whether anything of it was handed on."""
 
     def state(self) -> dict[str, Any]:
         """Where it stands, as JSON values."""
@@ -101,8 +104,11 @@ class Follower:
         self._reader, self._paths, self._once = reader, tuple(paths), once
         self.open: dict[str, Followed] = {}
         self.done: dict[str, Identity | None] = {}
+        self._piped = False
+        """Whether standard input was opened: it cannot be read from its beginning a second time."""
         self._news = False
         """Whether the last scan opened something, or something was read or ended since."""
+        self._said = Said()
         self._refused: dict[str, tuple[int, int]] = {}
         self._waiting: dict[str, dict[str, Any]] = {}
         self._stale: dict[str, dict[str, Any]] = {}
@@ -121,7 +127,9 @@ class Follower:
 
     @property
     def ended(self) -> bool:
-        """Whether all was to be read once, and there is nothing more of it now."""
+        """Whether there is nothing more: all was to be read once, or came through a pipe that was closed."""
+        if self._paths == (STDIN,):
+            return self._piped and not self.open and not self._news
         waits = [each for each in self.open.values() if each.identity is None]
         return self._once and not waits and not self._stale and not self._news
 
@@ -129,7 +137,7 @@ class Follower:
         """Find what is new, what was rotated away, and what was cut short."""
         self._news = False
         units = self._units()
-        files = {unit.id: unit for unit in units if isinstance(unit, FileUnit) and unit.file.path != STDIN}
+        files = {unit.id: unit for unit in units if isinstance(unit, FileUnit) and not _is_pipe(unit)}
         self._stop_rotated(files)
         self._take_up(files)
         for unit in units:
@@ -166,9 +174,9 @@ class Follower:
                 listing = self._reader.units(Evidence((path,), "live" if path == STDIN else "follow"))
             except VestigeError as error:
                 # A directory may be empty for now, and a file may be between two rotations.
-                if self._once or not self._refuse(str(path), (0, 0)):
-                    continue
-                log.warning("%s: %s; it is waited for", path, error.what)
+                if self._refuse(str(path), (0, 0)):
+                    then = "nothing of it was read" if self._once else "it is waited for"
+                    log.warning("%s: %s; %s", path, error.what, then)
                 continue
             self._refused.pop(str(path), None)
             # A packed file is whole: nobody writes on at its end.
@@ -235,7 +243,11 @@ class Follower:
     def _begin(self, unit: Any) -> None:
         """Open what is new; what was read before under another name is not."""
         identity = None
-        if isinstance(unit, FileUnit) and unit.file.path != STDIN:
+        if _is_pipe(unit):
+            if self._piped:
+                return
+            self._piped = True
+        elif isinstance(unit, FileUnit):
             try:
                 found = unit.file.path.stat()
                 known = self.done.get(unit.id)
@@ -259,15 +271,23 @@ class Follower:
         try:
             stream = self._reader.open(unit, resume=position)
         except VestigeError as error:
-            mark = (0, 0) if identity is None else (identity.inode, unit.size or 0)
-            if self._refuse(unit.id, mark):
-                log.warning("%s cannot be read now: %s", unit.name, error.what)
+            self._pass_over(unit, identity, unit.size or 0, error)
             return
         self._refused.pop(unit.id, None)
         if stop:
             stream.stop()
         self._news = True
-        self.open[unit.id] = Followed(unit, stream, identity, heard=time.monotonic())
+        begun = position is not None
+        self.open[unit.id] = Followed(unit, stream, identity, heard=time.monotonic(), begun=begun)
+
+    def _pass_over(self, unit: Any, identity: Identity | None, size: int, error: VestigeError) -> None:
+        """Leave what cannot be read, until it is another file, or has grown."""
+        mark = (0, 0) if identity is None else (identity.inode, size)
+        before = self._refused.get(unit.id)
+        # Of what grows, and still cannot be read, nothing new is to be told.
+        if self._refuse(unit.id, mark) and (before is None or before[0] != mark[0]):
+            later = "" if _is_pipe(unit) else " now"
+            log.warning("%s cannot be read%s: %s", unit.name, later, error.what)
 
     def _read(self, name: str, followed: Followed) -> StepBlock | None:
         stream = followed.stream
@@ -282,6 +302,11 @@ class Follower:
             self._drop(name)
             return None
         except VestigeError as error:
+            if followed.identity is not None and not followed.begun:
+                # It was too short to say what it is when it was opened.
+                self._pass_over(followed.unit, followed.identity, stream.taken, error)
+                self._drop(name)
+                return None
             log.warning("%s: %s; the rest of it is left out", followed.unit.name, error.what)
             self._end(name)
             return None
@@ -291,8 +316,10 @@ class Follower:
         if followed.identity is not None and followed.identity.head_bytes < HEAD_BYTES:
             with suppress(OSError, EvidenceError):
                 followed.identity = Identity.of(followed.unit.file)
+        if block is not None or stream.ended:
+            self._said.say(followed.unit.name, stream.summary)
         if block is not None:
-            followed.heard = time.monotonic()
+            followed.heard, followed.begun = time.monotonic(), True
             self._news = True
         elif stream.ended:
             self._end(name)
@@ -311,6 +338,10 @@ class Follower:
         new = self._refused.get(name) != mark
         self._refused[name] = mark
         return new
+
+
+def _is_pipe(unit: Any) -> bool:
+    return isinstance(unit, FileUnit) and unit.file.path == STDIN
 
 
 def _same(known: Identity, found: Identity, file: EvidenceFile) -> bool:

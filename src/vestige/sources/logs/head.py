@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from vestige.errors import EvidenceError
+from vestige.errors import EvidenceError, FormatError
 from vestige.evidence.files import EvidenceFile
 from vestige.reading.files import FileUnit
 from vestige.sources.logs import years
@@ -17,6 +18,9 @@ from vestige.sources.logs.clock import BAD, dated, in_frame
 from vestige.sources.logs.guess import NAME, RECORDS
 from vestige.sources.logs.parse import Parser, Rules
 from vestige.sources.logs.table import Content
+
+LEAST_LINES = 20
+"""So many lines must show how what grows is read, where those before them fit no format."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,28 @@ def head_of(unit: LogUnit, content: Content) -> Head | None:
             return _head(sample[: sample.rfind(b"\n") + 1], unit, ruleset, content)
         except EvidenceError:
             return None  # more lines may tell
-    return _head(sample, unit, ruleset, content)
+    try:
+        return _head(sample, unit, ruleset, content)
+    except FormatError:
+        if unit.mode != "whole":
+            found = _after_others(sample, unit, ruleset, content)
+            if found is not None:
+                return found
+        raise
+
+
+def _after_others(sample: bytes, unit: LogUnit, ruleset: RuleSet, content: Content) -> Head | None:
+    """How what grows is read, where it begins with lines that fit no format: as what follows these shows.
+    None where that fits none either."""
+    lines = sample.split(b"\n")
+    left_out = len(lines) // 2
+    while len(lines) - left_out > LEAST_LINES:
+        with suppress(EvidenceError):
+            head = _head(b"\n".join(lines[left_out:]), unit, ruleset, content)
+            doubt = f"its beginning fits no format: it is read as its lines from {left_out + 1} on show"
+            return replace(head, doubts=[*head.doubts, doubt])
+        left_out += (len(lines) - left_out) // 2
+    return None
 
 
 def _head(sample: bytes, unit: LogUnit, ruleset: RuleSet, content: Content) -> Head:
