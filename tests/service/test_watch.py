@@ -232,3 +232,21 @@ def test_what_is_not_there_is_told_and_what_cannot_be_read_is_told_once(
     follower = Follower(registry.get("logs").reader(load(detector).schema), [tmp_path / "typo"], once=True)
     follower.scan()
     assert "nothing of it was read" in caplog.text
+
+
+def test_each_file_of_a_directory_that_is_not_read_is_told(
+    detector: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "app.log").write_text("".join(lines(30, start=3_000)))
+    (tmp_path / "damaged.log.gz").write_bytes(b"\x1f\x8bno deflated data")
+    (tmp_path / "short.log").write_text("nothing that looks like a message\n")
+    (tmp_path / "empty.log").touch()
+    (tmp_path / "packed.log.xz").write_bytes(b"\xfd7zXZ\x00")
+    follower = Follower(registry.get("logs").reader(load(detector).schema), [tmp_path], once=True)
+    follower.scan()
+    assert sum(map(len, follower.read())) in {29, 30}
+    follower.scan()
+    follower.close()
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    named = ["damaged.log.gz", "empty.log", "packed.log.xz", "short.log"]
+    assert sorted(text.split()[0].rstrip(":") for text in told) == named

@@ -163,8 +163,12 @@ class Follower:
                 yield block
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Let go of everything; what never came to be read is told."""
         for followed in self.open.values():
+            if not followed.begun and followed.identity is not None and followed.identity.head_bytes:
+                log.warning(
+                    "%s: nothing of it was read: it is too short to say what it is", followed.unit.name
+                )
             followed.stream.close()
 
     def _units(self) -> list[Any]:
@@ -179,6 +183,10 @@ class Follower:
                     log.warning("%s: %s; %s", path, error.what, then)
                 continue
             self._refused.pop(str(path), None)
+            for defect in listing.left_out:
+                if defect.file not in self._refused:
+                    log.warning("%s was left out: %s", defect.file, defect.why)
+                    self._refuse(defect.file, (0, 0))
             # A packed file is whole: nobody writes on at its end.
             found += [
                 replace(unit, mode="live") if unit.name.endswith(PACKED) else unit for unit in listing.units
@@ -256,8 +264,13 @@ class Follower:
                 if self._refused.get(unit.id) == (found.st_ino, found.st_size):
                     return
                 identity = Identity.of(unit.file)
-            except (OSError, EvidenceError):
-                return  # it was rotated away between two looks, or is no file any more
+            except OSError:
+                return  # it was rotated away between two looks
+            except EvidenceError as error:
+                # So may it have been since the system told of it.
+                if unit.file.path.exists():
+                    self._pass_over(unit, (found.st_ino, found.st_size), error)
+                return
             others = [*self.done.values(), *(each.identity for each in self.open.values())]
             if any(other is not None and _same(other, identity, unit.file) for other in others):
                 self.done[unit.id] = identity
@@ -271,7 +284,8 @@ class Follower:
         try:
             stream = self._reader.open(unit, resume=position)
         except VestigeError as error:
-            self._pass_over(unit, identity, unit.size or 0, error)
+            mark = (0, 0) if identity is None else (identity.inode, unit.size or 0)
+            self._pass_over(unit, mark, error)
             return
         self._refused.pop(unit.id, None)
         if stop:
@@ -280,9 +294,8 @@ class Follower:
         begun = position is not None
         self.open[unit.id] = Followed(unit, stream, identity, heard=time.monotonic(), begun=begun)
 
-    def _pass_over(self, unit: Any, identity: Identity | None, size: int, error: VestigeError) -> None:
-        """Leave what cannot be read, until it is another file, or has grown."""
-        mark = (0, 0) if identity is None else (identity.inode, size)
+    def _pass_over(self, unit: Any, mark: tuple[int, int], error: VestigeError) -> None:
+        """Leave what cannot be read, until it is another file, or has grown: `mark` is its inode and size."""
         before = self._refused.get(unit.id)
         # Of what grows, and still cannot be read, nothing new is to be told.
         if self._refuse(unit.id, mark) and (before is None or before[0] != mark[0]):
@@ -304,7 +317,7 @@ class Follower:
         except VestigeError as error:
             if followed.identity is not None and not followed.begun:
                 # It was too short to say what it is when it was opened.
-                self._pass_over(followed.unit, followed.identity, stream.taken, error)
+                self._pass_over(followed.unit, (followed.identity.inode, stream.taken), error)
                 self._drop(name)
                 return None
             log.warning("%s: %s; the rest of it is left out", followed.unit.name, error.what)
