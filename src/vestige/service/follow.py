@@ -256,29 +256,36 @@ class Follower:
                 return
             self._piped = True
         elif isinstance(unit, FileUnit):
-            try:
-                found = unit.file.path.stat()
-                known = self.done.get(unit.id)
-                if known is not None and known.is_inode_of(found) and known.begins_like(unit.file):
-                    return
-                if self._refused.get(unit.id) == (found.st_ino, found.st_size):
-                    return
-                identity = Identity.of(unit.file)
-            except OSError:
-                return  # it was rotated away between two looks
-            except EvidenceError as error:
-                # So may it have been since the system told of it.
-                if unit.file.path.exists():
-                    self._pass_over(unit, (found.st_ino, found.st_size), error)
-                return
-            others = [*self.done.values(), *(each.identity for each in self.open.values())]
-            if any(other is not None and _same(other, identity, unit.file) for other in others):
-                self.done[unit.id] = identity
-                log.info("%s was read before, under another name", unit.id)
+            identity = self._new(unit)
+            if identity is None:
                 return
         elif unit.id in self.done:
             return
         self._open(unit, identity, None)
+
+    def _new(self, unit: FileUnit) -> Identity | None:
+        """What a file is that is to be read; None of one that was read before, or that cannot be read."""
+        try:
+            found = unit.file.path.stat()
+            known = self.done.get(unit.id)
+            if known is not None and known.is_inode_of(found) and known.begins_like(unit.file):
+                return None
+            if self._refused.get(unit.id) == (found.st_ino, found.st_size):
+                return None
+            identity = Identity.of(unit.file)
+        except OSError:
+            return None  # it was rotated away between two looks
+        except EvidenceError as error:
+            # So may it have been since the system told of it.
+            if unit.file.path.exists():
+                self._pass_over(unit, (found.st_ino, found.st_size), error)
+            return None
+        others = [*self.done.values(), *(each.identity for each in self.open.values())]
+        if any(other is not None and _same(other, identity, unit.file) for other in others):
+            self.done[unit.id] = identity
+            log.info("%s was read before, under another name", unit.id)
+            return None
+        return identity
 
     def _open(self, unit: Any, identity: Identity | None, position: Any, *, stop: bool = False) -> None:
         try:
@@ -361,7 +368,8 @@ def _same(known: Identity, found: Identity, file: EvidenceFile) -> bool:
     """Whether a file is one that was read: by its inode, or, packed or copied, by how it begins."""
     if (known.device, known.inode) == (found.device, found.inode):
         return known.begins_like(file)
-    return known.head_bytes >= HEAD_BYTES and known.begins_like(file)
+    # Nothing is read here: each of many files is compared with each other one.
+    return known.head_bytes >= HEAD_BYTES and (known.head, known.head_bytes) == (found.head, found.head_bytes)
 
 
 def _identity(plain: Any) -> Identity | None:
