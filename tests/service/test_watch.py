@@ -102,6 +102,21 @@ def test_a_file_cut_short_behind_its_copy_goes_on_in_the_copy(detector: Path, tm
     assert len(found) == 170
 
 
+def test_files_of_several_directories_may_be_called_alike(detector: Path, tmp_path: Path) -> None:
+    for name, start in (("a", 3_000), ("b", 4_000)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "app.log").write_text("".join(lines(30, start=start)))
+    for more in (0, 20):
+        for name in ("a", "b"):
+            with (tmp_path / name / "app.log").open("a") as file:
+                file.writelines(lines(more, start=5_000))
+        sink = make(f"jsonl:{tmp_path / 'out.jsonl'}", tmp_path / "state")
+        both = [tmp_path / "a", tmp_path / "b"]
+        Watch.start(detector, both, [sink], state=tmp_path / "state", options=EVERY).run()
+    files = Counter(row["file"] for row in rows(tmp_path))
+    assert files == {str(tmp_path / name / "app.log"): 50 for name in ("a", "b")}
+
+
 ODD = tuple(range(3_020, 9_000, 61))
 LIFE = """
 import sys

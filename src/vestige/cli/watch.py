@@ -22,7 +22,7 @@ def watch(
     evidence: Annotated[
         list[Path],
         typer.Argument(help="what grows: files, directories; - is standard input"),
-    ],
+    ] = [],
     state: Annotated[
         Path | None,
         typer.Option(
@@ -35,6 +35,14 @@ def watch(
             "--sink",
             help="where alerts go, KIND:WHERE (repeatable): jsonl:PATH, jsonl:- is standard output and the "
             "default; see docs/watch.md for the others",
+        ),
+    ] = [],
+    listen: Annotated[
+        list[str],
+        typer.Option(
+            "--listen",
+            help="take log messages that are sent, too (repeatable): syslog://127.0.0.1:5514 (UDP and TCP), "
+            "otlp://127.0.0.1:4318 (OTLP over HTTP); needs --state",
         ),
     ] = [],
     once: Annotated[bool, typer.Option("--once", help="go to the end of what is there, and stop")] = False,
@@ -56,11 +64,18 @@ def watch(
 
     Example: vestige watch normal /var/log --state watch-state --sink jsonl:alerts.jsonl
     """
+    from vestige.errors import UsageError
     from vestige.runs.directory import RunDirectory
     from vestige.service.sinks import make_all
     from vestige.service.watch import Watch, WatchOptions
 
+    if not evidence and not listen:
+        raise UsageError("there is nothing to watch", remedy="name files or directories, or add --listen")
+    if once and listen:
+        raise UsageError(
+            "--listen waits for what comes, and --once ends at what is there", remedy="leave out one of them"
+        )
     options = WatchOptions(once=once, every=every, idle_s=parse_duration("--idle", idle))
     folder = RunDirectory.open(detector).detector()
     sinks = make_all(sink or ["jsonl:-"], state)
-    Watch.start(folder, evidence, sinks, state=state, options=options).run()
+    Watch.start(folder, evidence, sinks, state=state, options=options, listen=listen).run()

@@ -297,6 +297,10 @@ class Reader(ABC, Generic[UnitT]):
     def open(self, unit: UnitT, *, resume: Position | None = None) -> StepStream:
         """Begin to read a unit, or go on where a stream of it stood."""
 
+    def receive(self, inbox: Path) -> bool:  # noqa: ARG002
+        """Read the files below `inbox` as messages that came over a network; whether this source can."""
+        return False
+
     def symbols(self) -> SymbolTable:
         """An empty table of symbols: padding alone. By default of texts."""
         return TextSymbols()

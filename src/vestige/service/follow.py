@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Self
 
 from vestige.errors import EvidenceError, VestigeError
@@ -95,13 +95,20 @@ class Follower:
     """Reads whatever there is of growing evidence, a block at a time, from each of its units in turn.
 
     `once`: what is there is read, and that is all. `scan` looks for new and rotated files; between scans only
-    open ones are read.
+    open ones are read. `inbox`: a folder that is followed as well; what the other files are called does not
+    depend on it, so that a state holds with and without.
     """
 
     def __init__(
-        self, reader: Reader[Any], paths: Iterable[Path], *, once: bool = False, state: Any = None
+        self,
+        reader: Reader[Any],
+        paths: Iterable[Path],
+        *,
+        inbox: Path | None = None,
+        once: bool = False,
+        state: Any = None,
     ) -> None:
-        self._reader, self._paths, self._once = reader, tuple(paths), once
+        self._reader, self._paths, self._once, self._inbox = reader, tuple(paths), once, inbox
         self.open: dict[str, Followed] = {}
         self.done: dict[str, Identity | None] = {}
         self._piped = False
@@ -173,12 +180,12 @@ class Follower:
 
     def _units(self) -> list[Any]:
         found: list[Any] = []
-        for path in self._paths:
+        for path in (*self._paths, *([] if self._inbox is None else [self._inbox])):
             try:
                 listing = self._reader.units(Evidence((path,), "live" if path == STDIN else "follow"))
             except VestigeError as error:
                 # A directory may be empty for now, and a file may be between two rotations.
-                if self._refuse(str(path), (0, 0)):
+                if path != self._inbox and self._refuse(str(path), (0, 0)):
                     then = "nothing of it was read" if self._once else "it is waited for"
                     log.warning("%s: %s; %s", path, error.what, then)
                 continue
@@ -188,12 +195,13 @@ class Follower:
                     log.warning("%s was left out: %s", defect.file, defect.why)
                     self._refuse(defect.file, (0, 0))
             # A packed file is whole: nobody writes on at its end.
-            found += [
+            units = [
                 replace(unit, mode="live") if unit.name.endswith(PACKED) else unit for unit in listing.units
             ]
-        if len(self._paths) > 1:
-            # Files of several directories may be called alike: each by its whole path.
-            found = [replace(unit, id=unit.name) for unit in found]
+            if len(self._paths) > 1 or path == self._inbox:
+                # Files of several directories may be called alike: each by its whole path.
+                units = [_by_path(unit) for unit in units]
+            found += units
         return found
 
     def _stop_rotated(self, files: dict[str, FileUnit]) -> None:
@@ -222,7 +230,11 @@ class Follower:
                 self._lose(name)
                 continue
             moved = unit.id != name
-            mine = replace(files.get(name, unit), id=name, name=name, file=replace(unit.file, id=name))
+            called = name
+            if unit.id != unit.file.id:
+                # Files are called by their whole paths; what is in their directory says more of them.
+                called = PurePath(unit.file.id).with_name(PurePath(name).name).as_posix()
+            mine = replace(files.get(name, unit), id=name, name=name, file=replace(unit.file, id=called))
             self._open(mine, identity, entry["position"], stop=moved)
             self._waiting.pop(name, None)
             self._stale.pop(name, None)
@@ -362,6 +374,13 @@ class Follower:
 
 def _is_pipe(unit: Any) -> bool:
     return isinstance(unit, FileUnit) and unit.file.path == STDIN
+
+
+def _by_path(unit: Any) -> Any:
+    """A unit that is called by its whole path, where it is a file."""
+    if not isinstance(unit, FileUnit):
+        return unit
+    return replace(unit, id=unit.file.where, name=unit.file.where)
 
 
 def _same(known: Identity, found: Identity, file: EvidenceFile) -> bool:

@@ -17,11 +17,11 @@ from typing import Any, Self
 
 from vestige import storage
 from vestige.checkpoint import Loaded, load
-from vestige.errors import CheckpointError
+from vestige.errors import CheckpointError, UsageError
 from vestige.evidence.files import STDIN
 from vestige.log import get
 from vestige.reading import live
-from vestige.reading.steps import StepBlock
+from vestige.reading.steps import Reader, StepBlock
 from vestige.reading.times import rfc3339
 from vestige.reading.windower import WindowBatch, Windower
 from vestige.scoring.budgeting import AlertBudget
@@ -33,7 +33,9 @@ from vestige.service import state as states
 from vestige.service.drift import Promise
 from vestige.service.exceptions import Exceptions
 from vestige.service.follow import Follower
+from vestige.service.inbox import FOLDER, Inbox
 from vestige.service.incidents import Incidents
+from vestige.service.listening import Listening
 from vestige.service.sinks import Sink
 from vestige.service.sinks.files import FileSink
 from vestige.sources import registry
@@ -78,6 +80,8 @@ class Watch:
     exceptions: Exceptions | None = None
     promise: Promise | None = None
     again: str = "vestige learn"
+    inbox: Inbox | None = None
+    listening: Listening | None = None
     dismissed: Counter[str] = field(default_factory=Counter)
     alerts: int = 0
     steps: int = 0
@@ -93,12 +97,15 @@ class Watch:
         *,
         state: Path | None = None,
         options: WatchOptions | None = None,
+        listen: Sequence[str] = (),
     ) -> Self:
         """Begin to watch, or go on where the state in the directory `state` stands.
 
+        What comes at the places `listen` lies in an inbox in `state`, and is followed as well.
+
         Raises CheckpointError for a detector or a state that cannot be trusted, UsageError for the state of
-        another detector, OutputError where another watch is at work in it, DefinitionError for exceptions
-        that are wrong.
+        another detector and for places where nobody can listen, OutputError where another watch is at work
+        in it, DefinitionError for exceptions that are wrong.
         """
         chosen = options or WatchOptions()
         with ExitStack() as stack:
@@ -110,18 +117,25 @@ class Watch:
                 # Before anything is taken back that another watch may be writing.
                 state.mkdir(parents=True, exist_ok=True)
                 lock.enter_context(storage.locked(state))
+            listening: Listening | None = None
             before = None if state is None else states.load(state, digest)
             reader = registry.get(loaded.schema.source).reader(loaded.schema)
+            inbox = _inbox(reader, loaded, state, listen)
+            if inbox is not None and listen:
+                listening = Listening(listen, inbox)
+                stack.callback(listening.close)
             windower = Windower(reader, live.scored(reader))
             scorer, incidents = NormalScorer.of(loaded), Incidents()
             paths = tuple(evidence)
             try:
                 followed = None if before is None else before["follower"]
-                follower = Follower(reader, paths, once=chosen.once, state=followed)
+                folder = None if inbox is None else inbox.folder
+                follower = Follower(reader, paths, inbox=folder, once=chosen.once, state=followed)
                 watch = cls(
                     loaded, digest, state, follower, windower, scorer, incidents, tuple(sinks), chosen
                 )
                 watch._lock = lock
+                watch.inbox, watch.listening = inbox, listening
                 watch.again = _again(loaded.schema.source, paths)
                 if scorer is not None:
                     watch.promise = Promise.start(scorer.budget.alpha, loaded.schema.length)
@@ -149,6 +163,8 @@ class Watch:
             stack.callback(self._close)
             # A kill before the next save must find where files stood before anything was written.
             self.save()
+            if self.listening is not None:
+                self.listening.start()
             self._watch(stop)
             self.save()
         self._tell()
@@ -161,11 +177,12 @@ class Watch:
         if self.directory is None:
             return
         budget = None if self.scorer is None else self.scorer.budget.to_dict()
+        follower = self.follower.state()
         states.save(
             self.directory,
             self.digest,
             {
-                "follower": self.follower.state(),
+                "follower": follower,
                 "windower": self.windower.state(),
                 "budget": budget,
                 "promise": None if self.promise is None else self.promise.to_dict(),
@@ -177,6 +194,8 @@ class Watch:
                 "alerts": self.alerts,
             },
         )
+        if self.inbox is not None:
+            self.inbox.sweep(follower)
 
     def _restore(self, before: dict[str, Any]) -> None:
         self.windower.restore(before["windower"])
@@ -294,6 +313,8 @@ class Watch:
             self.save()
 
     def _close(self) -> None:
+        if self.listening is not None:
+            self.listening.close()
         self.follower.close()
         for sink in self._all_sinks():
             sink.close()
@@ -312,6 +333,9 @@ class Watch:
                 log.info("%s", sentence)
         if self.scorer is not None:
             self.scorer.tell()
+        if self.listening is not None:
+            for sentence in self.listening.told():
+                log.warning("%s", sentence)
         for sink in self._all_sinks():
             for sentence in sink.told():
                 log.warning("%s: %s", sink.name, sentence)
@@ -323,6 +347,30 @@ def _again(source: str, paths: Sequence[Path]) -> str:
     if len(paths) == 1 and paths[0] != STDIN:
         where = shlex.quote(str(paths[0]))
     return f"vestige learn {source} {where} -o NEW"
+
+
+def _inbox(reader: Reader[Any], loaded: Loaded, state: Path | None, listen: Sequence[str]) -> Inbox | None:
+    """Where messages that come over the network lie: also when nobody listens any more, and some are there.
+    Raises UsageError where a detector can make nothing of them."""
+    if state is None:
+        if listen:
+            raise UsageError(
+                "what comes over the network has nowhere to lie until it is judged",
+                remedy="add --state DIR: it waits there, also for the next watch",
+            )
+        return None
+    folder = state / FOLDER
+    if not listen and not folder.is_dir():
+        return None
+    if not reader.receive(folder):
+        if not listen:
+            return None
+        raise UsageError(
+            f"a detector of {loaded.schema.source} cannot listen: what comes over syslog and OTLP are "
+            "messages of logs",
+            remedy="learn one from logs: vestige learn logs, or give the evidence as files",
+        )
+    return Inbox(folder)
 
 
 def _asked(stop: StopRequests) -> bool:

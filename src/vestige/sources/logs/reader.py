@@ -34,10 +34,11 @@ from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.clock import Clock
 from vestige.sources.logs.corpora import corpora, together
 from vestige.sources.logs.head import Head, LogUnit, head_of
-from vestige.sources.logs.labels import FORMS
+from vestige.sources.logs.labels import FORMS, LabelRule
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.parse import TEXT_CHARACTERS, Parser
 from vestige.sources.logs.part import LogJoin, LogPart
+from vestige.sources.logs.received import form_of, forms
 from vestige.sources.logs.schema import MESSAGE, schema_for
 from vestige.sources.logs.slots import SlotReader
 from vestige.sources.logs.stream import LogStream, steps_of
@@ -69,6 +70,7 @@ class LogReader(Reader[LogUnit]):
         self._rules = RuleSet.from_settings(schema.settings)
         self._corpora: list[tuple[RuleSet, list[EvidenceFile], list[Defect]]] | None = None
         self._simulated = False
+        self._inbox: Path | None = None
         self._origins: list[str] = []
 
     @classmethod
@@ -110,7 +112,26 @@ class LogReader(Reader[LogUnit]):
             yield from self._corpora
             return
         for path in evidence.paths:
-            yield self._rules, *find(path, "log files")
+            files, left_out = find(path, "log files")
+            if path != self._inbox:
+                yield self._rules, files, left_out
+                continue
+            for form, chosen in forms().items():
+                # No sender is to choose by what it wrote first how messages of others are read.
+                rules = replace(
+                    self._rules,
+                    formats=(chosen,),
+                    label=LabelRule("none"),
+                    encoding="utf-8",
+                    until=None,
+                    guesses=False,
+                )
+                yield rules, [file for file in files if form_of(file.path) == form], []
+
+    def receive(self, inbox: Path) -> bool:
+        """See `Reader.receive`."""
+        self._inbox = inbox
+        return True
 
     def open(self, unit: LogUnit, *, resume: Position | None = None) -> LogStream | LogPart:
         """See `Reader.open`. Raises EvidenceError for a file that is no log of these formats."""

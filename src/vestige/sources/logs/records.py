@@ -110,8 +110,9 @@ def load_export(data: bytes) -> Record:
     return record
 
 
-def records_of(record: Record) -> Iterator[Record]:
-    """The log records of OTLP's JSON, each with its resource; any other object is one record."""
+def records_of(record: Record, most: int = MOST_RECORDS) -> Iterator[Record]:
+    """The log records of OTLP's JSON, each with its resource, the first `most` of them; any other object is
+    one record."""
     batches = record.get("resourceLogs")
     if not isinstance(batches, list):
         yield record
@@ -122,7 +123,7 @@ def records_of(record: Record) -> Iterator[Record]:
         for scope in _objects(batch.get("scopeLogs") or batch.get("instrumentationLibraryLogs")):
             for own in _objects(scope.get("logRecords")):
                 count += 1
-                if count <= MOST_RECORDS:
+                if count <= most:
                     yield own | {"resource": _attributes(resource)}
 
 

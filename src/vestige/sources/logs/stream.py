@@ -241,7 +241,7 @@ class LogStream(ChunkStream):
             label = content.labels(messages.line)
         elif self._wants_labels and self._rules.label.kind != "none":
             label = messages.label
-        file = content.file.id if content.in_table or self._unit.name == self._unit.id else self._unit.name
+        file = content.file.id if content.in_table else self._unit.name
         info = RecordingInfo(file, host=head.host, profile=head.profile)
         return steps_of(messages, times, label, head.kind, info, file, ended=ended)
 
