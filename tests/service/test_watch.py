@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.service.conftest import lines
 from vestige import scoring
 from vestige.checkpoint import load
 from vestige.errors import CheckpointError, OutputError, UsageError
+from vestige.reading.steps import Listing, Unit
 from vestige.service.feedback import INCIDENTS
 from vestige.service.follow import Follower
 from vestige.service.sinks import make
@@ -265,3 +267,47 @@ def test_each_file_of_a_directory_that_is_not_read_is_told(
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     named = ["damaged.log.gz", "empty.log", "packed.log.xz", "short.log"]
     assert sorted(text.split()[0].rstrip(":") for text in told) == named
+
+
+@dataclass
+class Numbers:
+    """A stream of a directory's numbers that never ends: each once."""
+
+    position: int
+    defects: tuple[()] = ()
+    ended: bool = False
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    def read(self, most: int) -> list[int] | None:
+        """Those that were not read yet."""
+        left = list(range(self.position, most))[:3]
+        self.position += len(left)
+        return left if self.position < 9 and left else None
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Directories:
+    """Lists a recording that is a directory."""
+
+    def units(self, _: object) -> Listing[Unit]:
+        """The only one."""
+        return Listing([Unit("run", "run", None, named=False)])
+
+    def open(self, _: Unit, *, resume: int | None = None) -> Numbers:
+        """Its numbers from where it was left."""
+        return Numbers(resume or 0)
+
+
+def test_a_recording_that_is_a_directory_goes_on_where_it_was_left(tmp_path: Path) -> None:
+    reader: Any = Directories()
+    first = Follower(reader, [tmp_path], once=True)
+    first.scan()
+    assert [list(block) for block in first.read()] == [[0, 1, 2], [3, 4, 5]]  # type: ignore[call-overload]
+    left: Any = first.open["run"].stream.position
+    first.scan()
+    assert first.ended
+    second = Follower(reader, [tmp_path], once=True, state=json.loads(json.dumps(first.state())))
+    second.scan()
+    assert second.open["run"].stream.position == left > 0

@@ -137,7 +137,7 @@ class Follower:
         """Whether there is nothing more: all was to be read once, or came through a pipe that was closed."""
         if self._paths == (STDIN,):
             return self._piped and not self.open and not self._news
-        waits = [each for each in self.open.values() if each.identity is None]
+        waits = [each for each in self.open.values() if _is_pipe(each.unit)]
         return self._once and not waits and not self._stale and not self._news
 
     def scan(self) -> None:
@@ -146,6 +146,7 @@ class Follower:
         units = self._units()
         files = {unit.id: unit for unit in units if isinstance(unit, FileUnit) and not _is_pipe(unit)}
         self._stop_rotated(files)
+        self._take_up_directories({unit.id: unit for unit in units if not isinstance(unit, FileUnit)})
         self._take_up(files)
         for unit in units:
             if unit.id not in self.open and unit.id not in self._stale:
@@ -218,6 +219,11 @@ class Follower:
             # Whoever writes it goes on for a while after it was renamed.
             if moved and (self._once or time.monotonic() - followed.heard >= GRACE_S):
                 followed.stream.stop()
+
+    def _take_up_directories(self, units: dict[str, Any]) -> None:
+        """Go on with recordings that are directories: these are known by their names."""
+        for name in [name for name in self._waiting if name in units]:
+            self._open(units[name], None, self._waiting.pop(name)["position"])
 
     def _take_up(self, files: dict[str, FileUnit]) -> None:
         """Go on with what was read before, wherever it lies now."""
