@@ -94,3 +94,12 @@ def test_folds_hold_everything_once() -> None:
 
 def test_fisher_adds() -> None:
     assert fisher(np.log(np.array([[0.5, 0.5], [1.0, 1.0]]))).tolist() == pytest.approx([4 * np.log(2), 0.0])
+
+
+def test_the_strangest_do_not_tie() -> None:
+    rng = np.random.default_rng(3)
+    tail = Tail.fit(np.sort(rng.exponential(size=400)))
+    asked = np.linspace(tail.values[-20], tail.values[-1] + 5, 500)
+    assert (np.diff(tail.log_p(asked)) < 0).all()
+    # At the values of the calibration themselves it is the rank.
+    assert np.exp(tail.log_p(tail.values[-3:])) * 401 == pytest.approx([4, 3, 2])

@@ -70,12 +70,20 @@ class Tail:
         return float(np.max(share[share <= 0.5], initial=0.0))
 
     def log_p(self, values: FloatArray) -> FloatArray:
-        """ln of the chance `(B,)` that what is normal has a value at least as high; finite, at most 0: by
-        rank, and above all values of the calibration by the tail, where that is less."""
-        by_rank = np.log((self.at_least(values) + 1) / (self.n + 1))
+        """ln of the chance `(B,)` that what is normal has a value at least as high; finite, at most 0.
+
+        By rank; between two of the highest values in between, so that what is stranger is rarer there, and
+        above all of them it falls on as the tail does.
+        """
+        known = np.log((self.reached + 1) / (self.n + 1))
+        found = np.log((self.at_least(values) + 1) / (self.n + 1))
+        top = int(np.searchsorted(self.values, self.begin, side="right"))
+        if top < len(known):
+            between = (values >= self.values[top]) & (values <= self.values[-1])
+            found[between] = np.interp(values[between], self.values[top:], known[top:])
         with np.errstate(over="ignore", invalid="ignore"):
-            by_tail = np.log((self.beyond + 1) / (self.n + 1)) - (values - self.begin) / self.scale
-        found = np.where(values > self.values[-1], np.minimum(by_tail, by_rank), by_rank)
+            above = -np.log(self.n + 1) - (values - self.values[-1]) / self.scale
+        found = np.where(values > self.values[-1], above, found)
         log_p: FloatArray = np.clip(np.nan_to_num(found, nan=0.0), np.log(LEAST), 0.0)
         return log_p
 
