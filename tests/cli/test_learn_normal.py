@@ -20,6 +20,12 @@ BUDGET: list[object] = ["--budget", "1/100"]
 NETWORKS = ("torch", "pytorch_lightning", "xgboost")
 
 
+@pytest.fixture(autouse=True)
+def _as_wide_as_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are not folded to the terminal that the tests run in."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A file of ordinary messages, and a detector that learnt from it."""

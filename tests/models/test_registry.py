@@ -53,7 +53,7 @@ def test_models_that_fit_a_dataset_are_those_whose_inputs_it_offers() -> None:
     assert registry.fitting(tokens, "normal") == ["normal"]
     assert registry.fitting(tokens) == sorted([*cores, "ngram", "normal", "transformer", *baselines, *nexts])
     tensor = schema_of(Input("signal", "tensor", features=(Feature("cpu"),)))
-    assert registry.fitting(tensor) == sorted([*cores, "cnn", "majority", "transformer"])
+    assert registry.fitting(tensor) == sorted([*cores, "cnn", "majority", "normal", "transformer"])
 
 
 def test_baselines_come_simplest_first_and_only_where_their_features_exist() -> None:
