@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -242,3 +243,10 @@ def test_named_hosts_and_limits_are_drawn_as_ever(make_windows: MakeWindows) -> 
     few, _ = splits.make("host", windows, seed=3, hold_out=("host-2",), sizes={"train_size": 6, "ratio": 2.0})
     text = json.dumps(few.assignment, sort_keys=True)
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == "749af1e387bbd6f9"
+
+
+def test_options_with_a_source_s_own_recipes_go_to_workers() -> None:
+    own = SplitOptions.naming([digits(3)])(split="time", split_seed=3)
+    again = pickle.loads(pickle.dumps(own))  # as processes are handed them
+    assert type(again) is SplitOptions
+    assert again.model_dump() == own.model_dump()

@@ -55,6 +55,10 @@ class SplitOptions(BaseModel):
         about = _about(", ".join(map(str, own)))
         return create_model(cls.__name__, __base__=cls, split=(str | None, Field(None, description=about)))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Workers get what is chosen: the class that names a source's recipes is of one process alone."""
+        return SplitOptions.model_validate, (self.model_dump(),)
+
     @field_validator("fractions")
     @classmethod
     def _three_shares(cls, text: str) -> str:

@@ -16,3 +16,11 @@ def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("traces") / "small"
     simulate(path, SimulateOptions(programs=4, recordings=4, kilobytes=4, overflows=100))
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two programs, two recordings each, one of them hijacked: for what goes over each step many times."""
+    path = tmp_path_factory.mktemp("traces") / "tiny"
+    simulate(path, SimulateOptions(programs=2, recordings=2, kilobytes=4, overflows=100))
+    return path

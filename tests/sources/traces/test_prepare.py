@@ -42,8 +42,8 @@ def _prepared(corpus: Path, out: Path, options: TraceOptions, *, engine: Engine 
 @pytest.mark.parametrize(
     "options", [SHORT, CHUNKS, TARGETS, MERGED], ids=["sliding", "chunks", "tip-only", "merged"]
 )
-def test_the_source_keeps_its_contract(small_corpus: Path, tmp_path: Path, options: TraceOptions) -> None:
-    check_source("traces", small_corpus, tmp_path, options=options)
+def test_the_source_keeps_its_contract(tiny_corpus: Path, tmp_path: Path, options: TraceOptions) -> None:
+    check_source("traces", tiny_corpus, tmp_path, options=options)
 
 
 @pytest.mark.parametrize("options", [SHORT, TARGETS, CHUNKS], ids=["all", "tip-only", "chunks"])
