@@ -247,6 +247,6 @@ def test_named_hosts_and_limits_are_drawn_as_ever(make_windows: MakeWindows) -> 
 
 def test_options_with_a_source_s_own_recipes_go_to_workers() -> None:
     own = SplitOptions.naming([digits(3)])(split="time", split_seed=3)
-    again = pickle.loads(pickle.dumps(own))  # as processes are handed them
+    again = pickle.loads(pickle.dumps(own))  # noqa: S301 - as processes are handed them
     assert type(again) is SplitOptions
     assert again.model_dump() == own.model_dump()
