@@ -203,15 +203,17 @@ def published(path: Path, numbers: Numbers) -> list[tuple[str, Ints]]:
     return found
 
 
+def normal_and_faulty(data: Path, system: str) -> tuple[list[tuple[str, Ints]], list[tuple[str, Ints]]]:
+    """The published sessions of a system of loghub, under one numbering of events."""
+    numbers, folder = Numbers(), data / "sessions" / f"{system}_loghub"
+    normals = published(folder / f"{system}_train", numbers)
+    normals += published(folder / f"{system}_test_normal", numbers)
+    return normals, published(folder / f"{system}_test_abnormal", numbers)
+
+
 def hadoop(data: Path, *, dev: bool) -> LabelledSet:
     """Containers of applications."""
-    numbers, folder = Numbers(), data / "sessions" / "hadoop_loghub"
-    normals = [
-        session
-        for name in ("train", "test_normal")
-        for session in published(folder / f"hadoop_{name}", numbers)
-    ]
-    faulty = published(folder / "hadoop_test_abnormal", numbers)
+    normals, faulty = normal_and_faulty(data, "hadoop")
     is_learnt = halves((name.split("/")[0] for name, _ in normals), seed=0)
     in_dev = halves((name.split("/")[0] for name, _ in faulty), seed=0)
     learn = [tokens for name, tokens in normals if is_learnt[name.split("/")[0]]]
@@ -222,13 +224,7 @@ def hadoop(data: Path, *, dev: bool) -> LabelledSet:
 
 def openstack(data: Path, *, dev: bool) -> LabelledSet:
     """Sessions of virtual machines."""
-    numbers, folder = Numbers(), data / "sessions" / "openstack_loghub"
-    normals = [
-        session
-        for name in ("train", "test_normal")
-        for session in published(folder / f"openstack_{name}", numbers)
-    ]
-    faulty = published(folder / "openstack_test_abnormal", numbers)
+    normals, faulty = normal_and_faulty(data, "openstack")
     third = np.random.default_rng(0).permutation(len(normals)) % 3
     learn = [tokens for part, (_, tokens) in zip(third, normals, strict=True) if part == 0]
     mine = 1 if dev else 2

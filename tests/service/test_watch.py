@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import shutil
@@ -20,7 +21,9 @@ from tests.service.conftest import lines
 from vestige import scoring
 from vestige.checkpoint import load
 from vestige.errors import CheckpointError, OutputError, UsageError
+from vestige.evidence.files import EvidenceFile
 from vestige.reading.steps import Listing, Unit
+from vestige.service import follow
 from vestige.service.feedback import INCIDENTS
 from vestige.service.follow import Follower
 from vestige.service.sinks import make
@@ -311,3 +314,28 @@ def test_a_recording_that_is_a_directory_goes_on_where_it_was_left(tmp_path: Pat
     second = Follower(reader, [tmp_path], once=True, state=json.loads(json.dumps(first.state())))
     second.scan()
     assert second.open["run"].stream.position == left > 0
+
+
+def test_what_was_read_is_not_opened_at_every_look(
+    detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    with gzip.open(logs / "app.log.1.gz", "wt") as packed:
+        packed.writelines(lines(40, start=3_000))
+    loaded = load(detector)
+    follower = Follower(registry.get("logs").reader(loaded.schema), [logs], once=True)
+    opened: list[str] = []
+    head = follow._head
+
+    def counted(file: EvidenceFile, most: int) -> bytes:
+        opened.append(file.id)
+        return head(file, most)
+
+    monkeypatch.setattr(follow, "_head", counted)
+    for _ in range(5):
+        follower.scan()
+        list(follower.read())
+    follower.close()
+    # Once to know it, and once to see that it is the one that was read.
+    assert opened == ["app.log.1.gz"] * 2

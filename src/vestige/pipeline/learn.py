@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
@@ -67,6 +66,8 @@ MOST_NEW = 0.9
 """Where more of what follows was never seen before, nothing is normal yet."""
 MANY_NEW = 0.2
 """Where more of what ranks are taken among was never seen before, that is told."""
+MOST_SHOWN = 1_000.0
+"""What is so many times likelier than an alert is not strange enough to be shown."""
 UNLIKE = 5
 """A part is unlike another where so many times fewer of its windows are above, or below, its middle."""
 
@@ -474,9 +475,7 @@ def alerts_of(detector: Normal, windows: WindowSet, p_value: FloatArray) -> NDAr
     """Which windows alert `(N,)`, the threshold being moved as scoring moves it, in the order of time."""
     order = np.argsort(windows.placed_ns, kind="stable")
     entity = windows.recording[order].astype(np.int64)
-    names = windows.recordings.select(
-        pl.when(pl.col("host") == "").then("id").otherwise("host").alias("entity")
-    )["entity"].to_list()
+    names = [host or name for host, name in windows.recordings.select("host", "id").iter_rows()]
     budget = AlertBudget.start(detector.alpha)
     alert = np.empty(len(windows), dtype=np.bool_)
     alert[order] = budget.decide(np.log(p_value[order]), entity, names)
@@ -516,7 +515,3 @@ def _strangest(source: Source[Any], detector: Normal, check: WindowSet, p_value:
                 text=str(place.get("text", "")))
         for row, time, place in zip(chosen, times, places.iter_rows(named=True), strict=True)
     ]  # fmt: skip
-
-
-MOST_SHOWN = 1_000.0
-"""What is so many times likelier than an alert is not strange enough to be shown."""

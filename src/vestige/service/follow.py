@@ -117,6 +117,8 @@ class Follower:
         """Whether the last scan opened something, or something was read or ended since."""
         self._said = Said()
         self._refused: dict[str, tuple[int, int]] = {}
+        self._known: dict[str, tuple[int, int, int]] = {}
+        """Files that were read to their end, as the system told of them when their beginning was read."""
         self._waiting: dict[str, dict[str, Any]] = {}
         self._stale: dict[str, dict[str, Any]] = {}
         if state is not None:
@@ -286,7 +288,10 @@ class Follower:
         try:
             found = unit.file.path.stat()
             known = self.done.get(unit.id)
-            if known is not None and known.is_inode_of(found) and known.begins_like(unit.file):
+            seen = found.st_ino, found.st_size, found.st_mtime_ns
+            unchanged = known is not None and self._known.get(unit.id) == seen
+            if unchanged or (known is not None and known.is_inode_of(found) and known.begins_like(unit.file)):
+                self._known[unit.id] = seen
                 return None
             if self._refused.get(unit.id) == (found.st_ino, found.st_size):
                 return None

@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from vestige.errors import UsageError, VestigeError
+from vestige.evidence.stream import closing_on_error
 from vestige.log import get
 from vestige.service import otlp
 from vestige.service.inbox import Inbox
@@ -145,12 +146,9 @@ class Listening:
         self.posts: list[Post] = []
         self._servers: list[socketserver.BaseServer] = []
         self._threads: list[threading.Thread] = []
-        try:
+        with closing_on_error(self):
             for spec in specs:
                 self._bind(spec, Place.parse(spec))
-        except BaseException:
-            self.close()
-            raise
 
     @property
     def ports(self) -> list[int]:

@@ -41,12 +41,12 @@ OF_TOKENS = ("order", "rarity", "repeats")
 """The looks at tokens."""
 LEAST_SCALE = {"order": 1.0, "rarity": 1.0, "repeats": 1.0, "novelty.distance": 0.1}
 """Of these looks a strangeness higher by so much is rarer by a factor of e at the most (nats; a distance)."""
+USUAL_SCALE = 1.0
+"""The same of the others, whose unit is a usual spread."""
 NETWORK = "network"
 """What the weights of a network are called among the arrays of the sidecar: the bytes of their own file."""
 DIGITS = 5
 """Decimals of a network's surprise that count: beyond them it tells of the size of a batch."""
-USUAL_SCALE = 1.0
-"""The same of the others, whose unit is a usual spread."""
 
 
 class NormalHyper(HyperParameters):
