@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from vestige.evaluation.foreign import foreign_texts
-from vestige.evaluation.planting import KINDS, NOT_A_NUMBER
+from vestige.evaluation.plant_kinds import KINDS
 from vestige.evaluation.plants import (
     COLUMNS,
     FOLLOWED,
@@ -30,6 +30,7 @@ from vestige.evaluation.sensitivity import tenths, verdict
 from vestige.reading.dataset import DatasetWriter
 from vestige.reading.digests import Streams
 from vestige.reading.steps import NO_TIME, Steps
+from vestige.reading.values import NOT_A_NUMBER
 from vestige.reading.windows import WindowSet
 from vestige.schema import Feature, Input, Schema, Stream, Target
 

@@ -13,7 +13,7 @@ from vestige import checked
 from vestige.errors import DatasetError
 from vestige.evaluation.bootstrap import exact_bounds
 from vestige.evaluation.budget import Budget
-from vestige.evaluation.planting import KINDS
+from vestige.evaluation.plant_kinds import KINDS
 from vestige.evaluation.rates import exact_rate
 from vestige.evaluation.sensitivity import Sensitivity
 

@@ -24,15 +24,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.evaluation.bootstrap import exact_bounds
+from vestige.evaluation.plant_kinds import KINDS, Kind
 from vestige.evaluation.planting import (
-    KINDS,
     MAKERS,
     Changes,
     Channels,
     Draft,
     Field,
     Foreign,
-    Kind,
     NotApplicableError,
     Region,
     spans_ns,

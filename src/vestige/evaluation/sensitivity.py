@@ -9,7 +9,7 @@ from typing import Any, Self
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from vestige.evaluation.planting import KINDS
+from vestige.evaluation.plant_kinds import KINDS
 from vestige.evaluation.trivial import Beside
 
 MOSTLY = 0.5
