@@ -15,9 +15,9 @@ from vestige.cli import (
     about,
     dashboard,
     dataset,
+    experiment,
     feedback,
     learn,
-    normal,
     preview,
     scoring,
     simulate,
@@ -40,6 +40,10 @@ VERBS = [
     "split",
     "train",
     "evaluate",
+    "tune",
+    "compare",
+    "audit",
+    "board",
     "score",
     "watch",
     "incidents",
@@ -52,6 +56,7 @@ VERBS = [
     "inspect",
     "traces",
     "models",
+    "export",
     "doctor",
 ]
 
@@ -121,7 +126,7 @@ def _globals(
 
 preview.register(app)
 learn.register(app)
-normal.register(app)
+experiment.register(app)
 dataset.register(app)
 scoring.register(app)
 watch.register(app)
