@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
 
+from vestige.models import trees
 from vestige.models.base import HyperParameters
 from vestige.models.fitting import FitProgress, FittedDetector, class_weights, sample_kept, sources
 from vestige.reading.encoding import Batch, EncodedWindows
@@ -115,21 +115,16 @@ class GradientBoostedTrees(FittedDetector):
         path.write_bytes(bytes(self.booster.save_raw("ubj")))
 
     def load_sidecar(self, payload: bytes, state: dict[str, Any], *, device: str = "cpu") -> None:  # noqa: ARG002
-        """See `Detector.load_sidecar`; features, their order and the classes must be ours."""
+        """See `Detector.load_sidecar`; XGBoost sees what `trees.checked_model` let pass, and nothing else."""
         self.zero_is_missing = bool(state["zero_is_missing"])
-        if not payload.startswith(b"{"):  # XGBoost aborts the process on no bytes at all
-            raise ValueError("not an XGBoost model (no UBJSON object)")
+        checked = trees.checked_model(
+            payload, features=self.feature_names, classes=self.n_classes, objective=OBJECTIVE
+        )
         booster = xgb.Booster()
         try:
-            booster.load_model(bytearray(payload))
-            learner = json.loads(booster.save_config())["learner"]
+            booster.load_model(bytearray(checked))
         except xgb.core.XGBoostError as error:
             raise ValueError(f"not an XGBoost model ({str(error).splitlines()[0]})") from error
-        if booster.feature_names != self.feature_names:
-            raise ValueError("the trees were grown on other features than the schema names")
-        classes = int(learner["learner_model_param"]["num_class"])
-        if classes != self.n_classes or learner["objective"]["name"] != OBJECTIVE:
-            raise ValueError(f"the trees tell {classes} classes apart, not {self.n_classes}")
         booster.set_param({"nthread": self._threads})
         self.booster = booster
 

@@ -1,0 +1,1 @@
+"""Each promise of docs/security.md, with files that try to break it."""
