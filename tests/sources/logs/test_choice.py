@@ -16,6 +16,7 @@ from vestige.evidence.files import EvidenceFile
 from vestige.sources.logs.blocks import Block
 from vestige.sources.logs.corpora import rules_for
 from vestige.sources.logs.head import Head
+from vestige.sources.logs.guess import VERSION
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.parse import Parser
 
@@ -138,7 +139,7 @@ def test_lines_of_two_containers_are_refused(tmp_path: Path) -> None:
 
 def test_a_guess_is_part_of_the_schema_and_live_evidence_is_read_alike(tmp_path: Path) -> None:
     rules = rules_for(LogOptions())
-    assert rules.settings()["guess"] == 1
+    assert rules.settings()["guess"] == VERSION
     assert "guess" not in rules_for(LogOptions(format="rfc3164,access", label="none")).settings()
     again = type(rules).from_settings(rules.settings())
     assert again.guesses

@@ -68,6 +68,36 @@ PROSE = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("usual", "rare"),
+    [
+        ("http {time}Z app/lb 10.0.0.1 200", "https {time}Z app/lb 10.0.0.1 403"),
+        ("Information,{time},Kernel,16", "Error,{time},Kernel,41"),
+        ('"Information","{time}","Kernel","16"', '"Critical Error","{time}","Kernel","41"'),
+        ("I, [{time}.000123 #77] starting", "F, [{time}.000123 #77] no database"),
+        ("web_1 {time} INFO ready", "db_1 {time} ERROR gone"),
+        ("79a59df900b9 logs [{time}] GET", "0f3e9c21aa01 backup [{time}] DELETE"),
+    ],
+)
+def test_a_word_before_the_time_may_change_after_the_first_lines(usual: str, rare: str) -> None:
+    """What all lines that the guess saw have in common is no promise: a line is not glued to the last one."""
+    first = [usual.format(time=f"2025-11-12 08:01:{second:02d}") for second in range(40)]
+    later = rare.format(time="2025-11-12 08:02:00")
+    found = guess(first)
+    assert found is not None
+    match = found.format.compiled().match(later)
+    assert match is not None
+    shown = [match[name] for name in found.format.shown if match[name]]
+    assert rare.replace('"', "").replace(",", " ").split()[0] in " ".join(shown).replace(",", " ")
+
+
+def test_the_key_of_a_time_is_no_word_that_may_change() -> None:
+    found = guess([f"ts=2025-11-12T08:01:{second:02d}Z level=info ready" for second in range(40)])
+    assert found is not None
+    assert found.format.header.startswith("ts=<Time>")
+    assert found.format.compiled().match("begun=2025-11-12T08:01:00Z level=info ready") is None
+
+
 def test_prose_has_no_format() -> None:
     assert guess(PROSE) is None
     assert guess([*PROSE, "2024-05-06 07:08:09 x"]) is not None

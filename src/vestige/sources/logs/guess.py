@@ -18,7 +18,7 @@ RECORDS = "records"
 """What a format of JSON objects is called."""
 NAME = "guessed"
 """What a guessed format is called."""
-VERSION = 1
+VERSION = 2
 """Of what is guessed: it is part of a dataset's settings, and changes with whatever changes a header."""
 MASKS = (
     "url", "email", "uuid", "mac", "rhost", "user", "ip", "host", "pci", "path", "winpath", "hex", "hash",
@@ -37,14 +37,14 @@ _NAMES = {
     "level": "Level", "letter": "Level", "number": "Pid", "bare": "Pid", "thread": "Thread",
     "bracket": "Part",
     "component": "Component", "name": "Component", "stream": "Stream", "worker": "Worker", "again": "Again",
-    "word": "Word", "priority": "Priority", "mark": "Level", "module": "Level", "process": "Process",
+    "word": "Word", "cell": "Word", "priority": "Priority", "mark": "Level", "module": "Level", "process": "Process",
 }  # fmt: skip
 _SHAPES = {
     "level": grammar.LEVEL, "letter": grammar.LETTER, "mark": "[A-Z]", "module": grammar.LEVEL,
     "number": grammar.NUMBER, "bare": r"\d{1,10}(?!\S)", "worker": r"\d{1,10}#\d{1,10}",
     "serial": r"\d{1,12}", "priority": r"\d{1,3}", "thread": grammar.THREAD, "process": r"[\w-]{1,60}",
     "bracket": grammar.BRACKET, "component": grammar.COMPONENT, "name": grammar.NAMED,
-    "stream": "stdout|stderr",
+    "stream": "stdout|stderr", "cell": r"[\w .-]{1,64}",
 }  # fmt: skip
 
 
@@ -334,6 +334,9 @@ def _line(text: str, *, weak: bool) -> _Line | None:
         else:
             before.append(Part("number", _blank(before), "", number[3], at, text=number[2]))
         opening = ""
+    elif listed := _LISTED.fullmatch(opening):
+        before.append(Part("cell", _blank(before), listed[1], listed[3], at, text=listed[2]))
+        opening = ""
     elif re.fullmatch("[IWEFDVC]", opening):
         before.append(Part("mark", _blank(before), "", "", at, text=opening))
         opening = ""
@@ -347,6 +350,11 @@ def _line(text: str, *, weak: bool) -> _Line | None:
     return _Line(text, tuple(before), opening, time, time.end)
 
 
+_LISTED = re.compile(r"(\"?)([A-Za-z](?:[\w .-]{0,60}\w)?)(\"?[,;|]\"?)")
+"""A cell of a list that stands before the time: `Information,2025-11-12 08:01:00`."""
+_VARIES = re.compile(r"[^\W_](?!.*=$)")
+"""A word that another line may have otherwise, even if the first ones all have it: anything but signs and the
+key of a value. A line with another word is a message all the same, and none that goes on with the last."""
 _NUMBERED = re.compile(r"(?:<(?P<priority>\d{1,3})>)?(?=[\d*.])(?:\d{1,10}: {1,4})?[*.]?")
 """What Cisco's IOS writes before a time: a sequence number, and a mark of a clock that was not set."""
 
@@ -389,12 +397,12 @@ def _write_prefix(header: _Header, group: list[_Line]) -> None:
     for at, part in enumerate(group[0].before):
         texts = {line.before[at].text for line in group}
         header.strength -= 0.05
-        if part.kind == "word" and len(texts) == 1:
+        if part.kind == "word" and len(texts) == 1 and not _VARIES.search(part.text):
             header.pattern += _literal(f"{part.lead}{part.text}")
             continue
         _write(header, part, [line.before[at] for line in group], optional=False)
         name = list(header.shapes)[-1]
-        if part.kind in {"word", *LEVEL_KINDS} and any(re.search("[A-Za-z]", text) for text in texts):
+        if part.kind in {"word", "cell", *LEVEL_KINDS} and any(re.search("[A-Za-z]", text) for text in texts):
             header.shown.append(name)
     header.pattern += _literal(group[0].opening)
 
