@@ -1,4 +1,4 @@
-"""How long to try: `VESTIGE_ATTACK=100 pytest tests/attacks` tries a hundred times as much as the suite does."""
+"""How long to try: `VESTIGE_ATTACK=100 pytest tests/attacks` tries a hundred times as much as the suite."""
 
 from __future__ import annotations
 

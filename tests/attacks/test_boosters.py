@@ -173,7 +173,7 @@ def test_every_cut_is_refused(payload: bytes) -> None:
 
 
 def test_what_is_let_pass_predicts_probabilities(payload: bytes) -> None:
-    """Bytes changed at random: refused, or handed on as trees that XGBoost walks to an end, in this process."""
+    """Bytes changed at random: refused, or handed on as trees that XGBoost walks to an end, here."""
     rng = random.Random(17)
     passed = refused = 0
     for _ in range(MUTATIONS):

@@ -1,8 +1,9 @@
 """Trees of an XGBoost model, checked before XGBoost sees a byte of them.
 
-XGBoost trusts the indices in a model: a split on a feature that does not exist, or a child that is none, reads
-beyond its memory or never ends. Here a model is parsed, every number of it is held against what it may be, and
-what is handed on is written anew from the checked values, so that no other reading of the bytes is possible.
+XGBoost trusts the indices in a model: a split on a feature that does not exist, or a child that is none,
+reads beyond its memory or never ends. Here a model is parsed, every number of it is held against what it may
+be, and what is handed on is written anew from the checked values, so that no other reading of the bytes is
+possible.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def checked_model(payload: bytes, *, features: list[str], classes: int, objectiv
     version = [checked.whole(part, "version", 0, 10_000) for part in _list(model["version"], "version")]
     learner = _keys(
         model["learner"], "learner",
-        {"attributes", "feature_names", "feature_types", "gradient_booster", "learner_model_param", "objective"},
+        {"attributes", "feature_names", "feature_types", "gradient_booster", "learner_model_param",
+         "objective"},
     )  # fmt: skip
     if _list(learner["feature_names"], "feature_names") != features:
         raise ValueError("the trees were grown on other features than the schema names")

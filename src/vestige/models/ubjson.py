@@ -1,7 +1,7 @@
 """Universal Binary JSON, as far as XGBoost writes it: read without trusting a byte, and written anew.
 
-Objects without a count, arrays with one (`[#L`), of one type where they are (`[$d#L`): Draft 12 of the format,
-https://ubjson.org. Every length is compared with what is left before anything of that length is made.
+Objects without a count, arrays with one (`[#L`), of one type where they are (`[$d#L`): Draft 12 of the
+format, https://ubjson.org. Every length is compared with what is left before anything of that length is made.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from vestige.errors import EvidenceError, FormatError
 from vestige.evidence.files import EvidenceFile
 from vestige.sources.logs.blocks import Block
 from vestige.sources.logs.corpora import rules_for
-from vestige.sources.logs.head import Head
 from vestige.sources.logs.guess import VERSION
+from vestige.sources.logs.head import Head
 from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.parse import Parser
 

@@ -37,7 +37,8 @@ _NAMES = {
     "level": "Level", "letter": "Level", "number": "Pid", "bare": "Pid", "thread": "Thread",
     "bracket": "Part",
     "component": "Component", "name": "Component", "stream": "Stream", "worker": "Worker", "again": "Again",
-    "word": "Word", "cell": "Word", "priority": "Priority", "mark": "Level", "module": "Level", "process": "Process",
+    "word": "Word", "cell": "Word", "priority": "Priority", "mark": "Level", "module": "Level",
+    "process": "Process",
 }  # fmt: skip
 _SHAPES = {
     "level": grammar.LEVEL, "letter": grammar.LETTER, "mark": "[A-Z]", "module": grammar.LEVEL,
