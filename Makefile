@@ -1,16 +1,44 @@
 # make demo | test | lint | bench | docs | clean     (each creates .venv where it is missing)
+#
+# make demo TORCH=none   installs no torch, and the demo trains no networks
+# make demo TORCH=cpu    PyTorch's CPU build, from the index TORCH_INDEX where yours has none (pytorch.org names it)
+# make demo TORCH=cuda   the build for NVIDIA GPUs, several gigabytes
+# Without TORCH the package index decides: it serves one build of the pinned version before others.
+TORCH ?= any
+TORCH_INDEX ?=
 PYTHON ?= python3
 BIN := .venv/bin
-READY := .venv/.ready
+READY := .venv/.ready-$(TORCH)
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 DEMO := demo
 # The demo's collaborative transformer is smaller than the default (hidden 128), which takes minutes on two cores.
 SMALL := $(addprefix --set collaborative.,hidden=16 embedding=16 projection=16 heads=1)
+ifneq ($(TORCH),none)
+GRU := --model gru
+COLLABORATIVE := --model collaborative $(SMALL)
+endif
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,dashboard]'
+	$(MAKE) torch-$(TORCH)
+	$(PIP) --editable '.[$(if $(filter none,$(TORCH)),dashboard,dev)]'
 	touch $@
+
+.PHONY: torch-any torch-none torch-cpu torch-cuda
+INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+PINNED := $(shell sed -n 's/^torch==//p' constraints.txt)
+
+torch-none:
+
+torch-any:
+	$(PIP) torch==$(PINNED)
+
+torch-cpu:
+	$(PIP) $(INDEX) torch==$(PINNED)+cpu || { echo "no CPU build here: give its index as TORCH_INDEX=URL"; exit 1; }
+
+torch-cuda:
+	$(PIP) $(INDEX) torch==$(PINNED)
+	$(BIN)/python -c "import torch, sys; sys.exit(0 if torch.version.cuda else 'this index serves a CPU build: give another as TORCH_INDEX=URL')"
 
 .PHONY: demo demo-telemetry demo-traces demo-logs test lint bench docs clean
 
@@ -24,7 +52,7 @@ demo: $(READY)
 demo-telemetry: $(READY)
 	$(BIN)/vestige simulate telemetry $(DEMO)/store --hosts 4 --episodes 120 --seconds 120 --seed 7
 	$(BIN)/vestige validate $(DEMO)/store --fail-on never
-	$(BIN)/vestige run telemetry $(DEMO)/store --split random --model gbt --model gru -o $(DEMO)/runs/telemetry
+	$(BIN)/vestige run telemetry $(DEMO)/store --split random --model gbt $(GRU) -o $(DEMO)/runs/telemetry
 
 demo-traces: $(READY)
 	$(BIN)/vestige simulate traces $(DEMO)/traces --programs 20 --recordings 4 --kilobytes 4 --seed 7
@@ -32,7 +60,7 @@ demo-traces: $(READY)
 
 demo-logs: $(READY)
 	$(BIN)/vestige simulate logs $(DEMO)/logs --hosts 20 --seed 7
-	$(BIN)/vestige run logs $(DEMO)/logs --format bgl --split host --train-jobs 2 --model collaborative --model gru --model gbt $(SMALL) -o $(DEMO)/runs/logs
+	$(BIN)/vestige run logs $(DEMO)/logs --format bgl --split host --train-jobs 2 $(COLLABORATIVE) $(GRU) --model gbt -o $(DEMO)/runs/logs
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2

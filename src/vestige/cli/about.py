@@ -10,6 +10,8 @@ from pathlib import Path
 
 import typer
 
+from vestige import extras
+
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
@@ -34,7 +36,7 @@ def models() -> None:
         about = row.about
         if row.baseline:
             about += " (baseline)"
-        table.add_row(row.name, row.takes, about)
+        table.add_row(*map(tables.plain, (row.name, row.takes, about)))
     tables.show(table)
 
 
@@ -53,9 +55,11 @@ def doctor() -> None:
     typer.echo(f"{'free in temp':20} {shutil.disk_usage(tempfile.gettempdir()).free / 2**30:.1f} GiB")
     typer.echo(f"{'sources':20} {', '.join(sources.names())}")
     typer.echo(f"{'CUDA':20} {_cuda()}")
+    for extra in extras.MODULES:
+        lacking = extras.missing(extra)
+        state = f"not installed: {extras.command(extra)}" if lacking else "installed"
+        typer.echo(f"{f'extra {extra}':20} {state}")
     needed = (
-        "torch",
-        "pytorch_lightning",
         "xgboost",
         "sklearn",
         "zstandard",
@@ -79,7 +83,7 @@ def _memory() -> str:
 
 def _cuda() -> str:
     if find_spec("torch") is None:
-        return "torch is missing"
+        return "torch, of the extra neural, is not installed"
     import torch
 
     if not torch.cuda.is_available():

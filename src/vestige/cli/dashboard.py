@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vestige.errors import UsageError
+from vestige import extras
 
 
 def register(app: typer.Typer) -> None:
@@ -43,10 +42,8 @@ def dashboard(
     from vestige.dashboard.feed import Feed
     from vestige.dashboard.pace import Pace
 
-    if not events and (find_spec("fastapi") is None or find_spec("uvicorn") is None):
-        raise UsageError(
-            "the page needs FastAPI and Uvicorn", remedy="pip install 'vestige[dashboard]', or use --events"
-        )
+    if not events:
+        extras.require("dashboard", "the page", instead="use --events")
     feed = Feed.open(run, evidence or (), device=device)
     if events:
         for event in chain(feed.standing(), feed.replayed(Pace(speed))):

