@@ -1,7 +1,7 @@
 """Extras: what is installed only by who asks for it, and the command that adds it.
 
-`pip install vestige` brings what most people need. What needs more asks for it here, through `require`, before
-any evidence is read: the error names the command.
+`pip install vestige` brings what most people need. What needs more asks for it here, through `require`,
+before any evidence is read: the error names the command.
 """
 
 from __future__ import annotations
