@@ -41,6 +41,7 @@ def test_evidence_has_no_name_anywhere() -> None:
         for source in ("logs", "events", "telemetry", "traces")
     ]
     others = [
+        "vestige learn --again",
         "vestige score",
         "vestige watch",
         "vestige dashboard",

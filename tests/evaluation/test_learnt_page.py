@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 
 from vestige.evaluation.budget import Budget
-from vestige.evaluation.learnt import FILE, AlertRate, Learnt, PartOf, Stretch
+from vestige.evaluation.learnt import FILE, Learnt
 from vestige.evaluation.learnt_page import PAGE_FILE, render, sentences, short, times, write_page
+from vestige.evaluation.parts import AlertRate, PartOf, Stretch
 from vestige.evaluation.plants import COLUMNS
 from vestige.evaluation.sensitivity import WARNING, Sensitivity
 from vestige.evaluation.trivial import Beside

@@ -133,7 +133,8 @@ def test_a_watch_tells_it_once(detector: Path, tmp_path: Path) -> None:
         Watch.start(detector, [log], [sink], state=tmp_path / "state", options=options).run()
     assert "the promise of the budget is broken" in kept(tmp_path / "state").told()[-1]
     (row,) = [row for row in map(json.loads, out.read_text().splitlines()) if row.get("kind") == "drift"]
-    assert row["command"] == f"vestige learn logs {log} -o NEW"
+    command = f"vestige learn --again {detector} {log} -o NEW --state {tmp_path / 'state'}"
+    assert row["command"] == command
     assert row["rare"] >= 2 > row["expected"]
     assert row["hosts"] == [{"host": "web", "alerts": row["hosts"][0]["alerts"]}]
     assert "segfault" in row["events"][0]["event"]

@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
         "Learn what is normal from evidence without labels, and say what that is worth.",
         learn_command,
         sources,
+        besides={"--again": again},
     )
 
 
@@ -110,6 +111,71 @@ def learn_command(source: Source[Any]) -> Callable[..., None]:
     return with_options(learn, options=source.options)
 
 
+def again(
+    detector: Annotated[
+        Path, typer.Argument(help="the detector that is learnt again: a directory that vestige learn wrote")
+    ],
+    evidence: Annotated[
+        Path, typer.Argument(help="newer evidence: a file or directory; - is standard input")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="directory for the new detector")],
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            "--state",
+            help="what vestige watch --state remembers: of its incidents, those that were confirmed are kept "
+            "out of learning, those that were dismissed are learnt as normal, and both are counted",
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="alerts that you want to read, such as 5/day [default: as for the detector]"),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("-j", "--jobs", min=1, help="processes for reading; default: every core")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="replace an earlier detector in the output directory")
+    ] = False,
+) -> None:
+    """Learn again from newer evidence, as a detector was learnt, and say what would change with the new one.
+
+    The new one is a shadow: the detector stays as it is, and nothing uses the new one before you do. Both are
+    judged on the last part of the evidence, which the new one never saw: alerts beside the budget, those that
+    would vanish, appear and stay, what is found of the same planted anomalies, and of incidents that people
+    confirmed or dismissed.
+
+    Example: vestige learn --again normal /var/log -o newer --state watch-state
+    """
+    from vestige.cli import progress
+    from vestige.engine import choose
+    from vestige.evaluation.budget import Budget
+    from vestige.pipeline.again import Said, learn_again, ns_of
+
+    said: list[Said] = []
+    if state is not None:
+        from vestige.service import feedback
+
+        kept = feedback.kept(state)
+        said = [
+            Said(row["host"], ns_of(row["first"]), ns_of(row["last"]), kept.said(name) == "confirmed")
+            for name, row in kept.rows.items()
+            if kept.said(name) is not None
+        ]
+    learnt = learn_again(
+        detector,
+        evidence,
+        output,
+        said=said,
+        budget=None if budget is None else Budget.parse(budget),
+        command=shlex.join(["vestige", *sys.argv[1:]]),
+        engine=choose(jobs=jobs),
+        overwrite=overwrite,
+        progress=progress.bar,
+    )
+    _say(learnt, output)
+
+
 def _say(learnt: Learnt, out: Path) -> None:
     from vestige.cli import tables
     from vestige.evaluation.learnt_page import PAGE_FILE, sentences
@@ -121,7 +187,12 @@ def _say(learnt: Learnt, out: Path) -> None:
         typer.echo(sentence)
     if learnt.contamination:
         tables.show(tables.contamination(learnt.contamination))
+    if learnt.again is not None:
+        tables.show(tables.again(learnt.again))
+        for title, some in (("vanish", learnt.again.vanished), ("appear", learnt.again.appeared)):
+            if some:
+                tables.show(tables.stretches(f"alerts that would {title}, the strangest", some))
     if learnt.strangest:
-        tables.show(tables.strangest(learnt))
+        tables.show(tables.stretches("the strangest stretches of what was checked", learnt.strangest))
     typer.echo(f"all of it, with what to be careful about: {out / PAGE_FILE}")
     typer.echo(f"score new evidence: vestige score {out} EVIDENCE --alerts-only")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 import typer
@@ -28,20 +29,31 @@ def add_verb(
     registry: Registry[Item],
     *,
     cls: type[TyperCommand] = TyperCommand,
+    besides: Mapping[str, Callable[..., None]] = MappingProxyType({}),
 ) -> None:
     """Add `verb` to `app`; `make(item)` builds the command for one source's item, options included, of the
-    class `cls`."""
+    class `cls`. `besides`: commands of the verb that are of no source, by what is typed in the place of one:
+    a name such as `--again` says of what kind it is."""
 
     class OneCommandPerSource(TyperGroup):
         def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
-            return registry.names()
+            return [*registry.names(), *besides]
 
         def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
-            if cmd_name not in registry.names():
-                return None
             inner = typer.Typer(add_completion=False, rich_markup_mode=None)
-            inner.command(cmd_name, cls=cls)(make(registry.get(cmd_name)))
+            if cmd_name in besides:
+                inner.command(cmd_name)(besides[cmd_name])
+            elif cmd_name in registry.names():
+                inner.command(cmd_name, cls=cls)(make(registry.get(cmd_name)))
+            else:
+                return None
             return typer.main.get_command(inner)
+
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            if args and args[0] in besides:
+                # Else it would be taken for an option of the verb.
+                args = ["--", *args]
+            return super().parse_args(ctx, args)
 
     group = typer.Typer(cls=OneCommandPerSource, no_args_is_help=True, help=about, rich_markup_mode=None)
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vestige.checkpoint import Loaded
+    from vestige.evaluation.again import Again
     from vestige.evaluation.learnt import Contaminated, Learnt
+    from vestige.evaluation.parts import Stretch
     from vestige.evaluation.results import Verdict
     from vestige.pipeline.on_evidence import JudgedOn
     from vestige.reading.overview import Overview
@@ -285,6 +287,31 @@ def contamination(rows: list[Contaminated]) -> Table:
     return table
 
 
+def again(found: Again) -> Table:
+    """What would change with a detector in the place of an earlier one, both judged on the same windows."""
+    table = Table(title=plain(f"in place of {found.earlier}"), title_justify="left")
+    for name in ("", "before", "after", "more (95%)"):
+        table.add_column(name, justify="left" if not name else "right")
+    unit, change = found.after.unit, found.difference
+    table.add_row(f"alerts a {unit}", *(f"{rate.rate:.3g}" for rate in (found.before, found.after)), "")
+    table.add_row(
+        f"stretches of alerts a {unit}",
+        *(f"{found.stay.rate + rate.rate:.3g}" for rate in (found.vanish, found.appear)),
+        f"{change.more:+.3g} ({change.low:+.3g} to {change.high:+.3g})",
+    )
+    for each in found.found:
+        more = each.difference
+        table.add_row(
+            plain(f"found of {each.kind}"),
+            *(
+                f"{share.share:.0%} ({share.low:.0%} to {share.high:.0%})"
+                for share in (each.before, each.after)
+            ),
+            f"{more.more:+.0%} ({more.low:+.0%} to {more.high:+.0%})",
+        )
+    return table
+
+
 def judged_on(found: JudgedOn) -> Table:
     """What a detector is worth on labelled evidence, a metric a row, with 95% intervals."""
     from vestige.evaluation.catalogue import METRICS
@@ -373,13 +400,13 @@ def raw_lines(file: str, lines: list[str]) -> Table:
     return table
 
 
-def strangest(found: Learnt) -> Table:
-    """The strangest stretches of the part that was checked, the rarest first."""
-    table = Table(title="the strangest stretches of what was checked", title_justify="left")
+def stretches(title: str, found: list[Stretch]) -> Table:
+    """Stretches of the part that was checked, as they come."""
+    table = Table(title=title, title_justify="left")
     table.add_column("once in", justify="right")
     for name in ("time", "where", "text"):
         table.add_column(name, overflow="fold")
-    for stretch in found.strangest:
+    for stretch in found:
         where = ":".join(str(part) for name, part in stretch.place.items() if name != "offset")
         cells = (f"{1 / stretch.p_value:,.0f}", _short(stretch.time), where, stretch.text)
         table.add_row(*(plain(cell) for cell in cells))

@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vestige.evaluation.learnt import AlertRate, Learnt, WholeRecordings
+from vestige.evaluation.learnt import Learnt, WholeRecordings
+from vestige.evaluation.parts import AlertRate
 from vestige.evaluation.report import CLOSED, compose
 from vestige.storage import write_text
 
@@ -73,6 +74,8 @@ def sentences(learnt: Learnt) -> list[str]:
         sentences.append(whole_sentence(learnt.whole))
     if learnt.sensitivity is not None and learnt.sensitivity.verdict:
         sentences.append(f"Of planted anomalies, it {learnt.sensitivity.verdict}.")
+    if learnt.again is not None:
+        sentences += learnt.again.sentences()
     return sentences
 
 

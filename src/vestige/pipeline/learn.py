@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +19,12 @@ from pydantic import BaseModel
 from vestige import checkpoint, extras, log, storage
 from vestige.engine import LOCAL, Engine
 from vestige.errors import EvidenceError, SplitError, UsageError
+from vestige.evaluation.again import Again
 from vestige.evaluation.bootstrap import exact_bounds
 from vestige.evaluation.budget import UNTIMED, Budget
-from vestige.evaluation.learnt import (
-    FILE,
-    AlertRate,
-    Contaminated,
-    Learnt,
-    PartOf,
-    Stretch,
-    WholeRecordings,
-)
+from vestige.evaluation.learnt import FILE, Contaminated, Learnt, WholeRecordings
 from vestige.evaluation.learnt_page import PAGE_FILE, write_page
+from vestige.evaluation.parts import AlertRate, PartOf, Stretch
 from vestige.evaluation.plants import N as PLANTS
 from vestige.evaluation.plants import detected
 from vestige.evaluation.rates import stretches
@@ -75,6 +69,27 @@ logger = log.get(__name__)
 FloatArray = NDArray[np.float64]
 
 
+class Earlier(Protocol):
+    """A detector whose place the one that is learnt may take, with what people said of its incidents."""
+
+    def without_attacks(self, windows: WindowSet) -> WindowSet:
+        """The windows without those that show what is known to be an attack."""
+
+    def beside(
+        self,
+        source: Source[Any],
+        detector: Normal,
+        learn_from: EncodedWindows,
+        parts: stages.Stages,
+        p_value: FloatArray,
+        *,
+        promised: AlertRate,
+        seed: int,
+        plants: int,
+    ) -> Again:
+        """What would change with `detector`, which gives the windows of the check `p_value (N,)`."""
+
+
 def learn(
     source: Source[Any],
     evidence: Path,
@@ -91,6 +106,7 @@ def learn(
     overwrite: bool = False,
     plants: int = PLANTS,
     contamination: Sequence[float] = (),
+    earlier: Earlier | None = None,
     progress: ShowProgress = silent,
 ) -> Learnt:
     """Learn from `evidence` into the detector directory `out`, and say what it is worth.
@@ -98,6 +114,7 @@ def learn(
     `model`: what says which event follows, n-grams or a detector of the task next, trained by `training`.
     `plants`: anomalies of each kind and strength that are planted to see what is found of them; none with 0.
     `contamination`: shares of what is learnt from that are planted, to see how that moves the figures.
+    `earlier`: a detector beside which the new one is judged; what it knows to be an attack is left out.
     Raises EvidenceError where there is nothing to read or nothing that repeats, SplitError where there is too
     little, OutputError where `out` holds something else.
     """
@@ -113,6 +130,8 @@ def learn(
             )
         windows = with_known_times(source, windows)
         logger.info("read %d windows of %d recordings", len(windows), windows.recordings.height)
+        if earlier is not None:
+            windows = earlier.without_attacks(windows)
         parts = stages.part(windows, seed=seed, where=evidence)
         with progress("learning what is normal", ""):
             encoder = encoder_of(source, parts.learn)
@@ -149,9 +168,24 @@ def learn(
                 moved = contaminated(
                     source, recipe, detector, learn_from, parts, p_value, contamination, n=plants or PLANTS
                 )
+        again = None
+        if earlier is not None:
+            with progress("judging the earlier detector beside it", ""):
+                again = earlier.beside(
+                    source,
+                    detector,
+                    learn_from,
+                    parts,
+                    p_value,
+                    promised=learnt.promised,
+                    seed=seed,
+                    plants=plants,
+                )
         learnt = learnt.model_copy(
             update={
+                "again": again,
                 "contamination": moved,
+                "seed": seed,
                 "options": options.model_dump(mode="json", exclude_defaults=True),
                 "sensitivity": found,
                 "whole": whole,
@@ -452,9 +486,9 @@ def _judged(
         budget=str(budget),
         alpha=detector.alpha,
         parted=parts.how,
-        learn=_part(parts.learn),
-        calibrate=_part(parts.calibrate),
-        check=_part(parts.check),
+        learn=part_of(parts.learn),
+        calibrate=part_of(parts.calibrate),
+        check=part_of(parts.check),
         looks=list(detector.looks),
         promised=AlertRate.promised(budget, len(parts.check), seconds),
         expected=AlertRate.expected(detector.alpha, len(parts.check), seconds),
@@ -483,7 +517,8 @@ def alerts_of(detector: Normal, windows: WindowSet, p_value: FloatArray) -> NDAr
     return alert
 
 
-def _part(windows: WindowSet) -> PartOf:
+def part_of(windows: WindowSet) -> PartOf:
+    """How large a part is, and from when to when it goes."""
     times = span(windows.t_ns)
     begin = end = None
     if times is not None:
@@ -506,7 +541,13 @@ def _strangest(source: Source[Any], detector: Normal, check: WindowSet, p_value:
             chosen.append(row)
         if len(chosen) == SHOWN or p_value[row] > MOST_SHOWN * detector.alpha:
             break
-    rows = np.array(chosen, dtype=np.int64)
+    return shown_stretches(source, check, np.array(chosen, dtype=np.int64), p_value)
+
+
+def shown_stretches(
+    source: Source[Any], check: WindowSet, rows: NDArray[np.int64], p_value: FloatArray
+) -> list[Stretch]:
+    """The windows at `rows`, with where they lie and what stands there."""
     if not len(rows):
         return []
     places = source.place(check, rows)
@@ -514,5 +555,5 @@ def _strangest(source: Source[Any], detector: Normal, check: WindowSet, p_value:
     return [
         Stretch(p_value=float(p_value[row]), time=time, place={k: v for k, v in place.items() if k != "text"},
                 text=str(place.get("text", "")))
-        for row, time, place in zip(chosen, times, places.iter_rows(named=True), strict=True)
+        for row, time, place in zip(rows.tolist(), times, places.iter_rows(named=True), strict=True)
     ]  # fmt: skip

@@ -136,7 +136,7 @@ class Watch:
                 )
                 watch._lock = lock
                 watch.inbox, watch.listening = inbox, listening
-                watch.again = _again(loaded.schema.source, paths)
+                watch.again = _again(detector, paths, state)
                 if scorer is not None:
                     watch.promise = Promise.start(scorer.budget.alpha, loaded.schema.length)
                 if state is not None:
@@ -341,12 +341,13 @@ class Watch:
                 log.warning("%s: %s", sink.name, sentence)
 
 
-def _again(source: str, paths: Sequence[Path]) -> str:
+def _again(detector: Path, paths: Sequence[Path], state: Path | None) -> str:
     """The command that learns again, which takes a file or a directory."""
     where = "EVIDENCE"
     if len(paths) == 1 and paths[0] != STDIN:
         where = shlex.quote(str(paths[0]))
-    return f"vestige learn {source} {where} -o NEW"
+    said = "" if state is None else f" --state {shlex.quote(str(state))}"
+    return f"vestige learn --again {shlex.quote(str(detector))} {where} -o NEW{said}"
 
 
 def _inbox(reader: Reader[Any], loaded: Loaded, state: Path | None, listen: Sequence[str]) -> Inbox | None:
