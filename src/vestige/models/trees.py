@@ -26,6 +26,13 @@ _INTEGERS = ("left_children", "right_children", "parents", "split_indices")
 _FLOATS = ("base_weights", "loss_changes", "split_conditions", "sum_hessian")
 _BYTES = ("default_left", "split_type")
 _CATEGORIES = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
+_KINDS = (
+    dict.fromkeys(_INTEGERS, ("i", 4)) | dict.fromkeys(_FLOATS, ("f", 4)) | dict.fromkeys(_BYTES, ("u", 1))
+)
+"""Kind and bytes of what each column of a tree holds."""
+_LEARNER = frozenset(
+    ("attributes", "feature_names", "feature_types", "gradient_booster", "learner_model_param", "objective")
+)
 _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
 
 
@@ -41,20 +48,15 @@ def checked_model(payload: bytes, *, features: list[str], classes: int, objectiv
         raise ValueError(f"not an XGBoost model ({error})") from error
     _keys(model, "the model", {"learner", "version"})
     version = [checked.whole(part, "version", 0, 10_000) for part in _list(model["version"], "version")]
-    learner = _keys(
-        model["learner"], "learner",
-        {"attributes", "feature_names", "feature_types", "gradient_booster", "learner_model_param",
-         "objective"},
-    )  # fmt: skip
+    learner = _keys(model["learner"], "learner", _LEARNER)
     if _list(learner["feature_names"], "feature_names") != features:
         raise ValueError("the trees were grown on other features than the schema names")
     if not set(checked.texts(learner["feature_types"], "feature_types")) <= {"float", "int", "i", "q"}:
         raise ValueError("the trees were grown on features of another type than numbers")
     about = _about(learner["learner_model_param"], len(features), classes)
     told = _keys(learner["objective"], "objective", {"name", "softmax_multiclass_param"})
-    _count(
-        _keys(told["softmax_multiclass_param"], "softmax", {"num_class"})["num_class"], "num_class", classes
-    )
+    softmax = _keys(told["softmax_multiclass_param"], "softmax_multiclass_param", {"num_class"})
+    _count(softmax["num_class"], "num_class", classes)
     if told["name"] != objective:
         raise ValueError(f"the trees are of the objective {checked.shown(told['name'])}, not {objective}")
     booster = _keys(learner["gradient_booster"], "gradient_booster", {"model", "name"})
@@ -125,12 +127,7 @@ def _tree(plain: Any, number: int, features: int) -> dict[str, Any]:
         raise ValueError(f"{called}: id is {checked.shown(tree['id'])}")
     if any(len(tree[name]) for name in _CATEGORIES):
         raise ValueError(f"{called} splits by categories: there are none")
-    kinds = (
-        dict.fromkeys(_INTEGERS, ("i", 4))
-        | dict.fromkeys(_FLOATS, ("f", 4))
-        | dict.fromkeys(_BYTES, ("u", 1))
-    )
-    columns = {name: _column(tree[name], f"{called}: {name}", *kind) for name, kind in kinds.items()}
+    columns = {name: _column(tree[name], f"{called}: {name}", *kind) for name, kind in _KINDS.items()}
     n = len(columns["left_children"])
     if not n or {len(column) for column in columns.values()} != {n}:
         raise ValueError(f"{called}: arrays of different lengths")
