@@ -413,6 +413,12 @@ def test_a_name_of_nearly_the_same_letters_is_taken_and_told(tmp_path: Path, kin
     assert "'EVENT', which differs from 'event' in case or blanks" in str(windows.notes["warnings"])
 
 
+def test_columns_of_the_same_name_are_told(tmp_path: Path) -> None:
+    text = f"time,host,event,event\n{START},a,x,left\n{START},a,y,left\n"
+    warnings = str(dataset(write(tmp_path / "a.csv", text), tmp_path / "d").notes["warnings"])
+    assert "2 columns are called 'event'; the event is taken from the first of them" in warnings
+
+
 def test_a_column_that_may_hold_labels_is_named(tmp_path: Path) -> None:
     text = f"timestamp,machine,event,attack_cat\n{START},a,x,Fuzzers\n"
     windows = dataset(write(tmp_path / "a.csv", text), tmp_path / "d")

@@ -13,7 +13,7 @@ from vestige.sources.events import layout as layouts
 from vestige.sources.events.audit import AuditReader, is_audit
 from vestige.sources.events.documents import DocumentReader
 from vestige.sources.events.evtx.reader import EvtxReader
-from vestige.sources.events.layout import Layout, folded
+from vestige.sources.events.layout import Layout, folded, header_of
 from vestige.sources.events.mapping import FIELDS, Mapping
 from vestige.sources.events.parse import Parser, Rules
 from vestige.sources.events.records import Cutter, Fault, RecordReader
@@ -206,6 +206,16 @@ def doubts(trial: Trial, sample: bytes) -> Iterator[str]:
             f"The {field} is taken from {name!r}, which differs from {folded(name)!r} in case or blanks "
             f"alone (--{field} names another)."
         )
+    if trial.layout.kind == "csv":
+        names = header_of(trial.layout)
+        for field, places in zip(FIELDS, trial.layout.places, strict=True):
+            for column in places[:1]:
+                if isinstance(column, int) and names.count(names[column]) > 1:
+                    many = names.count(names[column])
+                    yield (
+                        f"{many} columns are called {names[column]!r}; the {field} is taken from the first of "
+                        "them. If another is meant, give it a name of its own."
+                    )
     if trial.mapping.label and not any(field == "label" for field, _ in trial.layout.renamed):
         names = field_names(first_records(sample))
         if not any(fields.look_up(dict.fromkeys(names, True), label) for label in trial.mapping.label):
