@@ -209,12 +209,12 @@ def doubts(trial: Trial, sample: bytes) -> Iterator[str]:
     if trial.layout.kind == "csv":
         names = header_of(trial.layout)
         for field, places in zip(FIELDS, trial.layout.places, strict=True):
-            for column in places[:1]:
+            for column in places[0][:1] if places else ():
                 if isinstance(column, int) and names.count(names[column]) > 1:
                     many = names.count(names[column])
                     yield (
-                        f"{many} columns are called {names[column]!r}; the {field} is taken from the first of "
-                        "them. If another is meant, give it a name of its own."
+                        f"{many} columns are called {names[column]!r}; the {field} is taken from the first "
+                        "of them. If another is meant, give it a name of its own."
                     )
     if trial.mapping.label and not any(field == "label" for field, _ in trial.layout.renamed):
         names = field_names(first_records(sample))
