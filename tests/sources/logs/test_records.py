@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.sources.logs.rows import Row, rows
 from vestige.sources.logs.clock import BAD
-from vestige.sources.logs.guess import guess_records
+from vestige.sources.logs.guess_records import guess_records
 from vestige.sources.logs.records import find_keys, load_export, read_time, text_of, told, value_at
 
 Given = dict[str, Any]

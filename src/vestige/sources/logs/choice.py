@@ -15,7 +15,8 @@ from vestige.evidence.stream import SAMPLE_LINES
 from vestige.sources.logs import years
 from vestige.sources.logs.foreign import is_marker, level_of, plausible, tagged
 from vestige.sources.logs.format import Format, every
-from vestige.sources.logs.guess import VERSION, Guess, guess, guess_records
+from vestige.sources.logs.guess import VERSION, Guess, guess
+from vestige.sources.logs.guess_records import guess_records
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.parse import Rules
 from vestige.sources.logs.records import find_keys, sample

@@ -13,7 +13,8 @@ from functools import lru_cache
 
 from vestige.sources.logs import grammar
 from vestige.sources.logs.format import Format, shipped
-from vestige.sources.logs.guess import begins_with_time, guess_line, guess_records
+from vestige.sources.logs.guess import begins_with_time, guess_line
+from vestige.sources.logs.guess_records import guess_records
 from vestige.sources.logs.header import fields
 
 MARKERS = re.compile(

@@ -15,7 +15,8 @@ from vestige.reading.files import FileUnit
 from vestige.sources.logs import years
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.clock import BAD, dated, in_frame
-from vestige.sources.logs.guess import NAME, RECORDS
+from vestige.sources.logs.guess import NAME
+from vestige.sources.logs.guess_records import RECORDS
 from vestige.sources.logs.parse import Parser, Rules
 from vestige.sources.logs.table import Content
 

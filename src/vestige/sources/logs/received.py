@@ -17,7 +17,7 @@ from typing import Any
 
 from vestige.sources.logs.escapes import without_escapes
 from vestige.sources.logs.format import Format, load
-from vestige.sources.logs.guess import guess_records
+from vestige.sources.logs.guess_records import guess_records
 from vestige.sources.logs.records import load as load_record
 from vestige.sources.logs.records import records_of, severity, text_of, value_at
 

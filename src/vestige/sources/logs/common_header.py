@@ -1,0 +1,372 @@
+"""A header that lines have in common, put together part by part."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from vestige.sources.logs import clock, grammar
+from vestige.sources.logs.begun import Line
+from vestige.sources.logs.grammar import LEVEL_KINDS, WEAK, Part
+
+MOST_PARTS = 10
+_SURE, _MANY, _SOME = 0.9, 0.6, 0.2
+_SHARES = {
+    "level": _SOME, "letter": _SURE, "number": 0.3, "thread": 0.5, "component": _MANY, "host": 0.5,
+    "again": _SURE, "module": 0.5,
+}  # fmt: skip
+"""The share of lines that must have a part, for it to be one of the header; `_SURE` where nothing is said."""
+_NAMES = {
+    "level": "Level", "letter": "Level", "number": "Pid", "bare": "Pid", "thread": "Thread",
+    "bracket": "Part",
+    "component": "Component", "name": "Component", "stream": "Stream", "worker": "Worker", "again": "Again",
+    "word": "Word", "cell": "Word", "priority": "Priority", "mark": "Level", "module": "Level",
+    "process": "Process",
+}  # fmt: skip
+_SHAPES = {
+    "level": grammar.LEVEL, "letter": grammar.LETTER, "mark": "[A-Z]", "module": grammar.LEVEL,
+    "number": grammar.NUMBER, "bare": r"\d{1,10}(?!\S)", "worker": r"\d{1,10}#\d{1,10}",
+    "serial": r"\d{1,12}", "priority": r"\d{1,3}", "thread": grammar.THREAD, "process": r"[\w-]{1,60}",
+    "bracket": grammar.BRACKET, "component": grammar.COMPONENT, "name": grammar.NAMED,
+    "stream": "stdout|stderr", "cell": r"[\w .-]{1,64}",
+}  # fmt: skip
+PLAIN = r"[A-Za-z_][\w.$/@-]{0,120}"
+"""A component without dots in its name."""
+Key = tuple[str, str, str, str, str]
+"""See `Part.key`."""
+_VARIES = re.compile(r"[^\W_](?!.*=$)")
+"""A word that another line may have otherwise, even if the first ones all have it: anything but signs and the
+key of a value. A line with another word is a message all the same, and none that goes on with the last."""
+
+
+@dataclass
+class Header:
+    """A header being written."""
+
+    pattern: str = ""
+    times: dict[str, str] = field(default_factory=dict)
+    shapes: dict[str, str] = field(default_factory=dict)
+    shown: list[str] = field(default_factory=list)
+    strength: float = 0.0
+    host: str | None = None
+
+    def name(self, wanted: str) -> str:
+        """A name that no field has yet."""
+        taken = {*self.times, *self.shapes}
+        name, number = wanted, 1
+        while name in taken:
+            number += 1
+            name = f"{wanted}{number}"
+        return name
+
+
+def write_prefix(header: Header, group: list[Line]) -> None:
+    """Write what stands before the time."""
+    for at, part in enumerate(group[0].before):
+        texts = {line.before[at].text for line in group}
+        header.strength -= 0.05
+        if part.kind == "word" and len(texts) == 1 and not _VARIES.search(part.text):
+            header.pattern += literal(f"{part.lead}{part.text}")
+            continue
+        _write(header, part, [line.before[at] for line in group], optional=False)
+        name = list(header.shapes)[-1]
+        if part.kind in {"word", "cell", *LEVEL_KINDS} and any(re.search("[A-Za-z]", text) for text in texts):
+            header.shown.append(name)
+    header.pattern += literal(group[0].opening)
+
+
+def write_time(header: Header, group: list[Line], doubts: list[str]) -> bool:
+    """Write the time and what closes it; False where it is of no layout."""
+    first = group[0]
+    if first.time.kind == "clock":
+        header.pattern += "<Clock>"
+        header.shapes["Clock"] = r"[\d:.,]{7,20}(?:[ \t]?[AaPp]\.?[Mm]\.?)?"
+        header.strength += 0.5
+        doubts.append("its times name no day, so the messages have none")
+        _write_closing(header, group)
+        return True
+    tail = first.time.layout.endswith("~")
+    layout = _ordered(first.time.layout.rstrip("~"), [line.time.text for line in group], doubts)
+    if layout is None:
+        return False
+    seen = Counter(option for line in group for option in line.time.options)
+    if seen["cisco"]:
+        header.pattern += "{<Sequence>: }{<Star>}"
+        header.shapes |= {"Sequence": r"\d{1,10}", "Star": "[*.]"}
+    elif seen["star"]:
+        header.pattern += "{<Star>}"
+        header.shapes["Star"] = "[*.]"
+    half = "%p" in layout
+    header.times["Time"] = layout.replace("%p", "")
+    header.pattern += "<Time>"
+    if seen["unit"]:
+        header.pattern += "s"
+    header.strength += 0.6 if "%Y" in layout or "%E" in layout else 0.5
+    if fraction := _commonest(seen, "fraction:"):
+        header.times["Fraction"] = f"{fraction}%f"
+        header.pattern += "{<Fraction>}"
+        header.strength += 0.1
+    if half:
+        header.times["Half"] = "%p"
+        header.pattern += "{ }<Half>"
+    if zone := _commonest(seen, "zone:"):
+        header.times["Zone"] = f"%{zone[-1]}"
+        header.pattern += "{ <Zone>}" if zone[0] == " " else "{<Zone>}"
+        header.strength += 0.1
+    elif seen["cisco"]:
+        header.times["Zone"] = "%Z"
+        header.pattern += "{ <Zone>}"
+    if seen["region"]:
+        header.pattern += "{ <Region>}"
+        header.shapes["Region"] = grammar.REGION
+        doubts.append("zones that are called by regions, such as Europe/Berlin, are taken as UTC")
+    if tail:
+        header.times["Year"] = "%Y"
+        header.pattern += " <Year>"
+    if not _timed(header):
+        return False
+    _write_closing(header, group)
+    return True
+
+
+def _write_closing(header: Header, group: list[Line]) -> None:
+    """What closes the time, where all lines have it: a bracket, or the number of an event and a bracket."""
+    shut = grammar.CLOSING.get(group[0].opening[-1:])
+    if shut is None:
+        return
+    closing = re.compile(
+        rf"(?:(?P<serial>:\d{{1,12}})|(?P<blank>[ \t]+))?{re.escape(shut)}(?P<colon>:(?!\S))?"
+    )
+    found = [closing.match(line.text, line.at) for line in group]
+    matches = [match for match in found if match is not None]
+    if len(matches) < len(group):
+        return
+    if all(match["serial"] for match in matches):
+        header.pattern += ":<Serial>"
+        header.shapes["Serial"] = _SHAPES["serial"]
+    elif any(match["serial"] for match in matches):
+        return
+    if any(match["blank"] for match in matches):
+        header.pattern += "{ }"
+    header.pattern += literal(shut)
+    header.strength += 0.1
+    colon = all(match["colon"] for match in matches)
+    if colon:
+        header.pattern += ":"
+    for line, match in zip(group, matches, strict=True):
+        line.at = match.end() if colon or match["colon"] is None else match.end() - 1
+
+
+def write_rest(header: Header, group: list[Line], *, shows_level: bool, weak: bool) -> None:
+    """The parts behind the time, for as long as the lines have them in common, and where the content
+    begins."""
+    written: list[tuple[Part, list[Part], bool]] = []
+    places = [[line.at for line in group]]
+    while len(written) < MOST_PARTS:
+        readings = [grammar.parts_at(line.text, line.at, line.seen) for line in group]
+        chosen = _elected(readings, weak=weak)
+        if chosen is None:
+            break
+        taken = []
+        found = [_as_chosen(parts, chosen) for parts in readings]
+        if chosen.closing == ":" and None in found:
+            # With a colon many a message begins: only where all lines have it, it is that of a component.
+            found = [next((part for part in parts if part.key == chosen.key), None) for parts in readings]
+        for line, part in zip(group, found, strict=True):
+            if part is not None:
+                taken.append(part)
+                line.at, line.seen = part.end, line.seen | {chosen.kind}
+        written.append((chosen, taken, len(taken) < len(group)))
+        places.append([line.at for line in group])
+    while written and (written[-1][0].kind in WEAK):
+        written.pop()
+        places.pop()
+    for part, taken, optional in written:
+        shown = _write(header, part, taken, optional=optional)
+        if part.kind in LEVEL_KINDS and shows_level:
+            header.shown.append(shown)
+        header.strength += 0.15
+    if written and written[-1][0].kind == "host":
+        header.pattern += "{ }<Content>"
+        return
+    rests = [line.text[at:] for line, at in zip(group, places[-1], strict=True)]
+    header.pattern += _before_content(rests) + "<Content>"
+
+
+def _as_chosen(parts: list[Part], chosen: Part) -> Part | None:
+    """Of the parts as which a place can be read, the one that was chosen; for a component with dots in its
+    name (`app.db`) also one without (`app`, `root`) between the same signs."""
+    same = next((part for part in parts if part.key == chosen.key), None)
+    if same is not None or chosen.kind != "component" or not chosen.closing.strip():
+        return same
+    plain = (part for part in parts if part.kind in {"name", "bracket"} and part.key[1:] == chosen.key[1:])
+    return next(plain, None)
+
+
+def _elected(readings: list[list[Part]], *, weak: bool) -> Part | None:
+    """The part that enough lines have at their places; None where the messages begin."""
+    votes = Counter(key for parts in readings for key in {part.key for part in parts})
+    first: dict[Key, Part] = {}
+    rank: Counter[Key] = Counter()
+    for parts in readings:
+        for at, part in enumerate(parts):
+            first.setdefault(part.key, part)
+            rank[part.key] -= at
+    enough = [
+        key
+        for key, count in votes.items()
+        if count >= _share(key) * len(readings) and (key[0] != "host" or _are_hosts(readings))
+    ]
+    if not enough:
+        return None
+    if weak:
+        return first[max(enough, key=lambda key: (votes[key], rank[key] / votes[key]))]
+    return first[max(enough, key=lambda key: (key[0] not in WEAK, votes[key], rank[key] / votes[key]))]
+
+
+def _are_hosts(readings: list[list[Part]]) -> bool:
+    """Whether the words that may be machines are some: tags behind them have process ids, or it is always the
+    same machine."""
+    hosts = [part for parts in readings for part in parts if part.kind == "host"]
+    numbered = sum("pid" in part.options for part in hosts)
+    return numbered >= 0.3 * len(hosts) or (len(hosts) > 2 and len({part.text for part in hosts}) == 1)
+
+
+def _share(key: Key) -> float:
+    """The share of lines that must have a part."""
+    kind, _, opening, *_ = key
+    if opening.endswith("=") and kind not in LEVEL_KINDS:
+        return _SURE
+    return _SHARES.get(kind, _SURE)
+
+
+def _write(header: Header, part: Part, parts: list[Part], *, optional: bool) -> str:
+    """Write a part; returns the name of its field."""
+    lead = literal(part.lead)
+    if part.kind == "host":
+        header.pattern += f"{lead}<Host> {{<Tag>}}"
+        header.shapes["Tag"] = grammar.TAG
+        header.host = "Host"
+        return "Host"
+    name = header.name(_NAMES[part.kind])
+    if part.kind == "word":
+        header.shapes[name] = r"\S{1,200}+"
+    elif part.kind == "again":
+        header.shapes[name] = _again([each.text for each in parts])
+    else:
+        header.shapes[name] = _SHAPES[part.kind]
+    if part.kind == "component" and (part.closing.strip() not in {"", ":"} or not optional):
+        # Names without dots stand there, too: `root`, or `app` of which `app.db` is a part.
+        header.shapes[name] = rf"{grammar.COMPONENT}|{PLAIN}"
+    shape = header.shapes[name]
+    if any("left" in each.options for each in parts):
+        shape = header.shapes[name] = rf"[ \t]*+(?:{shape})"
+    module = ""
+    if part.kind == "module":
+        own = header.name("Module")
+        module, header.shapes[own] = f"<{own}>{re.split(grammar.LEVEL, part.text)[0][-1]}", r"[\w-]{0,40}+"
+    padding = ""
+    if any("padded" in each.options for each in parts):
+        padding = "{ }"
+    if optional and padding:
+        # An optional part holds no other: the field itself takes the blanks.
+        padding, header.shapes[name] = "", rf"(?>{header.shapes[name]})[ \t]*+"
+    text = f"{lead}{literal(part.opening)}{module}<{name}>{padding}{literal(part.closing)}"
+    if optional:
+        text = f"{{{text}}}"
+    header.pattern += text
+    return name
+
+
+def _before_content(rests: list[str]) -> str:
+    """What stands between the last part and the content."""
+    leads = [re.match(r"[ \t]*(?:(?:-{1,3}|[|:,;>.])(?!\S)|[|,;])?[ \t]*", rest) for rest in rests]
+    texts = [_one_blank(lead[0]) if lead else "" for lead in leads]
+    text, count = Counter(texts).most_common(1)[0]
+    if count == len(texts) and text.strip():
+        if not text.endswith(" ") and all(re.match(r"[ \t]*[|,;]\S", rest) for rest in rests):
+            return literal(text)
+        return literal(text.rstrip()) + " "
+    if all(each.startswith(" ") or not rest for each, rest in zip(texts, rests, strict=True)):
+        return " "
+    return "{ }"
+
+
+def _again(texts: list[str]) -> str:
+    """The shape of a second time: digits, letters and signs as these have them."""
+    return r"[\dA-Za-z:+.,/-]{6,40}" + (
+        "(?:[ _][\\d:.,]{5,20})?" if any(" " in text for text in texts) else ""
+    )
+
+
+def _ordered(layout: str, texts: list[str], doubts: list[str]) -> str | None:
+    """The layout with day and month in their order, where the date does not show it by itself."""
+    if "?" not in layout:
+        return layout
+    numbers = [[int(n) for n in re.findall(r"\d+", text)[:3]] for text in texts]
+    columns = list(zip(*numbers, strict=False))
+    if layout.startswith("?/?/?"):
+        orders = ["%y/%m/%d", "%m/%d/%y", "%d/%m/%y"]
+        rest = layout.removeprefix("?/?/?")
+    else:
+        sign = layout[layout.index("?") + 1]
+        orders = [f"%m{sign}%d", f"%d{sign}%m"]
+        if sign == "-":
+            orders.reverse()
+        rest = layout.removeprefix(f"?{sign}?")
+    fitting = [order for order in orders if _sane(order, columns)]
+    if not fitting:
+        return None
+    if len(fitting) > 1:
+        steady = [order for order in fitting if _steps_on(order, numbers)]
+        if len(steady) == 1:
+            fitting = steady
+        else:
+            doubts.append(
+                f"the dates, read as {fitting[0]}, would fit {' and '.join(fitting[1:])}, too: say `time` in "
+                "a format of your own if that is what they are"
+            )
+    return f"{fitting[0]}{rest}"
+
+
+def _sane(order: str, columns: list[tuple[int, ...]]) -> bool:
+    limits = {"d": 31, "m": 12, "y": 99}
+    letters = re.findall(r"%(\w)", order)
+    return all(max(column) <= limits[letter] for letter, column in zip(letters, columns, strict=False))
+
+
+def _steps_on(order: str, numbers: list[list[int]]) -> bool:
+    """Whether the days never step back, and step on at least once by a single day."""
+    letters = re.findall(r"%(\w)", order)
+    days = []
+    for row in numbers:
+        named = dict(zip(letters, row, strict=False))
+        days.append((named.get("y", 0), named["m"], named["d"]))
+    steps = pairwise(days)
+    return days == sorted(days) and any(a[:2] == b[:2] and b[2] == a[2] + 1 for a, b in steps)
+
+
+def _timed(header: Header) -> bool:
+    """Whether the layouts are those of a time."""
+    try:
+        clock.TimeParser(list(header.times.values()))
+    except ValueError:
+        return False
+    return True
+
+
+def _commonest(seen: Counter[str], kind: str) -> str:
+    """The commonest option of a kind; empty where no line has one."""
+    found = [(count, option) for option, count in seen.items() if option.startswith(kind)]
+    return max(found)[1].removeprefix(kind) if found else ""
+
+
+def literal(text: str) -> str:
+    """Text that stands for itself in a header's pattern."""
+    return _one_blank(text).replace("<", "<<").replace("{", "{{").replace("}", "}}")
+
+
+def _one_blank(text: str) -> str:
+    return re.sub(r"[ \t]+", " ", text)

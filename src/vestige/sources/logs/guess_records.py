@@ -1,0 +1,72 @@
+"""A format made for lines that are JSON objects, or records of journald's export form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vestige.sources.logs import records
+from vestige.sources.logs.format import Format, compiled
+from vestige.sources.logs.guess import MASKS, MOST_LINE_FORMATS, Guess
+from vestige.sources.logs.masks import GUESSED
+
+RECORDS = "records"
+"""What a format of JSON objects is called."""
+START, START_OF_ARRAY = r"(?=\{)", r"(?=[\[\x1e]?\{)"
+"""Where a record begins: one of an array behind its bracket, of a JSON text sequence (RFC 7464) behind RS."""
+
+
+def guess_records(lines: Sequence[str], *, timed: bool = False) -> Guess | None:
+    """The format of lines that are JSON objects, or journald's export form; None where they are not, for the
+    most part, or hold no message. `timed`: not where they have no time, either."""
+    if any(line.startswith(records.EXPORT) for line in lines):
+        n = len(lines)
+        return _of_records(f"{records.EXPORT}<Content>", {}, records.JOURNALD, n, n, lines)
+    found, whole = records.sample(lines)
+    if not found or whole < records.FIT * len(lines):
+        return None
+    each = [inner for record in found for inner in records.records_of(record)]
+    keys = records.find_keys(each)
+    if keys is None or (timed and "time" not in keys):
+        return None
+    start = START
+    if not all(line.startswith("{") for line in lines if records.load(line) is not None):
+        start = START_OF_ARRAY
+    return _of_records("<Start><Content>", {"Start": start}, keys, whole, len(lines), lines)
+
+
+def _of_records(
+    header: str, shapes: dict[str, str], keys: dict[str, str], fits: int, n: int, lines: Sequence[str]
+) -> Guess | None:
+    """The format of records; None where none of the lines has its header, as damaged ones may not."""
+    key = (header, *shapes.items(), *keys.items())
+    made = _RECORD_FORMATS.get(key)
+    if made is None:
+        match = compiled(header, shapes, {}).match
+        example = next((line for line in lines if match(line)), None)
+        if example is None:
+            return None
+        docker = keys.get("message") == "log" and header.startswith("<")
+        made = Format(
+            name=RECORDS,
+            header=header,
+            field=shapes,
+            keys=keys,
+            partial=records.DOCKER if docker else "",
+            example=[example],
+            masks=list(MASKS),
+            mask=GUESSED,
+            types=True,
+        )
+        if len(_RECORD_FORMATS) >= MOST_LINE_FORMATS:
+            _RECORD_FORMATS.clear()
+        _RECORD_FORMATS[key] = made
+    doubts = (
+        ()
+        if "time" in keys
+        else ("its records have no time that is known as such, so the messages have none",)
+    )
+    return Guess(made, fits, n, fits / n, doubts)
+
+
+_RECORD_FORMATS: dict[tuple[object, ...], Format] = {}
+"""What `_of_records` made, by header and keys."""
