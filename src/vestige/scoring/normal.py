@@ -18,6 +18,7 @@ from vestige.reading.windower import WindowBatch
 from vestige.scoring.budgeting import BROKEN, FLOOR, AlertBudget
 from vestige.scoring.judged import JudgedBatch
 from vestige.scoring.reasons import Explainer
+from vestige.scoring.smallest import SmallestChange
 from vestige.sources import registry
 
 LN_10 = float(np.log(10.0))
@@ -32,6 +33,7 @@ class NormalScorer:
 
     detector: Normal
     explainer: Explainer
+    smallest: SmallestChange
     budget: AlertBudget
 
     @classmethod
@@ -41,7 +43,10 @@ class NormalScorer:
         if not isinstance(detector, Normal) or not isinstance(encoder, NormalEncoder):
             return None
         reader = registry.get(loaded.schema.source).reader(loaded.schema)
-        return cls(detector, Explainer(detector, encoder, reader), AlertBudget.start(detector.alpha))
+        smallest = SmallestChange(detector, encoder, loaded.schema)
+        return cls(
+            detector, Explainer(detector, encoder, reader), smallest, AlertBudget.start(detector.alpha)
+        )
 
     def alerts(self, judged: JudgedBatch) -> NDArray[np.bool_]:
         """Which of the next windows alert, `(B,)`."""
@@ -116,7 +121,11 @@ class NormalScorer:
         steps = {name: values[rows] for name, values in judged.batch.steps.items()}
         called = judged.batch.text.gather(rows).to_list()
         explained = self.explainer.explain(steps, judged.bound, called, raw)
-        return ({"event": event, **why} for event, why in zip(called, explained, strict=True))
+        changes = self.smallest.find(steps, judged.bound, judged.batch.symbols)
+        return (
+            {"event": event, **why, **({"smallest": change} if change else {})}
+            for event, why, change in zip(called, explained, changes, strict=True)
+        )
 
 
 def _places(batch: WindowBatch, rows: NDArray[np.int64], texts: list[str]) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,145 @@
+"""The smallest change that would have made an alert normal: which steps to take away from what was seen.
+
+Every part that may be taken away is tried: the window is judged again without its steps, the ones before them
+moving up, as if the recording had begun with the window.
+
+Letters: A windows that alert, C parts that are tried, T steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vestige.models.normal.detector import Normal
+from vestige.reading.looks import TEXT, BoundNormalEncoder, NormalEncoder
+from vestige.reading.steps import Steps
+from vestige.schema import PAD, Schema
+from vestige.scoring.budgeting import HIGHEST
+
+MOST_TRIED = 128
+"""Parts that are tried of a window, the smallest first."""
+MOST_NAMED = 3
+"""Steps that a sentence names."""
+SHOWN = 80
+"""Characters of an event's name in a sentence."""
+
+Part = tuple[int, ...]
+"""Places within a window, ascending."""
+
+
+@dataclass(frozen=True)
+class SmallestChange:
+    """Finds it for a detector that reads tokens; telemetry, whose steps have channels instead, has none."""
+
+    detector: Normal
+    encoder: NormalEncoder
+    schema: Schema
+
+    def find(self, steps: Steps, bound: BoundNormalEncoder, symbols: pl.DataFrame) -> list[dict[str, Any]]:
+        """Of each window of `steps (A, T, ...)`, which point into the table `symbols`: the smallest part
+        without which it never alerts, whatever is left of the budget.
+
+        Keys: `steps`, how far before the step judged each one lies that is taken away (0: that step itself);
+        `events`, what they are called; `p_value` of what is left; `tried`, how many parts were; and `says`.
+        Where none does, `steps` and `events` are empty and `p_value` is None.
+        """
+        if not self.encoder.tokens:
+            return [{} for _ in range(len(next(iter(steps.values()))))]
+        name = self.encoder.tokens
+        padding_AT = bound.encode(steps, (name,))[name] == PAD
+        symbol_AT = steps[bound.streams((name,))[0]]
+        found = []
+        for row, padding in enumerate(padding_AT):
+            one = {stream: values[row : row + 1] for stream, values in steps.items()}
+            parts = parts_of(np.flatnonzero(~padding), self.encoder.judged)
+            found.append(self._of_window(one, symbol_AT[row], parts, bound, symbols))
+        return found
+
+    def _of_window(
+        self,
+        window: Steps,
+        symbol_T: NDArray[Any],
+        parts: list[Part],
+        bound: BoundNormalEncoder,
+        symbols: pl.DataFrame,
+    ) -> dict[str, Any]:
+        judged = self.encoder.judged
+        best = None
+        if parts:
+            left = bound.encode(self._without(window, parts), self.detector.input_names)
+            log_p_C = self.detector.log_p(left)
+            normal = np.flatnonzero(log_p_C > np.log(min(HIGHEST * self.detector.alpha, 1.0)))
+            # Of equally small ones the step judged is the last to be blamed, and what is left is most normal.
+            best = min(
+                normal.tolist(),
+                key=lambda at: (len(parts[at]), judged in parts[at], -log_p_C[at]),
+                default=None,
+            )
+        if best is None:
+            says = f"none of {len(parts):,} parts of what was seen, taken away, makes it normal"
+            return {"steps": [], "events": [], "p_value": None, "tried": len(parts), "says": says}
+        part, p_value = parts[best], float(f"{np.exp(log_p_C[best]):.3g}")
+        texts = symbols[TEXT].gather(symbol_T[list(part)].astype(np.int64)).to_list()
+        return {
+            "steps": [place - judged for place in part],
+            "events": texts,
+            "p_value": p_value,
+            "tried": len(parts),
+            "says": _sentence(part, judged, texts, p_value),
+        }
+
+    def _without(self, window: Steps, parts: list[Part]) -> Steps:
+        """The window `(1, T, ...)` without each of the parts, `(C, T, ...)`: what came before what is taken
+        away moves up to it, behind the padding that stands before recordings."""
+        length = self.schema.length
+        rows_CT = np.full((len(parts), length), -1, dtype=np.int64)
+        for at, part in enumerate(parts):
+            left = np.setdiff1d(np.arange(length), part)
+            rows_CT[at, length - len(left) :] = left
+        fill = {stream.name: stream.fill for stream in self.schema.streams}
+        changed = {}
+        for name, values in window.items():
+            taken = values[0][rows_CT]
+            taken[rows_CT < 0] = np.array(fill[name]).astype(values.dtype)
+            changed[name] = taken
+        return changed
+
+
+def parts_of(real: NDArray[np.int64], judged: int, most: int = MOST_TRIED) -> list[Part]:
+    """Parts of a window that may be taken away, whose steps lie at the places `real` and of which the one at
+    `judged` is judged: each step up to that one, then runs of two, of three, and so on, the latest first; no
+    more than `most`, and never all that there is."""
+    before = [int(place) for place in real if place <= judged]
+    parts: list[Part] = []
+    for size in range(1, len(before)):
+        for end in range(len(before), size - 1, -1):
+            parts.append(tuple(before[end - size : end]))
+            if len(parts) == most:
+                return parts
+    return parts
+
+
+def _sentence(part: Part, judged: int, texts: list[str], p_value: float) -> str:
+    rest = f"what is left is as strange as one normal window in {float(f'{1 / p_value:.2g}'):,g}"
+    if part == (judged,):
+        return f"it is this step alone: without it, {rest}"
+    shown = ", ".join(_named(text) for text in texts[:MOST_NAMED])
+    if len(texts) > MOST_NAMED:
+        shown += f" and {len(texts) - MOST_NAMED:,} more"
+    behind = judged - part[-1]
+    where = f"{behind:,} before it" if behind else "the last of which is judged"
+    if len(part) == 1:
+        return f"without {shown}, {where}, {rest}"
+    return f"without these {len(part):,} steps, {where}, {rest}: {shown}"
+
+
+def _named(text: str) -> str:
+    line = text.replace("\n", " ")
+    if len(line) > SHOWN:
+        line = line[: SHOWN - 1] + "…"
+    return f"`{line}`"
