@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from vestige import __version__, log
 from vestige.cli import (
     about,
+    audit,
     dashboard,
     dataset,
     experiment,
@@ -128,6 +129,7 @@ preview.register(app)
 learn.register(app)
 experiment.register(app)
 dataset.register(app)
+audit.register(app)
 scoring.register(app)
 watch.register(app)
 feedback.register(app)

@@ -1,0 +1,292 @@
+"""Tables of anybody's: CSV and Parquet, read in batches; whatever is wrong names file and row.
+
+Letters: N rows.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from vestige.errors import EvidenceError
+from vestige.escaping import visible
+
+BATCH = 65_536
+MOST_COLUMNS, MOST_ROWS = 5_000, 50_000_000
+LONGEST_CELL = 131_072
+"""Characters of one CSV cell (the limit of Python's reader): an unclosed quote ends there."""
+Kind = Literal["number", "text", "sequence"]
+_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+
+
+@dataclass(frozen=True)
+class Stats:
+    """A column of numbers: rows with a value, mean, variance (ddof 0), extremes, how often those are reached,
+    share of zeros, whether all are whole, and about how many differ."""
+
+    count: int
+    mean: float
+    variance: float
+    low: float
+    high: float
+    at_low: int
+    at_high: int
+    zeros: int
+    whole: bool
+    distinct: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that is read lazily. `kinds`: how each column is taken, by name, in the table's order."""
+
+    path: Path
+    rows: int
+    kinds: dict[str, Kind]
+    lazy: pl.LazyFrame = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    def batches(self, columns: Sequence[str], size: int = BATCH) -> Iterator[pl.DataFrame]:
+        """The columns, in the table's order of rows: numbers as Float64, all else as String (a sequence's
+        steps are parted by a space)."""
+        wanted = self.lazy.select([self.expression(name) for name in columns])
+        try:
+            yield from wanted.collect_batches(chunk_size=size, maintain_order=True)
+        except _UNREADABLE as error:
+            raise _unreadable(self.path, error) from error
+
+    def expression(self, name: str) -> pl.Expr:
+        """A column as it is read."""
+        return _as(self.kinds[name], name, self.lazy.collect_schema()[name])
+
+    def stats(self, columns: Sequence[str]) -> dict[str, Stats]:
+        """Figures of columns of numbers, in one pass."""
+        found: dict[str, Stats] = {}
+        for start in range(0, len(columns), 200):
+            part = columns[start : start + 200]
+            wanted = []
+            for number, name in enumerate(part):
+                value = self.expression(name)
+                value = pl.when(value.is_finite()).then(value)
+                for what, expression in (
+                    ("count", value.count()), ("mean", value.mean()), ("variance", value.var(ddof=0)),
+                    ("low", value.min()), ("high", value.max()),
+                    ("at_low", (value == value.min()).sum()), ("at_high", (value == value.max()).sum()),
+                    ("zeros", (value == 0).sum()), ("whole", (value == value.round()).all()),
+                    ("distinct", value.approx_n_unique()),
+                ):  # fmt: skip
+                    wanted.append(expression.alias(f"{number}.{what}"))
+            row = self._collect(self.lazy.select(wanted)).row(0, named=True)
+            for number, name in enumerate(part):
+                values = {what: row[f"{number}.{what}"] for what in Stats.__dataclass_fields__}
+                if values["count"]:
+                    found[name] = Stats(**values)
+        return found
+
+    def _collect(self, lazy: pl.LazyFrame) -> pl.DataFrame:
+        try:
+            return lazy.collect(engine="streaming")
+        except _UNREADABLE as error:
+            raise _unreadable(self.path, error) from error
+
+
+def open_table(path: Path) -> Table:
+    """The table at `path`. A column is of numbers where every cell is one; `agree` settles it for two tables.
+
+    Raises EvidenceError, with the row where one is at fault.
+    """
+    if not path.is_file():
+        raise EvidenceError("no such file", where=path, remedy="name a CSV or Parquet file")
+    try:
+        with path.open("rb") as file:
+            parquet = file.read(4) == b"PAR1"
+        if parquet:
+            lazy, rows = pl.scan_parquet(path), 0
+        else:
+            separator, rows = _checked_csv(path)
+            lazy = pl.scan_csv(path, infer_schema=False, separator=separator)
+        schema = lazy.collect_schema()
+        if parquet:
+            rows = int(lazy.select(pl.len()).collect(engine="streaming").item())
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from error
+    if not rows:
+        raise EvidenceError("holds no rows", where=path, remedy="give a table with rows")
+    if rows > MOST_ROWS or len(schema) > MOST_COLUMNS:
+        raise EvidenceError(
+            f"holds {rows:,} rows and {len(schema):,} columns; at most {MOST_ROWS:,} and {MOST_COLUMNS:,} "
+            "are audited",
+            where=path,
+            remedy="give a part of it",
+        )
+    kinds, notes = _kinds(path, lazy, schema)
+    return Table(path, rows, kinds, lazy, tuple(notes))
+
+
+def agree(train: Table, test: Table, roles: Sequence[str]) -> tuple[Table, Table, list[str]]:
+    """Both tables with the columns that both have, taken alike; the sentences say what is left out.
+
+    `roles`: columns that must be there. Raises EvidenceError.
+    """
+    notes = []
+    for table in (train, test):
+        for name in roles:
+            if name not in table.kinds:
+                known = ", ".join(visible(other, 40) for other in list(table.kinds)[:12])
+                raise EvidenceError(
+                    f"has no column {visible(name, 80)!r}", where=table.path, remedy=f"it has: {known}"
+                )
+    shared = [name for name in train.kinds if name in test.kinds]
+    for table, other in ((train, test), (test, train)):
+        alone = [name for name in table.kinds if name not in other.kinds]
+        if alone:
+            named = ", ".join(visible(name, 40) for name in alone[:5])
+            notes.append(f"{len(alone)} columns of {table.path.name} alone are left out: {named}")
+    if not shared:
+        raise EvidenceError("the tables share no column", where=test.path, remedy="give tables of one kind")
+    kinds: dict[str, Kind] = {}
+    for name in shared:
+        pair = {train.kinds[name], test.kinds[name]}
+        kinds[name] = pair.pop() if len(pair) == 1 else "text"
+    return (
+        Table(train.path, train.rows, kinds, train.lazy, train.notes),
+        Table(test.path, test.rows, kinds, test.lazy, test.notes),
+        notes,
+    )
+
+
+def _as(kind: Kind, name: str, dtype: Any) -> pl.Expr:
+    column = pl.col(name)
+    if kind == "sequence":
+        steps = column.list.eval(pl.element().cast(pl.String, strict=False).fill_null(""))
+        return steps.list.join(" ").alias(name)
+    if kind == "number":
+        if dtype == pl.String:
+            return column.str.strip_chars().cast(pl.Float64, strict=False).alias(name)
+        if dtype.is_temporal():
+            return column.to_physical().cast(pl.Float64).alias(name)
+        return column.cast(pl.Float64, strict=False).alias(name)
+    if isinstance(dtype, pl.List):
+        return _as("sequence", name, dtype)
+    return column.cast(pl.String, strict=False).alias(name)
+
+
+def _kinds(path: Path, lazy: pl.LazyFrame, schema: pl.Schema) -> tuple[dict[str, Kind], list[str]]:
+    kinds: dict[str, Kind] = {}
+    notes: list[str] = []
+    texts = []
+    for name, dtype in schema.items():
+        if dtype.is_numeric() or dtype.is_temporal() or dtype == pl.Boolean:
+            kinds[name] = "number"
+        elif dtype in (pl.String, pl.Categorical, pl.Enum):
+            kinds[name] = "text"
+            texts.append(name)
+        elif isinstance(dtype, pl.List) and not dtype.inner.is_nested():
+            kinds[name] = "sequence"
+        else:
+            notes.append(f"column {visible(name, 80)!r} of type {str(dtype)[:60]} is left out")
+    for start in range(0, len(texts), 200):
+        part = texts[start : start + 200]
+        wanted = []
+        for number, name in enumerate(part):
+            filled = pl.col(name).cast(pl.String).str.strip_chars()
+            filled = pl.when(filled != "").then(filled)
+            as_number = filled.cast(pl.Float64, strict=False)
+            wanted += [
+                filled.count().alias(f"{number}.filled"),
+                as_number.count().alias(f"{number}.numbers"),
+                (as_number.is_infinite() | as_number.is_nan()).sum().alias(f"{number}.odd"),
+            ]
+        try:
+            row = lazy.select(wanted).collect(engine="streaming").row(0, named=True)
+        except _UNREADABLE as error:
+            raise _unreadable(path, error) from error
+        for number, name in enumerate(part):
+            filled, figures = row[f"{number}.filled"], row[f"{number}.numbers"]
+            if filled and figures == filled:
+                kinds[name] = "number"
+                if row[f"{number}.odd"]:
+                    notes.append(f"column {visible(name, 80)!r}: {row[f'{number}.odd']} cells are not finite")
+            elif figures > filled / 2:
+                notes.append(_mostly_numbers(path, lazy, name, filled - figures))
+    return {name: kinds[name] for name in schema if name in kinds}, notes
+
+
+def _mostly_numbers(path: Path, lazy: pl.LazyFrame, name: str, others: int) -> str:
+    text = pl.col(name).cast(pl.String).str.strip_chars()
+    odd = (text != "") & text.cast(pl.Float64, strict=False).is_null()
+    try:
+        first = lazy.select(text).with_row_index("row").filter(odd).head(1).collect(engine="streaming")
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from error
+    row, cell = first.row(0)
+    return (
+        f"column {visible(name, 80)!r} is taken as text: {others} cells are no numbers, the first in row "
+        f"{row + 2} of {path.name}: {visible(cell, 40)!r}"
+    )
+
+
+def _checked_csv(path: Path) -> tuple[str, int]:
+    """Separator and rows of a CSV file whose rows have as many cells as its head. Raises EvidenceError."""
+    remedy = "mend that row, or write the table as Parquet"
+    rows, line = 0, 0
+    try:
+        with path.open("r", encoding="utf-8-sig", errors="strict", newline="") as file:
+            head = file.readline(LONGEST_CELL)
+            separator = max(",;\t|", key=head.count)
+            file.seek(0)
+            reader = csv.reader(file, delimiter=separator, strict=True)
+            names = next(reader, [])
+            _check_head(path, names)
+            line = reader.line_num + 1
+            for cells in reader:
+                if len(cells) != len(names) and not (not cells and len(names) == 1):
+                    what = f"{len(cells)} cells, but {len(names)} columns" if cells else "an empty row"
+                    raise EvidenceError(what, where=path, row=line, remedy=remedy)
+                rows += 1
+                line = reader.line_num + 1
+    except UnicodeDecodeError as error:
+        row = _row_of_bytes(path)
+        raise EvidenceError(
+            f"bytes that are no UTF-8 ({error.reason})", where=path, row=row, remedy="write it as UTF-8"
+        ) from error
+    except csv.Error as error:
+        raise EvidenceError(
+            f"no CSV from here on ({error})", where=path, row=max(line, 1), remedy=remedy
+        ) from error
+    return separator, rows
+
+
+def _check_head(path: Path, names: list[str]) -> None:
+    if not names or not any(names):
+        raise EvidenceError("has no head of column names", where=path, row=1, remedy="name the columns")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise EvidenceError(
+            f"names a column twice: {visible(twice[0], 80)!r}", where=path, row=1, remedy="rename one of them"
+        )
+
+
+def _row_of_bytes(path: Path) -> int:
+    """The first line that is no UTF-8, from 1."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                return number
+    return 1
+
+
+def _unreadable(path: Path, error: BaseException) -> EvidenceError:
+    first = next(iter(str(error).splitlines()), type(error).__name__)
+    return EvidenceError(
+        f"cannot be read as a table ({visible(first, 200)})",
+        where=path,
+        remedy="write it anew as CSV or Parquet",
+    )

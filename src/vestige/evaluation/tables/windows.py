@@ -1,0 +1,320 @@
+"""Windows in tables: found by their form; whether neighbours lie on both sides; which step is judged.
+
+Letters: N rows, L steps of a window.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vestige.evaluation.metrics import confusion, macro_f1
+from vestige.evaluation.tables.reading import Table
+from vestige.evaluation.tables.record import Found, Status, not_applicable
+from vestige.evaluation.tables.sides import Hashes, Side
+from vestige.hashing import row_hashes
+
+FEWEST_STEPS, LOOKED_AT, MOST_SHIFTS = 3, 1_000, 12
+KEPT = 32_000_000
+"""Stretches kept at most for the search of neighbours: of longer tables those whose hash is a multiple."""
+MANY, ACROSS = 0.01, 0.25
+"""A larger share of test rows with a neighbour in training, where of all neighbours so many lie across."""
+FIXED = 0.99
+"""Share of rows that must have the same number of steps, or the same step judged."""
+STEP = r"[^\s,;|\[\]()'\"]+"
+"""A step in a cell: what stands between blanks, commas, semicolons, bars and brackets."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where the windows lie: in one column's cells, or in columns numbered in a row. `length`: steps."""
+
+    columns: tuple[str, ...]
+    length: int
+    inside: bool
+    told: str
+
+    def steps(self, batch: pl.DataFrame) -> tuple[Hashes, NDArray[np.bool_]]:
+        """A hash of each step `(N, L)`, and which rows have a whole window `(N,)`."""
+        if not self.inside:
+            per = len(self.columns) // self.length
+            found = np.zeros((batch.height, self.length), dtype=np.uint64)
+            for step in range(self.length):
+                names = [self.columns[channel * self.length + step] for channel in range(per)]
+                renamed = batch.select(pl.col(name).alias(str(n)) for n, name in enumerate(names))
+                found[:, step] = renamed.hash_rows(5).to_numpy()
+            return found, np.ones(batch.height, dtype=np.bool_)
+        cells = batch[self.columns[0]].fill_null("").str.extract_all(STEP)
+        whole = (cells.list.len() == self.length).to_numpy()
+        flat = cells.filter(pl.Series(whole)).explode() if whole.any() else None
+        found = np.zeros((batch.height, self.length), dtype=np.uint64)
+        if flat is not None:
+            found[whole] = flat.hash(5).to_numpy().reshape(-1, self.length)
+        return found, whole
+
+    def texts(self, batch: pl.DataFrame) -> list[list[str]]:
+        """The steps themselves, where they lie in cells; rows without a whole window are empty."""
+        cells = batch[self.columns[0]].fill_null("").str.extract_all(STEP)
+        return [cell if len(cell) == self.length else [] for cell in cells.to_list()]
+
+
+def find_windows(table: Table, features: Sequence[str]) -> Windows | None:
+    """Windows by their form: a column whose cells have as many steps each, or numbered columns."""
+    head = next(table.batches(list(features), LOOKED_AT)).head(LOOKED_AT)
+    best: Windows | None = None
+    for name in features:
+        if table.kinds[name] == "number":
+            continue
+        counts = head[name].fill_null("").str.extract_all(STEP).list.len()
+        usual, share = _mode(counts)
+        if usual >= FEWEST_STEPS and share >= FIXED and (best is None or usual > best.length):
+            best = Windows((name,), usual, True, f"{usual} steps in each cell of column {name}")
+    return best or _numbered(features)
+
+
+def _mode(counts: pl.Series) -> tuple[int, float]:
+    values, times = np.unique(counts.to_numpy(), return_counts=True)
+    top = int(np.argmax(times))
+    return int(values[top]), float(times[top] / times.sum())
+
+
+def _numbered(features: Sequence[str]) -> Windows | None:
+    """Columns such as `key_0 ... key_9`; several names with as many numbers are channels of one window."""
+    groups: dict[str, list[tuple[int, str]]] = {}
+    for name in features:
+        found = re.fullmatch(r"(.*?)(\d{1,6})", name)
+        if found:
+            groups.setdefault(found[1], []).append((int(found[2]), name))
+    whole = {}
+    for stem, members in groups.items():
+        members.sort()
+        numbers = [number for number, _ in members]
+        if len(members) >= FEWEST_STEPS and numbers == list(range(numbers[0], numbers[0] + len(members))):
+            whole[stem] = [name for _, name in members]
+    if not whole:
+        return None
+    lengths = [len(names) for names in whole.values()]
+    length = max(set(lengths), key=lambda one: (lengths.count(one), one))
+    chosen = [names for names in whole.values() if len(names) == length]
+    columns = tuple(name for names in chosen for name in names)
+    told = f"{length} steps in columns {columns[0]} ... {columns[length - 1]}"
+    if len(chosen) > 1:
+        told += f", {len(chosen)} channels"
+    return Windows(columns, length, False, told)
+
+
+class _Stretches:
+    """First and last stretches of all windows by shift: hash, side and row."""
+
+    def __init__(self, shifts: Sequence[int], every: int) -> None:
+        self.every = np.uint64(every)
+        self.found: dict[tuple[int, str], list[tuple[Hashes, NDArray[np.int64]]]] = {
+            (shift, end): [] for shift in shifts for end in ("first", "last")
+        }
+
+    def add(self, steps: Hashes, rows: NDArray[np.int64]) -> None:
+        length = steps.shape[1]
+        for (shift, end), kept in self.found.items():
+            part = steps[:, : length - shift] if end == "first" else steps[:, shift:]
+            hashes = row_hashes({"steps": part})
+            chosen = hashes % self.every == 0
+            kept.append((hashes[chosen], rows[chosen]))
+
+    def links(self, shift: int) -> NDArray[np.int64]:
+        """Pairs of rows `(M, 2)`: the last stretch of one is the first of the other, and of no third."""
+        firsts, lasts = (self._single(shift, end) for end in ("first", "last"))
+        _, at_first, at_last = np.intersect1d(firsts[0], lasts[0], assume_unique=True, return_indices=True)
+        pairs = np.stack([lasts[1][at_last], firsts[1][at_first]], axis=1)
+        return np.asarray(pairs[pairs[:, 0] != pairs[:, 1]], dtype=np.int64)
+
+    def _single(self, shift: int, end: str) -> tuple[Hashes, NDArray[np.int64]]:
+        hashes = np.concatenate([piece[0] for piece in self.found[shift, end]])
+        rows = np.concatenate([piece[1] for piece in self.found[shift, end]])
+        values, where, counts = np.unique(hashes, return_index=True, return_counts=True)
+        return values[counts == 1], rows[where[counts == 1]]
+
+
+def overlapping_windows(train: Side, test: Side, windows: Windows | None) -> Found:
+    """Windows that share steps, one in training and one in the test: what shuffling windows before the split
+    leaves behind.
+
+    Two windows are neighbours where the end of one is the beginning of the other and of no third window, in
+    either table: what a busy log repeats is no sign. Windows of a stretch that was split whole have their
+    neighbours on their own side.
+    """
+    name = "overlapping_windows"
+    if windows is None:
+        return not_applicable(name, "no column holds windows of a fixed number of steps")
+    shifts = list(range(1, windows.length - 1))[:MOST_SHIFTS]
+    half = windows.length // 2
+    if half not in shifts and half < windows.length - 1:
+        shifts.append(half)
+    total = 2 * len(shifts) * (len(train) + len(test))
+    stretches = _Stretches(shifts, max(1, -(-total // KEPT)))
+    at = 0
+    for side in (train, test):
+        for batch in side.table.batches(windows.columns):
+            steps, whole = windows.steps(batch)
+            stretches.add(steps[whole], at + np.flatnonzero(whole))
+            at += batch.height
+    return _judge(name, train, test, {shift: stretches.links(shift) for shift in shifts})
+
+
+def _judge(name: str, train: Side, test: Side, links: dict[int, NDArray[np.int64]]) -> Found:
+    shift, pairs = max(links.items(), key=lambda item: len(item[1]))
+    in_test = pairs >= len(train)
+    across = in_test[:, 0] != in_test[:, 1]
+    touched = in_test.any(axis=1)
+    rows = np.zeros(len(test), dtype=np.bool_)
+    partners: dict[int, int] = {}
+    for found in links.values():
+        there = found >= len(train)
+        for a, b in found[there[:, 0] != there[:, 1]].tolist():
+            row, other = (b, a) if a < len(train) else (a, b)
+            rows[row - len(train)] = True
+            partners.setdefault(row - len(train), other)
+    share = float(rows.mean())
+    of_links = float(across.sum() / touched.sum()) if touched.any() else 0.0
+    if not rows.any():
+        return Found(
+            name, "pass", "no window of the test shares its steps with one neighbour in training", 0.0
+        )
+    status: Status = "fail" if share > MANY and of_links > ACROSS else "warn"
+    detail = (
+        f"{int(rows.sum()):,} test windows ({share:.1%}) share steps with a window of training that is their "
+        f"only neighbour; of the neighbours of test windows {of_links:.0%} lie in training (mostly "
+        f"{shift} step{'s' if shift > 1 else ''} apart): overlapping windows were parted one by one"
+    )
+    if status == "warn":
+        detail = f"{int(rows.sum()):,} test windows ({share:.2%}) share steps with a neighbour in training"
+    return Found(name, status, detail, share, rows, partners)
+
+
+def future_context(
+    train_sample: pl.DataFrame,
+    test_sample: pl.DataFrame,
+    windows: Windows | None,
+    label: str | None,
+    others: Sequence[str],
+) -> Found | None:
+    """Which step of its window a row judges: any but the last means that a window looks at what comes after.
+
+    Told by a column that repeats one step of every window, or by the label, where one step decides it and the
+    last does not. None where neither tells.
+    """
+    if windows is None:
+        return None
+    train, test = (_sample_steps(part, windows) for part in (train_sample, test_sample))
+    if not len(train[0]) or not len(test[0]):
+        return None
+    last = windows.length - 1
+    told = _judged_by_column(train_sample, windows, others) if windows.inside else None
+    if told is not None:
+        column, step = told
+        if step < last:
+            said = f"column {column} repeats step {step + 1} of {last + 1} of every window"
+            return _looks_ahead(said, last - step)
+        return Found("future_context", "pass", f"column {column} repeats the last step of every window", 0.0)
+    return None if label is None else _judged_by_label(train, test, train_sample[label], test_sample[label])
+
+
+def _judged_by_label(
+    train: tuple[Hashes, NDArray[np.bool_]], test: tuple[Hashes, NDArray[np.bool_]], ours: pl.Series,
+    theirs: pl.Series,
+) -> Found | None:  # fmt: skip
+    """Which step decides the label, where one does."""
+    scores = _by_step(train, test, ours.to_list(), theirs.to_list())
+    best, last = int(np.argmax(scores)), len(scores) - 1
+    if scores[best] < 0.9:
+        return None
+    if scores[last] >= scores[best] - 0.1:
+        return Found(
+            "future_context", "pass", "no earlier step tells the label better than the last one", 0.0
+        )
+    said = (
+        f"step {best + 1} of {last + 1} alone gives macro F1 {scores[best]:.3f} of the label, the last one "
+        f"{scores[last]:.3f}: step {best + 1} is what is judged"
+    )
+    return _looks_ahead(said, last - best)
+
+
+def _looks_ahead(said: str, steps: int) -> Found:
+    come = "step comes" if steps == 1 else "steps come"
+    return Found(
+        "future_context",
+        "fail",
+        f"{said}, so {steps} {come} after it: no detector that judges events as they come can see them",
+        float(steps),
+    )
+
+
+def _sample_steps(part: pl.DataFrame, windows: Windows) -> tuple[Hashes, NDArray[np.bool_]]:
+    if not part.height:
+        return np.zeros((0, windows.length), dtype=np.uint64), np.zeros(0, dtype=np.bool_)
+    return windows.steps(part)
+
+
+def _judged_by_column(
+    sample: pl.DataFrame, windows: Windows, others: Sequence[str]
+) -> tuple[str, int] | None:
+    steps = windows.texts(sample)
+    kept = [row for row, cell in enumerate(steps) if cell]
+    if not kept:
+        return None
+    matrix = np.array([steps[row] for row in kept], dtype=object)
+    for name in others:
+        if name in windows.columns or sample[name].n_unique() < 2:
+            continue
+        values = np.array([_plain(value) for value in sample[name].to_list()], dtype=object)[kept]
+        shares = (matrix == values[:, None]).mean(axis=0)
+        best = int(np.argmax(shares))
+        if shares[best] >= FIXED and np.sort(shares)[-2] < FIXED:
+            return name, best
+    return None
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _by_step(
+    train: tuple[Hashes, NDArray[np.bool_]],
+    test: tuple[Hashes, NDArray[np.bool_]],
+    train_labels: list[str],
+    test_labels: list[str],
+) -> list[float]:
+    """Macro F1 on the test of a look-up table of each step alone."""
+    names = sorted(set(train_labels) | set(test_labels))
+    number = {name: code for code, name in enumerate(names)}
+    y = np.array([number[name] for name in train_labels])[train[1]]
+    truth = np.array([number[name] for name in test_labels])[test[1]]
+    return [
+        float(
+            macro_f1(
+                confusion(
+                    truth,
+                    look_up(train[0][train[1], step], y, test[0][test[1], step], len(names)),
+                    len(names),
+                )
+            )
+        )
+        for step in range(train[0].shape[1])
+    ]
+
+
+def look_up(keys: Hashes, labels: NDArray[Any], asked: Hashes, k: int) -> NDArray[np.int64]:
+    """The commonest label of each asked key `(N,)` in training, the commonest of all for an unknown one."""
+    values, codes = np.unique(keys, return_inverse=True)
+    counts = np.bincount(codes * k + labels, minlength=len(values) * k).reshape(-1, k)
+    at = np.minimum(np.searchsorted(values, asked), len(values) - 1)
+    known = values[at] == asked
+    said = np.where(known, counts.argmax(axis=1)[at], counts.sum(axis=0).argmax())
+    return np.asarray(said, dtype=np.int64)

@@ -1,0 +1,47 @@
+"""`vestige audit` as a person and a CI meet it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.evaluation.tables import cheats
+from vestige.cli.main import app
+from vestige.errors import LeakageError
+
+
+def tables(folder: Path, *, shuffled: bool) -> list[str]:
+    frame = cheats.windows(cheats.stream(1_500)).drop("t")
+    pair = cheats.parted(frame, shuffled=shuffled, gap=7)
+    train, test = cheats.write(folder, [("train", pair[0]), ("test", pair[1])])
+    return ["audit", "--train", str(train), "--test", str(test), "--label", "label"]
+
+
+def test_a_clean_pair_ends_well_and_a_leak_with_the_code_of_leakage(tmp_path: Path) -> None:
+    runner = CliRunner(env={"COLUMNS": "100"})
+    clean = runner.invoke(app, tables(tmp_path, shuffled=False))
+    assert clean.exit_code == 0, clean.output
+    assert "cannot be checked" in clean.output
+    page = tmp_path / "audit.html"
+    found = runner.invoke(app, [*tables(tmp_path, shuffled=True), "-o", str(page)])
+    assert isinstance(found.exception, LeakageError)
+    assert found.exception.exit_code == 7
+    assert "overlapping_windows" in str(found.exception)
+    text = page.read_text()
+    assert "overlapping_windows" in text
+    assert "http" not in text.replace("http-equiv", "")
+    assert "<script" not in text
+
+
+@pytest.mark.parametrize("extra", [["--fail-on", "never"], ["--allow", "overlapping_windows"]])
+def test_known_findings_do_not_fail(tmp_path: Path, extra: list[str]) -> None:
+    found = CliRunner().invoke(app, [*tables(tmp_path, shuffled=True), "--json", *extra])
+    assert found.exit_code == 0, found.output
+    told = json.loads(found.output)
+    assert told["format"] == "vestige-audit/1"
+    by_name = {check["name"]: check for check in told["checks"]}
+    assert by_name["overlapping_windows"]["status"] == "fail"
+    assert by_name["overlapping_windows"]["allowed"] == ("--allow" in extra)
