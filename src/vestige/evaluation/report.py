@@ -31,6 +31,7 @@ from vestige.reading.steps import NO_TIME
 from vestige.storage import write_text
 
 PAGE = Path(__file__).parent / "page"
+PLOTLY = "plotly.min.js"
 PAGE_TEXT = 2_000
 """Characters of any text that are shown; the text of a window is cut earlier."""
 TOP = 25
@@ -137,11 +138,13 @@ def _finalize(value: Any) -> Any:
 
 
 def plotly_script() -> str:
-    """Plotly's own script, found without importing the package."""
+    """Plotly's own script: beside the page, where building the package puts it; in a checkout that was never
+    built, from the package plotly, which is not imported."""
+    file = PAGE / PLOTLY
     spec = find_spec("plotly")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("plotly")
-    text = (Path(spec.submodule_search_locations[0]) / "package_data" / "plotly.min.js").read_text("utf-8")
+    if not file.is_file() and spec is not None and spec.submodule_search_locations:
+        file = Path(spec.submodule_search_locations[0]) / "package_data" / PLOTLY
+    text = file.read_text("utf-8")
     return text.replace("</script", "<\\/script")
 
 
