@@ -1,5 +1,5 @@
-"""Put Plotly's script into the package when it is built: of the 64 MB of the distribution plotly, it is all that
-a report needs. Its licence (MIT) stands in its first lines."""
+"""Put Plotly's script into the package when it is built: of the 64 MB of the distribution plotly, it is all
+that a report needs. Its licence (MIT) stands in its first lines."""
 
 from __future__ import annotations
 
