@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from vestige.checkpoint import probe
 from vestige.checkpoint.header import FORMAT, REMEDY, Header, Weights, library_versions, read_header
 from vestige.checkpoint.notes import Notes
-from vestige.errors import CheckpointError, UsageError
+from vestige.errors import CheckpointError, UsageError, VestigeError
 from vestige.models import registry as models
 from vestige.models.base import Detector
 from vestige.reading.encoding import Encoder
@@ -22,6 +27,14 @@ from vestige.sources.base import Source
 from vestige.storage import atomic_file, write_text
 
 HEADER = "model.json"
+NOT_BELIEVED = (
+    ValueError, KeyError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError, MemoryError,
+    re.error,
+)  # fmt: skip
+"""What whoever reads a value of a header may raise where it is not what it should be: a header can be made to
+hold anything, with digests that fit."""
+LONGEST_TOLD = 400
+"""Characters of what such a reader says: it may quote a value that has no end."""
 
 
 @dataclass(frozen=True)
@@ -134,14 +147,9 @@ def load_files(
     if schema is not None:
         _refuse_other(schema, fitted, dataset, header_path)
     encoder = _encoder(header, fitted, dataset, header_path)
-    try:
-        detector = kind.from_checkpoint(
-            {"model": header.model, "schema": header.fitted_schema}, payload, device=device
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise CheckpointError(
-            f"the weights do not fit the header ({error})", where=header_path, remedy=REMEDY
-        ) from error
+    parts = {"model": header.model, "schema": header.fitted_schema}
+    with _refusing("the weights do not fit the header", header_path):
+        detector = kind.from_checkpoint(parts, payload, device=device)
     return Loaded(detector, encoder, fitted, header.threshold, header)
 
 
@@ -188,11 +196,9 @@ def _read_weights(header: Header, path: Path) -> bytes:
 
 
 def _schemas(header: Header, where: Path) -> tuple[Schema, Schema]:
-    try:
+    with _refusing("its schema cannot be read", where):
         fitted = Schema.from_dict(header.fitted_schema)
         dataset = Schema.from_dict(header.dataset_schema)
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"its schema cannot be read ({error})", where=where, remedy=REMEDY) from error
     if (fitted.digest, dataset.digest) != (header.schema_digest, header.dataset_schema_digest):
         raise CheckpointError("its schema does not match its digest", where=where, remedy=REMEDY)
     return fitted, dataset
@@ -213,25 +219,42 @@ def _refuse_other(schema: Schema, fitted: Schema, dataset: Schema, where: Path) 
 def _encoder(header: Header, fitted: Schema, dataset: Schema, where: Path) -> Encoder:
     """The encoder, once it has shown that it still makes the same numbers of the same evidence."""
     source = _source(fitted.source, where)
-    try:
+    with _refusing("its encoder cannot be read", where):
         encoder = _restored(source, header.encoder, dataset)
         inputs = encoder.inputs
-    except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
-        raise CheckpointError(f"its encoder cannot be read ({error})", where=where, remedy=REMEDY) from error
     if dataset.fitted(inputs).digest != fitted.digest:
         lines = diff(fitted, dataset.fitted(inputs))
         raise _changed("the encoder now produces other inputs", lines, where)
-    specs = [spec for spec in fitted.inputs if spec.name in header.model.get("inputs", ())]
-    now = probe.take(source, encoder, fitted, tuple(spec.name for spec in specs))
+    with _refusing("the settings of its source cannot be used", where):
+        specs = [spec for spec in fitted.inputs if spec.name in header.model.get("inputs", ())]
+        now = probe.take(source, encoder, fitted, tuple(spec.name for spec in specs))
     for spec in specs:
         was = header.probe.get(spec.name)
         if was is None:
             found: str | None = "not probed"
         else:
-            found = probe.first_difference(spec, was, now[spec.name])
+            with _refusing("its probe cannot be read", where):
+                found = probe.first_difference(spec, was, now[spec.name])
         if found:
             raise _changed("the extractor's numbers have changed", [f"{spec.name}: {found}"], where)
     return encoder
+
+
+@contextlib.contextmanager
+def _refusing(what: str, where: Path) -> Iterator[None]:
+    """Whatever is wrong with a header's values becomes a CheckpointError that names the file."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except VestigeError as error:
+        raise CheckpointError(f"{what} ({error.what})", where=where, remedy=error.remedy or REMEDY) from error
+    except NOT_BELIEVED as error:
+        told = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            told = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise CheckpointError(f"{what} ({told[:LONGEST_TOLD]})", where=where, remedy=REMEDY) from error
 
 
 def _restored(source: Source[Any], state: dict[str, Any], dataset: Schema) -> Encoder:

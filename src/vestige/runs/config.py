@@ -17,6 +17,7 @@ from vestige.storage import write_text
 from vestige.training.config import TrainingConfig
 
 FILE = "config.json"
+REMEDY = "take an undamaged copy of the run, or run it again"
 
 
 class RunConfig(BaseModel):
@@ -61,10 +62,11 @@ class RunConfig(BaseModel):
                 where=directory,
                 remedy="give a directory that vestige run wrote",
             ) from error
-        except ValidationError as error:
-            raise CheckpointError(f"cannot be read ({error.errors()[0]['msg']})", where=file) from error
-        except ValueError as error:
-            raise CheckpointError(f"cannot be read ({error})", where=file) from error
+        except (OSError, ValueError) as error:
+            told = str(error)
+            if isinstance(error, ValidationError):
+                told = error.errors()[0]["msg"]
+            raise CheckpointError(f"cannot be read ({told})", where=file, remedy=REMEDY) from error
 
     def fixed(self) -> dict[str, Any]:
         """What a resumed run must repeat, JSON-ready: everything that its numbers depend on."""

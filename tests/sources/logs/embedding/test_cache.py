@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_table_is_embedded_once(folder: Path) -> None:
     slow = Slow()
     first = cache.through(IDENTITY, TEXTS, slow)
-    again = cache.through({**IDENTITY, "path": "/elsewhere"}, TEXTS, slow)
+    again = cache.through(IDENTITY, TEXTS, slow)
     assert slow.asked == len(TEXTS)
     assert first.tobytes() == again.tobytes()
     assert len(list(folder.iterdir())) == 1

@@ -16,6 +16,11 @@ WORDS = ["session", "Opened", "<ip>"]
 VALUES = np.array([[3, 4, 0], [0, 1, 0], [0, 0, 2]], dtype=np.float32)
 
 
+@pytest.fixture(autouse=True)
+def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
 def text_file(path: Path, head: str = "") -> Path:
     lines = [f"{word} {' '.join(map(str, row))}\n" for word, row in zip(WORDS, VALUES.tolist(), strict=True)]
     path.write_text(head + "".join(lines))
@@ -59,8 +64,34 @@ def test_a_changed_file_is_refused_before_it_is_read(tmp_path: Path, monkeypatch
     assert load(identity).identity == identity
     path.unlink()
     _same.cache_clear()
-    with pytest.raises(UsageError, match="no embedding"):
+    with pytest.raises(UsageError, match="nobody knows on this machine where the embedding 'own' lies"):
         load(identity)
+
+
+def test_a_schema_has_no_say_in_which_file_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an artifact says of a path is not looked at: it may come from anyone."""
+    path = text_file(tmp_path / "own.vec")
+    identity = identify(str(path))
+    assert "path" not in identity
+    monkeypatch.setattr(
+        "vestige.sources.logs.embedding.loading.digest_of", lambda files: pytest.fail(f"{files} were opened")
+    )
+    for hostile in ("/etc/passwd", str(path)):
+        with pytest.raises(UsageError, match="nobody knows"):
+            load({**identity, "path": hostile, "name": hostile, "digest": "0" * 64})
+
+
+def test_on_another_machine_a_variable_says_where_an_embedding_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = identify(str(text_file(tmp_path / "own.vec")))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "elsewhere"))
+    _same.cache_clear()
+    with pytest.raises(UsageError, match="nobody knows") as refusal:
+        load(identity)
+    assert "VESTIGE_EMBEDDINGS=PATH" in refusal.value.remedy
+    monkeypatch.setenv("VESTIGE_EMBEDDINGS", f"{tmp_path / 'none'}:{tmp_path / 'own.vec'}")
+    assert load(identity).identity == identity
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 HASHING, MINILM = "hashing", "minilm"
 Identity = dict[str, Any]
 """JSON-ready, for the schema: `name`, `size` (E), and what else its numbers depend on: `version` or `digest`
-(SHA-256 of its files), with their `path`."""
+(SHA-256 of its files). Never where they lie: a schema may come from anyone, and names no path to be read."""
 
 
 class Embedding(Protocol):

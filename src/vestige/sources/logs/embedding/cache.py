@@ -70,8 +70,7 @@ def _read(path: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
 
 
 def _digest(identity: Identity, texts: Sequence[str]) -> str:
-    plain = {name: value for name, value in identity.items() if name != "path"}
-    total = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    total = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
     for text in texts:
         encoded = text.encode("utf-8", "surrogatepass")
         total.update(len(encoded).to_bytes(8, "big") + encoded)

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from vestige.errors import UsageError
+from vestige.sources.logs.embedding import places
 from vestige.sources.logs.embedding.base import HASHING, MINILM, Embedding, Identity, digest_of
 
 
@@ -18,12 +19,15 @@ def identify(option: str) -> Identity:
         from vestige.sources.logs.embedding.hashing import IDENTITY
 
         return IDENTITY
-    return _open(option).identity
+    found = _open(option).identity
+    if option != MINILM:
+        places.remember(str(found["digest"]), Path(option))
+    return found
 
 
 def load(identity: Identity) -> Embedding:
     """The embedding that a schema names. Raises UsageError where it is not there, or has changed: files are
-    compared by digest before anything in them is parsed."""
+    compared by digest before anything in them is parsed. Which files these are, the schema has no say in."""
     name = str(identity["name"])
     if name == HASHING:
         from vestige.sources.logs.embedding.hashing import IDENTITY, Hashing
@@ -34,20 +38,30 @@ def load(identity: Identity) -> Embedding:
                 remedy="use the version of vestige that wrote it, or prepare and train again",
             )
         return Hashing()
-    return _same(str(identity.get("path", name)), str(identity.get("digest")))
+    return _same(name, str(identity.get("digest")))
 
 
 @lru_cache(maxsize=2)
-def _same(option: str, digest: str) -> Embedding:
-    """The embedding whose files have this digest. Raises UsageError where they have another one."""
-    found = _open(option) if digest_of(_files(_place(option))) == digest else None
-    if found is None or found.identity["digest"] != digest:
+def _same(name: str, digest: str) -> Embedding:
+    """The embedding whose files have this digest. Raises UsageError where no known one has."""
+    options = [MINILM]
+    if name != MINILM:
+        options = [str(place) for place in places.candidates(digest) if place.exists()]
+    for option in options:
+        if digest_of(_files(_place(option))) == digest:
+            found = _open(option)
+            if found.identity["digest"] == digest:
+                return found
+    if options:
         raise UsageError(
-            f"the embedding {option!r} is not the one that was trained with: its files have changed",
-            where=None if option == MINILM else option,
+            f"the embedding {name!r} is not the one that was trained with: its files have changed",
+            where=None if name == MINILM else options[0],
             remedy="put the former files back, or prepare and train again",
         )
-    return found
+    raise UsageError(
+        f"nobody knows on this machine where the embedding {name!r} lies (SHA-256 {digest[:16]}...)",
+        remedy=f"say so: {places.VARIABLE}=PATH",
+    )
 
 
 def _place(option: str) -> Path:

@@ -68,8 +68,6 @@ class Sentences:
         """The model in the directory `path`. Raises UsageError where there is none, or no library for it."""
         made = cls(path, {"name": name or path.name, "digest": digest_of(files(path))})
         made.identity["size"] = int(made._model.get_embedding_dimension())
-        if not name:
-            made.identity["path"] = str(path.absolute())
         return made
 
     @cached_property

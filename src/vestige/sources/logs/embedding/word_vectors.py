@@ -49,12 +49,10 @@ class WordVectors:
         rows: dict[str, int] = {}
         for row, word in enumerate(words):
             rows.setdefault(word.lower(), row)
-        where = path.absolute()
         identity: Identity = {
             "name": path.stem,
             "size": vectors.shape[1],
             "digest": digest_of(files(path)),
-            "path": str(where),
         }
         return cls(identity, rows, vectors)
 
