@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pickle
 import random
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 
 from vestige.engine import Outcome, WorkerDiedError
 from vestige.engine.base import Item, Value
@@ -35,10 +36,14 @@ class FakeEngine:
         chunk: int = 1,  # noqa: ARG002
         isolate: bool = False,  # noqa: ARG002
         small: bool = False,  # noqa: ARG002
+        reads: Callable[[Item], Sequence[Path]] | None = None,
+        writes: Path | None = None,  # noqa: ARG002
     ) -> Iterator[Outcome[Item, Value]]:
         """See `Engine.map`."""
         numbered = enumerate(items)
+        read = reads or (lambda _: ())
         while drawn := list(islice(numbered, AT_ONCE)):
+            assert all(path.exists() for _, item in drawn for path in read(item))
             self._rng.shuffle(drawn)
             outcomes = [self._attempt(fn, item, index) for index, item in drawn]
             if ordered:

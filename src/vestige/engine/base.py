@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from vestige.errors import VestigeError
@@ -48,6 +49,8 @@ class Engine(Protocol):
         chunk: int = 1,
         isolate: bool = False,
         small: bool = False,
+        reads: Callable[[Item], Sequence[Path]] | None = None,
+        writes: Path | None = None,
     ) -> Iterator[Outcome[Item, Value]]:
         """Yield an `Outcome` of `fn(item)` for each item: in the items' order if `ordered`, else as done.
 
@@ -59,6 +62,10 @@ class Engine(Protocol):
             chunk: Items that a worker is given at a time: many, where each takes little time.
             isolate: Never work in the calling process, because an item may kill the one that works on it.
             small: A hint that the work is done before workers would have been started.
+            reads: Tells which files and folders of evidence an item needs. Workers of other machines that do
+                not see them get copies.
+            writes: A folder in which `fn` may leave files for the caller. Its value names them, as a Path to
+                each or to their folder, because workers of other machines are given another one.
 
         An item that raises a VestigeError or an OSError becomes an Outcome with that error and sinks no
         other. So does one that kills its worker (WorkerDiedError); what was lost with it is done again.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from vestige.engine.base import Item, Outcome, Value
 from vestige.errors import UsageError, VestigeError
@@ -39,6 +40,8 @@ class LocalEngine:
         chunk: int = 1,
         isolate: bool = False,
         small: bool = False,
+        reads: Callable[[Item], Sequence[Path]] | None = None,  # noqa: ARG002 - this machine sees everything
+        writes: Path | None = None,  # noqa: ARG002
     ) -> Iterator[Outcome[Item, Value]]:
         """See `Engine.map`."""
         if not isolate and (small or self.workers == 1):

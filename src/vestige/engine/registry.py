@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import cast
 
@@ -10,7 +9,7 @@ from vestige.engine.base import Engine
 from vestige.engine.local import LocalEngine
 from vestige.errors import UsageError
 
-BUILT_IN: dict[str, Callable[..., Engine]] = {"local": LocalEngine}
+BUILT_IN = ("local", "ray")
 ENTRY_POINTS = "vestige.engines"
 
 
@@ -19,13 +18,24 @@ def names() -> list[str]:
     return sorted({*BUILT_IN, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
 
 
-def choose(name: str = "local", *, jobs: int | None = None) -> Engine:
+def choose(name: str = "local", *, jobs: int | None = None, address: str | None = None) -> Engine:
     """The engine called `name`, with `jobs` workers; None leaves their number to the engine.
 
-    Raises UsageError for an unknown name, and for fewer than one worker.
+    `address`: of the cluster, for one that works on a cluster. Raises UsageError for an unknown name, for
+    fewer than one worker, and for an address where there is no cluster.
     """
-    if name in BUILT_IN:
-        return BUILT_IN[name](jobs=jobs)
+    if name == "ray":
+        # what a cluster needs is imported where one is wanted
+        from vestige.engine.cluster import RayEngine
+
+        return RayEngine(jobs, address)
+    if name == "local":
+        if address is not None:
+            raise UsageError("--address is that of a cluster", remedy="add --engine ray, or leave it out")
+        return LocalEngine(jobs)
+    given: dict[str, int | str | None] = {"jobs": jobs}
+    if address is not None:
+        given["address"] = address
     for entry in entry_points(group=ENTRY_POINTS, name=name):
-        return cast("Engine", entry.load()(jobs=jobs))
+        return cast("Engine", entry.load()(**given))
     raise UsageError(f"unknown engine {name!r}", remedy=f"one of: {', '.join(names())}")

@@ -107,13 +107,14 @@ def serve(connection: Connection, function: bytes, level: int, threads: int) -> 
         try:
             # here and not with the arguments of the process, so that what goes wrong is told
             fn = fn or ForkingPickler.loads(function)
-            reply = ForkingPickler.dumps(_work(fn, number, ForkingPickler.loads(payload), level), PROTOCOL)
+            reply = ForkingPickler.dumps(work(fn, number, ForkingPickler.loads(payload), level), PROTOCOL)
         except BaseException as error:  # noqa: BLE001 - a fault of the program is the caller's, who raises it
-            reply = ForkingPickler.dumps(_bug(error))
+            reply = ForkingPickler.dumps(as_bug(error))
         outbox.put(reply)
 
 
-def _work(fn: Callable[[Any], Any], number: int, items: list[Any], level: int) -> Done:
+def work(fn: Callable[[Any], Any], number: int, items: list[Any], level: int) -> Done:
+    """Work on a piece, collecting what is logged meanwhile."""
     with log.capture(level) as records:
         return Done(number, [_attempt(fn, item) for item in items], records)
 
@@ -125,7 +126,7 @@ def _attempt(fn: Callable[[Any], Any], item: Any) -> Result:
         return None, error
 
 
-def _bug(error: BaseException) -> Bug:
+def as_bug(error: BaseException) -> Bug:
     """An error as it can travel: not every class survives that."""
     told = "".join(traceback.format_exception(error))
     try:

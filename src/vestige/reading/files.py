@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from vestige.evidence.files import EvidenceFile, find, stdin
 from vestige.evidence.stream import ByteStream
@@ -16,6 +17,11 @@ class FileUnit(Unit):
     """A file of evidence."""
 
     file: EvidenceFile = field(default_factory=stdin)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """See `Unit.paths`."""
+        return (self.file.path,)
 
 
 def name_of(file: EvidenceFile, evidence: Evidence) -> str:

@@ -203,6 +203,8 @@ class _PartWriter:
     def _spill(self) -> None:
         if self._stack is None:
             self._stack = ExitStack()
+            # A worker that was given the same part before may have died with it half written.
+            shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir()
             self._files = {
                 name: self._stack.enter_context((self._folder / _file_of(number)).open("wb"))

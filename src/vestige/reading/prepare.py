@@ -202,7 +202,16 @@ def _by_workers(
     join, digests = Join(), dict[str, str]()
     left_out = False
     tasks = _tasks(reader, units, account, engine.workers)
-    for outcome in engine.map(work, tasks, chunk=chunk, isolate=reader.isolate, small=small):
+    outcomes = engine.map(
+        work,
+        tasks,
+        chunk=chunk,
+        isolate=reader.isolate,
+        small=small,
+        reads=_paths,
+        writes=sink.scratch,
+    )
+    for outcome in outcomes:
         task = outcome.item
         if left_out and not task.first:
             continue  # the other parts of a unit that was refused
@@ -246,6 +255,11 @@ def _tasks(reader: Reader[Any], units: list[Unit], account: Account, workers: in
             continue
         for at, part in enumerate(parts):
             yield Task(next(numbers), unit, part, at == 0, at == len(parts) - 1)
+
+
+def _paths(task: Task) -> tuple[Path, ...]:
+    paths: tuple[Path, ...] = task.part.paths
+    return paths
 
 
 def _as_ours(error: VestigeError | OSError | None, unit: Unit) -> VestigeError:

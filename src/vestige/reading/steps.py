@@ -235,6 +235,12 @@ class Unit:
     named: bool = False
     mode: Mode = "whole"
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Files and folders of evidence that are read with it: machines that do not see them get copies. By
+        default nothing is known of them, and every machine must see what it reads."""
+        return ()
+
 
 UnitT = TypeVar("UnitT", bound=Unit)
 UnitT_contra = TypeVar("UnitT_contra", bound=Unit, contravariant=True)

@@ -132,7 +132,7 @@ def _results(
     known = {path: digest for path, digest in digests.items() if path not in twins}
     items = ((path, known.get(path), twins.get(path)) for path in found.paths)
     work = functools.partial(_look, root=root, options=options)
-    outcomes = engine.map(work, items, chunk=CHUNK, isolate=True)
+    outcomes = engine.map(work, items, chunk=CHUNK, isolate=True, reads=lambda item: (root / item[0],))
     for outcome in outcomes:
         if outcome.error is None:
             yield outcome.value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,11 @@ class LogUnit(FileUnit):
     head: Head | None = None
     rotated: tuple[EvidenceFile, ...] = ()
     year: int | None = None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """See `Unit.paths`."""
+        return (self.file.path, *(file.path for file in self.rotated))
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,11 @@ class EpisodeUnit(Unit):
     folder: str = ""
     limited: bool = True
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """See `Unit.paths`."""
+        return (self.root / self.folder,)
+
 
 class TelemetryReader(Reader[EpisodeUnit]):
     """Reads episodes on the grid of a schema's settings."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,6 +65,14 @@ class TraceUnit(Unit):
     """A recorded program run."""
 
     found: Recording | None = None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """See `Unit.paths`."""
+        if self.found is None:
+            return ()
+        maps = () if self.found.map is None else (self.found.map,)
+        return (self.found.trace.path, *maps)
 
 
 class TraceReader(Reader[TraceUnit]):

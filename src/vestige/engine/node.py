@@ -1,0 +1,123 @@
+"""What runs on a node of a Ray cluster: one piece of work, in a process that Ray started."""
+
+from __future__ import annotations
+
+import os
+import platform
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vestige import __version__
+from vestige.engine import places, shipping
+from vestige.engine.local import LocalEngine
+from vestige.engine.places import Places, Sight
+from vestige.engine.worker import THREADS, Done, Result, as_bug, work
+from vestige.errors import UsageError, VestigeError
+
+
+@dataclass(frozen=True)
+class Order:
+    """What all pieces of one map have in common. `token`: a name that only this map has, and that of a file
+    in `writes`, by which a node tells whether it sees that folder. `unseen`: take it that it sees nothing."""
+
+    level: int
+    cwd: str
+    token: str
+    writes: str | None
+    isolate: bool
+    unseen: bool
+    version: str = __version__
+
+
+class Reply(NamedTuple):
+    """What became of a piece: a pickled `Done` or `Bug`; the files that come home, into the folder `home`;
+    and what was shipped to the node called `node`."""
+
+    result: bytes
+    home: str
+    files: list[shipping.ComingFile]
+    node: str
+    shipped: list[Sight]
+    shipped_bytes: int
+
+
+def run(
+    order: Order, function: bytes, number: int, payload: bytes, reads: list[Sight], evidence: Any
+) -> Reply:
+    """Work on the items in `payload`, the first of them with this number."""
+    for name in THREADS:
+        os.environ.setdefault(name, "1")
+    node = platform.node()
+    if order.version != __version__:
+        what = f"the node {node} has vestige {__version__}, this machine {order.version}"
+        return _refused(UsageError(what, remedy="install the same version on every node"), node)
+    if Path(order.cwd).is_dir():
+        os.chdir(order.cwd)
+    folder = shipping.node_folder(order.token)
+    spot = Places(order.cwd, str(Path(folder, "copies")))
+    try:
+        shipped = _fetch(order, reads, spot, folder, evidence)
+        _make_room(order, spot, folder)
+    except OSError as error:
+        # Such as a full disk of the node: it is no item's fault, but every item's result.
+        return Reply(places.dumps(_failed(payload, number, error)), "", [], node, [], 0)
+    try:
+        fn = places.loads(function, spot.here)
+        items = places.loads(payload, spot.here)
+        result: Any = _work(order, fn, number, items)
+    except Exception as error:  # noqa: BLE001 - a fault of the program is the caller's, who raises it
+        result = as_bug(error)
+    files = []
+    if spot.attempt and spot.attempt.startswith(folder):
+        files = shipping.pack(spot.attempt)
+    return Reply(places.dumps(result, spot), spot.home, files, node, spot.copied, shipped)
+
+
+def _work(order: Order, fn: Callable[[Any], Any], number: int, items: list[Any]) -> Done:
+    if not order.isolate:
+        return work(fn, number, items, order.level)
+    # A process of Ray's maps memory of its store, so that limits of address space would end it; and who
+    # kills it takes the other items with it. One more fork is cheap.
+    return work(_Isolated(fn, items), number, list(range(len(items))), order.level)
+
+
+class _Isolated:
+    """Gives one item's result after the other, each worked on in a process that it may kill."""
+
+    def __init__(self, fn: Callable[[Any], Any], items: list[Any]) -> None:
+        self._outcomes = LocalEngine(1).map(fn, items, chunk=len(items), isolate=True)
+
+    def __call__(self, index: int) -> Any:  # noqa: ARG002 - they come in order
+        return next(self._outcomes).unwrap()
+
+
+def _fetch(order: Order, reads: list[Sight], spot: Places, folder: str, evidence: Any) -> int:
+    """Bring copies of what this node does not see. Returns how many bytes came."""
+    for one in reads:
+        if order.unseen or places.look(Path(one.path), one.given) != one:
+            spot.copied.append(one)
+    return sum(shipping.fetch(evidence, one.path, spot.copy_of(one.path), folder) for one in spot.copied)
+
+
+def _make_room(order: Order, spot: Places, folder: str) -> None:
+    """A folder for what is written, of this attempt alone: an earlier one may have been cut off, or go on."""
+    if order.writes is None:
+        return
+    name = uuid.uuid4().hex
+    spot.writes, spot.home = order.writes, str(Path(order.writes, name))
+    spot.attempt = str(Path(folder, name))
+    if not order.unseen and Path(order.writes, order.token).exists():
+        spot.attempt = spot.home
+    Path(spot.attempt).mkdir()
+
+
+def _failed(payload: bytes, number: int, error: VestigeError | OSError) -> Done:
+    results: list[Result] = [(None, error)] * len(places.loads(payload))
+    return Done(number, results, [])
+
+
+def _refused(error: VestigeError, node: str) -> Reply:
+    return Reply(places.dumps(as_bug(error)), "", [], node, [], 0)
