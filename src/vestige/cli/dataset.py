@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import BaseModel
 
-from vestige.cli.options import with_options
+from vestige.cli.options import Address, EngineName, with_options
 from vestige.cli.preview import pointing_to_preview
 from vestige.cli.renamed import OutWasRenamed
 from vestige.cli.sources import add_verb
@@ -46,12 +46,14 @@ def prepare_command(source: Source[Any]) -> Callable[..., None]:
         jobs: Annotated[
             int | None, typer.Option("-j", "--jobs", min=1, help="processes; default: every core")
         ] = None,
+        engine: EngineName = "local",
+        address: Address = None,
         overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier dataset")] = False,
     ) -> None:
         from vestige.cli import progress, tables
         from vestige.engine import choose
 
-        workers = choose(jobs=jobs)
+        workers = choose(engine, jobs=jobs, address=address)
         with (
             pointing_to_preview(source, corpus, options),
             progress.bar(f"reading {corpus}", "bytes") as update,

@@ -12,7 +12,7 @@ import typer
 from pydantic import BaseModel
 
 from vestige import extras, log
-from vestige.cli.options import Quantize, parse_settings, with_options
+from vestige.cli.options import Address, EngineName, Quantize, parse_settings, with_options
 from vestige.cli.preview import pointing_to_preview
 from vestige.cli.renamed import OutWasRenamed
 from vestige.cli.sources import add_verb
@@ -96,6 +96,8 @@ def run_command(source: Source[Any]) -> Callable[..., None]:
         jobs: Annotated[
             int | None, typer.Option("-j", "--jobs", min=1, help="processes for reading; default: every core")
         ] = None,
+        engine: EngineName = "local",
+        address: Address = None,
         train_jobs: TrainJobs = None,
         skip_test: Annotated[
             bool,
@@ -118,7 +120,7 @@ def run_command(source: Source[Any]) -> Callable[..., None]:
                 plan=_plan(model, task, view, settings, training),
                 judge=judge,
                 transfer=transfer,
-                engine=choose(jobs=jobs),
+                engine=choose(engine, jobs=jobs, address=address),
                 train_jobs=_train_jobs(train_jobs, view),
                 resume=resume,
                 overwrite=overwrite,

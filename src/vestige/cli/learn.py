@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import BaseModel
 
-from vestige.cli.options import parse_settings, with_options
+from vestige.cli.options import Address, EngineName, parse_settings, with_options
 from vestige.cli.preview import pointing_to_preview
 from vestige.cli.sources import add_verb
 from vestige.sources import registry as sources
@@ -75,6 +75,8 @@ def learn_command(source: Source[Any]) -> Callable[..., None]:
         jobs: Annotated[
             int | None, typer.Option("-j", "--jobs", min=1, help="processes for reading; default: every core")
         ] = None,
+        engine: EngineName = "local",
+        address: Address = None,
         overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier detector")] = False,
     ) -> None:
         from vestige.cli import progress
@@ -93,7 +95,7 @@ def learn_command(source: Source[Any]) -> Callable[..., None]:
                 hyper=parse_settings(settings),
                 seed=seed,
                 command=shlex.join(["vestige", *sys.argv[1:]]),
-                engine=choose(jobs=jobs),
+                engine=choose(engine, jobs=jobs, address=address),
                 overwrite=overwrite,
                 contamination=CONTAMINATION if contamination else (),
                 progress=progress.bar,

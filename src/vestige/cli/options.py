@@ -7,7 +7,7 @@ import inspect
 import re
 import types
 from collections.abc import Callable
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -25,6 +25,18 @@ FLAGS = {
 
 Quantize = Literal["none", "int8"]
 """What `--quantize` takes."""
+EngineName = Annotated[
+    str,
+    typer.Option("--engine", help="who reads: local (processes of this machine) or ray (a Ray cluster)"),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        help="of the Ray cluster: HOST:PORT of its head, or auto for the one that this machine is a node of "
+        "(default: one that is started on this machine alone)",
+    ),
+]
 
 
 def with_options(command: Callable[..., None], **models: type[BaseModel]) -> Callable[..., None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vestige.cli.options import with_options
+from vestige.cli.options import Address, EngineName, with_options
 from vestige.errors import VerdictError
 from vestige.validation.options import ValidateOptions
 
@@ -40,6 +40,8 @@ def validate(
         typer.Option("--fail-on", help="the mildest verdict that makes the exit status 10"),
     ] = "rejected",
     jobs: Annotated[int | None, typer.Option("-j", "--jobs", help="processes (default: one a core)")] = None,
+    engine: EngineName = "local",
+    address: Address = None,
 ) -> None:
     """Sweep a store of telemetry episodes: a verdict for each, with every reason, in one index.
 
@@ -53,7 +55,14 @@ def validate(
     from vestige.validation.sweep import validate as sweep
 
     with progress.bar("sweeping", "episodes") as update:
-        found = sweep(store, options, output=output, engine=choose(jobs=jobs), again=again, progress=update)
+        found = sweep(
+            store,
+            options,
+            output=output,
+            engine=choose(engine, jobs=jobs, address=address),
+            again=again,
+            progress=update,
+        )
     tables.show(_by_host(found))
     if reasons := found.reasons():
         tables.show(_by_reason(reasons))

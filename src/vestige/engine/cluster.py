@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import vestige
-from vestige import log
+from vestige import extras, log
 from vestige.engine.base import Item, Outcome, Value
 from vestige.errors import UsageError, VestigeError
 
@@ -102,12 +102,9 @@ def connect(address: str | None) -> Any:
         os.environ.setdefault(name, value)
     if address is None:
         os.environ.setdefault(LOOPBACK, "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise UsageError(
-            "--engine ray needs Ray, which is not installed", remedy="pip install 'vestige[ray]'"
-        ) from error
+    extras.require("ray", "--engine ray")
+    import ray
+
     if ray.is_initialized():
         return ray
     if address not in {None, "auto"}:
