@@ -20,8 +20,8 @@ from polars.testing import assert_frame_equal
 from tests.engine.test_engine import fails_on_three, is_a_bug, speaks, square
 from tests.engine.test_seam import corpora, dataset, store
 from vestige import log
-from vestige.engine import LocalEngine, WorkerDiedError, choose
-from vestige.engine.cluster import LOOPBACK, QUIET, ClusterError, RayEngine
+from vestige.engine import ClusterError, LocalEngine, WorkerDiedError, choose
+from vestige.engine.cluster import LOOPBACK, QUIET, RayEngine
 from vestige.errors import EvidenceError, UsageError
 from vestige.sources import registry as sources
 from vestige.validation.options import ValidateOptions

@@ -5,11 +5,21 @@ limits of an item and the records that it logs belong to the engine. Local proce
 comes behind the same protocol, see `choose`.
 """
 
-from vestige.engine.base import Engine, Outcome, WorkerDiedError
+from vestige.engine.base import ClusterError, Engine, Outcome, WorkerDiedError
 from vestige.engine.local import LocalEngine
 from vestige.engine.registry import choose, names
 
-__all__ = ["HERE", "LOCAL", "Engine", "LocalEngine", "Outcome", "WorkerDiedError", "choose", "names"]
+__all__ = [
+    "HERE",
+    "LOCAL",
+    "ClusterError",
+    "Engine",
+    "LocalEngine",
+    "Outcome",
+    "WorkerDiedError",
+    "choose",
+    "names",
+]
 
 LOCAL = LocalEngine()
 """A worker process for every core of this machine."""

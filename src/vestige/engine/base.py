@@ -17,6 +17,10 @@ class WorkerDiedError(VestigeError):
     """An item killed the process that worked on it: a crash, or what the system does to the greedy."""
 
 
+class ClusterError(VestigeError):
+    """The cluster cannot be reached, or was lost while it worked."""
+
+
 @dataclass(frozen=True)
 class Outcome(Generic[Item, Value]):
     """What became of `item`, the one at `index`: its `value`, or the `error` that it alone ended with."""

@@ -19,8 +19,8 @@ from typing import Any
 
 import vestige
 from vestige import extras, log
-from vestige.engine.base import Item, Outcome, Value
-from vestige.errors import UsageError, VestigeError
+from vestige.engine.base import ClusterError, Item, Outcome, Value
+from vestige.errors import UsageError
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -33,10 +33,6 @@ LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Setting of Ray, in spite of its name on every system: 0 binds all that it starts to 127.0.0.1."""
 KNOCK_S = 5.0
 """Seconds within which a cluster must answer at its address."""
-
-
-class ClusterError(VestigeError):
-    """The cluster cannot be reached, or was lost while it worked."""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vestige import log
 from vestige.engine import node, places, shipping
-from vestige.engine.base import Item, Outcome, Value, WorkerDiedError
-from vestige.engine.cluster import ClusterError
+from vestige.engine.base import ClusterError, Item, Outcome, Value, WorkerDiedError
 from vestige.engine.places import Sight
 from vestige.engine.worker import Bug, Done
 
