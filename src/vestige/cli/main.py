@@ -14,6 +14,7 @@ from vestige import __version__, log
 from vestige.cli import (
     about,
     audit,
+    compare,
     dashboard,
     dataset,
     experiment,
@@ -130,6 +131,7 @@ learn.register(app)
 experiment.register(app)
 dataset.register(app)
 audit.register(app)
+compare.register(app)
 scoring.register(app)
 watch.register(app)
 feedback.register(app)

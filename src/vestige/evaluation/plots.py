@@ -70,6 +70,29 @@ def standing(detectors: Sequence[DetectorResults]) -> Figure:
     return _figure(traces, layout, 90 + 34 * len(detectors))
 
 
+def intervals(
+    rows: Sequence[tuple[str, float, float | None, float | None]], title: str, *, zero: bool = False
+) -> Figure:
+    """Figures with their intervals, `(name, middle, low, high)`, a row each; around `zero` where asked."""
+    middles = [middle for _, middle, _, _ in rows]
+    above = [0.0 if high is None else max(0.0, high - middle) for _, middle, _, high in rows]
+    below = [0.0 if low is None else max(0.0, middle - low) for _, middle, low, _ in rows]
+    trace = {
+        "type": "scatter", "mode": "markers", "showlegend": False, "hoverinfo": "x+y",
+        "x": _rounded(middles), "y": [name for name, *_ in rows],
+        "marker": {"color": MODEL_COLOURS[0], "size": 10},
+        "error_x": {
+            "type": "data", "symmetric": False, "color": MODEL_COLOURS[0], "thickness": 2.5, "width": 6,
+            "array": _rounded(above), "arrayminus": _rounded(below),
+        },
+    }  # fmt: skip
+    axis: dict[str, Any] = {"title": {"text": title}}
+    if zero:
+        axis |= {"zeroline": True, "zerolinecolor": BASELINE_COLOUR, "zerolinewidth": 2}
+    layout = {"xaxis": axis, "yaxis": {"type": "category", "autorange": "reversed", "automargin": True}}
+    return _figure([trace], layout, 90 + 26 * len(rows))
+
+
 def precision_recall(detectors: Sequence[DetectorResults]) -> Figure:
     """Precision over recall of the anomaly score, all detectors."""
     return _curves(detectors, {"recall": "recall", "precision": "precision"}, ("AP", "average_precision"))
