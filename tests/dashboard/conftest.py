@@ -70,12 +70,19 @@ class Serving:
         assert self.process.stdout is not None
         url = self.process.stdout.readline().split()
         assert url, self.process.stderr.read() if self.process.stderr else ""
-        self.url = url[0]
+        self.entry = url[0]
+        self.url, _, self.token = self.entry.partition("?token=")
         self.port = int(self.url.rstrip("/").rpartition(":")[2])
 
-    def ask(self, path: str = "/", method: str = "GET", **headers: str) -> Answer:
-        """One request; a header's name is written with underscores."""
-        with contextlib.closing(self._request(path, method, headers)) as connection:
+    @property
+    def bearer(self) -> str:
+        """The header that holds the token."""
+        return f"Bearer {self.token}"
+
+    def ask(self, path: str = "/", method: str = "GET", body: Any = None, **headers: str) -> Answer:
+        """One request; a header's name is written with underscores. It has the token unless it has another
+        or a cookie."""
+        with contextlib.closing(self._request(path, method, headers, body)) as connection:
             found = connection.getresponse()
             body = b"" if found.headers.get_content_type() == "text/event-stream" else found.read()
             return Answer(found.status, dict(found.headers.items()), body)
@@ -94,9 +101,17 @@ class Serving:
                     elif line.startswith("data: "):
                         yield name, json.loads(line.removeprefix("data: "))
 
-    def _request(self, path: str, method: str, headers: dict[str, str]) -> http.client.HTTPConnection:
+    def _request(
+        self, path: str, method: str, headers: dict[str, str], body: Any = None
+    ) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+        sent = {k.replace("_", "-"): v for k, v in headers.items()}
+        if not {"Authorization", "Cookie"} & set(sent):
+            sent["Authorization"] = self.bearer
+        data = None if body is None else json.dumps(body)
+        if data is not None:
+            sent["Content-Type"] = "application/json"
+        connection.request(method, path, data, headers=sent)
         return connection
 
     def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:

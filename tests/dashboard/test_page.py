@@ -12,6 +12,7 @@ import pytest
 
 from tests.dashboard.browser import THERE, Browser, browser
 from tests.evaluation.made_up import made_up_run
+from vestige.dashboard.access import Token
 from vestige.dashboard.events import Event, Perf, Player, Recording, Score, Span
 from vestige.dashboard.hub import Hub
 from vestige.dashboard.producers.metrics import metrics, run
@@ -23,6 +24,7 @@ HOSTILE = (
     "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">\x1b[2J\u202e&lt;b"
 )
 BOLD = "<b>x</b>"
+TOKEN = Token()
 SHOWN = HOSTILE.replace("\x1b", "\\x1b").replace("\u202e", "\\u202e")
 
 FAILED = Perf(
@@ -63,7 +65,10 @@ def played(number: int) -> Iterator[Event]:
 @contextlib.contextmanager
 def served(hub: Hub, port: int = 0) -> Iterator[int]:
     """The port at which the page is served while the block runs."""
-    with socket.create_server(("127.0.0.1", port)) as listener, serving(hub, listener, "127.0.0.1"):
+    with (
+        socket.create_server(("127.0.0.1", port)) as listener,
+        serving(hub, listener, "127.0.0.1", TOKEN),
+    ):
         yield listener.getsockname()[1]
     assert "server" not in {one.name for one in threading.enumerate()}
 
@@ -79,7 +84,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 def test_hostile_names_are_shown_and_do_nothing(hub: Hub, page: Browser) -> None:
     with served(hub) as port:
-        page.open(f"http://127.0.0.1:{port}/")
+        page.open(f"http://127.0.0.1:{port}/?token={TOKEN.text}")
         for number in (1, 2):
             for event in played(number):
                 hub.put(event)
@@ -110,7 +115,7 @@ def test_hostile_names_are_shown_and_do_nothing(hub: Hub, page: Browser) -> None
 def test_a_server_that_was_started_again_is_shown_anew(page: Browser, tmp_path: Path) -> None:
     first, second = (Hub(standing(tmp_path, title)) for title in ("monday", "tuesday"))
     with served(first) as port:
-        page.open(f"http://127.0.0.1:{port}/")
+        page.open(f"http://127.0.0.1:{port}/?token={TOKEN.text}")
         page.wait("return document.querySelectorAll('#groups details').length === 2")
         before = page.run("return document.body.innerText")
     page.wait("return document.getElementById('link').textContent === 'reconnecting'")

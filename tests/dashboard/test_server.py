@@ -23,11 +23,19 @@ from vestige.cli.main import app
 from vestige.dashboard import server
 from vestige.dashboard.events import Recording, parse
 from vestige.dashboard.hub import Hub
-from vestige.dashboard.server import MOST_CONNECTIONS
+from vestige.dashboard.server import MOST_READERS
 from vestige.errors import OutputError, UsageError
 from vestige.scoring import score
 
-SCRIPTS = ("/dashboard.js", "/elements.js", "/figures.js", "/replay.js", "/plotly.min.js")
+SCRIPTS = (
+    "/dashboard.js", "/elements.js", "/figures.js", "/incident.js", "/incidents.js", "/replay.js", "/watch.js",
+    "/plotly.min.js",
+)  # fmt: skip
+
+
+def stream_request(page: Serving) -> bytes:
+    """What asks for the stream."""
+    return f"GET /events HTTP/1.1\r\nHost: localhost\r\nAuthorization: {page.bearer}\r\n\r\n".encode()
 
 
 def test_the_stream_tells_everything_and_goes_on_where_a_reader_left(
@@ -93,7 +101,7 @@ def test_pages_of_other_sites_may_link_to_it_and_no_more(page: Serving) -> None:
 
 def test_no_request_names_a_file(page: Serving) -> None:
     strange = ["/../../../../etc/passwd", "/..%2f..%2fetc/passwd", "/page/dashboard.js", "/metrics.json",
-               "//etc/passwd", "/events/../metrics.json", "/docs", "/openapi.json", "/%00",
+               "//etc/passwd", "/events/../metrics.json", "/docs", "/redoc", "/%00",
                "/dashboard.js/"]  # fmt: skip
     for path in strange:
         assert page.ask(path).status == 404, path
@@ -104,7 +112,7 @@ def test_no_request_names_a_file(page: Serving) -> None:
 def test_a_reader_that_stops_reading_holds_up_nobody(finished: Path, corpus: Path, serve: Serve) -> None:
     page = serve(finished / "ngram", *sorted(corpus.rglob("*.log"))[:3], "--speed", 0)
     with socket.create_connection(("127.0.0.1", page.port)) as lazy:
-        lazy.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        lazy.sendall(stream_request(page))
         states = (event["state"] for _, event in page.events() if event["event"] == "perf")
         assert "done" in (state for state in states)
 
@@ -113,9 +121,9 @@ def test_readers_that_leave_in_the_middle_leave_nothing_behind(
     finished: Path, corpus: Path, serve: Serve
 ) -> None:
     page = serve(finished / "ngram", min(corpus.rglob("*.log")), "--speed", 0)
-    for count in range(3 * MOST_CONNECTIONS):
+    for count in range(3 * MOST_READERS):
         with socket.create_connection(("127.0.0.1", page.port)) as hasty:
-            hasty.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            hasty.sendall(stream_request(page))
             assert b" 200 " in hasty.recv(100 + count)
     assert page.ask("/").status == 200
     assert page.end() == (130, "interrupted\n")

@@ -22,6 +22,13 @@ def dashboard(
         list[Path] | None,
         typer.Argument(help="raw evidence to replay: files or directories; - is standard input"),
     ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            "--state",
+            help="the directory that vestige watch --state names: shows its incidents, also while it runs",
+        ),
+    ] = None,
     speed: Annotated[
         float, typer.Option(min=0, help="of the replay: 1 is real time, 0 as fast as possible")
     ] = 1.0,
@@ -29,14 +36,16 @@ def dashboard(
         bool, typer.Option("--events", help="no page: write the events to standard output, a JSON line each")
     ] = False,
     host: Annotated[
-        str, typer.Option(help="address to listen on; whoever reaches it sees everything")
+        str,
+        typer.Option(help="address to listen on; whoever reaches it and has the token sees everything"),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free")] = 8765,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
 ) -> None:
-    """Show a run on a page, and replay raw evidence through the detector that was best on validation.
+    """Show a run on a page, replay raw evidence through its best detector, and show what a watch has found.
 
-    To have another detector replay, name its folder: RUN/gru.
+    The best on validation replays; to have another, name its folder: RUN/gru. The address that is printed
+    holds a token, without which nothing is shown. With --state, incidents can be dismissed and confirmed.
     Example: vestige dashboard runs/twelve store/host-1/2026-03-02/ep-0000000 --speed 10
     """
     from vestige.dashboard.feed import Feed
@@ -44,7 +53,7 @@ def dashboard(
 
     if not events:
         extras.require("dashboard", "the page", instead="use --events")
-    feed = Feed.open(run, evidence or (), device=device)
+    feed = Feed.open(run, evidence or (), device=device, state=state)
     if events:
         for event in chain(feed.standing(), feed.replayed(Pace(speed))):
             typer.echo(event.line)

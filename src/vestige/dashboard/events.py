@@ -1,8 +1,10 @@
-"""The six events of which a dashboard is made: typed plain data, a line of JSON each.
+"""The events of which a dashboard is made: typed plain data, a line of JSON each.
 
     run        what is looked at, and what weakens it
     metrics    one detector's figures on the test part; a trained model, or a baseline beside it
     profiles   the same by profile and by host, untested profiles named
+    learnt     what a detector that was learnt without labels found when it checked itself
+    watch      what a watch has found so far: counts, the rate of alerts, drift
     recording  the replay meets a recording
     score      what the detector says of a window of it
     perf       what the replay takes here, measured
@@ -23,24 +25,25 @@ from vestige.escaping import visible
 from vestige.evaluation.record import IntervalResult, Number, Record
 from vestige.evaluation.results import ClassRow, Confusion, DelayResult, GroupTable, MetricColumn, Verdict
 
-VERSION: Literal[2] = 2
+VERSION: Literal[3] = 3
 LONGEST = 600
 """Characters of any text."""
 
 
 class _Event(Record):
-    v: Literal[2] = VERSION
+    v: Literal[3] = VERSION
 
     @property
     def line(self) -> str:
         """The event as one line of JSON: ASCII, every text of it made harmless and visible."""
-        return json.dumps(_shown(self.model_dump(mode="json")), allow_nan=False, separators=(",", ":"))
+        return json.dumps(shown(self.model_dump(mode="json")), allow_nan=False, separators=(",", ":"))
 
 
 class Player(Record):
     """The detector that replays: alert where 1 - P(first class) reaches the `threshold` (None: it has none).
 
-    `policy` chose the threshold on validation.
+    `policy` chose the threshold on validation. `alpha`: of a detector of what is normal, the share of windows
+    for which alerts are promised, its `budget` in words; its alerts keep to that, not to a threshold.
     """
 
     name: str
@@ -48,6 +51,8 @@ class Player(Record):
     task: str
     threshold: Number
     policy: str | None
+    alpha: Number = None
+    budget: str = ""
 
 
 class Caveat(Record):
@@ -156,12 +161,25 @@ class Recording(_Event):
     attack: Number = None
 
 
+class Moved(Record):
+    """A channel that moved: what was `expected` of the step judged, and what it `was`. Of a detector that
+    models channels its own expectation, else the middle (median) of the steps before in the window."""
+
+    channel: str
+    unit: str
+    expected: Number
+    was: Number
+
+
 class Score(_Event):
     """A window, the `window`-th of its recording: when the step that it judges was over (`time`), and where.
 
     `proba`: by the run's classes. `score`: 1 - P(first class). `alert`: it reaches the threshold, and that
     is what to act on; `most_probable_class` may still be another. `truth`: the true class, None where nobody
-    knows. `surprise`: of a next-token detector, -ln P in nats.
+    knows. `surprise`: of a next-token detector, -ln P in nats. `p_value`: of a detector of what is normal the
+    share of normal windows that are as strange; its score is the same in powers of ten (3: one in 1,000),
+    and it alerts within its budget. `reasons`: why it does. `moved`: of evidence in channels those that moved
+    most, in the windows that alert and the last of each batch.
     """
 
     event: Literal["score"] = "score"
@@ -175,6 +193,89 @@ class Score(_Event):
     alert: bool | None
     truth: str | None
     surprise: Number = None
+    p_value: Number = None
+    reasons: list[str] = Field(default_factory=list)
+    moved: list[Moved] = Field(default_factory=list)
+
+
+class Planted(Record):
+    """Of `of` planted anomalies that are `what`, the share that was found, with 95% bounds."""
+
+    what: str
+    of: int
+    found: int
+    share: float
+    low: float
+    high: float
+
+
+class LearntCheck(_Event):
+    """What a detector that was learnt without labels found when it checked itself: `sentences` say what to
+    expect, `planted` how many planted anomalies it finds, `warning` what these figures do not say."""
+
+    event: Literal["learnt"] = "learnt"
+    detector: str
+    evidence: str
+    budget: str
+    sentences: list[str]
+    planted: list[Planted]
+    warning: str
+
+
+class Day(Record):
+    """A day of the evidence (UTC; empty: windows without a time); `promised`: alerts that the budget allows
+    for so many windows, None where the detector has none."""
+
+    day: str
+    windows: int
+    alerts: int
+    dismissed: int
+    promised: Number
+
+
+class Drift(Record):
+    """The test of the promise. `e_value`: the evidence against it, which is told from `limit` on (`broken`).
+    From `since` on, `rare` windows counted of `windows`, where `expected` were promised. `looks`, `events`
+    and `hosts`: what the last alerts since then were about most, with how many. `says`: all of it."""
+
+    broken: bool
+    e_value: float
+    limit: float
+    since: str | None
+    windows: int
+    rare: int
+    expected: float
+    looks: dict[str, int]
+    events: dict[str, int]
+    hosts: dict[str, int]
+    says: str
+
+
+class Watch(_Event):
+    """What a watch has found so far; `revision` counts changes. The incidents themselves are asked for.
+
+    `saved`: when its state was (Unix seconds). `hosts` and `looks`: what incidents can be chosen by (the
+    first 200). `told`: sentences that count. `error`: why the state cannot be read now; what was known stays.
+    """
+
+    event: Literal["watch"] = "watch"
+    revision: int
+    state: str
+    saved: Number
+    incidents: int
+    open: int
+    confirmed: int
+    dismissed: int
+    steps: int
+    alerts: int
+    promised: Number
+    held_back: int | None
+    days: list[Day]
+    drift: Drift | None
+    hosts: list[str]
+    looks: list[str]
+    told: list[str]
+    error: str = ""
 
 
 class Perf(_Event):
@@ -203,7 +304,7 @@ class Perf(_Event):
     total: int | None
 
 
-Event = Run | Metrics | Profiles | Recording | Score | Perf
+Event = Run | Metrics | Profiles | LearntCheck | Watch | Recording | Score | Perf
 _ANY: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
 
 
@@ -212,11 +313,12 @@ def parse(line: str | bytes) -> Event:
     return _ANY.validate_json(line)
 
 
-def _shown(value: Any) -> Any:
+def shown(value: Any, longest: int = LONGEST) -> Any:
+    """A JSON value, every text of it made harmless and visible, and cut."""
     if isinstance(value, str):
-        return visible(value, LONGEST)
+        return visible(value, longest)
     if isinstance(value, dict):
-        return {_shown(key): _shown(inner) for key, inner in value.items()}
+        return {shown(key, longest): shown(inner, longest) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_shown(item) for item in value]
+        return [shown(item, longest) for item in value]
     return value

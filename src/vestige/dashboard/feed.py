@@ -9,7 +9,9 @@ from pathlib import Path
 from vestige import checkpoint
 from vestige.checkpoint import Loaded
 from vestige.dashboard.events import Event
+from vestige.dashboard.incidents import WatchState
 from vestige.dashboard.pace import Pace
+from vestige.dashboard.producers.learnt import learnt
 from vestige.dashboard.producers.metrics import metrics, run
 from vestige.dashboard.producers.perf import Meter
 from vestige.dashboard.producers.profiles import profiles
@@ -18,42 +20,54 @@ from vestige.errors import VestigeError
 from vestige.reading.steps import Evidence
 from vestige.runs.directory import RunDirectory
 from vestige.scoring import check_device
+from vestige.service.state import detector_digest
 from vestige.sources import registry
 
 
 @dataclass(frozen=True)
 class Feed:
-    """A run, and evidence that one of its detectors is to replay."""
+    """A run, evidence that one of its detectors is to replay, and what a watch with one of them has found."""
 
     directory: RunDirectory
     loaded: Loaded | None
     evidence: tuple[Path, ...]
     total: int | None
+    watched: WatchState | None = None
 
     @classmethod
-    def open(cls, run: Path, evidence: Sequence[Path] = (), *, device: str = "cpu") -> Feed:
+    def open(
+        cls, run: Path, evidence: Sequence[Path] = (), *, device: str = "cpu", state: Path | None = None
+    ) -> Feed:
         """Check everything that can be checked before the first event.
 
         Raises UsageError for what is no run, or a run of several detectors of which none is known to be the
-        best; DatasetError, CheckpointError and EvidenceError as `results`, `checkpoint.load` and `score` do.
+        best, or for a directory `state` that is no state of a watch with one of its detectors; DatasetError,
+        CheckpointError and EvidenceError as `results`, `checkpoint.load` and `score` do.
         """
         check_device(device)
         directory = RunDirectory.open(run)
         if directory.results is None and not directory.detectors:
             directory.detector()  # raises: nothing of this run can be shown yet
+        watched = None
+        if state is not None:
+            watched = WatchState(state, [detector_digest(folder) for folder in directory.kept.values()])
         if not evidence:
-            return cls(directory, None, (), None)
+            return cls(directory, None, (), None, watched)
         loaded = checkpoint.load(directory.best(), device=device)
         reader = registry.get(loaded.schema.source).reader(loaded.schema)
         total = reader.units(Evidence(tuple(evidence), "live")).total
-        return cls(directory, loaded, tuple(evidence), total)
+        return cls(directory, loaded, tuple(evidence), total, watched)
 
     def standing(self) -> Iterator[Event]:
-        """What is known before any replay: a `run`, then `metrics` and `profiles` of each detector."""
+        """What is known before any replay: a `run`, then `metrics` and `profiles` of each detector, or what
+        one found that was `learnt` without labels; then what a `watch` has found so far."""
         yield run(self.directory, self.loaded)
         if self.directory.results is not None:
             yield from metrics(self.directory.results)
             yield from profiles(self.directory.results)
+        yield from learnt(self.directory)
+        if self.watched is not None:
+            yield self.watched.known.event
 
     def replayed(self, pace: Pace) -> Iterator[Event]:
         """The replay, which a last `perf` ends; nothing without evidence. Raises as `replay` does, after a

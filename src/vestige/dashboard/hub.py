@@ -12,6 +12,8 @@ KEPT = 20_000
 """Events of the replay that are kept: at real time more than five hours."""
 PIECE = 500
 """Events that a reader is handed at a time."""
+LASTING = frozenset(["recording", "watch"])
+"""Kinds of which the last event holds until there is another."""
 
 
 class Hub:
@@ -29,7 +31,7 @@ class Hub:
         self._standing = [event.line for event in standing]
         self._ring: list[str] = [""] * kept
         self._end = len(self._standing)
-        self._recording = -1, ""
+        self._last: dict[str, tuple[int, str]] = {}
         self._lock = threading.Lock()
 
     def put(self, event: Event) -> None:
@@ -37,8 +39,8 @@ class Hub:
         line = event.line
         with self._lock:
             self._ring[self._end % len(self._ring)] = line
-            if event.event == "recording":
-                self._recording = self._end, line
+            if event.event in LASTING:
+                self._last[event.event] = self._end, line
             self._end += 1
 
     def resume(self, last_id: str | None) -> int:
@@ -55,19 +57,20 @@ class Hub:
         """What `resume` takes."""
         return f"{self.epoch}.{number}"
 
-    def after(self, place: int) -> tuple[list[tuple[int, str]], int]:
-        """Up to `PIECE` lines with their numbers from `place` on, and the place behind them.
+    def after(self, place: int) -> tuple[list[tuple[int, str]], int, int]:
+        """Up to `PIECE` lines with their numbers from `place` on, the place behind them, and how many lines
+        before them are no longer kept.
 
-        Where lines were missed, the recording comes first that was met last among them.
+        Where lines were missed, those of `LASTING` kinds come first that were the last of their kind among
+        them.
         """
         first = len(self._standing)
         if place < first:
-            return list(enumerate(self._standing))[place : place + PIECE], min(place + PIECE, first)
+            return list(enumerate(self._standing))[place : place + PIECE], min(place + PIECE, first), 0
         with self._lock:
             oldest = max(first, self._end - len(self._ring))
             begin = max(place, oldest)
             end = min(begin + PIECE, self._end)
             found = [(at, self._ring[at % len(self._ring)]) for at in range(begin, end)]
-            if place <= self._recording[0] < oldest:
-                found.insert(0, self._recording)
-        return found, end
+            found = sorted(last for last in self._last.values() if place <= last[0] < oldest) + found
+        return found, end, max(0, oldest - place)

@@ -1,7 +1,7 @@
 """The page and its events over HTTP: for a browser on this machine, unless another address is asked for.
 
 Nothing is fetched from elsewhere and nothing on disk is named by a request: there are a few fixed
-addresses, whose contents are read before the first request. No login: whoever reaches the port sees it all.
+addresses, whose contents are read before the first request. Whoever has the token sees it all (`access`).
 """
 
 from __future__ import annotations
@@ -17,16 +17,21 @@ from pathlib import Path
 from typing import Annotated
 
 import uvicorn
-from fastapi import FastAPI, Header, Response
-from fastapi.responses import PlainTextResponse, StreamingResponse
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi import FastAPI, Header, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.types import ASGIApp
 
 from vestige import log
+from vestige.dashboard.access import OPEN, Guard, Token
+from vestige.dashboard.api import incident_routes
+from vestige.dashboard.connections import QUEUED, BoundedProtocol
 from vestige.dashboard.feed import Feed
 from vestige.dashboard.hub import Hub
+from vestige.dashboard.incidents import WatchState
 from vestige.dashboard.pace import Pace
 from vestige.errors import OutputError, UsageError, VestigeError
+from vestige.escaping import visible
 from vestige.evaluation.report import PAGE as REPORT
 from vestige.evaluation.report import plotly_script
 
@@ -35,43 +40,31 @@ POLL_S = 0.05
 """How often a reader looks for new events, and the replay for readers."""
 HEARTBEAT_S = 15.0
 """After so many quiet seconds a reader gets a comment: connections stay open, and lost ones are noticed."""
-MOST_CONNECTIONS = 64
+MOST_READERS = 64
+"""Of the stream, at a time."""
 LEAVE_S = 3
 """Seconds that readers have to leave."""
-HEADERS = {
-    "content-security-policy": "; ".join(
-        [
-            "default-src 'none'",
-            "script-src 'self'",
-            "style-src 'self' 'unsafe-inline'",
-            "img-src data: blob:",
-            "connect-src 'self'",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "frame-ancestors 'none'",
-        ]
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-}
-"""Of every answer. Plotly writes its own styles; scripts are ours and Plotly's alone."""
-
 logger = log.get(__name__)
 
 
 def serve(feed: Feed, *, host: str, port: int, speed: float, announce: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C; `announce` is handed the address. The replay begins when somebody looks.
+    """Serve until Ctrl-C; `announce` is handed the address, which holds the token. The replay begins when
+    somebody looks.
 
-    It runs in this thread, so that Ctrl-C ends whatever it waits for; the server has one of its own. Raises
-    UsageError without a host, OutputError where the port cannot be had.
+    It runs in this thread, so that Ctrl-C ends whatever it waits for; the server has one of its own, and so
+    has whoever looks whether a watch has found something. Raises UsageError without a host, OutputError
+    where the port cannot be had.
     """
-    hub = Hub(feed.standing())
-    with contextlib.closing(_listen(host, port)) as listener, serving(hub, listener, host):
-        announce(_url(listener))
+    hub, token = Hub(feed.standing()), Token()
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(contextlib.closing(_listen(host, port)))
+        stack.enter_context(serving(hub, listener, host, token, feed.watched))
+        announce(_url(listener, token))
         if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
-            logger.warning("whoever reaches this address sees everything: there is no login")
+            logger.warning(
+                "whoever reaches this address and has the token sees everything, and the token and the page "
+                "go over the network as they are: there is no TLS"
+            )
         _wait(hub.read)
         try:
             for event in feed.replayed(Pace(speed)):
@@ -82,23 +75,31 @@ def serve(feed: Feed, *, host: str, port: int, speed: float, announce: Callable[
 
 
 @contextlib.contextmanager
-def serving(hub: Hub, listener: socket.socket, host: str) -> Iterator[None]:
+def serving(
+    hub: Hub, listener: socket.socket, host: str, token: Token, watched: WatchState | None = None
+) -> Iterator[None]:
     """Serve, in a thread of its own, while the block runs; then end every stream, then the server."""
     server = uvicorn.Server(
         uvicorn.Config(
-            application(hub, host),
+            application(hub, host, token, watched),
             log_config=None,
             log_level="error",
             access_log=False,
             server_header=False,
             lifespan="off",
             ws="none",
-            limit_concurrency=MOST_CONNECTIONS,
+            http=BoundedProtocol,
+            loop="asyncio",
+            # An address is what the connection says; no header of a request says another.
+            proxy_headers=False,
+            backlog=QUEUED,
             timeout_graceful_shutdown=LEAVE_S,
         )
     )
     thread = threading.Thread(target=server.run, args=([listener],), name="server", daemon=True)
     thread.start()
+    if watched is not None:
+        threading.Thread(target=_look, args=(watched, hub), name="state", daemon=True).start()
     try:
         yield
     finally:
@@ -107,18 +108,58 @@ def serving(hub: Hub, listener: socket.socket, host: str) -> Iterator[None]:
         thread.join(2 * LEAVE_S)
 
 
-def application(hub: Hub, host: str) -> ASGIApp:
-    """The page, what it is made of, and `GET /events`."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+def _look(watched: WatchState, hub: Hub) -> None:
+    """Tell of what a watch finds, until the hub closes."""
+    while not hub.closed.wait(POLL_S):
+        event = watched.look()
+        if event is not None:
+            hub.put(event)
+
+
+def application(hub: Hub, host: str, token: Token, watched: WatchState | None = None) -> ASGIApp:
+    """The page, what it is made of, `GET /events`, `GET /health`, and the incidents of a watch."""
+    app = FastAPI(
+        title="vestige dashboard", docs_url=None, redoc_url=None, redirect_slashes=False,
+        exception_handlers={RequestValidationError: _invalid},
+    )  # fmt: skip
     for path, (kind, content) in _contents().items():
-        app.add_api_route(path, _constant(kind, content), methods=["GET"])
+        app.add_api_route(path, _constant(kind, content), methods=["GET"], include_in_schema=False)
+    readers: set[object] = set()
 
-    @app.get("/events")
-    async def events(last_event_id: Annotated[str | None, Header()] = None) -> StreamingResponse:
+    @app.get(OPEN)
+    async def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/events", response_class=StreamingResponse)
+    async def events(last_event_id: Annotated[str | None, Header()] = None) -> Response:
+        if len(readers) >= MOST_READERS:
+            return PlainTextResponse(f"{MOST_READERS} others are reading.\n", 503, {"retry-after": "10"})
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(messages(hub, last_event_id), 200, headers, "text/event-stream")
+        lines = _counted(messages(hub, last_event_id), readers)
+        return StreamingResponse(lines, 200, headers, "text/event-stream")
 
-    return Guard(app, host)
+    if watched is not None:
+        app.include_router(incident_routes(watched, hub))
+    return Guard(app, host, token)
+
+
+async def _counted(lines: AsyncIterator[str], readers: set[object]) -> AsyncIterator[str]:
+    """The same lines; while they are read, a reader more is counted."""
+    mark = object()
+    readers.add(mark)
+    try:
+        async for line in lines:
+            yield line
+    finally:
+        readers.discard(mark)
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    """What of a request is wrong, without repeating it: not all that was sent can be written as JSON."""
+    found: list[str] = []
+    if isinstance(error, RequestValidationError):
+        found = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+    return JSONResponse({"detail": visible("; ".join(found))}, 422)
 
 
 async def messages(hub: Hub, last_id: str | None) -> AsyncIterator[str]:
@@ -128,7 +169,10 @@ async def messages(hub: Hub, last_id: str | None) -> AsyncIterator[str]:
     """
     place, quiet_s = hub.resume(last_id), 0.0
     while not hub.closed.is_set():
-        found, place = hub.after(place)
+        found, place, missed = hub.after(place)
+        if missed:
+            # Of no id: whoever comes back goes on behind the last event that it got.
+            yield f"event: missed\ndata: {missed}\n\n"
         if found:
             yield "".join(f"id: {hub.id(number)}\ndata: {line}\n\n" for number, line in found)
         elif quiet_s >= HEARTBEAT_S:
@@ -138,48 +182,6 @@ async def messages(hub: Hub, last_id: str | None) -> AsyncIterator[str]:
             await asyncio.sleep(POLL_S)
             continue
         quiet_s = 0.0
-
-
-class Guard:
-    """Answers only to an IP address, to this machine's own names and to `host`: no name that its owner could
-    point here (DNS rebinding). Pages of other sites may link to `/` and ask for nothing (Fetch Metadata, as
-    browsers send it to this machine). Adds `HEADERS` to every answer."""
-
-    def __init__(self, app: ASGIApp, host: str) -> None:
-        own = socket.gethostname().lower()
-        self._app, self._names = app, {"localhost", own, f"{own}.local", host.lower()}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve or refuse."""
-        if scope["type"] != "http":
-            return
-
-        async def dressed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                extra = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-                message = {**message, "headers": [*message["headers"], *extra]}
-            await send(message)
-
-        asked = Headers(scope=scope)
-        named = asked.getlist("host")
-        app = self._app
-        if len(named) != 1 or not self._ours(named[0].lower()):
-            app = PlainTextResponse("This is not a name of this machine.\n", 421)
-        elif asked.get("sec-fetch-site", "none") not in {"none", "same-origin"} and scope["path"] != "/":
-            app = PlainTextResponse("Another site asks.\n", 403)
-        await app(scope, receive, dressed)
-
-    def _ours(self, host: str) -> bool:
-        name, colon, port = host.rpartition(":")
-        if not colon or not port.isdecimal():
-            name = host
-        if name in self._names:
-            return True
-        try:
-            ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
-        except ValueError:
-            return False
-        return True
 
 
 def _contents() -> dict[str, tuple[str, bytes]]:
@@ -221,10 +223,10 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _url(listener: socket.socket) -> str:
+def _url(listener: socket.socket, token: Token) -> str:
     host, port = listener.getsockname()[:2]
     if ipaddress.ip_address(host).is_unspecified:
         host = socket.gethostname()
     if ":" in host:
         host = f"[{host}]"
-    return f"http://{host}:{port}/"
+    return f"http://{host}:{port}/?token={token.text}"

@@ -174,11 +174,18 @@ class Dismissed:
 
 
 def dismiss(
-    directory: Path, incident: str, because: str, *, expires_s: float | None = None, scope: Scope = "both"
+    directory: Path,
+    incident: str,
+    because: str,
+    *,
+    expires_s: float | None = None,
+    scope: Scope = "both",
+    preview: bool = False,
 ) -> Dismissed:
     """Say that an incident is fine: alerts like its own are hidden from now on.
 
     `scope`: by its host whatever the event (`entity`), by its events on whatever host (`template`), or both.
+    `preview`: nothing is written, and what would be is told.
     Raises UsageError where nobody says why, the id is unknown, or something was said of it already;
     OutputError where it cannot be written.
     """
@@ -195,7 +202,8 @@ def dismiss(
         text = f"{text.rstrip()}\n\n{entry.toml()}"
         # What cannot be read back is not written.
         exceptions.parse(text, path)
-        write_text(path, text)
+        if not preview:
+            write_text(path, text)
     uncounted = row["alerts"] - sum(raised["alerts"] for raised in row["raised"])
     return Dismissed(entry, past, uncounted, path)
 

@@ -30,6 +30,7 @@ from vestige.scoring.normal import NormalScorer
 from vestige.scoring.windows import judge_batches, rows_of
 from vestige.service import feedback
 from vestige.service import state as states
+from vestige.service.daily import Daily
 from vestige.service.drift import Promise
 from vestige.service.exceptions import Exceptions
 from vestige.service.follow import Follower
@@ -83,6 +84,8 @@ class Watch:
     inbox: Inbox | None = None
     listening: Listening | None = None
     dismissed: Counter[str] = field(default_factory=Counter)
+    daily: Daily = field(default_factory=Daily)
+    paths: tuple[Path, ...] = ()
     alerts: int = 0
     steps: int = 0
     _lock: ExitStack = field(default_factory=ExitStack)
@@ -135,6 +138,7 @@ class Watch:
                     loaded, digest, state, follower, windower, scorer, incidents, tuple(sinks), chosen
                 )
                 watch._lock = lock
+                watch.paths = tuple(path if path == STDIN else path.absolute() for path in paths)
                 watch.inbox, watch.listening = inbox, listening
                 watch.again = _again(detector, paths, state)
                 if scorer is not None:
@@ -190,6 +194,9 @@ class Watch:
                 "dismissed": self.dismissed,
                 "sinks": {sink.spec: sink.position() for sink in self.sinks},
                 "kept": None if self.kept is None else self.kept.position(),
+                "daily": self.daily.to_dict(),
+                # Where a page finds the lines beside the evidence of an incident.
+                "evidence": [str(path) for path in self.paths],
                 "steps": self.steps,
                 "alerts": self.alerts,
             },
@@ -205,6 +212,8 @@ class Watch:
             self.scorer.budget = AlertBudget.of(before["budget"])
             self.promise = Promise.of(before["promise"])
         self.dismissed = Counter({str(name): int(n) for name, n in before["dismissed"].items()})
+        # A state that was saved before days were counted has none.
+        self.daily = Daily.of(before.get("daily", {}))
         for sink in self.sinks:
             if sink.spec in before["sinks"]:
                 sink.restore(before["sinks"][sink.spec])
@@ -252,6 +261,7 @@ class Watch:
 
     def _judge(self, batches: Iterable[WindowBatch]) -> None:
         for judged in judge_batches(self.loaded, batches):
+            self.daily.take(judged.batch.t_ns[int(judged.batch.corrects) :])
             if self.scorer is not None:
                 rows = list(self.scorer.rows(judged, alerts_only=not self.options.every))
             else:
@@ -276,6 +286,7 @@ class Watch:
         hiding = None
         if self.exceptions is not None:
             hiding = self.exceptions.hiding(row)
+        self.daily.alert(row.get("time"), dismissed=hiding is not None)
         if hiding is None:
             self.alerts += 1
             return self.incidents.take(row)

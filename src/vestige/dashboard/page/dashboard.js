@@ -2,15 +2,17 @@
 
 import { at, count, fill, make, number, percent, reveal } from "./elements.js";
 import { clearFigures, showCaveats, showMetrics, showProfiles, showVerdict } from "./figures.js";
+import { listed, showWatch } from "./incidents.js";
 import { clearReplay, refresh, showRecording, showScore } from "./replay.js";
+import { drawDays, showDays, showLearnt, showPromise } from "./watch.js";
 
 const DRAW_MS = 250;
-const SHOW = { run: showRun, metrics: showMetrics, profiles: showProfiles, recording: showRecording, score: showScore, perf: showPerf };
-let begun = false;
+const SHOW = { run: showRun, metrics: showMetrics, profiles: showProfiles, learnt: showLearnt, watch: showWatched, recording: showRecording, score: showScore, perf: showPerf };
+let begun = false, missed = 0;
 
 function showRun(event) {
   begun = true;
-  ["replay", "perf", "metrics", "profiles"].forEach(function (id) {
+  ["incidents", "rate", "learnt", "replay", "perf", "metrics", "profiles"].forEach(function (id) {
     at(id).hidden = true;
     at(id).querySelectorAll("h2 .pill").forEach(function (one) { one.remove(); });
   });
@@ -23,6 +25,13 @@ function showRun(event) {
   showCaveats(event.caveats);
   clearFigures();
   clearReplay(event);
+  at("missed").textContent = "";
+}
+
+function showWatched(event) {
+  showWatch(event);
+  showPromise(event);
+  showDays(event);
 }
 
 function showPerf(one) {
@@ -50,10 +59,22 @@ function link(text, kind) {
 
 const stream = new EventSource("/events");
 stream.onopen = function () { link("connected", "pass"); };
-stream.onerror = function () { link(stream.readyState === EventSource.CLOSED ? "ended" : "reconnecting", "warn"); };
+stream.onerror = function () {
+  if (stream.readyState !== EventSource.CLOSED) { link("reconnecting", "warn"); return; }
+  link("ended", "warn");
+  // It answers, and not to us: it was started again, and has another token.
+  fetch("/health").then(function (answer) {
+    if (answer.ok) { link("ended: open the address that vestige dashboard printed when it started", "fail"); }
+  }).catch(function () {});
+};
+stream.addEventListener("missed", function (message) {
+  missed += Number(message.data);
+  at("missed").textContent = count(missed) + " earlier or too fast events are not shown.";
+});
 stream.onmessage = function (message) {
   const event = JSON.parse(message.data), show = SHOW[event.event];
   if (show && (begun || event.event === "run")) { show(event); }
 };
 setInterval(function () { refresh(false); }, DRAW_MS);
-window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", function () { refresh(true); });
+setInterval(listed, 1000);
+window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", function () { refresh(true); drawDays(); });

@@ -24,6 +24,9 @@ export function percent(value, digits) { return value === null ? "–" : number(
 
 export function count(value) { return value === null ? "–" : value.toLocaleString("en"); }
 
+/* A time (RFC 3339) to the second. */
+export function time(text) { return text ? text.slice(0, 19).replace("T", " ") + "Z" : "an unknown time"; }
+
 /* A number as Python's format() shows it by `form`: ".3f", ".1%". */
 export function formatted(value, form) {
   const digits = parseInt(form.slice(1), 10);

@@ -10,6 +10,7 @@ from vestige.evaluation.caveats import audit_lines, outdone, saturated, untested
 from vestige.evaluation.learnt import FILE as LEARNT
 from vestige.evaluation.learnt_page import PAGE_FILE
 from vestige.evaluation.results import RunResults
+from vestige.models.normal.detector import Normal
 from vestige.runs.directory import RunDirectory
 
 NOT_JUDGED = "These detectors were not judged here: nothing is known of how far to believe them."
@@ -75,13 +76,18 @@ def _not_judged(directory: RunDirectory) -> Caveat:
 
 def player_of(loaded: Loaded) -> Player:
     """What is said of the detector that replays."""
-    header = loaded.header
+    header, detector = loaded.header, loaded.detector
+    alpha, budget = None, ""
+    if isinstance(detector, Normal):
+        alpha, budget = detector.alpha, f"one window in {1 / detector.alpha:,.0f}"
     return Player(
         name=loaded.detector.name,
         view=header.view,
         task=loaded.detector.task,
         threshold=loaded.threshold,
         policy=header.policy,
+        alpha=alpha,
+        budget=budget,
     )
 
 

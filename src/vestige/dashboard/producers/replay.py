@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from vestige.checkpoint import Loaded
 from vestige.dashboard.events import Perf, Recording, Score, Span
 from vestige.dashboard.pace import Pace, Start
+from vestige.dashboard.producers.moved import Channels
 from vestige.dashboard.producers.perf import Meter
 from vestige.evidence.simulated import is_simulated
 from vestige.reading.steps import RecordingInfo
 from vestige.scoring.judged import JudgedBatch
+from vestige.scoring.normal import NormalScorer
 from vestige.scoring.windows import judge_batches, read_windows
 from vestige.sources import registry
 from vestige.sources.base import ATTACK_CLASSES, DescribesRecordings, Source
@@ -81,6 +83,11 @@ class Recordings:
     def over(self, judged: JudgedBatch) -> Iterator[Recording | Score | Perf]:
         """The events of the next batch."""
         batch = judged.batch
+        by_budget: list[dict[str, Any]] | None = None
+        if self._scorer is not None:
+            # Of what is normal the budget decides, window by window in their order, as in `vestige score`.
+            by_budget = list(self._scorer.rows(judged))
+        moved = self._channels.moved(judged, by_budget)
         times = batch.t_ns.tolist()
         for row, (place, t_ns) in enumerate(zip(batch.place.iter_rows(named=True), times, strict=True)):
             name = str(place.pop(batch.unit))
@@ -91,7 +98,10 @@ class Recordings:
             self.pace.hold(played.start, t_ns)
             self.meter.windows += 1
             played.windows += 1
-            yield self._score(judged, row, played, place, t_ns)
+            found = self._score(judged, row, played, place, t_ns)
+            if by_budget is not None:
+                found |= _of_budget(by_budget[row])
+            yield Score(**found, moved=moved.get(row, []))
             if self.meter.due():
                 yield self.meter.perf()
 
@@ -127,6 +137,14 @@ class Recordings:
         )
 
     @cached_property
+    def _scorer(self) -> NormalScorer | None:
+        return NormalScorer.of(self.loaded)
+
+    @cached_property
+    def _channels(self) -> Channels:
+        return Channels.of(self.loaded)
+
+    @cached_property
     def _synthetic(self) -> bool:
         return any(map(is_simulated, self.evidence))
 
@@ -144,7 +162,8 @@ class Recordings:
 
     def _score(
         self, judged: JudgedBatch, row: int, played: Played, place: dict[str, Any], t_ns: int
-    ) -> Score:
+    ) -> dict[str, Any]:
+        """What a `Score` holds, by the detector's threshold."""
         judgement, limit = judged.judgement, self.loaded.threshold
         proba, suspicion = judgement.proba[row], float(judgement.score[row])
         classes, true_class = self.loaded.schema.classes, played.truth(t_ns)
@@ -157,15 +176,25 @@ class Recordings:
             truth = classes[true_class]
         if judgement.surprise is not None:
             surprise = round(float(judgement.surprise[row]), 6)
-        return Score(
-            recording=played.number,
-            window=played.windows,
-            time=time,
-            place=place,
-            proba=[round(share, 6) for share in proba.tolist()],
-            score=round(suspicion, 6),
-            most_probable_class=classes[int(proba.argmax())],
-            alert=alert,
-            truth=truth,
-            surprise=surprise,
-        )
+        return {
+            "recording": played.number,
+            "window": played.windows,
+            "time": time,
+            "place": place,
+            "proba": [round(share, 6) for share in proba.tolist()],
+            "score": round(suspicion, 6),
+            "most_probable_class": classes[int(proba.argmax())],
+            "alert": alert,
+            "truth": truth,
+            "surprise": surprise,
+        }
+
+
+def _of_budget(row: dict[str, Any]) -> dict[str, Any]:
+    """What a `Score` holds instead, of a row that `NormalScorer` made."""
+    return {
+        "score": round(row["score"], 6),
+        "p_value": row["p_value"],
+        "alert": row["alert"],
+        "reasons": [reason["says"] for reason in row.get("reasons", [])],
+    }
