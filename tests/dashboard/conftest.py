@@ -14,6 +14,16 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.pipeline.conftest import FAST, VESTIGE, succeed
+from tests.service.conftest import lines
+from vestige.evaluation.budget import Budget
+from vestige.pipeline.learn import learn
+from vestige.service.sinks import make
+from vestige.service.watch import Watch, WatchOptions
+from vestige.sources import registry
+
+HOSTILE_LINE = (
+    "<script>document.title='owned'</script><img src=x onerror=alert(1)>\x1b[31m\u202e\u2066 " + "A" * 5_000
+)
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +41,36 @@ def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = ["-m", "gbt", "-m", "ngram"]
     succeed("run", "logs", corpus, "--format", "bgl", "--split", "host", *FAST, *models, "-o", out)
     return out
+
+
+@pytest.fixture(scope="session")
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector that learnt without labels from 1,500 lines of an application."""
+    home = tmp_path_factory.mktemp("learnt")
+    (home / "app.log").write_text("".join(lines(1_500)))
+    source = registry.get("logs")
+    budget = Budget.parse("5/day")
+    learn(source, home / "app.log", home / "normal", options=source.options(), budget=budget)
+    return home / "normal"
+
+
+@pytest.fixture
+def watched(learnt: Path, tmp_path: Path) -> Path:
+    """The state of a watch that has read two files in `evidence`: one with a crash, one that is hostile."""
+    evidence = tmp_path / "evidence"
+    evidence.mkdir()
+    (evidence / "app.log").write_text("".join(lines(400, start=1_500, seed=1, odd=(1_700,))))
+    hostile = [line.replace(" web ", " db ") for line in lines(300, start=1_500, seed=2, odd=(1_650,))]
+    hostile = [line.replace("segfault", HOSTILE_LINE) for line in hostile]
+    (evidence / "db.log").write_text("".join(hostile))
+    watch(learnt, evidence, tmp_path / "state")
+    return tmp_path / "state"
+
+
+def watch(detector: Path, evidence: Path, state: Path) -> None:
+    """Watch to the end of what is there."""
+    sinks = [make(f"jsonl:{state.parent / 'alerts.jsonl'}", None)]
+    Watch.start(detector, [evidence], sinks, state=state, options=WatchOptions(once=True)).run()
 
 
 @pytest.fixture(scope="session")

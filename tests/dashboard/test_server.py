@@ -28,8 +28,8 @@ from vestige.errors import OutputError, UsageError
 from vestige.scoring import score
 
 SCRIPTS = (
-    "/dashboard.js", "/elements.js", "/figures.js", "/incident.js", "/incidents.js", "/replay.js", "/watch.js",
-    "/plotly.min.js",
+    "/dashboard.js", "/elements.js", "/figures.js", "/incident.js", "/incidents.js", "/replay.js",
+    "/watch.js", "/plotly.min.js",
 )  # fmt: skip
 
 

@@ -162,10 +162,10 @@ class Guard:
 
 
 def _too_large(asked: Headers) -> Response | None:
-    length = asked.get("content-length", "")
-    if not (length.isascii() and length.isdecimal() and len(length) < 19):
-        return _refused("How long the request is must be said beforehand.\n", HTTPStatus.LENGTH_REQUIRED)
-    if int(length) > MOST_BODY:
+    if "transfer-encoding" in asked:
+        return _refused("How long a request is must be said beforehand.\n", HTTPStatus.LENGTH_REQUIRED)
+    # Uvicorn has refused what is no number.
+    if int(asked.get("content-length", "0")) > MOST_BODY:
         return _refused(
             f"No request is longer than {MOST_BODY:,} bytes.\n", HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         )

@@ -59,12 +59,12 @@ def serve(feed: Feed, *, host: str, port: int, speed: float, announce: Callable[
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(contextlib.closing(_listen(host, port)))
         stack.enter_context(serving(hub, listener, host, token, feed.watched))
-        announce(_url(listener, token))
         if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
             logger.warning(
                 "whoever reaches this address and has the token sees everything, and the token and the page "
                 "go over the network as they are: there is no TLS"
             )
+        announce(_url(listener, token))
         _wait(hub.read)
         try:
             for event in feed.replayed(Pace(speed)):
