@@ -19,6 +19,7 @@ from vestige.dashboard.incidents import Known, Wanted, WatchState
 from vestige.dashboard.neighbours import BESIDE, GONE, UNKNOWN
 from vestige.errors import CheckpointError, UsageError
 from vestige.service import feedback
+from vestige.service.incidents import seconds_of
 
 
 def known(state: Path) -> Known:
@@ -69,7 +70,7 @@ def test_incidents_are_chosen_by_host_look_words_and_time(watched: Path) -> None
     odd = now.chosen(Wanted(text="SCRIPT"), 10)["incidents"]
     assert [one["host"] for one in odd] == ["db"]
     assert now.chosen(Wanted(state="open", said="confirmed"), 10)["incidents"] == []
-    last = feedback.seconds_of(odd[0]["last"])
+    last = seconds_of(odd[0]["last"])
     assert last is not None
     assert now.chosen(Wanted(text="script", begin=last), 10)["incidents"] == odd
     assert now.chosen(Wanted(text="script", begin=last + 1), 10)["incidents"] == []
