@@ -19,10 +19,12 @@ from polars.testing import assert_frame_equal
 
 from tests.engine.test_engine import fails_on_three, is_a_bug, speaks, square
 from tests.engine.test_seam import corpora, dataset, store
-from vestige import log
+from tests.scoring.test_spread import detector, evidence
+from vestige import log, scoring
 from vestige.engine import ClusterError, LocalEngine, WorkerDiedError, choose
 from vestige.engine.cluster import LOOPBACK, QUIET, RayEngine
 from vestige.errors import EvidenceError, UsageError
+from vestige.scoring import spread
 from vestige.sources import registry as sources
 from vestige.validation.options import ValidateOptions
 from vestige.validation.sweep import validate
@@ -31,7 +33,7 @@ from vestige.validation.sweep import validate
 for setting, value in {**QUIET, LOOPBACK: "0"}.items():
     os.environ.setdefault(setting, value)
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'vestige[ray]'")
-__all__ = ["corpora", "store"]
+__all__ = ["corpora", "detector", "evidence", "store"]
 
 NODES = 3
 STORE_BYTES = 80 << 20
@@ -166,6 +168,17 @@ def test_a_sweep_finds_the_same_where_episodes_are_shipped(
     assert found.rows.filter(pl.col("verdict") == "accepted").height
     assert "evidence is shipped to it" in caplog.text
     assert "MB of evidence were shipped" in caplog.text
+
+
+def test_scores_are_the_same_where_detector_and_evidence_are_shipped(
+    evidence: Path, detector: Path, blind: RayEngine
+) -> None:
+    here = list(scoring.score(detector, [evidence]))
+    assert len(here) > 10
+    assert list(spread.score(detector, [evidence], blind)) == here
+    assert spread.score_recordings(detector, [evidence], blind) == scoring.score_recordings(
+        detector, [evidence]
+    )
 
 
 def test_a_unit_that_is_not_there_is_told_by_the_callers_path(blind: RayEngine, tmp_path: Path) -> None:

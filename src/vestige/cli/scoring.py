@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vestige import log, storage
-from vestige.cli.options import Quantize, parse_duration
+from vestige.cli.options import Address, Quantize, parse_duration
 from vestige.errors import OutputError, UsageError
 from vestige.evidence.files import STDIN
+
+if TYPE_CHECKING:
+    from vestige.engine import Engine
 
 Format = Annotated[
     str,
@@ -67,6 +70,14 @@ def score(
     quantize: Annotated[
         Quantize, typer.Option(help="int8: transformers compute in 8-bit integers, on the CPU")
     ] = "none",
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            help="who scores: local (this process), or ray (the nodes of a Ray cluster, file by file)",
+        ),
+    ] = "local",
+    address: Address = None,
 ) -> None:
     """Score raw evidence with a trained detector: JSON lines with the place, the score, and the alert.
 
@@ -80,6 +91,7 @@ def score(
     from vestige.cli import progress
     from vestige.evidence.simulated import is_simulated
     from vestige.runs.directory import RunDirectory
+    from vestige.scoring import spread
 
     scoring.check_device(device)
     run = RunDirectory.open(run).detector()
@@ -91,7 +103,15 @@ def score(
     idle_s, eight_bit = parse_duration("--idle", idle), quantize == "int8"
     with progress.bar("scoring", "bytes", beside_output=output is None) as update:
         found: Iterable[dict[str, Any]]
-        if by_recording:
+        if engine != "local" or address is not None:
+            workers = _workers(engine, address, device)
+            if by_recording:
+                found = spread.score_recordings(run, evidence, workers, quantize=eight_bit, progress=update)
+            else:
+                found = spread.score(
+                    run, evidence, workers, quantize=eight_bit, alerts_only=alerts_only, progress=update
+                )
+        elif by_recording:
             found = scoring.score_recordings(
                 run, evidence, device=device, quantize=eight_bit, progress=update
             )
@@ -107,6 +127,14 @@ def score(
             )
         lines = (scoring.json_line(row) for row in found if _is_wanted(row, alerts_only))
         _write(lines, output, as_they_come=any(map(_is_stream, evidence)) and not by_recording)
+
+
+def _workers(name: str, address: str | None, device: str) -> Engine:
+    from vestige.engine import choose
+
+    if device != "cpu":
+        raise UsageError("the workers of an engine compute on CPUs", remedy="leave out --device, or --engine")
+    return choose(name, address=address)
 
 
 def _refuse_other_format(run: Path, asked: str) -> None:

@@ -6,10 +6,12 @@ lines of its own on the terminal; a cluster that is started here listens on the 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +26,8 @@ from vestige.errors import UsageError
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_NUM_REDIS_GET_RETRIES": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_TQDM_PATCH_PRINT": "0",
@@ -121,7 +125,8 @@ def _join(ray: Any, address: str | None) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ray.init(**settings, job_config=ours, log_to_driver=False, logging_level=logging.CRITICAL)
+            with _quiet():
+                ray.init(**settings, job_config=ours, log_to_driver=False, logging_level=logging.CRITICAL)
         _keep_off_output(ray)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
         raise _no_cluster(address, error) from error
@@ -129,6 +134,20 @@ def _join(ray: Any, address: str | None) -> None:
         # Ray puts its own in its place, which would end the process without what is to be saved first.
         if threading.current_thread() is threading.main_thread() and before is not None:
             signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing on standard error: what Ray's library writes there while it joins comes as an error, too."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _keep_off_output(ray: Any) -> None:

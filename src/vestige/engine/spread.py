@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +30,8 @@ ATTEMPTS = 3
 """So often a piece of one item alone may be lost with a worker or a node before it is given up: the first
 times it may be the node's fault."""
 LOOK_S = 10.0
-"""After so many seconds without a result it is asked whether the cluster is still there."""
+"""Every so many seconds it is looked whether the cluster is still there: Ray itself would end this process, a
+minute after the head is gone."""
 LOST = (
     lost.WorkerCrashedError, lost.NodeDiedError, lost.OutOfMemoryError, lost.ObjectLostError,
     lost.ActorDiedError, lost.ActorUnavailableError, lost.TaskCancelledError,
@@ -79,6 +82,8 @@ class Spread(Generic[Item, Value]):
         self._next = self._drawn = 0
         self._ended = False
         self._evidence: Any = None
+        self._head = str(ray.get_runtime_context().gcs_address)
+        self._looked, self._missed = time.monotonic(), 0
         self._told: set[str] = set()
         self._files: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
@@ -95,9 +100,11 @@ class Spread(Generic[Item, Value]):
                 yield from self._outcomes_of(piece)
             self._tell()
         except (lost.RaySystemError, lost.LocalRayletDiedError, lost.RpcError, ConnectionError) as error:
-            raise _lost_cluster(error) from error
+            self._missed = 2
+            raise _lost_cluster(str(error)) from error
         finally:
-            self._end()
+            if self._missed < 2:
+                self._end()
 
     def _begin(self) -> None:
         if self._reads is not None:
@@ -139,10 +146,18 @@ class Spread(Generic[Item, Value]):
             done, _ = ray.wait(list(self._running), num_returns=1, timeout=LOOK_S, fetch_local=False)
             for reply in done:
                 del self._running[reply]
-            if not done:
-                _require_cluster()
+            self._look()
             # What is done makes room for more, although an earlier one is still waited for.
             self._hand_out()
+
+    def _look(self) -> None:
+        """Raise ClusterError where the head was not there the last two times."""
+        if time.monotonic() - self._looked < LOOK_S:
+            return
+        self._looked = time.monotonic()
+        self._missed = 0 if _is_there(self._head) else self._missed + 1
+        if self._missed == 2:
+            raise _lost_cluster("its head does not answer any more")
 
     def _done(self) -> Iterator[int]:
         return (first for first, piece in self._pieces.items() if piece.reply not in self._running)
@@ -231,16 +246,19 @@ def _clean(token: str) -> None:
         logger.debug("nothing could be removed from the nodes: %s", error)
 
 
-def _require_cluster() -> None:
-    """Raise ClusterError where no node is left that could work."""
-    if not any(one["Alive"] and one["Resources"].get("CPU") for one in ray.nodes()):
-        raise _lost_cluster(None)
+def _is_there(head: str) -> bool:
+    host, _, port = head.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_S / 2).close()
+    except OSError:
+        return False
+    return True
 
 
-def _lost_cluster(error: Exception | None) -> ClusterError:
-    why = "no node is left" if error is None else str(error).strip().splitlines()[0]
+def _lost_cluster(why: str) -> ClusterError:
     return ClusterError(
-        f"the cluster was lost: {why}", remedy="repeat the command when it is there again; ray status says so"
+        f"the cluster was lost: {why.strip().splitlines()[0]}",
+        remedy="repeat the command when it is there again; ray status says so",
     )
 
 

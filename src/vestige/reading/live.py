@@ -7,7 +7,7 @@ waited for. Memory is flat: a block of steps, and what the windower carries over
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -47,9 +47,30 @@ def read_windows(
     left out is told in the log. Raises EvidenceError where a person named what cannot be read, or where
     nothing of the evidence can.
     """
+    yield from windows_of(
+        reader,
+        reader.units(evidence),
+        schema,
+        most=most,
+        remembered=remembered,
+        idle_s=idle_s,
+        progress=progress,
+    )
+
+
+def windows_of(
+    reader: Reader[Any],
+    listing: Listing[Any],
+    schema: Schema | None = None,
+    *,
+    most: int = BLOCK_STEPS,
+    remembered: int = MOST_RECORDINGS,
+    idle_s: float = IDLE_S,
+    progress: Progress | None = None,
+) -> Generator[WindowBatch, None, None]:
+    """`read_windows` of units that are listed already."""
     chosen = scored(reader) if schema is None else schema
     windower = Windower(reader, chosen, most=remembered)
-    listing = reader.units(evidence)
     for block, taken in read_blocks(reader, listing, most=most, idle_s=idle_s):
         for batch in windower.push(block):
             yield replace(batch, taken=taken)

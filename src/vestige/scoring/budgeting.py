@@ -145,6 +145,10 @@ class AlertBudget:
         alert[-1:] = self._next(log_p[-1:], entity[-1:], entities)
         return alert
 
+    def possible(self, log_p: FloatArray) -> BoolArray:
+        """Which windows `(B,)` may alert, whatever came before them."""
+        return log_p <= math.log(self.alpha * HIGHEST)
+
     @property
     def promised(self) -> float:
         """Alerts that were promised of the windows that came."""

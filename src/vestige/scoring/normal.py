@@ -50,15 +50,31 @@ class NormalScorer:
 
     def alerts(self, judged: JudgedBatch) -> NDArray[np.bool_]:
         """Which of the next windows alert, `(B,)`."""
-        log_p = -judged.judgement.strangeness
-        batch = judged.batch
-        names = [name.host or name.id for name in batch.recordings]
-        return self.budget.decide(log_p, batch.recording, names, corrects=batch.corrects)
+        log_p, names = self.strangeness(judged)
+        return self.budget.decide(log_p, judged.batch.recording, names, corrects=judged.batch.corrects)
+
+    @staticmethod
+    def strangeness(judged: JudgedBatch) -> tuple[NDArray[np.float64], list[str]]:
+        """What a budget decides by: ln of the p-values `(B,)`, and what shares a threshold, for each of the
+        batch's recordings."""
+        names = [name.host or name.id for name in judged.batch.recordings]
+        return -judged.judgement.strangeness, names
+
+    @staticmethod
+    def without_reasons(row: dict[str, Any]) -> dict[str, Any]:
+        """The row of an alert as that of a window that does not alert."""
+        told = list(row)
+        return {name: row[name] for name in told[: told.index("alert")]} | {"alert": False}
 
     def rows(self, judged: JudgedBatch, *, alerts_only: bool = False) -> Iterator[dict[str, Any]]:
         """A dict for each window, or for those only that alert, or correct what was told before."""
+        yield from self.told(judged, self.alerts(judged), alerts_only=alerts_only)
+
+    def told(
+        self, judged: JudgedBatch, alert: NDArray[np.bool_], *, alerts_only: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """`rows`, where those that `alert (B,)` are known."""
         batch, judgement = judged.batch, judged.judgement
-        alert = self.alerts(judged)
         wanted = np.arange(len(batch))
         if alerts_only:
             told = alert.copy()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,22 @@ def score_recordings(
         run, evidence, device=device, quantize=quantize, idle_s=math.inf, progress=progress
     )
     pooling = loaded.header.notes.pooling or Pooling(kind="max")
+    unit, found = tallied(judged, loaded, pooling)
+    return ranked(found, unit, loaded)
+
+
+def tallied(judged: Iterable[JudgedBatch], loaded: Loaded, pooling: Pooling) -> tuple[str, dict[str, Tally]]:
+    """What a recording is called (`file`, `machine`), and what is kept of each, by its name."""
     found: dict[str, Tally] = {}
     unit = "file"
     for batch in judged:
         unit = batch.batch.unit
         _add(found, batch, loaded, pooling)
+    return unit, found
+
+
+def ranked(found: dict[str, Tally], unit: str, loaded: Loaded) -> list[dict[str, Any]]:
+    """A dict for each recording, the most suspicious first."""
     rows = [{"recording": name, unit: name, **tally.row(loaded)} for name, tally in found.items()]
     _judge_whole(rows, list(found.values()), loaded.detector)
     return sorted(rows, key=lambda row: -float(row["score"]))
