@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import glob
 import os
+import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TextIO
 
 from vestige.errors import OutputError
 
 NOTHING_LEFT = "; nothing was left behind"
+WAS = "was"
+"""What was replaced lies under this name, where the system cannot exchange two directories at once."""
+_waiting: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("waiting", default=None)
+"""Files that are written and not yet in their places, see `together`."""
 
 
 @contextlib.contextmanager
@@ -88,14 +96,43 @@ def atomic_file(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent)
         os.close(handle)
         working = Path(name)
+        waiting = _waiting.get()
         try:
             yield working
             _sync(working)
             working.chmod(0o644)
-            working.replace(path)
-            _sync(path.parent)
+            if waiting is None:
+                _put(working, path)
+            else:
+                waiting.append((working, path))
         finally:
+            if waiting is None or (working, path) not in waiting:
+                working.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Files that `atomic_file` and `write_text` write within the block replace those before all at its end,
+    in the order in which they were written; where the block ends with an error, none does."""
+    if _waiting.get() is not None:  # the outer block's end is the end
+        yield
+        return
+    waiting: list[tuple[Path, Path]] = []
+    token = _waiting.set(waiting)
+    try:
+        yield
+        for working, path in waiting:
+            with _advice(path):
+                _put(working, path)
+    finally:
+        _waiting.reset(token)
+        for working, _ in waiting:
             working.unlink(missing_ok=True)
+
+
+def _put(working: Path, path: Path) -> None:
+    working.replace(path)
+    _sync(path.parent)
 
 
 @contextlib.contextmanager
@@ -145,24 +182,53 @@ def _advice(path: Path, left: str = "") -> Iterator[None]:
     """Turn the operating system's refusals to write into advice; leave every other error alone."""
     try:
         yield
-    except OSError as error:
-        reasons = {
-            errno.ENOSPC: ("the disk is full", "free some space or choose an output on another disk"),
-            errno.EDQUOT: (
-                "the disk quota is used up",
-                "free some space or choose an output on another disk",
-            ),
-            errno.EFBIG: ("a file would be larger than it may be", "choose an output on another disk"),
-            errno.EROFS: ("the file system is read-only", "choose an output elsewhere"),
-            errno.EACCES: ("permission denied", "choose an output that you may write"),
-            errno.ENOTDIR: ("a part of the path is a file", "choose another output"),
-            errno.ENOTEMPTY: ("another process wrote it meanwhile", "choose another output"),
-            errno.EEXIST: ("a part of the path is a file", "choose another output"),
-        }
-        if error.errno not in reasons or not _concerns(path, error.filename):
+    except (OSError, *_polars_errors()) as error:
+        refused = refusal(error, path, left)
+        if refused is None:
             raise
-        what, remedy = reasons[error.errno]
-        raise OutputError(f"cannot write: {what}{left}", where=path, remedy=remedy) from error
+        raise refused from error
+
+
+def refusal(error: BaseException, path: Path | None = None, left: str = "") -> OutputError | None:
+    """The advice where an error says that `path` cannot be written; None for any other. Without a path only
+    what no reading could end with: that there is no room, or nothing may be written at all.
+
+    Polars wraps what the system refuses into errors of its own, which end with the number.
+    """
+    filename = None
+    if isinstance(error, OSError):
+        number, filename = error.errno, error.filename
+    else:
+        told = re.search(r"\(os error (\d{1,4})\)", str(error))
+        number = int(told[1]) if told else None
+    reasons = _NO_ROOM if path is None else _REASONS
+    if number not in reasons or (path is not None and not _concerns(path, filename)):
+        return None
+    what, remedy = _REASONS[number]
+    return OutputError(f"cannot write: {what}{left}", where=path or filename, remedy=remedy)
+
+
+def _polars_errors() -> tuple[type[BaseException], ...]:
+    """Errors of Polars, where it was imported: what has not been cannot have raised them."""
+    polars = sys.modules.get("polars.exceptions")
+    return () if polars is None else (polars.PolarsError,)
+
+
+_REASONS = {
+    errno.ENOSPC: ("the disk is full", "free some space or choose an output on another disk"),
+    errno.EDQUOT: (
+        "the disk quota is used up",
+        "free some space or choose an output on another disk",
+    ),
+    errno.EFBIG: ("a file would be larger than it may be", "choose an output on another disk"),
+    errno.EROFS: ("the file system is read-only", "choose an output elsewhere"),
+    errno.EACCES: ("permission denied", "choose an output that you may write"),
+    errno.ENOTDIR: ("a part of the path is a file", "choose another output"),
+    errno.ENOTEMPTY: ("another process wrote it meanwhile", "choose another output"),
+    errno.EEXIST: ("a part of the path is a file", "choose another output"),
+}
+"""What the system says where nothing can be written, in words, and what to do."""
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 
 def _concerns(path: Path, filename: object) -> bool:
@@ -187,6 +253,7 @@ def _sweep(path: Path) -> None:
             with contextlib.suppress(OutputError, OSError):  # another user's stays where it is
                 if one.is_dir():
                     with locked(one):
+                        _put_back(one / WAS, path)
                         shutil.rmtree(one, ignore_errors=True)
                 else:
                     one.unlink(missing_ok=True)
@@ -207,11 +274,39 @@ def _refuse_rivals(working: Path, path: Path) -> None:
             continue
 
 
+def _put_back(was: Path, path: Path) -> None:
+    """What a process that was killed had moved away to replace it is the only copy: it comes back."""
+    if was.is_dir() and not path.exists():
+        was.rename(path)
+
+
 def _replace_directory(working: Path, path: Path) -> None:
+    """Put `working` in the place of `path`. What was there lies in `working` afterwards, or is gone."""
+    if exchange(working, path):
+        return
     old = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent))
-    path.rename(old / "was")
+    path.rename(old / WAS)
     working.rename(path)
     shutil.rmtree(old, ignore_errors=True)
+
+
+_HERE, _EXCHANGE = -100, 2
+"""`AT_FDCWD` and `RENAME_EXCHANGE` of Linux (renameat2(2))."""
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two paths change their places at once, so that neither is ever missing; False where this system,
+    or this file system, cannot. Raises OSError for any other reason."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    if rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in {errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP}:
+        return False
+    raise OSError(number, os.strerror(number), str(other))
 
 
 def _sync_tree(root: Path) -> None:

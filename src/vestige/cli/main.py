@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from vestige import __version__, log
+from vestige import __version__, log, storage
 from vestige.cli import (
     about,
     audit,
@@ -28,7 +28,7 @@ from vestige.cli import (
     validate,
     watch,
 )
-from vestige.errors import UsageError, VestigeError
+from vestige.errors import OutputError, UsageError, VestigeError
 from vestige.escaping import visible_lines
 
 INTERRUPTED, TERMINATED, BUG = 130, 143, 70
@@ -145,6 +145,14 @@ about.register(app)
 
 def run() -> None:
     """The console script: run the command, turn what it raises into a message and an exit code."""
+    _occupy_descriptors()
+    if sys.stdout is None:
+        _fail(
+            "error: standard output is closed: what is found could not be told\n  remedy: redirect it to a "
+            "file, or to /dev/null",
+            OutputError.exit_code,
+            debug=False,
+        )
     arguments = _hoist(sys.argv[1:])
     debug = "--debug" in arguments
     signal.signal(signal.SIGTERM, _terminate)
@@ -157,15 +165,25 @@ def run() -> None:
     except NoReaderError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except OSError as error:
-        _fail(f"error: {error.filename or 'input or output'}: {error.strerror or error}", 1, debug)
     except Exception as error:  # noqa: BLE001 - the boundary: whatever comes here is our own fault
+        if (refused := storage.refusal(error)) is not None:  # a full disk, also as Polars tells it
+            _fail(f"error: {refused}", refused.exit_code, debug)
+        if isinstance(error, OSError):
+            _fail(f"error: {error.filename or 'input or output'}: {error.strerror or error}", 1, debug)
         kind = type(error).__name__
         _fail(
             f"error: internal error ({kind}: {error})\n  remedy: run again with --debug and report it",
             BUG,
             debug,
         )
+
+
+def _occupy_descriptors() -> None:
+    """Put /dev/null where standard input, output or errors were closed: a file that is opened later would
+    take their number, and get what is meant for them."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(handle, True)
+    os.close(handle)
 
 
 def _terminate(number: int, frame: object) -> NoReturn:  # noqa: ARG001

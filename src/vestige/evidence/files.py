@@ -77,6 +77,10 @@ class EvidenceFile:
         # Polars installs a handler that resumes system calls: Ctrl-C would wait for a pipe's next bytes.
         signal.siginterrupt(signal.SIGINT, True)
         if self.path == STDIN:
+            if sys.stdin is None:
+                raise EvidenceError(
+                    "standard input is closed", where=self.where, remedy="give a file, or a pipe to read from"
+                )
             return sys.stdin.buffer
         try:
             return self.path.open("rb")

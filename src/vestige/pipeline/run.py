@@ -186,13 +186,15 @@ def evaluate(
         if quantized:
             quantize(experiment, loaded)
         asked = config.model_copy(update={"judge": changed, "command": command})
-        results = judge_detectors(experiment, run, asked, loaded, progress=progress)
-        if changed.threshold != config.judge.threshold:
-            for result in results.models:
-                own, chosen = directory.folder(result.name), result.threshold
-                checkpoint.retune(own.path, threshold=chosen.value, policy=chosen.policy)
-                own.config.model_copy(update={"judge": changed}).save(own.path)
-            config.model_copy(update={"judge": changed}).save(run)
+        # Metrics of one policy beside a detector of another would be a lie: all appear, or none does.
+        with storage.together():
+            results = judge_detectors(experiment, run, asked, loaded, progress=progress)
+            if changed.threshold != config.judge.threshold:
+                for result in results.models:
+                    own, chosen = directory.folder(result.name), result.threshold
+                    checkpoint.retune(own.path, threshold=chosen.value, policy=chosen.policy)
+                    own.config.model_copy(update={"judge": changed}).save(own.path)
+                config.model_copy(update={"judge": changed}).save(run)
     return results
 
 
