@@ -182,7 +182,7 @@ def _advice(path: Path, left: str = "") -> Iterator[None]:
     """Turn the operating system's refusals to write into advice; leave every other error alone."""
     try:
         yield
-    except (OSError, *_polars_errors()) as error:
+    except _refusals() as error:
         refused = refusal(error, path, left)
         if refused is None:
             raise
@@ -202,16 +202,16 @@ def refusal(error: BaseException, path: Path | None = None, left: str = "") -> O
         told = re.search(r"\(os error (\d{1,4})\)", str(error))
         number = int(told[1]) if told else None
     reasons = _NO_ROOM if path is None else _REASONS
-    if number not in reasons or (path is not None and not _concerns(path, filename)):
+    if number is None or number not in reasons or (path is not None and not _concerns(path, filename)):
         return None
     what, remedy = _REASONS[number]
     return OutputError(f"cannot write: {what}{left}", where=path or filename, remedy=remedy)
 
 
-def _polars_errors() -> tuple[type[BaseException], ...]:
-    """Errors of Polars, where it was imported: what has not been cannot have raised them."""
+def _refusals() -> tuple[type[BaseException], ...]:
+    """Errors in which the system's refusals come: those of Polars, too, where it was imported."""
     polars = sys.modules.get("polars.exceptions")
-    return () if polars is None else (polars.PolarsError,)
+    return (OSError,) if polars is None else (OSError, polars.PolarsError)
 
 
 _REASONS = {
