@@ -102,3 +102,9 @@ class VerdictError(VestigeError):
     """A sweep found episodes whose verdict is as bad as `--fail-on` says, or worse."""
 
     exit_code = 10
+
+
+class SearchError(VestigeError):
+    """No trial of a search for hyper-parameters ended well."""
+
+    exit_code = 11

@@ -25,6 +25,7 @@ from vestige.cli import (
     simulate,
     traces,
     triage,
+    tune,
     validate,
     watch,
 )
@@ -129,6 +130,7 @@ def _globals(
 preview.register(app)
 learn.register(app)
 experiment.register(app)
+tune.register(app)
 dataset.register(app)
 audit.register(app)
 compare.register(app)

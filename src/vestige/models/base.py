@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vestige.errors import UsageError
+from vestige.models.space import Space
 from vestige.reading.encoding import Batch
 from vestige.schema import UNK, Feature, Input, Schema
 
@@ -186,6 +187,8 @@ class Detector(ABC):
     hyper_parameters: ClassVar[type[HyperParameters]] = HyperParameters
     hyper: HyperParameters
     """An instance of `hyper_parameters`: a class that names its own says so here, too."""
+    space: ClassVar[Space] = {}
+    """What `vestige tune` tries: hyper-parameters and settings of the training (see `models.space`)."""
 
     def __init__(
         self,

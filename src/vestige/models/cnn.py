@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vestige.models.base import HyperParameters
 from vestige.models.neural import NeuralDetector, NumbersHyper
+from vestige.models.space import Choice, Range, Space
 from vestige.schema import Kind
 
 
@@ -63,6 +64,13 @@ class CnnDetector(NeuralDetector):
     accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("tensor",),)
     hyper_parameters: ClassVar[type[HyperParameters]] = CnnHyper
     hyper: CnnHyper
+    space: ClassVar[Space] = {
+        **NeuralDetector.space,
+        "hidden": Range(16, 256, log=True),
+        "layers": Range(1, 6),
+        "kernel": Choice((3, 5, 7)),
+        "dropout": Range(0.0, 0.5),
+    }
 
     def make_module(self) -> nn.Module:
         """See `NeuralDetector.make_module`."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vestige.models.base import HyperParameters
 from vestige.models.neural import NeuralDetector, TokenDropout
+from vestige.models.space import Choice, Range, Space
 from vestige.nn import CollaborativeTransformer, TransformerConfig, VanillaTransformer, quantize_int8
 from vestige.nn.dispatch import being_traced
 from vestige.nn.transformers.padding import split_by_length
@@ -94,6 +95,15 @@ class TransformerDetector(NeuralDetector):
 
     hyper_parameters: ClassVar[type[HyperParameters]] = TransformerHyper
     hyper: TransformerHyper
+    space: ClassVar[Space] = {
+        **NeuralDetector.space,
+        "heads": Choice((2, 4, 8)),
+        "hidden": Range(64, 512, log=True, multiple_of="heads"),
+        "embedding": Range(32, 256, log=True),
+        "projection": Range(128, 1024, log=True),
+        "layers": Range(1, 3),
+        "dropout": Range(0.0, 0.5),
+    }
 
     def config(self, words: Input, vectors: Input | None = None) -> TransformerConfig:
         """The transformer's settings for these inputs."""

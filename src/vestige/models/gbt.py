@@ -16,6 +16,7 @@ from scipy import sparse
 from vestige.models import trees
 from vestige.models.base import HyperParameters
 from vestige.models.fitting import FitProgress, FittedDetector, class_weights, sample_kept, sources
+from vestige.models.space import Range, Space
 from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import Kind
 
@@ -56,6 +57,14 @@ class GradientBoostedTrees(FittedDetector):
     sidecar: ClassVar[str] = "booster.ubj"
     hyper_parameters: ClassVar[type[HyperParameters]] = GbtHyper
     hyper: GbtHyper
+    space: ClassVar[Space] = {
+        "learning_rate": Range(0.02, 0.3, log=True),
+        "max_depth": Range(2, 10),
+        "min_child_weight": Range(0.5, 20.0, log=True),
+        "subsample": Range(0.5, 1.0),
+        "colsample_bytree": Range(0.3, 1.0),
+        "reg_lambda": Range(0.1, 30.0, log=True),
+    }
 
     booster: xgb.Booster
     zero_is_missing: bool = False

@@ -12,6 +12,7 @@ from torch import nn
 
 from vestige.models.base import HyperParameters
 from vestige.models.neural import NeuralDetector, NumbersHyper
+from vestige.models.space import Range, Space
 from vestige.schema import Kind
 
 
@@ -31,6 +32,12 @@ class MlpDetector(NeuralDetector):
     accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("summary",),)
     hyper_parameters: ClassVar[type[HyperParameters]] = MlpHyper
     hyper: MlpHyper
+    space: ClassVar[Space] = {
+        **NeuralDetector.space,
+        "hidden": Range(32, 512, log=True),
+        "layers": Range(1, 4),
+        "dropout": Range(0.0, 0.5),
+    }
 
     def make_module(self) -> nn.Module:
         """See `NeuralDetector.make_module`: `(B, F)` -> `(B, K)`."""

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from vestige.models.base import Detector, HyperParameters
 from vestige.models.fitting import sources
+from vestige.models.space import Choice, Range, Space
 from vestige.reading.encoding import Batch
 from vestige.schema import PAD, UNK, Input
 
@@ -45,6 +46,11 @@ class NeuralDetector(Detector):
     """
 
     imputes: ClassVar[bool] = False
+    space: ClassVar[Space] = {
+        "learning_rate": Range(3e-4, 1e-2, log=True),
+        "weight_decay": Range(1e-4, 0.1, log=True),
+        "batch_size": Choice((128, 256, 512)),
+    }
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vestige.models.base import HyperParameters
 from vestige.models.neural import NeuralDetector, NumbersHyper, TokenDropout
+from vestige.models.space import Choice, Range, Space
 from vestige.nn import LSTM, ArrayLSTM, AttentionArrayLSTM, StochasticArrayLSTM
 from vestige.schema import PAD, Kind
 
@@ -214,6 +215,14 @@ class RecurrentDetector(NeuralDetector):
     accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("tensor",), ("tokens",))
     hyper_parameters: ClassVar[type[HyperParameters]] = RecurrentHyper
     hyper: RecurrentHyper
+    space: ClassVar[Space] = {
+        **NeuralDetector.space,
+        "embedding": Range(8, 128, log=True),
+        "hidden": Range(16, 256, log=True),
+        "layers": Range(1, 3),
+        "dropout": Range(0.0, 0.5),
+        "bidirectional": Choice((False, True)),
+    }
 
     def make_module(self) -> nn.Module:
         """See `NeuralDetector.make_module`."""
@@ -245,6 +254,7 @@ class ArrayLstmDetector(RecurrentDetector):
     about: ClassVar[str] = "LSTM whose units have k memories each"
     hyper_parameters: ClassVar[type[HyperParameters]] = ArrayHyper
     hyper: ArrayHyper
+    space: ClassVar[Space] = {**RecurrentDetector.space, "k": Range(2, 8)}
 
 
 class AttentionArrayLstmDetector(RecurrentDetector):
@@ -254,6 +264,11 @@ class AttentionArrayLstmDetector(RecurrentDetector):
     about: ClassVar[str] = "LSTM whose units weigh their k memories by attention"
     hyper_parameters: ClassVar[type[HyperParameters]] = AttentionHyper
     hyper: AttentionHyper
+    space: ClassVar[Space] = {
+        **ArrayLstmDetector.space,
+        "selection": Choice(("soft", "max", "semi-hard", "hard")),
+        "recurrent_attention": Choice((False, True)),
+    }
 
 
 class StochasticArrayLstmDetector(RecurrentDetector):
@@ -263,3 +278,9 @@ class StochasticArrayLstmDetector(RecurrentDetector):
     about: ClassVar[str] = "LSTM in which one of a unit's k memories speaks at a time"
     hyper_parameters: ClassVar[type[HyperParameters]] = StochasticHyper
     hyper: StochasticHyper
+    space: ClassVar[Space] = {
+        **ArrayLstmDetector.space,
+        "selection": Choice(("argmax", "sample", "lane")),
+        # Of lanes that are drawn evenly none is the likeliest.
+        "evaluation": Choice(("expectation", "argmax"), when=("selection", ("argmax", "sample"))),
+    }

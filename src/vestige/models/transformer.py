@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vestige.models.base import HyperParameters
 from vestige.models.neural import NeuralDetector, NumbersHyper, TokenDropout
+from vestige.models.space import Choice, Range, Space
 from vestige.schema import PAD, Kind
 
 
@@ -95,6 +96,14 @@ class TransformerDetector(NeuralDetector):
     accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("tensor",), ("tokens",))
     hyper_parameters: ClassVar[type[HyperParameters]] = TransformerHyper
     hyper: TransformerHyper
+    space: ClassVar[Space] = {
+        **NeuralDetector.space,
+        "heads": Choice((2, 4, 8)),
+        "size": Range(32, 256, log=True, multiple_of="heads"),
+        "layers": Range(1, 4),
+        "feedforward": Range(64, 512, log=True),
+        "dropout": Range(0.0, 0.5),
+    }
 
     def make_module(self) -> nn.Module:
         """See `NeuralDetector.make_module`."""

@@ -105,6 +105,7 @@ def judge(
     with progress("judging", "steps") as update:
         checks, finding = _audited(experiment, config)
         leaking = enforce(checks, allow_leakage=config.judge.allow_leakage)
+        RunDirectory(out).note_opening(config.command)
         findings = Findings()
         for done, name in enumerate([*baselines, *loaded]):
             update(done + 1, steps)

@@ -22,7 +22,8 @@ REMEDY = "take an undamaged copy of the run, or run it again"
 
 class RunConfig(BaseModel):
     """What a run was asked to do. `dataset` and `split` are relative to the run where they lie beside it;
-    `models`: its detectors, see `views`."""
+    `models`: its detectors, see `views`. `tuning`: the search that the settings
+    come from, if there was one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,6 +41,7 @@ class RunConfig(BaseModel):
     training: TrainingConfig = TrainingConfig()
     judge: JudgeOptions = JudgeOptions()
     trained_elsewhere: bool = False
+    tuning: dict[str, JsonValue] = Field(default_factory=dict)
     command: str = ""
     created: str = ""
     versions: dict[str, str] = Field(default_factory=dict)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +25,7 @@ from vestige.splits import Split, listed
 from vestige.training.history import FILE as HISTORY
 
 CONFIG, DATASET, SPLIT, LOG = configs.FILE, "dataset", "split.json", "log.jsonl"
+OPENINGS = "openings.jsonl"
 METRICS, REPORT, PREDICTIONS = "metrics.json", "report.html", "predictions.parquet"
 REMEDY = "give a directory that vestige run or vestige learn wrote"
 
@@ -110,6 +113,20 @@ class RunDirectory:
     def predictions_file(self) -> Path:
         """What one detector says of every window of the test part."""
         return self.path / PREDICTIONS
+
+    @property
+    def openings(self) -> int:
+        """How often the run's detectors were judged on the test part."""
+        file = self.path / OPENINGS
+        if not file.is_file():
+            return 0
+        return len(file.read_bytes().splitlines())
+
+    def note_opening(self, command: str) -> None:
+        """Count one more, with its time and the command that did it."""
+        told = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "command": command}
+        with (self.path / OPENINGS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(told) + "\n")
 
     @property
     def history_file(self) -> Path:

@@ -4,6 +4,7 @@
 is what training code is handed: its test part cannot be read. What a recipe is stands in `vestige.recipes`.
 """
 
+from vestige.splits.inner import with_validation
 from vestige.splits.making import default_recipe, make
 from vestige.splits.sets import save_sets
 from vestige.splits.split import (
@@ -31,4 +32,5 @@ __all__ = [
     "make",
     "members_of",
     "save_sets",
+    "with_validation",
 ]

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.models import registry
-from vestige.models.base import Detector, choose_inputs
+from vestige.models.base import Detector, choose_inputs, parse_hyper
 from vestige.models.next_token import NextToken
+from vestige.models.space import Choice, Parameter, Value, draw
 from vestige.reading.encoding import Batch, EncodedWindows, Encoder
 from vestige.reading.looks import LOOKS, NormalEncoder
 from vestige.schema import PAD, UNK
@@ -24,6 +25,9 @@ OF_LOOKS = f"summary:{LOOKS}"
 CLOSE = 1e-6
 """How far probabilities may move with a batch's size and order."""
 BRIEF = TrainingConfig(epochs=2, batch_size=32, learning_rate=1e-2, device="cpu", threads=1)
+
+DRAWS = 50
+"""Draws from a search space that are tried."""
 
 How = tuple[dict[str, Any], TrainingConfig]
 """Hyper-parameters, and settings of the training."""
@@ -53,17 +57,44 @@ def check_detector(
     on NaN, infinity and unknown tokens; leave the batch it is given alone; come out the same twice
     under a seed; and be the same after saving and loading. One of the task next must moreover give finite
     surprise and ranks within the vocabulary, be surprised most by UNK, be 0.5 sure at its threshold, and
-    share an explanation among the tokens of the context. One of the task normal must give p-values that
+    share an explanation among the tokens of the context. Whatever is drawn from its search space must be
+    settings that it takes. One of the task normal must give p-values that
     fall as scores rise. What `judge` says must be what the other methods say. Raises AssertionError that says
     what fails.
     """
     chosen = registry.get(kind) if isinstance(kind, str) else kind
+    _check_space(chosen)
     for n_classes in (2, 3):
         for combination in chosen.accepts:
             place = directory / f"{n_classes}-{'-'.join(combination).replace(':', '-')}"
             parts = small_dataset(place, combination, n_classes)
             where = f"{chosen.name} on {'+'.join(combination)}, {n_classes} classes"
             _check_one(chosen, parts, place, where, (hyper or {}, config))
+
+
+def _check_space(kind: type[Detector]) -> None:
+    """What a search may draw must be settings that the detector, or its training, takes."""
+    rng = np.random.default_rng(0)
+
+    def ask(_name: str, parameter: Parameter) -> Value:
+        if isinstance(parameter, Choice):
+            return parameter.values[rng.integers(len(parameter.values))]
+        ends: tuple[Value, ...] = (parameter.low, parameter.high)
+        if rng.random() < 0.5:  # the ends are where a range does not fit
+            return ends[rng.integers(2)]
+        if parameter.whole:
+            return int(rng.integers(int(parameter.low), int(parameter.high) + 1))
+        return float(rng.uniform(parameter.low, parameter.high))
+
+    defaults = kind.hyper_parameters().model_dump()
+    for _ in range(DRAWS):
+        drawn = draw(kind.space, ask, defaults)
+        own = {name: value for name, value in drawn.items() if name in defaults}
+        parse_hyper(kind, own)
+        others = {name: value for name, value in drawn.items() if name not in defaults}
+        unknown = sorted(set(others) - set(TrainingConfig.model_fields))
+        assert not unknown, f"{kind.name}: its space names what nobody has: {', '.join(unknown)}"
+        TrainingConfig(**others)
 
 
 def small_dataset(directory: Path, kinds: tuple[str, ...], n_classes: int = 2) -> Parts:

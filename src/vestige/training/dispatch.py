@@ -13,7 +13,7 @@ from vestige.models.fitting import FittedDetector, benign, fit_standardize
 from vestige.reading.encoding import EncodedWindows
 from vestige.training import history
 from vestige.training.config import TrainingConfig
-from vestige.training.history import Row
+from vestige.training.history import Report, Row
 from vestige.training.progress import quiet, rounds
 from vestige.training.resampling import resample
 
@@ -30,6 +30,7 @@ def train(
     *,
     resume: bool = False,
     progress: bool = True,
+    report: Report | None = None,
 ) -> list[Row]:
     """Train `detector` in place; returns the history, which also goes to `directory/history.csv`.
 
@@ -38,7 +39,7 @@ def train(
     detector of the task next learns from, and is validated on, windows of class 0 alone. With `resume`,
     training goes on from the state that `directory/resume.safetensors` holds and ends as if it had never
     stopped; without such a file it starts afresh. `progress` shows a bar where standard error is a
-    terminal.
+    terminal. `report` is handed the validation figure after each epoch of a neural detector.
 
     Raises SplitError for a part that cannot be learnt from, CheckpointError for a state that is damaged
     or belongs to another training, StoppedError (state saved) on Ctrl-C and SIGTERM, and
@@ -49,8 +50,8 @@ def train(
     if isinstance(detector, FittedDetector):
         if resume:
             log.info("%s learns in one go, nothing to resume: training starts afresh", detector.name)
-        with rounds(detector.name, show=progress) as report:
-            rows = detector.fit(train, validation, seed=config.seed, progress=report)
+        with rounds(detector.name, show=progress) as show:
+            rows = detector.fit(train, validation, seed=config.seed, progress=show)
         if rows:
             history.write(directory, rows)
         return rows
@@ -61,7 +62,14 @@ def train(
         raise TypeError(f"{detector.name} is neither a FittedDetector nor a NeuralDetector")
     fit_standardize(detector, real, seed=config.seed)
     return fit_neural(
-        detector, train, validation, config, directory / RESUME_FILE, resume=resume, progress=progress
+        detector,
+        train,
+        validation,
+        config,
+        directory / RESUME_FILE,
+        resume=resume,
+        progress=progress,
+        report=report,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ Row = dict[str, Any]
 """`epoch` (from 1), `step` (optimiser steps so far), `train_loss`, `val_loss`, the objective's figure
 (`val_macro_f1` or `val_top1`), `learning_rate` (of the last step), `seconds` (of this epoch, over all its
 parts if it was resumed)."""
+Report = Callable[[int, float], None]
+"""Called with an epoch (from 1) and its score, which should be as high as possible: see `judge.Objective`."""
 
 
 def write(directory: Path, rows: list[Row]) -> None:

@@ -21,7 +21,7 @@ from vestige.training import history, random_state, state
 from vestige.training.config import TrainingConfig
 from vestige.training.epochs_bar import EpochsBar
 from vestige.training.errors import StoppedError
-from vestige.training.history import Row
+from vestige.training.history import Report, Row
 from vestige.training.interrupt import StopRequests
 from vestige.training.judge import OBJECTIVES, Validation
 from vestige.training.loader import Loader, rows_of
@@ -45,6 +45,7 @@ def fit_neural(
     *,
     resume: bool,
     progress: bool,
+    report: Report | None = None,
 ) -> list[Row]:
     """See `vestige.training.train`; `path` is the file that keeps the state."""
     identity = _identity(detector, train, validation, config)
@@ -60,7 +61,7 @@ def fit_neural(
     device = _device(config)
     with random_state.isolated(), _threads(config), quiet():
         network, judged = _prepare(detector, train, validation, config, device)
-        rows = _fit(network, judged, path, identity, resumed, progress=progress)
+        rows = _fit(network, judged, path, identity, resumed, progress=progress, report=report)
     detector.to(device)
     detector.module.eval()
     return rows
@@ -99,10 +100,11 @@ def _fit(
     resumed: State | None,
     *,
     progress: bool,
+    report: Report | None,
 ) -> list[Row]:
     with StopRequests() as requests:
         callback = ResumeCallback(
-            network, judged, path, identity=identity, requests=requests, resumed=resumed
+            network, judged, path, identity=identity, requests=requests, resumed=resumed, report=report
         )
         trainer = _trainer(network, callback, resumed, bar=progress and on_terminal())
         try:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vestige.training import history, random_state, state
 from vestige.training.errors import StoppedError, TrainingError
-from vestige.training.history import Row
+from vestige.training.history import Report, Row
 from vestige.training.interrupt import StopRequests
 from vestige.training.judge import Validation
 from vestige.training.network import Network
@@ -75,10 +75,12 @@ class ResumeCallback(Callback):
         identity: dict[str, Any],
         requests: StopRequests,
         resumed: State | None,
+        report: Report | None = None,
     ) -> None:
         self.network, self.validation = network, validation
         self.path, self.identity = path, identity
         self.requests, self.resumed = requests, resumed
+        self.report = report
         self.best = Best()
         self.rows: list[Row] = []
         self._elapsed = 0.0
@@ -198,6 +200,9 @@ class ResumeCallback(Callback):
         if patience and epoch - self.best.risen >= patience:
             log.info("no better %s since epoch %d: training stops early", objective.monitor, self.best.risen)
             trainer.should_stop = True
+        if self.report is not None:
+            # Last, because it may end the training by an exception.
+            self.report(epoch, objective.score(val_loss, figure))
 
     def _pause(self, trainer: Trainer) -> None:
         if self.requests.name is None:

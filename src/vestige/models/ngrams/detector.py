@@ -20,6 +20,7 @@ from vestige.models.baselines.regressions import balance, idf_of, solve
 from vestige.models.fitting import FitProgress
 from vestige.models.ngrams.calibration import FloatArray, IntArray, by_recording, calibrate, softmax
 from vestige.models.ngrams.design import side_by_side, token_ngrams, unit_rows
+from vestige.models.space import Choice, Range, Space
 from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import Input, Kind
 
@@ -60,6 +61,7 @@ class Ngram(ArrayDetector):
     reads: ClassVar[tuple[str, ...]] = ("word:*",)
     hyper_parameters: ClassVar[type[HyperParameters]] = NgramHyper
     hyper: NgramHyper
+    space: ClassVar[Space] = {"orders": Range(1, 4), "bits": Choice((16, 18, 20))}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """See `ArrayDetector.shapes`."""

@@ -1,0 +1,203 @@
+"""One trial, in a process of its own: draw settings, train, tell how good validation says they are."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vestige import log
+from vestige.errors import VestigeError
+from vestige.models.base import Detector
+from vestige.models.fitting import benign
+from vestige.models.space import Parameter, Space, Value, draw
+from vestige.pipeline import predicting
+from vestige.pipeline.experiment import TrainingData
+from vestige.pipeline.fitting import TrainingPlan, build
+from vestige.training import StoppedError, train
+from vestige.training.interrupt import stop_reason, watch_for_stop
+from vestige.tuning import study as studies
+
+if TYPE_CHECKING:
+    import optuna
+
+FIGURES = {"classify": "validation macro F1", "next": "minus the mean surprise of validation (nats)"}
+"""What a trial is judged by, by the task of its detector: higher is better."""
+NO_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc", "not enough memory")
+BATCH = 4096
+logger = log.get(__name__)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a process needs to work on trials: plain data, and paths. `fixed`: the values of all that is not
+    searched. `trials`: how many are wanted in all; `encoder` and `stop` as in `pipeline.parallel.Task`."""
+
+    folder: Path
+    dataset: Path
+    split: Path
+    encoder: dict[str, Any]
+    plan: TrainingPlan
+    space: Space
+    fixed: dict[str, Any]
+    trials: int
+    stop: Path
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a trial ended: `state` is COMPLETE, PRUNED or FAIL, `value` what it reached, or None."""
+
+    number: int
+    state: str
+    value: float | None
+    settings: dict[str, Value]
+    seconds: float
+    reason: str = ""
+
+
+def run_trial(task: Task, _slot: int) -> Ended | None:
+    """Work on the next trial of the search; None where none is wanted any more.
+
+    What is wrong with the trial's own settings, and memory that is not there, fails the trial alone. Raises
+    StoppedError where the search is to stop: the trial counts as under way then.
+    """
+    watch_for_stop(task.stop)
+    _refuse_to_begin(task)
+    data = _data(task)
+    with studies.quiet():
+        study = studies.open_study(task.folder, seed=task.plan.training.seed)
+        trials = study.get_trials(deepcopy=False)
+        under_way = sum(trial.state.name == "RUNNING" for trial in trials)
+        if len(studies.counted(study)) + under_way >= task.trials:
+            return None
+        return _run(task, data, study, study.ask())
+
+
+def _run(task: Task, data: TrainingData, study: optuna.Study, trial: optuna.Trial) -> Ended:
+    import optuna
+
+    began = time.monotonic()
+
+    def ask(name: str, parameter: Parameter) -> Value:
+        return studies.ask(trial, name, parameter)
+
+    settings = draw(task.space, ask, task.fixed)
+    trial.set_user_attr(studies.SETTINGS, settings)
+    logger.debug("trial %d: %s", trial.number, settings)
+
+    def watch(epoch: int, score: float) -> None:
+        trial.report(score, epoch)
+        if trial.should_prune():
+            raise optuna.TrialPruned(f"below the median after {epoch} epochs")
+
+    state, value, reason = "COMPLETE", None, ""
+    try:
+        value = _value(task, data, settings, watch)
+    except optuna.TrialPruned as pruned:
+        state, reason = "PRUNED", str(pruned)
+    except StoppedError:
+        raise
+    except VestigeError as error:
+        state, reason = "FAIL", str(error).replace("\n  remedy: ", "; ")
+    except (MemoryError, RuntimeError, ValueError) as error:
+        # Whatever else a library cannot do with the settings is a fault of the program, and ends the search.
+        if not isinstance(error, MemoryError) and not any(text in str(error).lower() for text in NO_MEMORY):
+            raise
+        state, reason = "FAIL", "there is not enough memory for it"
+    seconds = time.monotonic() - began
+    trial.set_user_attr("seconds", round(seconds, 3))
+    if reason:
+        trial.set_user_attr(studies.REASON, reason)
+    told = study.tell(trial, value, state=optuna.trial.TrialState[state])
+    return Ended(trial.number, state, told.value, settings, seconds, reason)
+
+
+def _value(task: Task, data: TrainingData, settings: dict[str, Value], watch: Any) -> float:
+    plan = with_settings(task.plan, settings)
+    name = plan.models[0]
+    detector = build(data, name, plan)
+    with tempfile.TemporaryDirectory(prefix="vestige-trial-") as folder, _briefly():
+        train(
+            detector, data.train, data.validation, plan.training, Path(folder), progress=False, report=watch
+        )
+    return figure_of(detector, data)
+
+
+@contextlib.contextmanager
+def _briefly() -> Iterator[None]:
+    """A line a trial is enough: those of its epochs are for whoever asked for everything."""
+    epochs = log.get("vestige.training")
+    before = epochs.level
+    if log.level() > log.LEVELS["debug"]:
+        epochs.setLevel(log.LEVELS["warning"])
+    try:
+        yield
+    finally:
+        epochs.setLevel(before)
+
+
+def with_settings(plan: TrainingPlan, settings: dict[str, Value]) -> TrainingPlan:
+    """The plan with what a trial drew: hyper-parameters, and settings of the training.
+
+    Raises UsageError for a value out of range.
+    """
+    from pydantic import ValidationError
+
+    from vestige.errors import UsageError
+    from vestige.models import registry
+    from vestige.training.config import TrainingConfig
+
+    fields = registry.get(plan.models[0]).hyper_parameters.model_fields
+    hyper = {name: value for name, value in settings.items() if name in fields}
+    training = {name: value for name, value in settings.items() if name not in fields}
+    try:
+        changed = TrainingConfig(**{**plan.training.model_dump(), **training})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from error
+    return replace(plan, settings={**plan.settings, **hyper}, training=changed)
+
+
+def figure_of(detector: Detector, data: TrainingData) -> float:
+    """What validation says of a trained detector, the higher the better: see `FIGURES`.
+
+    Of a classifier the macro F1 that its checkpoint will state: of recordings where labels are theirs.
+    """
+    if detector.task == "classify":
+        pooling = predicting.pooling_of(detector, data.validation)
+        return predicting.macro_f1_of(predicting.of_part(detector, data.validation, pooling))
+    normal = benign(data.validation, "validation")
+    surprises = []
+    for _, batch in normal.batches(BATCH, detector.input_names):
+        judged = detector.judge(batch)
+        if judged.surprise is not None:
+            surprises.append(judged.surprise)
+    return -float(np.concatenate(surprises).mean())
+
+
+def _refuse_to_begin(task: Task) -> None:
+    if (reason := stop_reason()) is not None:
+        raise StoppedError(
+            f"the search was stopped by {reason}",
+            where=task.folder.parent,
+            remedy="repeat the command with --resume to go on",
+        )
+
+
+_opened: dict[tuple[Path, Path], TrainingData] = {}
+"""What this process has read: the same for all trials that it works on."""
+
+
+def _data(task: Task) -> TrainingData:
+    key = task.dataset, task.split
+    if key not in _opened:
+        _opened.clear()
+        _opened[key] = TrainingData.again(task.dataset, task.split, task.encoder)
+    return _opened[key]
