@@ -30,7 +30,7 @@ def train_function(config, create_model):
     return {"loss": loss.item(), "hidden": model.settings.hidden_size, "rate": model.settings.dropout_rate}
 
 
-ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
+ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
 """
 AFTER = """
 tuner = tune.Tuner(
@@ -49,7 +49,7 @@ def _documented() -> str:
     found = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     (code,) = [one for one in found if "tune.choice" in one]
     assert "tune.uniform(0.1, 0.5)" in code
-    return code.replace("from neuralnetwork import", "from vestige.nn import").replace("=50", "=2")
+    return str(code).replace("from neuralnetwork import", "from vestige.nn import").replace("=50", "=2")
 
 
 def test_the_documented_search_runs(tmp_path: Path) -> None:
