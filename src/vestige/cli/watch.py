@@ -45,6 +45,14 @@ def watch(
             "otlp://127.0.0.1:4318 (OTLP over HTTP); needs --state",
         ),
     ] = [],
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            help="I/N: follow the Ith of N parts of the files, by their names; N watches, each with a "
+            "--state of its own, follow everything once",
+        ),
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="go to the end of what is there, and stop")] = False,
     every: Annotated[
         bool, typer.Option("--all", help="write every step with its score, not alerts alone")
@@ -66,6 +74,7 @@ def watch(
     """
     from vestige.errors import UsageError
     from vestige.runs.directory import RunDirectory
+    from vestige.service.sharding import Shard
     from vestige.service.sinks import make_all
     from vestige.service.watch import Watch, WatchOptions
 
@@ -75,7 +84,12 @@ def watch(
         raise UsageError(
             "--listen waits for what comes, and --once ends at what is there", remedy="leave out one of them"
         )
-    options = WatchOptions(once=once, every=every, idle_s=parse_duration("--idle", idle))
+    options = WatchOptions(
+        once=once,
+        every=every,
+        idle_s=parse_duration("--idle", idle),
+        shard=None if shard is None else Shard.parse(shard),
+    )
     folder = RunDirectory.open(detector).detector()
     sinks = make_all(sink or ["jsonl:-"], state)
     Watch.start(folder, evidence, sinks, state=state, options=options, listen=listen).run()

@@ -17,6 +17,11 @@ from vestige.engine.places import Places, Sight
 from vestige.engine.worker import THREADS, Done, Result, as_bug, work
 from vestige.errors import UsageError, VestigeError
 
+_FUNCTION = places.Kept()
+"""The function of the map that this process works for."""
+_PROCESS = uuid.uuid4().hex
+"""A name that no other process of the cluster has."""
+
 
 @dataclass(frozen=True)
 class Order:
@@ -65,7 +70,7 @@ def run(
         # Such as a full disk of the node: it is no item's fault, but every item's result.
         return Reply(places.dumps(_failed(payload, number, error)), "", [], node, [], 0)
     try:
-        fn = places.loads(function, spot.here)
+        fn = _FUNCTION.loads(order.token, function, spot)
         items = places.loads(payload, spot.here)
         result: Any = _work(order, fn, number, items)
     except Exception as error:  # noqa: BLE001 - a fault of the program is the caller's, who raises it
@@ -103,15 +108,16 @@ def _fetch(order: Order, reads: list[Sight], spot: Places, folder: str, evidence
 
 
 def _make_room(order: Order, spot: Places, folder: str) -> None:
-    """A folder for what is written, of this attempt alone: an earlier one may have been cut off, or go on."""
+    """A folder for what is written, of this process alone: another that had the same items before may have
+    been cut off, or go on."""
     if order.writes is None:
         return
-    name = uuid.uuid4().hex
+    name = f"{_PROCESS}-{os.getpid()}"
     spot.writes, spot.home = order.writes, str(Path(order.writes, name))
     spot.attempt = str(Path(folder, name))
     if not order.unseen and Path(order.writes, order.token).exists():
         spot.attempt = spot.home
-    Path(spot.attempt).mkdir()
+    Path(spot.attempt).mkdir(exist_ok=True)
 
 
 def _failed(payload: bytes, number: int, error: VestigeError | OSError) -> Done:

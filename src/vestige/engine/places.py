@@ -52,8 +52,8 @@ class Places:
     """Of one piece of work on a node.
 
     `cwd` is the caller's working directory. `copies`: the root below which copies of the paths in `copied`
-    lie, each under its absolute path. `attempt`: the folder of this piece alone, which stands for `home`, the
-    one that the caller will find it as, inside of `writes`.
+    lie, each under its absolute path. `attempt`: the folder of this process alone, which stands for `home`,
+    the one that the caller will find it as, inside of `writes`.
     """
 
     cwd: str
@@ -120,9 +120,28 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, data: bytes, placed: Callable[[str], Path]) -> None:
         super().__init__(io.BytesIO(data))
         self._placed = placed
+        self.found: dict[str, Path] = {}
 
     def persistent_load(self, told: Any) -> Any:
-        return told[0] if isinstance(told, tuple) else self._placed(told)
+        if isinstance(told, tuple):
+            return told[0]
+        return self.found.setdefault(told, self._placed(told))
+
+
+@dataclass
+class Kept:
+    """What was unpickled last, for as long as its paths stand for the same places."""
+
+    key: str = ""
+    value: Any = None
+    placed: dict[str, Path] = field(default_factory=dict)
+
+    def loads(self, key: str, data: bytes, places: Places) -> Any:
+        """As `loads`; `key` says which data these are."""
+        if key != self.key or any(places.here(text) != path for text, path in self.placed.items()):
+            unpickler = _Unpickler(data, places.here)
+            self.value, self.placed, self.key = unpickler.load(), unpickler.found, key
+        return self.value
 
 
 def dumps(value: Any, places: Places | None = None) -> bytes:

@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -96,7 +96,7 @@ class Follower:
 
     `once`: what is there is read, and that is all. `scan` looks for new and rotated files; between scans only
     open ones are read. `inbox`: a folder that is followed as well; what the other files are called does not
-    depend on it, so that a state holds with and without.
+    depend on it, so that a state holds with and without. `takes`: which units of the paths are followed.
     """
 
     def __init__(
@@ -107,8 +107,10 @@ class Follower:
         inbox: Path | None = None,
         once: bool = False,
         state: Any = None,
+        takes: Callable[[Any], bool] | None = None,
     ) -> None:
         self._reader, self._paths, self._once, self._inbox = reader, tuple(paths), once, inbox
+        self._takes, self._parted = takes, False
         self.open: dict[str, Followed] = {}
         self.done: dict[str, Identity | None] = {}
         self._piped = False
@@ -199,12 +201,17 @@ class Follower:
                     self._refuse(defect.file, (0, 0))
             # A packed file is whole: nobody writes on at its end.
             units = [
-                replace(unit, mode="live") if unit.name.endswith(PACKED) else unit for unit in listing.units
+                replace(unit, mode="live") if unit.name.endswith(PACKED) else unit
+                for unit in listing.units
+                if path == self._inbox or self._takes is None or self._takes(unit)
             ]
             if len(self._paths) > 1 or path == self._inbox:
                 # Files of several directories may be called alike: each by its whole path.
                 units = [_by_path(unit) for unit in units]
             found += units
+            if self._takes is not None and path != self._inbox and not self._parted:
+                log.info("%s: %d of %d files are of this part", path, len(units), len(listing.units))
+        self._parted = True
         return found
 
     def _stop_rotated(self, files: dict[str, FileUnit]) -> None:

@@ -37,6 +37,7 @@ from vestige.service.follow import Follower
 from vestige.service.inbox import FOLDER, Inbox
 from vestige.service.incidents import Incidents
 from vestige.service.listening import Listening
+from vestige.service.sharding import Shard, require_apart
 from vestige.service.sinks import Sink
 from vestige.service.sinks.files import FileSink
 from vestige.sources import registry
@@ -52,12 +53,13 @@ log = get(__name__)
 class WatchOptions:
     """`once`: to the end of what is there, and stop. `every`: every step is written, not alerts alone.
     `idle_s`: after so long a quiet time, what is held back because more of it may follow is judged. `save_s`:
-    how often the state is saved."""
+    how often the state is saved. `shard`: the part of the evidence that is followed."""
 
     once: bool = False
     every: bool = False
     idle_s: float = live.IDLE_S
     save_s: float = SAVE_S
+    shard: Shard | None = None
 
 
 @dataclass
@@ -130,10 +132,16 @@ class Watch:
             windower = Windower(reader, live.scored(reader))
             scorer, incidents = NormalScorer.of(loaded), Incidents()
             paths = tuple(evidence)
+            if chosen.shard is not None:
+                require_apart(reader, paths)
+            _require_same_shard(chosen.shard, before, state)
             try:
                 followed = None if before is None else before["follower"]
                 folder = None if inbox is None else inbox.folder
-                follower = Follower(reader, paths, inbox=folder, once=chosen.once, state=followed)
+                takes = None if chosen.shard is None else chosen.shard.takes
+                follower = Follower(
+                    reader, paths, inbox=folder, once=chosen.once, state=followed, takes=takes
+                )
                 watch = cls(
                     loaded, digest, state, follower, windower, scorer, incidents, tuple(sinks), chosen
                 )
@@ -197,6 +205,7 @@ class Watch:
                 "daily": self.daily.to_dict(),
                 # Where a page finds the lines beside the evidence of an incident.
                 "evidence": [str(path) for path in self.paths],
+                "shard": None if self.options.shard is None else str(self.options.shard),
                 "steps": self.steps,
                 "alerts": self.alerts,
             },
@@ -359,6 +368,21 @@ def _again(detector: Path, paths: Sequence[Path], state: Path | None) -> str:
         where = shlex.quote(str(paths[0]))
     said = "" if state is None else f" --state {shlex.quote(str(state))}"
     return f"vestige learn --again {shlex.quote(str(detector))} {where} -o NEW{said}"
+
+
+def _require_same_shard(shard: Shard | None, before: dict[str, Any] | None, state: Path | None) -> None:
+    """Raise UsageError for the state of another part: what only that follows would be taken for lost."""
+    if before is None:
+        return
+    # A state that was saved before there were shards has none.
+    found = before.get("shard")
+    if found != (None if shard is None else str(shard)):
+        then = f"add --shard {found}" if found else "leave out --shard"
+        raise UsageError(
+            f"is the state of {'shard ' + str(found) if found else 'a watch of everything'}",
+            where=state,
+            remedy=f"{then}, or take another --state",
+        )
 
 
 def _inbox(reader: Reader[Any], loaded: Loaded, state: Path | None, listen: Sequence[str]) -> Inbox | None:

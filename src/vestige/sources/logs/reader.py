@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vestige.errors import EvidenceError
 from vestige.evidence.defects import Defect
@@ -72,6 +72,10 @@ class LogReader(Reader[LogUnit]):
         self._simulated = False
         self._inbox: Path | None = None
         self._origins: list[str] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Workers are told which units to read: with the list of all files, each of them would cost more.
+        return {**self.__dict__, "_corpora": None if self._corpora is None else []}
 
     @classmethod
     def of_corpus(cls, corpus: Path, options: LogOptions) -> LogReader:

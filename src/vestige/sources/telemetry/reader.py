@@ -86,6 +86,10 @@ class TelemetryReader(Reader[EpisodeUnit]):
         self._labelled = options is not None
         self._known: dict[str, Known] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What an index says of all episodes is of use where the dataset is finished, and not to workers.
+        return {**self.__dict__, "_known": {}}
+
     @classmethod
     def of_corpus(cls, options: TelemetryOptions) -> TelemetryReader:
         """For a store whose labels are read."""

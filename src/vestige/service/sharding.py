@@ -1,0 +1,66 @@
+"""Evidence that several watches share: each follows the recordings whose names fall to it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from vestige.errors import UsageError
+from vestige.evidence.files import PACKED, STDIN
+from vestige.reading.steps import Reader
+
+MOST = 1_024
+_ROTATED = re.compile(r"(?:\.\d{1,4}|\.(?:old|bak|prev)|[-._]\d{4}-?\d\d-?\d\d(?:[-._T]?\d{2,6})*)+$")
+"""What rotation adds to a name: a number, or a day and perhaps a time of day."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The `number`th of `of` parts, the first being 1."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """`2/4`. Raises UsageError for anything else."""
+        found = re.fullmatch(r"(\d{1,5})/(\d{1,5})", text.strip())
+        if found is None or not 1 <= int(found[1]) <= int(found[2]) <= MOST:
+            raise UsageError(
+                f"--shard: {text!r} is no part", remedy=f"I/N, from 1/N to N/N, N at most {MOST}: 1/4"
+            )
+        return cls(int(found[1]), int(found[2]))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def takes(self, unit: Any) -> bool:
+        """Whether a unit is of this part: by what it is called, so that every machine finds the same. The
+        files of a log that was rotated are together."""
+        digest = hashlib.sha256(_family(unit.id).encode("utf-8", "surrogatepass")).digest()
+        return int.from_bytes(digest[:8], "big") % self.of == self.number - 1
+
+
+def require_apart(reader: Reader[Any], paths: tuple[Path, ...]) -> None:
+    """Raise UsageError for evidence that cannot be parted by its files."""
+    if STDIN in paths:
+        raise UsageError("standard input is one stream: no part of it is a shard", remedy="name files")
+    if reader.interleaved:
+        raise UsageError(
+            "the events of one machine may lie in any of these files: --shard would part them",
+            remedy="leave out --shard, or have a watch for the files of each group of machines",
+        )
+
+
+def _family(name: str) -> str:
+    folder, slash, last = name.rpartition("/")
+    for ending in PACKED:
+        last = last.removesuffix(ending)
+    stem, dot, kind = last.rpartition(".")
+    if dot and kind.isalpha() and _ROTATED.sub("", stem) not in {"", stem}:
+        # Such as `app-20260103.log`, where `app.log` is written.
+        last = f"{_ROTATED.sub('', stem)}.{kind}"
+    return folder + slash + (_ROTATED.sub("", last) or last)
