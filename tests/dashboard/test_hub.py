@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,3 +99,20 @@ def test_many_readers_while_it_is_written_to() -> None:
     for one in readers:
         one.join(30)
     assert got == [list(range(3000))] * 3
+
+
+def test_its_memory_stays_flat_whatever_comes() -> None:
+    hub = Hub([], kept=2_000)
+    one = Recording(number=1, id="x" * 600, synthetic=False)
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    for _ in range(4_000):
+        hub.put(one)
+    before = resident()
+    for _ in range(20_000):
+        hub.put(one)
+    # 20,000 lines of 700 bytes would be 14 MB.
+    assert resident() - before < 5_000_000
+    assert hub.after(0)[2] == 22_000

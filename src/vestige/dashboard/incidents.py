@@ -29,7 +29,7 @@ SHARE = 0.1
 """Of the time is spent on reading it, at most."""
 MOST_CHOICES = 200
 """Hosts and looks that incidents can be chosen by."""
-LISTED_TEXT = 200
+LISTED_TEXT = 260
 """Characters of a text in the list."""
 MOST_TEXT = 4_000
 """Characters of a text where one incident is shown."""

@@ -61,7 +61,10 @@ function reasons(found) {
 
 function raised(found) {
   return table(["event", "looks", "alerts"], found.map(function (one) {
-    return row([cell(one.template || one.event || "(the detector does not tell events)"), cell(one.looks.join(", ")), cell(count(one.alerts), "n")]);
+    const event = make("td", null, "text"), text = make("div", one.template || one.event || "(the detector does not tell events)", "long");
+    text.tabIndex = 0;
+    event.appendChild(text);
+    return row([event, cell(one.looks.join(", "), "looks"), cell(count(one.alerts), "n")]);
   }));
 }
 

@@ -1,6 +1,6 @@
 /* How a watch keeps its promise: alerts day by day, drift; and what a learnt detector's own check found. */
 
-import { at, cell, colour, count, fill, folded, literal, make, number, percent, reveal, row, table } from "./elements.js";
+import { at, cell, colour, count, fill, folded, literal, make, number, percent, reveal, row, table, time } from "./elements.js";
 
 const DRAWN = 90, LONGEST = 80;
 let days = [];
@@ -10,7 +10,7 @@ export function showPromise(event) {
   if (drift) {
     const box = make("div", drift.says, drift.broken ? "banner bad" : "note");
     if (drift.broken) {
-      told.push(["since", drift.since || "unknown"], ["looks", named(drift.looks)], ["events", named(drift.events)], ["hosts", named(drift.hosts)]);
+      told.push(["since", time(drift.since)], ["looks", named(drift.looks)], ["events", named(drift.events)], ["hosts", named(drift.hosts)]);
     }
     told.push(["evidence against the promise (e-value; told at " + count(drift.limit) + ")", drift.e_value.toPrecision(3)]);
     const list = make("ul", null, "note");
