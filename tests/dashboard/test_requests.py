@@ -1,5 +1,5 @@
-"""Requests of any kind against what the page says of itself in its OpenAPI: each is served or refused, none is
-a server error, and nothing is written."""
+"""Requests of any kind against what the page says of itself in its OpenAPI: each is served or refused,
+none is a server error, and nothing is written."""
 
 from __future__ import annotations
 
