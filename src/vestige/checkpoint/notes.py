@@ -15,13 +15,14 @@ class Pooling(BaseModel):
 
     `kind`: the highest probability (`max`), the mean of the probabilities (`mean`), the mean of the log-odds
     (`mean_log_odds`; of surprise, the mean surprise), or the highest mean of the log-odds over `size` windows
-    in a row (`moving_average_max`). `boundary` is the score from which on the recording is an anomaly: the
+    in a row (`moving_average_max`). `whole`: the detector judges the recording itself, and there is nothing to
+    pool. `boundary` is the score from which on the recording is an anomaly: the
     probabilities are moved so that it comes to lie at one half.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    kind: Literal["max", "mean", "mean_log_odds", "moving_average_max"]
+    kind: Literal["max", "mean", "mean_log_odds", "moving_average_max", "whole"]
     boundary: float = 0.5
     size: int = SIZE
 
@@ -33,6 +34,7 @@ class Pooling(BaseModel):
             "mean": "the mean of its windows' scores",
             "mean_log_odds": "the mean log-odds of its windows (of surprise: the mean surprise)",
             "moving_average_max": f"the highest mean log-odds of {self.size} windows in a row",
+            "whole": "what the detector says of it as a whole",
         }[self.kind]
         moved = ""
         if self.boundary != 0.5:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 Format = Annotated[
     str,
     typer.Option(
-        help="the format that you take the evidence to be in; refused if the detector reads another"
+        "--format",
+        "--mapping",
+        help="the format (of events: the mapping) that you take the evidence to be in; refused if the "
+        "detector reads another",
     ),
 ]
 Output = Annotated[
@@ -142,7 +145,7 @@ def _refuse_other_format(run: Path, asked: str) -> None:
     from vestige.runs.directory import RunDirectory
 
     settings = RunDirectory(run).header.dataset_schema.get("settings", {})
-    read = settings.get("formats") or [settings.get("format") or {}]
+    read = settings.get("formats") or settings.get("auto") or [settings.get("format") or {}]
     known = [described["name"] for described in read if "name" in described]
     meant = {Path(part.strip()).stem for part in asked.split(",")} - {"", "auto"}
     if known and not meant <= set(known):

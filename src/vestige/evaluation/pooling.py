@@ -38,7 +38,11 @@ def by_recording(windows: Predictions, pooling: Pooling) -> Predictions:
     """
     present, row = np.unique(windows.recording, return_inverse=True)
     n = len(present)
-    if pooling.kind == "moving_average_max":
+    if pooling.kind == "whole":
+        # Each window has the probabilities of its recording.
+        first = np.unique(row, return_index=True)[1]
+        taken_NK = windows.proba[first]
+    elif pooling.kind == "moving_average_max":
         taken_NK = _highest_averages(windows, row, n, pooling.size)
     else:
         taken = [_taken(windows.proba[:, k], row, n, pooling) for k in range(len(windows.classes))]
@@ -61,12 +65,15 @@ def log_of(proba: FloatArray) -> FloatArray:
 
 def pooled(taken_NK: FloatArray, pooling: Pooling) -> FloatArray:
     """A recording's probabilities from what was taken of its windows: the highest, the means, or the means of
-    `log_of` (of all of them, or of the windows in a row whose mean is the highest)."""
-    if pooling.kind != "max":  # means of equal values differ in their last digits, by how many there are
+    `log_of` (of all of them, or of the windows in a row whose mean is the highest); or its own."""
+    if pooling.kind not in {
+        "max",
+        "whole",
+    }:  # means of equal values differ in their last digits, by how many there are
         taken_NK = np.round(taken_NK, DIGITS)
     if pooling.kind in {"mean_log_odds", "moving_average_max"}:
         proba: FloatArray = np.exp(taken_NK)
-    elif taken_NK.shape[1] == 2:
+    elif taken_NK.shape[1] == 2 and pooling.kind != "whole":
         proba = np.stack([1 - taken_NK[:, 1], taken_NK[:, 1]], axis=1)
     else:
         proba = taken_NK.copy()

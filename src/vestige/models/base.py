@@ -305,6 +305,20 @@ class Detector(ABC):
         """Judge recordings that were taken in as wholes."""
         return []
 
+    def recordings_proba(
+        self,
+        recordings: Sequence[RecordingSoFar],  # noqa: ARG002
+        *,
+        validation: bool = False,  # noqa: ARG002
+    ) -> NDArray[np.float64] | None:
+        """Class probabilities `(N, K)` of recordings that were taken in as wholes, rows summing to 1; None of
+        a detector that tells no classes apart, or judges windows alone.
+
+        `validation`: of recordings of its validation part, what was said by models that had not learnt from
+        them, where the detector has learnt from that part, too.
+        """
+        return None
+
     @property
     def alert_surprise(self) -> float | None:
         """The alert threshold in nats; None for a detector that gives no surprise."""

@@ -35,6 +35,12 @@ def _ngram() -> Kinds:
     return (Ngram,)
 
 
+def _blend() -> Kinds:
+    from vestige.models.blend.detector import Blend
+
+    return (Blend,)
+
+
 def _normal() -> Kinds:
     from vestige.models.normal.detector import Normal
 
@@ -117,6 +123,7 @@ def _next_ngram() -> Kinds:
 BUILT_IN: dict[str, Load] = {
     "gbt": _gbt,
     "ngram": _ngram,
+    "blend": _blend,
     "normal": _normal,
     "mlp": _mlp,
     "cnn": _cnn,

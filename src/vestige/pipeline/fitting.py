@@ -149,7 +149,8 @@ def fit(
     history = train(detector, data.train, data.validation, plan.training, directory, resume=resume)
     pooling = predicting.pooling_of(detector, data.validation)
     threshold = predicting.calibrate(detector, data.validation, pooling, policy)
-    reached = predicting.macro_f1_of(predicting.of_part(detector, data.validation, pooling))
+    judged = predicting.of_part(detector, data.validation, pooling, validation=True)
+    reached = predicting.macro_f1_of(judged)
     save(directory, data, detector, threshold, view=plan.view, pooling=pooling, validation_macro_f1=reached)
     logger.info("%s: trained in %d rounds, validation macro F1 %.3f", called, len(history), reached)
 

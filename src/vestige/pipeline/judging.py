@@ -257,7 +257,7 @@ def _judge_one(
     test = windows
     if pooling is not None:
         test = by_recording(windows, pooling)
-    validation = of_part(detector, encoded.over(experiment.parts.validation), pooling)
+    validation = of_part(detector, encoded.over(experiment.parts.validation), pooling, validation=True)
     found = evaluate(
         name,
         validation,

@@ -15,15 +15,21 @@ from vestige.evaluation.pooling import POOLINGS_OF_SURPRISE, best_pooling, by_re
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.results import NextTokenResult, ThresholdResult
 from vestige.evaluation.threshold import choose
-from vestige.models.base import Detector
+from vestige.models.base import Detector, RecordingSoFar
 from vestige.models.next_token import TOP
 from vestige.reading.encoding import EncodedWindows
 
 SCORING_BATCH, SYMBOLS_BATCH = 4096, 65_536
 
 
-def predict(detector: Detector, part: EncodedWindows) -> Predictions:
-    """Predictions for every window of a part, gathered batch by batch, equal ones in a batch scored once."""
+def predict(detector: Detector, part: EncodedWindows, *, validation: bool = False) -> Predictions:
+    """Predictions for every window of a part, gathered batch by batch, equal ones in a batch scored once.
+
+    Of a detector that judges whole recordings, a window has what is said of its recording; `validation`: as
+    `Detector.recordings_proba` means it.
+    """
+    if judges_whole(detector, part):
+        return _predict_whole(detector, part, validation=validation)
     pieces = [np.empty((0, detector.n_classes))]
     size = SCORING_BATCH
     if symbolic(detector):
@@ -35,9 +41,34 @@ def predict(detector: Detector, part: EncodedWindows) -> Predictions:
     return Predictions.of(part.windows, np.concatenate(pieces))
 
 
-def of_part(detector: Detector, part: EncodedWindows, pooling: Pooling | None) -> Predictions:
-    """Predictions for a part: for its recordings, or (None) for its windows."""
-    windows = predict(detector, part)
+def judges_whole(detector: Detector, part: EncodedWindows) -> bool:
+    """Whether the detector tells classes of whole recordings apart, where the label is theirs."""
+    by_recording = part.windows.schema.target == "recording"
+    return by_recording and detector.task == "classify" and detector.begin_recording() is not None
+
+
+def _predict_whole(detector: Detector, part: EncodedWindows, *, validation: bool) -> Predictions:
+    names = tuple(spec.name for spec in detector.inputs if spec.kind == "tokens")
+    taken: dict[int, RecordingSoFar] = {}
+    for rows, X in part.batches(SCORING_BATCH, names):
+        for recording, here in part.windows.select(rows).runs():
+            so_far = taken.get(recording) or detector.begin_recording()
+            if so_far is not None:
+                taken[recording] = so_far
+                so_far.add({name: values[here] for name, values in X.items()})
+    proba = detector.recordings_proba(list(taken.values()), validation=validation)
+    if proba is None:
+        raise TypeError(f"{detector.name} takes recordings in, and says nothing of them")
+    number = {recording: at for at, recording in enumerate(taken)}
+    row = np.array([number[of] for of in part.windows.recording.tolist()], dtype=np.int64)
+    return Predictions.of(part.windows, proba[row])
+
+
+def of_part(
+    detector: Detector, part: EncodedWindows, pooling: Pooling | None, *, validation: bool = False
+) -> Predictions:
+    """Predictions for a part: for its recordings, or (None) for its windows. `validation`: see `predict`."""
+    windows = predict(detector, part, validation=validation)
     if pooling is None:
         return windows
     return by_recording(windows, pooling)
@@ -57,7 +88,9 @@ def pooling_of(detector: Detector, validation: EncodedWindows) -> Pooling | None
     """
     if validation.windows.schema.target != "recording":
         return None
-    judged = predict(detector, validation)
+    judged = predict(detector, validation, validation=True)
+    if judges_whole(detector, validation):
+        return best_pooling(judged, (Pooling(kind="whole"),))
     if detector.task != "next":
         return best_pooling(judged)
     if len(np.unique(judged.positive)) < 2:
@@ -69,10 +102,10 @@ def calibrate(
     detector: Detector, validation: EncodedWindows, pooling: Pooling | None, policy: str
 ) -> ThresholdResult:
     """The alert threshold by `policy`; where a detector's scale can be moved, it is put at one half first."""
-    threshold = choose(of_part(detector, validation, pooling), policy)
+    threshold = choose(of_part(detector, validation, pooling, validation=True), policy)
     if not detector.move_boundary(threshold.value):
         return threshold
-    return choose(of_part(detector, validation, pooling), policy)
+    return choose(of_part(detector, validation, pooling, validation=True), policy)
 
 
 def next_token(detector: Detector, test: EncodedWindows) -> NextTokenResult | None:

@@ -19,6 +19,7 @@ opened, tables when they are read, and of streams the blocks that a gather touch
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import os
 import tokenize
@@ -229,6 +230,14 @@ class WindowSet:
         """The same windows in their order, `size` at a time: what goes over all of them needs no copies."""
         for start in range(0, len(self), size):
             yield self.select(slice(start, start + size))
+
+    def runs(self) -> Iterator[tuple[int, slice]]:
+        """Windows of one recording after the other: which recording, and where they lie."""
+        of = self.recording.astype(np.int64)
+        edges = np.r_[0, np.flatnonzero(np.diff(of)) + 1, len(of)].tolist()
+        for start, end in itertools.pairwise(edges):
+            if end > start:
+                yield int(of[start]), slice(start, end)
 
     def within(self, visible: NDArray[np.bool_]) -> WindowSet:
         """The windows of a visible step, looking back and ahead over visible steps only.

@@ -64,7 +64,10 @@ def tallied(judged: Iterable[JudgedBatch], loaded: Loaded, pooling: Pooling) -> 
 def ranked(found: dict[str, Tally], unit: str, loaded: Loaded) -> list[dict[str, Any]]:
     """A dict for each recording, the most suspicious first."""
     rows = [{"recording": name, unit: name, **tally.row(loaded)} for name, tally in found.items()]
-    _judge_whole(rows, list(found.values()), loaded.detector)
+    tallies = list(found.values())
+    _judge_whole(rows, tallies, loaded.detector)
+    if pooling.kind == "whole":
+        _classify_whole(rows, tallies, loaded, pooling)
     return sorted(rows, key=lambda row: -float(row["score"]))
 
 
@@ -79,6 +82,21 @@ def _judge_whole(rows: list[dict[str, Any]], tallies: list[Tally], detector: Det
             "alert": verdict.alert,
             "reasons": verdict.reasons,
         }
+
+
+def _classify_whole(
+    rows: list[dict[str, Any]], tallies: list[Tally], loaded: Loaded, pooling: Pooling
+) -> None:
+    """The same for one that tells classes of recordings apart. Scores are not rounded, so that few tie."""
+    taken = [tally.whole for tally in tallies if tally.whole is not None]
+    found = loaded.detector.recordings_proba(taken)
+    if found is None:
+        return
+    for row, proba in zip(rows, pooled(found, pooling), strict=True):
+        row["score"] = score = float(1 - proba[0])
+        row["most_probable_class"] = loaded.schema.classes[int(proba.argmax())]
+        if loaded.threshold is not None:
+            row["alert"] = score >= loaded.threshold
 
 
 @dataclass
@@ -159,6 +177,8 @@ class Tally:
             "mean": self.total / self.windows,
             "mean_log_odds": self.logs / self.windows,
             "moving_average_max": highest_average,
+            # Until the detector has said what it thinks of the whole.
+            "whole": self.highest,
         }
         proba = pooled(taken[self.pooling.kind][None], self.pooling)[0]
         value, limit = float(1 - proba[0]), loaded.threshold

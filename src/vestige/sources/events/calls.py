@@ -139,9 +139,14 @@ def about(kind: Literal["strace", "pairs", "sequence"], file: str, patterns: str
 
 
 def is_anomalous(file: str, patterns: str) -> bool:
-    """Whether any part of the path of a file fits one of the patterns, which have commas between them."""
+    """Whether a file fits one of the patterns, which have commas between them: any part of its path does, or,
+    where the pattern has a slash, its path from any part on (`attacks/*`, whatever lies below)."""
+    parts = file.casefold().split("/")
+    tails = ["/".join(parts[at:]) for at in range(len(parts))]
     wanted = [pattern.strip().casefold() for pattern in patterns.split(",")]
-    return any(fnmatchcase(part, pattern) for part in file.casefold().split("/") for pattern in wanted)
+    return any(
+        fnmatchcase(name, pattern) for pattern in wanted for name in (tails if "/" in pattern else parts)
+    )
 
 
 def read_calls(
