@@ -14,6 +14,7 @@ TINY = {"hidden": 8, "embedding": 4}
 SMALL: dict[str, dict[str, Any]] = {
     "gbt": {"rounds": 8, "threads": 1},
     "ngram": {"bits": 8, "iterations": 20},
+    "blend": {"rounds": 4, "reservoirs": 1, "iterations": 20, "threads": 1},
     "mlp": {"hidden": 8},
     "cnn": {"hidden": 8},
     "transformer": {"size": 8, "heads": 2, "layers": 1, "feedforward": 8},

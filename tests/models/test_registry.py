@@ -28,7 +28,8 @@ def test_an_unknown_model_is_refused_with_the_list_of_those_there_are() -> None:
 def test_asking_for_trees_or_a_baseline_imports_no_torch() -> None:
     code = (
         "import sys; from vestige.models import registry\n"
-        "for name in ('gbt', 'logistic', 'lookup', 'next_frequency', 'next_ngram'): registry.get(name)\n"
+        "for name in ('gbt', 'blend', 'logistic', 'lookup', 'next_frequency', 'next_ngram'):\n"
+        "    registry.get(name)\n"
         "assert 'torch' not in sys.modules and 'pytorch_lightning' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -47,11 +48,14 @@ def test_models_that_fit_a_dataset_are_those_whose_inputs_it_offers() -> None:
     tokens = schema_of(Input("tokens", "tokens"))
     cores = ["array_lstm", "attention_array_lstm", "gru", "lstm", "stochastic_array_lstm"]
     baselines = ["counts", "length", "lookup", "majority", "new_token"]
-    assert registry.fitting(tokens, "classify") == sorted([*cores, "ngram", "transformer", *baselines])
+    assert registry.fitting(tokens, "classify") == sorted(
+        [*cores, "blend", "ngram", "transformer", *baselines]
+    )
     nexts = [f"next_{name}" for name in (*cores, "frequency", "ngram", "transformer")]
     assert registry.fitting(tokens, "next") == sorted(nexts)
     assert registry.fitting(tokens, "normal") == ["normal"]
-    assert registry.fitting(tokens) == sorted([*cores, "ngram", "normal", "transformer", *baselines, *nexts])
+    others = ["blend", "ngram", "normal", "transformer"]
+    assert registry.fitting(tokens) == sorted([*cores, *others, *baselines, *nexts])
     tensor = schema_of(Input("signal", "tensor", features=(Feature("cpu"),)))
     assert registry.fitting(tensor) == sorted([*cores, "cnn", "majority", "normal", "transformer"])
 

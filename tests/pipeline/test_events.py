@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
-from tests.pipeline.conftest import FAST, succeed
+from tests.pipeline.conftest import FAST, succeed, vestige
 from vestige.evaluation.results import RunResults
 
 
@@ -93,3 +94,33 @@ def test_sessions_are_judged_as_wholes(tmp_path: Path) -> None:
     assert len(of_session) == 90
     for name, alert in judged.select("recording", "alert").iter_rows():
         assert (of_session[name]["score"] >= threshold) == of_session[name]["alert"] == alert
+
+
+def test_sessions_of_calls_are_judged_whole_and_scored_as_they_were_judged(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(90):
+        attack = number % 3 == 0
+        calls = rng.integers(3, 9, 40).tolist()
+        calls[5:8] = calls[20:23] = [5, 4, 3] if attack else [3, 4, 5]
+        folder = tmp_path / "c" / (f"Attack_Data_Master/Kind_{number % 5}" if attack else "Training_Data")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.txt").write_text(" ".join(map(str, calls)))
+    quick = ("--set", "rounds=10", "--set", "reservoirs=1", "--threads", 1, "--resamples", 200)
+    how = ("--mapping", "syscalls", "--anomalous-files", "Attack_Data_Master/*", "--split", "sample")
+    succeed("run", "events", tmp_path / "c", *how, "-m", "blend", *quick, "-o", tmp_path / "run")
+    (model,) = RunResults.load(tmp_path / "run" / "metrics.json").models
+    assert model.pooling is not None
+    assert model.pooling.kind == "whole"
+    shown = succeed(
+        "score", tmp_path / "run/blend", tmp_path / "c", "--mapping", "syscalls", "--by-recording"
+    )
+    rows = {row["recording"]: row for row in map(json.loads, shown.splitlines())}
+    assert len(rows) == 90
+    judged = pl.read_parquet(tmp_path / "run" / "blend" / "predictions.parquet")
+    assert len(judged) == model.windows > 10
+    for name, score, alert in judged.select("recording", "proba_anomaly", "alert").iter_rows():
+        assert rows[name]["score"] == pytest.approx(score, abs=1e-9)
+        assert rows[name]["alert"] == alert
+    refused = vestige("score", tmp_path / "run/blend", tmp_path / "c", "--mapping", "strace")
+    assert refused.returncode == 2
+    assert "was trained to read 'syscalls', not 'strace'" in refused.stderr

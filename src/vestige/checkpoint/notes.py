@@ -15,9 +15,9 @@ class Pooling(BaseModel):
 
     `kind`: the highest probability (`max`), the mean of the probabilities (`mean`), the mean of the log-odds
     (`mean_log_odds`; of surprise, the mean surprise), or the highest mean of the log-odds over `size` windows
-    in a row (`moving_average_max`). `whole`: the detector judges the recording itself, and there is nothing to
-    pool. `boundary` is the score from which on the recording is an anomaly: the
-    probabilities are moved so that it comes to lie at one half.
+    in a row (`moving_average_max`). `whole`: the detector judges the recording itself, nothing is pooled.
+    `boundary` is the score from which on the recording is an anomaly: the probabilities are moved so that it
+    comes to lie at one half.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -14,7 +14,7 @@ from tests.sources.events.exports import dataset, write
 from vestige.errors import EvidenceError
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.steps import NO_TIME, Evidence, StepBlock
-from vestige.sources.events.calls import about, kind_of, read_calls
+from vestige.sources.events.calls import about, is_anomalous, kind_of, read_calls
 from vestige.sources.events.encoder import OF_TIME, EventEncoder
 from vestige.sources.events.options import EventOptions
 from vestige.sources.events.reader import EventReader
@@ -204,6 +204,22 @@ def test_names_that_say_nothing_are_no_labels(tmp_path: Path) -> None:
         dataset(tmp_path / "c", tmp_path / "d", anomalous_files="x*")
     labels = [block.label for block in blocks(tmp_path / "c", mapping="adfa", anomalous_files="b*")]
     assert [label.tolist() for label in labels if label is not None] == [[0, 0, 0], [1, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "anomalous"),
+    [
+        ("attack*", True),
+        ("Attack_Data_Master/*", True),
+        ("adduser_*/*.txt", True),
+        ("Attack_Data_Master/Hydra*", False),
+        ("Master/*", False),
+        ("nothing*, attack_data_master/adduser_1/*", True),
+    ],
+)
+def test_a_pattern_with_a_slash_is_of_paths(patterns: str, anomalous: bool) -> None:
+    assert is_anomalous("Attack_Data_Master/Adduser_1/UAD-1.txt", patterns) == anomalous
+    assert not is_anomalous("Training_Data_Master/UTD-1.txt", patterns)
 
 
 def test_a_session_may_have_a_call_a_line_and_has_a_bound(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of the linear member that are tried."""
 MOST_VERDICTS = 100_000
-"""Out-of-fold verdicts that a calibration looks at, about: what came often stands there as often as it may."""
+"""Out-of-fold verdicts that a calibration looks at, about: what came often stands there often."""
 LEAST_SPREAD = 1e-6
 
 
@@ -70,10 +70,10 @@ class Blend(FittedDetector):
 
     Where the label is the recording's, recordings are learnt from and judged as wholes; a single window of
     one is judged by the linear member alone. Those of the validation part are learnt from, too; what is told
-    of them as validation is said by models that had not learnt from their group. The penalty, the share of the linear member, and the
-    probabilities with their boundary (see `ngrams.calibration`) are chosen by the log loss of verdicts on
-    units whose group (host, or else recording; of windows the token judged) a fold has not learnt from; where
-    windows are judged, also on validation.
+    of them as validation is said by models that had not learnt from their group. The penalty, the share of
+    the linear member, and the probabilities with their boundary (see `ngrams.calibration`) are chosen by the
+    log loss of verdicts on units whose group (host, or else recording; of windows the token judged) a fold
+    has not learnt from; where windows are judged, also on validation.
     """
 
     name: ClassVar[str] = "blend"

@@ -1,4 +1,4 @@
-"""The units that `blend` learns from: different ones, each with how often it came, and who must stay together.
+"""The units that `blend` learns from: different ones, how often each came, and which must stay together.
 
 Letters: N units, T tokens, K classes.
 """

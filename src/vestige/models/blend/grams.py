@@ -89,7 +89,7 @@ def table(columns: IntArray, codes: IntArray, unit: IntArray, n: int) -> sparse.
 
 
 def sublinear(counts: sparse.csr_array) -> sparse.csr_array:
-    """1 + ln of counts, which may come in parts: an n-gram that a loop repeats counts hardly more than once."""
+    """1 + ln of counts, which may come in parts: what a loop repeats counts hardly more than once."""
     counts.sum_duplicates()
     counts.data = 1.0 + np.log(counts.data)
     return counts

@@ -158,7 +158,7 @@ class Forest:
 
     @classmethod
     def read(cls, files: Mapping[str, NDArray[Any]], widths: list[int], n_classes: int, threads: int) -> Self:
-        """Those whose `files` these are, on so many columns each. Raises ValueError where they are damaged."""
+        """Those whose `files` these are, on so many columns each. Raises ValueError for damaged ones."""
         boosters = []
         for number, width in enumerate(widths):
             file = files.get(f"trees.{number}")

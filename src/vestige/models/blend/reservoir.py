@@ -62,7 +62,8 @@ class Reservoir:
             return
         # Of a large vocabulary few tokens come at a time.
         present, row = np.unique(tokens, return_inverse=True)
-        table = self.embedding[present] @ self.inputs + self.bias
+        # Not by a matrix product, whose last digits depend on how many rows it has.
+        table = np.einsum("ue,eh->uh", self.embedding[present], self.inputs) + self.bias
         kernels.advance_each(row.astype(np.int64), bounds, table, self.recurrent, states)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -73,7 +74,7 @@ class Reservoir:
 
     @classmethod
     def read(cls, arrays: Mapping[str, NDArray[Any]], size: int) -> Self:
-        """The network whose `arrays` these are. Raises ValueError where they are of another shape or damaged."""
+        """The network whose `arrays` these are. Raises ValueError where they are others, or damaged."""
         shapes = {
             "embedding": (size, EMBEDDING),
             "inputs": (EMBEDDING, 3 * HIDDEN),

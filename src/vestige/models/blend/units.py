@@ -57,7 +57,7 @@ class Units:
 
 @dataclass(frozen=True)
 class Sequences:
-    """Tokens of N units one after the other, without padding: of unit i from `bounds[i]` to `bounds[i + 1]`."""
+    """Tokens of N units, without padding: those of unit i lie from `bounds[i]` to `bounds[i + 1]`."""
 
     tokens: IntArray
     bounds: IntArray

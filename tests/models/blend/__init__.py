@@ -1,0 +1,1 @@
+"""The members of `blend`, and the detector that they make."""
