@@ -47,7 +47,7 @@ class EventOptions(BaseModel):
     anomalous_files: str | None = Field(
         default=None,
         description="names of the files whose sessions are anomalies (default: *abnormal*); of system calls "
-        "also of their directories, or with a slash of paths, with commas (default: *attack*,*abnormal*, ...)",
+        "also of their directories, or with a slash of paths; with commas (default: *attack*, ...)",
     )
     time_unit: TimeUnit | None = Field(
         default=None,
