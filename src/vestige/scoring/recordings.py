@@ -66,7 +66,8 @@ def ranked(found: dict[str, Tally], unit: str, loaded: Loaded) -> list[dict[str,
     rows = [{"recording": name, unit: name, **tally.row(loaded)} for name, tally in found.items()]
     tallies = list(found.values())
     _judge_whole(rows, tallies, loaded.detector)
-    if pooling.kind == "whole":
+    pooling = loaded.header.notes.pooling
+    if pooling is not None and pooling.kind == "whole":
         _classify_whole(rows, tallies, loaded, pooling)
     return sorted(rows, key=lambda row: -float(row["score"]))
 
