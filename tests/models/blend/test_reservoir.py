@@ -11,7 +11,7 @@ TOKENS = np.random.default_rng(0).integers(2, 9, 57)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
+    return np.asarray(1 / (1 + np.exp(-x)))
 
 
 def test_states_are_those_of_a_gated_recurrent_unit() -> None:

@@ -5,7 +5,6 @@ Letters: N units, B windows, T tokens, C n-grams, W words, E vector size, P pool
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from vestige.hashing import mix
 from vestige.models.blend.gathering import MOST_OF_ONE
 from vestige.models.blend.grams import GramTally, codes_of, columns_of, table
 from vestige.models.blend.reservoir import Reservoir, pooled
@@ -99,23 +99,20 @@ def beside_length(states: FloatArray, lengths: IntArray) -> NDArray[np.float32]:
     return np.concatenate([pooled(states, lengths), np.log1p(lengths)[:, None]], axis=1).astype(np.float32)
 
 
+@dataclass
 class Key:
-    """A number that tells recordings apart by their tokens, the first `MOST_OF_ONE` of them."""
+    """A number of 64 bits that tells recordings apart by their tokens, the first `MOST_OF_ONE` of them."""
 
-    def __init__(self) -> None:
-        self._hash = hashlib.blake2b(digest_size=8)
-        self._room = MOST_OF_ONE
+    value: int = 0
+    n: int = 0
 
     def add(self, tokens: IntArray) -> None:
         """Take in the next tokens `(T,)`."""
-        kept = tokens[: self._room]
-        self._hash.update(np.ascontiguousarray(kept, dtype="<i8").tobytes())
-        self._room -= len(kept)
-
-    @property
-    def value(self) -> int:
-        """64 bits."""
-        return int.from_bytes(self._hash.digest(), "little")
+        kept = tokens[: MOST_OF_ONE - self.n].astype(np.uint64)
+        place = np.arange(self.n + 1, self.n + 1 + len(kept), dtype=np.uint64)
+        # A sum, so that it makes no difference how a recording is cut.
+        self.value = (self.value + int(mix(kept ^ mix(place)).sum(dtype=np.uint64))) % 2**64
+        self.n += len(kept)
 
 
 def key_of(tokens: IntArray) -> int:
