@@ -15,6 +15,7 @@ from vestige.engine import HERE
 from vestige.models.base import choose_inputs
 from vestige.models.blend.detector import Blend
 from vestige.models.blend.gathering import FOLDS, Recordings, choose_recordings, folds
+from vestige.models.blend.units import WholeTally
 from vestige.pipeline.experiment import TrainingData
 from vestige.pipeline.predicting import predict
 from vestige.reading.encoding import EncodedWindows
@@ -68,16 +69,17 @@ def test_it_makes_no_difference_how_a_recording_is_cut(
     detector, _, test = learnt
     one = test.over(test.windows.select(test.windows.recording == test.windows.recording[0]))
     at_once, in_pieces = detector.begin_recording(), detector.begin_recording()
-    assert at_once is not None
-    assert in_pieces is not None
+    assert isinstance(at_once, WholeTally)
+    assert isinstance(in_pieces, WholeTally)
+    assert isinstance(nothing, WholeTally)
     at_once.add(one.batch(names=detector.input_names))
     for _, X in one.batches(1, detector.input_names):
         in_pieces.add(X)
     nothing = detector.begin_recording()
     # Tallies come home from other processes.
-    in_pieces = pickle.loads(pickle.dumps(in_pieces))  # noqa: S301 - made in the line itself
-    assert in_pieces.key == at_once.key != nothing.key
-    proba = detector.recordings_proba([at_once, in_pieces, nothing])
+    came_home = pickle.loads(pickle.dumps(in_pieces))  # noqa: S301 - made in the line itself
+    assert came_home.key == at_once.key != nothing.key
+    proba = detector.recordings_proba([at_once, came_home, nothing])
     assert np.array_equal(proba[0], proba[1])
     assert np.isfinite(proba[2]).all()
 
