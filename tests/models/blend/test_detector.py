@@ -68,14 +68,13 @@ def test_it_makes_no_difference_how_a_recording_is_cut(
 ) -> None:
     detector, _, test = learnt
     one = test.over(test.windows.select(test.windows.recording == test.windows.recording[0]))
-    at_once, in_pieces = detector.begin_recording(), detector.begin_recording()
+    at_once, in_pieces, nothing = (detector.begin_recording() for _ in range(3))
     assert isinstance(at_once, WholeTally)
     assert isinstance(in_pieces, WholeTally)
     assert isinstance(nothing, WholeTally)
     at_once.add(one.batch(names=detector.input_names))
     for _, X in one.batches(1, detector.input_names):
         in_pieces.add(X)
-    nothing = detector.begin_recording()
     # Tallies come home from other processes.
     came_home = pickle.loads(pickle.dumps(in_pieces))  # noqa: S301 - made in the line itself
     assert came_home.key == at_once.key != nothing.key
