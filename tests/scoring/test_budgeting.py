@@ -67,7 +67,8 @@ def test_of_a_noise_of_the_rarest_a_bounded_number_alerts_and_the_rest_is_counte
     assert budget.own == {}
     assert budget.shared.spare == 0
     # Once it has been quiet, they are there again.
-    budget.shared.alerts(np.log(np.r_[np.full(1_500, 0.5), ALPHA]), ALPHA)
+    quiet = np.log(np.r_[np.full(1_500, 0.5), ALPHA])
+    budget.shared.alerts(quiet, ALPHA, np.zeros(len(quiet), dtype=np.bool_))
     assert budget.shared.spare == SPARE
 
 
@@ -79,6 +80,18 @@ def test_no_evidence_whatever_takes_more_than_the_promise_and_a_constant(p: list
     budget = AlertBudget.start(ALPHA)
     alert = decide(budget, np.tile(p, times))
     assert alert.sum() <= ALPHA * len(alert) + MOST_MORE
+
+
+@given(P, st.lists(st.booleans(), min_size=300, max_size=300))
+def test_what_is_free_spends_as_little_as_what_is_quiet(p: list[float], drawn: list[bool]) -> None:
+    log_p, free = np.log(p), np.array(drawn[: len(p)])
+    entity = np.zeros(len(p), dtype=np.int64)
+    freely, quietly = AlertBudget.start(ALPHA), AlertBudget.start(ALPHA)
+    alert = freely.decide(log_p, entity, ["a"], free=free)
+    expected = quietly.decide(np.where(free, 0.0, log_p), entity, ["a"])
+    assert alert[~free].tolist() == expected[~free].tolist()
+    assert freely.spent == quietly.spent
+    assert alert[free & (log_p <= np.log(ALPHA * FLOOR))].all(), "what is rare enough would alert"
 
 
 @given(P, st.lists(st.integers(0, 2), min_size=300, max_size=300), st.integers(1, 40))

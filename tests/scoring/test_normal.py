@@ -18,7 +18,7 @@ from vestige.pipeline.learn import learn
 from vestige.reading import live
 from vestige.reading.examples import Examples
 from vestige.reading.steps import Evidence
-from vestige.scoring import json_line, score
+from vestige.scoring import json_line, score, score_recordings
 from vestige.scoring.normal import NormalScorer
 from vestige.scoring.reasons import Window, duration, how_rare, sentence
 from vestige.scoring.windows import judge_batches
@@ -228,3 +228,18 @@ def test_places_of_examples_that_cannot_be_are_refused() -> None:
     for bad in refused:
         with pytest.raises(ValueError, match=r"example|object|whole"):
             Examples.from_list(bad)
+
+
+@pytest.mark.parametrize("by_recording", [False, True])
+def test_evidence_of_something_else_is_told_to_be(
+    place: Path, caplog: pytest.LogCaptureFixture, by_recording: bool
+) -> None:
+    def told(path: Path) -> bool:
+        caplog.clear()
+        list(score_recordings(place / "d", [path]) if by_recording else score(place / "d", [path]))
+        return "were never learnt: the evidence is of something else" in caplog.text
+
+    assert not told(place / "new.log")
+    other = place / "kernel.log"
+    other.write_text("".join(line(START, f"kernel[1]: {'uvwxyz'[n % 6] * 9} is {n}") for n in range(50)))
+    assert told(other)

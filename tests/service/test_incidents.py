@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from vestige.service import incidents
-from vestige.service.incidents import GROWTH, MOST_EVIDENCE, Incidents
+from vestige.service.incidents import GROWTH, MOST_EVIDENCE, Incidents, seconds_of
 
 
 def alert(
@@ -87,3 +87,52 @@ def test_incidents_survive_their_state() -> None:
     assert again.take(joined) == []
     assert joined["incident"] == "000001"
     assert Incidents().take({"time": None, "alert": True})[0]["first"] is None
+
+
+def test_an_incident_closes_when_the_evidence_of_its_host_goes_on_quietly() -> None:
+    found = Incidents()
+    found.take(alert(0))
+    found.take(alert(10, host="db"))
+    begin = seconds_of(alert(0)["time"])
+    assert begin is not None
+    assert found.pass_time("web", begin + 3_600) == []
+    assert states(found.pass_time("web", begin + 3_601)) == [("000001", "closed")]
+    assert found.pass_time("web", begin + 9_999) == []
+    assert list(found.open) == ["000002"]
+    later = alert(3_700)
+    assert states(found.take(later)) == [("000003", "opened")]
+
+
+def test_an_incident_closes_by_the_clock_where_nothing_comes_any_more() -> None:
+    found, untimed = Incidents(), alert(0)
+    untimed["time"] = None
+    found.take(untimed)
+    (incident,) = found.open.values()
+    assert incident.heard_s is not None
+    now = incident.heard_s
+    again = Incidents.of(json.loads(json.dumps(found.to_dict())))
+    assert again.pass_clock(now + 3_600) == []
+    assert states(again.pass_clock(now + 3_601)) == [("000001", "closed")]
+    # Of a state from before, and where the clock was set back, the hour begins anew.
+    plain = found.to_dict()
+    del plain["open"][0]["heard_s"]
+    old = Incidents.of(plain)
+    assert old.pass_clock(now + 9_999) == []
+    assert old.pass_clock(now + 100) == []
+    assert states(old.pass_clock(now + 3_701)) == [("000001", "closed")]
+
+
+def test_of_several_of_a_kind_one_that_is_open_is_found() -> None:
+    found = Incidents()
+    found.take(alert(0, about="x"))
+    found.take(alert(1_000, about="y"))
+    both = alert(1_060, about="x")
+    found.take(both)
+    assert both["incident"] == "000002", "what is close in time comes first"
+    # The one that had both kinds is closed, and the one before it still has the first.
+    found.open["000001"].last_s = found.open["000002"].last_s + 3_000  # type: ignore[operator]
+    found.pass_time("web", found.open["000002"].last_s + 3_601)  # type: ignore[operator]
+    assert list(found.open) == ["000001"]
+    joined = alert(1_060 + 3_300, about="x")
+    found.take(joined)
+    assert joined["incident"] == "000001"

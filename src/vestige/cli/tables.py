@@ -230,7 +230,9 @@ def detector(loaded: Loaded) -> Table:
     schema = loaded.schema
     inputs = (taken for taken in schema.inputs if taken.name in loaded.detector.input_names)
     threshold = "none"
-    if loaded.threshold is not None:
+    if loaded.detector.task == "normal":
+        threshold = "a p-value, which the budget moves as evidence comes"
+    elif loaded.threshold is not None:
         threshold = f"{loaded.threshold:.6g}"
     rows = [
         ("model", loaded.detector.name),
@@ -270,6 +272,10 @@ def learnt(found: Learnt) -> Table:
             ("whole recordings", f"learnt from {found.whole.learnt:,}: --by-recording judges by them")
         )
     rows += [("doubtful", warning) for warning in found.warnings[:SHOWN]]
+    rows += [("left out", f"{what}: {count:,}") for what, count in found.left_out.items()]
+    for defect in found.left_out_first[:SHOWN]:
+        where = defect.file if defect.row is None else f"{defect.file}:{defect.row}"
+        rows.append(("", f"{where}: {defect.what}: {defect.why}"))
     return _rows("learnt without labels", rows)
 
 

@@ -16,6 +16,7 @@ from vestige.evaluation.bootstrap import exact_bounds
 from vestige.evaluation.parts import AlertRate, PartOf, Share, Stretch
 from vestige.evaluation.plant_kinds import KINDS
 from vestige.evaluation.sensitivity import Sensitivity
+from vestige.evidence.defects import Defect
 
 FILE = "learnt.json"
 
@@ -90,6 +91,8 @@ class Learnt(BaseModel):
     strangest: list[Stretch]
     warnings: list[str]
     left_out: dict[str, int]
+    left_out_first: list[Defect] = []
+    """What was left out first: the file, the row, what, and why."""
     sensitivity: Sensitivity | None = None
     contamination: list[Contaminated] = []
     """The check as it was, then of detectors that learnt from what was in part an attack."""

@@ -28,6 +28,7 @@ from vestige.evaluation.parts import AlertRate, PartOf, Stretch
 from vestige.evaluation.plants import N as PLANTS
 from vestige.evaluation.plants import detected
 from vestige.evaluation.rates import stretches
+from vestige.evidence.defects import LeftOut
 from vestige.models import registry
 from vestige.models.base import RecordingVerdict, choose_inputs, parse_hyper
 from vestige.models.next_token import NextToken
@@ -54,6 +55,8 @@ OF_ATTACK = 12
 """Foreign texts of an attack that is learnt from: the strongest plants show ten different ones."""
 STOPPING = 10
 """One in so many windows that are learnt from says when a network's training stops."""
+MOST_LEFT_OUT = 100
+"""What was left out that is told one by one; all of it is counted."""
 SHOWN = 10
 """Stretches of the check part that are shown: the strangest."""
 MOST_NEW = 0.9
@@ -123,13 +126,14 @@ def learn(
     if model != NGRAM:
         registry.of_task(model, "next")
         extras.require(registry.NEURAL, f"the model {model}", instead="leave out --model: ngram does without")
+    logger.info("%s", stages.needed(budget.share if budget.seconds is None else None))
     with storage.atomic_directory(out, marker=checkpoint.HEADER, overwrite=overwrite) as working:
         with progress(f"reading {evidence}", "bytes") as update:
             windows = source.prepare(
                 evidence, working / DATASET, to_learn_from(source, options), engine=engine, progress=update
             )
         windows = with_known_times(source, windows)
-        logger.info("read %d windows of %d recordings", len(windows), windows.recordings.height)
+        logger.info("read: %d windows, recordings: %d", len(windows), windows.recordings.height)
         if earlier is not None:
             windows = earlier.without_attacks(windows)
         parts = stages.part(windows, seed=seed, where=evidence)
@@ -498,6 +502,7 @@ def _judged(
         strangest=_strangest(source, detector, parts.check, p_value),
         warnings=[str(text) for text in windows.notes.get("warnings", [])],
         left_out=dict(windows.notes.get("left_out_counts", {})),
+        left_out_first=LeftOut.of_notes(windows.notes, windows.path).first[:MOST_LEFT_OUT],
     )
 
 

@@ -108,7 +108,7 @@ def _read(
     logger.info("%s", config.command)
     with progress(f"reading {corpus}", "bytes") as update:
         windows = source.prepare(corpus, working / DATASET, options, engine=engine, progress=update)
-    logger.info("read %d windows of %d recordings", len(windows), windows.recordings.height)
+    logger.info("read: %d windows, recordings: %d", len(windows), windows.recordings.height)
     require_labels(windows, corpus, what="judging", evidence=corpus)
     with progress("splitting and auditing", ""):
         try:

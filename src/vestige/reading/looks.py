@@ -236,6 +236,13 @@ class BoundNormalEncoder:
             found.append({"text": known[event], "distance": distance, **self.encoder.examples.of(event)})
         return found
 
+    def unknown(self, steps: Steps) -> NDArray[np.bool_]:
+        """Which of the steps judged `(B,)` are events that were never learnt; none without events."""
+        if not self.encoder.tokens:
+            return np.zeros(len(next(iter(steps.values()))), dtype=np.bool_)
+        symbol = steps[self.bound.streams((self.encoder.tokens,))[0]][:, self.encoder.judged]
+        return self.distance[symbol] > 0
+
     def strange_slots(self, steps: Steps) -> list[list[int]]:
         """Of each window the slot of the step judged whose value is new, and the one whose number is out of
         its range, -1 where there is none; words of the step's symbol stand behind its slots."""

@@ -56,8 +56,9 @@ class Threshold:
     spare: int = SPARE
     quiet: int = 0
 
-    def alerts(self, log_p: FloatArray, alpha: float) -> BoolArray:
-        """Which of these windows `(B,)`, the next ones in their order, alert."""
+    def alerts(self, log_p: FloatArray, alpha: float, free: BoolArray) -> BoolArray:
+        """Which of these windows `(B,)`, the next ones in their order, alert; those that are `free` spend
+        nothing where they do."""
         found = np.zeros(len(log_p), dtype=np.bool_)
         promised, floor = math.log(alpha), math.log(alpha * FLOOR)
         before = -1
@@ -70,11 +71,12 @@ class Threshold:
             if limit >= promised:
                 self.spare = SPARE
             alert = bool(log_p[at] <= limit)
-            if alert and limit - GAMMA < floor:
-                alert = self.spare > 0
+            spends = alert and not free[at]
+            if spends and limit - GAMMA < floor:
+                alert = spends = self.spare > 0
                 self.spare -= alert
             found[at] = alert
-            self.log_alpha = max(limit + GAMMA * (alpha - alert), floor)
+            self.log_alpha = max(limit + GAMMA * (alpha - spends), floor)
         self.quiet += len(log_p) - 1 - before
         return found
 
@@ -125,12 +127,15 @@ class AlertBudget:
         entities: Sequence[str],
         *,
         corrects: bool = False,
+        free: BoolArray | None = None,
     ) -> BoolArray:
         """Which of the next windows alert, `(B,)`, by ln of their p-values.
 
         `entity (B,)` indexes `entities`, where one may stand several times. `corrects`: the first window
-        takes the place of the last one before.
+        takes the place of the last one before. `free (B,)`: whose alerts spend nothing, and do not count.
         """
+        if free is None:
+            free = np.zeros(len(log_p), dtype=np.bool_)
         number: dict[str, int] = {}
         once = np.array([number.setdefault(name, len(number)) for name in entities], dtype=np.int64)
         entity, entities = once[entity], list(number)
@@ -140,9 +145,9 @@ class AlertBudget:
             return np.zeros(0, dtype=np.bool_)
         alert = np.zeros(len(log_p), dtype=np.bool_)
         if len(log_p) > 1:
-            alert[:-1] = self._next(log_p[:-1], entity[:-1], entities)
+            alert[:-1] = self._next(log_p[:-1], entity[:-1], entities, free[:-1])
         self._remember(entities[int(entity[-1])])
-        alert[-1:] = self._next(log_p[-1:], entity[-1:], entities)
+        alert[-1:] = self._next(log_p[-1:], entity[-1:], entities, free[-1:])
         return alert
 
     def possible(self, log_p: FloatArray) -> BoolArray:
@@ -190,15 +195,21 @@ class AlertBudget:
             raise ValueError("thresholds of what was never seen")
         return budget
 
-    def _next(self, log_p: FloatArray, entity: NDArray[np.int64], entities: Sequence[str]) -> BoolArray:
+    def candidates(self, log_p: FloatArray) -> NDArray[np.int64]:
+        """The windows of `(B,)` that may alert at all, whatever was spent."""
+        return np.flatnonzero(log_p <= math.log(self.alpha * HIGHEST))
+
+    def _next(
+        self, log_p: FloatArray, entity: NDArray[np.int64], entities: Sequence[str], free: BoolArray
+    ) -> BoolArray:
         alert = np.zeros(len(log_p), dtype=np.bool_)
         for threshold, rows in self._shares(entity, entities):
-            alert[rows] = threshold.alerts(log_p[rows], self.alpha)
-        rare = log_p <= math.log(self.alpha)
+            alert[rows] = threshold.alerts(log_p[rows], self.alpha, free[rows])
+        rare = (log_p <= math.log(self.alpha)) & ~free
         held = rare & ~alert
         self.spent.windows += len(log_p)
         self.spent.rare += int(rare.sum())
-        self.spent.alerts += int(alert.sum())
+        self.spent.alerts += int((alert & ~free).sum())
         self.spent.held_back += int(held.sum())
         self.spent.held_back_floor += int((held & (log_p <= math.log(self.alpha * FLOOR))).sum())
         return alert

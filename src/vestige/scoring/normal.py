@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,12 @@ from vestige.scoring.budgeting import BROKEN, FLOOR, AlertBudget
 from vestige.scoring.judged import JudgedBatch
 from vestige.scoring.reasons import Explainer
 from vestige.scoring.smallest import SmallestChange
+from vestige.scoring.unknown import Unknown
 from vestige.sources import registry
 
 LN_10 = float(np.log(10.0))
+Hiding = Callable[[dict[str, Any]], str | None]
+"""Of an alert (`host recording event reasons nearest`): by what it was found to be fine; None: it was not."""
 
 log = get(__name__)
 
@@ -35,6 +39,7 @@ class NormalScorer:
     explainer: Explainer
     smallest: SmallestChange
     budget: AlertBudget
+    unknown: Unknown = field(default_factory=Unknown)
 
     @classmethod
     def of(cls, loaded: Loaded) -> NormalScorer | None:
@@ -48,10 +53,11 @@ class NormalScorer:
             detector, Explainer(detector, encoder, reader), smallest, AlertBudget.start(detector.alpha)
         )
 
-    def alerts(self, judged: JudgedBatch) -> NDArray[np.bool_]:
-        """Which of the next windows alert, `(B,)`."""
+    def alerts(self, judged: JudgedBatch, free: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+        """Which of the next windows alert, `(B,)`; those of the `free` ones spend nothing."""
         log_p, names = self.strangeness(judged)
-        return self.budget.decide(log_p, judged.batch.recording, names, corrects=judged.batch.corrects)
+        batch = judged.batch
+        return self.budget.decide(log_p, batch.recording, names, corrects=batch.corrects, free=free)
 
     @staticmethod
     def strangeness(judged: JudgedBatch) -> tuple[NDArray[np.float64], list[str]]:
@@ -66,14 +72,30 @@ class NormalScorer:
         told = list(row)
         return {name: row[name] for name in told[: told.index("alert")]} | {"alert": False}
 
-    def rows(self, judged: JudgedBatch, *, alerts_only: bool = False) -> Iterator[dict[str, Any]]:
-        """A dict for each window, or for those only that alert, or correct what was told before."""
-        yield from self.told(judged, self.alerts(judged), alerts_only=alerts_only)
+    def rows(
+        self, judged: JudgedBatch, *, alerts_only: bool = False, hiding: Hiding | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """A dict for each window, or for those only that alert, or correct what was told before.
+
+        `hiding` says of an alert by what it was found to be fine: it is none then, has this as `dismissed`,
+        with its reasons, and spends nothing of the budget.
+        """
+        self.unknown.add(judged)
+        hidden = self._hidden(judged, hiding)
+        free = np.zeros(len(judged.batch), dtype=np.bool_)
+        free[list(hidden)] = True
+        yield from self.told(judged, self.alerts(judged, free), alerts_only=alerts_only, hidden=hidden)
 
     def told(
-        self, judged: JudgedBatch, alert: NDArray[np.bool_], *, alerts_only: bool = False
+        self,
+        judged: JudgedBatch,
+        alert: NDArray[np.bool_],
+        *,
+        alerts_only: bool = False,
+        hidden: Mapping[int, str] = MappingProxyType({}),
     ) -> Iterator[dict[str, Any]]:
-        """`rows`, where those that `alert (B,)` are known."""
+        """`rows`, where those that `alert (B,)` are known, and by what some of them, the `hidden` ones, were
+        found to be fine."""
         batch, judgement = judged.batch, judged.judgement
         wanted = np.arange(len(batch))
         if alerts_only:
@@ -97,12 +119,15 @@ class NormalScorer:
             }
             if alerts[number]:
                 row |= next(reasons)
+                if (because := hidden.get(int(wanted[number]))) is not None:
+                    row |= {"alert": False, "dismissed": because}
             if batch.corrects and wanted[number] == 0:
                 row["corrects"] = True
             yield row
 
     def tell(self) -> None:
         """Say in the log what came of the promise: what was held back, and whether it was broken."""
+        self.unknown.tell()
         budget = self.budget
         spent, promised = budget.spent, budget.promised
         log.info(
@@ -122,6 +147,25 @@ class NormalScorer:
                 "an attack",
                 spent.rare, promised,
             )  # fmt: skip
+
+    def _hidden(self, judged: JudgedBatch, hiding: Hiding | None) -> dict[int, str]:
+        """Which windows would be fine if they alerted, and by what."""
+        if hiding is None or not isinstance(judged.bound, BoundNormalEncoder):
+            return {}
+        batch = judged.batch
+        rows = self.budget.candidates(-judged.judgement.strangeness)
+        if not len(rows):
+            return {}
+        raised = self.explainer.raised(
+            {name: values[rows] for name, values in batch.steps.items()}, judged.bound
+        )
+        found: dict[int, str] = {}
+        for row, event, why in zip(rows.tolist(), batch.text.gather(rows).to_list(), raised, strict=True):
+            name = batch.recordings[int(batch.recording[row])]
+            because = hiding({"host": name.host or None, "recording": name.id, "event": event, **why})
+            if because is not None:
+                found[row] = because
+        return found
 
     def _held_floor(self) -> str:
         held = self.budget.spent.held_back_floor

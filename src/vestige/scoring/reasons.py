@@ -101,20 +101,30 @@ class Explainer:
             for why, instead, example in zip(reasons, expected, nearest, strict=True)
         ]
 
+    def raised(self, steps: Steps, bound: BoundNormalEncoder) -> list[dict[str, Any]]:
+        """The `reasons` (`look p_value`) and `nearest` of windows `(A, T, ...)` as `explain` has them, but
+        without words: what decides whether somebody said that they are fine."""
+        X = bound.encode(steps, self.detector.input_names)
+        nearest: list[dict[str, Any] | None] = [None] * len(X[self.detector.inputs[0].name])
+        if self.encoder.tokens:
+            nearest = bound.nearest_examples(steps)
+        looks = self.detector.looks
+        return [
+            {"reasons": [{"look": looks[at], "p_value": p_value} for at, p_value in row], "nearest": example}
+            for row, example in zip(_striking(self.detector.log_p_of_looks(X)), nearest, strict=True)
+        ]
+
     def _reasons(self, X: Batch, windows: list[Window]) -> list[list[dict[str, Any]]]:
         looks, tails = self.detector.looks, self.detector.tails
         strange_AL = self.detector.strangeness(X)
-        log_p_AL = self.detector.log_p_of_looks(X)
+        striking = _striking(self.detector.log_p_of_looks(X))
         found: list[list[dict[str, Any]]] = []
         for row, window in enumerate(windows):
             why: list[dict[str, Any]] = []
-            for at in np.argsort(log_p_AL[row], kind="stable").tolist():
-                p_value = float(np.exp(log_p_AL[row, at]))
-                if why and p_value > STRIKING:
-                    break
+            for at, p_value in striking[row]:
                 reached = float(tails[at].at_least(strange_AL[row, at : at + 1])[0])
                 says = f"{sentence(looks[at], window)}: {how_rare(reached, tails[at].n)}"
-                why.append({"look": looks[at], "p_value": float(f"{p_value:.6g}"), "says": says})
+                why.append({"look": looks[at], "p_value": p_value, "says": says})
             found.append(why)
         return found
 
@@ -205,6 +215,16 @@ class Explainer:
         if slot < n_slots:
             return self.reader.slot(slot, raw, called)
         return _varying_word(slot - n_slots, called, template)
+
+
+def _striking(log_p_AL: FloatArray) -> list[list[tuple[int, float]]]:
+    """Of each window the looks that are reasons, the strangest first, with their p-values of six digits."""
+    found = []
+    for log_p_L in log_p_AL:
+        order = np.argsort(log_p_L, kind="stable").tolist()
+        p_values = [(at, float(f"{float(np.exp(log_p_L[at])):.6g}")) for at in order]
+        found.append(p_values[:1] + [pair for pair in p_values[1:] if pair[1] <= STRIKING])
+    return found
 
 
 def _varying_word(number: int, text: str, template: str) -> str:

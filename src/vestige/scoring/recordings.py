@@ -18,6 +18,7 @@ from vestige.models.next_token import TOP
 from vestige.reading.encoding import Batch
 from vestige.reading.steps import Progress
 from vestige.scoring.judged import JudgedBatch
+from vestige.scoring.unknown import Unknown
 from vestige.scoring.windows import judge
 
 
@@ -55,9 +56,12 @@ def tallied(judged: Iterable[JudgedBatch], loaded: Loaded, pooling: Pooling) -> 
     """What a recording is called (`file`, `machine`), and what is kept of each, by its name."""
     found: dict[str, Tally] = {}
     unit = "file"
+    unknown = Unknown()
     for batch in judged:
         unit = batch.batch.unit
+        unknown.add(batch)
         _add(found, batch, loaded, pooling)
+    unknown.tell()
     return unit, found
 
 

@@ -88,7 +88,12 @@ class Followed:
     def state(self) -> dict[str, Any]:
         """Where it stands, as JSON values."""
         identity = None if self.identity is None else vars(self.identity)
-        return {"id": self.unit.id, "identity": identity, "position": self.stream.position}
+        return {
+            "id": self.unit.id,
+            "identity": identity,
+            "position": self.stream.position,
+            "begun": self.begun,
+        }
 
 
 class Follower:
@@ -123,9 +128,13 @@ class Follower:
         """Files that were read to their end, as the system told of them when their beginning was read."""
         self._waiting: dict[str, dict[str, Any]] = {}
         self._stale: dict[str, dict[str, Any]] = {}
+        self._names: dict[str, str] = {}
+        """What files are called, by where they lie: a file keeps its name, whatever else is watched later."""
         if state is not None:
             self._waiting = {entry["id"]: entry for entry in state["open"]}
             self.done = {entry["id"]: _identity(entry["identity"]) for entry in state["done"]}
+            self._names = {str(place): str(name) for place, name in state.get("names", {}).items()}
+        self._taken = set(self._names.values())
 
     def state(self) -> dict[str, Any]:
         """Where everything stands, as JSON values: another follower goes on exactly there."""
@@ -134,7 +143,10 @@ class Follower:
             {"id": name, "identity": None if identity is None else vars(identity)}
             for name, identity in list(self.done.items())[-MOST_DONE:]
         ]
-        return {"open": [*(followed.state() for followed in self.open.values()), *waiting], "done": done}
+        open_ = [*(followed.state() for followed in self.open.values()), *waiting]
+        known = {*(entry["id"] for entry in open_), *(entry["id"] for entry in done)}
+        names = {place: name for place, name in self._names.items() if name in known}
+        return {"open": open_, "done": done, "names": names}
 
     @property
     def ended(self) -> bool:
@@ -157,15 +169,11 @@ class Follower:
                 self._begin(unit)
 
     def read(self) -> Iterator[StepBlock]:
-        """What there is now: blocks of each open unit in turn, until none has any more."""
-        some = True
-        while some:
-            some = False
-            for name, followed in list(self.open.items()):
-                block = self._read(name, followed)
-                if block is not None:
-                    some = True
-                    yield block
+        """What there is now: a block of each open unit that has one, in turn."""
+        for name, followed in list(self.open.items()):
+            block = self._read(name, followed)
+            if block is not None:
+                yield block
 
     def release(self) -> Iterator[StepBlock]:
         """What is held back because more of it may follow; to be asked for after a quiet time."""
@@ -208,11 +216,26 @@ class Follower:
             if len(self._paths) > 1 or path == self._inbox:
                 # Files of several directories may be called alike: each by its whole path.
                 units = [_by_path(unit) for unit in units]
-            found += units
+            found += map(self._named, units)
             if self._takes is not None and path != self._inbox and not self._parted:
                 log.info("%s: %d of %d files are of this part", path, len(units), len(listing.units))
         self._parted = True
         return found
+
+    def _named(self, unit: Any) -> Any:
+        """A file by the name that it has already, where it lies where one was read before; a new one never by
+        the name of another."""
+        if not isinstance(unit, FileUnit) or _is_pipe(unit):
+            return unit
+        place = str(unit.file.path.absolute())
+        name = self._names.get(place)
+        if name is None:
+            if unit.id in self._taken:
+                unit = _by_path(unit)
+            self._names[place] = unit.id
+            self._taken.add(unit.id)
+            return unit
+        return unit if name == unit.id else replace(unit, id=name, name=name)
 
     def _stop_rotated(self, files: dict[str, FileUnit]) -> None:
         """What no longer lies under its name gets no more than it has: that is read, and then it ends."""
@@ -242,7 +265,8 @@ class Follower:
             if identity is not None:
                 unit = self._found_again(identity, files, first=name)
             if unit is None:
-                self._lose(name)
+                if not self._is_elsewhere(name):
+                    self._lose(name)
                 continue
             moved = unit.id != name
             called = name
@@ -250,11 +274,14 @@ class Follower:
                 # Files are called by their whole paths; what is in their directory says more of them.
                 called = PurePath(unit.file.id).with_name(PurePath(name).name).as_posix()
             mine = replace(files.get(name, unit), id=name, name=name, file=replace(unit.file, id=called))
-            self._open(mine, identity, entry["position"], stop=moved)
+            self._open(mine, identity, entry["position"], stop=moved, begun=entry.get("begun", True))
             self._waiting.pop(name, None)
             self._stale.pop(name, None)
             if moved:
                 self.done[unit.id] = identity
+                with suppress(OSError, EvidenceError):
+                    # A copy is another file, and what began it may be known better by now.
+                    self.done[unit.id] = Identity.of(unit.file)
 
     def _found_again(self, identity: Identity, files: dict[str, FileUnit], *, first: str) -> FileUnit | None:
         """The file that this is: by its inode if it still begins alike, else whatever begins alike."""
@@ -266,6 +293,12 @@ class Follower:
                     if same == by_inode and unit.id not in self.open and identity.begins_like(unit.file):
                         return unit
         return None
+
+    def _is_elsewhere(self, name: str) -> bool:
+        """Whether what was read before lies where this watch does not look: another one may go on there."""
+        places = [Path(place) for place, called in self._names.items() if called == name]
+        watched = [path.absolute() for path in (*self._paths, *filter(None, [self._inbox])) if path != STDIN]
+        return bool(places) and not any(place.is_relative_to(path) for place in places for path in watched)
 
     def _lose(self, name: str) -> None:
         if self._refuse(f"lost {name}", (1, 1)):
@@ -310,14 +343,25 @@ class Follower:
             if unit.file.path.exists():
                 self._pass_over(unit, (found.st_ino, found.st_size), error)
             return None
-        others = [*self.done.values(), *(each.identity for each in self.open.values())]
-        if any(other is not None and _same(other, identity, unit.file) for other in others):
+        now = [each.identity for each in self.open.values()]
+        # While it is open it is no other file, also where nothing of it was known when it was opened.
+        is_open = any(each is not None and each.is_inode_of(found) for each in now)
+        others = [*self.done.values(), *now]
+        if is_open or any(other is not None and _same(other, identity, unit.file) for other in others):
             self.done[unit.id] = identity
             log.info("%s was read before, under another name", unit.id)
             return None
         return identity
 
-    def _open(self, unit: Any, identity: Identity | None, position: Any, *, stop: bool = False) -> None:
+    def _open(
+        self,
+        unit: Any,
+        identity: Identity | None,
+        position: Any,
+        *,
+        stop: bool = False,
+        begun: bool | None = None,
+    ) -> None:
         try:
             stream = self._reader.open(unit, resume=position)
         except VestigeError as error:
@@ -328,7 +372,8 @@ class Follower:
         if stop:
             stream.stop()
         self._news = True
-        begun = position is not None
+        if begun is None:
+            begun = position is not None
         self.open[unit.id] = Followed(unit, stream, identity, heard=time.monotonic(), begun=begun)
 
     def _pass_over(self, unit: Any, mark: tuple[int, int], error: VestigeError) -> None:
@@ -365,7 +410,10 @@ class Follower:
         followed.told = len(stream.defects)
         if followed.identity is not None and followed.identity.head_bytes < HEAD_BYTES:
             with suppress(OSError, EvidenceError):
-                followed.identity = Identity.of(followed.unit.file)
+                identity = Identity.of(followed.unit.file)
+                # Where it lay, another file may lie by now.
+                if (identity.device, identity.inode) == (followed.identity.device, followed.identity.inode):
+                    followed.identity = identity
         if block is not None or stream.ended:
             self._said.say(followed.unit.name, stream.summary)
         if block is not None:

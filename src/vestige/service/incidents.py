@@ -6,18 +6,23 @@ follow one another closely, are one incident.
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any, Self
 
 from vestige.service.sinks.lines import whole
 
 QUIET_S = 3_600.0
-"""An incident closes when its entity had no alert of it for so long, by the times of the evidence."""
+"""An incident closes when no alert of it came for so long: by the times of its entity's evidence, or, where
+none of that comes any more, by the clock of this machine."""
 CLOSE_S = 120.0
 """Alerts of one entity within so many seconds belong together, whatever raised them."""
 MOST_OPEN = 10_000
 """Incidents that are open at a time; the one that was quiet for longest closes for another."""
+MOST_NEAR = 64
+"""Open incidents of an entity, those heard from last, that are looked at for one close in time."""
 MOST_EVIDENCE, MOST_REASONS = 20, 5
 """Places and reasons that an incident keeps: the first places, the rarest reasons."""
 STRONG = 0.01
@@ -73,6 +78,8 @@ class Incident:
     last_s: float | None
     alerts: int = 0
     p_value: float = 1.0
+    heard_s: float | None = None
+    """When its last alert was taken, by the clock of this machine."""
     kinds: list[str] = field(default_factory=list)
     raised: list[Row] = field(default_factory=list)
     reasons: list[Row] = field(default_factory=list)
@@ -93,47 +100,67 @@ class Incidents:
 
     open: dict[str, Incident] = field(default_factory=dict)
     count: int = 0
+    _of_entity: dict[str, dict[str, Incident]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """The open ones of each entity, in the same order."""
+    _of_kind: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Which open one of an entity a kind was last seen in."""
+
+    def __post_init__(self) -> None:
+        for incident in self.open.values():
+            self._note(incident)
 
     def take(self, alert: Row) -> list[Row]:
         """Put an alert to its incident, whose id it gets; the lines about incidents that come of it."""
-        entity, now = entity_of(alert), seconds_of(alert.get("time"))
-        lines = self.pass_over(alert)
+        entity, at_s = entity_of(alert), seconds_of(alert.get("time"))
+        lines = [] if at_s is None else self.pass_time(entity, at_s)
         kinds = _kinds(alert)
-        incident = self._of(entity, kinds, now)
+        incident = self._find(entity, kinds, at_s)
         opened = incident is None
         if incident is None:
             if len(self.open) >= MOST_OPEN:
-                lines.append(self.open.pop(next(iter(self.open))).row("closed"))
+                lines.append(self._close(next(iter(self.open.values()))))
             self.count += 1
             incident = Incident(f"{self.count:06d}", entity, alert.get("time"), None, None)
         alert["incident"] = incident.id
-        _add(incident, alert, kinds, now)
-        # Who was heard from last stands at the end.
+        _add(incident, alert, kinds, at_s)
+        incident.heard_s = time.time()
         self.open.pop(incident.id, None)
         self.open[incident.id] = incident
+        self._note(incident)
         if opened:
             lines.append(incident.row("opened"))
         elif incident.alerts in GROWTH:
             lines.append(incident.row("grew"))
         return lines
 
-    def pass_over(self, alert: Row) -> list[Row]:
-        """Close what the entity of an alert has been quiet about for long enough when it comes."""
-        entity, now = entity_of(alert), seconds_of(alert.get("time"))
-        if now is None:
+    def pass_time(self, entity: str, now_s: float) -> list[Row]:
+        """Close what an entity, whose evidence has come to the time `now_s`, was quiet about for long
+        enough."""
+        mine = self._of_entity.get(entity)
+        if not mine:
             return []
-        quiet = [
-            each.id
-            for each in self.open.values()
-            if each.entity == entity and each.last_s is not None and now - each.last_s > QUIET_S
-        ]
-        return [self.open.pop(each).row("closed") for each in quiet]
+        quiet = [each for each in mine.values() if each.last_s is not None and now_s - each.last_s > QUIET_S]
+        return [self._close(each) for each in quiet]
+
+    def pass_clock(self, now_s: float) -> list[Row]:
+        """Close what nothing was heard of for long enough by the clock of this machine, whose time is
+        `now_s` (Unix seconds)."""
+        lines = []
+        # Who was heard from first stands first.
+        for incident in list(self.open.values()):
+            if incident.heard_s is None or incident.heard_s > now_s:
+                # A state from before this was kept, or a clock that was set back: it begins to count now.
+                incident.heard_s = now_s
+            if now_s - incident.heard_s <= QUIET_S:
+                break
+            lines.append(self._close(incident))
+        return lines
 
     def close_all(self) -> list[Row]:
         """Close all of them: nothing more will come."""
-        lines = [incident.row("closed") for incident in self.open.values()]
-        self.open.clear()
-        return lines
+        return [self._close(incident) for incident in list(self.open.values())]
 
     def to_dict(self) -> Row:
         """All of it as JSON values."""
@@ -145,21 +172,46 @@ class Incidents:
         found = [Incident(**each) for each in plain["open"]]
         return cls({each.id: each for each in found}, int(plain["count"]))
 
-    def _of(self, entity: str, kinds: list[str], now: float | None) -> Incident | None:
+    def _find(self, entity: str, kinds: list[str], at_s: float | None) -> Incident | None:
         """The open incident that an alert belongs to."""
-        mine = [each for each in self.open.values() if each.entity == entity]
-        for incident in reversed(mine):
-            near = now is not None and incident.last_s is not None and abs(now - incident.last_s) <= CLOSE_S
-            if near or set(kinds) & set(incident.kinds):
-                return incident
-        return None
+        mine = self._of_entity.get(entity, {})
+        if at_s is not None:
+            for incident in islice(reversed(mine.values()), MOST_NEAR):
+                if incident.last_s is not None and abs(at_s - incident.last_s) <= CLOSE_S:
+                    return incident
+        known = (self._of_kind.get((entity, kind)) for kind in kinds)
+        return next((mine[found] for found in known if found is not None), None)
+
+    def _note(self, incident: Incident) -> None:
+        """Have an incident found, as the one heard from last."""
+        mine = self._of_entity.setdefault(incident.entity, {})
+        mine.pop(incident.id, None)
+        mine[incident.id] = incident
+        for kind in incident.kinds:
+            self._of_kind[incident.entity, kind] = incident.id
+
+    def _close(self, incident: Incident) -> Row:
+        del self.open[incident.id]
+        mine = self._of_entity[incident.entity]
+        del mine[incident.id]
+        if not mine:
+            del self._of_entity[incident.entity]
+        for kind in incident.kinds:
+            if self._of_kind.get((incident.entity, kind)) != incident.id:
+                continue
+            del self._of_kind[incident.entity, kind]
+            for other in islice(reversed(mine.values()), MOST_NEAR):
+                if kind in other.kinds:
+                    self._of_kind[incident.entity, kind] = other.id
+                    break
+        return incident.row("closed")
 
 
-def _add(incident: Incident, alert: Row, kinds: list[str], now: float | None) -> None:
+def _add(incident: Incident, alert: Row, kinds: list[str], at_s: float | None) -> None:
     incident.alerts += 1
     incident.p_value = min(incident.p_value, alert.get("p_value", 1.0))
-    if now is not None and (incident.last_s is None or now >= incident.last_s):
-        incident.last, incident.last_s = alert.get("time"), now
+    if at_s is not None and (incident.last_s is None or at_s >= incident.last_s):
+        incident.last, incident.last_s = alert.get("time"), at_s
     incident.kinds = list(dict.fromkeys([*incident.kinds, *kinds]))[:MOST_EVIDENCE]
     _count(incident, Raised.of(alert))
     known = {reason["says"] for reason in incident.reasons}
@@ -185,9 +237,9 @@ def _kinds(alert: Row) -> list[str]:
     return [f"{reason['look']}: {about}" for reason in alert.get("reasons", [])] or [f"score: {about}"]
 
 
-def seconds_of(time: str | None) -> float | None:
+def seconds_of(text: str | None) -> float | None:
     """A time of RFC 3339 in UTC as Unix seconds. Raises ValueError."""
-    if time is None:
+    if text is None:
         return None
     # Nanoseconds are more than a datetime holds.
-    return datetime.fromisoformat(f"{time[:26].rstrip('Z')}Z").timestamp()
+    return datetime.fromisoformat(f"{text[:26].rstrip('Z')}Z").timestamp()

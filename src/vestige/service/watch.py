@@ -15,13 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from vestige import storage
 from vestige.checkpoint import Loaded, load
 from vestige.errors import CheckpointError, UsageError
 from vestige.evidence.files import STDIN
 from vestige.log import get
 from vestige.reading import live
-from vestige.reading.steps import Reader, StepBlock
+from vestige.reading.steps import NO_TIME, Reader, StepBlock
 from vestige.reading.times import rfc3339
 from vestige.reading.windower import WindowBatch, Windower
 from vestige.scoring.budgeting import AlertBudget
@@ -40,6 +42,7 @@ from vestige.service.listening import Listening
 from vestige.service.sharding import Shard, require_apart
 from vestige.service.sinks import Sink
 from vestige.service.sinks.files import FileSink
+from vestige.service.sinks.lines import whole
 from vestige.sources import registry
 from vestige.training.interrupt import StopRequests
 
@@ -230,23 +233,29 @@ class Watch:
             self.kept.restore(before["kept"])
 
     def _watch(self, stop: StopRequests) -> None:
-        scanned, heard, released = 0.0, time.monotonic(), False
+        scanned, heard, released, some = 0.0, time.monotonic(), False, False
         while not _asked(stop):
             now = time.monotonic()
-            if now - scanned >= SCAN_S or self.options.once:
+            # However much there is to read, what is new is looked for meanwhile.
+            if now - scanned >= SCAN_S or (self.options.once and not some):
                 self.follower.scan()
                 if self.exceptions is not None:
                     self.exceptions.refresh()
                 scanned = now
+            some = False
             for block in self.follower.read():
-                heard, released = time.monotonic(), False
+                heard, released, some = time.monotonic(), False, True
                 self._take(block)
                 self._save_in_time()
                 if _asked(stop):
                     return
+            if some:
+                continue
             if self.follower.ended:
                 self._end()
                 return
+            # All that there is was read: whoever is quiet has nothing more to say for now.
+            self._write(self.incidents.pass_clock(time.time()))
             if not released and time.monotonic() - heard >= self.options.idle_s:
                 for block in self.follower.release():
                     self._take(block)
@@ -259,6 +268,7 @@ class Watch:
     def _end(self) -> None:
         for block in self.follower.release():
             self._take(block)
+        self._write(self.incidents.pass_clock(time.time()))
         if self.directory is None:
             # Nobody will go on here: what looks ahead, and what is open, ends.
             self._judge(self.windower.flush())
@@ -271,37 +281,54 @@ class Watch:
     def _judge(self, batches: Iterable[WindowBatch]) -> None:
         for judged in judge_batches(self.loaded, batches):
             self.daily.take(judged.batch.t_ns[int(judged.batch.corrects) :])
+            rows: Iterable[dict[str, Any]]
             if self.scorer is not None:
-                rows = list(self.scorer.rows(judged, alerts_only=not self.options.every))
+                hiding = None
+                if self.exceptions is not None and self.exceptions.entries:
+                    hiding = self._hiding
+                rows = self.scorer.rows(judged, alerts_only=not self.options.every, hiding=hiding)
             else:
-                rows = [
-                    row
-                    for row in rows_of(judged, self.loaded)
-                    if self.options.every or row["alert"] or row.get("corrects")
-                ]
+                rows = rows_of(judged, self.loaded)
             lines: list[dict[str, Any]] = []
             for row in rows:
-                if row["alert"]:
+                if row["alert"] or "dismissed" in row:
                     lines += self._alert(row)
                 if self.options.every or row["alert"] or row.get("corrects"):
                     lines.append(row)
+            lines += self._pass_time(judged.batch)
             lines += self._drift(judged)
             self._write(lines)
+
+    def _hiding(self, alert: dict[str, Any]) -> str | None:
+        """By which exception an alert of a detector of what is normal is fine."""
+        found = None if self.exceptions is None else self.exceptions.hiding(alert)
+        return None if found is None else found.id
 
     def _alert(self, row: dict[str, Any]) -> list[dict[str, Any]]:
         """What comes of an alert: lines about incidents. One that was dismissed is no alert any more."""
         if self.promise is not None:
             self.promise.remember(row)
-        hiding = None
-        if self.exceptions is not None:
-            hiding = self.exceptions.hiding(row)
-        self.daily.alert(row.get("time"), dismissed=hiding is not None)
-        if hiding is None:
-            self.alerts += 1
-            return self.incidents.take(row)
-        self.dismissed[hiding.id] += 1
-        row |= {"alert": False, "dismissed": hiding.id}
-        return self.incidents.pass_over(row)
+        if self.scorer is None and (because := self._hiding(row)) is not None:
+            # Where there is no budget, nothing has to be known before.
+            row |= {"alert": False, "dismissed": because}
+        self.daily.alert(row.get("time"), dismissed="dismissed" in row)
+        if "dismissed" in row:
+            self.dismissed[row["dismissed"]] += 1
+            return []
+        self.alerts += 1
+        return self.incidents.take(row)
+
+    def _pass_time(self, batch: WindowBatch) -> list[dict[str, Any]]:
+        """Close incidents of which the evidence went on for long enough without an alert."""
+        if not self.incidents.open:
+            return []
+        lines: list[dict[str, Any]] = []
+        for number in np.unique(batch.recording).tolist():
+            name, last = batch.recordings[number], int(batch.t_ns[batch.recording == number].max())
+            if last != NO_TIME:
+                for entity in dict.fromkeys((whole(name.host), whole(name.id))):
+                    lines += self.incidents.pass_time(entity, last / 1e9)
+        return lines
 
     def _drift(self, judged: JudgedBatch) -> list[dict[str, Any]]:
         """A line where these windows have broken the promise; of all lines there is one."""

@@ -40,7 +40,7 @@ def part(windows: WindowSet, *, seed: int = 0, where: Path | None = None) -> Sta
     """
     if len(windows) < LEAST:
         raise SplitError(
-            f"there are {len(windows):,} windows of {len(windows.present):,} recordings, and learning what "
+            f"there are {len(windows):,} windows (recordings: {len(windows.present):,}), and learning what "
             f"is normal needs {LEAST:,} windows at the least (a few thousand are better)",
             where=where,
             remedy="give more evidence: more files, or a longer time",
@@ -56,6 +56,16 @@ def part(windows: WindowSet, *, seed: int = 0, where: Path | None = None) -> Sta
         stages = _cut(blind, _by_place(blind), "each recording in three: nothing has a time")
     _refuse_lopsided(stages, where)
     return stages
+
+
+def needed(share: float | None) -> str:
+    """How much evidence learning needs, for whoever is about to read it; `share` of the windows alert, if
+    that is known before."""
+    told = f"learning needs {LEAST:,} windows (steps that are judged) at the least; a few thousand are better"
+    if share is None:
+        return f"{told}, and for a budget by time a week says more than an hour"
+    enough = round(1 / share / SHARES[1])
+    return f"{told}, and {enough:,} show how rare one in {round(1 / share):,} is"
 
 
 def _cut(windows: WindowSet, stage: NDArray[np.int8], how: str) -> Stages:

@@ -168,7 +168,7 @@ def _year(
         year = extent.latest(ruleset.written_until(file))
     assumed = ""
     if given is None and ruleset.until is None:
-        assumed = extent.told(year, years.written(file)[1])
+        assumed = extent.told(year, years.written(file)[1], live=ruleset.live)
     placed = int(dated(np.array([first_ns]), np.array([year]))[0])
     if not first_ns or placed == BAD:
         placed = 0

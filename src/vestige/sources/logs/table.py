@@ -81,14 +81,17 @@ def contents(
     """What is to be read of a file: itself, or the log files that it is a table of, from the one called
     `number` on, and from the decoded byte `offset` of that one on."""
     if not is_table(file):
-        yield _File(file, mode, offset=offset)
+        # What stands behind the only one is the end.
+        if not number:
+            yield _File(file, mode, offset=offset)
         return
     table = Table(file, rules.encoding)
     try:
         table.open()
     except NoTableError:
         table.close()
-        yield _File(file, mode, offset=offset)
+        if not number:
+            yield _File(file, mode, offset=offset)
         return
     for at, content in enumerate(table.contents(rules)):
         if at > number:

@@ -75,8 +75,9 @@ class Extent:
         latest = day.year - (_day(clock.frame_ns, day.year) > day) - bounded(clock.years)
         self.bound = latest if self.bound is None else min(self.bound, latest)
 
-    def told(self, year: int, by: str) -> str:
-        """What is said where the first message is taken to be of `year`, `by` the day of its last one."""
+    def told(self, year: int, by: str, *, live: bool = False) -> str:
+        """What is said where the first message is taken to be of `year`, `by` the day of its last one;
+        `live`: a detector reads it, to which nobody can say another year."""
         shown = f"{year}"
         if self.years > 0:
             shown = f"{year} to {year + self.years}"
@@ -87,6 +88,8 @@ class Extent:
             told += " and its 29 February"
         if missing := sum(self.leap.values()) - self.existing(year):
             told += f"; {missing:,} times of a 29 February are then of no day"
+        if live:
+            return f"{told} (a detector has no --year: where that is wrong, write times with their year)"
         return f"{told} (--year says otherwise)"
 
     def existing(self, year: int) -> int:
