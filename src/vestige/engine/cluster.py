@@ -170,6 +170,12 @@ def _no_cluster(address: str | None, error: Exception) -> ClusterError:
         )
     if address is None:
         return ClusterError(f"Ray cannot be started on this machine: {why[0]}", remedy="--engine local")
+    before = str(error.__cause__ or error.__context__ or "")
+    if "AuthToken" in before:
+        return ClusterError(
+            f"the Ray cluster at {address} wants its token",
+            remedy="set RAY_AUTH_MODE=token, and have the token of its head in ~/.ray/auth_token",
+        )
     return ClusterError(
         f"the Ray cluster at {address} cannot be joined: {' '.join(why[:3])}",
         remedy="this machine must be one of its nodes, with the same versions of Ray and Python: ray start "

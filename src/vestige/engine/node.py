@@ -61,7 +61,7 @@ def run(
         return _refused(UsageError(what, remedy="install the same version on every node"), node)
     if Path(order.cwd).is_dir():
         os.chdir(order.cwd)
-    folder = shipping.node_folder(order.token)
+    folder = str(shipping.node_folder(order.token))
     spot = Places(order.cwd, str(Path(folder, "copies")))
     try:
         shipped = _fetch(order, reads, spot, folder, evidence)
@@ -103,6 +103,7 @@ def _fetch(order: Order, reads: list[Sight], spot: Places, folder: str, evidence
     """Bring copies of what this node does not see. Returns how many bytes came."""
     for one in reads:
         if order.unseen or places.look(Path(one.path), one.given) != one:
+            shipping.make_node_folder(order.token)
             spot.copied.append(one)
     return sum(shipping.fetch(evidence, one.path, spot.copy_of(one.path), folder) for one in spot.copied)
 
@@ -117,6 +118,8 @@ def _make_room(order: Order, spot: Places, folder: str) -> None:
     spot.attempt = str(Path(folder, name))
     if not order.unseen and Path(order.writes, order.token).exists():
         spot.attempt = spot.home
+    else:
+        shipping.make_node_folder(order.token)
     Path(spot.attempt).mkdir(exist_ok=True)
 
 

@@ -76,20 +76,19 @@ def _entry(path: str, found: os.stat_result) -> Entry:
     return Entry(path, "link" if stat.S_ISLNK(mode) else "other", target=NOWHERE)
 
 
-def node_folder(token: str) -> str:
-    """The folder of this machine for what is shipped to it while one map runs; nobody else can read it."""
-    folder = _named(token)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return str(folder)
+def node_folder(token: str) -> Path:
+    """The folder of this machine for what is shipped to it while one map runs, if anything is."""
+    return Path(tempfile.gettempdir(), f"vestige-{token}")
+
+
+def make_node_folder(token: str) -> None:
+    """Make it so that nobody else can read it."""
+    node_folder(token).mkdir(mode=0o700, exist_ok=True)
 
 
 def remove_node_folder(token: str) -> None:
     """Once the map is over."""
-    shutil.rmtree(_named(token), ignore_errors=True)
-
-
-def _named(token: str) -> Path:
-    return Path(tempfile.gettempdir(), f"vestige-{token}")
+    shutil.rmtree(node_folder(token), ignore_errors=True)
 
 
 @contextmanager
