@@ -31,3 +31,14 @@ def _spelt_out(character: str) -> str:
         return character
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def toml_text(text: str) -> str:
+    """A text of TOML. What nobody would see, or what would steer an editor, is written as its number."""
+    return f'"{"".join(map(_toml_character, text))}"'
+
+
+def _toml_character(each: str) -> str:
+    if each in '"\\':
+        return f"\\{each}"
+    return each if each.isprintable() else f"\\U{ord(each):08x}"

@@ -9,12 +9,17 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vestige.errors import UsageError
 from vestige.escaping import visible_lines
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 ROOT = "vestige"
 MOST_EARLY = 1000
@@ -35,25 +40,29 @@ def parse_level(text: str) -> int:
     return number
 
 
+def console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """A terminal to print to. With `NO_COLOR` nothing that it prints has an escape sequence, be it of colour,
+    bold, or of where the cursor goes."""
+    from rich.console import Console
+
+    if os.environ.get("NO_COLOR"):
+        return Console(stderr=stderr, width=width, color_system=None, force_interactive=False)
+    return Console(stderr=stderr, width=width)
+
+
+def shows_progress(to: Console) -> bool:
+    """Whether a terminal can show a bar that moves, and its owner wants one."""
+    return to.is_interactive and level() < LEVELS["warning"]
+
+
 def configure(level: int = LEVELS["info"]) -> None:
     """Write records of `level` and above to the terminal (standard error)."""
-    from rich.console import Console
-    from rich.logging import RichHandler
-
     root = logging.getLogger(ROOT)
     root.setLevel(level)
     root.propagate = False
-    for old in [one for one in root.handlers if isinstance(one, RichHandler)]:
+    for old in [one for one in root.handlers if isinstance(one, ToTerminal)]:
         root.removeHandler(old)
-    handler = RichHandler(
-        console=Console(stderr=True),
-        show_path=False,
-        markup=False,
-        highlighter=None,
-        omit_repeated_times=False,
-    )
-    handler.setFormatter(Visible("%(message)s"))
-    root.addHandler(handler)
+    root.addHandler(ToTerminal())
     root.addHandler(_early)
 
 
@@ -84,12 +93,31 @@ def to_file(path: Path) -> Iterator[None]:
         handler.close()
 
 
-class Visible(logging.Formatter):
-    """A record as text in which nothing can steer a terminal."""
+class ToTerminal(logging.Handler):
+    """Writes records to standard error: the time of day, the level of a warning or worse, the message.
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The message; control and other invisible characters are spelt out."""
-        return visible_lines(super().format(record))
+    A message is one line, which the terminal breaks where it ends; nothing in it can steer the terminal.
+    """
+
+    STYLES: ClassVar = {"WARNING": "yellow", "ERROR": "bold red", "CRITICAL": "bold red", "DEBUG": "dim"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.console = console(stderr=True)
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record; a bar that is shown stays below it."""
+        from rich.text import Text
+
+        try:
+            line = Text(f"{datetime.fromtimestamp(record.created).astimezone():%H:%M:%S} ", style="dim")
+            text: Any = Text(visible_lines(self.format(record)), style="default")
+            if record.levelname in self.STYLES:
+                line.append(f"{record.levelname.lower()}: ", style=f"not dim {self.STYLES[record.levelname]}")
+            self.console.print(Text.assemble(line, text), soft_wrap=True, highlight=False)
+        except Exception:  # noqa: BLE001 - as every handler of logging: a log never ends what it tells of
+            self.handleError(record)
 
 
 class JsonLines(logging.Formatter):

@@ -205,6 +205,9 @@ def refusal(error: BaseException, path: Path | None = None, left: str = "") -> O
     if number is None or number not in reasons or (path is not None and not _concerns(path, filename)):
         return None
     what, remedy = _REASONS[number]
+    above = next((each for each in path.parents if each.is_file()), None) if path is not None else None
+    if number in {errno.ENOTDIR, errno.EEXIST} and above is not None:
+        what, remedy = f"{above} is a file, not a directory", "choose an output that is not below a file"
     return OutputError(f"cannot write: {what}{left}", where=path or filename, remedy=remedy)
 
 

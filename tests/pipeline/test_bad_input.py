@@ -143,7 +143,7 @@ def test_a_full_disk(tmp_path: Path, corpus: Path) -> None:
 def test_an_output_that_may_not_be_written(tmp_path: Path, corpus: Path) -> None:
     (tmp_path / "file").write_text("x")
     done = vestige("prepare", "logs", corpus, "--format", "bgl", "-j", 1, "-o", tmp_path / "file" / "dataset")
-    refused(done, errors.OutputError, "a part of the path is a file")
+    refused(done, errors.OutputError, "is a file, not a directory")
 
 
 def test_names_in_a_corpus_cannot_lead_out_of_it(tmp_path: Path, corpus: Path) -> None:

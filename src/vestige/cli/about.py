@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -19,7 +21,13 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def models() -> None:
+NEEDED = ("xgboost", "sklearn", "zstandard", "safetensors", "numba")
+"""Libraries without which nothing works."""
+AsJson = Annotated[bool, typer.Option("--json", help="for programs: one JSON object instead of tables")]
+"""`--json`, as every verb has it that shows tables."""
+
+
+def models(as_json: AsJson = False) -> None:
     """List the detectors, what they take, and what they are.
 
     Example: vestige models
@@ -29,48 +37,62 @@ def models() -> None:
     from vestige.cli import tables
     from vestige.models import registry
 
+    rows = sorted(registry.describe(), key=lambda row: row.baseline)
+    if as_json:
+        tables.show_json({"models": [asdict(row) for row in rows]})
+        return
     table = Table()
     for column in ("name", "takes", "what it is"):
         table.add_column(column)
-    for row in sorted(registry.describe(), key=lambda row: row.baseline):
+    for row in rows:
         about = row.about
         if row.baseline:
             about += " (baseline)"
         table.add_row(*map(tables.plain, (row.name, row.takes, about)))
-    tables.show(table)
+    tables.show(table, least=("takes",))
 
 
-def doctor() -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Check this installation: versions, libraries, cores, memory, disk, and that nothing is missing.
 
     Exits with status 1 when something is missing. Example: vestige doctor
     """
+    from vestige.cli import tables
     from vestige.runs.config import versions
     from vestige.sources import registry as sources
 
-    for name, version in versions().items():
-        typer.echo(f"{name:20} {version}")
-    typer.echo(f"{'cores':20} {os.cpu_count()}")
-    typer.echo(f"{'memory':20} {_memory()}")
-    typer.echo(f"{'free in temp':20} {shutil.disk_usage(tempfile.gettempdir()).free / 2**30:.1f} GiB")
-    typer.echo(f"{'sources':20} {', '.join(sources.names())}")
-    typer.echo(f"{'CUDA':20} {_cuda()}")
-    for extra in extras.MODULES:
-        lacking = extras.missing(extra)
-        state = f"not installed: {extras.command(extra)}" if lacking else "installed"
-        typer.echo(f"{f'extra {extra}':20} {state}")
-    needed = (
-        "xgboost",
-        "sklearn",
-        "zstandard",
-        "safetensors",
-        "numba",
-    )
-    missing = [name for name in needed if find_spec(name) is None]
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    found: dict[str, Any] = {
+        "versions": versions(),
+        "cores": os.cpu_count(),
+        "memory": _memory(),
+        "free in temp": f"{shutil.disk_usage(tempfile.gettempdir()).free / 2**30:.1f} GiB",
+        "sources": sources.names(),
+        "CUDA": _cuda(),
+        "extras": {
+            extra: f"not installed: {extras.command(extra)}" if extras.missing(extra) else "installed"
+            for extra in extras.MODULES
+        },
+        "missing": missing,
+    }
+    if as_json:
+        tables.show_json(found)
+    else:
+        _say(found)
     if missing:
         typer.echo(f"missing: {', '.join(missing)}; install again with the constraints file", err=True)
         raise typer.Exit(1)
-    typer.echo("everything is there")
+
+
+def _say(found: dict[str, Any]) -> None:
+    lines = dict(found.pop("versions"))
+    lines |= {f"extra {name}": state for name, state in found.pop("extras").items()}
+    missing = found.pop("missing")
+    for name, value in (found | lines).items():
+        shown = ", ".join(value) if isinstance(value, list) else value
+        typer.echo(f"{name:20} {shown}")
+    if not missing:
+        typer.echo("everything is there")
 
 
 def _memory() -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import BaseModel
 
+from vestige.cli.about import AsJson
 from vestige.cli.options import Address, EngineName, with_options
 from vestige.cli.preview import pointing_to_preview
 from vestige.cli.renamed import OutWasRenamed
@@ -91,8 +92,9 @@ def split(
     tables.show(tables.split(made, parts))
 
 
-def inspect(
+def inspect(  # noqa: PLR0912 - a branch for each part that may be there
     path: Annotated[Path, typer.Argument(help="a dataset, a run, or one trained detector")],
+    as_json: AsJson = False,
 ) -> None:
     """Say what a dataset, a run or a trained detector holds, after checking that it is intact.
 
@@ -107,6 +109,9 @@ def inspect(
     from vestige.reading.windows import WindowSet
     from vestige.runs.directory import RunDirectory
 
+    if as_json:
+        tables.show_json(_inspected(path))
+        return
     if (path / "schema.json").is_file():
         windows = WindowSet.open(path)
         windows.verify()
@@ -138,3 +143,41 @@ def inspect(
         tables.show(tables.trained(folders, path))
         if run.is_view:
             typer.echo(f"a view of a run; what it was judged to be: vestige inspect {run.home}")
+
+
+def _inspected(path: Path) -> dict[str, Any]:
+    """What a dataset, a run or a detector holds, after the same checks, as JSON values."""
+    from vestige import checkpoint
+    from vestige.evaluation.learnt import FILE as LEARNT
+    from vestige.evaluation.learnt import Learnt
+    from vestige.pipeline.run import verify
+    from vestige.reading.windows import WindowSet
+    from vestige.runs.directory import RunDirectory
+
+    if (path / "schema.json").is_file():
+        windows = WindowSet.open(path)
+        windows.verify()
+        return {
+            "kind": "dataset",
+            "windows": len(windows),
+            "recordings": windows.recordings.height,
+            "schema": windows.schema.to_dict(),
+            "notes": windows.notes,
+        }
+    run = RunDirectory.open(path)
+    if run.is_detector:
+        header = checkpoint.load(path).header
+        found = {"kind": "detector", "model": header.model["name"], "threshold": header.threshold}
+        found |= {"policy": header.policy, "classes": header.classes, "schema": header.dataset_schema}
+        if (path / LEARNT).is_file():
+            found["learnt"] = Learnt.load(path / LEARNT).model_dump(mode="json")
+        return found
+    if run.is_run:
+        verify(path)
+        results = None
+        if run.results is not None:
+            results = run.results.model_dump(mode="json")
+        return {"kind": "run", "config": run.config.model_dump(mode="json"), "results": results}
+    for folder in run.detectors.values():
+        checkpoint.load(folder)
+    return {"kind": "view", "detectors": sorted(run.detectors)}

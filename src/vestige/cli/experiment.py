@@ -12,6 +12,7 @@ import typer
 from pydantic import BaseModel
 
 from vestige import extras, log
+from vestige.cli.about import AsJson
 from vestige.cli.options import Address, EngineName, Quantize, parse_settings, with_options
 from vestige.cli.preview import pointing_to_preview
 from vestige.cli.renamed import OutWasRenamed
@@ -201,6 +202,7 @@ def evaluate(
             "label=column",
         ),
     ] = [],
+    as_json: AsJson = False,
 ) -> None:
     """Judge trained detectors on the test part, beside the baselines: metrics.json and report.html.
 
@@ -208,20 +210,26 @@ def evaluate(
 
     Example: vestige evaluate runs/gru
     """
-    from vestige.cli import progress
+    from vestige.cli import progress, tables
     from vestige.pipeline.run import evaluate as judge_run
 
     asked = judge.model_dump(exclude_none=True)
     if on is not None:
-        _judge_on(run, on, read, asked, quantized=quantize != "none")
+        _judge_on(run, on, read, asked, quantized=quantize != "none", as_json=as_json)
         return
     if read:
         raise UsageError("--read says how other evidence is read", remedy="name that evidence with --on")
     _refuse_learnt(run)
-    _say(judge_run(run, asked, _command(), quantized=quantize == "int8", progress=progress.bar), run)
+    results = judge_run(run, asked, _command(), quantized=quantize == "int8", progress=progress.bar)
+    if as_json:
+        tables.show_json(results.model_dump(mode="json"))
+    else:
+        _say(results, run)
 
 
-def _judge_on(run: Path, evidence: Path, read: list[str], asked: dict[str, Any], *, quantized: bool) -> None:
+def _judge_on(
+    run: Path, evidence: Path, read: list[str], asked: dict[str, Any], *, quantized: bool, as_json: bool
+) -> None:
     """Judge one detector on labelled evidence. Raises UsageError for what is for the test part alone."""
     from vestige.cli import progress, tables
     from vestige.evaluation.bootstrap import RESAMPLES
@@ -234,6 +242,9 @@ def _judge_on(run: Path, evidence: Path, read: list[str], asked: dict[str, Any],
             remedy="leave out --threshold, --allow-leakage and --quantize",
         )
     found = judge_on(run, evidence, parse_settings(read), resamples=resamples, progress=progress.bar)
+    if as_json:
+        tables.show_json(found.to_json())
+        return
     tables.show(tables.judged_on(found))
     typer.echo(tables.judged_size(found))
 

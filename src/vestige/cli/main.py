@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -29,6 +30,8 @@ from vestige.cli import (
     validate,
     watch,
 )
+from vestige.cli.config import expanded
+from vestige.cli.help import App
 from vestige.errors import OutputError, UsageError, VestigeError
 from vestige.escaping import visible_lines
 
@@ -96,10 +99,10 @@ class InOrder(TyperGroup):
         return sorted(super().list_commands(ctx), key=VERBS.index)
 
 
-app = typer.Typer(
+app = App(
     name="vestige",
     cls=InOrder,
-    context_settings={"max_content_width": 110},
+    context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]},
     help="Find attacks in the traces they leave on a host: raw evidence in, an honestly judged detector out.",
     no_args_is_help=True,
     add_completion=False,
@@ -119,12 +122,28 @@ def _globals(
     log_level: Annotated[
         str, typer.Option("-l", "--log-level", help="10..50, or debug, info, warning, error, critical")
     ] = "20",
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="show results, warnings and errors, but no progress")
+    ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            help="after a verb: take its options from this TOML file; what is typed counts for more",
+        ),
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error")] = False,  # noqa: ARG001
     version: Annotated[  # noqa: ARG001
         bool, typer.Option("--version", help="print the version", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    log.configure(log.parse_level(log_level))
+    if config is not None:
+        # After a verb it was replaced by what it holds before anything was parsed.
+        raise UsageError("--config stands after a verb", remedy=f"such as: vestige run --config {config}")
+    level = log.parse_level(log_level)
+    if quiet:
+        level = max(level, log.LEVELS["warning"])
+    log.configure(level)
 
 
 preview.register(app)
@@ -155,11 +174,13 @@ def run() -> None:
             OutputError.exit_code,
             debug=False,
         )
-    arguments = _hoist(sys.argv[1:])
-    debug = "--debug" in arguments
+    debug = "--debug" in sys.argv[1:]
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        typer.main.get_command(app)(args=arguments, prog_name="vestige")
+        command = typer.main.get_command(app)
+        arguments = _hoist(sys.argv[1:])
+        flags = next((at for at, each in enumerate(arguments) if each in VERBS), len(arguments))
+        command(args=arguments[:flags] + expanded(arguments[flags:], command), prog_name="vestige")
     except VestigeError as error:
         _fail(f"error: {error}", error.exit_code, debug)
     except (KeyboardInterrupt, CtrlCError):
@@ -217,7 +238,7 @@ def _hoist(arguments: list[str]) -> list[str]:
 
 def _holds_its_value(argument: str) -> bool:
     """Whether `argument` is an option of all commands that takes no value from the argument after it."""
-    if argument == "--debug" or argument.startswith("--log-level="):
+    if argument in {"--debug", "-q", "--quiet"} or argument.startswith("--log-level="):
         return True
     return argument.startswith("-l") and argument != "-l"
 

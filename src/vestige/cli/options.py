@@ -13,6 +13,7 @@ import typer
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from vestige.cli.help import HEADINGS
 from vestige.errors import UsageError
 
 FLAGS = {
@@ -53,8 +54,8 @@ def with_options(command: Callable[..., None], **models: type[BaseModel]) -> Cal
         if name not in models
     ]
     added: list[inspect.Parameter] = []
-    for model in models.values():
-        added += [_parameter(name, field) for name, field in model.model_fields.items()]
+    for kind, model in models.items():
+        added += [_parameter(name, field, HEADINGS.get(kind)) for name, field in model.model_fields.items()]
 
     @functools.wraps(command)
     def wrapper(**given: Any) -> None:
@@ -95,7 +96,7 @@ def _is_argument(parameter: inspect.Parameter) -> bool:
     return any(type(note).__name__ == "ArgumentInfo" for note in notes)
 
 
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+def _parameter(name: str, field: FieldInfo, heading: str | None) -> inspect.Parameter:
     flags = FLAGS.get(name, (flag_of(name),))
     annotation = _option_type(field.annotation)
     if annotation is bool:
@@ -105,7 +106,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         default = []
     if field.is_required():
         default = ...
-    option = typer.Option(default, *flags, help=field.description or "")
+    option = typer.Option(default, *flags, help=field.description or "", rich_help_panel=heading)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=annotation)
 
 

@@ -6,18 +6,10 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from vestige.escaping import visible
+from vestige.training import progress
 
 
 @contextlib.contextmanager
@@ -28,18 +20,9 @@ def bar(
 
     `beside_output`: the block writes to standard output, so there is no bar where both are terminals.
     """
-    console = Console(stderr=True)
-    if not console.is_terminal or (beside_output and sys.stdout.isatty()):
+    if not progress.on_terminal() or (beside_output and sys.stdout.isatty()):
         yield lambda done, total: None  # noqa: ARG005
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(escape(visible(title)), total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    with progress.bar() as shown:
+        task = shown.add_task(escape(visible(title)), total=None, figures=unit)
+        yield lambda done, total: shown.update(task, completed=done, total=total)

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
+from vestige.cli.help import Command
 from vestige.errors import UsageError
 
 POSITIONAL = ""
 """What an option is called now whose values are arguments without a name."""
 
 
-class RenamedOptions(TyperCommand):
+class RenamedOptions(Command):
     """A command some of whose options were called otherwise."""
 
     old_options: ClassVar[Mapping[str, str]] = {}

@@ -7,7 +7,9 @@ from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
+
+from vestige.cli.help import App, Command
 
 Item = TypeVar("Item")
 Item_co = TypeVar("Item_co", covariant=True)
@@ -28,7 +30,7 @@ def add_verb(
     make: Callable[[Item], Callable[..., None]],
     registry: Registry[Item],
     *,
-    cls: type[TyperCommand] = TyperCommand,
+    cls: type[Command] = Command,
     besides: Mapping[str, Callable[..., None]] = MappingProxyType({}),
 ) -> None:
     """Add `verb` to `app`; `make(item)` builds the command for one source's item, options included, of the
@@ -40,7 +42,7 @@ def add_verb(
             return [*registry.names(), *besides]
 
         def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
-            inner = typer.Typer(add_completion=False, rich_markup_mode=None)
+            inner = App(add_completion=False, rich_markup_mode=None)
             if cmd_name in besides:
                 inner.command(cmd_name)(besides[cmd_name])
             elif cmd_name in registry.names():

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import typer
 from rich.console import Console, RenderableType
-from rich.table import Table
+from rich.measure import Measurement
+from rich.table import Column, Table
 from rich.text import Text
 
+from vestige import log
 from vestige.escaping import LONGEST, visible
 from vestige.evidence.defects import MOST_NOTED, LeftOut
 from vestige.reading.overview import counted
@@ -38,18 +45,67 @@ SENTENCE = 1_000
 """Characters of a sentence that quotes what evidence holds."""
 MASKED = r"<[a-z_]{1,32}>"
 """A placeholder of a masked value."""
+FOLDED = 12
+"""Columns that a text needs at least where it may be folded."""
 WIDE, NARROW = 1 << 14, 110
 """Columns where nobody looks on: nothing is cut; and of a terminal that has no room for all of a table."""
 
 
-def show(what: RenderableType) -> None:
-    """Print to standard output, as wide as the terminal; where that is none, as wide as it takes."""
-    Console(width=width()).print(what)
+def show(what: RenderableType, *, least: Sequence[str] = ()) -> None:
+    """Print to standard output, as wide as the terminal; where that is none, as wide as it takes.
+
+    Of a table that has no room, columns are left out, and named below it: those named in `least`, in that
+    order, then from the right. The first column says what a row is about, and always stays whole.
+    """
+    to = log.console(width=width())
+    left_out: list[str] = []
+    if isinstance(what, Table):
+        what, left_out = _narrowed(what, to, least)
+    to.print(what)
+    if left_out:
+        to.print(plain(f"a wider terminal also shows: {', '.join(left_out)}"))
+
+
+def show_json(what: dict[str, Any]) -> None:
+    """Print JSON to standard output: ASCII only, so whatever it holds cannot disturb a terminal."""
+    typer.echo(json.dumps(what, indent=1))
+
+
+def _narrowed(table: Table, to: Console, least: Sequence[str]) -> tuple[Table, list[str]]:
+    """The table as far as there is room for it, and the names of the columns that are left out."""
+    table = copy(table)
+    table.columns = [replace(column) for column in table.columns]
+    left_out: list[str] = []
+    name = table.columns[0]
+    if all(len(str(cell).split()) < 2 for cell in name._cells):
+        name.no_wrap = True  # else it would share with the others what is missing, and be cut
+    while len(table.columns) > 2 and _least_width(table, to) > to.width:
+        headings = [_heading(column) for column in table.columns]
+        chosen = next((name for name in least if name in headings[1:]), headings[-1])
+        at = len(headings) - 1 - headings[::-1].index(chosen)
+        del table.columns[at]
+        left_out.append(chosen)
+    return table, left_out
+
+
+def _least_width(table: Table, to: Console) -> int:
+    """The columns of a terminal without which words of a table are cut; texts that may be folded are, down to
+    `FOLDED` characters a line."""
+    measured = copy(table)
+    measured.columns = [
+        replace(column, max_width=FOLDED) if column.overflow == "fold" and at else column
+        for at, column in enumerate(table.columns)
+    ]
+    return Measurement.get(to, to.options.update(width=WIDE), measured).minimum
+
+
+def _heading(column: Column) -> str:
+    return " ".join(str(column.header).split())
 
 
 def width() -> int:
     """Columns that there are to print in."""
-    console = Console()
+    console = log.console()
     if console.is_terminal or "COLUMNS" in os.environ:
         return console.width
     return WIDE

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 
 import typer
 
+from vestige.cli.help import App
 from vestige.cli.renamed import OutWasRenamed, RenamedCommands
 from vestige.errors import EvidenceError, UsageError
 
@@ -23,7 +24,7 @@ class TracesCommands(RenamedCommands):
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
     about = "Look into Intel PT traces. Example: vestige traces dump trace_0"
-    group = typer.Typer(cls=TracesCommands, no_args_is_help=True, help=about, rich_markup_mode=None)
+    group = App(cls=TracesCommands, no_args_is_help=True, help=about, rich_markup_mode=None)
 
     @group.callback()
     def _group() -> None:

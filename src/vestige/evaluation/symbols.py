@@ -96,7 +96,8 @@ def _scores(unit: str, everywhere: float | None, on_unknown: float | None, unkno
     text += "has no macro F1" if everywhere is None else f"scores macro F1 {everywhere:.3f}"
     text += " on the test part; "
     if not unknown:
-        return f"{text}no test window has a {unit} that training never saw."
+        article = "an" if unit[:1] in "aeiou" else "a"
+        return f"{text}no test window has {article} {unit} that training never saw."
     if on_unknown is None:
         return f"{text}the {unknown} test windows whose {unit} training never saw lack a class: no score."
     return f"{text}on the {unknown} test windows whose {unit} training never saw it scores {on_unknown:.3f}."

@@ -57,6 +57,19 @@ class JudgedOn:
     metrics: dict[str, IntervalResult]
     doubts: list[str]
 
+    def to_json(self) -> dict[str, Any]:
+        """All but what was said of each window, as JSON values."""
+        return {
+            "detector": self.detector,
+            "evidence": str(self.evidence),
+            "unit": self.unit,
+            "judged": len(self.test),
+            "anomalous": int(self.test.positive.sum()),
+            "alerts": self.alerts,
+            "metrics": {name: figure.model_dump(mode="json") for name, figure in self.metrics.items()},
+            "doubts": self.doubts,
+        }
+
 
 @dataclass(frozen=True)
 class Said:

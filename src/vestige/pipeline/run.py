@@ -120,6 +120,7 @@ def _read(
     if sets is not None:
         save_sets(made, sets)
     _over(working, plan, config)[1].save(working)
+    storage.write_text(RunDirectory(working).repeat_file, config.to_toml(plan.models))
 
 
 def _over(run: Path, plan: TrainingPlan, config: RunConfig) -> tuple[TrainingPlan, RunConfig]:

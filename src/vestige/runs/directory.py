@@ -26,6 +26,7 @@ from vestige.training.history import FILE as HISTORY
 
 CONFIG, DATASET, SPLIT, LOG = configs.FILE, "dataset", "split.json", "log.jsonl"
 OPENINGS = "openings.jsonl"
+REPEAT = "run.toml"
 METRICS, REPORT, PREDICTIONS = "metrics.json", "report.html", "predictions.parquet"
 REMEDY = "give a directory that vestige run or vestige learn wrote"
 
@@ -88,6 +89,11 @@ class RunDirectory:
     def config_file(self) -> Path:
         """What the run was asked to do."""
         return self.path / CONFIG
+
+    @property
+    def repeat_file(self) -> Path:
+        """The options by which `vestige run --config` repeats the run."""
+        return self.path / REPEAT
 
     @property
     def split_file(self) -> Path:

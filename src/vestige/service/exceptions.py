@@ -16,6 +16,7 @@ from typing import Annotated, Any, Self
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from vestige.errors import DefinitionError
+from vestige.escaping import toml_text
 from vestige.log import get
 from vestige.service.incidents import Raised, Row, entity_of
 
@@ -209,20 +210,9 @@ def _toml(value: Any) -> str:
         return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z"
     if isinstance(value, tuple):
         if len(value) == 1:
-            return f"[{_quoted(value[0])}]"
-        return "[\n" + "".join(f"    {_quoted(each)},\n" for each in value) + "]"
-    return _quoted(value)
-
-
-def _quoted(text: str) -> str:
-    """A text of TOML. What nobody would see, or what would steer an editor, is written as its number."""
-    return f'"{"".join(map(_character, text))}"'
-
-
-def _character(each: str) -> str:
-    if each in '"\\':
-        return f"\\{each}"
-    return each if each.isprintable() else f"\\U{ord(each):08x}"
+            return f"[{toml_text(value[0])}]"
+        return "[\n" + "".join(f"    {toml_text(each)},\n" for each in value) + "]"
+    return toml_text(value)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

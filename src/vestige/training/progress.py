@@ -9,18 +9,27 @@ import warnings
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from vestige import log
 
 LOGGERS = ("pytorch_lightning", "lightning_fabric", "lightning")
 MODULES = r"(pytorch_lightning|lightning_fabric|lightning_utilities|torchmetrics)(\..*)?$"
 
 
 def bar() -> Progress:
-    """One line: description, bar, how many of how many, `figures`, time left."""
+    """One line: description, bar, how many of how many, `figures`, time taken and time left. All bars of the
+    program are made here."""
     columns = (
         TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"), TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"), TimeElapsedColumn(), TimeRemainingColumn(),
     )  # fmt: skip
     return Progress(*columns, console=console(), refresh_per_second=5, transient=True)
 
@@ -28,14 +37,14 @@ def bar() -> Progress:
 def console() -> Console:
     """That of vestige's log where there is one: then messages appear above the bar, not across it."""
     for handler in logging.getLogger("vestige").handlers:
-        if isinstance(handler, RichHandler):
+        if isinstance(handler, log.ToTerminal):
             return handler.console
-    return Console(stderr=True)
+    return log.console(stderr=True)
 
 
 def on_terminal() -> bool:
     """Whether there is anyone to show a bar to."""
-    return console().is_terminal
+    return log.shows_progress(console())
 
 
 @contextlib.contextmanager

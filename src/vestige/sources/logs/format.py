@@ -5,9 +5,10 @@ What a dataset's schema keeps of it is `Format.settings()`, from which `Rules` i
 
 from __future__ import annotations
 
+import difflib
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -55,7 +56,10 @@ class Format(BaseModel):
     def _names(cls, masks: list[str]) -> list[str]:
         for name in masks:
             if not re.fullmatch("[a-z_]{1,32}", name):
-                raise ValueError(f"{name!r} is no name of a mask: small letters and _ only")
+                raise ValueError(
+                    f"{name!r} is no name of a mask: small letters and _ only{_meant(name, SHARED)}; "
+                    f"known are {', '.join(SHARED)}"
+                )
         return masks
 
     @model_validator(mode="after")
@@ -76,7 +80,13 @@ class Format(BaseModel):
                 raise ValueError(f"keys: no part is called {part!r}; parts are {parts}")
         unknown = [name for name in self.masks if name not in self.mask and name not in SHARED]
         if unknown:
-            raise ValueError(f"no mask {unknown[0]!r}; known are {', '.join([*self.mask, *SHARED])}")
+            known = [*self.mask, *SHARED]
+            raise ValueError(
+                f"no mask {unknown[0]!r}{_meant(unknown[0], known)}; known are {', '.join(known)}"
+            )
+        unused = [name for name in self.mask if name not in self.masks]
+        if unused:
+            raise ValueError(f"the mask {unused[0]!r} is not used: add its name to `masks`, or leave it out")
         Masker(self.resolved_masks)
         self.time_parser()
         if self.compiled().match(self.example[0]) is None:
@@ -111,6 +121,12 @@ class Format(BaseModel):
         plain = self.model_dump(mode="json", exclude={"label", "masks", "mask"})
         own = self.resolved_masks
         return plain | {"masks": [name for name, _ in own], "mask": dict(own)}
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """What somebody may have meant who wrote `name`, in brackets; nothing where nothing is like it."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" (perhaps {close[0]!r} is meant)" if close else ""
 
 
 def compiled(pattern: str, field: Mapping[str, str], time: Mapping[str, str]) -> re.Pattern[str]:

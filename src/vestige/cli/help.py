@@ -1,0 +1,65 @@
+"""How help is laid out: options under headings that say what they are for, the common ones first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+COMMON = (
+    "output", "model", "task", "format", "mapping", "label", "split", "threshold", "budget", "jobs", "resume",
+    "overwrite",
+)  # fmt: skip
+"""Parameters that most people need; no command has more than ten of them."""
+FEW = 12
+"""A command with no more options has them all under one heading."""
+FIRST, OTHERS, ARGUMENTS = "Common options", "More options", "Arguments"
+HEADINGS = {
+    "options": "How the evidence is read",
+    "split": "Who is held out",
+    "training": "How networks and trees learn",
+    "judge": "How detectors are judged",
+    "transfer": "Detectors from elsewhere, and for elsewhere",
+}
+"""The heading of the options that a model holds, by what the command calls it."""
+
+
+class Command(TyperCommand):
+    """A command whose help has its options under headings."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments, then options: common ones, others of the command itself, those of its models."""
+        found: dict[str, list[tuple[str, str]]] = {ARGUMENTS: [], FIRST: [], OTHERS: []}
+        found |= {heading: [] for heading in HEADINGS.values()}
+        options = [param for param in self.get_params(ctx) if param.param_type_name != "argument"]
+        few = len(options) <= FEW
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is None:
+                continue
+            heading = ARGUMENTS
+            if param in options:
+                heading = "Options" if few else _heading(param)
+            found.setdefault(heading, []).append(record)
+        for heading, records in found.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+
+def _heading(param: Any) -> str:
+    if param.name in COMMON:
+        return FIRST
+    return getattr(param, "rich_help_panel", None) or OTHERS
+
+
+class App(typer.Typer):
+    """An application all of whose commands lay out their help so."""
+
+    def command(  # type: ignore[override]
+        self, name: str | None = None, *, cls: type[TyperCommand] | None = Command, **settings: Any
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """As Typer's own."""
+        return super().command(name, cls=cls, **settings)
