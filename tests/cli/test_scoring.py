@@ -236,3 +236,31 @@ def test_a_bar_shows_on_a_terminal_unless_the_scores_go_there(
         assert running.wait() == 0
     assert "scoring" in shown[0]
     assert "scoring" not in shown[1]
+
+
+def test_reasons_of_alerts_are_told_in_scores_metrics_and_report(finished: Path, corpus: Path) -> None:
+    rows = list(score(finished / "gru", [corpus], explain=True))
+    alerts = [row for row in rows if row["alert"]]
+    assert alerts
+    assert all("reasons" not in row for row in rows if not row["alert"])
+    assert any(row["reasons"] for row in alerts)
+    for row in alerts:
+        assert all(set(why) == {"step", "what", "contribution"} for why in row["reasons"])
+        assert all(why["contribution"] > 0 and why["step"] <= 0 for why in row["reasons"])
+    results = json.loads((finished / "metrics.json").read_text())
+    named = [one for one in results["detectors"] if one["reasons"]]
+    assert {"gbt", "gru"} <= {one["name"] for one in named}
+    tested = {one["name"]: one["deletion"] for one in named if one["deletion"] is not None}
+    assert "gbt" in tested
+    assert len(tested["gbt"]["named"]) == len(tested["gbt"]["random"]) == 5
+    page = (finished / "report.html").read_text()
+    assert "Are the reasons any good?" in page
+    assert "because of" in page
+
+
+def test_reasons_are_of_windows_and_of_this_process(finished: Path, logs: list[Path]) -> None:
+    refused(
+        vestige("score", finished / "gbt", logs[0], "--explain", "--by-recording"),
+        errors.UsageError,
+        "--explain",
+    )

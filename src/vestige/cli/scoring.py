@@ -67,6 +67,12 @@ def score(
     output: Output = None,
     by_recording: ByRecording = False,
     alerts_only: AlertsOnly = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="of what alerts also tell reasons: step, what, contribution to the score"
+        ),
+    ] = False,
     overwrite: Overwrite = False,
     idle: Idle = "2s",
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
@@ -97,6 +103,11 @@ def score(
     from vestige.scoring import spread
 
     scoring.check_device(device)
+    if explain and (by_recording or engine != "local" or address is not None):
+        raise UsageError(
+            "--explain tells reasons of windows that this process scores",
+            remedy="leave out --by-recording and --engine, or --explain",
+        )
     run = RunDirectory.open(run).detector()
     if output is not None:
         _refuse_output(output, run, evidence, overwrite)
@@ -125,6 +136,7 @@ def score(
                 device=device,
                 quantize=eight_bit,
                 alerts_only=alerts_only,
+                explain=explain,
                 idle_s=idle_s,
                 progress=update,
             )

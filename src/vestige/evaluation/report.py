@@ -188,7 +188,9 @@ def _section(
             for name, figure in drawn.items()
             if figure is not None
         },
-        "alerts": _listed(test, _top_alerts(test, detector.threshold.value), details),
+        "alerts": _with_reasons(
+            detector, test, _listed(test, _top_alerts(test, detector.threshold.value), details)
+        ),
         "misses": _listed(test, _misses(test, detector.threshold.value), details),
     }
 
@@ -233,6 +235,17 @@ def _listed(test: Predictions | None, rows: NDArray[np.int64], details: Details)
         }
         for row, place in zip(rows.tolist(), places, strict=True)
     ]
+
+
+def _with_reasons(
+    detector: DetectorResults, test: Predictions | None, rows: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The rows of alerts, each with the reasons of its window where those are known."""
+    if test is None:
+        return rows
+    known = {one.position: one.reasons for one in detector.reasons}
+    positions = test.position[_top_alerts(test, detector.threshold.value)].tolist()
+    return [{**row, "reasons": known.get(at, [])} for row, at in zip(rows, positions, strict=True)]
 
 
 def _time(t_ns: int) -> str:

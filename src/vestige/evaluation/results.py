@@ -234,6 +234,34 @@ class OnsetResult(Record):
     delays: list[DelayResult]
 
 
+class ReasonRow(Record):
+    """Why a window has its score: `step` from the one judged (0, and for what is of the whole window), `what`
+    it is called, and the nats of log-odds that it adds."""
+
+    step: int
+    what: str
+    contribution: float
+
+
+class WindowReasons(Record):
+    """The reasons of the window that ends at step `position` of the dataset, the strongest first."""
+
+    position: int
+    reasons: list[ReasonRow]
+
+
+class DeletionResult(Record):
+    """What taking away the pieces that reasons name does to the log-odds of the score of windows that alert,
+    the strongest first, and what as many pieces drawn at random do: the mean fall after 1, 2, ... pieces.
+    `area`: the mean difference, with its interval over `clusters`."""
+
+    windows: int
+    clusters: int
+    area: IntervalResult
+    named: list[float]
+    random: list[float]
+
+
 class DetectorResults(Record):
     """Everything measured about one detector on the test part.
 
@@ -267,6 +295,8 @@ class DetectorResults(Record):
     per_host: GroupTable
     per_recording: GroupTable
     onset: OnsetResult | None = None
+    reasons: list[WindowReasons] = Field(default_factory=list)
+    deletion: DeletionResult | None = None
 
     @property
     def macro_f1(self) -> IntervalResult:

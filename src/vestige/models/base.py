@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vestige.errors import UsageError
+from vestige.models.reasons import Piece, Reason, all_pieces, by_occlusion
 from vestige.models.space import Space
 from vestige.reading.encoding import Batch
 from vestige.schema import UNK, Feature, Input, Schema
@@ -337,6 +338,17 @@ class Detector(ABC):
         Raises UsageError for a detector that cannot say.
         """
         raise UsageError(f"{self.name} explains nothing", remedy="use a detector of the task next")
+
+    def reasons(self, X: Batch, most: int = 5) -> list[list[Reason]]:
+        """Why each window has its score, the strongest reasons first: those that raise it, `most` of them.
+
+        By taking pieces away, unless a detector knows better (`models.reasons`).
+        """
+        return by_occlusion(self, X, most)
+
+    def pieces(self, X: Batch) -> list[list[Piece]]:
+        """All that reasons for each window may name, taken away by `models.reasons.effects`."""
+        return all_pieces(self, X)
 
     def quantize(self) -> None:
         """Compute in 8-bit integers from now on, on the CPU; there is no way back. Raises UsageError where a

@@ -16,6 +16,7 @@ from scipy import sparse
 from vestige.models import trees
 from vestige.models.base import HyperParameters
 from vestige.models.fitting import FitProgress, FittedDetector, class_weights, sample_kept, sources
+from vestige.models.reasons import Reason, of_features
 from vestige.models.space import Range, Space
 from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import Kind
@@ -114,6 +115,24 @@ class GradientBoostedTrees(FittedDetector):
         proba: NDArray[np.float64] = np.asarray(raw, dtype=np.float64)
         proba /= proba.sum(axis=1, keepdims=True)
         return proba
+
+    def reasons(self, X: Batch, most: int = 5) -> list[list[Reason]]:
+        """See `Detector.reasons`: the trees' own contributions to the log-odds of the likeliest class but the
+        first (TreeSHAP: Lundberg et al., 2020)."""
+        spec = self.inputs[0]
+        values = self.select(X)[spec.name]
+        if not len(values):
+            return []
+        rows = xgb.DMatrix(
+            self.packed(values),
+            missing=self._missing,
+            feature_names=self.feature_names,
+            nthread=self._threads,
+        )
+        by_class = self.booster.predict(rows, pred_contribs=True, strict_shape=True)[:, :, :-1]
+        likeliest = 1 + self.predict_proba(X)[:, 1:].argmax(axis=1)
+        found = by_class[np.arange(len(values)), likeliest] - by_class[:, 0]
+        return of_features(self, spec, X, found, most)
 
     def state_for_checkpoint(self) -> dict[str, Any]:
         """Whether zeros count as missing."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from vestige.models.base import Detector, Judgement, Task
+from vestige.models.reasons import Piece, Reason, effects, event_at, strongest
 from vestige.reading.encoding import Batch
 from vestige.schema import PAD, UNK, Kind
 
@@ -123,6 +124,34 @@ class NextToken(Detector):
         proba = np.zeros((len(margin), max(self.n_classes, 2)))
         proba[:, 0], proba[:, 1] = expit(-margin), expit(margin)
         return proba
+
+    def reasons(self, X: Batch, most: int = 5) -> list[list[Reason]]:
+        """See `Detector.reasons`: the events of the context by how far the log-odds fall where each is read
+        as unknown, and the event itself by how far they fall had the likeliest one come instead."""
+        last = X[self.inputs[0].name].shape[1] - 1
+        pieces = self.pieces(X)
+        falls = effects(self, X, [[[piece] for piece in mine] for mine in pieces])
+        found = []
+        for row, (mine, fell) in enumerate(zip(pieces, falls, strict=True)):
+            reasons = [
+                Reason(piece.steps[0] - last, event_at(self, X, row, piece.steps[0]), float(value), piece)
+                for piece, value in zip(mine, fell, strict=True)
+            ]
+            found.append(strongest(reasons, most))
+        return found
+
+    def pieces(self, X: Batch) -> list[list[Piece]]:
+        """See `Detector.pieces`: events of the context, and the one that came."""
+        spec, tokens = self.inputs[0], X[self.inputs[0].name]
+        found = []
+        for start in range(0, len(tokens), PIECE):
+            log_p_BV = self.log_proba({spec.name: self.tokens(X)[start : start + PIECE]})
+            likeliest = UNK + 1 + log_p_BV[:, UNK + 1 :].argmax(axis=1)
+            for row, token in enumerate(likeliest.tolist(), start):
+                real = np.flatnonzero(tokens[row, :-1] != PAD).tolist()
+                last = Piece(spec.name, (tokens.shape[1] - 1, tokens.shape[1]), instead=token)
+                found.append([*(Piece(spec.name, (t, t + 1)) for t in real), last])
+        return found
 
     def explain(self, X: Batch) -> FloatArray:
         """How much each token of the context bears on the judgement, `(N, T - 1)`: shares that sum to 1.

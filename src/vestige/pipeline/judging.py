@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from vestige.evaluation.audit import audit, describe_split, enforce
 from vestige.evaluation.catalogue import METRICS, columns
 from vestige.evaluation.clusters import held_out
 from vestige.evaluation.comparing import compare
+from vestige.evaluation.explaining import deletion, told
 from vestige.evaluation.judging import cluster_result, evaluate
 from vestige.evaluation.onset import Attacks, onset_result
 from vestige.evaluation.overlap import never_seen
@@ -55,6 +56,8 @@ from vestige.splits import groups_of
 
 logger = log.get(__name__)
 CONTROLS = ("logistic", "means")
+EXPLAINED, TESTED = 20, 32
+"""Windows whose reasons the report shows, and those that reasons are tested on."""
 REPORTED = 25
 """Things left out of the evidence that results name; all of them are counted."""
 
@@ -273,7 +276,9 @@ def _judge_one(
     if pooling is None:
         # A pooled prediction is of a whole recording: it has no moment that could be early or late.
         onset = _onset(experiment, config, validation, test)
+    found_reasons = _explained(detector, side, windows, found.threshold.value, config)
     more = {
+        **found_reasons,
         "view": view if config.view == views.BOTH else "",
         "unusable": _unusable(detector, validation),
         "pooling": pooling,
@@ -282,6 +287,44 @@ def _judge_one(
         "onset": onset,
     }
     findings.results.append(found.model_copy(update=more))
+
+
+def _explained(
+    detector: Detector, side: EncodedWindows, windows: Predictions, threshold: float, config: RunConfig
+) -> dict[str, Any]:
+    """The reasons of the alerts that the report shows, and whether reasons are any good, tested on others.
+
+    Tested are windows at or above the threshold, drawn by chance; where few are (recordings are judged, and
+    windows pooled), the highest scores.
+    """
+    if detector.task == "normal" or not len(windows):
+        return {}
+    order = np.argsort(-windows.score, kind="stable")
+    shown = order[:EXPLAINED]
+    alerting = np.flatnonzero(windows.score >= threshold)
+    tested = order[:TESTED]
+    if len(alerting) > TESTED:
+        tested = np.random.default_rng(config.training.seed).choice(alerting, TESTED, replace=False)
+    rows, again = np.unique(np.concatenate([shown, tested]), return_inverse=True)
+    X = side.batch(rows, detector.input_names)
+    reasons = detector.reasons(X)
+    ahead = side.windows.schema.ahead
+    at = again[len(shown) :]
+    unit = windows.recording if windows.unit is None else windows.unit
+    return {
+        "reasons": [
+            told(reasons[row], int(windows.position[rows[row]]), ahead)
+            for row in again[: len(shown)].tolist()
+        ],
+        "deletion": deletion(
+            detector,
+            {name: values[at] for name, values in X.items()},
+            unit[tested],
+            reasons=[reasons[row] for row in at.tolist()],
+            seed=config.training.seed,
+            resamples=config.judge.resamples,
+        ),
+    }
 
 
 def _unusable(detector: Detector, validation: Predictions) -> str:

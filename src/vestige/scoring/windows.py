@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vestige import extras
 from vestige.checkpoint import Loaded, load
 from vestige.errors import UsageError
@@ -33,6 +35,7 @@ def score(
     device: str = "cpu",
     quantize: bool = False,
     alerts_only: bool = False,
+    explain: bool = False,
     idle_s: float = live.IDLE_S,
     progress: Progress | None = None,
 ) -> Iterator[dict[str, Any]]:
@@ -52,7 +55,9 @@ def score(
     says`), what was `expected` instead (`event p`, the likeliest ones), and the `nearest` known example,
     with its place in what was learnt from.
     What came of the promise is told in the log at the end.
-    `alerts_only`: only rows that alert, or correct what was told before.
+    `explain`: rows that alert (all, of a detector without a threshold) also have `reasons`: `step` (from the
+    one judged, 0), `what`, and `contribution` (nats of log-odds), the strongest first; one of the task normal
+    has its own anyway. `alerts_only`: only rows that alert, or correct what was told before.
     A path `-` is standard input; of several paths, `file` is the path as given. `quantize`: in 8-bit
     integers. A message of a pipe, of which more lines may follow, is scored after `idle_s` quiet seconds; if
     more of them do follow, it is scored again, and that row has `corrects`: true.
@@ -64,7 +69,7 @@ def score(
     scorer = NormalScorer.of(loaded)
     if scorer is not None:
         return _normal_rows(scorer, judged, alerts_only)
-    rows = (row for batch in judged for row in rows_of(batch, loaded))
+    rows = (row for batch in judged for row in rows_of(batch, loaded, explain=explain))
     return (row for row in rows if not alerts_only or row["alert"] or row.get("corrects"))
 
 
@@ -150,12 +155,13 @@ def judge_batches(loaded: Loaded, batches: Iterable[WindowBatch]) -> Iterator[Ju
         yield JudgedBatch(batch, distinct.judge(loaded.detector, bound, batch.steps), bound)
 
 
-def rows_of(judged: JudgedBatch, loaded: Loaded) -> Iterator[dict[str, Any]]:
+def rows_of(judged: JudgedBatch, loaded: Loaded, *, explain: bool = False) -> Iterator[dict[str, Any]]:
     """A dict for each window: see `score`."""
     judgement = judged.judgement
     best = judgement.proba.argmax(axis=1).tolist()
     suspicion = judgement.score.tolist()
     times = rfc3339(judged.batch.t_ns)
+    reasons = _reasons(judged, loaded) if explain else {}
     for at, place in enumerate(judged.batch.place.iter_rows(named=True)):
         value = suspicion[at]
         alert = None
@@ -170,9 +176,27 @@ def rows_of(judged: JudgedBatch, loaded: Loaded) -> Iterator[dict[str, Any]]:
         }
         if judgement.surprise is not None and judgement.rank is not None:
             row |= {"surprise": round(float(judgement.surprise[at]), 6), "rank": int(judgement.rank[at])}
+        if at in reasons:
+            row["reasons"] = reasons[at]
         if judged.batch.corrects and at == 0:
             row["corrects"] = True
         yield row
+
+
+def _reasons(judged: JudgedBatch, loaded: Loaded) -> dict[int, list[dict[str, Any]]]:
+    """Why the windows of a batch that alert do so, by their place in it."""
+    rows = np.arange(len(judged.judgement))
+    if loaded.threshold is not None:
+        rows = np.flatnonzero(judged.judgement.score >= loaded.threshold)
+    if not len(rows) or judged.bound is None:
+        return {}
+    detector = loaded.detector
+    steps = {name: values[rows] for name, values in judged.batch.steps.items()}
+    found = detector.reasons(judged.bound.encode(steps, detector.input_names))
+    return {
+        row: [reason.told(loaded.schema.ahead) for reason in why]
+        for row, why in zip(rows.tolist(), found, strict=True)
+    }
 
 
 def json_line(row: dict[str, Any]) -> str:

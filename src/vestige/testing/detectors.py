@@ -57,8 +57,9 @@ def check_detector(
     on NaN, infinity and unknown tokens; leave the batch it is given alone; come out the same twice
     under a seed; and be the same after saving and loading. One of the task next must moreover give finite
     surprise and ranks within the vocabulary, be surprised most by UNK, be 0.5 sure at its threshold, and
-    share an explanation among the tokens of the context. Whatever is drawn from its search space must be
-    settings that it takes. One of the task normal must give p-values that
+    share an explanation among the tokens of the context. Reasons must be named, raise the score and stand in
+    order; whatever is drawn from its search space must be settings that it takes. One of the task normal must
+    give p-values that
     fall as scores rise. What `judge` says must be what the other methods say. Raises AssertionError that says
     what fails.
     """
@@ -131,6 +132,7 @@ def _check_one(kind: type[Detector], parts: Parts, place: Path, where: str, how:
         proba = _check_next(detector, batch, where)
         other.center(detector.shift)
     _check_judgement(detector, proba, batch, where)
+    _check_reasons(detector, batch, where)
     again = other.predict_proba(batch)
     assert np.array_equal(proba, again), f"{where}: the same seed gave another detector"
     restored = _reloaded(kind, detector, parts, place)
@@ -181,6 +183,29 @@ def _check_judgement(detector: Detector, proba: NDArray[np.float64], batch: Batc
     assert judgement.rank is not None, f"{where}: judge gives no rank"
     assert np.array_equal(judgement.surprise, surprise), f"{where}: judge gives another surprise"
     assert np.array_equal(judgement.rank, rank), f"{where}: judge gives another rank"
+
+
+def _check_reasons(detector: Detector, batch: Batch, where: str) -> None:
+    """Reasons must be named, raise the score, stand in order, and be the same in any company."""
+    few = _rows(batch, np.arange(min(6, len(next(iter(batch.values()))))))
+    given = {name: values.copy() for name, values in few.items()}
+    found = detector.reasons(given, 3)
+    for name, values in few.items():
+        same = np.array_equal(values, given[name], equal_nan=values.dtype.kind == "f")
+        assert same, f"{where}: reasons changed the batch they were given ({name})"
+    assert len(found) == len(next(iter(few.values()))), f"{where}: reasons are not those of every window"
+    for row, mine in enumerate(found):
+        weights = [one.contribution for one in mine]
+        assert len(mine) <= 3, f"{where}: more reasons than were asked for"
+        assert all(np.isfinite(weights)), f"{where}: a contribution is not finite"
+        assert all(weight > 0 for weight in weights), f"{where}: a reason does not raise the score"
+        assert weights == sorted(weights, reverse=True), f"{where}: reasons are not in order"
+        assert all(one.what and one.step <= 0 for one in mine), f"{where}: a reason has no name or place"
+        alone = detector.reasons(_rows(few, np.arange(row, row + 1)), 3)[0]
+        # Beyond what is rounded otherwise in another batch, and may stand on either side of the least.
+        padded = [*(one.contribution for one in alone), 0.0, 0.0, 0.0][:3]
+        close = np.allclose(padded, [*weights, 0.0, 0.0, 0.0][:3], rtol=1e-3, atol=1e-3)
+        assert close, f"{where}: a window alone has other reasons"
 
 
 def _check_company(detector: Detector, proba: NDArray[np.float64], batch: Batch, where: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,6 +21,7 @@ from vestige.models.base import HyperParameters
 from vestige.models.baselines.arrays import BATCH, FloatArray
 from vestige.models.fitting import FitProgress, FittedDetector, benign
 from vestige.models.next_token import NextToken
+from vestige.models.reasons import Piece, Reason, event_at, strongest
 from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import UNK
 
@@ -121,6 +123,35 @@ class NextNgram(NextToken, FittedDetector):
             name = self.inputs[0].name
             result[new] = super().surprise({name: X[name][new]})
         return result
+
+    def reasons(self, X: Batch, most: int = 5) -> list[list[Reason]]:
+        """See `Detector.reasons`: the surprise in its parts. The event itself has -ln P of it whatever came
+        before, and each event before it what the surprise grows by when it is taken into account: together
+        they are the whole. An unknown event is explained as by any other detector of the task."""
+        tokens = self.tokens(X)
+        last = tokens.shape[1] - 1
+        unknown = np.flatnonzero(tokens[:, -1] == UNK)
+        others = super().reasons({self.inputs[0].name: X[self.inputs[0].name][unknown]}, most)
+        by_length = [
+            -np.log(interpolated(self.levels[: length + 1], tokens, self._size))
+            for length in range(min(len(self.levels), last + 1))
+        ]
+        name, found = self.inputs[0].name, []
+        for row, all_of_it in enumerate(self.pieces(X)):
+            # Padding counts here: to stand at the beginning of a recording is a context, too.
+            before = [Piece(name, (last - k, last - k + 1)) for k in range(1, len(by_length))]
+            parts = [
+                by_length[0][row],
+                *(longer[row] - shorter[row] for shorter, longer in pairwise(by_length)),
+            ]
+            reasons = [
+                Reason(-k, event_at(self, X, row, last - k), float(part), piece)
+                for k, (part, piece) in enumerate(zip(parts, [all_of_it[-1], *before], strict=True))
+            ]
+            found.append(strongest(reasons, most))
+        for row, reasons in zip(unknown.tolist(), others, strict=True):
+            found[row] = reasons
+        return found
 
     def rarity(self, tokens: IntArray) -> FloatArray:
         """-ln P `(N,)` of each token whatever came before it, in nats."""

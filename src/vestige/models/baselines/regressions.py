@@ -15,6 +15,7 @@ from vestige.models.base import HyperParameters
 from vestige.models.baselines.arrays import BATCH, ArrayDetector, FloatArray
 from vestige.models.baselines.distinct import DistinctRows, WeightedRows
 from vestige.models.fitting import FitProgress, fit_standardize
+from vestige.models.reasons import Reason, of_features
 from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import PAD, Kind
 
@@ -85,6 +86,16 @@ class Regression(ArrayDetector):
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         proba: FloatArray = odds / odds.sum(axis=1, keepdims=True)
         return proba
+
+    def reasons(self, X: Batch, most: int = 5) -> list[list[Reason]]:
+        """See `Detector.reasons`: weights times values, for the likeliest class but the first."""
+        spec = self.inputs[0]
+        if spec.kind != "summary":
+            return super().reasons(X, most)
+        likeliest = 1 + self.predict_proba(X)[:, 1:].argmax(axis=1)
+        weights = self.arrays["coef"][:, likeliest].T - self.arrays["coef"][:, :1].T
+        found = self._scaled(self.design(X), self.arrays["idf"]).multiply(weights).toarray()
+        return of_features(self, spec, X, found, most)
 
     def _scaled(self, rows: sparse.csr_array, idf: FloatArray) -> sparse.csr_array:
         if not self.tf_idf:

@@ -1,0 +1,36 @@
+"""How often the 95% interval holds the truth: a short run of `benchmarks/coverage.py`."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "coverage.py"
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> dict[str, Any]:
+    return runpy.run_path(str(BENCHMARK))
+
+
+def test_at_fifty_clusters_most_intervals_hold_and_at_six_fewer_do(benchmark: dict[str, Any]) -> None:
+    """The table in docs/evaluation.md has 2,000 trials; of 300 a share of 92.5% lies within 3 points."""
+    alike = benchmark["SETTINGS"][0]
+    many, narrow = benchmark["coverage"](alike, 50, trials=300, resamples=300)
+    few, wide = benchmark["coverage"](alike, 6, trials=300, resamples=300)
+    assert many == pytest.approx(0.925, abs=0.05)
+    assert few < many
+    assert narrow < wide
+
+
+def test_the_truth_is_that_of_all_clusters_together(benchmark: dict[str, Any]) -> None:
+    import numpy as np
+
+    from vestige.evaluation.metrics import macro_f1
+
+    rare = benchmark["SETTINGS"][2]
+    drawn = benchmark["counts"](rare, 50_000, np.random.default_rng(7)).sum(axis=0)
+    assert float(macro_f1(drawn)) == pytest.approx(benchmark["truth"](rare), abs=0.01)
