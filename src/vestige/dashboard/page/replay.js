@@ -126,7 +126,8 @@ function why(one) {
   if (event) {
     told.push(make("h3", "Channels that moved most in window " + count(event.window) + (event.alert ? ", the last alert" : "")));
     told.push(table(["channel", "expected", "was"], event.moved.map(function (each) {
-      const unit = each.unit ? " " + each.unit : "";
+      // Units of counts stand in braces (UCUM), which say nothing to a person.
+      const unit = each.unit ? " " + each.unit.replace(/[{}]/g, "") : "";
       return row([cell(each.channel), cell(figure(each.expected) + unit, "n"), cell(figure(each.was) + unit, "n")]);
     }), "narrow"));
   }
