@@ -281,3 +281,11 @@ def test_masks_that_are_wrong_are_named(masks: str, says: str, tmp_path: Path) -
     file.write_text(f'header = "<Content>"\n{masks}\nexample = ["a"]\n', encoding="utf-8")
     with pytest.raises(VestigeError, match=says):
         rules_for(LogOptions(format=str(file)))
+
+
+def test_a_shell_completes_verbs_and_options() -> None:
+    words = {**os.environ, "_VESTIGE_COMPLETE": "complete_bash"}
+    verb = vestige(env=words | {"COMP_WORDS": "vestige insp", "COMP_CWORD": "1"})
+    assert verb.stdout.split() == ["inspect"]
+    option = vestige(env=words | {"COMP_WORDS": "vestige run logs --thre", "COMP_CWORD": "3"})
+    assert option.stdout.split() == ["--threads", "--threshold"]

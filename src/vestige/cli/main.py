@@ -105,7 +105,6 @@ app = App(
     context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]},
     help="Find attacks in the traces they leave on a host: raw evidence in, an honestly judged detector out.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )

@@ -1,0 +1,54 @@
+"""What an installation is made of: the image, the service, and the licences of what they bring."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+UNIT = ROOT / "deploy" / "vestige-watch.service"
+
+
+def test_the_image_copies_what_there_is_and_runs_as_a_user_of_its_own() -> None:
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    copied = [line.split()[1:-1] for line in lines if line.startswith("COPY ") and "--from" not in line]
+    names = [name for names in copied for name in names]
+    assert len(names) > 5
+    assert [name for name in names if not (ROOT / name).exists()] == []
+    users = [line for line in lines if line.startswith("USER ")]
+    assert users == ["USER vestige"]
+
+
+def test_the_service_has_nothing_but_its_state(tmp_path: Path) -> None:
+    lines = UNIT.read_text(encoding="utf-8").splitlines()
+    needed = {"DynamicUser=yes", "ProtectSystem=strict", "NoNewPrivileges=yes", "StateDirectory=vestige"}
+    assert needed <= set(lines)
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed: the exposure is not measured")
+    unit = tmp_path / UNIT.name
+    shutil.copyfile(UNIT, unit)
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", unit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = re.search(r"exposure level for \S+ (\d+\.\d)", done.stdout)
+    if found is None:
+        pytest.skip(f"this systemd-analyze cannot look at a file: {done.stderr}")
+    assert float(found[1]) < 1.5
+
+
+def test_every_dependency_is_among_the_licences() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+    named = [re.split(r"[^\w.-]", line)[0] for line in project["dependencies"] if "!= 'Linux'" not in line]
+    assert len(named) > 10
+    assert [name for name in named if f"| {name.lower()} |" not in page] == []
+    assert "GPL" not in page
+    assert "| look |" not in page
