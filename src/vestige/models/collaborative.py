@@ -27,7 +27,7 @@ WIDEST = 8192
 class TransformerHyper(HyperParameters):
     """Sizes as in `TransformerConfig`, here for two cores of a laptop. `token_dropout`: share of words that
     training reads as UNK, so that an unseen word has a meaning; `as_published`: compute what the original
-    computes, slips included."""
+    computes, slips included; `checkpointing`: train with less memory in more time, with the same result."""
 
     embedding: int = Field(64, ge=1, le=WIDEST)
     hidden: int = Field(128, ge=1, le=WIDEST)
@@ -37,6 +37,7 @@ class TransformerHyper(HyperParameters):
     dropout: float = Field(0.1, ge=0, lt=1)
     token_dropout: float = Field(0.02, ge=0, lt=1)
     as_published: bool = False
+    checkpointing: bool = False
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -54,6 +55,7 @@ class TransformerHyper(HyperParameters):
             heads=self.heads,
             layers=self.layers,
             as_published=self.as_published,
+            checkpointing=self.checkpointing,
             padding_idx=PAD,
         )
 

@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from vestige.models.base import HyperParameters
 from vestige.models.neural import NeuralDetector, NumbersHyper, TokenDropout
 from vestige.models.space import Choice, Range, Space
+from vestige.nn.transformers.checkpointing import apply_block
 from vestige.schema import PAD, Kind
 
 
 class TransformerHyper(NumbersHyper):
     """`size`: of a step, a multiple of `heads`; `feedforward`: units between; `token_dropout`: share of
-    real tokens that training reads as UNK (tokens only)."""
+    real tokens that training reads as UNK (tokens only); `checkpointing`: train with less memory in more
+    time, with the same result."""
 
     size: int = Field(64, ge=2, le=4096, multiple_of=2)
     heads: int = Field(4, ge=1, le=64)
@@ -28,6 +30,7 @@ class TransformerHyper(NumbersHyper):
     feedforward: int = Field(128, ge=1, le=16_384)
     dropout: float = Field(0.1, ge=0, lt=1)
     token_dropout: float = Field(0.02, ge=0, lt=1)
+    checkpointing: bool = False
 
     @model_validator(mode="after")
     def _heads_share_the_size(self) -> Self:
@@ -58,6 +61,7 @@ class TransformerNetwork(nn.Module):
             batch_first=True,
             norm_first=True,
         )
+        self.checkpointing = hyper.checkpointing
         self.encoder = nn.TransformerEncoder(
             layer, hyper.layers, norm=nn.LayerNorm(hyper.size), enable_nested_tensor=False
         )
@@ -69,14 +73,23 @@ class TransformerNetwork(nn.Module):
         if self.tokens:
             padding_BT = x == PAD
             padding_BT[:, -1] = False  # a window of padding alone would attend to nothing
-            states_BTE = self.encoder(steps_BTE, src_key_padding_mask=padding_BT)
+            states_BTE = self._encoded(steps_BTE, padding_BT)
             real_BT1 = (~padding_BT).unsqueeze(2).to(states_BTE.dtype)
             mean_BE = (states_BTE * real_BT1).sum(dim=1) / real_BT1.sum(dim=1)
         else:
-            states_BTE = self.encoder(steps_BTE)
+            states_BTE = self._encoded(steps_BTE, None)
             mean_BE = states_BTE.mean(dim=1)
         logits_BK: Tensor = self.head(torch.cat([mean_BE, states_BTE[:, -1]], dim=1))
         return logits_BK
+
+    def _encoded(self, steps_BTE: Tensor, padding_BT: Tensor | None) -> Tensor:
+        if not self.checkpointing:
+            encoded_BTE: Tensor = self.encoder(steps_BTE, src_key_padding_mask=padding_BT)
+            return encoded_BTE
+        for layer in self.encoder.layers:
+            steps_BTE = apply_block(layer, steps_BTE, None, padding_BT, checkpointing=True)
+        normed_BTE: Tensor = self.encoder.norm(steps_BTE)  # type: ignore[misc]
+        return normed_BTE
 
 
 def positions(like_BTE: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vestige.nn.transformers import dense
 from vestige.nn.transformers.blocks import MultiHeadImpressedAttention
+from vestige.nn.transformers.checkpointing import apply_block
 from vestige.nn.transformers.config import TransformerConfig, read_config
 from vestige.nn.transformers.dropout import Dropout
 from vestige.nn.transformers.glimpses import ModalityAdaptationLayer
@@ -153,7 +154,7 @@ class CollaborativeModel(nn.Module):
         (sequences,), y_mask = gather_front(create_padding_mask(sequences)[:, 0, 0], sequences)
         x, y = self._encode(embeddings, sequences)
         for block in self.encoder_blocks:
-            x, y = block(x, x_mask, y, y_mask)
+            x, y = apply_block(block, x, x_mask, y, y_mask, checkpointing=settings.checkpointing)
         return self._fuse(x, x_mask, y, y_mask)
 
     def _published_features(self, text: Tensor, embeddings: Tensor | None, sequences: Tensor) -> Tensor:
@@ -164,7 +165,7 @@ class CollaborativeModel(nn.Module):
         y_mask: Tensor | None = create_padding_mask(sequences)
         x, y = self._encode(self._table()(text) if embeddings is None else embeddings, sequences)
         for block in self.encoder_blocks:
-            x, y = block(x, x_mask, y, y_mask)
+            x, y = apply_block(block, x, x_mask, y, y_mask, checkpointing=self.settings.checkpointing)
             x_mask = y_mask = None
         return self._fuse(x, None, y, None)
 

@@ -42,6 +42,8 @@ class TransformerConfig:
         as_published: compute what the original computes, slips included: masks in the first collaborative
             block only, unmasked pooling, a layer norm that divides by (unbiased deviation + eps), and rows of
             nothing but padding that attend evenly to all of it.
+        checkpointing: in training keep no activations inside blocks, and compute them again for the slopes
+            (Chen et al., arXiv:1604.06174): the same slopes with less memory, in more time.
 
     Raises:
         ValueError: a value out of range; it says which to change.
@@ -59,6 +61,7 @@ class TransformerConfig:
     len_sequences: int = 5
     padding_idx: int | None = 0
     as_published: bool = False
+    checkpointing: bool = False
 
     def __post_init__(self) -> None:
         for name in _SIZES:

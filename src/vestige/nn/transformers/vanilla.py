@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from vestige.nn.transformers.blocks import SelfAttention
+from vestige.nn.transformers.checkpointing import apply_block
 from vestige.nn.transformers.config import read_config
 from vestige.nn.transformers.glimpses import AttentionFlatten
 from vestige.nn.transformers.inputs import check_text, make_embedding
@@ -65,7 +66,7 @@ class VanillaTransformer(nn.Module):
                 (text,), mask = gather_front(padding, text)
         x, _ = self.lstm(self.embedding(text))
         for block in self.encoder_blocks:
-            x = block(x, mask)
+            x = apply_block(block, x, mask, checkpointing=self.settings.checkpointing)
         return self.projection_norm(self.text_attention_flatten(x, mask))  # type: ignore[no-any-return]
 
     def forward(
