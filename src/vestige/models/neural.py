@@ -103,7 +103,11 @@ class NeuralDetector(Detector):
         value is missing."""
         where = self.device if device is None else torch.device(device)
         chosen = self.select(X)
-        return tuple(_tensor(chosen[spec.name]).to(where, non_blocking=True) for spec in self.inputs)
+        tensors = (_tensor(chosen[spec.name]) for spec in self.inputs)
+        if where.type == "cuda":
+            # Only what is pinned is copied while the processor goes on with the next batch.
+            return tuple(tensor.pin_memory().to(where, non_blocking=True) for tensor in tensors)
+        return tuple(tensor.to(where) for tensor in tensors)
 
     def logits(self, X: Batch) -> Tensor:
         """Logits `(B, K)` of a batch, on the detector's device, with gradients where they are on."""

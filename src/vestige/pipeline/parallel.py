@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from dataclasses import dataclass, replace
@@ -11,16 +12,19 @@ from typing import Any
 
 from vestige import extras, log
 from vestige.engine import LocalEngine
+from vestige.errors import UsageError, VestigeError
 from vestige.models import registry
+from vestige.models.fitting import FittedDetector
 from vestige.pipeline import model_transfer
 from vestige.pipeline.experiment import Experiment, TrainingData
-from vestige.pipeline.fitting import TrainingPlan, fit
+from vestige.pipeline.fitting import TrainingPlan, build, fit
 from vestige.runs import views
 from vestige.runs.config import RunConfig
 from vestige.runs.directory import RunDirectory
 from vestige.runs.options import ModelTransferOptions
-from vestige.training import StoppedError, discard_resume_state
+from vestige.training import StoppedError, discard_resume_state, train
 from vestige.training.interrupt import StopRequests, request_stop, stop_reason, watch_for_stop
+from vestige.training.ranks import started
 
 BASE_BYTES = 1 << 30
 """Memory of a process that trains, without its inputs."""
@@ -64,13 +68,21 @@ def fit_all(
         for name in plan.names:
             model_transfer.import_model(experiment, transfer, views.parts(name, plan.view)[1], out / name)
         return
+    if plan.training.devices * plan.training.nodes > 1:
+        if jobs not in {None, 1}:
+            raise UsageError(
+                f"--train-jobs {jobs} and --devices {plan.training.devices}: either several detectors train "
+                "at a time or one on several devices",
+                remedy="leave one of them out",
+            )
+        jobs = 1
     if jobs is None:
         most = most_parallel(experiment.training_data, plan)
     else:
         most = min(jobs, len(plan.names))
     if most == 1:
         for name in plan.names:
-            _fit_one(experiment.training_data, out, name, plan, config, resume=resume)
+            _fit_together(experiment.training_data, out, name, plan, config, resume=resume)
         return
     logger.info(
         "training %d detectors, %d at a time; how far each is stands in its history.csv",
@@ -140,6 +152,41 @@ def _fit_one(
         own = replace(plan, view=view)
         fit(data, model, directory, own, config.judge.threshold, resume=resume, called=name)
         discard_resume_state(directory)
+
+
+def _fit_together(
+    data: TrainingData, out: Path, name: str, plan: TrainingPlan, config: RunConfig, *, resume: bool
+) -> None:
+    """Train one detector, where the plan says so with other processes that are started here."""
+    kind = registry.get(views.parts(name, plan.view)[1])
+    if plan.training.devices * plan.training.nodes > 1 and issubclass(kind, FittedDetector):
+        logger.info("%s learns in one process, however many devices there are", name)
+        alone = plan.training.model_copy(update={"devices": 1, "nodes": 1})
+        _fit_one(data, out, name, replace(plan, training=alone), config, resume=resume)
+        return
+    with tempfile.TemporaryDirectory(prefix="vestige-") as stop:
+        encoder = data.train.encoder.to_dict()
+        task = Task(out.absolute(), plan, config, encoder, resume, Path(stop))
+        with started(plan.training, partial(_fit_beside, task, name)):
+            _fit_one(data, out, name, plan, config, resume=resume)
+
+
+def _fit_beside(task: Task, name: str, _local: int) -> None:
+    """In a process that trains with the one that writes: the same detector from the same files.
+
+    It says nothing of its own: what stops it stops the first one, too, and that tells why.
+    """
+    watch_for_stop(task.stop)
+    with log.capture(log.LEVELS["critical"]):
+        own = RunDirectory(task.out).folder(name)
+        data = TrainingData.again(own.dataset, own.split, task.encoder)
+        view, model = views.parts(name, task.plan.view)
+        plan = replace(task.plan, view=view)
+        with contextlib.suppress(VestigeError):
+            parts = data.train, data.validation
+            train(
+                build(data, model, plan), *parts, plan.training, own.path, resume=task.resume, progress=False
+            )
 
 
 def _fit_elsewhere(task: Task, name: str) -> None:

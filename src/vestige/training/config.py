@@ -64,6 +64,19 @@ class TrainingConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="auto: CUDA where there is one"
     )
+    devices: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="processes of this machine that train a network together, a GPU or a share of the cores "
+        "each; --batch-size is of each",
+    )
+    nodes: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="machines that do so, --devices on each (docs/training.md)",
+    )
     threads: int | None = Field(
         default=None,
         ge=1,

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from vestige.models.base import Task
+from vestige.training import together
 from vestige.training.history import macro_f1
 from vestige.training.loader import Rows
 from vestige.training.network import Network
@@ -62,18 +63,24 @@ class Validation:
 
     def judge(self, network: Network, pause: Callable[[], None]) -> tuple[float, float]:
         """Mean loss, as training weighs it, and the figure; draws nothing. Calls `pause` after each batch."""
-        n = len(self.rows)
-        truth_N, predicted_N = np.empty((2, n), dtype=np.int64)
+        n, ranks = len(self.rows), network.loader.ranks
+        found_2N = np.zeros((2, n), dtype=np.int64)
+        truth_N, predicted_N = found_2N
         total = torch.zeros((), dtype=torch.float64, device=network.loss_sum.device)
         network.module.eval()
         with torch.no_grad(), network.trainer.precision_plugin.val_step_context():
-            for start in range(0, n, BATCH):
+            for start in range(ranks.rank * BATCH, n, ranks.world * BATCH):
                 part = np.arange(start, min(start + BATCH, n))
                 inputs, target_B = self.rows.take(part)
                 logits_BK = network.module(*inputs)
                 total += network.loss(logits_BK, target_B)
                 truth_N[part] = target_B.cpu().numpy()
                 predicted_N[part] = logits_BK.argmax(dim=1).cpu().numpy()
-                pause()
+                if ranks.alone:
+                    # Several agree between steps alone: they do not judge equally many batches.
+                    pause()
+            total = together.added(ranks, total)
+            # Every window was judged by one process, and is 0 in the others.
+            together.added(ranks, torch.from_numpy(found_2N))
         network.module.train()
         return float(total) / n, self.objective.measure(truth_N, predicted_N, self.outputs)

@@ -16,9 +16,12 @@ from torch import Tensor
 
 from vestige.models.neural import NeuralDetector
 from vestige.reading.encoding import EncodedWindows
+from vestige.training.ranks import Ranks
 
 CHUNK = 4_096
 Tensors = tuple[Tensor, ...]
+ALONE = Ranks()
+"""A process that trains by itself."""
 
 
 class Rows(Protocol):
@@ -106,7 +109,11 @@ def rows_of(
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """`inputs` (each `(B, ...)`), `target (B,)` int64, its share of its optimiser step's windows."""
+    """`inputs` (each `(B, ...)`), `target (B,)` int64, its share of its optimiser step's windows.
+
+    Of several processes each has a part of every batch, and gradients are averaged: the share is then so many
+    times as large. One that has no part in a short last batch gets a window that counts nothing: share 0.
+    """
 
     inputs: Tensors
     target: Tensor
@@ -116,11 +123,22 @@ class TrainingBatch:
 class Loader:
     """The training windows, or `most` of them, drawn and shuffled anew in every epoch by (seed, epoch) alone.
 
-    Its whole state is (`epoch`, `batch`): the next batch to come. `len` is what is left of this epoch.
+    Its whole state is (`epoch`, `batch`): the next batch to come. `len` is what is left of this epoch. Of
+    several processes (`ranks`) each is given its part of the same batch of `size` windows for each.
     """
 
-    def __init__(self, rows: Rows, *, size: int, accumulate: int, seed: int, most: int | None = None) -> None:
-        self.rows = rows
+    def __init__(
+        self,
+        rows: Rows,
+        *,
+        size: int,
+        accumulate: int,
+        seed: int,
+        most: int | None = None,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.rows, self.ranks = rows, ranks
+        size *= ranks.world
         self.size, self.accumulate, self.seed = size, accumulate, seed
         self.windows = min(len(rows), most or len(rows))
         self.batches = -(-self.windows // size)
@@ -143,7 +161,9 @@ class Loader:
         order = self._order()
         while self.batch < self.batches:
             rows = order[self.batch * self.size : (self.batch + 1) * self.size]
-            share = len(rows) / self._step_windows()
+            own = rows[self.ranks.rank :: self.ranks.world]
+            share = len(own) * self.ranks.world / self._step_windows()
+            rows = own if len(own) else rows[:1]
             inputs, target = self.rows.take(rows)
             self.batch += 1
             yield TrainingBatch(inputs, target, share)

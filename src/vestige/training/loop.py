@@ -12,12 +12,13 @@ import torch
 from joblib import cpu_count
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.strategies import DDPStrategy
 
 from vestige.errors import UsageError
 from vestige.models.fitting import class_weights
 from vestige.models.neural import NeuralDetector
 from vestige.reading.encoding import EncodedWindows
-from vestige.training import history, random_state, state
+from vestige.training import history, random_state, state, together
 from vestige.training.config import TrainingConfig
 from vestige.training.epochs_bar import EpochsBar
 from vestige.training.errors import StoppedError
@@ -27,6 +28,7 @@ from vestige.training.judge import OBJECTIVES, Validation
 from vestige.training.loader import Loader, rows_of
 from vestige.training.network import Network
 from vestige.training.progress import on_terminal, quiet
+from vestige.training.ranks import Ranks, own
 from vestige.training.resume import ResumeCallback
 from vestige.training.state import State
 
@@ -49,18 +51,19 @@ def fit_neural(
 ) -> list[Row]:
     """See `vestige.training.train`; `path` is the file that keeps the state."""
     identity = _identity(detector, train, validation, config)
+    ranks = own(config)
     resumed = _resumed(path, identity) if resume else None
-    if resumed is None:
+    if resumed is None and ranks.first:
         path.unlink(missing_ok=True)
-    elif resumed.plain["finished"]:
+    elif resumed is not None and resumed.plain["finished"]:
         log.info("this training had finished: nothing is left to do")
         detector.module.load_state_dict(resumed.under("best"))
         detector.module.eval()
         history.write(path.parent, resumed.plain["history"])
         return list(resumed.plain["history"])
-    device = _device(config)
+    device = _device(config, ranks)
     with random_state.isolated(), _threads(config), quiet():
-        network, judged = _prepare(detector, train, validation, config, device)
+        network, judged = _prepare(detector, train, validation, config, device, ranks)
         rows = _fit(network, judged, path, identity, resumed, progress=progress, report=report)
     detector.to(device)
     detector.module.eval()
@@ -73,6 +76,7 @@ def _prepare(
     validation: EncodedWindows,
     config: TrainingConfig,
     device: torch.device,
+    ranks: Ranks,
 ) -> tuple[Network, Validation]:
     limit, objective = config.cache_mb * MIB, OBJECTIVES[detector.task]
     rows = rows_of(detector, train, device, limit)
@@ -84,6 +88,7 @@ def _prepare(
         accumulate=config.accumulate,
         seed=config.seed,
         most=config.epoch_windows,
+        ranks=ranks,
     )
     weight_K = torch.ones(detector.outputs)
     if config.class_weights and objective.weighs_classes:
@@ -106,9 +111,11 @@ def _fit(
         callback = ResumeCallback(
             network, judged, path, identity=identity, requests=requests, resumed=resumed, report=report
         )
-        trainer = _trainer(network, callback, resumed, bar=progress and on_terminal())
+        shown = progress and callback.ranks.first and on_terminal()
+        trainer = _trainer(network, callback, resumed, bar=shown)
         try:
             trainer.fit(network)
+            callback.save(trainer, finished=True)
         except SystemExit as error:  # what Lightning makes of a KeyboardInterrupt: the second Ctrl-C
             saved = "the last saved state is kept" if path.exists() else "nothing was saved yet"
             raise StoppedError(
@@ -116,7 +123,8 @@ def _fit(
                 where=path,
                 remedy="repeat the command with --resume to go on",
             ) from error
-        callback.save(trainer, finished=True)
+        finally:
+            together.part()
     network.module.load_state_dict(callback.best.weights)
     return callback.rows
 
@@ -134,7 +142,10 @@ def _trainer(network: Network, callback: ResumeCallback, resumed: State | None, 
         callbacks.insert(0, EpochsBar(network, callback.rows, callback.validation.objective.figure))
     return Trainer(
         accelerator="gpu" if cuda else "cpu",
-        devices=1,
+        devices=config.devices,
+        num_nodes=config.nodes,
+        strategy=_strategy(callback.ranks, cuda=cuda),
+        use_distributed_sampler=False,
         precision=_precision(config, cuda=cuda),
         max_epochs=epochs,
         min_epochs=0,
@@ -150,6 +161,14 @@ def _trainer(network: Network, callback: ResumeCallback, resumed: State | None, 
         num_sanity_val_steps=0,
         default_root_dir=callback.path.parent,
     )
+
+
+def _strategy(ranks: Ranks, *, cuda: bool) -> str | DDPStrategy:
+    """Processes that train together average their gradients (Li et al., VLDB 2020)."""
+    if ranks.alone:
+        return "auto"
+    # Buffers are each process's own: among them is what adds up its losses.
+    return DDPStrategy(process_group_backend="nccl" if cuda else "gloo", broadcast_buffers=False)
 
 
 def _identity(
@@ -171,12 +190,17 @@ def _resumed(path: Path, identity: dict[str, Any]) -> State | None:
     return saved
 
 
-def _device(config: TrainingConfig) -> torch.device:
+def _device(config: TrainingConfig, ranks: Ranks) -> torch.device:
     available = torch.cuda.is_available()
     if config.device == "cuda" and not available:
         raise UsageError("there is no CUDA device here", remedy="use --device auto or --device cpu")
     if available and config.device != "cpu":
-        return torch.device("cuda", 0)
+        if config.devices > torch.cuda.device_count():
+            raise UsageError(
+                f"--devices {config.devices}: there are {torch.cuda.device_count()} CUDA devices here",
+                remedy="name no more, or use --device cpu",
+            )
+        return torch.device("cuda", ranks.local)
     return torch.device("cpu")
 
 
@@ -197,7 +221,7 @@ def threads_for(config: TrainingConfig, cores: int) -> int:
     (`benchmarks/bench_threads.py`). The number rests on nothing that changes from run to run, because another
     number adds floating-point numbers in another order.
     """
-    return config.threads or max(1, min(cores, config.batch_size // FEWEST_WINDOWS))
+    return config.threads or max(1, min(cores // config.devices, config.batch_size // FEWEST_WINDOWS))
 
 
 def _cores() -> int:

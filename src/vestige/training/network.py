@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import AdamW, Optimizer
 
+from vestige.training import random_state
 from vestige.training.config import TrainingConfig
 from vestige.training.loader import Loader, TrainingBatch
 
@@ -49,10 +51,19 @@ class Network(LightningModule):
 
     def training_step(self, batch: TrainingBatch) -> Tensor:
         """The batch's part of its optimiser step's mean loss (Lightning divides by `accumulate`)."""
+        if not self.loader.ranks.alone:
+            self._draw_by_place()
         loss = self.loss(self.module(*batch.inputs), batch.target)
-        self.loss_sum += loss.detach()
-        self.windows += len(batch.target)
+        if batch.share:
+            self.loss_sum += loss.detach()
+            self.windows += len(batch.target)
         return loss * (batch.share * self.config.accumulate / len(batch.target))
+
+    def _draw_by_place(self) -> None:
+        """Draw by (seed, epoch, batch, rank): processes differ, and none needs its state to be resumed."""
+        loader = self.loader
+        place = [self.config.seed, loader.epoch, loader.batch, loader.ranks.rank]
+        random_state.seed_all(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
     def configure_optimizers(self) -> Optimizer:
         """Weight decay on matrices alone: not on biases, norms and embeddings."""
@@ -68,7 +79,12 @@ class Network(LightningModule):
             {"params": matrices, "weight_decay": self.config.weight_decay},
             {"params": others, "weight_decay": 0.0},
         ]
-        return AdamW(groups, lr=self.config.learning_rate)
+        return AdamW(groups, lr=self.config.learning_rate, fused=self._fused() or None)
+
+    def _fused(self) -> bool:
+        """Whether one kernel takes the step: on a GPU, unless it would undo a loss scale before clipping."""
+        on_gpu = self.loader.rows.device.type == "cuda"
+        return on_gpu and not (self.config.clip and self.trainer.precision == "16-mixed")
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Set this step's learning rate."""

@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from vestige.training import history, random_state, state
+from vestige.errors import CheckpointError
+from vestige.training import history, random_state, state, together
 from vestige.training.errors import StoppedError, TrainingError
 from vestige.training.history import Report, Row
 from vestige.training.interrupt import StopRequests
@@ -83,18 +85,30 @@ class ResumeCallback(Callback):
         self.report = report
         self.best = Best()
         self.rows: list[Row] = []
+        self.ranks = network.loader.ranks
         self._elapsed = 0.0
         self._since = self._saved = time.monotonic()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the signals, then seed everything, or go back to where the earlier run was."""
         self.requests.claim()
+        self._agree_on_state()
         if self.resumed is None:
             random_state.seed_all(self.network.config.seed)
             return
         self._restore(trainer, self.resumed)
         if not len(self.network.loader):
             self._end_epoch(trainer)
+
+    def _agree_on_state(self) -> None:
+        """Raise CheckpointError where some processes go on and others begin: machines have folders each."""
+        having = int(together.added(self.ranks, torch.tensor(int(self.resumed is not None))))
+        if having not in {0, self.ranks.world} and not self.ranks.alone:
+            raise CheckpointError(
+                f"only {having} of {self.ranks.world} processes found the state to go on from",
+                where=self.path,
+                remedy="copy that file of the first machine to the same place on the others",
+            )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the signals back from Lightning."""
@@ -109,18 +123,34 @@ class ResumeCallback(Callback):
             self._check_loss()
         if not loader.between_steps:
             return
+        due = time.monotonic() - self._saved >= 60 * self.network.config.checkpoint_minutes
+        if not self.ranks.alone:
+            if not self._to_agree():
+                return
+            stop, due = together.any_of(self.ranks, self.requests.name is not None, self.ranks.first and due)
+            if stop:
+                self._stop(trainer)
         self._pause(trainer)
-        if time.monotonic() - self._saved >= 60 * self.network.config.checkpoint_minutes:
+        if due:
             self.save(trainer)
+
+    def _to_agree(self) -> bool:
+        """Whether to ask the others now: after every step, but that a GPU would have to be waited for."""
+        loader = self.network.loader
+        return loader.rows.device.type == "cpu" or loader.batch % CHECK_EVERY == 0
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Validate, note, keep the best, stop early."""
         self._end_epoch(trainer)
 
     def save(self, trainer: Trainer, *, finished: bool = False) -> None:
-        """Write the whole state to `path`, atomically."""
+        """Write the whole state to `path`, atomically; of several processes the first, when all are here."""
         self._check_loss()
         net = self.network
+        loss_sum, windows = self._of_all()
+        if not self.ranks.first:
+            self._saved = time.monotonic()
+            return
         plain_random, random_tensors = random_state.capture()
         moments = {}
         if not finished:  # nothing goes on from there
@@ -130,7 +160,7 @@ class ResumeCallback(Callback):
             "finished": finished,
             "loader": net.loader.state_dict(),
             "step": net.step,
-            "windows": net.windows,
+            "windows": windows,
             "elapsed": self._elapsed + time.monotonic() - self._since,
             "history": self.rows,
             "best": self.best.to_dict(),
@@ -142,7 +172,7 @@ class ResumeCallback(Callback):
             tensors |= state.prefixed(f"optimizer.{number}", values)
         tensors |= state.prefixed("best", self.best.weights)
         tensors |= state.prefixed("random", random_tensors)
-        tensors |= state.prefixed("epoch", {"loss_sum": net.loss_sum})
+        tensors |= state.prefixed("epoch", {"loss_sum": loss_sum})
         state.write(self.path, State(plain, tensors))
         self._saved = time.monotonic()
         log.debug("state saved: epoch %d, batch %d", net.loader.epoch + 1, net.loader.batch)
@@ -153,6 +183,9 @@ class ResumeCallback(Callback):
         net.step, net.windows, self._elapsed = plain["step"], plain["windows"], plain["elapsed"]
         net.module.load_state_dict(saved.under("module"))
         net.loss_sum.copy_(saved.under("epoch")["loss_sum"])
+        if not self.ranks.first:  # the first has what all had
+            net.windows = 0
+            net.loss_sum.zero_()
         self.rows = list(plain["history"])
         self.best.load(plain["best"], saved.under("best"))
         optimizer = trainer.optimizers[0]
@@ -172,19 +205,21 @@ class ResumeCallback(Callback):
         val_loss, figure = self.validation.judge(net, lambda: self._pause(trainer))
         if not math.isfinite(val_loss):
             raise self._diverged("validation")
+        loss_sum, windows = self._of_all()
         epoch = net.loader.epoch + 1
         seconds = self._elapsed + time.monotonic() - self._since
         row = {
             "epoch": epoch,
             "step": net.step,
-            "train_loss": float(net.loss_sum) / net.windows,
+            "train_loss": float(loss_sum) / windows,
             "val_loss": val_loss,
             objective.figure: figure,
             "learning_rate": net.learning_rate(net.step - 1),
             "seconds": round(seconds, 3),
         }
         self.rows.append(row)
-        history.write(self.path.parent, self.rows)
+        if self.ranks.first:
+            history.write(self.path.parent, self.rows)
         log.info(
             "epoch %d/%d: loss %.4f, val_loss %.4f, %s %.4f, %.1f s",
             epoch, net.epochs, row["train_loss"], val_loss, objective.figure, figure, seconds,
@@ -205,18 +240,27 @@ class ResumeCallback(Callback):
             self.report(epoch, objective.score(val_loss, figure))
 
     def _pause(self, trainer: Trainer) -> None:
-        if self.requests.name is None:
-            return
+        if self.ranks.alone and self.requests.name is not None:
+            self._stop(trainer)
+
+    def _stop(self, trainer: Trainer) -> None:
         self.save(trainer)
         raise StoppedError(
-            f"training was stopped by {self.requests.name}; its state is saved",
+            f"training was stopped by {self.requests.name or 'another process'}; its state is saved",
             where=self.path,
             remedy="repeat the command with --resume to go on",
         )
 
     def _check_loss(self) -> None:
-        if not math.isfinite(float(self.network.loss_sum)):
+        is_lost = not math.isfinite(float(self.network.loss_sum))
+        if any(together.any_of(self.ranks, is_lost)):
             raise self._diverged("training")
+
+    def _of_all(self) -> tuple[Tensor, int]:
+        """The epoch's loss so far and its windows, of all processes."""
+        loss_sum = together.added(self.ranks, self.network.loss_sum.clone())
+        windows = together.added(self.ranks, torch.tensor(self.network.windows))
+        return loss_sum, int(windows)
 
     def _diverged(self, part: str) -> TrainingError:
         rate = self.network.config.learning_rate

@@ -68,6 +68,10 @@ class Search:
             raise UsageError(
                 "a search is for one detector in one view", remedy="search each of them into a run of its own"
             )
+        if self.plan.training.devices * self.plan.training.nodes > 1:
+            raise UsageError(
+                "a trial of a search trains on one device", remedy="leave out --devices, or use --train-jobs"
+            )
         kind = registry.get(self.name)
         fixed = self.plan.hyper(self.name)
         space = space_of(kind, list(self.overrides), fixed)
