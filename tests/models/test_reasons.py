@@ -155,6 +155,10 @@ def test_good_reasons_pass_the_deletion_test_and_reasons_by_chance_do_not() -> N
     assert found.named[0] == pytest.approx(3.0)
     assert len(found.named) == len(found.random) == MOST_REASONS
     assert (found.windows, found.clusters) == (60, 20)
+    assert found.sentence == "the reasons name what the score hangs on"
+    few = deletion(detector, X, np.arange(60) // 10, reasons=good)
+    assert few is not None
+    assert "6 clusters are too few" in few.sentence
     rng = np.random.default_rng(1)
     chance = [
         [Reason(0, "x", 1.0, mine[at]) for at in rng.permutation(len(mine))[:5]]
@@ -164,6 +168,7 @@ def test_good_reasons_pass_the_deletion_test_and_reasons_by_chance_do_not() -> N
     assert other is not None
     assert other.area.low is not None
     assert other.area.low < 0 < (other.area.high or 0)
+    assert "NOT shown" in other.sentence
 
 
 def test_too_few_windows_are_not_tested() -> None:

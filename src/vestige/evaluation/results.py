@@ -24,6 +24,8 @@ SATURATED = 1e-3
 """A threshold nearer to 1 than this is saturated."""
 
 
+FEWEST_TO_TEST = 10
+"""Clusters that the interval of a deletion test needs."""
 SEES_EVERYTHING = "oracle"
 """The view of what no deployed detector could see."""
 
@@ -260,6 +262,16 @@ class DeletionResult(Record):
     area: IntervalResult
     named: list[float]
     random: list[float]
+
+    @property
+    def sentence(self) -> str:
+        """What the test says, for people to read."""
+        if self.clusters < FEWEST_TO_TEST:
+            few = f"{self.clusters} clusters are too few to trust the interval"
+            return f"{few} (at least {FEWEST_TO_TEST} are needed)"
+        if self.area.low is not None and self.area.low > 0:
+            return "the reasons name what the score hangs on"
+        return "the reasons are NOT shown to name what the score hangs on"
 
 
 class DetectorResults(Record):

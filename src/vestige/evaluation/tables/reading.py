@@ -81,14 +81,15 @@ class Table:
                     ("distinct", value.approx_n_unique()),
                 ):  # fmt: skip
                     wanted.append(expression.alias(f"{number}.{what}"))
-            row = self._collect(self.lazy.select(wanted)).row(0, named=True)
+            row = self.collect(self.lazy.select(wanted)).row(0, named=True)
             for number, name in enumerate(part):
                 values = {what: row[f"{number}.{what}"] for what in Stats.__dataclass_fields__}
                 if values["count"]:
                     found[name] = Stats(**values)
         return found
 
-    def _collect(self, lazy: pl.LazyFrame) -> pl.DataFrame:
+    def collect(self, lazy: pl.LazyFrame) -> pl.DataFrame:
+        """The rows of a query on the table. Raises EvidenceError where it cannot be read."""
         try:
             return lazy.collect(engine="streaming")
         except _UNREADABLE as error:

@@ -75,9 +75,9 @@ def classes_of(tables: Sequence[Table], label: str, normal: str | None) -> list[
     common = ""
     for table in tables:
         name = table.expression(label).str.strip_chars().alias("name")
-        found = table._collect(table.lazy.select(name).group_by("name").len().sort("len", "name"))
+        found = table.collect(table.lazy.select(name).group_by("name").len().sort("len", "name"))
         if found["name"].null_count() or "" in found["name"]:
-            row = table._collect(
+            row = table.collect(
                 table.lazy.select(name)
                 .with_row_index("row")
                 .filter(pl.col("name").is_null() | (pl.col("name") == ""))
