@@ -78,9 +78,14 @@ def split_by_length(padding_BT: Tensor) -> tuple[Tensor, Tensor] | None:
 
 
 def _in_order(padding_BT: Tensor, tensors: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor]:
-    padding, order_BT = padding_BT.byte().sort(dim=1, stable=True)
+    # Counted, not sorted: exporters know no stable sort.
+    real_BT = ~padding_BT
+    n_real_B1 = real_BT.sum(1, keepdim=True)
+    place_BT = torch.where(real_BT, real_BT.cumsum(1), n_real_B1 + padding_BT.cumsum(1)) - 1
+    steps_BT = torch.arange(padding_BT.shape[1], device=padding_BT.device).expand_as(place_BT)
+    order_BT = torch.zeros_like(place_BT).scatter(1, place_BT, steps_BT)
     moved = tuple(_take_positions(tensor, order_BT) for tensor in tensors)
-    return moved, padding.bool()[:, None, None]
+    return moved, (steps_BT >= n_real_B1)[:, None, None]
 
 
 def _take_positions(tensor_BT: Tensor, order_BT: Tensor) -> Tensor:
