@@ -5,9 +5,21 @@ UBJSON. Digests tell damage and accidental edits; they are no signature, so load
 those whom you would believe anyway.
 """
 
-from vestige.checkpoint.files import HEADER, Loaded, copy_files, load, load_files, retune, save, save_files
+from vestige.checkpoint.files import (
+    HEADER,
+    Loaded,
+    copy_files,
+    export,
+    load,
+    load_files,
+    read_header_of,
+    retune,
+    save,
+    save_files,
+)
 from vestige.checkpoint.header import FORMAT, Header
 from vestige.checkpoint.notes import Notes, Pooling
+from vestige.checkpoint.single_file import is_single_file
 
 __all__ = [
     "FORMAT",
@@ -17,8 +29,11 @@ __all__ = [
     "Notes",
     "Pooling",
     "copy_files",
+    "export",
+    "is_single_file",
     "load",
     "load_files",
+    "read_header_of",
     "retune",
     "save",
     "save_files",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,12 +14,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from vestige.checkpoint import probe
+from vestige.checkpoint import probe, single_file
 from vestige.checkpoint.header import FORMAT, REMEDY, Header, Weights, library_versions, read_header
 from vestige.checkpoint.notes import Notes
 from vestige.errors import CheckpointError, UsageError, VestigeError
 from vestige.models import registry as models
 from vestige.models.base import Detector
+from vestige.models.onnx.detectors import RUNTIME, kind_of
 from vestige.reading.encoding import Encoder
 from vestige.reading.looks import NormalEncoder
 from vestige.schema import Schema, diff
@@ -123,8 +125,36 @@ def retune(directory: Path, *, threshold: float, policy: str) -> None:
 
 
 def load(directory: Path, *, schema: Schema | None = None, device: str = "cpu") -> Loaded:
-    """Load the checkpoint that `save` wrote into `directory`; see `load_files`."""
+    """Load the checkpoint that `save` wrote into `directory`, or the single file that `export` wrote; see
+    `load_files`."""
+    if single_file.is_single_file(directory):
+        header, payload = single_file.read(directory)
+        return _loaded(header, payload, directory, schema=schema, device=device)
     return load_files(directory / HEADER, schema=schema, device=device)
+
+
+def read_header_of(detector: Path) -> Header:
+    """The header of a detector: of a directory, or a single file. Raises CheckpointError."""
+    if single_file.is_single_file(detector):
+        return single_file.read_header(detector)
+    return read_header(detector / HEADER)
+
+
+def export(detector: Path, path: Path) -> Loaded:
+    """Write the detector in a directory as a single file (see `single_file`), and load it from there.
+
+    Raises CheckpointError as `load` does, UsageError for one that has no such form.
+    """
+    from vestige.models.onnx.writing import exported, has_graph
+
+    loaded = load(detector)
+    made = exported(loaded.detector, loaded.schema.length)
+    header = loaded.header.model_copy(update={"model": made.header()})
+    with tempfile.TemporaryDirectory(prefix="vestige-") as place:
+        weights = Path(place) / made.sidecar
+        made.save_sidecar(weights)
+        single_file.write(path, header, weights.read_bytes(), is_graph=has_graph(made))
+    return load(path)
 
 
 def load_files(
@@ -143,18 +173,26 @@ def load_files(
     header = read_header(header_path)
     kind = _model(header, header_path)
     payload = _read_weights(header, weights_path or header_path.parent / kind.sidecar)
-    fitted, dataset = _schemas(header, header_path)
+    return _loaded(header, payload, header_path, schema=schema, device=device)
+
+
+def _loaded(header: Header, payload: bytes, where: Path, *, schema: Schema | None, device: str) -> Loaded:
+    kind = _model(header, where)
+    fitted, dataset = _schemas(header, where)
     if schema is not None:
-        _refuse_other(schema, fitted, dataset, header_path)
-    encoder = _encoder(header, fitted, dataset, header_path)
+        _refuse_other(schema, fitted, dataset, where)
+    encoder = _encoder(header, fitted, dataset, where)
     parts = {"model": header.model, "schema": header.fitted_schema}
-    with _refusing("the weights do not fit the header", header_path):
+    with _refusing("the weights do not fit the header", where):
         detector = kind.from_checkpoint(parts, payload, device=device)
     return Loaded(detector, encoder, fitted, header.threshold, header)
 
 
 def _model(header: Header, where: Path) -> type[Detector]:
     name = header.model.get("name")
+    if header.model.get("runtime") == RUNTIME:
+        with _refusing("its model cannot be read", where):
+            return kind_of(header.model)
     try:
         return models.get(str(name))
     except UsageError as error:

@@ -80,7 +80,21 @@ class Header(BaseModel):
 
 def read_header(path: Path) -> Header:
     """Read and check a header. Raises CheckpointError: missing, too large, damaged, edited, other format."""
-    plain = _read_json(path)
+    if not path.is_file():
+        raise CheckpointError(
+            "no such checkpoint header", where=path, remedy="point at a directory that holds a trained model"
+        )
+    if path.stat().st_size > LARGEST:
+        raise CheckpointError(f"is larger than any header ({LARGEST >> 20} MiB)", where=path, remedy=REMEDY)
+    return parse_header(path.read_bytes(), path)
+
+
+def parse_header(content: bytes, path: Path) -> Header:
+    """Check a header that was read from `path`. Raises CheckpointError as `read_header` does."""
+    try:
+        plain = checked.load(content)
+    except ValueError as error:
+        raise CheckpointError(f"is no whole JSON file ({error})", where=path, remedy=REMEDY) from error
     if plain.get("format") != FORMAT:
         raise CheckpointError(
             f"is of format {plain.get('format')!r}; this version reads {FORMAT!r}",
@@ -115,19 +129,6 @@ def library_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return installed
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise CheckpointError(
-            "no such checkpoint header", where=path, remedy="point at a directory that holds a trained model"
-        )
-    if path.stat().st_size > LARGEST:
-        raise CheckpointError(f"is larger than any header ({LARGEST >> 20} MiB)", where=path, remedy=REMEDY)
-    try:
-        return checked.load(path.read_bytes())
-    except ValueError as error:
-        raise CheckpointError(f"is no whole JSON file ({error})", where=path, remedy=REMEDY) from error
 
 
 def _canonical(value: Any) -> str:

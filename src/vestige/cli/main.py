@@ -19,6 +19,7 @@ from vestige.cli import (
     dashboard,
     dataset,
     experiment,
+    export,
     feedback,
     learn,
     preview,
@@ -160,6 +161,7 @@ triage.register(app)
 simulate.register(app)
 validate.register(app)
 traces.register(app)
+export.register(app)
 about.register(app)
 
 

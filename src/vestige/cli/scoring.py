@@ -11,6 +11,7 @@ import typer
 
 from vestige import log, storage
 from vestige.cli.options import Address, Quantize, parse_duration
+from vestige.cli.export import Runtime, in_form
 from vestige.errors import OutputError, UsageError
 from vestige.evidence.files import STDIN
 
@@ -76,6 +77,7 @@ def score(
     overwrite: Overwrite = False,
     idle: Idle = "2s",
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
+    runtime: Runtime = "own",
     quantize: Annotated[
         Quantize, typer.Option(help="int8: transformers compute in 8-bit integers, on the CPU")
     ] = "none",
@@ -108,7 +110,7 @@ def score(
             "--explain tells reasons of windows that this process scores",
             remedy="leave out --by-recording and --engine, or --explain",
         )
-    run = RunDirectory.open(run).detector()
+    run = in_form(RunDirectory.open(run).detector(), runtime)
     if output is not None:
         _refuse_output(output, run, evidence, overwrite)
     _refuse_other_format(run, format)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vestige.cli.export import Runtime, in_form
 from vestige.cli.options import parse_duration
 
 
@@ -64,6 +65,7 @@ def watch(
             "1m), and again if they do follow"
         ),
     ] = "2s",
+    runtime: Runtime = "own",
 ) -> None:
     """Follow evidence as it grows, and send alerts, grouped into incidents, each with its reasons.
 
@@ -84,6 +86,7 @@ def watch(
         raise UsageError(
             "--listen waits for what comes, and --once ends at what is there", remedy="leave out one of them"
         )
+<<<<<<< HEAD
     options = WatchOptions(
         once=once,
         every=every,
@@ -91,5 +94,9 @@ def watch(
         shard=None if shard is None else Shard.parse(shard),
     )
     folder = RunDirectory.open(detector).detector()
+=======
+    options = WatchOptions(once=once, every=every, idle_s=parse_duration("--idle", idle))
+    folder = in_form(RunDirectory.open(detector).detector(), runtime)
+>>>>>>> 575fb00 (vestige export: a detector in one file of ONNX, which needs neither torch nor XGBoost)
     sinks = make_all(sink or ["jsonl:-"], state)
     Watch.start(folder, evidence, sinks, state=state, options=options, listen=listen).run()

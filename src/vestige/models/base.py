@@ -159,6 +159,18 @@ class RecordingVerdict:
     reasons: list[dict[str, Any]]
 
 
+CLIP = 1e4
+"""Standard deviations beyond which a float input of a network is cut off: sums inside a layer stay finite."""
+
+
+def log_scaled(values: NDArray[Any]) -> NDArray[np.float32]:
+    """`sign(x) ln(1 + |x|)`: bytes a second reach from none to gigabytes, and a mean and a standard deviation
+    say nothing of them as they are. Networks read summaries and tensors so."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        narrow = np.asarray(values, dtype=np.float32)
+        return np.copysign(np.log1p(np.abs(narrow)), narrow)
+
+
 class HyperParameters(BaseModel):
     """A detector's hyper-parameters: every field can be set with `--set name=value`."""
 

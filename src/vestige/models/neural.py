@@ -19,14 +19,12 @@ from pydantic import Field
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from vestige.models.base import Detector, HyperParameters
+from vestige.models.base import CLIP, Detector, HyperParameters, log_scaled
 from vestige.models.fitting import sources
 from vestige.models.space import Choice, Range, Space
 from vestige.reading.encoding import Batch
 from vestige.schema import PAD, UNK, Input
 
-CLIP = 1e4
-"""Standard deviations beyond which a float input is cut off: sums inside a layer stay finite."""
 INFERENCE_BATCH = 1024
 
 
@@ -92,11 +90,8 @@ class NeuralDetector(Detector):
         self.module.to(self.device)
 
     def scaled(self, values: NDArray[Any]) -> NDArray[Any]:
-        """`sign(x) ln(1 + |x|)`: bytes a second reach from none to gigabytes, and a mean and a standard
-        deviation say nothing of them as they are."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            narrow = np.asarray(values, dtype=np.float32)
-            return np.copysign(np.log1p(np.abs(narrow)), narrow)
+        """See `base.log_scaled`."""
+        return log_scaled(values)
 
     def to_tensors(self, X: Batch, device: str | torch.device | None = None) -> tuple[Tensor, ...]:
         """The module's arguments on `device` (the detector's own if None): masked, standardised, NaN where a

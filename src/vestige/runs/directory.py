@@ -9,8 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from vestige.checkpoint import HEADER, Header, Loaded, load
-from vestige.checkpoint.header import read_header
+from vestige.checkpoint import HEADER, Header, Loaded, is_single_file, load, read_header_of
 from vestige.errors import CheckpointError, UsageError
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.results import RunResults
@@ -64,8 +63,8 @@ class RunDirectory:
 
     @property
     def is_detector(self) -> bool:
-        """Whether this is the folder of one trained detector."""
-        return (self.path / HEADER).is_file()
+        """Whether this is the folder of one trained detector, or a detector in one file."""
+        return (self.path / HEADER).is_file() or is_single_file(self.path)
 
     @property
     def is_run(self) -> bool:
@@ -147,7 +146,7 @@ class RunDirectory:
     @property
     def header(self) -> Header:
         """What a detector's folder says of the detector. Raises CheckpointError where it holds none."""
-        return read_header(self.path / HEADER)
+        return read_header_of(self.path)
 
     @property
     def dataset(self) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vestige import checked
-from vestige.checkpoint import HEADER
+from vestige.checkpoint import HEADER, is_single_file
 from vestige.errors import CheckpointError, UsageError
 from vestige.storage import atomic_file
 
@@ -19,7 +19,8 @@ REMEDY = "take another --state, or remove it: watching then begins anew"
 
 def detector_digest(detector: Path) -> str:
     """SHA-256 (hex) of a detector's header, which holds that of its weights."""
-    return hashlib.sha256((detector / HEADER).read_bytes()).hexdigest()
+    file = detector if is_single_file(detector) else detector / HEADER
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def save(directory: Path, digest: str, parts: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ from vestige.models.normal.channels import Channels
 from vestige.models.normal.conformal import Tail, fisher, out_of_fold
 from vestige.models.normal.order import Repeats
 from vestige.models.normal.whole import WholeRecordings, WindowTally
+from vestige.models.onnx.detectors import RUNTIME, ExportedNext
 from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import Input
 
@@ -220,10 +221,12 @@ class Normal(FittedDetector):
     def _load_network(
         self, spec: Input, header: dict[str, Any], file: NDArray[Any], device: str
     ) -> NextToken:
-        extras.require("neural", "a detector with a network")
-        from vestige.models.next_networks import NETWORKS  # they import torch
+        kind: type[NextToken] = ExportedNext
+        if header.get("runtime") != RUNTIME:
+            extras.require("neural", "a detector with a network")
+            from vestige.models.next_networks import NETWORKS  # they import torch
 
-        kind = NETWORKS[header["name"]]
+            kind = NETWORKS[header["name"]]
         if file.dtype != np.uint8:
             raise ValueError("the weights of a network are no bytes")
         network = kind((spec,), self.n_classes, hyper=kind.hyper_parameters(**header["hyper"]))
