@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vestige import log, storage
-from vestige.cli.options import Address, Quantize, parse_duration
 from vestige.cli.export import Runtime, in_form
+from vestige.cli.options import Address, Quantize, parse_duration
 from vestige.errors import OutputError, UsageError
 from vestige.evidence.files import STDIN
 

@@ -86,17 +86,12 @@ def watch(
         raise UsageError(
             "--listen waits for what comes, and --once ends at what is there", remedy="leave out one of them"
         )
-<<<<<<< HEAD
     options = WatchOptions(
         once=once,
         every=every,
         idle_s=parse_duration("--idle", idle),
         shard=None if shard is None else Shard.parse(shard),
     )
-    folder = RunDirectory.open(detector).detector()
-=======
-    options = WatchOptions(once=once, every=every, idle_s=parse_duration("--idle", idle))
     folder = in_form(RunDirectory.open(detector).detector(), runtime)
->>>>>>> 575fb00 (vestige export: a detector in one file of ONNX, which needs neither torch nor XGBoost)
     sinks = make_all(sink or ["jsonl:-"], state)
     Watch.start(folder, evidence, sinks, state=state, options=options, listen=listen).run()
