@@ -37,6 +37,20 @@ def test_a_kernel_is_compiled_again_when_what_it_uses_has_changed(tmp_path: Path
     assert run(tmp_path) == "42 1"
 
 
+def test_what_was_damaged_is_compiled_again(tmp_path: Path) -> None:
+    """A power cut leaves files empty; a flipped bit of machine code would end the process."""
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    (tmp_path / "constant.py").write_text(CONSTANT.format(41))
+    assert run(tmp_path) == "41 0"
+    kept = [*tmp_path.glob("__pycache__/*.nbi"), *tmp_path.glob("__pycache__/*.nbc")]
+    assert {file.suffix for file in kept} == {".nbi", ".nbc"}
+    for file in kept:
+        whole = file.read_bytes()
+        file.write_bytes(b"" if file.suffix == ".nbi" else whole[:40] + bytes([whole[40] ^ 1]) + whole[41:])
+        assert run(tmp_path) == "41 0"
+    assert run(tmp_path) == "41 1"
+
+
 CALLED_AT_ONCE = """
 import sys
 from vestige.compiling import compiled

@@ -80,6 +80,19 @@ def test_code_runs_without_numba_and_is_built_again_when_what_it_uses_has_change
         assert len(built) == 1  # older ones are gone
 
 
+def test_machine_code_that_was_damaged_is_built_again(tmp_path: Path) -> None:
+    (tmp_path / "constant.py").write_text("NUMBER = 5\n")
+    expected = run(tmp_path, "add").stdout
+    assert "8" in expected
+    (built,) = (tmp_path / "__pycache__").glob("module.add-*.native")
+    whole = built.read_bytes()
+    middle = len(whole) // 2
+    for damaged in (b"", whole[:middle] + bytes([whole[middle] ^ 0xFF]) + whole[middle + 1 :]):
+        built.write_bytes(damaged)
+        assert run(tmp_path, "add").stdout == expected
+        assert built.read_bytes() == whole
+
+
 def test_what_allocates_is_refused_when_it_is_built(tmp_path: Path) -> None:
     (tmp_path / "constant.py").write_text("NUMBER = 1\n")
     done = run(tmp_path, "grow")

@@ -1,14 +1,22 @@
-"""Compiling a function with Numba. Importing this imports Numba: only modules of kernels do so."""
+"""Compiling a function with Numba. Importing this imports Numba: only modules of kernels do so.
+
+What Numba keeps beside a module are pickles, as trusted as the module's own bytecode: whoever can write the
+one can write the other. But a power cut leaves them empty, and a disk may change them: each begins with a
+digest of the rest, and one that does not fit is compiled again.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
+import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
+from numba.core.caching import IndexDataCacheFile
 from numba.core.compiler_lock import global_compiler_lock
 
 if TYPE_CHECKING:
@@ -31,12 +39,69 @@ def compiled(function: _F, *, after: tuple[str, ...] = (), **options: Any) -> _F
     try:
         made = numba.njit(function, cache=True, **options)
         if hasattr(made, "stats"):
+            _seal(made)
             if after:
                 _forget_older(made, after)
             _compile_in_turn(made)
     except (RuntimeError, OSError):  # no place for it can be written
         made = numba.njit(function, **options)
     return cast("_F", made)
+
+
+class _Sealed(IndexDataCacheFile):  # type: ignore[misc]
+    """Numba's index and data files behind a digest of their content. A damaged one is as if it were not
+    there; one that cannot be written is not kept."""
+
+    def save(self, key: Any, data: Any) -> None:
+        with contextlib.suppress(OSError):
+            super().save(key, data)
+
+    def _load_index(self) -> Any:
+        content = _unsealed(Path(self._index_path))
+        if content is None:
+            return {}
+        stamp, overloads = pickle.loads(content)  # noqa: S301 - its digest fits
+        return overloads if stamp == (self._version, self._source_stamp) else {}
+
+    def _save_index(self, overloads: Any) -> None:
+        self._write(self._index_path, self._dump(((self._version, self._source_stamp), overloads)))
+
+    def _load_data(self, name: str) -> Any:
+        content = _unsealed(Path(self._data_path(name)))
+        if content is None:
+            raise OSError("damaged")  # Numba compiles it again
+        return pickle.loads(content)  # noqa: S301 - its digest fits
+
+    def _save_data(self, name: str, data: Any) -> None:
+        self._write(self._data_path(name), self._dump(data))
+
+    def _write(self, path: str, content: bytes) -> None:
+        with self._open_for_write(path) as file:
+            file.write(_digest(content) + content)
+
+
+def _seal(made: Any) -> None:
+    """Let Numba keep what it compiles of `made` in sealed files."""
+    cache = made._cache
+    locator = cache._impl.locator
+    cache._cache_file = _Sealed(cache.cache_path, cache._impl.filename_base, locator.get_source_stamp())
+
+
+def _unsealed(path: Path) -> bytes | None:
+    """The content of a sealed file; None where there is none, or it is damaged."""
+    try:
+        whole = path.read_bytes()
+    except OSError:
+        return None
+    content = whole[_DIGEST:]
+    return content if whole[:_DIGEST] == _digest(content) else None
+
+
+_DIGEST = 32
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST).digest()
 
 
 def _forget_older(made: Any, after: tuple[str, ...]) -> None:

@@ -85,9 +85,9 @@ class _Native:
         made_of = f"{name}-{_digest((str(source), *self._after))}"
         folder = _folder(source)
         path = folder / f"{made_of}-{_hashed(f'{_processor()} {kinds}')}.native"
-        if not path.is_file():
+        if _whole(path) is None:
             with _alone(folder / f"{name}.lock"):
-                if not path.is_file():
+                if _whole(path) is None:
                     _build(self._function, kinds, path)
             for old in folder.glob(f"{name}-*.native"):
                 if not old.name.startswith(f"{made_of}-"):
@@ -118,8 +118,10 @@ class _Loaded:
     """Machine code in memory. `n`: how many numbers it takes."""
 
     def __init__(self, path: Path, n: int) -> None:
-        head, _, code = path.read_bytes().partition(b"\n")
-        about = json.loads(head)
+        found = _whole(path)
+        if found is None:
+            raise ValueError("its machine code was damaged as soon as it was built")
+        about, code = found
         self._type, self._n = _RETURNS[about["returns"]][0], int(about["n"])
         taken = [ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * n]
         address = _link(code, about["symbol"])
@@ -135,6 +137,19 @@ class _Loaded:
         if self._n == 1:
             return out[0]
         return tuple(out[: self._n])
+
+
+def _whole(path: Path) -> tuple[dict[str, Any], bytes] | None:
+    """What is said of machine code, and the code; None where there is none, or it is damaged: code that is
+    not what was built ends the process, or worse."""
+    try:
+        digest, _, content = path.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    if digest != hashlib.blake2b(content).hexdigest().encode():
+        return None
+    head, _, code = content.partition(b"\n")
+    return json.loads(head), code
 
 
 _engines: list[Any] = []
@@ -246,7 +261,8 @@ def build(module: str, name: str, kinds: str, path: Path) -> None:
     about = {"symbol": result.fndesc.llvm_func_name, "returns": kind, "n": n * _RETURNS[kind][1]}
     code = result.library._codegen._tm.emit_object(final)
     part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_bytes(json.dumps(about).encode() + b"\n" + code)
+    content = json.dumps(about).encode() + b"\n" + code
+    part.write_bytes(hashlib.blake2b(content).hexdigest().encode() + b"\n" + content)
     part.replace(path)
 
 
