@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import vestige.errors
 import vestige.training.errors
-from vestige.cli.main import BUG, INTERRUPTED, TERMINATED, app
+from vestige.cli.main import BUG, HUNG_UP, INTERRUPTED, TERMINATED, app
 from vestige.errors import VestigeError
 from vestige.simulators import registry as simulators
 from vestige.sources import registry
@@ -37,6 +37,10 @@ def exit_codes() -> str:
         (VestigeError.exit_code, "Anything else, such as a file that the system will not let us read."),
         (BUG, "An error of the program itself."),
         (INTERRUPTED, "Ctrl-C."),
+        (
+            HUNG_UP,
+            "SIGHUP (a terminal that was closed), outside of a training: what was half-written is removed.",
+        ),
         (TERMINATED, "SIGTERM, outside of a training: what was half-written is removed."),
     ]
     lines = [f"| {code} | {what} |" for code, what in sorted(rows)]

@@ -7,14 +7,33 @@ raise ValueError, which callers turn into an error that names the file and a rem
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+import stat
+from pathlib import Path
 from typing import Any, NoReturn
 
 DEEPEST = 64
 """Brackets within brackets at most."""
+LARGEST = 256 * 2**20
+"""Bytes of a file of JSON at most."""
 SHOWN = 40
 """Characters of a refused value that a message shows."""
+
+
+def read(path: Path, most: int = LARGEST) -> bytes:
+    """The content of a regular file. Raises OSError where there is none, or a pipe or device lies in its
+    place: it would be waited for. Raises ValueError for more than `most` bytes."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"more than {most >> 20} MiB")
+    return data
 
 
 def load(data: bytes, *, bits: int = 64, finite: bool = True) -> dict[str, Any]:

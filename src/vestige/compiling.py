@@ -64,7 +64,8 @@ class _Sealed(IndexDataCacheFile):  # type: ignore[misc]
         return overloads if stamp == (self._version, self._source_stamp) else {}
 
     def _save_index(self, overloads: Any) -> None:
-        self._write(self._index_path, self._dump(((self._version, self._source_stamp), overloads)))
+        content = self._dump(((self._version, self._source_stamp), overloads))  # type: ignore[no-untyped-call]
+        self._write(self._index_path, content)
 
     def _load_data(self, name: str) -> Any:
         content = _unsealed(Path(self._data_path(name)))
@@ -73,10 +74,11 @@ class _Sealed(IndexDataCacheFile):  # type: ignore[misc]
         return pickle.loads(content)  # noqa: S301 - its digest fits
 
     def _save_data(self, name: str, data: Any) -> None:
-        self._write(self._data_path(name), self._dump(data))
+        content = self._dump(data)  # type: ignore[no-untyped-call]
+        self._write(self._data_path(name), content)
 
     def _write(self, path: str, content: bytes) -> None:
-        with self._open_for_write(path) as file:
+        with self._open_for_write(path) as file:  # type: ignore[no-untyped-call]
             file.write(_digest(content) + content)
 
 
@@ -84,7 +86,9 @@ def _seal(made: Any) -> None:
     """Let Numba keep what it compiles of `made` in sealed files."""
     cache = made._cache
     locator = cache._impl.locator
-    cache._cache_file = _Sealed(cache.cache_path, cache._impl.filename_base, locator.get_source_stamp())
+    stamp = locator.get_source_stamp()
+    base = cache._impl.filename_base
+    cache._cache_file = _Sealed(cache.cache_path, base, stamp)  # type: ignore[no-untyped-call]
 
 
 def _unsealed(path: Path) -> bytes | None:

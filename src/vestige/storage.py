@@ -37,12 +37,12 @@ def atomic_directory(path: Path, *, marker: str, overwrite: bool = False) -> Ite
     path = path.absolute()
     refuse_existing(path, marker=marker, overwrite=overwrite)
     fresh = [one for one in path.parents if not one.exists()]
-    with _advice(path, NOTHING_LEFT):
+    with writing(path, NOTHING_LEFT):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
         working = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent))
     try:
-        with _advice(path, NOTHING_LEFT), contextlib.ExitStack() as stack:
+        with writing(path, NOTHING_LEFT), contextlib.ExitStack() as stack:
             stack.enter_context(locked(working))
             _refuse_rivals(working, path)
             if path.is_dir():
@@ -90,7 +90,7 @@ def locked(path: Path) -> Iterator[None]:
 def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary file name beside `path` that replaces `path` when the block ends well."""
     path = path.absolute()
-    with _advice(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
         handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent)
@@ -122,7 +122,7 @@ def together() -> Iterator[None]:
     try:
         yield
         for working, path in waiting:
-            with _advice(path):
+            with writing(path):
                 _put(working, path)
     finally:
         _waiting.reset(token)
@@ -140,7 +140,7 @@ def growing_file(path: Path) -> Iterator[TextIO]:
     """A text file (UTF-8) in place of `path` that has every line as soon as it is written, and keeps it
     however the block ends. Raises OutputError when it cannot be written."""
     path = path.absolute()
-    with _advice(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Buffered by line: whoever follows the file never waits for more than the line that is being made.
         with path.open("w", encoding="utf-8", buffering=1) as file:
@@ -178,7 +178,7 @@ def refuse_files(*paths: Path | None, overwrite: bool, remedy: str = "choose ano
 
 
 @contextlib.contextmanager
-def _advice(path: Path, left: str = "") -> Iterator[None]:
+def writing(path: Path, left: str = "") -> Iterator[None]:
     """Turn the operating system's refusals to write into advice; leave every other error alone."""
     try:
         yield

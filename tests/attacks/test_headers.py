@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 from collections.abc import Callable, Iterator
@@ -127,3 +128,17 @@ def test_every_cut_and_flipped_bit_is_refused_or_told(kind: str, attacked: Path)
         flipped[at] ^= 1 << (at % 8)
         (attacked / name).write_bytes(flipped)
         outcome(lambda: load(attacked), f"bit {at % 8} of byte {at}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_would_be_waited_for_is_refused(kind: str, attacked: Path) -> None:
+    name, load = KINDS[kind]
+    (attacked / name).unlink()
+    os.mkfifo(attacked / name)
+    assert not outcome(lambda: load(attacked), "a pipe")
+    (attacked / name).unlink()
+    (attacked / name).symlink_to("/dev/zero")
+    assert not outcome(lambda: load(attacked), "a device")
+    (attacked / name).unlink()
+    (attacked / name).mkdir()
+    assert not outcome(lambda: load(attacked), "a directory")

@@ -18,6 +18,7 @@ import pytest
 from tests.pipeline.conftest import VESTIGE, succeed, vestige
 from vestige import errors
 from vestige.evidence.files import MARKER
+from vestige.evidence.simulated import BEGINS
 from vestige.scoring import check_device, score
 from vestige.sources.logs.templates import Matcher
 
@@ -56,7 +57,7 @@ def test_files_are_called_by_the_paths_as_given(finished: Path, logs: list[Path]
 
 def test_scores_of_simulated_evidence_say_so(finished: Path, logs: list[Path], tmp_path: Path) -> None:
     assert "synthetic" not in vestige("score", finished / "gbt", logs[0]).stderr
-    (tmp_path / MARKER).write_text("{}")
+    (tmp_path / MARKER).write_bytes(BEGINS)
     assert "the evidence is synthetic" in vestige("score", finished / "gbt", logs[0]).stderr
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from vestige.engine import LocalEngine, WorkerDiedError
+from vestige.engine import LocalEngine, WorkerDiedError, worker
 
 LONG = 100.0
 SCRIPT = """
@@ -130,6 +130,39 @@ def test_an_error_of_whoever_takes_the_outcomes_leaves_no_worker() -> None:
 def test_a_program_that_ends_meanwhile_leaves_no_worker(end: str) -> None:
     (said,) = program(LEFT.format(end=end))
     assert gone({int(pid) for pid in said.split()})
+
+
+KILLED = """
+import os, signal
+from tests.engine.test_local import sleeps_with_little_grace
+from vestige.engine import LocalEngine
+outcomes = LocalEngine(2).map(sleeps_with_little_grace, [0.0, 0.0, 100.0, 100.0], ordered=False)
+print(next(outcomes).unwrap(), next(outcomes).unwrap(), flush=True)
+os.kill(os.getpid(), signal.{name})
+"""
+
+
+def sleeps_with_little_grace(seconds: float) -> int:
+    worker.GRACE = 0.1
+    return sleeps(seconds)
+
+
+@linux
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGHUP"])
+def test_a_program_that_is_killed_leaves_no_worker(name: str) -> None:
+    """Nobody can tell its workers; they notice that it is gone, and give up what they are at."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED.format(name=name)],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode < 0
+    pids = {int(pid) for pid in done.stdout.split()}
+    assert len(pids) == 2
+    assert gone(pids)
 
 
 def test_what_waits_behind_a_slow_item_is_taken_over(tmp_path: Path) -> None:

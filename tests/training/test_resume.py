@@ -73,17 +73,18 @@ def test_after_a_kill_in_the_middle_of_an_epoch_the_result_is_the_same_bit_for_b
     assert_same_weights(weights(resumed), weights(whole))
 
 
-def test_sigterm_saves_the_state_and_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_saves_the_state_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path) -> None:
     process = run_child(tmp_path)
     deadline = time.monotonic() + 60
     while not (tmp_path / "under_way").exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == StoppedError.exit_code, out
-    assert "stopped by SIGTERM; its state is saved" in out
+    assert f"stopped by {number.name}; its state is saved" in out
     assert "--resume" in out
     assert (tmp_path / "run" / "resume.safetensors").is_file()
 

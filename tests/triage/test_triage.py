@@ -12,7 +12,9 @@ import pytest
 from tests.triage.conftest import invoke, read, refuse
 from vestige.checkpoint import load
 from vestige.errors import OutputError, UsageError, VestigeError
+from vestige.storage import locked
 from vestige.triage.evidence import Piece, of_evidence, of_test_part
+from vestige.triage.spreadsheet import defused, restored
 from vestige.triage.table import HEADER, MEMBERS, TABLE
 
 
@@ -160,6 +162,22 @@ def test_a_table_with_labels_is_not_replaced(trained: Path, triaged: Path) -> No
     refused = refuse("triage", trained, "-o", triaged, "--overwrite")
     assert isinstance(refused, OutputError)
     assert (triaged / TABLE).read_text() == "a,b\n1,2\n"
+
+
+def test_of_two_triages_of_one_folder_the_second_is_refused(trained: Path, tmp_path: Path) -> None:
+    with locked(tmp_path):
+        assert "another process is writing it" in refuse("triage", trained, "-o", tmp_path).what
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wide_signs_begin_no_formula_either() -> None:
+    """Some spreadsheets take them for the narrow ones."""
+    for text in ("=1", "\uff1d1", "  \uff0b1", "\uff20SUM", "\ufe631", "a;\uff1dcmd", "x,\u3000=1"):
+        cell = defused(text)
+        assert cell.startswith("'") or "'" in cell, text
+        if cell.startswith("'"):
+            assert restored(cell) == text
+    assert defused("plain \uff1d text") == "plain \uff1d text"
 
 
 def test_a_classifier_is_refused_with_the_command_that_helps(trained: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -36,7 +37,7 @@ from vestige.cli.help import App
 from vestige.errors import OutputError, UsageError, VestigeError
 from vestige.escaping import visible_lines
 
-INTERRUPTED, TERMINATED, BUG = 130, 143, 70
+INTERRUPTED, TERMINATED, HUNG_UP, BUG = 130, 143, 129, 70
 GLOBAL = {"-l", "--log-level"}
 
 VERBS = [
@@ -177,6 +178,8 @@ def run() -> None:
         )
     debug = "--debug" in sys.argv[1:]
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` has it ignored
+        signal.signal(signal.SIGHUP, _terminate)
     try:
         command = typer.main.get_command(app)
         arguments = _hoist(sys.argv[1:])
@@ -212,8 +215,9 @@ def _occupy_descriptors() -> None:
 
 def _terminate(number: int, frame: object) -> NoReturn:  # noqa: ARG001
     """Leave as if by an error, so that what is half-written is removed (training saves its state itself)."""
-    typer.echo("terminated", err=True)
-    sys.exit(TERMINATED)
+    with contextlib.suppress(OSError):  # of a terminal that was closed
+        typer.echo("terminated", err=True)
+    sys.exit(128 + number)
 
 
 def _hoist(arguments: list[str]) -> list[str]:

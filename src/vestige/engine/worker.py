@@ -27,6 +27,8 @@ THREADS = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "POLARS_MAX_THREADS",
 )  # fmt: skip
 """Settings of libraries that would otherwise start a thread a core in each worker."""
+GRACE = 30.0
+"""Seconds that a worker may go on after the caller has hung up: killed, perhaps, in the middle of things."""
 Result = tuple[Any, VestigeError | OSError | None]
 
 
@@ -93,9 +95,11 @@ def serve(connection: Connection, function: bytes, level: int, threads: int) -> 
     """Work on what comes through `connection` with a pickled `function`, until its other end is closed.
 
     Records of `level` and above go home with the results. `threads`: for libraries that have some of their
-    own, where the environment does not say how many. Ctrl-C is the caller's to handle.
+    own, where the environment does not say how many. Ctrl-C and a terminal that closes are the caller's to
+    handle; whose process is gone, nobody waits for.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for ignored in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
     for name in THREADS:
         os.environ.setdefault(name, str(threads))
     inbox, outbox = Inbox(), SimpleQueue[Any]()
@@ -146,6 +150,9 @@ def _receive(connection: Connection, inbox: Inbox, outbox: SimpleQueue[Any]) -> 
                 outbox.put(ForkingPickler.dumps(Returned(number)))
     except (EOFError, OSError):
         inbox.end()
+        # What is being worked on may yet save what it has (a training does); then it is given up.
+        threading.Event().wait(GRACE)
+        os._exit(1)
 
 
 def _send(connection: Connection, outbox: SimpleQueue[Any]) -> None:

@@ -108,7 +108,7 @@ class Learnt(BaseModel):
     def load(cls, path: Path) -> Self:
         """What `to_json` wrote. Raises DatasetError for anything else."""
         try:
-            return cls.model_validate(checked.load(path.read_bytes()))
+            return cls.model_validate(checked.load(checked.read(path)))
         except (OSError, ValueError, ValidationError) as error:
             raise DatasetError(f"cannot be read ({error})", where=path, remedy="learn again") from error
 

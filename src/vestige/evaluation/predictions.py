@@ -174,6 +174,8 @@ class Predictions:
     def load(cls, path: Path) -> Self:
         """What `save` wrote; recordings are numbered in order of appearance. Raises DatasetError."""
         try:
+            if not path.is_file():
+                raise OSError("there is no such file, or it is none that ends")
             frame = pl.read_parquet(path)
             classes = tuple(
                 name.removeprefix("proba_") for name in frame.columns if name.startswith("proba_")

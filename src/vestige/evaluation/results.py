@@ -573,7 +573,7 @@ class RunResults(Record):
     def load(cls, path: Path) -> Self:
         """What `save` wrote. Raises DatasetError when the file is missing, damaged or of another version."""
         try:
-            data = path.read_bytes()
+            data = checked.read(path)
             checked.load(data)  # no number is beyond what a field could hold
             return cls.model_validate_json(data)
         except (OSError, ValueError) as error:

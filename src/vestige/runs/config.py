@@ -60,7 +60,7 @@ class RunConfig(BaseModel):
         """What `save` wrote. Raises CheckpointError: the directory is no run, or its config is damaged."""
         file = directory / FILE
         try:
-            data = file.read_bytes()
+            data = checked.read(file)
             checked.load(data)  # no number is beyond what a field could hold
             return cls.model_validate_json(data)
         except FileNotFoundError as error:

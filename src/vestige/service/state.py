@@ -37,7 +37,7 @@ def load(directory: Path, digest: str | None = None) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        plain = checked.load(path.read_bytes())
+        plain = checked.load(checked.read(path))
         found, of = plain["format"], plain["detector"]
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise CheckpointError(f"cannot be read ({error})", where=path, remedy=REMEDY) from error

@@ -60,14 +60,18 @@ class Definitions(Generic[Model]):
             raise DefinitionError(f"unknown {self.called} {name!r}", remedy=remedy)
         try:
             return self.model.model_validate({"name": Path(name).stem} | tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise DefinitionError(f"not TOML: {error}", where=where) from error
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"]) or self.what
             message = first["msg"].removeprefix("Value error, ")
             remedy = f"{self.page} shows a {self.what}"
             raise DefinitionError(f"{key}: {message}", where=where, remedy=remedy) from error
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # also a number of too many digits, and brackets in brackets
+            remedy = f"{self.page} shows a {self.what}"
+            raise DefinitionError(f"not TOML: {error}", where=where, remedy=remedy) from error
 
     def text(self, definition: Model, *, about: str) -> str:
         """A definition as TOML that `load` reads, each key under what it means; `about` stands above all.
@@ -92,7 +96,11 @@ class Definitions(Generic[Model]):
     def _read(self, path: Path) -> str:
         try:
             with path.open("rb") as file:
-                return file.read(MAX_TOML).decode("utf-8")
+                content = file.read(MAX_TOML + 1)
+            if len(content) > MAX_TOML:
+                what = f"the {self.what} is larger than {MAX_TOML >> 20} MiB"
+                raise DefinitionError(what, where=path, remedy=f"{self.page} shows a {self.what}")
+            return content.decode("utf-8")
         except OSError as error:
             raise DefinitionError(f"cannot read the {self.what}: {error.strerror}", where=path) from error
         except UnicodeDecodeError as error:

@@ -43,7 +43,7 @@ def load_sets(path: Path, windows: WindowSet, own: Iterable[Recipe] = ()) -> Spl
     """
     remedy = "write the sets again with --output-sets"
     try:
-        plain = checked.load(path.read_bytes())
+        plain = checked.load(checked.read(path))
         if plain["format"] != FORMAT:
             raise SplitError("not a file of sets of this version", where=path, remedy=remedy)
         assignment = {part: checked.texts(plain[part], part) for part in PARTS}

@@ -130,7 +130,7 @@ class Split:
         """Read what `save` wrote. Raises SplitError: file missing, damaged, or of another format."""
         remedy = "make the split again with vestige split"
         try:
-            plain = checked.load(path.read_bytes())
+            plain = checked.load(checked.read(path))
             found = plain.pop("format")
             if found != FORMAT:
                 raise SplitError(

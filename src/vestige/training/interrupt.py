@@ -1,4 +1,5 @@
-"""Stopping when asked to: SIGTERM and Ctrl-C wait for a place where the state can be saved.
+"""Stopping when asked to: SIGTERM, Ctrl-C and a terminal that closes (SIGHUP) wait for a place where the
+state can be saved.
 
 Trainings in processes of their own are stopped by the one that started them, through a folder: a name that
 appears in it is the reason why all of them are to stop. So each saves its state, whoever got the signal.
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _watched: Path | None = None
 """The folder."""
 
@@ -57,7 +58,8 @@ def _in_main_thread() -> bool:
 
 
 class StopRequests:
-    """While active, SIGTERM and SIGINT only set `name`; a second Ctrl-C raises KeyboardInterrupt at once.
+    """While active, SIGTERM, SIGINT and SIGHUP only set `name`; a second Ctrl-C raises KeyboardInterrupt at
+    once. A signal that was ignored before is ignored still: `nohup` means it.
 
     `tell` is called with the name. In other threads than the main one signals are left alone.
     """
@@ -75,7 +77,12 @@ class StopRequests:
     def __enter__(self) -> Self:
         self._before = {}
         if _in_main_thread():
-            self._before = {number: signal.getsignal(number) for number in SIGNALS}
+            handlers = {number: signal.getsignal(number) for number in SIGNALS}
+            self._before = {
+                number: handler
+                for number, handler in handlers.items()
+                if number != signal.SIGHUP or handler is not signal.SIG_IGN
+            }
             self.claim()
         return self
 

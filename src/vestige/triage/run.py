@@ -17,7 +17,7 @@ from vestige.models.base import Detector
 from vestige.reading.steps import Progress
 from vestige.runs.directory import RunDirectory
 from vestige.scoring import check_device
-from vestige.storage import atomic_file, refuse_files
+from vestige.storage import atomic_file, locked, refuse_files, writing
 from vestige.triage.clusters import Cluster, clusters_of
 from vestige.triage.evidence import COLUMNS, Piece, of_evidence, of_test_part
 from vestige.triage.explained import Explanations
@@ -71,8 +71,15 @@ def triage(
         pieces = of_evidence(evidence, loaded)
     else:
         pieces = of_test_part(folder, loaded)
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".triage.", suffix=".tmp", dir=out) as spool:
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    # Locked, so that of two that begin at once the labels of neither are lost.
+    with (
+        locked(out),
+        writing(out),
+        tempfile.TemporaryDirectory(prefix=".triage.", suffix=".tmp", dir=out) as spool,
+    ):
+        _refuse_existing(out, overwrite=overwrite)
         looked_at = _spool(pieces, found, limit, Path(spool), progress)
         clusters = clusters_of(found, loaded.header.weights.sha256)
         with atomic_file(out / TABLE) as table, atomic_file(out / MEMBERS) as members:

@@ -11,8 +11,10 @@ from vestige.errors import EvidenceError
 
 LARGEST = 64 * 2**20
 """Bytes of a table at most."""
-_BEGINS = re.compile(r"[=+\-@\t\r\n']")
-_LATER = re.compile(r"([;,|\t][ ]*)(?=[=+\-@])")
+_MARKS = "=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
+"""What begins a formula; some spreadsheets take the wide and the small forms of the signs for the same."""
+_BEGINS = re.compile(rf"\s*[{_MARKS}]|[\t\r\n']")
+_LATER = re.compile(rf"([;,|\t]\s*)(?=[{_MARKS}])")
 """A formula that begins a cell only where a spreadsheet splits rows at other delimiters than we do."""
 
 

@@ -18,6 +18,8 @@ from typing import Any
 
 MOST_WAYS = 4096
 """Ways in which a shape may match the same text at the most: so often is it tried before it is given up."""
+LONGEST = 8192
+"""Characters of an expression at most."""
 MOST_MEMORY = 1 << 24
 """Bytes that RE2 may take for an expression."""
 _OTHER = 128
@@ -44,7 +46,7 @@ def substitution(name: str, pattern: str, *, ours: bool) -> Callable[[str], str]
     regular expression, or that is not ours and that RE2 cannot run."""
     placeholder = f"<{name}>"
     try:
-        compiled = re.compile(pattern, re.ASCII)
+        compiled = _compiled(pattern)
     except re.error as error:
         raise ValueError(f"mask {name!r} is no regular expression: {error}") from error
     if ours:
@@ -75,11 +77,21 @@ def substitution(name: str, pattern: str, *, ours: bool) -> Callable[[str], str]
     return substitute
 
 
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Raises re.error also for what the compiler of `re` has no error of its own for."""
+    if len(pattern) > LONGEST:
+        raise re.error(f"it has more than {LONGEST} characters")
+    try:
+        return re.compile(pattern, re.ASCII)
+    except (RecursionError, OverflowError) as error:
+        raise re.error("brackets within too many brackets, or a number beyond all numbers") from error
+
+
 def check_shape(what: str, pattern: str) -> None:
     """Raise ValueError, saying `what` it is, for the shape of a field that is no regular expression, has
     names in it, or could take more than linear time: somewhere it would match the same text in many ways."""
     try:
-        groups = re.compile(pattern, re.ASCII).groupindex
+        groups = _compiled(pattern).groupindex
         ways = _ways_of_pattern(pattern)
     except re.error as error:
         raise ValueError(f"{what} is no regular expression: {error}") from error
