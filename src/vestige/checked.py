@@ -27,9 +27,10 @@ def read(path: Path, most: int = LARGEST) -> bytes:
     """The content of a regular file. Raises OSError where there is none, or a pipe or device lies in its
     place: it would be waited for. Raises ValueError for more than `most` bytes."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
         data = file.read(most + 1)
     if len(data) > most:
         raise ValueError(f"more than {most >> 20} MiB")

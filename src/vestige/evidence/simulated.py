@@ -36,8 +36,9 @@ def _is_marker(path: Path, owner: int) -> bool:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
-    with os.fdopen(handle, "rb") as file:
+    try:
         found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != owner:
-            return False
-        return file.read(len(BEGINS)) == BEGINS
+        ours = stat.S_ISREG(found.st_mode) and found.st_uid == owner
+        return ours and os.read(handle, len(BEGINS)) == BEGINS
+    finally:
+        os.close(handle)
