@@ -48,13 +48,13 @@ def compiled(function: _F, *, after: tuple[str, ...] = (), **options: Any) -> _F
     return cast("_F", made)
 
 
-class _Sealed(IndexDataCacheFile):  # type: ignore[misc]
+class _Sealed(IndexDataCacheFile):
     """Numba's index and data files behind a digest of their content. A damaged one is as if it were not
     there; one that cannot be written is not kept."""
 
     def save(self, key: Any, data: Any) -> None:
         with contextlib.suppress(OSError):
-            super().save(key, data)
+            super().save(key, data)  # type: ignore[no-untyped-call]
 
     def _load_index(self) -> Any:
         content = _unsealed(Path(self._index_path))
@@ -68,17 +68,17 @@ class _Sealed(IndexDataCacheFile):  # type: ignore[misc]
         self._write(self._index_path, content)
 
     def _load_data(self, name: str) -> Any:
-        content = _unsealed(Path(self._data_path(name)))
+        content = _unsealed(Path(self._data_path(name)))  # type: ignore[no-untyped-call]
         if content is None:
             raise OSError("damaged")  # Numba compiles it again
         return pickle.loads(content)  # noqa: S301 - its digest fits
 
     def _save_data(self, name: str, data: Any) -> None:
         content = self._dump(data)  # type: ignore[no-untyped-call]
-        self._write(self._data_path(name), content)
+        self._write(self._data_path(name), content)  # type: ignore[no-untyped-call]
 
     def _write(self, path: str, content: bytes) -> None:
-        with self._open_for_write(path) as file:  # type: ignore[no-untyped-call]
+        with self._open_for_write(path) as file:
             file.write(_digest(content) + content)
 
 

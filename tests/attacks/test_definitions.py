@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,8 @@ def test_a_definition_that_was_changed_anywhere_is_read_or_refused(kind: str, tm
     found = 0
     for _ in range(60 * EFFORT):
         name = rng.choice(shipped)
-        package = Path(__import__(KINDS[kind].package, fromlist=["x"]).__file__).parent
-        whole = bytearray((package / KINDS[kind].folder / f"{name}.toml").read_bytes())
+        folder = resources.files(KINDS[kind].package).joinpath(KINDS[kind].folder)
+        whole = bytearray(folder.joinpath(f"{name}.toml").read_bytes())
         for _ in range(rng.choice((1, 3, 9))):
             at = rng.randrange(len(whole))
             whole[at : at + rng.choice((0, 1, 5))] = rng.choice(

@@ -30,7 +30,7 @@ WITH_REASON = {
     "compiling.py": "Numba's own cache, read only where a digest fits; as trusted as bytecode",
     "engine/worker.py": "what a process hands its own children, never a file",
     "engine/workers.py": "the same from the other side",
-    "engine/places.py": "what a cluster's nodes, which Ray already lets run anything, are handed by their caller",
+    "engine/places.py": "what the nodes of a cluster, which run anything as it is, get from their caller",
     "training/loop.py": "joblib counts processors",
 }
 """Modules that may use what is banned, and why."""
