@@ -338,3 +338,28 @@ def test_what_cannot_be_checked_is_said(tmp_path: Path) -> None:
         "label_determined_by_host",
         "time_order",
     }
+
+
+def test_numbers_beyond_all_squares_are_survived(tmp_path: Path) -> None:
+    train, test = cheats.parted(cheats.features(200))
+    huge = pl.when(pl.int_range(pl.len()) == 3).then(1e300).otherwise(pl.col("value_a")).alias("value_a")
+    audit = audited(tmp_path, (train.with_columns(huge), test.with_columns(huge)), kind="parquet")
+    assert check(audit, "scaler_fitted_on_all").status == "pass"
+
+
+def test_a_damaged_parquet_file_is_refused_or_read_and_never_a_crash(tmp_path: Path) -> None:
+    train, test = cheats.parted(cheats.features(60))
+    paths = cheats.write(tmp_path, [("train", train), ("test", test)], "parquet")
+    raw = paths[1].read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(25):
+        damaged = bytearray(raw)
+        for at in rng.integers(0, len(raw), 3):
+            damaged[at] = int(rng.integers(256))
+        paths[1].write_bytes(damaged)
+        try:
+            audit_tables(Asked(paths[0], paths[1], ROWS))
+        except EvidenceError:
+            refused += 1
+    assert refused > 5

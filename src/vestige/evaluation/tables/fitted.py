@@ -13,6 +13,7 @@ from vestige.evaluation.tables.record import Found, not_applicable
 from vestige.evaluation.tables.sides import Side
 from vestige.evaluation.tables.windows import STEP, Windows
 
+LARGEST = 1e100
 EXACT, CLEARLY = 1e-5, 10.0
 """How near a mean is to 0 (a deviation to 1) that was made so, and how many times farther off the training
 table's must be."""
@@ -65,6 +66,8 @@ def _is_standard(mean: float, variance: float, count: int, tolerance: float = EX
 
 
 def _standard_over(train: Stats, test: Stats) -> bool:
+    if max(abs(value) for s in (train, test) for value in (s.low, s.high)) > LARGEST:
+        return False  # nothing that is scaled is so large, and its square would be beyond all numbers
     n = train.count + test.count
     mean = (train.count * train.mean + test.count * test.mean) / n
     spread = sum(s.count * (s.variance + (s.mean - mean) ** 2) for s in (train, test)) / n

@@ -23,6 +23,8 @@ NEARLY, NOTICEABLE = 0.99, 0.15
 MOST_VALUES = 1_000
 IN_A_ROW, MOST_COLUMNS, LAGS = 20_000, 24, 8
 """Rows that follow one another, columns, and rows before and after, that columns ahead are sought in."""
+LARGEST = 1e100
+"""Spread of a column beyond which nothing is reckoned with its squares."""
 EXPLAINED, MUCH_BETTER = 1e-6, 1e-3
 """What is left unexplained at most, and how much less than by what came before alone."""
 
@@ -201,7 +203,9 @@ def columns_ahead(side: Side, numbers: Sequence[str]) -> Found | None:
 
 def _pairs(values: NDArray[np.float64]) -> Iterator[tuple[int, int]]:
     moving = [
-        c for c in range(values.shape[1]) if np.isfinite(values[:, c]).all() and np.ptp(values[:, c]) > 0
+        c
+        for c in range(values.shape[1])
+        if np.isfinite(values[:, c]).all() and 0 < np.ptp(values[:, c]) < LARGEST
     ]
     for a in moving:
         for b in moving:
