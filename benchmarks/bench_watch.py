@@ -118,8 +118,9 @@ def latency(home: Path, seconds: int) -> None:
     delays = sorted(found[text] - written[text] for text in written if text in found)
     middle, longest = statistics.median(delays), delays[-1]
     print(
-        f"{RATE:,} lines/s for {seconds} s: {len(delays)} alerts of {len(written)} strange lines; from line "
-        f"to alert {middle:.2f} s (median), {longest:.2f} s at most (asked: {TARGET_S:g} s); {share:.1%} of a core (asked: {TARGET_CORE:.0%})"
+        f"{RATE:,} lines/s for {seconds} s: {len(delays)} alerts of {len(written)} strange lines; from "
+        f"line to alert {middle:.2f} s (median), {longest:.2f} s at most (asked: {TARGET_S:g} s); "
+        f"{share:.1%} of a core (asked: {TARGET_CORE:.0%})"
     )
 
 

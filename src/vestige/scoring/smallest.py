@@ -8,6 +8,7 @@ Letters: A windows that alert, C parts that are tried, T steps.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,9 @@ MOST_NAMED = 3
 """Steps that a sentence names."""
 SHOWN = 80
 """Characters of an event's name in a sentence."""
+
+BATCH = 4_096
+"""Windows that are judged at a time."""
 
 Part = tuple[int, ...]
 """Places within a window, ascending."""
@@ -53,33 +57,60 @@ class SmallestChange:
         name = self.encoder.tokens
         padding_AT = bound.encode(steps, (name,))[name] == PAD
         symbol_AT = steps[bound.streams((name,))[0]]
-        found = []
-        for row, padding in enumerate(padding_AT):
-            one = {stream: values[row : row + 1] for stream, values in steps.items()}
-            parts = parts_of(np.flatnonzero(~padding), self.encoder.judged)
-            found.append(self._of_window(one, symbol_AT[row], parts, bound, symbols))
-        return found
+        parts = [
+            _parts(tuple(np.flatnonzero(~padding).tolist()), self.encoder.judged) for padding in padding_AT
+        ]
+        log_p = self._log_p_without(steps, parts, bound)
+        return [
+            self._told(symbol_AT[row], some, some_log_p, symbols)
+            for row, (some, some_log_p) in enumerate(zip(parts, log_p, strict=True))
+        ]
 
-    def _of_window(
+    def _log_p_without(
+        self, steps: Steps, parts: list[tuple[Part, ...]], bound: BoundNormalEncoder
+    ) -> list[NDArray[np.float64]]:
+        """ln of the p-value of each window without each of its parts. What came before what is taken away
+        moves up to it, behind the padding that stands before recordings."""
+        length, sizes = self.schema.length, [len(some) for some in parts]
+        if not sum(sizes):
+            return [np.zeros(0) for _ in parts]
+        rows = np.concatenate([_left(some, length) for some in parts])
+        window = np.repeat(np.arange(len(parts)), sizes)
+        fill = {stream.name: stream.fill for stream in self.schema.streams}
+        changed = {}
+        for name, values in steps.items():
+            taken = values[window[:, None], rows]
+            taken[rows < 0] = np.array(fill[name]).astype(values.dtype)
+            changed[name] = taken
+        log_p = np.concatenate(
+            [
+                self.detector.log_p(
+                    bound.encode(
+                        {name: values[start : start + BATCH] for name, values in changed.items()},
+                        self.detector.input_names,
+                    )
+                )
+                for start in range(0, len(rows), BATCH)
+            ]
+        )
+        return np.split(log_p, np.cumsum(sizes)[:-1])
+
+    def _told(
         self,
-        window: Steps,
         symbol_T: NDArray[Any],
-        parts: list[Part],
-        bound: BoundNormalEncoder,
+        parts: tuple[Part, ...],
+        log_p_C: NDArray[np.float64],
         symbols: pl.DataFrame,
     ) -> dict[str, Any]:
+        """What is told of a window, by what is left of it without each of its parts."""
         judged = self.encoder.judged
-        best = None
-        if parts:
-            left = bound.encode(self._without(window, parts), self.detector.input_names)
-            log_p_C = self.detector.log_p(left)
-            normal = np.flatnonzero(log_p_C > np.log(min(HIGHEST * self.detector.alpha, 1.0)))
-            # Of equally small ones the step judged is the last to be blamed, and what is left is most normal.
-            best = min(
-                normal.tolist(),
-                key=lambda at: (len(parts[at]), judged in parts[at], -log_p_C[at]),
-                default=None,
-            )
+        normal = np.flatnonzero(log_p_C > np.log(min(HIGHEST * self.detector.alpha, 1.0)))
+        # Of equally small ones the step judged is the last to be blamed, and what is left is most normal.
+        best = min(
+            normal.tolist(),
+            key=lambda at: (len(parts[at]), judged in parts[at], -log_p_C[at]),
+            default=None,
+        )
         if best is None:
             says = f"none of {len(parts):,} parts of what was seen, taken away, makes it normal"
             return {"steps": [], "events": [], "p_value": None, "tried": len(parts), "says": says}
@@ -93,21 +124,20 @@ class SmallestChange:
             "says": _sentence(part, judged, texts, p_value),
         }
 
-    def _without(self, window: Steps, parts: list[Part]) -> Steps:
-        """The window `(1, T, ...)` without each of the parts, `(C, T, ...)`: what came before what is taken
-        away moves up to it, behind the padding that stands before recordings."""
-        length = self.schema.length
-        rows_CT = np.full((len(parts), length), -1, dtype=np.int64)
-        for at, part in enumerate(parts):
-            left = np.setdiff1d(np.arange(length), part)
-            rows_CT[at, length - len(left) :] = left
-        fill = {stream.name: stream.fill for stream in self.schema.streams}
-        changed = {}
-        for name, values in window.items():
-            taken = values[0][rows_CT]
-            taken[rows_CT < 0] = np.array(fill[name]).astype(values.dtype)
-            changed[name] = taken
-        return changed
+
+@functools.lru_cache(maxsize=256)
+def _parts(real: tuple[int, ...], judged: int) -> tuple[Part, ...]:
+    return tuple(parts_of(np.array(real, dtype=np.int64), judged))
+
+
+@functools.lru_cache(maxsize=256)
+def _left(parts: tuple[Part, ...], length: int) -> NDArray[np.int64]:
+    """The places `(C, T)` of a window that are left without each part, -1 where padding comes instead."""
+    rows_CT = np.full((len(parts), length), -1, dtype=np.int64)
+    for at, part in enumerate(parts):
+        left = np.setdiff1d(np.arange(length), part)
+        rows_CT[at, length - len(left) :] = left
+    return rows_CT
 
 
 def parts_of(real: NDArray[np.int64], judged: int, most: int = MOST_TRIED) -> list[Part]:
