@@ -23,7 +23,7 @@ from vestige import scoring
 from vestige.checkpoint import load
 from vestige.errors import CheckpointError, OutputError, UsageError
 from vestige.evidence.files import EvidenceFile
-from vestige.reading.steps import Listing, Unit
+from vestige.reading.steps import Evidence, Listing, Unit
 from vestige.service import follow
 from vestige.service.feedback import INCIDENTS, dismiss, kept
 from vestige.service.follow import Follower
@@ -421,3 +421,22 @@ def test_what_was_read_is_not_opened_at_every_look(
     follower.close()
     # Once to know it, and once to see that it is the one that was read.
     assert opened == ["app.log.1.gz"] * 2
+
+
+def test_what_was_just_read_to_its_end_is_not_read_again(detector: Path, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("".join(lines(50, start=3_000)))
+    reader = registry.get("logs").reader(load(detector).schema)
+    (unit,) = reader.units(Evidence((log,), "live")).units
+    stream = reader.open(unit)
+    steps = 0
+    while (block := stream.read(4_096)) is not None:
+        steps += len(block)
+        # As a kill may leave it: what was read last is saved, and that it has ended is not known yet.
+        position = json.loads(json.dumps(stream.position))
+    assert steps == 50
+    stream.close()
+    again = reader.open(unit, resume=position)
+    assert again.read(4_096) is None
+    assert again.ended
+    again.close()
