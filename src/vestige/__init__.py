@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vestige.api import Preview, TrainedDetector, evaluate, learn, load, preview, read, run
+    from vestige.api import Preview, TrainedDetector, compare, evaluate, learn, load, preview, read, run
     from vestige.errors import VestigeError
 
 __version__ = "0.1.0"
@@ -21,6 +21,7 @@ __all__ = [
     "TrainedDetector",
     "VestigeError",
     "__version__",
+    "compare",
     "evaluate",
     "learn",
     "load",

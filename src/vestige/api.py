@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vestige.checkpoint.header import Header
     from vestige.evaluation.learnt import Learnt
     from vestige.evaluation.results import RunResults
+    from vestige.evaluation.versus import Compared
     from vestige.pipeline.on_evidence import JudgedOn
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -78,6 +79,7 @@ class TrainedDetector:
         *,
         text: str | None = None,
         alerts_only: bool = False,
+        explain: bool = True,
     ) -> pl.DataFrame:
         """Score evidence: a path, lines, or a frame.
 
@@ -88,7 +90,8 @@ class TrainedDetector:
         Returns a row for each window, which ends on the step that it judges:
         `time` (UTC, nanoseconds; null where nobody knows), `text` (the message as it stands in the evidence),
         `score` (the higher, the stranger: see `vestige score --help`), `alert` (null without a threshold),
-        `reasons` (sentences; empty where there is no alert, or the detector gives none), then whatever else
+        `reasons` (sentences; empty where there is no alert; those of classifiers take time, and are left out
+        with `explain` False), then whatever else
         scoring tells: `host`, `recording`, `file`, `line`, `p_value`, `most_probable_class`, ... Of lines and
         frames `row` is the number, from 0, of the line or row that the message begins with.
 
@@ -98,7 +101,9 @@ class TrainedDetector:
         from vestige.pipeline import in_memory
 
         with in_memory.as_file(evidence, self.source, text) as given:
-            return in_memory.scores(self.path, given, device=self.device, alerts_only=alerts_only)
+            return in_memory.scores(
+                self.path, given, device=self.device, alerts_only=alerts_only, explain=explain
+            )
 
     @property
     def _header(self) -> Header:
@@ -268,6 +273,24 @@ def evaluate(
             remedy="leave out threshold and allow_leakage",
         )
     return judge_on(Path(run), Path(on), dict(read or {}), **asked)
+
+
+def compare(
+    *runs: PathLike,
+    models: Sequence[str] = (),
+    metric: Literal["macro_f1", "average_precision"] = "macro_f1",
+    resamples: int = 1000,
+) -> Compared:
+    """Detectors side by side on the same test recordings, each with its interval, every two of them paired, as
+    `vestige compare` does it. `runs`: runs, or folders of single detectors; `models`: those of them that count.
+
+    Raises UsageError for runs that were judged on other recordings, with how they differ.
+    """
+    from vestige.evaluation.versus import set_side_by_side
+    from vestige.pipeline.comparing import contenders
+
+    found = contenders([Path(run) for run in runs], models=models)
+    return set_side_by_side(found, metric=metric, resamples=resamples)
 
 
 def _default_models(task: Task) -> list[str]:

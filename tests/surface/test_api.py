@@ -118,7 +118,10 @@ def test_a_run_and_its_detectors(tmp_path: Path) -> None:
     again = vestige.evaluate(tmp_path / "run", resamples=200)
     assert isinstance(again, type(results))
     assert again.models[0].macro_f1.estimate == results.models[0].macro_f1.estimate
+    compared = vestige.compare(tmp_path / "run", resamples=100)
+    assert compared.contenders[0].figure.estimate == pytest.approx(results.models[0].macro_f1.estimate)
     found = vestige.load(tmp_path / "run" / "gbt").score(corpus)
+    assert (found.filter("alert")["reasons"].list.len() > 0).any()
     assert found.columns[:5] == FIRST
     assert found["most_probable_class"].unique().sort().to_list() == ["anomaly", "normal"]
     assert np.isin(found["alert"].to_numpy(), [True, False]).all()

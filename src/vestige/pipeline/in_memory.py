@@ -74,7 +74,9 @@ def as_file(
         yield Given(path, _write(path, _lines(evidence, text)))
 
 
-def scores(run: Path, given: Given, *, device: str = "cpu", alerts_only: bool = False) -> pl.DataFrame:
+def scores(
+    run: Path, given: Given, *, device: str = "cpu", alerts_only: bool = False, explain: bool = True
+) -> pl.DataFrame:
     """What the detector in the directory `run` says of evidence, a row a window: see `vestige.api`."""
     loaded, batches = windows.judge(run, [given.path], device=device)
     scorer = NormalScorer.of(loaded)
@@ -87,7 +89,9 @@ def scores(run: Path, given: Given, *, device: str = "cpu", alerts_only: bool = 
             names = [judged.batch.recordings[code] for code in judged.batch.recording.tolist()]
             rows = [
                 {"host": name.host or None, "recording": name.id, "text": text} | row
-                for row, text, name in zip(windows.rows_of(judged, loaded), texts, names, strict=True)
+                for row, text, name in zip(
+                    windows.rows_of(judged, loaded, explain=explain), texts, names, strict=True
+                )
                 if not alerts_only or row["alert"]
             ]
         frames.append(_score_frame(rows))
