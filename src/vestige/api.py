@@ -281,8 +281,8 @@ def compare(
     metric: Literal["macro_f1", "average_precision"] = "macro_f1",
     resamples: int = 1000,
 ) -> Compared:
-    """Detectors side by side on the same test recordings, each with its interval, every two of them paired, as
-    `vestige compare` does it. `runs`: runs, or folders of single detectors; `models`: those of them that count.
+    """Detectors side by side on the same test recordings, each with its interval, every two of them paired,
+    as `vestige compare` has it. `runs`: runs, or folders of single detectors; `models`: those that count.
 
     Raises UsageError for runs that were judged on other recordings, with how they differ.
     """
