@@ -187,7 +187,8 @@ def _keep(experiment: Experiment, config: RunConfig, run: RunDirectory, baseline
         experiment.training_data,
         baseline.detector,
         baseline.threshold,
-        view=own.config.view,
+        # Not read back from its folder: files that appear together are not there before all of them are.
+        view=views.parts(baseline.name, config.view)[0],
         pooling=baseline.pooling,
         validation_macro_f1=baseline.validation_macro_f1,
     )
