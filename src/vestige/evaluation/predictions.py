@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vestige import parquet
 from vestige.errors import DatasetError
 from vestige.reading.steps import NO_TIME
 from vestige.reading.times import span, tells_apart
@@ -174,9 +175,7 @@ class Predictions:
     def load(cls, path: Path) -> Self:
         """What `save` wrote; recordings are numbered in order of appearance. Raises DatasetError."""
         try:
-            if not path.is_file():
-                raise OSError("there is no such file, or it is none that ends")
-            frame = pl.read_parquet(path)
+            frame = parquet.read(path)
             classes = tuple(
                 name.removeprefix("proba_") for name in frame.columns if name.startswith("proba_")
             )
@@ -187,12 +186,12 @@ class Predictions:
             return cls(
                 classes=classes,
                 label=label.to_numpy().astype(np.int64),
-                proba=frame.select(f"proba_{name}" for name in classes).to_numpy(),
+                proba=frame.select(pl.col(f"proba_{name}").cast(pl.Float64) for name in classes).to_numpy(),
                 recording=number.to_numpy().astype(np.int64),
                 recordings=recordings,
-                position=frame["step"].to_numpy(),
-                t_ns=frame["t_ns"].fill_null(NO_TIME).to_numpy(),
-                novel=frame["novel"].to_numpy() if "novel" in frame.columns else None,
+                position=frame["step"].cast(pl.Int64).to_numpy(),
+                t_ns=frame["t_ns"].cast(pl.Int64).fill_null(NO_TIME).to_numpy(),
+                novel=frame["novel"].cast(pl.Boolean).to_numpy() if "novel" in frame.columns else None,
             )
         except (OSError, pl.exceptions.PolarsError, ValueError) as error:
             raise DatasetError(

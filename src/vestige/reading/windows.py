@@ -32,7 +32,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige import checked
+from vestige import checked, parquet
 from vestige.errors import DatasetError
 from vestige.reading.digests import BLOCK, REMEDY, CheckedFile, FileDigest, Streams
 from vestige.reading.steps import Steps
@@ -305,10 +305,9 @@ def _table(file: CheckedFile) -> pl.DataFrame:
     """A Parquet file of a dataset. Raises DatasetError where it was damaged or cannot be read."""
     file.check()
     try:
-        return pl.read_parquet(file.path)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        what = str(error).partition("\n")[0]
-        raise DatasetError(f"cannot be read ({what})", where=file.path, remedy=REMEDY) from error
+        return parquet.read(file.path)
+    except ValueError as error:
+        raise DatasetError(f"cannot be read ({error})", where=file.path, remedy=REMEDY) from error
 
 
 def _listed(path: Path, files: Mapping[str, CheckedFile], name: str) -> CheckedFile:

@@ -87,7 +87,7 @@ def spread(run: Path, table: Path, out: Path | None = None) -> Spread:
             joined = lazy.join(frame, on="cluster", how="left", maintain_order="left")
             joined.sink_parquet(working, maintain_order=True)
             return _count(pl.scan_parquet(working), len(known), out / LABELLED)
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DatasetError(
             f"cannot be read ({error})", where=members, remedy="make the triage again, with --overwrite"
         ) from error

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from vestige import parquet
 from vestige.errors import EvidenceError
 from vestige.sources.telemetry.fields import COLLECTORS
 
@@ -52,8 +53,8 @@ def read(path: Path) -> pl.DataFrame:
     if not path.is_file():
         raise EvidenceError("no such file", where=path, remedy=AGAIN)
     try:
-        found = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+        found = parquet.read(path)
+    except ValueError as error:
         raise EvidenceError("is no index of a sweep", where=path, remedy=AGAIN) from error
     if found.schema != pl.Schema(SCHEMA):
         raise EvidenceError("is an index of another version", where=path, remedy=AGAIN)

@@ -1,0 +1,78 @@
+"""Parquet that was damaged or made to do harm: a table, or an error in a line. No panic, no gigabytes."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.attacks.effort import EFFORT
+from tests.attacks.opening import bytes_of
+from vestige import parquet
+from vestige.errors import DatasetError, EvidenceError
+from vestige.evaluation.predictions import Predictions
+from vestige.sources.telemetry import index
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("table") / "a.parquet"
+    n = range(300)
+    lists = [[str(i)] * (i % 3) for i in n]
+    pl.DataFrame({"n": n, "text": [f"t{i}" for i in n], "list": lists}).write_parquet(path)
+    return path.read_bytes()
+
+
+def test_whatever_is_wrong_with_a_table_is_told_in_a_line(
+    table: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path, rng = tmp_path / "a.parquet", random.Random(7)
+    refused = 0
+    for _ in range(400 * EFFORT):
+        path.write_bytes(bytes_of(table, rng))
+        try:
+            parquet.read(path)
+        except ValueError as error:
+            refused += 1
+            told = str(error)
+            assert told
+            assert "\n" not in told
+    assert refused > 100 * EFFORT
+    assert capfd.readouterr().err == ""  # Polars says on standard error where it panicked
+
+
+def test_few_bytes_are_not_a_million_rows(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.parquet"
+    pl.DataFrame({"n": pl.zeros(3_000_000, pl.Int8, eager=True)}).write_parquet(path)
+    with pytest.raises(ValueError, match=r"3,000,000 rows in .* decompression bomb"):
+        parquet.read(path)
+
+
+def test_few_bytes_are_no_gigabytes_of_text(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.parquet"
+    pl.DataFrame({"text": pl.repeat("x" * 20_000, 4_000, eager=True)}).write_parquet(path)
+    with pytest.raises(ValueError, match=r"bytes of text in .* decompression bomb"):
+        parquet.read(path)
+
+
+def test_no_pipe_is_waited_for_and_no_pattern_is_one(table: bytes, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.parquet")
+    (tmp_path / "[ab].parquet").write_bytes(table)
+    for name in ("pipe.parquet", "none.parquet", "."):
+        with pytest.raises(ValueError, match="no such file"):
+            parquet.read(tmp_path / name)
+    assert parquet.read(tmp_path / "[ab].parquet").height == 300
+
+
+@pytest.mark.parametrize("columns", [{}, {"proba_a": ["x"]}, {"proba_a": [0.5], "step": [1]}, {"n": [1]}])
+def test_tables_of_other_columns_are_refused(columns: dict[str, list[object]], tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    common = {"recording": ["r"], "host": ["h"], "profile": ["p"], "label": ["b"], "t_ns": ["now"]}
+    pl.DataFrame({**common, **columns}).write_parquet(path)
+    with pytest.raises(DatasetError, match="no predictions that can be read"):
+        Predictions.load(path)
+    with pytest.raises(EvidenceError, match="index of another version"):
+        index.read(path)
