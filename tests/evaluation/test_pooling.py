@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vestige.checkpoint.notes import SIZE, Pooling
-from vestige.evaluation.pooling import POOLINGS_OF_SURPRISE, best_pooling, by_recording, log_of, pooled
+from vestige.evaluation.pooling import (
+    POOLINGS,
+    best_pooling,
+    by_recording,
+    log_of,
+    most_suspicious,
+    pooled,
+)
 from vestige.evaluation.predictions import Predictions
 from vestige.scoring.recordings import Tally
 
@@ -49,7 +56,7 @@ def test_a_recording_is_scored_by_its_windows(kind: str, expected: list[float]) 
 def test_the_order_of_windows_does_not_matter() -> None:
     plain = windows([[0.1, 0.9, 0.5], [0.4], [0.2, 0.3]], [1, 0, 1])
     shuffled = plain.select(np.array([3, 5, 0, 2, 4, 1]))
-    for pooling in POOLINGS_OF_SURPRISE:
+    for pooling in POOLINGS:
         assert by_recording(shuffled, pooling).score == pytest.approx(by_recording(plain, pooling).score)
 
 
@@ -106,19 +113,37 @@ def test_the_highest_moving_average_is_the_same_however_the_windows_come(
     assert found == pytest.approx(by_recording(windows([scores], [1]), pooling).proba[0])
 
 
+@given(
+    st.lists(st.floats(0.001, 0.999), min_size=1, max_size=150),
+    st.integers(1, 60),
+    st.sampled_from([1, 8, 32]),
+)
+def test_the_most_suspicious_windows_are_the_same_however_they_come(
+    scores: list[float], size: int, of: int
+) -> None:
+    proba = np.stack([1 - np.array(scores), np.array(scores)], axis=1)
+    pooling = Pooling(kind="top_k", size=of)
+    kept = np.empty((0, 2))
+    for at in range(0, len(scores), size):
+        kept = most_suspicious(np.concatenate([kept, log_of(proba[at : at + size])]), of)
+    found = pooled(kept.mean(axis=0)[None], pooling)[0]
+    assert found == pytest.approx(by_recording(windows([scores], [1]), pooling).proba[0])
+    highest = np.log(np.sort(scores)[::-1][:of]).mean(), np.log(1 - np.sort(scores)[::-1][:of]).mean()
+    assert found[1] == pytest.approx(1 / (1 + np.exp(highest[1] - highest[0])))
+
+
 def test_the_size_of_the_moving_average_is_chosen_on_validation() -> None:
     short = [0.1] * 60 + [0.9] * 8 + [0.1] * 60
     long = [0.2] * 60 + [0.7] * 16 + [0.2] * 60
     spikes = [0.99, 0.01, 0.01] * 50
     validation = windows([short, long, spikes, [0.5] * 40], [1, 0, 0, 0])
-    chosen = best_pooling(validation, POOLINGS_OF_SURPRISE)
+    chosen = best_pooling(validation)
     assert (chosen.kind, chosen.size) == ("moving_average_max", 8)
-    assert best_pooling(validation).size == SIZE, "of probabilities, the long one alone is tried"
     again = by_recording(windows([short, spikes], [1, 0]), chosen)
     assert again.predicted.tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("pooling", POOLINGS_OF_SURPRISE)
+@pytest.mark.parametrize("pooling", POOLINGS)
 def test_a_constant_says_nothing_however_long_recordings_are(pooling: Pooling) -> None:
     lengths = [1, 3, 7, 33, 100, 999, 5001]
     judged = by_recording(windows([[0.3] * n for n in lengths], [0, 1] * 3 + [0]), pooling)

@@ -121,6 +121,19 @@ def test_sessions_of_calls_are_judged_whole_and_scored_as_they_were_judged(tmp_p
     for name, score, alert in judged.select("recording", "proba_anomaly", "alert").iter_rows():
         assert rows[name]["score"] == pytest.approx(score, abs=1e-9)
         assert rows[name]["alert"] == alert
+    told = succeed("score", tmp_path / "run/blend", tmp_path / "c", "--by-recording", "--unknown", 0.2)
+    verdicts = [json.loads(line) for line in told.splitlines()]
+    assert len(verdicts) == 90
+    for row in verdicts:
+        left = [name for name, p_value in row["conformal"].items() if p_value > 0.2]
+        assert row["verdict"] == (left[0] if len(left) == 1 else "unknown")
+        assert 0 < row["probability"] < 1
+    by_score = [row["probability"] for row in verdicts]
+    assert by_score == sorted(by_score, reverse=True)
+    assert model.open_set is not None
+    assert {row.name for row in model.open_set.classes} == {"normal", "anomaly"}
+    assert model.calibrated is not None
+    assert vestige("score", tmp_path / "run/blend", tmp_path / "c", "--unknown", 0.05).returncode == 2
     refused = vestige("score", tmp_path / "run/blend", tmp_path / "c", "--mapping", "strace")
     assert refused.returncode == 2
     assert "was trained to read 'syscalls', not 'strace'" in refused.stderr

@@ -18,12 +18,14 @@ from vestige.checkpoint.files import (
     save_files,
 )
 from vestige.checkpoint.header import FORMAT, Header
-from vestige.checkpoint.notes import Notes, Pooling
+from vestige.checkpoint.notes import Calibration, Conformal, Notes, Pooling
 from vestige.checkpoint.single_file import is_single_file
 
 __all__ = [
     "FORMAT",
     "HEADER",
+    "Calibration",
+    "Conformal",
     "Header",
     "Loaded",
     "Notes",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SIZE = 32
 """Windows of a moving average: what strikes once may be new and harmless, what strikes on and on is not."""
+
+
+MOST_VALUES = 2_000
+"""Values of a class that a conformal prediction keeps at most: evenly spaced ones of more."""
 
 
 class Pooling(BaseModel):
@@ -15,16 +19,17 @@ class Pooling(BaseModel):
 
     `kind`: the highest probability (`max`), the mean of the probabilities (`mean`), the mean of the log-odds
     (`mean_log_odds`; of surprise, the mean surprise), or the highest mean of the log-odds over `size` windows
-    in a row (`moving_average_max`). `whole`: the detector judges the recording itself, nothing is pooled.
+    in a row (`moving_average_max`), or over the `size` windows that are least like class 0, wherever they are
+    (`top_k`). `whole`: the detector judges the recording itself, nothing is pooled.
     `boundary` is the score from which on the recording is an anomaly: the probabilities are moved so that it
     comes to lie at one half.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    kind: Literal["max", "mean", "mean_log_odds", "moving_average_max", "whole"]
+    kind: Literal["max", "mean", "mean_log_odds", "moving_average_max", "top_k", "whole"]
     boundary: float = 0.5
-    size: int = SIZE
+    size: int = Field(SIZE, ge=1, le=1 << 16)
 
     @property
     def sentence(self) -> str:
@@ -34,6 +39,7 @@ class Pooling(BaseModel):
             "mean": "the mean of its windows' scores",
             "mean_log_odds": "the mean log-odds of its windows (of surprise: the mean surprise)",
             "moving_average_max": f"the highest mean log-odds of {self.size} windows in a row",
+            "top_k": f"the mean log-odds of its {self.size} most suspicious windows",
             "whole": "what the detector says of it as a whole",
         }[self.kind]
         moved = ""
@@ -42,14 +48,56 @@ class Pooling(BaseModel):
         return f"A recording's score is {of_windows}{moved}."
 
 
+class Calibration(BaseModel):
+    """What makes a probability of a score: `sigmoid(scale * log-odds + bias)`, which keeps their order.
+
+    Fitted on `units` of the validation part, `positives` of them anomalous.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    scale: float = Field(ge=0, le=1e3)
+    bias: float = Field(ge=-1e3, le=1e3)
+    units: int = Field(ge=1)
+    positives: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.positives >= self.units:
+            raise ValueError("a calibration without normal units")
+        return self
+
+
+class Conformal(BaseModel):
+    """How little validation's own classes liked its members: for each class, ascending values of -ln P of the
+    class, of those that are truly of it (`values`), and how many these stand for (`counts`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    values: list[list[Annotated[float, Field(ge=0, le=1e4)]]]
+    counts: list[Annotated[int, Field(ge=0)]]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len(self.values) != len(self.counts):
+            raise ValueError("values and counts of different classes")
+        for values, count in zip(self.values, self.counts, strict=True):
+            if len(values) > min(count, MOST_VALUES) or values != sorted(values):
+                raise ValueError("values that are out of order, or more than they stand for")
+        return self
+
+
 class Notes(BaseModel):
     """What the validation part said of a detector when it had been trained.
 
     `pooling`: how windows are pooled into recordings; None where each window is judged by itself.
-    `validation_macro_f1`: None for a detector that nobody tried on a validation part.
+    `validation_macro_f1`: None for a detector that nobody tried on a validation part. `calibration` and
+    `conformal`: None where that part could not carry them, and for detectors of before.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     pooling: Pooling | None = None
     validation_macro_f1: float | None = None
+    calibration: Calibration | None = None
+    conformal: Conformal | None = None

@@ -54,6 +54,17 @@ Idle = Annotated[
 ]
 
 
+Unknown = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=0.5,
+        help="with --by-recording: add a verdict, which is unknown where no class is like the recording, or "
+        "several are; no more than this share of a class is denied it, of recordings like validation's",
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb."""
     app.command("score")(score)
@@ -67,6 +78,7 @@ def score(
     format: Format = "",  # noqa: A002 - the name of the option
     output: Output = None,
     by_recording: ByRecording = False,
+    unknown: Unknown = None,
     alerts_only: AlertsOnly = False,
     explain: Annotated[
         bool,
@@ -114,6 +126,7 @@ def score(
     if output is not None:
         _refuse_output(output, run, evidence, overwrite)
     _refuse_other_format(run, format)
+    _refuse_unknown(run, unknown, by_recording=by_recording)
     if any(map(is_simulated, evidence)):
         log.get("vestige.cli").warning("the evidence is synthetic: its scores say that the program works")
     idle_s, eight_bit = parse_duration("--idle", idle), quantize == "int8"
@@ -142,6 +155,8 @@ def score(
                 idle_s=idle_s,
                 progress=update,
             )
+        if unknown is not None:
+            found = scoring.with_verdicts(found, unknown)
         lines = (scoring.json_line(row) for row in found if _is_wanted(row, alerts_only))
         _write(lines, output, as_they_come=any(map(_is_stream, evidence)) and not by_recording)
 
@@ -168,6 +183,23 @@ def _refuse_other_format(run: Path, asked: str) -> None:
             f"the detector was trained to read {names!r}, not {asked!r}",
             where=run,
             remedy=f"give evidence in that format and --format {names}, or train a detector on {asked}",
+        )
+
+
+def _refuse_unknown(run: Path, level: float | None, *, by_recording: bool) -> None:
+    """Raise UsageError for a verdict of which the detector's validation part says nothing."""
+    from vestige.runs.directory import RunDirectory
+
+    if level is None:
+        return
+    if not by_recording:
+        raise UsageError("--unknown is of whole recordings", remedy="add --by-recording")
+    notes = RunDirectory(run).header.notes
+    if notes.pooling is None or notes.conformal is None:
+        raise UsageError(
+            "the detector keeps nothing to compare recordings with (--unknown)",
+            where=run,
+            remedy="train one where the label is the recording's, with this version",
         )
 
 

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vestige.errors import SplitError
 from vestige.evaluation import bootstrap
+from vestige.evaluation.bootstrap import FloatArray, interval_result
 from vestige.evaluation.catalogue import METRICS, Material, Metric
-from vestige.evaluation.clusters import clusters_of
+from vestige.evaluation.clusters import Clusters, clusters_of
 from vestige.evaluation.groups import group_row, group_table
 from vestige.evaluation.metrics import (
+    BINS,
     AtThreshold,
     Sweep,
     at_threshold,
@@ -22,19 +25,31 @@ from vestige.evaluation.metrics import (
     per_class,
 )
 from vestige.evaluation.predictions import Predictions
+from vestige.evaluation.probabilities import (
+    calibrated,
+    conforms,
+    fit_calibration,
+    fit_conformal,
+    log_odds_of,
+)
+from vestige.evaluation.record import IntervalResult
 from vestige.evaluation.results import (
     Alerting,
     CalibrationResult,
     ClassRow,
     ClusterResult,
+    ConformalRow,
     Confusion,
     Curve,
     DetectorResults,
     FixedFpr,
+    OpenSetResult,
     OperatingPoint,
 )
 from vestige.evaluation.threshold import DEFAULT, choose
 
+LEVEL = 0.05
+"""The level at which conformal prediction is judged."""
 FIXED_RATES = (0.001, 0.01, 0.05)
 CURVE_POINTS = 200
 
@@ -78,7 +93,9 @@ def evaluate(
         fixed_fpr=_fixed_fpr(validation, test, material.sweep),
         threshold=threshold,
         alerting=_alerting(test, material.at_threshold),
-        calibration=_calibration(test),
+        calibration=_calibration(test.score, test, material),
+        calibrated=calibrated_result(validation, test, material),
+        open_set=open_set_result(validation, test),
         seen=seen,
         novel=novel,
         per_profile=group_table(test, "profile", threshold.value),
@@ -180,12 +197,66 @@ def _alerting(test: Predictions, found: AtThreshold) -> Alerting:
     )
 
 
-def _calibration(test: Predictions) -> CalibrationResult:
-    found = calibrate(test.score, test.positive)
+def calibrated_result(
+    validation: Predictions, test: Predictions, material: Material
+) -> CalibrationResult | None:
+    """Reliability of the probability that validation makes of the score; None where it cannot carry that."""
+    fitted = fit_calibration(validation)
+    if fitted is None:
+        return None
+    return _calibration(calibrated(log_odds_of(test.proba), fitted), test, material)
+
+
+def _calibration(score: FloatArray, test: Predictions, material: Material) -> CalibrationResult:
+    found = calibrate(score, test.positive)
+    brier, ece = calibration_samples(score, test.positive, material.clusters, material.weights)
     return CalibrationResult(
         score=found.score.tolist(),
         share=found.share.tolist(),
         count=found.count.tolist(),
         brier=found.brier,
         ece=found.ece,
+        brier_interval=interval_result(found.brier, brier),
+        ece_interval=interval_result(found.ece, ece),
     )
+
+
+def calibration_samples(
+    score: FloatArray, positive: NDArray[np.bool_], drawn: Clusters, weights: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Brier score and expected calibration error of every resample, `(R,)` each: sums over clusters."""
+    which = drawn.ids * BINS + np.minimum((score * BINS).astype(np.int64), BINS - 1)
+    size = drawn.count * BINS
+    gap = np.bincount(which, score - positive, size).reshape(drawn.count, BINS)
+    count = np.bincount(drawn.ids, minlength=drawn.count)
+    square = np.bincount(drawn.ids, (score - positive) ** 2, drawn.count)
+    units = np.maximum(weights @ count, 1.0)
+    return weights @ square / units, np.abs(weights @ gap).sum(axis=1) / units
+
+
+def open_set_result(validation: Predictions, test: Predictions, level: float = LEVEL) -> OpenSetResult:
+    """What conformal prediction at `level` says of the test part, learnt from validation."""
+    allowed = conforms(test.proba, fit_conformal(validation), level)
+    own = allowed[np.arange(len(test)), test.label]
+    unknown = allowed.sum(axis=1) != 1
+    of, names = test.groups("profile")
+    before, profiles = validation.groups("profile")
+    seen = {profiles[code] for code in np.unique(before).tolist()}
+    present = [code for code in np.unique(of).tolist() if names[code]]
+    return OpenSetResult(
+        level=level,
+        classes=[
+            _conformal_row(name, own[test.label == k], unknown[test.label == k])
+            for k, name in enumerate(test.classes)
+            if (test.label == k).any()
+        ],
+        profiles=[_conformal_row(names[code], own[of == code], unknown[of == code]) for code in present],
+        held_out=[names[code] for code in present if names[code] not in seen],
+    )
+
+
+def _conformal_row(name: str, own: NDArray[np.bool_], unknown: NDArray[np.bool_]) -> ConformalRow:
+    rate = float(own.mean())
+    low, high = bootstrap.exact_bounds(rate, len(own))
+    covered = IntervalResult(estimate=rate, low=low, high=high, resamples=0, method="exact")
+    return ConformalRow(name=name, units=len(own), covered=covered, unknown=float(unknown.mean()))

@@ -24,10 +24,13 @@ LEAST = 1e-12
 """Probability below which there is no more evidence to be had: one window cannot decide a recording alone."""
 
 
-POOLINGS = tuple(Pooling(kind=kind) for kind in ("max", "mean", "mean_log_odds", "moving_average_max"))
-"""Those that are tried."""
-POOLINGS_OF_SURPRISE = (*POOLINGS, Pooling(kind="moving_average_max", size=8))
-"""Those that are tried where scores are surprise: what never came before may come in short bursts."""
+POOLINGS = (
+    *(Pooling(kind=kind) for kind in ("max", "mean", "mean_log_odds", "moving_average_max")),
+    Pooling(kind="moving_average_max", size=8),
+    Pooling(kind="top_k", size=8),
+    Pooling(kind="top_k", size=32),
+)
+"""Those that are tried; of equals the first is taken. What strikes may come in short bursts, or all over."""
 
 
 def by_recording(windows: Predictions, pooling: Pooling) -> Predictions:
@@ -42,8 +45,8 @@ def by_recording(windows: Predictions, pooling: Pooling) -> Predictions:
         # Each window has the probabilities of its recording.
         first = np.unique(row, return_index=True)[1]
         taken_NK = windows.proba[first]
-    elif pooling.kind == "moving_average_max":
-        taken_NK = _highest_averages(windows, row, n, pooling.size)
+    elif pooling.kind in _OF_EACH:
+        taken_NK = _of_each(windows, row, n, pooling)
     else:
         taken = [_taken(windows.proba[:, k], row, n, pooling) for k in range(len(windows.classes))]
         taken_NK = np.stack(taken, axis=1)
@@ -71,7 +74,7 @@ def pooled(taken_NK: FloatArray, pooling: Pooling) -> FloatArray:
         "whole",
     }:  # means of equal values differ in their last digits, by how many there are
         taken_NK = np.round(taken_NK, DIGITS)
-    if pooling.kind in {"mean_log_odds", "moving_average_max"}:
+    if pooling.kind in {"mean_log_odds", *_OF_EACH}:
         proba: FloatArray = np.exp(taken_NK)
     elif taken_NK.shape[1] == 2 and pooling.kind != "whole":
         proba = np.stack([1 - taken_NK[:, 1], taken_NK[:, 1]], axis=1)
@@ -92,6 +95,23 @@ def moving_average_max(logs_BK: FloatArray, size: int) -> FloatArray:
     means = (sums[size:] - sums[:-size]) / size
     highest: FloatArray = means[int(np.argmax(means[:, 1:].max(axis=1) - means[:, 0]))]
     return highest
+
+
+def most_suspicious(logs_BK: FloatArray, size: int) -> FloatArray:
+    """`log_of` of the `size` windows that are least like class 0, those first; all where there are fewer."""
+    order = np.argsort(logs_BK[:, 0] - logs_BK[:, 1:].max(axis=1), kind="stable")
+    found: FloatArray = logs_BK[order[:size]]
+    return found
+
+
+def top_k(logs_BK: FloatArray, size: int) -> FloatArray:
+    """Means `(K,)` of `log_of` over the `size` windows that are least like class 0."""
+    means: FloatArray = most_suspicious(logs_BK, size).mean(axis=0)
+    return means
+
+
+_OF_EACH = {"moving_average_max": moving_average_max, "top_k": top_k}
+"""Poolings that take something of a recording's windows, `(B, K)` of them in their order."""
 
 
 def best_pooling(validation: Predictions, poolings: tuple[Pooling, ...] = POOLINGS) -> Pooling:
@@ -119,12 +139,13 @@ def _precision(recordings: Predictions) -> float:
     return found
 
 
-def _highest_averages(windows: Predictions, row: NDArray[np.int64], n: int, size: int) -> FloatArray:
+def _of_each(windows: Predictions, row: NDArray[np.int64], n: int, pooling: Pooling) -> FloatArray:
+    """What is taken of the windows of each recording, in their order."""
     order = np.lexsort((windows.position, row))
     logs_BK = log_of(windows.proba[order])
     bounds = np.searchsorted(row[order], np.arange(n + 1))
-    averages = [moving_average_max(logs_BK[bounds[at] : bounds[at + 1]], size) for at in range(n)]
-    return np.stack(averages)
+    take = _OF_EACH[pooling.kind]
+    return np.stack([take(logs_BK[bounds[at] : bounds[at + 1]], pooling.size) for at in range(n)])
 
 
 def _taken(values: FloatArray, row: NDArray[np.int64], n: int, pooling: Pooling) -> FloatArray:

@@ -147,13 +147,38 @@ class Alerting(Record):
 
 
 class CalibrationResult(Record):
-    """Reliability bins of the anomaly score, Brier score and expected calibration error."""
+    """Reliability bins of the anomaly score, Brier score and expected calibration error, with intervals."""
 
     score: list[float]
     share: list[float]
     count: list[int]
     brier: Number
     ece: Number
+    brier_interval: IntervalResult | None = None
+    ece_interval: IntervalResult | None = None
+
+
+class ConformalRow(Record):
+    """Of `units` of the test part that are of one class, or of one profile: the share whose own class
+    conformal prediction let pass (`covered`), with exact bounds, and the share that it called unknown."""
+
+    name: str
+    units: int
+    covered: IntervalResult
+    unknown: Number
+
+
+class OpenSetResult(Record):
+    """What `--unknown LEVEL` would have said of the test part: class by class, and profile by profile.
+
+    Promised is that no more than `level` of a class is denied it, of units that are like validation's; a
+    profile that training never saw (`held_out`) is not, and the table says what became of it.
+    """
+
+    level: float
+    classes: list[ConformalRow]
+    profiles: list[ConformalRow]
+    held_out: list[str]
 
 
 class GroupRow(Record):
@@ -301,6 +326,9 @@ class DetectorResults(Record):
     threshold: ThresholdResult
     alerting: Alerting
     calibration: CalibrationResult
+    calibrated: CalibrationResult | None = None
+    """The same of the probability that validation made of the score; None where it could not."""
+    open_set: OpenSetResult | None = None
     seen: GroupRow | None = None
     novel: GroupRow | None = None
     per_profile: GroupTable

@@ -150,8 +150,9 @@ def fit(
     pooling = predicting.pooling_of(detector, data.validation)
     threshold = predicting.calibrate(detector, data.validation, pooling, policy)
     judged = predicting.of_part(detector, data.validation, pooling, validation=True)
-    reached = predicting.macro_f1_of(judged)
-    save(directory, data, detector, threshold, view=plan.view, pooling=pooling, validation_macro_f1=reached)
+    notes = predicting.notes_of(judged, pooling)
+    save(directory, data, detector, threshold, view=plan.view, notes=notes)
+    reached = notes.validation_macro_f1
     logger.info("%s: trained in %d rounds, validation macro F1 %.3f", called, len(history), reached)
 
 
@@ -162,8 +163,7 @@ def save(
     threshold: ThresholdResult,
     *,
     view: str,
-    pooling: checkpoint.Pooling | None,
-    validation_macro_f1: float | None,
+    notes: checkpoint.Notes,
 ) -> None:
     """Write a trained detector into its folder, with all that is needed to put it to work."""
     checkpoint.save(
@@ -175,7 +175,7 @@ def save(
         threshold=threshold.value,
         policy=threshold.policy,
         view=view,
-        notes=checkpoint.Notes(pooling=pooling, validation_macro_f1=validation_macro_f1),
+        notes=notes,
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige import log
-from vestige.checkpoint import Loaded, Pooling
+from vestige.checkpoint import Loaded, Notes, Pooling
 from vestige.evaluation.audit import audit, describe_split, enforce
 from vestige.evaluation.catalogue import METRICS, columns
 from vestige.evaluation.clusters import held_out
@@ -44,7 +44,7 @@ from vestige.models.base import Detector
 from vestige.pipeline import model_transfer
 from vestige.pipeline.experiment import Experiment
 from vestige.pipeline.fitting import fit_baseline, save
-from vestige.pipeline.predicting import calibrate, next_token, of_part, pooling_of, predict
+from vestige.pipeline.predicting import calibrate, next_token, notes_of, of_part, pooling_of, predict
 from vestige.pipeline.reporting import write
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.steps import ShowProgress, silent
@@ -69,8 +69,7 @@ class Baseline:
     name: str
     detector: Detector
     threshold: ThresholdResult
-    pooling: Pooling | None
-    validation_macro_f1: float | None
+    notes: Notes
 
 
 @dataclass
@@ -173,8 +172,8 @@ def _judge(
     pooling = pooling_of(detector, data.validation)
     threshold = calibrate(detector, data.validation, pooling, config.judge.threshold)
     _judge_one(findings, experiment, config, name, detector, data.train, pooling, kind="baseline")
-    reached = findings.results[-1].validation_macro_f1
-    findings.baselines.append(Baseline(name, detector, threshold, pooling, reached))
+    notes = notes_of(of_part(detector, data.validation, pooling, validation=True), pooling)
+    findings.baselines.append(Baseline(name, detector, threshold, notes))
 
 
 def _keep(experiment: Experiment, config: RunConfig, run: RunDirectory, baseline: Baseline) -> Path:
@@ -189,8 +188,7 @@ def _keep(experiment: Experiment, config: RunConfig, run: RunDirectory, baseline
         baseline.threshold,
         # Not read back from its folder: files that appear together are not there before all of them are.
         view=views.parts(baseline.name, config.view)[0],
-        pooling=baseline.pooling,
-        validation_macro_f1=baseline.validation_macro_f1,
+        notes=baseline.notes,
     )
     return own.path
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from vestige.checkpoint import Pooling
+from vestige.checkpoint import Notes, Pooling
 from vestige.evaluation.distinct import predict_proba, symbolic
 from vestige.evaluation.metrics import confusion, macro_f1
-from vestige.evaluation.pooling import POOLINGS_OF_SURPRISE, best_pooling, by_recording
+from vestige.evaluation.pooling import best_pooling, by_recording
 from vestige.evaluation.predictions import Predictions
+from vestige.evaluation.probabilities import fit_calibration, fit_conformal
 from vestige.evaluation.results import NextTokenResult, ThresholdResult
 from vestige.evaluation.threshold import choose
 from vestige.models.base import Detector, RecordingSoFar
@@ -74,6 +75,16 @@ def of_part(
     return by_recording(windows, pooling)
 
 
+def notes_of(validation: Predictions, pooling: Pooling | None) -> Notes:
+    """What validation says of a detector, for its checkpoint."""
+    return Notes(
+        pooling=pooling,
+        validation_macro_f1=macro_f1_of(validation),
+        calibration=fit_calibration(validation),
+        conformal=fit_conformal(validation) if pooling is not None else None,
+    )
+
+
 def macro_f1_of(part: Predictions) -> float:
     """Macro F1 of the most probable classes."""
     return float(macro_f1(confusion(part.label, part.predicted, len(part.classes))))
@@ -95,7 +106,7 @@ def pooling_of(detector: Detector, validation: EncodedWindows) -> Pooling | None
         return best_pooling(judged)
     if len(np.unique(judged.positive)) < 2:
         return Pooling(kind="mean_log_odds")
-    return best_pooling(judged, POOLINGS_OF_SURPRISE).model_copy(update={"boundary": 0.5})
+    return best_pooling(judged).model_copy(update={"boundary": 0.5})
 
 
 def calibrate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.checkpoint import Loaded, Pooling
-from vestige.evaluation.pooling import log_of, moving_average_max, pooled
+from vestige.evaluation.pooling import log_of, most_suspicious, moving_average_max, pooled
+from vestige.evaluation.probabilities import calibrated, log_odds_of, p_values
 from vestige.models.base import Detector, RecordingSoFar
 from vestige.models.next_token import TOP
 from vestige.reading.encoding import Batch
@@ -40,6 +41,8 @@ def score_recordings(
     window. Of a detector of the task normal there is no class; `p_value`, and in powers of ten the `score`,
     are those of that window. One that learnt of whole recordings judges them as such, with `reasons` (`look
     p_value says`), the strangest first: `p_value` is then the share of normal recordings that are as strange.
+    A classifier of recordings adds, where its validation part could carry them, `probability` (of an anomaly,
+    calibrated) and `conformal` (for each class, the share of its validation recordings it liked as little).
     Raises as `score` does. Memory holds a few numbers for each recording, of one that is judged as a whole
     some thousands.
     """
@@ -70,10 +73,37 @@ def ranked(found: dict[str, Tally], unit: str, loaded: Loaded) -> list[dict[str,
     rows = [{"recording": name, unit: name, **tally.row(loaded)} for name, tally in found.items()]
     tallies = list(found.values())
     _judge_whole(rows, tallies, loaded.detector)
-    pooling = loaded.header.notes.pooling
-    if pooling is not None and pooling.kind == "whole":
-        _classify_whole(rows, tallies, loaded, pooling)
+    notes = loaded.header.notes
+    if notes.pooling is not None and rows:
+        proba_NK = np.stack([tally.proba for tally in tallies])
+        if notes.pooling.kind == "whole":
+            proba_NK = _classify_whole(rows, tallies, loaded, notes.pooling)
+        _tell_probabilities(rows, proba_NK, loaded)
     return sorted(rows, key=lambda row: -float(row["score"]))
+
+
+def with_verdicts(rows: Iterable[dict[str, Any]], level: float) -> Iterator[dict[str, Any]]:
+    """The same rows with a `verdict`: the only class that validation's own recordings do not deny at `level`
+    (their `conformal` p-value lies above it), or `unknown`, where there is none, or more than one."""
+    for row in rows:
+        left = [name for name, p_value in row["conformal"].items() if p_value > level]
+        verdict = "unknown"
+        if len(left) == 1:
+            verdict = left[0]
+        yield {**row, "verdict": verdict}
+
+
+def _tell_probabilities(rows: list[dict[str, Any]], proba_NK: NDArray[np.float64], loaded: Loaded) -> None:
+    """What validation made of the scores, where the checkpoint keeps it."""
+    notes = loaded.header.notes
+    if notes.calibration is not None:
+        probability = calibrated(log_odds_of(proba_NK), notes.calibration).tolist()
+        for row, value in zip(rows, probability, strict=True):
+            row["probability"] = float(f"{value:.6g}")
+    if notes.conformal is not None:
+        for row, of_classes in zip(rows, p_values(proba_NK, notes.conformal).tolist(), strict=True):
+            told = [float(f"{p_value:.6g}") for p_value in of_classes]
+            row["conformal"] = dict(zip(loaded.schema.classes, told, strict=True))
 
 
 def _judge_whole(rows: list[dict[str, Any]], tallies: list[Tally], detector: Detector) -> None:
@@ -91,17 +121,20 @@ def _judge_whole(rows: list[dict[str, Any]], tallies: list[Tally], detector: Det
 
 def _classify_whole(
     rows: list[dict[str, Any]], tallies: list[Tally], loaded: Loaded, pooling: Pooling
-) -> None:
-    """The same for one that tells classes of recordings apart. Scores are not rounded, so that few tie."""
+) -> NDArray[np.float64]:
+    """The same for one that tells classes of recordings apart; returns their probabilities `(N, K)`. Scores
+    are not rounded, so that few tie."""
     taken = [tally.whole for tally in tallies if tally.whole is not None]
     found = loaded.detector.recordings_proba(taken)
     if found is None:
-        return
-    for row, proba in zip(rows, pooled(found, pooling), strict=True):
+        raise TypeError(f"{loaded.detector.name} takes recordings in, and says nothing of them")
+    proba_NK = pooled(found, pooling)
+    for row, proba in zip(rows, proba_NK, strict=True):
         row["score"] = score = float(1 - proba[0])
         row["most_probable_class"] = loaded.schema.classes[int(proba.argmax())]
         if loaded.threshold is not None:
             row["alert"] = score >= loaded.threshold
+    return proba_NK
 
 
 @dataclass
@@ -125,7 +158,12 @@ class Tally:
     highest_average: NDArray[np.float64] | None = None
     whole: RecordingSoFar | None = None
     """What the detector keeps to judge the recording as a whole."""
+    most_suspicious: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
+    """`log_of` of the windows that are least like class 0, `(pooling.size, K)`."""
     _last: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        self.most_suspicious = np.empty((0, len(self.highest)))
 
     def add(self, judged: JudgedBatch, rows: NDArray[np.int64], threshold: float | None) -> None:
         """Take in the windows at `rows`, all of them of this recording."""
@@ -135,6 +173,8 @@ class Tally:
         self.total += proba.sum(axis=0)
         self.logs += log_of(proba).sum(axis=0)
         self._take_average(log_of(proba))
+        together = np.concatenate([self.most_suspicious, log_of(proba)])
+        self.most_suspicious = most_suspicious(together, self.pooling.size)
         self.windows += len(rows)
         if threshold is not None:
             self.alerts += int((score >= threshold).sum())
@@ -171,8 +211,9 @@ class Tally:
         if self.windows + len(logs_BK) >= size:
             self._last = together[1 - size :]
 
-    def row(self, loaded: Loaded) -> dict[str, Any]:
-        """What is said of the recording; see `score_recordings`."""
+    @property
+    def proba(self) -> NDArray[np.float64]:
+        """The recording's probabilities `(K,)`, pooled."""
         highest_average = self.highest_average
         if highest_average is None:
             # Shorter than the average is long: there is no average, and the highest stands for it.
@@ -182,10 +223,16 @@ class Tally:
             "mean": self.total / self.windows,
             "mean_log_odds": self.logs / self.windows,
             "moving_average_max": highest_average,
+            "top_k": self.most_suspicious.mean(axis=0),
             # Until the detector has said what it thinks of the whole.
             "whole": self.highest,
         }
-        proba = pooled(taken[self.pooling.kind][None], self.pooling)[0]
+        proba: NDArray[np.float64] = pooled(taken[self.pooling.kind][None], self.pooling)[0]
+        return proba
+
+    def row(self, loaded: Loaded) -> dict[str, Any]:
+        """What is said of the recording; see `score_recordings`."""
+        proba = self.proba
         value, limit = float(1 - proba[0]), loaded.threshold
         alert = alerts = None
         if limit is not None:

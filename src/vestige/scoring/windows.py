@@ -14,6 +14,7 @@ from vestige import extras
 from vestige.checkpoint import Loaded, load
 from vestige.errors import UsageError
 from vestige.evaluation import distinct
+from vestige.evaluation.probabilities import calibrated, log_odds_of
 from vestige.log import get
 from vestige.reading import live
 from vestige.reading.steps import Evidence, Progress
@@ -47,6 +48,7 @@ def score(
     `most_probable_class`, and `alert` (score at or above the run's threshold; null for a detector that has
     none). Act on the alert: the threshold keeps to a policy that was chosen on
     validation, and may lie on either side of the score from which on another class is the most probable.
+    A detector of windows whose validation part could carry it adds `probability` (of an anomaly, calibrated).
     Of a next-token detector also `surprise` (-ln P, nats) and `rank` (how many tokens were more probable).
     Of a detector of the task normal the keys are `time host recording file line offset text score p_value
     alert`: the text is the message itself where the source can tell it, `p_value` the share of normal windows
@@ -162,6 +164,10 @@ def rows_of(judged: JudgedBatch, loaded: Loaded, *, explain: bool = False) -> It
     suspicion = judgement.score.tolist()
     times = rfc3339(judged.batch.t_ns)
     reasons = _reasons(judged, loaded) if explain else {}
+    notes, probability = loaded.header.notes, None
+    if notes.calibration is not None and notes.pooling is None:
+        # Where recordings are judged, it is of them, and says nothing of a single window.
+        probability = calibrated(log_odds_of(judgement.proba), notes.calibration).tolist()
     for at, place in enumerate(judged.batch.place.iter_rows(named=True)):
         value = suspicion[at]
         alert = None
@@ -174,6 +180,8 @@ def rows_of(judged: JudgedBatch, loaded: Loaded, *, explain: bool = False) -> It
             "most_probable_class": loaded.schema.classes[best[at]],
             "alert": alert,
         }
+        if probability is not None:
+            row["probability"] = float(f"{probability[at]:.6g}")
         if judgement.surprise is not None and judgement.rank is not None:
             row |= {"surprise": round(float(judgement.surprise[at]), 6), "rank": int(judgement.rank[at])}
         if at in reasons:

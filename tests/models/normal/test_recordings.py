@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 
 from vestige.errors import SplitError
 from vestige.models.normal import recordings as module
-from vestige.models.normal.recordings import LOOKS, MOST_DISTINCT, RecordingModel, RecordingTally
+from vestige.models.normal.recordings import (
+    COUNTED_IF_LONG,
+    COUNTED_IF_SHORT,
+    LOOKS,
+    MOST_DISTINCT,
+    ORDER,
+    STRETCH,
+    UNIT,
+    RecordingModel,
+    RecordingTally,
+)
 
 IntArray = NDArray[np.int64]
 SIZE = 40
@@ -266,3 +276,44 @@ def test_damaged_arrays_are_refused(
 def test_damaged_state_is_refused(model: RecordingModel, state: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         RecordingModel.read(model.arrays(), state)
+
+
+def test_of_long_recordings_the_order_counts_and_of_short_ones_what_they_are_made_of(
+    model: RecordingModel,
+) -> None:
+    assert model.counted == COUNTED_IF_SHORT
+    long = RecordingModel.fit(walks(90, 0, least=150, most=300), SIZE)
+    assert long.counted == COUNTED_IF_LONG
+    base = walks(1, 9, least=400, most=401)[0]
+    judged = long.judge([np.random.default_rng(0).permutation(base), base])
+    assert judged.p_value[0] < 0.01
+    assert judged.p_value[1] > 0.1
+    assert judged.rareness_of_looks.shape == (2, len(LOOKS))
+
+
+def test_the_lowest_stretch_is_the_one_whose_mean_surprise_is_least(model: RecordingModel) -> None:
+    at = LOOKS.index("order.lowest") - 1
+    for length in (1, STRETCH - 1, STRETCH, 350):
+        tokens = walks(1, length, least=length, most=length + 1)[0]
+        tally = model.tally()
+        for piece in np.array_split(tokens, 5):
+            tally.add(piece)
+        surprise = model.habits.surprise(tokens, np.full(ORDER - 1, 0)) * UNIT
+        stretch = min(STRETCH, length)
+        means = [surprise[begin : begin + stretch].mean() for begin in range(length - stretch + 1)]
+        assert tally.looks()[at] == pytest.approx(min(means))
+
+
+def test_a_model_of_before_has_five_looks_and_says_what_it_said(model: RecordingModel) -> None:
+    arrays, state = model.arrays(), model.state()
+    before = {name: value for name, value in state.items() if name not in {"looks", "counted"}}
+    n = len(LOOKS)
+    kept = {name: array for name, array in arrays.items() if not name.startswith(f"tail.{n - 1}.")}
+    older = {name.replace(f"tail.{n}.", f"tail.{n - 1}."): array for name, array in kept.items()}
+    read = RecordingModel.read(older, before)
+    given = walks(20, 3)
+    assert np.array_equal(read.judge(given).rareness, model.judge(given).rareness)
+    assert read.judge(given).rareness_of_looks.shape == (20, n - 1)
+    for bad in ([], ["order.mean", "order.mean"], ["order.best"]):
+        with pytest.raises(ValueError, match="counted"):
+            RecordingModel.read(arrays, {**state, "counted": bad})

@@ -35,9 +35,11 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Arrays = dict[str, NDArray[Any]]
 
-LOOKS = ("neighbours", "rarity.events", "rarity.recordings", "order.quartile", "order.mean")
-"""What the looks are called. Their strangeness is a mean distance (0..1), and four times nats an event."""
-LEAST_SCALE = (0.02, 0.05, 0.05, 0.05, 0.05)
+LOOKS = ("neighbours", "rarity.events", "rarity.recordings", "order.quartile", "order.mean", "order.lowest")
+"""What the looks are called. Their strangeness is a mean distance (0..1), and five times nats an event.
+Models of before have the first five."""
+FEWEST_LOOKS = 5
+LEAST_SCALE = (0.02, 0.05, 0.05, 0.05, 0.05, 0.05)
 """A strangeness higher by so much is rarer by a factor of e at the most."""
 LEAST_RECORDINGS = 60
 """Of fewer recordings nothing can be said of which are rare."""
@@ -46,6 +48,13 @@ ORDER = 7
 QUANTILE = 0.75
 """Of the surprises of a recording, the one that a quarter of them exceed: what is unexpected throughout, and
 not in a few places."""
+STRETCH = 100
+"""Events of the stretch whose mean surprise is the lowest: a normal session has one that is wholly usual,
+what is strange all over has none."""
+COUNTED_IF_SHORT = LOOKS[:FEWEST_LOOKS]
+COUNTED_IF_LONG = ("rarity.recordings", "order.quartile", "order.lowest")
+"""The looks that make the sum, where half of what was learnt from is shorter than a stretch, and where it is
+longer: of what is long, the order says more than what it is made of. The others are told as reasons."""
 NEIGHBOURS = 3
 """Nearest neighbours whose mean distance counts: what is rare has few, also where it was learnt from."""
 STRANGE = 0.1
@@ -131,6 +140,8 @@ class RecordingTally:
     _before: IntArray = field(default_factory=lambda: np.full(ORDER - 1, PAD, dtype=np.int64))
     _rarity: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
     _total: int = 0
+    _last: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    _lowest: int | None = None
     _kept: list[IntArray] = field(default_factory=list)
     _n_kept: int = 0
     _stride: int = 1
@@ -148,6 +159,7 @@ class RecordingTally:
         self._count(tokens)
         self._rarity += [self.habits.events[tokens].sum(), self.habits.recordings[tokens].sum()]
         self._total += int(surprise.sum())
+        self._look_for_lowest(surprise)
         self._keep(surprise)
         self._before = np.concatenate([self._before, tokens])[-(ORDER - 1) :]
         self.length += len(tokens)
@@ -158,8 +170,19 @@ class RecordingTally:
             return np.zeros(len(LOOKS) - 1)
         quartile = np.quantile(np.concatenate(self._kept), QUANTILE)
         means = np.array([*self._rarity, self._total]) / self.length
-        found: FloatArray = np.array([*means[:2], quartile, means[2]]) * UNIT
+        lowest = means[2]
+        if self._lowest is not None:
+            lowest = self._lowest / STRETCH
+        found: FloatArray = np.array([*means[:2], quartile, means[2], lowest]) * UNIT
         return found
+
+    def _look_for_lowest(self, surprise: IntArray) -> None:
+        together = np.concatenate([self._last, surprise])
+        sums = np.cumsum(np.concatenate([[0], together]))
+        if len(together) >= STRETCH:
+            found = int((sums[STRETCH:] - sums[:-STRETCH]).min())
+            self._lowest = found if self._lowest is None else min(found, self._lowest)
+        self._last = together[1 - STRETCH :]
 
     def _count(self, tokens: IntArray) -> None:
         size = self.habits.size
@@ -307,6 +330,8 @@ class RecordingModel:
     tails: tuple[Tail, ...]
     n: int
     left_out: dict[str, int]
+    counted: tuple[str, ...] = COUNTED_IF_SHORT
+    """The looks that make the sum."""
 
     @classmethod
     def fit(cls, recordings: Sequence[IntArray], size: int, *, seed: int = 0) -> Self:
@@ -338,14 +363,17 @@ class RecordingModel:
         everyone = np.ones(len(different), dtype=np.bool_)
         strange_DL[:, 0] = _compared(grams, weight, fold, everyone, rng)
         # What is strange itself makes nothing else normal: it is judged, but nobody is compared with it.
-        total = _summed(strange_DL, _tails_of(strange_DL, weight))
+        counted = COUNTED_IF_SHORT
+        if np.median(np.repeat([len(tokens) for tokens in different], weight)) >= STRETCH:
+            counted = COUNTED_IF_LONG
+        total = _summed(strange_DL, _tails_of(strange_DL, weight), counted)
         usual = total <= np.quantile(np.repeat(total, weight), 1 - STRANGE)
         strange_DL[:, 0] = _compared(grams, weight, fold, usual, rng)
         rows = np.flatnonzero(usual)
         references = References.fit(grams.select(rows), weight[rows], rng)
         tails = _tails_of(strange_DL, weight)
-        tails.append(_tail(_summed(strange_DL, tails), weight, 2.0))
-        return cls(habits, references, tuple(tails), len(present), left_out)
+        tails.append(_tail(_summed(strange_DL, tails, counted), weight, 2.0))
+        return cls(habits, references, tuple(tails), len(present), left_out, counted)
 
     def tally(self) -> RecordingTally:
         """For a new recording, whose events come in pieces."""
@@ -361,21 +389,28 @@ class RecordingModel:
 
     def judge_tallies(self, tallies: Sequence[RecordingTally]) -> RecordingJudgement:
         """Judge recordings by what was kept of them. One without events is as normal as can be."""
-        strange_NL = np.zeros((len(tallies), len(LOOKS)))
+        n_looks = len(self.tails) - 1
+        strange_NL = np.zeros((len(tallies), n_looks))
         if tallies:
-            strange_NL[:, 1:] = [tally.looks() for tally in tallies]
+            strange_NL[:, 1:] = [tally.looks()[: n_looks - 1] for tally in tallies]
             strange_NL[:, 0] = self.references.distance(Grams.of(tallies))
         looks = zip(self.tails[:-1], strange_NL.T, strict=True)
         rare_NL = np.stack([rareness(tail, look) for tail, look in looks], axis=1)
         rare_NL[[not tally.length for tally in tallies]] = 0.0
-        total = rareness(self.tails[-1], 2.0 * rare_NL.sum(axis=1))
+        total = rareness(self.tails[-1], 2.0 * rare_NL[:, _columns(self.counted)].sum(axis=1))
         total[[not tally.length for tally in tallies]] = 0.0
         left_out = np.array([tally.left_out for tally in tallies], dtype=np.int64)
         return RecordingJudgement(strange_NL, rare_NL, total, left_out)
 
     def state(self) -> dict[str, Any]:
         """What `read` takes beside the arrays, JSON-ready."""
-        return {"size": self.habits.size, "n": self.n, "left_out": self.left_out}
+        return {
+            "size": self.habits.size,
+            "n": self.n,
+            "left_out": self.left_out,
+            "looks": len(self.tails) - 1,
+            "counted": list(self.counted),
+        }
 
     def arrays(self) -> Arrays:
         """What `read` takes, for a file of arrays."""
@@ -407,8 +442,12 @@ class RecordingModel:
         events, recordings = (_whole(arrays, name, size) for name in ("events", "recordings"))
         levels = read_levels(_under(arrays, "order."), ORDER, size)
         habits = Habits(size, levels, events, recordings)
-        tails = tuple(_read_tail(_under(arrays, f"tail.{at}.")) for at in range(len(LOOKS) + 1))
-        return cls(habits, _read_references(arrays), tails, n, left_out)
+        n_looks = checked.whole(state.get("looks", FEWEST_LOOKS), "looks", FEWEST_LOOKS, len(LOOKS))
+        tails = tuple(_read_tail(_under(arrays, f"tail.{at}.")) for at in range(n_looks + 1))
+        counted = tuple(checked.texts(state.get("counted", list(COUNTED_IF_SHORT)), "counted"))
+        if not counted or len(set(counted)) < len(counted) or not set(counted) <= set(LOOKS[:n_looks]):
+            raise ValueError(f"counted names looks that there are not: {checked.shown(list(counted))}")
+        return cls(habits, _read_references(arrays), tails, n, left_out, counted)
 
 
 def rareness(tail: Tail, values: FloatArray) -> FloatArray:
@@ -494,11 +533,15 @@ def _compared(
     return found
 
 
-def _summed(strange_DL: FloatArray, tails: Sequence[Tail]) -> FloatArray:
-    """Fisher's sum of -2 ln p, `(D,)`."""
-    rare = [rareness(tail, look) for tail, look in zip(tails, strange_DL.T, strict=True)]
-    total: FloatArray = 2.0 * np.sum(rare, axis=0)
+def _summed(strange_DL: FloatArray, tails: Sequence[Tail], counted: Sequence[str]) -> FloatArray:
+    """Fisher's sum of -2 ln p over the looks that count, `(D,)`."""
+    looks = (rareness(tails[at], strange_DL[:, at]) for at in _columns(counted))
+    total: FloatArray = 2.0 * np.sum(list(looks), axis=0)
     return total
+
+
+def _columns(counted: Sequence[str]) -> list[int]:
+    return [LOOKS.index(look) for look in counted]
 
 
 def _tails_of(strange_DL: FloatArray, weight: IntArray) -> list[Tail]:

@@ -28,6 +28,7 @@ SAID = {
     "rarity.events": "it is made of events that are rare",
     "rarity.recordings": "it is made of events that few recordings have",
     "order.quartile": "a quarter of its events hardly ever follow those before them",
+    "order.lowest": "no stretch of it goes as usual",
     "order.mean": "its events come in an order that is unexpected on the whole",
 }
 """What a look found."""
