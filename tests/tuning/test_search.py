@@ -255,7 +255,7 @@ def test_memory_that_is_not_there_fails_the_trial(
     task = trials.Task(tmp_path, Path(), Path(), {}, plan, GradientBoostedTrees.space, {}, 1, tmp_path)
     with studies.quiet():
         study = studies.open_study(tmp_path)
-        ended = trials._run(task, data, study, study.ask())
+        ended = trials.run_in(task, data, study)
     assert ended.state == "FAIL"
     assert ended.reason == "there is not enough memory for it"
 

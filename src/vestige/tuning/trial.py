@@ -77,12 +77,14 @@ def run_trial(task: Task, _slot: int) -> Ended | None:
         under_way = sum(trial.state.name == "RUNNING" for trial in trials)
         if len(studies.counted(study)) + under_way >= task.trials:
             return None
-        return _run(task, data, study, study.ask())
+        return run_in(task, data, study)
 
 
-def _run(task: Task, data: TrainingData, study: optuna.Study, trial: optuna.Trial) -> Ended:
+def run_in(task: Task, data: TrainingData, study: optuna.Study) -> Ended:
+    """Work on the study's next trial, on data that are read already. Raises StoppedError."""
     import optuna
 
+    trial = study.ask()
     began = time.monotonic()
 
     def ask(name: str, parameter: Parameter) -> Value:
