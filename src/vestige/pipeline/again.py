@@ -28,6 +28,8 @@ from vestige.evaluation.plants import Plants
 from vestige.evaluation.rates import stretches
 from vestige.models.normal.detector import Normal
 from vestige.pipeline import learn as learning
+from vestige.pipeline.check_part import alerts_of, p_values, part_of, seconds_of, shown_stretches
+from vestige.pipeline.recipe import NGRAM
 from vestige.pipeline.self_check import lowest_of, planted
 from vestige.reading.encoding import EncodedWindows, Encoder
 from vestige.reading.steps import NO_TIME, ShowProgress, silent
@@ -101,7 +103,7 @@ def learn_again(
             where=earlier.directory,
             remedy=f"learn anew: vestige learn {source.name}",
         ) from error
-    model = learning.NGRAM
+    model = NGRAM
     if detector.network is not None:
         model = detector.network.name
     return learning.learn(
@@ -175,12 +177,12 @@ class Beside:
         """See `learn.Earlier`."""
         earlier, check = self.detector, parts.check
         of_earlier = EncodedWindows.of(check, self.loaded.encoder)
-        p_before = learning.p_values(earlier, of_earlier)
-        before = learning.alerts_of(earlier, check, p_before)
-        after = learning.alerts_of(detector, check, p_value)
+        p_before = p_values(earlier, of_earlier)
+        before = alerts_of(earlier, check, p_before)
+        after = alerts_of(detector, check, p_value)
         self._note_overlap(parts)
         stay, vanish, appear = _stretches(check, before, after)
-        seconds = learning.seconds_of(check)
+        seconds = seconds_of(check)
 
         def rate(alerts: int) -> AlertRate:
             return AlertRate.of(alerts, len(check), seconds)
@@ -194,7 +196,7 @@ class Beside:
             found = of_kinds(made.kinds, kinds, *hits)
         return Again(
             earlier=str(self.directory),
-            check=learning.part_of(check),
+            check=part_of(check),
             promised=promised,
             before=rate(int(before.sum())),
             after=rate(int(after.sum())),
@@ -231,7 +233,7 @@ class Beside:
     def _note_overlap(self, parts: stages.Stages) -> None:
         """Say where the earlier detector knows some of what both are judged on."""
         until = max(self.learnt.learn.end or "", self.learnt.calibrate.end or "")
-        begin = learning.part_of(parts.check).begin
+        begin = part_of(parts.check).begin
         if begin is not None and begin <= until:
             self.doubts.append(
                 f"The earlier detector learnt from what came until {until[:19]}Z, and the check begins at "
@@ -262,8 +264,8 @@ class Beside:
             return None
         earlier = self.detector
         there = EncodedWindows.of(attacks, self.loaded.encoder)
-        before = learning.p_values(earlier, there) <= earlier.alpha
-        after = learning.p_values(detector, learn_from.over(attacks)) <= detector.alpha
+        before = p_values(earlier, there) <= earlier.alpha
+        after = p_values(detector, learn_from.over(attacks)) <= detector.alpha
         rows = [each.within(attacks) for each in said]
         present = [found for found in rows if len(found)]
         return SaidOf(
@@ -339,7 +341,7 @@ def _shown(
     """The strangest alert of each stretch, of the strangest stretches."""
     strangest = [int(group[np.argmin(p_value[group])]) for group in groups]
     rows = np.array(sorted(strangest, key=lambda row: float(p_value[row]))[:SHOWN], dtype=np.int64)
-    return learning.shown_stretches(source, check, rows, p_value)
+    return shown_stretches(source, check, rows, p_value)
 
 
 def _bounded(rate: AlertRate) -> tuple[float, float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -10,12 +10,22 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige.evaluation.plants import Plant, Plants
+from vestige.evaluation.learnt import Contaminated
+from vestige.evaluation.parts import AlertRate
+from vestige.evaluation.plants import Plant, Plants, detected
+from vestige.models.normal.detector import Normal
+from vestige.pipeline.check_part import alerts_of, p_values, seconds_of
+from vestige.pipeline.recipe import DetectorRecipe, encoder_of
+from vestige.pipeline.self_check import lowest_of, planted
 from vestige.reading.digests import Streams
+from vestige.reading.encoding import EncodedWindows, Encoder
 from vestige.reading.steps import NO_TIME
 from vestige.reading.windows import WindowSet
+from vestige.sources.base import Source
+from vestige.splits import stages
 
 IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
 
 USUAL = 20
 """Windows that a plant has, about: so many plants are made that there are enough of them."""
@@ -93,3 +103,45 @@ def _grown(plants: Plants, chosen: list[Plant], tables: dict[str, pl.DataFrame])
         "t_ns": np.r_[windows.t_ns, t_ns],
     }
     return GrownSet(**kept, grown=tables)
+
+
+OF_ATTACK = 12
+"""Foreign texts of an attack that is learnt from: the strongest plants show ten different ones."""
+
+
+def contaminated(
+    source: Source[Any],
+    recipe: DetectorRecipe,
+    detector: Normal,
+    learn_from: EncodedWindows,
+    parts: stages.Stages,
+    p_value: FloatArray,
+    shares: Sequence[float],
+    *,
+    n: int,
+) -> list[Contaminated]:
+    """The check of `detector`, and of detectors that learnt the same way where each of the `shares` of what
+    they learnt from was planted: anomalies of the same kinds as those in the check, elsewhere, with the same
+    few foreign texts, as of one attack that went on. `p_value`: what `detector` says of the check; `n`:
+    plants of a kind and strength in it."""
+    seed, symbols = recipe.training.seed, learn_from.encoder.symbols
+    in_check = planted(source, parts.check, symbols, seed=seed, n=n, texts=OF_ATTACK)
+    seconds = seconds_of(parts.check)
+
+    def figures(share: float, judged: Normal, encoder: Encoder, found: FloatArray) -> Contaminated:
+        table = detected(in_check, lowest_of(judged, encoder, in_check), judged.alpha)
+        alerts = int(alerts_of(judged, parts.check, found).sum())
+        came = AlertRate.of(alerts, len(parts.check), seconds)
+        return Contaminated.of(share, came, table, in_check.kinds)
+
+    rows = [figures(0.0, detector, learn_from.encoder, p_value)]
+    for share in shares:
+        amount = how_many(len(parts.learn), share, max(len(in_check.sentences), 1))
+        into = planted(source, parts.learn, symbols, seed=seed, n=amount, texts=OF_ATTACK)
+        grown, reached = contaminate(into, share, symbols, seed=seed)
+        encoded = EncodedWindows.of(grown, encoder_of(source, grown, with_examples=False))
+        other = recipe.fitted(encoded, encoded.over(parts.calibrate))
+        other.spend(detector.alpha)
+        found = p_values(other, encoded.over(parts.check))
+        rows.append(figures(reached, other, encoded.encoder, found))
+    return rows

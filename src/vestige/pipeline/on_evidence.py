@@ -24,8 +24,8 @@ from vestige.evaluation.pooling import by_recording
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.record import IntervalResult
 from vestige.models.normal.detector import Normal
+from vestige.pipeline.check_part import alerts_of, judge_recordings, p_values
 from vestige.pipeline.experiment import require_labels
-from vestige.pipeline.learn import alerts_of, judge_recordings, p_values
 from vestige.pipeline.predicting import of_part
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.prepare import prepare
