@@ -52,6 +52,8 @@ def export(
     storage.refuse_files(path, overwrite=overwrite)
     loaded = checkpoint.export(detector, path)
     form = "a graph" if has_graph(loaded.detector) else "its own weights, computed by NumPy"
+    if loaded.detector.name == "blend":
+        form += " and XGBoost, which whoever runs it needs, too"
     typer.echo(f"{path}: {loaded.detector.name}, {path.stat().st_size:,} bytes, {form}")
 
 
