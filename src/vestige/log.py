@@ -51,8 +51,10 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
 
 
 def shows_progress(to: Console) -> bool:
-    """Whether a terminal can show a bar that moves, and its owner wants one."""
-    return to.is_interactive and level() < LEVELS["warning"]
+    """Whether a terminal can show a bar that moves, and its owner wants one: who says nothing of the level
+    has not asked for silence."""
+    own = logging.getLogger(ROOT).level
+    return to.is_interactive and (own == logging.NOTSET or own < LEVELS["warning"])
 
 
 def configure(level: int = LEVELS["info"]) -> None:

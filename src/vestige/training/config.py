@@ -31,11 +31,11 @@ class TrainingConfig(BaseModel):
     )
     batch_size: int = Field(default=256, ge=1, description="windows a batch")
     learning_rate: float = Field(
-        default=3e-3, gt=0, description="highest learning rate, reached after warm-up"
+        default=3e-3, gt=0, le=1000, description="highest learning rate, reached after warm-up"
     )
     warmup: float = Field(default=0.05, ge=0, lt=1, description="share of all steps that warm-up takes")
     weight_decay: float = Field(
-        default=0.01, ge=0, description="AdamW's; not on biases, norms and embeddings"
+        default=0.01, ge=0, le=1000, description="AdamW's; not on biases, norms and embeddings"
     )
     clip: float = Field(default=1.0, ge=0, description="largest norm of the gradient; 0: no clipping")
     accumulate: int = Field(default=1, ge=1, description="batches whose gradients make one optimiser step")
