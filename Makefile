@@ -40,7 +40,7 @@ torch-cuda:
 	$(PIP) $(INDEX) torch==$(PINNED)
 	$(BIN)/python -c "import torch, sys; sys.exit(0 if torch.version.cuda else 'this index serves a CPU build: give another as TORCH_INDEX=URL')"
 
-.PHONY: demo demo-telemetry demo-traces demo-logs test lint bench docs clean
+.PHONY: demo demo-telemetry demo-traces demo-logs test lint bench docs clean attack fuzz
 
 # The three sources at a time, of the logs two detectors at a time with a thread each: a training of such small
 # networks leaves a second core idle (docs/training.md). Each source prints what it has to say when it is done.
@@ -75,6 +75,17 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py
+
+# Everything that tries to break a promise (docs/security.md), a hundred times as long as in the suite.
+attack: $(READY)
+	VESTIGE_ATTACK=100 $(BIN)/python -m pytest tests/attacks
+
+FUZZ ?= 200
+# Parsers of evidence; artifacts are in `make attack`. FUZZ: seconds each.
+fuzz: $(READY)
+	$(BIN)/python benchmarks/fuzz_evidence.py --seconds $(FUZZ)
+	$(BIN)/python benchmarks/fuzz_traces.py --seconds $(FUZZ)
+	$(BIN)/python benchmarks/fuzz_perf.py --seconds $(FUZZ)
 
 clean:
 	rm -rf .venv $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

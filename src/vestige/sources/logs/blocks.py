@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -77,6 +78,11 @@ class BlockReader:
         reader = cls(is_start, max_line=max_line, goes_on=goes_on)
         reader._offset, reader._line = offset, line
         return reader
+
+    @cached_property
+    def _blank_begins(self) -> bool:
+        """Whether a line without anything begins a message."""
+        return self.is_start(b"")
 
     @property
     def place(self) -> tuple[int, int]:
@@ -218,6 +224,8 @@ class BlockReader:
 
     def _begins(self, start: int, end: int) -> bool:
         """Whether the line from `start` to `end` begins a message."""
+        if start == end and not self._blank_begins:  # a few kilobytes unpack to millions of them
+            return False
         line = bytes(self._buffer[start:end])
         if not self.is_start(line):
             return False
