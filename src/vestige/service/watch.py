@@ -48,6 +48,8 @@ from vestige.training.interrupt import StopRequests
 
 SCAN_S, POLL_S, SAVE_S = 1.0, 0.2, 5.0
 """How often new files are looked for, open ones are read, and the state is saved."""
+MANY = 2_000
+"""Steps of one round of reading from which on there is a backlog, and no time to wait."""
 
 log = get(__name__)
 
@@ -242,14 +244,20 @@ class Watch:
                 if self.exceptions is not None:
                     self.exceptions.refresh()
                 scanned = now
-            some = False
+            some, before = False, self.steps
             for block in self.follower.read():
                 heard, released, some = time.monotonic(), False, True
                 self._take(block)
                 self._save_in_time()
                 if _asked(stop):
                     return
+            if some and (self.options.once or self.steps - before >= MANY):
+                continue
             if some:
+                # What comes one by one is gathered for a moment: a batch costs as much as a hundred lines.
+                for sink in self.sinks:
+                    sink.flush()
+                time.sleep(POLL_S)
                 continue
             if self.follower.ended:
                 self._end()
