@@ -1,7 +1,11 @@
-"""Write docs/cli.md from the program's own help texts. Tests check that it is current and complete."""
+"""Write docs/cli.md from the program's own help texts, and the schemas of docs/reference/formats.md from its models.
+
+Tests check that both are current and complete.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +16,7 @@ os.environ["TERM"] = "dumb"
 os.environ["NO_COLOR"] = "1"
 
 import typer
+from pydantic import TypeAdapter
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
@@ -74,5 +79,63 @@ def render() -> str:
     return "\n".join([*parts, exit_codes()])
 
 
+PLACE = Path(__file__).parent
+BEGIN = "<!-- made by make docs; do not edit below -->\n"
+
+
+def described() -> list[tuple[str, str, Any]]:
+    """What files hold: a title, a sentence, and the type that reads or writes them."""
+    from vestige.checkpoint.header import Header
+    from vestige.checkpoint.notes import Notes
+    from vestige.evaluation.learnt import Learnt
+    from vestige.evaluation.results import RunResults
+    from vestige.runs.config import RunConfig
+    from vestige.service.exceptions import Dismissal
+    from vestige.service.incidents import Incident
+    from vestige.splits.split import Split
+
+    return [
+        ("The header of a checkpoint", "`DETECTOR/model.json`, beside its weights.", Header),
+        ("Notes of a checkpoint", "The key `notes` of the header.", Notes),
+        ("A split", "`split.json`; `format` is `vestige-split/2`.", Split),
+        ("A run's configuration", "`RUN/config.json`.", RunConfig),
+        ("Results", "`RUN/metrics.json`.", RunResults),
+        ("What was learnt without labels", "`DETECTOR/learnt.json`.", Learnt),
+        ("An exception", "An entry of `STATE/exceptions.toml`.", Dismissal),
+        ("An incident", "What a state keeps of one; its rows add `kind` and `state`.", Incident),
+    ]
+
+
+def schemas() -> str:
+    """A section for each format, with its JSON Schema."""
+    parts = []
+    for title, sentence, kind in described():
+        adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        # As files have it: Pydantic's title of every field would only say its name again.
+        schema = _without_titles(adapter.json_schema(mode="serialization", by_alias=True))
+        text = json.dumps(schema, indent=1, ensure_ascii=False)
+        parts.append(f"## {title}\n\n{sentence}\n\n```json\n{text}\n```\n")
+    return "\n".join(parts)
+
+
+def _without_titles(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_without_titles(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: _without_titles(value)
+        for key, value in schema.items()
+        if not (key == "title" and isinstance(value, str))
+    }
+
+
+def formats() -> str:
+    """The page of formats: what people wrote above the mark, and the schemas below it."""
+    written = (PLACE / "reference/formats.md").read_text(encoding="utf-8").partition(BEGIN)[0]
+    return written + BEGIN + "\n" + schemas()
+
+
 if __name__ == "__main__":
-    Path(__file__).with_name("cli.md").write_text(render(), encoding="utf-8")
+    (PLACE / "cli.md").write_text(render(), encoding="utf-8")
+    (PLACE / "reference/formats.md").write_text(formats(), encoding="utf-8")
