@@ -75,6 +75,8 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py
+	$(PIP) --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # Everything that tries to break a promise (docs/security.md), a hundred times as long as in the suite.
 attack: $(READY)
@@ -88,5 +90,5 @@ fuzz: $(READY)
 	$(BIN)/python benchmarks/fuzz_perf.py --seconds $(FUZZ)
 
 clean:
-	rm -rf .venv $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv $(DEMO) site .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

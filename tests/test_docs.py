@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -23,6 +26,10 @@ from vestige.validation.options import ValidateOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
+PAGES = [
+    *sorted(DOCS.rglob("*.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "examples/plugin/README.md")),
+]
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +44,48 @@ def test_the_command_line_reference_is_current(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv(name, "")  # the generator sets them; put back what was here afterwards
     page = runpy.run_path(str(DOCS / "generate.py"))["render"]()
     assert (DOCS / "cli.md").read_text(encoding="utf-8") == page, "run make docs"
+
+
+def test_the_schemas_of_files_are_current() -> None:
+    page = runpy.run_path(str(DOCS / "generate.py"))["formats"]()
+    assert (DOCS / "reference/formats.md").read_text(encoding="utf-8") == page, "run make docs"
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and the site make them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE):
+        words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
+        found.add(re.sub(r"[^\w\- ]", "", words.lower()).strip().replace(" ", "-"))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    text = re.sub(
+        r"^```.*?^```|`[^`\n]+`", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        other = page if not name else (page.parent / name).resolve()
+        assert other.exists(), f"{target}: no such file"
+        if anchor:
+            assert anchor in anchors(other), f"{target}: no such heading"
+
+
+def test_the_site_is_built_strictly(tmp_path: Path) -> None:
+    pytest.importorskip("material", reason="the site needs the extra docs (pip install -e '.[docs]')")
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "site/index.html").read_text(encoding="utf-8")
+    fetched = re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"?(https?://[^\s\">]+)", page)
+    assert "Where to begin" in page
+    assert fetched == [], "the site fetches nothing from elsewhere"
 
 
 @pytest.mark.parametrize(("name", "command"), list(surface.commands()))
