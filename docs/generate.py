@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the program's own help, and the schemas of docs/reference/formats.md from its models.
+"""Write docs/cli.md from the program's own help, and the schemas in docs/reference/formats.md from its types.
 
 Tests check that both are current and complete.
 """
