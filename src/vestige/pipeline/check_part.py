@@ -76,7 +76,9 @@ def learn_recordings(
     """Let `detector` learn what is normal of whole recordings, where enough of them lie as a whole before the
     check, and say what came of it in the recordings that lie wholly within the check. `windows`: all of them.
 
-    As many alerts are promised for a recording as for its windows.
+    As many alerts are promised for a recording as for its windows. Where recordings were parted whole, by
+    chance, the detector learns of those of the check as well once it has been checked: what is promised of
+    the one holds for the other, and what nobody learnt from is strange for no other reason.
     """
     every = windows.windows.counts.sum(axis=1)
     before = parts.learn.counts.sum(axis=1) + parts.calibrate.counts.sum(axis=1)
@@ -94,6 +96,9 @@ def learn_recordings(
     model = detector.recordings.model
     alerts = sum(verdict.alert for verdict in judge_recordings(detector, _of(windows, is_checked)))
     low, high = exact_bounds(alerts / max(int(is_checked.sum()), 1), int(is_checked.sum()))
+    if parts.by_recording:
+        detector.learn_recordings(_of(windows, every > 0), alpha=alpha, seed=seed)
+        logger.info("whole recordings: checked, and then learnt again with those of the check")
     return WholeRecordings(
         learnt=model.n, left_out=model.left_out, alpha=detector.recordings.alpha, looks=list(LOOKS),
         checked=int(is_checked.sum()), alerts=alerts, low=low, high=high,

@@ -21,6 +21,8 @@ LEAST_OF_PART = LEAST // 10
 FEW_RECORDINGS = 12
 """Without times, so many recordings are parted whole; of fewer, each is cut in three."""
 
+WHOLE = "by whole recordings: nothing has a time"
+
 
 @dataclass(frozen=True)
 class Stages:
@@ -30,6 +32,11 @@ class Stages:
     calibrate: WindowSet
     check: WindowSet
     how: str
+
+    @property
+    def by_recording(self) -> bool:
+        """Whether each part has whole recordings, drawn by chance."""
+        return self.how == WHOLE
 
 
 def part(windows: WindowSet, *, seed: int = 0, where: Path | None = None) -> Stages:
@@ -51,7 +58,7 @@ def part(windows: WindowSet, *, seed: int = 0, where: Path | None = None) -> Sta
     if tells_apart(windows.t_ns):
         stages = _cut(blind, _by_time(blind), "by time")
     elif len(windows.present) >= FEW_RECORDINGS:
-        stages = _cut(blind, _by_recording(blind, seed), "by whole recordings: nothing has a time")
+        stages = _cut(blind, _by_recording(blind, seed), WHOLE)
     else:
         stages = _cut(blind, _by_place(blind), "each recording in three: nothing has a time")
     _refuse_lopsided(stages, where)
