@@ -1,4 +1,4 @@
-"""How often the 95% interval holds the truth: a short run of `benchmarks/coverage.py`."""
+"""How often the 95% interval holds the truth: a short run of `benchmarks/interval_coverage.py`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "coverage.py"
+BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "interval_coverage.py"
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ Clusters (hosts, recordings) are drawn from a population whose macro F1 is known
 of anomalies, recall and false-positive rate. For so many test clusters, intervals are taken as a report takes
 them (`evaluation.bootstrap`), and counted where they hold the truth.
 
-    python benchmarks/coverage.py            # the table of docs/evaluation.md
-    python benchmarks/coverage.py --trials 200 --clusters 50
+    python benchmarks/interval_coverage.py            # the table of docs/evaluation.md
+    python benchmarks/interval_coverage.py --trials 200 --clusters 50
 """
 
 from __future__ import annotations
