@@ -36,8 +36,8 @@ that of squares. The parts that were kept back were then opened once; of adfa an
 their sessions lay in an earlier deal on which looks and k were tried.
 
 Later the lowest mean of 100 events in a row became the sixth look, and which looks count came to depend on
-how long recordings are: chosen on the dev parts and on two other deals of ADFA-LD's sessions, with the figures
-of the kept parts known. Those were opened a second time for it.
+how long recordings are: chosen on the dev parts and on two other deals of ADFA-LD, with the figures of the
+kept parts known. Those were opened a second time for it.
 """
 
 from __future__ import annotations
