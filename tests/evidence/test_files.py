@@ -77,3 +77,23 @@ def test_a_directory_without_files_and_a_missing_path_are_errors(tmp_path: Path)
         find(tmp_path, "log files")
     with pytest.raises(EvidenceError, match="No such file"):
         find(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("instead", ["a pipe", "a link", "a directory", "nothing"])
+def test_what_was_a_file_when_it_was_listed_is_not_waited_for_nor_followed(
+    instead: str, tmp_path: Path
+) -> None:
+    """Whoever writes evidence may swap it between the listing and the reading."""
+    path = tmp_path / "logs" / "a.log"
+    path.parent.mkdir()
+    path.write_text("a line\n")
+    (file,), _ = find(path.parent)
+    path.unlink()
+    if instead == "a pipe":
+        os.mkfifo(path)
+    elif instead == "a link":
+        path.symlink_to("/etc/passwd")
+    elif instead == "a directory":
+        path.mkdir()
+    with pytest.raises(EvidenceError):
+        file.open()

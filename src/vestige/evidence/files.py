@@ -6,6 +6,7 @@ input.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -83,9 +84,22 @@ class EvidenceFile:
                 )
             return sys.stdin.buffer
         try:
+            if self.in_directory:
+                return _regular(self.path)
             return self.path.open("rb")
         except OSError as error:
-            raise EvidenceError(f"cannot be read: {error.strerror}", where=self.where) from error
+            why = LINK if error.errno == errno.ELOOP else f"cannot be read: {error.strerror}"
+            raise EvidenceError(why, where=self.where) from error
+
+
+def _regular(path: Path) -> BinaryIO:
+    """A file that was a regular one when its directory was read. Raises OSError where a link lies there now,
+    or what would be waited for: whoever writes evidence may put it there meanwhile."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file any more", str(path))
+    return os.fdopen(handle, "rb")
 
 
 def stem_of(name: str) -> str:
