@@ -103,6 +103,14 @@ def test_only_our_own_scripts_may_run(hostile: Page) -> None:
     assert "<" not in data
 
 
+def test_findings_of_the_audit_have_the_whole_width_of_a_phone(clean: Page) -> None:
+    classes = [a.get("class") for tag, a in clean.elements if tag == "table"]
+    assert classes.count("stack") == 1
+    page = render(*made_up_run())
+    narrow = page.partition("@media (max-width: 640px)")[2].partition("\n}\n")[0]
+    assert "table.stack td.text:last-child { grid-column: 1 / -1;" in narrow
+
+
 def test_hostile_text_is_shown_as_text(clean: Page, hostile: Page) -> None:
     assert [tag for tag, _ in hostile.elements if tag == "script"] == ["script"] * 3
     known = {tag for tag, _ in clean.elements}
