@@ -36,7 +36,7 @@ windows = WindowSet.open(dataset)
 if what == "inspect":
     tables.show(tables.dataset(windows))
 if what == "split":
-    made, parts = splits.make("random", windows)
+    made, sides = splits.plan("random", windows)
 busy = time.process_time() - begun
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(f'[{len(windows)}, {busy}, {int(status["VmHWM"].split()[0]) / 1024}]')

@@ -211,9 +211,9 @@ def test_recordings_that_vanish_whole_are_named(make_windows: MakeWindows) -> No
     long, short = ("h", "s", "p", labels(300, 2)), ("h", "s", "p", labels(2))
     windows = make_windows([long, *[short] * 7], length=4)
     _, parts = splits.make("time", windows)
-    assert losses(windows, parts) == []
+    assert losses(windows, parts.counts) == []
     gone = replace(parts, train=parts.train.select(parts.train.recording == 0))
-    assert losses(windows, gone) == ["7 of 8 recordings vanish whole: r1, r2, r3, r4, r5, ..."]
+    assert losses(windows, gone.counts) == ["7 of 8 recordings vanish whole: r1, r2, r3, r4, r5, ..."]
 
 
 def test_recordings_that_were_not_asked_for_are_no_loss(

@@ -212,7 +212,7 @@ def test_without_profiles_nothing_is_said_and_nothing_changes(make_windows: Make
     windows = make_windows(rows)
     for recipe in ("host", "sample", "random", "time"):
         split, parts = splits.make(recipe, windows)
-        assert Profiles.of(parts).names == ()
+        assert Profiles.of(parts.counts, windows.recordings).names == ()
         assert not split.untested_profiles + split.unseen_profiles + split.unvalidated_profiles
     table = Table.of_recordings(windows, np.arange(len(rows)), len(rows))
     plain = assign(table, FRACTIONS, 3, unit="recording")
@@ -239,6 +239,6 @@ def test_units_of_whole_recordings_are_counted_as_their_windows_are(make_windows
     rows = [("h", f"s{n % 3}", f"p{n % 2}", np.arange(n + 1) % 2) for n in range(6)]
     windows, unit = make_windows(rows), np.arange(6) % 3
     by_recording = Table.of_recordings(windows, unit, 3)
-    by_window = Table.of(windows, unit[windows.recording], 3)
+    by_window = Table.of(windows, [(windows, unit[windows.recording])], 3)
     assert by_recording.counts.tolist() == by_window.counts.tolist()
     assert by_recording.profiles == by_window.profiles == ("p0", "p1")

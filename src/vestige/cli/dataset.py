@@ -87,9 +87,10 @@ def split(
     from vestige.storage import refuse_files
 
     refuse_files(output, overwrite=overwrite)
-    made, parts = split_dataset(WindowSet.open(dataset), options)
+    windows = WindowSet.open(dataset)
+    made, sides = split_dataset(windows, options)
     made.save(output)
-    tables.show(tables.split(made, parts))
+    tables.show(tables.split(made, sides, windows.schema.classes))
 
 
 def inspect(  # noqa: PLR0912 - a branch for each part that may be there

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vestige.pipeline.on_evidence import JudgedOn
     from vestige.reading.overview import Overview
     from vestige.reading.windows import WindowSet
-    from vestige.splits import Parts, Split
+    from vestige.splits import SideCounts, Split
     from vestige.timeline.run import Outcome
 
 
@@ -230,20 +230,18 @@ def timelines(found: Outcome, columns: int) -> Table:
     return table
 
 
-def split(made: Split, parts: Parts) -> Table:
+def split(made: Split, sides: SideCounts, classes: tuple[str, ...]) -> Table:
     """A split: how many windows of each class on each side, and what it cannot test."""
     title = f"split by {made.recipe}"
     if made.in_distribution:
         title += " - in-distribution"
     table = Table(title=plain(title), title_justify="left")
-    classes = parts.train.schema.classes
     for column in ("part", "windows", *classes, "recordings"):
         table.add_column(plain(column), justify="left" if column == "part" else "right")
-    for name, side in parts.sides.items():
-        counts = side.counts
-        recordings = np.count_nonzero(counts.any(axis=1))
-        table.add_row(name, *map(str, (len(side), *counts.sum(axis=0), recordings)))
-    for name, count in (("purged", parts.purged), ("left out", parts.left_out)):
+    recordings = sides.present.sum(axis=1)
+    for part, (name, n) in enumerate(sides.windows.items()):
+        table.add_row(name, *map(str, (n, *sides.by_class[part], recordings[part])))
+    for name, count in (("purged", sides.purged), ("left out", sides.left_out)):
         if count:
             table.add_row(name, str(count))
     notes = list(made.notes)

@@ -18,7 +18,7 @@ from vestige.runs.options import SplitOptions
 from vestige.schema import Schema
 from vestige.sources import registry
 from vestige.sources.base import Source
-from vestige.splits import Parts, SealedParts, Split, default_recipe, listed, make
+from vestige.splits import Parts, SealedParts, SideCounts, Split, default_recipe, listed, plan
 
 logger = log.get(__name__)
 
@@ -110,10 +110,11 @@ def require_labels(windows: WindowSet, where: Path, *, what: str, evidence: Path
         )
 
 
-def split_dataset(windows: WindowSet, options: SplitOptions) -> tuple[Split, Parts]:
-    """Make the split that `options` ask for and say in the log what it holds out."""
+def split_dataset(windows: WindowSet, options: SplitOptions) -> tuple[Split, SideCounts]:
+    """Make the split that `options` ask for, count what is on each side, and say in the log what it holds
+    out."""
     source = registry.get(windows.schema.source)
-    split, parts = make(
+    split, sides = plan(
         options.split or default_recipe(windows),
         windows,
         seed=options.split_seed,
@@ -123,11 +124,11 @@ def split_dataset(windows: WindowSet, options: SplitOptions) -> tuple[Split, Par
         sets=options.input_sets,
         sizes=options.sizes,
     )
-    sizes = ", ".join(f"{name} {len(side)}" for name, side in parts.sides.items())
+    sizes = ", ".join(f"{name} {n}" for name, n in sides.windows.items())
     mark = ""
     if split.in_distribution:
         mark = " (in-distribution)"
-    rest = {"purged": parts.purged, "left out": parts.left_out}
+    rest = {"purged": sides.purged, "left out": sides.left_out}
     others = "".join(f", {count} {name}" for name, count in rest.items() if count)
     logger.info("split by %s%s: %s windows%s", split.recipe, mark, sizes, others)
     for lacking, part in (
@@ -137,4 +138,4 @@ def split_dataset(windows: WindowSet, options: SplitOptions) -> tuple[Split, Par
     ):
         if lacking:
             logger.warning("profiles that %s: %s", part, listed(lacking))
-    return split, parts
+    return split, sides

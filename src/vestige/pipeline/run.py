@@ -112,10 +112,10 @@ def _read(
     require_labels(windows, corpus, what="judging", evidence=corpus)
     with progress("splitting and auditing", ""):
         try:
-            made, parts = split_dataset(windows, config.split_options)
+            made, _ = split_dataset(windows, config.split_options)
         except SplitError as error:
             raise SplitError(error.what, where=corpus, remedy=error.remedy) from error
-        enforce(audit(parts, made), allow_leakage=config.judge.allow_leakage)
+        enforce(audit(made.parts(windows), made), allow_leakage=config.judge.allow_leakage)
     made.save(RunDirectory(working).split_file)
     if sets is not None:
         save_sets(made, sets)

@@ -1,17 +1,19 @@
 """Who is held out: recipes assign recordings (or spans, or groups) to train, validation and test.
 
-`make(recipe, windows)` gives a `Split`; `Split.parts(windows)` the three WindowSets; `.sealed()` of those
+`plan(recipe, windows)` gives a `Split` and how much of what is on each side; `Split.parts(windows)` the three
+WindowSets (`make` does both); `.sealed()` of those
 is what training code is handed: its test part cannot be read. What a recipe is stands in `vestige.recipes`.
 """
 
 from vestige.splits.inner import with_validation
-from vestige.splits.making import default_recipe, make
+from vestige.splits.making import default_recipe, make, plan
 from vestige.splits.sets import save_sets
 from vestige.splits.split import (
     FRACTIONS,
     PARTS,
     Parts,
     SealedParts,
+    SideCounts,
     Split,
     dataset_digest,
     groups_of,
@@ -24,6 +26,7 @@ __all__ = [
     "PARTS",
     "Parts",
     "SealedParts",
+    "SideCounts",
     "Split",
     "dataset_digest",
     "default_recipe",
@@ -31,6 +34,7 @@ __all__ = [
     "listed",
     "make",
     "members_of",
+    "plan",
     "save_sets",
     "with_validation",
 ]

@@ -9,11 +9,13 @@ from itertools import product
 from typing import Self
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from vestige.errors import SplitError
 from vestige.reading.windows import WindowSet
-from vestige.splits.split import PARTS, Fractions, Parts, Split, members_of, part_codes
+from vestige.splits import passes
+from vestige.splits.split import PARTS, Fractions, SideCounts, Split, members_of, part_codes
 from vestige.splits.stratify import ENOUGH, MOST_PROFILES, Table, grossly_off, off, required
 
 MUCH = 0.1
@@ -26,49 +28,49 @@ NEAR = 5
 """Hundredths by which a cut in time is moved in search of a better one."""
 
 
-def check(split: Split, parts: Parts, windows: WindowSet) -> None:
+def check(split: Split, sides: SideCounts, windows: WindowSet) -> None:
     """Raise SplitError where a recording is on two sides, or a class that the evidence has (of two at least)
     is missing on a side; without labels, where a side has no windows."""
     if split.unit == "recording":
         assigned = [name for part in PARTS for name in split.assignment[part]]
         if len(assigned) != len(set(assigned)):
             raise SplitError("a recording is on two sides of the split")
-    for part, codes in lacking_classes(parts, windows).items():
+    for part, codes in lacking_classes(sides, windows).items():
         for code in codes:
-            raise _lacks_class(split, parts, windows, part, code)
+            raise _lacks_class(split, sides, windows, part, code)
 
 
-def _lacks_class(split: Split, parts: Parts, windows: WindowSet, part: str, code: int) -> SplitError:
+def _lacks_class(split: Split, sides: SideCounts, windows: WindowSet, part: str, code: int) -> SplitError:
     """The error that says so, what the sides have of the class, and what the purge took of it."""
     name = windows.schema.classes[code]
-    counts = {side: int((found.label == code).sum()) for side, found in parts.sides.items()}
+    counts = dict(zip(PARTS, sides.by_class[:, code].tolist(), strict=True))
     lost = 0
-    if parts.purged:
-        lost = int((windows.label == code).sum()) - sum(counts.values())
+    if sides.purged:
+        lost = int(windows.counts[:, code].sum()) - sum(counts.values())
     found = ", ".join(f"{side}: {count}" for side, count in counts.items())
     kind = f"{name!r} " if windows.labelled else ""
     what = f"the {split.recipe} split leaves no {kind}window in {part} ({found})"
     if lost:
-        what += f"; {_purge(windows, parts)}, {lost} {kind}ones among them{_disorder(windows)}"
+        what += f"; {_purge(windows, sides)}, {lost} {kind}ones among them{_disorder(windows)}"
     return SplitError(what, where=windows.path, remedy=_remedy(split, windows, lost))
 
 
-def lacking_classes(parts: Parts, windows: WindowSet) -> dict[str, list[int]]:
+def lacking_classes(sides: SideCounts, windows: WindowSet) -> dict[str, list[int]]:
     """By side, the codes of classes that the evidence has and the side lacks."""
     needed = required(windows.counts.sum(axis=0), labelled=windows.labelled)
     lacking = {}
-    for part, side in parts.sides.items():
-        count = side.counts.sum(axis=0)[needed]
+    for part, of_class in zip(PARTS, sides.by_class, strict=True):
+        count = of_class[needed]
         lacking[part] = needed[count == 0].tolist()
     return lacking
 
 
-def losses(windows: WindowSet, parts: Parts) -> list[str]:
+def losses(windows: WindowSet, sides: SideCounts) -> list[str]:
     """What the purge cost, a sentence each: many windows, or whole recordings."""
     told = []
-    if parts.purged > MUCH * len(windows):
-        told.append(f"{_purge(windows, parts)}{_disorder(windows)}")
-    gone = _vanished(windows, parts)
+    if sides.purged > MUCH * len(windows):
+        told.append(f"{_purge(windows, sides)}{_disorder(windows)}")
+    gone = _vanished(windows, sides)
     if gone:
         names = ", ".join(gone[:NAMED])
         if len(gone) > NAMED:
@@ -77,9 +79,9 @@ def losses(windows: WindowSet, parts: Parts) -> list[str]:
     return told
 
 
-def _purge(windows: WindowSet, parts: Parts) -> str:
-    share = parts.purged / len(windows)
-    return f"{parts.purged} of {len(windows)} windows ({share:.0%}) are purged around the cuts"
+def _purge(windows: WindowSet, sides: SideCounts) -> str:
+    share = sides.purged / len(windows)
+    return f"{sides.purged} of {len(windows)} windows ({share:.0%}) are purged around the cuts"
 
 
 def _disorder(windows: WindowSet) -> str:
@@ -91,20 +93,22 @@ def _disorder(windows: WindowSet) -> str:
     )
 
 
-def _vanished(windows: WindowSet, parts: Parts) -> list[str]:
-    left = np.concatenate([side.present for side in parts.sides.values()])
-    gone = np.setdiff1d(windows.present, left)
+def _vanished(windows: WindowSet, sides: SideCounts) -> list[str]:
+    gone = np.setdiff1d(windows.present, np.flatnonzero(sides.present.any(axis=0)))
     return [windows.recordings["id"][row] for row in gone.tolist()]
 
 
 def _out_of_order(windows: WindowSet) -> float:
     """Share of the windows whose time is before that of the window before them in their recording."""
-    order = np.lexsort((windows.position, windows.recording))
-    same = np.diff(windows.recording[order].astype(np.int64)) == 0
-    times = windows.placed_ns[order]
-    # Compared, not subtracted: `NO_TIME` is too far from everything.
-    back = (times[1:] < times[:-1]) & same
-    return float(back.sum() / max(1, len(windows)))
+    back = 0
+    recording, last = -1, 0
+    for piece, placed_ns in passes.placed(passes.sorted_windows(windows)):
+        of = piece.recording.astype(np.int64)
+        same = np.diff(of, prepend=recording) == 0
+        # Compared, not subtracted: `NO_TIME` is too far from everything.
+        back += int(((placed_ns < np.r_[last, placed_ns[:-1]]) & same).sum())
+        recording, last = int(of[-1]), int(placed_ns[-1])
+    return back / max(1, len(windows))
 
 
 def _remedy(split: Split, windows: WindowSet, lost: int) -> str:
@@ -128,18 +132,18 @@ class Profiles:
     recordings: NDArray[np.int64]
 
     @classmethod
-    def of(cls, parts: Parts) -> Self:
-        """Count what is on any side."""
-        every, code = np.unique(parts.train.recordings["profile"].to_numpy(), return_inverse=True)
-        windows = np.stack([side.counts.sum(axis=1) for side in parts.sides.values()])
+    def of(cls, sides: SideCounts, recordings: pl.DataFrame) -> Self:
+        """Count what is on any side. `recordings`: of the dataset, a row each."""
+        every, code = np.unique(recordings["profile"].to_numpy(), return_inverse=True)
+        windows = sides.by_recording.sum(axis=2)
         counts = np.zeros((len(PARTS), len(every)), dtype=np.int64)
         for part in range(len(PARTS)):
             np.add.at(counts[part], code, windows[part])
-        recordings = np.bincount(code[windows.any(axis=0)], minlength=len(every))
-        there = np.flatnonzero(recordings)
+        having = np.bincount(code[windows.any(axis=0)], minlength=len(every))
+        there = np.flatnonzero(having)
         if len(there) < 2:
             there = there[:0]
-        return cls(tuple(every[there].tolist()), counts[:, there], recordings[there])
+        return cls(tuple(every[there].tolist()), counts[:, there], having[there])
 
     def lacking(self, part: str) -> list[str]:
         """Profiles of which a side has no window."""
@@ -215,17 +219,21 @@ def refuse_needless_lack(split: Split, windows: WindowSet, hold_out: tuple[str, 
 
 
 def refuse_worse_cuts(
-    parts: Parts, windows: WindowSet, fractions: Fractions, cut: Callable[[Fractions], Parts]
+    sides: SideCounts,
+    windows: WindowSet,
+    fractions: Fractions,
+    cut: Callable[[list[Fractions]], Iterator[SideCounts]],
 ) -> None:
     """Raise SplitError where a profile is missing on a side that should have `ENOUGH` of its recordings, and
-    cuts at other times nearby, made by `cut`, would give it a fair share there and take none from others."""
-    ours = Profiles.of(parts)
+    cuts at other times nearby, which `cut` makes and counts, would give it a fair share there and take none
+    from others."""
+    ours = Profiles.of(sides, windows.recordings)
     missing = ours.expected()
     if not missing.any():
         return
-    for near in _near(fractions):
-        other = cut(near)
-        theirs = Profiles.of(other)
+    every = list(_near(fractions))
+    for near, other in zip(every, cut(every), strict=True):
+        theirs = Profiles.of(other, windows.recordings)
         if theirs.names != ours.names or any(lacking_classes(other, windows).values()):
             continue
         robbed = (theirs.counts == 0) & (ours.counts > 0)

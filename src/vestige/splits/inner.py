@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -9,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.errors import SplitError
-from vestige.reading.steps import NO_TIME
 from vestige.reading.windows import WindowSet
+from vestige.splits import passes
 from vestige.splits.assign import assign
-from vestige.splits.split import PARTS, Split, groups_of, members_of
+from vestige.splits.split import PARTS, Split, groups_in_pieces, members_of
 from vestige.splits.stratify import Table
 
+Pieces = Iterable[tuple[WindowSet, NDArray[np.int64]]]
 SHARE = 0.25
 """Of the training part, that becomes validation."""
 
@@ -29,11 +31,12 @@ def with_validation(split: Split, windows: WindowSet) -> Split:
     note = f"the split has no validation part: {SHARE:.0%} of its training part became one, by the same rule"
     told = replace(split, notes=[*split.notes, note])
     if split.unit == "span":
-        placed_ns = split.parts(windows).train.placed_ns
-        known = np.sort(placed_ns[placed_ns != NO_TIME])
-        if len(known) < 2:
+        known = passes.known_times(passes.sorted_windows(split.parts(windows).train))
+        n = sum(map(len, known()))
+        if n < 2:
             raise SplitError("the training part is too small to take validation windows from")
-        cut = int(known[int(len(known) * (1 - SHARE)) - 1])
+        rank = int(n * (1 - SHARE)) - 1
+        cut = passes.at_ranks(known, [rank])[rank]
         return replace(told, assignment={"cuts_ns": [cut, split.assignment["cuts_ns"][1]]})
     if split.unit == "window":
         train, validation, test = split.assignment["fractions"]
@@ -45,11 +48,10 @@ def with_validation(split: Split, windows: WindowSet) -> Split:
 def _assigned(split: Split, windows: WindowSet) -> dict[str, Any]:
     """Members of each part: recordings, or groups."""
     if split.unit == "group":
-        member_of = groups_of(windows, split.recipe, windows.target_step)
         keys: list[Any] = sorted({member for part in PARTS for member in split.assignment[part]})
         number = {key: at for at, key in enumerate(keys)}
-        unit = np.array([number.get(member, -1) for member in member_of.tolist()], dtype=np.int64)
-        codes = _codes(split, windows, unit, len(keys), [number[key] for key in split.assignment["test"]])
+        units = ((piece, _numbered(number, of)) for piece, of in groups_in_pieces(windows, split.recipe))
+        codes = _codes(split, windows, units, len(keys), [number[key] for key in split.assignment["test"]])
         return {part: [keys[at] for at in np.flatnonzero(codes == code)] for code, part in enumerate(PARTS)}
     ids = windows.recordings["id"].to_list()
     held = dict(zip(ids, members_of(windows, split.recipe.held_column), strict=True))
@@ -59,19 +61,23 @@ def _assigned(split: Split, windows: WindowSet) -> dict[str, Any]:
     known = set(assigned)
     of_recording = np.array([number[held[name]] if name in known else -1 for name in ids], dtype=np.int64)
     test = sorted({number[held[name]] for name in split.assignment["test"]})
-    codes = _codes(split, windows, of_recording[windows.recording], len(keys), test)
+    units = ((piece, of_recording[piece.recording]) for piece in windows.pieces())
+    codes = _codes(split, windows, units, len(keys), test)
     return {
         part: [name for name in assigned if codes[number[held[name]]] == code]
         for code, part in enumerate(PARTS)
     }
 
 
+def _numbered(number: dict[int, int], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.array([number.get(group, -1) for group in groups.tolist()], dtype=np.int64)
+
+
 def _codes(
-    split: Split, windows: WindowSet, unit: NDArray[np.int64], n_units: int, test: list[int]
+    split: Split, windows: WindowSet, units: Pieces, n_units: int, test: list[int]
 ) -> NDArray[np.int8]:
-    """A part for every unit, those of `test` in the test part. `unit (N,)`: of every window; -1 for none."""
-    kept = unit >= 0
-    table = Table.of(windows.select(kept), unit[kept], n_units)
+    """A part for every unit, those of `test` in the test part. `units`: of every window; -1 for none."""
+    table = Table.of(windows, units, n_units)
     sizes = table.counts[:, : len(table.classes)].sum(axis=1)
     share = float(sizes[test].sum() / max(1, sizes.sum()))
     rest = 1 - share

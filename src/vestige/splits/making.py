@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from vestige.reading.steps import NO_TIME
 from vestige.reading.times import tells_apart
 from vestige.reading.windows import WindowSet
 from vestige.recipes import Recipe
+from vestige.splits import passes
 from vestige.splits.assign import assign
 from vestige.splits.checks import Profiles, check, losses, refuse_needless_lack, refuse_worse_cuts
 from vestige.splits.sets import limit, load_sets
@@ -25,9 +26,10 @@ from vestige.splits.split import (
     Codes,
     Fractions,
     Parts,
+    SideCounts,
     Split,
     dataset_digest,
-    groups_of,
+    groups_in_pieces,
     members_of,
 )
 from vestige.splits.stratify import Table
@@ -47,7 +49,13 @@ def default_recipe(windows: WindowSet) -> str:
     return recipes.DEFAULT
 
 
-def make(
+def make(recipe: str, windows: WindowSet, **chosen: Any) -> tuple[Split, Parts]:
+    """Make a split, as `plan` does, and apply it."""
+    split, _ = plan(recipe, windows, **chosen)
+    return split, split.parts(windows)
+
+
+def plan(
     recipe: str,
     windows: WindowSet,
     *,
@@ -57,8 +65,9 @@ def make(
     own: Sequence[Recipe] = (),
     sets: Path | None = None,
     sizes: Mapping[str, Any] | None = None,
-) -> tuple[Split, Parts]:
-    """Make a split and apply it; it has checked itself.
+) -> tuple[Split, SideCounts]:
+    """Make a split, and count what it puts on each side; it has checked itself. The memory that this takes
+    does not grow with the windows.
 
     `hold_out` names the members of the test part (hosts, samples, profiles) instead of leaving the choice to
     `seed`. `own`: the recipes that the source brings. `sets`: a file that names the recordings of each part,
@@ -76,21 +85,22 @@ def make(
     if sets is None and split.unit == "recording" and split.recipe.stratified:
         refuse_needless_lack(split, windows, hold_out)
     split = limit(split, windows, **(sizes or {}))
-    parts = split.parts(windows)
-    check(split, parts, windows)
+    sides = split.count(windows)
+    check(split, sides, windows)
     lost: list[str] = []
     # Whole recordings are left out because someone asked for it (sizes, sets), which is no loss.
     if split.unit != "recording":
-        lost = losses(windows, parts)
+        lost = losses(windows, sides)
     if split.unit == "span":
 
-        def cut(near: Fractions) -> Parts:
-            return replace(split, assignment=_cuts(windows, near)).parts(windows)
+        def cut(near: list[Fractions]) -> Iterator[SideCounts]:
+            return (replace(split, assignment=cuts).count(windows) for cuts in _cuts(windows, near))
 
-        refuse_worse_cuts(parts, windows, fractions, cut)
+        refuse_worse_cuts(sides, windows, fractions, cut)
     for note in lost:
         logger.warning("%s", note)
-    return _told(split, Profiles.of(parts), [*lost, *_delay(windows)]), parts
+    profiles = Profiles.of(sides, windows.recordings)
+    return _told(split, profiles, [*lost, *_delay(windows)]), sides
 
 
 def _assigned(
@@ -124,17 +134,24 @@ def _by_time(recipe: Recipe, windows: WindowSet, fractions: Fractions) -> Split:
         how = "one stream, cut in three spans of time"
     note = f"{how}; windows within one window length ({windows.schema.length} steps) after a cut are purged"
     notes = [note]
-    if timeless := int(np.count_nonzero(windows.placed_ns == NO_TIME)):
+    in_order = passes.sorted_windows(windows)
+    timeless = sum(int(np.count_nonzero(placed_ns == NO_TIME)) for _, placed_ns in passes.placed(in_order))
+    if timeless:
         notes.append(f"{timeless:,} windows of recordings without any time are in train")
-    return Split(recipe, "span", "", 0, _cuts(windows, fractions), notes=notes)
+    (cuts,) = _cuts(windows, [fractions])
+    return Split(recipe, "span", "", 0, cuts, notes=notes)
 
 
-def _cuts(windows: WindowSet, fractions: Fractions) -> dict[str, Any]:
-    """Where to cut, Unix ns: by the windows whose recordings have times. The others stand before all."""
-    placed_ns = windows.placed_ns
-    times = np.sort(placed_ns[placed_ns != NO_TIME])
-    at = (np.cumsum(fractions)[:-1] * len(times)).astype(int).clip(1, len(times) - 1) - 1
-    return {"cuts_ns": [int(times[i]) for i in at]}
+def _cuts(windows: WindowSet, shares: list[Fractions]) -> list[dict[str, Any]]:
+    """Where to cut for each of the shares, Unix ns: by the windows whose recordings have times. The others
+    stand before all."""
+    pieces = passes.known_times(passes.sorted_windows(windows))
+    n = sum(map(len, pieces()))
+    wanted = [
+        ((np.cumsum(fractions)[:-1] * n).astype(int).clip(1, n - 1) - 1).tolist() for fractions in shares
+    ]
+    times = passes.at_ranks(pieces, [rank for ranks in wanted for rank in ranks])
+    return [{"cuts_ns": [times[rank] for rank in ranks]} for ranks in wanted]
 
 
 def _by_column(
@@ -216,8 +233,9 @@ def _by_window(recipe: Recipe, fractions: Fractions, note: str) -> Split:
 
 def _by_group(recipe: Recipe, windows: WindowSet, seed: int, fractions: Fractions) -> Split:
     """All steps of a group on one side."""
-    groups = groups_of(windows, recipe, windows.target_step)
-    present, number = np.unique(groups, return_inverse=True)
+    present = np.zeros(0, dtype=np.int64)
+    for _, groups in groups_in_pieces(windows, recipe):
+        present = np.union1d(present, groups)
     if len(present) < len(PARTS):
         raise SplitError(
             f"the {recipe} split needs at least {len(PARTS)} {recipe.cluster}s, "
@@ -225,7 +243,8 @@ def _by_group(recipe: Recipe, windows: WindowSet, seed: int, fractions: Fraction
             where=windows.path,
             remedy="use --split time",
         )
-    table = Table.of(windows, number, len(present))
+    numbered = ((piece, np.searchsorted(present, of)) for piece, of in groups_in_pieces(windows, recipe))
+    table = Table.of(windows, numbered, len(present))
     codes = assign(table, fractions, seed, unit=recipe.cluster)
     assignment = _on_sides(present.tolist(), codes)
     count = ", ".join(f"{len(assignment[part])} in {part}" for part in PARTS)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
@@ -14,8 +16,10 @@ from numpy.typing import NDArray
 
 from vestige import checked, storage
 from vestige.errors import SplitError
+from vestige.reading.collecting import Collector
 from vestige.reading.windows import WindowSet
 from vestige.recipes import Recipe, Unit
+from vestige.splits import passes
 
 PARTS = ("train", "validation", "test")
 FRACTIONS = (0.6, 0.2, 0.2)
@@ -33,6 +37,40 @@ NOWHERE = -1
 
 
 @dataclass(frozen=True)
+class SideCounts:
+    """How many windows of each class each recording has on each side, `by_recording (3, recordings, classes)`
+    int64, and how many are on none: see `Parts`. Where those of a side lie: `first (3,)` to `last (3,)`."""
+
+    by_recording: NDArray[np.int64]
+    purged: int = 0
+    left_out: int = 0
+    first: tuple[int, ...] = ()
+    last: tuple[int, ...] = ()
+
+    @cached_property
+    def windows(self) -> dict[str, int]:
+        """Windows on each side."""
+        return dict(zip(PARTS, self.by_recording.sum(axis=(1, 2)).tolist(), strict=True))
+
+    @cached_property
+    def by_class(self) -> NDArray[np.int64]:
+        """Windows of each class on each side, `(3, classes)`."""
+        return np.asarray(self.by_recording.sum(axis=1))
+
+    @cached_property
+    def present(self) -> NDArray[np.bool_]:
+        """Which recordings have windows on each side, `(3, recordings)`."""
+        return np.asarray(self.by_recording.any(axis=2))
+
+    def rows(self, part: int) -> slice | None:
+        """Where the windows of a side lie, if they lie together."""
+        n = self.windows[PARTS[part]]
+        if n and self.last[part] + 1 - self.first[part] == n:
+            return slice(self.first[part], self.last[part] + 1)
+        return None
+
+
+@dataclass(frozen=True)
 class Parts:
     """The three sides of a split, over the same streams. On none of them are windows that were `purged`
     around cuts, and those of recordings that were `left_out`, for nobody asked for them."""
@@ -47,6 +85,12 @@ class Parts:
     def sides(self) -> dict[str, WindowSet]:
         """The parts by name, in the order of `PARTS`."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @property
+    def counts(self) -> SideCounts:
+        """How many windows of each class each recording has on each side."""
+        by_recording = np.stack([side.counts for side in self.sides.values()])
+        return SideCounts(by_recording, self.purged, self.left_out)
 
     def sealed(self) -> SealedParts:
         """What may be handed to code that fits, trains or tunes."""
@@ -96,25 +140,47 @@ class Split:
     def parts(self, windows: WindowSet) -> Parts:
         """Apply to the windows of the same dataset.
 
+        What of a side does not lie together in the dataset is copied, 21 bytes for each window; see
+        `Collector` for where to. Raises SplitError when the split was made for another dataset.
+        """
+        self._refuse_other(windows)
+        if self.unit in ("group", "window"):
+            return _interleaved(self, windows)
+        counts = self.count(windows)
+        train, validation, test = _sides(self, windows, counts)
+        return Parts(train, validation, test, counts.purged, counts.left_out)
+
+    def count(self, windows: WindowSet) -> SideCounts:
+        """How many windows `parts` would put on each side, in a pass that holds none of them.
+
         Raises SplitError when the split was made for another dataset.
         """
+        self._refuse_other(windows)
+        n, k = windows.counts.shape
+        by_recording = np.zeros((len(PARTS), n, k), dtype=np.int64)
+        first, last = [0] * len(PARTS), [-1] * len(PARTS)
+        at = rest = 0
+        for piece, codes in coded(self, windows):
+            for part in range(len(PARTS)):
+                rows = np.flatnonzero(codes == part)
+                if len(rows):
+                    if last[part] < 0:
+                        first[part] = at + int(rows[0])
+                    last[part] = at + int(rows[-1])
+                    _add(by_recording[part], piece.recording[rows], piece.label[rows])
+            at += len(piece)
+            rest += int(np.count_nonzero(codes == NOWHERE))
+        of_recordings = self.unit == "recording"
+        purged, left_out = (0, rest) if of_recordings else (rest, 0)
+        return SideCounts(by_recording, purged, left_out, tuple(first), tuple(last))
+
+    def _refuse_other(self, windows: WindowSet) -> None:
         if dataset_digest(windows) != self.dataset:
             raise SplitError(
                 "this split was made for another dataset",
                 where=windows.path,
                 remedy="make the split again (vestige split), or give the dataset it was made for",
             )
-        if self.unit == "recording":
-            codes = part_codes(self, windows)[windows.recording]
-        elif self.unit == "span":
-            codes = span_codes(self, windows)
-        else:
-            return _interleaved(self, windows)
-        train, validation, test = (windows.select(codes == part) for part in range(len(PARTS)))
-        rest = len(windows) - len(train) - len(validation) - len(test)
-        if self.unit == "recording":
-            return Parts(train, validation, test, left_out=rest)
-        return Parts(train, validation, test, purged=rest)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -215,22 +281,96 @@ def groups_of(
 
     Raises SplitError where the recipe is by other things than groups, or the dataset has no such groups.
     """
+    return _group_reader(windows, recipe)(steps)
+
+
+def _group_reader(
+    windows: WindowSet, recipe: Recipe
+) -> Callable[[NDArray[np.int64] | None], NDArray[np.int64]]:
+    """What gives `groups_of` steps, without reading the table that says them each time."""
     if recipe.unit != "group" or recipe.stream not in windows.streams:
         raise SplitError(
             f"the dataset has no groups of steps for a {recipe} split",
             where=windows.path,
             remedy="use another --split",
         )
-    if steps is None:
-        rows = windows.streams[recipe.stream].astype(np.int64)
+    number: NDArray[np.int64] | None = None
+    if recipe.table:
+        number = windows.table(recipe.table)[recipe.column].to_numpy().astype(np.int64)
+        # Row 0 stands for padding, whatever group the table gives it.
+        number[:1] = 0
+
+    def read(steps: NDArray[np.int64] | None) -> NDArray[np.int64]:
+        if steps is None:
+            rows = windows.streams[recipe.stream].astype(np.int64)
+        else:
+            rows = windows.streams.at(recipe.stream, steps).astype(np.int64)
+        if number is None:
+            return np.asarray(rows - 1)
+        return np.asarray(number[rows] - 1)
+
+    return read
+
+
+def groups_in_pieces(windows: WindowSet, recipe: Recipe) -> Iterator[tuple[WindowSet, NDArray[np.int64]]]:
+    """The windows piece by piece, and the group of the step that each is of; see `groups_of`."""
+    read = _group_reader(windows, recipe)
+    for piece in windows.pieces(passes.PIECE):
+        yield piece, read(piece.target_step)
+
+
+def coded(split: Split, windows: WindowSet) -> Iterator[tuple[WindowSet, Codes]]:
+    """The windows piece by piece, and the part of each, `(piece,)`; of a split by time, in the order of their
+    recordings and positions."""
+    if split.unit == "recording":
+        of_recording = part_codes(split, windows)
+        for piece in windows.pieces(passes.PIECE):
+            yield piece, of_recording[piece.recording]
+    elif split.unit == "span":
+        yield from _span_coded(split, windows)
+    elif split.unit == "group":
+        part_of = _Lookup.of(split)
+        for piece, groups in groups_in_pieces(windows, split.recipe):
+            yield piece, part_of.find(groups)
     else:
-        rows = windows.streams.at(recipe.stream, steps).astype(np.int64)
-    if not recipe.table:
-        return np.asarray(rows - 1)
-    number = windows.table(recipe.table)[recipe.column].to_numpy().astype(np.int64)
-    # Row 0 stands for padding, whatever group the table gives it.
-    number[:1] = 0
-    return np.asarray(number[rows] - 1)
+        for piece in windows.pieces(passes.PIECE):
+            step = piece.target_step
+            begin = int(step.min())
+            drawn = random_codes(
+                int(step.max()) + 1 - begin, split.seed, split.assignment["fractions"], begin=begin
+            )
+            yield piece, drawn[step - begin]
+
+
+def _add(counts: NDArray[np.int64], recording: NDArray[np.uint32], label: NDArray[np.uint8]) -> None:
+    """Count windows into `counts (recordings, classes)`."""
+    lowest = int(recording.min())
+    span, k = int(recording.max()) + 1 - lowest, counts.shape[1]
+    flat = np.bincount((recording.astype(np.int64) - lowest) * k + label, minlength=span * k)
+    counts[lowest : lowest + span] += flat.reshape(span, k)
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    """Groups in ascending order, and the part of each."""
+
+    groups: NDArray[np.int64]
+    part: Codes
+
+    @classmethod
+    def of(cls, split: Split) -> _Lookup:
+        members = [np.asarray(split.assignment[part], dtype=np.int64) for part in PARTS]
+        groups = np.concatenate(members)
+        part = np.repeat(np.arange(len(PARTS), dtype=np.int8), [len(side) for side in members])
+        order = np.argsort(groups, kind="stable")
+        return cls(groups[order], part[order])
+
+    def find(self, groups: NDArray[np.int64]) -> Codes:
+        """The part of each; NOWHERE for a group that no part has."""
+        if not len(self.groups):
+            return np.full(len(groups), NOWHERE, dtype=np.int8)
+        at = np.searchsorted(self.groups, groups).clip(max=len(self.groups) - 1)
+        return np.where(self.groups[at] == groups, self.part[at], np.int8(NOWHERE))
 
 
 def part_codes(split: Split, windows: WindowSet) -> Codes:
@@ -240,36 +380,53 @@ def part_codes(split: Split, windows: WindowSet) -> Codes:
     return np.array(codes, dtype=np.int8)
 
 
-def span_codes(split: Split, windows: WindowSet) -> Codes:
+def _span_coded(split: Split, windows: WindowSet) -> Iterator[tuple[WindowSet, Codes]]:
     """The part of every window, by the time of its target step (see `WindowSet.placed_ns`); windows near a
     cut are purged.
 
     A window stays only when a whole window length lies between its first step and the last step that a
     window earlier in the same recording, of another part, looks at: no step is looked at from two sides.
     """
-    codes = np.searchsorted(split.assignment["cuts_ns"], windows.placed_ns, side="left").astype(np.int8)
-    order = np.lexsort((windows.position, windows.recording))
-    recording, code = windows.recording[order], codes[order]
-    first, last = windows.position[order], windows.last_step[order]
-    fresh = np.r_[True, recording[1:] != recording[:-1]]
-    changed = np.r_[False, code[1:] != code[:-1]] & ~fresh
-    # The step up to which windows are purged: set anew where the part changes, lifted where a recording
-    # begins, and otherwise still the one that the nearest window before has.
-    barrier = np.full(len(order), _AS_BEFORE, dtype=np.int64)
-    barrier[fresh] = _NO_BARRIER
-    barrier[changed] = np.r_[0, last[:-1]][changed] + windows.schema.length
-    purged = first <= _carry_forward(barrier)
-    codes[order[purged]] = NOWHERE
-    return codes
+    cuts = split.assignment["cuts_ns"]
+    recording, before, end, barrier = -1, NOWHERE, 0, _NO_BARRIER
+    for piece, placed_ns in passes.placed(passes.sorted_windows(windows)):
+        codes = np.searchsorted(cuts, placed_ns, side="left").astype(np.int8)
+        of, last = piece.recording.astype(np.int64), piece.last_step
+        fresh = np.diff(of, prepend=recording) != 0
+        changed = (np.diff(codes, prepend=np.int8(before)) != 0) & ~fresh
+        # The step up to which windows are purged: set anew where the part changes, lifted where a recording
+        # begins, and otherwise still the one that the nearest window before has.
+        barriers = np.full(len(of), _NO_BARRIER, dtype=np.int64)
+        barriers[changed] = np.r_[end, last[:-1]][changed] + windows.schema.length
+        source = np.maximum.accumulate(np.where(fresh | changed, np.arange(len(of)), -1))
+        barriers = np.where(source < 0, barrier, barriers[source])
+        recording, before, end, barrier = int(of[-1]), int(codes[-1]), int(last[-1]), int(barriers[-1])
+        codes[piece.position <= barriers] = NOWHERE
+        yield piece, codes
 
 
-_NO_BARRIER, _AS_BEFORE = -1, -2
+_NO_BARRIER = -1
 
 
-def _carry_forward(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Each `_AS_BEFORE` takes the nearest earlier value that is another; the first is one."""
-    source = np.where(values != _AS_BEFORE, np.arange(len(values)), 0)
-    return values[np.maximum.accumulate(source)]
+def _sides(split: Split, windows: WindowSet, counts: SideCounts) -> list[WindowSet]:
+    """The windows of each side: views of the dataset where they lie together in it, else copies."""
+    if split.unit == "span" and not passes.in_order(windows):
+        # They are coded in another order than they have.
+        order = np.lexsort((windows.position, windows.recording))
+        codes = np.empty(len(windows), dtype=np.int8)
+        codes[order] = np.concatenate([part for _, part in coded(split, windows)])
+        return [windows.select(codes == part) for part in range(len(PARTS))]
+    together = [counts.rows(part) for part in range(len(PARTS))]
+    sides = [windows.select(rows or slice(0)) for rows in together]
+    sizes = list(counts.windows.values())
+    apart = {part: Collector(windows, sizes[part]) for part in range(len(PARTS)) if together[part] is None}
+    if any(sizes[part] for part in apart):
+        for piece, codes in coded(split, windows):
+            for part, collector in apart.items():
+                collector.add(piece.select(codes == part))
+    for part, collector in apart.items():
+        sides[part] = collector.finish()
+    return sides
 
 
 def _interleaved(split: Split, windows: WindowSet) -> Parts:
@@ -288,7 +445,10 @@ def _interleaved(split: Split, windows: WindowSet) -> Parts:
     return Parts(train, validation, test, purged=len(windows) - len(train) - len(validation) - len(test))
 
 
-def random_codes(n: int, seed: int, fractions: list[float] | Fractions) -> Codes:
-    """A part for each of `n` steps, independently at random."""
-    draws = np.random.default_rng(seed).random(n)
+def random_codes(n: int, seed: int, fractions: list[float] | Fractions, *, begin: int = 0) -> Codes:
+    """A part for each of the `n` steps from `begin` on, independently at random."""
+    # A number takes one step of the generator, so that it can begin at any of them.
+    generator = np.random.PCG64(seed)
+    generator.advance(begin)
+    draws = np.random.Generator(generator).random(n)
     return np.searchsorted(np.cumsum(fractions)[:-1], draws, side="right").astype(np.int8)

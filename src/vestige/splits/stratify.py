@@ -9,7 +9,7 @@ change sides, so that less is wrong; of few units every assignment is weighed. L
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -60,13 +60,19 @@ class Table:
         return found
 
     @classmethod
-    def of(cls, windows: WindowSet, unit: NDArray[np.integer], n_units: int) -> Self:
-        """Count the windows whose unit is given in `unit (N,)`."""
+    def of(
+        cls, windows: WindowSet, pieces: Iterable[tuple[WindowSet, NDArray[np.integer]]], n_units: int
+    ) -> Self:
+        """Count `windows`, which come in `pieces` with the unit of each, `(piece,)`; -1 for those that are
+        not to be counted."""
         profiles, profile = np.unique(windows.recordings["profile"].to_numpy(), return_inverse=True)
         names = windows.schema.classes
-        by_class = _count(unit, windows.label, n_units, len(names))
-        by_profile = _count(unit, profile[windows.recording], n_units, len(profiles))
-        counts = np.hstack([by_class, by_profile])
+        counts = np.zeros((n_units, len(names) + len(profiles)), dtype=np.int64)
+        for piece, unit in pieces:
+            kept = unit >= 0
+            of, label, kind = unit[kept], piece.label[kept], profile[piece.recording[kept]]
+            np.add.at(counts, (of, label), 1)
+            np.add.at(counts, (of, len(names) + kind), 1)
         return cls(counts, names, tuple(profiles.tolist()), windows.labelled)
 
     @classmethod
@@ -78,12 +84,6 @@ class Table:
         np.add.at(counts[:, : len(names)], unit, windows.counts)
         np.add.at(counts, (unit, len(names) + profile), windows.counts.sum(axis=1))
         return cls(counts, names, tuple(profiles.tolist()), windows.labelled)
-
-
-def _count(rows: NDArray[np.integer], columns: NDArray[np.integer], n: int, m: int) -> Ints:
-    """How often each pair of a row and a column occurs, `(n, m)`."""
-    flat = np.bincount(rows.astype(np.int64) * m + columns.astype(np.int64), minlength=n * m)
-    return flat.reshape(n, m)
 
 
 def required(count: Ints, *, labelled: bool = True) -> Ints:

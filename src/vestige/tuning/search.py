@@ -267,7 +267,8 @@ def _forget_another(run: RunDirectory, name: str, best: int) -> None:
 def _split(windows: WindowSet, split: Path | None) -> tuple[Split, Parts]:
     """The split that is given or the default one, with a validation part in any case."""
     if split is None:
-        return split_dataset(windows, SplitOptions())
+        made, _ = split_dataset(windows, SplitOptions())
+        return made, made.parts(windows)
     made = Split.load(split)
     parts = made.parts(windows)
     if not len(parts.validation):
