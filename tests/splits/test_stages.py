@@ -69,7 +69,7 @@ def test_without_times_few_recordings_are_cut_in_three(make_windows: MakeWindows
 
 
 def test_too_little_says_how_much_is_needed(make_windows: MakeWindows) -> None:
-    with pytest.raises(SplitError, match=r"199 windows of 2 recordings.*needs 200 windows") as refused:
+    with pytest.raises(SplitError, match=r"199 windows \(recordings: 2\).*needs 200 windows") as refused:
         stages.part(make_windows(recordings([100, 99])), where=WHERE)
     assert refused.value.where == WHERE
     assert "more evidence" in refused.value.remedy
