@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -333,6 +334,32 @@ def test_what_is_not_there_is_told_and_what_cannot_be_read_is_told_once(
     assert "nothing of it was read" in caplog.text
 
 
+def test_a_pipe_with_a_name_is_told_and_not_waited_for(
+    detector: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for ever, and for no signal
+    (tmp_path / "app.log").write_text("".join(lines(30, start=3_000)))
+    watched = [tmp_path / "pipe", tmp_path / "app.log"]
+    follower = Follower(registry.get("logs").reader(load(detector).schema), watched, once=True)
+    follower.scan()
+    assert sum(map(len, follower.read())) in {29, 30}
+    follower.close()
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [text.partition(";")[0] for text in told] == [
+        f"{tmp_path / 'pipe'}: is neither a file nor a directory"
+    ]
+
+
+def test_a_watch_that_failed_does_not_say_that_files_were_too_short(
+    detector: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "app.log").write_text("".join(lines(300, start=3_000)))
+    sink = make("jsonl:/dev/full", None)
+    with pytest.raises(OutputError, match="cannot be written"):
+        Watch.start(detector, [tmp_path], [sink], state=None, options=EVERY).run()
+    assert "nothing of it was read" not in caplog.text
+
+
 def test_each_file_of_a_directory_that_is_not_read_is_told(
     detector: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -345,6 +372,7 @@ def test_each_file_of_a_directory_that_is_not_read_is_told(
     follower.scan()
     assert sum(map(len, follower.read())) in {29, 30}
     follower.scan()
+    follower.tell_unread()
     follower.close()
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     named = ["damaged.log.gz", "empty.log", "packed.log.xz", "short.log"]

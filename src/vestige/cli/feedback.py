@@ -144,11 +144,12 @@ def _table(rows: list[dict[str, Any]], found: Kept) -> Table:
 def _show(row: dict[str, Any], found: Kept) -> None:
     """All that is kept of an incident."""
     from vestige.cli import tables
+    from vestige.reading.overview import counted
 
     said = found.said(row["id"])
     lines = [
         f"incident {row['id']} on {row['host']}: {row['state']}" + (f", {said}" if said else ""),
-        f"{row['alerts']:,} alerts from {_time(row['first'])} to {_time(row['last'])}",
+        f"{counted(row['alerts'], 'alert')} from {_time(row['first'])} to {_time(row['last'])}",
         *(f"  because {entry.because}" for entry in found.exceptions if entry.id == row["id"]),
         "reasons, the strongest first:",
         *(f"  {reason['says']}" for reason in row["reasons"]),
@@ -156,8 +157,9 @@ def _show(row: dict[str, Any], found: Kept) -> None:
     ]
     for raised in row["raised"]:
         event = raised["template"] or raised["event"] or "(the detector does not tell events)"
-        lines.append(f"  {raised['alerts']:,} times {event} ({', '.join(raised['looks'])})")
-    lines.append(f"evidence, the first {len(row['evidence'])}:")
+        lines.append(f"  {counted(raised['alerts'], 'time')}: {event} ({', '.join(raised['looks'])})")
+    some = f", the first {len(row['evidence'])}" if len(row["evidence"]) < row["alerts"] else ""
+    lines.append(f"evidence{some}:")
     for place in row["evidence"]:
         names = (place.get("file", place.get("recording")), place.get("line"))
         where = ":".join(str(name) for name in names if name is not None)

@@ -198,3 +198,4 @@ def _say(learnt: Learnt, out: Path) -> None:
         tables.show(tables.stretches("the strangest stretches of what was checked", learnt.strangest))
     typer.echo(f"all of it, with what to be careful about: {out / PAGE_FILE}")
     typer.echo(f"score new evidence: vestige score {out} EVIDENCE --alerts-only")
+    typer.echo(f"follow what grows: vestige watch {out} EVIDENCE --state STATE")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -74,7 +75,8 @@ def watch(
 
     Example: vestige watch normal /var/log --state watch-state --sink jsonl:alerts.jsonl
     """
-    from vestige.errors import UsageError
+    from vestige.errors import EvidenceError, UsageError
+    from vestige.evidence.files import STDIN
     from vestige.runs.directory import RunDirectory
     from vestige.service.sharding import Shard
     from vestige.service.sinks import make_all
@@ -85,6 +87,13 @@ def watch(
     if once and listen:
         raise UsageError(
             "--listen waits for what comes, and --once ends at what is there", remedy="leave out one of them"
+        )
+    # Later a file may come where none is now, and while rotation moves it; --once would end in nothing.
+    if once and not any(path == STDIN or os.path.exists(path) for path in evidence):
+        raise EvidenceError(
+            "there is no such file or directory",
+            where=evidence[0],
+            remedy="--once reads what is there already; check the path",
         )
     options = WatchOptions(
         once=once,

@@ -217,7 +217,8 @@ def of_task(name: str, task: Task) -> str:
     for candidate in (name, f"{task}_{name}"):
         if candidate in there_are and task_of(candidate) == task:
             return candidate
-    remedy = f"other of: {', '.join(other for other in there_are if task_of(other) == task)}"
+    called = [other.removeprefix(f"{task}_") for other in there_are if task_of(other) == task]
+    remedy = f"other of: {', '.join(called)}"
     if name in there_are:
         its_own = task_of(name)
         what_for = f"--task {its_own} is what it is for"

@@ -14,6 +14,7 @@ from vestige.checkpoint import Loaded
 from vestige.log import get
 from vestige.models.normal.detector import Normal
 from vestige.reading.looks import BoundNormalEncoder, NormalEncoder
+from vestige.reading.overview import counted
 from vestige.reading.times import rfc3339
 from vestige.reading.windower import WindowBatch
 from vestige.scoring.budgeting import BROKEN, FLOOR, AlertBudget
@@ -131,14 +132,15 @@ class NormalScorer:
         budget = self.budget
         spent, promised = budget.spent, budget.promised
         log.info(
-            "%d windows: %.3g alerts were promised (one in %.0f windows), %d came",
-            spent.windows, promised, 1 / budget.alpha, spent.alerts,
+            "%s: %.3g alerts were promised (one in %.0f windows), %d came",
+            counted(spent.windows, "window"), promised, 1 / budget.alpha, spent.alerts,
         )  # fmt: skip
         if spent.held_back:
             log.warning(
-                "%d windows as rare as an alert were held back, because the budget was spent%s; they are in "
-                "the rows by their p_value",
-                spent.held_back, self._held_floor(),
+                "%s as rare as an alert %s held back, because the budget was spent%s; the rows have the p_value "
+                "of each",
+                counted(spent.held_back, "window"), "was" if spent.held_back == 1 else "were",
+                self._held_floor(),
             )  # fmt: skip
         if budget.chance(spent.rare) < BROKEN:
             log.warning(

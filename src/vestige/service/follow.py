@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
@@ -182,19 +183,26 @@ class Follower:
             if block is not None:
                 yield block
 
-    def close(self) -> None:
-        """Let go of everything; what never came to be read is told."""
+    def tell_unread(self) -> None:
+        """Say which files never came to be read, because they did not show what they are."""
         for followed in self.open.values():
             if not followed.begun and followed.identity is not None and followed.identity.head_bytes:
                 log.warning(
-                    "%s: nothing of it was read: it is too short to say what it is", followed.unit.name
+                    "%s: nothing of it was read, because its lines are too few, or too strange, to say what "
+                    "it is",
+                    followed.unit.name,
                 )
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for followed in self.open.values():
             followed.stream.close()
 
     def _units(self) -> list[Any]:
         found: list[Any] = []
         for path in (*self._paths, *([] if self._inbox is None else [self._inbox])):
             try:
+                _refuse_special(path)
                 listing = self._reader.units(Evidence((path,), "live" if path == STDIN else "follow"))
             except VestigeError as error:
                 # A directory may be empty for now, and a file may be between two rotations.
@@ -440,6 +448,17 @@ class Follower:
 
 def _is_pipe(unit: Any) -> bool:
     return isinstance(unit, FileUnit) and unit.file.path == STDIN
+
+
+def _refuse_special(path: Path) -> None:
+    """Raise EvidenceError for a pipe with a name, or a device: opening one may wait for ever."""
+    if path == STDIN:
+        return
+    with suppress(OSError):  # whoever lists it says what is wrong
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            what = "is neither a file nor a directory; a pipe is read as standard input (vestige watch ... -)"
+            raise EvidenceError(what, where=path)
 
 
 def _by_path(unit: Any) -> Any:

@@ -183,6 +183,7 @@ class Watch:
             if self.listening is not None:
                 self.listening.start()
             self._watch(stop)
+            self.follower.tell_unread()
             self.save()
         self._tell()
 
