@@ -16,6 +16,7 @@ import pytest
 import typer
 from rich.table import Table
 from typer.core import TyperGroup
+from typer.testing import CliRunner
 
 from tests.cli import surface
 from vestige import log
@@ -23,7 +24,7 @@ from vestige.cli import tables
 from vestige.cli.config import expanded
 from vestige.cli.help import COMMON, FIRST
 from vestige.cli.main import app
-from vestige.errors import UsageError, VestigeError
+from vestige.errors import EvidenceError, UsageError, VestigeError
 from vestige.models import registry
 from vestige.runs.config import RunConfig
 from vestige.sources.logs.corpora import rules_for
@@ -289,3 +290,18 @@ def test_a_shell_completes_verbs_and_options() -> None:
     assert verb.stdout.split() == ["inspect"]
     option = vestige(env=words | {"COMP_WORDS": "vestige run logs --thre", "COMP_CWORD": "3"})
     assert option.stdout.split() == ["--threads", "--threshold"]
+
+
+@pytest.mark.parametrize("verb", ["audit", "tune"])
+def test_required_options_come_among_the_first(verb: str) -> None:
+    shown = CliRunner().invoke(app, [verb, "--help"]).output
+    first, _, others = shown.partition("More options:")
+    required = first.count("[required]") + others.count("[required]")
+    assert required
+    assert "[required]" not in others
+
+
+def test_a_watch_of_nothing_that_is_there_is_no_success(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["watch", str(tmp_path), str(tmp_path / "typo"), "--once"])
+    assert isinstance(done.exception, EvidenceError)
+    assert "check the path" in done.exception.remedy

@@ -191,6 +191,7 @@ def test_what_is_no_run_is_refused_with_its_path(tmp_path: Path, name: str) -> N
     with pytest.raises(UsageError, match="neither a run nor a detector") as refused:
         RunDirectory.open(tmp_path / name)
     assert refused.value.where == tmp_path / name
+    assert ("there is no such file" in refused.value.what) == (name == "none")
     assert refused.value.remedy
 
 

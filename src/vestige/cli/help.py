@@ -12,7 +12,7 @@ COMMON = (
     "output", "model", "task", "format", "mapping", "label", "split", "threshold", "budget", "jobs", "resume",
     "overwrite",
 )  # fmt: skip
-"""Parameters that most people need; no command has more than ten of them."""
+"""Parameters that most people need, beside those that are required; no command has more than ten of them."""
 FEW = 12
 """A command with no more options has them all under one heading."""
 FIRST, OTHERS, ARGUMENTS = "Common options", "More options", "Arguments"
@@ -50,7 +50,7 @@ class Command(TyperCommand):
 
 
 def _heading(param: Any) -> str:
-    if param.name in COMMON:
+    if param.name in COMMON or param.required:
         return FIRST
     return getattr(param, "rich_help_panel", None) or OTHERS
 

@@ -89,7 +89,7 @@ def watch(
             "--listen waits for what comes, and --once ends at what is there", remedy="leave out one of them"
         )
     # Later a file may come where none is now, and while rotation moves it; --once would end in nothing.
-    if once and not any(path == STDIN or os.path.exists(path) for path in evidence):
+    if once and not any(path == STDIN or os.access(path, os.F_OK) for path in evidence):
         raise EvidenceError(
             "there is no such file or directory",
             where=evidence[0],

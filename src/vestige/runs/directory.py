@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -58,7 +59,10 @@ class RunDirectory:
                 remedy=f"name one of them: {path / inside[0]}",
             )
         if not run.detectors:
-            raise UsageError("neither a run nor a detector", where=path, remedy=REMEDY)
+            what = "neither a run nor a detector"
+            if not os.path.lexists(path):
+                what = f"there is no such file or directory: {what}"
+            raise UsageError(what, where=path, remedy=REMEDY)
         return run
 
     @property

@@ -137,8 +137,8 @@ class NormalScorer:
         )  # fmt: skip
         if spent.held_back:
             log.warning(
-                "%s as rare as an alert %s held back, because the budget was spent%s; the rows have the p_value "
-                "of each",
+                "%s as rare as an alert %s held back, because the budget was spent%s; the rows have the "
+                "p_value of each",
                 counted(spent.held_back, "window"), "was" if spent.held_back == 1 else "were",
                 self._held_floor(),
             )  # fmt: skip

@@ -24,23 +24,31 @@ class TrainingConfig(BaseModel):
 
     seed: int = Field(default=0, ge=0, lt=2**32, description="seed of everything random")
     epochs: int | None = Field(
-        default=None, ge=1, description="most epochs; None: 20, more where that is under 1,000 steps"
+        default=None,
+        ge=1,
+        description="maximum number of epochs [default: 20, or enough for 1,000 optimiser steps]",
     )
     epoch_windows: int = Field(
-        default=300_000, ge=1, description="most windows an epoch shows; of more, each epoch draws others"
+        default=300_000,
+        ge=1,
+        description="maximum number of windows in an epoch; where there are more, each epoch draws others",
     )
-    batch_size: int = Field(default=256, ge=1, description="windows a batch")
+    batch_size: int = Field(default=256, ge=1, description="number of windows in a batch")
     learning_rate: float = Field(
         default=3e-3, gt=0, le=1000, description="highest learning rate, reached after warm-up"
     )
-    warmup: float = Field(default=0.05, ge=0, lt=1, description="share of all steps that warm-up takes")
+    warmup: float = Field(
+        default=0.05, ge=0, lt=1, description="share of all optimiser steps that the warm-up takes"
+    )
     weight_decay: float = Field(
         default=0.01, ge=0, le=1000, description="AdamW's; not on biases, norms and embeddings"
     )
-    clip: float = Field(default=1.0, ge=0, description="largest norm of the gradient; 0: no clipping")
-    accumulate: int = Field(default=1, ge=1, description="batches whose gradients make one optimiser step")
+    clip: float = Field(default=1.0, ge=0, description="maximum norm of the gradient; 0 turns clipping off")
+    accumulate: int = Field(
+        default=1, ge=1, description="number of batches whose gradients are added up for one optimiser step"
+    )
     class_weights: bool = Field(
-        default=True, description="weigh classes so that each counts the same in the loss"
+        default=True, description="weight the classes so that each counts the same in the loss"
     )
     resample: Resample = Field(
         default="none",
