@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import torch
 
 import peak
+from pairs import Asked, Pair, here, see_peers, why_missing
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "nn"))
 from reference import KINDS, MASKED, reference
@@ -105,6 +106,12 @@ class Case:
         self.layer.zero_grad()
         self.saving.zero_grad()
 
+    def step(self, layer: torch.nn.Module) -> None:
+        """A training step of somebody else's layer."""
+        self.x.grad = None
+        layer.zero_grad()
+        layer(self.x)[0].backward(self.weight)
+
     def train(self, saving: bool = False) -> None:
         self._clear()
         (self.saving if saving else self.layer)(self.x)[0].backward(self.weight)
@@ -153,7 +160,7 @@ class Case:
     def floor(self) -> Callable[[], None]:
         """The products of a training step and nothing else, by ``torch.mm`` on warm buffers."""
         shape, width = self.shape, self.shape.hidden + self.shape.inputs + 1
-        gates = 4 * shape.lanes * shape.hidden
+        gates = 4 * self.layer.k * shape.hidden
         weight, weight_grad = torch.randn(gates, width), torch.zeros(gates, width)
         operand, back = torch.randn(shape.batch, width), torch.empty(shape.batch, width)
         pre = torch.empty(shape.batch, gates)
@@ -194,6 +201,61 @@ def comparisons(case: Case) -> Iterator[tuple[str, Callable[[], None], Callable[
     if case.kind == "ArrayLSTM":
         yield "ours / floor", case.train, case.floor()
         yield "ours / k torch.nn.LSTM", case.train, case.k_lstms()
+
+
+def rows(asked: Asked) -> Iterator[Pair]:
+    """A training step of each layer, on one thread, beside the original, PyTorch's LSTM and the plain way."""
+    torch.set_num_threads(1)
+    shapes = {"small": Shape(32, 4, 10, 16, 2)} if asked.quick else SHAPES
+    for name, kinds in {"small": KINDS, "A": KINDS, "B": KINDS, "C": KINDS[1:2]}.items():
+        for kind in kinds if name in shapes else ():
+            yield from _rows_of(Case(kind, shapes[name]), f"training step, {kind}, {name}", asked)
+
+
+def _rows_of(case: Case, what: str, asked: Asked) -> Iterator[Pair]:
+    floor = ("its products alone (torch.mm)", here(case.floor()))
+    own = here(case.train)
+    missing = why_missing("arrayLSTM")
+    their = None if missing else here(original(case))
+    burner = case.kind == "ArrayLSTM" and case.shape in (SHAPES["A"], Shape(32, 4, 10, 16, 2))
+    yield Pair(
+        f"{what}: original",
+        "vestige.nn",
+        "array-lstm 0.0.1",
+        own,
+        their,
+        *floor,
+        burner=burner,
+        missing=missing,
+    )
+    if case.kind == "LSTM":
+        layer = torch.nn.LSTM(case.shape.inputs, case.shape.hidden, batch_first=True)
+        yield Pair(
+            f"{what}: PyTorch", "vestige.nn", "torch.nn.LSTM", own, here(partial(case.step, layer)), *floor
+        )
+    if case.kind == "ArrayLSTM":
+        yield Pair(f"{what}: k LSTMs", "vestige.nn", "k torch.nn.LSTM", own, here(case.k_lstms()), *floor)
+        if asked.quick or case.shape != SHAPES["C"]:
+            yield Pair(
+                f"{what}: plain", "vestige.nn", "the same, plainly", own, here(case.plain_train), *floor
+            )
+
+
+def original(case: Case) -> Callable[[], None]:
+    """A training step of the original package's layer of this kind, on the same inputs."""
+    see_peers()
+    from arrayLSTM import LSTM, ArrayLSTM, extensions
+
+    sizes = (case.shape.inputs, case.shape.hidden)
+    if case.kind == "LSTM":
+        layer = LSTM(*sizes)
+    elif case.kind == "ArrayLSTM":
+        layer = ArrayLSTM(*sizes, case.shape.lanes)
+    elif case.kind.startswith("Attention"):
+        layer = extensions.AttentionArrayLSTM(*sizes, case.shape.lanes, case.kind.endswith("max"))
+    else:
+        layer = extensions.StochasticArrayLSTM(*sizes, case.shape.lanes)
+    return partial(case.step, layer)
 
 
 def paired(above: Callable[[], None], below: Callable[[], None], pairs: int) -> list[tuple[float, float]]:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import torch
 
 import peak
+from pairs import Asked, Pair, Way, here
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.nn.transformers.reference import PlainCollaborative
@@ -32,7 +33,7 @@ from tests.nn.transformers.reference import PlainCollaborative
 from vestige.nn import CollaborativeTransformer, TransformerConfig, quantize_int8
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor, nn
 
@@ -93,6 +94,48 @@ def ratios(
             taken.append(clock() - start)
     found = [a / b for a, b in zip(times[0][1:], times[1][1:], strict=True)]
     return found, statistics.median(times[0][1:]), statistics.median(times[1][1:])
+
+
+def rows(asked: Asked) -> Iterator[Pair]:
+    """Training steps and inference on one thread, beside the plain model."""
+    torch.set_num_threads(1)
+    for tokens in (10,) if asked.quick else (10, 50):
+        case = Case(tokens)
+        infer, train = partial(case.infer, case.plain), partial(case.train, 0)
+        bound = "products of the plain model's size (torch.mm)"
+        runs = {
+            "training step": (train, partial(case.train, 1), "the same, plainly"),
+            "inference": (infer, partial(case.infer, case.ours), "the same, plainly"),
+            "inference, int8": (infer, partial(case.infer, case.int8), "the same, plainly, float32"),
+        }
+        for what, (plain, ours, other) in runs.items():
+            yield Pair(
+                f"collaborative transformer, {tokens} tokens, {what}",
+                "vestige.nn",
+                other,
+                here(ours),
+                here(plain),
+                bound,
+                products(plain),
+                burner=what == "inference" and tokens == 10,
+            )
+
+
+def products(work: Callable[[], object]) -> Way:
+    """As many floating-point operations as `work` does in products of matrices, as large ones."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counted:
+        work()
+    side = 512
+    a, b, into = (torch.randn(side, side) for _ in range(3))
+    times = max(1, round(counted.get_total_flops() / (2 * side**3)))
+
+    def multiply() -> None:
+        for _ in range(times):
+            torch.mm(a, b, out=into)
+
+    return here(multiply)
 
 
 def report(tokens: int, threads: int, pairs: int, clock: Callable[[], float]) -> None:

@@ -16,12 +16,13 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from pairs import Asked, Pair, Way, here
 from vestige.reading import digests
 from vestige.reading.dataset import DatasetWriter
 from vestige.reading.digests import Streams
@@ -80,6 +81,48 @@ def without(run: Callable[[], object]) -> float:
         return seconds(run)
     finally:
         digests.blake3 = real  # type: ignore[misc]
+
+
+def rows(asked: Asked) -> Iterator[Pair]:
+    """Writing with digests and without, and the first epoch checked and unchecked."""
+    mib = asked.size(64, 4)
+    with tempfile.TemporaryDirectory() as folder:
+        path, bare = Path(folder) / "dataset", Path(folder) / "bare"
+        write(path, mib)
+        plain = unchecked(WindowSet.open(path))
+        size = sum(file.stat().st_size for file in path.rglob("*.npy"))
+        data = np.zeros(size, dtype=np.uint8)
+        yield Pair(
+            f"writing {size / 2**20:.0f} MiB of streams",
+            "with digests",
+            "without",
+            here(lambda: write(path, mib)),
+            _without(lambda: write(bare, mib)),
+            "memory copied",
+            here(data.copy),
+        )
+        yield Pair(
+            f"the first epoch of {size / 2**20:.0f} MiB",
+            "checked",
+            "unchecked",
+            here(lambda: epoch(WindowSet.open(path))),
+            here(lambda: epoch(plain)),
+            "memory copied",
+            here(data.copy),
+        )
+
+
+def _without(run: Callable[[], object]) -> Way:
+    way = here(run)
+
+    def bare() -> tuple[float, float]:
+        real, digests.blake3 = digests.blake3, lambda *_: Nothing()  # type: ignore[assignment,misc]
+        try:
+            return way()
+        finally:
+            digests.blake3 = real  # type: ignore[misc]
+
+    return bare
 
 
 def show(what: str, pairs: list[tuple[float, float]]) -> None:

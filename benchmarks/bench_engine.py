@@ -18,10 +18,14 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pairs import Asked, Pair
 
 RATE = 1_000_000
 """Steps of the loop that are timed first, to know how many make an item."""
@@ -62,6 +66,26 @@ def measured(command: list[str]) -> tuple[float, float]:
     after = os.times()
     busy = after.children_user + after.children_system - before.children_user - before.children_system
     return float(found[0]), busy
+
+
+def rows(asked: Asked) -> Iterator[Pair]:
+    """Two workers beside one."""
+    items = asked.size(40, 4)
+    begun = time.process_time()
+    work(RATE, 1, 0)
+    steps = int(RATE * asked.size(3, 1) / items / (time.process_time() - begun))
+    one, two = (
+        partial(measured, [sys.executable, "-c", CHILD, *map(str, (jobs, items, steps, 1 << 17))])
+        for jobs in (1, 2)
+    )
+    yield Pair(
+        f"{items} items of plain Python",
+        "two workers",
+        "one worker",
+        two,
+        one,
+        note="2 at best by the wall, 1 at best by the processor",
+    )
 
 
 def idle() -> float:

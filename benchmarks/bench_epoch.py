@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.training.toy import TOKENS, encoded
 
+from pairs import Asked, Pair, here
 from vestige.models.fitting import class_weights
 from vestige.models.recurrent import GruDetector
 from vestige.reading.encoding import EncodedWindows
@@ -91,6 +92,38 @@ def validate(module: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> float
         predicted = torch.cat([module(part).argmax(dim=1) for part in x.split(1024)])
         module.train()
     return float(f1_score(y.numpy(), predicted.numpy(), average="macro"))
+
+
+def rows(asked: Asked) -> Iterator[Pair]:
+    """Whole trainings of two epochs, on one thread."""
+    torch.set_num_threads(1)
+    n, few = asked.size(20_000, 1_000), asked.size(2_000, 200)
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        parts = encoded(root / "train", n, length=LENGTH), encoded(root / "val", few, length=LENGTH, seed=1)
+        yield Pair(
+            f"training a GRU, 2 epochs of {n:,} windows: bare loop",
+            "training.train",
+            "a bare PyTorch loop",
+            here(lambda: ours(parts, 2, root)),
+            here(lambda: bare(parts, 2)),
+            "forward and backward alone",
+            here(lambda: products(parts[0], 2)),
+            burner=True,
+            note="ours keeps history, metrics and a state to resume from; no progress bar is drawn here",
+        )
+
+
+def products(part: EncodedWindows, epochs: int) -> None:
+    """Forward and backward passes over the batches of so many epochs, and no more."""
+    learner = detector()
+    module = learner.module.train()
+    (x,) = learner.to_tensors(part.batch(names=learner.input_names))
+    y = torch.from_numpy(part.label.astype(np.int64))
+    for _ in range(epochs):
+        for rows_, labels in zip(x.split(BATCH), y.split(BATCH), strict=True):
+            module.zero_grad()
+            cross_entropy(module(rows_), labels).backward()
 
 
 def on_pseudo_terminal() -> Callable[[], int]:

@@ -14,11 +14,15 @@ memory that of the one that writes: up to the last bytes that were read, and in 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+
+from pairs import FOLDER, Asked, Pair, command, pass_over, peers_python, why_missing
 
 PREPARE = """
 import json, sys
@@ -56,6 +60,71 @@ for machine, events in sorted(machines.items()):
 whole = peak_mb()
 print(json.dumps([*spent.seconds(), reading, whole]))
 """
+
+
+PANDAS = """
+import sys
+import pandas as pd
+table = pd.read_csv(sys.argv[1])
+table["t"] = pd.to_datetime(table["timestamp"], format="ISO8601")
+table["event"] = pd.factorize(table["event"])[0] + 1
+table = table.sort_values(["machine", "t"], kind="stable")
+day, machines = pd.Timedelta(days=1), table.groupby("machine", sort=False)
+for back in range(1, 11):
+    late = table["t"] - machines["t"].shift(back) <= day
+    table[f"before {back}"] = machines["event"].shift(back).where(late, 0).fillna(0).astype("int32")
+assert len(table) == int(sys.argv[2])
+"""
+POLARS = """
+import sys
+import polars as pl
+table = pl.read_csv(sys.argv[1]).with_columns(
+    pl.col("timestamp").str.to_datetime(time_zone="UTC").alias("t"), pl.col("event").rank("dense")
+).sort("machine", "t", maintain_order=True)
+day = pl.duration(days=1)
+table = table.with_columns(
+    pl.when(pl.col("t") - pl.col("t").shift(back) <= day).then(pl.col("event").shift(back)).otherwise(0)
+    .fill_null(0).over("machine").alias(f"before {back}")
+    for back in range(1, 11)
+)
+assert table.height == int(sys.argv[2])
+"""
+
+
+def rows(asked: Asked) -> Iterator[Pair]:
+    """`prepare` of a CSV export beside the standard library, pandas and Polars, whole processes."""
+    with tempfile.TemporaryDirectory() as folder:
+        export, count = Path(folder) / "events.csv", asked.size(100_000, 3_000)
+        write(export, count)
+        ours = command(
+            sys.executable,
+            "-c",
+            PREPARE,
+            export,
+            Path(folder) / "out",
+            1,
+            cwd=FOLDER,
+            after=lambda: shutil.rmtree(Path(folder) / "out"),
+        )
+        alone = {"POLARS_MAX_THREADS": "1", "PYTHONPATH": ""}
+        others = {
+            "csv.DictReader": ("", command(sys.executable, "-c", PLAIN, export, cwd=FOLDER)),
+            "pandas": ("pandas", command(peers_python(), "-c", PANDAS, export, count, env=alone)),
+            "polars": ("polars", command(peers_python(), "-c", POLARS, export, count, env=alone)),
+        }
+        for name, (module, runs) in others.items():
+            yield Pair(
+                f"windows of {count:,} events: {name}",
+                "prepare, one job",
+                name,
+                ours,
+                runs,
+                "one pass over the file",
+                pass_over(export),
+                burner=name == "csv.DictReader",
+                note="it keeps everything in memory, counts no bad rows and writes nothing",
+                missing=why_missing(module) if module else "",
+            )
 
 
 def write(path: Path, events: int) -> None:

@@ -13,32 +13,29 @@ and `access` are our own, and so are those that are made to be hard: `numbers` (
 each line), `utf8` (each line has a letter beyond ASCII), `traces` (messages of 31 lines), `long` (lines of
 1 MB). Where the formats of the two checkouts differ, they do different work.
 
-Second table: two workers against one. Third: other tools over the load `bgl`, one process and one thread
-each. They do less, or other things: Drain3 makes templates of contents that were cut out for it, LogLead's
-loader and Polars cut lines into columns by an expression, `grep -cE` only counts the lines that have the
-header. One that is not installed is skipped, with the reason.
+Second table: two workers against one. Other tools over the load `bgl`, one process and one thread each, are
+rows of `python benchmarks/run.py --only reading`, which needs no other checkout.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
-import importlib.util
-import os
 import random
 import re
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 
-from bench_before import HERE, PR_SET_CHILD_SUBREAPER, Side, Took, _busy, _reap, measured
+from bench_before import CONSOLE, HERE, PR_SET_CHILD_SUBREAPER, Side, Took, _reap, measured
+from pairs import Asked, Pair, command, pass_over, peers_python, why_missing
 from vestige.sources.logs.format import load
 
 SAMPLES = HERE.parent / "shared/data/loghub"
@@ -57,31 +54,47 @@ HEADER = (
 )
 """The header of `bgl` for `grep`, Polars and LogLead."""
 TOOLS = {
-    "Drain3": ("drain3", """
+    "Drain3": (
+        "drain3",
+        """
 import sys
 from drain3 import TemplateMiner
 from drain3.template_miner_config import TemplateMinerConfig
 miner = TemplateMiner(config=TemplateMinerConfig())
+count = 0
 for line in open(sys.argv[1], encoding="utf-8", errors="replace"):
     miner.add_log_message(line.split(None, 9)[-1])
-"""),
-    "LogLead": ("loglead", """
+    count += 1
+assert count == int(sys.argv[2]), count
+""",
+        "it makes templates of contents that were cut out for it, and nothing else",
+    ),
+    "LogLead": (
+        "loglead",
+        """
 import sys
-from pathlib import Path
 from loglead.loaders import BGLLoader
-file = Path(sys.argv[1])
-BGLLoader(filename=str(file)).execute()
-"""),
-    "Polars": ("polars", """
+found = BGLLoader(filename=sys.argv[1]).execute()
+assert len(found) == int(sys.argv[2]), len(found)
+""",
+        "its loader cuts lines into columns and reads times; it makes no templates",
+    ),
+    "Polars": (
+        "polars",
+        """
 import sys
 import polars as pl
 lines = pl.read_csv(sys.argv[1], has_header=False, separator="\\n", quote_char=None, new_columns=["line"])
 groups = r"^(\\S+)\\s+(\\S+)\\s+(\\S+)\\s+(\\S+)\\s+(\\S+)\\s+(\\S+)\\s+(\\S+)\\s+(\\S+)\\s+(\\S+)\\s*(.*)$"
 table = lines.select(pl.col("line").str.extract_groups(groups)).unnest("line")
-table.with_columns(pl.col("5").str.to_datetime("%Y-%m-%d-%H.%M.%S%.6f", strict=False))
-"""),
-}  # fmt: skip
-"""Other tools: the module that must be there, and a script that reads the file `argv[1]`."""
+table = table.with_columns(pl.col("5").str.to_datetime("%Y-%m-%d-%H.%M.%S%.6f", strict=False))
+assert table.height == int(sys.argv[2]), table.height
+""",
+        "it cuts lines into columns by an expression and reads times; it makes no templates",
+    ),
+}
+"""Other tools: their module, a script that reads the file `argv[1]` of `argv[2]` lines, and what it does."""
+ALONE = {"POLARS_MAX_THREADS": "1", "LC_ALL": "C", "PYTHONPATH": ""}
 
 
 @dataclass(frozen=True)
@@ -217,26 +230,80 @@ def by_two(side: Side, file: Path, name: str, pairs: int) -> None:
     print(f"{name:<9}{more:<21}{shown([first[0] / second[0] for first, second in runs])}", flush=True)
 
 
-def of_tool(name: str, file: Path, pairs: int) -> str:
-    """Processor time of another tool over a file, or why it was skipped."""
-    if name == "grep -cE":
-        command = ["grep", "-cE", HEADER, str(file)]
-        if shutil.which("grep") is None:
-            return "skipped: there is no grep"
-    else:
-        module, script = TOOLS[name]
-        if importlib.util.find_spec(module) is None:
-            return f"skipped: {module} is not installed"
-        command = [sys.executable, "-c", script, str(file)]
-    alone = os.environ | {"POLARS_MAX_THREADS": "1", "LC_ALL": "C"}
-    took = []
-    for _ in range(pairs):
-        before = _busy()
-        done = subprocess.run(command, check=False, capture_output=True, text=True, env=alone)
-        if done.returncode:
-            return f"skipped: it failed: {done.stderr.strip().splitlines()[-1:]}"
-        took.append(_busy() - before)
-    return f"{statistics.median(took):.2f} ({min(took):.2f}-{max(took):.2f})"
+def rows(asked: Asked) -> Iterator[Pair]:
+    """`prepare` beside each tool, and beside another checkout where one is given."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        file, out = root / "bgl.log", root / "out"
+        lines = write(file, LOADS["bgl"].lines(random.Random(7)), asked.size(30_000_000, 1_000_000))
+        ours = command(
+            sys.executable,
+            "-c",
+            CONSOLE,
+            "prepare",
+            "logs",
+            file,
+            "--format",
+            "bgl",
+            "--jobs",
+            1,
+            "-o",
+            out,
+            env={"PYTHONPATH": str(HERE / "src")},
+            after=partial(shutil.rmtree, out),
+        )
+        words = (f"reading {file.stat().st_size / 1e6:.0f} MB of BGL, {lines:,} lines", "prepare, one job")
+        for name, (module, script, does) in TOOLS.items():
+            runs = command(peers_python(), "-c", script, file, lines, env=ALONE)
+            yield Pair(
+                f"{words[0]}: {name}",
+                words[1],
+                name,
+                ours,
+                runs,
+                "one pass over the file",
+                pass_over(file),
+                burner=name == "Drain3",
+                note=does,
+                missing=why_missing(module),
+            )
+        missing = "" if shutil.which("grep") else "there is no grep"
+        grep = command("grep", "-cE", HEADER, file, env=ALONE)
+        note = "it only counts the lines that have the header"
+        yield Pair(f"{words[0]}: grep", words[1], "grep -cE", ours, grep, note=note, missing=missing)
+        if asked.before is not None:
+            yield from _beside_checkout(root, asked.before, asked)
+
+
+def _beside_checkout(root: Path, before: Path, asked: Asked) -> Iterator[Pair]:
+    sides = Side(HERE, root / "new"), Side(before, root / "old")
+    for side in sides:
+        side.folder.mkdir()
+        (side.folder / "words").write_text(WORDS)
+        (side.folder / "json.toml").write_text(JSON)
+    for name, load_ in LOADS.items():
+        file = root / f"{name}.log"
+        write(file, load_.lines(random.Random(7)), asked.size(30_000_000, 1_000_000))
+        ours, other = (
+            command(
+                sys.executable,
+                "-c",
+                CONSOLE,
+                "prepare",
+                "logs",
+                file,
+                *load_.options,
+                "--jobs",
+                1,
+                "-o",
+                "out",
+                cwd=side.folder,
+                env={"PYTHONPATH": str(side.source / "src")},
+                after=partial(shutil.rmtree, side.folder / "out"),
+            )
+            for side in sides
+        )
+        yield Pair(f"prepare {name}", "this checkout", "the other checkout", ours, other)
 
 
 def main() -> None:
@@ -248,7 +315,6 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--megabytes", type=int, default=60, help="of each load")
     parser.add_argument("--only", nargs="*", default=list(LOADS), choices=list(LOADS), help="loads")
-    parser.add_argument("--no-tools", action="store_true", help="the first two tables only")
     parser.add_argument("--quick", action="store_true", help="tiny loads and one pair")
     given = parser.parse_args()
     if given.old is None:
@@ -278,10 +344,6 @@ def main() -> None:
         print("\nprepare  CPU of two / one     wall of one / two", flush=True)
         for name in [name for name in ("bgl", "access") if name in files]:
             by_two(new, files[name], name, pairs)
-        if not given.no_tools and "bgl" in files:
-            print("\nother tools over bgl, s", flush=True)
-            for name in (*TOOLS, "grep -cE"):
-                print(f"{name:<9}{of_tool(name, files['bgl'], pairs)}", flush=True)
         _reap()
 
 

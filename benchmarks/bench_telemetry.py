@@ -17,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,6 +25,8 @@ import numpy as np
 import polars as pl
 from numpy.lib.stride_tricks import sliding_window_view
 
+from pairs import FOLDER, Asked, Pair, here, served, why_missing
+from peers_windows import LENGTH, STRIDE, by_pandas, by_polars, by_tsfresh
 from vestige.engine import HERE
 from vestige.simulators.telemetry.options import SimulateOptions
 from vestige.simulators.telemetry.write import simulate
@@ -33,7 +35,6 @@ from vestige.sources.telemetry.extract import episodes, extract
 from vestige.sources.telemetry.fields import COLLECTORS
 from vestige.sources.telemetry.summaries import summary
 
-LENGTH, STRIDE = 10, 5
 LOOPS = {"ours": 50, "pandas": 1, "polars": 3, "tsfresh": 1}
 Grid = np.ndarray
 
@@ -64,53 +65,6 @@ def our_windows(grid: Grid) -> np.ndarray:
     """As a dataset is read: a gather of the windows' steps, then their statistics."""
     starts = np.arange(0, len(grid) - LENGTH + 1, STRIDE)
     return summary(np.take(grid, starts[:, None] + np.arange(LENGTH), axis=0))
-
-
-def by_pandas(grid: Grid) -> Callable[[], object]:
-    import pandas as pd
-
-    frame = pd.DataFrame(grid.astype(np.float64))
-    t = pd.Series(np.arange(len(grid), dtype=np.float64))
-
-    def work() -> object:
-        rolling = frame.rolling(LENGTH, step=STRIDE, min_periods=1)
-        found = [getattr(rolling, name)() for name in ("mean", "min", "max")]
-        along = frame.rolling(LENGTH, min_periods=1).cov(t)  # has no step
-        slope = along.div(t.rolling(LENGTH, min_periods=1).var(), axis=0).iloc[::STRIDE]
-        last = frame.ffill().iloc[::STRIDE]
-        return pd.concat([*found, rolling.std(ddof=0), last, slope], axis=1)
-
-    return work
-
-
-def by_polars(grid: Grid) -> Callable[[], object]:
-    names = [f"c{number}" for number in range(grid.shape[1])]
-    frame = pl.DataFrame(grid, schema=names).fill_nan(None).with_row_index("t").cast({"t": pl.Int64})
-    columns = pl.col(names)
-    statistics_of = [
-        columns.mean().name.suffix(":mean"), columns.std(ddof=0).name.suffix(":std"),
-        columns.min().name.suffix(":min"), columns.max().name.suffix(":max"),
-        columns.drop_nulls().last().name.suffix(":last"),
-        *((pl.cov("t", name) / pl.col("t").var()).alias(f"{name}:slope") for name in names),
-    ]  # fmt: skip
-    return lambda: frame.group_by_dynamic("t", every=f"{STRIDE}i", period=f"{LENGTH}i").agg(statistics_of)
-
-
-def by_tsfresh(grid: Grid) -> Callable[[], object]:
-    import pandas as pd
-    from tsfresh.feature_extraction import MinimalFCParameters, extract_features
-
-    starts = np.arange(0, len(grid) - LENGTH + 1, STRIDE)
-    steps = np.nan_to_num(grid[starts[:, None] + np.arange(LENGTH)]).reshape(-1, grid.shape[1])
-    frame = pd.DataFrame(steps.astype(np.float64))
-    frame["window"] = np.repeat(np.arange(len(starts)), LENGTH)
-    return lambda: extract_features(
-        frame,
-        column_id="window",
-        default_fc_parameters=MinimalFCParameters(),
-        n_jobs=0,
-        disable_progressbar=True,
-    )
 
 
 def agree(grid: Grid) -> None:
@@ -147,6 +101,53 @@ def whole(store: Path, folder: str) -> None:
     """Read, align, label, and every window's statistics."""
     one = extract(store, folder, ("clean", "armed", "infecting", "infected_running", "dormant"))
     our_windows(one.grid)
+
+
+PEER = f"""
+import sys
+sys.path.insert(0, {str(FOLDER)!r})
+import numpy as np
+import peers_windows
+work = getattr(peers_windows, "by_" + sys.argv[1])(np.load(sys.argv[2]))
+"""
+
+
+def rows(asked: Asked) -> Iterator[Pair]:
+    """Statistics of windows beside the libraries', and extraction beside decoding alone."""
+    with tempfile.TemporaryDirectory() as place:
+        store, seconds_each = Path(place) / "store", asked.size(600, 60)
+        options = SimulateOptions(hosts=3, episodes=3, seconds=seconds_each, plant=("none=0",))
+        simulate(store, options, engine=HERE)
+        folder = next(one for one in episodes(store).paths if _sealed(store / one))
+        grid = extract(store, folder).grid[:seconds_each]
+        np.save(Path(place) / "grid.npy", grid)
+        copied = sliding_window_view(grid, LENGTH, axis=0)[::STRIDE].copy
+        for name in ("polars", "pandas", "tsfresh"):
+            what = f"statistics of {len(our_windows(grid))} windows of {grid.shape[1]} channels: {name}"
+            if missing := why_missing(name):
+                yield Pair(what, "summaries", name, missing=missing)
+                continue
+            with served(PEER, name, Path(place) / "grid.npy", loops=LOOPS[name]) as theirs:
+                yield Pair(
+                    what,
+                    "summaries",
+                    name,
+                    here(lambda: our_windows(grid), LOOPS["ours"]),
+                    theirs,
+                    "the windows' values copied",
+                    here(copied, 200),
+                    burner=name == "polars",
+                    note="tsfresh: its minimal set, which has no slope" if name == "tsfresh" else "",
+                )
+        yield Pair(
+            f"all of extraction, an episode of {seconds_each} s",
+            "extract and windows",
+            "decoding alone (Polars)",
+            here(lambda: whole(store, folder), 10),
+            here(lambda: decode(store / folder), 10),
+            "decoding at once",
+            here(lambda: decode_at_once(store / folder), 10),
+        )
 
 
 def main(pairs: int) -> None:

@@ -33,6 +33,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pairs import Asked, Pair, command, here, pass_over
 from vestige.engine import LocalEngine
 from vestige.evidence.expand import Expander
 from vestige.reading.dataset import DatasetWriter
@@ -50,6 +51,10 @@ TRAINING, JUDGING = 256, 1024
 """Windows of a batch."""
 SECTIONS = ("speed", "pipeline", "windows", "readers", "cold", "memory")
 MIB = 1 << 20
+WHY_MISSING = {
+    "ptdump": "PATH has no ptdump (Debian packages the library of libipt without its tools)",
+    "ptlist": "no C compiler, or no libipt to link with (apt install libipt-dev)",
+}
 CHILD = """
 import sys
 from spent import peak_mb
@@ -171,6 +176,41 @@ def speed(folder: Path, *, pipeline: bool) -> None:
             command = [*tool, large]
             call = partial(subprocess.run, command, stdout=subprocess.DEVNULL, check=True)
             beside(f"{name}, {mode}", call, own)
+
+
+def rows(asked: Asked) -> Iterator[Pair]:
+    """Packets to values beside a listing by libipt, and beside one that is parsed in Python."""
+    if not RECORDINGS.is_dir():
+        yield Pair("packets to values", "events", "ptlist", missing=f"no recordings under {RECORDINGS}")
+        return
+    regions = known()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tools = {Path(tool[0]).name: tool for tool in listers(folder)}
+        large = trace(folder / "large", asked.size(48, 4) * MIB)
+        small = trace(folder / "small", 2 * MIB)
+        for tool, tip_only in product(("ptdump", "ptlist"), (False, True)):
+            missing = "" if tool in tools else WHY_MISSING[tool]
+            mode = "targets only" if tip_only else "with branches"
+            what = f"{large.stat().st_size / 1e6:.0f} MB of PT, {mode}"
+            own = here(partial(ours, large, regions, tip_only=tip_only))
+            runs = command(*tools.get(tool, (tool,)), large)
+            yield Pair(
+                f"{what}: {tool}",
+                "values",
+                f"{tool} (libipt, a listing)",
+                own,
+                runs,
+                "one pass over the file",
+                pass_over(large),
+                burner=tool == "ptlist" and not tip_only,
+                missing=missing,
+            )
+        if "ptlist" in tools:
+            parsed = here(partial(plain, tools["ptlist"], small, regions, tip_only=False))
+            own = here(partial(ours, small, regions))
+            what = f"{small.stat().st_size / 1e6:.0f} MB of PT"
+            yield Pair(f"{what}: parsed", "values", "ptlist, parsed in Python", own, parsed)
 
 
 def queue_worker(

@@ -21,11 +21,12 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
 
+from pairs import Asked, Pair
 from vestige.engine import LOCAL
 from vestige.simulators.telemetry.options import SimulateOptions
 from vestige.simulators.telemetry.write import simulate
@@ -100,6 +101,38 @@ def timed(work: Callable[..., int], root: Path, deep: bool) -> tuple[float, floa
     wall, busy = time.perf_counter(), processor_s()
     work(root, deep=deep)
     return time.perf_counter() - wall, processor_s() - busy
+
+
+def hashed(folder: str) -> int:
+    """The SHA-256 of the files of one episode, and no more."""
+    return len([hashlib.sha256(Path(file.path).read_bytes()).hexdigest() for file in os.scandir(folder)])
+
+
+def only_hashed(root: Path, *, deep: bool) -> int:  # noqa: ARG001 - the same for both
+    """All episodes, on every core."""
+    folders = sorted(map(str, root.glob("*/*/*")))
+    return sum(one.unwrap() for one in LOCAL.map(hashed, folders, chunk=CHUNK, isolate=True))
+
+
+def rows(asked: Asked) -> Iterator[Pair]:
+    """Both sweeps beside hashing and decoding by themselves."""
+    with tempfile.TemporaryDirectory() as folder:
+        root, episodes = Path(folder) / "store", asked.size(60, 4)
+        simulate(root, SimulateOptions(episodes=episodes, seconds=asked.size(600, 60), plant=("none=0",)))
+        (root / ".vestige-simulated.json").unlink()
+        for deep in (False, True):
+            ours, theirs, bound = (
+                functools.partial(timed, work, root, deep) for work in (sweep, by_itself, only_hashed)
+            )
+            yield Pair(
+                f"a store of {episodes} episodes, {'deep' if deep else 'quick'} sweep",
+                "validate, every core",
+                "hashing and decoding alone",
+                ours,
+                theirs,
+                "SHA-256 alone",
+                bound,
+            )
 
 
 def main() -> None:
