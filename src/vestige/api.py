@@ -270,7 +270,7 @@ def evaluate(
     if set(asked) - {"resamples"}:
         raise UsageError(
             "on other evidence a detector is judged as it is, with the threshold that it has",
-            remedy="leave out threshold and allow_leakage",
+            remedy="leave out threshold, allow_leakage and self_contained",
         )
     return judge_on(Path(run), Path(on), dict(read or {}), **asked)
 

@@ -31,7 +31,7 @@ from vestige.evaluation import plots
 from vestige.evaluation.bootstrap import interval_result
 from vestige.evaluation.comparing import compare
 from vestige.evaluation.judging import evaluate
-from vestige.evaluation.report import Details, plotly_text, render, script_json, write_report
+from vestige.evaluation.report import Details, plotly_text, render, script_json, write_report, write_script
 from vestige.evaluation.results import CheckResult, LeftOutResult, RunResults
 from vestige.evaluation.table import results_table
 
@@ -101,6 +101,18 @@ def test_only_our_own_scripts_may_run(hostile: Page) -> None:
     for loophole in ("unsafe-eval", "https:", "http:", "*", "connect-src"):
         assert loophole not in policy
     assert "<" not in data
+
+
+def test_a_shared_script_comes_from_beside_the_page_alone(tmp_path: Path) -> None:
+    results, details = made_up_run()
+    script = write_script(tmp_path)
+    assert script.stat().st_size > 1_000_000
+    page = Page(render(results, replace(details, script="../plotly.min.js")))
+    assert [a["src"] for tag, a in page.elements if tag == "script" and "src" in a] == ["../plotly.min.js"]
+    (policy,) = [str(a["content"]) for tag, a in page.elements if a.get("http-equiv")]
+    assert "script-src 'self' 'sha256-" in policy
+    assert "default-src 'none'" in policy
+    assert "the figures are missing" in page.text.lower()
 
 
 def test_findings_of_the_audit_have_the_whole_width_of_a_phone(clean: Page) -> None:

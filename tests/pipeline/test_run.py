@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -25,12 +26,20 @@ from vestige.runs.directory import RunDirectory
 BASELINES = {"majority", "new_token", "lookup", "length", "counts", "logistic"}
 OF_A_RUN = {
     "config.json", "dataset", "split.json", "metrics.json", "report.html", "log.jsonl", "gbt", "gru",
-    *BASELINES,
+    "plotly.min.js", *BASELINES,
 }  # fmt: skip
 OF_A_MODEL = {
     "config.json", "model.json", "split.json", "history.csv", "predictions.parquet", "metrics.json",
     "report.html", "log.jsonl",
 }  # fmt: skip
+
+
+def test_reports_share_one_script(finished: Path) -> None:
+    for page in (finished / "report.html", finished / "gbt/report.html"):
+        text = page.read_text(encoding="utf-8")
+        (address,) = re.findall(r'<script src="([^"]+)">', text)
+        assert (page.parent / address).resolve() == (finished / "plotly.min.js").resolve()
+        assert page.stat().st_size < 300_000
 
 
 def test_a_run_leaves_everything_about_each_detector(finished: Path) -> None:

@@ -239,7 +239,7 @@ def _judge_on(
     if asked or quantized:
         raise UsageError(
             "with --on a detector is judged as it is, with the threshold that it has",
-            remedy="leave out --threshold, --allow-leakage and --quantize",
+            remedy="leave out --threshold, --allow-leakage, --self-contained and --quantize",
         )
     found = judge_on(run, evidence, parse_settings(read), resamples=resamples, progress=progress.bar)
     if as_json:

@@ -47,12 +47,22 @@ class Details:
 
     `tests`: the test predictions by detector. `history`: training histories by model (first column: the
     epoch or round). `place`: for row numbers of the test part, a table of where they lie and what stands
-    there, a row each: any of the columns `file`, `line`, `offset`, `text`.
+    there, a row each: any of the columns `file`, `line`, `offset`, `text`. `script`: where Plotly's script
+    lies, as an address relative to the page; None puts its 4.8 MB into the page.
     """
 
     tests: Mapping[str, Predictions] = field(default_factory=dict)
     history: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     place: Callable[[NDArray[np.int64]], pl.DataFrame] | None = None
+    script: str | None = None
+
+
+def write_script(folder: Path) -> Path:
+    """Plotly's script as a file of `folder` that several reports share, written where it is not there yet."""
+    path, text = folder / PLOTLY, plotly_script()
+    if not path.is_file() or path.stat().st_size != len(text.encode()):
+        write_text(path, text)
+    return path
 
 
 def write_report(path: Path, results: RunResults, details: Details | None = None) -> None:
@@ -72,12 +82,15 @@ def render(results: RunResults, details: Details) -> str:
         outdone=outdone(results),
         untested=untested(results),
         saturated=saturated(results),
+        plotly_at=details.script,
     )
 
 
-def compose(template: str, figures: Mapping[str, plots.Figure], **shown: Any) -> str:
-    """A self-contained page from a template of `page/`, with its figures by name and whatever it shows; one
-    without figures has no scripts."""
+def compose(
+    template: str, figures: Mapping[str, plots.Figure], *, plotly_at: str | None = None, **shown: Any
+) -> str:
+    """A page from a template of `page/`, with its figures by name and whatever it shows; one without figures
+    has no scripts. It is self-contained unless `plotly_at` says where Plotly's script lies."""
     import jinja2
     from markupsafe import Markup
 
@@ -92,10 +105,15 @@ def compose(template: str, figures: Mapping[str, plots.Figure], **shown: Any) ->
     environment.filters.update(
         number=_number, formatted=_formatted, interval=_interval, percent=_percent, count=_count
     )
-    scripts = []
+    scripts, sources = [], []
     if figures:
-        scripts = [plotly_script(), (PAGE / "report.js").read_text(encoding="utf-8")]
-    allowed = " ".join(_digest(script) for script in scripts) or "'none'"
+        scripts = [(PAGE / "report.js").read_text(encoding="utf-8")]
+        if plotly_at is None:
+            scripts.insert(0, plotly_script())
+        else:
+            # No digest: browsers check those of files by a rule that pages opened from a disk never pass.
+            sources = ["'self'"]
+    allowed = " ".join([*sources, *(_digest(script) for script in scripts)]) or "'none'"
     page = environment.get_template(template).render(
         **shown,
         csp="; ".join(
@@ -109,6 +127,7 @@ def compose(template: str, figures: Mapping[str, plots.Figure], **shown: Any) ->
             ]
         ),
         css=Markup((PAGE / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own files
+        plotly_at=plotly_at if figures else None,
         scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own files and Plotly's
         figures=Markup(script_json({name: plotly_text(figure) for name, figure in figures.items()})),  # noqa: S704
     )

@@ -125,7 +125,7 @@ def judge(
                 kept[baseline.name] = _keep(experiment, config, run, baseline)
         results = results.model_copy(update={"verdict": verdict_of(results, kept, whole)})
         update(steps - 1, steps)
-        write(experiment, out, results, findings.tests)
+        write(experiment, out, results, findings.tests, self_contained=config.judge.self_contained)
     return results
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from vestige import log
 from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.report import Details, write_report
+from vestige.evaluation.report import Details, write_report, write_script
 from vestige.evaluation.results import RunResults
 from vestige.pipeline.experiment import Experiment
 from vestige.runs.directory import RunDirectory
@@ -19,9 +20,24 @@ from vestige.runs.directory import RunDirectory
 logger = log.get(__name__)
 
 
-def write(experiment: Experiment, out: Path, results: RunResults, tests: Mapping[str, Predictions]) -> None:
-    """Write into `out` and, where `out` is a run of several models, into the folder of each."""
+def write(
+    experiment: Experiment,
+    out: Path,
+    results: RunResults,
+    tests: Mapping[str, Predictions],
+    *,
+    self_contained: bool = False,
+) -> None:
+    """Write into `out` and, where `out` is a run of several models, into the folder of each.
+
+    Reports share one script of figures, in `out`, or in the run that a detector's folder lies in, unless each
+    is to be `self_contained`.
+    """
     run = RunDirectory(out)
+    script = None
+    if not self_contained:
+        whole = RunDirectory(RunDirectory(out.parent).home)
+        script = write_script(whole.path if run.is_detector and whole.is_run else out)
     folders = {result.name: run.folder(result.name) for result in results.models}
     for result in results.models:
         folder, test = folders[result.name], tests[result.name]
@@ -30,8 +46,8 @@ def write(experiment: Experiment, out: Path, results: RunResults, tests: Mapping
         )
         test.save(folder.predictions_file, threshold=result.threshold.value, place=where)
         if not run.is_detector:
-            _report(experiment, folder, results.only(result.name), tests, {result.name: folder})
-    _report(experiment, run, results, tests, folders)
+            _report(experiment, folder, results.only(result.name), tests, {result.name: folder}, script)
+    _report(experiment, run, results, tests, folders, script)
 
 
 def _report(
@@ -40,6 +56,7 @@ def _report(
     results: RunResults,
     tests: Mapping[str, Predictions],
     folders: Mapping[str, RunDirectory],
+    script: Path | None,
 ) -> None:
     judged = next(iter(tests.values())).position
 
@@ -50,7 +67,11 @@ def _report(
     history = {name: pl.read_csv(path) for name, path in histories.items() if path.is_file()}
     shown = {result.name: tests[result.name] for result in results.detectors}
     results.save(folder.metrics_file)
-    write_report(folder.report_file, results, Details(tests=shown, history=history, place=place))
+    beside = None
+    if script is not None:
+        beside = os.path.relpath(script, folder.path).replace(os.sep, "/")
+    details = Details(tests=shown, history=history, place=place, script=beside)
+    write_report(folder.report_file, results, details)
     logger.info("wrote %s", folder.report_file)
 
 

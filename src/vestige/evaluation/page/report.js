@@ -30,6 +30,10 @@
     });
   }
 
+  if (!window.Plotly) {
+    document.getElementById("no-plotly").hidden = false;
+    return;
+  }
   draw();
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   document.querySelectorAll("details").forEach(function (one) {
