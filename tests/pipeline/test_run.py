@@ -26,7 +26,7 @@ from vestige.runs.directory import RunDirectory
 BASELINES = {"majority", "new_token", "lookup", "length", "counts", "logistic"}
 OF_A_RUN = {
     "config.json", "dataset", "split.json", "metrics.json", "report.html", "log.jsonl", "gbt", "gru",
-    "plotly.min.js", *BASELINES,
+    "plotly.min.js", "run.toml", "openings.jsonl", *BASELINES,
 }  # fmt: skip
 OF_A_MODEL = {
     "config.json", "model.json", "split.json", "history.csv", "predictions.parquet", "metrics.json",

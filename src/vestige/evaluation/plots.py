@@ -17,7 +17,8 @@ MODEL_COLOURS = ("#3b7dd8", "#d9622b", "#2a9d7c", "#9a5fd0", "#b58900", "#c2477f
 BASELINE_COLOUR = "#8a929e"
 ANOMALY_COLOUR, NORMAL_COLOUR = "#d6453d", "#8a929e"
 DASHES = ("dot", "dash", "dashdot", "longdash", "longdashdot", "solid")
-MOST_POINTS = 2_000
+MOST_POINTS = 800
+"""Points along time at most: a figure is hardly wider in pixels, and they are most of a page."""
 UNIT = [-0.02, 1.02]
 
 
