@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import dataclass
+
 import numpy as np
+import pytest
 import torch
+from numpy.typing import NDArray
 
 from tests.training.conftest import MakeParts, Parts
-from vestige.training.loader import CachedRows, GatheredRows, Loader, rows_of
+from vestige.training.loader import CachedRows, GatheredRows, Loader, Tensors, rows_of
+from vestige.training.shuffling import Shuffled
 
 from .toy import ToyEncoder, gru
 
@@ -107,3 +113,64 @@ def test_what_fits_in_memory_is_encoded_once_and_the_rest_batch_by_batch_with_th
     assert torch.equal(a, b)
     assert torch.equal(target, same)
     assert train.encoder.calls[calls:] == [64], "one call for a whole batch, none for what is cached"
+
+
+@dataclass
+class Numbers:
+    """So many windows, of which the inputs are their row numbers."""
+
+    n: int
+    device: torch.device = CPU
+    nbytes: int = 0
+
+    def __len__(self) -> int:
+        return self.n
+
+    def take(self, rows: NDArray[np.int64]) -> tuple[Tensors, torch.Tensor]:
+        tensor = torch.from_numpy(rows)
+        return (tensor,), tensor
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 16, 17, 1000, 70_001])
+def test_an_order_that_is_computed_has_every_row_once(n: int) -> None:
+    order = Shuffled(n, seed=3, epoch=1).rows(0, n)
+    assert np.array_equal(np.sort(order), np.arange(n))
+    assert np.array_equal(Shuffled(n, seed=3, epoch=1).rows(n // 2, n), order[n // 2 :])
+
+
+def test_an_order_that_is_computed_looks_drawn() -> None:
+    n = 40_000
+    order = Shuffled(n, seed=0, epoch=0).rows(0, n)
+    others = [Shuffled(n, seed, epoch).rows(0, n) for seed, epoch in ((0, 1), (1, 0))]
+    # The correlation of two independent orders has a standard deviation of 1 / sqrt(n), here 0.005.
+    for other in (np.arange(n), np.roll(order, 1), *others):
+        assert abs(np.corrcoef(order, other)[0, 1]) < 0.025
+    quarters = np.histogram2d(np.arange(n), order, bins=4)[0]
+    assert abs(quarters - n / 16).max() < 5 * (n / 16) ** 0.5
+
+
+def test_an_epoch_of_very_many_windows_goes_on_with_the_same_batch_and_holds_no_order() -> None:
+    n = 400_000_000
+    tracemalloc.start()
+    loader = Loader(Numbers(n), size=256, accumulate=1, seed=5)
+    batches = iter(loader)
+    first = [next(batches).target for _ in range(20)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000  # listed, the order would take 3.2 GB
+    assert len(loader) == -(-n // 256) - 20
+    assert len(torch.cat(first).unique()) == 20 * 256
+    other = Loader(Numbers(n), size=256, accumulate=1, seed=5)
+    other.load_state_dict(loader.state_dict())
+    assert torch.equal(next(iter(other)).target, next(batches).target)
+
+
+def test_some_of_many_windows_are_drawn_without_one_twice() -> None:
+    loader = Loader(Numbers(1000), size=64, accumulate=1, seed=5, most=300, listed=100)
+    epochs = []
+    for _ in range(2):
+        shown = torch.cat([one.target for one in loader])
+        assert len(shown) == len(shown.unique()) == 300
+        epochs.append(set(shown.tolist()))
+        loader.next_epoch()
+    assert epochs[0] != epochs[1]

@@ -214,6 +214,10 @@ class Streams(Mapping[str, NDArray[Any]]):
     def __len__(self) -> int:
         return len(self._arrays)
 
+    def arrays(self) -> list[NDArray[Any]]:
+        """The arrays, unchecked: not to be read from."""
+        return list(self._arrays.values())
+
     def at(self, name: str, steps: NDArray[np.int64]) -> NDArray[Any]:
         """The values of the steps `steps (B,)`, `(B, *shape)`."""
         return self.under(name, steps, 1)[steps]

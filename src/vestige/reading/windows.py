@@ -21,6 +21,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import mmap
 import os
 import tokenize
 from collections.abc import Iterator, Mapping
@@ -69,6 +70,8 @@ MOST_FILES = 10_000
 MOST_CLASSES = 1 << 8
 """What a label of one byte can tell apart."""
 PIECE = 1 << 20
+LET_GO = 1 << 22
+"""Windows after which a pass lets go of the index: 88 MB of it."""
 
 IntArray = NDArray[np.int64]
 
@@ -227,9 +230,15 @@ class WindowSet:
         )
 
     def pieces(self, size: int = PIECE) -> Iterator[WindowSet]:
-        """The same windows in their order, `size` at a time: what goes over all of them needs no copies."""
+        """The same windows in their order, `size` at a time: what goes over all of them needs no copies, and
+        does not keep the index resident."""
+        read = 0
         for start in range(0, len(self), size):
             yield self.select(slice(start, start + size))
+            read += size
+            if read >= LET_GO:
+                self.let_go()
+                read = 0
 
     def runs(self) -> Iterator[tuple[int, slice]]:
         """Windows of one recording after the other: which recording, and where they lie."""
@@ -289,6 +298,18 @@ class WindowSet:
         if not copying.copy_windows(raw, position, step, out.reshape(len(out), -1).view(np.uint8)):
             raise DatasetError("a window lies beyond its stream", where=self.path, remedy=REMEDY)
         return out
+
+    def let_go(self) -> None:
+        """Take the pages of memory-mapped files out of this process's memory; what is read again comes back
+        from the system's cache. Where the system has no such call, nothing happens."""
+        if not hasattr(mmap, "MADV_DONTNEED"):
+            return
+        for column in (self.recording, self.position, self.label, self.t_ns, *self.streams.arrays()):
+            memory: Any = column
+            while isinstance(memory, np.ndarray):
+                memory = memory.base
+            if isinstance(memory, mmap.mmap):
+                memory.madvise(mmap.MADV_DONTNEED)
 
     def table(self, name: str) -> pl.DataFrame:
         """The table `tables/<name>.parquet`; DatasetError where the dataset has none, or a damaged one."""

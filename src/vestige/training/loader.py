@@ -5,7 +5,7 @@ Letters: B windows of a batch, N windows of the set.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,8 +17,15 @@ from torch import Tensor
 from vestige.models.neural import NeuralDetector
 from vestige.reading.encoding import EncodedWindows
 from vestige.training.ranks import Ranks
+from vestige.training.shuffling import Shuffled
 
 CHUNK = 4_096
+LISTED = 1 << 24
+"""Windows of which the order of an epoch is listed at most, in 128 MiB; that of more is computed."""
+TOUCHED = 1 << 16
+"""Bytes of a mapped file that become resident where one window is read: the kernel maps pages around."""
+RESIDENT = 1 << 29
+"""Bytes of mapped files that may be resident before they are let go."""
 Tensors = tuple[Tensor, ...]
 ALONE = Ranks()
 """A process that trains by itself."""
@@ -68,14 +75,17 @@ class CachedRows:
         return tuple(tensor.index_select(0, index) for tensor in self.tensors), self.target[index]
 
 
-@dataclass(frozen=True)
+@dataclass
 class GatheredRows:
-    """Encoded and selected when asked for: a set larger than memory trains."""
+    """Encoded and selected when asked for: a set larger than memory trains. Pages of the dataset's files are
+    let go from time to time, so that no more of them than `RESIDENT` bytes count as this process's memory."""
 
     detector: NeuralDetector
     windows: EncodedWindows
     device: torch.device
     nbytes: int = 0
+    touched: int = 0
+    """Bytes of mapped files that were read since they were let go."""
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -84,6 +94,10 @@ class GatheredRows:
         """Gather, encode, select (`to_tensors` does)."""
         X = self.windows.batch(rows, self.detector.input_names)
         target = self.detector.targets(X, self.windows.label[rows])
+        self.touched += len(rows) * TOUCHED
+        if self.touched > RESIDENT:
+            self.windows.windows.let_go()
+            self.touched = 0
         return self.detector.to_tensors(X, self.device), torch.from_numpy(target).to(self.device)
 
 
@@ -124,7 +138,8 @@ class Loader:
     """The training windows, or `most` of them, drawn and shuffled anew in every epoch by (seed, epoch) alone.
 
     Its whole state is (`epoch`, `batch`): the next batch to come. `len` is what is left of this epoch. Of
-    several processes (`ranks`) each is given its part of the same batch of `size` windows for each.
+    several processes (`ranks`) each is given its part of the same batch of `size` windows for each. Above
+    `listed` windows the order is computed batch by batch (`Shuffled`).
     """
 
     def __init__(
@@ -136,8 +151,9 @@ class Loader:
         seed: int,
         most: int | None = None,
         ranks: Ranks = ALONE,
+        listed: int = LISTED,
     ) -> None:
-        self.rows, self.ranks = rows, ranks
+        self.rows, self.ranks, self.listed = rows, ranks, listed
         size *= ranks.world
         self.size, self.accumulate, self.seed = size, accumulate, seed
         self.windows = min(len(rows), most or len(rows))
@@ -158,9 +174,10 @@ class Loader:
         return self.batches - self.batch
 
     def __iter__(self) -> Iterator[TrainingBatch]:
-        order = self._order()
+        rows_at = self._order()
         while self.batch < self.batches:
-            rows = order[self.batch * self.size : (self.batch + 1) * self.size]
+            begin = self.batch * self.size
+            rows = rows_at(begin, min(begin + self.size, self.windows))
             own = rows[self.ranks.rank :: self.ranks.world]
             share = len(own) * self.ranks.world / self._step_windows()
             rows = own if len(own) else rows[:1]
@@ -168,11 +185,16 @@ class Loader:
             self.batch += 1
             yield TrainingBatch(inputs, target, share)
 
-    def _order(self) -> NDArray[np.int64]:
+    def _order(self) -> Callable[[int, int], NDArray[np.int64]]:
+        """What gives the rows from one place of the epoch's order to another."""
+        if len(self.rows) > self.listed:
+            return Shuffled(len(self.rows), self.seed, self.epoch).rows
         rng = np.random.default_rng([self.seed, self.epoch])
         if self.windows == len(self.rows):
-            return rng.permutation(self.windows)
-        return rng.choice(len(self.rows), self.windows, replace=False)
+            order = rng.permutation(self.windows)
+        else:
+            order = rng.choice(len(self.rows), self.windows, replace=False)
+        return lambda begin, end: order[begin:end]
 
     def _step_windows(self) -> int:
         span = self.accumulate * self.size
