@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | bench-check | bench-peers | docs | clean     (each creates .venv where it is missing)
+# make demo | test | lint | bench | bench-check | bench-peers | board | docs | clean     (each creates .venv where it is missing)
 #
 # make demo TORCH=none   installs no torch, and the demo trains no networks
 # make demo TORCH=cpu    PyTorch's CPU build, from the index TORCH_INDEX where yours has none (pytorch.org names it)
@@ -40,7 +40,7 @@ torch-cuda:
 	$(PIP) $(INDEX) torch==$(PINNED)
 	$(BIN)/python -c "import torch, sys; sys.exit(0 if torch.version.cuda else 'this index serves a CPU build: give another as TORCH_INDEX=URL')"
 
-.PHONY: demo demo-telemetry demo-traces demo-logs test lint bench bench-check bench-peers docs clean attack fuzz
+.PHONY: demo demo-telemetry demo-traces demo-logs test lint bench bench-check bench-peers board docs clean attack fuzz
 
 # The three sources at a time, of the logs two detectors at a time with a thread each: a training of such small
 # networks leaves a second core idle (docs/training.md). Each source prints what it has to say when it is done.
@@ -83,6 +83,12 @@ bench-peers: $(READY)
 	$(BIN)/python -m venv benchmarks/.peers
 	benchmarks/.peers/bin/pip install --quiet --requirement benchmarks/peers.txt
 	benchmarks/.peers/bin/pip install --quiet --no-deps --requirement benchmarks/peers-torch.txt
+
+# Every labelled set by every detector; cut it off at any moment, and the same command goes on.
+DATA ?= ../shared/data
+board: $(READY)
+	$(BIN)/vestige board --data $(DATA) -o board
+	cp board/board.md docs/board.md
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py

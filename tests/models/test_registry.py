@@ -49,13 +49,13 @@ def test_models_that_fit_a_dataset_are_those_whose_inputs_it_offers() -> None:
     cores = ["array_lstm", "attention_array_lstm", "gru", "lstm", "stochastic_array_lstm"]
     baselines = ["counts", "length", "lookup", "majority", "new_token"]
     assert registry.fitting(tokens, "classify") == sorted(
-        [*cores, "blend", "ngram", "transformer", *baselines]
+        [*cores, "blend", "ngram", "transformer", *baselines, *registry.CLASSICAL]
     )
     nexts = [f"next_{name}" for name in (*cores, "frequency", "ngram", "transformer")]
     assert registry.fitting(tokens, "next") == sorted(nexts)
     assert registry.fitting(tokens, "normal") == ["normal"]
     others = ["blend", "ngram", "normal", "transformer"]
-    assert registry.fitting(tokens) == sorted([*cores, *others, *baselines, *nexts])
+    assert registry.fitting(tokens) == sorted([*cores, *others, *baselines, *nexts, *registry.CLASSICAL])
     tensor = schema_of(Input("signal", "tensor", features=(Feature("cpu"),)))
     assert registry.fitting(tensor) == sorted([*cores, "cnn", "majority", "normal", "transformer"])
 

@@ -16,6 +16,7 @@ from vestige import __version__, log, storage
 from vestige.cli import (
     about,
     audit,
+    board,
     compare,
     dashboard,
     dataset,
@@ -154,6 +155,7 @@ tune.register(app)
 dataset.register(app)
 audit.register(app)
 compare.register(app)
+board.register(app)
 scoring.register(app)
 watch.register(app)
 feedback.register(app)

@@ -120,6 +120,18 @@ def _next_ngram() -> Kinds:
     return (NextNgram,)
 
 
+def _one_class() -> Kinds:
+    from vestige.models.baselines.one_class import Ecod, IsolationForest, Nearest, OovTrigrams, Stide
+
+    return Stide, OovTrigrams, Nearest, IsolationForest, Ecod
+
+
+def _tf_idf() -> Kinds:
+    from vestige.models.baselines.tf_idf import TfIdf
+
+    return (TfIdf,)
+
+
 BUILT_IN: dict[str, Load] = {
     "gbt": _gbt,
     "ngram": _ngram,
@@ -141,7 +153,16 @@ BUILT_IN: dict[str, Load] = {
     "next_attention_array_lstm": _next_networks,
     "next_stochastic_array_lstm": _next_networks,
     "next_transformer": _next_networks,
+    "tfidf": _tf_idf,
+    "stide": _one_class,
+    "oov_trigrams": _one_class,
+    "nearest": _one_class,
+    "isolation_forest": _one_class,
+    "ecod": _one_class,
 }
+CLASSICAL = ("tfidf", "stide", "oov_trigrams", "nearest", "isolation_forest", "ecod")
+"""Detectors of the textbooks, which `vestige board` always has; too slow on millions of windows to stand in
+every report."""
 BASELINES: dict[str, Load] = {
     "majority": _frequencies,
     "new_token": _frequencies,

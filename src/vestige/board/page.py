@@ -1,0 +1,252 @@
+"""The page of the board, as Markdown and as HTML, made from what runs wrote in `metrics.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vestige.board import evidence
+from vestige.board.cells import ALWAYS, Cell, CellRecord, SetPlace, cells_of, code_digest
+from vestige.board.sets import LabelledSet, split_name
+from vestige.escaping import visible
+from vestige.evaluation.record import IntervalResult
+from vestige.evaluation.report import compose
+from vestige.evaluation.results import DetectorResults, RunResults
+from vestige.models import registry
+from vestige.runs.directory import RunDirectory
+from vestige.runs.options import SplitOptions
+from vestige.storage import write_text
+
+MARKDOWN, HTML = "board.md", "board.html"
+METRICS = ("macro_f1", "average_precision", "recall", "fpr")
+NORMALS = frozenset(registry.CLASSICAL) - {"tfidf"}
+"""Detectors of the task classify that learn from normal windows alone."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A detector on a split: figures as text, and the command that made them."""
+
+    name: str
+    role: str
+    learns: str
+    validation: str
+    figures: list[str]
+    gain: str
+    chosen: bool = False
+
+
+@dataclass
+class SplitBoard:
+    """A set by one of its splits."""
+
+    set: LabelledSet
+    name: str
+    rows: list[Row] = field(default_factory=list)
+    facts: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    untrusted: str = ""
+
+
+@dataclass
+class Board:
+    """All that the page shows."""
+
+    command: str
+    code: str
+    splits: list[SplitBoard]
+    absent: list[tuple[str, str]]
+    done: int
+    wanted: int
+    seconds: float
+    other_code: int
+
+
+def read(
+    out: Path, sets: Sequence[LabelledSet], models: Sequence[str], *, data: Path | None, command: str
+) -> Board:
+    """What is there so far. Raises DatasetError for results that are damaged."""
+    board = Board(command, code_digest(), [], [], 0, 0, 0.0, 0)
+    for one in sets:
+        place = SetPlace(out, one)
+        cells = cells_of(place, models)
+        missing = evidence.absent(one, data)
+        if missing and not any(cell.note.is_file() for cell in cells):
+            board.absent.append((one.name, missing))
+            continue
+        for options in one.splits:
+            mine = [cell for cell in cells if cell.options == options]
+            board.splits.append(_split(board, place, options, mine))
+    return board
+
+
+def _split(board: Board, place: SetPlace, options: SplitOptions, cells: Sequence[Cell]) -> SplitBoard:
+    found = SplitBoard(place.set, split_name(options))
+    found.commands = [place.split_command(options)]
+    judged: dict[str, tuple[DetectorResults, RunResults]] = {}
+    for cell in cells:
+        record = cell.record
+        board.wanted += 1
+        if record is None:
+            found.missing.append(f"{cell.model}: still to be computed")
+            continue
+        if record.status != "done":
+            board.done += record.status == "unfit"
+            found.missing.append(f"{cell.model}: {visible(record.why, 300)}")
+            continue
+        results = RunDirectory(cell.run).results
+        if results is None:
+            found.missing.append(f"{cell.model}: its results are gone")
+            continue
+        board.done += 1
+        board.seconds += record.seconds
+        board.other_code += record.code != board.code
+        found.commands += record.commands
+        _take(judged, results)
+        if not found.facts:
+            _facts(found, results, record)
+    ranked = sorted(judged.values(), key=lambda pair: -(pair[0].validation_macro_f1 or 0.0))
+    usable = next((one.name for one, _ in ranked if one.usable), "")
+    found.rows = [_row(one, results, chosen=one.name == usable) for one, results in ranked]
+    return found
+
+
+def _take(judged: dict[str, tuple[DetectorResults, RunResults]], results: RunResults) -> None:
+    """Models as their own run judged them; baselines, which each run has, of the first."""
+    for one in results.detectors:
+        if one.kind == "model" or one.name not in judged:
+            judged[one.name] = (one, results)
+
+
+def _facts(found: SplitBoard, results: RunResults, record: CellRecord) -> None:
+    test = results.split.parts.get("test")
+    if test is not None:
+        classes = ", ".join(f"{count:,} {visible(name, 40)}" for name, count in test.per_class.items())
+        found.facts.append(
+            f"test part: {test.windows:,} windows of {test.recordings:,} recordings ({classes})"
+        )
+    found.facts.append(f"intervals: {results.clusters.description}")
+    found.facts.append(
+        f"digests: dataset {results.digests.get('dataset', '')[:16]}, split {record.split[:16]}, "
+        f"code {record.code[:16]}"
+    )
+    if results.synthetic:
+        found.facts.append("simulated by vestige: it shows that the pipeline works, and nothing of the world")
+    if not results.clusters.trusted:
+        found.untrusted = results.clusters.reason
+
+
+def _row(one: DetectorResults, results: RunResults, *, chosen: bool) -> Row:
+    comparison = next((each for each in results.comparisons if each.model == one.name), None)
+    role = "baseline" if one.is_baseline else "classical" if one.name in ALWAYS else "model"
+    gain = "" if comparison is None or one.is_baseline else _interval(comparison.gain, "+.3f")
+    if gain and comparison is not None:
+        gain = f"{gain} over {comparison.baseline}: {comparison.outcome}"
+    normals = one.name in NORMALS or registry.task_of(one.name) == "next"
+    return Row(
+        one.name,
+        role,
+        "normals" if normals else "labels",
+        _number(one.validation_macro_f1),
+        [_interval(one.metrics.get(name)) for name in METRICS],
+        gain,
+        chosen,
+    )
+
+
+def _number(value: float | None, form: str = ".3f") -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _interval(found: IntervalResult | None, form: str = ".3f") -> str:
+    if found is None or found.estimate is None:
+        return "-"
+    if found.low is None or found.high is None:
+        return f"{found.estimate:{form}}"
+    return f"{found.estimate:{form}} [{found.low:{form}}, {found.high:{form}}]"
+
+
+INTRODUCTION = (
+    "Every labelled set at hand by every detector by a split that holds out what an attacker or an update "
+    "changes: spans of time, templates, hosts, samples. Never windows at random. Each cell is an ordinary "
+    "run with its own command; figures are those of its metrics.json, as they came out.",
+    "Rows stand in the order of macro F1 on validation, which alone chooses; the first that can be put to "
+    "work is marked *. Learns: from `labels`, or from `normals` alone (labels of the validation part then "
+    "choose the boundary). Recall and FPR are at the threshold of fpr=0.01 on validation. The gain is in "
+    "macro F1, paired, over the trivial baseline that was best on validation; `better` needs its interval "
+    "above 0 over that one and over the best in hindsight.",
+)
+HEADER = ("detector", "", "learns", "validation", "macro F1", "AP", "recall", "FPR", "gain over a baseline")
+
+
+def markdown(board: Board) -> str:
+    """The page as Markdown."""
+    lines = ["# The board", "", *(line for text in INTRODUCTION for line in (text, "")), *_state(board)]
+    for one in board.splits:
+        lines += ["", f"## {one.set.name}, `{one.name}`", "", f"{one.set.about}.", ""]
+        lines += [f"- {fact}" for fact in one.facts]
+        if one.untrusted:
+            lines.append(f"- the intervals cannot be trusted: {one.untrusted}")
+        if one.rows:
+            lines += ["", *_table(HEADER, (_cells(row) for row in one.rows))]
+        if one.missing:
+            lines += ["", "Not in the table:", "", *(f"- {_escaped(text)}" for text in one.missing)]
+        if one.set.published:
+            lines += ["", "Published by others:", ""]
+            rows = (
+                (each.detector, f"{each.figure} {each.value:g}", each.split, each.source, each.note)
+                for each in one.set.published
+            )
+            lines += _table(("detector", "figure", "split", "source", "can it be compared?"), rows)
+        if one.commands:
+            lines += [
+                "",
+                "<details><summary>Commands</summary>",
+                "",
+                "```",
+                *one.commands,
+                "```",
+                "</details>",
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _state(board: Board) -> list[str]:
+    lines = [
+        f"**{board.done} of {board.wanted} cells are computed**; it took {board.seconds / 3600:.2f} hours. "
+        "The same command goes on with the rest, and can be cut off at any moment:",
+        "",
+        "```",
+        board.command,
+        "```",
+    ]
+    if board.other_code:
+        lines += [
+            "",
+            f"{board.other_code} cells were computed by another version of the code than this page.",
+        ]
+    lines += ["", *(f"- {name} is not here: {why}" for name, why in board.absent)]
+    return lines
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    name = f"{row.name} *" if row.chosen else row.name
+    return name, row.role, row.learns, row.validation, *row.figures, row.gain
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return ["| " + " | ".join(map(_escaped, row)) + " |" for row in (header, ["---"] * len(header), *rows)]
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def write(board: Board, out: Path) -> tuple[Path, Path]:
+    """Write both pages into the folder of the board."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / MARKDOWN, markdown(board))
+    write_text(out / HTML, compose("board.html.j2", {}, board=board, introduction=INTRODUCTION))
+    return out / MARKDOWN, out / HTML

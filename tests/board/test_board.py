@@ -1,0 +1,275 @@
+"""`vestige board` on two tiny sets and one that is not there: cells are runs, and what is finished stays."""
+
+from __future__ import annotations
+
+import os
+import random
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.pipeline.conftest import succeed
+from vestige.board import evidence, page
+from vestige.board.cells import Cell, SetPlace, asked, cells_of
+from vestige.board.fill import check, fill
+from vestige.board.sets import LabelledSet, chosen, load
+from vestige.errors import EvidenceError, UsageError
+from vestige.evaluation.results import RunResults
+from vestige.runs.directory import RunDirectory
+from vestige.runs.options import SplitOptions
+
+MODELS = ("ecod", "next_ngram")
+LISTING = """
+[[set]]
+name = "sessions"
+about = "sessions of a toy"
+source = "events"
+evidence = "toy.zip"
+options = { mapping = "sessions" }
+splits = [{ split = "sample" }]
+
+[[set.published]]
+detector = "theirs"
+figure = "F1"
+value = 91.5
+split = "at random"
+source = "a paper"
+note = "It may not be compared | at all."
+
+[[set]]
+name = "table"
+about = "the same as a table"
+source = "events"
+evidence = "events.parquet"
+labels = "labels.parquet"
+joined_on = "machine"
+options = { mapping = "csv", label_of = "machine" }
+splits = [{ split = "sample" }]
+
+[[set]]
+name = "elsewhere"
+about = "nobody has it"
+source = "logs"
+evidence = "nowhere.log"
+splits = [{ split = "time" }]
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A zip of sessions, the same as Parquet tables, and the list of sets."""
+    folder = tmp_path_factory.mktemp("data")
+    draw = random.Random(0)
+    lines: dict[str, list[str]] = {"toy_train": [], "toy_test_abnormal": []}
+    rows, labels = [], []
+    for number in range(42):
+        bad = number % 3 == 0
+        events = [draw.choice("abcd") for _ in range(14)]
+        if bad:
+            events[draw.randrange(4, 12)] = draw.choice("xyz")
+        lines["toy_test_abnormal" if bad else "toy_train"].append(f"s{number},{' '.join(events)}\n")
+        labels.append((f"s{number}", bad))
+        rows += [(f"s{number}", 1_700_000_000 + number * 100 + at, name) for at, name in enumerate(events)]
+    with zipfile.ZipFile(folder / "toy.zip", "w") as archive:
+        for name, text in lines.items():
+            archive.writestr(f"toy/{name}", "".join(text))
+    columns = ["machine", "time", "event"]
+    pl.DataFrame(rows, schema=columns, orient="row").write_parquet(folder / "events.parquet")
+    pl.DataFrame(labels, schema=["machine", "label"], orient="row").write_parquet(folder / "labels.parquet")
+    (folder / "sets.toml").write_text(LISTING, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sets(data: Path) -> tuple[LabelledSet, ...]:
+    return load(data / "sets.toml")
+
+
+FILL = """
+import sys
+from pathlib import Path
+from vestige.board.fill import fill
+from vestige.board.sets import load
+
+data, out, *models = sys.argv[1:]
+fill(Path(out), load(Path(data) / "sets.toml")[:1], models, data=Path(data))
+"""
+
+
+@pytest.fixture(scope="module")
+def killed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Path, int]]:
+    """A board that was killed once its first cell was judged; when results were written then."""
+    out = tmp_path_factory.mktemp("board") / "out"
+    folder = out / "cells" / "sessions" / "sample"
+    words = [sys.executable, "-c", FILL, str(data), str(out), *MODELS]
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as begun:
+        deadline = time.monotonic() + 200
+        while not list(folder.glob("*/metrics.json")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(begun.pid, signal.SIGKILL)
+    return out, {file: file.stat().st_mtime_ns for file in folder.glob("*/metrics.json")}
+
+
+@pytest.fixture(scope="module")
+def filled(data: Path, sets: tuple[LabelledSet, ...], killed: tuple[Path, dict[Path, int]]) -> Path:
+    """The same one after the call was repeated."""
+    assert fill(killed[0], sets[:1], MODELS, data=data) == 0
+    assert fill(killed[0], sets, MODELS[:1], data=data) == 0
+    return killed[0]
+
+
+def the_cells(out: Path, sets: tuple[LabelledSet, ...]) -> list[Cell]:
+    first, second = (SetPlace(out, one) for one in sets[:2])
+    return [*cells_of(first, MODELS), *cells_of(second, MODELS[:1])]
+
+
+def test_every_cell_is_a_run_that_its_commands_make_again(
+    filled: Path, sets: tuple[LabelledSet, ...], tmp_path: Path
+) -> None:
+    cells = the_cells(filled, sets)
+    assert len(cells) == 3
+    for cell in cells:
+        record, results = cell.record, RunDirectory(cell.run).results
+        assert record is not None
+        assert results is not None
+        assert (record.status, record.commands) == ("done", [cell.train_command, cell.evaluate_command])
+        assert [one.name for one in results.models] == [cell.model]
+        assert RunDirectory(cell.run).openings == 1
+    cell = cells[0]
+    again = tmp_path / "again"
+    for command in (cell.train_command, cell.evaluate_command):
+        words = shlex.split(command.replace(str(cell.run), str(again)))
+        succeed(*words[1:])
+    then, now = (RunResults.load(run / "metrics.json") for run in (cell.run, again))
+    assert [one.metrics for one in then.detectors] == [one.metrics for one in now.detectors]
+
+
+def test_the_same_call_computes_nothing_again(
+    filled: Path, sets: tuple[LabelledSet, ...], data: Path
+) -> None:
+    files = [cell.run / "metrics.json" for cell in the_cells(filled, sets)]
+    before = [file.stat().st_mtime_ns for file in files]
+    assert fill(filled, sets, MODELS[:1], data=data) == 0
+    assert [file.stat().st_mtime_ns for file in files] == before
+
+
+def test_the_page_has_every_row_as_the_runs_have_it(
+    filled: Path, sets: tuple[LabelledSet, ...], data: Path
+) -> None:
+    board = page.read(filled, sets, MODELS, data=data, command="vestige board")
+    assert (board.done, board.wanted) == (3, 4)
+    assert board.absent == [("elsewhere", "nowhere.log is not in the folder of the data")]
+    first = board.splits[0]
+    names = {row.name: row for row in first.rows}
+    assert {"ecod", "next_ngram", "majority", "counts", "next_frequency"} <= set(names)
+    assert (names["ecod"].learns, names["counts"].learns, names["next_ngram"].learns) == (
+        "normals", "labels", "normals",
+    )  # fmt: skip
+    results = RunDirectory(the_cells(filled, sets)[0].run).results
+    assert results is not None
+    ap = results.models[0].metrics["average_precision"]
+    assert names["ecod"].figures[1].startswith(f"{ap.estimate:.3f}")
+    marked = [row.name for row in first.rows if row.chosen]
+    assert len(marked) == 1
+    assert marked != ["majority"]
+    files = page.write(board, filled)
+    markdown, html = (file.read_text(encoding="utf-8") for file in files)
+    assert "It may not be compared \\| at all." in markdown
+    for text in (markdown, html):
+        assert "vestige train" in text
+        assert "elsewhere is not here" in text
+        assert names["ecod"].figures[0] in text
+    assert "<script" not in html
+
+
+def test_a_split_that_fails_is_told_and_tried_again(
+    sets: tuple[LabelledSet, ...], data: Path, tmp_path: Path
+) -> None:
+    one = sets[0].model_copy(update={"splits": (SplitOptions(split="host"),)})
+    assert fill(tmp_path / "out", [one], ("ecod",), data=data) == 1
+    board = page.read(tmp_path / "out", [one], ("ecod",), data=data, command="vestige board")
+    assert (board.done, board.wanted) == (0, 1)
+    assert "needs at least 3" in board.splits[0].missing[0]
+    assert fill(tmp_path / "out", [one], ("ecod",), data=data) == 1
+
+
+def test_no_cell_begins_after_the_hours(sets: tuple[LabelledSet, ...], data: Path, tmp_path: Path) -> None:
+    assert fill(tmp_path / "out", sets, MODELS, data=data, hours=0) == 4
+    assert not (tmp_path / "out" / "cells").exists()
+
+
+def test_other_options_under_the_same_name_are_refused(
+    filled: Path, sets: tuple[LabelledSet, ...], data: Path
+) -> None:
+    other = sets[0].model_copy(update={"options": {"mapping": "sessions", "context": 3}})
+    with pytest.raises(UsageError, match="another sessions"):
+        fill(filled, [other], ("ecod", "stide"), data=data)
+
+
+def test_a_board_that_is_killed_goes_on_where_it_stood(
+    killed: tuple[Path, dict[Path, int]], filled: Path
+) -> None:
+    _, before = killed
+    assert len(before) == 1
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    results = list((filled / "cells" / "sessions" / "sample").glob("*/metrics.json"))
+    assert len(results) == len(MODELS)
+
+
+def test_the_verb_tells_what_is_there_and_writes_both_pages(data: Path, tmp_path: Path) -> None:
+    told = succeed(
+        "board", "--data", data, "--list", data / "sets.toml", "--sets", "elsewhere", "-o", tmp_path / "out"
+    )
+    assert "elsewhere is not here: nowhere.log" in told
+    assert "0 of 0 cells are computed" in told
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"board.md", "board.html"}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (('split = "sample"', 'split = "random"'), "holds out"),
+        (('source = "events"\nevidence = "toy.zip"', 'source = "events"'), "simulated"),
+        (('name = "table"', 'name = "sessions"'), "two sets are called sessions"),
+        (('name = "table"', 'name = "../table"'), "name"),
+        (("[[set]]", "[[set"), "TOML"),
+    ],
+)
+def test_a_list_that_is_wrong_is_refused(change: tuple[str, str], told: str, tmp_path: Path) -> None:
+    file = tmp_path / "sets.toml"
+    file.write_text(LISTING.replace(*change), encoding="utf-8")
+    with pytest.raises(UsageError, match=told):
+        load(file)
+
+
+def test_names_that_nothing_has_are_refused(sets: tuple[LabelledSet, ...]) -> None:
+    with pytest.raises(UsageError, match="nonsense"):
+        chosen(sets, ("nonsense",))
+    with pytest.raises(UsageError, match="nonsense"):
+        asked(("nonsense",))
+    with pytest.raises(UsageError, match="contxt"):
+        check([sets[0].model_copy(update={"options": {"contxt": 3}})])
+
+
+def test_the_list_that_is_shipped_can_be_read_by_its_sources() -> None:
+    shipped = load()
+    assert len(shipped) >= 10
+    check(shipped)
+
+
+@pytest.mark.parametrize("name", ["../out.txt", "/out.txt", "a\\..\\out.txt"])
+def test_a_zip_that_leads_outside_is_refused(
+    name: str, sets: tuple[LabelledSet, ...], tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "toy.zip", "w") as archive:
+        archive.writestr(name, "s1,a b c\n")
+    with pytest.raises(EvidenceError, match="outside"):
+        evidence.at_hand(sets[0], tmp_path, tmp_path / "place")
+    assert not (tmp_path / "place").exists()
