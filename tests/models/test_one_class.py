@@ -37,11 +37,13 @@ def test_ecod_is_the_largest_sum_of_tails() -> None:
     assert found == pytest.approx([2 * np.log(4), 2 * np.log(4 / 3)])
 
 
-def test_an_isolation_forest_of_plain_arrays_scores_as_the_library_does() -> None:
+def test_an_isolation_forest_of_plain_arrays_scores_as_the_library_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     values = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32)
     fitted = Fitted(n_estimators=100, random_state=0).fit(values)
     detector = IsolationForest((Input("summary", "summary", features=FEATURES),), 2)
-    detector.sample = lambda _: values.astype(np.float64)  # type: ignore[method-assign]
+    monkeypatch.setattr(detector, "sample", lambda _: values.astype(np.float64))
     detector.arrays = detector.learn(None, seed=0)  # type: ignore[arg-type]
     found = detector.strangeness({"summary": values})
     np.testing.assert_allclose(found, -fitted.score_samples(values), rtol=1e-9)

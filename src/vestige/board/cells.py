@@ -96,6 +96,12 @@ class SetPlace:
         words = ["vestige", "prepare", self.set.source, str(evidence), *_arguments(self.set.options.items())]
         return shlex.join([*words, "-o", str(self.dataset)])
 
+    @property
+    def simulate_command(self) -> str:
+        """What writes the evidence of a simulated set by itself."""
+        words = ["vestige", "simulate", self.set.source, str(self.evidence)]
+        return shlex.join([*words, *_arguments(self.set.simulate.items())])
+
     def split_command(self, options: SplitOptions) -> str:
         """What splits it by itself."""
         given = options.model_dump(mode="json", exclude_defaults=True).items()

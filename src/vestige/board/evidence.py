@@ -31,26 +31,33 @@ def absent(one: LabelledSet, data: Path | None) -> str:
     return ""
 
 
+def lies_at(one: LabelledSet, data: Path | None, place: Path) -> Path:
+    """Where a source finds the evidence of a set, which is made in `place` where it must be."""
+    raw = (data or Path()) / one.evidence
+    if one.simulate or raw.suffix == ".zip":
+        return place
+    return place / TABLE if raw.suffix == ".parquet" else raw
+
+
 def at_hand(one: LabelledSet, data: Path | None, place: Path) -> Path:
     """Where the evidence of a set lies that is not absent; made in `place` once, where it must be.
 
     Raises EvidenceError for a zip that is damaged or beyond all bounds, and for tables that do not fit.
     """
-    raw = (data or Path()) / one.evidence
-    if not one.simulate and raw.suffix not in {".zip", ".parquet"}:
-        return raw
-    if place.exists():
-        return place / TABLE if (place / TABLE).is_file() else place
+    where = lies_at(one, data, place)
+    if not where.is_relative_to(place) or place.exists():
+        return where
     if one.simulate:
         simulator = registry.get(one.source)
         simulator.write(place, simulator.options(**one.simulate), overwrite=False)
-        return place
+        return where
+    raw = (data or Path()) / one.evidence
     with storage.atomic_directory(place, marker=MADE) as working:
         if raw.suffix == ".zip":
             _unpack(raw, working)
         else:
             _join(raw, (data or Path()) / one.labels if one.labels else None, one.joined_on, working / TABLE)
-    return place / TABLE if (place / TABLE).is_file() else place
+    return where
 
 
 def _unpack(file: Path, to: Path) -> None:

@@ -76,21 +76,27 @@ def read(
         if missing and not any(cell.note.is_file() for cell in cells):
             board.absent.append((one.name, missing))
             continue
+        where = evidence.lies_at(one, data, place.evidence)
         for options in one.splits:
             mine = [cell for cell in cells if cell.options == options]
-            board.splits.append(_split(board, place, options, mine))
+            board.splits.append(_split(board, place, options, mine, where))
     return board
 
 
-def _split(board: Board, place: SetPlace, options: SplitOptions, cells: Sequence[Cell]) -> SplitBoard:
+def _split(
+    board: Board, place: SetPlace, options: SplitOptions, cells: Sequence[Cell], where: Path
+) -> SplitBoard:
     found = SplitBoard(place.set, split_name(options))
-    found.commands = [place.split_command(options)]
+    if place.set.simulate:
+        found.commands.append(place.simulate_command)
+    found.commands += [place.read_command(where), place.split_command(options)]
     judged: dict[str, tuple[DetectorResults, RunResults]] = {}
+    waiting: list[str] = []
     for cell in cells:
         record = cell.record
         board.wanted += 1
         if record is None:
-            found.missing.append(f"{cell.model}: still to be computed")
+            waiting.append(cell.model)
             continue
         if record.status != "done":
             board.done += record.status == "unfit"
@@ -107,6 +113,8 @@ def _split(board: Board, place: SetPlace, options: SplitOptions, cells: Sequence
         _take(judged, results)
         if not found.facts:
             _facts(found, results, record)
+    if waiting:
+        found.missing.append(f"still to be computed: {', '.join(waiting)}")
     ranked = sorted(judged.values(), key=lambda pair: -(pair[0].validation_macro_f1 or 0.0))
     usable = next((one.name for one, _ in ranked if one.usable), "")
     found.rows = [_row(one, results, chosen=one.name == usable) for one, results in ranked]

@@ -114,7 +114,7 @@ def split_name(options: SplitOptions) -> str:
 
 def load(path: Path = SHIPPED) -> tuple[LabelledSet, ...]:
     """The sets of a TOML file. Raises UsageError where it cannot be read, or says what cannot be."""
-    remedy = "see docs/board.md for its form"
+    remedy = "see docs/compare.md for its form"
     try:
         data = path.read_bytes()[: MAX_TOML + 1]
         if len(data) > MAX_TOML:
