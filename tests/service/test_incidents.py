@@ -136,3 +136,11 @@ def test_of_several_of_a_kind_one_that_is_open_is_found() -> None:
     joined = alert(1_060 + 3_300, about="x")
     found.take(joined)
     assert joined["incident"] == "000001"
+
+
+def test_alerts_without_p_values_give_their_incident_none() -> None:
+    incidents = Incidents()
+    first = {key: value for key, value in alert(0).items() if key not in {"p_value", "reasons"}}
+    lines = incidents.take(first)
+    assert [(line["state"], line["p_value"]) for line in lines] == [("opened", None)]
+    assert [line["p_value"] for line in incidents.close_all()] == [None]

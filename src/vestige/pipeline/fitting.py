@@ -17,6 +17,7 @@ from vestige.models.base import VIEWS, Detector, Task, choose_inputs, parse_hype
 from vestige.models.fitting import FittedDetector
 from vestige.pipeline import predicting
 from vestige.pipeline.experiment import TrainingData
+from vestige.reading.overview import counted
 from vestige.runs import views
 from vestige.schema import Schema
 from vestige.training import TrainingConfig, train
@@ -153,7 +154,9 @@ def fit(
     notes = predicting.notes_of(judged, pooling)
     save(directory, data, detector, threshold, view=plan.view, notes=notes)
     reached = notes.validation_macro_f1
-    logger.info("%s: trained in %d rounds, validation macro F1 %.3f", called, len(history), reached)
+    # What is fitted at once has no rounds.
+    rounds = f" in {counted(len(history), 'round')}" if history else ""
+    logger.info("%s: trained%s, validation macro F1 %.3f", called, rounds, reached)
 
 
 def save(

@@ -144,10 +144,10 @@ class NormalScorer:
             )  # fmt: skip
         if budget.chance(spent.rare) < BROKEN:
             log.warning(
-                "the promise does not hold for this evidence: %d windows are as rare as an alert, where %.3g "
+                "the promise does not hold for this evidence: %s as rare as an alert came, where %.3g "
                 "were expected; either it has changed since (learn again: vestige learn), or much of it is "
                 "an attack",
-                spent.rare, promised,
+                counted(spent.rare, "window"), promised,
             )  # fmt: skip
 
     def _hidden(self, judged: JudgedBatch, hiding: Hiding | None) -> dict[int, str]:

@@ -33,7 +33,7 @@ class Unknown:
         """Say in the log that the evidence is of something else than was learnt from, where it is."""
         if self.events >= FEWEST and self.unknown > MOST_UNKNOWN * self.events:
             log.warning(
-                "%.0f%% of the %d events were never learnt: the evidence is of something else than what was "
+                "%.0f%% of the %s events were never learnt: the evidence is of something else than what was "
                 "learnt from, so that an alert says little; learn from evidence of this kind (vestige learn)",
-                100 * self.unknown / self.events, self.events,
+                100 * self.unknown / self.events, f"{self.events:,}",
             )  # fmt: skip

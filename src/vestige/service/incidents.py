@@ -69,7 +69,8 @@ def entity_of(alert: Row) -> str:
 class Incident:
     """`first` and `last` are times (RFC 3339, None where nobody knows), `last_s` the last in Unix seconds;
     `kinds` are looks with the kinds of steps that they were about, `raised` counts the alerts that were
-    raised alike, of the first ways in which they were."""
+    raised alike, of the first ways in which they were; `p_value` is the lowest, None where the detector gives
+    none."""
 
     id: str
     entity: str
@@ -77,7 +78,7 @@ class Incident:
     last: str | None
     last_s: float | None
     alerts: int = 0
-    p_value: float = 1.0
+    p_value: float | None = None
     heard_s: float | None = None
     """When its last alert was taken, by the clock of this machine."""
     kinds: list[str] = field(default_factory=list)
@@ -209,7 +210,8 @@ class Incidents:
 
 def _add(incident: Incident, alert: Row, kinds: list[str], at_s: float | None) -> None:
     incident.alerts += 1
-    incident.p_value = min(incident.p_value, alert.get("p_value", 1.0))
+    ranks = [rank for rank in (incident.p_value, alert.get("p_value")) if rank is not None]
+    incident.p_value = min(ranks, default=None)
     if at_s is not None and (incident.last_s is None or at_s >= incident.last_s):
         incident.last, incident.last_s = alert.get("time"), at_s
     incident.kinds = list(dict.fromkeys([*incident.kinds, *kinds]))[:MOST_EVIDENCE]
