@@ -43,8 +43,10 @@ class SplitOptions(BaseModel):
     input_sets: Path | None = Field(
         None, description="file of picked recordings (see --output-sets) instead of a recipe"
     )
-    train_size: int | None = Field(None, ge=1, description="recordings of the training part at most")
-    test_size: int | None = Field(None, ge=1, description="recordings of the test part at most")
+    train_size: int | None = Field(
+        None, ge=1, description="maximum number of recordings in the training part"
+    )
+    test_size: int | None = Field(None, ge=1, description="maximum number of recordings in the test part")
     ratio: float | None = Field(
         None, gt=0, description="normal recordings for each anomalous one at most, in every part"
     )

@@ -41,7 +41,10 @@ class TrainingConfig(BaseModel):
         default=0.05, ge=0, lt=1, description="share of all optimiser steps that the warm-up takes"
     )
     weight_decay: float = Field(
-        default=0.01, ge=0, le=1000, description="AdamW's; not on biases, norms and embeddings"
+        default=0.01,
+        ge=0,
+        le=1000,
+        description="weight decay of AdamW; biases, norms and embeddings are spared",
     )
     clip: float = Field(default=1.0, ge=0, description="maximum norm of the gradient; 0 turns clipping off")
     accumulate: int = Field(
@@ -58,13 +61,14 @@ class TrainingConfig(BaseModel):
     patience: int | None = Field(
         default=None,
         ge=0,
-        description="epochs without a better one; None: a quarter of all, 5 at least; 0: never stop",
+        description="epochs without a better one after which training stops; 0: never "
+        "[default: a quarter of all epochs, at least 5]",
     )
     checkpoint_best: bool = Field(
         default=True, description="keep the weights of the best epoch by validation, not those of the last"
     )
     checkpoint_minutes: float = Field(
-        default=5.0, ge=0, description="minutes between saved states; 0: every step"
+        default=5.0, ge=0, description="minutes between saved states; 0 saves one after every step"
     )
     precision: Literal["auto", "32", "16", "bf16"] = Field(
         default="auto", description="auto: mixed on CUDA, else 32"
@@ -88,7 +92,8 @@ class TrainingConfig(BaseModel):
     threads: int | None = Field(
         default=None,
         ge=1,
-        description="threads of the CPU; None: one a core, where a batch has 16 windows for each",
+        description="threads of the CPU "
+        "[default: one for each core, and at most one for every 16 windows of a batch]",
     )
     cache_mb: int = Field(
         default=1024, ge=0, description="inputs up to this size (MiB) are encoded once, in memory"

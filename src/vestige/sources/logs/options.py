@@ -42,7 +42,12 @@ class LogOptions(BaseModel):
         description="messages around the one judged: those before it (background), or before and after it "
         "(context: live scoring waits for them)",
     )
-    window_size: int = Field(default=9, ge=0, le=2047, description="how many of them (context: on each side)")
+    window_size: int = Field(
+        default=9,
+        ge=0,
+        le=2047,
+        description="number of messages around the one judged (with context: on each side)",
+    )
     stride: int = Field(default=1, ge=1, description="messages between one window and the next")
     label: str | None = Field(
         default=None,
