@@ -14,6 +14,7 @@ import json
 import multiprocessing
 import os
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -178,7 +179,11 @@ def command(
             cwd=cwd, env=os.environ | (env or {}), start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        said = process.communicate()[1]
+        try:
+            said = process.communicate()[1]
+        except BaseException:  # time is up: the process has a session of its own, and would go on
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
         wall = time.perf_counter() - began
         with contextlib.suppress(ChildProcessError):
             while True:

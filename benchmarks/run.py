@@ -36,6 +36,7 @@ from pairs import CLOCKS, FOLDER, Asked, Row, measure
 
 RESULTS, TABLE, CHECKED = (FOLDER / name for name in ("results.json", "results.md", "checked.json"))
 SOURCE = FOLDER.parent / "src" / "vestige"
+STOPPED = 128 + signal.SIGTERM
 FALL = 0.75
 """A ratio below this share of what it was has fallen."""
 SCRIPTS = (
@@ -111,6 +112,7 @@ def save(path: Path, kept: Kept) -> None:
 def one_script(script: str, asked: Asked, known: set[str]) -> None:
     """In a process of its own: measure what is not known yet, and print a row a line."""
     sys.path.insert(0, str(FOLDER))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))  # temporary folders are removed
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the work prints is no row
     for pair in importlib.import_module(f"bench_{script}").rows(asked):
@@ -138,7 +140,7 @@ def rows_of(script: str, arguments: list[str], until: float) -> Iterator[Row]:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait()
-    if code == -signal.SIGTERM and time.monotonic() >= until:
+    if code in (STOPPED, -signal.SIGTERM) and time.monotonic() >= until:
         raise TimeoutError
     if code:
         raise RuntimeError(f"it ended with {code}: what it said stands above")
