@@ -126,7 +126,7 @@ def test_the_task_of_a_network_is_known_without_it() -> None:
 
 def test_every_extra_is_one_of_the_distribution() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert set(extras.MODULES) == set(project["optional-dependencies"]) - {"dev"}
+    assert set(extras.MODULES) == set(project["optional-dependencies"]) - {"dev", "docs"}
     named = [name for name in HIDDEN if any(line.startswith(name) for line in project["dependencies"])]
     assert named == []
 
