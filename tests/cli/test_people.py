@@ -305,3 +305,12 @@ def test_a_watch_of_nothing_that_is_there_is_no_success(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["watch", str(tmp_path), str(tmp_path / "typo"), "--once"])
     assert isinstance(done.exception, EvidenceError)
     assert "check the path" in done.exception.remedy
+
+
+def test_what_may_not_be_read_is_no_question_of_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whoever runs the tests may be allowed to read everything.
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    done = CliRunner().invoke(app, ["preview", "logs", str(tmp_path)])
+    assert isinstance(done.exception, UsageError)
+    assert "is not readable" in done.exception.what
+    assert "permission" in done.exception.remedy

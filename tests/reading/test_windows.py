@@ -241,6 +241,12 @@ def test_a_damaged_dataset_is_refused(
     assert "prepare the dataset again" in str(caught.value)
 
 
+def test_a_dataset_that_is_not_there_is_not_to_be_prepared_again(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="it does not exist") as caught:
+        WindowSet.open(tmp_path / "typo")
+    assert "again" not in caught.value.remedy
+
+
 def test_a_dataset_whose_schema_was_edited_is_refused(make_windows: MakeWindows) -> None:
     windows = make_windows([("h", "s", "p", np.zeros(5))])
     file = windows.path / "schema.json"

@@ -281,6 +281,16 @@ def told(*words: str | Path) -> str:
     return CliRunner().invoke(app, list(map(str, words)), catch_exceptions=False).output
 
 
+def test_a_narrow_terminal_shows_why_an_incident_is_one(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = keep(alert(0))
+    monkeypatch.setenv("COLUMNS", "60")
+    shown = told("incidents", home)
+    heading = shown.partition("┡")[0]
+    assert "strongest" in heading
+    assert "last" not in heading
+    assert "a wider terminal also shows: last" in shown
+
+
 def test_what_evidence_holds_is_shown_as_plain_text(keep: Keep) -> None:
     home = keep(alert(0, HOSTILE), alert(1, host="db\x1b[2J"), alert(2, host="[red]x"))
     shown = [

@@ -92,7 +92,7 @@ def _say(found: dict[str, Any]) -> None:
         shown = ", ".join(value) if isinstance(value, list) else value
         typer.echo(f"{name:20} {shown}")
     if not missing:
-        typer.echo("everything is there")
+        typer.echo("everything that is required is there")
 
 
 def _memory() -> str:

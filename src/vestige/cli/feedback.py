@@ -60,7 +60,8 @@ def incidents(
         _show(rows[0], found)
         return
     if rows:
-        tables.show(_table(rows, found))
+        # Why an incident is one says more than when it ended.
+        tables.show(_table(rows, found), least=("last", "state", "alerts"))
     _tell(found, len(rows))
 
 

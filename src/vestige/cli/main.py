@@ -95,7 +95,10 @@ class InOrder(TyperGroup):
             # Pydantic's prefix says nothing to a person; what follows it names the choices.
             message = error.message.removeprefix("Value error, ")
             option = error.param.opts[-1]
-            raise UsageError(f"{option}: {message}", remedy="see --help for what it takes") from error
+            remedy = "see --help for what it takes"
+            if message.endswith("is not readable."):
+                remedy = "ask whoever owns it for the permission to read it"
+            raise UsageError(f"{option}: {message}", remedy=remedy) from error
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The verbs by `VERBS`."""

@@ -91,9 +91,9 @@ def watch(
     # Later a file may come where none is now, and while rotation moves it; --once would end in nothing.
     if once and not any(path == STDIN or os.access(path, os.F_OK) for path in evidence):
         raise EvidenceError(
-            "there is no such file or directory",
+            "it is not there, or may not be read",
             where=evidence[0],
-            remedy="--once reads what is there already; check the path",
+            remedy="--once reads what is there already; check the path, and who may read it",
         )
     options = WatchOptions(
         once=once,

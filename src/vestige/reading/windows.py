@@ -419,6 +419,9 @@ def read_manifest(path: Path) -> Manifest:
     file = path / MANIFEST
     _refuse_links(path)
     if not file.is_file():
+        if not path.exists():
+            remedy = "name a directory that vestige prepare wrote"
+            raise DatasetError("not a prepared dataset: it does not exist", where=path, remedy=remedy)
         raise DatasetError("not a prepared dataset: schema.json is missing", where=path, remedy=REMEDY)
     if file.stat().st_size > LARGEST_MANIFEST:
         what = f"is larger than any manifest ({LARGEST_MANIFEST >> 20} MiB)"
