@@ -19,7 +19,7 @@ from vestige.schema import Input, Schema, Stream
 RECORDINGS, HOSTS = 40, 20
 PIECE = 1 << 20
 SCHEMA = Schema(
-    source="synthetic",
+    source="events",
     version=1,
     classes=("normal", "class-1"),
     length=1,

@@ -112,3 +112,31 @@ def test_the_file_is_xgboosts_own(make_parts: MakeParts, tmp_path: Path) -> None
     assert xgb.Booster(model_file=tmp_path / "booster.ubj").num_features() == detector.width(
         detector.inputs[0]
     )
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_values_beyond_the_memory_allowed_lie_in_a_file_with_the_same_result(
+    make_parts: MakeParts,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    sparse: bool,
+) -> None:
+    parts = make_parts("summary")
+    monkeypatch.setattr(gbt, "BATCH", 32)
+    monkeypatch.setattr(gbt, "SPARSE_BELOW", 1.01 if sparse else 0.0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    whole = fitted(parts, subsample=0.7)
+    assert "lie in" not in caplog.text
+    monkeypatch.setattr(gbt, "MIB", 1)
+    with caplog.at_level("INFO", "vestige"):
+        by_batches = fitted(parts, subsample=0.7, memory_mb=1)
+    assert f"lie in {tmp_path}" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+    batch = parts.test.batch()
+    assert (
+        by_batches.zero_is_missing
+        == whole.zero_is_missing
+        == (sparse and not np.isnan(batch["summary"]).any())
+    )
+    assert np.allclose(by_batches.predict_proba(batch), whole.predict_proba(batch), atol=1e-5)

@@ -13,7 +13,6 @@ import numpy as np
 from vestige import log, recipes
 from vestige.errors import SplitError
 from vestige.reading.steps import NO_TIME
-from vestige.reading.times import tells_apart
 from vestige.reading.windows import WindowSet
 from vestige.recipes import Recipe
 from vestige.splits import passes
@@ -44,7 +43,7 @@ DIGEST = re.compile("[0-9a-f]{32,}")
 
 def default_recipe(windows: WindowSet) -> str:
     """The recipe where none is named: `time`, or `sample` where no time tells windows apart."""
-    if len(windows) and not tells_apart(windows.t_ns):
+    if len(windows) and not passes.tells_apart(windows):
         return recipes.WITHOUT_TIMES
     return recipes.DEFAULT
 
@@ -125,7 +124,7 @@ def _assigned(
 
 def _by_time(recipe: Recipe, windows: WindowSet, fractions: Fractions) -> Split:
     """Cut at the times that leave the wanted shares of windows before them."""
-    if not tells_apart(windows.t_ns):
+    if not passes.tells_apart(windows):
         raise SplitError(
             "every window has the same time, or none", where=windows.path, remedy="use another --split"
         )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.reading.steps import NO_TIME
+from vestige.reading.times import span
 from vestige.reading.windows import WindowSet
 
 PIECE = 1 << 18
@@ -33,6 +34,12 @@ def in_order(windows: WindowSet) -> bool:
             return False
         recording, position = int(of[-1]), int(at[-1])
     return True
+
+
+def tells_apart(windows: WindowSet) -> bool:
+    """Whether there are known times, and not all the same: `times.tells_apart`."""
+    spans = [found for piece in windows.pieces(PIECE) if (found := span(piece.t_ns)) is not None]
+    return bool(spans) and min(first for first, _ in spans) < max(last for _, last in spans)
 
 
 def sorted_windows(windows: WindowSet) -> WindowSet:
