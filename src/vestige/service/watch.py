@@ -125,7 +125,8 @@ class Watch:
             lock = stack.enter_context(ExitStack())
             if state is not None:
                 # Before anything is taken back that another watch may be writing.
-                state.mkdir(parents=True, exist_ok=True)
+                with storage.writing(state):
+                    state.mkdir(parents=True, exist_ok=True)
                 lock.enter_context(storage.locked(state))
             listening: Listening | None = None
             before = None if state is None else states.load(state, digest)
