@@ -158,7 +158,7 @@ def test_columns_go_from_the_right_and_texts_are_folded_first(
     monkeypatch.setenv("COLUMNS", "70")
     tables.show(table)
     assert "wider" not in capsys.readouterr().out
-    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("COLUMNS", "54")
     tables.show(table)
     shown = capsys.readouterr().out
     assert "a" * 20 in shown
@@ -183,7 +183,7 @@ def test_models_and_doctor_tell_programs() -> None:
 def test_inspect_and_evaluate_tell_programs(finished: Path) -> None:
     run = json.loads(vestige("inspect", str(finished), "--json").stdout)
     assert run["kind"] == "run"
-    assert run["results"]["models"] != []
+    assert run["results"]["detectors"] != []
     detector = json.loads(vestige("inspect", str(finished / run["config"]["models"][0]), "--json").stdout)
     assert detector["kind"] == "detector"
     dataset = json.loads(vestige("inspect", str(finished / "dataset"), "--json").stdout)
