@@ -15,46 +15,11 @@ pytest.importorskip("onnxruntime")
 
 from typer.testing import CliRunner
 
+from tests.small_logs import LINES, trained
 from vestige import checkpoint, scoring
-from vestige.checkpoint import Notes, single_file
+from vestige.checkpoint import single_file
 from vestige.cli.main import app
 from vestige.errors import CheckpointError
-from vestige.reading.encoding import EncodedWindows
-from vestige.sources.logs.options import LogOptions
-from vestige.sources.registry import get
-from vestige.training import TrainingConfig, train
-
-LINES = [f"2025-11-12 08:{n // 60:02d}:{n % 60:02d} {'ERROR' if n % 9 == 0 else 'INFO'} " for n in range(400)]
-WORDS = ["connected to db", "query took 12 ms", "cache is warm", "user bob logged in"]
-
-
-def trained(directory: Path, name: str) -> tuple[Path, Path]:
-    """A detector of logs in a directory, and the log that it learnt from."""
-    log = directory / "app.log"
-    log.write_text("".join(f"{head}{WORDS[n * n % 4]}\n" for n, head in enumerate(LINES)))
-    source = get("logs")
-    windows = source.prepare(log, directory / "dataset", LogOptions(label="level:ERROR"))
-    encoder = source.fit_encoder(windows)
-    encoded = EncodedWindows.of(windows, encoder)
-    from vestige.models import registry
-    from vestige.models.base import choose_inputs
-
-    kind = registry.get(name)
-    detector = kind.build(choose_inputs(kind, encoded.schema), len(encoded.schema.classes))
-    (directory / "run").mkdir()
-    config = TrainingConfig(epochs=1)
-    train(detector, encoded, encoded, config, directory / "run", progress=False)
-    checkpoint.save(
-        directory / name,
-        detector=detector,
-        encoder=encoder,
-        source=source,
-        schema=windows.schema,
-        view="realistic",
-        threshold=0.5,
-        notes=Notes(),
-    )
-    return directory / name, log
 
 
 @pytest.fixture(scope="module")

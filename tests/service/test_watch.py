@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from tests.service.conftest import ORDER, lines
+from tests.small_logs import trained
 from vestige import scoring
 from vestige.checkpoint import load
 from vestige.errors import CheckpointError, OutputError, UsageError
@@ -468,3 +469,17 @@ def test_what_was_just_read_to_its_end_is_not_read_again(detector: Path, tmp_pat
     assert again.read(4_096) is None
     assert again.ended
     again.close()
+
+
+def test_alerts_of_a_detector_that_learnt_labels_tell_the_message_and_why(tmp_path: Path) -> None:
+    detector, log = trained(tmp_path, "logistic")
+    found = watch(detector, log, tmp_path, WatchOptions(once=True))
+    alerts = [row for row in found if row["alert"]]
+    assert alerts
+    assert all(row["text"] in log.read_text() for row in alerts)
+    assert all({"host", "incident", "reasons"} <= row.keys() for row in alerts)
+    assert all(
+        {"step", "what", "contribution"} <= reason.keys() for row in alerts for reason in row["reasons"]
+    )
+    kinds = [json.loads(line).get("kind") for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert "incident" in kinds

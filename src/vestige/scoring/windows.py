@@ -57,9 +57,10 @@ def score(
     says`), what was `expected` instead (`event p`, the likeliest ones), and the `nearest` known example,
     with its place in what was learnt from.
     What came of the promise is told in the log at the end.
-    `explain`: rows that alert (all, of a detector without a threshold) also have `reasons`: `step` (from the
-    one judged, 0), `what`, and `contribution` (nats of log-odds), the strongest first; one of the task normal
-    has its own anyway. `alerts_only`: only rows that alert, or correct what was told before.
+    `explain`: rows that alert (all, of a detector without a threshold) also tell the `host`, the message as
+    `text`, and `reasons`: `step` (from the one judged, 0), `what`, and `contribution` (nats of log-odds), the
+    strongest first; one of the task normal has its own anyway. `alerts_only`: only rows that alert, or correct
+    what was told before.
     A path `-` is standard input; of several paths, `file` is the path as given. `quantize`: in 8-bit
     integers. A message of a pipe, of which more lines may follow, is scored after `idle_s` quiet seconds; if
     more of them do follow, it is scored again, and that row has `corrects`: true.
@@ -163,7 +164,7 @@ def rows_of(judged: JudgedBatch, loaded: Loaded, *, explain: bool = False) -> It
     best = judgement.proba.argmax(axis=1).tolist()
     suspicion = judgement.score.tolist()
     times = rfc3339(judged.batch.t_ns)
-    reasons = _reasons(judged, loaded) if explain else {}
+    why = _why(judged, loaded) if explain else {}
     notes, probability = loaded.header.notes, None
     if notes.calibration is not None and notes.pooling is None:
         # Where recordings are judged, it is of them, and says nothing of a single window.
@@ -184,27 +185,32 @@ def rows_of(judged: JudgedBatch, loaded: Loaded, *, explain: bool = False) -> It
             row["probability"] = float(f"{probability[at]:.6g}")
         if judgement.surprise is not None and judgement.rank is not None:
             row |= {"surprise": round(float(judgement.surprise[at]), 6), "rank": int(judgement.rank[at])}
-        if at in reasons:
-            row["reasons"] = reasons[at]
+        row |= why.get(at, {})
         if judged.batch.corrects and at == 0:
             row["corrects"] = True
         yield row
 
 
-def _reasons(judged: JudgedBatch, loaded: Loaded) -> dict[int, list[dict[str, Any]]]:
-    """Why the windows of a batch that alert do so, by their place in it."""
+def _why(judged: JudgedBatch, loaded: Loaded) -> dict[int, dict[str, Any]]:
+    """Of the windows of a batch that alert, by their place in it: whose they are, the message, and the
+    `reasons`."""
     rows = np.arange(len(judged.judgement))
     if loaded.threshold is not None:
         rows = np.flatnonzero(judged.judgement.score >= loaded.threshold)
     if not len(rows) or judged.bound is None:
         return {}
-    detector = loaded.detector
-    steps = {name: values[rows] for name, values in judged.batch.steps.items()}
+    batch, detector = judged.batch, loaded.detector
+    steps = {name: values[rows] for name, values in batch.steps.items()}
     found = detector.reasons(judged.bound.encode(steps, detector.input_names))
-    return {
-        row: [reason.told(loaded.schema.ahead) for reason in why]
-        for row, why in zip(rows.tolist(), found, strict=True)
-    }
+    told = {}
+    for row, text, why in zip(rows.tolist(), batch.messages(rows), found, strict=True):
+        name = batch.recordings[int(batch.recording[row])]
+        told[row] = {
+            "host": name.host or None,
+            "text": text,
+            "reasons": [reason.told(loaded.schema.ahead) for reason in why],
+        }
+    return told
 
 
 def json_line(row: dict[str, Any]) -> str:

@@ -298,7 +298,7 @@ class Watch:
                     hiding = self._hiding
                 rows = self.scorer.rows(judged, alerts_only=not self.options.every, hiding=hiding)
             else:
-                rows = rows_of(judged, self.loaded)
+                rows = rows_of(judged, self.loaded, explain=True)
             lines: list[dict[str, Any]] = []
             for row in rows:
                 if row["alert"] or "dismissed" in row:
@@ -318,7 +318,11 @@ class Watch:
         """What comes of an alert: lines about incidents. One that was dismissed is no alert any more."""
         if self.promise is not None:
             self.promise.remember(row)
-        if self.scorer is None and (because := self._hiding(row)) is not None:
+        alert = row
+        if self.scorer is None:
+            # Incidents are grouped by looks and p-values; reasons of other detectors have none.
+            alert = {name: value for name, value in row.items() if name != "reasons"}
+        if self.scorer is None and (because := self._hiding(alert)) is not None:
             # Where there is no budget, nothing has to be known before.
             row |= {"alert": False, "dismissed": because}
         self.daily.alert(row.get("time"), dismissed="dismissed" in row)
@@ -326,7 +330,9 @@ class Watch:
             self.dismissed[row["dismissed"]] += 1
             return []
         self.alerts += 1
-        return self.incidents.take(row)
+        lines = self.incidents.take(alert)
+        row["incident"] = alert["incident"]
+        return lines
 
     def _pass_time(self, batch: WindowBatch) -> list[dict[str, Any]]:
         """Close incidents of which the evidence went on for long enough without an alert."""

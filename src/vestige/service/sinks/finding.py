@@ -168,7 +168,15 @@ def _reasons(value: Any) -> tuple[str, ...]:
     """What reasons say; each is a sentence, or an object that has one."""
     if not isinstance(value, list | tuple):
         return ()
-    return tuple(_text(reason.get("says")) if isinstance(reason, dict) else _text(reason) for reason in value)
+    return tuple(map(_reason, value))
+
+
+def _reason(reason: Any) -> str:
+    if not isinstance(reason, dict):
+        return _text(reason)
+    if "says" in reason:
+        return _text(reason["says"])
+    return f"{_text(reason.get('what'))} ({_text(reason.get('contribution'))})"
 
 
 def _count(value: Any) -> int:
