@@ -59,8 +59,8 @@ def score(
     What came of the promise is told in the log at the end.
     `explain`: rows that alert (all, of a detector without a threshold) also tell the `host`, the message as
     `text`, and `reasons`: `step` (from the one judged, 0), `what`, and `contribution` (nats of log-odds), the
-    strongest first; one of the task normal has its own anyway. `alerts_only`: only rows that alert, or correct
-    what was told before.
+    strongest first; one of the task normal has its own anyway. `alerts_only`: only rows that alert, or
+    correct what was told before.
     A path `-` is standard input; of several paths, `file` is the path as given. `quantize`: in 8-bit
     integers. A message of a pipe, of which more lines may follow, is scored after `idle_s` quiet seconds; if
     more of them do follow, it is scored again, and that row has `corrects`: true.
