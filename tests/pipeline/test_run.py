@@ -130,7 +130,7 @@ def test_predictions_say_where_each_window_lies(finished: Path) -> None:
 def test_the_log_is_json_lines_from_reading_on(finished: Path) -> None:
     rows = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
     messages = " ".join(row["message"] for row in rows)
-    assert "read " in messages
+    assert "read: " in messages
     assert "split by host" in messages
 
 
