@@ -33,15 +33,21 @@ def shared_data() -> Path:
     return SHARED
 
 
+ROOT = logging.getLogger("vestige")
+UNTOUCHED = ROOT.level, ROOT.propagate, list(ROOT.handlers)
+
+
 @pytest.fixture(autouse=True)
 def _own_log() -> Iterator[None]:
-    """What one test does to the log does not reach the next."""
-    root = logging.getLogger("vestige")
-    before = root.level, root.propagate, list(root.handlers)
+    """What one test does to the log does not reach the next, nor what a fixture of many tests did."""
+    _forget()
     yield
-    root.setLevel(before[0])
-    root.propagate = before[1]
-    root.handlers[:] = before[2]
+    _forget()
+
+
+def _forget() -> None:
+    level, ROOT.propagate, ROOT.handlers[:] = UNTOUCHED
+    ROOT.setLevel(level)
     log._early.taken()  # what was said before there was a file belongs to no other test's
 
 

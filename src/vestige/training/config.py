@@ -35,7 +35,7 @@ class TrainingConfig(BaseModel):
     )
     batch_size: int = Field(default=256, ge=1, description="number of windows in a batch")
     learning_rate: float = Field(
-        default=3e-3, gt=0, le=1000, description="highest learning rate, reached after warm-up"
+        default=3e-3, gt=0, le=1e30, description="highest learning rate, reached after warm-up"
     )
     warmup: float = Field(
         default=0.05, ge=0, lt=1, description="share of all optimiser steps that the warm-up takes"

@@ -154,7 +154,9 @@ def evidence(draw: st.DrawFn) -> tuple[Rules, bytes]:
     but for their digits."""
     header, time, beginnings = draw(st.sampled_from(FORMATS))
     shown = draw(st.sampled_from([[], ["Label"]]))
-    plain = {"header": header, "time": time, "year": 2005, "masks": draw(MASKS), "shown": shown, "mask": OWN}
+    masks = draw(MASKS)
+    own = {name: OWN[name] for name in masks if name in OWN}
+    plain = {"header": header, "time": time, "year": 2005, "masks": masks, "shown": shown, "mask": own}
     chosen = Format.model_validate(plain | {"example": [beginnings[0] + "x"]})
     encoding = draw(st.sampled_from(["utf-8", "latin-1", "cp1252"]))
     lines = []
