@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from rich.console import Console
 from sklearn.metrics import f1_score
 
 from tests.training.conftest import MakeParts
@@ -211,7 +212,12 @@ def test_nothing_but_the_history_and_the_state_is_written_and_nothing_is_said(
 def test_a_terminal_sees_a_progress_bar(
     make_parts: MakeParts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
+    def terminal() -> Console:
+        return Console(stderr=True, force_terminal=True, force_interactive=True)
+
+    # Whatever the environment of the tests is: this is about the bar, not about who looks on.
+    monkeypatch.setattr("vestige.training.progress.console", terminal)
+    monkeypatch.setattr("vestige.training.loop.on_terminal", lambda: True)
     monkeypatch.setattr("vestige.training.epochs_bar.EVERY", 0)
     train(gru(), *make_parts(), CONFIG, tmp_path / "run")
     assert "3/3" in capfd.readouterr().err
