@@ -218,6 +218,7 @@ def test_a_terminal_sees_a_progress_bar(
     # Whatever the environment of the tests is: this is about the bar, not about who looks on.
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("vestige.training.progress.console", terminal)
     monkeypatch.setattr("vestige.training.loop.on_terminal", lambda: True)
     monkeypatch.setattr("vestige.training.epochs_bar.EVERY", 0)
