@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +49,20 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
     if os.environ.get("NO_COLOR"):
         return Console(stderr=stderr, width=width, color_system=None, force_interactive=False)
     return Console(stderr=stderr, width=width)
+
+
+@contextlib.contextmanager
+def silent_stderr() -> Iterator[None]:
+    """Nothing on standard error while the block runs, whatever native code writes there."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def shows_progress(to: Console) -> bool:

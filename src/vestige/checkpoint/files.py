@@ -129,7 +129,8 @@ def load(directory: Path, *, schema: Schema | None = None, device: str = "cpu") 
     `load_files`."""
     if single_file.is_single_file(directory):
         header, payload = single_file.read(directory)
-        return _loaded(header, payload, directory, schema=schema, device=device)
+        kind = _model(header, directory)
+        return _loaded(header, kind, payload, directory, schema=schema, device=device)
     return load_files(directory / HEADER, schema=schema, device=device)
 
 
@@ -173,11 +174,12 @@ def load_files(
     header = read_header(header_path)
     kind = _model(header, header_path)
     payload = _read_weights(header, weights_path or header_path.parent / kind.sidecar)
-    return _loaded(header, payload, header_path, schema=schema, device=device)
+    return _loaded(header, kind, payload, header_path, schema=schema, device=device)
 
 
-def _loaded(header: Header, payload: bytes, where: Path, *, schema: Schema | None, device: str) -> Loaded:
-    kind = _model(header, where)
+def _loaded(
+    header: Header, kind: type[Detector], payload: bytes, where: Path, *, schema: Schema | None, device: str
+) -> Loaded:
     fitted, dataset = _schemas(header, where)
     if schema is not None:
         _refuse_other(schema, fitted, dataset, where)

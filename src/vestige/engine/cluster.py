@@ -6,12 +6,10 @@ lines of its own on the terminal; a cluster that is started here listens on the 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -125,7 +123,8 @@ def _join(ray: Any, address: str | None) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with _quiet():
+            # What Ray's library writes while it joins comes as an error, too.
+            with log.silent_stderr():
                 ray.init(**settings, job_config=ours, log_to_driver=False, logging_level=logging.CRITICAL)
         _keep_off_output(ray)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
@@ -134,20 +133,6 @@ def _join(ray: Any, address: str | None) -> None:
         # Ray puts its own in its place, which would end the process without what is to be saved first.
         if threading.current_thread() is threading.main_thread() and before is not None:
             signal.signal(signal.SIGTERM, before)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Nothing on standard error: what Ray's library writes there while it joins comes as an error, too."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def _keep_off_output(ray: Any) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from vestige.models.normal.detector import Normal
 
 OPSET, IR = 20, 10
-TOKENS_TRACED = 3
+WINDOWS_TRACED = 3
 """Windows of the example that is traced; the graph takes any number."""
 
 
@@ -166,13 +166,13 @@ def _example(spec: Input, length: int) -> NDArray[Any]:
     rng = np.random.default_rng(0)
     steps = spec.length or length
     if spec.kind == "tokens":
-        return rng.integers(1, len(spec.vocabulary or ()), (TOKENS_TRACED, steps), dtype=np.int64)
+        return rng.integers(1, len(spec.vocabulary or ()), (WINDOWS_TRACED, steps), dtype=np.int64)
     size = len(spec.features) or spec.size
-    shape: Sequence[int] = (TOKENS_TRACED, size)
+    shape: Sequence[int] = (WINDOWS_TRACED, size)
     if spec.kind == "tensor":
-        shape = (TOKENS_TRACED, size, steps)
+        shape = (WINDOWS_TRACED, size, steps)
     if spec.kind == "vectors":
-        shape = (TOKENS_TRACED, steps, size)
+        shape = (WINDOWS_TRACED, steps, size)
     return rng.standard_normal(shape).astype(np.float32)
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import os
 import resource
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
+from vestige import log
 from vestige.sources.telemetry.faults import FaultError
 
 MEMORY = 2 << 30
@@ -70,16 +69,11 @@ def _lower(wanted: int, hard: int) -> int:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Nothing on standard error: what a dying parser prints there helps nobody."""
-    sys.stderr.flush()
-    kept = os.dup(2)
     traced = faulthandler.is_enabled()
     faulthandler.disable()
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
     try:
-        yield
+        with log.silent_stderr():
+            yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
         if traced:
             faulthandler.enable()
