@@ -11,6 +11,7 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -20,8 +21,9 @@ from vestige.board import evidence, page
 from vestige.board.cells import Cell, SetPlace, asked, cells_of
 from vestige.board.fill import check, fill
 from vestige.board.sets import LabelledSet, chosen, load
-from vestige.errors import EvidenceError, UsageError
+from vestige.errors import DatasetError, EvidenceError, UsageError
 from vestige.evaluation.results import RunResults
+from vestige.models.baselines.one_class import Stide
 from vestige.runs.directory import RunDirectory
 from vestige.runs.options import SplitOptions
 
@@ -105,7 +107,7 @@ fill(Path(out), load(Path(data) / "sets.toml")[:1], models, data=Path(data))
 
 @pytest.fixture(scope="module")
 def killed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Path, int]]:
-    """A board that was killed once its first cell was judged; when results were written then."""
+    """A board that was killed once its first run was judged; when results were written then."""
     out = tmp_path_factory.mktemp("board") / "out"
     folder = out / "cells" / "sessions" / "sample"
     words = [sys.executable, "-c", FILL, str(data), str(out), *MODELS]
@@ -130,31 +132,37 @@ def the_cells(out: Path, sets: tuple[LabelledSet, ...]) -> list[Cell]:
     return [*cells_of(first, MODELS), *cells_of(second, MODELS[:1])]
 
 
-def test_every_cell_is_a_run_that_its_commands_make_again(
+def run_of(cell: Cell) -> Path:
+    assert cell.record is not None
+    return cell.folder / cell.record.run
+
+
+def test_every_cell_lies_in_a_run_that_its_commands_make_again(
     filled: Path, sets: tuple[LabelledSet, ...], tmp_path: Path
 ) -> None:
     cells = the_cells(filled, sets)
     assert len(cells) == 3
     for cell in cells:
-        record, results = cell.record, RunDirectory(cell.run).results
+        record, results = cell.record, RunDirectory(run_of(cell)).results
         assert record is not None
         assert results is not None
-        assert (record.status, record.commands) == ("done", [cell.train_command, cell.evaluate_command])
+        assert record.status == "done"
         assert [one.name for one in results.models] == [cell.model]
-        assert RunDirectory(cell.run).openings == 1
-    cell = cells[0]
-    again = tmp_path / "again"
-    for command in (cell.train_command, cell.evaluate_command):
-        words = shlex.split(command.replace(str(cell.run), str(again)))
+        assert RunDirectory(run_of(cell)).openings == 1
+    first, again = cells[0], tmp_path / "again"
+    assert first.record is not None
+    assert len(first.record.commands) == 2
+    for command in first.record.commands:
+        words = shlex.split(command.replace(str(run_of(first)), str(again)))
         succeed(*words[1:])
-    then, now = (RunResults.load(run / "metrics.json") for run in (cell.run, again))
+    then, now = (RunResults.load(run / "metrics.json") for run in (run_of(first), again))
     assert [one.metrics for one in then.detectors] == [one.metrics for one in now.detectors]
 
 
 def test_the_same_call_computes_nothing_again(
     filled: Path, sets: tuple[LabelledSet, ...], data: Path
 ) -> None:
-    files = [cell.run / "metrics.json" for cell in the_cells(filled, sets)]
+    files = [run_of(cell) / "metrics.json" for cell in the_cells(filled, sets)]
     before = [file.stat().st_mtime_ns for file in files]
     assert fill(filled, sets, MODELS[:1], data=data) == 0
     assert [file.stat().st_mtime_ns for file in files] == before
@@ -172,7 +180,7 @@ def test_the_page_has_every_row_as_the_runs_have_it(
     assert (names["ecod"].learns, names["counts"].learns, names["next_ngram"].learns) == (
         "normals", "labels", "normals",
     )  # fmt: skip
-    results = RunDirectory(the_cells(filled, sets)[0].run).results
+    results = RunDirectory(run_of(the_cells(filled, sets)[0])).results
     assert results is not None
     ap = results.models[0].metrics["average_precision"]
     assert names["ecod"].figures[1].startswith(f"{ap.estimate:.3f}")
@@ -187,6 +195,36 @@ def test_the_page_has_every_row_as_the_runs_have_it(
         assert "elsewhere is not here" in text
         assert names["ecod"].figures[0] in text
     assert "<script" not in html
+
+
+def test_detectors_of_a_split_are_judged_once_together_and_later_ones_by_themselves(
+    sets: tuple[LabelledSet, ...], data: Path, tmp_path: Path
+) -> None:
+    assert fill(tmp_path / "out", sets[:1], ("ecod", "stide"), data=data) == 0
+    assert fill(tmp_path / "out", sets[:1], ("ecod", "stide", "nearest"), data=data) == 0
+    cells = cells_of(SetPlace(tmp_path / "out", sets[0]), ("ecod", "stide", "nearest"))
+    assert [run_of(cell).name for cell in cells] == ["classify", "classify", "classify-2"]
+    assert [RunDirectory(run_of(cell)).openings for cell in cells] == [1, 1, 1]
+    board = page.read(tmp_path / "out", sets[:1], ("ecod", "stide", "nearest"), data=data, command="it")
+    assert sum("vestige train" in command for command in board.splits[0].commands) == 2
+    assert {"ecod", "stide", "nearest"} <= {row.name for row in board.splits[0].rows}
+
+
+def test_one_that_fails_takes_none_of_the_others_with_it(
+    sets: tuple[LabelledSet, ...], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Stide, *_: Any, **__: Any) -> None:
+        raise DatasetError(f"{self.name} will not", remedy="none")
+
+    with monkeypatch.context() as changed:
+        changed.setattr(Stide, "fit", refuse)
+        assert fill(tmp_path / "out", sets[:1], ("ecod", "stide"), data=data) == 1
+    done, failed = cells_of(SetPlace(tmp_path / "out", sets[0]), ("ecod", "stide"))
+    assert done.record is not None
+    assert failed.record is not None
+    assert (done.record.status, failed.record.status) == ("done", "failed")
+    assert "stide will not" in failed.record.why
+    assert fill(tmp_path / "out", sets[:1], ("ecod", "stide"), data=data) == 0
 
 
 def test_a_split_that_fails_is_told_and_tried_again(

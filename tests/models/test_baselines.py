@@ -13,8 +13,9 @@ from tests.models.conftest import MakeParts
 from vestige.models import registry
 from vestige.models.base import choose_inputs
 from vestige.models.baselines.arrays import ArrayDetector
-from vestige.models.fitting import class_weights
-from vestige.schema import PAD, UNK
+from vestige.models.baselines.regressions import PENALTIES
+from vestige.models.fitting import FittedDetector, class_weights
+from vestige.schema import PAD, UNK, Kind
 from vestige.testing.detectors import Parts
 
 
@@ -91,7 +92,7 @@ def test_counts_do_not_depend_on_the_order_of_steps(make_parts: MakeParts) -> No
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_logistic_is_scikit_learns_regression_on_tf_idf(make_parts: MakeParts, n_classes: int) -> None:
     parts = make_parts("summary", n_classes=n_classes)
-    detector = fitted("logistic", parts)
+    detector = fitted("logistic", parts, C=1.0)
     mask = detector.keep_mask["summary"]
     words = [part.batch()["summary"][:, mask].astype(np.float64) for part in (parts.train, parts.test)]
     scale = TfidfTransformer().fit(words[0])
@@ -100,6 +101,32 @@ def test_logistic_is_scikit_learns_regression_on_tf_idf(make_parts: MakeParts, n
     model.fit(scale.transform(words[0]), parts.train.label, sample_weight=weights)
     expected = model.predict_proba(scale.transform(words[1]))
     assert np.allclose(detector.predict_proba(parts.test.batch()), expected, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("logistic", "summary"), ("counts", "tokens"), ("tfidf", "tokens")]
+)
+def test_the_penalty_is_the_one_that_loses_least_on_validation(
+    make_parts: MakeParts, name: str, kind: Kind
+) -> None:
+    parts = make_parts(kind)
+    chosen = fitted(name, parts).predict_proba(parts.test.batch())
+    validation = parts.validation
+    weight = class_weights(validation.label, 2)[validation.label]
+    losses, said = [], []
+    for C in PENALTIES:
+        detector = fitted(name, parts, C=C)
+        said.append(detector.predict_proba(parts.test.batch()))
+        own = detector.predict_proba(validation.batch())[np.arange(len(validation)), validation.label]
+        losses.append(float(np.average(-np.log(own), weights=weight)))
+    best = int(np.argmin(losses))
+    assert np.allclose(chosen, said[best])
+    assert sum(np.allclose(chosen, other) for other in said) == 1
+    kept = registry.get(name).build(choose_inputs(registry.get(name), parts.train.schema), 2)
+    assert isinstance(kept, FittedDetector)
+    history = kept.fit(parts.train, parts.validation)
+    assert [row["C"] for row in history] == list(PENALTIES)
+    assert np.allclose([row["validation_loss"] for row in history], losses)
 
 
 def test_a_class_that_training_never_saw_gets_no_probability(make_parts: MakeParts) -> None:

@@ -1,16 +1,18 @@
 """Cells of the board: which there are, where each lies, and what became of it.
 
 OUT/sets/SET/          evidence (where it had to be made), dataset, and a file for each split
-OUT/cells/SET/SPLIT/   a run for each detector, and beside it what became of it: MODEL.json
+OUT/cells/SET/SPLIT/   a run for all detectors of a task that are computed together, and MODEL.json for what
+                       became of each
 """
 
 from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from itertools import count
 from pathlib import Path
 from typing import Literal, Self
 
@@ -22,11 +24,11 @@ from vestige.errors import DatasetError
 from vestige.evaluation.record import Record
 from vestige.models import registry
 from vestige.models.base import Task
-from vestige.runs.directory import DATASET
+from vestige.runs.directory import DATASET, RunDirectory
 from vestige.runs.options import SplitOptions
 from vestige.storage import write_text
 
-FORMAT: Literal["vestige-board-cell/1"] = "vestige-board-cell/1"
+FORMAT: Literal["vestige-board-cell/2"] = "vestige-board-cell/2"
 DETECTORS = (*registry.CLASSICAL, "next_ngram", "gbt", "ngram", "blend")
 """Asked for where nobody names others. The trivial baselines stand in every run."""
 ALWAYS = (*registry.CLASSICAL, "next_ngram")
@@ -35,12 +37,14 @@ ALWAYS = (*registry.CLASSICAL, "next_ngram")
 
 class CellRecord(Record):
     """What became of a cell: `done`, `failed` or `unfit` (the set has no input that the detector reads), and
-    `why`. `code`: digest of the program that computed it; `split`: digest of the split's file; `seconds` that
-    the attempt took which finished it."""
+    `why`. `run`: the name of the run that it lies in, with others of its split; `seconds` that the attempt
+    took which finished that run; `code`: digest of the program that computed it; `split`: digest of the
+    split's file."""
 
-    format: Literal["vestige-board-cell/1"] = FORMAT
+    format: Literal["vestige-board-cell/2"] = FORMAT
     status: Literal["done", "failed", "unfit"]
     why: str = ""
+    run: str = ""
     commands: list[str]
     seconds: float = 0.0
     version: str = vestige.__version__
@@ -118,61 +122,109 @@ class Cell:
     model: str
 
     @property
-    def name(self) -> str:
-        """For people."""
-        return f"{self.place.set.name} / {split_name(self.options)} / {self.model}"
-
-    @property
     def task(self) -> Task:
         """Of the detector."""
         return registry.task_of(self.model)
 
     @property
-    def run(self) -> Path:
-        """The run."""
-        folder = self.place.out / "cells" / self.place.set.name / split_name(self.options)
-        return folder / self.model
+    def folder(self) -> Path:
+        """All cells of the split."""
+        return self.place.out / "cells" / self.place.set.name / split_name(self.options)
 
     @property
     def note(self) -> Path:
         """What became of it."""
-        return self.run.with_name(f"{self.model}.json")
+        return self.folder / f"{self.model}.json"
 
     @property
     def record(self) -> CellRecord | None:
         """See `CellRecord.load`."""
         return CellRecord.load(self.note)
 
-    @property
-    def train_command(self) -> str:
-        """What trains it."""
-        words = ["vestige", "train", str(self.place.dataset), "--split", str(self.place.split(self.options))]
-        return shlex.join([*words, "--task", self.task, "-m", self.model, "-o", str(self.run)])
-
-    @property
-    def evaluate_command(self) -> str:
-        """What judges it."""
-        return shlex.join(["vestige", "evaluate", str(self.run)])
-
-    def noted(self, status: Literal["done", "failed", "unfit"], why: str = "", seconds: float = 0) -> None:
-        """Write down what became of it."""
+    def noted(
+        self,
+        status: Literal["done", "failed", "unfit"],
+        why: str = "",
+        *,
+        together: Together | None = None,
+        seconds: float = 0,
+    ) -> None:
+        """Write down what became of it; `together`: the run that it was computed in."""
         split = self.place.split(self.options)
         digest = hashlib.sha256(split.read_bytes()).hexdigest() if split.is_file() else ""
         record = CellRecord(
             status=status,
             why=why,
-            commands=[self.train_command, self.evaluate_command],
+            run="" if together is None else together.run.name,
+            commands=[] if together is None else [together.train_command, together.evaluate_command],
             seconds=round(seconds, 1),
             code=code_digest(),
             split=digest,
         )
-        self.note.parent.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         write_text(self.note, record.model_dump_json(indent=1) + "\n")
+
+
+@dataclass(frozen=True)
+class Together:
+    """Cells of one split and one task that share a run: the audit and the trivial baselines, which every run
+    has, are then computed once, and the test part is opened once."""
+
+    cells: tuple[Cell, ...]
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the detectors."""
+        return tuple(cell.model for cell in self.cells)
+
+    @property
+    def task(self) -> Task:
+        """Of all of them."""
+        return self.cells[0].task
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        first = self.cells[0]
+        return f"{first.place.set.name} / {split_name(first.options)} / {', '.join(self.models)}"
+
+    @cached_property
+    def run(self) -> Path:
+        """The run: the one that was begun with just these detectors, or a new one."""
+        first = self.cells[0]
+        for number in count(1):
+            run = first.folder / (self.task if number == 1 else f"{self.task}-{number}")
+            if not run.exists() or RunDirectory(run).config.models == self.models:
+                return run
+        raise AssertionError("there are numbers without end")
+
+    @property
+    def split(self) -> Path:
+        """The file of the split."""
+        return self.cells[0].place.split(self.cells[0].options)
+
+    @property
+    def train_command(self) -> str:
+        """What trains them."""
+        words = ["vestige", "train", str(self.cells[0].place.dataset), "--split", str(self.split)]
+        models = (word for model in self.models for word in ("-m", model))
+        return shlex.join([*words, "--task", self.task, *models, "-o", str(self.run)])
+
+    @property
+    def evaluate_command(self) -> str:
+        """What judges them."""
+        return shlex.join(["vestige", "evaluate", str(self.run)])
 
 
 def cells_of(place: SetPlace, models: Iterable[str]) -> list[Cell]:
     """All cells of a set, split by split."""
     return [Cell(place, options, model) for options in place.set.splits for model in models]
+
+
+def together(cells: Sequence[Cell]) -> list[Together]:
+    """Cells of a split, task by task."""
+    tasks = dict.fromkeys(cell.task for cell in cells)
+    return [Together(tuple(cell for cell in cells if cell.task == task)) for task in tasks]
 
 
 def asked(models: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Filling the board: cell by cell, each a run; what is finished stays, and what was cut off is taken up."""
+"""Filling the board: split by split, in runs; what is finished stays, and what was cut off is taken up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from vestige import log
 from vestige.board import evidence
-from vestige.board.cells import Cell, SetPlace, cells_of
+from vestige.board.cells import Cell, SetPlace, Together, cells_of, together
 from vestige.board.sets import LabelledSet
 from vestige.engine import LOCAL, Engine
 from vestige.errors import OutputError, UsageError, VestigeError
@@ -28,6 +28,7 @@ from vestige.runs.options import JudgeOptions
 from vestige.sources import registry as sources
 from vestige.storage import write_text
 from vestige.training.config import TrainingConfig
+from vestige.training.errors import StoppedError
 
 logger = log.get(__name__)
 
@@ -53,7 +54,7 @@ def fill(
 ) -> int:
     """Compute the cells of `sets` by `models` that are not done; returns how many are left.
 
-    No cell is begun after `hours`. A cell that fails is noted with its reason and tried again by the next
+    No split is begun after `hours`. A cell that fails is noted with its reason and tried again by the next
     call. Raises OutputError where nothing can be written, and UsageError where `out` holds another set of one
     of the names.
     """
@@ -72,12 +73,11 @@ def fill(
         if late or not _ready(place, data, todo, engine, progress):
             left += len(todo)
             continue
-        for cell in todo:
+        for options in dict.fromkeys(cell.options for cell in todo):
             if hours is not None and time.monotonic() - begun > hours * 3600:
-                left += 1
+                left += sum(cell.options == options for cell in todo)
                 continue
-            logger.info("%s", cell.name)
-            left += not _compute(cell, progress)
+            left += _compute_split([cell for cell in todo if cell.options == options], progress)
     return left
 
 
@@ -110,37 +110,59 @@ def _ready(
     except OutputError:
         raise
     except VestigeError as error:
-        logger.warning("%s: %s", place.set.name, error)
-        for cell in todo:
-            cell.noted("failed", " ".join(str(error).split()))
+        _failed(todo, error)
         return False
     return True
 
 
-def _compute(cell: Cell, progress: ShowProgress) -> bool:
-    """Train and judge one; returns whether it is settled."""
-    begun = time.monotonic()
+def _compute_split(cells: Sequence[Cell], progress: ShowProgress) -> int:
+    """Compute cells of one split of a set; returns how many failed."""
+    first = cells[0]
     try:
-        windows = WindowSet.open(cell.place.dataset)
-        if cell.model not in registry.fitting(windows.schema):
-            cell.noted("unfit", "the set has no input that it reads, or a package that it needs is missing")
-            return True
-        split = cell.place.split(cell.options)
+        windows = WindowSet.open(first.place.dataset)
+        split = first.place.split(first.options)
         if not split.is_file():
-            split_dataset(windows, cell.options)[0].save(split)
-        plan = TrainingPlan((cell.model,), cell.task, "realistic", {}, TrainingConfig(), cell.train_command)
-        whole.train(cell.place.dataset, split, cell.run, plan=plan, judge=JudgeOptions(), resume=True)
-        # The test part is opened once: results appear whole, and those of a call that was cut off stay.
-        if RunDirectory(cell.run).results is None:
-            whole.evaluate(cell.run, {}, cell.evaluate_command, progress=progress)
+            split_dataset(windows, first.options)[0].save(split)
     except OutputError:
         raise
     except VestigeError as error:
-        logger.warning("%s: %s", cell.name, error)
+        return _failed(cells, error)
+    fitting = registry.fitting(windows.schema)
+    for cell in cells:
+        if cell.model not in fitting:
+            cell.noted("unfit", "the set has no input that it reads, or a package that it needs is missing")
+    return sum(_compute(each, progress) for each in together([c for c in cells if c.model in fitting]))
+
+
+def _compute(wanted: Together, progress: ShowProgress) -> int:
+    """Train and judge detectors in one run; returns how many failed. Where one of several fails, each is
+    tried in a run of its own."""
+    begun = time.monotonic()
+    logger.info("%s", wanted.name)
+    place = wanted.cells[0].place
+    plan = TrainingPlan(wanted.models, wanted.task, "realistic", {}, TrainingConfig(), wanted.train_command)
+    try:
+        whole.train(place.dataset, wanted.split, wanted.run, plan=plan, judge=JudgeOptions(), resume=True)
+        # The test part is opened once: results appear whole, and those of a call that was cut off stay.
+        if RunDirectory(wanted.run).results is None:
+            whole.evaluate(wanted.run, {}, wanted.evaluate_command, progress=progress)
+    except (OutputError, StoppedError):
+        raise
+    except VestigeError as error:
+        if len(wanted.cells) == 1:
+            return _failed(wanted.cells, error)
+        logger.warning("%s: %s; each is tried by itself", wanted.name, error)
+        return sum(_compute(Together((cell,)), progress) for cell in wanted.cells)
+    for cell in wanted.cells:
+        cell.noted("done", together=wanted, seconds=time.monotonic() - begun)
+    return 0
+
+
+def _failed(cells: Sequence[Cell], error: VestigeError) -> int:
+    for cell in cells:
+        logger.warning("%s / %s: %s", cell.place.set.name, cell.model, error)
         cell.noted("failed", " ".join(str(error).split()))
-        return False
-    cell.noted("done", seconds=time.monotonic() - begun)
-    return True
+    return len(cells)
 
 
 def _options(one: LabelledSet) -> BaseModel:

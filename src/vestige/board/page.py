@@ -92,6 +92,7 @@ def _split(
     found.commands += [place.read_command(where), place.split_command(options)]
     judged: dict[str, tuple[DetectorResults, RunResults]] = {}
     waiting: list[str] = []
+    runs: dict[str, RunResults | None] = {}
     for cell in cells:
         record = cell.record
         board.wanted += 1
@@ -102,14 +103,16 @@ def _split(
             board.done += record.status == "unfit"
             found.missing.append(f"{cell.model}: {visible(record.why, 300)}")
             continue
-        results = RunDirectory(cell.run).results
+        if record.run not in runs:
+            runs[record.run] = RunDirectory(cell.folder / record.run).results
+            board.seconds += record.seconds
+            found.commands += record.commands
+        results = runs[record.run]
         if results is None:
             found.missing.append(f"{cell.model}: its results are gone")
             continue
         board.done += 1
-        board.seconds += record.seconds
         board.other_code += record.code != board.code
-        found.commands += record.commands
         _take(judged, results)
         if not found.facts:
             _facts(found, results, record)
@@ -178,8 +181,8 @@ def _interval(found: IntervalResult | None, form: str = ".3f") -> str:
 
 INTRODUCTION = (
     "Every labelled set at hand by every detector by a split that holds out what an attacker or an update "
-    "changes: spans of time, templates, hosts, samples. Never windows at random. Each cell is an ordinary "
-    "run with its own command; figures are those of its metrics.json, as they came out.",
+    "changes: spans of time, templates, hosts, samples. Never windows at random. Cells are computed by "
+    "ordinary runs with commands of their own; figures are those of their metrics.json, as they came out.",
     "Rows stand in the order of macro F1 on validation, which alone chooses; the first that can be put to "
     "work is marked *. Learns: from `labels`, or from `normals` alone (labels of the validation part then "
     "choose the boundary). Recall and FPR are at the threshold of fpr=0.01 on validation. The gain is in "

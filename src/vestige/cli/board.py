@@ -37,7 +37,7 @@ def board(
         Path | None, typer.Option("--list", help="TOML file of sets, instead of the list shipped")
     ] = None,
     hours: Annotated[
-        float | None, typer.Option("--hours", min=0, help="begin no cell after so many hours")
+        float | None, typer.Option("--hours", min=0, help="begin no split after so many hours")
     ] = None,
     jobs: Annotated[
         int | None, typer.Option("-j", "--jobs", min=1, help="processes for reading; default: every core")

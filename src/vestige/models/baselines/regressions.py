@@ -21,12 +21,14 @@ from vestige.schema import PAD, Kind
 
 ABSENT = -1e30
 """Intercept of a class that training never saw: its probability is 0."""
+PENALTIES = (0.1, 1.0, 10.0, 100.0)
+"""Inverse strengths of the penalty that are tried: a baseline is fair when its penalty is chosen, too."""
 
 
 class RegressionHyper(HyperParameters):
-    """`C`: inverse strength of the L2 penalty, as scikit-learn has it."""
+    """`C`: inverse strength of the L2 penalty, as scikit-learn has it; 0 chooses it on validation."""
 
-    C: float = Field(1.0, gt=0)
+    C: float = Field(0.0, ge=0)
     iterations: int = Field(300, ge=1)
 
 
@@ -54,34 +56,62 @@ class Regression(ArrayDetector):
     def fit(
         self,
         train: EncodedWindows,
-        validation: EncodedWindows,  # noqa: ARG002 - convex: nothing to stop
+        validation: EncodedWindows,
         *,
         seed: int = 0,
         progress: FitProgress | None = None,
     ) -> list[dict[str, Any]]:
-        """See `FittedDetector.fit`."""
+        """See `FittedDetector.fit`; a row of the history for each penalty that was tried, where it was asked
+        to choose one."""
         if not self.tf_idf:
             fit_standardize(self, train, seed=seed)
-        distinct = DistinctRows(self.columns(), seed=seed)
-        for rows, X in train.batches(BATCH, self.input_names):
-            distinct.add(self.design(X), train.label[rows])
-            if progress:
-                progress(int(rows[-1]) + 1, len(train))
-        kept = distinct.result()
+        kept = self._distinct(train, seed, progress)
         idf = np.ones(self.columns())
         if self.tf_idf:
             idf = idf_of(kept)
-        weights = kept.weight * balance(kept, self.n_classes)
+        rows, weights = self._scaled(kept.rows, idf), kept.weight * balance(kept, self.n_classes)
         hyper = self.hyper
-        coef, intercept = solve(
-            self._scaled(kept.rows, idf), kept.label, weights, self.n_classes, hyper.C, hyper.iterations
-        )
-        self.arrays = {"coef": coef, "intercept": intercept, "idf": idf}
-        return []
+
+        def solved(C: float) -> dict[str, FloatArray]:
+            coef, intercept = solve(rows, kept.label, weights, self.n_classes, C, hyper.iterations)
+            return {"coef": coef, "intercept": intercept, "idf": idf}
+
+        if hyper.C:
+            self.arrays = solved(hyper.C)
+            return []
+        judged = self._distinct(validation, seed)
+        found = []
+        for C in PENALTIES:
+            self.arrays = solved(C)
+            found.append((self._loss(judged), C, self.arrays))
+        # Of penalties that are equally good, the stronger.
+        self.arrays = min(found, key=lambda one: one[:2])[2]
+        return [{"C": C, "validation_loss": loss} for loss, C, _ in found]
+
+    def _distinct(self, part: EncodedWindows, seed: int, progress: FitProgress | None = None) -> WeightedRows:
+        """Different rows of the design of a part."""
+        distinct = DistinctRows(self.columns(), seed=seed)
+        for rows, X in part.batches(BATCH, self.input_names):
+            distinct.add(self.design(X), part.label[rows])
+            if progress:
+                progress(int(rows[-1]) + 1, len(part))
+        return distinct.result()
+
+    def _loss(self, judged: WeightedRows) -> float:
+        """Mean cross-entropy of rows as often as they came, classes weighing equally; 0 of no rows."""
+        if not len(judged.label):
+            return 0.0
+        p = self._proba(judged.rows)[np.arange(len(judged.label)), judged.label]
+        # No row may count without bounds: a class that training never saw has probability 0.
+        loss = -np.log(np.maximum(p, 1e-9))
+        return float(np.average(loss, weights=judged.weight * balance(judged, self.n_classes)))
 
     def predict_proba(self, X: Batch) -> FloatArray:
         """See `Detector.predict_proba`."""
-        rows = self._scaled(self.design(X), self.arrays["idf"])
+        return self._proba(self.design(X))
+
+    def _proba(self, design: sparse.csr_array) -> FloatArray:
+        rows = self._scaled(design, self.arrays["idf"])
         logits: FloatArray = rows @ self.arrays["coef"] + self.arrays["intercept"]
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         proba: FloatArray = odds / odds.sum(axis=1, keepdims=True)

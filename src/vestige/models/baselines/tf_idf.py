@@ -1,30 +1,25 @@
-"""Logistic regression on TF-IDF of n-grams, its penalty chosen on validation."""
+"""Logistic regression on TF-IDF of n-grams."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 from scipy import sparse
 
 from vestige.models.base import HyperParameters
-from vestige.models.baselines.arrays import BATCH, FloatArray
 from vestige.models.baselines.regressions import Regression, RegressionHyper
-from vestige.models.fitting import FitProgress
-from vestige.reading.encoding import Batch, EncodedWindows
+from vestige.reading.encoding import Batch
 from vestige.schema import PAD, Kind
 
-PENALTIES = (1.0, 10.0, 100.0)
-"""Inverse strengths of the penalty that are tried: on system calls, cross-validation wants the weakest."""
 ODD = np.uint64(0x9E3779B97F4A7C15)
 """Knuth's multiplicative hash."""
 
 
 class TfIdfHyper(RegressionHyper):
-    """`C`: 0 chooses it on validation. `buckets`: columns into which n-grams are hashed."""
+    """`buckets`: columns into which n-grams are hashed."""
 
-    C: float = Field(0.0, ge=0)
     buckets: int = Field(1 << 14, ge=16, le=1 << 20)
 
 
@@ -60,38 +55,3 @@ class TfIdf(Regression):
         counts = sparse.csr_array((np.ones(len(row)), (row, column)), shape=(len(tokens), self.columns()))
         counts.sum_duplicates()
         return counts
-
-    def fit(
-        self,
-        train: EncodedWindows,
-        validation: EncodedWindows,
-        *,
-        seed: int = 0,
-        progress: FitProgress | None = None,
-    ) -> list[dict[str, Any]]:
-        """See `FittedDetector.fit`; a row of the history for each penalty that was tried."""
-        asked = self.hyper
-        history: list[dict[str, Any]] = []
-        best: tuple[float, dict[str, FloatArray]] | None = None
-        for C in (asked.C,) if asked.C else PENALTIES:
-            self.hyper = asked.model_copy(update={"C": C})
-            super().fit(train, validation, seed=seed, progress=progress)
-            loss = self._loss(validation)
-            history.append({"C": C, "validation_loss": loss})
-            if best is None or loss < best[0]:
-                best = loss, self.arrays
-        self.hyper = asked
-        if best is not None:
-            self.arrays = best[1]
-        return history
-
-    def _loss(self, part: EncodedWindows) -> float:
-        """Mean cross-entropy, classes weighing equally."""
-        losses, labels = [np.empty(0)], [np.empty(0, dtype=np.int64)]
-        for rows, X in part.batches(BATCH, self.input_names):
-            label = part.label[rows].astype(np.int64)
-            p = self.predict_proba(X)[np.arange(len(rows)), label]
-            losses.append(-np.log(np.maximum(p, 1e-9)))
-            labels.append(label)
-        label, loss = np.concatenate(labels), np.concatenate(losses)
-        return float(np.mean([loss[label == each].mean() for each in np.unique(label)] or [0.0]))
