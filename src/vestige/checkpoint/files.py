@@ -23,6 +23,7 @@ from vestige.models.base import Detector
 from vestige.models.onnx.detectors import RUNTIME, kind_of
 from vestige.reading.encoding import Encoder
 from vestige.reading.looks import NormalEncoder
+from vestige.reading.steps import Reader
 from vestige.schema import Schema, diff
 from vestige.sources import registry as sources
 from vestige.sources.base import Source
@@ -48,6 +49,10 @@ class Loaded:
     schema: Schema
     threshold: float | None
     header: Header
+
+    def reader(self) -> Reader[Any]:
+        """Reads evidence as this detector learnt to: by its schema, and in the formats it has met."""
+        return _reader(sources.get(self.schema.source), self.schema, self.header)
 
 
 def save(directory: Path, *, detector: Detector, **parts: Any) -> None:
@@ -184,6 +189,8 @@ def _loaded(
     if schema is not None:
         _refuse_other(schema, fitted, dataset, where)
     encoder = _encoder(header, fitted, dataset, where)
+    with _refusing("the formats that it has met cannot be read", where):
+        _reader(sources.get(fitted.source), fitted, header)
     parts = {"model": header.model, "schema": header.fitted_schema}
     with _refusing("the weights do not fit the header", where):
         detector = kind.from_checkpoint(parts, payload, device=device)
@@ -254,6 +261,12 @@ def _refuse_other(schema: Schema, fitted: Schema, dataset: Schema, where: Path) 
         where=where,
         remedy="prepare the data with the same options, or train again on these",
     )
+
+
+def _reader(source: Source[Any], schema: Schema, header: Header) -> Reader[Any]:
+    reader = source.reader(schema)
+    reader.remember(header.notes.forms)
+    return reader
 
 
 def _encoder(header: Header, fitted: Schema, dataset: Schema, where: Path) -> Encoder:

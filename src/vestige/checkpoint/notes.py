@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from vestige.reading.told import MOST_FORMS
 
 SIZE = 32
 """Windows of a moving average: what strikes once may be new and harmless, what strikes on and on is not."""
@@ -92,7 +94,8 @@ class Notes(BaseModel):
 
     `pooling`: how windows are pooled into recordings; None where each window is judged by itself.
     `validation_macro_f1`: None for a detector that nobody tried on a validation part. `calibration` and
-    `conformal`: None where that part could not carry them, and for detectors of before.
+    `conformal`: None where that part could not carry them, and for detectors of before. `forms`: the formats
+    in which what was learnt from is read, as `Told.forms` has them; none of a source that has no such thing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -101,3 +104,4 @@ class Notes(BaseModel):
     validation_macro_f1: float | None = None
     calibration: Calibration | None = None
     conformal: Conformal | None = None
+    forms: list[dict[str, Any]] = Field(default=[], max_length=MOST_FORMS)

@@ -137,7 +137,7 @@ def dataset(windows: WindowSet) -> Table:
     rows += [
         (name.replace("_", " "), str(value))
         for name, value in windows.notes.items()
-        if name not in {"left_out", "left_out_counts", "warnings"}
+        if name not in {"left_out", "left_out_counts", "warnings", "forms"}
     ]
     counts = LeftOut.of_notes(windows.notes, windows.path).counts
     told = ", ".join(f"{what} {count:,}" for what, count in counts.items())

@@ -21,7 +21,6 @@ from vestige.reading.steps import Evidence
 from vestige.runs.directory import RunDirectory
 from vestige.scoring import check_device
 from vestige.service.state import detector_digest
-from vestige.sources import registry
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Feed:
         if not evidence:
             return cls(directory, None, (), None, watched)
         loaded = checkpoint.load(directory.best(), device=device)
-        reader = registry.get(loaded.schema.source).reader(loaded.schema)
+        reader = loaded.reader()
         total = reader.units(Evidence(tuple(evidence), "live")).total
         return cls(directory, loaded, tuple(evidence), total, watched)
 

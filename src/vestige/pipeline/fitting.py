@@ -178,7 +178,7 @@ def save(
         threshold=threshold.value,
         policy=threshold.policy,
         view=view,
-        notes=notes,
+        notes=notes.model_copy(update={"forms": data.train.windows.notes.get("forms", [])}),
     )
 
 

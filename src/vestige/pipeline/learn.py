@@ -147,6 +147,7 @@ def learn(
             view="realistic",
             threshold=0.5,
             policy=f"budget={budget}",
+            notes=checkpoint.Notes(forms=windows.notes.get("forms", [])),
         )
         learnt = _judged(source, evidence, detector, parts, p_value, budget, command, windows)
         doubts += unlike(detector, p_value)

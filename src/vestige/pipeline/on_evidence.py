@@ -120,6 +120,7 @@ def judge_on(
         )
         _require_labels(labelled, evidence)
         reader = source.reader(Schema.from_dict(loaded.header.dataset_schema))
+        reader.remember(loaded.header.notes.forms)
         windows = _labelled_by(
             _read(reader, evidence, Path(place) / "dataset", engine, progress), labelled, evidence
         )

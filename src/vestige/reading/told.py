@@ -21,6 +21,8 @@ MOST_WARNINGS = 200
 """Different warnings that are kept; all of them are counted."""
 MOST_FORMATS = 100
 """Different formats that are kept by their names."""
+MOST_FORMS = 32
+"""Definitions of formats that a dataset's notes keep, those of most units first."""
 _COUNTED = re.compile(r"\d[\d,.]*")
 
 log = get(__name__)
@@ -64,6 +66,11 @@ class Told:
         for text in dict.fromkeys(summary.get("warnings", ())):
             self._warn(text, unit)
 
+    def forms(self) -> list[dict[str, Any]]:
+        """The definitions of the formats that units are read in, those of most units first."""
+        ordered = sorted(self.formats.values(), key=lambda read: -read.units)
+        return [read.form for read in ordered if read.form is not None][:MOST_FORMS]
+
     def _read_as(self, name: str, unit: str, summary: dict[str, Any]) -> None:
         known = self.formats.get(name)
         if known is not None:
@@ -97,10 +104,12 @@ class Told:
         return told
 
     def notes(self, notes: dict[str, Any]) -> list[str]:
-        """Write `formats` (how many units are read in each, unless the source has said so) and `warnings`
-        into a dataset's notes, where there are any; the warnings."""
+        """Write `formats` (how many units are read in each, unless the source has said so), `forms` (their
+        definitions) and `warnings` into a dataset's notes, where there are any; the warnings."""
         if self.formats:
             notes.setdefault("formats", {name: read.units for name, read in self.formats.items()})
+        if forms := self.forms():
+            notes["forms"] = forms
         warnings = self.warnings()
         if warnings:
             notes["warnings"] = warnings

@@ -22,7 +22,6 @@ from vestige.scoring.judged import JudgedBatch
 from vestige.scoring.reasons import Explainer
 from vestige.scoring.smallest import SmallestChange
 from vestige.scoring.unknown import Unknown
-from vestige.sources import registry
 
 LN_10 = float(np.log(10.0))
 Hiding = Callable[[dict[str, Any]], str | None]
@@ -48,7 +47,7 @@ class NormalScorer:
         detector, encoder = loaded.detector, loaded.encoder
         if not isinstance(detector, Normal) or not isinstance(encoder, NormalEncoder):
             return None
-        reader = registry.get(loaded.schema.source).reader(loaded.schema)
+        reader = loaded.reader()
         smallest = SmallestChange(detector, encoder, loaded.schema)
         return cls(
             detector, Explainer(detector, encoder, reader), smallest, AlertBudget.start(detector.alpha)

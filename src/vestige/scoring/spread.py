@@ -28,7 +28,6 @@ from vestige.runs.directory import RunDirectory
 from vestige.scoring.normal import NormalScorer
 from vestige.scoring.recordings import Tally, ranked, tallied
 from vestige.scoring.windows import json_line, judge_batches, rows_of
-from vestige.sources import registry
 
 CHUNK = 8
 """Isolated units that a worker gets at a time: each process that may be killed loads the detector anew."""
@@ -92,7 +91,7 @@ def _found(
 ) -> Iterator[Any]:
     """What `work` says of each unit, in their order; a unit that cannot be read is left out, and told."""
     loaded = load(run)
-    reader = registry.get(loaded.schema.source).reader(loaded.schema)
+    reader = loaded.reader()
     listing = _listing(reader, evidence)
     for defect in listing.left_out:
         log.warning("%s was left out: %s", defect.file, defect.why)
@@ -213,4 +212,4 @@ def _load_once(run: str, quantize: bool) -> tuple[Loaded, Reader[Any]]:
     loaded = load(Path(run))
     if quantize:
         loaded.detector.quantize()
-    return loaded, registry.get(loaded.schema.source).reader(loaded.schema)
+    return loaded, loaded.reader()

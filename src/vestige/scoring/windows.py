@@ -21,10 +21,8 @@ from vestige.reading.steps import Evidence, Progress
 from vestige.reading.times import rfc3339
 from vestige.reading.windower import WindowBatch
 from vestige.runs.directory import RunDirectory
-from vestige.schema import Schema
 from vestige.scoring.judged import JudgedBatch
 from vestige.scoring.normal import NormalScorer
-from vestige.sources import registry
 
 log = get(__name__)
 
@@ -122,24 +120,24 @@ def judge(
         loaded.detector.quantize()
     if ahead := loaded.schema.ahead:
         log.info("the detector looks %d steps ahead: each score comes so much later", ahead)
-    batches = read_windows(evidence, loaded.schema, every_step=every_step, idle_s=idle_s, progress=progress)
+    batches = read_windows(evidence, loaded, every_step=every_step, idle_s=idle_s, progress=progress)
     return loaded, judge_batches(loaded, batches)
 
 
 def read_windows(
     evidence: Sequence[Path],
-    schema: Schema,
+    loaded: Loaded,
     *,
     every_step: bool = False,
     idle_s: float = live.IDLE_S,
     progress: Progress | None = None,
 ) -> Iterator[WindowBatch]:
-    """The windows of raw evidence as `schema` says they are made, batch by batch, in flat memory.
+    """The windows of raw evidence as a detector learnt to read it, batch by batch, in flat memory.
 
     Whoever puts a detector to work on raw evidence reads it through here. Raises EvidenceError where the
-    evidence is not there, or not what the schema's source reads.
+    evidence is not there, or not what the detector's source reads.
     """
-    reader = registry.get(schema.source).reader(schema)
+    reader = loaded.reader()
     chosen = None
     if every_step:
         chosen = live.every_step(reader)

@@ -43,7 +43,6 @@ from vestige.service.sharding import Shard, require_apart
 from vestige.service.sinks import Sink
 from vestige.service.sinks.files import FileSink
 from vestige.service.sinks.lines import whole
-from vestige.sources import registry
 from vestige.training.interrupt import StopRequests
 
 SCAN_S, POLL_S, SAVE_S = 1.0, 0.2, 5.0
@@ -130,7 +129,7 @@ class Watch:
                 lock.enter_context(storage.locked(state))
             listening: Listening | None = None
             before = None if state is None else states.load(state, digest)
-            reader = registry.get(loaded.schema.source).reader(loaded.schema)
+            reader = loaded.reader()
             inbox = _inbox(reader, loaded, state, listen)
             if inbox is not None and listen:
                 listening = Listening(listen, inbox)

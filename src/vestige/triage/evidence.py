@@ -61,7 +61,7 @@ def of_test_part(folder: Path, loaded: Loaded) -> Iterator[Piece]:
 def of_evidence(paths: Sequence[Path], loaded: Loaded) -> Iterator[Piece]:
     """Raw evidence, as `vestige score` reads it; of sources that know no machines the file stands for it."""
     name, first = loaded.detector.inputs[0].name, 0
-    for batch in read_windows(paths, loaded.schema):
+    for batch in read_windows(paths, loaded):
         bound = loaded.encoder.bind(batch.symbols)
         tokens = bound.encode(batch.steps, (name,))[name]
         about = _about(first, batch.place, batch.place.get_column("machine", default=batch.place["file"]))

@@ -43,7 +43,7 @@ def replay(
     """
     source = registry.get(loaded.schema.source)
     recordings = Recordings(loaded, source, evidence, pace, meter)
-    windows = meter.reading(read_windows(evidence, loaded.schema))
+    windows = meter.reading(read_windows(evidence, loaded))
     for judged in meter.judging(judge_batches(loaded, windows)):
         yield from recordings.over(judged)
 

@@ -16,8 +16,9 @@ from vestige.sources.logs import years
 from vestige.sources.logs.foreign import is_marker, level_of, plausible, tagged
 from vestige.sources.logs.format import Format, every
 from vestige.sources.logs.guess import VERSION, Guess, guess
-from vestige.sources.logs.guess_records import guess_records
+from vestige.sources.logs.guess_records import RECORDS, guess_records
 from vestige.sources.logs.labels import LabelRule
+from vestige.sources.logs.met import NOT_MET, is_met, records_met
 from vestige.sources.logs.parse import Rules
 from vestige.sources.logs.records import find_keys, sample
 
@@ -59,6 +60,8 @@ class RuleSet:
     `mixed`: files of several formats stand beside one another in the dataset. `live`: what is read may be of
     days after `until`. `guesses`: a file that fits none of the formats may have one that is guessed.
     `unasked`: nobody said whether there are labels, and these formats have none. `values`: see `Rules`.
+    `met`: formats that files were read in before, where they are guessed; one of them that fits goes before
+    what would be guessed anew.
     """
 
     formats: tuple[Format, ...]
@@ -71,6 +74,7 @@ class RuleSet:
     guesses: bool = False
     unasked: bool = False
     values: bool = False
+    met: tuple[Format, ...] = ()
 
     def settings(self) -> dict[str, Any]:
         """JSON-ready, for the schema."""
@@ -97,6 +101,13 @@ class RuleSet:
             guesses=guesses,
             values=plain.get("values", False),
         )
+
+    def remembering(self, forms: Sequence[dict[str, Any]]) -> Self:
+        """The same with formats that were met before, as `Format.settings` writes them. Raises ValueError
+        for what is none."""
+        if not self.guesses:
+            return self
+        return replace(self, met=tuple(Format.model_validate(form) for form in forms))
 
     def each(self) -> list[Rules]:
         """The rules of each format."""
@@ -165,11 +176,14 @@ class RuleSet:
         if not judged:
             raise EvidenceError("no line of text at its beginning", where=file.where)
         texts = [line for _, line in judged]
-        container = _container(judged, file.where) if self.guesses else None
+        whole = [line for line in lines if line.strip()]
+        container = None
+        found = self._of_met(texts, whole)
+        if found is None and self.guesses:
+            container = _container(judged, file.where)
         if container is not None:
             texts = [line[container.match(line).end() :] for line in texts]  # type: ignore[union-attr]
-        found = self._chosen(texts, [line for line in lines if line.strip()])
-        found = found or self._of_paragraphs(judged, lines)
+        found = found or self._chosen(texts, whole) or self._of_paragraphs(judged, lines)
         if found is None:
             raise _refusal(self.formats, judged, file.where)
         chosen, why, doubts = found
@@ -182,13 +196,35 @@ class RuleSet:
             chosen = _in_container(chosen, container, [line for _, line in judged])
             if not chosen.example:
                 raise _refusal(self.formats, judged, file.where)
+        known = not self.met or is_met(self.met, chosen)
+        if not known:
+            doubts.append(NOT_MET)
         others: tuple[Format, ...] = ()
         if len(self.formats) > 1 and container is None:
             others = tuple(other for other in self.formats if other.name != chosen.name and other.time)
         rules = replace(
             self._rules(chosen, self.label.of(self.kind(file, chosen))), others=others, guesses=self.guesses
         )
-        return Choice(rules, lines, why, doubts)
+        return Choice(rules, lines, why, doubts, known=known)
+
+    def _of_met(self, lines: list[str], whole: list[str]) -> Found | None:
+        """The format, of those that were met before, that these lines have; None where none fits, or where
+        a new one would fit many more of them. `whole`: as `_chosen` has it."""
+        fits = [Fit.of(each, lines) for each in self.met if each.name != RECORDS]
+        fitting = sorted((fit for fit in fits if fit.strict >= FIT), key=lambda fit: -fit.strict)
+        timed = next((fit for fit in fitting if fit.format.time), None)
+        if timed is not None:
+            guessed = guess(lines, shows_level=self.label.kind != "level")
+            if guessed is None or timed.strict >= guessed.share - LOSS:
+                return timed.format, f"{timed.told(fits, guessed)}; it was met in what was learnt from", []
+        for tried in (lines, whole):
+            if (found := records_met(self.met, tried)) is not None:
+                chosen, n = found
+                return chosen, f"{n} of the first {len(tried)} lines are records like those learnt from", []
+        # A format without a time fits nearly any line.
+        if fitting and timed is None and guess(lines) is None:
+            return fitting[0].format, f"{fitting[0].told(fits)}; it was met in what was learnt from", []
+        return None
 
     def _chosen(self, lines: list[str], whole: list[str]) -> Found | None:
         """The format of these lines, why it is that one, and what is doubtful about it. `whole`: the same
@@ -345,12 +381,14 @@ def _with_records(chosen: Format, lines: list[str], *, of_all: bool = False) -> 
 
 @dataclass(frozen=True)
 class Choice:
-    """How a file is read: its rules, its first lines, why it is read so, and what is doubtful about it."""
+    """How a file is read: its rules, its first lines, why it is read so, and what is doubtful about it.
+    `known`: it is read in a format that was met before, or nobody remembers any."""
 
     rules: Rules
     lines: list[str]
     why: str
     doubts: list[str]
+    known: bool = True
 
 
 @dataclass(frozen=True)

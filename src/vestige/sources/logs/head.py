@@ -22,7 +22,8 @@ from vestige.sources.logs.parse import Parser, Rules
 from vestige.sources.logs.table import Content
 
 LEAST_LINES = 20
-"""So many lines must show how what grows is read, where those before them fit no format."""
+"""So many lines must show how what grows is read, where those before them fit no format, or none that was
+met before."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Head:
     """How a file is read, as its beginning shows: its rules (JSON), its type of log, what it is called in
     reports and on which host, the year of its first line where times name none, and the first time that can
     be read; why it is read so, and what is doubtful about it. `assumed`: which year nobody gave, and why it
-    is that."""
+    is that. `known`: see `Choice`."""
 
     settings: str
     kind: str
@@ -61,6 +62,7 @@ class Head:
     why: str = ""
     doubts: list[str] = field(default_factory=list)
     assumed: str = ""
+    known: bool = True
 
     @property
     def told(self) -> dict[str, Any]:
@@ -91,9 +93,11 @@ def head_of(unit: LogUnit, content: Content) -> Head | None:
         if unit.mode == "whole" or b"\n" not in sample:
             return None
         try:
-            return _head(sample[: sample.rfind(b"\n") + 1], unit, ruleset, content)
+            head = _head(sample[: sample.rfind(b"\n") + 1], unit, ruleset, content)
         except EvidenceError:
             return None  # more lines may tell
+        # A banner, or the end of a stack trace, is not to decide how all that follows is read.
+        return head if head.known or sample.count(b"\n") >= LEAST_LINES else None
     try:
         return _head(sample, unit, ruleset, content)
     except FormatError:
@@ -140,6 +144,7 @@ def _head(sample: bytes, unit: LogUnit, ruleset: RuleSet, content: Content) -> H
         choice.why,
         choice.doubts,
         assumed,
+        choice.known,
     )
 
 

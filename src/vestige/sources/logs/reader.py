@@ -129,8 +129,13 @@ class LogReader(Reader[LogUnit]):
                     encoding="utf-8",
                     until=None,
                     guesses=False,
+                    met=(),
                 )
                 yield rules, [file for file in files if form_of(file.path) == form], []
+
+    def remember(self, forms: Sequence[dict[str, Any]]) -> None:
+        """See `Reader.remember`."""
+        self._rules = self._rules.remembering(forms)
 
     def receive(self, inbox: Path) -> bool:
         """See `Reader.receive`."""
