@@ -304,8 +304,9 @@ class Reader(ABC, Generic[UnitT]):
         """Begin to read a unit, or go on where a stream of it stood."""
 
     def remember(self, forms: Sequence[dict[str, Any]]) -> None:
-        """Prefer, where the format of a file is guessed, these that were met before: `form` of summaries of
-        streams. By default a source guesses none. Raises ValueError for what is no such thing."""
+        """Prefer, where the format of a file is guessed, these that were met before, as `Told.forms` has
+        them. By default a source guesses none. Raises ValueError, TypeError or KeyError for what is no such
+        thing."""
 
     def receive(self, inbox: Path) -> bool:  # noqa: ARG002
         """Read the files below `inbox` as messages that came over a network; whether this source can."""

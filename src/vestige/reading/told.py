@@ -1,9 +1,10 @@
 """What units say of themselves while they are read: as what, why, and what is doubtful about it.
 
 A stream's `summary` may hold `format` (what its unit is read as), `why` (why that one and not the next best),
-`form` (the definition of that format, as its source's `form_text` takes it) and `warnings` (whole sentences
-about what is doubtful or was assumed). They are gathered here, in bounded memory, for a dataset's notes and
-for whoever looks at evidence before anything is learnt.
+`form` (the definition of that format, as its source's `form_text` takes it), `settled` (what its content
+alone showed, and other units in that format may not show) and `warnings` (whole sentences about what is
+doubtful or was assumed). They are gathered here, in bounded memory, for a dataset's notes and for whoever
+looks at evidence before anything is learnt.
 """
 
 from __future__ import annotations
@@ -37,6 +38,15 @@ class FormatRead:
     first: str
     why: str
     form: dict[str, Any] | None
+    settled: dict[str, Any] = field(default_factory=dict)
+    """What all units that show it agree on."""
+    disputed: set[str] = field(default_factory=set)
+
+    def settle(self, settled: Mapping[str, Any]) -> None:
+        """Take in what a unit has `settled`."""
+        for name, value in settled.items():
+            if self.settled.setdefault(name, value) != value:
+                self.disputed.add(name)
 
 
 @dataclass
@@ -67,9 +77,17 @@ class Told:
             self._warn(text, unit)
 
     def forms(self) -> list[dict[str, Any]]:
-        """The definitions of the formats that units are read in, those of most units first."""
+        """The formats that units are read in, those of most units first: the definition of each (`form`), and
+        what is `settled`."""
         ordered = sorted(self.formats.values(), key=lambda read: -read.units)
-        return [read.form for read in ordered if read.form is not None][:MOST_FORMS]
+        return [
+            {
+                "form": read.form,
+                "settled": {name: v for name, v in read.settled.items() if name not in read.disputed},
+            }
+            for read in ordered
+            if read.form is not None
+        ][:MOST_FORMS]
 
     def _read_as(self, name: str, unit: str, summary: dict[str, Any]) -> None:
         known = self.formats.get(name)
@@ -77,7 +95,9 @@ class Told:
             known.units += 1
         elif len(self.formats) < MOST_FORMATS:
             why = str(summary.get("why", ""))
-            self.formats[name] = FormatRead(1, unit, why, summary.get("form"))
+            known = self.formats[name] = FormatRead(1, unit, why, summary.get("form"))
+        if known is not None:
+            known.settle(summary.get("settled", {}))
 
     def _warn(self, text: str, unit: str) -> None:
         known = self.warned.get(text)
@@ -104,8 +124,8 @@ class Told:
         return told
 
     def notes(self, notes: dict[str, Any]) -> list[str]:
-        """Write `formats` (how many units are read in each, unless the source has said so), `forms` (their
-        definitions) and `warnings` into a dataset's notes, where there are any; the warnings."""
+        """Write `formats` (how many units are read in each, unless the source has said so), `forms` (see
+        there) and `warnings` into a dataset's notes, where there are any; the warnings."""
         if self.formats:
             notes.setdefault("formats", {name: read.units for name, read in self.formats.items()})
         if forms := self.forms():

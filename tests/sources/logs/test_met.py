@@ -29,7 +29,7 @@ EXPORTED = ["__CURSOR=s=1;i=1", "__REALTIME_TIMESTAMP=1709889420000000", "MESSAG
 def rules(*files: list[str]) -> RuleSet:
     """Rules that guess, and have met the formats of these files."""
     own = rules_for(LogOptions())
-    return own.remembering([format_of(own, lines) for lines in files])
+    return own.remembering([{"form": format_of(own, lines)} for lines in files])
 
 
 def format_of(own: RuleSet, lines: list[str]) -> dict[str, object]:
@@ -78,7 +78,7 @@ def test_a_file_of_another_format_is_read_as_it_is_and_told() -> None:
 
 def test_a_format_that_was_given_is_not_guessed_beside_what_was_met() -> None:
     given = rules_for(LogOptions(format="rfc3164", label="none"))
-    kept = given.remembering([format_of(rules_for(LogOptions()), LEARNT)])
+    kept = given.remembering([{"form": format_of(rules_for(LogOptions()), LEARNT)}])
     with pytest.raises(EvidenceError):
         kept.choose(text(LEARNT), FILE)
 
@@ -86,7 +86,7 @@ def test_a_format_that_was_given_is_not_guessed_beside_what_was_met() -> None:
 def test_what_grows_waits_for_more_than_a_banner_of_another_format(tmp_path: Path) -> None:
     schema = schema_for(rules_for(LogOptions()), length=2, stride=1)
     fresh, own = LogReader(schema), LogReader(schema)
-    own.remember([format_of(rules_for(LogOptions()), LEARNT)])
+    own.remember([{"form": format_of(rules_for(LogOptions()), LEARNT)}])
     found = {}
     for name, reader in (("fresh", fresh), ("own", own)):
         log = tmp_path / f"{name}.log"

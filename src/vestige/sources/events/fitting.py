@@ -44,6 +44,8 @@ FOREIGN = (
     ),
 )
 """What is known and not read: how such files begin, what they are, and what helps."""
+NOT_MET = "Its first records are read by no mapping that was learnt from, so that its events may all be new."
+"""What is doubtful about a file that none of the mappings fits."""
 MOST_SHOWN = 24
 _TIME_ADVICE = (
     "say how times are written: --time-format '%d/%m/%Y %H:%M:%S', or --time-unit; the name of a time zone "
@@ -79,7 +81,7 @@ def check(sample: bytes, rules: Rules, where: str, anomalous_files: str = "", *,
     if sample.count(b"\0", 0, 4096) > min(len(sample), 4096) // 4:
         raise EvidenceError("no text: it is full of NUL bytes", where=where)
     if (fit := _of_calls(sample, rules, where, anomalous_files, file)) is not None:
-        return fit
+        return _with_doubt(fit, rules)
     if rules.others:
         return _choose(sample, rules, where)
     try:
@@ -137,7 +139,7 @@ def _choose(sample: bytes, rules: Rules, where: str) -> Fit:
     general = [choice for choice in rules.choices if not choice.signs and choice.kind in {plain, "auto"}]
     refused: list[tuple[Mapping, EvidenceError | Trial]] = []
     chosen: Trial | None = None
-    for mapping in [*special, *general]:
+    for mapping in _ordered(special, general, rules):
         try:
             trial = attempt(sample, rules.only(mapping.name), where)
         except EvidenceError as error:
@@ -156,7 +158,24 @@ def _choose(sample: bytes, rules: Rules, where: str) -> Fit:
         why += f", known by {shown_signs(records, chosen.mapping)}"
     if refused:
         why += f"; not {_rejection(*refused[0])}"
-    return Fit(chosen.layout, why, tuple(doubts(chosen, sample)))
+    return _with_doubt(Fit(chosen.layout, why, tuple(doubts(chosen, sample))), rules)
+
+
+def _with_doubt(fit: Fit, rules: Rules) -> Fit:
+    """The same, with a sentence where it is read by a mapping that was not met before."""
+    if not rules.met or fit.layout.mapping in dict(rules.met):
+        return fit
+    return replace(fit, warnings=(*fit.warnings, NOT_MET))
+
+
+def _ordered(special: Sequence[Mapping], general: Sequence[Mapping], rules: Rules) -> list[Mapping]:
+    """The mappings in the order in which they are tried: those that were met go before others of their sort,
+    and, where records show no signs, before the general ones."""
+    met = dict(rules.met)
+    first = [mapping for mapping in special if mapping.name in met]
+    kinds = {mapping.kind for mapping in general}
+    known = [mapping for mapping in rules.choices if mapping.name in met and mapping.kind in kinds]
+    return list({mapping.name: mapping for mapping in (*first, *special, *known, *general)}.values())
 
 
 def _rejection(mapping: Mapping, trial: EvidenceError | Trial) -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vestige import checked
 from vestige.reading.values import NONE
 from vestige.sources.events import fields
 from vestige.sources.events.audit import fields_of
@@ -53,13 +54,15 @@ class Rules:
 
     `others`: mappings that a file may turn out to fit instead (`--mapping auto`), `mapping` being the first
     of all that are tried; empty where a person named one. `values`: whether those that the mapping names are
-    kept.
+    kept. `met`: names of mappings by which evidence was read before, and how dates of numbers alone began
+    there (with their day, their month, or nobody knows).
     """
 
     mapping: Mapping
     max_record: int = 1 << 20
     others: tuple[Mapping, ...] = ()
     values: bool = False
+    met: tuple[tuple[str, bool | None], ...] = ()
 
     @property
     def choices(self) -> tuple[Mapping, ...]:
@@ -69,7 +72,23 @@ class Rules:
     def only(self, name: str) -> Rules:
         """The rules for a file that turned out to fit the mapping of that name."""
         mapping = next((choice for choice in self.choices if choice.name == name), self.mapping)
-        return Rules(mapping, self.max_record, values=self.values)
+        return Rules(mapping, self.max_record, values=self.values, met=self.met)
+
+    @property
+    def day_first(self) -> bool | None:
+        """How dates of numbers alone begin that show it nowhere; None where nobody knows."""
+        return dict(self.met).get(self.mapping.name)
+
+    def remembering(self, forms: Sequence[dict[str, Any]]) -> Self:
+        """The same with mappings that were met before, as `Told.forms` has them. Raises ValueError, TypeError
+        or KeyError for what is no such thing."""
+        met = []
+        for form in forms:
+            day_first = form["settled"].get("day_first")
+            if day_first is not None:
+                checked.flag(day_first, "day_first")
+            met.append((checked.text(form["form"]["name"], "the name of a mapping"), day_first))
+        return replace(self, met=tuple(met))
 
     def settings(self) -> dict[str, Any]:
         """JSON-ready, for the schema."""

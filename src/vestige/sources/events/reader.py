@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ from vestige.schema import Schema
 from vestige.sources.events.calls import is_anomalous
 from vestige.sources.events.columns import MOST_UNEXPLAINED, Events, Machine
 from vestige.sources.events.evtx.reader import ENOUGH, EvtxReader, is_evtx
-from vestige.sources.events.fitting import Fit, check
+from vestige.sources.events.fitting import NOT_MET, Fit, check
 from vestige.sources.events.layout import Layout
 from vestige.sources.events.options import EventOptions
 from vestige.sources.events.parse import Parser, Rules
@@ -51,6 +51,8 @@ OPEN_S = 10.0
 """So long a record of a pipe may wait for the end of a quote while other bytes come; then it is given up."""
 EARLY_NS = 315_532_800 * 10**9
 """1980-01-01: nothing that exports events wrote an earlier time and meant it."""
+LEAST_LINES = 20
+"""So many lines must show by which mapping what grows is read, where that was not met before."""
 MOST_NAMED = 8
 """Bad records of a file that are named; all of them are counted."""
 
@@ -78,6 +80,10 @@ class EventReader(Reader[FileUnit]):
     def of_corpus(cls, options: EventOptions) -> EventReader:
         """For a corpus, as a person's options say. Raises UsageError for an unknown mapping."""
         return cls(schema_for(rules_for(options), options), options)
+
+    def remember(self, forms: Sequence[dict[str, Any]]) -> None:
+        """See `Reader.remember`."""
+        self._rules = self._rules.remembering(forms)
 
     def slot(self, number: int, raw: str, called: str) -> str:
         """See `Reader.slot`: which field it is, where all records are read by one mapping."""
@@ -207,6 +213,8 @@ class EventStream(FileStream):
         if self._layout is not None:
             summary["format"] = self._layout.mapping
             summary["form"] = self._mapping.model_dump(mode="json")
+            if self._layout.day_first is not None:
+                summary["settled"] = {"day_first": self._layout.day_first}
         if self._fit is not None:
             summary["why"] = self._fit.why
         if warnings := self._doubts():
@@ -322,11 +330,14 @@ class EventStream(FileStream):
             if not is_evtx(sample):
                 sample = first_lines(sample)
             file = self._unit.file
-            self._fit = check(sample, self._rules, file.where, self._anomalous_files, file=file.id)
+            fit = check(sample, self._rules, file.where, self._anomalous_files, file=file.id)
         except EvidenceError:
             if enough:
                 raise
             return False  # more records may tell
+        if not enough and NOT_MET in fit.warnings and sample.count(b"\n") < LEAST_LINES:
+            return False
+        self._fit = fit
         self._begin_with(self._fit.layout)
         return True
 

@@ -113,6 +113,9 @@ def _with_dates(trial: Trial, sample: bytes, rules: Rules, where: str) -> Trial:
         return read_sample(sample, replace(trial.layout, day_first=True), rules)
     if dates.month_first and not dates.day_first:
         return read_sample(sample, replace(trial.layout, day_first=False), rules)
+    if dates.either and not dates.day_first and rules.day_first is not None:
+        # No date of this sample tells: those of what was learnt from did.
+        return read_sample(sample, replace(trial.layout, day_first=rules.day_first), rules)
     if dates.either:
         what = "could begin with its day or its month, and no date in the first records tells"
         if dates.day_first:

@@ -103,11 +103,11 @@ class RuleSet:
         )
 
     def remembering(self, forms: Sequence[dict[str, Any]]) -> Self:
-        """The same with formats that were met before, as `Format.settings` writes them. Raises ValueError
-        for what is none."""
+        """The same with formats that were met before, as `Told.forms` has them. Raises ValueError for
+        what is none."""
         if not self.guesses:
             return self
-        return replace(self, met=tuple(Format.model_validate(form) for form in forms))
+        return replace(self, met=tuple(Format.model_validate(form["form"]) for form in forms))
 
     def each(self) -> list[Rules]:
         """The rules of each format."""
