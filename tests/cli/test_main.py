@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from vestige import errors
-from vestige.cli.main import VERBS, _hoist
+from vestige.cli.main import VERBS, _asked_for, _hoist, app
 from vestige.cli.options import parse_settings
 from vestige.errors import UsageError
 
@@ -34,6 +34,23 @@ def test_help_names_every_verb_and_imports_no_torch() -> None:
     assert shown.returncode == 0
     assert len(VERBS) > 10
     assert [verb for verb in VERBS if f"  {verb} " not in shown.stdout] == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_that_is_called_is_looked_at_alone(verb: str) -> None:
+    alone = _asked_for(["-l", "debug", "-q", verb, "train"])
+    assert [each.name for each in [*alone.registered_commands, *alone.registered_groups]] == [verb]
+
+
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["frobnicate", "run"], ["-l", "run"], ["--config", "run"]])
+def test_where_no_verb_is_called_all_of_them_are_there(arguments: list[str]) -> None:
+    assert _asked_for(arguments) is app
+
+
+def test_garbage_is_looked_for_rarely_among_what_a_command_imports() -> None:
+    code = "import gc; import vestige.cli.main; print(gc.get_threshold()[0] > 10_000)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import signal
 import sys
@@ -186,8 +187,8 @@ def run() -> None:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` has it ignored
         signal.signal(signal.SIGHUP, _terminate)
     try:
-        command = typer.main.get_command(app)
         arguments = _hoist(sys.argv[1:])
+        command = typer.main.get_command(_asked_for(arguments))
         flags = next((at for at, each in enumerate(arguments) if each in VERBS), len(arguments))
         command(args=arguments[:flags] + expanded(arguments[flags:], command), prog_name="vestige")
     except VestigeError as error:
@@ -208,6 +209,20 @@ def run() -> None:
             BUG,
             debug,
         )
+
+
+def _asked_for(arguments: list[str]) -> App:
+    """The application with no more than the verb that is called: to look at the options of all of them takes
+    longer than many a verb does. Where none is called, or something else stands there, all of them."""
+    at = 0
+    while at < len(arguments) and (arguments[at] in GLOBAL or _holds_its_value(arguments[at])):
+        at += 1 + (arguments[at] in GLOBAL)
+    if at >= len(arguments) or arguments[at] not in VERBS:
+        return app
+    alone = copy.copy(app)
+    alone.registered_commands = [each for each in app.registered_commands if each.name == arguments[at]]
+    alone.registered_groups = [each for each in app.registered_groups if each.name == arguments[at]]
+    return alone
 
 
 def _occupy_descriptors() -> None:
