@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vestige.sources.logs.blocks import MESSAGE_BYTES, Block, BlockReader
+from vestige.sources.logs.blocks import FIRST_BYTES, MESSAGE_BYTES, Block, BlockReader
 from vestige.sources.logs.format import Format
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.parse import Messages, Parser, Rules
@@ -130,3 +130,20 @@ def test_a_message_without_end_is_cut_and_what_follows_keeps_its_place(size: int
     assert joined(messages, "line") == [1, 2, n + 3, n + 4]
     assert sum(one.counts["lines"] for one in messages) == n + 4
     assert reader.over_long == 1
+
+
+def test_the_first_block_is_small_and_short_lines_make_no_block_of_many() -> None:
+    chosen = rules()
+    long, short = b"1:" + b"x" * 97 + b"\n", b"1:\n"
+    data = long * 40_000 + short * 100_000
+    reader = BlockReader(chosen.is_start, size=1 << 20, most_lines=20_000)
+    found = list(blocks(reader, pieces(data, 1 << 14)))
+    assert b"".join(block.data for block in found) == data
+    first, *others, last = found
+    assert len(first.data) < FIRST_BYTES + (1 << 14)
+    long_ones = [block for block in others if block.data.endswith(long)]
+    assert len(long_ones) == 3
+    assert min(len(block.data) for block in long_ones) > (1 << 20) - 100
+    short_ones = [block for block in [*others, last] if block.data.startswith(short)]
+    assert len(short_ones) > 3
+    assert max(block.data.count(b"\n") for block in short_ones) < 20_000 + (1 << 14) // len(short) + 1

@@ -14,7 +14,11 @@ from functools import cached_property
 
 import numpy as np
 
-BLOCK_BYTES = 1 << 18
+BLOCK_BYTES = 1 << 20
+FIRST_BYTES = 1 << 18
+"""Of a file's first block: by it the plain reader's pace is told."""
+MOST_LINES = 1 << 14
+"""A block of so many lines is cut however few its bytes are: memory goes by lines, too."""
 MESSAGE_BYTES = 1 << 20
 
 Gap = tuple[int, int, int]
@@ -37,7 +41,7 @@ class Block:
 
 @dataclass
 class BlockReader:
-    """Cuts pieces of a file's decoded content into blocks of about `size` bytes.
+    """Cuts pieces of a file's decoded content into blocks of about `size` bytes, or `most_lines` lines.
 
     `is_start` tells whether a line (without its end) begins a message, `goes_on`, where there is one, whether
     the message of a line goes on in the next one nevertheless. Afterwards `digest`, `n_bytes` and
@@ -47,6 +51,7 @@ class BlockReader:
     is_start: Callable[[bytes], bool]
     size: int = BLOCK_BYTES
     max_line: int = 1 << 16
+    most_lines: int = MOST_LINES
     goes_on: Callable[[bytes, bytes], bool] | None = None
     over_long: int = 0
     n_bytes: int = 0
@@ -58,6 +63,8 @@ class BlockReader:
     _searched: int = 0
     _line_start: int = 0
     _skipping: bool = False
+    _n_lines: int = 0
+    _begun: bool = False
 
     @property
     def digest(self) -> str:
@@ -98,12 +105,16 @@ class BlockReader:
     def take(self, *, now: bool = False) -> Block | None:
         """A block, where the buffer has grown to `size`; `now`: of whatever whole messages there are. None
         where there is none."""
-        if len(self._buffer) >= self.size or now:
+        if now or self._is_enough():
             cut = self._last_start()
             if cut:
                 return self._take(cut)
             self._shorten()
         return None
+
+    def _is_enough(self) -> bool:
+        size = self.size if self._begun else min(self.size, FIRST_BYTES)
+        return len(self._buffer) >= size or self._n_lines >= self.most_lines
 
     def finish(self) -> Block | None:
         """The last block: the file is over. None where nothing is left."""
@@ -160,6 +171,7 @@ class BlockReader:
     def _append(self, piece: bytes) -> None:
         """Take in a piece, without what exceeds `max_line` in a line."""
         ends = np.flatnonzero(np.frombuffer(piece, np.uint8) == 10)
+        self._n_lines += len(ends)
         carried = len(self._buffer) - self._line_start
         # As if a line ended just before what is carried over, and the piece with a line's end.
         longest = int(np.diff(ends, prepend=-carried - 1, append=len(piece)).max()) - 1
@@ -243,8 +255,10 @@ class BlockReader:
         block = Block(bytes(self._buffer[:cut]), self._offset, self._line, tuple(gaps), final)
         self._offset += cut + sum(gap[1] for gap in gaps)
         # NumPy counts single bytes five times as fast as `bytes` does.
-        n_lines = np.count_nonzero(np.frombuffer(block.data, np.uint8) == 10)
-        self._line += int(n_lines) + sum(gap[2] for gap in gaps)
+        n_lines = int(np.count_nonzero(np.frombuffer(block.data, np.uint8) == 10))
+        self._line += n_lines + sum(gap[2] for gap in gaps)
+        self._n_lines -= n_lines
+        self._begun = True
         del self._buffer[:cut]
         self._gaps = [(at - cut, n, lines) for at, n, lines in self._gaps if at > cut]
         self._line_start -= cut
@@ -258,11 +272,13 @@ class BlockReader:
             return
         keep = self._buffer.rfind(b"\n", 0, MESSAGE_BYTES) + 1
         inside = [gap for gap in self._gaps if keep <= gap[0] < end]
-        lines = self._buffer.count(b"\n", keep, end) + sum(gap[2] for gap in inside)
+        here = self._buffer.count(b"\n", keep, end)
+        lines = here + sum(gap[2] for gap in inside)
         left_out = end - keep + sum(gap[1] for gap in inside)
         before = [gap for gap in self._gaps if gap[0] < keep]
         after = [(at - (end - keep), n, m) for at, n, m in self._gaps if at >= end]
         self.over_long += not any(gap[0] == keep for gap in inside)
         self._gaps = [*before, (keep, left_out, lines), *after]
         del self._buffer[keep:end]
+        self._n_lines -= here
         self._line_start = self._searched = keep
