@@ -314,3 +314,28 @@ def test_what_may_not_be_read_is_no_question_of_help(tmp_path: Path, monkeypatch
     assert isinstance(done.exception, UsageError)
     assert "is not readable" in done.exception.what
     assert "permission" in done.exception.remedy
+
+
+@pytest.mark.parametrize(
+    ("typed", "says", "remedy"),
+    [
+        ("lgos", "no kind of evidence called 'lgos'", "vestige learn logs"),
+        ("network", "no kind of evidence called 'network'", "events, logs, telemetry, traces"),
+        ("/var/log", "/var/log stands where the kind of evidence is named", "vestige learn logs /var/log"),
+    ],
+)
+def test_the_kind_of_evidence_is_asked_for(typed: str, says: str, remedy: str, tmp_path: Path) -> None:
+    done = vestige("learn", typed, "-o", str(tmp_path / "d"))
+    assert (done.returncode, done.stdout) == (UsageError.exit_code, "")
+    first, second = done.stderr.splitlines()
+    assert says in first
+    assert remedy in second
+
+
+def test_what_is_not_there_or_holds_nothing_says_what_is_wanted(tmp_path: Path) -> None:
+    missing = vestige("learn", "logs", str(tmp_path / "nowhere"), "-o", str(tmp_path / "d"))
+    (tmp_path / "empty").mkdir()
+    empty = vestige("learn", "logs", str(tmp_path / "empty"), "-o", str(tmp_path / "d"))
+    for done in (missing, empty):
+        assert done.returncode == EvidenceError.exit_code
+        assert "remedy: give a file, or a directory that holds some" in done.stderr

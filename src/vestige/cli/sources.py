@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import difflib
+import os
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
@@ -10,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from vestige.cli.help import App, Command
+from vestige.errors import UsageError
 
 Item = TypeVar("Item")
 Item_co = TypeVar("Item_co", covariant=True)
@@ -51,6 +56,11 @@ def add_verb(
                 return None
             return typer.main.get_command(inner)
 
+        def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+            if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+                raise _unknown(ctx.command_path, args[0], registry.names())
+            return super().resolve_command(ctx, args)
+
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             if args and args[0] in besides:
                 # Else it would be taken for an option of the verb.
@@ -65,3 +75,17 @@ def add_verb(
 
     _group.__doc__ = about
     app.add_typer(group, name=verb, help=about)
+
+
+def _unknown(verb: str, typed: str, names: Sequence[str]) -> UsageError:
+    """What is said where no source has the name that was typed: it may be one that is written otherwise, or
+    the evidence itself."""
+    of = ", ".join(names)
+    if os.sep in typed or Path(typed).exists():
+        return UsageError(
+            f"{typed} stands where the kind of evidence is named: {of}",
+            remedy=f"for a log: {verb} logs {shlex.quote(typed)}",
+        )
+    near = difflib.get_close_matches(typed, names, 1)
+    remedy = f"{verb} {near[0]}" if near else f"name one of: {of}"
+    return UsageError(f"there is no kind of evidence called {typed!r}", remedy=remedy)

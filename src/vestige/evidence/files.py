@@ -26,6 +26,7 @@ MARKER = ".vestige-simulated.json"
 """Lies in a simulated corpus, says so, and holds what was planted. Hidden: nothing is read from it."""
 PACKED = (".gz", ".zst", ".zstd")
 LINK = "a link: links are not followed within a corpus"
+GIVE = "give a file, or a directory that holds some, or - for what comes through a pipe"
 FOLLOWED = "links are not followed: give the directory that they lead to, or the files themselves"
 
 
@@ -125,7 +126,8 @@ def find(evidence: Path, what: str = "files") -> tuple[list[EvidenceFile], list[
     try:
         mode = evidence.stat().st_mode
     except OSError as error:
-        raise EvidenceError(f"cannot be read: {error.strerror}", where=evidence) from error
+        remedy = GIVE if isinstance(error, FileNotFoundError) else ""
+        raise EvidenceError(f"cannot be read: {error.strerror}", where=evidence, remedy=remedy) from error
     if not stat.S_ISDIR(mode):
         size = None
         if stat.S_ISREG(mode):
@@ -139,7 +141,7 @@ def find(evidence: Path, what: str = "files") -> tuple[list[EvidenceFile], list[
     ):
         _sort_in(path, _text(path.relative_to(evidence).as_posix()), files, skipped)
     if not files:
-        lacking, remedy = f"no {what} in this directory", ""
+        lacking, remedy = f"no {what} in this directory", GIVE
         if skipped:
             lacking += f" ({len(skipped)} left out)"
             remedy = f"left out: {skipped[0].file} ({skipped[0].why})"

@@ -129,6 +129,9 @@ class ByteStream(Sampled):
             self._stack.enter_context(handle)
         self._pipe = _is_pipe(handle)
         source = _Source(handle, waits=mode == "whole" or not self._pipe, grows=mode == "follow")
+        if mode != "follow" and not self._pipe:
+            # Somebody may write to it as fast as it is read: what it held when it was found is all there is.
+            source.until = file.size or None
         self._source = source
         self._expander = Expander(cast("BinaryIO", source), file.where)
         super().__init__(file, self._from(offset, handle))
@@ -140,8 +143,13 @@ class ByteStream(Sampled):
 
     @property
     def defects(self) -> list[Defect]:
-        """What was wrong with the file's packing."""
-        return [Defect(self.file.id, None, REST, why) for why in self._expander.defects]
+        """What was wrong with the file's packing, and whether it was changed while it was read."""
+        whys = list(self._expander.defects)
+        if self._source.grew:
+            whys.append("it grew while it was read: what came later was not read")
+        if self._source.missing:
+            whys.append(f"it was cut short while it was read: {self._source.missing} bytes are gone")
+        return [Defect(self.file.id, None, REST, why) for why in whys]
 
     def sample(self) -> tuple[bytes, bool]:
         """See `Sampled.sample`. Raises EvidenceError where not a byte can be unpacked: that is no empty
@@ -167,9 +175,11 @@ class ByteStream(Sampled):
         return True
 
     def stop(self) -> None:
-        """The end of the file is the end."""
+        """The end of the file, as long as it is now, is the end."""
         self._source.grows = False
         self._source.waits = True
+        if not self._pipe and not self._done:
+            self._source.end_here()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -194,10 +204,14 @@ class ByteStream(Sampled):
 
 
 class _Source:
-    """A file whose `read1` gives None where there is nothing now."""
+    """A file whose `read1` gives None where there is nothing now. `until`: the byte at which it ends, however
+    long it becomes; `grew`: whether it had more by then; `missing`: how many bytes before it were gone."""
 
     def __init__(self, handle: BinaryIO, *, waits: bool, grows: bool) -> None:
         self._handle, self.waits, self.grows = handle, waits, grows
+        self.until: int | None = None
+        self.grew = self._stopped = False
+        self.missing = 0
         # What a buffered reader holds back is not seen by `select`: the file below it is read directly.
         self._read = getattr(handle, "read1", None) or handle.read
         if not waits:
@@ -206,7 +220,14 @@ class _Source:
     def read1(self, most: int) -> bytes | None:
         if not self.waits and not self.ready(0):
             return None
+        if self.until is not None:
+            most = min(most, max(0, self.until - self._handle.tell()))
+            if not most:
+                self.grew = self.grew or (not self._stopped and bool(self._read(1)))
+                return b""
         piece: bytes | None = self._read(most)
+        if piece == b"" and self.until is not None:
+            self.missing = self.until - self._handle.tell()
         if not piece and self.grows:
             if self.shrank():
                 # What is written to it now overwrites what was read: whoever follows must open it anew.
@@ -218,13 +239,20 @@ class _Source:
         readable, _, _ = select.select([self._handle], [], [], max(0.0, seconds))
         return bool(readable)
 
+    def end_here(self) -> None:
+        """Read no further than the file reaches now."""
+        self.until, self._stopped = max(self._size(), self._handle.tell()), True
+
     def grown(self) -> bool:
         """Whether the file has other bytes than were read: more of them, or, cut short, fewer."""
-        return os.fstat(self._handle.fileno()).st_size != self._handle.tell()
+        return self._size() != self._handle.tell()
 
     def shrank(self) -> bool:
         """Whether the file is shorter than what was read of it."""
-        return os.fstat(self._handle.fileno()).st_size < self._handle.tell()
+        return self._size() < self._handle.tell()
+
+    def _size(self) -> int:
+        return os.fstat(self._handle.fileno()).st_size
 
 
 def _is_pipe(handle: BinaryIO) -> bool:

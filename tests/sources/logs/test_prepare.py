@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import os
+import random
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -169,6 +170,9 @@ REFUSED = [
         {"app_log": NORMAL.replace("\n", "\r")}, {}, EvidenceError, "carriage returns", id="old Mac ends"
     ),
     pytest.param({"app_log": bytes(10_000)}, {}, EvidenceError, "NUL", id="NULs"),
+    pytest.param(
+        {"app_log": random.Random(1).randbytes(9_000)}, {}, EvidenceError, "it is no text", id="no text"
+    ),
     pytest.param({"app_log": b"BZh91AY" + NORMAL.encode()}, {}, EvidenceError, "bzip2", id="bzip2"),
     pytest.param(
         {"app_log": NORMAL}, {"format": "nope"}, UsageError, "unknown log format", id="an unknown format"
@@ -189,6 +193,16 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_left_behind(
         prepare(evidence, tmp_path / "out" / "d", **options)
     out = tmp_path / "out"
     assert not out.exists() or not list(out.iterdir())
+
+
+@pytest.mark.parametrize(
+    "begins",
+    [b"\0" * 2_000, "p\u00e4\u00e4lle kytketty\n".encode("latin-1") * 9, b"\x1b[31mred\x1b[0m\n" * 9],
+)
+def test_a_power_cut_old_letters_and_colours_make_a_log_no_binary(begins: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "app.log"
+    path.write_bytes(begins + (NORMAL * 3).encode())
+    assert len(prepare(path, tmp_path / "d", format="plain"))
 
 
 def test_one_class_is_told_and_no_labels_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

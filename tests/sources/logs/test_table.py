@@ -111,7 +111,7 @@ def test_the_bytes_of_lines_come_through_as_they_are(
     path.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
     rules = RuleSet((load("plain"),), LabelRule("none"))
     found: dict[str, bytes] = {}
-    for content in contents(EvidenceFile(path, "t.csv", 1), rules, "whole"):
+    for content in contents(EvidenceFile(path, "t.csv", None), rules, "whole"):
         assert isinstance(content, TableContent)
         found[content.file.id] = b"".join(content._content())
     wanted = {f"t/{name}": b"".join(raw + b"\n" for one, raw in lines if one == name) for name, _ in lines}

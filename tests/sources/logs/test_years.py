@@ -145,7 +145,7 @@ def test_a_rotated_file_is_called_by_its_day_and_numbers_alone_are_no_rotation(t
     windows = prepare(dated, tmp_path / "d")
     assert days(windows) == ["2014-12-30", "2015-01-04"]
     assert "the day in the file's name (2015-01-04)" in windows.notes["warnings"][0]
-    hosts = [EvidenceFile(tmp_path / name, name, 1) for name in ("10.0.0.1", "10.0.0.2", "a.log", "b.log")]
+    hosts = [EvidenceFile(tmp_path / name, name, None) for name in ("10.0.0.1", "10.0.0.2", "a.log", "b.log")]
     assert years.rotated(hosts) == {}
 
 
