@@ -14,6 +14,7 @@ before the call, ours / plain.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import subprocess
 import sys
@@ -33,7 +34,7 @@ from reference import KINDS, MASKED, reference
 
 from vestige import nn
 from vestige.nn.plan import Plan
-from vestige.nn.products import times_transposed
+from vestige.nn.products import padding_for, times_transposed
 from vestige.nn.sequence import _ROWS_PER_PRODUCT
 from vestige.nn.tape import Factors
 
@@ -131,15 +132,16 @@ class Case:
 
     def products(self) -> Callable[[], None]:
         """The products of a training step as the fast path runs them on one thread, and nothing else."""
-        plan = Plan(
-            "sum", self.shape.batch, self.shape.time, self.shape.inputs, self.shape.hidden, self.layer.k
-        )
+        shape = self.shape
+        padding = padding_for(shape.hidden + shape.inputs + 1, self.x.device)
+        sizes = (shape.batch, shape.time, shape.inputs, shape.hidden, self.layer.k)
+        plan = Plan("sum", *sizes, padding=padding)
         maps = (self.layer.i2h, self.layer.h2h)
         weights = tuple(part for layer in maps for part in (layer.weight, layer.bias))
         rows = plan.shares(1)[0][0].stop
         blocks = -(-plan.batch // rows)
         forwards, backwards = (
-            Factors.forwards(weights, rows).gate,
+            Factors.forwards(weights, rows, plan.padding).gate,
             Factors.backwards(weights, rows, True).gate,
         )
         steps = max(1, _ROWS_PER_PRODUCT // rows)
@@ -228,6 +230,19 @@ def _rows_of(case: Case, what: str, asked: Asked) -> Iterator[Pair]:
         burner=burner,
         missing=missing,
     )
+    if torch.cpu._is_avx512_bf16_supported():
+        with rounded_products():
+            alone = case.products()
+        yield Pair(
+            f"{what}: original, our products in bfloat16",
+            "vestige.nn",
+            "array-lstm 0.0.1",
+            here(rounded(case.train)),
+            their,
+            "its products alone, in bfloat16",
+            here(rounded(alone)),
+            missing=missing,
+        )
     if case.kind == "LSTM":
         layer = torch.nn.LSTM(case.shape.inputs, case.shape.hidden, batch_first=True)
         yield Pair(
@@ -239,6 +254,28 @@ def _rows_of(case: Case, what: str, asked: Asked) -> Iterator[Pair]:
             yield Pair(
                 f"{what}: plain", "vestige.nn", "the same, plainly", own, here(case.plain_train), *floor
             )
+
+
+@contextlib.contextmanager
+def rounded_products() -> Iterator[None]:
+    """As `--precision bf16` does it: oneDNN rounds what it multiplies to bfloat16 and sums in float32."""
+    products = torch.backends.mkldnn.matmul
+    before = products.fp32_precision
+    products.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        products.fp32_precision = before
+
+
+def rounded(work: Callable[[], None]) -> Callable[[], None]:
+    """The same work with rounded products."""
+
+    def run() -> None:
+        with rounded_products():
+            work()
+
+    return run
 
 
 def original(case: Case) -> Callable[[], None]:

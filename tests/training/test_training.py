@@ -152,11 +152,31 @@ def test_no_cuda_is_said_plainly(make_parts: MakeParts, tmp_path: Path) -> None:
         train(gru(), *make_parts(), CONFIG.model_copy(update={"device": "cuda"}), tmp_path / "run")
 
 
-def test_mixed_precision_trains(make_parts: MakeParts, tmp_path: Path) -> None:
-    rows = train(
-        gru(), *make_parts(), CONFIG.model_copy(update={"precision": "bf16", "epochs": 1}), tmp_path / "run"
-    )
+ROUNDED = CONFIG.model_copy(update={"precision": "bf16", "epochs": 1, "device": "cpu"})
+
+
+def test_bf16_rounds_products_and_keeps_weights_in_single_precision(
+    make_parts: MakeParts, tmp_path: Path
+) -> None:
+    if not torch.cpu._is_avx512_bf16_supported():
+        pytest.skip("this processor does not multiply in bfloat16")
+    products, seen = torch.backends.mkldnn.matmul, set()
+    before = products.fp32_precision
+    detector = gru()
+    detector.module.register_forward_pre_hook(lambda *_: seen.add(products.fp32_precision))
+    rows = train(detector, *make_parts(), ROUNDED, tmp_path / "run")
     assert np.isfinite(rows[0]["val_loss"])
+    assert seen == {"bf16"}
+    assert products.fp32_precision == before
+    assert {weight.dtype for weight in detector.module.parameters()} == {torch.float32}
+
+
+def test_bf16_is_refused_where_it_would_be_no_faster(
+    make_parts: MakeParts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    with pytest.raises(UsageError, match=r"AVX-512 BF16 or AMX.*\n.*--precision auto"):
+        train(gru(), *make_parts(), ROUNDED, tmp_path / "run")
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,8 @@ class _Run:
 
     def forward(self, inputs: tuple[Tensor, ...], keep: bool) -> tuple[Tensor, Tensor, Tensor]:
         x, h, cell, *weights = (tensor.detach() for tensor in inputs)
-        plan, factors = self.plan, Factors.forwards(tuple(weights), self.rows)
+        plan = self.plan
+        factors = Factors.forwards(tuple(weights), self.rows, plan.padding)
         blocks = [block for share in self.shares for block in share]
         self.workspace, tapes = new_tapes(plan, blocks, x, keep)
         self.tapes = {tape.rows.start: tape for tape in tapes}
@@ -66,7 +67,7 @@ class _Run:
         plan, rows = self.plan, self.rows
         again = None
         if plan.recompute:
-            again = Factors.forwards(tuple(weights), rows)
+            again = Factors.forwards(tuple(weights), rows, plan.padding)
         factors = (again, Factors.backwards(tuple(weights), rows, needs_x))
         d_x = None
         if needs_x:

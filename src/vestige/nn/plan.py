@@ -14,7 +14,8 @@ _FEWEST_ROWS = 16
 
 @dataclass(frozen=True)
 class Plan:
-    """``row_counts[t]``: rows still running at step t, descending, or None where all always are."""
+    """``row_counts[t]``: rows still running at step t, descending, or None where all always are;
+    ``padding``: columns of zeros that fill an operand up to what products of the processor are made for."""
 
     kind: Kind
     batch: int
@@ -24,6 +25,7 @@ class Plan:
     lanes: int
     row_counts: tuple[int, ...] | None = None
     recompute: bool = False
+    padding: int = 0
 
     @property
     def attends(self) -> bool:
@@ -35,8 +37,8 @@ class Plan:
 
     @property
     def operand_width(self) -> int:
-        """[h, x, 1]."""
-        return self.hidden + self.inputs + 1
+        """[h, x, 1, 0...]."""
+        return self.hidden + self.inputs + 1 + self.padding
 
     def rows_at(self, step: int, block: slice) -> int:
         """How many of a block's rows take part in a step."""

@@ -3,6 +3,9 @@
 MKL, which ``torch.mm`` calls for float32, keeps to AVX2 on processors that are not Intel's; oneDNN, which
 torch ships too, uses AVX-512 there and is twice as fast. Its plain product is reachable only through the
 operators that torch's own compiler emits, so they are taken where they are there, and missed nowhere.
+
+With PyTorch's own switch, ``torch.backends.mkldnn.matmul.fp32_precision = "bf16"``, oneDNN rounds what it
+multiplies to bfloat16 and sums in float32, where the processor has instructions for it.
 """
 
 from __future__ import annotations
@@ -42,6 +45,17 @@ def _linear_for(tensor: Tensor) -> Callable[..., Tensor] | None:
     if not usable:
         return None
     return _onednn_linear()
+
+
+def padding_for(width: int, device: torch.device) -> int:
+    """Columns of zeros that an operand of so many columns needs for products at full speed: rounded ones take
+    whole tiles (AMX multiplies 32 bfloat16 numbers of a row at a time); others lose by them.
+    """
+    rounded = device.type == "cpu" and torch.backends.mkldnn.matmul.fp32_precision == "bf16"
+    return -width % _TILE if rounded else 0
+
+
+_TILE = 32
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from vestige.nn import dispatch, fast
 from vestige.nn.composed import unroll
 from vestige.nn.inputs import Batch, pack_like, read_batch, read_states
 from vestige.nn.plan import Kind, Plan
+from vestige.nn.products import padding_for
 from vestige.nn.projections import Initialisation, Projections
 
 if TYPE_CHECKING:
@@ -239,9 +240,9 @@ class Recurrent(Projections):
             weights = dispatch.plain_weights(maps)
             if weights and dispatch.is_supported([x, h, state, *weights]):
                 batch, steps, inputs = x.shape
-                plan = Plan(
-                    self._kind, batch, steps, inputs, self.hidden_size, self.k, counts, self.save_memory
-                )
+                sizes = (batch, steps, inputs, self.hidden_size, self.k)
+                padding = padding_for(self.hidden_size + inputs + 1, x.device)
+                plan = Plan(self._kind, *sizes, counts, self.save_memory, padding)
                 return fast.run(plan, x, h, state, *weights)
         out, hidden, state = unroll(self._cell_of(maps), x, h.unsqueeze(0), state, counts)
         return out, hidden.squeeze(0), state

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vestige.nn.backends import steps_for
 from vestige.nn.products import times_transposed
+from vestige.nn.tape import fill_constants
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -125,7 +126,7 @@ def run_backward(
 def _operands_again(
     plan: Plan, block: slice, seen: tuple[Tensor, Tensor, Tensor], start: int, stop: int
 ) -> Tensor:
-    """[h, x, 1] of some steps, (steps, rows, width). Of a sequence that has ended the rows are of no
+    """[h, x, 1, 0...] of some steps, (steps, rows, width). Of a sequence that has ended the rows are of no
     account: the gradients of their gates are zero."""
     x, out, h = seen
     operand = x.new_empty(stop - start, block.stop - block.start, plan.operand_width)
@@ -134,8 +135,8 @@ def _operands_again(
     if start:
         before = out[block, start - 1]
     operand[0, :, : plan.hidden] = before
-    operand[:, :, plan.hidden : -1] = x[block, start:stop].transpose(0, 1)
-    operand[:, :, -1] = 1
+    operand[:, :, plan.hidden : plan.hidden + plan.inputs] = x[block, start:stop].transpose(0, 1)
+    fill_constants(operand, plan)
     return operand
 
 

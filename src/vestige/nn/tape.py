@@ -21,7 +21,7 @@ class Tape:
     """One block's memory. Step t reads slot t of ``operand`` and ``cell`` and writes slot t + 1, in turns
     where there are two slots only.
 
-    operand (2, rows, width): [h, x, 1], which a backward pass takes from outputs and inputs again;
+    operand (2, rows, width): [h, x, 1, 0...], which a backward pass takes from outputs and inputs again;
     cell (steps + 1, rows, k, hidden), or two slots without a backward pass in sight;
     gates (steps, rows, k, 4 hidden), sig (steps, rows, k, hidden): one slot where they are not kept.
     """
@@ -42,10 +42,17 @@ def new_tapes(plan: Plan, blocks: list[slice], like: Tensor, keep: bool) -> tupl
     tapes = []
     for block, block_shapes in zip(blocks, shapes, strict=True):
         operand, cell, gates, scratch, *attention = (workspace.carve(*shape) for shape in block_shapes)
-        operand[..., -1].fill_(1)
+        fill_constants(operand, plan)
         sig = attention[0] if attention else None
         tapes.append(Tape(block, operand, cell, gates, sig, scratch))
     return workspace, tapes
+
+
+def fill_constants(operand: Tensor, plan: Plan) -> None:
+    """The columns of an operand (..., width) after h and x: the one that biases act on, and zeros."""
+    after_x = plan.hidden + plan.inputs
+    operand[..., after_x] = 1
+    operand[..., after_x + 1 :] = 0
 
 
 def _shapes(plan: Plan, rows: int, keep: bool) -> list[tuple[int, ...]]:
@@ -64,22 +71,23 @@ def _shapes(plan: Plan, rows: int, keep: bool) -> list[tuple[int, ...]]:
 @dataclass(frozen=True)
 class Factors:
     """All weights as right-hand sides of a step's products. Forwards, ``gate`` (4 k hidden, width) acts on
-    [h, x, 1] and ``attention`` (k hidden, inputs + 1) on [x, 1]; backwards they are turned round, act on the
-    gradients of what they gave, and give those of [h, x], or of h alone, and of x. None: no attention.
+    [h, x, 1, 0...] and ``attention`` (k hidden, width - hidden) on [x, 1, 0...]; backwards they are turned
+    round, act on the gradients of what they gave, and give those of [h, x], or of h alone, and of x. None: no
+    attention.
     """
 
     gate: Factor
     attention: Factor | None
 
     @staticmethod
-    def forwards(weights: tuple[Tensor, ...], rows: int) -> Factors:
-        """``weights``: of i2h, h2h and, with attention, i2a: weight and bias each."""
+    def forwards(weights: tuple[Tensor, ...], rows: int, padding: int = 0) -> Factors:
+        """``weights``: of i2h, h2h and, with attention, i2a: weight and bias each; ``padding``: of Plan."""
         from_x, x_bias, from_h, h_bias, *attention = (weight.detach() for weight in weights)
-        gate = torch.cat([from_h, from_x, (x_bias + h_bias).unsqueeze(1)], dim=1)
+        gate = Factor.of(_beside(padding, from_h, from_x, bias=x_bias + h_bias), rows)
         if not attention:
-            return Factors(Factor.of(gate, rows), None)
+            return Factors(gate, None)
         weight, bias = attention
-        return Factors(Factor.of(gate, rows), Factor.of(torch.cat([weight, bias.unsqueeze(1)], dim=1), rows))
+        return Factors(gate, Factor.of(_beside(padding, weight, bias=bias), rows))
 
     @staticmethod
     def backwards(weights: tuple[Tensor, ...], rows: int, needs_x: bool) -> Factors:
@@ -90,3 +98,9 @@ class Factors:
         if not attention:
             return Factors(gate, None)
         return Factors(gate, Factor.of(attention[0].t(), rows))
+
+
+def _beside(padding: int, *weights: Tensor, bias: Tensor) -> Tensor:
+    """[weights..., bias, 0...]: what acts on an operand with so much padding."""
+    zeros = bias.new_zeros(len(bias), padding)
+    return torch.cat([*weights, bias.unsqueeze(1), zeros], dim=1)

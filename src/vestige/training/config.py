@@ -71,7 +71,7 @@ class TrainingConfig(BaseModel):
         default=5.0, ge=0, description="minutes between saved states; 0 saves one after every step"
     )
     precision: Literal["auto", "32", "16", "bf16"] = Field(
-        default="auto", description="auto: mixed on CUDA, else 32"
+        default="auto", description="auto: mixed on CUDA, else 32; bf16 on a CPU: products alone are rounded"
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="auto: CUDA where there is one"
