@@ -14,7 +14,6 @@ before the call, ours / plain.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import statistics
 import subprocess
 import sys
@@ -34,7 +33,7 @@ from reference import KINDS, MASKED, reference
 
 from vestige import nn
 from vestige.nn.plan import Plan
-from vestige.nn.products import padding_for, times_transposed
+from vestige.nn.products import padding_for, rounded_products, times_transposed
 from vestige.nn.sequence import _ROWS_PER_PRODUCT
 from vestige.nn.tape import Factors
 
@@ -254,18 +253,6 @@ def _rows_of(case: Case, what: str, asked: Asked) -> Iterator[Pair]:
             yield Pair(
                 f"{what}: plain", "vestige.nn", "the same, plainly", own, here(case.plain_train), *floor
             )
-
-
-@contextlib.contextmanager
-def rounded_products() -> Iterator[None]:
-    """As `--precision bf16` does it: oneDNN rounds what it multiplies to bfloat16 and sums in float32."""
-    products = torch.backends.mkldnn.matmul
-    before = products.fp32_precision
-    products.fp32_precision = "bf16"
-    try:
-        yield
-    finally:
-        products.fp32_precision = before
 
 
 def rounded(work: Callable[[], None]) -> Callable[[], None]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
 from tests.nn.layers import make, results_and_gradients, states_for
-from vestige.nn.products import padding_for
+from vestige.nn.products import padding_for, rounded_products
 
 SMOOTH = ["LSTM", "ArrayLSTM", "AttentionArrayLSTM"]
 """Without those that choose a lane: near a tie, a rounded product chooses another one."""
@@ -16,16 +14,9 @@ SMOOTH = ["LSTM", "ArrayLSTM", "AttentionArrayLSTM"]
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def _put_back() -> Iterator[None]:
-    yield
-    torch.backends.mkldnn.matmul.fp32_precision = "none"
-
-
-def switch_on() -> None:
-    if not torch.cpu._is_avx512_bf16_supported():
-        pytest.skip("this processor does not multiply in bfloat16")
-    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+pytestmark = pytest.mark.skipif(
+    not torch.cpu._is_avx512_bf16_supported(), reason="this processor does not multiply in bfloat16"
+)
 
 
 @pytest.mark.parametrize("save_memory", [False, True], ids=["kept gates", "recomputed gates"])
@@ -34,8 +25,8 @@ def test_products_are_rounded_and_nothing_else(kind: str, save_memory: bool, ste
     layer = make(kind, hidden=40, save_memory=save_memory)
     x, states = torch.randn(33, 6, 5, requires_grad=True), states_for(layer, 33)
     exact = results_and_gradients(layer, x, states)
-    switch_on()
-    rounded = results_and_gradients(layer, x, states)
+    with rounded_products():
+        rounded = results_and_gradients(layer, x, states)
     for name, value in exact.items():
         assert rounded[name].dtype == torch.float32
         error = (rounded[name] - value).abs().max() / value.abs().max()
@@ -46,14 +37,13 @@ def test_a_backward_pass_fits_its_forward_pass_whatever_the_switch_says_then() -
     layer = make("ArrayLSTM", hidden=40)
     x = torch.randn(33, 6, 5, requires_grad=True)
     (exact,) = torch.autograd.grad(layer(x)[0].sum(), x)
-    switch_on()
-    out = layer(x)[0]
-    torch.backends.mkldnn.matmul.fp32_precision = "none"
+    with rounded_products():
+        out = layer(x)[0]
     (gradient,) = torch.autograd.grad(out.sum(), x)
     torch.testing.assert_close(gradient, exact, atol=0.02, rtol=0.02)
 
 
 def test_operands_fill_whole_tiles_where_products_are_rounded_alone() -> None:
     assert padding_for(257, CPU) == 0
-    switch_on()
-    assert [padding_for(width, CPU) for width in (1, 31, 32, 257)] == [31, 1, 0, 31]
+    with rounded_products():
+        assert [padding_for(width, CPU) for width in (1, 31, 32, 257)] == [31, 1, 0, 31]

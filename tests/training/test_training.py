@@ -160,7 +160,8 @@ def test_bf16_rounds_products_and_keeps_weights_in_single_precision(
 ) -> None:
     if not torch.cpu._is_avx512_bf16_supported():
         pytest.skip("this processor does not multiply in bfloat16")
-    products, seen = torch.backends.mkldnn.matmul, set()
+    backends: Any = torch.backends
+    products, seen = backends.mkldnn.matmul, set()
     before = products.fp32_precision
     detector = gru()
     detector.module.register_forward_pre_hook(lambda *_: seen.add(products.fp32_precision))

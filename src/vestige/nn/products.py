@@ -10,14 +10,15 @@ multiplies to bfloat16 and sums in float32, where the processor has instructions
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
@@ -47,11 +48,24 @@ def _linear_for(tensor: Tensor) -> Callable[..., Tensor] | None:
     return _onednn_linear()
 
 
+@contextlib.contextmanager
+def rounded_products() -> Iterator[None]:
+    """Products on the CPU are of numbers rounded to bfloat16, summed in float32, in all of this process."""
+    switch: Any = torch.backends.mkldnn
+    before = switch.matmul.fp32_precision
+    switch.matmul.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        switch.matmul.fp32_precision = before
+
+
 def padding_for(width: int, device: torch.device) -> int:
     """Columns of zeros that an operand of so many columns needs for products at full speed: rounded ones take
     whole tiles (AMX multiplies 32 bfloat16 numbers of a row at a time); others lose by them.
     """
-    rounded = device.type == "cpu" and torch.backends.mkldnn.matmul.fp32_precision == "bf16"
+    switch: Any = torch.backends.mkldnn
+    rounded = device.type == "cpu" and switch.matmul.fp32_precision == "bf16"
     return -width % _TILE if rounded else 0
 
 

@@ -17,6 +17,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from vestige.errors import UsageError
 from vestige.models.fitting import class_weights
 from vestige.models.neural import NeuralDetector
+from vestige.nn.products import rounded_products
 from vestige.reading.encoding import EncodedWindows
 from vestige.training import history, random_state, state, together
 from vestige.training.config import TrainingConfig
@@ -62,7 +63,7 @@ def fit_neural(
         history.write(path.parent, resumed.plain["history"])
         return list(resumed.plain["history"])
     device = _device(config, ranks)
-    with random_state.isolated(), _threads(config), _rounded_products(config, device), quiet():
+    with random_state.isolated(), _threads(config), _products(config, device), quiet():
         network, judged = _prepare(detector, train, validation, config, device, ranks)
         rows = _fit(network, judged, path, identity, resumed, progress=progress, report=report)
     detector.to(device)
@@ -212,34 +213,25 @@ def _precision(config: TrainingConfig, *, cuda: bool) -> Any:
     if config.precision == "16" and not cuda:
         raise UsageError("precision 16 needs a CUDA device", remedy="use --precision auto or bf16")
     if config.precision == "bf16" and not cuda:
-        return "32-true"  # but for products: see _rounded_products
+        return "32-true"  # but for products: see _products
     return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[config.precision]
 
 
-@contextlib.contextmanager
-def _rounded_products(config: TrainingConfig, device: torch.device) -> Iterator[None]:
-    """`--precision bf16` on a CPU: matrix products of numbers rounded to bfloat16, summed in float32. Weights
-    and all other arithmetic stay in float32, unlike with autocast, so that the recurrent layers keep their
-    fast path.
+def _products(config: TrainingConfig, device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """`--precision bf16` on a CPU rounds matrix products alone. Weights and all other arithmetic stay in
+    float32, unlike with autocast, so that the recurrent layers keep their fast path.
 
     Raises:
         UsageError: the processor has no instructions for it, and would be no faster.
     """
     if config.precision != "bf16" or device.type != "cpu":
-        yield
-        return
+        return contextlib.nullcontext()
     if not torch.cpu._is_avx512_bf16_supported():
         raise UsageError(
             "precision bf16 needs a CUDA device, or a processor with AVX-512 BF16 or AMX",
             remedy="use --precision auto",
         )
-    products = torch.backends.mkldnn.matmul
-    before = products.fp32_precision
-    products.fp32_precision = "bf16"
-    try:
-        yield
-    finally:
-        products.fp32_precision = before
+    return rounded_products()
 
 
 def threads_for(config: TrainingConfig, cores: int) -> int:
