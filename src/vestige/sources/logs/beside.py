@@ -15,6 +15,8 @@ MOST_NAMED = 20
 BETWEEN_MESSAGES, OF_NO_FORMAT = "lines_between_messages", "lines_of_no_format"
 OF_OTHERS, WITH_ESCAPES = "messages_of_other_formats", "lines_with_escapes"
 UNDECODABLE = "undecodable_lines"
+OF_NONE, OVER_LONG = "lines_without_header", "over_long"
+COUNTED = (BETWEEN_MESSAGES, OF_NO_FORMAT, OF_OTHERS, WITH_ESCAPES, UNDECODABLE, OF_NONE, OVER_LONG)
 
 
 @dataclass
@@ -36,7 +38,7 @@ class Beside:
         """The same of lines that were looked at already."""
         new = list(unread)[: MOST_NAMED - len(self.unread)]
         self.unread += new
-        for name in (BETWEEN_MESSAGES, OF_NO_FORMAT, OF_OTHERS, WITH_ESCAPES, UNDECODABLE):
+        for name in COUNTED:
             self.counts[name] += counts.get(name, 0)
         return new
 
@@ -68,6 +70,16 @@ class Beside:
             told.append(
                 f"{self.counts[UNDECODABLE]:,} lines hold bytes that are no text of the encoding, which are "
                 "replaced (--encoding latin-1 reads those of western Europe)"
+            )
+        if self.counts[OF_NONE]:
+            told.append(
+                "lines that belong to no message, such as those before the first one: "
+                f"{self.counts[OF_NONE]:,}"
+            )
+        if self.counts[OVER_LONG]:
+            told.append(
+                "lines or messages that were read up to a bound alone (--max-line-bytes): "
+                f"{self.counts[OVER_LONG]:,}"
             )
         return told
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from vestige.errors import EvidenceError, FormatError
 from vestige.evidence.files import EvidenceFile
 from vestige.evidence.stream import SAMPLE_LINES
 from vestige.sources.logs import years
-from vestige.sources.logs.foreign import is_marker, level_of, plausible, tagged
+from vestige.sources.logs.foreign import goes_on, is_marker, level_of, plausible, tagged
 from vestige.sources.logs.format import Format, every
 from vestige.sources.logs.guess import VERSION, Guess, guess
 from vestige.sources.logs.guess_records import RECORDS, guess_records
@@ -21,6 +22,7 @@ from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.met import NOT_MET, is_met, records_met
 from vestige.sources.logs.parse import Rules
 from vestige.sources.logs.records import find_keys, sample
+from vestige.sources.logs.undated import guess_undated
 
 FIT = 0.5
 """A file whose first lines fit a header less often than this is of another format."""
@@ -33,9 +35,13 @@ LOSS = 0.2
 WIDE = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _LINK = re.compile(rb"\.{0,2}/[^\s\0]{1,4094}")
 """What a symbolic link is where it was checked out, or unpacked, without links."""
+_NO_WORD = re.compile(r"[\d.-]")
+_PACKED = re.compile(r"\s{0,8}(?:\{\s{0,8}\"(?P<key>[\w.@-]{1,64})\"\s{0,8}:\s{0,8})?\[\s{0,8}\{", re.ASCII)
+"""A JSON array of objects, or an object that begins with one."""
+_SEVERAL_OBJECTS = re.compile(r"\}\s{0,8},\s{0,8}\{")
 SEVERAL = 8
 """Containers of which lines are mixed that are told as such, however few lines there are."""
-FEW, FEW_OF = 3, 0.1
+FEW, FEW_OF = 2, 0.1
 """So many lines, and so large a part of all, begin messages of many lines."""
 Found = tuple[Format, str, list[str]]
 """A format, why it is that one, and what is doubtful about it."""
@@ -173,12 +179,20 @@ class RuleSet:
             for row, line in enumerate(lines, 1)
             if line.strip() and line[0] not in " \t" and not is_marker(line)
         ]
+        judged = [(row, line) for row, line in judged if not goes_on(line)] or judged
         if not judged:
             raise EvidenceError("no line of text at its beginning", where=file.where)
         texts = [line for _, line in judged]
         whole = [line for line in lines if line.strip()]
         container = None
         found = self._of_met(texts, whole)
+        if found is None and self.guesses and (query := _packed_records(texts, whole)):
+            raise FormatError(
+                "its records lie in a JSON array, many in one line or within an object",
+                where=file.where,
+                row=judged[0][0],
+                remedy=f"write a record a line: jq -c '{query}' FILE > FILE.jsonl; or read it as events",
+            )
         if found is None and self.guesses:
             container = _container(judged, file.where)
         if container is not None:
@@ -205,6 +219,7 @@ class RuleSet:
         rules = replace(
             self._rules(chosen, self.label.of(self.kind(file, chosen))), others=others, guesses=self.guesses
         )
+        doubts += _glued(rules, judged)
         return Choice(rules, lines, why, doubts, known=known)
 
     def _of_met(self, lines: list[str], whole: list[str]) -> Found | None:
@@ -242,6 +257,10 @@ class RuleSet:
         if records is not None:
             return records.format, _told(records, fits), list(records.doubts)
         guessed = guess(lines, shows_level=not level)
+        if guessed is None or guessed.share < SURE:
+            undated = guess_undated(lines, shows_level=not level)
+            if undated is not None and (guessed is None or undated.share >= guessed.share + LOSS):
+                guessed = undated
         usable = [fit for fit in fits if fit.strict >= FIT and (not level or level_of(fit.format))]
         own = [fit for fit in usable if fit.format.time]
         if own and (guessed is None or own[0].strict >= guessed.share - LOSS):
@@ -335,6 +354,30 @@ def _container(judged: list[tuple[int, str]], where: str) -> re.Pattern[str] | N
             )
         return pattern
     return None
+
+
+def _packed_records(lines: list[str], whole: list[str]) -> str:
+    """How `jq` names the records of an array that are no records a line; empty where there is no such."""
+    found = _PACKED.match("\n".join(whole[:3])[:1024])
+    if found is None or guess_records(lines) or guess_records(whole):
+        return ""
+    if found["key"] is None:
+        return ".[]" if _SEVERAL_OBJECTS.search(whole[0]) else ""
+    return f".[{json.dumps(found['key'])}][]"
+
+
+def _glued(rules: Rules, judged: list[tuple[int, str]]) -> list[str]:
+    """What is said where many lines are taken to go on with the message above them."""
+    if rules.foreign is None or rules.format.partial or (rules.format.keys and not rules.format.time):
+        return []
+    own = [(row, line) for row, line in judged if not rules.is_start(line.encode("utf-8", "surrogatepass"))]
+    if len(own) <= (1 - SURE) * len(judged):
+        return []
+    row, line = own[0]
+    return [
+        f"{len(own)} of the first {len(judged)} lines have no header, and are taken to go on with the "
+        f"message above them; the first, line {row}: {line[:80]!r}"
+    ]
 
 
 def _in_container(chosen: Format, container: re.Pattern[str], lines: list[str]) -> Format:
@@ -440,9 +483,12 @@ def _are_machines(known: Format, matches: list[re.Match[str]]) -> bool:
     # What a daemon writes to show that it is there has no tag, and may be most of a quiet day's log.
     matches = [match for match in matches if match["Content"].strip() != "-- MARK --"] or matches
     tags = [match["Tag"] for match in matches if tagged(known, match)]
-    machines = len({match[known.host] for match in matches})
+    names = {match[known.host] for match in matches}
+    machines = len(names)
     if machines < 2:
-        return len(tags) >= FIT * len(matches)
+        # Firewalls write no tags; what every line has there, and is no word of a language, is the machine.
+        steady = len(matches) > 1 and all(_NO_WORD.search(name) for name in names)
+        return steady or len(tags) >= FIT * len(matches)
     numbered = sum("[" in (tag or "") for tag in tags)
     return len(tags) >= MOSTLY * len(matches) and (numbered > 0 or 2 * machines <= len(matches))
 

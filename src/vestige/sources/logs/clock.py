@@ -1,10 +1,11 @@
 """Times of log lines: strptime-like formats to int64 Unix nanoseconds, exact, cached by the second.
 
-Directives: `%Y %y %m %b %d %H %I %p %M %S %f %L %s %E %z %Z %a %%`. `%b` and `%a` are names of months and
+Directives: `%Y %y %m %b %d %H %I %p %M %S %f %L %s %E %N %z %Z %a %%`. `%b` and `%a` are names of months and
 days, short or whole, in English, German, French, Spanish, Italian, Portuguese or Dutch; `%f` is one to nine
 digits at a field's end, `%L` there milliseconds without leading zeros (`:9` is 9 ms); `%s` is Unix seconds,
-`%E` the same in ten digits, behind which more of `%f` may stand (Unix milli-, micro- and nanoseconds), `%Z`
-the name of a zone. Times without a zone are taken as UTC.
+`%E` the same in ten digits, behind which more of `%f` may stand (Unix milli-, micro- and nanoseconds), `%N`
+a label of TAI64N (24 hexadecimal digits, as multilog writes them), `%Z` the name of a zone. Times without a
+zone are taken as UTC.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ _JUMP = 31 * _DAY
 _HALF_YEAR, _STRAGGLER, _NEAR = 183 * _DAY, 330 * _DAY, _DAY
 MOST_YEARS = 60
 _CENTURIES = 1 << 62
+_TAI_1970 = (1 << 62) + 10
+"""The second of TAI64 at which 1970 begins, for what writes logs."""
 _ABSENT = 9_000_000_000
 """Seconds that no time has."""
 _FRAME = tuple((date(FRAME_YEAR + n, 1, 1).toordinal() - date(1970, 1, 1).toordinal()) * _DAY for n in (0, 1))
@@ -82,6 +85,7 @@ _SHAPES = {
     "Y": r"\d{4}", "y": r"\d{2}", "m": r"\d{1,2}", "b": _NAMES,
     "d": r"\d{1,2}", "H": r"\d{1,2}", "I": r"\d{1,2}", "p": r"[AaPp]\.?[Mm]\.?", "M": r"\d{1,2}",
     "S": r"\d{1,2}", "f": r"\d{1,9}", "L": r"\d{1,3}", "s": r"\d{1,11}", "E": r"\d{10}",
+    "N": r"[0-9a-f]{24}",
     "z": r"Z|[+-]\d{2}(?::?\d{2})?",
     "Z": "|".join(sorted(ZONES, key=len, reverse=True)),
     "a": r"[A-Za-z]{3}|[A-Za-z\u00c0-\u017f]{2,13}\.?",
@@ -131,7 +135,7 @@ class TimeParser:
         kinds = [kind for kind in re.findall(r"%(.)", "\n".join(layouts)) if kind not in "%a"]
         if len(set(kinds)) != len(kinds):
             raise ValueError("a directive occurs twice")
-        absolute = bool({"s", "E"} & set(kinds))
+        absolute = bool({"s", "E", "N"} & set(kinds))
         if layouts and not absolute and "d" not in kinds:
             raise ValueError("the time must give a day: %d with a month, or %s")
         if layouts and not absolute and not {"m", "b"} & set(kinds):
@@ -179,6 +183,8 @@ class TimeParser:
             if seconds >= _ABSENT:
                 return BAD
             return seconds * _SECOND
+        if "N" in part:
+            return _from_label(part["N"])
         clock = [_hour(part), int(part.get("M") or 0), int(part.get("S") or 0)]
         year, month = _year(part), _month(part)
         if year not in _YEARS or clock[0] > 23 or clock[1] > 59 or clock[2] > 60:
@@ -224,6 +230,15 @@ def _from_numbers(year: int, month: int, day: int, hour: int, minute: int, secon
     except ValueError:
         return BAD
     return (((days * 24 + hour) * 60 + minute) * 60 + second) * _SECOND
+
+
+def _from_label(label: str) -> int:
+    """Nanoseconds since 1970 of a label of TAI64N: 2^62 and ten seconds are put before Unix seconds by what
+    writes logs (daemontools, runit, s6), whatever the leap seconds; `BAD` for what is no such time."""
+    seconds, rest = int(label[:16], 16) - _TAI_1970, int(label[16:], 16)
+    if not 0 <= seconds < _ABSENT or rest >= _SECOND:
+        return BAD
+    return seconds * _SECOND + rest
 
 
 def _grouped(layout: str) -> str:

@@ -81,11 +81,7 @@ def write_time(header: Header, group: list[Line], doubts: list[str]) -> bool:
     """Write the time and what closes it; False where it is of no layout."""
     first = group[0]
     if first.time.kind == "clock":
-        header.pattern += "<Clock>"
-        header.shapes["Clock"] = r"[\d:.,]{7,20}(?:[ \t]?[AaPp]\.?[Mm]\.?)?"
-        header.strength += 0.5
-        doubts.append("its times name no day, so the messages have none")
-        _write_closing(header, group)
+        _write_clock(header, group, doubts)
         return True
     tail = first.time.layout.endswith("~")
     layout = _ordered(first.time.layout.rstrip("~"), [line.time.text for line in group], doubts)
@@ -103,7 +99,7 @@ def write_time(header: Header, group: list[Line], doubts: list[str]) -> bool:
     header.pattern += "<Time>"
     if seen["unit"]:
         header.pattern += "s"
-    header.strength += 0.6 if "%Y" in layout or "%E" in layout else 0.5
+    header.strength += 0.6 if re.search("%[YEN]", layout) else 0.5
     if fraction := _commonest(seen, "fraction:"):
         header.times["Fraction"] = f"{fraction}%f"
         header.pattern += "{<Fraction>}"
@@ -129,6 +125,17 @@ def write_time(header: Header, group: list[Line], doubts: list[str]) -> bool:
         return False
     _write_closing(header, group)
     return True
+
+
+def _write_clock(header: Header, group: list[Line], doubts: list[str]) -> None:
+    """Write a clock without a day, which is no time."""
+    header.pattern += "<Clock>"
+    header.shapes["Clock"] = r"[\d:.,]{7,20}(?:[ \t]?[AaPp]\.?[Mm]\.?)?"
+    if any(line.time.text.count(":") == 1 for line in group):
+        header.shapes["Clock"] = r"\d{1,2}:\d{2}[ \t]?[AaPp][Mm]"
+    header.strength += 0.5
+    doubts.append("its times name no day, so the messages have none")
+    _write_closing(header, group)
 
 
 def _write_closing(header: Header, group: list[Line]) -> None:

@@ -27,6 +27,17 @@ MARKERS = re.compile(
 """What journalctl, logcat, tail, loggers of W3C and Zeek, script, docker-compose and MySQL write between
 messages.
 """
+CONTINUED = re.compile(
+    r"Traceback \(most recent call last\):|Caused by: |(?:During handling of|The above exception was) "
+    r"|(?:[A-Za-z_]\w{0,60}\.){0,8}[A-Z]\w{0,80}"
+    r"(?:Error|Exception|Warning|Interrupt|Exit|Throwable)(?::|$| \()"
+    r"|goroutine \d+ \[|(?:panic|runtime)(?:: |\()|created by |exit status \d|\[signal |\.\.\. \d+ more$"
+    r"|[\w.*/()-]{1,200}\((?:0x[0-9a-f?]+|\{|\.\.\.|\))"
+    r"|# (?:User@Host|Query_time|Schema|Bytes_sent|Thread_id): "
+    r"|SET timestamp=|[\])}]+[;,]?$|\*{3}|-{3,}$|={3,}$"
+)
+"""Lines that only go on with a message, or end one, however little they are indented: stack traces of
+Python, Java and Go, what MySQL writes of a slow query, closing brackets, rules."""
 _TWISTED = re.compile(r"^-$|,|#|twisted|cowrie|kippo|Factory|Protocol|Transport|Service|Server|Client")
 _CLOCK = re.compile(r"\d:[0-5]\d")
 _DAY = re.compile(r"\d{8}")
@@ -43,6 +54,11 @@ CLOCK_CHARACTERS = 300
 def is_marker(line: str) -> bool:
     """Whether a line is one that a program put between messages."""
     return MARKERS.match(line) is not None
+
+
+def goes_on(line: str) -> bool:
+    """Whether a line is one that can only go on with the message above it."""
+    return CONTINUED.match(line) is not None
 
 
 def plausible(chosen: Format, match: re.Match[str]) -> bool:
@@ -65,8 +81,10 @@ def plausible(chosen: Format, match: re.Match[str]) -> bool:
 
 
 def tagged(chosen: Format, match: re.Match[str]) -> bool:
-    """Whether a line of syslog has a tag, where the format has one."""
-    return chosen.host is None or "Tag" not in match.groupdict() or match["Tag"] is not None
+    """Whether a line of syslog has a tag, where the format has one; records of CEF and LEEF need none."""
+    if chosen.host is None or "Tag" not in match.groupdict() or match["Tag"] is not None:
+        return True
+    return match["Content"].startswith(("CEF:", "LEEF:"))
 
 
 def may_begin(line: str) -> bool:

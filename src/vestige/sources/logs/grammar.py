@@ -131,7 +131,11 @@ _COMPACT = tuple(
 )
 _EPOCH = re.compile(r"(?P<seconds>1\d{9})(?P<more>\d{3}|\d{6}|\d{9})?(?P<fraction>\.\d{1,9})?(?![\w.-])")
 _UPTIME = re.compile(r"(?P<seconds>\d{1,9})(?P<fraction>\.\d{3,9})(?P<unit>s)?(?![\w.-])")
-_CLOCK_ALONE = re.compile(rf"{_CLOCK}{_FRACTION}{_HALF}(?![\w/:])")
+_CLOCK_ALONE = re.compile(
+    rf"(?:{_CLOCK}{_FRACTION}{_HALF}|(?P<short>[01]?\d:[0-5]\d[ \t]?[AaPp][Mm]))(?![\w/:])"
+)
+_TAI = re.compile(r"(?<=@)4[0-9a-f]{23}(?!\w)")
+"""A label of TAI64N, as multilog and svlogd write it."""
 _MAYBE = re.compile(r"(?<![\w.:/-])(?=[\dA-Za-z\u00c0-\u017f])|(?<=\b[IWEFDV])(?=\d{4})")
 """Where a time may begin."""
 
@@ -193,16 +197,25 @@ def time_at(line: str, at: int, *, weak: bool = False) -> Part | None:
         if found is not None:
             layout = clock_layout or f"%H{found['clock'][2]}%M{found['clock'][5]}%S"
             return _dated(found, date_layout, layout)
-    found = _EPOCH.match(line, at)
-    if found is not None and not (found["more"] and found["fraction"]):
-        options = {"fraction:."} if found["fraction"] else set()
-        layout = "%E%f" if found["more"] else "%s"
-        return Part("time", "", "", "", found.end(), layout, frozenset(options), found[0])
+    counted = _counted(line, at)
+    if counted is not None:
+        return counted
     if weak:
         found = _CLOCK_ALONE.match(line, at)
         if found is not None:
             return Part("clock", "", "", "", found.end(), "", frozenset(), found[0])
     return None
+
+
+def _counted(line: str, at: int) -> Part | None:
+    """The time that is a number of seconds, or a label of TAI64N."""
+    found = _EPOCH.match(line, at)
+    if found is not None and not (found["more"] and found["fraction"]):
+        options = {"fraction:."} if found["fraction"] else set()
+        layout = "%E%f" if found["more"] else "%s"
+        return Part("time", "", "", "", found.end(), layout, frozenset(options), found[0])
+    found = _TAI.match(line, at)
+    return None if found is None else Part("time", "", "", "", found.end(), "%N", frozenset(), found[0])
 
 
 def _is_date(date: str, name: str | None, layout: str) -> bool:

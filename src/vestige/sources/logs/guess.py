@@ -16,7 +16,7 @@ from vestige.sources.logs.masks import GUESSED
 
 NAME = "guessed"
 """What a guessed format is called."""
-VERSION = 2
+VERSION = 3
 """Of what is guessed: it is part of a dataset's settings, and changes with whatever changes a header."""
 MASKS = (
     "url", "email", "uuid", "mac", "rhost", "user", "ip", "host", "pci", "path", "winpath", "hex", "hash",
@@ -57,7 +57,7 @@ def guess(lines: Sequence[str], *, shows_level: bool = True) -> Guess | None:
     return max(found, key=lambda each: (each.score, each.fits), default=None)
 
 
-def _finished(header: Header, example: str) -> Format:
+def finished(header: Header, example: str) -> Format:
     """The format with a header that was written."""
     return Format(
         name=NAME,
@@ -98,7 +98,7 @@ def _put_together(group: list[Line], lines: list[str], *, shows_level: bool, wea
     fits = [text for text in lines if match(text) is not None]
     if not fits:
         return None
-    made = _finished(header, fits[0])
+    made = finished(header, fits[0])
     score = len(fits) / len(lines) * min(1.0, header.strength)
     return Guess(made, len(fits), len(lines), score, tuple(doubts))
 
@@ -167,7 +167,7 @@ def _line_format(line: str, begin: re.Match[str], time: Part, *, shows_level: bo
     if shows_level:
         header.shown += ["Level", "Word"]
     match = compiled(header.pattern, header.shapes, header.times).match
-    return _finished(header, line) if match(line) else None
+    return finished(header, line) if match(line) else None
 
 
 _SEQUENCE = r"\d{1,10}:|\[\d{1,10}\]"
@@ -175,7 +175,7 @@ _EARLY_LEVEL = rf"[\[(]?{grammar.LEVEL}[\])]?:?|=[A-Z]{{3,20}} REPORT===="
 """A sequence number, or a level (Erlang's are those of reports), that stands before the time."""
 _BEGIN = (
     rf"(?P<priority><\d{{1,3}}>(?P<version>\d{{1,2}} )?)?"
-    rf"(?:(?:(?P<sequence>{_SEQUENCE})|(?P<level>{_EARLY_LEVEL}))[ \t]{{1,4}}+)?(?P<sign>[\[(\"*.]?)"
+    rf"(?:(?:(?P<sequence>{_SEQUENCE})|(?P<level>{_EARLY_LEVEL}))[ \t]{{1,4}}+)?(?P<sign>[\[(\"*.@]?)"
 )
 _NEAR_DIGIT = re.compile(r"[^\n]{0,32}?\d")
 _UNSURE = ("%s", "%E%f", "%m/%d", "%m-%d", "%m%d", "%y%m%d", "?/?/?")

@@ -24,6 +24,7 @@ from vestige.sources.logs.clock import BAD
 from vestige.sources.logs.escapes import without_escapes
 from vestige.sources.logs.foreign import Foreign, is_marker
 from vestige.sources.logs.format import Format
+from vestige.sources.logs.guess import NAME as GUESSED_NAME
 from vestige.sources.logs.header import CONTENT
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.masks import Masker
@@ -37,6 +38,7 @@ from vestige.sources.logs.records import (
     text_of,
     told,
     value_at,
+    within_values,
 )
 from vestige.sources.logs.slots import N_SLOTS, SlotReader
 
@@ -105,8 +107,9 @@ class Rules:
 
     @cached_property
     def foreign(self) -> Foreign | None:
-        """What lines are that do not fit the header; None where every line fits (there are no times)."""
-        if not self.format.time and not self.format.keys:
+        """What lines are that do not fit the header; None where nothing is asked of them: of a format without
+        times that somebody chose."""
+        if not self.format.time and not self.format.keys and self.format.name != GUESSED_NAME:
             return None
         return Foreign(
             self.others,
@@ -226,6 +229,9 @@ class Parser:
             lines.pop()
         found = {number: match for number, line in enumerate(lines) if (match := self._match(line))}
         inside: set[int] = set()
+        if self._export:
+            inside = within_values(block.data)
+            found = {at: match for at, match in found.items() if at not in inside}
         if self._rules.format.partial:
             pairs = enumerate(pairwise(lines), 1)
             inside = {at for at, (before, line) in pairs if self._rules.goes_on(before, line)}

@@ -110,6 +110,28 @@ def load_export(data: bytes) -> Record:
     return record
 
 
+def within_values(data: bytes) -> set[int]:
+    """The lines (from 0) of journald's export form that lie within a value whose length is told: what looks
+    like the beginning of a record there is what somebody logged."""
+    inside: set[int] = set()
+    at = line = 0
+    while at < len(data):
+        end = data.find(b"\n", at)
+        if end < 0:
+            break
+        name, begin = data[at:end], end + 9
+        at, line = end + 1, line + 1
+        if _FIELD.fullmatch(name) is None:
+            continue
+        stop = begin + int.from_bytes(data[at:begin], "little")
+        if data[stop : stop + 1] != b"\n":
+            continue  # no length, or one that a damaged file has
+        lines = data.count(b"\n", at, stop + 1)
+        inside.update(range(line, line + lines))
+        at, line = stop + 1, line + lines
+    return inside
+
+
 def records_of(record: Record, most: int = MOST_RECORDS) -> Iterator[Record]:
     """The log records of OTLP's JSON, each with its resource, the first `most` of them; any other object is
     one record."""

@@ -18,7 +18,7 @@ from vestige.reading.steps import (
     RecordingInfo,
     StepBlock,
 )
-from vestige.sources.logs.beside import Beside, defects
+from vestige.sources.logs.beside import OVER_LONG, Beside, defects
 from vestige.sources.logs.blocks import Block, BlockReader
 from vestige.sources.logs.clock import Clock, Untimed
 from vestige.sources.logs.head import Head, LogUnit, head_of
@@ -251,6 +251,7 @@ class LogStream(ChunkStream):
             return
         if reader is not None:
             self._counts.update(files=1, bytes=reader.n_bytes, over_long=reader.over_long)
+            self._beside.counts[OVER_LONG] += reader.over_long
             if self._complete:
                 self._digests[content.file.id] = reader.digest
         self.defects += [replace(defect, file=content.file.id) for defect in content.defects]
