@@ -103,3 +103,14 @@ def test_the_strangest_do_not_tie() -> None:
     assert (np.diff(tail.log_p(asked)) < 0).all()
     # At the values of the calibration themselves it is the rank.
     assert np.exp(tail.log_p(tail.values[-3:])) * 401 == pytest.approx([4, 3, 2])
+
+
+def test_windows_and_recordings_have_one_rule_and_the_rarest_does_not_tie() -> None:
+    tail = Tail.fit(np.arange(100.0), least_scale=1e-3)
+    asked = np.array([-1.0, 50.0, 97.5, 99.0, 101.0, 1e6, 2e6])
+    rare = tail.rareness(asked)
+    assert (np.diff(rare) > 0).all()
+    assert rare[0] == 0.0
+    assert tail.log_p(asked[:5]) == pytest.approx(-rare[:5])
+    # As a p-value what is rarer than 1e-300 is no longer told apart.
+    assert tail.log_p(asked[5:]).tolist() == [np.log(1e-300)] * 2

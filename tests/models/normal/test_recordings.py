@@ -12,18 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vestige.errors import SplitError
-from vestige.models.normal import recordings as module
-from vestige.models.normal.recordings import (
-    COUNTED_IF_LONG,
-    COUNTED_IF_SHORT,
-    LOOKS,
-    MOST_DISTINCT,
-    ORDER,
-    STRETCH,
-    UNIT,
-    RecordingModel,
-    RecordingTally,
-)
+from vestige.models.normal import habits, recordings, references
+from vestige.models.normal.habits import MOST_DISTINCT, ORDER, STRETCH, UNIT, RecordingTally
+from vestige.models.normal.recordings import COUNTED_IF_LONG, COUNTED_IF_SHORT, LOOKS, RecordingModel
 
 IntArray = NDArray[np.int64]
 SIZE = 40
@@ -129,7 +120,7 @@ def test_pieces_give_what_the_whole_gives(model: RecordingModel, cuts: list[int]
 def test_an_event_at_a_time_gives_what_the_whole_gives(
     model: RecordingModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MOST_SURPRISES", 100)
+    monkeypatch.setattr(habits, "MOST_SURPRISES", 100)
     whole = walks(1, 4, least=700, most=701)[0]
     tally, expected = model.tally(), model.tally()
     for event in whole:
@@ -161,8 +152,8 @@ def test_a_long_recording_of_many_kinds_is_kept_in_bounded_memory() -> None:
     assert len(tally.codes) == MOST_DISTINCT
     # All that did not fit is counted: every event is an n-gram, and so is every pair of two.
     assert tally.left_out == 2 * len(whole) - 1 - int(tally.counts.sum())
-    assert sum(map(len, tally._kept)) <= module.MOST_SURPRISES
-    assert len(tally._kept) <= module.MOST_PIECES
+    assert sum(map(len, tally._kept)) <= habits.MOST_SURPRISES
+    assert len(tally._kept) <= habits.MOST_PIECES
     assert model.judge_tallies([tally]).p_value[0] < 0.01
 
 
@@ -197,9 +188,9 @@ def test_too_few_or_hardly_any_different_ones_are_refused(recordings: list[IntAr
 
 
 def test_learning_is_bounded_and_says_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_RECORDINGS", 80)
-    monkeypatch.setattr(module, "MOST_OF_ONE", 100)
-    monkeypatch.setattr(module, "MOST_REFERENCES", 30)
+    monkeypatch.setattr(recordings, "MOST_RECORDINGS", 80)
+    monkeypatch.setattr(recordings, "MOST_OF_ONE", 100)
+    monkeypatch.setattr(references, "MOST_REFERENCES", 30)
     learnt = walks(200, 0)
     model = RecordingModel.fit(learnt, SIZE)
     assert model.left_out == {
@@ -213,11 +204,11 @@ def test_learning_is_bounded_and_says_what_was_left_out(monkeypatch: pytest.Monk
 def test_contexts_get_no_longer_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     learnt = walks(100, 0)
     whole = RecordingModel.fit(learnt, SIZE)
-    monkeypatch.setattr(module, "MOST_GRAMS", 300)
+    monkeypatch.setattr(habits, "MOST_GRAMS", 300)
     bounded = RecordingModel.fit(learnt, SIZE)
     grams = sum(len(level.grams) for level in bounded.habits.levels)
-    assert len(whole.habits.levels) == module.ORDER
-    assert 1 < len(bounded.habits.levels) < module.ORDER
+    assert len(whole.habits.levels) == ORDER
+    assert 1 < len(bounded.habits.levels) < ORDER
     assert grams <= 300
     new = walks(1, 9, least=400, most=401)
     tally = bounded.tally()

@@ -69,22 +69,28 @@ class Tail:
         share = (self.reached + 1) / (self.n + 1)
         return float(np.max(share[share <= 0.5], initial=0.0))
 
-    def log_p(self, values: FloatArray) -> FloatArray:
-        """ln of the chance `(B,)` that what is normal has a value at least as high; finite, at most 0.
+    def rareness(self, values: FloatArray) -> FloatArray:
+        """-ln of the chance `(B,)` that what is normal has a value at least as high: 0 or more, not NaN, and
+        without an upper bound, so that nothing ties for being too strange.
 
         By rank; between two of the highest values in between, so that what is stranger is rarer there, and
         above all of them it falls on as the tail does.
         """
-        known = np.log((self.reached + 1) / (self.n + 1))
-        found = np.log((self.at_least(values) + 1) / (self.n + 1))
+        known = np.log((self.n + 1) / (self.reached + 1))
+        found = np.log((self.n + 1) / (self.at_least(values) + 1))
         top = int(np.searchsorted(self.values, self.begin, side="right"))
         if top < len(known):
             between = (values >= self.values[top]) & (values <= self.values[-1])
             found[between] = np.interp(values[between], self.values[top:], known[top:])
         with np.errstate(over="ignore", invalid="ignore"):
-            above = -np.log(self.n + 1) - (values - self.values[-1]) / self.scale
+            above = np.log(self.n + 1) + (values - self.values[-1]) / self.scale
         found = np.where(values > self.values[-1], above, found)
-        log_p: FloatArray = np.clip(np.nan_to_num(found, nan=0.0), np.log(LEAST), 0.0)
+        rare: FloatArray = np.maximum(np.nan_to_num(found, nan=0.0), 0.0)
+        return rare
+
+    def log_p(self, values: FloatArray) -> FloatArray:
+        """The same as ln p `(B,)`, finite, at most 0, for a p-value that is above 0."""
+        log_p: FloatArray = np.maximum(-self.rareness(values), np.log(LEAST))
         return log_p
 
     def at_least(self, values: FloatArray) -> FloatArray:

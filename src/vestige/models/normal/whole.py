@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from vestige import checked
 from vestige.models.base import RecordingVerdict
 from vestige.models.normal.conformal import LEAST
-from vestige.models.normal.recordings import LOOKS, RecordingModel, RecordingTally
+from vestige.models.normal.habits import RecordingTally
+from vestige.models.normal.recordings import LOOKS, RecordingModel
 from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import PAD, UNK, Schema
 

@@ -1,0 +1,179 @@
+"""Recordings that others are compared with: their n-grams, weighted by how rare these are (TF-IDF).
+
+Letters: N recordings, C columns (n-grams that are told apart), R references.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from vestige.models.normal.habits import RecordingTally
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+NEIGHBOURS = 3
+"""Nearest neighbours whose mean distance counts: what is rare has few, also where it was learnt from."""
+MOST_REFERENCES = 5_000
+"""Recordings that others are compared with at most, drawn by chance."""
+MOST_ENTRIES = 1_500_000
+"""n-grams of all references together at most."""
+MOST_COLUMNS = 1 << 17
+"""Different n-grams of references that are told apart: those of the most recordings."""
+ROWS = 512
+"""Recordings that are compared at a time."""
+
+
+@dataclass(frozen=True)
+class Grams:
+    """n-grams of N recordings, `codes` and `counts`: of recording i from `bounds[i]` to `bounds[i + 1]`."""
+
+    codes: IntArray
+    counts: IntArray
+    bounds: IntArray
+
+    @classmethod
+    def of(cls, tallies: Sequence[RecordingTally]) -> Self:
+        """Those that tallies hold."""
+        none = np.empty(0, dtype=np.int64)
+        bounds = np.cumsum([0, *(len(tally.codes) for tally in tallies)])
+        codes = np.concatenate([none, *(tally.codes for tally in tallies)])
+        return cls(codes, np.concatenate([none, *(tally.counts for tally in tallies)]), bounds)
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    @property
+    def rows(self) -> IntArray:
+        """The recording of each n-gram."""
+        return np.repeat(np.arange(len(self)), np.diff(self.bounds))
+
+    def select(self, rows: IntArray) -> Self:
+        """Only these recordings, in this order."""
+        many = np.diff(self.bounds)[rows]
+        bounds = np.concatenate([[0], np.cumsum(many)])
+        at = np.arange(bounds[-1]) + np.repeat(self.bounds[rows] - bounds[:-1], many)
+        return type(self)(self.codes[at], self.counts[at], bounds)
+
+    def table(self, codes: IntArray) -> tuple[sparse.csr_array, FloatArray]:
+        """Counts in the columns of `codes (C,)`, `(N, C)`, and the sum of squares of all others, `(N,)`."""
+        place = np.minimum(np.searchsorted(codes, self.codes), len(codes) - 1)
+        is_known = codes[place] == self.codes
+        counts = self.counts.astype(np.float64)
+        rows = self.rows
+        new: FloatArray = np.bincount(rows[~is_known], counts[~is_known] ** 2, len(self)).astype(np.float64)
+        shape = (len(self), len(codes))
+        return sparse.csr_array((counts[is_known], (rows[is_known], place[is_known])), shape=shape), new
+
+
+@dataclass(frozen=True)
+class References:
+    """Recordings that others are compared with.
+
+    `codes (C,)` int64 ascend: the n-grams that are told apart. `holding (C,)` int64: of `n` recordings, how
+    many have each. `counts (R, C)`: how often each reference has them.
+    """
+
+    codes: IntArray
+    holding: IntArray
+    n: int
+    counts: sparse.csr_array
+    weighted: sparse.csr_array
+    """The counts times how rare the n-gram is, every row of length 1, `(C, R)`."""
+
+    @classmethod
+    def of(cls, codes: IntArray, holding: IntArray, n: int, counts: sparse.csr_array) -> Self:
+        """With weights."""
+        rarity = _inverse_frequency(holding, n)
+        return cls(codes, holding, n, counts, _unit_rows(counts, rarity, 0.0).T.tocsr())
+
+    @classmethod
+    def fit(cls, grams: Grams, weight: IntArray, rng: np.random.Generator) -> Self:
+        """Of different recordings, each of which the learnt evidence had `weight (N,)` times."""
+        present, where = np.unique(grams.codes, return_inverse=True)
+        holding = np.zeros(len(present), dtype=np.int64)
+        np.add.at(holding, where, weight[grams.rows])
+        known = np.sort(np.argsort(-holding, kind="stable")[:MOST_COLUMNS])
+        codes, holding = present[known], holding[known]
+        drawn = rng.permutation(len(weight))[:MOST_REFERENCES]
+        entries = np.cumsum(np.diff(grams.bounds)[drawn])
+        drawn = np.sort(drawn[: max(1, int((entries <= MOST_ENTRIES).sum()))])
+        counts, _ = grams.select(drawn).table(codes)
+        return cls.of(codes, holding, int(weight.sum()), counts)
+
+    def distance(self, grams: Grams) -> FloatArray:
+        """The mean cosine distance `(N,)` of recordings to their nearest neighbours."""
+        found = np.empty(len(grams))
+        k = min(NEIGHBOURS, self.weighted.shape[1])
+        rarity, unknown = _inverse_frequency(self.holding, self.n), _inverse_frequency(np.zeros(1), self.n)[0]
+        for start in range(0, len(grams), ROWS):
+            rows = np.arange(start, min(start + ROWS, len(grams)))
+            table, new = grams.select(rows).table(self.codes)
+            likeness = (_unit_rows(table, rarity, new * unknown**2) @ self.weighted).toarray()
+            nearest = -np.partition(-likeness, k - 1, axis=1)[:, :k]
+            found[rows] = 1.0 - nearest.mean(axis=1)
+        return np.clip(found, 0.0, 1.0)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What `read` takes, for a file of arrays."""
+        return {
+            "codes": self.codes,
+            "holding": self.holding,
+            "n": np.array([self.n]),
+            "counts.data": self.counts.data,
+            "counts.indices": self.counts.indices.astype(np.int32),
+            "counts.indptr": self.counts.indptr.astype(np.int64),
+        }
+
+    @classmethod
+    def read(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Those whose `arrays` these are. Raises ValueError where they are damaged."""
+        codes, holding = whole_numbers(arrays, "codes", None), whole_numbers(arrays, "holding", None)
+        indices, indptr = (
+            whole_numbers(arrays, "counts.indices", None),
+            whole_numbers(arrays, "counts.indptr", None),
+        )
+        n, data = whole_numbers(arrays, "n", 1), arrays.get("counts.data")
+        if (np.diff(codes) <= 0).any() or len(holding) != len(codes) or holding.max() > n[0]:
+            raise ValueError("n-grams of references are out of order")
+        if data is None or data.dtype != np.float64 or data.shape != indices.shape or not (data > 0).all():
+            raise ValueError("counts of references are missing or no counts")
+        sound = (
+            indptr[0] == 0 and indptr[-1] == len(indices) and len(indptr) > 1 and (np.diff(indptr) >= 0).all()
+        )
+        if not sound or indices.max() >= len(codes) or not np.isfinite(data).all():
+            raise ValueError("counts of references do not fit together")
+        counts = sparse.csr_array((data, indices, indptr), shape=(len(indptr) - 1, len(codes)))
+        return cls.of(codes, holding, int(n[0]), counts)
+
+
+def _inverse_frequency(holding: NDArray[Any], n: int) -> FloatArray:
+    """How much an n-gram counts that `holding` of n recordings have."""
+    found: FloatArray = np.log((1 + n) / (1 + holding)) + 1
+    return found
+
+
+def _unit_rows(counts: sparse.csr_array, rarity: FloatArray, beside: FloatArray | float) -> sparse.csr_array:
+    """Counts `(N, C)` times rarity `(C,)`, every row of length 1; `beside (N,)` is the square of what a row
+    has in none of the columns."""
+    data = counts.data * rarity[counts.indices]
+    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    square = np.bincount(rows, weights=data**2, minlength=counts.shape[0]) + beside
+    norm = np.sqrt(np.where(square > 0, square, 1.0))
+    return sparse.csr_array((data / norm[rows], counts.indices, counts.indptr), shape=counts.shape)
+
+
+def whole_numbers(arrays: Mapping[str, NDArray[Any]], name: str, size: int | None) -> IntArray:
+    """The array of whole numbers, none below 0, that is called so."""
+    found = arrays.get(name)
+    if found is None or found.dtype not in (np.int64, np.int32) or found.ndim != 1 or not len(found):
+        raise ValueError(f"{name} is missing or holds no whole numbers")
+    if (size is not None and len(found) != size) or found.min() < 0:
+        raise ValueError(f"{name} is of another length or range")
+    return found.astype(np.int64)
