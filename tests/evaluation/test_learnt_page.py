@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from vestige.evaluation.budget import Budget
-from vestige.evaluation.learnt import FILE, Learnt
+from vestige.evaluation.learnt import FILE, Learnt, WholeRecordings
 from vestige.evaluation.learnt_page import PAGE_FILE, render, sentences, short, times, write_page
 from vestige.evaluation.parts import AlertRate, PartOf, Stretch
 from vestige.evaluation.plants import COLUMNS
@@ -96,6 +96,18 @@ def test_the_page_is_whole_and_runs_nothing() -> None:
     assert "http://" not in page
     assert "https://" not in page
     assert len(page) < 60_000
+
+
+@pytest.mark.parametrize(("alerts", "low", "broken"), [(3, 0.002, False), (30, 0.069, True)])
+def test_a_promise_about_recordings_that_does_not_hold_is_said(alerts: int, low: float, broken: bool) -> None:
+    whole = WholeRecordings(
+        learnt=900, left_out={}, alpha=0.01, looks=["neighbours"], checked=300, alerts=alerts, low=low,
+        high=0.2,
+    )  # fmt: skip
+    said = " ".join(sentences(learnt().model_copy(update={"whole": whole})))
+    assert f"of the 300 in the check part {alerts} were as rare as an alert, 1.00% being promised" in said
+    assert ("the promise does not hold" in said) is broken
+    assert "where what is scored is of another kind, the strangest alert" in said
 
 
 def test_what_was_learnt_is_read_back_as_it_was_written(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from tests.pipeline.test_learn import ATTACK, learn_from, messages, ordinary, write
-from vestige import scoring
+from vestige import checkpoint, scoring
 from vestige.errors import EvidenceError, UsageError
+from vestige.models.normal.detector import Normal
 from vestige.pipeline.on_evidence import JudgedOn, judge_on
 
 SESSIONS = "timestamp,machine,event,label\n"
@@ -90,14 +91,14 @@ def test_recordings_are_judged_where_labels_are_theirs(tmp_path: Path) -> None:
     drawn = np.random.default_rng(0)
 
     def session(name: str, bad: bool) -> str:
-        events = [f"e{int(at) % 4}" for at in np.arange(12) + drawn.integers(4)]
+        events = [f"e{int(at) % 4}" for at in np.arange(12 + drawn.integers(8)) + drawn.integers(4)]
         if bad:
             drawn.shuffle(events)
         start = 1_767_225_600 + 100 * int(name[1:])
         return "".join(f"{start + at},{name},{event},{int(bad)}\n" for at, event in enumerate(events))
 
     path = tmp_path / "sessions.csv"
-    path.write_text(SESSIONS + "".join(session(f"s{number}", False) for number in range(80)))
+    path.write_text(SESSIONS + "".join(session(f"s{number}", False) for number in range(140)))
     options = {"mapping": "csv", "label_of": "machine", "context": 4}
     learn_from("events", path, tmp_path / "d", options=options)
     other = tmp_path / "other.csv"
@@ -106,3 +107,10 @@ def test_recordings_are_judged_where_labels_are_theirs(tmp_path: Path) -> None:
     assert (found.unit, len(found.test)) == ("recording", 40)
     assert found.test.positive.sum() == 10
     assert found.metrics["roc_auc"].estimate == pytest.approx(1.0, abs=0.1)
+    # A probability of one half is where the p-value is the share that alerts.
+    normal = checkpoint.load(tmp_path / "d").detector
+    assert isinstance(normal, Normal)
+    assert normal.recordings is not None
+    p_values = [row["p_value"] for row in scoring.score_recordings(tmp_path / "d", [other])]
+    odds = np.log(p_values) / np.log(normal.recordings.alpha)
+    assert np.sort(found.test.score) == pytest.approx(np.sort(odds / (1 + odds)), rel=1e-4)

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from vestige import checkpoint
 from vestige.checkpoint import HEADER
 from vestige.errors import CheckpointError
 from vestige.evaluation.budget import Budget
 from vestige.evaluation.learnt import FILE, Learnt
+from vestige.models.normal.whole import SPARE, allowed
 from vestige.pipeline.learn import learn
 from vestige.scoring import score_recordings
 from vestige.sources import registry
@@ -71,6 +73,33 @@ def test_the_strange_sessions_come_first_with_their_reasons(detector: Path, tmp_
         assert all(" in " in reason["says"] for reason in row["reasons"])
     assert sum(row["alert"] for row in rows[3:]) <= 2
     json.dumps(rows)
+
+
+def test_of_many_that_are_as_rare_as_an_alert_the_strangest_alert(
+    detector: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    new = sessions(tmp_path / "new", 30, seed=1)
+    rng = np.random.default_rng(2)
+    for number in range(40):
+        calls = rng.permutation(np.arange(3, 23).repeat(2))
+        (new / f"odd-{number}.txt").write_text(" ".join(map(str, calls.tolist())))
+    rows = rows_of(detector, new)
+    assert len(rows) == 70
+    as_rare = [row["p_value"] <= 0.01 for row in rows]
+    assert sum(as_rare) >= 40
+    # Of 70, one in a hundred was promised.
+    assert [row["alert"] for row in rows] == [True] * SPARE + [False] * (70 - SPARE)
+    assert f"{sum(as_rare)} of 70 recordings are as rare as an alert" in caplog.text
+    assert f"{sum(as_rare) - SPARE} were held back" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("n", "alpha", "most"), [(1, 0.01, SPARE), (723, 0.01, 14), (10_000, 0.01, 124), (10_000, 0.001, 18)]
+)
+def test_no_more_may_alert_than_chance_explains(n: int, alpha: float, most: int) -> None:
+    assert allowed(n, alpha) == most
+    # More would come more seldom than once in a hundred times.
+    assert stats.binom.sf(most, n, alpha) <= 0.01
 
 
 def test_what_the_check_said_is_kept(detector: Path) -> None:

@@ -81,9 +81,16 @@ def sentences(learnt: Learnt) -> list[str]:
 
 def whole_sentence(whole: WholeRecordings) -> str:
     """What is to be expected of whole recordings."""
-    return (
+    told = (
         f"Whole recordings (score --by-recording) are judged by {whole.learnt:,} of them: of the "
-        f"{whole.checked:,} in the check part {whole.alerts:,} alerted, {whole.alpha:.2%} being promised."
+        f"{whole.checked:,} in the check part {whole.alerts:,} were as rare as an alert, {whole.alpha:.2%} "
+        "being promised"
+    )
+    if whole.low is not None and whole.low > whole.alpha:
+        told += ", which is more than chance explains: the promise does not hold"
+    return (
+        f"{told}. It is a promise about recordings like those that were learnt from: where what is scored is "
+        "of another kind, the strangest alert, as many as chance explains, and the others are held back."
     )
 
 

@@ -151,12 +151,14 @@ class RecordingSoFar(Protocol):
 class RecordingVerdict:
     """What a detector says of a whole recording: `score`, the higher the more suspicious; `p_value`, of how
     many normal recordings are as suspicious; whether that is an `alert`; and `reasons`, the strangest first,
-    each with its `look`, the `p_value` of that, and what it `says`."""
+    each with its `look`, the `p_value` of that, and what it `says`. `held_back`: as rare as an alert, but
+    more are so than the promise allows, and others are stranger."""
 
     score: float
     p_value: float
     alert: bool
     reasons: list[dict[str, Any]]
+    held_back: bool = False
 
 
 CLIP = 1e4

@@ -94,7 +94,8 @@ def learn_recordings(
     if detector.recordings is None:
         return None
     model = detector.recordings.model
-    alerts = sum(verdict.alert for verdict in judge_recordings(detector, _of(windows, is_checked)))
+    verdicts = judge_recordings(detector, _of(windows, is_checked))
+    alerts = sum(verdict.alert or verdict.held_back for verdict in verdicts)
     low, high = exact_bounds(alerts / max(int(is_checked.sum()), 1), int(is_checked.sum()))
     if parts.by_recording:
         detector.learn_recordings(_of(windows, every > 0), alpha=alpha, seed=seed)

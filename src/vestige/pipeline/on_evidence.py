@@ -200,7 +200,8 @@ def _said_of_normal(detector: Normal, encoded: EncodedWindows, *, of_recordings:
     if detector.recordings is None:
         return Said("recording", pooled, pooled.score >= 0.5)
     verdicts = judge_recordings(detector, encoded)
-    rareness = np.array([verdict.score for verdict in verdicts])
+    # Scores are powers of ten.
+    rareness = np.log(10) * np.array([verdict.score for verdict in verdicts])
     whole = replace(pooled, proba=_proba(rareness, detector.recordings.alpha, n_classes))
     return Said("recording", whole, np.array([verdict.alert for verdict in verdicts]))
 

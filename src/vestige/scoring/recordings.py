@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vestige import log
 from vestige.checkpoint import Loaded, Pooling
 from vestige.evaluation.pooling import log_of, most_suspicious, moving_average_max, pooled
 from vestige.evaluation.probabilities import calibrated, log_odds_of, p_values
@@ -21,6 +22,8 @@ from vestige.reading.steps import Progress
 from vestige.scoring.judged import JudgedBatch
 from vestige.scoring.unknown import Unknown
 from vestige.scoring.windows import judge
+
+logger = log.get(__name__)
 
 
 def score_recordings(
@@ -40,7 +43,8 @@ def score_recordings(
     recording, they are pooled as in evaluation (`Pooling`); else the recording's score is that of its worst
     window. Of a detector of the task normal there is no class; `p_value`, and in powers of ten the `score`,
     are those of that window. One that learnt of whole recordings judges them as such, with `reasons` (`look
-    p_value says`), the strangest first: `p_value` is then the share of normal recordings that are as strange.
+    p_value says`), the strangest first: `p_value` is then the share of normal recordings that are as strange,
+    and of many that are as rare as an alert only as many alert, the strangest, as chance explains.
     A classifier of recordings adds, where its validation part could carry them, `probability` (of an anomaly,
     calibrated) and `conformal` (for each class, the share of its validation recordings it liked as little).
     Raises as `score` does. Memory holds a few numbers for each recording, of one that is judged as a whole
@@ -109,7 +113,8 @@ def _tell_probabilities(rows: list[dict[str, Any]], proba_NK: NDArray[np.float64
 def _judge_whole(rows: list[dict[str, Any]], tallies: list[Tally], detector: Detector) -> None:
     """Put what `detector` says of recordings as wholes, where it does, into their rows."""
     taken = [tally.whole for tally in tallies if tally.whole is not None]
-    for row, verdict in zip(rows, detector.judge_recordings(taken), strict=False):
+    verdicts = detector.judge_recordings(taken)
+    for row, verdict in zip(rows, verdicts, strict=False):
         p_value = float(f"{verdict.p_value:.6g}")
         row |= {
             "score": verdict.score,
@@ -117,6 +122,15 @@ def _judge_whole(rows: list[dict[str, Any]], tallies: list[Tally], detector: Det
             "alert": verdict.alert,
             "reasons": verdict.reasons,
         }
+    held_back = sum(verdict.held_back for verdict in verdicts)
+    if held_back:
+        logger.warning(
+            "the promise does not hold for this evidence: %d of %d recordings are as rare as an alert, more "
+            "than chance explains. The strangest alert, %d were held back; the rows have the p_value of all. "
+            "What was learnt from is of another kind, or this is an attack: look at the strangest, and learn "
+            "again from evidence like this",
+            held_back + sum(verdict.alert for verdict in verdicts), len(verdicts), held_back,
+        )  # fmt: skip
 
 
 def _classify_whole(

@@ -134,7 +134,6 @@ def assert_same(tally: RecordingTally, expected: RecordingTally) -> None:
     """Both hold the same, bit for bit."""
     assert tally.looks().tolist() == expected.looks().tolist()
     assert tally.codes.tolist() == expected.codes.tolist()
-    assert tally.counts.tolist() == expected.counts.tolist()
     assert (tally.length, tally.left_out) == (expected.length, expected.left_out)
 
 
@@ -150,8 +149,10 @@ def test_a_long_recording_of_many_kinds_is_kept_in_bounded_memory() -> None:
     expected.add(whole)
     assert_same(tally, expected)
     assert len(tally.codes) == MOST_DISTINCT
-    # All that did not fit is counted: every event is an n-gram, and so is every pair of two.
-    assert tally.left_out == 2 * len(whole) - 1 - int(tally.counts.sum())
+    # All that did not fit is counted: every event is an n-gram, and so is every pair and every three.
+    grams = habits.gram_codes(whole, np.zeros(ORDER - 1, dtype=np.int64), 0, size)
+    assert len(grams) == 3 * len(whole) - 3
+    assert tally.left_out == (~np.isin(grams, tally.codes)).sum()
     assert sum(map(len, tally._kept)) <= habits.MOST_SURPRISES
     assert len(tally._kept) <= habits.MOST_PIECES
     assert model.judge_tallies([tally]).p_value[0] < 0.01
@@ -197,7 +198,7 @@ def test_learning_is_bounded_and_says_what_was_left_out(monkeypatch: pytest.Monk
         "recordings": 120,
         "events of long recordings": sum(max(0, len(tokens) - 100) for tokens in learnt),
     }
-    assert model.references.counts.shape[0] == 30
+    assert model.references.present.shape[0] == 30
     assert p_of(model, np.random.default_rng(0).permutation(walks(1, 9)[0])) < 0.02
 
 
@@ -240,11 +241,9 @@ def changed(name: str, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Any:
         changed("recordings", lambda array: -array - 1),
         changed("codes", lambda array: array[::-1].copy()),
         changed("holding", lambda array: array + 10_000),
-        changed("counts.data", lambda array: array * np.nan),
-        changed("counts.data", lambda array: -array),
-        changed("counts.indices", lambda array: array + 100_000),
-        changed("counts.indptr", lambda array: array + 1),
-        changed("counts.indptr", lambda array: array[::-1].copy()),
+        changed("present.indices", lambda array: array + 100_000),
+        changed("present.indptr", lambda array: array + 1),
+        changed("present.indptr", lambda array: array[::-1].copy()),
         changed("n", lambda array: array[:0]),
         changed("order.0.grams", lambda array: array[::-1].copy()),
         changed("order.1.counts", lambda array: array * 0),
@@ -295,16 +294,34 @@ def test_the_lowest_stretch_is_the_one_whose_mean_surprise_is_least(model: Recor
         assert tally.looks()[at] == pytest.approx(min(means))
 
 
-def test_a_model_of_before_has_five_looks_and_says_what_it_said(model: RecordingModel) -> None:
+def test_a_model_of_an_earlier_version_and_looks_that_there_are_not_are_refused(
+    model: RecordingModel,
+) -> None:
     arrays, state = model.arrays(), model.state()
-    before = {name: value for name, value in state.items() if name not in {"looks", "counted"}}
-    n = len(LOOKS)
-    kept = {name: array for name, array in arrays.items() if not name.startswith(f"tail.{n - 1}.")}
-    older = {name.replace(f"tail.{n}.", f"tail.{n - 1}."): array for name, array in kept.items()}
-    read = RecordingModel.read(older, before)
-    given = walks(20, 3)
-    assert np.array_equal(read.judge(given).rareness, model.judge(given).rareness)
-    assert read.judge(given).rareness_of_looks.shape == (20, n - 1)
+    with pytest.raises(ValueError, match="earlier version: learn again"):
+        RecordingModel.read({**arrays, "counts.indices": arrays["present.indices"]}, state)
     for bad in ([], ["order.mean", "order.mean"], ["order.best"]):
         with pytest.raises(ValueError, match="counted"):
             RecordingModel.read(arrays, {**state, "counted": bad})
+
+
+def test_how_often_an_n_gram_comes_says_nothing_of_neighbours_and_whether_it_comes_does(
+    model: RecordingModel,
+) -> None:
+    ring = np.arange(20) + 2
+    once, often = np.r_[ring, ring], np.tile(ring, 10)
+    strange = np.r_[ring[:10], ring[9::-1], ring]  # the same events, half of them backwards
+    neighbours = model.judge([once, often, strange]).strangeness[:, LOOKS.index("neighbours")]
+    assert neighbours[0] == pytest.approx(neighbours[1])
+    assert neighbours[2] > 2 * neighbours[0]
+
+
+def test_n_grams_of_many_kinds_of_events_stay_numbers_and_differ() -> None:
+    before = np.zeros(ORDER - 1, dtype=np.int64)
+    for size, longest in ((1 << 20, 3), ((1 << 20) + 1, 2), (1 << 24, 2)):
+        tokens = np.array([size - 1, size - 2, size - 1, 2], dtype=np.int64)
+        codes = habits.gram_codes(tokens, before, 0, size)
+        assert len(codes) == sum(len(tokens) - n for n in range(longest))
+        assert codes.min() >= 0
+        # Of four events three are different, and so is every pair and every three.
+        assert len(np.unique(codes)) == 3 + 3 + (2 if longest == 3 else 0)

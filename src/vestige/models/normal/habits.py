@@ -29,6 +29,8 @@ not in a few places."""
 STRETCH = 100
 """Events of the stretch whose mean surprise is the lowest: a normal session has one that is wholly usual,
 what is strange all over has none."""
+MOST_OF_THREE = 1 << 20
+"""Kinds of events of which three go into one number."""
 MOST_GRAMS = 1_000_000
 """Grams of all lengths of the order together at most: contexts get no longer than that allows."""
 MOST_DISTINCT = 5_000
@@ -88,10 +90,9 @@ class RecordingTally:
     habits: Habits
     length: int = 0
     codes: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    """Of its n-grams `(U,)`, ascending: the token, or V + V * the one before + the token."""
-    counts: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Of its different n-grams `(U,)`, ascending; see `gram_codes`."""
     left_out: int = 0
-    """n-grams that there was no room for."""
+    """n-grams that there was no room for, equal ones as often as they came."""
     _before: IntArray = field(default_factory=lambda: np.full(ORDER - 1, PAD, dtype=np.int64))
     _rarity: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
     _total: int = 0
@@ -140,21 +141,15 @@ class RecordingTally:
         self._last = together[1 - STRETCH :]
 
     def _count(self, tokens: IntArray) -> None:
-        size = self.habits.size
-        pairs = size + size * np.concatenate([self._before[-1:], tokens[:-1]]) + tokens
-        # In the order in which they end, whatever the pieces; before the first event there is none.
-        grams = np.stack([pairs, tokens], axis=1).reshape(-1)[int(not self.length) :]
+        grams = gram_codes(tokens, self._before, self.length, self.habits.size)
         codes, first, counts = np.unique(grams, return_index=True, return_counts=True)
         is_new = ~np.isin(codes, self.codes)
         room = MOST_DISTINCT - len(self.codes)
         if is_new.sum() > room:
             without = is_new & (first >= np.sort(first[is_new])[room])
             self.left_out += int(counts[without].sum())
-            codes, counts = codes[~without], counts[~without]
-        self.codes, where = np.unique(np.concatenate([self.codes, codes]), return_inverse=True)
-        together = np.zeros(len(self.codes), dtype=np.int64)
-        np.add.at(together, where, np.concatenate([self.counts, counts]))
-        self.counts = together
+            codes = codes[~without]
+        self.codes = np.union1d(self.codes, codes)
 
     def _keep(self, surprise: IntArray) -> None:
         self._kept.append(surprise[-self.length % self._stride :: self._stride].copy())
@@ -165,6 +160,21 @@ class RecordingTally:
                 together = together[::2].copy()
                 self._stride *= 2
             self._kept, self._n_kept = [together], len(together)
+
+
+def gram_codes(tokens: IntArray, before: IntArray, length: int, size: int) -> IntArray:
+    """The n-grams of one, two and three events that end on `tokens (T,)`, as numbers below V + V^2 + V^3, V
+    being `size`; in the order in which they end, whatever the pieces.
+
+    `length` events came before the first token, the last of them `before (ORDER - 1,)`: no n-gram reaches
+    beyond those. Of more than `MOST_OF_THREE` kinds of events, pairs are the longest."""
+    whole = np.concatenate([before[-2:], tokens])
+    columns = [tokens, size + size * whole[1:-1] + tokens]
+    if size <= MOST_OF_THREE:
+        columns.append(size + size**2 + size**2 * whole[:-2] + size * whole[1:-1] + tokens)
+    at_TN = length + np.arange(len(tokens))[:, None]
+    codes: IntArray = np.stack(columns, axis=1)[at_TN >= np.arange(len(columns))]
+    return codes
 
 
 def tallied(habits: Habits, recordings: Sequence[IntArray]) -> list[RecordingTally]:

@@ -1,7 +1,7 @@
 """Whole recordings: sessions, runs, files, each judged as one thing by what is normal for its like.
 
-Looks at a recording: how far its nearest neighbours are (1- and 2-grams of its events, TF-IDF, cosine), how
-rare its events are, among events and among recordings, and how unexpected their order is, in the mean and
+Looks at a recording: how far its nearest neighbours are (1- to 3-grams that it has, TF-IDF, cosine), how rare
+its events are, among events and among recordings, and how unexpected their order is, in the mean and
 throughout. Each becomes a p-value by its rank among recordings that were compared with a model which did not
 learn from them, and Fisher's sum of these is ranked again.
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from vestige import checked
 from vestige.errors import SplitError
 from vestige.models.baselines.next_ngram import level_arrays, read_levels
-from vestige.models.normal.conformal import FOLDS, LEAST, Tail
+from vestige.models.normal.conformal import LEAST, Tail
 from vestige.models.normal.habits import OF_EVENTS, ORDER, STRETCH, Habits, RecordingTally, tallied
 from vestige.models.normal.references import Grams, References, whole_numbers
 
@@ -29,17 +29,18 @@ IntArray = NDArray[np.int64]
 Arrays = dict[str, NDArray[Any]]
 
 LOOKS = ("neighbours", *OF_EVENTS)
-"""What the looks are called. Their strangeness is a mean distance (0..1), and five times nats an event.
-Models of before have the first five."""
-FEWEST_LOOKS = 5
+"""What the looks are called. Their strangeness is a mean distance (0..1), and five times nats an event."""
 LEAST_SCALE = (0.02, 0.05, 0.05, 0.05, 0.05, 0.05)
 """A strangeness higher by so much is rarer by a factor of e at the most."""
 LEAST_RECORDINGS = 60
 """Of fewer recordings nothing can be said of which are rare."""
-COUNTED_IF_SHORT = LOOKS[:FEWEST_LOOKS]
-COUNTED_IF_LONG = ("rarity.recordings", "order.quartile", "order.lowest")
+COUNTED_IF_SHORT = ("neighbours", "rarity.events")
+COUNTED_IF_LONG = ("neighbours", "rarity.recordings", "order.quartile", "order.lowest")
 """The looks that make the sum, where half of what was learnt from is shorter than a stretch, and where it is
-longer: of what is long, the order says more than what it is made of. The others are told as reasons."""
+longer: of what is long, the order says as much as what it is made of. The others are told as reasons."""
+FOLDS = 5
+"""Parts of the different recordings: each is judged by what the others taught. More parts, and what judged
+the calibration is nearer to what judges later, which learnt from all of them."""
 STRANGE = 0.1
 """The share of learning, the strangest, that nobody is compared with: it may have been an attack."""
 MOST_RECORDINGS = 20_000
@@ -85,9 +86,10 @@ class RecordingModel:
     def fit(cls, recordings: Sequence[IntArray], size: int, *, seed: int = 0) -> Self:
         """Of the tokens `(T,)` of recordings that are normal for the most part; tokens are below `size`.
 
-        Each is compared with a model that did not learn from it, nor from any copy of it: three times, two
-        thirds of the different recordings are learnt from, and the last third is judged. So the p-value of
-        what is normal but stands nowhere verbatim is honest, and that of a copy is higher than it need be.
+        Each is compared with a model that did not learn from it, nor from any copy of it: the different
+        recordings are dealt in `FOLDS` parts, and each part is judged by what the others teach. So the
+        p-value of what is normal but stands nowhere verbatim is honest, and that of a copy is higher than it
+        need be.
         Raises SplitError for fewer than `LEAST_RECORDINGS`, or for hardly any different ones.
         """
         present = [tokens for tokens in recordings if len(tokens)]
@@ -137,10 +139,9 @@ class RecordingModel:
 
     def judge_tallies(self, tallies: Sequence[RecordingTally]) -> RecordingJudgement:
         """Judge recordings by what was kept of them. One without events is as normal as can be."""
-        n_looks = len(self.tails) - 1
-        strange_NL = np.zeros((len(tallies), n_looks))
+        strange_NL = np.zeros((len(tallies), len(LOOKS)))
         if tallies:
-            strange_NL[:, 1:] = [tally.looks()[: n_looks - 1] for tally in tallies]
+            strange_NL[:, 1:] = [tally.looks() for tally in tallies]
             strange_NL[:, 0] = self.references.distance(Grams.of(tallies))
         looks = zip(self.tails[:-1], strange_NL.T, strict=True)
         rare_NL = np.stack([tail.rareness(look) for tail, look in looks], axis=1)
@@ -156,7 +157,6 @@ class RecordingModel:
             "size": self.habits.size,
             "n": self.n,
             "left_out": self.left_out,
-            "looks": len(self.tails) - 1,
             "counted": list(self.counted),
         }
 
@@ -174,7 +174,10 @@ class RecordingModel:
 
     @classmethod
     def read(cls, arrays: Arrays, state: dict[str, Any]) -> Self:
-        """The model whose `arrays` and `state` these are. Raises ValueError where they are damaged."""
+        """The model whose `arrays` and `state` these are. Raises ValueError where they are damaged, or were
+        learnt by a version that compared recordings in another way."""
+        if "counts.indices" in arrays:
+            raise ValueError("whole recordings were learnt by an earlier version: learn again")
         size = checked.whole(state.get("size"), "size", 1, LARGEST_VOCABULARY)
         n = checked.whole(state.get("n"), "n", 1, 2**53)
         left_out = {
@@ -184,10 +187,9 @@ class RecordingModel:
         events, recordings = (whole_numbers(arrays, name, size) for name in ("events", "recordings"))
         levels = read_levels(_under(arrays, "order."), ORDER, size)
         habits = Habits(size, levels, events, recordings)
-        n_looks = checked.whole(state.get("looks", FEWEST_LOOKS), "looks", FEWEST_LOOKS, len(LOOKS))
-        tails = tuple(_read_tail(_under(arrays, f"tail.{at}.")) for at in range(n_looks + 1))
-        counted = tuple(checked.texts(state.get("counted", list(COUNTED_IF_SHORT)), "counted"))
-        if not counted or len(set(counted)) < len(counted) or not set(counted) <= set(LOOKS[:n_looks]):
+        tails = tuple(_read_tail(_under(arrays, f"tail.{at}.")) for at in range(len(LOOKS) + 1))
+        counted = tuple(checked.texts(state.get("counted"), "counted"))
+        if not counted or len(set(counted)) < len(counted) or not set(counted) <= set(LOOKS):
             raise ValueError(f"counted names looks that there are not: {checked.shown(list(counted))}")
         return cls(habits, References.read(arrays), tails, n, left_out, counted)
 

@@ -1,4 +1,7 @@
-"""Recordings that others are compared with: their n-grams, weighted by how rare these are (TF-IDF).
+"""Recordings that others are compared with: which n-grams they have, weighted by how rare these are.
+
+That is TF-IDF of n-grams that are there or not, however often: a session that repeats itself is like one that
+does so less.
 
 Letters: N recordings, C columns (n-grams that are told apart), R references.
 """
@@ -18,7 +21,7 @@ from vestige.models.normal.habits import RecordingTally
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-NEIGHBOURS = 3
+NEIGHBOURS = 10
 """Nearest neighbours whose mean distance counts: what is rare has few, also where it was learnt from."""
 MOST_REFERENCES = 5_000
 """Recordings that others are compared with at most, drawn by chance."""
@@ -32,10 +35,9 @@ ROWS = 512
 
 @dataclass(frozen=True)
 class Grams:
-    """n-grams of N recordings, `codes` and `counts`: of recording i from `bounds[i]` to `bounds[i + 1]`."""
+    """The different n-grams of N recordings: of recording i, `codes` from `bounds[i]` to `bounds[i + 1]`."""
 
     codes: IntArray
-    counts: IntArray
     bounds: IntArray
 
     @classmethod
@@ -43,8 +45,7 @@ class Grams:
         """Those that tallies hold."""
         none = np.empty(0, dtype=np.int64)
         bounds = np.cumsum([0, *(len(tally.codes) for tally in tallies)])
-        codes = np.concatenate([none, *(tally.codes for tally in tallies)])
-        return cls(codes, np.concatenate([none, *(tally.counts for tally in tallies)]), bounds)
+        return cls(np.concatenate([none, *(tally.codes for tally in tallies)]), bounds)
 
     def __len__(self) -> int:
         return len(self.bounds) - 1
@@ -59,17 +60,17 @@ class Grams:
         many = np.diff(self.bounds)[rows]
         bounds = np.concatenate([[0], np.cumsum(many)])
         at = np.arange(bounds[-1]) + np.repeat(self.bounds[rows] - bounds[:-1], many)
-        return type(self)(self.codes[at], self.counts[at], bounds)
+        return type(self)(self.codes[at], bounds)
 
     def table(self, codes: IntArray) -> tuple[sparse.csr_array, FloatArray]:
-        """Counts in the columns of `codes (C,)`, `(N, C)`, and the sum of squares of all others, `(N,)`."""
+        """Which of `codes (C,)` each has, ones in `(N, C)`, and how many others, `(N,)`."""
         place = np.minimum(np.searchsorted(codes, self.codes), len(codes) - 1)
         is_known = codes[place] == self.codes
-        counts = self.counts.astype(np.float64)
         rows = self.rows
-        new: FloatArray = np.bincount(rows[~is_known], counts[~is_known] ** 2, len(self)).astype(np.float64)
+        new: FloatArray = np.bincount(rows[~is_known], minlength=len(self)).astype(np.float64)
+        ones = np.ones(int(is_known.sum()))
         shape = (len(self), len(codes))
-        return sparse.csr_array((counts[is_known], (rows[is_known], place[is_known])), shape=shape), new
+        return sparse.csr_array((ones, (rows[is_known], place[is_known])), shape=shape), new
 
 
 @dataclass(frozen=True)
@@ -77,21 +78,21 @@ class References:
     """Recordings that others are compared with.
 
     `codes (C,)` int64 ascend: the n-grams that are told apart. `holding (C,)` int64: of `n` recordings, how
-    many have each. `counts (R, C)`: how often each reference has them.
+    many have each. `present (R, C)`: ones where a reference has them.
     """
 
     codes: IntArray
     holding: IntArray
     n: int
-    counts: sparse.csr_array
+    present: sparse.csr_array
     weighted: sparse.csr_array
-    """The counts times how rare the n-gram is, every row of length 1, `(C, R)`."""
+    """The same times how rare the n-gram is, every row of length 1, `(C, R)`."""
 
     @classmethod
-    def of(cls, codes: IntArray, holding: IntArray, n: int, counts: sparse.csr_array) -> Self:
+    def of(cls, codes: IntArray, holding: IntArray, n: int, present: sparse.csr_array) -> Self:
         """With weights."""
         rarity = _inverse_frequency(holding, n)
-        return cls(codes, holding, n, counts, _unit_rows(counts, rarity, 0.0).T.tocsr())
+        return cls(codes, holding, n, present, _unit_rows(present, rarity, 0.0).T.tocsr())
 
     @classmethod
     def fit(cls, grams: Grams, weight: IntArray, rng: np.random.Generator) -> Self:
@@ -104,8 +105,8 @@ class References:
         drawn = rng.permutation(len(weight))[:MOST_REFERENCES]
         entries = np.cumsum(np.diff(grams.bounds)[drawn])
         drawn = np.sort(drawn[: max(1, int((entries <= MOST_ENTRIES).sum()))])
-        counts, _ = grams.select(drawn).table(codes)
-        return cls.of(codes, holding, int(weight.sum()), counts)
+        present, _ = grams.select(drawn).table(codes)
+        return cls.of(codes, holding, int(weight.sum()), present)
 
     def distance(self, grams: Grams) -> FloatArray:
         """The mean cosine distance `(N,)` of recordings to their nearest neighbours."""
@@ -126,31 +127,24 @@ class References:
             "codes": self.codes,
             "holding": self.holding,
             "n": np.array([self.n]),
-            "counts.data": self.counts.data,
-            "counts.indices": self.counts.indices.astype(np.int32),
-            "counts.indptr": self.counts.indptr.astype(np.int64),
+            "present.indices": self.present.indices.astype(np.int32),
+            "present.indptr": self.present.indptr.astype(np.int64),
         }
 
     @classmethod
     def read(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Those whose `arrays` these are. Raises ValueError where they are damaged."""
         codes, holding = whole_numbers(arrays, "codes", None), whole_numbers(arrays, "holding", None)
-        indices, indptr = (
-            whole_numbers(arrays, "counts.indices", None),
-            whole_numbers(arrays, "counts.indptr", None),
-        )
-        n, data = whole_numbers(arrays, "n", 1), arrays.get("counts.data")
+        indices = whole_numbers(arrays, "present.indices", None)
+        indptr, n = whole_numbers(arrays, "present.indptr", None), whole_numbers(arrays, "n", 1)
         if (np.diff(codes) <= 0).any() or len(holding) != len(codes) or holding.max() > n[0]:
             raise ValueError("n-grams of references are out of order")
-        if data is None or data.dtype != np.float64 or data.shape != indices.shape or not (data > 0).all():
-            raise ValueError("counts of references are missing or no counts")
-        sound = (
-            indptr[0] == 0 and indptr[-1] == len(indices) and len(indptr) > 1 and (np.diff(indptr) >= 0).all()
-        )
-        if not sound or indices.max() >= len(codes) or not np.isfinite(data).all():
-            raise ValueError("counts of references do not fit together")
-        counts = sparse.csr_array((data, indices, indptr), shape=(len(indptr) - 1, len(codes)))
-        return cls.of(codes, holding, int(n[0]), counts)
+        sound = indptr[0] == 0 and indptr[-1] == len(indices) and (np.diff(indptr) >= 0).all()
+        if not sound or len(indptr) < 2 or indices.max() >= len(codes):
+            raise ValueError("n-grams of references do not fit together")
+        ones = np.ones(len(indices))
+        present = sparse.csr_array((ones, indices, indptr), shape=(len(indptr) - 1, len(codes)))
+        return cls.of(codes, holding, int(n[0]), present)
 
 
 def _inverse_frequency(holding: NDArray[Any], n: int) -> FloatArray:
@@ -159,14 +153,14 @@ def _inverse_frequency(holding: NDArray[Any], n: int) -> FloatArray:
     return found
 
 
-def _unit_rows(counts: sparse.csr_array, rarity: FloatArray, beside: FloatArray | float) -> sparse.csr_array:
-    """Counts `(N, C)` times rarity `(C,)`, every row of length 1; `beside (N,)` is the square of what a row
-    has in none of the columns."""
-    data = counts.data * rarity[counts.indices]
-    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-    square = np.bincount(rows, weights=data**2, minlength=counts.shape[0]) + beside
+def _unit_rows(present: sparse.csr_array, rarity: FloatArray, beside: FloatArray | float) -> sparse.csr_array:
+    """Ones `(N, C)` times rarity `(C,)`, every row of length 1; `beside (N,)` is the square of what a row has
+    in none of the columns."""
+    data = rarity[present.indices]
+    rows = np.repeat(np.arange(present.shape[0]), np.diff(present.indptr))
+    square = np.bincount(rows, weights=data**2, minlength=present.shape[0]) + beside
     norm = np.sqrt(np.where(square > 0, square, 1.0))
-    return sparse.csr_array((data / norm[rows], counts.indices, counts.indptr), shape=counts.shape)
+    return sparse.csr_array((data / norm[rows], present.indices, present.indptr), shape=present.shape)
 
 
 def whole_numbers(arrays: Mapping[str, NDArray[Any]], name: str, size: int | None) -> IntArray:

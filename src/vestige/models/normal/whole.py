@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from vestige import checked
 from vestige.models.base import RecordingVerdict
@@ -25,7 +26,7 @@ BATCH = 8_192
 STRIKING = 0.05
 """A look is a reason where no more than this share of normal recordings is as strange to it."""
 SAID = {
-    "neighbours": "no known recording has events and pairs of events in like shares",
+    "neighbours": "no known recordings have the events, pairs and threes of events that it has",
     "rarity.events": "it is made of events that are rare",
     "rarity.recordings": "it is made of events that few recordings have",
     "order.quartile": "a quarter of its events hardly ever follow those before them",
@@ -35,6 +36,10 @@ SAID = {
 """What a look found."""
 MOST_ALPHA = 0.01
 """The share of normal recordings that alert at most."""
+CHANCE = 0.01
+"""Of recordings that are judged together, no more alert than chance alone gives with this probability."""
+SPARE = 10
+"""So many always may."""
 
 
 @dataclass(frozen=True)
@@ -83,15 +88,23 @@ class WholeRecordings:
         return WindowTally(self.model.tally(), self.steps)
 
     def judge(self, tallies: Sequence[WindowTally]) -> list[RecordingVerdict]:
-        """What is said of recordings; see `RecordingModel.judge_tallies`."""
+        """What is said of recordings that are judged together; see `RecordingModel.judge_tallies`. Where more
+        are as rare as an alert than is promised of so many, the strangest alert and the others are held back:
+        what is unlike all that was learnt from would be nothing but alerts."""
         judged = self.model.judge_tallies([tally.kept for tally in tallies])
         p_of_looks = np.maximum(np.exp(-judged.rareness_of_looks), LEAST)
         # In powers of ten, as the scores of windows.
         scores = (judged.rareness / np.log(10)).tolist()
-        rows = zip(scores, judged.p_value.tolist(), p_of_looks, strict=True)
+        is_rare = judged.p_value <= self.alpha
+        may_alert = np.zeros(len(scores), dtype=np.bool_)
+        may_alert[np.argsort(-judged.rareness, kind="stable")[: allowed(len(scores), self.alpha)]] = True
+        rows = zip(
+            scores, judged.p_value.tolist(), (is_rare & may_alert).tolist(), p_of_looks,
+            (is_rare & ~may_alert).tolist(), strict=True,
+        )  # fmt: skip
         return [
-            RecordingVerdict(score, p_value, p_value <= self.alpha, self._reasons(looks))
-            for score, p_value, looks in rows
+            RecordingVerdict(score, p_value, alert, self._reasons(looks), held_back)
+            for score, p_value, alert, looks, held_back in rows
         ]
 
     def _reasons(self, p_of_looks: FloatArray) -> list[dict[str, Any]]:
@@ -128,6 +141,11 @@ class WholeRecordings:
         end = checked.whole(state.get("end"), "end", 1, 2**31)
         first = checked.whole(state.get("first"), "first", 0, end - 1)
         return cls(model, alpha, NewSteps(name, size, first, end))
+
+
+def allowed(n: int, alpha: float) -> int:
+    """How many of `n` recordings that are judged together may alert, where the share `alpha` is promised."""
+    return max(SPARE, int(stats.binom.isf(CHANCE, n, alpha)))
 
 
 @dataclass
