@@ -113,7 +113,7 @@ class RecordingModel:
         everyone = np.ones(len(different), dtype=np.bool_)
         strange_DL[:, 0] = _compared(grams, weight, fold, everyone, rng)
         # What is strange itself makes nothing else normal: it is judged, but nobody is compared with it.
-        counted = COUNTED_IF_SHORT
+        counted: tuple[str, ...] = COUNTED_IF_SHORT
         if np.median(np.repeat([len(tokens) for tokens in different], weight)) >= STRETCH:
             counted = COUNTED_IF_LONG
         total = _summed(strange_DL, _tails_of(strange_DL, weight), counted)
@@ -122,7 +122,13 @@ class RecordingModel:
         rows = np.flatnonzero(usual)
         references = References.fit(grams.select(rows), weight[rows], rng)
         tails = _tails_of(strange_DL, weight)
-        tails.append(_tail(_summed(strange_DL, tails, counted), weight, 2.0))
+        sums = np.empty(len(different))
+        for number in range(FOLDS):
+            inside, outside = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
+            others = _tails_of(strange_DL[outside], weight[outside])
+            # Ranked among others, as what is judged later is: among its own, nothing lies above all.
+            sums[inside] = _summed(strange_DL[inside], others, counted)
+        tails.append(_tail(sums, weight, 2.0))
         return cls(habits, references, tuple(tails), len(present), left_out, counted)
 
     def tally(self) -> RecordingTally:
