@@ -47,6 +47,16 @@ def test_agreement_is_counted_on_what_the_operator_was_not_shown(trained: Path, 
     assert found.labelled == found.alerts
 
 
+def test_labels_that_are_worth_no_more_than_the_commonest_are_told(trained: Path, triaged: Path) -> None:
+    rows = read(triaged / TABLE)
+    truth = true_labels(triaged, rows)
+    members = pl.read_parquet(triaged / MEMBERS).filter(~pl.col("example"))
+    commonest = members["truth"].value_counts().sort("count")["truth"][-1]
+    fill_in(triaged / TABLE, dict.fromkeys(truth, commonest))
+    shown = invoke("triage", trained, "--labels", triaged / TABLE, "-o", triaged)
+    assert "worth no more than the commonest" in " ".join(shown.split())
+
+
 def test_a_label_that_is_no_class_is_not_judged(trained: Path, triaged: Path) -> None:
     rows = read(triaged / TABLE)
     fill_in(triaged / TABLE, {rows[0]["cluster"]: "backup, harmless"})

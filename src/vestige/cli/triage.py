@@ -28,7 +28,12 @@ def register(app: typer.Typer) -> None:
 
 
 def triage(
-    run: Annotated[Path, typer.Argument(help="a trained detector of the task next, such as runs/siem/gru")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="a detector of the task next, such as runs/siem/gru, or one that vestige learn made"
+        ),
+    ],
     options: TriageOptions,
     evidence: Annotated[
         list[Path] | None,
@@ -52,6 +57,7 @@ def triage(
 ) -> None:
     """Cluster alerts that were explained alike, so that tens are labelled, not thousands.
 
+    Those of a detector that vestige learn made are put together as incidents.
     Writes triage.csv, a row a cluster. Fill in its column label, then give it with --labels.
     Example: vestige triage runs/siem/gru
     """
@@ -107,16 +113,15 @@ def _show_clusters(outcome: Outcome) -> None:
         if hidden > 0:
             table.caption = f"and {hidden:,} smaller ones"
         tables.show(table)
-    alike = [cluster for cluster in outcome.clusters if cluster.kind == "alike"]
+    alike = [cluster for cluster in outcome.clusters if cluster.kind in {"alike", "incident"}]
     typer.echo(
         f"{outcome.looked_at:,} windows, {outcome.alerts:,} to triage, {outcome.explanations:,} different "
         f"explanations, {len(outcome.clusters):,} clusters"
     )
     if outcome.alerts:
         covered = sum(cluster.size for cluster in alike) / outcome.alerts
-        typer.echo(
-            f"{len(alike):,} clusters of alike alerts hold {covered:.1%}; the rest stand by themselves"
-        )
+        what = "incidents" if alike and alike[0].kind == "incident" else "clusters of alike alerts"
+        typer.echo(f"{len(alike):,} {what} hold {covered:.1%}; the rest stand by themselves")
     tables.show(tables.plain(f"table to fill in: {outcome.table}"))
 
 
@@ -149,4 +154,12 @@ def _show_spread(found: Spread) -> None:
             f"{found.agree / found.checked:.1%} of {found.checked:,} agree with the true label (examples not "
             f"counted); always saying the commonest would be right in {found.usual:.1%}"
         )
+        if not found.worth:
+            tables.show(
+                tables.plain(
+                    "So these labels are worth no more than the commonest: alerts that were put together are "
+                    "not of one class here. Do not rely on them.",
+                    tables.SENTENCE,
+                )
+            )
     tables.show(tables.plain(f"wrote {found.path}"))

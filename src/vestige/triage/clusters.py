@@ -15,7 +15,7 @@ from sklearn.metrics import pairwise_distances
 
 from vestige.triage.explained import EXAMPLES, METRICS, Event, Explanations
 
-Kind = Literal["alike", "single", "rest"]
+Kind = Literal["alike", "single", "rest", "incident", "usual"]
 TYPICAL = 5
 """Events of the context that a cluster's row names."""
 
@@ -25,9 +25,10 @@ class Cluster:
     """What an operator labels at once.
 
     `kind`: `alike`, explanations near one another; `single`, one explanation that is like no other; `rest`,
-    what came when the event's table was full and was like nothing in it. `numbers`: its explanations.
-    `context`: name and mean share of the events that bear on it most. `examples`: windows drawn from all of
-    its members alike.
+    what came when the event's table was full and was like nothing in it. Of a detector of what is normal:
+    `incident`, alerts that belong together; `usual`, an event of a machine that is not rare. `numbers`: its
+    explanations. `context`: name and mean share of the events that bear on it most, or of the reasons.
+    `examples`: windows drawn from all of its members alike.
     """
 
     id: str
@@ -46,9 +47,14 @@ def clusters_of(found: Explanations, detector: str) -> list[Cluster]:
     every: list[Cluster] = []
     for code in sorted(found.events):
         every += _of_event(found, found.events[code])
-    every.sort(key=lambda cluster: (-cluster.size, cluster.event, cluster.examples))
+    return named(every, f"{detector} {found.options.model_dump_json()}")
+
+
+def named(every: list[Cluster], made_by: str) -> list[Cluster]:
+    """What is usual last, the largest first; `made_by` as in `clusters_of`."""
+    every = sorted(every, key=lambda one: (one.kind == "usual", -one.size, one.event, one.examples))
     # The names hold a digest of all clusters: labels are never given to those of another run.
-    digest = hashlib.sha256(f"{detector} {found.options.model_dump_json()}".encode())
+    digest = hashlib.sha256(made_by.encode())
     for cluster in every:
         told = (cluster.event, cluster.size, cluster.context, cluster.examples)
         digest.update(repr(told).encode())

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vestige.checkpoint import Loaded
 from vestige.reading.steps import NO_TIME
+from vestige.reading.windower import WindowBatch
 from vestige.reading.windows import WindowSet
 from vestige.runs.directory import RunDirectory
 from vestige.scoring.windows import read_windows
@@ -64,10 +65,14 @@ def of_evidence(paths: Sequence[Path], loaded: Loaded) -> Iterator[Piece]:
     for batch in read_windows(paths, loaded):
         bound = loaded.encoder.bind(batch.symbols)
         tokens = bound.encode(batch.steps, (name,))[name]
-        about = _about(first, batch.place, batch.place.get_column("machine", default=batch.place["file"]))
-        about = about.with_columns(t_ns=_times(batch.t_ns), truth=pl.lit(None, pl.String()))
-        yield Piece(tokens, _typed(about), batch.text)
+        yield Piece(tokens, about_of(batch, first), batch.text)
         first += len(tokens)
+
+
+def about_of(batch: WindowBatch, first: int) -> pl.DataFrame:
+    """What is known of windows of raw evidence, the first of which has the number `first`."""
+    about = _about(first, batch.place, batch.place.get_column("machine", default=batch.place["file"]))
+    return _typed(about.with_columns(t_ns=_times(batch.t_ns), truth=pl.lit(None, pl.String())))
 
 
 def _times(t_ns: NDArray[np.int64]) -> pl.Series:

@@ -65,6 +65,11 @@ class Spread:
         """How many of them have the true one."""
         return sum(row.agree or 0 for row in self.by_label)
 
+    @property
+    def worth(self) -> bool:
+        """Whether more of them do than would if all of them were given the commonest."""
+        return self.usual is not None and self.agree > round(self.usual * self.checked)
+
 
 def spread(run: Path, table: Path, out: Path | None = None) -> Spread:
     """Give every member the label of its cluster in `table`; writes `triage_labelled.parquet` beside them.

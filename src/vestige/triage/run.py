@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -17,10 +18,14 @@ from vestige.models.base import Detector
 from vestige.reading.steps import Progress
 from vestige.runs.directory import RunDirectory
 from vestige.scoring import check_device
+from vestige.scoring.judged import JudgedBatch
+from vestige.scoring.normal import NormalScorer
+from vestige.scoring.windows import judge_batches, read_windows
 from vestige.storage import atomic_file, locked, refuse_files, writing
-from vestige.triage.clusters import Cluster, clusters_of
+from vestige.triage.clusters import Cluster, clusters_of, named
 from vestige.triage.evidence import COLUMNS, Piece, of_evidence, of_test_part
 from vestige.triage.explained import Explanations
+from vestige.triage.incidents import Grouping
 from vestige.triage.options import TriageOptions
 from vestige.triage.table import MEMBERS, TABLE, is_ours, summary, write_table
 
@@ -54,6 +59,9 @@ def triage(
 ) -> Outcome:
     """Cluster the alerts on a run's test part, or on raw `evidence`; `every`: all windows, alerts or not.
 
+    A detector of what is normal has no test part: its clusters are incidents, and with `every` what is usual
+    by machine and event.
+
     Writes `triage.csv` and `triage_members.parquet` into `out` (the detector's folder), both or neither.
     Raises UsageError for a detector of another task, OutputError where there is a triage already.
     """
@@ -63,14 +71,7 @@ def triage(
         out = folder
     _refuse_existing(out, overwrite=overwrite)
     loaded = load(folder, device=device)
-    found = Explanations(_next_token(loaded, folder), options)
-    limit = -np.inf
-    if not every:
-        limit = _threshold(loaded, folder)
-    if evidence:
-        pieces = of_evidence(evidence, loaded)
-    else:
-        pieces = of_test_part(folder, loaded)
+    found = _found(loaded, folder, options, evidence, every=every)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     # Locked, so that of two that begin at once the labels of neither are lost.
@@ -80,14 +81,82 @@ def triage(
         tempfile.TemporaryDirectory(prefix=".triage.", suffix=".tmp", dir=out) as spool,
     ):
         _refuse_existing(out, overwrite=overwrite)
-        looked_at = _spool(pieces, found, limit, Path(spool), progress)
-        clusters = clusters_of(found, loaded.header.weights.sha256)
+        looked_at = _spool(found.judged(), Path(spool), progress)
+        clusters = found.clusters()
         with atomic_file(out / TABLE) as table, atomic_file(out / MEMBERS) as members:
             _write_members(Path(spool), clusters, members)
             rows = summary(members, clusters)
             write_table(table, rows)
     alerts = sum(cluster.size for cluster in clusters)
-    return Outcome(looked_at, alerts, len(found.count), clusters, rows, out / TABLE, out / MEMBERS)
+    explanations = sum(len(cluster.numbers) for cluster in clusters)
+    return Outcome(looked_at, alerts, explanations, clusters, rows, out / TABLE, out / MEMBERS)
+
+
+class Found(Protocol):
+    """What is put together."""
+
+    def judged(self) -> Iterator[tuple[int, pl.DataFrame]]:
+        """Of each piece of evidence how many windows it has, and the alerts among them, with `JUDGED`."""
+
+    def clusters(self) -> list[Cluster]:
+        """What they are put together to, once all are judged."""
+
+
+@dataclass
+class ByExplanation:
+    """Alerts of a next-token detector at or above `limit`."""
+
+    pieces: Iterator[Piece]
+    found: Explanations
+    limit: float
+    detector: str
+
+    def judged(self) -> Iterator[tuple[int, pl.DataFrame]]:
+        """See `Found.judged`."""
+        for piece in self.pieces:
+            yield len(piece.tokens), _alerts(piece, self.found, self.limit)
+
+    def clusters(self) -> list[Cluster]:
+        """See `Found.clusters`."""
+        return clusters_of(self.found, self.detector)
+
+
+@dataclass
+class ByIncident:
+    """What a detector of what is normal finds rare."""
+
+    batches: Iterable[JudgedBatch]
+    grouping: Grouping
+    detector: str
+
+    def judged(self) -> Iterator[tuple[int, pl.DataFrame]]:
+        """See `Found.judged`."""
+        yield from self.grouping.add(self.batches)
+
+    def clusters(self) -> list[Cluster]:
+        """See `Found.clusters`."""
+        return named(self.grouping.clusters(), f"{self.detector} {self.grouping.rest}")
+
+
+def _found(
+    loaded: Loaded, where: Path, options: TriageOptions, evidence: Sequence[Path], *, every: bool
+) -> Found:
+    scorer, digest = NormalScorer.of(loaded), loaded.header.weights.sha256
+    if scorer is not None:
+        if not evidence:
+            raise UsageError(
+                "a detector of what is normal has no test part",
+                where=where,
+                remedy=f"name evidence: vestige triage {where} EVIDENCE",
+            )
+        batches = judge_batches(loaded, read_windows(evidence, loaded.schema))
+        return ByIncident(batches, Grouping(scorer, scorer.detector, every), digest)
+    found = Explanations(_next_token(loaded, where), options)
+    limit = -np.inf
+    if not every:
+        limit = _threshold(loaded, where)
+    pieces = of_evidence(evidence, loaded) if evidence else of_test_part(where, loaded)
+    return ByExplanation(pieces, found, limit, digest)
 
 
 def _refuse_existing(out: Path, *, overwrite: bool) -> None:
@@ -107,7 +176,8 @@ def _next_token(loaded: Loaded, where: Path) -> Detector:
         return loaded.detector
     source = loaded.schema.source
     raise UsageError(
-        f"triage needs a detector of the task next; {loaded.detector.name} is a classifier",
+        "triage needs a detector of the task next, or one that vestige learn made; "
+        f"{loaded.detector.name} is a classifier",
         where=where,
         remedy=f"train one: vestige run {source} CORPUS --task next -o RUN",
     )
@@ -119,17 +189,14 @@ def _threshold(loaded: Loaded, where: Path) -> float:
     raise UsageError("this detector has no alert threshold", where=where, remedy="add --all")
 
 
-def _spool(
-    pieces: Iterator[Piece], found: Explanations, limit: float, spool: Path, progress: Progress | None
-) -> int:
-    """Judge and explain every piece and leave its alerts in `spool`; returns how many windows there were."""
+def _spool(judged: Iterator[tuple[int, pl.DataFrame]], spool: Path, progress: Progress | None) -> int:
+    """Leave the alerts of every piece in `spool`; returns how many windows there were."""
     seen = 0
     pl.DataFrame(schema=JUDGED).write_parquet(spool / f"{0:08d}.parquet")
-    for number, piece in enumerate(pieces, 1):
-        kept = _alerts(piece, found, limit)
+    for number, (windows, kept) in enumerate(judged, 1):
         if kept.height:
             kept.write_parquet(spool / f"{number:08d}.parquet")
-        seen += len(piece.tokens)
+        seen += windows
         if progress is not None:
             progress(seen, None)
     return seen

@@ -58,11 +58,12 @@ def write_table(path: Path, rows: pl.DataFrame) -> None:
             # Always three cells, however few examples there are.
             examples = [*map(_cell, row["examples"]), "", "", ""]
             new = "new" if row["new"] else ""
+            rank = "" if row["rank"] is None else f"{row['rank']:.0f}"
             out.writerow(
                 [
                     row["cluster"], "", _cell(row["event"]), new, row["kind"],
                     row["size"], row["machines"], _cell("; ".join(row["on"])), when(row["first"]),
-                    when(row["last"]), f"{row['mean_surprise']:.3f}", f"{row['rank']:.0f}",
+                    when(row["last"]), f"{row['mean_surprise']:.3f}", rank,
                     _cell(row["context"]), *examples[:3],
                 ]
             )  # fmt: skip

@@ -1,0 +1,133 @@
+"""Clusters of a detector of what is normal: what it finds rare as incidents, as a watch puts it together; the
+rest, where it is asked for, by machine and event."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from vestige.hashing import row_hashes
+from vestige.models.normal.detector import Normal
+from vestige.scoring.judged import JudgedBatch
+from vestige.scoring.normal import NormalScorer
+from vestige.service.incidents import Incidents
+from vestige.triage.clusters import TYPICAL, Cluster, Kind
+from vestige.triage.evidence import about_of
+from vestige.triage.explained import EXAMPLES
+
+MOST_GROUPS = 100_000
+"""Machines with an event that are told apart; what comes of others then is one cluster."""
+MOST_EVENTS = 64
+"""Different events of an incident that are counted, the first ones."""
+OTHERS = "events of other machines"
+RARE = "rare"
+"""Stands for the looks of an alert that the budget held back: it was not explained."""
+
+
+@dataclass
+class Group:
+    """Alerts that are one cluster. `sample`: `EXAMPLES` of their windows, drawn by a hash."""
+
+    number: int
+    kind: Kind
+    size: int = 0
+    events: Counter[str] = field(default_factory=Counter)
+    sample: list[tuple[int, int]] = field(default_factory=list)
+    raised: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, event: str, lot: tuple[int, int]) -> None:
+        """Count one more."""
+        self.size += 1
+        if event in self.events or len(self.events) < MOST_EVENTS:
+            self.events[event] += 1
+        insort(self.sample, lot)
+        del self.sample[EXAMPLES:]
+
+    def cluster(self) -> Cluster:
+        """As a row of the table, still without a name."""
+        event = OTHERS if self.kind == "rest" else self.events.most_common(1)[0][0]
+        named: Counter[str] = Counter()
+        for one in self.raised:
+            looks = [RARE if look == "score" else look for look in one["looks"]]
+            named[f"{', '.join(looks)}: {one['event']}"] += one["alerts"]
+        total = max(1, named.total())
+        context = tuple((name, round(count / total, 3)) for name, count in named.most_common(TYPICAL))
+        new = any(look.startswith("novelty") for one in self.raised for look in one["looks"])
+        examples = tuple(sorted(window for _, window in self.sample))
+        return Cluster("", event, new, self.kind, self.size, (self.number,), context, examples)
+
+
+@dataclass
+class Grouping:
+    """Puts judged windows together, batch by batch; `rest`: also those that are not rare."""
+
+    scorer: NormalScorer
+    detector: Normal
+    rest: bool
+    most: int = MOST_GROUPS
+    incidents: Incidents = field(default_factory=Incidents)
+    groups: dict[tuple[str, str], Group] = field(default_factory=dict)
+    """By machine and event, or by the number of an incident, of no machine."""
+    _usual: int = 0
+
+    def add(self, batches: Iterable[JudgedBatch]) -> Iterator[tuple[int, pl.DataFrame]]:
+        """How many windows each batch has, and those of them that are put together, see `run.JUDGED`."""
+        first = 0
+        for judged in batches:
+            about = about_of(judged.batch, first)
+            events = judged.batch.text.to_list()
+            machines = about["machine"].to_list()
+            lots = row_hashes({"window": about["window"].to_numpy()[:, None]}).tolist()
+            kept, numbers = [], []
+            for at, row in enumerate(self.scorer.rows(judged)):
+                lot = (lots[at], first + at)
+                group = self._group(row, machines[at], events[at])
+                if group is not None:
+                    group.add(events[at], lot)
+                    kept.append(at)
+                    numbers.append(group.number)
+            strange = pl.Series(judged.judgement.strangeness[kept], dtype=pl.Float64())
+            yield (
+                len(judged.batch),
+                about[kept].with_columns(
+                    surprise=strange,
+                    rank=pl.lit(None, pl.Int64()),
+                    number=pl.Series(numbers, dtype=pl.Int64()),
+                ),
+            )
+            first += len(judged.batch)
+        self._close(self.incidents.close_all())
+
+    def clusters(self) -> list[Cluster]:
+        """All of them, without names."""
+        return [group.cluster() for group in self.groups.values()]
+
+    def _group(self, row: dict[str, Any], machine: str, event: str) -> Group | None:
+        # What the budget held back is as rare as an alert: it belongs to the incident of those that came.
+        if row["p_value"] <= self.detector.alpha:
+            alert = {"event": event, "nearest": {"text": event}} | row
+            self._close(self.incidents.take(alert))
+            return self._known(("", alert["incident"]), "incident")
+        if not self.rest:
+            return None
+        key = (machine, event)
+        if key in self.groups or self._usual < self.most:
+            return self._known(key, "usual")
+        return self._known(("", ""), "rest")
+
+    def _known(self, key: tuple[str, str], kind: Kind) -> Group:
+        if key not in self.groups:
+            self.groups[key] = Group(len(self.groups), kind)
+            self._usual += kind == "usual"
+        return self.groups[key]
+
+    def _close(self, lines: Iterable[dict[str, Any]]) -> None:
+        """Keep what raised the alerts of incidents that are closed."""
+        for line in lines:
+            if line["state"] == "closed":
+                self.groups["", line["id"]].raised = line["raised"]
