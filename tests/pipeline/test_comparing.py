@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,12 @@ def test_another_test_part_is_refused_with_how_it_differs(run: Path, prepared: P
 def test_a_model_that_is_nowhere_is_refused(run: Path) -> None:
     with pytest.raises(UsageError, match="no detector to compare"):
         contenders([run], models=["gru"])
+
+
+def test_a_detector_by_itself_is_refused_with_what_judges_it(run: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone"
+    shutil.copytree(run / "realistic" / "gbt", alone)
+    (alone / "config.json").unlink()
+    with pytest.raises(UsageError, match="judged on no test part that others share") as refused:
+        contenders([alone, run])
+    assert f"vestige evaluate {alone} --on EVIDENCE" in (refused.value.remedy or "")

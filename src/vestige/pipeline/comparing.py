@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -93,6 +94,13 @@ def contenders(
     found: list[Contender] = []
     for path in runs:
         run = RunDirectory.open(path)
+        if run.is_detector and not run.config_file.is_file():
+            raise UsageError(
+                "a detector by itself, such as vestige learn makes, was judged on no test part that others share",
+                where=path,
+                remedy="judge each on the same labelled evidence instead: "
+                f"vestige evaluate {shlex.quote(str(path))} --on EVIDENCE",
+            )
         chosen = {
             name: folder
             for name, folder in run.detectors.items()

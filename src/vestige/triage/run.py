@@ -149,7 +149,7 @@ def _found(
                 where=where,
                 remedy=f"name evidence: vestige triage {where} EVIDENCE",
             )
-        batches = judge_batches(loaded, read_windows(evidence, loaded.schema))
+        batches = judge_batches(loaded, read_windows(evidence, loaded))
         return ByIncident(batches, Grouping(scorer, scorer.detector, every), digest)
     found = Explanations(_next_token(loaded, where), options)
     limit = -np.inf
