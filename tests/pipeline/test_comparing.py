@@ -74,6 +74,6 @@ def test_a_detector_by_itself_is_refused_with_what_judges_it(run: Path, tmp_path
     alone = tmp_path / "alone"
     shutil.copytree(run / "realistic" / "gbt", alone)
     (alone / "config.json").unlink()
-    with pytest.raises(UsageError, match="judged on no test part that others share") as refused:
+    with pytest.raises(UsageError, match="has no test part that others share") as refused:
         contenders([alone, run])
     assert f"vestige evaluate {alone} --on EVIDENCE" in (refused.value.remedy or "")

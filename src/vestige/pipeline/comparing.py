@@ -96,7 +96,7 @@ def contenders(
         run = RunDirectory.open(path)
         if run.is_detector and not run.config_file.is_file():
             raise UsageError(
-                "a detector by itself, such as vestige learn makes, was judged on no test part that others share",
+                "a detector by itself, as vestige learn makes one, has no test part that others share",
                 where=path,
                 remedy="judge each on the same labelled evidence instead: "
                 f"vestige evaluate {shlex.quote(str(path))} --on EVIDENCE",
