@@ -1,10 +1,12 @@
-"""Write docs/cli.md from the program's own help, and the schemas in docs/reference/formats.md from its types.
+"""Write docs/cli.md from the program's own help, the schemas in docs/reference/formats.md from its types, and
+docs/reference/python.md from its docstrings.
 
-Tests check that both are current and complete.
+Tests check that they are current and complete.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from collections.abc import Iterator
@@ -136,6 +138,97 @@ def formats() -> str:
     return written + BEGIN + "\n" + schemas()
 
 
+def documented() -> list[tuple[str, str, dict[str, Any]]]:
+    """What others may build on: a title, a sentence, and names with what they stand for."""
+    import vestige.sklearn
+    from vestige import nn, testing
+    from vestige.evidence.defects import Defect
+    from vestige.models.base import Detector
+    from vestige.reading.files import FileStream
+    from vestige.reading.steps import Reader, StepBlock, StepStream
+    from vestige.sources.base import Source
+
+    def public(module: Any) -> dict[str, Any]:
+        return {name: getattr(module, name) for name in module.__all__ if not name.startswith("_")}
+
+    seams = (Source, Reader, StepStream, FileStream, StepBlock, Defect, Detector)
+    return [
+        (
+            "vestige",
+            "The verbs as functions. [From Python](../api.md) shows how they are used.",
+            public(vestige),
+        ),
+        ("vestige.sklearn", "In scikit-learn's form.", {"LogDetector": vestige.sklearn.LogDetector}),
+        ("vestige.testing", "The contracts, for the tests of what you add.", public(testing)),
+        (
+            "What sources and detectors are made of",
+            "How to write [a source](../how-to/write-a-source.md), [a detector](../how-to/write-a-detector.md).",
+            {f"{kind.__module__}.{kind.__name__}": kind for kind in seams},
+        ),
+        ("vestige.nn", "Layers for PyTorch (extra `neural`).", public(nn)),
+    ]
+
+
+def python() -> str:
+    """The page of public names, from their signatures and docstrings."""
+    parts = ["# Names of Python\n\nMade from docstrings by `make docs`; do not edit.\n"]
+    for title, sentence, names in documented():
+        parts.append(f"## {title}\n\n{sentence}\n")
+        for name, found in names.items():
+            parts.append(f"### {name}\n\n{_told(found, name.rpartition('.')[2])}")
+            if inspect.isclass(found):
+                parts += [f"{told}\n" for told in _methods(found)]
+    return "\n".join(parts)
+
+
+def _methods(kind: type) -> Iterator[str]:
+    """A line for each method and property that a class has of its own, with the first paragraph about it."""
+    for name, found in vars(kind).items():
+        if name.startswith("_") or not (about := inspect.getdoc(found)):
+            continue
+        first = " ".join(about.partition("\n\n")[0].split())
+        if isinstance(found, property):
+            yield f"- `{name}`: {first}"
+        elif inspect.isroutine(found):
+            inner = found.__func__ if isinstance(found, classmethod | staticmethod) else found
+            yield f"- `{name}{_signature(inner)}`: {first}"
+
+
+def _told(found: Any, name: str) -> str:
+    """The signature and the docstring of a function or class."""
+    about = inspect.getdoc(found) or ""
+    call = "" if inspect.isclass(found) and issubclass(found, Exception) else _signature(found)
+    return f"```python\n{name}{call}\n```\n\n```text\n{about}\n```\n"
+
+
+def _signature(found: Any) -> str:
+    """As it is written: `inspect` would put every annotation between quotes."""
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):
+        return "(...)"
+    plain = inspect.Signature.empty
+    written = []
+    for each in signature.parameters.values():
+        if each.name == "self":
+            continue
+        text = {each.VAR_POSITIONAL: "*", each.VAR_KEYWORD: "**"}.get(each.kind, "") + each.name
+        if each.annotation is not plain:
+            text += f": {_written(each.annotation)}"
+        if each.default is not plain:
+            text += f" = {each.default!r}"
+        if each.kind is each.KEYWORD_ONLY and not any(one.startswith("*") for one in written):
+            written.append("*")
+        written.append(text)
+    gives = "" if signature.return_annotation is plain else f" -> {_written(signature.return_annotation)}"
+    return f"({', '.join(written)}){gives}"
+
+
+def _written(annotation: Any) -> str:
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+
 if __name__ == "__main__":
     (PLACE / "cli.md").write_text(render(), encoding="utf-8")
     (PLACE / "reference/formats.md").write_text(formats(), encoding="utf-8")
+    (PLACE / "reference/python.md").write_text(python(), encoding="utf-8")

@@ -51,6 +51,13 @@ def test_the_schemas_of_files_are_current() -> None:
     assert (DOCS / "reference/formats.md").read_text(encoding="utf-8") == page, "run make docs"
 
 
+def test_the_reference_of_names_is_current_and_says_something_of_each() -> None:
+    page = runpy.run_path(str(DOCS / "generate.py"))["python"]()
+    assert (DOCS / "reference/python.md").read_text(encoding="utf-8") == page, "run make docs"
+    assert page.count("\n### ") > 30
+    assert "```text\n\n```" not in page, "a public name without a docstring"
+
+
 def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub and the site make them."""
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)

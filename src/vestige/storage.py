@@ -35,9 +35,9 @@ def atomic_directory(path: Path, *, marker: str, overwrite: bool = False) -> Ite
     written (a full disk included).
     """
     path = path.absolute()
-    refuse_existing(path, marker=marker, overwrite=overwrite)
-    fresh = [one for one in path.parents if not one.exists()]
     with writing(path, NOTHING_LEFT):
+        refuse_existing(path, marker=marker, overwrite=overwrite)
+        fresh = [one for one in path.parents if not one.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
         working = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent))
