@@ -162,7 +162,7 @@ def documented() -> list[tuple[str, str, dict[str, Any]]]:
         ("vestige.testing", "The contracts, for the tests of what you add.", public(testing)),
         (
             "What sources and detectors are made of",
-            "How to write [a source](../how-to/write-a-source.md), [a detector](../how-to/write-a-detector.md).",
+            "Write [a source](../how-to/write-a-source.md), [a detector](../how-to/write-a-detector.md).",
             {f"{kind.__module__}.{kind.__name__}": kind for kind in seams},
         ),
         ("vestige.nn", "Layers for PyTorch (extra `neural`).", public(nn)),
