@@ -79,8 +79,8 @@ def disturbed(verb: str, place: Path, out: Path, kills: int, whole_s: float, rng
 def undisturbed(place: Path, arguments: list[str]) -> float:
     """Run a command to its end; the seconds that it took."""
     begun = time.monotonic()
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run(arguments, cwd=place, check=True, **quiet)
+    quiet = subprocess.DEVNULL
+    subprocess.run(arguments, cwd=place, check=True, stdout=quiet, stderr=quiet)
     return time.monotonic() - begun
 
 

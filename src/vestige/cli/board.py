@@ -18,7 +18,10 @@ def register(app: typer.Typer) -> None:
 
 
 def board(
-    output: Annotated[Path, typer.Option("-o", "--output", help="folder of the board; the same one goes on")],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="folder of the board; in one that was begun, the board goes on"),
+    ],
     data: Annotated[
         Path | None,
         typer.Option("--data", help="folder that holds the sets; without it, simulated ones alone"),

@@ -40,7 +40,10 @@ def compare(
         ),
     ] = 1,
     splits: Annotated[
-        int, typer.Option("--splits", min=1, help="deals of the split to train by, the run's own among them")
+        int,
+        typer.Option(
+            "--splits", min=1, help="number of different splits to train on, the run's own among them"
+        ),
     ] = 1,
     trained: Annotated[
         Path | None,

@@ -30,7 +30,7 @@ def dashboard(
         ),
     ] = None,
     speed: Annotated[
-        float, typer.Option(min=0, help="of the replay: 1 is real time, 0 as fast as possible")
+        float, typer.Option(min=0, help="speed of the replay: 1 is real time, 0 is as fast as possible")
     ] = 1.0,
     events: Annotated[
         bool, typer.Option("--events", help="no page: write the events to standard output, a JSON line each")
@@ -39,7 +39,7 @@ def dashboard(
         str,
         typer.Option(help="address to listen on; whoever reaches it and has the token sees everything"),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free")] = 8765,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port to listen on; 0: any free one")] = 8765,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
 ) -> None:
     """Show a run on a page, replay raw evidence through its best detector, and show what a watch has found.

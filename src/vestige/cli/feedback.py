@@ -34,7 +34,9 @@ def incidents(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
     since: Annotated[
         str | None,
-        typer.Option(help="only those with an alert in the time up to now, by the evidence's times: 12h, 7d"),
+        typer.Option(
+            help="only incidents with an alert in the last 12h, 7d or the like, by the times of the evidence"
+        ),
     ] = None,
     host: Annotated[str | None, typer.Option(help="only those of this host (or recording)")] = None,
 ) -> None:
@@ -67,7 +69,7 @@ def incidents(
 
 def dismiss(
     state: State,
-    incident: Annotated[str, typer.Argument(metavar="ID", help="the incident that is fine")],
+    incident: Annotated[str, typer.Argument(metavar="ID", help="the incident to dismiss")],
     because: Annotated[str, typer.Option(help="why it is fine, for whoever reads it later")],
     expires: Annotated[
         str | None, typer.Option(help="the exception ends after so long: 30d [default: it holds for ever]")
@@ -75,8 +77,8 @@ def dismiss(
     scope: Annotated[
         Literal["entity", "template", "both"],
         typer.Option(
-            help="what is hidden from now on: whatever the same looks raise on its host (entity), its events "
-            "on whatever host (template), or its events on its host (both)"
+            help="what to hide from now on: findings of the same kind on this host (entity), the same "
+            "events on any host (template), or the same events on this host (both)"
         ),
     ] = "both",
 ) -> None:
@@ -107,7 +109,7 @@ def dismiss(
 
 def confirm(
     state: State,
-    incident: Annotated[str, typer.Argument(metavar="ID", help="the incident that is one")],
+    incident: Annotated[str, typer.Argument(metavar="ID", help="the incident that is real")],
     because: Annotated[str | None, typer.Option(help="what it was, for whoever reads it later")] = None,
 ) -> None:
     """Say that an incident is one: it is kept as an example of what is to be found, in confirmed.jsonl.

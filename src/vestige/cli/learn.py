@@ -68,10 +68,11 @@ def learn_command(source: Source[Any]) -> Callable[..., None]:
             bool,
             typer.Option(
                 "--contamination",
-                help="learn twice more, from what is an attack in 1% and 5%: how the figures move",
+                help="learn twice more, with 1% and then 5% of attacks mixed in, and show how the "
+                "figures change",
             ),
         ] = False,
-        seed: Annotated[int, typer.Option(min=0, help="of whatever is drawn by chance")] = 0,
+        seed: Annotated[int, typer.Option(min=0, help="seed of all random draws")] = 0,
         jobs: Annotated[
             int | None, typer.Option("-j", "--jobs", min=1, help="processes for reading; default: every core")
         ] = None,

@@ -23,8 +23,7 @@ Format = Annotated[
     typer.Option(
         "--format",
         "--mapping",
-        help="the format (of events: the mapping) that you take the evidence to be in; refused if the "
-        "detector reads another",
+        help="format of the evidence (of events: its mapping); refused if the detector has learnt another",
     ),
 ]
 Output = Annotated[
@@ -32,7 +31,8 @@ Output = Annotated[
     typer.Option(
         "-o",
         "--output",
-        help="write here instead of standard output: whole at the end, or of a stream as it comes",
+        help="file to write to instead of standard output; it appears when it is whole, or grows with "
+        "a stream",
     ),
 ]
 ByRecording = Annotated[
@@ -48,8 +48,8 @@ Overwrite = Annotated[
 Idle = Annotated[
     str,
     typer.Option(
-        help="of a pipe: a message of which more lines may follow is scored after so long a quiet time "
-        "(500ms, 2s, 1m), and again if they do follow"
+        help="of a pipe: how long to wait for more lines of a message before it is scored (500ms, 2s, "
+        "1m); if more come later, it is scored again"
     ),
 ]
 
@@ -59,8 +59,9 @@ Unknown = Annotated[
     typer.Option(
         min=0.0,
         max=0.5,
-        help="with --by-recording: add a verdict, which is unknown where no class is like the recording, or "
-        "several are; no more than this share of a class is denied it, of recordings like validation's",
+        help="with --by-recording: add a verdict, which is unknown for a recording that is like no "
+        "class, or like several; of recordings like those of validation, at most this share loses "
+        "its true class by that",
     ),
 ]
 
@@ -83,7 +84,8 @@ def score(
     explain: Annotated[
         bool,
         typer.Option(
-            "--explain", help="of what alerts also tell reasons: step, what, contribution to the score"
+            "--explain",
+            help="add reasons to alerts: the step, what it is, and how much it added to the score",
         ),
     ] = False,
     overwrite: Overwrite = False,

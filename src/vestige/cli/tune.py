@@ -35,9 +35,12 @@ def tune(
     output: Annotated[Path, typer.Option("-o", "--output", help="directory for the run of the best")],
     model: Annotated[str, typer.Option("-m", "--model", help="detector whose settings are searched")] = "gru",
     split: Annotated[
-        Path | None, typer.Option("--split", help="a saved split (default: the default one is made)")
+        Path | None,
+        typer.Option("--split", help="a saved split (default: one is made by the default recipe)"),
     ] = None,
-    trials: Annotated[int, typer.Option("--trials", min=1, help="trainings of the search in all")] = 50,
+    trials: Annotated[
+        int, typer.Option("--trials", min=1, help="total number of trainings in the search")
+    ] = 50,
     space: Annotated[
         list[str],
         typer.Option(

@@ -62,8 +62,8 @@ def watch(
     idle: Annotated[
         str,
         typer.Option(
-            help="a message of which more lines may follow is judged after so long a quiet time (500ms, 2s, "
-            "1m), and again if they do follow"
+            help="how long to wait for more lines of a message before it is judged (500ms, 2s, 1m); if "
+            "more come later, it is judged again"
         ),
     ] = "2s",
     runtime: Runtime = "own",

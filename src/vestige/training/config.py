@@ -87,7 +87,8 @@ class TrainingConfig(BaseModel):
         default=1,
         ge=1,
         le=1024,
-        description="machines that do so, --devices on each (docs/training.md)",
+        description="number of machines that train together, with --devices processes on each "
+        "(docs/training.md)",
     )
     threads: int | None = Field(
         default=None,

@@ -24,9 +24,12 @@ class TraceOptions(BaseModel):
     )
     own_code: Literal["keep", "merge"] = Field(
         default="keep",
-        description="code that one program alone has: keep, or merge into one token, for programs that "
-        "training will not have seen",
+        description="code that only one program has: keep its tokens, or merge them into one, which "
+        "helps with programs that training has not seen",
     )
     module_mib: int = Field(
-        default=16, ge=1, le=4096, description="how far a module reaches where the map has starts only (MiB)"
+        default=16,
+        ge=1,
+        le=4096,
+        description="size of a module in MiB where the memory map gives its start alone",
     )
