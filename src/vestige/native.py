@@ -33,7 +33,7 @@ class NativeError(RuntimeError):
 
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
-_BUILDS = "VESTIGE_NATIVE_BUILDS"
+BUILDS = "VESTIGE_NATIVEBUILDS"
 """Set where functions are compiled: there they are Numba's."""
 _RETURNS: dict[str, tuple[type[Any], int]] = {
     "none": (ctypes.c_int64, 0),
@@ -52,7 +52,7 @@ _NEVER = "NRT_MemInfo_call_dtor"
 def native(function: _F, *, after: tuple[str, ...] = ()) -> _F:
     """`function` as machine code, built when it is first called with arguments of some types. It is built
     anew when its module's file, or one of those named in `after`, has changed."""
-    if os.environ.get(_BUILDS):
+    if os.environ.get(BUILDS):
         from vestige.compiling import compiled
 
         return compiled(function, after=after)
@@ -228,7 +228,7 @@ def _alone(place: Path) -> Iterator[None]:
 def _build(function: Callable[..., Any], kinds: str, path: Path) -> None:
     """Have a function built by another process. Raises RuntimeError with what that said where it cannot."""
     command = [sys.executable, "-m", __name__, function.__module__, function.__qualname__, kinds, str(path)]
-    environment = os.environ | {_BUILDS: "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment = os.environ | {BUILDS: "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(  # noqa: S603 - ourselves
         command, env=environment, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True
     )

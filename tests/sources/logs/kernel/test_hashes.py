@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vestige.sources.logs.kernel.hashes import blake2b, siphash
+from vestige.sources.logs.kernel.lanes import ROOM, hash_messages
 
 KEY = np.frombuffer(bytearray(range(16)), np.uint64)
 
@@ -35,3 +36,15 @@ def test_siphash_depends_on_every_bit_and_on_the_key(text: bytes, at: int, bit: 
     other[at % len(other)] ^= 1 << bit
     assert siphash(data, len(data), KEY) != siphash(other, len(other), KEY)
     assert siphash(data, len(data), KEY) != siphash(data, len(data), KEY[::-1].copy())
+
+
+@given(st.lists(st.tuples(st.binary(max_size=400), st.sampled_from([b"", b"\n", b"\r\n"])), max_size=30))
+def test_hashes_of_many_messages_are_those_of_each(messages: list[tuple[bytes, bytes]]) -> None:
+    data = np.frombuffer(bytearray(b"".join(map(b"".join, messages)) + b"behind"), np.uint8)
+    ends = np.cumsum([len(text) + len(end) for text, end in messages]).astype(np.int64)
+    begins = np.array([0, *ends[:-1]], np.int64)[: len(ends)]
+    raw = np.zeros(len(messages), np.uint64)
+    hash_messages(data, begins, ends, 300, np.zeros(ROOM, np.uint64), raw)
+    whole = [(text + end)[:300].rstrip(b"\r\n") for text, end in messages]
+    expected = [int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") for text in whole]
+    assert raw.tolist() == expected

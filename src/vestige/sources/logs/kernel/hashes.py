@@ -11,16 +11,16 @@ Bytes = NDArray[np.uint8]
 Words = NDArray[np.uint64]
 
 _U = np.uint64
-_IV = np.array(
+IV = np.array(
     [
         0x6A09E667F3BCC908, 0xBB67AE8584CAA73B, 0x3C6EF372FE94F82B, 0xA54FF53A5F1D36F1,
         0x510E527FADE682D1, 0x9B05688C2B3E6C1F, 0x1F83D9ABFB41BD6B, 0x5BE0CD19137E2179,
     ],
     np.uint64,
 )  # fmt: skip
-_PARAMETERS = _U(0x01010008)
+PARAMETERS = _U(0x01010008)
 """No key, one leaf, a digest of eight bytes."""
-_SIGMA = np.array(
+SIGMA = np.array(
     [
         [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
         [14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3],
@@ -75,12 +75,12 @@ def _compress(state: Words, words: Words, count: int, last: bool) -> None:
     v0, v1, v2, v3, v4, v5, v6, v7 = (
         state[0], state[1], state[2], state[3], state[4], state[5], state[6], state[7],
     )  # fmt: skip
-    v8, v9, v10, v11, v12, v13, v14, v15 = _IV[0], _IV[1], _IV[2], _IV[3], _IV[4], _IV[5], _IV[6], _IV[7]
+    v8, v9, v10, v11, v12, v13, v14, v15 = IV[0], IV[1], IV[2], IV[3], IV[4], IV[5], IV[6], IV[7]
     v12 ^= _U(count)
     if last:
         v14 = ~v14
     for r in range(12):
-        s = _SIGMA[r]
+        s = SIGMA[r]
         v0, v4, v8, v12 = _mix(v0, v4, v8, v12, words[s[0]], words[s[1]])
         v1, v5, v9, v13 = _mix(v1, v5, v9, v13, words[s[2]], words[s[3]])
         v2, v6, v10, v14 = _mix(v2, v6, v10, v14, words[s[4]], words[s[5]])
@@ -104,8 +104,8 @@ def blake2b(data: Bytes, begin: int, end: int, state: Words, words: Words) -> np
     """`int.from_bytes(hashlib.blake2b(data[begin:end], digest_size=8).digest(), "little")`; `state (8,)` and
     `words (16,)` are room to work in."""
     for i in range(8):
-        state[i] = _IV[i]
-    state[0] ^= _PARAMETERS
+        state[i] = IV[i]
+    state[0] ^= PARAMETERS
     at = begin
     while end - at > _BLOCK:
         for i in range(16):

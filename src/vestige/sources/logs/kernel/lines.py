@@ -11,7 +11,7 @@ from vestige.native import native
 from vestige.sources.logs import clock
 from vestige.sources.logs.kernel import hashes, machine, program
 from vestige.sources.logs.kernel import skeleton as skeletons_module
-from vestige.sources.logs.kernel.hashes import blake2b, siphash
+from vestige.sources.logs.kernel.hashes import siphash, word_at
 from vestige.sources.logs.kernel.machine import (
     TOO_DEEP,
     Bytes,
@@ -66,6 +66,8 @@ _ZONE_NAMES, _ZONE_BOUNDS, _ZONE_MINUTES = _table(clock.ZONES)
 _DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
 _END, _BRACKET, _OTHER, _FOLLOWS, _TWO, _THREE, _FOUR = range(1, 8)
 """Kinds of bytes that are looked at more closely."""
+_LOW_BITS, _HIGH_BITS = np.uint64(0x7F7F7F7F7F7F7F7F), np.uint64(0x8080808080808080)
+_ENDS, _BRACKETS, _ESCAPES = (np.uint64(0x0101010101010101 * code) for code in (10, 91, 27))
 
 
 def byte_kinds(*, utf8: bool) -> Bytes:
@@ -206,36 +208,60 @@ def _east(data: Bytes, groups: Stack, group: int) -> int:
 
 
 @compiled
+def _all_plain(word: np.uint64) -> bool:
+    """Whether none of eight bytes is one that `byte_kinds` has a kind for: an end of a line, `[`, NUL, an
+    escape, or a byte beyond ASCII. A byte plus 0x7F reaches its highest bit, unless it is 0."""
+    low = word & _LOW_BITS
+    differs = low + _LOW_BITS
+    for sign in (_ENDS, _BRACKETS, _ESCAPES):
+        differs &= (low ^ sign) + _LOW_BITS
+    return (differs & ~word & _HIGH_BITS) == _HIGH_BITS
+
+
+@compiled
 def find_lines(data: Bytes, kinds: Bytes, ends: Numbers, kind: NDArray[np.uint8]) -> int:
     """Where each line of `data` ends, and which are odd, because they hold NUL, characters that `byte_kinds`
     has as other ones, or what may be for a terminal (`parse.ESCAPES`); how many lines there are."""
-    n, odd, until = 0, False, -1
-    for at in range(len(data)):
-        what = kinds[data[at]]
-        if what == 0:
+    n, odd, until, begin = 0, False, -1, 0
+    while begin < len(data):
+        stop = min(begin + 8, len(data))
+        if stop == begin + 8 and _all_plain(word_at(data, begin)):
+            begin = stop
             continue
-        if what == _END:
-            ends[n] = at
-            kind[n] = ODD if odd else REST
-            n += 1
-            odd = False
-        elif what == _BRACKET:
-            # `^[[`, `#033[`, `\\033[`, `\\x1b[` and `\\u001b[`, and a little more.
-            if at > 1:
-                one, two = data[at - 2], data[at - 1]
-                odd |= (one == 94 and two == 91) or (one == 51 and two == 51) or (one == 49 and two == 98)
-        elif what == _FOLLOWS:
-            odd |= at > until
-        elif what == _OTHER:
-            odd = True
-        else:
-            until = at + 1 + what - _TWO
-            odd |= not _is_character(data, kinds, at, until)
+        for at in range(begin, stop):
+            what = kinds[data[at]]
+            if what == 0:
+                continue
+            if what == _END:
+                ends[n] = at
+                kind[n] = ODD if odd else REST
+                n += 1
+                odd = False
+            elif what == _BRACKET:
+                odd |= _may_be_for_a_terminal(data, at)
+            elif what == _FOLLOWS:
+                odd |= at > until
+            elif what == _OTHER:
+                odd = True
+            else:
+                until = at + 1 + what - _TWO
+                odd |= not _is_character(data, kinds, at, until)
+        begin = stop
     if len(data) > 0 and data[-1] != 10:
         ends[n] = len(data)
         kind[n] = ODD if odd else REST
         n += 1
     return n
+
+
+@compiled
+def _may_be_for_a_terminal(data: Bytes, at: int) -> bool:
+    """Whether the bracket at `at` is of `^[[`, `#033[`, `\\033[`, `\\x1b[` and `\\u001b[`, and a little
+    more."""
+    if at < 2:
+        return False
+    one, two = data[at - 2], data[at - 1]
+    return (one == 94 and two == 91) or (one == 51 and two == 51) or (one == 49 and two == 98)
 
 
 @compiled
@@ -553,20 +579,6 @@ def mark(first: Numbers, after: Numbers, left: Sets) -> None:
     for m in range(len(first)):
         for i in range(first[m], after[m]):
             left[i] = False
-
-
-@compiled
-def hash_messages(
-    data: Bytes, begins: Numbers, ends: Numbers, most: int, state: Words, words: Words, raw: Words
-) -> None:
-    """The BLAKE2b `raw (n,)` of each message's bytes, up to `most`, without line ends at its end.
-    `state (8,)` and `words (16,)` are room to work in."""
-    for m in range(len(raw)):
-        begin = begins[m]
-        end = min(ends[m], begin + most)
-        while end > begin and (data[end - 1] == 10 or data[end - 1] == 13):
-            end -= 1
-        raw[m] = blake2b(data, begin, end, state, words)
 
 
 @compiled

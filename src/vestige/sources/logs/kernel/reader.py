@@ -21,6 +21,8 @@ from vestige.sources.logs.blocks import Block
 from vestige.sources.logs.format import Format
 from vestige.sources.logs.header import CONTENT, compile_header
 from vestige.sources.logs.kernel import lines
+from vestige.sources.logs.kernel.lanes import ROOM as LANES_ROOM
+from vestige.sources.logs.kernel.lanes import hash_messages
 from vestige.sources.logs.kernel.machine import DEPTH, Masking
 from vestige.sources.logs.kernel.program import (
     BEYOND,
@@ -116,6 +118,7 @@ class KernelParser:
         self._groups = np.zeros(2 * program.n_groups, np.int64)
         self._held = np.zeros((HELD, HELD_BYTES), np.uint8), np.zeros((HELD, 2), np.uint64)
         self._hash = np.zeros(8, np.uint64), np.zeros(16, np.uint64)
+        self._lanes = np.zeros(LANES_ROOM, np.uint64)
         self._stack = np.zeros(4 * DEPTH, np.int64)
         self._spots, self._chances = np.zeros((2, ROOM + 1), np.int64), np.zeros((2, ROOM + 1), np.uint64)
         self._masking = Masking(
@@ -147,7 +150,7 @@ class KernelParser:
         )  # fmt: skip
         if n_odd > MOST_ODD * n:
             return self._plain.parse(block)
-        begins, offsets, numbers = places(block, n)
+        begins, offsets, numbers = places(block, n, ends)
         self._ask(block, data, begins, ends, kind)
         written = data, begins, ends
         if self._keys is not None:
@@ -167,7 +170,7 @@ class KernelParser:
         first, after, text = first[whole], after[whole], text[whole]
         slots = self._read_slots(*written, first, after, content, spans, text)
         raw = np.empty(len(first), np.uint64)
-        lines.hash_messages(data, bytes_begin[whole], bytes_end[whole], RAW_BYTES, *self._hash, raw)
+        hash_messages(data, bytes_begin[whole], bytes_end[whole], RAW_BYTES, self._lanes, raw)
         own = after - first
         counts = {
             "lines": int(own.sum()) + sum(gap[2] for gap in block.gaps),
