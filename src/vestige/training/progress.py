@@ -7,18 +7,13 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from typing import TYPE_CHECKING
 
 from vestige import log
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 LOGGERS = ("pytorch_lightning", "lightning_fabric", "lightning")
 MODULES = r"(pytorch_lightning|lightning_fabric|lightning_utilities|torchmetrics)(\..*)?$"
@@ -27,6 +22,15 @@ MODULES = r"(pytorch_lightning|lightning_fabric|lightning_utilities|torchmetrics
 def bar() -> Progress:
     """One line: description, bar, how many of how many, `figures`, time taken and time left. All bars of the
     program are made here."""
+    from rich.progress import (  # nobody looks at most commands
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
         TextColumn("{task.fields[figures]}"), TimeElapsedColumn(), TimeRemainingColumn(),

@@ -522,9 +522,13 @@ def _joined(content: str, more: list[str]) -> str:
     return "\n".join([content.strip(), *(line.rstrip() for line in more)]).strip()
 
 
-def places(block: Block, n_lines: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Of every line: where it begins in the block, where in the file, and its number."""
-    ends = np.flatnonzero(np.frombuffer(block.data, np.uint8) == 10)
+def places(
+    block: Block, n_lines: int, ends: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Of every line: where it begins in the block, where in the file, and its number. `ends (n_lines,)`:
+    where each ends, where that is known."""
+    if ends is None:
+        ends = np.flatnonzero(np.frombuffer(block.data, np.uint8) == 10)
     begins = np.concatenate([[0], ends + 1])[:n_lines]
     offsets = begins + block.offset
     numbers = np.arange(block.line, block.line + n_lines)

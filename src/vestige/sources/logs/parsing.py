@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 WORTH_S = 0.75
 """Seconds of the plain reader from which on the kernel saves more time than it takes to load it."""
+SURE_BYTES = 1 << 25
+"""Bytes that take the plain reader longer than that, unless their lines are too long to be read whole."""
 SMALLEST = 1 << 15
 """Bytes of a block by which the plain reader's pace can be told."""
 MOST_ODD = 0.25
@@ -50,8 +52,9 @@ class BlockParser:
         readers = self._readers
         size = len(block.data) + sum(gap[1] for gap in block.gaps)
         if not readers.asked and len(block.data) >= SMALLEST:
-            expected_s = readers.expected_s(max(self._left, size))
-            if expected_s >= self._worth_s and _share_odd(block.data) <= MOST_ODD:
+            left = max(self._left, size)
+            sure = left >= SURE_BYTES and not block.gaps
+            if (sure or readers.expected_s(left) >= self._worth_s) and _share_odd(block.data) <= MOST_ODD:
                 readers.ask_for_kernel()
         self._left -= size
         if readers.kernel is not None:
