@@ -53,9 +53,7 @@ def _compress(builder: Any, place: Any, ir: Any) -> None:
     pointer = vector.as_pointer()
     words = [builder.load(row(LANES * at), align=8, typ=vector) for at in range(16)]
     state = [builder.load(row(_STATE + LANES * at), align=8, typ=vector) for at in range(8)]
-    count, last, active = (
-        builder.load(row(at), align=8, typ=vector) for at in (_COUNT, _LAST, _ACTIVE)
-    )
+    count, last, active = (builder.load(row(at), align=8, typ=vector) for at in (_COUNT, _LAST, _ACTIVE))
     v = [*state, *(all_lanes(int(value)) for value in IV)]
     v[12], v[14] = builder.xor(v[12], count), builder.xor(v[14], last)
     for order in SIGMA:
