@@ -74,7 +74,7 @@ def _compress_for_numba() -> Any:
     from numba.core import types
     from numba.extending import intrinsic
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def compress(context: Any, room: Any) -> Any:  # noqa: ARG001 - Numba's order of arguments
         def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             place = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -128,10 +128,9 @@ def _fill(data: Bytes, begin: int, done: int, lane: int, room: Words) -> None:
     if done > 0 and left <= 0:
         return
     room[_ACTIVE + lane] = _ONES
-    room[_COUNT + lane] = min(length, done + _BLOCK)
-    room[_LAST + lane] = 0
+    room[_COUNT + lane], room[_LAST + lane] = done + _BLOCK, 0
     if left <= _BLOCK:
-        room[_LAST + lane] = _ONES
+        room[_COUNT + lane], room[_LAST + lane] = length, _ONES
     for at in range(16):
         place, rest = begin + done + 8 * at, left - 8 * at
         word = np.uint64(0)

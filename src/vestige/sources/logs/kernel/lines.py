@@ -215,7 +215,8 @@ def _all_plain(word: np.uint64) -> bool:
     differs = low + _LOW_BITS
     for sign in (_ENDS, _BRACKETS, _ESCAPES):
         differs &= (low ^ sign) + _LOW_BITS
-    return (differs & ~word & _HIGH_BITS) == _HIGH_BITS
+    plain: bool = (differs & ~word & _HIGH_BITS) == _HIGH_BITS
+    return plain
 
 
 @compiled
@@ -261,7 +262,8 @@ def _may_be_for_a_terminal(data: Bytes, at: int) -> bool:
     if at < 2:
         return False
     one, two = data[at - 2], data[at - 1]
-    return (one == 94 and two == 91) or (one == 51 and two == 51) or (one == 49 and two == 98)
+    found: bool = (one == 94 and two == 91) or (one == 51 and two == 51) or (one == 49 and two == 98)
+    return found
 
 
 @compiled
