@@ -2,10 +2,13 @@
 
     .venv/bin/python benchmarks/fuzz_evidence.py                    # one minute
     .venv/bin/python benchmarks/fuzz_evidence.py --seconds 600 --seed 7
+    .venv/bin/python benchmarks/fuzz_evidence.py --only zeek --only guess
 
-Examples of every shipped log format, simulated exports, and manifests are mutated: bytes and lines changed,
-cut, doubled and spliced, quotes and brackets put in. What is refused must be refused as evidence; an input
-that does anything else ends the run and is kept; a hang ends it by alarm, and memory by the process's limit.
+Examples of every shipped log format, of records as JSON and of programs whose format is guessed, simulated
+exports, tables of Zeek, real event logs of Windows where they lie beside the project, and manifests are
+mutated: bytes and lines changed, cut, doubled and spliced, quotes and brackets put in. What is refused must
+be refused as evidence; an input that does anything else ends the run and is kept; a hang ends it by alarm, and
+memory by the process's limit.
 Raw traces and perf.data have fuzzers of their own (`fuzz_traces.py`, `fuzz_perf.py`).
 """
 
@@ -33,7 +36,11 @@ from vestige.sources.logs import format as formats
 from vestige.sources.telemetry import manifest
 from vestige.sources.telemetry.faults import FaultError
 
-LONGEST_SECONDS, MOST_MEMORY = 20, 8 << 30
+LONGEST_SECONDS, MOST_MEMORY, MOST_BYTES = 20, 8 << 30, 1 << 16
+NAMES = ("logs", "events", "zeek", "json", "guess", "evtx", "manifest")
+ROOT = Path(__file__).resolve().parents[1]
+WINDOWS = ROOT.parent / "shared/data/evtx"
+PROGRAMS = ROOT / "tests/sources/logs/guessed.txt"
 PIECES = (
     b'"', b"'", b"{", b"[", b"}", b"\\", b"\n", b"\r", b"\0", b"\xff\xfe", b"\x1b]0;x\x07",
     b"=cmd|' /C calc'!A1",
@@ -59,7 +66,7 @@ def mutated(seed: bytes, other: bytes, rng: random.Random) -> bytes:
             data[at:at] = data[at : at + rng.choice((10, 300))] * rng.choice((1, 3))
         else:
             data[at:] = other[rng.randrange(len(other) + 1) :]
-    return bytes(data[: 1 << 16])
+    return bytes(data[: max(MOST_BYTES, len(seed))])
 
 
 def read_all(source: str) -> Callable[[Path], object]:
@@ -98,6 +105,24 @@ def seeds(place: Path) -> dict[str, tuple[list[bytes], Callable[[Path], object]]
         b"type=SYSCALL msg=audit(1364481363.243:24287): arch=c000003e syscall=2 success=no exit=-13\n" * 20
     )
     exports.append(b'1364481363.243 openat(AT_FDCWD, "/etc/passwd", O_RDONLY) = 3 <0.000010>\n' * 20)
+    zeek = (
+        b"#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tconn\n"
+        b"#fields\tts\tuid\tid.orig_h\tid.resp_h\tproto\tservice\tconn_state\n"
+        b"#types\ttime\tstring\taddr\taddr\tenum\tstring\tstring\n"
+        + b"1714979289.123456\tC1\t10.0.0.1\t8.8.8.8\tudp\tdns\tSF\n1714979290.1\tC2\t::1\t-\ttcp\t-\tS0\n"
+        * 9
+        + b"#close\t2024-05-06-08-00-00\n"
+    )
+    records = [
+        b'{"@timestamp":"2024-05-06T07:08:09.123Z","log.level":"WARN","message":"x","host":{"name":"h"}}\n'
+        * 9,
+        b'{"log":"one ","stream":"stdout","time":"2024-05-06T07:08:09.1Z"}\n' * 9,
+        b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"1714979289000000000","body":'
+        b'{"stringValue":"x"}}]}]}]}\n' * 5,
+        b"__CURSOR=s=1\n__REALTIME_TIMESTAMP=1581292800000001\nMESSAGE\n\x05\0\0\0\0\0\0\0a\nb\nc\n\n" * 9,
+    ]
+    programs = [part.split("\n= ")[0].encode() + b"\n" for part in PROGRAMS.read_text().split("## ")[1:]]
+    windows = [file.read_bytes() for file in sorted(WINDOWS.glob("*.evtx")) if file.stat().st_size < 1 << 18]
     told = {
         "schema_version": "episode/1.0",
         "episode_id": "e",
@@ -108,6 +133,10 @@ def seeds(place: Path) -> dict[str, tuple[list[bytes], Callable[[Path], object]]
     return {
         "logs": (logs, read_all("logs")),
         "events": (exports, read_all("events")),
+        "zeek": ([zeek], read_all("events")),
+        "json": (records, read_all("logs")),
+        "guess": (programs, read_all("logs")),
+        **({"evtx": (windows, read_all("events"))} if windows else {}),
         "manifest": ([json.dumps(told).encode()], parse_manifest),
     }
 
@@ -116,6 +145,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments.add_argument("--seconds", type=float, default=60)
     arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--only", action="append", help="one of these parsers alone: " + ", ".join(NAMES))
     asked = arguments.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     log.configure(50)
@@ -126,7 +156,7 @@ def main() -> None:
         file = place / "fuzzed.log"
         until = time.monotonic() + asked.seconds
         while time.monotonic() < until:
-            name = rng.choice(list(parsers))
+            name = rng.choice(asked.only or list(parsers))
             files, read = parsers[name]
             data = mutated(rng.choice(files), rng.choice(files), rng)
             file.write_bytes(data)

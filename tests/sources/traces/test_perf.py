@@ -327,6 +327,14 @@ def test_what_is_no_evidence_at_all_is_told_what_is_wanted(tmp_path: Path) -> No
         read(tmp_path / "perf.data.gz")
 
 
+@pytest.mark.parametrize("name", ["perf.data", "perf.data.gz"])
+def test_a_packed_one_in_a_directory_is_told_to_be_packed(tmp_path: Path, name: str) -> None:
+    (_made(tmp_path / "run") / name).write_bytes(gzip.compress(moving().bytes()))
+    with pytest.raises(EvidenceError) as caught:
+        read(tmp_path / "run")
+    assert f"{name} is packed: unpack it" in str(caught.value)
+
+
 def test_a_file_that_was_not_finished_is_read_to_its_end(tmp_path: Path) -> None:
     content = bytearray(moving().bytes())
     content[48:56] = bytes(8)

@@ -38,6 +38,8 @@ _LINK = re.compile(rb"\.{0,2}/[^\s\0]{1,4094}")
 _NO_WORD = re.compile(r"[\d.-]")
 _PACKED = re.compile(r"\s{0,8}(?:\{\s{0,8}\"(?P<key>[\w.@-]{1,64})\"\s{0,8}:\s{0,8})?\[\s{0,8}\{", re.ASCII)
 """A JSON array of objects, or an object that begins with one."""
+_ONLY = "only"
+"""With this it is said that few lines begin messages."""
 _SEVERAL_OBJECTS = re.compile(r"\}\s{0,8},\s{0,8}\{")
 SEVERAL = 8
 """Containers of which lines are mixed that are told as such, however few lines there are."""
@@ -219,7 +221,8 @@ class RuleSet:
         rules = replace(
             self._rules(chosen, self.label.of(self.kind(file, chosen))), others=others, guesses=self.guesses
         )
-        doubts += _glued(rules, judged)
+        if not any(doubt.startswith(_ONLY) for doubt in doubts):
+            doubts += _glued(rules, judged)
         return Choice(rules, lines, why, doubts, known=known)
 
     def _of_met(self, lines: list[str], whole: list[str]) -> Found | None:
@@ -295,7 +298,7 @@ class RuleSet:
         if chosen is None or chosen.compiled().match(lines[0]) is None:
             return None
         doubt = (
-            f"only {n} of the first {len(lines)} lines begin messages; the others are taken to go on with "
+            f"{_ONLY} {n} of the first {len(lines)} lines begin messages; the others are taken to go on with "
             "the one above them"
         )
         return chosen, why, [doubt, *doubts]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vestige.errors import EvidenceError
 from vestige.evidence.defects import DETAIL, FILE, Defect
+from vestige.evidence.expand import is_packed
 from vestige.evidence.files import STDIN, EvidenceFile
 from vestige.sources.traces.containers import is_perf
 from vestige.sources.traces.listings import Row
@@ -271,6 +272,9 @@ def _instead(folder: Path) -> str:
     others = [name for name in names if name not in ours]
     if not others:
         return ""
+    packed = next((name for name in sorted(others) if "perf" in name and _is_packed(folder / name)), None)
+    if packed is not None:
+        return f"; {_text(Path(packed))} is packed: unpack it (gunzip, zstd -d), and give the perf.data"
     shown = [_text(Path(name)) for name in sorted(others)[:MOST_SHOWN]]
     if len(others) > MOST_SHOWN:
         shown[-1] += f" and {len(others) - MOST_SHOWN} more"
@@ -278,6 +282,15 @@ def _instead(folder: Path) -> str:
         f"; it holds {', '.join(shown)}: the packets of one logical processor are wanted as trace_0, "
         "and the memory map as mapping.txt"
     )
+
+
+def _is_packed(path: Path) -> bool:
+    """Whether a regular file is packed."""
+    try:
+        with path.open("rb") as file:
+            return is_packed(file)
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)
