@@ -7,8 +7,8 @@
 Examples of every shipped log format, of records as JSON and of programs whose format is guessed, simulated
 exports, tables of Zeek, real event logs of Windows where they lie beside the project, and manifests are
 mutated: bytes and lines changed, cut, doubled and spliced, quotes and brackets put in. What is refused must
-be refused as evidence; an input that does anything else ends the run and is kept; a hang ends it by alarm, and
-memory by the process's limit.
+be refused as evidence; an input that does anything else ends the run and is kept; a hang ends it by alarm,
+and memory by the process's limit.
 Raw traces and perf.data have fuzzers of their own (`fuzz_traces.py`, `fuzz_perf.py`).
 """
 

@@ -74,6 +74,11 @@ FILES: dict[str, tuple[str, list[tuple[str, str]]]] = {
         "LEEF:1.0|Acme|Agent|x|a|src=h\nLEEF:2.0|Acme|Agent|x|b|^|src=h\n",
         [("-", "Acme|Agent|x|a|src=h"), ("-", "Acme|Agent|x|b|^|src=h")],
     ),
+    "bind": (
+        "06-May-2024 07:08:09.123 queries: info: client denied\n"
+        "06-May-2024 07:08:10.5 security: error: client gone\n",
+        [("2024-05-06T07:08:09.123", "info client denied"), ("2024-05-06T07:08:10.5", "error client gone")],
+    ),
     "panic": (
         "2024/05/06 07:08:09 http: panic serving\ngoroutine 19 [running]:\n"
         "net/http.(*conn).serve.func1(0xc000)\n\tserver.go\nexit status 2\n2024/05/06 07:08:10 restarted\n",
@@ -174,6 +179,22 @@ def test_many_records_in_one_line_are_never_one_message(tmp_path: Path, text: st
     with pytest.raises(FormatError) as caught:
         rows(tmp_path / "a.json")
     assert query in str(caught.value.remedy)
+
+
+def test_records_without_a_message_are_refused_by_what_they_lack(tmp_path: Path) -> None:
+    record = '{"kind":"Event","verb":"get","requestReceivedTimestamp":"2024-05-06T07:08:09Z"}\n'
+    (tmp_path / "audit.json").write_text(record * 3)
+    with pytest.raises(FormatError, match="under none of their keys") as caught:
+        rows(tmp_path / "audit.json")
+    assert "vestige preview events" in str(caught.value.remedy)
+
+
+def test_what_the_daemon_of_syslog_says_itself_needs_no_tag(tmp_path: Path) -> None:
+    lines = ["a[1]: x", "last message repeated 3 times", "-- MARK --", "message repeated 2 times: [ x]"]
+    (tmp_path / "m").write_text("".join(f"May  6 07:08:09 box {line}\n" for line in lines))
+    hosts: list[str] = []
+    assert len(rows(tmp_path / "m", hosts=hosts, year="2024")) == 4
+    assert hosts == ["box"]
 
 
 def test_what_was_cut_glued_or_belongs_to_nothing_is_told(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from vestige.sources.logs.guess_records import RECORDS, guess_records
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.met import NOT_MET, is_met, records_met
 from vestige.sources.logs.parse import Rules
-from vestige.sources.logs.records import find_keys, sample
+from vestige.sources.logs.records import find_keys, load, sample
 from vestige.sources.logs.undated import guess_undated
 
 FIT = 0.5
@@ -35,6 +35,8 @@ LOSS = 0.2
 WIDE = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _LINK = re.compile(rb"\.{0,2}/[^\s\0]{1,4094}")
 """What a symbolic link is where it was checked out, or unpacked, without links."""
+_UNTAGGED = re.compile(r"-- MARK --|(?:last )?message repeated \d+ times.*")
+"""What daemons of syslog write themselves."""
 _NO_WORD = re.compile(r"[\d.-]")
 _PACKED = re.compile(r"\s{0,8}(?:\{\s{0,8}\"(?P<key>[\w.@-]{1,64})\"\s{0,8}:\s{0,8})?\[\s{0,8}\{", re.ASCII)
 """A JSON array of objects, or an object that begins with one."""
@@ -484,7 +486,7 @@ def _are_machines(known: Format, matches: list[re.Match[str]]) -> bool:
     if known.host is None or "Tag" not in known.field:
         return True
     # What a daemon writes to show that it is there has no tag, and may be most of a quiet day's log.
-    matches = [match for match in matches if match["Content"].strip() != "-- MARK --"] or matches
+    matches = [match for match in matches if not _UNTAGGED.fullmatch(match["Content"].strip())] or matches
     tags = [match["Tag"] for match in matches if tagged(known, match)]
     names = {match[known.host] for match in matches}
     machines = len(names)
@@ -578,6 +580,12 @@ def _refusal(formats: Sequence[Format], judged: list[tuple[int, str]], where: st
     shares = [(Fit.of(known, lines).strict, name) for name, known in every() if known.time]
     fitting = [name for share, name in sorted(shares, key=lambda pair: -pair[0]) if share >= FIT]
     remedy = "none of the shipped formats fits either: describe your own (docs/logs.md), or use plain"
+    if 2 * sum(load(line) is not None for line in lines) > len(lines):
+        what = (
+            "its records are JSON objects, and under none of their keys is a message known to lie (message, "
+            f"msg, log, ...); the first: {shown}"
+        )
+        remedy = "read it as events (vestige preview events), or say the key in a format of your own (keys)"
     if fitting:
         remedy = f"formats that would fit: {', '.join(fitting[:NAMED])}"
     return FormatError(what, where=where, row=row, remedy=remedy)

@@ -29,7 +29,9 @@ _SHAPES = {
     "level": grammar.LEVEL, "letter": grammar.LETTER, "mark": "[A-Z]", "module": grammar.LEVEL,
     "number": grammar.NUMBER, "bare": r"\d{1,10}(?!\S)", "worker": r"\d{1,10}#\d{1,10}",
     "serial": r"\d{1,12}", "priority": r"\d{1,3}", "thread": grammar.THREAD, "process": r"[\w-]{1,60}",
-    "bracket": grammar.BRACKET, "component": grammar.COMPONENT, "name": grammar.NAMED,
+    "bracket": grammar.BRACKET, "component": grammar.COMPONENT,
+    # What closes it may be a colon, too, which it must not take.
+    "name": r"[A-Za-z_](?:[\w.$/@-]|:(?=\w)){0,120}",
     "stream": "stdout|stderr", "cell": r"[\w .-]{1,64}",
 }  # fmt: skip
 PLAIN = r"[A-Za-z_][\w.$/@-]{0,120}"
