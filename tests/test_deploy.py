@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 import subprocess
 import tomllib
@@ -42,6 +43,21 @@ def test_the_service_has_nothing_but_its_state(tmp_path: Path) -> None:
     if found is None:
         pytest.skip(f"this systemd-analyze cannot look at a file: {done.stderr}")
     assert float(found[1]) < 1.5
+
+
+def test_a_tagged_commit_is_built_as_the_version_of_its_tag_alone(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling", reason="what builds the wheel is not installed")
+    check_tag = runpy.run_path(str(ROOT / "hatch_build.py"))["check_tag"]
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for command in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "--message", "first"]):
+        subprocess.run([*git, *command], check=True)
+    check_tag(tmp_path, "1.2.3")
+    subprocess.run([*git, "tag", "v1.2.3"], check=True)
+    check_tag(tmp_path, "1.2.3")
+    with pytest.raises(ValueError, match=r"tagged v1\.2\.3, but __version__ is 1\.2\.4"):
+        check_tag(tmp_path, "1.2.4")
+    (tmp_path / "unpacked").mkdir()
+    check_tag(tmp_path / "unpacked", "1.2.4")
 
 
 def test_every_dependency_is_among_the_licences() -> None:
