@@ -1,6 +1,8 @@
 """Put Plotly's script into the package when it is built: of the 64 MB of the distribution plotly, it is all
-that a report needs. Its licence (MIT) stands in its first lines. And a commit that is tagged `v1.2.3` can only
-be built as 1.2.3."""
+that a report needs. Its licence (MIT) stands in its first lines.
+
+A commit that is tagged `v1.2.3` can only be built as 1.2.3.
+"""
 
 from __future__ import annotations
 
