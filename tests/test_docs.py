@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from tests.cli import surface
 from vestige.cli import main
 from vestige.cli.options import flag_of
+from vestige.models import registry as detectors
 from vestige.runs.options import JudgeOptions, ModelTransferOptions, SplitOptions
 from vestige.simulators import registry as simulators
 from vestige.sources import registry as sources
@@ -56,6 +57,14 @@ def test_the_reference_of_names_is_current_and_says_something_of_each() -> None:
     assert (DOCS / "reference/python.md").read_text(encoding="utf-8") == page, "run make docs"
     assert page.count("\n### ") > 30
     assert "```text\n\n```" not in page, "a public name without a docstring"
+
+
+def test_every_detector_stands_in_a_table_of_the_mathematics() -> None:
+    page = (DOCS / "reference/models.md").read_text(encoding="utf-8")
+    tables = re.findall(r"^\|[^\n]+\|\n\|[-|]+\|\n((?:\|.+\n)+)", page, flags=re.MULTILINE)
+    named = set(re.findall(r"`([a-z_]+)`", "".join(tables) + page.partition("## Baselines")[2]))
+    assert len(detectors.names()) > 30
+    assert set(detectors.names()) - named == set()
 
 
 def anchors(page: Path) -> set[str]:
