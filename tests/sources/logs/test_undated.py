@@ -197,6 +197,32 @@ def test_what_the_daemon_of_syslog_says_itself_needs_no_tag(tmp_path: Path) -> N
     assert hosts == ["box"]
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [
+            "2024-05-06T07:08:09.1Z stdout P one ",
+            "2024-05-06T07:08:09.2Z stderr F between",
+            "2024-05-06T07:08:09.3Z stdout F two",
+        ],
+        [
+            '{"log":"one ","stream":"stdout","time":"2024-05-06T07:08:09.1Z"}',
+            '{"log":"between\\n","stream":"stderr","time":"2024-05-06T07:08:09.2Z"}',
+            '{"log":"two\\n","stream":"stdout","time":"2024-05-06T07:08:09.3Z"}',
+        ],
+    ],
+)
+def test_pieces_that_another_stream_parts_are_told(tmp_path: Path, lines: list[str]) -> None:
+    summary: dict[str, Any] = {}
+    (tmp_path / "0.log").write_text("\n".join(lines) + "\n")
+    assert [text for _, text in rows(tmp_path / "0.log", summary=summary)] == ["one", "between", "two"]
+    assert any(told.startswith("1 pieces of messages") for told in summary["warnings"])
+    whole: dict[str, Any] = {}
+    (tmp_path / "0.log").write_text("\n".join([lines[0], lines[2], lines[1]]) + "\n")
+    assert len(rows(tmp_path / "0.log", summary=whole)) == 2
+    assert not any("pieces" in told for told in whole["warnings"])
+
+
 def test_what_was_cut_glued_or_belongs_to_nothing_is_told(tmp_path: Path) -> None:
     summary: dict[str, Any] = {}
     text = f"{TRACE}2024-05-06 07:08:09 INFO {'x ' * 40000}\nsome words\n"

@@ -186,6 +186,18 @@ def test_connections_with_impossible_values_are_rejected(root: Path, name: str, 
     assert found(root) == ["values:netflow"]
 
 
+@pytest.mark.parametrize("name", ["service", "resp_bytes"])
+def test_a_column_without_any_value_has_no_dtype_and_is_missing(root: Path, name: str) -> None:
+    rewrite(root, "netflow", lambda one: one.with_columns(pl.lit(None).alias(name)))
+    assert found(root) == []
+    with Episode(folder(root)) as episode:
+        aligned = episode.aligned("netflow")
+        assert aligned is not None
+        assert aligned[0].schema[name] == fields.schema("netflow")[name]
+    rewrite(root, "netflow", lambda one: one.with_columns(pl.lit(None).alias(SEQ)))
+    assert found(root) == ["columns:netflow"]
+
+
 def test_columns_that_kvm_alone_knows_may_be_empty(root: Path) -> None:
     empty = pl.lit(None, dtype=pl.Int64)
     rewrite(root, "qmp", lambda one: one.with_columns(empty.alias("stats.vcpu.exits")))

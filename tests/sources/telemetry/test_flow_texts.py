@@ -243,19 +243,6 @@ def test_a_log_that_names_other_fields_in_the_middle_is_read_by_each() -> None:
     assert found["service"].to_list() == [None, "dns"]
 
 
-def test_a_log_saved_by_a_program_of_windows_is_the_same() -> None:
-    texts = (
-        "#separator \\x09\n#unset_field\t-\n#fields\tts\tuid\tproto\n1772438400.5\tC1\ttcp\n",
-        '{"ts": 1772438400.5, "uid": "C1", "proto": "tcp"}\n',
-        "firstSeen,proto,srcAddr\n2026-03-02 08:00:00.500,TCP,a\n",
-    )
-    for text in texts:
-        saved = "\ufeff" + text.replace("\n", "\r\n")
-        plain, found = (flow_texts.typed(flow_texts.read(each, "here"), "here") for each in (text, saved))
-        assert len(plain) == 1
-        assert found.equals(plain)
-
-
 def test_a_text_that_is_cut_off_is_truncated(root: Path) -> None:
     rows = flows(root)
     cut: dict[str, str | bytes] = {

@@ -16,7 +16,8 @@ BETWEEN_MESSAGES, OF_NO_FORMAT = "lines_between_messages", "lines_of_no_format"
 OF_OTHERS, WITH_ESCAPES = "messages_of_other_formats", "lines_with_escapes"
 UNDECODABLE = "undecodable_lines"
 OF_NONE, OVER_LONG = "lines_without_header", "over_long"
-COUNTED = (BETWEEN_MESSAGES, OF_NO_FORMAT, OF_OTHERS, WITH_ESCAPES, UNDECODABLE, OF_NONE, OVER_LONG)
+PIECES = "pieces_alone"
+COUNTED = (BETWEEN_MESSAGES, OF_NO_FORMAT, OF_OTHERS, WITH_ESCAPES, UNDECODABLE, OF_NONE, OVER_LONG, PIECES)
 
 
 @dataclass
@@ -75,6 +76,11 @@ class Beside:
             told.append(
                 "lines that belong to no message, such as those before the first one: "
                 f"{self.counts[OF_NONE]:,}"
+            )
+        if self.counts[PIECES]:
+            told.append(
+                f"{self.counts[PIECES]:,} pieces of messages whose next piece does not follow, as where two "
+                "streams of a container mix, are messages by themselves"
             )
         if self.counts[OVER_LONG]:
             told.append(

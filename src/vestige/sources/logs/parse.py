@@ -229,12 +229,16 @@ class Parser:
             lines.pop()
         found = {number: match for number, line in enumerate(lines) if (match := self._match(line))}
         inside: set[int] = set()
+        pieces: list[int] = []
         if self._export:
             inside = within_values(block.data)
             found = {at: match for at, match in found.items() if at not in inside}
         if self._rules.format.partial:
             pairs = enumerate(pairwise(lines), 1)
             inside = {at for at, (before, line) in pairs if self._rules.goes_on(before, line)}
+            pieces = [
+                at for at in found if at + 1 not in inside and self._rules.goes_on(lines[at], lines[at])
+            ]
             found = {at: match for at, match in found.items() if at not in inside}
         others: dict[int, Format] = {}
         left: dict[int, str] = {}
@@ -266,6 +270,7 @@ class Parser:
             "lines_between_messages": sum(why == BETWEEN for why in left.values()),
             "lines_of_no_format": sum(why != BETWEEN for why in left.values()),
             "messages_of_other_formats": len(others),
+            "pieces_alone": len(pieces),
             "lines_with_escapes": _escaped(block.data),
         }
         return Messages(

@@ -86,7 +86,6 @@ def read(text: str, where: str) -> Flows:
     Raises FaultError: `columns` where it is of no format that is known here, `decode` where a line does not
     fit the others.
     """
-    text = text.removeprefix("\ufeff")  # Windows' programs save it so
     begin = text[:4096].lstrip()
     if begin.startswith("#") and "#fields" in text:
         return _zeek(text, where)

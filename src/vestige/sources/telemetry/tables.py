@@ -129,18 +129,22 @@ def _checked(frame: pl.DataFrame, raw: Raw, where: str) -> pl.DataFrame:
     if frame.columns != list(raw.wanted):
         frame = frame.select(*raw.wanted)
     if coded:
-        frame = frame.with_columns(pl.col(coded).cast(pl.String))
+        frame = frame.with_columns(pl.col(name).cast(raw.wanted[name]) for name in coded)
     return frame
 
 
 def _check_columns(
     found: Mapping[str, pl.DataType], wanted: Dtypes, collector: CollectorName, where: str
 ) -> list[str]:
-    """Which texts come dictionary-encoded, as they may; everything else must be of the very dtype."""
+    """Which texts come dictionary-encoded, and which columns without any value, and so without a dtype
+    (pandas), as they may; everything else must be of the very dtype."""
     coded = []
     for name, dtype in wanted.items():
         there = found.get(name)
         if there == dtype:
+            continue
+        if isinstance(there, pl.Null) and name in fields.schema(collector):
+            coded.append(name)
             continue
         if dtype is not pl.String or not isinstance(there, pl.Categorical | pl.Enum):
             what = f"{name} is missing"
