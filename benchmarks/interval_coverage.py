@@ -72,9 +72,8 @@ def coverage(
     for trial in range(trials):
         drawn = counts(setting, clusters, rng)
         weights = bootstrap.draw(clusters, resamples, seed=trial)
-        found = bootstrap.interval(
-            float(macro_f1(drawn.sum(axis=0))), bootstrap.macro_f1_samples(drawn, weights)
-        )
+        samples = bootstrap.macro_f1_samples(drawn, weights)
+        found = bootstrap.interval(float(macro_f1(drawn.sum(axis=0))), samples, clusters=clusters)
         if np.isfinite(found.low):
             held += found.low <= true <= found.high
             widths.append(found.high - found.low)

@@ -47,6 +47,30 @@ def test_a_resample_without_a_class_is_void_not_flattering() -> None:
     assert (found.void, found.low, found.high) == (1, samples[1], samples[1])
 
 
+def test_intervals_of_few_clusters_are_widened_as_student_would() -> None:
+    samples = np.random.default_rng(0).normal(size=200_000)
+    for count in (4, 12, 1_000):
+        found = bootstrap.interval(0.0, samples, clusters=count)
+        wide = stats.t.ppf(0.975, count - 1) * np.sqrt(count / (count - 1))
+        assert found.high == pytest.approx(wide, rel=0.05)
+        assert found.low == pytest.approx(-wide, rel=0.05)
+    unsaid = bootstrap.interval(0.0, samples)
+    assert (unsaid.low, unsaid.high) == pytest.approx(np.quantile(samples, [0.025, 0.975]))
+
+
+def test_the_interval_of_a_mean_of_ten_clusters_holds_it_more_often_for_being_widened() -> None:
+    rng, held = np.random.default_rng(0), {0: 0, 10: 0}
+    for trial in range(600):
+        means = rng.normal(size=10)
+        weights = bootstrap.draw(10, 400, seed=trial)
+        samples = weights @ means / 10
+        for count in held:
+            found = bootstrap.interval(float(means.mean()), samples, clusters=count)
+            held[count] += found.low <= 0 <= found.high
+    assert held[0] / 600 < 0.9
+    assert 0.91 <= held[10] / 600 <= 0.97
+
+
 def test_no_usable_resample_gives_no_interval() -> None:
     found = bootstrap.interval(0.4, np.full(10, np.nan))
     assert found.void == 10

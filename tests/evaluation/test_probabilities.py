@@ -16,6 +16,7 @@ from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.probabilities import (
     calibrated,
     conforms,
+    effective_units,
     fit_calibration,
     fit_conformal,
     log_odds_of,
@@ -161,3 +162,12 @@ def test_a_checkpoint_of_before_has_none_of_it() -> None:
     assert before.calibration is None
     assert before.conformal is None
     assert Notes(calibration=Calibration(scale=1, bias=0, units=9, positives=3)).calibration is not None
+
+
+def test_copies_of_one_recording_are_as_good_as_one() -> None:
+    conformal = Conformal(
+        values=[[0.1] * 60 + [0.2] * 20 + [0.3, 0.4], list(np.arange(50) / 50), []], counts=[82, 50, 0]
+    )
+    few, all_different, none = effective_units(conformal)
+    assert few == pytest.approx(82**2 / (60**2 + 20**2 + 2))
+    assert (all_different, none) == (50.0, 0.0)

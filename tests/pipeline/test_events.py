@@ -133,6 +133,8 @@ def test_sessions_of_calls_are_judged_whole_and_scored_as_they_were_judged(tmp_p
     assert model.open_set is not None
     assert {row.name for row in model.open_set.classes} == {"normal", "anomaly"}
     assert model.calibrated is not None
+    doubted = vestige("score", tmp_path / "run/blend", tmp_path / "c", "--by-recording", "--unknown", 0.001)
+    assert "--unknown 0.001 promises nothing of the class normal" in " ".join(doubted.stderr.split())
     assert vestige("score", tmp_path / "run/blend", tmp_path / "c", "--unknown", 0.05).returncode == 2
     refused = vestige("score", tmp_path / "run/blend", tmp_path / "c", "--mapping", "strace")
     assert refused.returncode == 2

@@ -203,6 +203,25 @@ def _refuse_unknown(run: Path, level: float | None, *, by_recording: bool) -> No
             where=run,
             remedy="train one where the label is the recording's, with this version",
         )
+    _doubt(run, level)
+
+
+def _doubt(run: Path, level: float) -> None:
+    """Say of which classes a verdict at this level promises nothing."""
+    from vestige.evaluation.probabilities import effective_units
+    from vestige.runs.directory import RunDirectory
+
+    header = RunDirectory(run).header
+    conformal, classes = header.notes.conformal, header.dataset_schema["classes"]
+    if conformal is None:
+        return
+    for name, units, count in zip(classes, effective_units(conformal), conformal.counts, strict=True):
+        if count and units < 1 / level:
+            log.get(__name__).warning(
+                "--unknown %g promises nothing of the class %s: validation's %d recordings of it are as good "
+                "as %.1f different ones, and %.0f at least are needed",
+                level, name, count, units, 1 / level,
+            )  # fmt: skip
 
 
 def _write(lines: Iterator[str], output: Path | None, *, as_they_come: bool) -> None:

@@ -75,8 +75,10 @@ def _comparison(
     drawn: Clusters,
 ) -> Comparison:
     gains = samples[model.name] - samples[best.name]
-    gain = interval_result(_difference(model, best), gains)
-    hindsight = interval_result(_difference(model, lucky), samples[model.name] - samples[lucky.name])
+    gain = interval_result(_difference(model, best), gains, drawn.count)
+    hindsight = interval_result(
+        _difference(model, lucky), samples[model.name] - samples[lucky.name], drawn.count
+    )
     good = gains[np.isfinite(gains)]
     outcome = _outcome((gain, hindsight))
     sentences = [_sentence(model, best, gain, outcome)]

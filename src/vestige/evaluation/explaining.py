@@ -61,7 +61,7 @@ def deletion(
     return DeletionResult(
         windows=len(rows),
         clusters=count,
-        area=interval_result(float(areas.mean()), samples),
+        area=interval_result(float(areas.mean()), samples, count),
         named=_curve(named),
         random=_curve(drawn),
     )

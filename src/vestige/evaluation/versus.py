@@ -140,10 +140,8 @@ def set_side_by_side(
     weights = bootstrap.draw(drawn.count, max(resamples, min(most, BUDGET // drawn.count)), seed)
     rng = np.random.default_rng(seed + 1)
     samples = {c.name: _samples(c, metric, drawn, weights, rng) for c in contenders}
-    results = [_result(c, metric, samples[c.name]) for c in contenders]
-    gaps = [
-        _gap(a, b, samples[a.name] - samples[b.name], told=drawn.trusted) for a, b in combinations(results, 2)
-    ]
+    results = [_result(c, metric, samples[c.name], drawn) for c in contenders]
+    gaps = [_gap(a, b, samples[a.name] - samples[b.name], drawn) for a, b in combinations(results, 2)]
     adjusted = holm([gap.p for gap in gaps])
     return Compared(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -188,13 +186,15 @@ def _samples_of(test: Predictions, metric: MetricName, drawn: Clusters, weights:
     return bootstrap.macro_f1_samples(counts, weights)
 
 
-def _result(contender: Contender, metric: MetricName, samples: FloatArray) -> ContenderResult:
+def _result(
+    contender: Contender, metric: MetricName, samples: FloatArray, drawn: Clusters
+) -> ContenderResult:
     by_seed = [measure(test, metric) for test in contender.tests]
     by_split = [by_seed[0], *(measure(test, metric) for test in contender.other_splits)]
     return ContenderResult(
         name=contender.name,
         view=contender.view,
-        figure=interval_result(float(np.mean(by_seed)), samples),
+        figure=interval_result(float(np.mean(by_seed)), samples, drawn.count),
         by_seed=tuple(by_seed),
         by_split=tuple(by_split),
         seed_sd=_deviation(by_seed),
@@ -202,16 +202,16 @@ def _result(contender: Contender, metric: MetricName, samples: FloatArray) -> Co
     )
 
 
-def _gap(a: ContenderResult, b: ContenderResult, gaps: FloatArray, *, told: bool) -> GapResult:
+def _gap(a: ContenderResult, b: ContenderResult, gaps: FloatArray, drawn: Clusters) -> GapResult:
     good = gaps[np.isfinite(gaps)]
     contrary = min(int((good <= 0).sum()), int((good >= 0).sum()))
-    p = min(1.0, 2 * (1 + contrary) / (1 + len(good))) if told and len(good) else None
+    p = min(1.0, 2 * (1 + contrary) / (1 + len(good))) if drawn.trusted and len(good) else None
     ours, theirs = a.figure.estimate, b.figure.estimate
     estimate = float("nan") if ours is None or theirs is None else ours - theirs
     return GapResult(
         first=a.name,
         second=b.name,
-        gap=interval_result(estimate, gaps),
+        gap=interval_result(estimate, gaps, drawn.count),
         p=p,
         p_adjusted=p,
         seed_sd=_deviation_of_gaps(a.by_seed, b.by_seed),
