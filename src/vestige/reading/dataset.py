@@ -26,6 +26,16 @@ from vestige.schema import Schema, Stream
 from vestige.storage import atomic_directory
 
 
+def occurrences(label: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
+    """How often each class comes, `(classes,)`."""
+    if len(label) and (label[0] == label).all():
+        # A recording is mostly of one class, and comparing bytes is ten times as fast as counting them.
+        counts = np.zeros(classes, dtype=np.int64)
+        counts[label[0]] = len(label)
+        return counts
+    return np.bincount(label, minlength=classes)
+
+
 class StreamWriter:
     """A `.npy` file that grows: appended to, its header rewritten in place at the end.
 
@@ -163,13 +173,18 @@ class DatasetWriter:
         for name, stream in self._streams.items():
             stream.append(steps[name])
         before, n = current["n_steps"], len(t_ns)
-        starts = np.arange(before, before + n, dtype=np.int64) - self.schema.before
-        kept = (starts >= 0) & (starts % stride == 0)
-        recording = np.full(np.count_nonzero(kept), len(self._recordings) - 1, dtype=np.uint32)
-        columns = (recording, starts[kept] + current["first_step"], label[kept], t_ns[kept])
-        for writer, column in zip(self._index.values(), columns, strict=True):
+        # The windows that end on these steps begin `schema.before` earlier, and on multiples of the stride.
+        first = max(0, self.schema.before - before)
+        first += (self.schema.before - before - first) % stride
+        kept = slice(first, n, stride)
+        label = label[kept]
+        starts = np.arange(first, n, stride, dtype=np.int64) + (
+            before - self.schema.before + current["first_step"]
+        )
+        recording = np.broadcast_to(np.uint32(len(self._recordings) - 1), len(starts))
+        for writer, column in zip(self._index.values(), (recording, starts, label, t_ns[kept]), strict=True):
             writer.append(column)
-        current["n_windows"] += np.bincount(label[kept], minlength=len(self.schema.classes))
+        current["n_windows"] += occurrences(label, len(self.schema.classes))
         current["n_steps"] = before + n
         if (times := span(t_ns)) is not None:
             low, high = times

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.evidence.defects import Defect
-from vestige.reading.steps import Reader, RecordingInfo, StepBlock, StepStream
+from vestige.reading.steps import Reader, RecordingInfo, StepBlock, StepStream, is_repeated, repeated
 from vestige.reading.symbols import RowMap, SymbolTable
 from vestige.schema import Schema
 
@@ -34,11 +34,13 @@ Columns = dict[str, NDArray[Any]]
 @dataclass
 class Part:
     """A unit, or a part of one, wholly read. `columns` hold its n steps, or lie in `folder`, one file each:
-    streams under their names, and what else is known of each step under names that no stream has."""
+    streams under their names, and what else is known of each step under names that no stream has. A column
+    that is one number, `n` times, has no file: the number is in `same`."""
 
     n: int
     columns: Columns | None
     folder: Path | None
+    same: dict[str, NDArray[Any]]
     dtypes: dict[str, tuple[str, tuple[int, ...]]]
     symbols: SymbolTable
     recordings: tuple[RecordingInfo, ...]
@@ -89,19 +91,21 @@ class Part:
             files = {
                 name: stack.enter_context((self.folder / _file_of(number)).open("rb"))
                 for number, name in enumerate(self.dtypes)
+                if name not in self.same
             }
             for start in range(0, self.n, PIECE_STEPS):
                 n = min(PIECE_STEPS, self.n - start)
                 columns: Columns = {}
                 for name, (dtype, shape) in self.dtypes.items():
+                    if name in self.same:
+                        columns[name] = repeated(self.same[name][0], n)
+                        continue
                     flat = np.fromfile(
                         files[name], dtype=dtype, count=n * int(np.prod(shape, dtype=np.int64))
                     )
                     columns[name] = flat.reshape(n, *shape)
                 yield columns
-        for number in range(len(self.dtypes)):
-            (self.folder / _file_of(number)).unlink()
-        self.folder.rmdir()
+        self.discard()
 
 
 @dataclass(frozen=True)
@@ -124,9 +128,12 @@ def read_task(reader: Reader[Any], scratch: Path, task: Task) -> Part:
     return read_part(reader, reader.open(task.part), scratch / str(task.number), most=BLOCK_STEPS)
 
 
-def read_part(reader: Reader[Any], stream: StepStream, folder: Path, *, most: int) -> Part:
-    """Read a stream to its end. `folder`, which must not be there yet, is made where the part is large."""
-    writer = _PartWriter(folder, reader.symbols(), reader.symbol_stream)
+def read_part(
+    reader: Reader[Any], stream: StepStream, folder: Path, *, most: int, spill_bytes: int = SPILL_BYTES
+) -> Part:
+    """Read a stream to its end. `folder`, which must not be there yet, is made where the part has more than
+    `spill_bytes`."""
+    writer = _PartWriter(folder, reader.symbols(), reader.symbol_stream, spill_bytes)
     try:
         while not stream.ended:
             block = stream.read(most)
@@ -156,13 +163,16 @@ def _file_of(number: int) -> str:
 class _PartWriter:
     """Collects the blocks of a stream, under one table of symbols."""
 
-    def __init__(self, folder: Path, symbols: SymbolTable, symbol_stream: str) -> None:
+    def __init__(self, folder: Path, symbols: SymbolTable, symbol_stream: str, spill_bytes: int) -> None:
         self._folder, self._symbols, self._stream = folder, symbols, symbol_stream
+        self._spill_bytes = spill_bytes
         self._map = RowMap(symbols)
         self._kept: list[Columns] = []
         self._bytes = self._n = 0
         self._stack: ExitStack | None = None
         self._files: dict[str, BinaryIO] = {}
+        self._same: Columns = {}
+        self._written = 0
         self._dtypes: dict[str, tuple[str, tuple[int, ...]]] = {}
         self._recordings: dict[str, int] = {}
         self._infos: list[RecordingInfo] = []
@@ -178,20 +188,23 @@ class _PartWriter:
             return
         columns: Columns = dict(block.values)
         if self._stream:
-            columns[self._stream] = self._map.rows(block.symbols)[columns[self._stream]]
-        columns[_RECORDING] = np.array(codes, dtype=np.uint32)[block.recording]
+            columns[self._stream] = self._map.over(block.symbols, columns[self._stream])
+        if len(codes) == 1:
+            columns[_RECORDING] = repeated(np.uint32(codes[0]), len(block))
+        else:
+            columns[_RECORDING] = np.array(codes, dtype=np.uint32)[block.recording]
         columns[_T_NS] = block.t_ns
         label = block.label
         if label is None:
             # Of steps without labels there is a column all the same: nothing else needs to ask.
-            label = np.zeros(len(block), np.uint8)
+            label = repeated(np.uint8(0), len(block))
         columns[_LABEL] = label
         self._labelled &= block.label is not None
         self._dtypes = {name: (str(column.dtype), column.shape[1:]) for name, column in columns.items()}
         self._n += len(block)
         self._kept.append(columns)
         self._bytes += sum(column.nbytes for column in columns.values())
-        if self._bytes > SPILL_BYTES:
+        if self._bytes > self._spill_bytes:
             self._spill()
 
     def _code(self, info: RecordingInfo) -> int:
@@ -206,14 +219,25 @@ class _PartWriter:
             # A worker that was given the same part before may have died with it half written.
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir()
-            self._files = {
-                name: self._stack.enter_context((self._folder / _file_of(number)).open("wb"))
-                for number, name in enumerate(self._dtypes)
-            }
         for columns in self._kept:
             for name, column in columns.items():
-                self._files[name].write(np.ascontiguousarray(column).data)
+                self._write(self._stack, name, column)
+            self._written += len(columns[_T_NS])
         self._kept, self._bytes = [], 0
+
+    def _write(self, stack: ExitStack, name: str, column: NDArray[Any]) -> None:
+        """Append to the file of a column, which begins where the column is no longer one number."""
+        if name not in self._files:
+            if is_repeated(column) and column[0] == self._same.setdefault(name, column[:1])[0]:
+                return
+            number = list(self._dtypes).index(name)
+            self._files[name] = stack.enter_context((self._folder / _file_of(number)).open("wb"))
+            for start in range(0, self._written, PIECE_STEPS):
+                self._files[name].write(
+                    np.repeat(self._same[name], min(PIECE_STEPS, self._written - start)).data
+                )
+            self._same.pop(name, None)
+        self._files[name].write(np.ascontiguousarray(column).data)
 
     def close(self) -> None:
         if self._stack is not None:
@@ -231,6 +255,7 @@ class _PartWriter:
             n=self._n,
             columns=columns,
             folder=None if self._stack is None else self._folder,
+            same=self._same,
             dtypes=self._dtypes,
             symbols=self._symbols,
             recordings=tuple(self._infos),

@@ -28,7 +28,7 @@ from vestige.evidence.files import STDIN
 from vestige.evidence.stream import closing_on_error
 from vestige.log import get
 from vestige.reading import sorting
-from vestige.reading.dataset import DatasetWriter
+from vestige.reading.dataset import DatasetWriter, occurrences
 from vestige.reading.parts import BLOCK_STEPS, Task, read_task
 from vestige.reading.steps import (
     NO_TIME,
@@ -41,6 +41,7 @@ from vestige.reading.steps import (
     RecordingNames,
     StepBlock,
     Unit,
+    repeated,
 )
 from vestige.reading.symbols import RowMap, SymbolTable
 from vestige.reading.told import Told
@@ -334,7 +335,7 @@ class _Sink:
         account.labelled |= block.label is not None and len(block) > 0
         if not stream:
             return dict(block.values)
-        rows = self._map.rows(block.symbols)[block.values[stream]]
+        rows = self._map.over(block.symbols, block.values[stream])
         if len(account.symbols) > len(account.counts):
             room = np.zeros(max(len(account.symbols), 2 * len(account.counts)), dtype=np.int64)
             room[: len(account.counts)] = account.counts
@@ -358,8 +359,9 @@ class _Straight(_Sink):
     def add(self, block: StepBlock) -> None:
         """See `Sink.add`."""
         values = self._values(block)
-        bounds = np.flatnonzero(np.diff(block.recording)) + 1
-        starts = [0, *bounds.tolist()]
+        starts = [0]
+        if len(block.recordings) > 1:
+            starts += (np.flatnonzero(np.diff(block.recording)) + 1).tolist()
         for start, stop in zip(starts, [*starts[1:], len(block)], strict=True):
             code = int(block.recording[start]) if len(block) else 0
             rows = slice(start, stop)
@@ -383,12 +385,12 @@ class _Straight(_Sink):
         if self._current != info.identity:
             self._begin(info)
         t_ns = block.t_ns[rows]
-        label = np.zeros(len(t_ns), dtype=np.uint8) if block.label is None else block.label[rows]
+        label = repeated(np.uint8(0), len(t_ns)) if block.label is None else block.label[rows]
         steps = {name: column[rows] for name, column in values.items()}
         if self._labeller is not None:
             steps, t_ns, label = self._labeller.add(steps, t_ns, label, final=final)
         self._writer.extend(steps, t_ns=t_ns, label=label)
-        self._account.labels += np.bincount(label, minlength=len(self._account.labels))
+        self._account.labels += occurrences(label, len(self._account.labels))
 
     def _begin(self, info: RecordingInfo) -> None:
         self._close()

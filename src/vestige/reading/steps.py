@@ -44,6 +44,16 @@ NO_TIME = int(np.iinfo(np.int64).min)
 """The time of a step of which nobody knows when it was; NumPy's `NaT`."""
 
 
+def repeated(number: np.generic, n: int) -> NDArray[Any]:
+    """A column `(n,)` that is one number: it takes the memory of one, and cannot be written to."""
+    return np.broadcast_to(number, n)
+
+
+def is_repeated(column: NDArray[Any]) -> bool:
+    """Whether a column is known to be one number, without looking at it."""
+    return column.ndim == 1 and len(column) > 0 and column.strides == (0,)
+
+
 @contextlib.contextmanager
 def silent(title: str, unit: str) -> Iterator[Progress]:  # noqa: ARG001
     """Shows nothing."""

@@ -51,13 +51,23 @@ class RowMap:
         self.table = table
         self._of: SymbolTable | None = None
         self._rows = np.zeros(0, dtype=np.uint32)
+        self._same = True
+
+    def over(self, symbols: SymbolTable, column: NDArray[Any]) -> NDArray[Any]:
+        """A column of rows of `symbols` as rows of our table; itself, where both tables begin alike."""
+        rows = self.rows(symbols)
+        if self._same:
+            return column.astype(np.uint32, copy=False)
+        return rows[column]
 
     def rows(self, symbols: SymbolTable) -> NDArray[np.uint32]:
         """The row in our table of each row of `symbols`, `(len(symbols),)`."""
         if symbols is not self._of:
-            self._of, self._rows = symbols, np.zeros(0, dtype=np.uint32)
-        if len(self._rows) < len(symbols):
-            self._rows = np.concatenate([self._rows, self.table.merge(symbols, len(self._rows))])
+            self._of, self._rows, self._same = symbols, np.zeros(0, dtype=np.uint32), True
+        known = len(self._rows)
+        if known < len(symbols):
+            self._rows = np.concatenate([self._rows, self.table.merge(symbols, known)])
+            self._same = self._same and np.array_equal(self._rows[known:], np.arange(known, len(symbols)))
         return self._rows
 
 

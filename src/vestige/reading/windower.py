@@ -189,7 +189,7 @@ class Windower:
         """Everything that is known of each step, by column; symbols in rows of our own table."""
         columns: dict[str, NDArray[Any]] = dict(block.values)
         if self._stream:
-            columns[self._stream] = self._map.rows(block.symbols)[block.values[self._stream]]
+            columns[self._stream] = self._map.over(block.symbols, block.values[self._stream])
         if not self._schema.ahead:
             self._files = [block.file]  # no carried step will be judged: its file need not be known
         elif block.file not in self._files[-1:]:

@@ -25,6 +25,7 @@ from vestige.reading.steps import (
     RecordingInfo,
     StepBlock,
     Unit,
+    repeated,
 )
 from vestige.schema import Schema
 from vestige.sources.traces.containers import refuse_container
@@ -335,10 +336,10 @@ def _block(
     n = len(values)
     return StepBlock(
         recordings=(info,),
-        recording=np.zeros(n, dtype=np.uint32),
+        recording=repeated(np.uint32(0), n),
         values={SYMBOL: symbols.rows(values), "offset": offsets},
-        t_ns=np.full(n, NO_TIME),
-        label=None if label is None else np.full(n, label, dtype=np.uint8),
+        t_ns=repeated(np.int64(NO_TIME), n),
+        label=None if label is None else repeated(np.uint8(label), n),
         symbols=symbols,
         file=info.id,
         place={"event": np.arange(before + 1, before + n + 1, dtype=np.int64), "offset": offsets},
