@@ -145,11 +145,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--guided", action="store_true")
     options = parser.parse_args()
+    from vestige.native import BUILDS
+
     if options.guided:
-        os.environ["NUMBA_DISABLE_JIT"] = "1"
+        os.environ["NUMBA_DISABLE_JIT"] = os.environ[BUILDS] = "1"
         guided(options.seconds, options.seed)
         return
-    os.environ["NUMBA_BOUNDSCHECK"] = "1"
+    os.environ["NUMBA_BOUNDSCHECK"] = os.environ[BUILDS] = "1"
     with tempfile.TemporaryDirectory() as folder:
         os.environ["NUMBA_CACHE_DIR"] = folder  # what is kept beside the modules was compiled without checks
         print(f"{blind(options.seconds, options.inputs, options.seed)} inputs, nothing found")

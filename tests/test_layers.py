@@ -13,6 +13,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src"
 PAGE = ROOT / "docs" / "architecture.md"
+CAUGHT = {
+    ("vestige.cli.main", "run"),
+    ("vestige.engine.worker", "serve"),
+    ("vestige.engine.worker", "as_bug"),
+    ("vestige.engine.node", "run"),
+    ("vestige.log", "emit"),
+}
+"""Where everything may be caught, with the reason of each on the page."""
+EVERYTHING = {"Exception", "BaseException"}
 READERS = {"sources", "reading", "evidence"}
 ABOVE_READERS = {"simulators", "validation"}
 
@@ -143,6 +152,46 @@ def test_there_is_no_circle_of_packages() -> None:
 
 def test_there_is_no_circle_of_modules() -> None:
     assert circle((edge.importer, edge.imported) for edge in EDGES) == []
+
+
+def catches_everything(path: Path) -> Iterator[str]:
+    """The functions of a module that catch every exception."""
+    for function in ast.walk(ast.parse(path.read_bytes())):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        for node in ast.walk(function):
+            if isinstance(node, ast.ExceptHandler) and not _raises_again(node):
+                kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+                if any(kind is None or ast.unparse(kind) in EVERYTHING for kind in kinds):
+                    yield function.name
+
+
+def _raises_again(handler: ast.ExceptHandler) -> bool:
+    """Whether it tidies up and lets the error go on."""
+    last = handler.body[-1]
+    return isinstance(last, ast.Raise) and last.exc is None
+
+
+def test_everything_is_caught_only_where_the_page_says_why() -> None:
+    found = {(module, name) for module, path in HOUSE.items() for name in catches_everything(path)}
+    assert found == CAUGHT
+    table = (
+        PAGE.read_text(encoding="utf-8").partition("\n## Where errors are caught\n")[2].partition("\n## ")[0]
+    )
+    for module, name in CAUGHT - {("vestige.cli.main", "run")}:
+        file = f"{module.removeprefix('vestige.').replace('.', '/')}.py"
+        assert any(f"`{file}`" in row and f"{name}`" in row for row in table.splitlines()), (module, name)
+
+
+def test_a_handler_of_everything_is_seen(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(
+        "def hides():\n    try:\n        go()\n    except (OSError, Exception):\n        pass\n"
+        "def names():\n    try:\n        go()\n    except OSError:\n        pass\n"
+        "def tidies():\n    try:\n        go()\n    except BaseException:\n        tidy()\n        raise\n"
+        "def bare():\n    try:\n        go()\n    except:\n        pass\n"
+    )
+    assert list(catches_everything(module)) == ["hides", "bare"]
 
 
 def test_no_reader_knows_of_a_simulator_or_of_the_sweep() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from vestige.native import NativeError
+from vestige.native import BUILDS, NativeError
 from vestige.sources.logs.blocks import Block
 from vestige.sources.logs.format import load
 from vestige.sources.logs.kernel.reader import KernelParser
@@ -51,6 +52,20 @@ def run_add():
     found = add(Both(left, right), 4, out)
     return found, out[:, 1].tolist()
 
+@partial(native, lanes=True)
+def eights(words, out):
+    for row in range(len(words)):
+        for lane in range(8):
+            out[8 * row + lane] = words[row] + np.uint64(lane)
+    return len(words)
+
+def run_eights():
+    content = np.arange(20, dtype=np.uint8)
+    words = np.ndarray(13, np.uint64, content, strides=(1,))  # eight bytes from every byte on
+    out = np.zeros(13 * 8, np.uint64)
+    n = eights(words, out)
+    return n, bool((out.reshape(13, 8) == words[:, None] + np.arange(8, dtype=np.uint64)).all())
+
 def run_grow():
     return grow(7)
 
@@ -61,11 +76,17 @@ def run_read_only():
 """
 
 
-def run(folder: Path, what: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, what: str, **settings: str) -> subprocess.CompletedProcess[str]:
     (folder / "module.py").write_text(MODULE)
     script = f"import sys, module; print(module.run_{what}(), 'numba' in sys.modules)"
     return subprocess.run(
-        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", script],
+        cwd=folder,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
 
 
@@ -104,7 +125,30 @@ def test_arrays_that_may_not_be_written_are_refused(tmp_path: Path) -> None:
     (tmp_path / "constant.py").write_text("NUMBER = 1\n")
     done = run(tmp_path, "read_only")
     assert done.returncode == 1
-    assert "arrays in C order, which may be written" in done.stderr
+    assert "arrays that may be written" in done.stderr
+
+
+def test_views_that_are_not_aligned_are_read_and_eight_numbers_written_at_once(tmp_path: Path) -> None:
+    (tmp_path / "constant.py").write_text("NUMBER = 1\n")
+    done = run(tmp_path, "eights")
+    assert done.stdout.strip() == "(13, True) False", done.stderr
+
+
+def test_code_that_can_be_kept_nowhere_goes_with_its_process(tmp_path: Path) -> None:
+    (tmp_path / "constant.py").write_text("NUMBER = 5\n")
+    (tmp_path / "__pycache__").write_text("in the way of a folder")
+    (tmp_path / "temporary").mkdir()
+    nowhere = {"XDG_CACHE_HOME": "/dev/null/none", "TMPDIR": str(tmp_path / "temporary")}
+    done = run(tmp_path, "add", **nowhere)
+    assert done.stdout.startswith("((3, 8), "), done.stderr
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_who_wants_indices_checked_gets_them_from_numba(tmp_path: Path) -> None:
+    (tmp_path / "constant.py").write_text("NUMBER = 5\n")
+    checked = {BUILDS: "1", "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path / "kept")}
+    done = run(tmp_path, "add", **checked)
+    assert done.stdout.strip().endswith("True"), done.stderr
 
 
 def test_logs_are_read_all_the_same_where_no_kernel_can_be_built(

@@ -3,13 +3,14 @@
 Importing Numba, and loading what it keeps, takes more time than many a log takes to be read. Here a function
 is compiled by Numba once, in a process of its own (`python -m vestige.native`). Its machine code, with that
 of all functions that it calls, is kept, and later processes load it by LLVM's linker alone (llvmlite), in a
-tenth of that time. It takes integers, NumPy arrays in C order, and named tuples of these, and returns an
-integer, several, or nothing. It may raise nothing, and allocate nothing: code that needs anything of Python,
-or of Numba's runtime, is refused when it is built.
+tenth of that time. It takes integers, NumPy arrays, and named tuples of these, and returns an integer,
+several, or nothing. It may raise nothing, and allocate nothing: code that needs anything of Python, or of
+Numba's runtime, is refused when it is built.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import fcntl
@@ -18,8 +19,10 @@ import hashlib
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -33,8 +36,8 @@ class NativeError(RuntimeError):
 
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
-BUILDS = "VESTIGE_NATIVEBUILDS"
-"""Set where functions are compiled: there they are Numba's."""
+BUILDS = "VESTIGE_NATIVE_BUILDS"
+"""Set where functions are compiled: there they are Numba's. Who wants its checks of indices sets it, too."""
 _RETURNS: dict[str, tuple[type[Any], int]] = {
     "none": (ctypes.c_int64, 0),
     "int64": (ctypes.c_int64, 1),
@@ -49,31 +52,32 @@ _NEVER = "NRT_MemInfo_call_dtor"
 """Numba calls it where the last user of an array lets go of it. Arrays from outside have other owners."""
 
 
-def native(function: _F, *, after: tuple[str, ...] = ()) -> _F:
+def native(function: _F, *, after: tuple[str, ...] = (), lanes: bool = False) -> _F:
     """`function` as machine code, built when it is first called with arguments of some types. It is built
-    anew when its module's file, or one of those named in `after`, has changed."""
+    anew when its module's file, or one of those named in `after`, has changed. `lanes`: numbers that are
+    written one beside the other are written at once, which Numba does not do of itself."""
     if os.environ.get(BUILDS):
         from vestige.compiling import compiled
 
         return compiled(function, after=after)
-    return cast("_F", _Native(function, after))
+    return cast("_F", _Native(function, after, lanes=lanes))
 
 
 class _Native:
     """A function that is loaded, or built, when it is called."""
 
-    def __init__(self, function: Callable[..., Any], after: tuple[str, ...]) -> None:
+    def __init__(self, function: Callable[..., Any], after: tuple[str, ...], *, lanes: bool) -> None:
         functools.update_wrapper(self, function)
-        self._function, self._after = function, after
-        self._loaded: dict[str, _Loaded] = {}
+        self._function, self._after, self._lanes = function, after, lanes
+        self._loaded: dict[Any, _Loaded] = {}
 
     def __call__(self, *arguments: Any) -> Any:
         flat: list[int] = []
-        kinds = json.dumps([_flatten(argument, flat) for argument in arguments])
+        kinds = tuple([_flatten(argument, flat) for argument in arguments])
         loaded = self._loaded.get(kinds)
         if loaded is None:
             try:
-                loaded = self._loaded[kinds] = _Loaded(self._kept(kinds), len(flat))
+                loaded = self._loaded[kinds] = _Loaded(self._kept(json.dumps(kinds)), len(flat))
             except (OSError, RuntimeError, ValueError, ImportError) as error:
                 raise NativeError(f"{self._function.__qualname__}: {error}") from error
         return loaded(flat)
@@ -88,7 +92,7 @@ class _Native:
         if _whole(path) is None:
             with _alone(folder / f"{name}.lock"):
                 if _whole(path) is None:
-                    _build(self._function, kinds, path)
+                    _build(self._function, kinds, path, lanes=self._lanes)
             for old in folder.glob(f"{name}-*.native"):
                 if not old.name.startswith(f"{made_of}-"):
                     old.unlink(missing_ok=True)
@@ -99,14 +103,15 @@ def _flatten(argument: Any, flat: list[int]) -> Any:
     """Append the numbers that Numba passes for an argument: of an array its owner and parent (none), its
     size, that of an item, its place, shape and strides. Returns what kind of argument it is, as JSON."""
     if isinstance(argument, np.ndarray):
-        if not argument.flags.c_contiguous or not argument.flags.writeable:
-            raise ValueError("arrays in C order, which may be written")
-        place = argument.__array_interface__["data"][0]
+        if not argument.flags.writeable:
+            raise ValueError("arrays that may be written")
+        layout = "C" if argument.flags.c_contiguous else "A"
+        place = argument.ctypes.data
         flat += (0, 0, argument.size, argument.itemsize, place, *argument.shape, *argument.strides)
-        return f"{argument.dtype.str} {argument.ndim}"
+        return f"{argument.dtype.str} {argument.ndim} {layout}"
     if isinstance(argument, tuple):
         kind = type(argument)
-        return [f"{kind.__module__}:{kind.__qualname__}", [_flatten(each, flat) for each in argument]]
+        return f"{kind.__module__}:{kind.__qualname__}", tuple([_flatten(each, flat) for each in argument])
     if isinstance(argument, np.uint64):
         flat.append(int(argument.view(np.int64)))
         return "uint64"
@@ -201,17 +206,29 @@ def _hashed(text: str) -> str:
 
 
 def _folder(source: Path) -> Path:
-    """Where the machine code of a module is kept: beside it, or in the user's cache."""
+    """Where the machine code of a module is kept: beside it, or in the user's cache; where neither can be
+    written, for as long as this process lives."""
     beside = source.parent / "__pycache__"
     with contextlib.suppress(OSError):
         beside.mkdir(exist_ok=True)
-    if os.access(beside, os.W_OK):
+    if beside.is_dir() and os.access(beside, os.W_OK):
         return beside
     # Of each installation its own: it removes what is of its earlier versions.
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vestige"
     cache /= _hashed(str(source.parent))
-    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return _passing()
     return cache
+
+
+@functools.cache
+def _passing() -> Path:
+    """A folder that goes with this process."""
+    folder = tempfile.mkdtemp(prefix="vestige-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 @contextlib.contextmanager
@@ -225,10 +242,12 @@ def _alone(place: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _build(function: Callable[..., Any], kinds: str, path: Path) -> None:
+def _build(function: Callable[..., Any], kinds: str, path: Path, *, lanes: bool) -> None:
     """Have a function built by another process. Raises RuntimeError with what that said where it cannot."""
     command = [sys.executable, "-m", __name__, function.__module__, function.__qualname__, kinds, str(path)]
     environment = os.environ | {BUILDS: "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    if lanes:
+        environment["NUMBA_SLP_VECTORIZE"] = "1"
     done = subprocess.run(  # noqa: S603 - ourselves
         command, env=environment, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
@@ -278,8 +297,9 @@ def _type(kind: Any) -> Any:
         return types.NamedTuple([_type(each) for each in inner], made)
     if kind in {"int64", "uint64"}:
         return getattr(types, kind)
-    dtype, _, n = kind.partition(" ")
-    return types.Array(numba.from_dtype(np.dtype(dtype)), int(n), "C")
+    dtype, n, layout = kind.split(" ")
+    # Views with steps of any size, such as words at every byte, need not be aligned.
+    return types.Array(numba.from_dtype(np.dtype(dtype)), int(n), layout, aligned=layout == "C")
 
 
 if __name__ == "__main__":

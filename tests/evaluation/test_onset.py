@@ -12,11 +12,11 @@ import pytest
 from rich.console import Console
 
 from tests.evaluation.made_up import made_up_run
+from vestige.evaluation.figures import DelayResult
 from vestige.evaluation.onset import NEVER, Attacks, onset_result
 from vestige.evaluation.pairs import compare_pairs
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.report import render
-from vestige.evaluation.results import DelayResult
 from vestige.evaluation.table import onset_table, pairs_table, results_table
 
 S = 1_000_000_000

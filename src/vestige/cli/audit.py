@@ -17,6 +17,39 @@ if TYPE_CHECKING:
     from vestige.evaluation.tables.record import TableAudit, Worth
 
 
+Predictions = Annotated[
+    Path | None,
+    typer.Option(
+        "--predictions",
+        help="what a detector said of the test rows: columns score (or proba_CLASS), predicted, alert; "
+        "in the order of the test table, or by --id",
+    ),
+]
+History = Annotated[
+    Path | None,
+    typer.Option(
+        "--history", help="a row an epoch: columns test..., val... and chosen (true for the epoch kept)"
+    ),
+]
+Normal = Annotated[
+    str | None,
+    typer.Option(
+        "--normal", help="class without anomalies (default: normal, benign, 0, ..., else the commonest)"
+    ),
+]
+HeldOut = Annotated[
+    list[str], typer.Option("--held-out", help="time, host or id: what the split promises (repeatable)")
+]
+Allow = Annotated[
+    list[str],
+    typer.Option("--allow", help="check whose finding is known and does not count (repeatable)"),
+]
+FailOn = Annotated[
+    Literal["fail", "warn", "never"],
+    typer.Option("--fail-on", help="the mildest finding that makes the exit status 7"),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb."""
     app.command("audit")(audit)
@@ -25,43 +58,18 @@ def register(app: typer.Typer) -> None:
 def audit(
     train: Annotated[Path, typer.Option("--train", help="table of training rows: CSV or Parquet")],
     test: Annotated[Path, typer.Option("--test", help="table of test rows")],
-    predictions: Annotated[
-        Path | None,
-        typer.Option(
-            "--predictions",
-            help="what a detector said of the test rows: columns score (or proba_CLASS), predicted, alert; "
-            "in the order of the test table, or by --id",
-        ),
-    ] = None,
-    history: Annotated[
-        Path | None,
-        typer.Option(
-            "--history", help="a row an epoch: columns test..., val... and chosen (true for the epoch kept)"
-        ),
-    ] = None,
+    predictions: Predictions = None,
+    history: History = None,
     time: Annotated[str | None, typer.Option("--time", help="column of times")] = None,
     host: Annotated[str | None, typer.Option("--host", help="column of hosts")] = None,
     label: Annotated[str | None, typer.Option("--label", help="column of true classes")] = None,
     id_column: Annotated[
         str | None, typer.Option("--id", help="column of ids: of rows, or of the recordings they are from")
     ] = None,
-    normal: Annotated[
-        str | None,
-        typer.Option(
-            "--normal", help="class without anomalies (default: normal, benign, 0, ..., else the commonest)"
-        ),
-    ] = None,
-    held_out: Annotated[
-        list[str], typer.Option("--held-out", help="time, host or id: what the split promises (repeatable)")
-    ] = [],
-    allow: Annotated[
-        list[str],
-        typer.Option("--allow", help="check whose finding is known and does not count (repeatable)"),
-    ] = [],
-    fail_on: Annotated[
-        Literal["fail", "warn", "never"],
-        typer.Option("--fail-on", help="the mildest finding that makes the exit status 7"),
-    ] = "fail",
+    normal: Normal = None,
+    held_out: HeldOut = [],
+    allow: Allow = [],
+    fail_on: FailOn = "fail",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="page to write, such as audit.html")
     ] = None,
@@ -74,9 +82,8 @@ def audit(
     The exit status is 0 where no check fails, 7 where one does. What tables cannot tell is listed, too.
     Example: vestige audit --train train.csv --test test.csv --label y --time t --host h -o audit.html
     """
-    from vestige.cli import tables
     from vestige.evaluation.tables.audit import Asked, audit_tables
-    from vestige.evaluation.tables.page import verdict, write_page
+    from vestige.evaluation.tables.page import write_page
     from vestige.evaluation.tables.sides import Roles
     from vestige.storage import refuse_files
 
@@ -92,14 +99,7 @@ def audit(
     if json:
         typer.echo(found.model_dump_json(indent=2))
     else:
-        tables.show(_checks(found))
-        for row in found.not_checked:
-            tables.show(tables.plain(f"cannot be checked: {row.what} ({row.why})", tables.SENTENCE))
-        for note in [*found.train.notes, *found.test.notes]:
-            tables.show(tables.plain(f"note: {note}", tables.SENTENCE))
-        tables.show(tables.plain(verdict(found), tables.SENTENCE))
-        if output is not None:
-            tables.show(tables.plain(f"wrote {output}"))
+        _show(found, output)
     counted = {"fail": {"fail"}, "warn": {"fail", "warn"}, "never": set()}[fail_on]
     named = [check.name for check in found.findings if check.status in counted]
     if named:
@@ -107,6 +107,20 @@ def audit(
             f"the audit found: {', '.join(named)}",
             remedy="mend the split or the tables, or add --allow NAME for what is known",
         )
+
+
+def _show(found: TableAudit, page: Path | None) -> None:
+    from vestige.cli import tables
+    from vestige.evaluation.tables.page import verdict
+
+    tables.show(_checks(found))
+    for row in found.not_checked:
+        tables.show(tables.plain(f"cannot be checked: {row.what} ({row.why})", tables.SENTENCE))
+    for note in [*found.train.notes, *found.test.notes]:
+        tables.show(tables.plain(f"note: {note}", tables.SENTENCE))
+    tables.show(tables.plain(verdict(found), tables.SENTENCE))
+    if page is not None:
+        tables.show(tables.plain(f"wrote {page}"))
 
 
 def _checks(found: TableAudit) -> Table:

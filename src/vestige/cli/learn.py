@@ -24,6 +24,30 @@ if TYPE_CHECKING:
 CONTAMINATION = (0.01, 0.05)
 """Shares of what is learnt from that are planted to show how that moves the figures."""
 
+BudgetOption = Annotated[
+    str,
+    typer.Option(help="alerts that you want to read: 5/day, 1/hour, 20/week; or 1/1000, of so many windows"),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        "-m",
+        "--model",
+        help="what says which event follows: ngram, or a network (slower): gru, lstm, array_lstm, "
+        "attention_array_lstm, stochastic_array_lstm, transformer",
+    ),
+]
+Contamination = Annotated[
+    bool,
+    typer.Option(
+        "--contamination",
+        help="learn twice more, with 1% and then 5% of attacks mixed in, and show how the figures change",
+    ),
+]
+Jobs = Annotated[
+    int | None, typer.Option("-j", "--jobs", min=1, help="processes for reading; default: every core")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -46,36 +70,14 @@ def learn_command(source: Source[Any]) -> Callable[..., None]:
         ],
         options: BaseModel,
         output: Annotated[Path, typer.Option("-o", "--output", help="directory for the detector")],
-        budget: Annotated[
-            str,
-            typer.Option(
-                help="alerts that you want to read: 5/day, 1/hour, 20/week; or 1/1000, of so many windows"
-            ),
-        ] = "5/day",
-        model: Annotated[
-            str,
-            typer.Option(
-                "-m",
-                "--model",
-                help="what says which event follows: ngram, or a network (slower): gru, lstm, array_lstm, "
-                "attention_array_lstm, stochastic_array_lstm, transformer",
-            ),
-        ] = "ngram",
+        budget: BudgetOption = "5/day",
+        model: Model = "ngram",
         settings: Annotated[
             list[str], typer.Option("--set", help="hyper-parameter NAME=VALUE (repeatable)")
         ] = [],
-        contamination: Annotated[
-            bool,
-            typer.Option(
-                "--contamination",
-                help="learn twice more, with 1% and then 5% of attacks mixed in, and show how the "
-                "figures change",
-            ),
-        ] = False,
+        contamination: Contamination = False,
         seed: Annotated[int, typer.Option(min=0, help="seed of all random draws")] = 0,
-        jobs: Annotated[
-            int | None, typer.Option("-j", "--jobs", min=1, help="processes for reading; default: every core")
-        ] = None,
+        jobs: Jobs = None,
         engine: EngineName = "local",
         address: Address = None,
         overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier detector")] = False,
@@ -134,9 +136,7 @@ def again(
         str | None,
         typer.Option(help="alerts that you want to read, such as 5/day [default: as for the detector]"),
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option("-j", "--jobs", min=1, help="processes for reading; default: every core")
-    ] = None,
+    jobs: Jobs = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="replace an earlier detector in the output directory")
     ] = False,

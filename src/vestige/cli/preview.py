@@ -66,7 +66,6 @@ def preview_command(source: Source[Any]) -> Callable[..., None]:
             bool, typer.Option("--overwrite", help="replace an existing file (--write-format)")
         ] = False,
     ) -> None:
-        from vestige.cli import progress, tables
         from vestige.reading.overview import Overview
         from vestige.reading.preview import Preview
 
@@ -79,25 +78,10 @@ def preview_command(source: Source[Any]) -> Callable[..., None]:
             Preview(reader, corpus, overview, named=several)
             for reader, corpus in zip(readers, evidence, strict=True)
         ]
-        rows: list[Row] = []
-        try:
-            with progress.bar("reading", "bytes", beside_output=as_json) as update:
-                for row in _first(looks, limit, update):
-                    if as_json:
-                        sys.stdout.write(_json_line(row))
-                    else:
-                        rows.append(row)
-        except FormatError:
-            if not as_json:
-                _show_as_it_is(looks, limit)
-            raise
         if as_json:
-            sys.stdout.write(_json_line({"summary": overview.summary()}))
-            sys.stdout.flush()
+            _print(looks, overview, limit)
         else:
-            tables.show(tables.overview(overview))
-            if rows:
-                tables.show(tables.steps(rows))
+            _show(looks, overview, limit)
         if not overview.steps:
             raise looks[0].nothing()
         if write_format is not None:
@@ -113,6 +97,32 @@ def preview_command(source: Source[Any]) -> Callable[..., None]:
     Example: vestige preview {source.name} EVIDENCE
     """
     return with_options(preview, options=source.options)
+
+
+def _print(looks: list[Preview], overview: Overview, limit: int) -> None:
+    """A JSON object for each of the first steps as it is read, and one for all of them."""
+    from vestige.cli import progress
+
+    with progress.bar("reading", "bytes", beside_output=True) as update:
+        for row in _first(looks, limit, update):
+            sys.stdout.write(_json_line(row))
+    sys.stdout.write(_json_line({"summary": overview.summary()}))
+    sys.stdout.flush()
+
+
+def _show(looks: list[Preview], overview: Overview, limit: int) -> None:
+    """Tables of all steps and of the first; of a file that fits no format, what stands in it."""
+    from vestige.cli import progress, tables
+
+    try:
+        with progress.bar("reading", "bytes", beside_output=False) as update:
+            rows = list(_first(looks, limit, update))
+    except FormatError:
+        _show_as_it_is(looks, limit)
+        raise
+    tables.show(tables.overview(overview))
+    if rows:
+        tables.show(tables.steps(rows))
 
 
 def _show_as_it_is(looks: list[Preview], limit: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,7 @@ from vestige.evidence.files import STDIN
 
 if TYPE_CHECKING:
     from vestige.engine import Engine
+    from vestige.reading.steps import Progress
 
 Format = Annotated[
     str,
@@ -52,8 +54,6 @@ Idle = Annotated[
         "1m); if more come later, it is scored again"
     ),
 ]
-
-
 Unknown = Annotated[
     float | None,
     typer.Option(
@@ -62,6 +62,19 @@ Unknown = Annotated[
         help="with --by-recording: add a verdict, which is unknown for a recording that is like no "
         "class, or like several; of recordings like those of validation, at most this share loses "
         "its true class by that",
+    ),
+]
+Explain = Annotated[
+    bool,
+    typer.Option(
+        "--explain", help="add reasons to alerts: the step, what it is, and how much it added to the score"
+    ),
+]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        help="who scores: local (this process), or ray (the nodes of a Ray cluster, file by file)",
     ),
 ]
 
@@ -81,13 +94,7 @@ def score(
     by_recording: ByRecording = False,
     unknown: Unknown = None,
     alerts_only: AlertsOnly = False,
-    explain: Annotated[
-        bool,
-        typer.Option(
-            "--explain",
-            help="add reasons to alerts: the step, what it is, and how much it added to the score",
-        ),
-    ] = False,
+    explain: Explain = False,
     overwrite: Overwrite = False,
     idle: Idle = "2s",
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
@@ -95,13 +102,7 @@ def score(
     quantize: Annotated[
         Quantize, typer.Option(help="int8: transformers compute in 8-bit integers, on the CPU")
     ] = "none",
-    engine: Annotated[
-        str,
-        typer.Option(
-            "--engine",
-            help="who scores: local (this process), or ray (the nodes of a Ray cluster, file by file)",
-        ),
-    ] = "local",
+    engine: EngineOption = "local",
     address: Address = None,
 ) -> None:
     """Score raw evidence with a trained detector: JSON lines with the place, the score, and the alert.
@@ -116,7 +117,6 @@ def score(
     from vestige.cli import progress
     from vestige.evidence.simulated import is_simulated
     from vestige.runs.directory import RunDirectory
-    from vestige.scoring import spread
 
     scoring.check_device(device)
     if explain and (by_recording or engine != "local" or address is not None):
@@ -131,36 +131,67 @@ def score(
     _refuse_unknown(run, unknown, by_recording=by_recording)
     if any(map(is_simulated, evidence)):
         log.get("vestige.cli").warning("the evidence is synthetic: its scores say that the program works")
-    idle_s, eight_bit = parse_duration("--idle", idle), quantize == "int8"
+    asked = _Asked(device, quantize == "int8", alerts_only, explain, parse_duration("--idle", idle))
+    workers = None
+    if engine != "local" or address is not None:
+        workers = _workers(engine, address, device)
     with progress.bar("scoring", "bytes", beside_output=output is None) as update:
-        found: Iterable[dict[str, Any]]
-        if engine != "local" or address is not None:
-            workers = _workers(engine, address, device)
-            if by_recording:
-                found = spread.score_recordings(run, evidence, workers, quantize=eight_bit, progress=update)
-            else:
-                found = spread.score(
-                    run, evidence, workers, quantize=eight_bit, alerts_only=alerts_only, progress=update
-                )
-        elif by_recording:
-            found = scoring.score_recordings(
-                run, evidence, device=device, quantize=eight_bit, progress=update
-            )
+        if by_recording:
+            found = _recordings(run, evidence, workers, asked, update)
         else:
-            found = scoring.score(
-                run,
-                evidence,
-                device=device,
-                quantize=eight_bit,
-                alerts_only=alerts_only,
-                explain=explain,
-                idle_s=idle_s,
-                progress=update,
-            )
+            found = _windows(run, evidence, workers, asked, update)
         if unknown is not None:
             found = scoring.with_verdicts(found, unknown)
         lines = (scoring.json_line(row) for row in found if _is_wanted(row, alerts_only))
         _write(lines, output, as_they_come=any(map(_is_stream, evidence)) and not by_recording)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """How a person wants evidence to be scored."""
+
+    device: str
+    eight_bit: bool
+    alerts_only: bool
+    explain: bool
+    idle_s: float
+
+
+def _windows(
+    run: Path, evidence: list[Path], workers: Engine | None, asked: _Asked, update: Progress
+) -> Iterable[dict[str, Any]]:
+    """A row a window, by this process or by an engine's workers."""
+    from vestige import scoring
+    from vestige.scoring import spread
+
+    if workers is not None:
+        return spread.score(
+            run, evidence, workers, quantize=asked.eight_bit, alerts_only=asked.alerts_only, progress=update
+        )
+    return scoring.score(
+        run,
+        evidence,
+        device=asked.device,
+        quantize=asked.eight_bit,
+        alerts_only=asked.alerts_only,
+        explain=asked.explain,
+        idle_s=asked.idle_s,
+        progress=update,
+    )
+
+
+def _recordings(
+    run: Path, evidence: list[Path], workers: Engine | None, asked: _Asked, update: Progress
+) -> Iterable[dict[str, Any]]:
+    """A row a recording, by this process or by an engine's workers."""
+    from vestige import scoring
+    from vestige.scoring import spread
+
+    if workers is not None:
+        return spread.score_recordings(run, evidence, workers, quantize=asked.eight_bit, progress=update)
+    return scoring.score_recordings(
+        run, evidence, device=asked.device, quantize=asked.eight_bit, progress=update
+    )
 
 
 def _workers(name: str, address: str | None, device: str) -> Engine:

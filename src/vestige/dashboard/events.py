@@ -22,8 +22,9 @@ from pydantic import Field, TypeAdapter
 
 from vestige.checkpoint import Pooling
 from vestige.escaping import visible
+from vestige.evaluation.figures import ClassRow, Confusion, DelayResult, GroupTable
 from vestige.evaluation.record import IntervalResult, Number, Record
-from vestige.evaluation.results import ClassRow, Confusion, DelayResult, GroupTable, MetricColumn, Verdict
+from vestige.evaluation.results import MetricColumn, Verdict
 
 VERSION: Literal[3] = 3
 LONGEST = 600

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vestige.evaluation import bootstrap
 from vestige.evaluation.bootstrap import interval_result
-from vestige.evaluation.results import DeletionResult, ReasonRow, WindowReasons
+from vestige.evaluation.figures import DeletionResult, ReasonRow, WindowReasons
 from vestige.models.base import Detector
 from vestige.models.reasons import Reason, effects
 from vestige.reading.encoding import Batch

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vestige.evaluation.figures import GroupRow, GroupTable
 from vestige.evaluation.metrics import Sweep, at_threshold, confusion, macro_f1
 from vestige.evaluation.predictions import Place, Predictions
-from vestige.evaluation.results import GroupRow, GroupTable
 
 MOST_ROWS = 200
 NAMELESS = "(none)"

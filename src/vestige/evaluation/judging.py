@@ -13,6 +13,17 @@ from vestige.evaluation import bootstrap
 from vestige.evaluation.bootstrap import FloatArray, interval_result
 from vestige.evaluation.catalogue import METRICS, Material, Metric
 from vestige.evaluation.clusters import Clusters, clusters_of
+from vestige.evaluation.figures import (
+    Alerting,
+    CalibrationResult,
+    ClassRow,
+    ConformalRow,
+    Confusion,
+    Curve,
+    FixedFpr,
+    OpenSetResult,
+    OperatingPoint,
+)
 from vestige.evaluation.groups import group_row, group_table
 from vestige.evaluation.metrics import (
     BINS,
@@ -33,19 +44,7 @@ from vestige.evaluation.probabilities import (
     log_odds_of,
 )
 from vestige.evaluation.record import IntervalResult
-from vestige.evaluation.results import (
-    Alerting,
-    CalibrationResult,
-    ClassRow,
-    ClusterResult,
-    ConformalRow,
-    Confusion,
-    Curve,
-    DetectorResults,
-    FixedFpr,
-    OpenSetResult,
-    OperatingPoint,
-)
+from vestige.evaluation.results import ClusterResult, DetectorResults
 from vestige.evaluation.threshold import DEFAULT, choose
 
 LEVEL = 0.05

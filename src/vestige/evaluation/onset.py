@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from vestige.evaluation import bootstrap
 from vestige.evaluation.bootstrap import DEGENERATE, rate_result
 from vestige.evaluation.clusters import clusters_of
+from vestige.evaluation.figures import DelayResult, OnsetResult, TrustPoint
 from vestige.evaluation.judging import FIXED_RATES
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.record import IntervalResult
-from vestige.evaluation.results import DelayResult, OnsetResult, TrustPoint
 from vestige.evaluation.threshold import choose
 from vestige.reading.windows import WindowSet
 from vestige.sources.base import ATTACK_CLASSES

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vestige.evaluation.figures import Curve
 from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.results import Curve, DetectorResults
+from vestige.evaluation.results import DetectorResults
 
 Figure = dict[str, Any]
 MODEL_COLOURS = ("#3b7dd8", "#d9622b", "#2a9d7c", "#9a5fd0", "#b58900", "#c2477f")

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.errors import UsageError
+from vestige.evaluation.figures import ThresholdResult
 from vestige.evaluation.metrics import Sweep, at_threshold, macro_f1
 from vestige.evaluation.predictions import Predictions
-from vestige.evaluation.results import ThresholdResult
 
 FloatArray = NDArray[np.float64]
 

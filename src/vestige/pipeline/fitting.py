@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vestige import checkpoint, extras, log
 from vestige.errors import UsageError
-from vestige.evaluation.results import ThresholdResult
+from vestige.evaluation.figures import ThresholdResult
 from vestige.models import registry
 from vestige.models.base import VIEWS, Detector, Task, choose_inputs, parse_hyper
 from vestige.models.fitting import FittedDetector

@@ -20,6 +20,7 @@ from vestige.evaluation.catalogue import METRICS, columns
 from vestige.evaluation.clusters import held_out
 from vestige.evaluation.comparing import compare
 from vestige.evaluation.explaining import deletion, told
+from vestige.evaluation.figures import OnsetResult, ThresholdResult
 from vestige.evaluation.judging import cluster_result, evaluate
 from vestige.evaluation.onset import Attacks, onset_result
 from vestige.evaluation.overlap import never_seen
@@ -31,10 +32,8 @@ from vestige.evaluation.results import (
     DetectorResults,
     LeftOutResult,
     LeftOutRow,
-    OnsetResult,
     RunResults,
     SymbolFinding,
-    ThresholdResult,
 )
 from vestige.evaluation.symbols import symbol_finding
 from vestige.evaluation.verdict import HOST_ONLY, ONE_SCORE, verdict_of

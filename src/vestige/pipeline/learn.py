@@ -116,14 +116,7 @@ def learn(
     _refuse_model(model, hyper or {})
     logger.info("%s", stages.needed(budget.share if budget.seconds is None else None))
     with storage.atomic_directory(out, marker=checkpoint.HEADER, overwrite=overwrite) as working:
-        with progress(f"reading {evidence}", "bytes") as update:
-            windows = source.prepare(
-                evidence, working / DATASET, to_learn_from(source, options), engine=engine, progress=update
-            )
-        windows = with_known_times(source, windows)
-        logger.info("read: %d windows, recordings: %d", len(windows), windows.recordings.height)
-        if earlier is not None:
-            windows = earlier.without_attacks(windows)
+        windows = _read(source, evidence, options, working, engine, earlier, progress)
         parts = stages.part(windows, seed=seed, where=evidence)
         with progress("learning what is normal", ""):
             encoder = encoder_of(source, parts.learn)
@@ -139,37 +132,44 @@ def learn(
         with progress("checking", "windows") as update:
             p_value = p_values(detector, learn_from.over(parts.check), update)
         checkpoint.save(
-            working,
-            detector=detector,
-            encoder=encoder,
-            schema=windows.schema,
-            source=source,
-            view="realistic",
-            threshold=0.5,
-            policy=f"budget={budget}",
+            working, detector=detector, encoder=encoder, schema=windows.schema, source=source,
+            view="realistic", threshold=0.5, policy=f"budget={budget}",
             notes=checkpoint.Notes(forms=windows.notes.get("forms", [])),
-        )
-        learnt = _judged(source, evidence, detector, parts, p_value, budget, command, windows)
-        doubts += unlike(detector, p_value)
+        )  # fmt: skip
         tried = _Tried(source, recipe, detector, learn_from, parts, p_value, seed, progress)
-        found = tried.sensitivity(plants)
-        moved = tried.contaminated(contamination, plants or PLANTS)
-        again = tried.beside(earlier, learnt.promised, plants)
+        learnt = _judged(source, evidence, detector, parts, p_value, budget, command, windows)
         learnt = learnt.model_copy(
             update={
-                "again": again,
-                "contamination": moved,
+                **tried.all(earlier, learnt.promised, plants, contamination),
                 "seed": seed,
                 "options": options.model_dump(mode="json", exclude_defaults=True),
-                "sensitivity": found,
                 "whole": whole,
-                "warnings": [*doubts, *learnt.warnings],
+                "warnings": [*doubts, *unlike(detector, p_value), *learnt.warnings],
             }
         )
         shutil.rmtree(working / DATASET)
         storage.write_text(working / FILE, learnt.to_json())
         write_page(working / PAGE_FILE, learnt)
     return learnt
+
+
+def _read(
+    source: Source[Any],
+    evidence: Path,
+    options: BaseModel,
+    working: Path,
+    engine: Engine,
+    earlier: Earlier | None,
+    progress: ShowProgress,
+) -> WindowSet:
+    """The windows of the evidence, with known times; without those that are known to be an attack."""
+    with progress(f"reading {evidence}", "bytes") as update:
+        windows = source.prepare(
+            evidence, working / DATASET, to_learn_from(source, options), engine=engine, progress=update
+        )
+    windows = with_known_times(source, windows)
+    logger.info("read: %d windows, recordings: %d", len(windows), windows.recordings.height)
+    return windows if earlier is None else earlier.without_attacks(windows)
 
 
 def _refuse_model(model: str, hyper: dict[str, Any]) -> None:
@@ -192,6 +192,16 @@ class _Tried:
     p_value: FloatArray
     seed: int
     progress: ShowProgress
+
+    def all(
+        self, earlier: Earlier | None, promised: AlertRate, plants: int, contamination: Sequence[float]
+    ) -> dict[str, Any]:
+        """Every stage, by the field of `Learnt` that it fills."""
+        return {
+            "sensitivity": self.sensitivity(plants),
+            "contamination": self.contaminated(contamination, plants or PLANTS),
+            "again": self.beside(earlier, promised, plants),
+        }
 
     def sensitivity(self, plants: int) -> Sensitivity | None:
         """What it finds of planted anomalies."""

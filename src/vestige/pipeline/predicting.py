@@ -10,11 +10,11 @@ import numpy as np
 
 from vestige.checkpoint import Notes, Pooling
 from vestige.evaluation.distinct import predict_proba, symbolic
+from vestige.evaluation.figures import NextTokenResult, ThresholdResult
 from vestige.evaluation.metrics import confusion, macro_f1
 from vestige.evaluation.pooling import best_pooling, by_recording
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.probabilities import fit_calibration, fit_conformal
-from vestige.evaluation.results import NextTokenResult, ThresholdResult
 from vestige.evaluation.threshold import choose
 from vestige.models.base import Detector, RecordingSoFar
 from vestige.models.next_token import TOP

@@ -18,6 +18,7 @@ from vestige.reading.steps import Steps
 from vestige.reading.windows import PIECE, WindowSet
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input, Schema
 from vestige.sources.traces.maps import SPECIAL
+from vestige.sources.traces.options import options_of
 from vestige.sources.traces.symbols import KINDS, OWN_TOKENS
 
 INPUTS = (Input("tokens", "tokens"), Input("summary", "summary"))
@@ -64,7 +65,8 @@ class TraceEncoder:
             counts += np.bincount(symbol[some][shown[some]], minlength=len(table))
         shared = None
         always = OWN_TOKENS
-        if train.schema.settings.get("own_code") == "merge":
+        options = options_of(train.schema)
+        if options.own_code == "merge":
             shared = _shared(train, table, shown)
             always = (*OWN_TOKENS, *OWN_CODE[1:])
         counted = pl.DataFrame([_named(table, shared), pl.Series("count", counts)])[1:]
@@ -75,7 +77,7 @@ class TraceEncoder:
             .filter(pl.col("count") > 0)
             .sort(["count", "token"], descending=[True, False])
         )
-        most = int(train.schema.settings["vocabulary"]) - len(always)
+        most = options.vocabulary - len(always)
         return cls((*always, *ranked["token"].head(most).to_list()), shared)
 
     @property

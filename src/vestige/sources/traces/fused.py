@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige import compiling
+from vestige import native
 from vestige.sources.traces import regions
 from vestige.sources.traces.packets import kernel
 from vestige.sources.traces.packets.kernel import (
@@ -36,7 +36,7 @@ from vestige.sources.traces.packets.kernel import (
 from vestige.sources.traces.packets.kinds import ADDRESS_SIZE, FIRST_KIND, LONGEST, Kind
 from vestige.sources.traces.regions import FIRST, LAST, MODULE, ORIGIN
 
-compiled = partial(compiling.compiled, after=(*kernel.SOURCES, regions.__file__))
+compiled = partial(native.native, after=(*kernel.SOURCES, regions.__file__), lanes=True)
 
 MODULE_SHIFT = 48
 TAKEN = (1 << MODULE_SHIFT) - 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.compiling import compiled
+from vestige.native import native
 
 U64Array = NDArray[np.uint64]
 U32Array = NDArray[np.uint32]
@@ -22,7 +22,7 @@ def fresh_mix() -> U64Array:
     return np.random.SeedSequence().generate_state(2, np.uint64) | np.uint64(1)
 
 
-@compiled
+@native
 def number(
     values: U64Array, out: U32Array, at: int, known: U64Array, n: int, keys: U64Array, numbers: U32Array,
     mix: U64Array,
@@ -34,7 +34,7 @@ def number(
     full.
     """
     shift, last = np.uint64(_WORD_BITS - _bits(len(keys))), np.uint64(len(keys) - 1)
-    first, second = mix
+    first, second = mix[0], mix[1]
     while at < len(values):
         value = values[np.uint64(at)]
         mixed = (value ^ (value >> _HALF)) * first
@@ -51,7 +51,7 @@ def number(
     return at, n
 
 
-@compiled
+@native
 def _bits(slots: int) -> int:
     bits = 0
     while slots > 1:

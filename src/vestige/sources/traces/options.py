@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vestige.schema import Schema
+
 MIB = 1 << 20
 
 
@@ -33,3 +35,8 @@ class TraceOptions(BaseModel):
         le=4096,
         description="size of a module in MiB where the memory map gives its start alone",
     )
+
+
+def options_of(schema: Schema) -> TraceOptions:
+    """The options that a schema was made by. Raises ValueError where its settings are those of none."""
+    return TraceOptions(sequence_len=schema.length, sliding_window=schema.padded, **schema.settings)

@@ -32,7 +32,7 @@ from vestige.sources.traces.containers import refuse_container
 from vestige.sources.traces.corpus import CLASSES, Recording, find_recordings
 from vestige.sources.traces.listings import parse
 from vestige.sources.traces.maps import SPECIAL, MemoryMap, Wanted, is_of, lay_out, read_map
-from vestige.sources.traces.options import MIB, TraceOptions
+from vestige.sources.traces.options import MIB, TraceOptions, options_of
 from vestige.sources.traces.packets.kernel import MOST_SPACES
 from vestige.sources.traces.packets.quality import Quality
 from vestige.sources.traces.perf.aux import AuxFile
@@ -88,6 +88,7 @@ class TraceReader(Reader[TraceUnit]):
     def __init__(self, schema: Schema, *, corpus: bool = False) -> None:
         """`corpus`: for a dataset, with labels."""
         self.schema = schema
+        self._options = options_of(schema)
         self._corpus = corpus
 
     @classmethod
@@ -118,7 +119,7 @@ class TraceReader(Reader[TraceUnit]):
 
     def open(self, unit: TraceUnit, *, resume: Position | None = None) -> TraceStream:
         """See `Reader.open`. Raises EvidenceError where map or trace cannot be read."""
-        return TraceStream(unit, self.schema, corpus=self._corpus, resume=resume)
+        return TraceStream(unit, self.schema, self._options, corpus=self._corpus, resume=resume)
 
     def symbols(self) -> TraceSymbols:
         """See `Reader.symbols`."""
@@ -128,7 +129,7 @@ class TraceReader(Reader[TraceUnit]):
         """A few packets and a small map."""
         memory = lay_out(parse(MAP).rows)
         symbols = TraceSymbols(memory.names)
-        tip_only = bool(self.schema.settings["tip_only"])
+        tip_only = self._options.tip_only
         blocks, n = [], 0
         for values, offsets in events([TRACE], memory.regions, tip_only=tip_only):
             blocks.append(_block(symbols, values, offsets, n, None, RecordingInfo("probe")))
@@ -176,7 +177,13 @@ class TraceStream(BytesStream):
     """A trace as events, decoded as its bytes come."""
 
     def __init__(
-        self, unit: TraceUnit, schema: Schema, *, corpus: bool, resume: Position | None = None
+        self,
+        unit: TraceUnit,
+        schema: Schema,
+        options: TraceOptions,
+        *,
+        corpus: bool,
+        resume: Position | None = None,
     ) -> None:
         """`corpus`: it is read for a dataset, with its label."""
         if unit.found is None:
@@ -184,8 +191,8 @@ class TraceStream(BytesStream):
         self._unit, self._recording, self._schema = unit, unit.found, schema
         self._corpus = corpus
         self._labelled = corpus and unit.found.label is not None
-        self._memory = _memory(unit.found, schema.settings["module_mib"] * MIB)
-        self._tip_only = bool(schema.settings["tip_only"])
+        self._memory = _memory(unit.found, options.module_mib * MIB)
+        self._tip_only = options.tip_only
         self._symbols = TraceSymbols(self._memory.names)
         state = {} if resume is None else resume["chunk"]
         self._n = int(state.get("events", 0))
@@ -353,7 +360,7 @@ def _tell_of_many(schema: Schema, quality: pl.DataFrame) -> None:
     if schema.stride > 1 or n < MANY_WINDOWS:
         return
     less = f"--no-sliding-window makes about {n // schema.length:,}"
-    if not schema.settings["tip_only"]:
+    if not options_of(schema).tip_only:
         targets = int((quality["events"] * quality["targets"]).sum())
         less += f", --tip-only {targets:,}, both {targets // schema.length:,}"
     log.warning("%s windows, one for every event: training may take hours; %s", f"{n:,}", less)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige import compiling
+from vestige import native
 from vestige.sources.traces.packets import kernel
 from vestige.sources.traces.packets.kernel import (
     AT,
@@ -29,7 +29,7 @@ from vestige.sources.traces.packets.kinds import CARRIES_IP, LONGEST, Kind
 from vestige.sources.traces.packets.quality import Quality
 from vestige.sources.traces.packets.stream import Bytes, feed, fresh_state
 
-compiled = partial(compiling.compiled, after=kernel.SOURCES)
+compiled = partial(native.native, after=kernel.SOURCES)
 
 ROWS = 1 << 15
 NOWHERE = np.uint64((1 << 64) - 1)

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige import compiling
+from vestige import native
 from vestige.sources.traces.packets import kinds
 from vestige.sources.traces.packets.kinds import (
     EXTENDED,
@@ -27,7 +27,7 @@ from vestige.sources.traces.packets.kinds import (
     Kind,
 )
 
-compiled = partial(compiling.compiled, after=(kinds.__file__,))
+compiled = partial(native.native, after=(kinds.__file__,))
 
 SOURCES = (__file__, kinds.__file__)
 """What decoders are compiled from beside their own file."""
