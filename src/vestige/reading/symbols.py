@@ -56,9 +56,9 @@ class RowMap:
     def over(self, symbols: SymbolTable, column: NDArray[Any]) -> NDArray[Any]:
         """A column of rows of `symbols` as rows of our table; itself, where both tables begin alike."""
         rows = self.rows(symbols)
-        if self._same:
-            return column.astype(np.uint32, copy=False)
-        return rows[column]
+        if not self._same:
+            column = rows[column]
+        return column.astype(np.uint32, copy=False)
 
     def rows(self, symbols: SymbolTable) -> NDArray[np.uint32]:
         """The row in our table of each row of `symbols`, `(len(symbols),)`."""
