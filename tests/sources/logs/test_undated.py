@@ -247,6 +247,19 @@ def test_a_record_within_a_logged_value_is_no_record(tmp_path: Path) -> None:
     assert [text.split("\n")[-1] for _, text in found] == ["MESSAGE=forged", "last"]
 
 
+def test_a_record_within_a_value_is_none_where_blocks_end(tmp_path: Path) -> None:
+    """Forged records stand at every place, so that some of them end a block of 256 KiB."""
+    forged = b"\n\n__CURSOR=s=9\n__REALTIME_TIMESTAMP=1581292899000000\nMESSAGE=forged"
+    data = b""
+    for number in range(200):
+        value = b"x" * (number * 13 % 97) + forged * 100
+        data += b"__CURSOR=s=%d\n__REALTIME_TIMESTAMP=1581292800000000\nMESSAGE\n" % number
+        data += len(value).to_bytes(8, "little") + value + b"\n\n"
+    (tmp_path / "a.export").write_bytes(data)
+    assert len(data) > 4 << 18
+    assert len(rows(tmp_path / "a.export")) == 200
+
+
 def test_a_length_beyond_the_file_hides_no_record(tmp_path: Path) -> None:
     data = b"__CURSOR=s=1\nMESSAGE\n" + b"\xff" * 7 + b"\x7fab\n\n__CURSOR=s=2\nMESSAGE=last\n\n"
     (tmp_path / "a.export").write_bytes(data)

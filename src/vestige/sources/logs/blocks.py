@@ -44,8 +44,9 @@ class BlockReader:
     """Cuts pieces of a file's decoded content into blocks of about `size` bytes, or `most_lines` lines.
 
     `is_start` tells whether a line (without its end) begins a message, `goes_on`, where there is one, whether
-    the message of a line goes on in the next one nevertheless. Afterwards `digest`, `n_bytes` and
-    `over_long` (lines and messages that were cut) hold what the file came to.
+    the message of a line goes on in the next one nevertheless; `inside`, which lines (from 0) of what begins
+    with a message are none whatever they look like. Afterwards `digest`, `n_bytes` and `over_long` (lines and
+    messages that were cut) hold what the file came to.
     """
 
     is_start: Callable[[bytes], bool]
@@ -53,6 +54,7 @@ class BlockReader:
     max_line: int = 1 << 16
     most_lines: int = MOST_LINES
     goes_on: Callable[[bytes, bytes], bool] | None = None
+    inside: Callable[[bytes], set[int]] | None = None
     over_long: int = 0
     n_bytes: int = 0
     _hash: hashlib._Hash = field(default_factory=hashlib.sha256)
@@ -215,9 +217,15 @@ class BlockReader:
     def _last_start(self) -> int:
         """Where the last complete line that begins a message starts; 0 where only the first one does."""
         end = self._line_start
+        inside: set[int] = set()
+        number = 0
+        if self.inside is not None:
+            whole = bytes(self._buffer[:end])
+            inside, number = self.inside(whole), whole.count(b"\n")
         while end > max(self._searched, 1):
             start = self._buffer.rfind(b"\n", 0, end - 1) + 1
-            if start and self._begins(start, end - 1):
+            number -= 1
+            if start and number not in inside and self._begins(start, end - 1):
                 return start
             end = start
         self._searched = self._line_start

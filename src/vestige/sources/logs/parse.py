@@ -8,9 +8,9 @@ from __future__ import annotations
 import codecs
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b
 from itertools import islice, pairwise
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.sources.logs import clock
-from vestige.sources.logs.blocks import Block
+from vestige.sources.logs.blocks import MESSAGE_BYTES, Block
 from vestige.sources.logs.clock import BAD
 from vestige.sources.logs.escapes import without_escapes
 from vestige.sources.logs.foreign import Foreign, is_marker
@@ -135,6 +135,16 @@ class Rules:
     def goes_on_from(self, line: bytes, following: bytes) -> bool:
         """The same of a line's bytes."""
         return self.goes_on(self.text(line), self.text(following))
+
+    @property
+    def inside(self) -> Callable[[bytes], set[int]] | None:
+        """Which lines lie within values, where values may have lines (journald's export form)."""
+        return partial(within_values, most=MESSAGE_BYTES) if self.is_export else None
+
+    @property
+    def is_export(self) -> bool:
+        """Whether it is journald's export form."""
+        return bool(self.format.keys) and self.format.header.startswith(EXPORT)
 
     def is_start(self, line: bytes) -> bool:
         """Whether a line begins a message, or ends the one before it without beginning one."""

@@ -213,7 +213,8 @@ class LogReader(Reader[LogUnit]):
                 return [unit]
         head = self._head_of(unit)
         # Whether a line begins a message must show in the line itself, for parts to be read apart.
-        if head is None or head.rules.label.kind == "table" or head.rules.format.partial:
+        whole = head is None or head.rules.label.kind == "table" or head.rules.is_export
+        if head is None or whole or head.rules.format.partial:
             return [unit]
         starts = range(0, size, self.part_bytes)
         return [

@@ -110,9 +110,10 @@ def load_export(data: bytes) -> Record:
     return record
 
 
-def within_values(data: bytes) -> set[int]:
+def within_values(data: bytes, *, most: int = 0) -> set[int]:
     """The lines (from 0) of journald's export form that lie within a value whose length is told: what looks
-    like the beginning of a record there is what somebody logged."""
+    like the beginning of a record there is what somebody logged. `most`: bytes of a value of which the rest
+    may be still to come."""
     inside: set[int] = set()
     at = line = 0
     while at < len(data):
@@ -124,6 +125,9 @@ def within_values(data: bytes) -> set[int]:
         if _FIELD.fullmatch(name) is None:
             continue
         stop = begin + int.from_bytes(data[at:begin], "little")
+        if len(data) <= stop <= begin + most or len(data) < begin <= begin + most:
+            inside.update(range(line, line + data.count(b"\n", at) + 1))
+            break
         if data[stop : stop + 1] != b"\n":
             continue  # no length, or one that a damaged file has
         lines = data.count(b"\n", at, stop + 1)

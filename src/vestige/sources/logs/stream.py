@@ -193,6 +193,7 @@ class LogStream(ChunkStream):
                 line=self._line,
                 goes_on=goes_on,
             )
+        self._reader.inside = rules.inside
         if self._clock is None:
             self._clock = Clock(head.year, head.first_ns)
         self._formats[rules.format.name] += 1
