@@ -166,3 +166,22 @@ def test_logs_are_read_all_the_same_where_no_kernel_can_be_built(
 
 def refuse(*_: object) -> None:
     raise NativeError("there is no compiler")
+
+
+def test_the_linker_gives_its_memory_back_and_is_there_when_it_is_needed_again() -> None:
+    script = (
+        "from pathlib import Path; import numpy as np\n"
+        "from vestige import native\n"
+        "def resident():\n"
+        "    parts = Path('/proc/self/smaps').read_text().split('VmFlags')\n"
+        "    code = [part for part in parts if 'libllvmlite' in part and ' r-xp ' in part]\n"
+        "    return sum(int(part.split('Rss:')[1].split()[0]) for part in code)\n"
+        "import llvmlite.binding\n"
+        "native._lately_linked.append('x')\n"
+        "print(resident()); native.release_linker(); print(resident())\n"
+        "native.release_linker(); print(llvmlite.binding.get_default_triple())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    before, after, triple = done.stdout.split()
+    assert int(before) > int(after) == 0
+    assert "-" in triple

@@ -159,6 +159,8 @@ def _whole(path: Path) -> tuple[dict[str, Any], bytes] | None:
 
 _engines: list[Any] = []
 """Whoever lets go of these lets go of their code."""
+_lately_linked: list[str] = []
+"""Functions that were linked since memory was given back."""
 
 
 def _link(code: bytes, symbol: str) -> int:
@@ -174,9 +176,27 @@ def _link(code: bytes, symbol: str) -> int:
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     _engines.append(engine)
+    _lately_linked.append(symbol)
     return int(engine.get_function_address(symbol))
 
 
+def release_linker() -> None:
+    """Give back the memory that LLVM's code takes, once functions are linked: it lies in a file, and is read
+    again where it is needed. Whoever lives long calls this now and then."""
+    if not _lately_linked:
+        return
+    _lately_linked.clear()
+    libc = ctypes.CDLL(None)
+    with contextlib.suppress(OSError, AttributeError):
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            place, kind, *_, path = line.split(maxsplit=5)
+            # Code alone: what is data may have been changed, and the file does not have it so.
+            if kind == "r-xp" and Path(path.strip()).name.startswith("libllvmlite"):
+                start, stop = (int(part, 16) for part in place.split("-"))
+                libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(stop - start), _MADV_DONTNEED)
+
+
+_MADV_DONTNEED = 4
 _IDLE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)
 """Arrays that are handed over have no owner that could be told."""
 

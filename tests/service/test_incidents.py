@@ -144,3 +144,14 @@ def test_alerts_without_p_values_give_their_incident_none() -> None:
     lines = incidents.take(first)
     assert [(line["state"], line["p_value"]) for line in lines] == [("opened", None)]
     assert [line["p_value"] for line in incidents.close_all()] == [None]
+
+
+def test_a_line_about_an_incident_does_not_change_with_what_comes_after_it() -> None:
+    found = Incidents()
+    (line,) = found.take(alert(0))
+    before = json.dumps(line)
+    found.take(alert(1))
+    found.take(alert(2, look="order", about="y"))
+    assert json.dumps(line) == before
+    assert len(line["evidence"]) == 1
+    assert [way["alerts"] for way in line["raised"]] == [1]

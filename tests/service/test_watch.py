@@ -335,6 +335,44 @@ def test_what_is_not_there_is_told_and_what_cannot_be_read_is_told_once(
     assert "nothing of it was read" in caplog.text
 
 
+def test_a_quiet_file_is_released_while_others_go_on(detector: Path, tmp_path: Path) -> None:
+    for seed, name in enumerate(("busy", "quiet")):
+        (tmp_path / f"{name}.log").write_text("".join(lines(30, start=3_000, seed=seed)))
+    follower = Follower(registry.get("logs").reader(load(detector).schema), [tmp_path])
+    follower.scan()
+    assert sum(map(len, follower.read())) == 58
+    follower.open["quiet.log"].heard -= 100.0
+    # The last message of a file may go on: of the one that was quiet, it is taken to be whole, once.
+    (block,) = follower.release(50.0)
+    assert (block.file, len(block)) == ("quiet.log", 1)
+    assert not list(follower.release(50.0))
+    assert [block.file for block in follower.release()] == ["busy.log"]
+    follower.close()
+
+
+def test_what_is_waited_for_is_told_once(
+    detector: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "empty.log").touch()
+    (tmp_path / "odd.log").write_text("- what is this -\n")
+    (tmp_path / "app.log").write_text("".join(lines(30, start=3_000)))
+    reader = load(detector).reader()
+    follower = Follower(reader, [tmp_path])
+    follower.scan()
+    assert sum(map(len, follower.read())) == 29
+    with caplog.at_level("INFO"):
+        caplog.clear()
+        follower.tell_waiting(60.0)
+        assert not caplog.records
+        for _ in range(2):
+            follower.tell_waiting(0.0)
+    told = sorted(record.getMessage() for record in caplog.records)
+    assert [text.partition(":")[0] for text in told] == ["empty.log", "odd.log"]
+    assert "nothing came yet" in told[0]
+    assert "too few, or too strange" in told[1]
+    follower.close()
+
+
 def test_a_pipe_with_a_name_is_told_and_not_waited_for(
     detector: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

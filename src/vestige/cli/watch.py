@@ -65,7 +65,7 @@ def watch(
             help="how long to wait for more lines of a message before it is judged (500ms, 2s, 1m); if "
             "more come later, it is judged again"
         ),
-    ] = "2s",
+    ] = "500ms",
     runtime: Runtime = "own",
 ) -> None:
     """Follow evidence as it grows, and send alerts, grouped into incidents, each with its reasons.

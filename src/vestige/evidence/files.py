@@ -20,6 +20,9 @@ from typing import BinaryIO
 
 from vestige.errors import EvidenceError
 from vestige.evidence.defects import FILE, Defect
+from vestige.log import get
+
+log = get(__name__)
 
 STDIN = Path("-")
 MARKER = ".vestige-simulated.json"
@@ -87,6 +90,8 @@ class EvidenceFile:
         try:
             if self.in_directory:
                 return _regular(self.path)
+            if self.path.is_fifo():
+                log.info("%s is a pipe: it is read once somebody writes to it", self.where)
             return self.path.open("rb")
         except OSError as error:
             why = LINK if error.errno == errno.ELOOP else f"cannot be read: {error.strerror}"

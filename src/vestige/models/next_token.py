@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from vestige.models.base import Detector, Judgement, Task
 from vestige.models.reasons import Piece, Reason, effects, event_at, strongest
@@ -120,6 +119,9 @@ class NextToken(Detector):
 
     def proba_of(self, surprise: FloatArray) -> FloatArray:
         """See `predict_proba`, of surprise that is known."""
+        # Half of what a watch that needs none of it would hold in memory beside Polars.
+        from scipy.special import expit
+
         margin = surprise - self.shift
         proba = np.zeros((len(margin), max(self.n_classes, 2)))
         proba[:, 0], proba[:, 1] = expit(-margin), expit(margin)

@@ -393,7 +393,8 @@ class Windower:
     ) -> pl.DataFrame:
         codes = laid[_FILE][judged]
         if (codes == codes[0]).all():
-            files = pl.repeat(self._files[int(codes[0])], len(codes), dtype=pl.String(), eager=True)
+            # `pl.repeat` would start the lazy engine, at each of many small batches.
+            files = pl.Series([self._files[int(codes[0])]], dtype=pl.String()).new_from_index(0, len(codes))
         else:
             files = pl.Series([self._files[code] for code in codes.tolist()], dtype=pl.String())
         columns = [

@@ -31,6 +31,7 @@ HEAD_BYTES = 1_024
 """By so many bytes of its beginning a file is known again."""
 GRACE_S = 5.0
 """A file that was renamed is read on for as long as there was nothing new for so many seconds."""
+TOO_LITTLE = "its lines are too few, or too strange, to say what it is"
 MOST_DONE = 100_000
 """Files that were read to their end, and are known when they turn up under another name."""
 
@@ -85,6 +86,10 @@ class Followed:
     """When the last block of it came, on the clock that never goes back."""
     begun: bool = False
     """Whether anything of it was handed on."""
+    released: bool = False
+    """Whether what it holds back was handed on since its last block came."""
+    taken: int = -1
+    """The bytes that had been read of it when its beginning was looked at."""
 
     def state(self) -> dict[str, Any]:
         """Where it stands, as JSON values."""
@@ -124,6 +129,8 @@ class Follower:
         self._news = False
         """Whether the last scan opened something, or something was read or ended since."""
         self._said = Said()
+        self._waited: dict[str, bool] = {}
+        """Of what it was said that nothing of it was read yet, and whether it was empty then."""
         self._refused: dict[str, tuple[int, int]] = {}
         self._known: dict[str, tuple[int, int, int]] = {}
         """Files that were read to their end, as the system told of them when their beginning was read."""
@@ -176,22 +183,41 @@ class Follower:
             if block is not None:
                 yield block
 
-    def release(self) -> Iterator[StepBlock]:
-        """What is held back because more of it may follow; to be asked for after a quiet time."""
+    def release(self, quiet_s: float | None = None) -> Iterator[StepBlock]:
+        """What is held back because more of it may follow, of units that nothing came from for so long; by
+        default of all."""
+        now = time.monotonic()
         for followed in self.open.values():
+            if quiet_s is not None and (followed.released or now - followed.heard < quiet_s):
+                continue
+            followed.released = True
             block = followed.stream.release()
             if block is not None:
                 yield block
+
+    def tell_waiting(self, quiet_s: float) -> None:
+        """Say of what nothing could be read for so long: that it is empty, or that its lines say too little;
+        each of it once."""
+        now = time.monotonic()
+        for name, each in self.open.items():
+            if each.begun or now - each.heard < quiet_s:
+                continue
+            empty = each.identity is None or not each.identity.head_bytes
+            if self._waited.get(name) == empty:
+                continue
+            self._waited[name] = empty
+            if empty:
+                log.info("%s: nothing came yet; it is waited for", each.unit.name)
+            else:
+                log.warning(
+                    "%s: nothing of it is read yet: %s; more is waited for", each.unit.name, TOO_LITTLE
+                )
 
     def tell_unread(self) -> None:
         """Say which files never came to be read, because they did not show what they are."""
         for followed in self.open.values():
             if not followed.begun and followed.identity is not None and followed.identity.head_bytes:
-                log.warning(
-                    "%s: nothing of it was read, because its lines are too few, or too strange, to say what "
-                    "it is",
-                    followed.unit.name,
-                )
+                log.warning("%s: nothing of it was read: %s", followed.unit.name, TOO_LITTLE)
 
     def close(self) -> None:
         """Let go of everything."""
@@ -416,16 +442,19 @@ class Follower:
         for defect in stream.defects[followed.told :]:
             log.warning("%s", replace(defect, file=followed.unit.name))
         followed.told = len(stream.defects)
-        if followed.identity is not None and followed.identity.head_bytes < HEAD_BYTES:
+        identity = followed.identity
+        # Where nothing came since, it begins as it did.
+        if identity is not None and identity.head_bytes < HEAD_BYTES and stream.taken != followed.taken:
+            followed.taken = stream.taken
             with suppress(OSError, EvidenceError):
-                identity = Identity.of(followed.unit.file)
                 # Where it lay, another file may lie by now.
-                if (identity.device, identity.inode) == (followed.identity.device, followed.identity.inode):
-                    followed.identity = identity
+                now = Identity.of(followed.unit.file)
+                if (identity.device, identity.inode) == (now.device, now.inode):
+                    followed.identity = now
         if block is not None or stream.ended:
             self._said.say(followed.unit.name, stream.summary)
         if block is not None:
-            followed.heard, followed.begun = time.monotonic(), True
+            followed.heard, followed.begun, followed.released = time.monotonic(), True, False
             self._news = True
         elif stream.ended:
             self._end(name)

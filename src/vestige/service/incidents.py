@@ -87,11 +87,12 @@ class Incident:
     evidence: list[Row] = field(default_factory=list)
 
     def row(self, state: str) -> Row:
-        """A line about it; `state` is opened, grew or closed."""
+        """A line about it as it is now; `state` is opened, grew or closed."""
+        raised = [dict(way) for way in self.raised]
         return {
             "kind": "incident", "id": self.id, "state": state, "host": self.entity, "first": self.first,
             "last": self.last, "alerts": self.alerts, "p_value": self.p_value, "reasons": self.reasons,
-            "raised": self.raised, "evidence": self.evidence,
+            "raised": raised, "evidence": list(self.evidence),
         }  # fmt: skip
 
 

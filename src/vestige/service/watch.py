@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from vestige import storage
+from vestige import native, storage
 from vestige.checkpoint import Loaded, load
 from vestige.errors import CheckpointError, UsageError
 from vestige.evidence.files import STDIN
@@ -45,8 +45,12 @@ from vestige.service.sinks.files import FileSink
 from vestige.service.sinks.lines import whole
 from vestige.training.interrupt import StopRequests
 
-SCAN_S, POLL_S, SAVE_S = 1.0, 0.2, 5.0
+SCAN_S, POLL_S, SAVE_S = 1.0, 0.3, 5.0
 """How often new files are looked for, open ones are read, and the state is saved."""
+IDLE_S = 0.5
+"""So long after the last line of a file, the message that it may be part of is judged as it is."""
+WAITED_S = 5.0
+"""After so long it is said that nothing came."""
 MANY = 2_000
 """Steps of one round of reading from which on there is a backlog, and no time to wait."""
 
@@ -61,7 +65,7 @@ class WatchOptions:
 
     once: bool = False
     every: bool = False
-    idle_s: float = live.IDLE_S
+    idle_s: float = IDLE_S
     save_s: float = SAVE_S
     shard: Shard | None = None
 
@@ -218,6 +222,7 @@ class Watch:
         )
         if self.inbox is not None:
             self.inbox.sweep(follower)
+        native.release_linker()
 
     def _restore(self, before: dict[str, Any]) -> None:
         self.windower.restore(before["windower"])
@@ -236,7 +241,7 @@ class Watch:
             self.kept.restore(before["kept"])
 
     def _watch(self, stop: StopRequests) -> None:
-        scanned, heard, released, some = 0.0, time.monotonic(), False, False
+        scanned, some = 0.0, False
         while not _asked(stop):
             now = time.monotonic()
             # However much there is to read, what is new is looked for meanwhile.
@@ -247,31 +252,25 @@ class Watch:
                 scanned = now
             some, before = False, self.steps
             for block in self.follower.read():
-                heard, released, some = time.monotonic(), False, True
+                some = True
                 self._take(block)
                 self._save_in_time()
                 if _asked(stop):
                     return
             if some and (self.options.once or self.steps - before >= MANY):
                 continue
-            if some:
-                # What comes one by one is gathered for a moment: a batch costs as much as a hundred lines.
-                for sink in self.sinks:
-                    sink.flush()
-                time.sleep(POLL_S)
-                continue
-            if self.follower.ended:
+            if not some and self.follower.ended:
                 self._end()
                 return
             # All that there is was read: whoever is quiet has nothing more to say for now.
+            for block in self.follower.release(self.options.idle_s):
+                self._take(block)
             self._write(self.incidents.pass_clock(time.time()))
-            if not released and time.monotonic() - heard >= self.options.idle_s:
-                for block in self.follower.release():
-                    self._take(block)
-                released = True
+            self.follower.tell_waiting(WAITED_S)
             self._save_in_time()
             for sink in self.sinks:
                 sink.flush()
+            # What comes one by one is gathered for a moment: a batch costs as much as a hundred lines.
             time.sleep(POLL_S)
 
     def _end(self) -> None:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax, softmax
 
 from vestige import checked
 from vestige.models.base import CLIP, Detector, HyperParameters, log_scaled
@@ -83,6 +82,8 @@ class ExportedNetwork(Exported):
 
     def predict_proba(self, X: Batch) -> NDArray[np.float64]:
         """See `Detector.predict_proba`."""
+        from scipy.special import softmax
+
         found: NDArray[np.float64] = softmax(self.run(X), axis=1)
         return found
 
@@ -101,6 +102,8 @@ class ExportedNext(NextToken, Exported):
 
     def log_proba(self, X: Batch) -> NDArray[np.float64]:
         """See `NextToken.log_proba`."""
+        from scipy.special import log_softmax
+
         found: NDArray[np.float64] = log_softmax(self.run(X), axis=1)
         return found
 

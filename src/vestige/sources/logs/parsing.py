@@ -51,11 +51,8 @@ class BlockParser:
         """The messages of a block, see `Parser.parse`."""
         readers = self._readers
         size = len(block.data) + sum(gap[1] for gap in block.gaps)
-        if not readers.asked and len(block.data) >= SMALLEST:
-            left = max(self._left, size)
-            sure = left >= SURE_BYTES and not block.gaps
-            if (sure or readers.expected_s(left) >= self._worth_s) and _share_odd(block.data) <= MOST_ODD:
-                readers.ask_for_kernel()
+        if not readers.asked and self._is_worth_it(readers, block, size):
+            readers.ask_for_kernel()
         self._left -= size
         if readers.kernel is not None:
             try:
@@ -68,6 +65,17 @@ class BlockParser:
         readers.seconds += time.thread_time() - begun
         readers.n_bytes += size
         return messages
+
+    def _is_worth_it(self, readers: _Readers, block: Block, size: int) -> bool:
+        """Whether the kernel saves more time than it takes to load it, as far as the plain reader's tells."""
+        if len(block.data) < SMALLEST:
+            # What is followed comes in small blocks, and goes on as it did.
+            worth_it = readers.seconds >= self._worth_s
+        else:
+            left = max(self._left, size)
+            sure = left >= SURE_BYTES and not block.gaps
+            worth_it = sure or readers.expected_s(left) >= self._worth_s
+        return worth_it and _share_odd(block.data) <= MOST_ODD
 
     def raw(self, block: Block, messages: Messages) -> RawMessages:
         """Tells the texts of these messages of the block as they stand there."""

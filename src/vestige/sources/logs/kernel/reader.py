@@ -54,7 +54,7 @@ KNOWN = {
     "keys",
 }  # fmt: skip
 """What the kernel knows of a format; whatever else there may be must be as it is by default."""
-SMALLEST = 1 << 15
+SMALLEST = 1 << 12
 """Bytes of a block below which the plain reader is as fast."""
 MOST_ODD = 0.25
 """The share of lines that the kernel cannot read from which on `Parser` reads the whole block."""
