@@ -335,6 +335,23 @@ def test_what_is_not_there_is_told_and_what_cannot_be_read_is_told_once(
     assert "nothing of it was read" in caplog.text
 
 
+def test_what_comes_again_is_counted_and_not_told_again(detector: Path, tmp_path: Path) -> None:
+    log, odd = tmp_path / "app.log", tuple(range(3_010, 3_300, 5))
+    text = list(lines(300, start=3_000, odd=odd))
+    log.write_text("".join(text[:200]))
+    watch(detector, log, tmp_path)
+    log.write_text("".join(text))
+    # The second life remembers what the first one told.
+    found = [row for row in watch(detector, log, tmp_path) if "segfault" in row["text"]]
+    told = [row for row in found if row["alert"]]
+    again = [row for row in found if "repeats" in row]
+    assert len(told) == 1
+    assert len(again) >= 50
+    assert {row["repeats"] for row in again} == {told[0]["incident"]}
+    assert not any(row["alert"] or "key" in row for row in again)
+    assert "key" not in told[0]
+
+
 def test_a_quiet_file_is_released_while_others_go_on(detector: Path, tmp_path: Path) -> None:
     for seed, name in enumerate(("busy", "quiet")):
         (tmp_path / f"{name}.log").write_text("".join(lines(30, start=3_000, seed=seed)))
@@ -358,13 +375,13 @@ def test_what_is_waited_for_is_told_once(
     (tmp_path / "app.log").write_text("".join(lines(30, start=3_000)))
     reader = load(detector).reader()
     follower = Follower(reader, [tmp_path])
-    follower.scan()
-    assert sum(map(len, follower.read())) == 29
-    with caplog.at_level("INFO"):
-        caplog.clear()
+    with caplog.at_level("INFO", logger="vestige"):
+        follower.scan()
+        assert sum(map(len, follower.read())) == 29
         follower.tell_waiting(60.0)
-        assert not caplog.records
+        assert len(caplog.records) == 1
         for _ in range(2):
+            follower.scan()
             follower.tell_waiting(0.0)
     told = sorted(record.getMessage() for record in caplog.records)
     assert [text.partition(":")[0] for text in told] == ["empty.log", "odd.log"]

@@ -11,6 +11,44 @@ import typer
 from vestige.cli.export import Runtime, in_form
 from vestige.cli.options import parse_duration
 
+State = Annotated[
+    Path | None,
+    typer.Option(
+        "--state", help="directory that remembers where everything stands, so that a later watch goes on"
+    ),
+]
+Sinks = Annotated[
+    list[str],
+    typer.Option(
+        "--sink",
+        help="where alerts go, KIND:WHERE (repeatable): jsonl:PATH, jsonl:- is standard output and the "
+        "default; see docs/watch.md for the others",
+    ),
+]
+Listen = Annotated[
+    list[str],
+    typer.Option(
+        "--listen",
+        help="take log messages that are sent, too (repeatable): syslog://127.0.0.1:5514 (UDP and TCP), "
+        "otlp://127.0.0.1:4318 (OTLP over HTTP); needs --state",
+    ),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        help="I/N: follow the Ith of N parts of the files, by their names; N watches, each with a "
+        "--state of its own, follow everything once",
+    ),
+]
+Idle = Annotated[
+    str,
+    typer.Option(
+        help="how long to wait for more lines of a message before it is judged (500ms, 2s, 1m); if "
+        "more come later, it is judged again"
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -25,47 +63,15 @@ def watch(
         list[Path],
         typer.Argument(help="what grows: files, directories; - is standard input"),
     ] = [],
-    state: Annotated[
-        Path | None,
-        typer.Option(
-            "--state", help="directory that remembers where everything stands, so that a later watch goes on"
-        ),
-    ] = None,
-    sink: Annotated[
-        list[str],
-        typer.Option(
-            "--sink",
-            help="where alerts go, KIND:WHERE (repeatable): jsonl:PATH, jsonl:- is standard output and the "
-            "default; see docs/watch.md for the others",
-        ),
-    ] = [],
-    listen: Annotated[
-        list[str],
-        typer.Option(
-            "--listen",
-            help="take log messages that are sent, too (repeatable): syslog://127.0.0.1:5514 (UDP and TCP), "
-            "otlp://127.0.0.1:4318 (OTLP over HTTP); needs --state",
-        ),
-    ] = [],
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            "--shard",
-            help="I/N: follow the Ith of N parts of the files, by their names; N watches, each with a "
-            "--state of its own, follow everything once",
-        ),
-    ] = None,
+    state: State = None,
+    sink: Sinks = [],
+    listen: Listen = [],
+    shard: ShardOption = None,
     once: Annotated[bool, typer.Option("--once", help="go to the end of what is there, and stop")] = False,
     every: Annotated[
         bool, typer.Option("--all", help="write every step with its score, not alerts alone")
     ] = False,
-    idle: Annotated[
-        str,
-        typer.Option(
-            help="how long to wait for more lines of a message before it is judged (500ms, 2s, 1m); if "
-            "more come later, it is judged again"
-        ),
-    ] = "500ms",
+    idle: Idle = "500ms",
     runtime: Runtime = "own",
 ) -> None:
     """Follow evidence as it grows, and send alerts, grouped into incidents, each with its reasons.

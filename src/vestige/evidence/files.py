@@ -28,6 +28,7 @@ STDIN = Path("-")
 MARKER = ".vestige-simulated.json"
 """Lies in a simulated corpus, says so, and holds what was planted. Hidden: nothing is read from it."""
 PACKED = (".gz", ".zst", ".zstd")
+EMPTY = "empty"
 LINK = "a link: links are not followed within a corpus"
 GIVE = "give a file, or a directory that holds some, or - for what comes through a pipe"
 FOLLOWED = "links are not followed: give the directory that they lead to, or the files themselves"
@@ -190,7 +191,7 @@ def _sort_in(path: Path, name: str, files: list[EvidenceFile], skipped: list[Def
     elif not stat.S_ISREG(found.st_mode):
         skipped.append(Defect(name, None, FILE, "not a regular file"))
     elif found.st_size == 0:
-        skipped.append(Defect(name, None, FILE, "empty"))
+        skipped.append(Defect(name, None, FILE, EMPTY))
     else:
         files.append(EvidenceFile(path, name, found.st_size, in_directory=True))
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige import checked
+from vestige.scoring.repeats import Asked, Within
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -56,9 +57,11 @@ class Threshold:
     spare: int = SPARE
     quiet: int = 0
 
-    def alerts(self, log_p: FloatArray, alpha: float, free: BoolArray) -> BoolArray:
+    def alerts(
+        self, log_p: FloatArray, alpha: float, free: BoolArray, told: Within | None = None
+    ) -> BoolArray:
         """Which of these windows `(B,)`, the next ones in their order, alert; those that are `free` spend
-        nothing where they do."""
+        nothing where they do. What repeats what was `told` does not alert, and spends nothing."""
         found = np.zeros(len(log_p), dtype=np.bool_)
         promised, floor = math.log(alpha), math.log(alpha * FLOOR)
         before = -1
@@ -71,11 +74,15 @@ class Threshold:
             if limit >= promised:
                 self.spare = SPARE
             alert = bool(log_p[at] <= limit)
+            if told is not None and not free[at] and log_p[at] <= max(limit, promised) and told.is_one(at):
+                alert = False
             spends = alert and not free[at]
             if spends and limit - GAMMA < floor:
                 alert = spends = self.spare > 0
                 self.spare -= alert
             found[at] = alert
+            if spends and told is not None:
+                told.tell(at)
             self.log_alpha = max(limit + GAMMA * (alpha - spends), floor)
         self.quiet += len(log_p) - 1 - before
         return found
@@ -89,13 +96,15 @@ class Threshold:
 class Spent:
     """What came of a promise: `windows`; `rare` of them have p-values at or below alpha, so that a threshold
     fixed once would have alerted; `alerts` came; `held_back` of the rare ones did not, `held_back_floor` of
-    them although they are below the floor."""
+    them although they are below the floor. `repeats` are rare ones that came again after they were
+    told, and are no alerts of their own."""
 
     windows: int = 0
     rare: int = 0
     alerts: int = 0
     held_back: int = 0
     held_back_floor: int = 0
+    repeats: int = 0
 
 
 @dataclass
@@ -128,11 +137,13 @@ class AlertBudget:
         *,
         corrects: bool = False,
         free: BoolArray | None = None,
+        asked: Asked | None = None,
     ) -> BoolArray:
         """Which of the next windows alert, `(B,)`, by ln of their p-values.
 
         `entity (B,)` indexes `entities`, where one may stand several times. `corrects`: the first window
         takes the place of the last one before. `free (B,)`: whose alerts spend nothing, and do not count.
+        `asked`: says which of them repeat what was told, and are no alerts.
         """
         if free is None:
             free = np.zeros(len(log_p), dtype=np.bool_)
@@ -140,14 +151,16 @@ class AlertBudget:
         once = np.array([number.setdefault(name, len(number)) for name in entities], dtype=np.int64)
         entity, entities = once[entity], list(number)
         if corrects:
-            self._take_back()
+            self._take_back(asked)
         if not len(log_p):
             return np.zeros(0, dtype=np.bool_)
         alert = np.zeros(len(log_p), dtype=np.bool_)
         if len(log_p) > 1:
-            alert[:-1] = self._next(log_p[:-1], entity[:-1], entities, free[:-1])
+            alert[:-1] = self._next(log_p[:-1], entity[:-1], entities, free[:-1], asked)
         self._remember(entities[int(entity[-1])])
-        alert[-1:] = self._next(log_p[-1:], entity[-1:], entities, free[-1:])
+        if asked is not None:
+            asked.repeats.remember()
+        alert[-1:] = self._next(log_p[-1:], entity[-1:], entities, free[-1:], asked, len(log_p) - 1)
         return alert
 
     def possible(self, log_p: FloatArray) -> BoolArray:
@@ -200,17 +213,27 @@ class AlertBudget:
         return np.flatnonzero(log_p <= math.log(self.alpha * HIGHEST))
 
     def _next(
-        self, log_p: FloatArray, entity: NDArray[np.int64], entities: Sequence[str], free: BoolArray
+        self,
+        log_p: FloatArray,
+        entity: NDArray[np.int64],
+        entities: Sequence[str],
+        free: BoolArray,
+        asked: Asked | None,
+        first: int = 0,
     ) -> BoolArray:
-        alert = np.zeros(len(log_p), dtype=np.bool_)
+        alert, repeats = np.zeros((2, len(log_p)), dtype=np.bool_)
         for threshold, rows in self._shares(entity, entities):
-            alert[rows] = threshold.alerts(log_p[rows], self.alpha, free[rows])
+            told = None if asked is None else asked.within(rows + first)
+            alert[rows] = threshold.alerts(log_p[rows], self.alpha, free[rows], told)
+        if asked is not None:
+            repeats[[row - first for row in asked.found if first <= row < first + len(log_p)]] = True
         rare = (log_p <= math.log(self.alpha)) & ~free
-        held = rare & ~alert
+        held = rare & ~alert & ~repeats
         self.spent.windows += len(log_p)
         self.spent.rare += int(rare.sum())
         self.spent.alerts += int((alert & ~free).sum())
         self.spent.held_back += int(held.sum())
+        self.spent.repeats += int((rare & repeats).sum())
         self.spent.held_back_floor += int((held & (log_p <= math.log(self.alpha * FLOOR))).sum())
         return alert
 
@@ -249,10 +272,12 @@ class AlertBudget:
             threshold = self.own.get(name, Threshold(math.log(self.alpha)))
         self._before = name, seen, replace(threshold), replace(self.spent)
 
-    def _take_back(self) -> None:
+    def _take_back(self, asked: Asked | None) -> None:
         """Make the last window undone, where it is known what was before it."""
         if self._before is None:
             return
+        if asked is not None:
+            asked.repeats.take_back()
         name, seen, threshold, self.spent = self._before
         self._before = None
         if name in self.seen:

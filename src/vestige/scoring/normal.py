@@ -15,11 +15,13 @@ from vestige.log import get
 from vestige.models.normal.detector import Normal
 from vestige.reading.looks import BoundNormalEncoder, NormalEncoder
 from vestige.reading.overview import counted
+from vestige.reading.steps import NO_TIME
 from vestige.reading.times import rfc3339
 from vestige.reading.windower import WindowBatch
 from vestige.scoring.budgeting import BROKEN, FLOOR, AlertBudget
 from vestige.scoring.judged import JudgedBatch
 from vestige.scoring.reasons import Explainer
+from vestige.scoring.repeats import Asked, Candidate, Repeats, key_of
 from vestige.scoring.smallest import SmallestChange
 from vestige.scoring.unknown import Unknown
 
@@ -53,11 +55,16 @@ class NormalScorer:
             detector, Explainer(detector, encoder, reader), smallest, AlertBudget.start(detector.alpha)
         )
 
-    def alerts(self, judged: JudgedBatch, free: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-        """Which of the next windows alert, `(B,)`; those of the `free` ones spend nothing."""
+    def alerts(
+        self, judged: JudgedBatch, free: NDArray[np.bool_] | None = None, asked: Asked | None = None
+    ) -> NDArray[np.bool_]:
+        """Which of the next windows alert, `(B,)`; those of the `free` ones spend nothing. `asked`: see
+        `AlertBudget.decide`."""
         log_p, names = self.strangeness(judged)
         batch = judged.batch
-        return self.budget.decide(log_p, batch.recording, names, corrects=batch.corrects, free=free)
+        return self.budget.decide(
+            log_p, batch.recording, names, corrects=batch.corrects, free=free, asked=asked
+        )
 
     @staticmethod
     def strangeness(judged: JudgedBatch) -> tuple[NDArray[np.float64], list[str]]:
@@ -73,18 +80,40 @@ class NormalScorer:
         return {name: row[name] for name in told[: told.index("alert")]} | {"alert": False}
 
     def rows(
-        self, judged: JudgedBatch, *, alerts_only: bool = False, hiding: Hiding | None = None
+        self,
+        judged: JudgedBatch,
+        *,
+        alerts_only: bool = False,
+        hiding: Hiding | None = None,
+        repeats: Repeats | None = None,
     ) -> Iterator[dict[str, Any]]:
         """A dict for each window, or for those only that alert, or correct what was told before.
 
         `hiding` says of an alert by what it was found to be fine: it is none then, has this as `dismissed`,
-        with its reasons, and spends nothing of the budget.
+        with its reasons, and spends nothing of the budget. What comes again after it was told is no alert,
+        either: `repeats` counts it, and its row has it as `repeats`. Rows that alert have the `key` by which
+        that knows them.
         """
         self.unknown.add(judged)
-        hidden = self._hidden(judged, hiding)
+        about = self._about(judged) if hiding is not None or repeats is not None else {}
+        hidden: dict[int, str] = {}
+        if hiding is not None:
+            hidden = {row: because for row, each in about.items() if (because := hiding(each)) is not None}
         free = np.zeros(len(judged.batch), dtype=np.bool_)
         free[list(hidden)] = True
-        yield from self.told(judged, self.alerts(judged, free), alerts_only=alerts_only, hidden=hidden)
+        if repeats is None:
+            yield from self.told(judged, self.alerts(judged, free), alerts_only=alerts_only, hidden=hidden)
+            return
+        asked = Asked(repeats, _candidates(judged, about))
+        alert = self.alerts(judged, free, asked)
+        numbers = _wanted(judged, alert, alerts_only=alerts_only)
+        rows = self.told(judged, alert, alerts_only=alerts_only, hidden=hidden)
+        for number, row in zip(numbers.tolist(), rows, strict=True):
+            if number in asked.found:
+                row["repeats"] = repeats.incident_of(asked.found[number])
+            elif row["alert"] and number in asked.candidates:
+                row["key"] = asked.candidates[number].key
+            yield row
 
     def told(
         self,
@@ -97,11 +126,7 @@ class NormalScorer:
         """`rows`, where those that `alert (B,)` are known, and by what some of them, the `hidden` ones, were
         found to be fine."""
         batch, judgement = judged.batch, judged.judgement
-        wanted = np.arange(len(batch))
-        if alerts_only:
-            told = alert.copy()
-            told[:1] |= batch.corrects
-            wanted = np.flatnonzero(told)
+        wanted = _wanted(judged, alert, alerts_only=alerts_only)
         if not len(wanted):
             return
         strange = judgement.strangeness[wanted]
@@ -141,6 +166,11 @@ class NormalScorer:
                 counted(spent.held_back, "window"), "was" if spent.held_back == 1 else "were",
                 self._held_floor(),
             )  # fmt: skip
+        if spent.repeats:
+            log.info(
+                "%s as rare as an alert came again within a day of what was told: counted, not told again",
+                counted(spent.repeats, "window"),
+            )
         if budget.chance(spent.rare) < BROKEN:
             log.warning(
                 "the promise does not hold for this evidence: %s as rare as an alert came, where %.3g "
@@ -149,9 +179,9 @@ class NormalScorer:
                 counted(spent.rare, "window"), promised,
             )  # fmt: skip
 
-    def _hidden(self, judged: JudgedBatch, hiding: Hiding | None) -> dict[int, str]:
-        """Which windows would be fine if they alerted, and by what."""
-        if hiding is None or not isinstance(judged.bound, BoundNormalEncoder):
+    def _about(self, judged: JudgedBatch) -> dict[int, dict[str, Any]]:
+        """Of the windows that may alert, what a person may have said of such."""
+        if not isinstance(judged.bound, BoundNormalEncoder):
             return {}
         batch = judged.batch
         rows = self.budget.candidates(-judged.judgement.strangeness)
@@ -160,12 +190,10 @@ class NormalScorer:
         raised = self.explainer.raised(
             {name: values[rows] for name, values in batch.steps.items()}, judged.bound
         )
-        found: dict[int, str] = {}
+        found: dict[int, dict[str, Any]] = {}
         for row, event, why in zip(rows.tolist(), batch.text.gather(rows).to_list(), raised, strict=True):
             name = batch.recordings[int(batch.recording[row])]
-            because = hiding({"host": name.host or None, "recording": name.id, "event": event, **why})
-            if because is not None:
-                found[row] = because
+            found[row] = {"host": name.host or None, "recording": name.id, "event": event, **why}
         return found
 
     def _held_floor(self) -> str:
@@ -187,6 +215,27 @@ class NormalScorer:
             {"event": event, **why, **({"smallest": change} if change else {})}
             for event, why, change in zip(called, explained, changes, strict=True)
         )
+
+
+def _wanted(judged: JudgedBatch, alert: NDArray[np.bool_], *, alerts_only: bool) -> NDArray[np.int64]:
+    """Which windows have a row."""
+    if not alerts_only:
+        return np.arange(len(alert))
+    told = alert.copy()
+    told[:1] |= judged.batch.corrects
+    return np.flatnonzero(told)
+
+
+def _candidates(judged: JudgedBatch, about: dict[int, dict[str, Any]]) -> dict[int, Candidate]:
+    """Those windows, by their rows, that would be told of an event that the detector does not know."""
+    found = {}
+    for row, each in about.items():
+        if not each["event"] or (each["nearest"] or {}).get("distance") == 0:
+            continue
+        at_ns = int(judged.batch.t_ns[row])
+        key = key_of(each["host"] or each["recording"], each["event"])
+        found[row] = Candidate(key, None if at_ns == NO_TIME else at_ns / 1e9)
+    return found
 
 
 def _places(batch: WindowBatch, rows: NDArray[np.int64], texts: list[str]) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,7 @@ from pathlib import Path, PurePath
 from typing import Any, Self
 
 from vestige.errors import EvidenceError, VestigeError
-from vestige.evidence.files import PACKED, STDIN, EvidenceFile
+from vestige.evidence.files import EMPTY, PACKED, STDIN, EvidenceFile
 from vestige.evidence.stream import ByteStream
 from vestige.log import get
 from vestige.reading.files import FileUnit
@@ -239,7 +239,10 @@ class Follower:
             self._refused.pop(str(path), None)
             for defect in listing.left_out:
                 if defect.file not in self._refused:
-                    log.warning("%s was left out: %s", defect.file, defect.why)
+                    if defect.why == EMPTY and not self._once:
+                        log.info("%s: nothing came yet; it is waited for", defect.file)
+                    else:
+                        log.warning("%s was left out: %s", defect.file, defect.why)
                     self._refuse(defect.file, (0, 0))
             # A packed file is whole: nobody writes on at its end.
             units = [

@@ -29,6 +29,7 @@ from vestige.reading.windower import WindowBatch, Windower
 from vestige.scoring.budgeting import AlertBudget
 from vestige.scoring.judged import JudgedBatch
 from vestige.scoring.normal import NormalScorer
+from vestige.scoring.repeats import Repeats
 from vestige.scoring.windows import judge_batches, rows_of
 from vestige.service import feedback
 from vestige.service import state as states
@@ -94,6 +95,7 @@ class Watch:
     inbox: Inbox | None = None
     listening: Listening | None = None
     dismissed: Counter[str] = field(default_factory=Counter)
+    repeats: Repeats = field(default_factory=Repeats)
     daily: Daily = field(default_factory=Daily)
     paths: tuple[Path, ...] = ()
     alerts: int = 0
@@ -131,44 +133,33 @@ class Watch:
                 with storage.writing(state):
                     state.mkdir(parents=True, exist_ok=True)
                 lock.enter_context(storage.locked(state))
-            listening: Listening | None = None
             before = None if state is None else states.load(state, digest)
-            reader = loaded.reader()
-            inbox = _inbox(reader, loaded, state, listen)
+            reader, paths = loaded.reader(), tuple(evidence)
+            inbox, listening = _inbox(reader, loaded, state, listen), None
             if inbox is not None and listen:
                 listening = Listening(listen, inbox)
                 stack.callback(listening.close)
-            windower = Windower(reader, live.scored(reader))
-            scorer, incidents = NormalScorer.of(loaded), Incidents()
-            paths = tuple(evidence)
             if chosen.shard is not None:
                 require_apart(reader, paths)
             _require_same_shard(chosen.shard, before, state)
             try:
-                followed = None if before is None else before["follower"]
-                folder = None if inbox is None else inbox.folder
-                takes = None if chosen.shard is None else chosen.shard.takes
-                follower = Follower(
-                    reader, paths, inbox=folder, once=chosen.once, state=followed, takes=takes
-                )
                 watch = cls(
-                    loaded, digest, state, follower, windower, scorer, incidents, tuple(sinks), chosen
+                    loaded,
+                    digest,
+                    state,
+                    _follower(reader, paths, inbox, chosen, before),
+                    Windower(reader, live.scored(reader)),
+                    NormalScorer.of(loaded),
+                    Incidents(),
+                    tuple(sinks),
+                    chosen,
+                    again=_again(detector, paths, state),
+                    inbox=inbox,
+                    listening=listening,
+                    paths=tuple(path if path == STDIN else path.absolute() for path in paths),
+                    _lock=lock,
                 )
-                watch._lock = lock
-                watch.paths = tuple(path if path == STDIN else path.absolute() for path in paths)
-                watch.inbox, watch.listening = inbox, listening
-                watch.again = _again(detector, paths, state)
-                if scorer is not None:
-                    watch.promise = Promise.start(scorer.budget.alpha, loaded.schema.length)
-                if state is not None:
-                    watch.exceptions = Exceptions.of(state)
-                    watch.kept = feedback.sink(state)
-                    stack.callback(watch.kept.close)
-                if before is not None:
-                    watch._restore(before)
-                elif state is not None:
-                    # Ids go on where somebody has removed the state, and kept the incidents.
-                    incidents.count = feedback.highest(state)
+                watch._take_up(before, stack)
             except (KeyError, TypeError, ValueError, IndexError) as error:
                 raise CheckpointError(
                     f"the state cannot be taken up ({error!r})", where=state, remedy=states.REMEDY
@@ -176,6 +167,20 @@ class Watch:
             # From here on they are closed when watching ends.
             stack.pop_all()
             return watch
+
+    def _take_up(self, before: dict[str, Any] | None, stack: ExitStack) -> None:
+        """Go on where the state stands, or begin."""
+        if self.scorer is not None:
+            self.promise = Promise.start(self.scorer.budget.alpha, self.loaded.schema.length)
+        if self.directory is not None:
+            self.exceptions = Exceptions.of(self.directory)
+            self.kept = feedback.sink(self.directory)
+            stack.callback(self.kept.close)
+        if before is not None:
+            self._restore(before)
+        elif self.directory is not None:
+            # Ids go on where somebody has removed the state, and kept the incidents.
+            self.incidents.count = feedback.highest(self.directory)
 
     def run(self) -> None:
         """Watch until everything was read (`once`), or somebody asks to stop (Ctrl-C, SIGTERM)."""
@@ -210,6 +215,7 @@ class Watch:
                 "promise": None if self.promise is None else self.promise.to_dict(),
                 "incidents": self.incidents.to_dict(),
                 "dismissed": self.dismissed,
+                "repeats": self.repeats.to_dict(),
                 "sinks": {sink.spec: sink.position() for sink in self.sinks},
                 "kept": None if self.kept is None else self.kept.position(),
                 "daily": self.daily.to_dict(),
@@ -232,6 +238,8 @@ class Watch:
             self.scorer.budget = AlertBudget.of(before["budget"])
             self.promise = Promise.of(before["promise"])
         self.dismissed = Counter({str(name): int(n) for name, n in before["dismissed"].items()})
+        if "repeats" in before:
+            self.repeats = Repeats.of(before["repeats"])
         # A state that was saved before days were counted has none.
         self.daily = Daily.of(before.get("daily", {}))
         for sink in self.sinks:
@@ -294,7 +302,9 @@ class Watch:
                 hiding = None
                 if self.exceptions is not None and self.exceptions.entries:
                     hiding = self._hiding
-                rows = self.scorer.rows(judged, alerts_only=not self.options.every, hiding=hiding)
+                rows = self.scorer.rows(
+                    judged, alerts_only=not self.options.every, hiding=hiding, repeats=self.repeats
+                )
             else:
                 rows = rows_of(judged, self.loaded, explain=True)
             lines: list[dict[str, Any]] = []
@@ -328,8 +338,11 @@ class Watch:
             self.dismissed[row["dismissed"]] += 1
             return []
         self.alerts += 1
+        key = row.pop("key", None)
         lines = self.incidents.take(alert)
         row["incident"] = alert["incident"]
+        if key is not None:
+            self.repeats.name(key, row["incident"])
         return lines
 
     def _pass_time(self, batch: WindowBatch) -> list[dict[str, Any]]:
@@ -400,6 +413,23 @@ class Watch:
         for sink in self._all_sinks():
             for sentence in sink.told():
                 log.warning("%s: %s", sink.name, sentence)
+
+
+def _follower(
+    reader: Reader[Any],
+    paths: Sequence[Path],
+    inbox: Inbox | None,
+    options: WatchOptions,
+    before: dict[str, Any] | None,
+) -> Follower:
+    return Follower(
+        reader,
+        paths,
+        inbox=None if inbox is None else inbox.folder,
+        once=options.once,
+        state=None if before is None else before["follower"],
+        takes=None if options.shard is None else options.shard.takes,
+    )
 
 
 def _again(detector: Path, paths: Sequence[Path], state: Path | None) -> str:

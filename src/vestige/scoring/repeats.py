@@ -1,0 +1,156 @@
+"""Events that the detector does not know, were told lately, and come again: they are counted, and neither
+told again nor paid for again.
+
+A new release says something new on each request: told each time, it spends whatever budget there is, and what
+else is as rare is held back. Who was told of it once knows it, as long as it goes on. Of events that are
+known, what is strange is what is around them: these are told each time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige import checked
+
+IntArray = NDArray[np.int64]
+AGAIN_S = 86_400.0
+"""What was told, or came again, within so many seconds is a repeat."""
+MOST = 4_096
+"""So much is remembered, what came last."""
+
+
+def key_of(entity: str, event: str) -> str:
+    """What stands for an event of a host (else a recording), however long it is."""
+    text = f"{len(entity)} {entity}{event}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+@dataclass
+class Told:
+    """When something that was told came last (Unix seconds; None where nobody knows), and its incident."""
+
+    last_s: float | None
+    incident: str = ""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A window that may alert: what it would be told as (see `key_of`), and when it came."""
+
+    key: str
+    at_s: float | None
+
+
+@dataclass
+class Repeats:
+    """What was told lately (`known`); `count` windows repeated it."""
+
+    known: dict[str, Told] = field(default_factory=dict)
+    count: int = 0
+    _undo: list[tuple[str, Told | None, int]] | None = field(default=None, init=False, repr=False)
+
+    def is_one(self, candidate: Candidate) -> bool:
+        """Whether it repeats what was told within a day. It is counted then."""
+        told, at_s = self.known.get(candidate.key), candidate.at_s
+        if told is None:
+            return False
+        last_s = told.last_s
+        if at_s is not None and last_s is not None:
+            if at_s - last_s > AGAIN_S:
+                return False
+            at_s = max(at_s, last_s)
+        self._note(candidate.key, Told(last_s if at_s is None else at_s, told.incident))
+        self.count += 1
+        return True
+
+    def tell(self, candidate: Candidate) -> None:
+        """Note what is told."""
+        self._note(candidate.key, Told(candidate.at_s))
+
+    def name(self, key: str, incident: str) -> None:
+        """Note in which incident something was told."""
+        if key in self.known:
+            self.known[key].incident = incident
+
+    def incident_of(self, key: str) -> str:
+        """In which incident something was told; empty where that is forgotten."""
+        told = self.known.get(key)
+        return "" if told is None else told.incident
+
+    def remember(self) -> None:
+        """What is noted from here on may be taken back."""
+        self._undo = []
+
+    def take_back(self) -> None:
+        """Make undone what was noted since `remember`."""
+        for key, before, count in reversed(self._undo or []):
+            self.count = count
+            self.known.pop(key, None)
+            if before is not None:
+                self.known[key] = before
+        self._undo = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        known = [[key, told.last_s, told.incident] for key, told in self.known.items()]
+        return {"known": known, "count": self.count}
+
+    @classmethod
+    def of(cls, plain: Any) -> Self:
+        """The one whose `to_dict` gave `plain`. Raises ValueError, KeyError or TypeError for what is none."""
+        fields = checked.mapping(plain, "repeats")
+        known = {}
+        for key, last_s, incident in fields["known"]:
+            at_s = None if last_s is None else checked.real(last_s, "last_s", -1e12, 1e12)
+            known[checked.text(key, "an event")] = Told(at_s, checked.text(incident, "incident"))
+        return cls(known, checked.whole(fields["count"], "count", 0, 1 << 53))
+
+    def _note(self, key: str, told: Told) -> None:
+        before = self.known.pop(key, None)
+        if self._undo is not None:
+            self._undo.append((key, before, self.count))
+        self.known[key] = told
+        while len(self.known) > MOST:
+            del self.known[next(iter(self.known))]
+
+
+@dataclass
+class Asked:
+    """The windows of a batch that may alert, by their rows; those `found` to be repeats, in what they
+    repeat."""
+
+    repeats: Repeats
+    candidates: dict[int, Candidate]
+    found: dict[int, str] = field(default_factory=dict)
+
+    def within(self, rows: IntArray) -> Within:
+        """The same of some rows alone."""
+        return Within(self, rows)
+
+
+@dataclass(frozen=True)
+class Within:
+    """Asks by the places of windows among some rows of a batch."""
+
+    asked: Asked
+    rows: IntArray
+
+    def is_one(self, at: int) -> bool:
+        """Whether the window repeats what was told."""
+        row = int(self.rows[at])
+        candidate = self.asked.candidates.get(row)
+        if candidate is None or not self.asked.repeats.is_one(candidate):
+            return False
+        self.asked.found[row] = candidate.key
+        return True
+
+    def tell(self, at: int) -> None:
+        """Note that the window is told."""
+        candidate = self.asked.candidates.get(int(self.rows[at]))
+        if candidate is not None:
+            self.asked.repeats.tell(candidate)
