@@ -44,8 +44,9 @@ def lines(begin: int, count: int, *, odd: bool = False) -> Iterator[str]:
         moment = start + timedelta(milliseconds=number)
         message = ORDER[number % len(ORDER)].format(n=number, k=rng.randrange(1, 9))
         if odd and number % EVERY == EVERY - 1:
-            # Alone in its kind, so that it is rarer than what the budget asks for.
-            message = f"kernel: segfault of process {number} in {'abcdefgh'[number // EVERY % 8] * 7}"
+            # Alone in its kind, so that it is rarer than what the budget asks for, and no repeat.
+            name = "".join("abcdefghij"[int(digit)] for digit in f"{number // EVERY:07d}")
+            message = f"kernel: segfault of process {number} in {name}"
         yield f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z web app[7]: {message}\n"
 
 

@@ -28,6 +28,8 @@ from vestige.scoring.unknown import Unknown
 LN_10 = float(np.log(10.0))
 Hiding = Callable[[dict[str, Any]], str | None]
 """Of an alert (`host recording event reasons nearest`): by what it was found to be fine; None: it was not."""
+Repeated = Callable[[str, dict[str, Any]], None]
+"""Is told of an incident, and of what came again of it, as `Hiding` has it."""
 
 log = get(__name__)
 
@@ -86,13 +88,14 @@ class NormalScorer:
         alerts_only: bool = False,
         hiding: Hiding | None = None,
         repeats: Repeats | None = None,
+        repeated: Repeated | None = None,
     ) -> Iterator[dict[str, Any]]:
         """A dict for each window, or for those only that alert, or correct what was told before.
 
         `hiding` says of an alert by what it was found to be fine: it is none then, has this as `dismissed`,
         with its reasons, and spends nothing of the budget. What comes again after it was told is no alert,
-        either: `repeats` counts it, and its row has it as `repeats`. Rows that alert have the `key` by which
-        that knows them.
+        either: `repeats` counts it, its row has the incident as `repeats`, and `repeated` hears of it. Rows
+        that alert have the `key` by which that knows them.
         """
         self.unknown.add(judged)
         about = self._about(judged) if hiding is not None or repeats is not None else {}
@@ -108,12 +111,17 @@ class NormalScorer:
         alert = self.alerts(judged, free, asked)
         numbers = _wanted(judged, alert, alerts_only=alerts_only)
         rows = self.told(judged, alert, alerts_only=alerts_only, hidden=hidden)
+        again = sorted(asked.found.items(), reverse=True)
         for number, row in zip(numbers.tolist(), rows, strict=True):
+            while again and again[-1][0] < number:
+                _hear(repeated, repeats, about, again.pop())
             if number in asked.found:
                 row["repeats"] = repeats.incident_of(asked.found[number])
             elif row["alert"] and number in asked.candidates:
                 row["key"] = asked.candidates[number].key
             yield row
+        while again:
+            _hear(repeated, repeats, about, again.pop())
 
     def told(
         self,
@@ -215,6 +223,14 @@ class NormalScorer:
             {"event": event, **why, **({"smallest": change} if change else {})}
             for event, why, change in zip(called, explained, changes, strict=True)
         )
+
+
+def _hear(
+    repeated: Repeated | None, repeats: Repeats, about: dict[int, dict[str, Any]], found: tuple[int, str]
+) -> None:
+    number, key = found
+    if repeated is not None:
+        repeated(repeats.incident_of(key), about[number])
 
 
 def _wanted(judged: JudgedBatch, alert: NDArray[np.bool_], *, alerts_only: bool) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ follow one another closely, are one incident.
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any, Self
@@ -85,14 +85,16 @@ class Incident:
     raised: list[Row] = field(default_factory=list)
     reasons: list[Row] = field(default_factory=list)
     evidence: list[Row] = field(default_factory=list)
+    repeats: int = 0
+    """What came again of it, and was not told again."""
 
     def row(self, state: str) -> Row:
         """A line about it as it is now; `state` is opened, grew or closed."""
         raised = [dict(way) for way in self.raised]
         return {
             "kind": "incident", "id": self.id, "state": state, "host": self.entity, "first": self.first,
-            "last": self.last, "alerts": self.alerts, "p_value": self.p_value, "reasons": self.reasons,
-            "raised": raised, "evidence": list(self.evidence),
+            "last": self.last, "alerts": self.alerts, "repeats": self.repeats, "p_value": self.p_value,
+            "reasons": self.reasons, "raised": raised, "evidence": list(self.evidence),
         }  # fmt: skip
 
 
@@ -136,6 +138,14 @@ class Incidents:
         elif incident.alerts in GROWTH:
             lines.append(incident.row("grew"))
         return lines
+
+    def repeat(self, id_: str, alert: Row) -> None:
+        """Count what came again of an incident, if that is still open. How it was raised is kept: what is
+        dismissed is dismissed with it."""
+        incident = self.open.get(id_)
+        if incident is not None:
+            incident.repeats += 1
+            _count(incident, replace(Raised.of(alert), alerts=0))
 
     def pass_time(self, entity: str, now_s: float) -> list[Row]:
         """Close what an entity, whose evidence has come to the time `now_s`, was quiet about for long
@@ -228,7 +238,7 @@ def _add(incident: Incident, alert: Row, kinds: list[str], at_s: float | None) -
 def _count(incident: Incident, raised: Raised) -> None:
     for known in incident.raised:
         if all(known[name] == value for name, value in asdict(raised).items() if name != "alerts"):
-            known["alerts"] += 1
+            known["alerts"] += raised.alerts
             return
     if len(incident.raised) < MOST_EVIDENCE:
         incident.raised.append(asdict(raised))

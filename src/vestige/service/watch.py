@@ -303,7 +303,11 @@ class Watch:
                 if self.exceptions is not None and self.exceptions.entries:
                     hiding = self._hiding
                 rows = self.scorer.rows(
-                    judged, alerts_only=not self.options.every, hiding=hiding, repeats=self.repeats
+                    judged,
+                    alerts_only=not self.options.every,
+                    hiding=hiding,
+                    repeats=self.repeats,
+                    repeated=self.incidents.repeat,
                 )
             else:
                 rows = rows_of(judged, self.loaded, explain=True)
