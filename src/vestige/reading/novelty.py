@@ -106,7 +106,8 @@ class Novelty:
         # Where the known rows of these columns lie, column after column.
         at = np.arange(total) + np.repeat(first - np.concatenate([[0], np.cumsum(many)[:-1]]), many)
         products = np.repeat(value, many) * self.value[at]
-        return np.bincount(self.row[at], weights=products, minlength=len(self.texts))
+        near: FloatArray = np.bincount(self.row[at], products, len(self.texts)).astype(np.float64)
+        return near
 
 
 def _features(text: str) -> Iterator[int]:

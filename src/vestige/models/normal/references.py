@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from vestige.models.normal.habits import RecordingTally
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -64,6 +66,8 @@ class Grams:
 
     def table(self, codes: IntArray) -> tuple[sparse.csr_array, FloatArray]:
         """Which of `codes (C,)` each has, ones in `(N, C)`, and how many others, `(N,)`."""
+        from scipy import sparse  # no watch of lines needs it
+
         place = np.minimum(np.searchsorted(codes, self.codes), len(codes) - 1)
         is_known = codes[place] == self.codes
         rows = self.rows
@@ -134,6 +138,8 @@ class References:
     @classmethod
     def read(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Those whose `arrays` these are. Raises ValueError where they are damaged."""
+        from scipy import sparse
+
         codes, holding = whole_numbers(arrays, "codes", None), whole_numbers(arrays, "holding", None)
         indices = whole_numbers(arrays, "present.indices", None)
         indptr, n = whole_numbers(arrays, "present.indptr", None), whole_numbers(arrays, "n", 1)
@@ -156,6 +162,8 @@ def _inverse_frequency(holding: NDArray[Any], n: int) -> FloatArray:
 def _unit_rows(present: sparse.csr_array, rarity: FloatArray, beside: FloatArray | float) -> sparse.csr_array:
     """Ones `(N, C)` times rarity `(C,)`, every row of length 1; `beside (N,)` is the square of what a row has
     in none of the columns."""
+    from scipy import sparse
+
     data = rarity[present.indices]
     rows = np.repeat(np.arange(present.shape[0]), np.diff(present.indptr))
     square = np.bincount(rows, weights=data**2, minlength=present.shape[0]) + beside
