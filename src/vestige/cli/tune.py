@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vestige.cli.experiment import Overwrite, Settings, Task
-from vestige.cli.options import parse_settings, with_options
+from vestige.cli.options import Address, parse_settings, with_options
 from vestige.runs.options import JudgeOptions
 from vestige.training.config import TrainingConfig
 
@@ -55,7 +55,22 @@ def tune(
         typer.Option(help="realistic: what a deployed agent sees; oracle: everything"),
     ] = "realistic",
     settings: Settings = [],
-    train_jobs: Annotated[int, typer.Option("--train-jobs", min=1, help="trials at a time")] = 1,
+    train_jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--train-jobs",
+            min=1,
+            help="trials at a time (default: 1; on a cluster one for every processor)",
+            show_default=False,
+        ),
+    ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine", help="who trains: local (processes of this machine) or ray (Ray Tune, on a cluster)"
+        ),
+    ] = "local",
+    address: Address = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="go on with a search that was cut off, or with more trials")
     ] = False,
@@ -67,6 +82,7 @@ def tune(
     Example: vestige tune dataset --split split.json --model collaborative --trials 50 -o runs/tuned
     """
     from vestige.cli import progress, tables
+    from vestige.engine import choose
     from vestige.models import registry
     from vestige.pipeline.fitting import TrainingPlan
     from vestige.runs.directory import RunDirectory
@@ -82,7 +98,7 @@ def tune(
         output,
         search=Search(plan, tuple(space), trials),
         judge=judge,
-        jobs=train_jobs,
+        engine=choose(engine, jobs=train_jobs or (1 if engine == "local" else None), address=address),
         resume=resume,
         overwrite=overwrite,
         progress=progress.bar,

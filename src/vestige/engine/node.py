@@ -56,15 +56,14 @@ def run(
     for name in THREADS:
         os.environ.setdefault(name, "1")
     node = platform.node()
-    if order.version != __version__:
-        what = f"the node {node} has vestige {__version__}, this machine {order.version}"
-        return _refused(UsageError(what, remedy="install the same version on every node"), node)
+    if (refusal := other_version(order)) is not None:
+        return _refused(refusal, node)
     if Path(order.cwd).is_dir():
         os.chdir(order.cwd)
     folder = str(shipping.node_folder(order.token))
-    spot = Places(order.cwd, str(Path(folder, "copies")))
+    spot = places_of(order)
     try:
-        shipped = _fetch(order, reads, spot, folder, evidence)
+        shipped = fetch(order, reads, spot, evidence)
         _make_room(order, spot, folder)
     except OSError as error:
         # Such as a full disk of the node: it is no item's fault, but every item's result.
@@ -99,12 +98,26 @@ class _Isolated:
         return next(self._outcomes).unwrap()
 
 
-def _fetch(order: Order, reads: list[Sight], spot: Places, folder: str, evidence: Any) -> int:
+def other_version(order: Order) -> UsageError | None:
+    """The error for a node that has another version than the machine of the caller."""
+    if order.version == __version__:
+        return None
+    what = f"the node {platform.node()} has vestige {__version__}, this machine {order.version}"
+    return UsageError(what, remedy="install the same version on every node")
+
+
+def places_of(order: Order) -> Places:
+    """Where things lie on this node, before anything is shipped to it."""
+    return Places(order.cwd, str(shipping.node_folder(order.token) / "copies"))
+
+
+def fetch(order: Order, reads: list[Sight], spot: Places, evidence: Any) -> int:
     """Bring copies of what this node does not see. Returns how many bytes came."""
     for one in reads:
         if order.unseen or places.look(Path(one.path), one.given) != one:
             shipping.make_node_folder(order.token)
             spot.copied.append(one)
+    folder = str(shipping.node_folder(order.token))
     return sum(shipping.fetch(evidence, one.path, spot.copy_of(one.path), folder) for one in spot.copied)
 
 

@@ -37,6 +37,8 @@ LOST = (
     lost.ActorDiedError, lost.ActorUnavailableError, lost.TaskCancelledError,
 )  # fmt: skip
 """What says that a worker or a node is gone, with what it held."""
+GONE = (lost.RaySystemError, lost.LocalRayletDiedError, lost.RpcError, ConnectionError)
+"""What says that the cluster is gone."""
 
 logger = log.get("vestige.engine")
 
@@ -82,8 +84,7 @@ class Spread(Generic[Item, Value]):
         self._next = self._drawn = 0
         self._ended = False
         self._evidence: Any = None
-        self._head = str(ray.get_runtime_context().gcs_address)
-        self._looked, self._missed = time.monotonic(), 0
+        self._pulse = Pulse()
         self._told: set[str] = set()
         self._files: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
@@ -99,18 +100,16 @@ class Spread(Generic[Item, Value]):
                 piece = self._finished()
                 yield from self._outcomes_of(piece)
             self._tell()
-        except (lost.RaySystemError, lost.LocalRayletDiedError, lost.RpcError, ConnectionError) as error:
-            self._missed = 2
-            raise _lost_cluster(str(error)) from error
+        except GONE as error:
+            self._pulse.lost = True
+            raise lost_cluster(str(error)) from error
         finally:
-            if self._missed < 2:
+            if not self._pulse.lost:
                 self._end()
 
     def _begin(self) -> None:
         if self._reads is not None:
-            home = _on(ray.get_runtime_context().get_node_id())
-            kind = ray.remote(shipping.Evidence)
-            self._evidence = kind.options(num_cpus=0, max_concurrency=4, scheduling_strategy=home).remote()
+            self._evidence = start_evidence()
         if self._writes is not None:
             Path(self._writes, self._order.token).touch()
         self._function = ray.put(self._function)
@@ -146,18 +145,9 @@ class Spread(Generic[Item, Value]):
             done, _ = ray.wait(list(self._running), num_returns=1, timeout=LOOK_S, fetch_local=False)
             for reply in done:
                 del self._running[reply]
-            self._look()
+            self._pulse.look()
             # What is done makes room for more, although an earlier one is still waited for.
             self._hand_out()
-
-    def _look(self) -> None:
-        """Raise ClusterError where the head was not there the last two times."""
-        if time.monotonic() - self._looked < LOOK_S:
-            return
-        self._looked = time.monotonic()
-        self._missed = 0 if _is_there(self._head) else self._missed + 1
-        if self._missed == 2:
-            raise _lost_cluster("its head does not answer any more")
 
     def _done(self) -> Iterator[int]:
         return (first for first, piece in self._pieces.items() if piece.reply not in self._running)
@@ -223,16 +213,42 @@ class Spread(Generic[Item, Value]):
             ray.cancel(reply, force=True)
         if self._writes is not None:
             Path(self._writes, self._order.token).unlink(missing_ok=True)
-        _clean(self._order.token)
+        clean(self._order.token)
         if self._evidence is not None:
             ray.kill(self._evidence)
+
+
+class Pulse:
+    """Whether the head of the cluster is still there: looked at every `LOOK_S` seconds."""
+
+    def __init__(self) -> None:
+        self._head = str(ray.get_runtime_context().gcs_address)
+        self._looked, self._missed = time.monotonic(), 0
+        self.lost = False
+
+    def look(self) -> None:
+        """Raise ClusterError where the head was not there the last two times."""
+        if time.monotonic() - self._looked < LOOK_S:
+            return
+        self._looked = time.monotonic()
+        self._missed = 0 if _is_there(self._head) else self._missed + 1
+        if self._missed == 2:
+            self.lost = True
+            raise lost_cluster("its head does not answer any more")
+
+
+def start_evidence() -> Any:
+    """The actor on this machine that ships evidence to nodes which do not see it."""
+    home = _on(ray.get_runtime_context().get_node_id())
+    kind = ray.remote(shipping.Evidence)
+    return kind.options(num_cpus=0, max_concurrency=4, scheduling_strategy=home).remote()
 
 
 def _on(node_id: str) -> Any:
     return NodeAffinitySchedulingStrategy(node_id, soft=False)
 
 
-def _clean(token: str) -> None:
+def clean(token: str) -> None:
     """Remove what lies on the nodes for one map."""
     remove = ray.remote(shipping.remove_node_folder)
     try:
@@ -255,7 +271,8 @@ def _is_there(head: str) -> bool:
     return True
 
 
-def _lost_cluster(why: str) -> ClusterError:
+def lost_cluster(why: str) -> ClusterError:
+    """The error for whoever worked on a cluster that is not there any more."""
     return ClusterError(
         f"the cluster was lost: {why.strip().splitlines()[0]}",
         remedy="repeat the command when it is there again; ray status says so",

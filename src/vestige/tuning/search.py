@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vestige import checkpoint, log, storage
-from vestige.engine import LocalEngine
+from vestige.engine import HERE, Engine, LocalEngine
+from vestige.engine.cluster import RayEngine
 from vestige.errors import SearchError, UsageError
 from vestige.evaluation.threshold import Policy
 from vestige.models import registry
@@ -35,6 +37,7 @@ from vestige.sources import registry as sources
 from vestige.splits import Parts, Split, with_validation
 from vestige.training import StoppedError, discard_resume_state
 from vestige.training.interrupt import StopRequests, request_stop
+from vestige.tuning import cluster
 from vestige.tuning import study as studies
 from vestige.tuning.findings import FOLDER, Findings, findings_of
 from vestige.tuning.page import write_page
@@ -93,24 +96,29 @@ def tune(
     *,
     search: Search,
     judge: JudgeOptions,
-    jobs: int = 1,
+    engine: Engine = HERE,
     resume: bool = False,
     overwrite: bool = False,
     progress: ShowProgress = silent,
 ) -> Findings:
-    """Search, and train the best into the run `out`; `jobs` trials at a time. Without `split` one is made.
+    """Search, and train the best into the run `out`. Without `split` one is made.
 
+    `engine`: works on so many trials at a time, on this machine or on a cluster; the best is trained here.
     Raises SearchError where no trial ended well, StoppedError where a signal asked to stop (what has ended is
     kept), UsageError where `resume` asks for another search than the one in `out`.
     """
     Policy.parse(judge.threshold)
     space = search.check()
+    if isinstance(engine, RayEngine):
+        cluster.require()
+    elif not isinstance(engine, LocalEngine):
+        raise UsageError("this engine cannot search", remedy="--engine local or ray")
     windows = WindowSet.open(dataset)
     if search.plan.task == "classify":
         require_labels(windows, dataset, what="learning classes")
     choose_inputs(registry.get(search.name), windows.schema)
     if resume and RunDirectory(out).config_file.is_file():
-        _refuse_other(out, _config(windows, dataset, out, search, space, judge))
+        _refuse_other(out, _config(windows, dataset, out, search, space, judge, engine))
     else:
         if resume:
             logger.info("nothing to resume in %s: starting afresh", out)
@@ -118,16 +126,16 @@ def tune(
         with storage.atomic_directory(out, marker=CONFIG, overwrite=overwrite) as working:
             made.save(working / SPLIT)
             studies.create(working / FOLDER)
-            _config(windows, dataset, out, search, space, judge).save(working)
+            _config(windows, dataset, out, search, space, judge, engine).save(working)
     with storage.locked(out), log.to_file(RunDirectory(out).log_file):
         logger.info("%s", search.plan.command)
-        found = _search(out, windows, search, space, jobs=jobs, progress=progress)
+        found = _search(out, windows, search, space, engine, progress)
         _train_best(out, search, found, resume=resume)
     return found
 
 
 def _search(
-    out: Path, windows: WindowSet, search: Search, space: Space, *, jobs: int, progress: ShowProgress
+    out: Path, windows: WindowSet, search: Search, space: Space, engine: Engine, progress: ShowProgress
 ) -> Findings:
     folder = out / FOLDER
     studies.repair(folder)
@@ -140,8 +148,8 @@ def _search(
         else:
             studies.begin(study, space, search.defaults())
         if len(studies.counted(study)) < search.trials:
-            task = _task(out, windows, search, space, Path(stop), jobs)
-            _work(task, study, jobs, progress)
+            task = _task(out, windows, search, space, Path(stop), engine)
+            _work(task, study, engine, progress)
         found = findings_of(study, search.name, space, FIGURES[search.plan.task])
     found.save(folder)
     write_page(folder / "report.html", found)
@@ -149,13 +157,14 @@ def _search(
     return found
 
 
-def _task(out: Path, windows: WindowSet, search: Search, space: Space, stop: Path, jobs: int) -> Task:
+def _task(out: Path, windows: WindowSet, search: Search, space: Space, stop: Path, engine: Engine) -> Task:
     source = sources.get(windows.schema.source)
     split_file = out / SPLIT
     data = TrainingData.of(source, Split.load(split_file).parts(windows).sealed())
     plan = search.plan
-    if jobs > 1 and plan.training.threads is None:
-        threads = max(1, (os.cpu_count() or 1) // jobs)
+    on_cluster = isinstance(engine, RayEngine)
+    if plan.training.threads is None and (on_cluster or engine.workers > 1):
+        threads = 1 if on_cluster else max(1, (os.cpu_count() or 1) // engine.workers)
         plan = replace(plan, training=plan.training.model_copy(update={"threads": threads}))
     encoder = data.train.encoder.to_dict()
     fixed = {name: value for name, value in search.defaults().items() if name not in space}
@@ -172,35 +181,52 @@ def _task(out: Path, windows: WindowSet, search: Search, space: Space, stop: Pat
     )
 
 
-def _work(task: Task, study: optuna.Study, jobs: int, progress: ShowProgress) -> None:
+def _work(task: Task, study: optuna.Study, engine: Engine, progress: ShowProgress) -> None:
     """Trials until there are as many as are wanted. Raises StoppedError where a signal asked to stop."""
-    ended = len(studies.counted(study))
     with (
         StopRequests(tell=partial(request_stop, task.stop)) as requests,
         progress("searching", "trials") as update,
     ):
-        update(ended, task.trials)
-        while ended < task.trials and requests.name is None:
-            engine = LocalEngine(min(jobs, task.trials - ended))
-            # Trials may take more memory than there is: the one that does ends its own process alone.
-            for outcome in engine.map(
-                partial(run_trial, task), range(task.trials - ended), ordered=False, isolate=True
-            ):
-                if isinstance(outcome.error, StoppedError):
-                    break
-                if outcome.value is not None:
-                    _tell(outcome.value, study, task.trials)
-                update(len(studies.counted(study)), task.trials)
-            if requests.name is None:
-                for number in studies.bury(study):
-                    logger.warning("trial %d failed: %s", number, studies.PROCESS_DIED)
-            ended = len(studies.counted(study))
+        update(len(studies.counted(study)), task.trials)
+
+        def tell(ended: Ended) -> None:
+            _tell(ended, study, task.trials)
+            update(len(studies.counted(study)), task.trials)
+
+        if isinstance(engine, RayEngine):
+            from vestige.tuning import ray_tune
+
+            ray_tune.search(task, study, engine, stopping=lambda: requests.name is not None, tell=tell)
+        else:
+            _work_here(task, study, engine.workers, requests, tell)
     if requests.name is not None:
         raise StoppedError(
-            f"the search was stopped by {requests.name}; the {ended} trials that have ended are kept",
+            f"the search was stopped by {requests.name}; the {len(studies.counted(study))} trials that have "
+            "ended are kept",
             where=task.folder.parent,
             remedy="repeat the command with --resume to go on",
         )
+
+
+def _work_here(
+    task: Task, study: optuna.Study, jobs: int, requests: StopRequests, tell: Callable[[Ended], None]
+) -> None:
+    """In processes of this machine, each of which draws its own trials from the journal."""
+    ended = len(studies.counted(study))
+    while ended < task.trials and requests.name is None:
+        engine = LocalEngine(min(jobs, task.trials - ended))
+        # Trials may take more memory than there is: the one that does ends its own process alone.
+        for outcome in engine.map(
+            partial(run_trial, task), range(task.trials - ended), ordered=False, isolate=True
+        ):
+            if isinstance(outcome.error, StoppedError):
+                break
+            if outcome.value is not None:
+                tell(outcome.value)
+        if requests.name is None:
+            for number in studies.bury(study):
+                logger.warning("trial %d failed: %s", number, studies.PROCESS_DIED)
+        ended = len(studies.counted(study))
 
 
 def _tell(ended: Ended, study: optuna.Study, trials: int) -> None:
@@ -279,7 +305,13 @@ def _split(windows: WindowSet, split: Path | None) -> tuple[Split, Parts]:
 
 
 def _config(
-    windows: WindowSet, dataset: Path, out: Path, search: Search, space: Space, judge: JudgeOptions
+    windows: WindowSet,
+    dataset: Path,
+    out: Path,
+    search: Search,
+    space: Space,
+    judge: JudgeOptions,
+    engine: Engine,
 ) -> RunConfig:
     plan = search.plan
     return RunConfig(
@@ -296,7 +328,7 @@ def _config(
             "space": to_plain(space),
             "seed": plan.training.seed,
             "sampler": "TPE",
-            "pruner": "median",
+            "pruner": "ASHA" if isinstance(engine, RayEngine) else "median",
             "figure": FIGURES[plan.task],
             "fixed": dict(plan.settings),
             "training": plan.training.fixed(),

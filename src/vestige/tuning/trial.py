@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from vestige.pipeline import predicting
 from vestige.pipeline.experiment import TrainingData
 from vestige.pipeline.fitting import TrainingPlan, build
 from vestige.training import StoppedError, train
+from vestige.training.history import Report
 from vestige.training.interrupt import stop_reason, watch_for_stop
 from vestige.tuning import study as studies
 
@@ -62,6 +63,14 @@ class Ended:
     reason: str = ""
 
 
+class Result(NamedTuple):
+    """What became of settings that were tried: see `Ended`."""
+
+    state: str
+    value: float | None
+    reason: str = ""
+
+
 def run_trial(task: Task, _slot: int) -> Ended | None:
     """Work on the next trial of the search; None where none is wanted any more.
 
@@ -70,7 +79,7 @@ def run_trial(task: Task, _slot: int) -> Ended | None:
     """
     watch_for_stop(task.stop)
     _refuse_to_begin(task)
-    data = _data(task)
+    data = data_of(task)
     with studies.quiet():
         study = studies.open_study(task.folder, seed=task.plan.training.seed)
         trials = study.get_trials(deepcopy=False)
@@ -84,8 +93,24 @@ def run_in(task: Task, data: TrainingData, study: optuna.Study) -> Ended:
     """Work on the study's next trial, on data that are read already. Raises StoppedError."""
     import optuna
 
-    trial = study.ask()
     began = time.monotonic()
+    trial, settings = begin(task, study)
+
+    def watch(epoch: int, score: float) -> None:
+        trial.report(score, epoch)
+        if trial.should_prune():
+            raise optuna.TrialPruned(f"below the median after {epoch} epochs")
+
+    try:
+        result = attempt(task, data, settings, watch)
+    except optuna.TrialPruned as pruned:
+        result = Result("PRUNED", None, str(pruned))
+    return finish(study, trial, settings, result, time.monotonic() - began)
+
+
+def begin(task: Task, study: optuna.Study) -> tuple[optuna.Trial, dict[str, Value]]:
+    """The study's next trial, and the settings that it draws."""
+    trial = study.ask()
 
     def ask(name: str, parameter: Parameter) -> Value:
         return studies.ask(trial, name, parameter)
@@ -93,35 +118,42 @@ def run_in(task: Task, data: TrainingData, study: optuna.Study) -> Ended:
     settings = draw(task.space, ask, task.fixed)
     trial.set_user_attr(studies.SETTINGS, settings)
     logger.debug("trial %d: %s", trial.number, settings)
+    return trial, settings
 
-    def watch(epoch: int, score: float) -> None:
-        trial.report(score, epoch)
-        if trial.should_prune():
-            raise optuna.TrialPruned(f"below the median after {epoch} epochs")
 
-    state, value, reason = "COMPLETE", None, ""
+def attempt(task: Task, data: TrainingData, settings: dict[str, Value], watch: Report) -> Result:
+    """Train with these settings, and say what validation thinks of it.
+
+    What is wrong with the settings, and memory that is not there, is a result. Raises StoppedError, and
+    whatever `watch` raises, which is told of each epoch.
+    """
     try:
-        value = _value(task, data, settings, watch)
-    except optuna.TrialPruned as pruned:
-        state, reason = "PRUNED", str(pruned)
+        return Result("COMPLETE", _value(task, data, settings, watch))
     except StoppedError:
         raise
     except VestigeError as error:
-        state, reason = "FAIL", str(error).replace("\n  remedy: ", "; ")
+        return Result("FAIL", None, str(error).replace("\n  remedy: ", "; "))
     except (MemoryError, RuntimeError, ValueError) as error:
         # Whatever else a library cannot do with the settings is a fault of the program, and ends the search.
         if not isinstance(error, MemoryError) and not any(text in str(error).lower() for text in NO_MEMORY):
             raise
-        state, reason = "FAIL", "there is not enough memory for it"
-    seconds = time.monotonic() - began
+        return Result("FAIL", None, "there is not enough memory for it")
+
+
+def finish(
+    study: optuna.Study, trial: optuna.Trial, settings: dict[str, Value], result: Result, seconds: float
+) -> Ended:
+    """Write down how a trial ended."""
+    import optuna
+
     trial.set_user_attr("seconds", round(seconds, 3))
-    if reason:
-        trial.set_user_attr(studies.REASON, reason)
-    told = study.tell(trial, value, state=optuna.trial.TrialState[state])
-    return Ended(trial.number, state, told.value, settings, seconds, reason)
+    if result.reason:
+        trial.set_user_attr(studies.REASON, result.reason)
+    told = study.tell(trial, result.value, state=optuna.trial.TrialState[result.state])
+    return Ended(trial.number, result.state, told.value, settings, seconds, result.reason)
 
 
-def _value(task: Task, data: TrainingData, settings: dict[str, Value], watch: Any) -> float:
+def _value(task: Task, data: TrainingData, settings: dict[str, Value], watch: Report) -> float:
     plan = with_settings(task.plan, settings)
     name = plan.models[0]
     detector = build(data, name, plan)
@@ -197,7 +229,8 @@ _opened: dict[tuple[Path, Path], TrainingData] = {}
 """What this process has read: the same for all trials that it works on."""
 
 
-def _data(task: Task) -> TrainingData:
+def data_of(task: Task) -> TrainingData:
+    """The training data, read once for all trials of this process."""
     key = task.dataset, task.split
     if key not in _opened:
         _opened.clear()
