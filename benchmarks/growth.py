@@ -4,13 +4,15 @@
     .venv/bin/python benchmarks/growth.py 10000 100000 1000000  # others
     .venv/bin/python benchmarks/growth.py --index 4000000 40000000 400000000   # split alone: windows
 
-Each cell is a command as a person types it, in a process of its own: wall seconds / anonymous memory / all
-that was resident, MiB. Anonymous memory is what the process itself holds; what is resident counts pages of
-mapped files as well, which the system takes back where it needs them. Both are looked at 50 times a second.
+Each cell is a command as a person types it, in a process of its own: processor seconds (which others on the
+machine hardly change) / anonymous memory / all that was resident, MiB. Anonymous memory is what the process
+itself holds; what is resident counts pages of mapped files as well, which the system takes back where it
+needs them. Both are looked at 50 times a second.
 """
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import tempfile
@@ -25,9 +27,15 @@ ANOMALOUS = "parity"
 MIB = 1 << 10
 
 
+def spent() -> float:
+    """Processor seconds of all commands that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def measure(*arguments: str | Path) -> str:
     """Run `vestige` and say what it took."""
-    begun = time.perf_counter()
+    begun = spent()
     command = [sys.executable, "-m", "vestige", *map(str, arguments)]
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
@@ -44,8 +52,7 @@ def measure(*arguments: str | Path) -> str:
         if child.wait():
             errors.seek(0)
             raise SystemExit(f"{' '.join(command)}\n{errors.read().decode()[-2000:]}")
-    wall = time.perf_counter() - begun
-    return f"{wall:.1f} / {peaks['RssAnon'] // MIB} / {peaks['VmHWM'] // MIB}"
+    return f"{spent() - begun:.1f} / {peaks['RssAnon'] // MIB} / {peaks['VmHWM'] // MIB}"
 
 
 def logs(folder: Path, messages: int) -> dict[str, str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -27,6 +29,7 @@ from .toy import encoded, gru
 TWO = TrainingConfig(
     epochs=3, batch_size=32, learning_rate=0.02, accumulate=2, threads=1, cache_mb=0, device="cpu", devices=2
 )
+NODES = TWO.model_copy(update={"devices": 1, "nodes": 2})
 WHOLE = TWO.model_copy(update={"batch_size": 64, "devices": 1})
 Trip = Callable[[int], None]
 
@@ -74,6 +77,40 @@ def test_two_processes_give_what_one_gives_with_twice_the_batch(tmp_path: Path) 
     for name, values in weights(ours).items():
         np.testing.assert_allclose(values, theirs[name], rtol=1e-4, atol=1e-5, err_msg=name)
     assert (tmp_path / "two" / "history.csv").read_text().count("\n") == 4
+
+
+def second_node(place: Path, out: Path, port: str) -> None:
+    """What a person types on another machine."""
+    os.environ.update({ranks.NODE: "1", ranks.ADDRESS: "127.0.0.1", ranks.PORT: port})
+    with started(NODES, print):
+        train(gru(dropout=0.0, token_dropout=0.0), *parts(place), NODES, out)
+
+
+def test_two_nodes_give_what_one_gives_with_twice_the_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    parts(tmp_path)
+    place = (tmp_path, tmp_path / "second", port)
+    other = multiprocessing.get_context("spawn").Process(target=second_node, args=place)
+    other.start()
+    for name, value in {ranks.NODE: "0", ranks.ADDRESS: "127.0.0.1", ranks.PORT: port}.items():
+        monkeypatch.setenv(name, value)
+    ours = gru(dropout=0.0, token_dropout=0.0)
+    with started(NODES, print):
+        rows = train(ours, *parts(tmp_path), NODES, tmp_path / "first")
+    other.join(60)
+    assert other.exitcode == 0
+    assert len(rows) == 3
+    assert (tmp_path / "first" / "history.csv").is_file()
+    assert not (tmp_path / "second" / "history.csv").exists()
+    whole = gru(dropout=0.0, token_dropout=0.0)
+    train(whole, *parts(tmp_path), WHOLE, tmp_path / "one")
+    theirs = weights(whole)
+    for name, values in weights(ours).items():
+        np.testing.assert_allclose(values, theirs[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 def test_stopped_and_resumed_they_end_as_if_they_had_not_been(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A search on a Ray cluster of three nodes on this machine finds, keeps, tells and goes on as one here does."""
+"""A search on a Ray cluster of three nodes of this machine finds, keeps and goes on as one here does."""
 
 from __future__ import annotations
 
@@ -6,56 +6,63 @@ import logging
 import os
 import signal
 import sys
-import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.engine.test_ray import NODES, STORE_BYTES, blind, cluster, engine
+from tests.engine.test_ray import STORE_BYTES, blind, cluster
 from tests.tuning.conftest import TREES, search
-from vestige.engine import ClusterError
+from tests.tuning.test_search import rows
 from vestige.engine.cluster import RayEngine
-from vestige.errors import UsageError, VestigeError
+from vestige.errors import DatasetError, UsageError
+from vestige.models.gbt import GradientBoostedTrees
+from vestige.pipeline.fitting import TrainingPlan
 from vestige.pipeline.run import verify
 from vestige.runs.directory import RunDirectory
-from vestige.training import StoppedError, TrainingConfig
+from vestige.training import StoppedError
 from vestige.tuning import study as studies
 from vestige.tuning.cluster import QUIET
 from vestige.tuning.findings import Findings
+from vestige.tuning.trial import Task
 
 for setting, value in QUIET.items():
     os.environ.setdefault(setting, value)
-pytest.importorskip("ray.tune", reason="Ray Tune is not installed: pip install 'ray[tune]'", exc_type=ImportError)
-__all__ = ["blind", "cluster", "engine"]
+pytest.importorskip("ray.tune", reason="needs Ray Tune: pip install 'ray[tune]'", exc_type=ImportError)
+__all__ = ["blind", "cluster"]
 NARROW = ("hidden=16..64", "layers=1", "dropout=0.1", "weight_decay=0.01", "batch_size=128")
+NODE = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "node_ip_address": "127.0.0.1"}
 
 
-def journal_of(run: Path) -> list[tuple[str, int]]:
-    """How the trials of a run ended, and after how many epochs."""
-    with studies.quiet():
-        study = studies.open_study(run / "tuning")
-        return [
-            (trial.state.name, max(trial.intermediate_values, default=0)) for trial in studies.counted(study)
-        ]
+def after_the_first(do: Callable[[], object]) -> Any:
+    """A progress bar that does something once, when the first trial has ended."""
+
+    @contextmanager
+    def bar(_what: str, _unit: str) -> Iterator[Callable[[int, int], None]]:
+        done: list[object] = []
+
+        def update(ended: int, _of: int) -> None:
+            if ended and not done:
+                done.append(do())
+
+        yield update
+
+    return bar
 
 
 @pytest.fixture(scope="module")
-def networks(
-    prepared: Path, cluster: Any, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Findings]:
-    """Sixteen trials of `mlp`; of its rates one is too low and one beyond all reason."""
+def networks(prepared: Path, cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Findings]:
+    """Trials of `mlp`; of its rates one is too low and one beyond all reason."""
     out = tmp_path_factory.mktemp("networks") / "run"
     rates = "learning_rate=0.01,1e-9,1e30"
-    engine = RayEngine(address=cluster.address)
-    return out, search(prepared, out, "mlp", 16, rates, *NARROW, engine=engine)
+    return out, search(prepared, out, "mlp", 10, rates, *NARROW, engine=RayEngine(address=cluster.address))
 
 
 def test_the_table_the_page_and_the_run_are_those_of_a_search_here(networks: tuple[Path, Findings]) -> None:
     out, found = networks
-    assert len(found.rows) == 16
-    assert found.rows[0].number == 0
+    assert [row.number for row in found.rows] == list(range(10))
     assert found.best is not None
     assert found.best.settings["learning_rate"] == 0.01
     config = verify(out)
@@ -63,8 +70,8 @@ def test_the_table_the_page_and_the_run_are_those_of_a_search_here(networks: tup
     assert config.tuning["pruner"] == "ASHA"
     assert RunDirectory(out / "mlp").header.notes.validation_macro_f1 == pytest.approx(found.best.value)
     assert RunDirectory(out).openings == 0
-    assert (out / "tuning" / "report.html").read_text().count('<tr><td class="n">') == 16
-    assert (out / "tuning" / "trials.csv").read_text().count("\n") == 17
+    assert (out / "tuning" / "report.html").read_text().count('<tr><td class="n">') == 10
+    assert len(rows(out)) == 10
 
 
 def test_failed_trials_are_told_and_asha_ends_the_worst_early(networks: tuple[Path, Findings]) -> None:
@@ -74,6 +81,86 @@ def test_failed_trials_are_told_and_asha_ends_the_worst_early(networks: tuple[Pa
     assert all("no longer a finite number" in row.reason for row in failed)
     early = [row for row in found.rows if row.state == "PRUNED"]
     assert len(early) >= 1
-    assert {row.epochs for row in early} == {3}
-    assert all(row.reason == "not among the best third after 3 epochs" for row in early)
+    assert {(row.epochs, row.reason) for row in early} == {(3, "not among the best third after 3 epochs")}
     assert {row.epochs for row in found.rows if row.state == "COMPLETE"} == {5}
+
+
+def test_a_node_that_dies_takes_no_trial_with_it_and_a_dataset_that_nodes_do_not_see_is_shipped(
+    prepared: Path, cluster: Any, blind: RayEngine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "vestige")
+    doomed = cluster.list_all_nodes()[-1]
+    kill = after_the_first(lambda: cluster.remove_node(doomed, allow_graceful=False))
+    settings = {**TREES, "rounds": 60}
+    try:
+        found = search(prepared, tmp_path / "run", "gbt", 4, engine=blind, settings=settings, progress=kill)
+    finally:
+        cluster.add_node(**NODE)
+    assert [(row.number, row.state) for row in found.rows] == [(number, "COMPLETE") for number in range(4)]
+    assert found.default is not None
+    assert "does not see the dataset as this machine does" in caplog.text
+    assert verify(tmp_path / "run").models == ("gbt",)
+
+
+def test_what_was_stopped_goes_on(prepared: Path, cluster: Any, tmp_path: Path) -> None:
+    run, engine = tmp_path / "run", RayEngine(address=cluster.address)
+    stop = after_the_first(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(StoppedError, match=r"stopped by SIGTERM; the [1-3] trials that have ended are kept"):
+        search(prepared, run, "gbt", 5, engine=engine, settings=TREES, progress=stop)
+    with pytest.raises(UsageError, match="pruner: ASHA -> median"):
+        search(prepared, run, "gbt", 5, settings=TREES, resume=True)
+    with studies.quiet():
+        kept = {trial.number: trial.value for trial in studies.counted(studies.open_study(run / "tuning"))}
+    found = search(prepared, run, "gbt", 5, engine=engine, settings=TREES, resume=True)
+    assert len(found.rows) == 5
+    assert {row.number: row.value for row in found.rows}.items() >= kept.items()
+    assert sum(row.defaults for row in found.rows) == 1
+    assert (run / "gbt" / "model.json").is_file()
+
+
+def test_what_trials_of_before_had_reached_counts_for_the_next(tmp_path: Path) -> None:
+    from vestige.tuning.ray_tune import EPOCH, SCORE, asha
+
+    class Trial:
+        trial_id = "next"
+
+    studies.create(tmp_path)
+    with studies.quiet():
+        study = studies.open_study(tmp_path)
+        for score in (0.9, 0.8, 0.7):
+            trial = study.ask()
+            trial.report(score, studies.WARMUP)
+            study.tell(trial, score)
+        told = []
+        for score in (0.1, 0.95):
+            scheduler = asha(study)
+            scheduler.on_trial_add(None, Trial())
+            told.append(scheduler.on_trial_result(None, Trial(), {EPOCH: studies.WARMUP, SCORE: score}))
+    assert told == ["STOP", "CONTINUE"]
+
+
+def test_what_is_wrong_with_the_data_ends_the_search(cluster: Any, tmp_path: Path) -> None:
+    from vestige.tuning import ray_tune
+
+    missing = tmp_path / "none"
+    studies.create(tmp_path)
+    task = Task(
+        tmp_path, missing, missing, {}, TrainingPlan(("gbt",)), GradientBoostedTrees.space, {}, 4, tmp_path
+    )
+    ended: list[object] = []
+    with studies.quiet():
+        study = studies.open_study(tmp_path)
+        with pytest.raises(DatasetError, match="none"):
+            ray_tune.search(
+                task, study, RayEngine(1, cluster.address), stopping=lambda: False, tell=ended.append
+            )
+    assert not ended
+
+
+def test_without_ray_tune_the_command_to_install_it_is_told(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray.tune", None)
+    with pytest.raises(UsageError, match=r"pip install .*'ray\[tune\]'"):
+        search(prepared, tmp_path / "run", "gbt", 1, engine=RayEngine())
+    assert not (tmp_path / "run").exists()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.models.base import Detector, Judgement, Task
+from vestige.models.logits import sigmoid
 from vestige.models.reasons import Piece, Reason, effects, event_at, strongest
 from vestige.reading.encoding import Batch
 from vestige.schema import PAD, UNK, Kind
@@ -124,7 +125,7 @@ class NextToken(Detector):
 
         margin = surprise - self.shift
         proba = np.zeros((len(margin), max(self.n_classes, 2)))
-        proba[:, 0], proba[:, 1] = expit(-margin), expit(margin)
+        proba[:, 0], proba[:, 1] = sigmoid(-margin), sigmoid(margin)
         return proba
 
     def reasons(self, X: Batch, most: int = 5) -> list[list[Reason]]:

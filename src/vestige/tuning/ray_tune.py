@@ -72,7 +72,7 @@ def search(
                 resources_per_trial=_resources(task),
                 num_samples=task.trials - len(studies.counted(study)),
                 search_alg=searcher,
-                scheduler=_asha(study),
+                scheduler=asha(study),
                 stop=_Stop(searcher, pulse, stopping),
                 max_failures=RETRIES,
                 max_concurrent_trials=engine.jobs,
@@ -99,7 +99,7 @@ def _resources(task: Task) -> dict[str, int]:
     return {"cpu": training.threads or 1, "gpu": gpus}
 
 
-def _asha(study: optuna.Study) -> ASHAScheduler:
+def asha(study: optuna.Study) -> ASHAScheduler:
     """ASHA (Li et al., MLSys 2020), which knows of the trials that the journal has."""
     scheduler = ASHAScheduler(
         time_attr=EPOCH,

@@ -33,7 +33,8 @@ from vestige.models.blend.members import Forest, Linear, Taught, bounded
 from vestige.models.blend.reservoir import HIDDEN, STATISTICS, Reservoir
 from vestige.models.blend.units import Sequences, Units, WholeTally, beside_length, key_of
 from vestige.models.fitting import FitProgress, FittedDetector
-from vestige.models.ngrams.calibration import Calibration, calibrate, softmax
+from vestige.models.logits import softmax
+from vestige.models.ngrams.calibration import Calibration, calibrate
 from vestige.models.normal.whole import NewSteps
 from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import UNK, Input, Kind

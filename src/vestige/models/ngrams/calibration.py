@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vestige.models.logits import softmax
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 FLOOR = 1e-9
@@ -25,13 +27,6 @@ class Calibration:
     scale: float
     bias: FloatArray
     loss: float
-
-
-def softmax(logits_NK: FloatArray) -> FloatArray:
-    """Probabilities `(N, K)`."""
-    odds = np.exp(logits_NK - logits_NK.max(axis=1, keepdims=True))
-    proba: FloatArray = odds / odds.sum(axis=1, keepdims=True)
-    return proba
 
 
 def by_recording(

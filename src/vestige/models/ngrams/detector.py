@@ -18,7 +18,8 @@ from vestige.models.baselines.arrays import BATCH, ArrayDetector
 from vestige.models.baselines.distinct import CAP, DistinctRows, WeightedRows
 from vestige.models.baselines.regressions import balance, idf_of, solve
 from vestige.models.fitting import FitProgress
-from vestige.models.ngrams.calibration import FloatArray, IntArray, by_recording, calibrate, softmax
+from vestige.models.logits import softmax
+from vestige.models.ngrams.calibration import FloatArray, IntArray, by_recording, calibrate
 from vestige.models.ngrams.design import side_by_side, token_ngrams, unit_rows
 from vestige.models.space import Choice, Range, Space
 from vestige.reading.encoding import Batch, EncodedWindows

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vestige import checked
 from vestige.models.base import CLIP, Detector, HyperParameters, log_scaled
+from vestige.models.logits import log_softmax, softmax
 from vestige.models.next_token import NextToken
 from vestige.models.onnx.graph import Graph
 from vestige.reading.encoding import Batch
@@ -17,8 +18,8 @@ from vestige.schema import Kind
 
 RUNTIME = "onnx"
 """What `runtime` in a header says of a detector that is one of these."""
-PIECE = 1024
-"""Windows that the graph is run on at a time."""
+PIECE = 128
+"""Windows that the graph is run on at a time: at 1,024 a small `gru` takes 13 MB more, and no less time."""
 
 
 class Exported(Detector):
@@ -82,10 +83,7 @@ class ExportedNetwork(Exported):
 
     def predict_proba(self, X: Batch) -> NDArray[np.float64]:
         """See `Detector.predict_proba`."""
-        from scipy.special import softmax
-
-        found: NDArray[np.float64] = softmax(self.run(X), axis=1)
-        return found
+        return softmax(self.run(X))
 
 
 class ExportedNext(NextToken, Exported):
@@ -102,10 +100,7 @@ class ExportedNext(NextToken, Exported):
 
     def log_proba(self, X: Batch) -> NDArray[np.float64]:
         """See `NextToken.log_proba`."""
-        from scipy.special import log_softmax
-
-        found: NDArray[np.float64] = log_softmax(self.run(X), axis=1)
-        return found
+        return log_softmax(self.run(X))
 
     def state_for_checkpoint(self) -> dict[str, Any]:
         """The shift that `center` set, too."""
