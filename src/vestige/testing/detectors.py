@@ -98,13 +98,14 @@ def _check_space(kind: type[Detector]) -> None:
         TrainingConfig(**others)
 
 
-def small_dataset(directory: Path, kinds: tuple[str, ...], n_classes: int = 2) -> Parts:
-    """A synthetic dataset that offers these inputs: two recordings to train on, one a part after."""
+def small_dataset(directory: Path, kinds: tuple[str, ...], n_classes: int = 2, length: int = 8) -> Parts:
+    """A synthetic dataset that offers these inputs, in windows of `length` steps: two recordings to train on,
+    one a part after."""
     source = SyntheticSource()
     source.simulate(directory / "corpus", SyntheticSimulation(classes=n_classes, steps=50))
     # What the encoder of detectors without labels adds is in no dataset.
     declared = tuple(kind for kind in kinds if kind != OF_LOOKS)
-    options = SyntheticOptions(kinds=declared, classes=n_classes)
+    options = SyntheticOptions(kinds=declared, classes=n_classes, length=length)
     windows = source.prepare(directory / "corpus", directory / "dataset", options)
     sides = [windows.select(np.isin(windows.recording, which)) for which in ([0, 1], [2], [3])]
     encoder: Encoder = source.fit_encoder(sides[0])

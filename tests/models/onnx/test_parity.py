@@ -18,6 +18,7 @@ from vestige.models.base import Detector
 from vestige.models.onnx.detectors import Exported, kind_of
 from vestige.models.onnx.writing import exported
 from vestige.reading.encoding import Batch
+from vestige.testing.detectors import Parts
 
 pytestmark = pytest.mark.skipif(
     not (find_spec("onnx") and find_spec("onnxruntime") and find_spec("onnxscript")),
@@ -26,12 +27,26 @@ pytestmark = pytest.mark.skipif(
 FEW = [("mlp", 0), ("gru", 0), ("next_transformer", 0), ("gbt", 0), ("logistic", 0)]
 ALL = [(name, at) for name in registry.names() for at in range(len(registry.get(name).accepts))]
 CHOSEN = ALL if os.environ.get("VESTIGE_ALL") else FEW
+LENGTHS = (2, 3, 21)
+"""Steps of a window, besides the usual eight; the first windows of a recording are shorter in any case."""
+SOME = [("gru", 2), ("next_transformer", 21)]
+CHOSEN_LENGTHS = [(name, n) for name in registry.names() for n in LENGTHS] if CHOSEN is ALL else SOME
 
 
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("name", "combination"), CHOSEN)
 def test_an_export_says_what_the_detector_says(name: str, combination: int, tmp_path: Path) -> None:
-    detector, parts = trained(name, tmp_path, combination, n_classes=3)
+    check(*trained(name, tmp_path, combination, n_classes=3))
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(("name", "length"), CHOSEN_LENGTHS)
+def test_an_export_says_so_of_windows_of_any_length(name: str, length: int, tmp_path: Path) -> None:
+    check(*trained(name, tmp_path, n_classes=3, length=length))
+
+
+def check(detector: Detector, parts: Parts) -> None:
+    """At batches of one, three and 64, as it was exported and as it is read from its bytes."""
     other = exported(detector, parts.train.schema.length)
     if not isinstance(other, Exported):
         assert other is detector, "what needs neither torch nor XGBoost is left as it is"

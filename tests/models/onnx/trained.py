@@ -11,10 +11,12 @@ from vestige.testing.detectors import BRIEF, Parts, small_dataset
 from vestige.training import train
 
 
-def trained(name: str, directory: Path, combination: int = 0, n_classes: int = 2) -> tuple[Detector, Parts]:
+def trained(
+    name: str, directory: Path, combination: int = 0, n_classes: int = 2, length: int = 8
+) -> tuple[Detector, Parts]:
     """The registered detector `name` on a combination of inputs that it accepts, and the dataset's parts."""
     kind = registry.get(name)
-    parts = small_dataset(directory / "data", kind.accepts[combination], n_classes)
+    parts = small_dataset(directory / "data", kind.accepts[combination], n_classes, length)
     schema = parts.train.schema
     detector = kind.build(choose_inputs(kind, schema), len(schema.classes), **SMALL.get(name, {}))
     (directory / "run").mkdir()
