@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.engine.test_ray import STORE_BYTES, blind, cluster
+from tests.pipeline.conftest import vestige
 from tests.tuning.conftest import TREES, search
 from tests.tuning.test_search import rows
 from vestige.engine.cluster import RayEngine
@@ -102,6 +103,20 @@ def test_a_node_that_dies_takes_no_trial_with_it_and_a_dataset_that_nodes_do_not
     assert verify(tmp_path / "run").models == ("gbt",)
 
 
+def test_a_person_is_told_what_a_search_here_tells_and_nothing_of_ray(prepared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = vestige(
+        "tune", prepared / "dataset", "--split", prepared / "split.json", "-m", "gbt", "--trials", 2,
+        "--set", "rounds=4", "--engine", "ray", "--train-jobs", 2, "-o", out,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "2 trials of gbt: 2 complete, 0 ended early, 0 failed." in done.stdout
+    told = [line for line in done.stderr.splitlines() if "vestige tune" not in line]
+    assert sum("trial 0 of 2: " in line or "trial 1 of 2: " in line for line in told) == 2
+    assert not [line for line in told if "ray" in line.lower()]
+    assert "Traceback" not in done.stderr
+
+
 def test_what_was_stopped_goes_on(prepared: Path, cluster: Any, tmp_path: Path) -> None:
     run, engine = tmp_path / "run", RayEngine(address=cluster.address)
     stop = after_the_first(lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -119,7 +134,8 @@ def test_what_was_stopped_goes_on(prepared: Path, cluster: Any, tmp_path: Path) 
 
 
 def test_what_trials_of_before_had_reached_counts_for_the_next(tmp_path: Path) -> None:
-    from vestige.tuning.ray_tune import EPOCH, SCORE, asha
+    from vestige.tuning.on_node import EPOCH, SCORE
+    from vestige.tuning.ray_tune import asha
 
     class Trial:
         trial_id = "next"

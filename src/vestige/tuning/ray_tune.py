@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -64,7 +65,8 @@ def search(
     errand = Errand(order, places.dumps(task), reads, evidence)
     searcher = _Journal(task, study, stopping, tell)
     try:
-        with log.silent_stderr(), tempfile.TemporaryDirectory(prefix="vestige-tune-") as folder:
+        with tempfile.TemporaryDirectory(prefix="vestige-tune-") as folder, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"ray(\..*)?$")
             tune.run(
                 partial(work, errand=errand),
                 name="search",

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from vestige.models.ngrams.calibration import best_boundary, by_recording, calibrate, softmax
+from vestige.models.logits import softmax
+from vestige.models.ngrams.calibration import best_boundary, by_recording, calibrate
 
 
 def drawn(n: int, share: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
