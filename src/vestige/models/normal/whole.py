@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from vestige import checked
 from vestige.models.base import RecordingVerdict
@@ -145,6 +144,8 @@ class WholeRecordings:
 
 def allowed(n: int, alpha: float) -> int:
     """How many of `n` recordings that are judged together may alert, where the share `alpha` is promised."""
+    from scipy import stats
+
     return max(SPARE, int(stats.binom.isf(CHANCE, n, alpha)))
 
 
