@@ -120,7 +120,6 @@ class NextToken(Detector):
 
     def proba_of(self, surprise: FloatArray) -> FloatArray:
         """See `predict_proba`, of surprise that is known."""
-        # Half of what a watch that needs none of it would hold in memory beside Polars.
         margin = surprise - self.shift
         proba = np.zeros((len(margin), max(self.n_classes, 2)))
         proba[:, 0], proba[:, 1] = sigmoid(-margin), sigmoid(margin)
