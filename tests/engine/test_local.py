@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -41,6 +42,10 @@ server = forkserver._forkserver._forkserver_pid
 maps = Path(f"/proc/{server}/maps").read_text()
 print("numpy" in maps, "polars" in maps, len(list(Path(f"/proc/{server}/task").iterdir())))
 """
+
+
+def frozen(_: int) -> bool:
+    return gc.isenabled() and gc.get_freeze_count() > 10_000
 
 
 def sleeps(seconds: float) -> int:
@@ -205,3 +210,7 @@ def test_workers_import_the_script_only_for_what_comes_from_it(
 @linux
 def test_the_server_that_forks_workers_has_one_thread() -> None:
     assert program(THREADS) == ["18", "True False 1"]
+
+
+def test_workers_look_for_no_garbage_in_what_they_share() -> None:
+    assert [outcome.unwrap() for outcome in LocalEngine(2).map(frozen, range(2))] == [True, True]

@@ -9,6 +9,7 @@ the workers.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import sys
@@ -44,6 +45,9 @@ def refused() -> Iterator[None]:
 
 def preload(modules: str) -> None:
     """Import `vestige.engine.worker` and `modules`, as far as that is safe."""
+    # What is imported stays: nobody looks for garbage in it, here or, writing to pages that all share, in the
+    # workers.
+    gc.disable()
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     importlib.import_module("vestige.engine.worker")
@@ -51,6 +55,8 @@ def preload(modules: str) -> None:
     for module in modules.split(","):
         with refused(), contextlib.suppress(StartsThreads, ImportError):
             importlib.import_module(module)
+    gc.freeze()
+    gc.enable()
 
 
 if MODULES in os.environ:  # in the server alone

@@ -147,3 +147,9 @@ def test_the_first_block_is_small_and_short_lines_make_no_block_of_many() -> Non
     short_ones = [block for block in [*others, last] if block.data.startswith(short)]
     assert len(short_ones) > 3
     assert max(block.data.count(b"\n") for block in short_ones) < 20_000 + (1 << 14) // len(short) + 1
+
+
+def test_a_reader_that_begins_within_a_file_takes_no_digest() -> None:
+    reader = BlockReader.at(rules().is_start, max_line=100, offset=4, line=2)
+    reader.feed(b"1:a\n2:b\n")
+    assert reader.digest == hashlib.sha256().hexdigest()

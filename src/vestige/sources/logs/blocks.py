@@ -67,10 +67,11 @@ class BlockReader:
     _skipping: bool = False
     _n_lines: int = 0
     _begun: bool = False
+    _hashes: bool = True
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of all that was read."""
+        """SHA-256 (hex) of all that was read, of a reader of a whole file."""
         return self._hash.hexdigest()
 
     @classmethod
@@ -83,8 +84,10 @@ class BlockReader:
         line: int,
         goes_on: Callable[[bytes, bytes], bool] | None = None,
     ) -> BlockReader:
-        """A reader of what begins at byte `offset` of a file, in its 1-based line `line`."""
+        """A reader of what begins at byte `offset` of a file, in its 1-based line `line`. It takes no digest:
+        that would not be the file's."""
         reader = cls(is_start, max_line=max_line, goes_on=goes_on)
+        reader._hashes = False
         reader._offset, reader._line = offset, line
         return reader
 
@@ -100,7 +103,8 @@ class BlockReader:
 
     def feed(self, piece: bytes) -> None:
         """The next bytes of the file."""
-        self._hash.update(piece)
+        if self._hashes:
+            self._hash.update(piece)
         self.n_bytes += len(piece)
         self._append(piece)
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 PROBE_YEAR = 2005
 """The year of example lines that name none."""
-PART_BYTES = 8 << 20
+PART_BYTES = 16 << 20
 """A plain file of more than twice as many bytes is read in such parts, where several workers read."""
 
 log = get(__name__)
