@@ -34,6 +34,7 @@ from pathlib import Path
 import bench_events
 import bench_logs
 from bench_engine import idle
+from pairs import environment
 
 HERE = Path(__file__).resolve().parents[1]
 PR_SET_CHILD_SUBREAPER = 36
@@ -90,7 +91,7 @@ class Side:
             capture_output=True,
             text=True,
             cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": str(self.source / "src")},
+            env=environment() | {"PYTHONPATH": str(self.source / "src")},
         )
         wall = time.perf_counter() - begun
         _reap()

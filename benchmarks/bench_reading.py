@@ -47,12 +47,15 @@ header = '{{"ts":"<Time>Z","level":"<Level>","host":"<Host>","pid":<Pid>,"msg":"
 time = { Time = "%Y-%m-%dT%H:%M:%S.%f" }
 example = ['{"ts":"2024-05-06T07:08:09.250Z","level":"INFO","host":"web-1","pid":7,"msg":"started"}']
 """
-_FIELD = r"[^ \t]+[ \t]+"
+_BLANK, _WORD = "[ \t]", "[^ \t]+"
+_FIELD = f"{_WORD}{_BLANK}+"
 HEADER = (
-    rf"^({_FIELD}){{4}}[0-9]{{4}}(-[0-9]{{1,2}}){{3}}(\.[0-9]{{1,2}}){{2}}\.[0-9]{{1,9}}[ \t]+"
-    rf"({_FIELD}){{3}}[^ \t]+([ \t]|$)"
+    f"^({_FIELD}){{4}}[0-9]{{4}}(-[0-9]{{1,2}}){{3}}(\\.[0-9]{{1,2}}){{2}}\\.[0-9]{{1,9}}{_BLANK}+"
+    f"({_FIELD}){{3}}{_WORD}({_BLANK}|$)"
 )
-"""The header of `bgl` for `grep`, Polars and LogLead."""
+"""The header of `bgl` for `grep`, in whose brackets a backslash is a backslash."""
+GREP = 'test "$(grep -cE "$0" "$1")" = "$2"'
+"""Its count is looked at: into /dev/null it writes, and so looks for, no more than the first line."""
 TOOLS = {
     "Drain3": (
         "drain3",
@@ -268,7 +271,7 @@ def rows(asked: Asked) -> Iterator[Pair]:
                 missing=why_missing(module),
             )
         missing = "" if shutil.which("grep") else "there is no grep"
-        grep = command("grep", "-cE", HEADER, file, env=ALONE)
+        grep = command("sh", "-c", GREP, HEADER, file, lines, env=ALONE)
         note = "it only counts the lines that have the header"
         yield Pair(f"{words[0]}: grep", words[1], "grep -cE", ours, grep, note=note, missing=missing)
         if asked.before is not None:

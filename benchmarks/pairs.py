@@ -161,6 +161,11 @@ def _clocks() -> Took:
     return time.perf_counter(), time.process_time() + children.ru_utime + children.ru_stime
 
 
+def environment() -> dict[str, str]:
+    """Ours, in which Python keeps bytecode, as it lies beside the modules of an installed package."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def command(
     *arguments: object,
     cwd: Path | None = None,
@@ -176,7 +181,7 @@ def command(
         began = time.perf_counter()
         process = subprocess.Popen(
             [str(one) for one in arguments],
-            cwd=cwd, env=os.environ | (env or {}), start_new_session=True,
+            cwd=cwd, env=environment() | (env or {}), start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:

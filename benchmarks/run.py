@@ -200,7 +200,14 @@ def said(row: Row) -> str:
 
 def _ratio(row: Row, clock: str) -> str:
     found = getattr(row, clock)
-    return f"{found.ratio:.2f} ({found.low:.2f}-{found.high:.2f})"
+    return f"{_short(found.ratio)} ({_short(found.low)}-{_short(found.high)})"
+
+
+def _short(ratio: float) -> str:
+    """With two decimals; a small one, which these would leave nothing of, with two significant digits."""
+    if ratio >= 0.1 or ratio == 0:
+        return f"{ratio:.2f}"
+    return f"{ratio:.2g}"
 
 
 def table(kept: Kept) -> str:

@@ -102,6 +102,25 @@ def test_ratios_that_fell_by_more_than_a_quarter_are_named(
     assert all(f": {name} 10.00 before" in line for name, line in zip(names, found, strict=True))
 
 
+def test_small_ratios_keep_their_digits(frame: tuple[ModuleType, ModuleType]) -> None:
+    _, run = frame
+    assert [run._short(ratio) for ratio in (12.345, 0.1, 0.0612, 0.00094)] == [
+        "12.35",
+        "0.10",
+        "0.061",
+        "0.00094",
+    ]
+
+
+def test_a_command_keeps_bytecode(
+    frame: tuple[ModuleType, ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs, _ = frame
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert "PYTHONDONTWRITEBYTECODE" not in pairs.environment()
+    assert pairs.environment()["PATH"]
+
+
 def test_figures_of_other_processors_stay_in_the_table(frame: tuple[ModuleType, ModuleType]) -> None:
     text = frame[1].table({"AMD X": entry(2.0, 3.0), "Intel Y": entry(4.0, 5.0)})
     assert "## AMD X" in text
