@@ -23,6 +23,9 @@ from vestige.schema import PAD, UNK, Input, Schema
 Batch = dict[str, NDArray[Any]]
 """Model inputs by input name: see `schema.Input` for shapes and dtypes. The first axis is the window."""
 
+LET_GO = 1 << 19
+"""Windows after which a pass lets go of the pages that it read: some 50 MB of a log's."""
+
 
 class Encoder(Protocol):
     """Turns gathered steps into model inputs. Fitted on training rows, then frozen."""
@@ -93,12 +96,18 @@ class EncodedWindows:
         return self.bound.encode(self.windows.gather(rows, self.bound.streams(wanted)), wanted)
 
     def batches(
-        self, size: int, names: tuple[str, ...] | None = None
+        self, size: int, names: tuple[str, ...] | None = None, *, let_go_after: int = LET_GO
     ) -> Iterator[tuple[NDArray[np.int64], Batch]]:
-        """All windows in order, `size` at a time, with their row numbers."""
+        """All windows in order, `size` at a time, with their row numbers. What a pass has read of the
+        dataset's files does not stay resident: their pages are let go every `let_go_after` windows."""
+        read = 0
         for start in range(0, len(self), size):
             rows = np.arange(start, min(start + size, len(self)))
             yield rows, self.batch(rows, names)
+            read += len(rows)
+            if read >= let_go_after:
+                self.windows.let_go()
+                read = 0
 
 
 def mark_repeated_unknown(
