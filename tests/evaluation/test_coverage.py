@@ -16,13 +16,13 @@ def benchmark() -> dict[str, Any]:
     return runpy.run_path(str(BENCHMARK))
 
 
-def test_at_fifty_clusters_most_intervals_hold_and_at_six_fewer_do(benchmark: dict[str, Any]) -> None:
-    """The table in docs/evaluation.md has 2,000 trials; of 300 a share of 92.5% lies within 3 points."""
+def test_most_intervals_hold_and_those_of_few_clusters_are_wider(benchmark: dict[str, Any]) -> None:
+    """The table in docs/evaluation.md has 1,000 trials. Plain percentiles of six clusters hold in 85%."""
     alike = benchmark["SETTINGS"][0]
     many, narrow = benchmark["coverage"](alike, 50, trials=300, resamples=300)
     few, wide = benchmark["coverage"](alike, 6, trials=300, resamples=300)
-    assert many == pytest.approx(0.925, abs=0.05)
-    assert few < many
+    assert many == pytest.approx(0.935, abs=0.03)
+    assert few > 0.88
     assert narrow < wide
 
 
