@@ -59,6 +59,12 @@ def bodies(openapi: dict[str, Any], operation: dict[str, Any]) -> st.SearchStrat
     return values | st.dictionaries(st.sampled_from(fields), usual, max_size=4)
 
 
+def operation_of(path: str, openapi: dict[str, Any]) -> str:
+    """The one method by which an address is asked, as it is written there."""
+    (method,) = openapi["paths"][path]
+    return str(method)
+
+
 def test_health_and_incidents_are_described(served: Serving) -> None:
     openapi = json.loads(served.ask("/openapi.json").body)
     assert set(openapi["paths"]) == {
@@ -94,7 +100,16 @@ def test_no_request_is_a_server_error(served: Serving, watched: Path) -> None:
         answer = served.ask(f"{target}?{encoded}", method.upper(), data.draw(bodies(openapi, operation)))
         assert answer.status in MEANT, (method, target, answer.status, answer.body)
         if answer.body and answer.headers["content-type"] == "application/json":
-            json.loads(answer.body)
+            found = json.loads(answer.body)
+            # What is asked as described is answered as described, refusals included.
+            described = operation["responses"].get(str(answer.status))
+            reached = "{incident}" not in path or (incident.isascii() and incident.isdigit())
+            if reached and method == operation_of(path, openapi) and answer.status not in {400, 405, 413}:
+                assert described is not None, (target, answer.status)
+                if answer.status != 200:
+                    name = described["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+                    assert set(openapi["components"]["schemas"][name]["required"]) == set(found)
+                    assert isinstance(found["detail"], str)
 
     ask()
     assert not (watched / "exceptions.toml").exists()

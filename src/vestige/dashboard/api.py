@@ -22,6 +22,18 @@ MOST_DAYS = 36_500
 Id = Annotated[str, InPath(pattern="^[0-9]{1,12}$", description="of an incident, as the list has it")]
 Because = Annotated[str, Field(max_length=2_000, description="why, for whoever reads it later")]
 Text = Annotated[str, Query(max_length=600)]
+Moment = Annotated[str, Query(max_length=600, json_schema_extra={"format": "date-time"})]
+
+
+class Refusal(BaseModel):
+    """Why a request was refused."""
+
+    detail: str
+
+
+WRONG: dict[int | str, dict[str, Any]] = {422: {"model": Refusal, "description": "It makes no sense"}}
+UNKNOWN = WRONG | {404: {"model": Refusal, "description": "There is no such incident"}}
+REFUSED = WRONG | {409: {"model": Refusal, "description": "That cannot be said of an incident"}}
 
 
 class Dismiss(BaseModel):
@@ -47,15 +59,15 @@ def incident_routes(watched: WatchState, hub: Hub) -> APIRouter:
     """The addresses of a watch's incidents. Each runs in a thread of a pool, for files are read."""
     router = APIRouter()
 
-    @router.get("/incidents")
+    @router.get("/incidents", responses=WRONG)
     def listed(
         host: Text = "",
         look: Text = "",
         state: Literal["", "open", "closed"] = "",
         said: Literal["", "confirmed", "dismissed", "nothing"] = "",
         text: Text = "",
-        begin: Text = "",
-        end: Text = "",
+        begin: Moment = "",
+        end: Moment = "",
         most: Annotated[int, Query(ge=1, le=MOST_LISTED)] = LISTED,
     ) -> dict[str, Any]:
         """The newest incidents that are wanted. `begin`, `end`: ISO 8601, UTC unless they say otherwise."""
@@ -65,7 +77,7 @@ def incident_routes(watched: WatchState, hub: Hub) -> APIRouter:
             raise HTTPException(422, "begin or end is no time of ISO 8601") from error
         return watched.known.chosen(wanted, most)
 
-    @router.get("/incidents/{incident}")
+    @router.get("/incidents/{incident}", responses=UNKNOWN)
     def one(incident: Id) -> dict[str, Any]:
         """An incident with its reasons, and its evidence with the lines beside it."""
         try:
@@ -73,7 +85,7 @@ def incident_routes(watched: WatchState, hub: Hub) -> APIRouter:
         except UsageError as error:
             raise HTTPException(404, shown(error.what)) from error
 
-    @router.post("/incidents/{incident}/dismiss")
+    @router.post("/incidents/{incident}/dismiss", responses=REFUSED)
     def dismiss(incident: Id, asked: Dismiss) -> dict[str, Any]:
         """Say that an incident is fine, or, as a preview, what that would have hidden so far."""
         seconds = None if asked.expires_days is None else asked.expires_days * 86_400
@@ -96,7 +108,7 @@ def incident_routes(watched: WatchState, hub: Hub) -> APIRouter:
         }
         return dict(shown(found, MOST_TEXT))
 
-    @router.post("/incidents/{incident}/confirm")
+    @router.post("/incidents/{incident}/confirm", responses=REFUSED)
     def confirm(incident: Id, asked: Confirm) -> dict[str, Any]:
         """Keep an incident as an example of what is to be found."""
         try:
