@@ -123,7 +123,9 @@ def test_what_is_no_json_is_refused(served: Serving, watched: Path) -> None:
             headers = {"Authorization": served.bearer, "Content-Type": "application/json"}
             connection.request("POST", f"/incidents/1/{what}", body, headers)
             answer = connection.getresponse()
-            assert answer.status in {400, 422}, (what, body[:30], answer.read())
+            told = answer.read()
+            assert answer.status in {400, 422}, (what, body[:30], told)
+            assert isinstance(json.loads(told)["detail"], str)
             connection.close()
     assert not (watched / "exceptions.toml").exists()
     assert not (watched / "confirmed.jsonl").exists()

@@ -33,7 +33,10 @@ class Refusal(BaseModel):
 
 WRONG: dict[int | str, dict[str, Any]] = {422: {"model": Refusal, "description": "It makes no sense"}}
 UNKNOWN = WRONG | {404: {"model": Refusal, "description": "There is no such incident"}}
-REFUSED = WRONG | {409: {"model": Refusal, "description": "That cannot be said of an incident"}}
+REFUSED = WRONG | {
+    400: {"model": Refusal, "description": "The body is no JSON"},
+    409: {"model": Refusal, "description": "That cannot be said of an incident"},
+}
 
 
 class Dismiss(BaseModel):
