@@ -22,6 +22,8 @@ import sys
 import time
 from pathlib import Path
 
+from vestige.errors import OutputError
+
 SMALL = ["--resamples", "100", "-t", "1", "-j", "1", "--resume"]
 VERBS: dict[str, list[str]] = {
     "run": ["logs", "corpus", "--format", "bgl", "--split", "host", "-m", "gbt", "-m", "ngram", *SMALL],
@@ -71,7 +73,9 @@ def disturbed(
             time.sleep(rng.uniform(0, whole_s))
             process.send_signal(signal.SIGKILL)
         _, told = process.communicate()
-        if process.returncode == 0:
+        # A kill between the last rename and the end leaves it whole: there is nothing to go on with.
+        whole = killed and process.returncode == OutputError.exit_code and "already exists" in told
+        if process.returncode == 0 or whole:
             return killed, time.monotonic() - begun
         if process.returncode == -signal.SIGKILL:
             killed += 1
