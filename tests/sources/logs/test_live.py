@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from threading import Timer
@@ -22,6 +23,7 @@ from vestige.reading.steps import Evidence
 from vestige.reading.windower import WindowBatch, Windower
 from vestige.reading.windows import WindowSet
 from vestige.schema import Schema
+from vestige.sources.logs.blocks import BLOCK_BYTES, FOLLOWED_BYTES
 from vestige.sources.logs.corpora import rules_for
 from vestige.sources.logs.format import shipped
 from vestige.sources.logs.head import LogUnit
@@ -289,3 +291,19 @@ def test_a_file_that_cannot_be_opened_is_left_out_and_named(
     assert rest.recordings["id"].to_list() == ["b/app.log"]
     assert rest.notes["left_out_counts"] == {"the file": 1}
     assert rest.notes["left_out"][0]["file"] == "a/app.log"
+
+
+def test_a_log_that_is_followed_is_read_in_small_blocks(tmp_path: Path) -> None:
+    line = b"2026-01-02T03:04:05Z host app: " + b"word " * 200 + b"\n"
+    log = tmp_path / "app.log"
+    log.write_bytes(line * (2 * BLOCK_BYTES // len(line)))
+    reader = LogReader(schema_for(rules_for(LogOptions()), length=2, stride=1))
+    largest = {}
+    for mode in ("whole", "follow"):
+        (unit,) = reader.units(Evidence((log,), mode)).units
+        with closing(reader.open(unit)) as stream:
+            sizes = []
+            while (block := stream.read(1 << 20)) is not None and len(block):
+                sizes.append(len(block) * len(line))
+        largest[mode] = max(sizes)
+    assert largest["follow"] <= FOLLOWED_BYTES < largest["whole"] <= BLOCK_BYTES

@@ -17,6 +17,8 @@ import numpy as np
 BLOCK_BYTES = 1 << 20
 FIRST_BYTES = 1 << 18
 """Of a file's first block: by it the plain reader's pace is told."""
+FOLLOWED_BYTES = 1 << 18
+"""Of a log that is followed: a watch holds many such blocks at a time, and is to stay small."""
 MOST_LINES = 1 << 14
 """A block of so many lines is cut however few its bytes are: memory goes by lines, too."""
 MESSAGE_BYTES = 1 << 20

@@ -19,7 +19,7 @@ from vestige.reading.steps import (
     StepBlock,
 )
 from vestige.sources.logs.beside import OVER_LONG, Beside, defects
-from vestige.sources.logs.blocks import Block, BlockReader
+from vestige.sources.logs.blocks import FOLLOWED_BYTES, Block, BlockReader
 from vestige.sources.logs.clock import Clock, Untimed
 from vestige.sources.logs.head import Head, LogUnit, head_of
 from vestige.sources.logs.parse import Messages
@@ -194,6 +194,8 @@ class LogStream(ChunkStream):
                 goes_on=goes_on,
             )
         self._reader.inside = rules.inside
+        if self._unit.mode == "follow":
+            self._reader.size = FOLLOWED_BYTES
         if self._clock is None:
             self._clock = Clock(head.year, head.first_ns)
         self._formats[rules.format.name] += 1
