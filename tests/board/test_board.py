@@ -227,6 +227,36 @@ def test_one_that_fails_takes_none_of_the_others_with_it(
     assert fill(tmp_path / "out", sets[:1], ("ecod", "stide"), data=data) == 0
 
 
+def test_a_run_whose_config_is_damaged_is_left_alone_and_the_others_get_one_of_their_own(
+    sets: tuple[LabelledSet, ...], data: Path, tmp_path: Path
+) -> None:
+    assert fill(tmp_path / "out", sets[:1], ("ecod",), data=data) == 0
+    cells = cells_of(SetPlace(tmp_path / "out", sets[0]), ("ecod", "stide"))
+    config = run_of(cells[0]) / "config.json"
+    config.write_text("{", encoding="utf-8")
+    assert fill(tmp_path / "out", sets[:1], ("ecod", "stide"), data=data) == 0
+    assert [run_of(cell).name for cell in cells] == ["classify", "classify-2"]
+    assert config.read_text(encoding="utf-8") == "{"
+
+
+def test_a_cell_of_an_earlier_version_is_told_once_and_computed_again(
+    sets: tuple[LabelledSet, ...], data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cells = cells_of(SetPlace(tmp_path, sets[0]), ("ecod", "next_ngram"))
+    for cell in cells:
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        cell.note.write_text('{"format": "vestige-board-cell/1", "status": "done", "commands": ["it"]}')
+    board = page.read(tmp_path, sets[:1], ("ecod", "next_ngram"), data=data, command="it")
+    assert board.splits[0].missing == ["still to be computed: ecod, next_ngram"]
+    assert fill(tmp_path, sets[:1], ("ecod",), data=data) == 0
+    assert fill(tmp_path, sets[:1], ("ecod",), data=data) == 0
+    assert run_of(cells[0]).name == "classify"
+    assert caplog.text.count("cells of an earlier version of the board are computed again: 1") == 1
+    cells[1].note.write_text('{"format": "vestige-board-cell/9", "status": "done", "commands": []}')
+    with pytest.raises(DatasetError, match="cannot be read"):
+        page.read(tmp_path, sets[:1], ("next_ngram",), data=data, command="it")
+
+
 def test_a_split_that_fails_is_told_and_tried_again(
     sets: tuple[LabelledSet, ...], data: Path, tmp_path: Path
 ) -> None:

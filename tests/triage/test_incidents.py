@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +16,7 @@ from vestige.checkpoint import load
 from vestige.errors import UsageError
 from vestige.scoring.normal import NormalScorer
 from vestige.scoring.windows import judge
-from vestige.triage.incidents import Grouping
+from vestige.triage.incidents import OTHERS, Grouping
 from vestige.triage.labels import OfLabel, Spread
 from vestige.triage.table import LABELLED, MEMBERS, TABLE
 
@@ -64,6 +66,8 @@ def test_what_is_rare_and_close_is_one_incident_with_what_the_detector_named(
     assert any(name in row["context"] for name in ATTACK)
     assert {one["kind"] for one in rows.values()} == {"incident"}
     assert "incidents hold 100.0%" in shown
+    assert "explanations" not in shown
+    assert "by themselves" not in shown
 
 
 def _of_attack() -> tuple[int, int]:
@@ -97,6 +101,42 @@ def test_the_rest_is_put_together_by_machine_and_event(learnt: Path, tmp_path: P
     invoke("triage", learnt / "detector", "--labels", tmp_path / "out" / TABLE, "-o", tmp_path / "out")
     labelled = pl.read_parquet(tmp_path / "out" / LABELLED)
     assert labelled["label"].drop_nulls().len() == sum(int(row["size"]) for row in usual)
+
+
+def test_where_nothing_is_rare_it_is_said_what_holds_the_rest(learnt: Path, tmp_path: Path) -> None:
+    file = tmp_path / "calm.csv"
+    lines = (learnt / "ordinary" / "day3.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    file.write_text("".join(lines[:80]), encoding="utf-8")
+    shown = " ".join(invoke("triage", learnt / "detector", file, "--all", "-o", tmp_path / "out").split())
+    assert {row["kind"] for row in read(tmp_path / "out" / TABLE)} == {"usual"}
+    assert "8 clusters of what is usual, by machine and event, hold 100.0%" in shown
+    assert "alike" not in shown
+
+
+@pytest.mark.parametrize("most", [0, 100])
+def test_an_event_of_no_machine_that_is_called_like_an_incident_or_not_at_all_is_a_cluster_of_its_own(
+    learnt: Path, most: int
+) -> None:
+    loaded = load(learnt / "detector")
+    scorer = NormalScorer.of(loaded)
+    assert scorer is not None
+    called = {"logon": "000001", "logoff": ""}
+    batches = []
+    for judged in judge(learnt / "detector", [learnt / "day4.csv"])[1]:
+        names = judged.batch.text.replace(called).to_list()
+        place = judged.batch.place.with_columns(machine=pl.lit(""))
+        batch = replace(judged.batch, place=place, tell=partial(list, names))
+        batches.append(replace(judged, batch=batch))
+    grouping = Grouping(scorer, scorer.detector, rest=True, most=most)
+    numbers = pl.concat([kept["number"] for _, kept in grouping.add(batches)])
+    clusters = grouping.clusters()
+    incidents = [one for one in clusters if one.kind == "incident"]
+    assert len(incidents) >= 1
+    others = {one.event for one in clusters if one.kind != "incident"}
+    assert others == ({"000001", "", "read", "write"} if most else {OTHERS})
+    for one in clusters:
+        assert one.size == (numbers == one.numbers[0]).sum()
+        assert (one.kind == "incident") == (len(one.context) > 0)
 
 
 def test_machines_and_events_beyond_the_bound_are_one_cluster(learnt: Path) -> None:

@@ -32,7 +32,10 @@ def test_every_alert_of_the_test_part_is_in_one_cluster(trained: Path, tmp_path:
         members.group_by("cluster").len().iter_rows()
     )
     assert members.group_by("cluster").agg(pl.col("event").n_unique())["event"].max() == 1
-    assert f"{judged.height:,} to triage" in shown
+    assert (
+        f"{judged.height:,} to triage, {members['explanation'].n_unique():,} different explanations" in shown
+    )
+    assert "the rest stand by themselves" in shown
 
 
 def test_alike_explanations_share_a_cluster_and_the_table_sums_them_up(triaged: Path) -> None:

@@ -16,11 +16,11 @@ from itertools import count
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 import vestige
 from vestige.board.sets import LabelledSet, split_name
-from vestige.errors import DatasetError
+from vestige.errors import CheckpointError, DatasetError
 from vestige.evaluation.record import Record
 from vestige.models import registry
 from vestige.models.base import Task
@@ -29,6 +29,8 @@ from vestige.runs.options import SplitOptions
 from vestige.storage import write_text
 
 FORMAT: Literal["vestige-board-cell/2"] = "vestige-board-cell/2"
+EARLIER = ("vestige-board-cell/1",)
+"""What earlier versions wrote, which do not say in which run a cell lies."""
 DETECTORS = (*registry.CLASSICAL, "next_ngram", "gbt", "ngram", "blend")
 """Asked for where nobody names others. The trivial baselines stand in every run."""
 ALWAYS = (*registry.CLASSICAL, "next_ngram")
@@ -53,15 +55,33 @@ class CellRecord(Record):
 
     @classmethod
     def load(cls, path: Path) -> Self | None:
-        """What was noted; None where nothing was. Raises DatasetError for a file that is damaged."""
+        """What was noted; None where nothing was, or by an earlier version: the cell is computed again then.
+
+        Raises DatasetError for a file that is damaged.
+        """
         try:
-            return cls.model_validate_json(path.read_bytes())
+            data = path.read_bytes()
+            if _format_of(data) in EARLIER:
+                return None
+            return cls.model_validate_json(data)
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:
             raise DatasetError(
                 "cannot be read", where=path, remedy="remove it, and repeat the command of the board"
             ) from error
+
+
+class _Stated(BaseModel):
+    format: str
+
+
+def _format_of(data: bytes) -> str:
+    """The format that a note states; empty where it states none."""
+    try:
+        return _Stated.model_validate_json(data).format
+    except ValidationError:
+        return ""
 
 
 @dataclass(frozen=True)
@@ -141,22 +161,28 @@ class Cell:
         """See `CellRecord.load`."""
         return CellRecord.load(self.note)
 
+    @property
+    def is_earlier(self) -> bool:
+        """Whether an earlier version of the board noted it, see `CellRecord.load`."""
+        return self.note.is_file() and self.record is None
+
     def noted(
         self,
         status: Literal["done", "failed", "unfit"],
         why: str = "",
         *,
-        together: Together | None = None,
+        computed_in: Together | None = None,
         seconds: float = 0,
     ) -> None:
-        """Write down what became of it; `together`: the run that it was computed in."""
+        """Write down what became of it. `computed_in`: the cells whose run it lies in; `seconds` that the
+        attempt took which finished it."""
         split = self.place.split(self.options)
         digest = hashlib.sha256(split.read_bytes()).hexdigest() if split.is_file() else ""
         record = CellRecord(
             status=status,
             why=why,
-            run="" if together is None else together.run.name,
-            commands=[] if together is None else [together.train_command, together.evaluate_command],
+            run="" if computed_in is None else computed_in.run.name,
+            commands=[] if computed_in is None else [computed_in.train_command, computed_in.evaluate_command],
             seconds=round(seconds, 1),
             code=code_digest(),
             split=digest,
@@ -190,13 +216,11 @@ class Together:
 
     @cached_property
     def run(self) -> Path:
-        """The run: the one that was begun with just these detectors, or a new one."""
-        first = self.cells[0]
-        for number in count(1):
-            run = first.folder / (self.task if number == 1 else f"{self.task}-{number}")
-            if not run.exists() or RunDirectory(run).config.models == self.models:
-                return run
-        raise AssertionError("there are numbers without end")
+        """The run: the one that was begun with just these detectors, or a new one. A run whose config cannot
+        be read is left alone, since nobody can say whose it is."""
+        folder = self.cells[0].folder
+        paths = (folder / (self.task if number == 1 else f"{self.task}-{number}") for number in count(1))
+        return next(path for path in paths if not path.exists() or _models_of(path) == self.models)
 
     @property
     def split(self) -> Path:
@@ -235,6 +259,14 @@ def asked(models: tuple[str, ...]) -> tuple[str, ...]:
     for name in models:
         registry.of_task(name, "next" if registry.task_of(name) == "next" else "classify")
     return tuple(dict.fromkeys((*ALWAYS, *models))) if models else DETECTORS
+
+
+def _models_of(run: Path) -> tuple[str, ...]:
+    """The detectors that a run was begun with; none where its config is missing or damaged."""
+    try:
+        return RunDirectory(run).config.models
+    except CheckpointError:
+        return ()
 
 
 @cache

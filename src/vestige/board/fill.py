@@ -60,6 +60,7 @@ def fill(
     """
     begun = time.monotonic()
     left = 0
+    _tell_of_earlier(out, [cell for one in sets for cell in cells_of(SetPlace(out, one), models)])
     for one in sets:
         missing = evidence.absent(one, data)
         if missing:
@@ -79,6 +80,12 @@ def fill(
                 continue
             left += _compute_split([cell for cell in todo if cell.options == options], progress)
     return left
+
+
+def _tell_of_earlier(out: Path, cells: Sequence[Cell]) -> None:
+    earlier = sum(cell.is_earlier for cell in cells)
+    if earlier:
+        logger.warning("%s: cells of an earlier version of the board are computed again: %d", out, earlier)
 
 
 def _settled(cell: Cell) -> bool:
@@ -140,8 +147,9 @@ def _compute(wanted: Together, progress: ShowProgress) -> int:
     begun = time.monotonic()
     logger.info("%s", wanted.name)
     place = wanted.cells[0].place
-    plan = TrainingPlan(wanted.models, wanted.task, "realistic", {}, TrainingConfig(), wanted.train_command)
     try:
+        command = wanted.train_command
+        plan = TrainingPlan(wanted.models, wanted.task, "realistic", {}, TrainingConfig(), command)
         whole.train(place.dataset, wanted.split, wanted.run, plan=plan, judge=JudgeOptions(), resume=True)
         # The test part is opened once: results appear whole, and those of a call that was cut off stay.
         if RunDirectory(wanted.run).results is None:
@@ -154,7 +162,7 @@ def _compute(wanted: Together, progress: ShowProgress) -> int:
         logger.warning("%s: %s; each is tried by itself", wanted.name, error)
         return sum(_compute(Together((cell,)), progress) for cell in wanted.cells)
     for cell in wanted.cells:
-        cell.noted("done", together=wanted, seconds=time.monotonic() - begun)
+        cell.noted("done", computed_in=wanted, seconds=time.monotonic() - begun)
     return 0
 
 

@@ -52,7 +52,9 @@ class Loaded:
 
     def reader(self) -> Reader[Any]:
         """Reads evidence as this detector learnt to: by its schema, and in the formats it has met."""
-        return _reader(sources.get(self.schema.source), self.schema, self.header)
+        reader = sources.get(self.schema.source).reader(self.schema)
+        reader.remember(self.header.notes.forms)
+        return reader
 
 
 def save(directory: Path, *, detector: Detector, **parts: Any) -> None:
@@ -189,8 +191,10 @@ def _loaded(
     if schema is not None:
         _refuse_other(schema, fitted, dataset, where)
     encoder = _encoder(header, fitted, dataset, where)
+    with _refusing("the settings of its source cannot be used", where):
+        reader = _source(fitted.source, where).reader(fitted)
     with _refusing("the formats that it has met cannot be read", where):
-        _reader(sources.get(fitted.source), fitted, header)
+        reader.remember(header.notes.forms)
     parts = {"model": header.model, "schema": header.fitted_schema}
     with _refusing("the weights do not fit the header", where):
         detector = kind.from_checkpoint(parts, payload, device=device)
@@ -261,12 +265,6 @@ def _refuse_other(schema: Schema, fitted: Schema, dataset: Schema, where: Path) 
         where=where,
         remedy="prepare the data with the same options, or train again on these",
     )
-
-
-def _reader(source: Source[Any], schema: Schema, header: Header) -> Reader[Any]:
-    reader = source.reader(schema)
-    reader.remember(header.notes.forms)
-    return reader
 
 
 def _encoder(header: Header, fitted: Schema, dataset: Schema, where: Path) -> Encoder:

@@ -15,11 +15,18 @@ from vestige.triage.options import TriageOptions
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
 
+    from vestige.triage.clusters import Cluster, Kind
     from vestige.triage.labels import Spread
     from vestige.triage.run import Outcome
 
 SHOWN = 20
 """Clusters that the terminal shows; the table has them all."""
+HOLDERS: dict[Kind, str] = {
+    "incident": "incidents",
+    "usual": "clusters of what is usual, by machine and event,",
+    "rest": "clusters of events of other machines",
+}
+"""What holds the windows that a detector of what is normal judged."""
 
 
 def register(app: typer.Typer) -> None:
@@ -113,16 +120,26 @@ def _show_clusters(outcome: Outcome) -> None:
         if hidden > 0:
             table.caption = f"and {hidden:,} smaller ones"
         tables.show(table)
-    alike = [cluster for cluster in outcome.clusters if cluster.kind in {"alike", "incident"}]
-    typer.echo(
-        f"{outcome.looked_at:,} windows, {outcome.alerts:,} to triage, {outcome.explanations:,} different "
-        f"explanations, {len(outcome.clusters):,} clusters"
-    )
-    if outcome.alerts:
-        covered = sum(cluster.size for cluster in alike) / outcome.alerts
-        what = "incidents" if alike and alike[0].kind == "incident" else "clusters of alike alerts"
-        typer.echo(f"{len(alike):,} {what} hold {covered:.1%}; the rest stand by themselves")
+    told = [f"{outcome.looked_at:,} windows, {outcome.alerts:,} to triage"]
+    if outcome.explanations is not None:
+        told.append(f"{outcome.explanations:,} different explanations")
+    typer.echo(", ".join([*told, f"{len(outcome.clusters):,} clusters"]))
+    if outcome.alerts and outcome.explanations is not None:
+        typer.echo(f"{_share(outcome, 'alike', 'clusters of alike alerts')}; the rest stand by themselves")
+    elif outcome.alerts:
+        shares = [_share(outcome, kind, what) for kind, what in HOLDERS.items() if _of(outcome, kind)]
+        typer.echo("; ".join(shares))
     tables.show(tables.plain(f"table to fill in: {outcome.table}"))
+
+
+def _of(outcome: Outcome, kind: Kind) -> list[Cluster]:
+    return [cluster for cluster in outcome.clusters if cluster.kind == kind]
+
+
+def _share(outcome: Outcome, kind: Kind, what: str) -> str:
+    """How many clusters of a kind hold which share of the alerts; `what` they are."""
+    found = _of(outcome, kind)
+    return f"{len(found):,} {what} hold {sum(one.size for one in found) / outcome.alerts:.1%}"
 
 
 def _show_spread(found: Spread) -> None:

@@ -112,7 +112,12 @@ def places_of(order: Order) -> Places:
 
 
 def fetch(order: Order, reads: list[Sight], spot: Places, evidence: Any) -> int:
-    """Bring copies of what this node does not see. Returns how many bytes came."""
+    """Bring copies of what this node does not see, and add it to `spot.copied`. `evidence`: the actor that
+    reads on the caller's machine. Returns how many bytes came.
+
+    Raises OSError where a copy cannot be written, as on a full disk, and what Ray raises where the actor is
+    gone or cannot read.
+    """
     for one in reads:
         if order.unseen or places.look(Path(one.path), one.given) != one:
             shipping.make_node_folder(order.token)

@@ -70,7 +70,8 @@ def exact_bounds(rate: float, count: int, level: float = LEVEL) -> tuple[float, 
 
 
 def tail_of(level: float, clusters: int = 0) -> float:
-    """The share of resamples that lies below an interval of `level`, and above it.
+    """The share of resamples, 0 to 0.5, that lies below an interval of `level`, and as many above it. `level`
+    is the interval's nominal coverage, above 0 and below 1; neither is checked.
 
     A resample of few clusters varies less than a sample of as many does, and its deviation is itself a guess:
     percentiles are too narrow. So the tail is that of Student's t with one degree of freedom less than there

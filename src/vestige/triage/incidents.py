@@ -71,8 +71,8 @@ class Grouping:
     rest: bool
     most: int = MOST_GROUPS
     incidents: Incidents = field(default_factory=Incidents)
-    groups: dict[tuple[str, str], Group] = field(default_factory=dict)
-    """By machine and event, or by the number of an incident, of no machine."""
+    groups: dict[tuple[Kind, str, str], Group] = field(default_factory=dict)
+    """By kind, machine and event; an incident by its id, of no machine, and the rest by neither."""
     _usual: int = 0
 
     def add(self, batches: Iterable[JudgedBatch]) -> Iterator[tuple[int, pl.DataFrame]]:
@@ -112,15 +112,15 @@ class Grouping:
         if row["p_value"] <= self.detector.alpha:
             alert = {"event": event, "nearest": {"text": event}} | row
             self._close(self.incidents.take(alert))
-            return self._known(("", alert["incident"]), "incident")
+            return self._known("incident", event=alert["incident"])
         if not self.rest:
             return None
-        key = (machine, event)
-        if key in self.groups or self._usual < self.most:
-            return self._known(key, "usual")
-        return self._known(("", ""), "rest")
+        if ("usual", machine, event) in self.groups or self._usual < self.most:
+            return self._known("usual", machine, event)
+        return self._known("rest")
 
-    def _known(self, key: tuple[str, str], kind: Kind) -> Group:
+    def _known(self, kind: Kind, machine: str = "", event: str = "") -> Group:
+        key = (kind, machine, event)
         if key not in self.groups:
             self.groups[key] = Group(len(self.groups), kind)
             self._usual += kind == "usual"
@@ -130,4 +130,4 @@ class Grouping:
         """Keep what raised the alerts of incidents that are closed."""
         for line in lines:
             if line["state"] == "closed":
-                self.groups["", line["id"]].raised = line["raised"]
+                self.groups["incident", "", line["id"]].raised = line["raised"]

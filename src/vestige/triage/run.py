@@ -34,12 +34,13 @@ JUDGED = {**COLUMNS, "surprise": pl.Float64(), "rank": pl.Int64(), "number": pl.
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found: `looked_at` windows, `alerts` of them, `explanations` different ones, the clusters,
-    and where table and members lie. `summary`: a row a cluster, see `table.summary`."""
+    """What was found: `looked_at` windows, `alerts` of them, the clusters, and where table and members lie.
+    `explanations`: how many different ones, None of a detector of what is normal, which is asked for none.
+    `summary`: a row a cluster, see `table.summary`."""
 
     looked_at: int
     alerts: int
-    explanations: int
+    explanations: int | None
     clusters: list[Cluster]
     summary: pl.DataFrame
     table: Path
@@ -88,7 +89,9 @@ def triage(
             rows = summary(members, clusters)
             write_table(table, rows)
     alerts = sum(cluster.size for cluster in clusters)
-    explanations = sum(len(cluster.numbers) for cluster in clusters)
+    explanations = None
+    if isinstance(found, ByExplanation):
+        explanations = sum(len(cluster.numbers) for cluster in clusters)
     return Outcome(looked_at, alerts, explanations, clusters, rows, out / TABLE, out / MEMBERS)
 
 

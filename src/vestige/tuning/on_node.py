@@ -10,6 +10,7 @@ from vestige import log
 from vestige.engine import node, places
 from vestige.engine.places import Sight
 from vestige.engine.worker import THREADS, as_bug
+from vestige.errors import UsageError
 from vestige.tuning.trial import Result, Task, attempt, data_of
 
 SETTINGS, EPOCH, SCORE, TOLD = "settings", "epoch", "score", "told"
@@ -26,8 +27,9 @@ class Errand(NamedTuple):
     evidence: Any
 
 
-class Told(NamedTuple):
-    """What a trial has to say: what was logged since it last did, and in the end the result, or a fault."""
+class Report(NamedTuple):
+    """What a trial has to say: what was logged since it last did, and in the end the result, or a fault; the
+    name of the node, and how many bytes were shipped to it for this trial."""
 
     records: list[Any]
     result: Result | None = None
@@ -37,7 +39,12 @@ class Told(NamedTuple):
 
 
 def work(config: Mapping[str, Any], *, errand: Errand) -> None:
-    """One trial, as Ray Tune runs it: report after each epoch, and once more in the end."""
+    """One trial, as Ray Tune runs it: report after each epoch, and once more in the end.
+
+    `config` holds the trial's `SETTINGS`. A report of an epoch has `EPOCH`, `SCORE`, and under `TOLD` a
+    pickled `Report`; the last one has that alone. Errors that are no result of the trial, such as that of a
+    node which cannot be given the dataset, are not raised here: they are the report's fault, for the caller.
+    """
     from ray import tune
 
     for name in THREADS:
@@ -47,17 +54,30 @@ def work(config: Mapping[str, Any], *, errand: Errand) -> None:
 
         def watch(epoch: int, score: float) -> None:
             taken, records[:] = records[:], []
-            tune.report({EPOCH: epoch, SCORE: score, TOLD: places.dumps(Told(taken))})
+            tune.report({EPOCH: epoch, SCORE: score, TOLD: places.dumps(Report(taken))})
 
         try:
             refused = node.other_version(errand.order)
             if refused is not None:
                 raise refused
-            spot = node.places_of(errand.order)
-            shipped = node.fetch(errand.order, errand.reads, spot, errand.evidence)
+            spot, shipped = _fetched(errand)
             task: Task = places.loads(errand.task, spot.here)
-            told = Told(records, attempt(task, data_of(task), config[SETTINGS], watch))
+            told = Report(records, attempt(task, data_of(task), config[SETTINGS], watch))
         except Exception as error:  # noqa: BLE001 - a fault of the program is the caller's, who raises it
-            told = Told(records, fault=as_bug(error))
+            told = Report(records, fault=as_bug(error))
     name = os.uname().nodename
     tune.report({TOLD: places.dumps(told._replace(node=name, shipped=shipped))})
+
+
+def _fetched(errand: Errand) -> tuple[places.Places, int]:
+    """Where things lie on this node once it has what it does not see, and how many bytes were shipped."""
+    try:
+        spot = node.places_of(errand.order)
+        return spot, node.fetch(errand.order, errand.reads, spot, errand.evidence)
+    except OSError as error:
+        # Such as a full disk. The trial is not failed for it: what is under way is run again by --resume, and
+        # the node would fail one trial after the other.
+        raise UsageError(
+            f"the node {os.uname().nodename} cannot be given the dataset: {error.strerror or error}",
+            remedy="mend that, or take the node out of the cluster; then repeat the command with --resume",
+        ) from error

@@ -29,7 +29,7 @@ from vestige.engine.worker import Bug
 from vestige.models import registry
 from vestige.models.fitting import FittedDetector
 from vestige.tuning import study as studies
-from vestige.tuning.on_node import EPOCH, SCORE, SETTINGS, TOLD, Errand, Told, work
+from vestige.tuning.on_node import EPOCH, SCORE, SETTINGS, TOLD, Errand, Report, work
 from vestige.tuning.trial import Ended, Result, Task, begin, finish
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class _Journal(Searcher):  # type: ignore[misc]
         self._tell(finish(self._study, trial, settings, ended, time.monotonic() - begun))
 
     def _hear(self, trial_id: str, result: dict[str, Any]) -> None:
-        told: Told = places.loads(result[TOLD])
+        told: Report = places.loads(result[TOLD])
         log.replay(told.records)
         if told.fault is not None:
             self.fault = told.fault

@@ -109,7 +109,8 @@ def run_in(task: Task, data: TrainingData, study: optuna.Study) -> Ended:
 
 
 def begin(task: Task, study: optuna.Study) -> tuple[optuna.Trial, dict[str, Value]]:
-    """The study's next trial, and the settings that it draws."""
+    """The study's next trial, and the settings that it draws: a value for each name in `task.space` and in
+    `task.fixed`, also written into the journal. Raises OSError where the journal cannot be written."""
     trial = study.ask()
 
     def ask(name: str, parameter: Parameter) -> Value:
@@ -143,7 +144,8 @@ def attempt(task: Task, data: TrainingData, settings: dict[str, Value], watch: R
 def finish(
     study: optuna.Study, trial: optuna.Trial, settings: dict[str, Value], result: Result, seconds: float
 ) -> Ended:
-    """Write down how a trial ended."""
+    """Write into the journal how a trial ended after so many `seconds`. Raises ValueError where the study has
+    an end of that trial already."""
     import optuna
 
     trial.set_user_attr("seconds", round(seconds, 3))

@@ -15,6 +15,7 @@ from vestige.models.base import HyperParameters
 from vestige.models.baselines.arrays import BATCH, ArrayDetector, FloatArray
 from vestige.models.baselines.distinct import DistinctRows, WeightedRows
 from vestige.models.fitting import FitProgress, fit_standardize
+from vestige.models.logits import softmax
 from vestige.models.reasons import Reason, of_features
 from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import PAD, Kind
@@ -112,10 +113,7 @@ class Regression(ArrayDetector):
 
     def _proba(self, design: sparse.csr_array) -> FloatArray:
         rows = self._scaled(design, self.arrays["idf"])
-        logits: FloatArray = rows @ self.arrays["coef"] + self.arrays["intercept"]
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        proba: FloatArray = odds / odds.sum(axis=1, keepdims=True)
-        return proba
+        return softmax(rows @ self.arrays["coef"] + self.arrays["intercept"])
 
     def reasons(self, X: Batch, most: int = 5) -> list[list[Reason]]:
         """See `Detector.reasons`: weights times values, for the likeliest class but the first."""

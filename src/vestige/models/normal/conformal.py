@@ -70,8 +70,8 @@ class Tail:
         return float(np.max(share[share <= 0.5], initial=0.0))
 
     def rareness(self, values: FloatArray) -> FloatArray:
-        """-ln of the chance `(B,)` that what is normal has a value at least as high: 0 or more, not NaN, and
-        without an upper bound, so that nothing ties for being too strange.
+        """-ln of the chance `(B,)` that what is normal has a value at least as high: 0 or more, and finite.
+        Only what would be beyond the largest float64 (1.8e308) ties for being too strange.
 
         By rank; between two of the highest values in between, so that what is stranger is rarer there, and
         above all of them it falls on as the tail does.
