@@ -36,7 +36,6 @@ def test_what_comes_again_is_counted_and_spends_nothing() -> None:
     assert alert == [True] + [False] * 49 + [True]
     assert found == list(range(1, 50))
     assert (budget.spent.alerts, budget.spent.repeats, budget.spent.held_back) == (2, 49, 0)
-    assert repeats.count == 49
     # Without that memory, the second kind is held back.
     plain = AlertBudget.start(ALPHA)
     log_p = np.full(51, RARE)
@@ -82,14 +81,25 @@ def test_it_is_written_down_and_read_again() -> None:
     repeats = Repeats()
     repeats.tell(Candidate("a", 7.0))
     repeats.tell(Candidate("b", None))
-    assert repeats.is_one(Candidate("b", 9.0))
+    assert repeats.take_repeat(Candidate("b", 9.0))
     repeats.name("a", "000001")
     again = Repeats.of(repeats.to_dict())
     assert again.to_dict() == repeats.to_dict()
     assert (again.incident_of("a"), again.incident_of("c")) == ("000001", "")
-    for wrong in ({}, {"known": [["a", "x", ""]], "count": 0}, {"known": [], "count": -1}):
+    # Once they were counted here.
+    assert Repeats.of({**repeats.to_dict(), "count": 1}).to_dict() == again.to_dict()
+    for wrong in ({}, {"known": [["a", "x", ""]]}, {"known": [["a", 1.0]]}):
         with pytest.raises((ValueError, KeyError, TypeError)):
             Repeats.of(wrong)
+
+
+def test_an_incident_is_known_when_a_repeat_is_taken_back() -> None:
+    budget, repeats = AlertBudget.start(ALPHA), Repeats()
+    assert decided(budget, repeats, ["new", "new"]) == ([True, False], [1])
+    # Who hears of it first knows the incident.
+    repeats.name(key_of("web", "new"), "000001")
+    assert decided(budget, repeats, [""], corrects=True) == ([False], [])
+    assert repeats.incident_of(key_of("web", "new")) == "000001"
 
 
 def test_no_more_than_so_much_is_remembered() -> None:
@@ -97,5 +107,5 @@ def test_no_more_than_so_much_is_remembered() -> None:
     for number in range(MOST + 5):
         repeats.tell(Candidate(str(number), 0.0))
     assert len(repeats.known) == MOST
-    assert not repeats.is_one(Candidate("0", 0.0))
-    assert repeats.is_one(Candidate(str(MOST), 0.0))
+    assert not repeats.take_repeat(Candidate("0", 0.0))
+    assert repeats.take_repeat(Candidate(str(MOST), 0.0))

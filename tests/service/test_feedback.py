@@ -281,6 +281,20 @@ def told(*words: str | Path) -> str:
     return CliRunner().invoke(app, list(map(str, words)), catch_exceptions=False).output
 
 
+def test_an_incident_says_how_often_it_came_again(keep: Keep) -> None:
+    home = keep(alert(0))
+    assert "repeat" not in told("incidents", home, "1")
+    found = feedback.kept(home)
+    sink = feedback.sink(home)
+    sink.write([found.rows["000001"] | {"state": "closed", "repeats": 2}])
+    sink.close()
+    assert ", 2 repeats" in told("incidents", home, "1")
+    sink = feedback.sink(home)
+    sink.write([found.rows["000001"] | {"state": "closed", "repeats": "many"}])
+    sink.close()
+    assert (feedback.kept(home).rows["000001"]["repeats"], feedback.kept(home).unread) == (2, 1)
+
+
 def test_a_narrow_terminal_shows_why_an_incident_is_one(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
     home = keep(alert(0))
     monkeypatch.setenv("COLUMNS", "60")

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from tests.service.conftest import lines
+from vestige.checkpoint import load
+from vestige.reading import live
+from vestige.reading.steps import StepBlock
+from vestige.reading.windower import Windower
+from vestige.scoring.normal import NormalScorer
+from vestige.scoring.repeats import Repeats
+from vestige.scoring.windows import judge_batches
 from vestige.service import incidents
+from vestige.service.follow import Follower
 from vestige.service.incidents import GROWTH, MOST_EVIDENCE, Incidents, seconds_of
 
 
@@ -65,6 +76,52 @@ def test_an_incident_says_that_it_grew_and_keeps_the_rarest_and_the_first() -> N
     assert len(closed["evidence"]) == MOST_EVIDENCE
     assert closed["p_value"] == 1e-4 / 25
     assert (closed["first"][11:19], closed["last"][11:19]) == ("10:00:00", "10:00:24")
+
+
+def test_repeats_are_counted_while_the_incident_is_open_and_keep_it_open_no_longer() -> None:
+    found, first = Incidents(), alert(0)
+    found.take(first)
+    for second in (60, 1_800, 3_500):
+        found.repeat("000001", alert(second))
+    found.repeat("000001", None)
+    begin = seconds_of(first["time"])
+    assert begin is not None
+    (closed,) = found.pass_time("web", begin + 3_601)
+    assert (closed["alerts"], closed["repeats"], closed["last"]) == (1, 2, first["time"])
+    found.repeat("000001", alert(3_700))
+    assert not found.open
+
+
+def test_a_repeat_that_is_corrected_counts_as_what_it_is_in_the_end(detector: Path, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("".join(lines(30, start=3_000, odd=(3_010, 3_020, 3_029))))
+    loaded = load(detector)
+    reader = loaded.reader()
+    follower, windower = Follower(reader, [log]), Windower(reader, live.scored(reader))
+    scorer, repeats, found = NormalScorer.of(loaded), Repeats(), Incidents()
+    assert scorer is not None
+
+    def take(block: StepBlock) -> int:
+        for judged in judge_batches(loaded, windower.push(block)):
+            for row in scorer.rows(judged, repeats=repeats, repeated=found.repeat):
+                if row["alert"]:
+                    found.take(row)
+                    repeats.name(row["key"], row["incident"])
+        return sum(each.repeats for each in found.open.values())
+
+    follower.scan()
+    (before,) = follower.read()
+    (last,) = follower.release()
+    follower.close()
+    assert take(before) == 1
+    assert take(last) == 2
+    again = replace(last, corrects=True)
+    assert take(again) == 2
+    # What it is judged as in the end may be nothing that was told.
+    alpha, scorer.budget.alpha = scorer.budget.alpha, 1e-300
+    assert take(again) == 1
+    scorer.budget.alpha = alpha
+    assert take(again) == 2
 
 
 def test_no_more_than_so_many_are_open(monkeypatch: Any) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -25,12 +26,12 @@ from vestige import scoring
 from vestige.checkpoint import load
 from vestige.errors import CheckpointError, OutputError, UsageError
 from vestige.evidence.files import EvidenceFile
-from vestige.reading.steps import Evidence, Listing, Unit
+from vestige.reading.steps import Evidence, Listing, StepBlock, Unit
 from vestige.service import follow
 from vestige.service.feedback import INCIDENTS, dismiss, kept
 from vestige.service.follow import Follower
 from vestige.service.sinks import make
-from vestige.service.watch import Watch, WatchOptions
+from vestige.service.watch import MANY, Watch, WatchOptions
 from vestige.sources import registry
 
 EVERY = WatchOptions(once=True, every=True, idle_s=0.05)
@@ -206,7 +207,7 @@ LIFE = """
 import sys
 from pathlib import Path
 from vestige.service.sinks import make
-from vestige.service.watch import Watch, WatchOptions
+from vestige.service.watch import MANY, Watch, WatchOptions
 detector, evidence, home = map(Path, sys.argv[1:])
 sink = make(f"jsonl:{home / 'out.jsonl'}", home / "state")
 options = WatchOptions(every=True, idle_s=60.0, save_s=0.1)
@@ -367,6 +368,38 @@ def test_a_quiet_file_is_released_while_others_go_on(detector: Path, tmp_path: P
     follower.close()
 
 
+class Backlog(Follower):
+    """Notes how many steps were read whenever quiet files were asked for; ends where all was read."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.steps = 0
+        self.asked: list[int] = []
+
+    @property
+    def ended(self) -> bool:
+        return True
+
+    def read(self) -> Iterator[StepBlock]:
+        for block in super().read():
+            self.steps += len(block)
+            yield block
+
+    def release(self, quiet_s: float | None = None) -> Iterator[StepBlock]:
+        self.asked += [] if quiet_s is None else [self.steps]
+        return super().release(quiet_s)
+
+
+def test_a_backlog_of_one_file_holds_back_no_other(detector: Path, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("".join(lines(6_500, start=3_000)))
+    watch = Watch.start(detector, [log], [])
+    watch.follower = follower = Backlog(watch.loaded.reader(), [log])
+    watch.run()
+    assert MANY <= follower.asked[0] <= follow.BLOCK_STEPS
+    assert watch.steps == 6_500
+
+
 def test_what_is_waited_for_is_told_once(
     detector: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -443,6 +476,10 @@ class Numbers:
     defects: tuple[()] = ()
     ended: bool = False
     summary: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def taken(self) -> int:
+        return self.position
 
     def read(self, most: int) -> list[int] | None:
         """Those that were not read yet."""

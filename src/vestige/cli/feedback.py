@@ -150,9 +150,10 @@ def _show(row: dict[str, Any], found: Kept) -> None:
     from vestige.reading.overview import counted
 
     said = found.said(row["id"])
+    again = f", {counted(row['repeats'], 'repeat')}" if row.get("repeats") else ""
     lines = [
         f"incident {row['id']} on {row['host']}: {row['state']}" + (f", {said}" if said else ""),
-        f"{counted(row['alerts'], 'alert')} from {_time(row['first'])} to {_time(row['last'])}",
+        f"{counted(row['alerts'], 'alert')} from {_time(row['first'])} to {_time(row['last'])}{again}",
         *(f"  because {entry.because}" for entry in found.exceptions if entry.id == row["id"]),
         "reasons, the strongest first:",
         *(f"  {reason['says']}" for reason in row["reasons"]),

@@ -58,10 +58,10 @@ class Threshold:
     quiet: int = 0
 
     def alerts(
-        self, log_p: FloatArray, alpha: float, free: BoolArray, told: Within | None = None
+        self, log_p: FloatArray, alpha: float, free: BoolArray, repeats: Within | None = None
     ) -> BoolArray:
         """Which of these windows `(B,)`, the next ones in their order, alert; those that are `free` spend
-        nothing where they do. What repeats what was `told` does not alert, and spends nothing."""
+        nothing where they do. Those that `repeats` takes for repeats do not alert, and spend nothing."""
         found = np.zeros(len(log_p), dtype=np.bool_)
         promised, floor = math.log(alpha), math.log(alpha * FLOOR)
         before = -1
@@ -74,15 +74,16 @@ class Threshold:
             if limit >= promised:
                 self.spare = SPARE
             alert = bool(log_p[at] <= limit)
-            if told is not None and not free[at] and log_p[at] <= max(limit, promised) and told.is_one(at):
+            counts = not free[at] and log_p[at] <= max(limit, promised)
+            if repeats is not None and counts and repeats.take_repeat(at):
                 alert = False
             spends = alert and not free[at]
             if spends and limit - GAMMA < floor:
                 alert = spends = self.spare > 0
                 self.spare -= alert
             found[at] = alert
-            if spends and told is not None:
-                told.tell(at)
+            if spends and repeats is not None:
+                repeats.tell(at)
             self.log_alpha = max(limit + GAMMA * (alpha - spends), floor)
         self.quiet += len(log_p) - 1 - before
         return found
@@ -208,10 +209,6 @@ class AlertBudget:
             raise ValueError("thresholds of what was never seen")
         return budget
 
-    def candidates(self, log_p: FloatArray) -> NDArray[np.int64]:
-        """The windows of `(B,)` that may alert at all, whatever was spent."""
-        return np.flatnonzero(log_p <= math.log(self.alpha * HIGHEST))
-
     def _next(
         self,
         log_p: FloatArray,
@@ -221,19 +218,19 @@ class AlertBudget:
         asked: Asked | None,
         first: int = 0,
     ) -> BoolArray:
-        alert, repeats = np.zeros((2, len(log_p)), dtype=np.bool_)
+        alert, repeated = np.zeros((2, len(log_p)), dtype=np.bool_)
         for threshold, rows in self._shares(entity, entities):
-            told = None if asked is None else asked.within(rows + first)
-            alert[rows] = threshold.alerts(log_p[rows], self.alpha, free[rows], told)
+            repeats = None if asked is None else asked.within(rows + first)
+            alert[rows] = threshold.alerts(log_p[rows], self.alpha, free[rows], repeats)
         if asked is not None:
-            repeats[[row - first for row in asked.found if first <= row < first + len(log_p)]] = True
+            repeated[[row - first for row in asked.found if first <= row < first + len(log_p)]] = True
         rare = (log_p <= math.log(self.alpha)) & ~free
-        held = rare & ~alert & ~repeats
+        held = rare & ~alert & ~repeated
         self.spent.windows += len(log_p)
         self.spent.rare += int(rare.sum())
         self.spent.alerts += int((alert & ~free).sum())
         self.spent.held_back += int(held.sum())
-        self.spent.repeats += int((rare & repeats).sum())
+        self.spent.repeats += int((rare & repeated).sum())
         self.spent.held_back_floor += int((held & (log_p <= math.log(self.alpha * FLOOR))).sum())
         return alert
 

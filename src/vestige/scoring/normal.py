@@ -28,8 +28,9 @@ from vestige.scoring.unknown import Unknown
 LN_10 = float(np.log(10.0))
 Hiding = Callable[[dict[str, Any]], str | None]
 """Of an alert (`host recording event reasons nearest`): by what it was found to be fine; None: it was not."""
-Repeated = Callable[[str, dict[str, Any]], None]
-"""Is told of an incident, and of what came again of it, as `Hiding` has it."""
+Repeated = Callable[[str, dict[str, Any] | None], None]
+"""Is told of an incident, and of what came again of it, as `Hiding` has it; None: what it was told of it last
+is taken back."""
 
 log = get(__name__)
 
@@ -107,8 +108,12 @@ class NormalScorer:
         if repeats is None:
             yield from self.told(judged, self.alerts(judged, free), alerts_only=alerts_only, hidden=hidden)
             return
+        if judged.batch.corrects and repeats.last is not None and repeated is not None:
+            repeated(repeats.incident_of(repeats.last), None)
         asked = Asked(repeats, _candidates(judged, about))
         alert = self.alerts(judged, free, asked)
+        if len(alert):
+            repeats.last = asked.found.get(len(alert) - 1)
         numbers = _wanted(judged, alert, alerts_only=alerts_only)
         rows = self.told(judged, alert, alerts_only=alerts_only, hidden=hidden)
         again = sorted(asked.found.items(), reverse=True)
@@ -192,7 +197,7 @@ class NormalScorer:
         if not isinstance(judged.bound, BoundNormalEncoder):
             return {}
         batch = judged.batch
-        rows = self.budget.candidates(-judged.judgement.strangeness)
+        rows = np.flatnonzero(self.budget.possible(-judged.judgement.strangeness))
         if not len(rows):
             return {}
         raised = self.explainer.raised(

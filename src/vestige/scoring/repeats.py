@@ -31,7 +31,7 @@ def key_of(entity: str, event: str) -> str:
 
 
 @dataclass
-class Told:
+class LastTold:
     """When something that was told came last (Unix seconds; None where nobody knows), and its incident."""
 
     last_s: float | None
@@ -48,14 +48,14 @@ class Candidate:
 
 @dataclass
 class Repeats:
-    """What was told lately (`known`); `count` windows repeated it."""
+    """What was told lately (`known`); `last` is the event that the last window of all repeats, if it does."""
 
-    known: dict[str, Told] = field(default_factory=dict)
-    count: int = 0
-    _undo: list[tuple[str, Told | None, int]] | None = field(default=None, init=False, repr=False)
+    known: dict[str, LastTold] = field(default_factory=dict)
+    last: str | None = field(default=None, init=False, compare=False)
+    _undo: list[tuple[str, LastTold | None]] | None = field(default=None, init=False, repr=False)
 
-    def is_one(self, candidate: Candidate) -> bool:
-        """Whether it repeats what was told within a day. It is counted then."""
+    def take_repeat(self, candidate: Candidate) -> bool:
+        """Note that it came again, where it repeats what was told within a day; whether it does."""
         told, at_s = self.known.get(candidate.key), candidate.at_s
         if told is None:
             return False
@@ -64,18 +64,21 @@ class Repeats:
             if at_s - last_s > AGAIN_S:
                 return False
             at_s = max(at_s, last_s)
-        self._note(candidate.key, Told(last_s if at_s is None else at_s, told.incident))
-        self.count += 1
+        self._note(candidate.key, LastTold(last_s if at_s is None else at_s, told.incident))
         return True
 
     def tell(self, candidate: Candidate) -> None:
         """Note what is told."""
-        self._note(candidate.key, Told(candidate.at_s))
+        self._note(candidate.key, LastTold(candidate.at_s))
 
     def name(self, key: str, incident: str) -> None:
         """Note in which incident something was told."""
         if key in self.known:
             self.known[key].incident = incident
+        for undone, before in self._undo or []:
+            # It may have been told, and come again, before anybody knew the incident.
+            if undone == key and before is not None and not before.incident:
+                before.incident = incident
 
     def incident_of(self, key: str) -> str:
         """In which incident something was told; empty where that is forgotten."""
@@ -88,8 +91,7 @@ class Repeats:
 
     def take_back(self) -> None:
         """Make undone what was noted since `remember`."""
-        for key, before, count in reversed(self._undo or []):
-            self.count = count
+        for key, before in reversed(self._undo or []):
             self.known.pop(key, None)
             if before is not None:
                 self.known[key] = before
@@ -98,7 +100,7 @@ class Repeats:
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON values."""
         known = [[key, told.last_s, told.incident] for key, told in self.known.items()]
-        return {"known": known, "count": self.count}
+        return {"known": known}
 
     @classmethod
     def of(cls, plain: Any) -> Self:
@@ -107,13 +109,13 @@ class Repeats:
         known = {}
         for key, last_s, incident in fields["known"]:
             at_s = None if last_s is None else checked.real(last_s, "last_s", -1e12, 1e12)
-            known[checked.text(key, "an event")] = Told(at_s, checked.text(incident, "incident"))
-        return cls(known, checked.whole(fields["count"], "count", 0, 1 << 53))
+            known[checked.text(key, "an event")] = LastTold(at_s, checked.text(incident, "incident"))
+        return cls(known)
 
-    def _note(self, key: str, told: Told) -> None:
+    def _note(self, key: str, told: LastTold) -> None:
         before = self.known.pop(key, None)
         if self._undo is not None:
-            self._undo.append((key, before, self.count))
+            self._undo.append((key, before))
         self.known[key] = told
         while len(self.known) > MOST:
             del self.known[next(iter(self.known))]
@@ -140,11 +142,11 @@ class Within:
     asked: Asked
     rows: IntArray
 
-    def is_one(self, at: int) -> bool:
-        """Whether the window repeats what was told."""
+    def take_repeat(self, at: int) -> bool:
+        """Note that the window repeats what was told, where it does; whether it does."""
         row = int(self.rows[at])
         candidate = self.asked.candidates.get(row)
-        if candidate is None or not self.asked.repeats.is_one(candidate):
+        if candidate is None or not self.asked.repeats.take_repeat(candidate):
             return False
         self.asked.found[row] = candidate.key
         return True

@@ -390,6 +390,8 @@ def _incident(plain: Row) -> Row:
         if plain[name] is not None:
             seconds_of(checked.text(plain[name], name))
     checked.whole(plain["alerts"], "alerts", 0, 1 << 53)
+    # Of older lines, nobody counted them.
+    checked.whole(plain.get("repeats", 0), "repeats", 0, 1 << 53)
     for name in ("reasons", "raised", "evidence"):
         for each in _list(plain[name], name):
             checked.mapping(each, name)

@@ -69,7 +69,8 @@ class Identity:
 
 
 def _head(file: EvidenceFile, most: int) -> bytes:
-    with closing(ByteStream(file)) as content:
+    # As it is now: what it held when it was listed may be less than what it is known by.
+    with closing(ByteStream(replace(file, size=None))) as content:
         sample, _ = content.sample()
     return sample[:most]
 
@@ -82,14 +83,18 @@ class Followed:
     stream: StepStream
     identity: Identity | None = None
     told: int = 0
+    opened: float = 0.0
+    """When it was opened, on the clock that never goes back, as are the next two."""
     heard: float = 0.0
-    """When the last block of it came, on the clock that never goes back."""
+    """When something of it came last: bytes, also those of a message that is held back, or a block."""
+    looked: float = 0.0
+    """When it was looked at last."""
     begun: bool = False
     """Whether anything of it was handed on."""
     released: bool = False
-    """Whether what it holds back was handed on since its last block came."""
+    """Whether what it holds back was handed on since something of it came."""
     taken: int = -1
-    """The bytes that had been read of it when its beginning was looked at."""
+    """The bytes that had been read of it when it was looked at last."""
 
     def state(self) -> dict[str, Any]:
         """Where it stands, as JSON values."""
@@ -130,7 +135,7 @@ class Follower:
         """Whether the last scan opened something, or something was read or ended since."""
         self._said = Said()
         self._waited: dict[str, bool] = {}
-        """Of what it was said that nothing of it was read yet, and whether it was empty then."""
+        """Of what is open, and it was said that nothing of it was read yet, and whether it was empty then."""
         self._refused: dict[str, tuple[int, int]] = {}
         self._known: dict[str, tuple[int, int, int]] = {}
         """Files that were read to their end, as the system told of them when their beginning was read."""
@@ -186,13 +191,15 @@ class Follower:
     def release(self, quiet_s: float | None = None) -> Iterator[StepBlock]:
         """What is held back because more of it may follow, of units that nothing came from for so long; by
         default of all."""
-        now = time.monotonic()
         for followed in self.open.values():
-            if quiet_s is not None and (followed.released or now - followed.heard < quiet_s):
+            # By its last look: while others are read, more of it may have come that nobody has seen.
+            quiet = followed.looked - followed.heard
+            if quiet_s is not None and (followed.released or quiet < quiet_s):
                 continue
             followed.released = True
             block = followed.stream.release()
             if block is not None:
+                followed.begun = True
                 yield block
 
     def tell_waiting(self, quiet_s: float) -> None:
@@ -200,7 +207,7 @@ class Follower:
         each of it once."""
         now = time.monotonic()
         for name, each in self.open.items():
-            if each.begun or now - each.heard < quiet_s:
+            if each.begun or now - each.opened < quiet_s:
                 continue
             empty = each.identity is None or not each.identity.head_bytes
             if self._waited.get(name) == empty:
@@ -411,7 +418,8 @@ class Follower:
         self._news = True
         if begun is None:
             begun = position is not None
-        self.open[unit.id] = Followed(unit, stream, identity, heard=time.monotonic(), begun=begun)
+        now = time.monotonic()
+        self.open[unit.id] = Followed(unit, stream, identity, opened=now, heard=now, looked=now, begun=begun)
 
     def _pass_over(self, unit: Any, mark: tuple[int, int], error: VestigeError) -> None:
         """Leave what cannot be read, until it is another file, or has grown: `mark` is its inode and size."""
@@ -445,10 +453,15 @@ class Follower:
         for defect in stream.defects[followed.told :]:
             log.warning("%s", replace(defect, file=followed.unit.name))
         followed.told = len(stream.defects)
+        followed.looked = time.monotonic()
+        came = stream.taken != followed.taken
+        followed.taken = stream.taken
+        if came or block is not None:
+            # What was handed on before its time may stand before this: then no block tells of it.
+            followed.heard, followed.released = followed.looked, False
         identity = followed.identity
         # Where nothing came since, it begins as it did.
-        if identity is not None and identity.head_bytes < HEAD_BYTES and stream.taken != followed.taken:
-            followed.taken = stream.taken
+        if came and identity is not None and identity.head_bytes < HEAD_BYTES:
             with suppress(OSError, EvidenceError):
                 # Where it lay, another file may lie by now.
                 now = Identity.of(followed.unit.file)
@@ -457,8 +470,7 @@ class Follower:
         if block is not None or stream.ended:
             self._said.say(followed.unit.name, stream.summary)
         if block is not None:
-            followed.heard, followed.begun, followed.released = time.monotonic(), True, False
-            self._news = True
+            followed.begun = self._news = True
         elif stream.ended:
             self._end(name)
         return block
@@ -469,6 +481,7 @@ class Follower:
         self._drop(name)
 
     def _drop(self, name: str) -> None:
+        self._waited.pop(name, None)
         self.open.pop(name).stream.close()
 
     def _refuse(self, name: str, mark: tuple[int, int]) -> bool:

@@ -86,7 +86,7 @@ class Incident:
     reasons: list[Row] = field(default_factory=list)
     evidence: list[Row] = field(default_factory=list)
     repeats: int = 0
-    """What came again of it, and was not told again."""
+    """What came again of it while it was open, and was not told again."""
 
     def row(self, state: str) -> Row:
         """A line about it as it is now; `state` is opened, grew or closed."""
@@ -139,13 +139,21 @@ class Incidents:
             lines.append(incident.row("grew"))
         return lines
 
-    def repeat(self, id_: str, alert: Row) -> None:
-        """Count what came again of an incident, if that is still open. How it was raised is kept: what is
-        dismissed is dismissed with it."""
+    def repeat(self, id_: str, alert: Row | None) -> None:
+        """Count what came again of an incident, while that is open; None: the last that came is none after
+        all. How it was raised is kept: what is dismissed is dismissed with it.
+
+        Repeats keep no incident open, or an event that never ends would gather all other alerts of its host:
+        those that come when it is closed are in no incident.
+        """
         incident = self.open.get(id_)
-        if incident is not None:
-            incident.repeats += 1
-            _count(incident, replace(Raised.of(alert), alerts=0))
+        if incident is None:
+            return
+        if alert is None:
+            incident.repeats = max(0, incident.repeats - 1)
+            return
+        incident.repeats += 1
+        _count(incident, replace(Raised.of(alert), alerts=0))
 
     def pass_time(self, entity: str, now_s: float) -> list[Row]:
         """Close what an entity, whose evidence has come to the time `now_s`, was quiet about for long

@@ -49,11 +49,12 @@ from vestige.training.interrupt import StopRequests
 SCAN_S, POLL_S, SAVE_S = 1.0, 0.3, 5.0
 """How often new files are looked for, open ones are read, and the state is saved."""
 IDLE_S = 0.5
-"""So long after the last line of a file, the message that it may be part of is judged as it is."""
+"""After nothing came of a file for so long, its last message, which may go on, is judged as it is; once more
+if it does."""
 WAITED_S = 5.0
 """After so long it is said that nothing came."""
 MANY = 2_000
-"""Steps of one round of reading from which on there is a backlog, and no time to wait."""
+"""Steps of one round of reading from which on there is a backlog, and no time to wait for more."""
 
 log = get(__name__)
 
@@ -265,12 +266,13 @@ class Watch:
                 self._save_in_time()
                 if _asked(stop):
                     return
-            if some and (self.options.once or self.steps - before >= MANY):
+            if some and self.options.once:
                 continue
             if not some and self.follower.ended:
                 self._end()
                 return
-            # All that there is was read: whoever is quiet has nothing more to say for now.
+            backlog = self.steps - before >= MANY
+            # However much there is of others, whoever is quiet has nothing more to say for now.
             for block in self.follower.release(self.options.idle_s):
                 self._take(block)
             self._write(self.incidents.pass_clock(time.time()))
@@ -278,8 +280,9 @@ class Watch:
             self._save_in_time()
             for sink in self.sinks:
                 sink.flush()
-            # What comes one by one is gathered for a moment: a batch costs as much as a hundred lines.
-            time.sleep(POLL_S)
+            if not backlog:
+                # What comes one by one is gathered for a moment: a batch costs as much as a hundred lines.
+                time.sleep(POLL_S)
 
     def _end(self) -> None:
         for block in self.follower.release():
