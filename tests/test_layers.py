@@ -18,6 +18,7 @@ CAUGHT = {
     ("vestige.engine.worker", "serve"),
     ("vestige.engine.worker", "as_bug"),
     ("vestige.engine.node", "run"),
+    ("vestige.tuning.on_node", "work"),
     ("vestige.log", "emit"),
 }
 """Where everything may be caught, with the reason of each on the page."""
