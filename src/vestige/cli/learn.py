@@ -160,11 +160,11 @@ def again(
         from vestige.service import feedback
 
         kept = feedback.kept(state)
-        said = [
-            Said(row["host"], ns_of(row["first"]), ns_of(row["last"]), kept.said(name) == "confirmed")
-            for name, row in kept.rows.items()
-            if kept.said(name) is not None
-        ]
+        for name, row in kept.rows.items():
+            if kept.said(name) is not None:
+                ends = [ns_of(row["last"]), ns_of(row.get("last_repeat"))]
+                last = max((end for end in ends if end is not None), default=None)
+                said.append(Said(row["host"], ns_of(row["first"]), last, kept.said(name) == "confirmed"))
     learnt = learn_again(
         detector,
         evidence,

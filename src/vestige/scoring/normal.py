@@ -204,9 +204,16 @@ class NormalScorer:
             {name: values[rows] for name, values in batch.steps.items()}, judged.bound
         )
         found: dict[int, dict[str, Any]] = {}
-        for row, event, why in zip(rows.tolist(), batch.text.gather(rows).to_list(), raised, strict=True):
+        events, times = batch.text.gather(rows).to_list(), rfc3339(batch.t_ns[rows])
+        for row, time, event, why in zip(rows.tolist(), times, events, raised, strict=True):
             name = batch.recordings[int(batch.recording[row])]
-            found[row] = {"host": name.host or None, "recording": name.id, "event": event, **why}
+            found[row] = {
+                "time": time,
+                "host": name.host or None,
+                "recording": name.id,
+                "event": event,
+                **why,
+            }
         return found
 
     def _held_floor(self) -> str:

@@ -390,7 +390,9 @@ def _incident(plain: Row) -> Row:
         if plain[name] is not None:
             seconds_of(checked.text(plain[name], name))
     checked.whole(plain["alerts"], "alerts", 0, 1 << 53)
-    # Of older lines, nobody counted them.
+    # Of older lines, nobody counted repeats.
+    if plain.get("last_repeat") is not None:
+        seconds_of(checked.text(plain["last_repeat"], "last_repeat"))
     checked.whole(plain.get("repeats", 0), "repeats", 0, 1 << 53)
     for name in ("reasons", "raised", "evidence"):
         for each in _list(plain[name], name):

@@ -87,13 +87,16 @@ class Incident:
     evidence: list[Row] = field(default_factory=list)
     repeats: int = 0
     """What came again of it while it was open, and was not told again."""
+    last_repeat: str | None = None
+    """When the last of that came (RFC 3339): it keeps no incident open, and belongs to it."""
 
     def row(self, state: str) -> Row:
         """A line about it as it is now; `state` is opened, grew or closed."""
         raised = [dict(way) for way in self.raised]
         return {
-            "kind": "incident", "id": self.id, "state": state, "host": self.entity, "first": self.first,
-            "last": self.last, "alerts": self.alerts, "repeats": self.repeats, "p_value": self.p_value,
+            "kind": "incident", "id": self.id, "state": state, "host": self.entity,
+            "first": self.first, "last": self.last, "alerts": self.alerts,
+            "repeats": self.repeats, "last_repeat": self.last_repeat, "p_value": self.p_value,
             "reasons": self.reasons, "raised": raised, "evidence": list(self.evidence),
         }  # fmt: skip
 
@@ -153,6 +156,7 @@ class Incidents:
             incident.repeats = max(0, incident.repeats - 1)
             return
         incident.repeats += 1
+        incident.last_repeat = alert.get("time") or incident.last_repeat
         _count(incident, replace(Raised.of(alert), alerts=0))
 
     def pass_time(self, entity: str, now_s: float) -> list[Row]:
