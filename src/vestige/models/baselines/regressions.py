@@ -241,6 +241,7 @@ def solve(
     """Coefficients `(D, K)` and intercepts `(K,)`; a class that never came gets no probability."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     coef = np.zeros((rows.shape[1], n_classes))
     intercept = np.full(n_classes, ABSENT)
@@ -249,7 +250,8 @@ def solve(
         intercept[present] = 0.0
         return coef, intercept
     model = LogisticRegression(C=C, max_iter=iterations)
-    with warnings.catch_warnings():
+    # The products are small: a second thread of BLAS brings nothing, and spins in the way of other work.
+    with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(rows, label, sample_weight=weight)
     # scikit-learn describes two classes by one row, for the second
