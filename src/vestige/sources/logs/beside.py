@@ -17,7 +17,17 @@ OF_OTHERS, WITH_ESCAPES = "messages_of_other_formats", "lines_with_escapes"
 UNDECODABLE = "undecodable_lines"
 OF_NONE, OVER_LONG = "lines_without_header", "over_long"
 PIECES = "pieces_alone"
-COUNTED = (BETWEEN_MESSAGES, OF_NO_FORMAT, OF_OTHERS, WITH_ESCAPES, UNDECODABLE, OF_NONE, OVER_LONG, PIECES)
+DOUBTFUL = {
+    WITH_ESCAPES: "{:,} lines hold what tells terminals about colours, which is left out",
+    UNDECODABLE: "{:,} lines hold bytes that are no text of the encoding, which are replaced "
+    "(--encoding latin-1 reads those of western Europe)",
+    OF_NONE: "lines that belong to no message, such as those before the first one: {:,}",
+    PIECES: "{:,} pieces of messages whose next piece does not follow, as where two streams of a container "
+    "mix, are messages by themselves",
+    OVER_LONG: "lines or messages that were read up to a bound alone (--max-line-bytes): {:,}",
+}
+"""What is doubtful where there are any of these, in the order in which it is told."""
+COUNTED = (BETWEEN_MESSAGES, OF_NO_FORMAT, OF_OTHERS, *DOUBTFUL)
 
 
 @dataclass
@@ -62,31 +72,7 @@ class Beside:
                 f"from line {row} on there are messages of another format, {name}: "
                 f"{self.counts[OF_OTHERS]:,} in all"
             )
-        if self.counts[WITH_ESCAPES]:
-            told.append(
-                f"{self.counts[WITH_ESCAPES]:,} lines hold what tells terminals about colours, "
-                "which is left out"
-            )
-        if self.counts[UNDECODABLE]:
-            told.append(
-                f"{self.counts[UNDECODABLE]:,} lines hold bytes that are no text of the encoding, which are "
-                "replaced (--encoding latin-1 reads those of western Europe)"
-            )
-        if self.counts[OF_NONE]:
-            told.append(
-                "lines that belong to no message, such as those before the first one: "
-                f"{self.counts[OF_NONE]:,}"
-            )
-        if self.counts[PIECES]:
-            told.append(
-                f"{self.counts[PIECES]:,} pieces of messages whose next piece does not follow, as where two "
-                "streams of a container mix, are messages by themselves"
-            )
-        if self.counts[OVER_LONG]:
-            told.append(
-                "lines or messages that were read up to a bound alone (--max-line-bytes): "
-                f"{self.counts[OVER_LONG]:,}"
-            )
+        told += [says.format(self.counts[name]) for name, says in DOUBTFUL.items() if self.counts[name]]
         return told
 
 
