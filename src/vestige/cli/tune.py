@@ -22,6 +22,30 @@ if TYPE_CHECKING:
 SHOWN = 10
 """Trials that the terminal shows; the page and trials.csv have them all."""
 
+Space = Annotated[
+    list[str],
+    typer.Option(
+        "--space",
+        help="what to try of a parameter, in place of the detector's own: NAME=LOW..HIGH, "
+        "NAME=LOW..HIGH:log or NAME=VALUE,VALUE (repeatable)",
+    ),
+]
+TrainJobs = Annotated[
+    int | None,
+    typer.Option(
+        "--train-jobs",
+        min=1,
+        help="trials at a time (default: 1; on a cluster one for every processor)",
+        show_default=False,
+    ),
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine", help="who trains: local (processes of this machine) or ray (Ray Tune, on a cluster)"
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -41,35 +65,15 @@ def tune(
     trials: Annotated[
         int, typer.Option("--trials", min=1, help="total number of trainings in the search")
     ] = 50,
-    space: Annotated[
-        list[str],
-        typer.Option(
-            "--space",
-            help="what to try of a parameter, in place of the detector's own: NAME=LOW..HIGH, "
-            "NAME=LOW..HIGH:log or NAME=VALUE,VALUE (repeatable)",
-        ),
-    ] = [],
+    space: Space = [],
     task: Task = "classify",
     view: Annotated[
         Literal["realistic", "oracle"],
         typer.Option(help="realistic: what a deployed agent sees; oracle: everything"),
     ] = "realistic",
     settings: Settings = [],
-    train_jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--train-jobs",
-            min=1,
-            help="trials at a time (default: 1; on a cluster one for every processor)",
-            show_default=False,
-        ),
-    ] = None,
-    engine: Annotated[
-        str,
-        typer.Option(
-            "--engine", help="who trains: local (processes of this machine) or ray (Ray Tune, on a cluster)"
-        ),
-    ] = "local",
+    train_jobs: TrainJobs = None,
+    engine: Engine = "local",
     address: Address = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="go on with a search that was cut off, or with more trials")
