@@ -16,12 +16,14 @@ import pytest
 
 from tests.plugins import install
 from vestige import checkpoint
-from vestige.checkpoint.header import digest_of
+from vestige.checkpoint import HEADER
+from vestige.checkpoint.header import digest_of, read_header
 from vestige.errors import CheckpointError
 from vestige.models import registry
 from vestige.models.base import choose_inputs
 from vestige.models.fitting import FittedDetector, fit_standardize
 from vestige.reading.encoding import EncodedWindows
+from vestige.reading.steps import StepBlock
 from vestige.schema import Feature, Schema
 from vestige.sources import registry as sources
 from vestige.testing import synthetic
@@ -210,11 +212,9 @@ def test_json_that_is_no_header_is_refused(content: str, save: Callable[..., Pat
     refusal(directory)
 
 
-def test_a_header_larger_than_any_is_refused_unread(
-    save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("vestige.checkpoint.header.LARGEST", 10)
-    assert "larger than any header" in refusal(save())
+def test_a_header_larger_than_any_is_refused_unread(save: Callable[..., Path]) -> None:
+    with pytest.raises(CheckpointError, match="larger than any header"):
+        read_header(save() / HEADER, largest=10)
 
 
 # What does not fit
@@ -352,11 +352,22 @@ def test_another_vocabulary_is_refused_with_the_difference(save: Callable[..., P
     assert 'inputs[tokens].vocabulary[2]: "' in refusal(save(), other)
 
 
+def probe_instead(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
+    """As another version of the source would read its probe: with `new` where `old` was."""
+    text = synthetic.PROBE.replace(old, new)
+    assert text != synthetic.PROBE
+
+    def probe(reader: synthetic.SyntheticReader) -> list[StepBlock]:
+        return [synthetic.block_of(text.encode(), "probe", reader.schema, labelled=False)]
+
+    monkeypatch.setattr(synthetic.SyntheticReader, "probe", probe)
+
+
 def test_an_extractor_whose_numbers_changed_is_refused_with_the_first_of_them(
     save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = save("gru")
-    monkeypatch.setattr(synthetic, "PROBE", synthetic.PROBE.replace("0.5,-1.25", "0.5,-1.26"))
+    probe_instead(monkeypatch, "0.5,-1.25", "0.5,-1.26")
     found = refusal(directory)
     assert "the extractor's numbers have changed" in found
     assert "tensor: memory of window 0, step 7: -1.25 -> -1.2" in found
@@ -366,7 +377,7 @@ def test_an_extractor_that_numbers_tokens_differently_is_refused(
     save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = save("lookup")
-    monkeypatch.setattr(synthetic, "PROBE", synthetic.PROBE.replace("kernel panic", "login failed"))
+    probe_instead(monkeypatch, "kernel panic", "login failed")
     assert "tokens: window 1, step 7:" in refusal(directory)
 
 
@@ -375,7 +386,7 @@ def test_only_what_a_detector_reads_is_probed(
 ) -> None:
     directory = save("lookup")
     assert list(checkpoint.load(directory).header.probe) == ["tokens"]
-    monkeypatch.setattr(synthetic, "PROBE", synthetic.PROBE.replace("0.5,-1.25", "0.5,-1.26"))
+    probe_instead(monkeypatch, "0.5,-1.25", "0.5,-1.26")
     checkpoint.load(directory)
 
 

@@ -358,18 +358,16 @@ def test_a_model_that_says_one_class_does_no_better_than_chance(corpus: Make) ->
 
 
 def test_large_parts_are_shuffled_fewer_times_however_fast_the_machine_is(
-    corpus: Make, monkeypatch: pytest.MonkeyPatch
+    corpus: Make,
 ) -> None:
     _, parts = splits.make("time", corpus())
 
-    def times() -> str:
-        return label_shuffle(parts, lambda _: parts.test.label.astype(np.int64)).detail
+    def times(**bound: int) -> str:
+        return label_shuffle(parts, lambda _: parts.test.label.astype(np.int64), **bound).detail
 
     assert "labels 10 times" in times()
-    monkeypatch.setattr(probes, "SHUFFLED_ROWS", 8 * len(parts.train))
-    assert "labels 8 times" in times()
-    monkeypatch.setattr(probes, "SHUFFLED_ROWS", 0)
-    assert "labels 6 times" in times()
+    assert "labels 8 times" in times(rows=8 * len(parts.train))
+    assert "labels 6 times" in times(rows=0)
 
 
 def test_a_failed_audit_stops_the_run_unless_leakage_is_allowed() -> None:

@@ -13,7 +13,6 @@ from hypothesis.extra.numpy import arrays
 
 from tests.models.conftest import MakeParts
 from vestige.errors import UsageError
-from vestige.models import fitting
 from vestige.models.base import StandardizeStats, choose_inputs, keep_masks
 from vestige.models.baselines.frequencies import Majority
 from vestige.models.baselines.regressions import Length, Logistic
@@ -116,16 +115,14 @@ def test_class_weights_are_balanced_and_zero_for_a_class_that_never_came() -> No
 
 
 def test_statistics_of_a_large_corpus_come_from_a_seeded_sample(
-    make_parts: MakeParts, monkeypatch: pytest.MonkeyPatch
+    make_parts: MakeParts,
 ) -> None:
-    monkeypatch.setattr(fitting, "SAMPLE_VALUES", 1)
     parts = make_parts("tensor")
     first, again, other = (GradientBoostedTrees.build(parts.train.schema.inputs, 2) for _ in range(3))
-    fit_standardize(first, parts.train, seed=1)
-    fit_standardize(again, parts.train, seed=1)
+    fit_standardize(first, parts.train, seed=1, most=1)
+    fit_standardize(again, parts.train, seed=1, most=1)
     assert first.header()["standardize"] == again.header()["standardize"]
-    monkeypatch.setattr(fitting, "SAMPLE_VALUES", 10**6)
-    fit_standardize(other, parts.train, seed=1)
+    fit_standardize(other, parts.train, seed=1, most=10**6)
     whole = parts.train.batch()["tensor"][:, :2]
     assert np.allclose(other.standardize["tensor"].means, np.nanmean(whole, axis=(0, 2)), atol=0.02)
 

@@ -10,9 +10,8 @@ import pytest
 import xgboost as xgb
 
 from tests.models.conftest import MakeParts
-from vestige.models import gbt
 from vestige.models.base import choose_inputs
-from vestige.models.gbt import GradientBoostedTrees
+from vestige.models.gbt import BATCH, MIB, SPARSE_BELOW, GradientBoostedTrees
 from vestige.schema import Feature, Input
 from vestige.testing.detectors import Parts
 
@@ -23,19 +22,24 @@ def built(parts: Parts, **hyper: Any) -> GradientBoostedTrees:
     return GradientBoostedTrees.build(inputs, len(schema.classes), **{"rounds": 12, "threads": 1, **hyper})
 
 
-def fitted(parts: Parts, **hyper: Any) -> GradientBoostedTrees:
+def fitted(
+    parts: Parts,
+    *,
+    batch: int = BATCH,
+    sparse_below: float = SPARSE_BELOW,
+    memory_unit: int = MIB,
+    **hyper: Any,
+) -> GradientBoostedTrees:
     detector = built(parts, **hyper)
+    detector.batch, detector.sparse_below, detector.memory_unit = batch, sparse_below, memory_unit
     detector.fit(parts.train, parts.validation)
     return detector
 
 
-def test_windows_reach_the_trees_in_batches_with_the_same_result(
-    make_parts: MakeParts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_windows_reach_the_trees_in_batches_with_the_same_result(make_parts: MakeParts) -> None:
     parts = make_parts("summary")
     whole = fitted(parts).predict_proba(parts.test.batch())
-    monkeypatch.setattr(gbt, "BATCH", 16)
-    assert np.allclose(fitted(parts).predict_proba(parts.test.batch()), whole, atol=1e-6)
+    assert np.allclose(fitted(parts, batch=16).predict_proba(parts.test.batch()), whole, atol=1e-6)
 
 
 def test_the_number_of_threads_does_not_change_the_trees(make_parts: MakeParts) -> None:
@@ -69,14 +73,11 @@ def test_names_that_xgboost_forbids_are_encoded_apart() -> None:
     assert encoded == ["word:%5Ba%5D", "word:%3C*%3E", "word:%255B", "word:%DCFF", "word:x%20y"]
 
 
-def test_a_mostly_empty_summary_is_stored_sparsely_and_learnt_as_well(
-    make_parts: MakeParts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mostly_empty_summary_is_stored_sparsely_and_learnt_as_well(make_parts: MakeParts) -> None:
     parts = make_parts("summary")
     batch, label = parts.test.batch(), parts.test.label
     full = fitted(parts)
-    monkeypatch.setattr(gbt, "SPARSE_BELOW", 1.01)
-    sparse = fitted(parts)
+    sparse = fitted(parts, sparse_below=1.01)
     states = [one.state_for_checkpoint() for one in (full, sparse)]
     assert states == [{"zero_is_missing": False}, {"zero_is_missing": True}]
     right = [(one.predict(batch) == label).mean() for one in (full, sparse)]
@@ -123,14 +124,12 @@ def test_values_beyond_the_memory_allowed_lie_in_a_file_with_the_same_result(
     sparse: bool,
 ) -> None:
     parts = make_parts("summary")
-    monkeypatch.setattr(gbt, "BATCH", 32)
-    monkeypatch.setattr(gbt, "SPARSE_BELOW", 1.01 if sparse else 0.0)
+    bounds: dict[str, Any] = {"batch": 32, "sparse_below": 1.01 if sparse else 0.0}
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    whole = fitted(parts, subsample=0.7)
+    whole = fitted(parts, subsample=0.7, **bounds)
     assert "lie in" not in caplog.text
-    monkeypatch.setattr(gbt, "MIB", 1)
     with caplog.at_level("INFO", "vestige"):
-        by_batches = fitted(parts, subsample=0.7, memory_mb=1)
+        by_batches = fitted(parts, subsample=0.7, memory_mb=1, memory_unit=1, **bounds)
     assert f"lie in {tmp_path}" in caplog.text
     assert list(tmp_path.iterdir()) == []
     batch = parts.test.batch()

@@ -13,7 +13,7 @@ import safetensors.numpy
 
 from tests.models.conftest import MakeParts
 from vestige.errors import SplitError
-from vestige.models import next_token, registry
+from vestige.models import registry
 from vestige.models.base import Judgement
 from vestige.models.baselines.next_frequency import NextFrequency
 from vestige.models.baselines.next_ngram import NextNgram
@@ -152,14 +152,14 @@ def test_ids_that_no_encoder_gives_are_unknown_and_no_more() -> None:
     np.testing.assert_array_equal(odd, plain)
 
 
-def test_memory_is_bounded_and_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded_and_pieces_change_nothing() -> None:
     detector = registry.get("next_gru").build((spec(9),), 2, hidden=8)
     assert isinstance(detector, NextToken)
     batch = {"tokens": chain(100, 9, 5)}
     surprise, rank = detector.surprise_and_rank(batch)
-    monkeypatch.setattr(next_token, "PIECE", 7)
-    np.testing.assert_allclose(detector.surprise(batch), surprise, rtol=1e-6)
-    np.testing.assert_array_equal(detector.rank(batch), rank)
+    in_pieces = detector.surprise_and_rank(batch, size=7)
+    np.testing.assert_allclose(in_pieces[0], surprise, rtol=1e-6)
+    np.testing.assert_array_equal(in_pieces[1], rank)
 
 
 def test_the_threshold_is_where_the_probability_is_a_half() -> None:

@@ -57,12 +57,14 @@ def test_equal_windows_are_scored_once(
         return kind.predict_proba(detector, X)
 
     monkeypatch.setattr(detector, "predict_proba", counting)
-    monkeypatch.setattr(distinct, "PIECE", 4)
 
     found = predicting.predict(detector, part)
 
     np.testing.assert_allclose(found.proba, expected, rtol=0, atol=1e-6)
     assert sum(seen) == scored
+    steps = part.windows.gather(slice(None), part.bound.streams(detector.input_names))
+    in_pieces = distinct.predict_proba(detector, part.bound, steps, size=4)
+    np.testing.assert_allclose(in_pieces, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["next_gru", "next_transformer"])

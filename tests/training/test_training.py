@@ -242,7 +242,6 @@ def test_a_terminal_sees_a_progress_bar(
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("vestige.training.progress.console", terminal)
     monkeypatch.setattr("vestige.training.loop.on_terminal", lambda: True)
-    monkeypatch.setattr("vestige.training.epochs_bar.EVERY", 0)
     train(gru(), *make_parts(), CONFIG, tmp_path / "run")
     assert "3/3" in capfd.readouterr().err
     train(gru(), *make_parts(), CONFIG, tmp_path / "quiet", progress=False)

@@ -78,14 +78,17 @@ class Header(BaseModel):
         return "{\n" + ",\n".join(rows) + "\n}"
 
 
-def read_header(path: Path) -> Header:
-    """Read and check a header. Raises CheckpointError: missing, too large, damaged, edited, other format."""
+def read_header(path: Path, *, largest: int = LARGEST) -> Header:
+    """Read and check a header of at most `largest` bytes.
+
+    Raises CheckpointError: missing, too large, damaged, edited, other format.
+    """
     if not path.is_file():
         raise CheckpointError(
             "no such checkpoint header", where=path, remedy="point at a directory that holds a trained model"
         )
-    if path.stat().st_size > LARGEST:
-        raise CheckpointError(f"is larger than any header ({LARGEST >> 20} MiB)", where=path, remedy=REMEDY)
+    if path.stat().st_size > largest:
+        raise CheckpointError(f"is larger than any header ({largest >> 20} MiB)", where=path, remedy=REMEDY)
     return parse_header(path.read_bytes(), path)
 
 

@@ -25,11 +25,13 @@ def symbolic(detector: Detector) -> bool:
     return all(spec.kind in SYMBOLIC for spec in detector.inputs)
 
 
-def predict_proba(detector: Detector, bound: BoundEncoder, steps: Steps) -> NDArray[np.float64]:
+def predict_proba(
+    detector: Detector, bound: BoundEncoder, steps: Steps, *, size: int = PIECE
+) -> NDArray[np.float64]:
     """`detector.predict_proba` `(B, K)` of stream values `(B, length, ...)`.
 
     For a symbolic detector, windows that look at the same symbols are encoded once, and those of the same
-    tokens scored once; the vectors of `PIECE` windows are held at a time.
+    tokens scored once; the vectors of `size` windows are held at a time.
     """
     names = detector.input_names
     if not symbolic(detector):
@@ -40,8 +42,8 @@ def predict_proba(detector: Detector, bound: BoundEncoder, steps: Steps) -> NDAr
             return _once(bound.encode(steps, names), detector.predict_proba)
         n = max(map(len, steps.values()))
         pieces = [np.empty((0, detector.n_classes))]
-        for start in range(0, n, PIECE):
-            piece = {name: values[start : start + PIECE] for name, values in steps.items()}
+        for start in range(0, n, size):
+            piece = {name: values[start : start + size] for name, values in steps.items()}
             pieces.append(detector.predict_proba(bound.encode(piece, names)))
         return np.concatenate(pieces)
 

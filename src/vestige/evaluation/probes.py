@@ -105,7 +105,11 @@ def _metadata(windows: WindowSet) -> NDArray[np.float64]:
 
 
 def label_shuffle(
-    parts: Parts, fit_and_predict: Callable[[NDArray[np.uint8]], NDArray[np.int64]] | None, seed: int = 0
+    parts: Parts,
+    fit_and_predict: Callable[[NDArray[np.uint8]], NDArray[np.int64]] | None,
+    seed: int = 0,
+    *,
+    rows: int = SHUFFLED_ROWS,
 ) -> CheckResult:
     """Trained on shuffled labels, again and again, a model must not do better than chance each time.
 
@@ -113,7 +117,8 @@ def label_shuffle(
     classes it predicts for the test windows. A model of noise may well part the test windows perfectly, in
     a direction that is as often wrong as right: so what counts is the excess over chance with its sign, in
     mean recall (which a turned direction turns too). Warns when *every* shuffle beats chance, which n
-    clean ones do with probability 2^-n, and the median does by more than 0.15: the figure.
+    clean ones do with probability 2^-n, and the median does by more than 0.15: the figure. There are 10
+    shuffles, fewer (6 at least) where they would train on more than `rows` windows together.
     """
     name = "label_shuffle"
     if fit_and_predict is None:
@@ -121,7 +126,7 @@ def label_shuffle(
     rng = np.random.default_rng(seed)
     k = len(parts.train.schema.classes)
     excesses: list[float] = []
-    for _ in range(int(np.clip(SHUFFLED_ROWS // max(1, len(parts.train)), FEWEST_SHUFFLES, SHUFFLES))):
+    for _ in range(int(np.clip(rows // max(1, len(parts.train)), FEWEST_SHUFFLES, SHUFFLES))):
         said = fit_and_predict(rng.permutation(parts.train.label))
         excesses.append(_above_chance(parts.test.label, said, k))
     median, better = float(np.median(excesses)), sum(excess > 0 for excess in excesses)

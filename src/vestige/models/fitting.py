@@ -43,25 +43,30 @@ class FittedDetector(Detector):
         """
 
 
-def fit_standardize(detector: Detector, train: EncodedWindows, *, seed: int = 0) -> None:
+def fit_standardize(
+    detector: Detector, train: EncodedWindows, *, seed: int = 0, most: int = SAMPLE_VALUES
+) -> None:
     """Fit `detector.standardize` for its summary and tensor inputs, on training windows.
 
-    Above `SAMPLE_VALUES` numbers an input's statistics come from a sample of windows drawn with `seed`.
+    Above `most` numbers an input's statistics come from a sample of windows drawn with `seed`.
     """
     for spec in detector.inputs:
         if spec.kind not in ("summary", "tensor"):
             continue
-        values = detector.scaled(sample_kept(detector, train, spec, seed=seed))
+        values = detector.scaled(sample_kept(detector, train, spec, seed=seed, most=most))
         axis = 0 if spec.kind == "summary" else (0, 2)
         detector.standardize[spec.name] = StandardizeStats.fit(values, axis=axis)
 
 
-def sample_kept(detector: Detector, train: EncodedWindows, spec: Input, *, seed: int) -> NDArray[Any]:
-    """Kept columns of one input, as they come from the encoder, of a seeded sample of training windows."""
+def sample_kept(
+    detector: Detector, train: EncodedWindows, spec: Input, *, seed: int, most: int = SAMPLE_VALUES
+) -> NDArray[Any]:
+    """Kept columns of one input, as they come from the encoder, of a seeded sample of training windows: of
+    `most` numbers, or of 100 windows where that is more."""
     per_window = max(len(spec.features), 1)
     if spec.kind == "tensor":
         per_window *= train.schema.length
-    size = min(len(train), max(SAMPLE_VALUES // per_window, 100))
+    size = min(len(train), max(most // per_window, 100))
     rows = np.sort(np.random.default_rng(seed).choice(len(train), size=size, replace=False))
     mask = detector.keep_mask.get(spec.name)
     pieces = []

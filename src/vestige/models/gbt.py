@@ -79,6 +79,10 @@ class GradientBoostedTrees(FittedDetector):
 
     booster: xgb.Booster
     zero_is_missing: bool = False
+    batch: int = BATCH
+    sparse_below: float = SPARSE_BELOW
+    memory_unit: int = MIB
+    """Bytes that `memory_mb` counts in."""
 
     def fit(
         self,
@@ -215,7 +219,7 @@ class GradientBoostedTrees(FittedDetector):
         of a window then take, about."""
         sample = sample_kept(self, train, self.inputs[0], seed=seed)
         there = np.count_nonzero(sample)
-        few = there < SPARSE_BELOW * sample.size
+        few = there < self.sparse_below * sample.size
         self.zero_is_missing = bool(few and np.isfinite(sample).all())
         if self.zero_is_missing:
             return float(ENTRY * there / max(1, len(sample)))
@@ -225,7 +229,7 @@ class GradientBoostedTrees(FittedDetector):
     @contextlib.contextmanager
     def _cache(self, size: float) -> Iterator[Path | None]:
         """A folder for `size` bytes of binned values that may not be in memory, until they are done with."""
-        if not self.hyper.memory_mb or size <= self.hyper.memory_mb * MIB:
+        if not self.hyper.memory_mb or size <= self.hyper.memory_mb * self.memory_unit:
             yield None
             return
         with tempfile.TemporaryDirectory(prefix="vestige-gbt-") as folder:
@@ -297,7 +301,7 @@ class _Batches(xgb.DataIter):
 
     def reset(self) -> None:
         """Begin again with the first batch."""
-        self.batches = self.data.batches(BATCH, self.detector.input_names)
+        self.batches = self.data.batches(self.detector.batch, self.detector.input_names)
         self.rng = np.random.default_rng(self.seed)
 
     def next(self, input_data: Callable[..., None]) -> bool:

@@ -61,13 +61,13 @@ class NextToken(Detector):
         """How many tokens were more probable than the one that came `(N,)`: 0 is the most probable."""
         return self.surprise_and_rank(X)[1]
 
-    def surprise_and_rank(self, X: Batch) -> tuple[FloatArray, NDArray[np.int64]]:
-        """Both in one pass; memory stays bounded however many windows there are."""
+    def surprise_and_rank(self, X: Batch, *, size: int = PIECE) -> tuple[FloatArray, NDArray[np.int64]]:
+        """Both in one pass, the probabilities of `size` windows being held at a time."""
         tokens, shown = self.tokens(X), self._shown_before(X)
         n, name = len(tokens), self.inputs[0].name
         surprise, rank = np.empty(n), np.empty(n, dtype=np.int64)
-        for start in range(0, n, PIECE):
-            piece = slice(start, min(start + PIECE, n))
+        for start in range(0, n, size):
+            piece = slice(start, min(start + size, n))
             observed = tokens[piece, -1]
             log_p_BV = self.log_proba({name: tokens[piece]})
             known = log_p_BV[np.arange(len(observed)), observed]

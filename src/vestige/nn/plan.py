@@ -8,14 +8,15 @@ from typing import Literal
 # How lanes meet: summed; only the largest output gate (per unit); attention; attention, largest weight.
 Kind = Literal["sum", "top", "attention", "pooled"]
 
-_BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 2 << 20
 _FEWEST_ROWS = 16
 
 
 @dataclass(frozen=True)
 class Plan:
     """``row_counts[t]``: rows still running at step t, descending, or None where all always are;
-    ``padding``: columns of zeros that fill an operand up to what products of the processor are made for."""
+    ``padding``: columns of zeros that fill an operand up to what products of the processor are made for;
+    ``block_bytes``: what the gates of a step of a block of rows may take."""
 
     kind: Kind
     batch: int
@@ -26,6 +27,7 @@ class Plan:
     row_counts: tuple[int, ...] | None = None
     recompute: bool = False
     padding: int = 0
+    block_bytes: int = BLOCK_BYTES
 
     @property
     def attends(self) -> bool:
@@ -51,7 +53,7 @@ class Plan:
     def shares(self, threads: int) -> list[list[slice]]:
         """The blocks of rows for each thread: large enough for efficient products, small enough that a
         step of a block stays in cache."""
-        target = max(_FEWEST_ROWS, _BLOCK_BYTES // (4 * self.gate_width))
+        target = max(_FEWEST_ROWS, self.block_bytes // (4 * self.gate_width))
         blocks = -(-self.batch // target)
         blocks = min(-(-blocks // threads) * threads, max(1, self.batch // _FEWEST_ROWS))
         if blocks <= threads // 2:  # too few rows to share out: one block, and products on all threads

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 from vestige.nn import dispatch, fast
 from vestige.nn.composed import unroll
 from vestige.nn.inputs import Batch, pack_like, read_batch, read_states
-from vestige.nn.plan import Kind, Plan
+from vestige.nn.plan import BLOCK_BYTES, Kind, Plan
 from vestige.nn.products import padding_for
 from vestige.nn.projections import Initialisation, Projections
 
@@ -43,6 +43,8 @@ class Recurrent(Projections):
     """Abstract: a subclass says what one step is (``_cell``) and which fast path equals it (``_kind``)."""
 
     _forget_sign: ClassVar[int] = 1
+    block_bytes: int = BLOCK_BYTES
+    """See `Plan.block_bytes`."""
 
     def __init__(
         self,
@@ -242,7 +244,7 @@ class Recurrent(Projections):
                 batch, steps, inputs = x.shape
                 sizes = (batch, steps, inputs, self.hidden_size, self.k)
                 padding = padding_for(self.hidden_size + inputs + 1, x.device)
-                plan = Plan(self._kind, *sizes, counts, self.save_memory, padding)
+                plan = Plan(self._kind, *sizes, counts, self.save_memory, padding, self.block_bytes)
                 return fast.run(plan, x, h, state, *weights)
         out, hidden, state = unroll(self._cell_of(maps), x, h.unsqueeze(0), state, counts)
         return out, hidden.squeeze(0), state

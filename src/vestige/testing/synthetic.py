@@ -156,7 +156,7 @@ class SyntheticReader(Reader[SyntheticUnit]):
 
     def probe(self) -> list[StepBlock]:
         """Three steps."""
-        return [_block(PROBE.encode(), "probe", self.schema, labelled=False)]
+        return [block_of(PROBE.encode(), "probe", self.schema, labelled=False)]
 
     def finish(self, account: Account, writer: DatasetWriter) -> None:
         """The table of events."""
@@ -181,7 +181,7 @@ class SyntheticStream(ChunkStream):
         content = self._unit.path.read_bytes()
         self._ended, self.taken = True, len(content)
         self.digests[self._unit.id] = hashlib.sha256(content).hexdigest()
-        return _block(content, self._unit.id, self._schema, labelled=self._labelled)
+        return block_of(content, self._unit.id, self._schema, labelled=self._labelled)
 
 
 def make_schema(options: SyntheticOptions) -> Schema:
@@ -233,7 +233,7 @@ def _parse(content: bytes, where: str, schema: Schema) -> pl.DataFrame:
     return frame
 
 
-def _block(content: bytes, name: str, schema: Schema, *, labelled: bool) -> StepBlock:
+def block_of(content: bytes, name: str, schema: Schema, *, labelled: bool) -> StepBlock:
     """All steps of a file."""
     frame = _parse(content, name, schema)
     texts = frame["event"].unique(maintain_order=True).to_list()

@@ -34,13 +34,13 @@ class EpochsBar(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Redraw, now and then."""
+        """Redraw, now and then, and where an epoch begins."""
         self._windows += len(batch.target)
         now = time.monotonic()
-        if now - self._last < EVERY:
+        if batch_idx and now - self._last < EVERY:
             return
         net, loader = self.network, self.network.loader
-        rate = self._windows / (now - self._last)
+        rate = self._windows / max(now - self._last, 1e-9)
         self._last, self._windows = now, 0
         figures = f"loss {float(net.loss_sum) / max(1, net.windows):.4f}"
         if self.history:

@@ -19,15 +19,17 @@ PIECE = 1 << 20
 """Steps whose n-grams are hashed at a time."""
 
 
-def token_ngrams(tokens_BT: NDArray[np.int64], orders: int, bits: int) -> sparse.csr_array:
+def token_ngrams(
+    tokens_BT: NDArray[np.int64], orders: int, bits: int, *, steps: int = PIECE
+) -> sparse.csr_array:
     """ln(1 + how often) of each n-gram of 1 to `orders` tokens, hashed into `2**bits` columns `(B, D)`.
 
     The padding before the first token is a token as well: it says where the window's evidence begins. An
     n-gram that holds UNK, or nothing but padding, is left out: training has none to learn it from. Different
     n-grams may share a column (Weinberger et al.: Feature Hashing for Large Scale Multitask Learning. ICML
-    2009).
+    2009). `steps` of them are hashed at a time.
     """
-    size = max(1, PIECE // max(1, tokens_BT.shape[1]))
+    size = max(1, steps // max(1, tokens_BT.shape[1]))
     pieces = [
         _ngrams(tokens_BT[start : start + size], orders, bits)
         for start in range(0, max(1, len(tokens_BT)), size)
