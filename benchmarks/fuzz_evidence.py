@@ -144,6 +144,7 @@ def seeds(place: Path) -> dict[str, tuple[list[bytes], Callable[[Path], object]]
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments.add_argument("--seconds", type=float, default=60)
+    arguments.add_argument("--inputs", type=int, default=10**9, help="end after so many, if not before")
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--only", action="append", help="one of these parsers alone: " + ", ".join(NAMES))
     asked = arguments.parse_args()
@@ -155,7 +156,7 @@ def main() -> None:
         parsers = seeds(place)
         file = place / "fuzzed.log"
         until = time.monotonic() + asked.seconds
-        while time.monotonic() < until:
+        while time.monotonic() < until and counts.total() < asked.inputs:
             name = rng.choice(asked.only or list(parsers))
             files, read = parsers[name]
             data = mutated(rng.choice(files), rng.choice(files), rng)

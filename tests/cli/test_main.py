@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests import warm
 from vestige import errors
 from vestige.cli.main import VERBS, _asked_for, _hoist, app
 from vestige.cli.options import parse_settings
@@ -18,6 +19,8 @@ VESTIGE = str(Path(sys.executable).with_name("vestige"))
 
 
 def vestige(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    if options.keys() <= {"cwd"}:
+        return warm.run([*arguments], **options)
     return subprocess.run(
         [VESTIGE, *arguments], capture_output=True, text=True, check=False, timeout=120, **options
     )

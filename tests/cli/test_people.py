@@ -18,6 +18,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
+from tests import warm
 from tests.cli import surface
 from vestige import log
 from vestige.cli import tables
@@ -45,6 +46,8 @@ set = { hidden = 8, "gru.dropout" = 0.5, wide = true }
 
 
 def vestige(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    if not options:
+        return warm.run([*arguments])
     command = [*VESTIGE, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
 

@@ -278,7 +278,6 @@ def test_figures_carry_no_markup_and_cannot_end_their_script(text: str) -> None:
 
 
 def test_the_terminal_table_shows_intervals_baselines_and_warnings() -> None:
-    from rich.console import Console
 
     def printed(results: RunResults, width: int = 200) -> str:
         console = Console(width=width, file=io.StringIO())
@@ -473,4 +472,4 @@ def test_no_number_of_saved_results_stops_the_table(tmp_path: Path) -> None:
                     RunResults.load(file)
             else:
                 with contextlib.suppress(DatasetError):
-                    Console(file=io.StringIO()).print(results_table(RunResults.load(file)))
+                    results_table(RunResults.load(file))
