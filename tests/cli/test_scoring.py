@@ -246,7 +246,7 @@ def test_reasons_of_alerts_are_told_in_scores_metrics_and_report(finished: Path,
     assert all("reasons" not in row for row in rows if not row["alert"])
     assert any(row["reasons"] for row in alerts)
     for row in alerts:
-        assert all(set(why) == {"step", "what", "contribution"} for why in row["reasons"])
+        assert all(set(why) == {"step", "what", "contribution", "says"} for why in row["reasons"])
         assert all(why["contribution"] > 0 and why["step"] <= 0 for why in row["reasons"])
     results = json.loads((finished / "metrics.json").read_text())
     named = [one for one in results["detectors"] if one["reasons"]]

@@ -58,6 +58,19 @@ def test_scores_are_those_of_vestige_score(finished: Path, corpus: Path, model: 
         assert math.isclose(1 - ours.proba[0], ours.score, abs_tol=2e-6)
 
 
+def test_the_last_alert_of_a_recording_in_a_batch_says_why(finished: Path, corpus: Path) -> None:
+    evidence = [*sorted(corpus.rglob("*.log"))[:2]]
+    found = of(Score, played(finished / "ngram", *evidence))
+    rows = list(score(finished / "ngram", evidence, explain=True))
+    told = [(one, row) for one, row in zip(found, rows, strict=True) if one.reasons]
+    assert told
+    for one, row in told:
+        assert one.alert
+        assert one.reasons == [reason["says"] for reason in row["reasons"]]
+    last = {one.recording: one for one in found if one.alert}
+    assert all(one.reasons for one in last.values())
+
+
 def test_times_of_logs_are_those_of_the_dataset(finished: Path, corpus: Path) -> None:
     windows = WindowSet.open(finished / "dataset")
     ids = windows.recordings["id"].gather(windows.recording).to_list()

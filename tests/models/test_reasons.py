@@ -71,6 +71,9 @@ def test_a_plug_in_gets_reasons_by_occlusion_in_the_names_of_its_vocabulary() ->
         assert [(one.step, one.what) for one in mine] == [(at - 7, "delete")]
         assert mine[0].contribution == pytest.approx(3.0)
         assert mine[0].told() == {"step": at - 7, "what": "delete", "contribution": 3.0}
+        where = {0: "the step judged", -1: "1 step before the one judged"}
+        told = where.get(at - 7, f"{7 - at} steps before the one judged")
+        assert mine[0].says() == f"delete, {told}, adds 3.00 nats"
         # Where the window looks two steps ahead, the third step from the end is the one judged.
         assert mine[0].told(2)["step"] == at - 5
 

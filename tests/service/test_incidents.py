@@ -56,6 +56,24 @@ def test_the_same_kind_joins_within_the_hour_and_another_does_not() -> None:
     assert (again["incident"], other["incident"]) == ("000001", "000002")
 
 
+def test_reasons_of_a_detector_taught_by_labels_are_kept_the_strongest_of_each_and_group_nothing() -> None:
+    def taught(seconds: int, **contributions: float) -> dict[str, Any]:
+        reasons = [
+            {"step": 0, "what": what, "contribution": nats, "says": f"{what} adds {nats} nats"}
+            for what, nats in contributions.items()
+        ]
+        return {**alert(seconds), "reasons": reasons, "p_value": None}
+
+    found = Incidents()
+    found.take(taught(0, sudo=1.0, cron=0.5))
+    found.take(taught(60, sudo=2.0, ssh=0.75))
+    (closed,) = found.close_all()
+    assert [(one["what"], one["contribution"]) for one in closed["reasons"]] == [
+        ("sudo", 2.0), ("ssh", 0.75), ("cron", 0.5),
+    ]  # fmt: skip
+    assert [way["looks"] for way in closed["raised"]] == [["score"]]
+
+
 def test_an_incident_closes_when_it_was_quiet_for_an_hour() -> None:
     found = Incidents()
     found.take(alert(0))

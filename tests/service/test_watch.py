@@ -573,5 +573,9 @@ def test_alerts_of_a_detector_that_learnt_labels_tell_the_message_and_why(tmp_pa
     assert all(
         {"step", "what", "contribution"} <= reason.keys() for row in alerts for reason in row["reasons"]
     )
-    kinds = [json.loads(line).get("kind") for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert "incident" in kinds
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    told = [row["reasons"] for row in rows if row.get("kind") == "incident" and row["state"] == "opened"]
+    assert told
+    # What the page and `vestige incidents` show of it.
+    assert all(reason["says"].endswith("nats") for reasons in told for reason in reasons)
+    assert any(told)

@@ -179,8 +179,9 @@ class Score(_Event):
     is what to act on; `most_probable_class` may still be another. `truth`: the true class, None where nobody
     knows. `surprise`: of a next-token detector, -ln P in nats. `p_value`: of a detector of what is normal the
     share of normal windows that are as strange; its score is the same in powers of ten (3: one in 1,000),
-    and it alerts within its budget. `reasons`: why it does. `moved`: of evidence in channels those that moved
-    most, in the windows that alert and the last of each batch.
+    and it alerts within its budget. `reasons`: why it does; of a detector that was taught by labels those of
+    the last alert of each recording in a batch. `moved`: of evidence in channels those that moved most, in
+    the windows that alert and the last of each batch.
     """
 
     event: Literal["score"] = "score"

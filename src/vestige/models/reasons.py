@@ -76,12 +76,29 @@ class Reason:
 
     def told(self, ahead: int = 0) -> dict[str, Any]:
         """As it is written: offsets are from the step judged, behind which `ahead` more steps stand."""
-        whole = self.piece.steps == (-1, -1)
         return {
-            "step": self.step if whole else self.step + ahead,
+            "step": self._from_judged(ahead),
             "what": self.what,
             "contribution": round(self.contribution, 4),
         }
+
+    def says(self, ahead: int = 0) -> str:
+        """The same for people."""
+        step = self._from_judged(ahead)
+        where = "the step judged"
+        if self._of_whole_window:
+            where = "of the whole window"
+        elif step:
+            steps, side = "step" if abs(step) == 1 else "steps", "before" if step < 0 else "after"
+            where = f"{abs(step)} {steps} {side} the one judged"
+        return f"{self.what}, {where}, adds {self.contribution:.2f} nats"
+
+    @property
+    def _of_whole_window(self) -> bool:
+        return self.piece.steps == (-1, -1)
+
+    def _from_judged(self, ahead: int) -> int:
+        return self.step if self._of_whole_window else self.step + ahead
 
 
 def log_odds(proba: FloatArray) -> FloatArray:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vestige import extras
 from vestige.checkpoint import Loaded, load
@@ -162,7 +163,7 @@ def rows_of(judged: JudgedBatch, loaded: Loaded, *, explain: bool = False) -> It
     best = judgement.proba.argmax(axis=1).tolist()
     suspicion = judgement.score.tolist()
     times = rfc3339(judged.batch.t_ns)
-    why = _why(judged, loaded) if explain else {}
+    told = explained(judged, loaded, alerting(judged, loaded)) if explain else {}
     notes, probability = loaded.header.notes, None
     if notes.calibration is not None and notes.pooling is None:
         # Where recordings are judged, it is of them, and says nothing of a single window.
@@ -183,30 +184,34 @@ def rows_of(judged: JudgedBatch, loaded: Loaded, *, explain: bool = False) -> It
             row["probability"] = float(f"{probability[at]:.6g}")
         if judgement.surprise is not None and judgement.rank is not None:
             row |= {"surprise": round(float(judgement.surprise[at]), 6), "rank": int(judgement.rank[at])}
-        row |= why.get(at, {})
+        row |= told.get(at, {})
         if judged.batch.corrects and at == 0:
             row["corrects"] = True
         yield row
 
 
-def _why(judged: JudgedBatch, loaded: Loaded) -> dict[int, dict[str, Any]]:
-    """Of the windows of a batch that alert, by their place in it: whose they are, the message, and the
-    `reasons`."""
-    rows = np.arange(len(judged.judgement))
-    if loaded.threshold is not None:
-        rows = np.flatnonzero(judged.judgement.score >= loaded.threshold)
+def alerting(judged: JudgedBatch, loaded: Loaded) -> NDArray[np.int64]:
+    """Which windows of a batch alert, `(A,)`; without a threshold all of them."""
+    if loaded.threshold is None:
+        return np.arange(len(judged.judgement))
+    return np.flatnonzero(judged.judgement.score >= loaded.threshold)
+
+
+def explained(judged: JudgedBatch, loaded: Loaded, rows: NDArray[np.int64]) -> dict[int, dict[str, Any]]:
+    """Of some `rows (A,)` of a batch, by their place in it: whose they are, the message, and the `reasons`
+    of a detector that was taught by labels."""
     if not len(rows) or judged.bound is None:
         return {}
     batch, detector = judged.batch, loaded.detector
     steps = {name: values[rows] for name, values in batch.steps.items()}
     found = detector.reasons(judged.bound.encode(steps, detector.input_names))
-    told = {}
+    told, ahead = {}, loaded.schema.ahead
     for row, text, why in zip(rows.tolist(), batch.messages(rows), found, strict=True):
         name = batch.recordings[int(batch.recording[row])]
         told[row] = {
             "host": name.host or None,
             "text": text,
-            "reasons": [reason.told(loaded.schema.ahead) for reason in why],
+            "reasons": [{**reason.told(ahead), "says": reason.says(ahead)} for reason in why],
         }
     return told
 

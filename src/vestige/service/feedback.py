@@ -399,7 +399,11 @@ def _incident(plain: Row) -> Row:
             checked.mapping(each, name)
     for reason in plain["reasons"]:
         checked.text(reason["says"], "says")
-        checked.real(reason["p_value"], "p_value", 0, 1)
+        if "contribution" in reason:
+            # Nats: of a detector that was taught by labels.
+            checked.real(reason["contribution"], "contribution", -1e9, 1e9)
+        else:
+            checked.real(reason["p_value"], "p_value", 0, 1)
     for raised in plain["raised"]:
         made = Raised(**raised)
         checked.text(made.event, "event")

@@ -54,7 +54,7 @@ class Raised:
         # What is nearest to a new event says nothing about it: all that is new may be nearest to the same.
         if nearest.get("distance") == 0:
             template = whole(nearest["text"][:MOST_TEXT])
-        reasons = sorted(alert.get("reasons", []), key=lambda reason: reason["p_value"])
+        reasons = sorted(_looks(alert), key=lambda reason: reason["p_value"])
         strong = {reason["look"] for reason in reasons if reason["p_value"] <= STRONG}
         looks = sorted(strong or {reason["look"] for reason in reasons[:1]}) or ["score"]
         return cls(whole((alert.get("event") or "")[:MOST_TEXT]), template, looks)
@@ -239,9 +239,10 @@ def _add(incident: Incident, alert: Row, kinds: list[str], at_s: float | None) -
         incident.last, incident.last_s = alert.get("time"), at_s
     incident.kinds = list(dict.fromkeys([*incident.kinds, *kinds]))[:MOST_EVIDENCE]
     _count(incident, Raised.of(alert))
-    known = {reason["says"] for reason in incident.reasons}
-    incident.reasons += [reason for reason in alert.get("reasons", []) if reason["says"] not in known]
-    incident.reasons = sorted(incident.reasons, key=lambda reason: reason["p_value"])[:MOST_REASONS]
+    told: dict[str, Row] = {}
+    for reason in sorted([*incident.reasons, *alert.get("reasons", [])], key=_weakness):
+        told.setdefault(reason.get("what", reason["says"]), reason)
+    incident.reasons = list(told.values())[:MOST_REASONS]
     if len(incident.evidence) < MOST_EVIDENCE:
         names = ("time", "recording", "file", "line", "offset", "text")
         incident.evidence.append({name: alert[name] for name in names if name in alert})
@@ -259,7 +260,18 @@ def _count(incident: Incident, raised: Raised) -> None:
 def _kinds(alert: Row) -> list[str]:
     """What an alert is about: each look that raised it, with the kind of step."""
     about = (alert.get("nearest") or {}).get("text", "")
-    return [f"{reason['look']}: {about}" for reason in alert.get("reasons", [])] or [f"score: {about}"]
+    return [f"{reason['look']}: {about}" for reason in _looks(alert)] or [f"score: {about}"]
+
+
+def _looks(alert: Row) -> list[Row]:
+    """The reasons that a look gave. Those of a detector that was taught by labels tell what its score hangs
+    on, and are of no look: each window has others, and alerts are not grouped by them."""
+    return [reason for reason in alert.get("reasons", []) if "look" in reason]
+
+
+def _weakness(reason: Row) -> float:
+    """By which the reasons of a detector are put in order, the strongest first."""
+    return float(reason["p_value"] if "p_value" in reason else -reason["contribution"])
 
 
 def seconds_of(text: str | None) -> float | None:

@@ -333,11 +333,7 @@ class Watch:
         """What comes of an alert: lines about incidents. One that was dismissed is no alert any more."""
         if self.promise is not None:
             self.promise.remember(row)
-        alert = row
-        if self.scorer is None:
-            # Incidents are grouped by looks and p-values; reasons of other detectors have none.
-            alert = {name: value for name, value in row.items() if name != "reasons"}
-        if self.scorer is None and (because := self._hiding(alert)) is not None:
+        if self.scorer is None and (because := self._hiding(row)) is not None:
             # Where there is no budget, nothing has to be known before.
             row |= {"alert": False, "dismissed": because}
         self.daily.alert(row.get("time"), dismissed="dismissed" in row)
@@ -346,8 +342,7 @@ class Watch:
             return []
         self.alerts += 1
         key = row.pop("key", None)
-        lines = self.incidents.take(alert)
-        row["incident"] = alert["incident"]
+        lines = self.incidents.take(row)
         if key is not None:
             self.repeats.name(key, row["incident"])
         return lines

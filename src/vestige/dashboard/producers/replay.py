@@ -24,7 +24,7 @@ from vestige.evidence.simulated import is_simulated
 from vestige.reading.steps import RecordingInfo
 from vestige.scoring.judged import JudgedBatch
 from vestige.scoring.normal import NormalScorer
-from vestige.scoring.windows import judge_batches, read_windows
+from vestige.scoring.windows import alerting, explained, judge_batches, read_windows
 from vestige.sources import registry
 from vestige.sources.base import ATTACK_CLASSES, DescribesRecordings, Source
 
@@ -87,7 +87,7 @@ class Recordings:
         if self._scorer is not None:
             # Of what is normal the budget decides, window by window in their order, as in `vestige score`.
             by_budget = list(self._scorer.rows(judged))
-        moved = self._channels.moved(judged, by_budget)
+        moved, reasons = self._channels.moved(judged, by_budget), self._reasons(judged)
         times = batch.t_ns.tolist()
         for row, (place, t_ns) in enumerate(zip(batch.place.iter_rows(named=True), times, strict=True)):
             name = str(place.pop(batch.unit))
@@ -101,9 +101,19 @@ class Recordings:
             found = self._score(judged, row, played, place, t_ns)
             if by_budget is not None:
                 found |= _of_budget(by_budget[row])
+            elif row in reasons:
+                found["reasons"] = [reason["says"] for reason in reasons[row]["reasons"]]
             yield Score(**found, moved=moved.get(row, []))
             if self.meter.due():
                 yield self.meter.perf()
+
+    def _reasons(self, judged: JudgedBatch) -> dict[int, dict[str, Any]]:
+        """Of a detector that was taught by labels: why the last alert of each recording in this batch is one.
+        That is the one that the page shows; to explain each would hold up the replay."""
+        if self._scorer is not None or self.loaded.threshold is None:
+            return {}
+        last = {int(judged.batch.recording[row]): row for row in alerting(judged, self.loaded).tolist()}
+        return explained(judged, self.loaded, np.array(sorted(last.values()), dtype=np.int64))
 
     def _begin(self, name: str, t_ns: int) -> Recording:
         self.meter.recordings += 1
