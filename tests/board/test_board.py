@@ -20,9 +20,11 @@ from tests.pipeline.conftest import succeed
 from vestige.board import evidence, page
 from vestige.board.cells import Cell, SetPlace, asked, cells_of
 from vestige.board.fill import check, fill
+from vestige.board.page import Gain
 from vestige.board.sets import LabelledSet, chosen, load
 from vestige.errors import DatasetError, EvidenceError, UsageError
-from vestige.evaluation.results import RunResults
+from vestige.evaluation.record import IntervalResult
+from vestige.evaluation.results import PairResult, RunResults
 from vestige.models.baselines.one_class import Stide
 from vestige.runs.directory import RunDirectory
 from vestige.runs.options import SplitOptions
@@ -112,7 +114,7 @@ def killed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     folder = out / "cells" / "sessions" / "sample"
     words = [sys.executable, "-c", FILL, str(data), str(out), *MODELS]
     with subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as begun:
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + 1_500
         while not list(folder.glob("*/metrics.json")) and time.monotonic() < deadline:
             time.sleep(0.01)
         os.kill(begun.pid, signal.SIGKILL)
@@ -195,6 +197,65 @@ def test_the_page_has_every_row_as_the_runs_have_it(
         assert "elsewhere is not here" in text
         assert names["ecod"].figures[0] in text
     assert "<script" not in html
+
+
+def test_the_page_tells_what_it_took_and_how_often_a_test_part_was_opened(
+    filled: Path, sets: tuple[LabelledSet, ...], data: Path
+) -> None:
+    board = page.read(filled, sets, MODELS, data=data, command="it")
+    spent = {cell.folder / cell.record.run: cell.record.processor_seconds for cell in the_cells(filled, sets)
+             if cell.record is not None}  # fmt: skip
+    assert len(spent) == 3
+    assert all(seconds > 0 for seconds in spent.values())
+    assert board.processor_seconds == pytest.approx(sum(spent.values()))
+    for run in spent:
+        (run / "openings.jsonl").write_text('{"command": "one"}\n{"command": "two"}\n')
+    again = page.read(filled, sets, MODELS, data=data, command="it")
+    assert [fact for fact in again.splits[0].facts if "opened" in fact] == [
+        "test part of the run `classify`: opened 2 times", "test part of the run `next`: opened 2 times",
+    ]  # fmt: skip
+
+
+def interval(estimate: float, low: float, high: float) -> IntervalResult:
+    return IntervalResult(estimate=estimate, low=low, high=high, resamples=1000)
+
+
+@pytest.mark.parametrize(
+    ("gap", "trusted", "told"),
+    [
+        (interval(0.1, 0.04, 0.2), True, Gain("gbt", "ecod", "+0.100 [+0.040, +0.200]", "+0.060", "yes")),
+        (
+            interval(0.1, 0.04, 0.2),
+            False,
+            Gain("gbt", "ecod", "+0.100 [+0.040, +0.200]", "+0.060", "no: too few clusters"),
+        ),
+        (interval(0.1, -0.02, 0.2), True, Gain("gbt", "ecod", "+0.100 [-0.020, +0.200]", "+0.120", "no")),
+    ],
+)
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_ours_is_set_beside_what_was_best_on_validation_and_is_not_ours(
+    filled: Path,
+    sets: tuple[LabelledSet, ...],
+    gap: IntervalResult,
+    trusted: bool,
+    told: Gain,
+    mirrored: bool,
+) -> None:
+    results = RunDirectory(run_of(the_cells(filled, sets)[0])).results
+    assert results is not None
+    (ecod,) = results.models
+    ours = ecod.model_copy(update={"name": "gbt", "validation_macro_f1": 0.8})
+    other = ecod.model_copy(update={"validation_macro_f1": 0.9})
+    names, between = ("gbt", "ecod"), gap
+    if mirrored:
+        assert gap.estimate is not None
+        assert gap.low is not None
+        assert gap.high is not None
+        names, between = ("ecod", "gbt"), interval(-gap.estimate, -gap.high, -gap.low)
+    pair = PairResult(first=names[0], second=names[1], gap=between, p=None, p_adjusted=None, kind="models")
+    clusters = results.clusters.model_copy(update={"trusted": trusted})
+    run = results.model_copy(update={"pairs": [pair], "clusters": clusters})
+    assert page.gain_of([(other, run), (ours, run)]) == told
 
 
 def test_detectors_of_a_split_are_judged_once_together_and_later_ones_by_themselves(

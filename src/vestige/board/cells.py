@@ -40,8 +40,9 @@ ALWAYS = (*registry.CLASSICAL, "next_ngram")
 class CellRecord(Record):
     """What became of a cell: `done`, `failed` or `unfit` (the set has no input that the detector reads), and
     `why`. `run`: the name of the run that it lies in, with others of its split; `seconds` that the attempt
-    took which finished that run; `code`: digest of the program that computed it; `split`: digest of the
-    split's file."""
+    took which finished that run, and `processor_seconds` of all its threads (0 of earlier versions, which
+    did not count them); `code`: digest of the program that computed it; `split`: digest of the split's
+    file."""
 
     format: Literal["vestige-board-cell/2"] = FORMAT
     status: Literal["done", "failed", "unfit"]
@@ -49,6 +50,7 @@ class CellRecord(Record):
     run: str = ""
     commands: list[str]
     seconds: float = 0.0
+    processor_seconds: float = 0.0
     version: str = vestige.__version__
     code: str = ""
     split: str = ""
@@ -173,9 +175,10 @@ class Cell:
         *,
         computed_in: Together | None = None,
         seconds: float = 0,
+        processor_seconds: float = 0,
     ) -> None:
         """Write down what became of it. `computed_in`: the cells whose run it lies in; `seconds` that the
-        attempt took which finished it."""
+        attempt took which finished it, and `processor_seconds` of it."""
         split = self.place.split(self.options)
         digest = hashlib.sha256(split.read_bytes()).hexdigest() if split.is_file() else ""
         record = CellRecord(
@@ -184,6 +187,7 @@ class Cell:
             run="" if computed_in is None else computed_in.run.name,
             commands=[] if computed_in is None else [computed_in.train_command, computed_in.evaluate_command],
             seconds=round(seconds, 1),
+            processor_seconds=round(processor_seconds, 1),
             code=code_digest(),
             split=digest,
         )

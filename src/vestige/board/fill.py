@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import time
 from collections.abc import Sequence
@@ -144,7 +145,7 @@ def _compute_split(cells: Sequence[Cell], progress: ShowProgress) -> int:
 def _compute(wanted: Together, progress: ShowProgress) -> int:
     """Train and judge detectors in one run; returns how many failed. Where one of several fails, each is
     tried in a run of its own."""
-    begun = time.monotonic()
+    begun, spent = time.monotonic(), _processor_seconds()
     logger.info("%s", wanted.name)
     place = wanted.cells[0].place
     try:
@@ -162,8 +163,18 @@ def _compute(wanted: Together, progress: ShowProgress) -> int:
         logger.warning("%s: %s; each is tried by itself", wanted.name, error)
         return sum(_compute(Together((cell,)), progress) for cell in wanted.cells)
     for cell in wanted.cells:
-        cell.noted("done", computed_in=wanted, seconds=time.monotonic() - begun)
+        cell.noted(
+            "done",
+            computed_in=wanted,
+            seconds=time.monotonic() - begun,
+            processor_seconds=_processor_seconds() - spent,
+        )
     return 0
+
+
+def _processor_seconds() -> float:
+    """Of this process, of its threads, and of the processes that it began and that have ended."""
+    return sum(os.times()[:4])
 
 
 def _failed(cells: Sequence[Cell], error: VestigeError) -> int:

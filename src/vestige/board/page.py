@@ -37,6 +37,19 @@ class Row:
     chosen: bool = False
 
 
+@dataclass(frozen=True)
+class Gain:
+    """Ours that was best on validation beside the trivial or classical detector that was, on the same
+    resamples of the test part, as text. `least`: the gain that would just have been beyond doubt, with the
+    spread that this one has; `shown`: whether it is."""
+
+    ours: str
+    trivial: str
+    gain: str
+    least: str
+    shown: str
+
+
 @dataclass
 class SplitBoard:
     """A set by one of its splits."""
@@ -48,6 +61,8 @@ class SplitBoard:
     missing: list[str] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     untrusted: str = ""
+    clusters: str = ""
+    gain: Gain | None = None
 
 
 @dataclass
@@ -61,6 +76,7 @@ class Board:
     done: int
     wanted: int
     seconds: float
+    processor_seconds: float
     other_code: int
 
 
@@ -68,7 +84,7 @@ def read(
     out: Path, sets: Sequence[LabelledSet], models: Sequence[str], *, data: Path | None, command: str
 ) -> Board:
     """What is there so far. Raises DatasetError for results that are damaged."""
-    board = Board(command, code_digest(), [], [], 0, 0, 0.0, 0)
+    board = Board(command, code_digest(), [], [], 0, 0, 0.0, 0.0, 0)
     for one in sets:
         place = SetPlace(out, one)
         cells = cells_of(place, models)
@@ -104,8 +120,9 @@ def _split(
             found.missing.append(f"{cell.model}: {visible(record.why, 300)}")
             continue
         if record.run not in runs:
-            runs[record.run] = RunDirectory(cell.folder / record.run).results
+            runs[record.run] = _results(cell.folder / record.run, found)
             board.seconds += record.seconds
+            board.processor_seconds += record.processor_seconds
             found.commands += record.commands
         results = runs[record.run]
         if results is None:
@@ -114,14 +131,23 @@ def _split(
         board.done += 1
         board.other_code += record.code != board.code
         _take(judged, results)
-        if not found.facts:
+        if not found.clusters:
             _facts(found, results, record)
     if waiting:
         found.missing.append(f"still to be computed: {', '.join(waiting)}")
     ranked = sorted(judged.values(), key=lambda pair: -(pair[0].validation_macro_f1 or 0.0))
     usable = next((one.name for one, _ in ranked if one.usable), "")
     found.rows = [_row(one, results, chosen=one.name == usable) for one, results in ranked]
+    found.gain = gain_of(ranked)
     return found
+
+
+def _results(run: Path, found: SplitBoard) -> RunResults | None:
+    """What a run was judged to be; how often its test part was opened is told."""
+    directory = RunDirectory(run)
+    times = directory.openings
+    found.facts.append(f"test part of the run `{run.name}`: opened {times} time{'' if times == 1 else 's'}")
+    return directory.results
 
 
 def _take(judged: dict[str, tuple[DetectorResults, RunResults]], results: RunResults) -> None:
@@ -138,6 +164,9 @@ def _facts(found: SplitBoard, results: RunResults, record: CellRecord) -> None:
         found.facts.append(
             f"test part: {test.windows:,} windows of {test.recordings:,} recordings ({classes})"
         )
+    count = results.clusters.count
+    found.clusters = f"{count} {results.clusters.unit}{'' if count == 1 else 's'}"
+    found.facts += [f"split: {note}" for note in results.split.notes if "drawn by the seed" in note]
     found.facts.append(f"intervals: {results.clusters.description}")
     found.facts.append(
         f"digests: dataset {results.digests.get('dataset', '')[:16]}, split {record.split[:16]}, "
@@ -149,9 +178,50 @@ def _facts(found: SplitBoard, results: RunResults, record: CellRecord) -> None:
         found.untrusted = results.clusters.reason
 
 
+def _role(one: DetectorResults) -> str:
+    return "baseline" if one.is_baseline else "classical" if one.name in ALWAYS else "model"
+
+
+def gain_of(ranked: Sequence[tuple[DetectorResults, RunResults]]) -> Gain | None:
+    """Of the first that is ours over the first that is not, where both were judged in one run."""
+    ours = next((pair for pair in ranked if _role(pair[0]) == "model"), None)
+    if ours is None:
+        return None
+    one, results = ours
+    other = next(each for each, run in ranked if run is results and _role(each) != "model")
+    found, name = _paired(one.name, other, results)
+    if found is None or found.estimate is None:
+        return Gain(one.name, name, "-", "-", "no")
+    least, shown = "-", "no"
+    if found.low is not None:
+        least = f"{found.estimate - found.low:+.3f}"
+        shown = "no" if found.low <= 0 else "yes" if results.clusters.trusted else "no: too few clusters"
+    return Gain(one.name, name, _interval(found, "+.3f"), least, shown)
+
+
+def _paired(ours: str, other: DetectorResults, results: RunResults) -> tuple[IntervalResult | None, str]:
+    """The gain of `ours` over another one, and that one's name. Of the baselines it is the one that the run
+    compares with: of several that are equally good on validation, it names one."""
+    if other.is_baseline:
+        comparison = next((each for each in results.comparisons if each.model == ours), None)
+        return (None, other.name) if comparison is None else (comparison.gain, comparison.baseline)
+    for pair in results.pairs:
+        if (pair.first, pair.second) == (ours, other.name):
+            return pair.gap, other.name
+        if (pair.second, pair.first) == (ours, other.name):
+            return _mirrored(pair.gap), other.name
+    return None, other.name
+
+
+def _mirrored(gap: IntervalResult) -> IntervalResult:
+    """The same gap, seen from the other side."""
+    turned = {"estimate": gap.estimate, "low": gap.high, "high": gap.low}
+    return gap.model_copy(update={name: None if value is None else -value for name, value in turned.items()})
+
+
 def _row(one: DetectorResults, results: RunResults, *, chosen: bool) -> Row:
     comparison = next((each for each in results.comparisons if each.model == one.name), None)
-    role = "baseline" if one.is_baseline else "classical" if one.name in ALWAYS else "model"
+    role = _role(one)
     gain = "" if comparison is None or one.is_baseline else _interval(comparison.gain, "+.3f")
     if gain and comparison is not None:
         gain = f"{gain} over {comparison.baseline}: {comparison.outcome}"
@@ -195,6 +265,7 @@ HEADER = ("detector", "", "learns", "validation", "macro F1", "AP", "recall", "F
 def markdown(board: Board) -> str:
     """The page as Markdown."""
     lines = ["# The board", "", *(line for text in INTRODUCTION for line in (text, "")), *_state(board)]
+    lines += _gains(board)
     for one in board.splits:
         lines += ["", f"## {one.set.name}, `{one.name}`", "", f"{one.set.about}.", ""]
         lines += [f"- {fact}" for fact in one.facts]
@@ -224,10 +295,42 @@ def markdown(board: Board) -> str:
     return "\n".join(lines) + "\n"
 
 
+GAINS_HEADER = (
+    "set, split",
+    "clusters",
+    "ours",
+    "not ours",
+    "gain",
+    "least that would be seen",
+    "beyond doubt",
+)
+ABOUT_GAINS = (
+    "Of ours (gbt, ngram, blend, or what was named) and of the trivial and classical detectors, the one that "
+    "was best on validation, and the paired gain in macro F1 with its 95% interval. The least that would be "
+    "seen is the gain whose interval, as wide as this one is downwards, would just lie above 0: it is the "
+    "power of the test part."
+)
+
+
+def _gains(board: Board) -> list[str]:
+    rows = [(f"{one.set.name}, {one.name}", one.clusters, one.gain) for one in board.splits if one.gain]
+    if not rows:
+        return []
+    cells = [
+        (name, clusters, gain.ours, gain.trivial, gain.gain, gain.least, gain.shown)
+        for name, clusters, gain in rows
+    ]
+    return ["", "## What is gained", "", ABOUT_GAINS, "", *_table(GAINS_HEADER, cells)]
+
+
 def _state(board: Board) -> list[str]:
+    took = f"it took {board.seconds / 3600:.2f} hours"
+    if board.processor_seconds:
+        # Cells of earlier versions do not say it.
+        took += f", and {board.processor_seconds / 3600:.2f} hours of one processor core"
     lines = [
-        f"**{board.done} of {board.wanted} cells are computed**; it took {board.seconds / 3600:.2f} hours. "
-        "The same command goes on with the rest, and can be cut off at any moment:",
+        f"**{board.done} of {board.wanted} cells are computed**; {took}. The same command goes on with the "
+        "rest, and can be cut off at any moment:",
         "",
         "```",
         board.command,
@@ -259,5 +362,8 @@ def write(board: Board, out: Path) -> tuple[Path, Path]:
     """Write both pages into the folder of the board."""
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / MARKDOWN, markdown(board))
-    write_text(out / HTML, compose("board.html.j2", {}, board=board, introduction=INTRODUCTION))
+    write_text(
+        out / HTML,
+        compose("board.html.j2", {}, board=board, introduction=INTRODUCTION, about_gains=ABOUT_GAINS),
+    )
     return out / MARKDOWN, out / HTML
