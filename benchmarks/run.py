@@ -283,7 +283,7 @@ def check(given: argparse.Namespace) -> int:
     return 1 if found else 2 if not compared else 0
 
 
-def main() -> int:
+def main(results: Path = RESULTS, page: Path = TABLE) -> int:
     """See the top of this file."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -307,9 +307,9 @@ def main() -> int:
         return 0
     if given.check:
         return check(given)
-    mine = run(given, None if given.quick else RESULTS)
+    mine = run(given, None if given.quick else results)
     if not given.quick:
-        TABLE.write_text(table(load(RESULTS)))
+        page.write_text(table(load(results)))
     chosen = given.only or SCRIPTS
     return 1 if any(mine.get(script, {}).get("ended", "").startswith("failed") for script in chosen) else 0
 

@@ -142,10 +142,8 @@ def test_a_row_is_measured_once_for_a_code(
 
     monkeypatch.setattr(run, "rows_of", rows_of)
     monkeypatch.setattr(sys, "argv", ["run.py", "--only", "reading"])
-    monkeypatch.setattr(run, "RESULTS", tmp_path / "results.json")
-    monkeypatch.setattr(run, "TABLE", tmp_path / "results.md")
     for _ in range(3):  # stopped in the middle; goes on; has nothing left to do
-        assert run.main() == 0
+        assert run.main(tmp_path / "results.json", tmp_path / "results.md") == 0
     assert asked == [[], ["row 1"]]
     kept = json.loads((tmp_path / "results.json").read_text())[run.processor()]["reading"]
     assert [row["name"] for row in kept["rows"]] == ["row 1", "row 2"]

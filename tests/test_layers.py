@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -193,6 +194,45 @@ def test_a_handler_of_everything_is_seen(tmp_path: Path) -> None:
         "def bare():\n    try:\n        go()\n    except:\n        pass\n"
     )
     assert list(catches_everything(module)) == ["hides", "bare"]
+
+
+CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]+")
+PATCHED = {
+    # Only a worker itself knows how long it waits for what it is at, once its caller was killed.
+    ("tests/engine/test_local.py", "GRACE"),
+}
+"""Constants that tests change in place: everywhere else a test hands over a bound of its own."""
+
+
+def changed_constants(path: Path) -> Iterator[str]:
+    """The constants of modules, and entries of tables among them, that a test changes in place."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        names: list[str] = []
+        if isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+            if called in {"setattr", "delattr", "setitem", "delitem", "patch", "object"}:
+                names = [ast.unparse(argument).strip("\"'") for argument in node.args[:2]]
+        elif isinstance(node, ast.Assign):
+            names = [ast.unparse(target) for target in node.targets if isinstance(target, ast.Attribute)]
+        lasts = [name.rpartition(".")[2] for name in names]
+        yield from (name for name in lasts if CONSTANT.fullmatch(name))
+
+
+def test_a_test_hands_over_its_bounds_and_changes_no_constant() -> None:
+    tests = sorted((ROOT / "tests").rglob("test_*.py"))
+    assert len(tests) > 200
+    found = {(str(path.relative_to(ROOT)), name) for path in tests for name in changed_constants(path)}
+    assert found == PATCHED
+
+
+def test_a_changed_constant_is_seen(tmp_path: Path) -> None:
+    module = tmp_path / "test_module.py"
+    module.write_text(
+        'patch.setattr(module, "MOST", 3)\nmonkeypatch.setattr("vestige.log._LEVEL", 3)\n'
+        'monkeypatch.setitem(module.TABLE, "a", 3)\nmodule.PIECE = 3\nmodule.piece = 3\n'
+        'monkeypatch.setattr(module, "function", MOST)\nmonkeypatch.setenv("COLUMNS", "80")\n'
+    )
+    assert set(changed_constants(module)) == {"MOST", "_LEVEL", "TABLE", "PIECE"}
 
 
 def test_no_reader_knows_of_a_simulator_or_of_the_sweep() -> None:

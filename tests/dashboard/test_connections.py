@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.dashboard.conftest import Serve
-from vestige.dashboard import connections
 from vestige.dashboard.access import Token
-from vestige.dashboard.connections import MOST_CONNECTIONS
+from vestige.dashboard.connections import MOST_CONNECTIONS, BoundedProtocol, most_connections
 from vestige.dashboard.events import Recording
 from vestige.dashboard.hub import Hub
 from vestige.dashboard.server import serving
@@ -38,11 +37,26 @@ def many_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+class QuickProtocol(BoundedProtocol):
+    """Waits for no one."""
+
+    request_s = stuck_s = 0.3
+
+
+class FewProtocol(BoundedProtocol):
+    """Has little room."""
+
+    most = 3
+
+
 @pytest.fixture
-def port() -> Iterator[int]:
-    """Where a hub of one event is served."""
+def port(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Where a hub of one event is served over connections of the kind asked for."""
     hub = Hub([Recording(number=1, id="one", synthetic=False)])
-    with socket.create_server(("127.0.0.1", 0)) as listener, serving(hub, listener, "127.0.0.1", TOKEN):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        serving(hub, listener, "127.0.0.1", TOKEN, protocol=request.param),
+    ):
         yield listener.getsockname()[1]
 
 
@@ -85,10 +99,8 @@ def test_a_thousand_idle_connections_keep_nobody_out(finished: Path, serve: Serv
         b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: ",
     ],
 )
-def test_a_request_that_never_comes_whole_ends_its_connection(
-    port: int, monkeypatch: pytest.MonkeyPatch, begun: bytes
-) -> None:
-    monkeypatch.setattr(connections, "REQUEST_S", 0.3)
+@pytest.mark.parametrize("port", [QuickProtocol], indirect=True)
+def test_a_request_that_never_comes_whole_ends_its_connection(port: int, begun: bytes) -> None:
     with socket.create_connection(("127.0.0.1", port)) as slow:
         slow.sendall(begun)
         stop = threading.Event()
@@ -112,8 +124,8 @@ def test_a_request_that_never_comes_whole_ends_its_connection(
     assert got.count(b" 200 OK") == begun.count(b"/health")
 
 
-def test_an_answer_that_nobody_reads_ends_its_connection(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "STUCK_S", 0.3)
+@pytest.mark.parametrize("port", [QuickProtocol], indirect=True)
+def test_an_answer_that_nobody_reads_ends_its_connection(port: int) -> None:
     asked = f"GET /plotly.min.js HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN.text}\r\n\r\n"
     with socket.socket() as lazy:
         lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -127,8 +139,8 @@ def test_an_answer_that_nobody_reads_ends_its_connection(port: int, monkeypatch:
     assert got < 3_000_000
 
 
-def test_whoever_is_idle_for_longest_gives_way(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 3)
+@pytest.mark.parametrize("port", [FewProtocol], indirect=True)
+def test_whoever_is_idle_for_longest_gives_way(port: int) -> None:
     headers = {"Authorization": f"Bearer {TOKEN.text}"}
     reading = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     reading.request("GET", "/events", headers=headers)
@@ -151,4 +163,4 @@ def test_whoever_is_idle_for_longest_gives_way(port: int, monkeypatch: pytest.Mo
 def test_half_of_the_files_are_left_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     for soft, expected in ((1_024, MOST_CONNECTIONS), (100, 50), (1, 1), (resource.RLIM_INFINITY, 256)):
         monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
-        assert connections.most_connections() == expected
+        assert most_connections(MOST_CONNECTIONS) == expected

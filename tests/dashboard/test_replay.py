@@ -26,6 +26,7 @@ from vestige.reading.windower import WindowBatch
 from vestige.reading.windows import WindowSet
 from vestige.scoring import score
 from vestige.scoring.judged import JudgedBatch
+from vestige.scoring.windows import judge_batches, read_windows
 from vestige.sources import registry
 
 HEAD = "- 1117838570 2005.06.03 R02 2005-06-03-15.42.50.675872 R02 RAS KERNEL INFO cache parity error {}\n"
@@ -126,11 +127,13 @@ def test_labels_that_cannot_be_read_are_unknown_and_stop_nothing(
     assert {one.truth for one in of(Score, events)} == {None}
 
 
-def test_of_countless_labels_the_first_are_told(
-    both: Path, store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(replay, "MOST_SPANS", 2)
-    events = played(both / "realistic" / "gbt", store)
+def test_of_countless_labels_the_first_are_told(both: Path, store: Path) -> None:
+    loaded = load(both / "realistic" / "gbt")
+    recordings = replay.Recordings(
+        loaded, registry.get("telemetry"), (store,), Pace(0), Meter(), most_spans=2
+    )
+    batches = judge_batches(loaded, read_windows((store,), loaded))
+    events = [event for judged in batches for event in recordings.over(judged)]
     assert max(len(one.spans) for one in of(Recording, events)) == 2
     assert any(one.attack for one in of(Recording, events))
     assert len({one.truth for one in of(Score, events)}) > 2
@@ -144,13 +147,12 @@ def test_two_stores_with_one_episode_say_nothing_of_it(both: Path, store: Path, 
         assert (one.host, one.spans) == ("", [])
 
 
-def test_many_machines_are_remembered_up_to_a_number(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "MOST", 2)
+def test_many_machines_are_remembered_up_to_a_number(finished: Path) -> None:
     loaded = load(finished / "gbt")
     machines = ["a", "b", "a", "b", "a", "c", "a", "b"]
     place = pl.DataFrame({"machine": machines, "line": range(len(machines))})
     batch = WindowBatch({}, pl.DataFrame(), place, np.zeros(len(place), np.int64), list, unit="machine")
-    recordings = replay.Recordings(loaded, registry.get("logs"), (), Pace(0), Meter())
+    recordings = replay.Recordings(loaded, registry.get("logs"), (), Pace(0), Meter(), most=2)
     events = list(recordings.over(JudgedBatch(batch, Judgement.of(np.full((len(machines), 2), 0.5)))))
     assert [(one.number, one.id) for one in of(Recording, events)] == [(1, "a"), (2, "b"), (3, "c"), (4, "b")]
     assert [(one.recording, one.window) for one in of(Score, events)] == [

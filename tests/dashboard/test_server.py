@@ -129,13 +129,12 @@ def test_readers_that_leave_in_the_middle_leave_nothing_behind(
     assert page.end() == (130, "interrupted\n")
 
 
-def test_a_quiet_stream_shows_that_it_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEARTBEAT_S", 0.1)
+def test_a_quiet_stream_shows_that_it_is_alive() -> None:
     hub = Hub([Recording(number=1, id="one", synthetic=False)])
 
     async def read() -> list[str]:
         got = []
-        async for one in server.messages(hub, None):
+        async for one in server.messages(hub, None, heartbeat_s=0.1):
             got.append(one)
             if len(got) == 3:
                 hub.closed.set()

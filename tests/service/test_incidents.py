@@ -15,7 +15,6 @@ from vestige.reading.windower import Windower
 from vestige.scoring.normal import NormalScorer
 from vestige.scoring.repeats import Repeats
 from vestige.scoring.windows import judge_batches
-from vestige.service import incidents
 from vestige.service.follow import Follower
 from vestige.service.incidents import GROWTH, MOST_EVIDENCE, Incidents, seconds_of
 
@@ -142,9 +141,8 @@ def test_a_repeat_that_is_corrected_counts_as_what_it_is_in_the_end(detector: Pa
     assert take(again) == 2
 
 
-def test_no_more_than_so_many_are_open(monkeypatch: Any) -> None:
-    monkeypatch.setattr(incidents, "MOST_OPEN", 3)
-    found, lines = Incidents(), []
+def test_no_more_than_so_many_are_open() -> None:
+    found, lines = Incidents(most=3), []
     for number in range(5):
         lines += found.take(alert(number, host=f"host-{number}"))
     assert len(found.open) == 3

@@ -27,7 +27,7 @@ from tests.service.servers import free_port
 from tests.service.test_watch import EVERY
 from vestige.errors import UsageError
 from vestige.reading.steps import Evidence, Reader
-from vestige.service import listening, otlp
+from vestige.service import otlp
 from vestige.service.follow import Follower
 from vestige.service.inbox import OTHERS, Inbox
 from vestige.service.listening import Listening, Place, frame
@@ -45,8 +45,8 @@ STAMP = "2026-11-29T01:02:03.000000+00:00"
 
 
 @contextlib.contextmanager
-def serving(inbox: Inbox, *specs: str) -> Iterator[Listening]:
-    listener = Listening(specs, inbox)
+def serving(inbox: Inbox, *specs: str, **bounds: Any) -> Iterator[Listening]:
+    listener = Listening(specs, inbox, **bounds)
     listener.start()
     try:
         yield listener
@@ -251,15 +251,14 @@ def test_protobuf_is_read_or_refused(data: bytes, at: int) -> None:
     assert record["body"] == {"kvlistValue": {"values": [{"key": "k", "value": {"doubleValue": "0.5"}}]}}
 
 
-def test_a_request_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_is_bounded() -> None:
     deep = part(1, "x")
     for _ in range(20):
         deep = part(5, part(1, deep))
     with pytest.raises(ValueError, match="deep in one another"):
         otlp.read(exported(deep))
-    monkeypatch.setattr(otlp, "MOST_FIELDS", 1_000)
     with pytest.raises(TooManyError):
-        otlp.read(part(1, b"") * 1_001)
+        otlp.read(part(1, b"") * 1_001, most_fields=1_000)
 
 
 def test_where_there_is_no_room_a_sender_waits(tmp_path: Path) -> None:
@@ -279,12 +278,9 @@ def test_where_there_is_no_room_a_sender_waits(tmp_path: Path) -> None:
     assert received(tmp_path) == {"web/syslog.rfc3164.log": [line.decode()] * 2}
 
 
-def test_connections_are_few_and_end_when_nothing_comes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(listening, "MOST_CONNECTIONS", 1)
-    monkeypatch.setattr(listening, "SYSLOG_IDLE_S", 0.5)
-    with serving(Inbox(tmp_path), "syslog://127.0.0.1:0") as listener:
+def test_connections_are_few_and_end_when_nothing_comes(tmp_path: Path) -> None:
+    bounds = {"connections": 1, "syslog_idle_s": 0.5}
+    with serving(Inbox(tmp_path), "syslog://127.0.0.1:0", **bounds) as listener:
         where = ("127.0.0.1", listener.ports[0])
         with socket.create_connection(where) as first, socket.create_connection(where) as second:
             first.settimeout(10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +41,16 @@ print(*sides.windows.values(), sides.purged)
 """
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pieces of a few windows: what is carried from one to the next matters then."""
-    monkeypatch.setattr(passes, "PIECE", 7)
+class InPieces(WindowSet):
+    """Gives pieces of a few windows: what is carried from one to the next matters then."""
+
+    def pieces(self, size: int = 7) -> Iterator[WindowSet]:
+        return super().pieces(min(size, 7))
+
+
+def in_pieces(windows: WindowSet) -> WindowSet:
+    """The same windows."""
+    return InPieces(**{field.name: getattr(windows, field.name) for field in fields(windows)})
 
 
 def test_a_rank_is_found_without_sorting() -> None:
@@ -60,22 +66,20 @@ def test_a_rank_is_found_without_sorting() -> None:
     assert passes.at_ranks(pieces, ranks) == expected
 
 
-@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("missing", [0.0, 0.3, 0.95, 1.0])
 def test_windows_stand_in_time_where_they_would_all_at_once(
     make_windows: MakeWindows, missing: float
 ) -> None:
-    windows = make_windows(fleet(3))
+    windows = in_pieces(make_windows(fleet(3)))
     gone = np.random.default_rng(1).random(len(windows)) < missing
     windows = replace(windows, t_ns=np.where(gone, NO_TIME, windows.t_ns))
     found = np.concatenate([times for _, times in passes.placed(windows)])
     assert np.array_equal(found, windows.placed_ns)
 
 
-@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("recipe", ["time", "host", "sample", "random"])
 def test_what_is_counted_is_what_the_parts_hold(make_windows: MakeWindows, recipe: str) -> None:
-    windows = make_windows(fleet(4))
+    windows = in_pieces(make_windows(fleet(4)))
     split, sides = splits.plan(recipe, windows)
     parts = split.parts(windows)
     assert [len(side) for side in parts.sides.values()] == list(sides.windows.values())
@@ -84,9 +88,8 @@ def test_what_is_counted_is_what_the_parts_hold(make_windows: MakeWindows, recip
     assert min(sides.windows.values()) > 0
 
 
-@pytest.mark.usefixtures("small")
 def test_windows_drawn_singly_are_counted_as_they_are_drawn(make_windows: MakeWindows) -> None:
-    windows = make_windows([("h", "s", "p", labels(400, 2))], length=4)
+    windows = in_pieces(make_windows([("h", "s", "p", labels(400, 2))], length=4))
     split, sides = splits.plan("random", windows)
     assert split.unit == "window"
     parts = split.parts(windows)
@@ -99,9 +102,9 @@ def test_draws_begin_anywhere() -> None:
     assert set(whole.tolist()) == {0, 1, 2}
 
 
-@pytest.mark.usefixtures("small")
 def test_windows_in_any_order_are_split_alike(make_windows: MakeWindows) -> None:
-    windows = make_windows([("h", "s", "p", labels(300, 2)), ("g", "t", "p", labels(300, 2))], length=4)
+    recordings = [("h", "s", "p", labels(300, 2)), ("g", "t", "p", labels(300, 2))]
+    windows = in_pieces(make_windows(recordings, length=4))
     split, sides = splits.plan("time", windows)
     order = np.random.default_rng(2).permutation(len(windows))
     mixed = windows.select(order)

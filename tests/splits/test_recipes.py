@@ -8,6 +8,7 @@ import logging
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 from tests.conftest import MakeWindows, Recording, plain_schema
 from tests.splits.test_splits import digits, fleet, labels, sides
-from vestige import recipes, splits
+from vestige import splits
 from vestige.errors import SplitError, UsageError
 from vestige.evaluation.audit import audit, describe_split, failed
 from vestige.evaluation.clusters import clusters_of, held_out
@@ -55,10 +56,16 @@ def copies(path: Path) -> WindowSet:
     return WindowSet.open(path)
 
 
-def test_one_entry_is_a_recipe_for_splitting_audit_and_bootstrap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(recipes, "RECIPES", [*RECIPES, CONTENT])
+@pytest.fixture
+def _one_more() -> Iterator[None]:
+    """The list of recipes has one entry more, as another distribution would add it."""
+    RECIPES.append(CONTENT)
+    yield
+    RECIPES.remove(CONTENT)
+
+
+@pytest.mark.usefixtures("_one_more")
+def test_one_entry_is_a_recipe_for_splitting_audit_and_bootstrap(tmp_path: Path) -> None:
     windows = copies(tmp_path / "dataset")
     split, parts = splits.make("content", windows)
     digest = windows.recordings["digest"].to_list()

@@ -153,15 +153,13 @@ def test_what_a_sweep_says_of_another_grid_is_not_taken_over(fresh: Path, tmp_pa
     assert np.array_equal(second, (windows.t_ns - first) // 10**9 + 15)
 
 
-def test_a_sweep_that_is_stopped_goes_on_where_it_was(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "PART", 3)
-
+def test_a_sweep_that_is_stopped_goes_on_where_it_was(fresh: Path) -> None:
     def stop(done: int, total: int | None) -> None:
         if done == 6:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        validate(fresh, DEEP, engine=HERE, progress=stop)
+        validate(fresh, DEEP, engine=HERE, progress=stop, part_size=3)
     assert not (fresh / index.NAME).exists()
     found = validate(fresh, DEEP, engine=HERE)
     assert (found.known, found.counts()) == (6, {"accepted": 12})

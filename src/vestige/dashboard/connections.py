@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from typing import Any
+from typing import Any, ClassVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -28,6 +28,10 @@ ADMITTED = "admitted"
 class BoundedProtocol(H11Protocol):
     """One connection, as Uvicorn serves it (HTTP/1.1 by h11), that closes itself where nothing comes."""
 
+    most: ClassVar[int] = MOST_CONNECTIONS
+    request_s: ClassVar[float] = REQUEST_S
+    stuck_s: ClassVar[float] = STUCK_S
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._opened = self.loop.time()
@@ -36,10 +40,10 @@ class BoundedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new connection, in the place of an idle one where there are too many."""
-        if len(self.connections) >= most_connections():
+        if len(self.connections) >= most_connections(self.most):
             self._make_room()
         super().connection_made(transport)
-        if len(self.connections) > most_connections():
+        if len(self.connections) > most_connections(self.most):
             transport.abort()
             return
         self._wait()
@@ -65,7 +69,7 @@ class BoundedProtocol(H11Protocol):
     def pause_writing(self) -> None:
         """The reader is slower than the answer."""
         super().pause_writing()
-        self._stuck = self.loop.call_later(STUCK_S, self.transport.abort)
+        self._stuck = self.loop.call_later(self.stuck_s, self.transport.abort)
 
     def resume_writing(self) -> None:
         """The reader has read on."""
@@ -95,7 +99,7 @@ class BoundedProtocol(H11Protocol):
 
     def _wait(self) -> None:
         self._stop_waiting()
-        self._waits = self.loop.call_later(REQUEST_S, self._give_up)
+        self._waits = self.loop.call_later(self.request_s, self._give_up)
 
     def _stop_waiting(self) -> None:
         if self._waits is not None:
@@ -107,9 +111,9 @@ class BoundedProtocol(H11Protocol):
             self.transport.abort()
 
 
-def most_connections() -> int:
-    """How many there may be: half of the files that this process may have open, at most."""
+def most_connections(most: int) -> int:
+    """How many there may be: `most`, and no more than half of the files that this process may have open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
-        return MOST_CONNECTIONS
-    return max(1, min(MOST_CONNECTIONS, soft // 2))
+        return most
+    return max(1, min(most, soft // 2))

@@ -76,7 +76,13 @@ def serve(feed: Feed, *, host: str, port: int, speed: float, announce: Callable[
 
 @contextlib.contextmanager
 def serving(
-    hub: Hub, listener: socket.socket, host: str, token: Token, watched: WatchState | None = None
+    hub: Hub,
+    listener: socket.socket,
+    host: str,
+    token: Token,
+    watched: WatchState | None = None,
+    *,
+    protocol: type[BoundedProtocol] = BoundedProtocol,
 ) -> Iterator[None]:
     """Serve, in a thread of its own, while the block runs; then end every stream, then the server."""
     server = uvicorn.Server(
@@ -88,7 +94,7 @@ def serving(
             server_header=False,
             lifespan="off",
             ws="none",
-            http=BoundedProtocol,
+            http=protocol,
             loop="asyncio",
             # An address is what the connection says; no header of a request says another.
             proxy_headers=False,
@@ -162,7 +168,7 @@ async def _invalid(_request: Request, error: Exception) -> Response:
     return JSONResponse({"detail": visible("; ".join(found))}, 422)
 
 
-async def messages(hub: Hub, last_id: str | None) -> AsyncIterator[str]:
+async def messages(hub: Hub, last_id: str | None, *, heartbeat_s: float = HEARTBEAT_S) -> AsyncIterator[str]:
     """The lines behind the one with this id as server-sent events (WHATWG HTML, 9.2), until the hub closes.
 
     FastAPI's own EventSourceResponse (0.165) raises when a reader leaves while it is written to.
@@ -175,7 +181,7 @@ async def messages(hub: Hub, last_id: str | None) -> AsyncIterator[str]:
             yield f"event: missed\ndata: {missed}\n\n"
         if found:
             yield "".join(f"id: {hub.id(number)}\ndata: {line}\n\n" for number, line in found)
-        elif quiet_s >= HEARTBEAT_S:
+        elif quiet_s >= heartbeat_s:
             yield ": still here\n\n"
         else:
             quiet_s += POLL_S

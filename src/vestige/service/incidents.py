@@ -103,10 +103,11 @@ class Incident:
 
 @dataclass
 class Incidents:
-    """The open ones, the one heard from last at the end; `count` were ever opened."""
+    """The open ones, the one heard from last at the end; `count` were ever opened, and `most` may be open."""
 
     open: dict[str, Incident] = field(default_factory=dict)
     count: int = 0
+    most: int = MOST_OPEN
     _of_entity: dict[str, dict[str, Incident]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -126,7 +127,7 @@ class Incidents:
         incident = self._find(entity, kinds, at_s)
         opened = incident is None
         if incident is None:
-            if len(self.open) >= MOST_OPEN:
+            if len(self.open) >= self.most:
                 lines.append(self._close(next(iter(self.open.values()))))
             self.count += 1
             incident = Incident(f"{self.count:06d}", entity, alert.get("time"), None, None)

@@ -139,10 +139,19 @@ def _folded(sender: str) -> str:
 
 
 class Listening:
-    """The servers of several places. Raises UsageError for a place where nobody can listen."""
+    """The servers of several places: of each, at most `connections` at a time, and of syslog those over which
+    something came in the last `syslog_idle_s`. Raises UsageError for a place where nobody can listen."""
 
-    def __init__(self, specs: Sequence[str], inbox: Inbox) -> None:
+    def __init__(
+        self,
+        specs: Sequence[str],
+        inbox: Inbox,
+        *,
+        connections: int = MOST_CONNECTIONS,
+        syslog_idle_s: float = SYSLOG_IDLE_S,
+    ) -> None:
         self.inbox = inbox
+        self._most, self._syslog_idle_s = connections, syslog_idle_s
         self.posts: list[Post] = []
         self._servers: list[socketserver.BaseServer] = []
         self._threads: list[threading.Thread] = []
@@ -161,9 +170,11 @@ class Listening:
         try:
             family, _, _, _, address = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)[0]
             if place.kind == "otlp":
-                self._servers.append(_Streams(family, address, _Exports, post, HTTP_IDLE_S))
+                self._servers.append(
+                    _Streams(family, address, _Exports, post, HTTP_IDLE_S, self._connections)
+                )
             else:
-                streams = _Streams(family, address, _Messages, post, SYSLOG_IDLE_S)
+                streams = _Streams(family, address, _Messages, post, self._syslog_idle_s, self._most)
                 self._servers.append(streams)
                 # Of port 0, that which the system chose.
                 self._servers.append(_Datagrams(family, streams.server_address, post))
@@ -217,16 +228,16 @@ class _Datagram(socketserver.BaseRequestHandler):
 
 
 class _Streams(socketserver.ThreadingTCPServer):
-    """At most `MOST_CONNECTIONS`, each closed when no whole message came for `idle_s`."""
+    """At most `most` connections, each closed when no whole message came for `idle_s`."""
 
     daemon_threads = True
     block_on_close = False
     allow_reuse_address = True
     request_queue_size = 64
 
-    def __init__(self, family: int, address: Any, handler: Any, post: Post, idle_s: float) -> None:
+    def __init__(self, family: int, address: Any, handler: Any, post: Post, idle_s: float, most: int) -> None:
         self.address_family = family
-        self.post, self.idle_s = post, idle_s
+        self.post, self.idle_s, self.most = post, idle_s, most
         self._heard: dict[Any, float] = {}
         self._lock = threading.Lock()
         super().__init__(address, handler)
@@ -239,13 +250,13 @@ class _Streams(socketserver.ThreadingTCPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
-            room = len(self._heard) < MOST_CONNECTIONS
+            room = len(self._heard) < self.most
             if room:
                 self._heard[request] = time.monotonic()
         if room:
             super().process_request(request, client_address)
         else:
-            self.post.note(f"connections were refused: there are {MOST_CONNECTIONS} already")
+            self.post.note(f"connections were refused: there are {self.most} already")
             self.shutdown_request(request)
 
     def shutdown_request(self, request: Any) -> None:

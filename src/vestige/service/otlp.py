@@ -59,14 +59,14 @@ MESSAGES: dict[str, dict[int, Field]] = {
 }
 
 
-def read(data: bytes) -> dict[str, Any]:
-    """The request. Raises ValueError for what is none, TooManyError for one of too many fields."""
-    return _Decoder().message(memoryview(data), "Request", 0)
+def read(data: bytes, *, most_fields: int = MOST_FIELDS) -> dict[str, Any]:
+    """The request. Raises ValueError for what is none, TooManyError for one of more than `most_fields`."""
+    return _Decoder(most_fields).message(memoryview(data), "Request", 0)
 
 
 class _Decoder:
-    def __init__(self) -> None:
-        self._fields = 0
+    def __init__(self, most_fields: int) -> None:
+        self._fields, self._most = 0, most_fields
 
     def message(self, data: memoryview, kind: str, depth: int) -> dict[str, Any]:
         if depth > DEPTH:
@@ -105,8 +105,8 @@ class _Decoder:
         at = 0
         while at < len(data):
             self._fields += 1
-            if self._fields > MOST_FIELDS:
-                raise TooManyError(f"more than {MOST_FIELDS:,} fields")
+            if self._fields > self._most:
+                raise TooManyError(f"more than {self._most:,} fields")
             tag, at = _varint(data, at)
             number, wire = tag >> 3, tag & 7
             if wire == VARINT:

@@ -61,12 +61,14 @@ def validate(
     engine: Engine = LOCAL,
     again: bool = False,
     progress: Progress | None = None,
+    part_size: int = PART,
 ) -> Sweep:
     """Sweep the store at `root` and write its index, `validation_v1.parquet` in it or at `output`.
 
     An episode whose manifest has not changed since it was swept under the same rules keeps its verdict,
-    unless `again`. No episode can stop the sweep. Raises EvidenceError where there is no store, UsageError
-    where another sweep writes the same index, OutputError where it cannot be written.
+    unless `again`. No episode can stop the sweep; `part_size` verdicts are written down at a time, and a
+    sweep that is stopped goes on behind them. Raises EvidenceError where there is no store, UsageError where
+    another sweep writes the same index, OutputError where it cannot be written.
     """
     found = store.find(root)
     linked = [
@@ -80,7 +82,7 @@ def validate(
         numbers = dict(zip(before["path"], range(before.height), strict=True))
         results = zip(found.paths, _results(root, found, digests, options, engine), strict=True)
         done = 0
-        for part in _parts(results):
+        for part in _parts(results, part_size):
             rows: list[Row] = []
             kept: list[int] = []
             for path, row in part:
@@ -99,8 +101,8 @@ def validate(
         return Sweep(target, kept_rows.commit(), known, in_transit, found.skipped, found.unreadable)
 
 
-def _parts(results: Iterator[tuple[str, Row | None]]) -> Iterator[list[tuple[str, Row | None]]]:
-    while part := list(itertools.islice(results, PART)):
+def _parts(results: Iterator[tuple[str, Row | None]], size: int) -> Iterator[list[tuple[str, Row | None]]]:
+    while part := list(itertools.islice(results, size)):
         yield part
 
 

@@ -158,14 +158,12 @@ def test_a_constant_channel_that_changes_is_strange_however_little_it_is() -> No
     assert learnt.explain(changed).channel[1:, 0].tolist() == [0, 1, 2]
 
 
-def test_wide_windows_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "MOST_NUMBERS", 5_000)
+def test_wide_windows_are_fewer() -> None:
     X = np.random.default_rng(0).normal(size=(100, 10, 8)).astype(np.float32)
-    learnt = Channels.fit([X], seed=0)
+    learnt = Channels.fit([X], seed=0, numbers=5_000)
     assert learnt.references.shape == (6, 10, 5)  # a sixteenth of 5,000 by 50
     whole = learnt.strangeness(X)
-    monkeypatch.setattr(channels, "BATCH_NUMBERS", 200)
-    assert np.array_equal(learnt.strangeness(X), whole)
+    assert np.array_equal(learnt.strangeness(X, numbers=200), whole)
 
 
 def test_a_lost_channel_does_not_make_the_others_strange(learnt: Channels) -> None:
@@ -228,22 +226,20 @@ def test_a_score_does_not_depend_on_the_company_it_is_in(learnt: Channels) -> No
     assert np.array_equal(learnt.strangeness(X[order]), whole[order])
 
 
-def test_the_same_seed_learns_the_same_whatever_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "SAMPLE", 200)
+def test_the_same_seed_learns_the_same_whatever_the_batches() -> None:
     X = usual(1_000, 6)
-    whole = Channels.fit([X], seed=3).arrays()
-    parts = Channels.fit(iter([X[:10], X[10:10], X[10:600], X[600:]]), seed=3).arrays()
-    other = Channels.fit([X], seed=4).arrays()
+    whole = Channels.fit([X], seed=3, windows=200).arrays()
+    parts = Channels.fit(iter([X[:10], X[10:10], X[10:600], X[600:]]), seed=3, windows=200).arrays()
+    other = Channels.fit([X], seed=4, windows=200).arrays()
     assert len(whole) == 9
     assert all(np.array_equal(whole[name], parts[name]) for name in whole)
     assert not np.array_equal(whole["references"], other["references"])
 
 
-def test_the_sample_is_bounded_and_even(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "SAMPLE", 500)
+def test_the_sample_is_bounded_and_even() -> None:
     # A channel that says which window it is.
     X = np.tile(np.arange(4_000, dtype=np.float32)[:, None, None], (1, 1, 4))
-    sample, steps = channels._sample([X[:1], X[1:]], np.random.default_rng(0))
+    sample, steps = channels._sample([X[:1], X[1:]], np.random.default_rng(0), 500)
     assert steps == 4
     drawn = np.expm1(sample[:, 0, -1].astype(np.float64)).round()
     assert len(np.unique(drawn)) == len(drawn) == 500

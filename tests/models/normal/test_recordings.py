@@ -12,9 +12,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vestige.errors import SplitError
-from vestige.models.normal import habits, recordings, references
+from vestige.models.normal import habits
 from vestige.models.normal.habits import MOST_DISTINCT, ORDER, STRETCH, UNIT, RecordingTally
-from vestige.models.normal.recordings import COUNTED_IF_LONG, COUNTED_IF_SHORT, LOOKS, RecordingModel
+from vestige.models.normal.recordings import (
+    COUNTED_IF_LONG,
+    COUNTED_IF_SHORT,
+    LOOKS,
+    LearningBounds,
+    RecordingModel,
+)
 
 IntArray = NDArray[np.int64]
 SIZE = 40
@@ -117,12 +123,9 @@ def test_pieces_give_what_the_whole_gives(model: RecordingModel, cuts: list[int]
     assert model.judge_tallies([tally]).rareness[0] == model.judge([whole]).rareness[0]
 
 
-def test_an_event_at_a_time_gives_what_the_whole_gives(
-    model: RecordingModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(habits, "MOST_SURPRISES", 100)
+def test_an_event_at_a_time_gives_what_the_whole_gives(model: RecordingModel) -> None:
     whole = walks(1, 4, least=700, most=701)[0]
-    tally, expected = model.tally(), model.tally()
+    tally, expected = (RecordingTally(model.habits, most_surprises=100) for _ in range(2))
     for event in whole:
         tally.add(np.array([event]))
     expected.add(whole)
@@ -188,12 +191,10 @@ def test_too_few_or_hardly_any_different_ones_are_refused(recordings: list[IntAr
         RecordingModel.fit(recordings, SIZE)
 
 
-def test_learning_is_bounded_and_says_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recordings, "MOST_RECORDINGS", 80)
-    monkeypatch.setattr(recordings, "MOST_OF_ONE", 100)
-    monkeypatch.setattr(references, "MOST_REFERENCES", 30)
+def test_learning_is_bounded_and_says_what_was_left_out() -> None:
     learnt = walks(200, 0)
-    model = RecordingModel.fit(learnt, SIZE)
+    bounds = LearningBounds(recordings=80, of_one=100, references=30)
+    model = RecordingModel.fit(learnt, SIZE, bounds=bounds)
     assert model.left_out == {
         "recordings": 120,
         "events of long recordings": sum(max(0, len(tokens) - 100) for tokens in learnt),
@@ -202,11 +203,10 @@ def test_learning_is_bounded_and_says_what_was_left_out(monkeypatch: pytest.Monk
     assert p_of(model, np.random.default_rng(0).permutation(walks(1, 9)[0])) < 0.02
 
 
-def test_contexts_get_no_longer_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_contexts_get_no_longer_than_there_is_room_for() -> None:
     learnt = walks(100, 0)
     whole = RecordingModel.fit(learnt, SIZE)
-    monkeypatch.setattr(habits, "MOST_GRAMS", 300)
-    bounded = RecordingModel.fit(learnt, SIZE)
+    bounded = RecordingModel.fit(learnt, SIZE, bounds=LearningBounds(grams=300))
     grams = sum(len(level.grams) for level in bounded.habits.levels)
     assert len(whole.habits.levels) == ORDER
     assert 1 < len(bounded.habits.levels) < ORDER

@@ -16,7 +16,6 @@ from tests.sources.events.exports import Row, dataset, table, write
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.windows import WindowSet
 from vestige.schema import PAD, UNK
-from vestige.sources.events import encoder as encoders
 from vestige.sources.events.encoder import EventEncoder
 
 ROWS: list[Row] = [
@@ -94,13 +93,8 @@ def test_features_are_those_of_plain_python(steps: list[tuple[int, str]], contex
     event = np.array([*lead, *(rows.index(one) for one in events)], dtype=np.uint32)
     t_ns = np.array([*lead, *(one * 10**9 for one in times)], dtype=np.int64)
     view = np.lib.stride_tricks.sliding_window_view
-    monkeypatch = pytest.MonkeyPatch()
-    with monkeypatch.context() as patch:
-        patch.setattr(encoders, "MAX_COLUMNS", columns)
-        bound = EventEncoder(tuple(known), 100.0, timed=True).bind(symbols)
-        batch = bound.encode(
-            {"event": view(event, context + 1), "t_ns": view(t_ns, context + 1)}, ("summary",)
-        )
+    bound = EventEncoder(tuple(known), 100.0, timed=True, most_columns=columns).bind(symbols)
+    batch = bound.encode({"event": view(event, context + 1), "t_ns": view(t_ns, context + 1)}, ("summary",))
     for at, found in enumerate(batch["summary"]):
         window = [(t, e) for t, e in zip(times, events, strict=True)][max(0, at - context) : at + 1]
         window = [(t, e) for t, e in window if times[at] - t <= 100]

@@ -228,14 +228,10 @@ def test_a_window_purged_from_training_teaches_nothing(write: Write) -> None:
     assert {*encoder.words.features, *encoder.words.others} == {"alpha", "one"}
 
 
-def test_going_through_windows_in_chunks_changes_nothing(
-    write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_going_through_windows_in_chunks_changes_nothing(write: Write) -> None:
     windows = write(random_recordings(3))
-    whole = LogEncoder.fit(windows)
-    monkeypatch.setattr("vestige.sources.logs.encoder.CHUNK", 7)
 
-    assert LogEncoder.fit(windows) == whole
+    assert LogEncoder.fit(windows, steps=7) == LogEncoder.fit(windows)
 
 
 def test_words_are_ranked_by_how_many_windows_end_on_them(write: Write) -> None:
@@ -254,18 +250,16 @@ def test_a_message_that_no_window_ends_on_is_known_but_has_no_feature(write: Wri
     assert set(encoder.templates) == {"context only", "the end"} or encoder.templates == ("<*> <*>",)
 
 
-def test_rare_words_are_not_unknown(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(words, "MAX_FEATURES", 2)
+def test_rare_words_are_not_unknown(write: Write) -> None:
     windows = write([["often often rare", "often often", "novel"]])
-    encoder = LogEncoder.fit(windows.select(slice(2)))
+    encoder = LogEncoder.fit(windows.select(slice(2)), features=2)
 
     summary = EncodedWindows.of(windows, encoder).batch()["summary"]
     names = [feature.name for feature in encoder.inputs[1].features]
 
     assert encoder.words.features == ("often", "rare")
     assert summary[:, names.index("unknown_words")].tolist() == [0, 0, 1]
-    monkeypatch.setattr(words, "MAX_FEATURES", 1)
-    encoder = LogEncoder.fit(windows.select(slice(2)))
+    encoder = LogEncoder.fit(windows.select(slice(2)), features=1)
     assert encoder.words.others == ("rare",)
     summary = EncodedWindows.of(windows, encoder).batch()["summary"]
     assert summary[:, 0].tolist() == [2, 2, 0]

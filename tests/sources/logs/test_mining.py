@@ -23,8 +23,8 @@ def free_text(n: int, vocabulary: int, words: int = 12) -> list[list[str]]:
     return [draw.choices(known, k=words) for _ in range(n)]
 
 
-def mined(messages: list[list[str]]) -> Miner:
-    miner = Miner()
+def mined(messages: list[list[str]], **bounds: int) -> Miner:
+    miner = Miner(**bounds)
     for one in messages:
         miner.add(one)
     return miner
@@ -61,10 +61,8 @@ def test_a_message_joins_the_template_that_it_is_most_like(messages: list[list[s
 def test_what_was_learnt_is_matched_and_a_template_has_the_tokens_that_all_share(
     messages: list[list[str]], children: int
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mining, "MAX_CHILDREN", children)
-        templates = mined(messages).templates()
-        assert templates == mined(messages).templates()
+    templates = mined(messages, children=children).templates()
+    assert templates == mined(messages, children=children).templates()
     if messages:
         assert (Matcher(templates).match([" ".join(tokens) for tokens in messages]) >= 0).all()
 
@@ -90,33 +88,24 @@ def test_twice_the_free_text_costs_twice_the_comparisons() -> None:
     assert many <= 2.5 * few
 
 
-def test_no_message_is_compared_with_more_templates_than_a_leaf_may_have(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(mining, "MAX_IN_LEAF", 5)
-    assert mined(free_text(2000, 12)).compared <= 5 * 2000
+def test_no_message_is_compared_with_more_templates_than_a_leaf_may_have() -> None:
+    assert mined(free_text(2000, 12), in_leaf=5).compared <= 5 * 2000
 
 
 @given(MESSAGES, st.sampled_from([2, 3, 100]))
 def test_no_leaf_outgrows_its_bound(messages: list[list[str]], children: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mining, "MAX_CHILDREN", children)
-        patch.setattr(mining, "MAX_IN_LEAF", 2)
-        miner = mined(messages)
-        nodes = list(miner._by_length.values())
-        while nodes:
-            node = nodes.pop()
-            assert len(node.templates) <= 2
-            assert len(node.children) <= children
-            nodes += node.children.values()
+    miner = mined(messages, children=children, in_leaf=2)
+    nodes = list(miner._by_length.values())
+    while nodes:
+        node = nodes.pop()
+        assert len(node.templates) <= 2
+        assert len(node.children) <= children
+        nodes += node.children.values()
 
 
-def test_a_message_without_room_stays_unknown_and_those_before_it_stay_known(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(mining, "MAX_IN_LEAF", 2)
+def test_a_message_without_room_stays_unknown_and_those_before_it_stay_known() -> None:
     messages = ["a b c d e", "a b f g h", "a b i j k", "a b c d x", "z b c d e"]
-    miner = mined([one.split() for one in messages])
+    miner = mined([message.split() for message in messages], in_leaf=2)
     assert miner.templates() == ["a b c d <*>", "a b f g h", "z b c d e"]
     assert Matcher(miner.templates()).match(messages).tolist() == [0, 1, -1, 0, 2]
 

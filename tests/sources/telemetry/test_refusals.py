@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from vestige.models.mlp import MlpDetector
 from vestige.schema import Feature, Input, Schema
 from vestige.sources import registry
 from vestige.sources.telemetry import grid, kernels, summaries
-from vestige.sources.telemetry.channels import CHANNELS
+from vestige.sources.telemetry.channels import CHANNELS, Channel, settings
 from vestige.sources.telemetry.encoder import TelemetryEncoder
 from vestige.sources.telemetry.layout import schema_for
 from vestige.sources.telemetry.options import TelemetryOptions
@@ -98,19 +98,21 @@ def test_it_refuses_to_score_where_the_registry_was_changed(
         checkpoint.load(trained)
 
 
-def test_a_changed_registry_is_another_dataset_schema(
-    schema: Schema, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scaled = tuple(one._replace(unit="KiBy") if one.name == FREE else one for one in CHANNELS)
-    monkeypatch.setattr("vestige.sources.telemetry.channels.CHANNELS", scaled)
-    assert schema_for(TelemetryOptions()).digest != schema.digest
+def test_a_changed_registry_is_another_dataset_schema(schema: Schema) -> None:
+    def with_channels(channels: Sequence[Channel]) -> Schema:
+        return replace(schema, settings={**schema.settings, "channels": settings(channels)})
+
+    scaled = [channel._replace(unit="KiBy") if channel.name == FREE else channel for channel in CHANNELS]
+    assert with_channels(scaled).digest != schema.digest
+    assert with_channels(CHANNELS).digest == schema.digest == schema_for(TelemetryOptions()).digest
 
 
-@pytest.mark.parametrize("constant", ["STALE_NS", "GAP_NS"])
+@pytest.mark.parametrize("name", ["stale_ns", "gap_ns"])
 def test_it_refuses_a_grid_with_other_numbers(
-    trained: Path, monkeypatch: pytest.MonkeyPatch, constant: str
+    trained: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(grid, constant, 10**9)
+    ours = grid.settings
+    monkeypatch.setattr(grid, "settings", lambda seconds: {**ours(seconds), name: 10**9})
     with pytest.raises(CheckpointError, match="numbers have changed"):
         checkpoint.load(trained)
 

@@ -525,26 +525,22 @@ def test_a_cpu_that_a_traced_command_and_its_child_shared_is_nobodys_without_aux
     ]
 
 
-def test_too_many_processes_that_nobody_tells_apart_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("vestige.sources.traces.perf.shares.MOST_ROWS", 4)
+def test_too_many_processes_that_nobody_tells_apart_are_refused(tmp_path: Path) -> None:
+    run = written(tmp_path / "run", whole_system(switches=False))
+    session = read_session(run)
     with pytest.raises(
         EvidenceError, match="no record says who ran when on 1 CPUs, and there are 2 processes"
     ):
-        read(written(tmp_path / "run", whole_system(switches=False)))
+        shares(session, run, most_rows=4)
 
 
-def test_children_of_children_take_no_memory_beyond_a_bound(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("vestige.sources.traces.perf.session.MOST_INHERITED", 10)
+def test_children_of_children_take_no_memory_beyond_a_bound(tmp_path: Path) -> None:
     made = PerfData()
     program(made, 5, "tool")
     for pid in range(6, 20):
         made.fork(pid, pid - 1)
     made.data(0, went(1), cpu=0, tid=5)
-    session = read_session(written(tmp_path / "run", made))
+    session = read_session(written(tmp_path / "run", made), most_inherited=10)
     assert (
         sum(row.file != "[vsyscall]" for process in session.processes.values() for row in process.rows) <= 12
     )

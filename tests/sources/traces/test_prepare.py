@@ -21,6 +21,7 @@ from vestige.evidence.expand import Expander
 from vestige.reading.prepare import prepare
 from vestige.reading.windows import MANIFEST, WindowSet
 from vestige.schema import UNK
+from vestige.sources.traces.encoder import TraceEncoder
 from vestige.sources.traces.maps import read_map
 from vestige.sources.traces.options import TraceOptions
 from vestige.sources.traces.reader import TraceReader
@@ -159,8 +160,8 @@ def test_the_vocabulary_counts_what_training_shows_once(
     own = {one for one in names if one.startswith("<")}
     seen = [one for one in total if total[one] and one not in own]
     ranked = sorted(seen, key=lambda one: (-total[one], one))
-    monkeypatch.setattr("vestige.sources.traces.encoder.PIECE", 1000)
-    encoder = TraceSource().fit_encoder(train)
+    encoder = TraceEncoder.fit(train, size=1000)
+    assert encoder == TraceSource().fit_encoder(train)
     assert [one for one in encoder.inputs[0].vocabulary or () if not one.startswith("<")] == ranked
     ends = [names[one] for one in symbol[windows.target_step]]
     unknown = np.mean([one not in own and one not in ranked for one in ends])
@@ -196,13 +197,13 @@ def test_what_cannot_be_read_is_left_out_with_its_reason(small_corpus: Path, tmp
     assert not (tmp_path / "dataset/scratch").exists()
 
 
-def test_a_run_that_names_too_many_modules_is_left_out(
-    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_names_too_many_modules_is_left_out(small_corpus: Path, tmp_path: Path) -> None:
     first = min(filter(Path.is_dir, small_corpus.iterdir()))
     names = read_map(first / "mapping.txt").names
-    monkeypatch.setattr("vestige.sources.traces.symbols.MOST_MODULES", len(names))
-    windows = _prepared(small_corpus, tmp_path / "dataset", SHORT)
+    reader = TraceReader.of_corpus(SHORT)
+    reader.most_modules = len(names)
+    prepare(reader, small_corpus, tmp_path / "dataset", engine=HERE)
+    windows = WindowSet.open(tmp_path / "dataset")
     assert windows.recordings["sample"].n_unique() == 1
     assert set(windows.table("symbols")["module"]) <= {"", *names}
     skipped = [one["why"] for one in windows.notes["left_out"]]
@@ -287,12 +288,13 @@ def test_real_runs_are_read_without_loss(tmp_path: Path) -> None:
 def test_a_window_for_every_event_of_many_is_warned_of(
     small_corpus: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     options: TraceOptions,
 ) -> None:
-    monkeypatch.setattr("vestige.sources.traces.reader.MANY_WINDOWS", 100)
-    windows = _prepared(small_corpus, tmp_path / "dataset", options)
+    reader = TraceReader.of_corpus(options)
+    reader.many_windows = 100
+    prepare(reader, small_corpus, tmp_path / "dataset", engine=HERE)
+    windows = WindowSet.open(tmp_path / "dataset")
     told = "\n".join(one.getMessage() for one in caplog.records)
     assert ("--no-sliding-window" in told) == (options is SHORT)
     if options is SHORT:

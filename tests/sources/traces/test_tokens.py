@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from tests.sources.traces import pt
 from vestige.sources.traces import fused, tokens
 from vestige.sources.traces.fused import LANES, PAGES, ROOM
-from vestige.sources.traces.packets import stream
 from vestige.sources.traces.packets.columns import Packets, decode
 from vestige.sources.traces.packets.kinds import Kind
 from vestige.sources.traces.packets.quality import Quality
@@ -124,13 +123,16 @@ def test_neither_the_size_of_a_chunk_nor_of_the_buffer_makes_a_difference(
     trace: bytes, known: list[Region], chunk: int, piece: int
 ) -> None:
     expected = slowly(decode(trace), known, tip_only=False)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokens, "CHUNK", chunk)
-        patch.setattr(stream, "PIECE", piece)
-        placed = [zip(*both, strict=True) for both in events([trace], regions(known))]
-        plain = [int(one) for part in values([trace], regions(known)) for one in part]
-    assert [(int(one), int(at)) for part in placed for one, at in part] == expected
-    assert plain == [one for one, _ in expected]
+
+    def decoded(*, placed: bool) -> list[tuple[Any, Any]]:
+        decoder = tokens.Decoder(regions(known), placed=placed, chunk=chunk, piece=piece)
+        return [*decoder.feed(trace), *decoder.finish()]
+
+    found = [pair for both in decoded(placed=True) for pair in zip(*both, strict=True)]
+    assert [(int(value), int(at)) for value, at in found] == expected
+    assert [int(value) for part, _ in decoded(placed=False) for value in part] == [
+        value for value, _ in expected
+    ]
 
 
 @pytest.mark.parametrize("size", range(ROOM + 1, 2 * ROOM + 1))

@@ -78,6 +78,8 @@ class Recordings:
     evidence: Sequence[Path]
     pace: Pace
     meter: Meter
+    most: int = MOST
+    most_spans: int = MOST_SPANS
     _known: OrderedDict[str, Played] = field(default_factory=OrderedDict)
 
     def over(self, judged: JudgedBatch) -> Iterator[Recording | Score | Perf]:
@@ -131,7 +133,7 @@ class Recordings:
             np.array([at for at, _ in about.changes], dtype=np.int64),
             np.array([classes.index(label) for _, label in about.changes], dtype=np.uint8),
         )
-        if len(self._known) > MOST:
+        if len(self._known) > self.most:
             # The one that was played longest ago: whatever is played is moved to the end.
             self._known.popitem(last=False)
         return Recording(
@@ -142,7 +144,7 @@ class Recordings:
             synthetic=self._synthetic,
             begin=begin,
             end=end,
-            spans=spans[:MOST_SPANS],
+            spans=spans[: self.most_spans],
             attack=next((span.begin for span in spans if span.attack), None),
         )
 

@@ -150,17 +150,25 @@ class Channels:
     unit: FloatArray
 
     @classmethod
-    def fit(cls, train: Iterable[NDArray[Any]], seed: int) -> Self:
+    def fit(
+        cls,
+        train: Iterable[NDArray[Any]],
+        seed: int,
+        *,
+        windows: int = SAMPLE,
+        numbers: int = MOST_NUMBERS,
+    ) -> Self:
         """Of batches of windows `(B, C, T)`, missing values NaN (an infinity is no value, either).
 
-        Memory does not grow with their number: a sample is learnt from, drawn by `seed`, whatever the
-        batches' sizes. Raises ValueError where there is no window, or windows are of several shapes.
+        Memory does not grow with their number: a sample of `windows` is learnt from, fewer where they would
+        be more than `numbers`, drawn by `seed`, whatever the batches' sizes. Raises ValueError where there is
+        no window, or windows are of several shapes.
         """
-        sample, steps = _sample(train, np.random.default_rng(seed))
+        sample, steps = _sample(train, np.random.default_rng(seed), windows, numbers)
         scales = Scales.fit(sample)
         known = scales.apply(sample)[:, :, :-1]
-        mean, components = _principal(np.nan_to_num(known[: _rows(known, PRINCIPAL)]))
-        references = np.nan_to_num(known[: _rows(known, REFERENCES)])
+        mean, components = _principal(np.nan_to_num(known[: _rows(known, PRINCIPAL, numbers)]))
+        references = np.nan_to_num(known[: _rows(known, REFERENCES, numbers)])
         # The sample is in no order: its first half is as good as any. The looks' units are measured on the
         # other half, since a window is no distance away from itself.
         half = max(len(sample) // 2, 1)
@@ -168,17 +176,18 @@ class Channels:
         learnt = cls(steps, scales, mean, components, references[:half], usual)
         other = sample[half:][:REFERENCES]
         if len(other):
-            raw = np.concatenate([learnt._raw(other[batch]) for batch in _batches(other)])
+            raw = np.concatenate([learnt._raw(other[batch]) for batch in _batches(other, BATCH_NUMBERS)])
             middle, high = np.quantile(raw, (0.5, 0.99), axis=0)
             usual = np.stack([middle, np.maximum((high - middle) / 2.33, LEAST_UNIT)])
         return cls(steps, scales, mean, components, references, usual)
 
-    def strangeness(self, X: NDArray[Any]) -> FloatArray:
+    def strangeness(self, X: NDArray[Any], *, numbers: int = BATCH_NUMBERS) -> FloatArray:
         """How strange windows `(B, C, T)` are, `(B, 3)` as `LOOKS` has them: higher is stranger, 0 is usual,
-        and 1 a usual spread from there. Finite, whatever comes in. Raises ValueError for another shape."""
+        and 1 a usual spread from there. Finite, whatever comes in. `numbers` of the windows are looked at at
+        a time. Raises ValueError for another shape."""
         self._check(X)
         raw = np.empty((len(X), len(LOOKS)))
-        for batch in _batches(X):
+        for batch in _batches(X, numbers):
             raw[batch] = self._raw(describe(X[batch]))
         # Products of matrices differ in their last digits by how many rows they have: a score must not.
         rounded = ((raw - self.unit[0]) / self.unit[1]).astype(np.float32)
@@ -193,7 +202,7 @@ class Channels:
         width = min(WORST, X.shape[1])
         channel = np.empty((len(X), width), dtype=np.int64)
         expected, actual = np.empty((len(X), width)), np.empty((len(X), width))
-        for batch in _batches(X):
+        for batch in _batches(X, BATCH_NUMBERS):
             scaled = self.scales.apply(describe(X[batch]))
             left, rebuilt = self._left_over(scaled[:, :, :-1])
             # All in usual spreads of the channel; the distance is one over all numbers that describe it.
@@ -371,9 +380,9 @@ def _spreads(values: NarrowArray) -> tuple[float, float, float]:
     return centre, max(above, least), max(below, least)
 
 
-def _rows(known: NarrowArray, most: int) -> int:
+def _rows(known: NarrowArray, most: int, numbers: int) -> int:
     """How many descriptions of this width to take at most, at least one."""
-    fitting = int(MOST_NUMBERS // 16 // known[0].size)
+    fitting = int(numbers // 16 // known[0].size)
     return max(min(most, fitting), 1)
 
 
@@ -389,7 +398,9 @@ def _principal(known: NarrowArray) -> tuple[FloatArray, FloatArray]:
     return mean, np.ascontiguousarray(components[: min(enough, COMPONENTS)])
 
 
-def _sample(train: Iterable[NDArray[Any]], random: np.random.Generator) -> tuple[NarrowArray, int]:
+def _sample(
+    train: Iterable[NDArray[Any]], random: np.random.Generator, windows: int, numbers: int = MOST_NUMBERS
+) -> tuple[NarrowArray, int]:
     """Descriptions of windows drawn evenly from all (Vitter: Random Sampling with a Reservoir, 1985), in no
     order, and how many steps a window has."""
     shape: tuple[int, ...] | None = None
@@ -400,11 +411,11 @@ def _sample(train: Iterable[NDArray[Any]], random: np.random.Generator) -> tuple
             continue
         if X.ndim != 3 or 0 in X.shape or shape not in (None, X.shape[1:]):
             raise ValueError(f"windows of channels and steps are {X.shape[1:]}, and were {shape}")
-        for batch in _batches(X):
+        for batch in _batches(X, BATCH_NUMBERS):
             described = describe(X[batch])
             if shape is None:
                 shape = X.shape[1:]
-                room = max(min(SAMPLE, MOST_NUMBERS // described[0].size), 1)
+                room = max(min(windows, numbers // described[0].size), 1)
                 kept = np.empty((room, *described.shape[1:]), dtype=np.float32)
             new = min(max(len(kept) - seen, 0), len(described))
             kept[seen : seen + new] = described[:new]
@@ -420,9 +431,9 @@ def _sample(train: Iterable[NDArray[Any]], random: np.random.Generator) -> tuple
     return kept[random.permutation(min(seen, len(kept)))], shape[1]
 
 
-def _batches(X: NDArray[Any]) -> Iterator[slice]:
+def _batches(X: NDArray[Any], numbers: int) -> Iterator[slice]:
     """Of windows `(B, C, T)`."""
-    rows = max(min(BATCH, BATCH_NUMBERS // (X.shape[1] * X.shape[2])), 1)
+    rows = max(min(BATCH, numbers // (X.shape[1] * X.shape[2])), 1)
     for start in range(0, len(X), rows):
         yield slice(start, start + rows)
 

@@ -59,7 +59,9 @@ class Habits:
     recordings: IntArray
 
     @classmethod
-    def fit(cls, recordings: Sequence[IntArray], weight: IntArray, size: int) -> Self:
+    def fit(
+        cls, recordings: Sequence[IntArray], weight: IntArray, size: int, *, most_grams: int = MOST_GRAMS
+    ) -> Self:
         """Of recordings, the tokens `(T,)` of each, which are below `size`; of each there were `weight (N,)`
         copies."""
         tails, times = [], []
@@ -70,7 +72,7 @@ class Habits:
             present, counts = np.unique(tokens, return_counts=True)
             often[present] += counts * copies
             holding[present] += copies
-        levels = count_levels(np.concatenate(tails), np.concatenate(times), size, MOST_GRAMS)
+        levels = count_levels(np.concatenate(tails), np.concatenate(times), size, most_grams)
         share_of_events = (often + 0.5) / (often.sum() + 0.5 * size)
         share_of_recordings = (holding + 0.5) / (weight.sum() + 1)
         return cls(size, levels, _fixed(-np.log(share_of_events)), _fixed(-np.log(share_of_recordings)))
@@ -88,6 +90,7 @@ class RecordingTally:
     pieces: its first `MOST_DISTINCT` different n-grams, and what the looks take of rarity and surprise."""
 
     habits: Habits
+    most_surprises: int = MOST_SURPRISES
     length: int = 0
     codes: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Of its different n-grams `(U,)`, ascending; see `gram_codes`."""
@@ -154,9 +157,9 @@ class RecordingTally:
     def _keep(self, surprise: IntArray) -> None:
         self._kept.append(surprise[-self.length % self._stride :: self._stride].copy())
         self._n_kept += len(self._kept[-1])
-        if self._n_kept > MOST_SURPRISES or len(self._kept) > MOST_PIECES:
+        if self._n_kept > self.most_surprises or len(self._kept) > MOST_PIECES:
             together = np.concatenate(self._kept)
-            while len(together) > MOST_SURPRISES:
+            while len(together) > self.most_surprises:
                 together = together[::2].copy()
                 self._stride *= 2
             self._kept, self._n_kept = [together], len(together)

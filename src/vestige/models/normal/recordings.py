@@ -21,8 +21,16 @@ from vestige import checked
 from vestige.errors import SplitError
 from vestige.models.baselines.next_ngram import level_arrays, read_levels
 from vestige.models.normal.conformal import LEAST, Tail
-from vestige.models.normal.habits import OF_EVENTS, ORDER, STRETCH, Habits, RecordingTally, tallied
-from vestige.models.normal.references import Grams, References, whole_numbers
+from vestige.models.normal.habits import (
+    MOST_GRAMS,
+    OF_EVENTS,
+    ORDER,
+    STRETCH,
+    Habits,
+    RecordingTally,
+    tallied,
+)
+from vestige.models.normal.references import MOST_REFERENCES, Grams, References, whole_numbers
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -43,13 +51,24 @@ FOLDS = 5
 the calibration is nearer to what judges later, which learnt from all of them."""
 STRANGE = 0.1
 """The share of learning, the strangest, that nobody is compared with: it may have been an attack."""
-MOST_RECORDINGS = 20_000
-"""Different recordings that are learnt from at most, drawn by chance."""
-MOST_EVENTS = 1 << 21
-"""Events of all recordings that are learnt from at most."""
-MOST_OF_ONE = 1 << 17
-"""Events of a single recording that are learnt from at most: its first."""
 LARGEST_VOCABULARY = 1 << 24
+
+
+@dataclass(frozen=True)
+class LearningBounds:
+    """How much is learnt from at most, so that memory has a bound."""
+
+    recordings: int = 20_000
+    """Different ones, drawn by chance."""
+    events: int = 1 << 21
+    """Of all recordings."""
+    of_one: int = 1 << 17
+    """Events of a single recording: its first."""
+    references: int = MOST_REFERENCES
+    grams: int = MOST_GRAMS
+
+
+BOUNDS = LearningBounds()
 
 
 @dataclass(frozen=True)
@@ -83,7 +102,14 @@ class RecordingModel:
     """The looks that make the sum."""
 
     @classmethod
-    def fit(cls, recordings: Sequence[IntArray], size: int, *, seed: int = 0) -> Self:
+    def fit(
+        cls,
+        recordings: Sequence[IntArray],
+        size: int,
+        *,
+        seed: int = 0,
+        bounds: LearningBounds = BOUNDS,
+    ) -> Self:
         """Of the tokens `(T,)` of recordings that are normal for the most part; tokens are below `size`.
 
         Each is compared with a model that did not learn from it, nor from any copy of it: the different
@@ -94,7 +120,7 @@ class RecordingModel:
         """
         present = [tokens for tokens in recordings if len(tokens)]
         rng = np.random.default_rng(seed)
-        different, weight, left_out = _bounded(present, rng)
+        different, weight, left_out = _bounded(present, rng, bounds)
         if len(present) < LEAST_RECORDINGS or len(different) < 2 * FOLDS:
             raise SplitError(
                 f"{len(present)} recordings with events, {len(different)} of them different, are too few to "
@@ -105,22 +131,24 @@ class RecordingModel:
         strange_DL = np.empty((len(different), len(LOOKS)))
         for number in range(FOLDS):
             inside, outside = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
-            habits = Habits.fit([different[row] for row in outside], weight[outside], size)
+            habits = Habits.fit(
+                [different[row] for row in outside], weight[outside], size, most_grams=bounds.grams
+            )
             tallies = tallied(habits, [different[row] for row in inside])
             strange_DL[inside, 1:] = [tally.looks() for tally in tallies]
-        habits = Habits.fit(different, weight, size)
+        habits = Habits.fit(different, weight, size, most_grams=bounds.grams)
         grams = Grams.of(tallied(habits, different))
         everyone = np.ones(len(different), dtype=np.bool_)
-        strange_DL[:, 0] = _compared(grams, weight, fold, everyone, rng)
+        strange_DL[:, 0] = _compared(grams, weight, fold, everyone, rng, bounds.references)
         # What is strange itself makes nothing else normal: it is judged, but nobody is compared with it.
         counted: tuple[str, ...] = COUNTED_IF_SHORT
         if np.median(np.repeat([len(tokens) for tokens in different], weight)) >= STRETCH:
             counted = COUNTED_IF_LONG
         total = _summed(strange_DL, _tails_of(strange_DL, weight), counted)
         usual = total <= np.quantile(np.repeat(total, weight), 1 - STRANGE)
-        strange_DL[:, 0] = _compared(grams, weight, fold, usual, rng)
+        strange_DL[:, 0] = _compared(grams, weight, fold, usual, rng, bounds.references)
         rows = np.flatnonzero(usual)
-        references = References.fit(grams.select(rows), weight[rows], rng)
+        references = References.fit(grams.select(rows), weight[rows], rng, most=bounds.references)
         tails = _tails_of(strange_DL, weight)
         sums = np.empty(len(different))
         for number in range(FOLDS):
@@ -201,35 +229,39 @@ class RecordingModel:
 
 
 def _bounded(
-    recordings: Sequence[IntArray], rng: np.random.Generator
+    recordings: Sequence[IntArray], rng: np.random.Generator, bounds: LearningBounds
 ) -> tuple[list[IntArray], IntArray, dict[str, int]]:
     """The different recordings that are learnt from, how many copies of each there are, and what there was no
     room for."""
     copies: dict[bytes, int] = {}
     for tokens in recordings:
-        content = tokens[:MOST_OF_ONE].astype(np.int64).tobytes()
+        content = tokens[: bounds.of_one].astype(np.int64).tobytes()
         copies[content] = copies.get(content, 0) + 1
-    cut = sum(max(0, len(tokens) - MOST_OF_ONE) for tokens in recordings)
+    cut = sum(max(0, len(tokens) - bounds.of_one) for tokens in recordings)
     contents = [np.frombuffer(content, dtype=np.int64) for content in copies]
     weight = np.array(list(copies.values()), dtype=np.int64)
-    order = rng.permutation(len(contents))[:MOST_RECORDINGS]
+    order = rng.permutation(len(contents))[: bounds.recordings]
     events = np.cumsum([len(contents[row]) for row in order])
-    chosen = np.sort(order[: max(1, int((events <= MOST_EVENTS).sum()))])
+    chosen = np.sort(order[: max(1, int((events <= bounds.events).sum()))])
     left_out = {"recordings": int(weight.sum() - weight[chosen].sum()), "events of long recordings": cut}
     return [contents[row] for row in chosen], weight[chosen], left_out
 
 
 def _compared(
-    grams: Grams, weight: IntArray, fold: IntArray, usual: NDArray[np.bool_], rng: np.random.Generator
+    grams: Grams,
+    weight: IntArray,
+    fold: IntArray,
+    usual: NDArray[np.bool_],
+    rng: np.random.Generator,
+    most: int,
 ) -> FloatArray:
-    """The distance `(D,)` of each recording to the usual ones of the other folds."""
+    """The distance `(D,)` of each recording to the usual ones of the other folds, `most` of them at most."""
     found = np.empty(len(grams))
     for number in range(FOLDS):
         inside = np.flatnonzero(fold == number)
         others = np.flatnonzero((fold != number) & usual)
-        found[inside] = References.fit(grams.select(others), weight[others], rng).distance(
-            grams.select(inside)
-        )
+        references = References.fit(grams.select(others), weight[others], rng, most=most)
+        found[inside] = references.distance(grams.select(inside))
     return found
 
 

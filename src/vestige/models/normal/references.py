@@ -99,14 +99,17 @@ class References:
         return cls(codes, holding, n, present, _unit_rows(present, rarity, 0.0).T.tocsr())
 
     @classmethod
-    def fit(cls, grams: Grams, weight: IntArray, rng: np.random.Generator) -> Self:
-        """Of different recordings, each of which the learnt evidence had `weight (N,)` times."""
+    def fit(
+        cls, grams: Grams, weight: IntArray, rng: np.random.Generator, *, most: int = MOST_REFERENCES
+    ) -> Self:
+        """Of different recordings, each of which the learnt evidence had `weight (N,)` times; `most` are
+        kept."""
         present, where = np.unique(grams.codes, return_inverse=True)
         holding = np.zeros(len(present), dtype=np.int64)
         np.add.at(holding, where, weight[grams.rows])
         known = np.sort(np.argsort(-holding, kind="stable")[:MOST_COLUMNS])
         codes, holding = present[known], holding[known]
-        drawn = rng.permutation(len(weight))[:MOST_REFERENCES]
+        drawn = rng.permutation(len(weight))[:most]
         entries = np.cumsum(np.diff(grams.bounds)[drawn])
         drawn = np.sort(drawn[: max(1, int((entries <= MOST_ENTRIES).sum()))])
         present, _ = grams.select(drawn).table(codes)

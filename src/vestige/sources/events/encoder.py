@@ -66,6 +66,7 @@ class EventEncoder:
     timeout_s: float
     timed: bool
     templated: bool = False
+    most_columns: int = MAX_COLUMNS
     symbols: ClassVar[str] = "events"
 
     @classmethod
@@ -87,7 +88,7 @@ class EventEncoder:
     def inputs(self) -> tuple[Input, ...]:
         """`tokens` with its vocabulary and `summary` with its features."""
         tokens, summary = INPUTS
-        named = self.events[:MAX_COLUMNS]
+        named = self.events[: self.most_columns]
         features = [Feature(f"word:{event}", "count") for event in named]
         features += [Feature(f"context:{event}", "count") for event in named]
         features += OF_WINDOW
@@ -107,7 +108,7 @@ class EventEncoder:
             known = {event: at for at, event in enumerate(self.events, len(SPECIAL_TOKENS))}
             tokens = np.array([known.get(text, UNK) for text in symbols["text"]], dtype=np.int64)
         tokens[:1] = PAD
-        columns = min(len(self.events), MAX_COLUMNS)
+        columns = min(len(self.events), self.most_columns)
         return BoundEventEncoder(tokens, columns, round(self.timeout_s * 1e9), self.timed)
 
     def unseen(self, windows: WindowSet) -> dict[str, float]:

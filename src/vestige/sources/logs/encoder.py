@@ -19,7 +19,7 @@ from vestige.sources.logs.bound import OF_MESSAGE, OF_WINDOW, BoundLogEncoder
 from vestige.sources.logs.embedding.base import Identity
 from vestige.sources.logs.embedding.hashing import IDENTITY, SIZE
 from vestige.sources.logs.types import TypedMatcher, fit_by_type, names
-from vestige.sources.logs.words import MAX_LENGTH, Vocabulary, words_of
+from vestige.sources.logs.words import MAX_FEATURES, MAX_LENGTH, Vocabulary, words_of
 
 INPUTS = (
     Input("tokens", "tokens"),
@@ -53,10 +53,13 @@ class LogEncoder:
     symbols: ClassVar[str] = "messages"
 
     @classmethod
-    def fit(cls, train: WindowSet) -> Self:
-        """Learn from the messages that training windows show, those judged weighted by how often."""
+    def fit(cls, train: WindowSet, *, steps: int = CHUNK, features: int = MAX_FEATURES) -> Self:
+        """Learn from the messages that training windows show, those judged weighted by how often.
+
+        `steps` are gathered at a time; `features` of the words have a column at most.
+        """
         table = train.table(cls.symbols)
-        shown, judged = _occurrences(train, len(table))
+        shown, judged = _occurrences(train, len(table), steps)
         rows = np.flatnonzero(shown)
         texts = table["text"].gather(rows).to_list()
         types = table["type"].gather(rows).to_list()
@@ -65,7 +68,7 @@ class LogEncoder:
         return cls(
             templates,
             of,
-            Vocabulary.fit(texts, judged[rows].tolist()),
+            Vocabulary.fit(texts, judged[rows].tolist(), features=features),
             length,
             _embedding(train.schema),
             train.schema.before,
@@ -157,11 +160,13 @@ def _longest(texts: Iterable[str]) -> int:
     return min(max(longest, 1), MAX_LENGTH)
 
 
-def _occurrences(windows: WindowSet, n_messages: int) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def _occurrences(
+    windows: WindowSet, n_messages: int, steps: int
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Which messages the windows show at all, and how many windows judge each; padding not counted."""
     message = windows.streams["message"]
     shown = np.zeros(n_messages, dtype=np.bool_)
-    size = max(1, CHUNK // windows.schema.length)
+    size = max(1, steps // windows.schema.length)
     for start in range(0, len(windows), size):
         shown[message[windows.steps(slice(start, start + size))]] = True
     judged = np.bincount(message[windows.target_step], minlength=n_messages)

@@ -38,13 +38,13 @@ class _Node:
         """The node in which messages with this next token are looked for."""
         return self.children.get(token) or self.children.get(WILDCARD)
 
-    def place(self, token: str) -> str:
+    def place(self, token: str, most: int) -> str:
         """Under which token a new template with this next token goes: its own, or the wildcard, for tokens
-        with digits in them, which are rarely constant, and where there are children enough."""
+        with digits in them, which are rarely constant, and where there are `most` children."""
         if token in self.children:
             return token
         # The last place is the wildcard's.
-        full = len(self.children) + (WILDCARD not in self.children) >= MAX_CHILDREN
+        full = len(self.children) + (WILDCARD not in self.children) >= most
         if full or any(letter.isdigit() for letter in token):
             return WILDCARD
         return token
@@ -56,10 +56,20 @@ class Miner:
     The tree parts messages by how many tokens they have, and by their first ones, `PREFIX` of them (one less
     than there are, of shorter messages). In a leaf a message joins the template that it is most like, where
     at least `SIMILARITY` of its tokens are the same; where they differ, the template gets a wildcard.
+    `most` templates in all, `in_leaf` of them in a leaf, and `children` of a node are the bounds.
     """
 
-    def __init__(self, prefix: int = PREFIX, similarity: float = SIMILARITY) -> None:
+    def __init__(
+        self,
+        prefix: int = PREFIX,
+        similarity: float = SIMILARITY,
+        *,
+        most: int = MAX_TEMPLATES,
+        in_leaf: int = MAX_IN_LEAF,
+        children: int = MAX_CHILDREN,
+    ) -> None:
         self._prefix, self._similarity = prefix, similarity
+        self._most, self._in_leaf, self._children = most, in_leaf, children
         self._by_length: dict[int, _Node] = {}
         self._templates: list[list[str]] = []
         self.compared = 0
@@ -72,7 +82,7 @@ class Miner:
             for at, token in enumerate(tokens):
                 if found[at] != token:
                     found[at] = WILDCARD
-        elif len(self._templates) < MAX_TEMPLATES:
+        elif len(self._templates) < self._most:
             self._begin(list(tokens))
 
     def templates(self) -> list[str]:
@@ -109,11 +119,11 @@ class Miner:
         for token in self._path(template):
             if node is None:
                 break
-            node = node.children.get(node.place(token))
-        if node is not None and len(node.templates) >= MAX_IN_LEAF:
+            node = node.children.get(node.place(token, self._children))
+        if node is not None and len(node.templates) >= self._in_leaf:
             return
         node = self._by_length.setdefault(len(template), _Node())
         for token in self._path(template):
-            node = node.children.setdefault(node.place(token), _Node())
+            node = node.children.setdefault(node.place(token, self._children), _Node())
         node.templates.append(template)
         self._templates.append(template)

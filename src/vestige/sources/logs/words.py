@@ -65,15 +65,15 @@ class Vocabulary:
     SCALARS = ("unknown_words", "length", "words", "digits", "masked")
 
     @classmethod
-    def fit(cls, texts: Iterable[str], weights: Iterable[int]) -> Vocabulary:
-        """The words of training messages, most frequent first; a message of weight 0 only makes its words
-        known."""
+    def fit(cls, texts: Iterable[str], weights: Iterable[int], *, features: int = MAX_FEATURES) -> Vocabulary:
+        """The words of training messages, most frequent first, `features` of them with a column; a message of
+        weight 0 only makes its words known."""
         total: Counter[str] = Counter()
         for text, weight in zip(texts, weights, strict=True):
             for word in words_of(text):
                 total[word] += weight
         ranked = sorted(total, key=lambda word: (-total[word], word))
-        cut = sum(1 for word in ranked[:MAX_FEATURES] if total[word] > 0)
+        cut = sum(1 for word in ranked[:features] if total[word] > 0)
         return cls(tuple(ranked[:cut]), tuple(ranked[cut : cut + MAX_KNOWN]))
 
     @cached_property

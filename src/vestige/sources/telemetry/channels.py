@@ -7,6 +7,7 @@ names of node_exporter, QEMU's QAPI and Zeek's conn.log. A counter is given as i
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from vestige.schema import Feature
@@ -136,6 +137,6 @@ def features() -> tuple[Feature, ...]:
     return tuple(Feature(channel.name, channel.unit, channel.host_only) for channel in CHANNELS)
 
 
-def settings() -> list[dict[str, Any]]:
+def settings(channels: Sequence[Channel] = CHANNELS) -> list[dict[str, Any]]:
     """The registry as plain data: part of the schema, and so of its digest."""
-    return [channel._asdict() for channel in CHANNELS]
+    return [channel._asdict() for channel in channels]

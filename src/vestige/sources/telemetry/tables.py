@@ -64,11 +64,12 @@ def dtypes(collector: CollectorName, columns: Sequence[str] | None, manifest: Ma
     return {stamp(collector, manifest): pl.Int64, SEQ: pl.Int64, **known}
 
 
-def read(raws: Sequence[Raw], manifest: Manifest, where: str) -> list[Table]:
+def read(raws: Sequence[Raw], manifest: Manifest, where: str, *, most_bytes: int = MAX_TABLE) -> list[Table]:
     """The tables of some files of one episode, with the columns that are wanted, in that order.
 
     Sealed files are decoded in one query: of an episode's size, a file takes longer to ask for than to
-    decode. Raises FaultError (`bomb`, `columns`, `rows`, `decode`).
+    decode. A table of more than `most_bytes` in memory is a bomb.
+    Raises FaultError (`bomb`, `columns`, `rows`, `decode`).
     """
     for collector, file, *_ in raws:
         most = MAX_FLOWS
@@ -79,7 +80,7 @@ def read(raws: Sequence[Raw], manifest: Manifest, where: str) -> list[Table]:
             what = f"{file.rows:,} rows, of {most:,} at most"
             raise FaultError(what, where=where, code="bomb", subject=collector)
     # All sealed files are read in one go; what comes back is in their order.
-    frames = iter(_parquet([raw for raw in raws if raw.sealed], where))
+    frames = iter(_parquet([raw for raw in raws if raw.sealed], where, most_bytes))
     tables: list[Table] = []
     for raw in raws:
         if raw.sealed:
@@ -91,15 +92,17 @@ def read(raws: Sequence[Raw], manifest: Manifest, where: str) -> list[Table]:
     return tables
 
 
-def _parquet(raws: Sequence[Raw], where: str) -> list[pl.DataFrame]:
+def _parquet(raws: Sequence[Raw], where: str, most_bytes: int) -> list[pl.DataFrame]:
     scans = [_scan(raw, where) for raw in raws]
     try:
         frames = pl.collect_all(scans)
     except _UNDECODABLE as error:
         if len(raws) == 1:
             raise _undecodable(error, raws[0].collector, where) from error
-        return [frame for raw in raws for frame in _parquet([raw], where)]  # which of them was it?
-    return [_checked(frame, raw, where) for frame, raw in zip(frames, raws, strict=True)]
+        return [
+            frame for raw in raws for frame in _parquet([raw], where, most_bytes)
+        ]  # which of them was it?
+    return [_checked(frame, raw, where, most_bytes) for frame, raw in zip(frames, raws, strict=True)]
 
 
 def _scan(raw: Raw, where: str) -> pl.LazyFrame:
@@ -116,7 +119,7 @@ def _scan(raw: Raw, where: str) -> pl.LazyFrame:
     return rows.select(*raw.wanted)
 
 
-def _checked(frame: pl.DataFrame, raw: Raw, where: str) -> pl.DataFrame:
+def _checked(frame: pl.DataFrame, raw: Raw, where: str, most_bytes: int) -> pl.DataFrame:
     """The columns that are wanted, once dtypes, rows and size are what they must be."""
     collector, rows = raw.collector, raw.file.rows
     coded = _check_columns(dict(zip(frame.columns, frame.dtypes, strict=True)), raw.wanted, collector, where)
@@ -124,7 +127,7 @@ def _checked(frame: pl.DataFrame, raw: Raw, where: str) -> pl.DataFrame:
         # One row more than there should be was asked for, so of too many only that is known.
         shown = f"{frame.height:,}" if frame.height < rows else "more"
         raise FaultError(f"{shown} rows, not {rows:,}", where=where, code="rows", subject=collector)
-    if (size := frame.estimated_size()) > MAX_TABLE:
+    if (size := frame.estimated_size()) > most_bytes:
         raise FaultError(f"{size:,} bytes, unpacked", where=where, code="bomb", subject=collector)
     if frame.columns != list(raw.wanted):
         frame = frame.select(*raw.wanted)

@@ -54,14 +54,14 @@ class TraceEncoder:
     symbols: ClassVar[str] = "symbols"
 
     @classmethod
-    def fit(cls, train: WindowSet) -> Self:
-        """Learn from the events that training windows show."""
+    def fit(cls, train: WindowSet, *, size: int = PIECE) -> Self:
+        """Learn from the events that training windows show, `size` of them at a time."""
         table = train.table(cls.symbols)
         shown = _shown(train)
         symbol = train.streams["symbol"]
         counts = np.zeros(len(table), dtype=np.int64)
-        for start in range(0, len(shown), PIECE):
-            some = slice(start, start + PIECE)
+        for start in range(0, len(shown), size):
+            some = slice(start, start + size)
             counts += np.bincount(symbol[some][shown[some]], minlength=len(table))
         shared = None
         always = OWN_TOKENS

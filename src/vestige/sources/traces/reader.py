@@ -37,6 +37,7 @@ from vestige.sources.traces.packets.kernel import MOST_SPACES
 from vestige.sources.traces.packets.quality import Quality
 from vestige.sources.traces.perf.aux import AuxFile
 from vestige.sources.traces.probe import MAP, TRACE
+from vestige.sources.traces.regions import MOST_MODULES
 from vestige.sources.traces.schema import SYMBOL, schema_for
 from vestige.sources.traces.symbols import TraceSymbols, shares
 from vestige.sources.traces.tokens import Decoder, Offsets, Values, begins_at, events
@@ -84,6 +85,8 @@ class TraceReader(Reader[TraceUnit]):
     whole = True
     aligned_to_end = True
     small = 4 << 20
+    most_modules = MOST_MODULES
+    many_windows = MANY_WINDOWS
 
     def __init__(self, schema: Schema, *, corpus: bool = False) -> None:
         """`corpus`: for a dataset, with labels."""
@@ -123,7 +126,7 @@ class TraceReader(Reader[TraceUnit]):
 
     def symbols(self) -> TraceSymbols:
         """See `Reader.symbols`."""
-        return TraceSymbols(most=MOST_SYMBOLS)
+        return TraceSymbols(most=MOST_SYMBOLS, most_modules=self.most_modules)
 
     def probe(self) -> list[StepBlock]:
         """A few packets and a small map."""
@@ -149,7 +152,7 @@ class TraceReader(Reader[TraceUnit]):
         quality = pl.DataFrame([summary["quality"] for _, summary in account.units], schema=QUALITY)
         writer.table("symbols", symbols.frame())
         writer.table("quality", quality)
-        _tell_of_many(self.schema, quality)
+        _tell_of_many(self.schema, quality, self.many_windows)
         origin = (
             "A recording's label is what its info.txt says: all of its windows carry it, the ordinary ones "
             "of a malicious recording too."
@@ -354,10 +357,10 @@ def _block(
     )
 
 
-def _tell_of_many(schema: Schema, quality: pl.DataFrame) -> None:
+def _tell_of_many(schema: Schema, quality: pl.DataFrame, many: int) -> None:
     """Warn, before anything is trained, of a window for every event: an epoch goes over all of them."""
     n = int(quality["events"].sum())
-    if schema.stride > 1 or n < MANY_WINDOWS:
+    if schema.stride > 1 or n < many:
         return
     less = f"--no-sliding-window makes about {n // schema.length:,}"
     if not options_of(schema).tip_only:

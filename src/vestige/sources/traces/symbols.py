@@ -96,11 +96,13 @@ class Symbols:
 class TraceSymbols:
     """Values under one numbering of modules, as a table of symbols: see `reading.symbols.SymbolTable`."""
 
-    def __init__(self, names: Sequence[str] = SPECIAL, most: int = MOST_SYMBOLS) -> None:
-        """`names`: of the modules, by number; `most` symbols fit."""
+    def __init__(
+        self, names: Sequence[str] = SPECIAL, most: int = MOST_SYMBOLS, most_modules: int = MOST_MODULES
+    ) -> None:
+        """`names`: of the modules, by number; `most` symbols and `most_modules` fit."""
         self.names = list(names)
         self._modules = {name: number for number, name in enumerate(self.names)}
-        self._most = most
+        self._most, self._most_modules = most, most_modules
         self._symbols = Symbols(most)
 
     def __len__(self) -> int:
@@ -117,8 +119,8 @@ class TraceSymbols:
 
     def merge(self, other: TraceSymbols, start: int = 0) -> NDArray[np.uint32]:
         """See `SymbolTable.merge`. Raises EvidenceError for more modules than have a number."""
-        if len(self._modules.keys() | other.names) > MOST_MODULES:
-            raise EvidenceError(f"with it, maps name more than {MOST_MODULES} modules")
+        if len(self._modules.keys() | other.names) > self._most_modules:
+            raise EvidenceError(f"with it, maps name more than {self._most_modules} modules")
         for name in other.names:
             if name not in self._modules:
                 self._modules[name] = len(self.names)

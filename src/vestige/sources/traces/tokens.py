@@ -28,7 +28,7 @@ from vestige.sources.traces.fused import LAST_OFFSET, MODULE_SHIFT, NOT_TAKEN, T
 from vestige.sources.traces.packets.kernel import AT, BASE, LOOK_BACK
 from vestige.sources.traces.packets.kinds import Kind
 from vestige.sources.traces.packets.quality import Quality
-from vestige.sources.traces.packets.stream import Buffer, Bytes, cut, fresh_state
+from vestige.sources.traces.packets.stream import PIECE, Buffer, Bytes, cut, fresh_state
 from vestige.sources.traces.regions import Regions
 
 __all__ = [
@@ -106,9 +106,13 @@ class Decoder:
         base: int = 0,
         placed: bool = True,
         state: list[int] | None = None,
+        chunk: int = CHUNK,
+        piece: int = PIECE,
     ) -> None:
         """`base`: the offset in the trace at which its bytes begin; of a decoder that goes on by the `state`
-        of another, `begins_at(state)`."""
+        of another, `begins_at(state)`. `chunk`: values that a chunk may hold, more than `fused.ROOM`;
+        `piece`: bytes that are decoded at a time."""
+        self._chunk, self._piece = chunk, piece
         self._state = fresh_state(base)
         if state is not None:
             self._state[:] = state
@@ -117,7 +121,7 @@ class Decoder:
         self._base, self._tip_only, self._placed = base, tip_only, placed
         self._counts = np.zeros(len(Kind), np.int64)
         self._known, self._guess = regions.partition(), np.zeros(fused.PAGES, np.int64)
-        self._buffer = Buffer(self._state)
+        self._buffer = Buffer(self._state, piece)
         self._n = 0
         self._fresh()
 
@@ -129,7 +133,7 @@ class Decoder:
 
     def feed(self, piece: Bytes) -> Iterator[tuple[Values, Offsets]]:
         """The chunks that these bytes fill."""
-        for part in cut([piece]):
+        for part in cut([piece], self._piece):
             self._buffer.take(part)
             yield from self._step(final=False)
 
@@ -154,7 +158,7 @@ class Decoder:
         quality.take(self._state, self._counts, self._base)
 
     def _step(self, *, final: bool) -> Iterator[tuple[Values, Offsets]]:
-        full = CHUNK - fused.ROOM
+        full = self._chunk - fused.ROOM
         while True:
             self._n = fused.encode(
                 self._buffer.words, self._buffer.end, final, self._state, self._counts, self._known,
@@ -170,7 +174,7 @@ class Decoder:
     def _fresh(self) -> None:
         # One block of memory: two would be given back to the system and fetched again for every chunk.
         rows = 2 if self._placed else 1
-        block = np.empty((rows, CHUNK), np.uint64)
+        block = np.empty((rows, self._chunk), np.uint64)
         self._out, self._place = block[0], block[1:].ravel().view(np.int64)
 
 

