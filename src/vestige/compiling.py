@@ -110,7 +110,7 @@ def _digest(content: bytes) -> bytes:
 
 def _forget_older(made: Any, after: tuple[str, ...]) -> None:
     """Remove the index of what was compiled before one of these files was changed."""
-    newest = max(Path(one).stat().st_mtime_ns for one in after)
+    newest = max(Path(file).stat().st_mtime_ns for file in after)
     for index in Path(made.stats.cache_path).glob(f"*.{made.__qualname__}-*.nbi"):
         if index.stat().st_mtime_ns < newest:
             index.unlink(missing_ok=True)

@@ -77,7 +77,7 @@ def configure(level: int = LEVELS["info"]) -> None:
     root = logging.getLogger(ROOT)
     root.setLevel(level)
     root.propagate = False
-    for old in [one for one in root.handlers if isinstance(one, ToTerminal)]:
+    for old in [handler for handler in root.handlers if isinstance(handler, ToTerminal)]:
         root.removeHandler(old)
     root.addHandler(ToTerminal())
     root.addHandler(_early)

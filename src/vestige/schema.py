@@ -130,9 +130,9 @@ class Schema:
 
     def input(self, name: str) -> Input:
         """The input called `name`; KeyError where there is none."""
-        for one in self.inputs:
-            if one.name == name:
-                return one
+        for spec in self.inputs:
+            if spec.name == name:
+                return spec
         raise KeyError(name)
 
     def fitted(self, inputs: tuple[Input, ...]) -> Schema:

@@ -37,7 +37,7 @@ def atomic_directory(path: Path, *, marker: str, overwrite: bool = False) -> Ite
     path = path.absolute()
     with writing(path, NOTHING_LEFT):
         refuse_existing(path, marker=marker, overwrite=overwrite)
-        fresh = [one for one in path.parents if not one.exists()]
+        fresh = [parent for parent in path.parents if not parent.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
         working = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent))
@@ -58,9 +58,9 @@ def atomic_directory(path: Path, *, marker: str, overwrite: bool = False) -> Ite
             _sync(path.parent)
     finally:
         shutil.rmtree(working, ignore_errors=True)
-        for one in fresh:
+        for parent in fresh:
             with contextlib.suppress(OSError):
-                one.rmdir()
+                parent.rmdir()
 
 
 @contextlib.contextmanager
@@ -250,26 +250,26 @@ def _prefix(path: Path) -> str:
 def _sweep(path: Path) -> None:
     """Remove what processes that were killed left beside `path`; a directory that is locked is at work in
     another container, whose processes we do not see."""
-    for one in path.parent.glob(f".{glob.escape(path.name)}.*.*.tmp"):
-        maker = one.name.removeprefix(f".{path.name}.").partition(".")[0]
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.*.tmp"):
+        maker = left.name.removeprefix(f".{path.name}.").partition(".")[0]
         if maker.isdecimal() and not Path(f"/proc/{maker}").exists() and Path("/proc/self").exists():
             with contextlib.suppress(OutputError, OSError):  # another user's stays where it is
-                if one.is_dir():
-                    with locked(one):
-                        _put_back(one / WAS, path)
-                        shutil.rmtree(one, ignore_errors=True)
+                if left.is_dir():
+                    with locked(left):
+                        _put_back(left / WAS, path)
+                        shutil.rmtree(left, ignore_errors=True)
                 else:
-                    one.unlink(missing_ok=True)
+                    left.unlink(missing_ok=True)
 
 
 def _refuse_rivals(working: Path, path: Path) -> None:
     """Raise OutputError where another process is making `path`, too: its directory is locked. Each looks
     after it has locked its own, so of two at least one sees the other."""
-    for one in path.parent.glob(f".{glob.escape(path.name)}.*.*.tmp"):
-        if one == working or not one.is_dir():
+    for rival in path.parent.glob(f".{glob.escape(path.name)}.*.*.tmp"):
+        if rival == working or not rival.is_dir():
             continue
         try:
-            with locked(one):
+            with locked(rival):
                 pass
         except OutputError as error:
             raise OutputError(error.what, where=path, remedy=error.remedy) from error

@@ -93,7 +93,7 @@ def _detectors(compared: Compared) -> Table:
     table = Table(caption=tables.plain(f"95% intervals: bootstrap over {compared.clusters.description}"))
     for name in ("detector", compared.title, "95% interval", "deviation of\nseeds", "deviation of\nsplits"):
         table.add_column(name, justify="left" if name == "detector" else "right", overflow="fold")
-    for row in sorted(compared.contenders, key=lambda one: -(one.figure.estimate or 0.0)):
+    for row in sorted(compared.contenders, key=lambda contender: -(contender.figure.estimate or 0.0)):
         cells = (
             row.name, _number(row.figure.estimate), _between(row.figure.low, row.figure.high, ".3f"),
             _number(row.seed_sd, ".4f"), _number(row.split_sd, ".4f"),
@@ -116,7 +116,7 @@ def _pairs(compared: Compared) -> Table:
     table = Table(caption=tables.plain(caption), caption_justify="left")
     for name in ("pair", f"gap in {compared.title}", "95% interval", "p"):
         table.add_column(name, justify="left" if name == "pair" else "right", overflow="fold")
-    for pair in sorted(compared.pairs, key=lambda one: -abs(one.gap.estimate or 0.0))[:SHOWN]:
+    for pair in sorted(compared.pairs, key=lambda each: -abs(each.gap.estimate or 0.0))[:SHOWN]:
         cells = (
             f"{pair.first} - {pair.second}", _number(pair.gap.estimate, "+.3f"),
             _between(pair.gap.low, pair.gap.high, "+.3f"), _number(pair.p_adjusted, ".4f"),

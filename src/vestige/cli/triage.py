@@ -139,7 +139,7 @@ def _of(outcome: Outcome, kind: Kind) -> list[Cluster]:
 def _share(outcome: Outcome, kind: Kind, what: str) -> str:
     """How many clusters of a kind hold which share of the alerts; `what` they are."""
     found = _of(outcome, kind)
-    return f"{len(found):,} {what} hold {sum(one.size for one in found) / outcome.alerts:.1%}"
+    return f"{len(found):,} {what} hold {sum(cluster.size for cluster in found) / outcome.alerts:.1%}"
 
 
 def _show_spread(found: Spread) -> None:

@@ -41,7 +41,9 @@ def deletion(
     if len(rows) < FEWEST:
         return None
     chosen = {name: values[rows] for name, values in X.items()}
-    ours = [[[one.piece for one in reasons[row][: n + 1]] for n in range(len(reasons[row]))] for row in rows]
+    ours = [
+        [[reason.piece for reason in reasons[row][: n + 1]] for n in range(len(reasons[row]))] for row in rows
+    ]
     chance = []
     pools = detector.pieces(chosen)
     for row, pool in zip(rows, pools, strict=True):
@@ -50,9 +52,10 @@ def deletion(
         chance.append([[pool[piece] for piece in order[:size]] for order in orders for size in sizes])
     fell = effects(detector, chosen, ours)
     fell_by_chance = effects(detector, chosen, chance)
-    named = [np.asarray(one) for one in fell]
-    drawn = [one.reshape(DRAWS, -1).mean(axis=0) for one in fell_by_chance]
-    areas = np.array([float((one - other).mean()) for one, other in zip(named, drawn, strict=True)])
+    named = [np.asarray(falls) for falls in fell]
+    drawn = [falls.reshape(DRAWS, -1).mean(axis=0) for falls in fell_by_chance]
+    gains = (by_reason - by_chance for by_reason, by_chance in zip(named, drawn, strict=True))
+    areas = np.array([float(gain.mean()) for gain in gains])
     _, ids = np.unique(clusters[rows], return_inverse=True)
     count = int(ids.max()) + 1
     weights = bootstrap.draw(count, resamples, seed)
@@ -69,10 +72,10 @@ def deletion(
 
 def told(reasons: Sequence[Reason], position: int, ahead: int) -> WindowReasons:
     """The reasons of the window that ends at `position`, for the record."""
-    return WindowReasons(position=position, reasons=[ReasonRow(**one.told(ahead)) for one in reasons])
+    return WindowReasons(position=position, reasons=[ReasonRow(**reason.told(ahead)) for reason in reasons])
 
 
 def _curve(falls: Sequence[NDArray[np.float64]]) -> list[float]:
     """The mean fall after so many pieces; windows with fewer stay where they are."""
-    full = [np.concatenate([one, np.full(MOST_REASONS - len(one), one[-1])]) for one in falls]
+    full = [np.concatenate([fall, np.full(MOST_REASONS - len(fall), fall[-1])]) for fall in falls]
     return [round(float(value), 6) for value in np.mean(full, axis=0)]

@@ -262,7 +262,7 @@ def _with_reasons(
     """The rows of alerts, each with the reasons of its window where those are known."""
     if test is None:
         return rows
-    known = {one.position: one.reasons for one in detector.reasons}
+    known = {window.position: window.reasons for window in detector.reasons}
     positions = test.position[_top_alerts(test, detector.threshold.value)].tolist()
     return [{**row, "reasons": known.get(at, [])} for row, at in zip(rows, positions, strict=True)]
 

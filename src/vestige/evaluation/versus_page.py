@@ -33,7 +33,7 @@ def significant(compared: Compared) -> list[GapResult]:
 
 def sentence(compared: Compared) -> str:
     """What came out, in a sentence."""
-    best = max(compared.contenders, key=lambda one: one.figure.estimate or 0.0)
+    best = max(compared.contenders, key=lambda contender: contender.figure.estimate or 0.0)
     text = f"{best.name} has the highest {compared.title}, {best.figure.estimate or 0.0:.3f}"
     if not compared.clusters.trusted:
         return f"{text}; no difference can be shown: {compared.clusters.reason}."
@@ -50,7 +50,8 @@ def sentence(compared: Compared) -> str:
 
 def _standing(compared: Compared) -> plots.Figure:
     rows = [
-        (one.name, one.figure.estimate or 0.0, one.figure.low, one.figure.high) for one in compared.contenders
+        (contender.name, contender.figure.estimate or 0.0, contender.figure.low, contender.figure.high)
+        for contender in compared.contenders
     ]
     return plots.intervals(rows, f"{compared.title} on the test part, 95% interval")
 

@@ -132,7 +132,7 @@ def by_occlusion(detector: Explained, X: Batch, most: int) -> list[list[Reason]]
 
 def named(detector: Explained, X: Batch, row: int, piece: Piece, contribution: float) -> Reason:
     """A piece of a window as a reason, in a name that people know."""
-    spec = next(one for one in detector.inputs if one.name == piece.source)
+    spec = next(spec for spec in detector.inputs if spec.name == piece.source)
     last = X[spec.name].shape[1 if spec.kind in {"tokens", "vectors"} else -1] - 1
     if spec.kind == "summary":
         return Reason(0, spec.features[piece.feature].name, contribution, piece)
@@ -156,7 +156,7 @@ def of_features(
 
 def event_at(detector: Explained, X: Batch, row: int, step: int) -> str:
     """What the event at a step is called; "the event" where the detector reads no names."""
-    spec = next((one for one in detector.inputs if one.kind == "tokens"), None)
+    spec = next((spec for spec in detector.inputs if spec.kind == "tokens"), None)
     if spec is None or X[spec.name].shape[1] <= step:
         return "the event"
     token = int(X[spec.name][row, step])
@@ -197,7 +197,7 @@ def all_pieces(detector: Explained, X: Batch) -> list[list[Piece]]:
 
 
 def _take_away(detector: Explained, X: Batch, row: int, piece: Piece) -> None:
-    spec = next(one for one in detector.inputs if one.name == piece.source)
+    spec = next(spec for spec in detector.inputs if spec.name == piece.source)
     first, end = piece.steps
     values = X[spec.name]
     if spec.kind == "tokens":
@@ -247,8 +247,8 @@ def _kept(detector: Explained, spec: Input) -> list[int]:
 
 def _far(detector: Explained, spec: Input, X: Batch, row: int) -> list[int]:
     kept = np.array(_kept(detector, spec), dtype=np.int64)
-    one = {other.name: X[other.name][row : row + 1] for other in detector.inputs}
-    far = np.abs(np.nan_to_num(detector.select(one)[spec.name][0].astype(np.float64)))
+    window = {other.name: X[other.name][row : row + 1] for other in detector.inputs}
+    far = np.abs(np.nan_to_num(detector.select(window)[spec.name][0].astype(np.float64)))
     order = np.argsort(-far, kind="stable")[:FEATURES]
     found: list[int] = kept[order[far[order] > 0]].tolist()
     return found

@@ -78,7 +78,7 @@ class Choice:
 
     def holds(self, value: Any) -> bool:
         """Whether a value is one of these."""
-        return any(type(value) is type(one) and value == one for one in self.values)
+        return any(type(value) is type(known) and value == known for known in self.values)
 
     def rounded(self, value: Value, others: Mapping[str, Any]) -> Value:  # noqa: ARG002 - as a range has it
         """The value itself."""

@@ -196,15 +196,17 @@ def _check_reasons(detector: Detector, batch: Batch, where: str) -> None:
         assert same, f"{where}: reasons changed the batch they were given ({name})"
     assert len(found) == len(next(iter(few.values()))), f"{where}: reasons are not those of every window"
     for row, mine in enumerate(found):
-        weights = [one.contribution for one in mine]
+        weights = [reason.contribution for reason in mine]
         assert len(mine) <= 3, f"{where}: more reasons than were asked for"
         assert all(np.isfinite(weights)), f"{where}: a contribution is not finite"
         assert all(weight > 0 for weight in weights), f"{where}: a reason does not raise the score"
         assert weights == sorted(weights, reverse=True), f"{where}: reasons are not in order"
-        assert all(one.what and one.step <= 0 for one in mine), f"{where}: a reason has no name or place"
+        assert all(reason.what and reason.step <= 0 for reason in mine), (
+            f"{where}: a reason has no name or place"
+        )
         alone = detector.reasons(_rows(few, np.arange(row, row + 1)), 3)[0]
         # Beyond what is rounded otherwise in another batch, and may stand on either side of the least.
-        padded = [*(one.contribution for one in alone), 0.0, 0.0, 0.0][:3]
+        padded = [*(reason.contribution for reason in alone), 0.0, 0.0, 0.0][:3]
         close = np.allclose(padded, [*weights, 0.0, 0.0, 0.0][:3], rtol=1e-3, atol=1e-3)
         assert close, f"{where}: a window alone has other reasons"
 
@@ -228,7 +230,7 @@ def _check_company(detector: Detector, proba: NDArray[np.float64], batch: Batch,
 
 def _check_masks(detector: Detector, proba: NDArray[np.float64], batch: Batch, where: str) -> None:
     for spec in detector.inputs:
-        hidden = np.array([one.host_only for one in spec.features], dtype=bool)
+        hidden = np.array([feature.host_only for feature in spec.features], dtype=bool)
         if not hidden.any():
             continue
         for value in (0.0, 1e6, np.nan):
@@ -240,7 +242,7 @@ def _check_masks(detector: Detector, proba: NDArray[np.float64], batch: Batch, w
 
 
 def _check_bad_numbers(detector: Detector, batch: Batch, where: str) -> None:
-    kinds = {one.name: one.kind for one in detector.inputs}
+    kinds = {spec.name: spec.kind for spec in detector.inputs}
     for value in (np.nan, np.inf, -np.inf, 3e38, -3e38):
         bad = {name: X if kinds[name] == "tokens" else np.full_like(X, value) for name, X in batch.items()}
         assert np.isfinite(detector.predict_proba(bad)).all(), f"{where}: {value} as input is not survived"

@@ -214,7 +214,7 @@ def _recording(chosen: SyntheticSimulation, rng: np.random.Generator, day: int) 
     events = np.where(rng.random(n) < 0.8, label, rng.integers(0, len(EVENTS), n))
     signal = rng.normal(size=(n, len(SIGNALS))) + label[:, None] * np.array([2, 0, -1])
     signal[rng.random(signal.shape) < 0.05] = np.nan
-    columns = {name: pl.Series(one).fill_nan(None) for name, one in zip(SIGNALS, signal.T, strict=True)}
+    columns = {name: pl.Series(values).fill_nan(None) for name, values in zip(SIGNALS, signal.T, strict=True)}
     t_ns = (day * 86_400 + np.arange(n)) * 1_000_000_000
     return pl.DataFrame(
         {"t_ns": t_ns, "event": [EVENTS[k] for k in events], **columns, "label": label}

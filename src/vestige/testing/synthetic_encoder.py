@@ -33,7 +33,7 @@ class SyntheticEncoder:
     @property
     def inputs(self) -> tuple[Input, ...]:
         """The dataset's inputs with vocabulary and features."""
-        return tuple(self._fitted(one) for one in self.declared)
+        return tuple(self._fitted(spec) for spec in self.declared)
 
     @property
     def longest(self) -> int:
@@ -89,10 +89,10 @@ class _Bound:
         self.encoder = encoder
         self.word = {word: number + len(SPECIAL_TOKENS) for number, word in enumerate(encoder.words)}
         token = {event: number + len(SPECIAL_TOKENS) for number, event in enumerate(encoder.events)}
-        self.token = np.array([PAD if not one else token.get(one, UNK) for one in text], dtype=np.int64)
-        self.word_ids = np.stack([self._ids(one) for one in text])
-        self.vector = np.stack([_direction(one) for one in text])
-        self.row = np.stack([self._row(one) for one in text])
+        self.token = np.array([PAD if not event else token.get(event, UNK) for event in text], dtype=np.int64)
+        self.word_ids = np.stack([self._ids(event) for event in text])
+        self.vector = np.stack([_direction(event) for event in text])
+        self.row = np.stack([self._row(event) for event in text])
 
     def streams(self, names: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ARG002
         """See `BoundEncoder.streams`."""
@@ -109,7 +109,7 @@ class _Bound:
         return np.array([*known, unknown, len(event), len(words)], dtype=np.float32)
 
     def _ids(self, event: str) -> NDArray[np.int64]:
-        ids = [self.word.get(one, UNK) for one in event.split()][: self.encoder.longest]
+        ids = [self.word.get(word, UNK) for word in event.split()][: self.encoder.longest]
         return np.array(ids + [PAD] * (self.encoder.longest - len(ids)), dtype=np.int64)
 
     def _words(self, steps: Steps) -> NDArray[Any]:

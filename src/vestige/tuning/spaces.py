@@ -37,7 +37,9 @@ def space_of(kind: type[Detector], overrides: list[str], settings: Mapping[str, 
     and overridden; each message names the choices.
     """
     known = choices(kind)
-    space: dict[str, Parameter] = {name: one for name, one in kind.space.items() if name not in settings}
+    space: dict[str, Parameter] = {
+        name: parameter for name, parameter in kind.space.items() if name not in settings
+    }
     for text in overrides:
         name, parameter = parse(text, known)
         if name in settings:
@@ -143,7 +145,7 @@ def _takes(model: type[BaseModel], name: str, value: Any) -> str | None:
     try:
         model(**{name: value})
     except ValidationError as error:
-        return next((one["msg"] for one in error.errors() if one["loc"][:1] == (name,)), None)
+        return next((problem["msg"] for problem in error.errors() if problem["loc"][:1] == (name,)), None)
     return None
 
 

@@ -157,7 +157,7 @@ def begin(study: optuna.Study, space: Space, defaults: dict[str, Any]) -> None:
     """Have the defaults tried first, where the space holds them."""
     first = defaults_of(space, defaults)
     if first is None:
-        outside = [name for name, one in space.items() if not one.holds(defaults.get(name))]
+        outside = [name for name, parameter in space.items() if not parameter.holds(defaults.get(name))]
         logger.info("the defaults are not tried: the space leaves out that of %s", ", ".join(outside))
         return
     study.enqueue_trial(first, user_attrs={"defaults": True})

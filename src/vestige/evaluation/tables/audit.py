@@ -140,7 +140,7 @@ class _Tables:
             shortcuts.by_column(*self.samples, asked.roles.label, self.features, train.table),
             shortcuts.metadata(train, test, k, asked.seed),
         ]
-        return [self._check(one) for one in found]
+        return [self._check(finding) for finding in found]
 
     def _renamed(self, name: str, found: Found) -> Found:
         return Found(name, found.status, found.detail, found.figure, found.rows, found.partners)

@@ -46,7 +46,7 @@ def by_host(train: Side, test: Side, k: int) -> Found:
     commonest = float(counts.sum(axis=0).max() / len(labels))
     said = look_up(train.hosts, train.labels, test.hosts, k)
     floor = np.full(len(said), np.bincount(train.labels).argmax())
-    found, guess = (float(macro_f1(confusion(test.labels, one, k))) for one in (said, floor))
+    found, guess = (float(macro_f1(confusion(test.labels, predicted, k))) for predicted in (said, floor))
     known = np.isin(test.hosts, train.hosts)
     detail = (
         f"{agreement:.1%} of the rows have the usual label of their host ({len(values):,} hosts; the "
@@ -120,7 +120,7 @@ def metadata(train: Side, test: Side, k: int, seed: int) -> Found:
     tree.fit(_about(train, known)[rows], train.labels[rows])
     said = tree.predict(_about(test, known))
     floor = np.full(len(test), np.bincount(train.labels).argmax())
-    found, guess = (float(macro_f1(confusion(test.labels, one, k))) for one in (said, floor))
+    found, guess = (float(macro_f1(confusion(test.labels, predicted, k))) for predicted in (said, floor))
     seen = ["the place of a row in its table"]
     seen += ["the host"] if train.hosts is not None else []
     seen += ["the hour"] if train.times is not None and unit_of(train.times) else []

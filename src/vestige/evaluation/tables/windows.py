@@ -100,7 +100,7 @@ def _numbered(features: Sequence[str]) -> Windows | None:
     if not whole:
         return None
     lengths = [len(names) for names in whole.values()]
-    length = max(set(lengths), key=lambda one: (lengths.count(one), one))
+    length = max(set(lengths), key=lambda size: (lengths.count(size), size))
     chosen = [names for names in whole.values() if len(names) == length]
     columns = tuple(name for names in chosen for name in names)
     told = f"{length} steps in columns {columns[0]} ... {columns[length - 1]}"

@@ -267,7 +267,7 @@ class IsolationForest(OnColumns):
         from sklearn.ensemble import IsolationForest as Fitted
 
         forest = Fitted(n_estimators=TREES, max_samples="auto", random_state=seed).fit(self.sample(train))
-        trees = [one.tree_ for one in forest.estimators_]
+        trees = [member.tree_ for member in forest.estimators_]
         nodes = np.zeros((len(trees), max(tree.node_count for tree in trees), 4))
         nodes[:, :, 0] = -1
         for number, tree in enumerate(trees):

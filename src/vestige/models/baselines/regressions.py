@@ -86,7 +86,7 @@ class Regression(ArrayDetector):
             self.arrays = solved(C)
             found.append((self._loss(judged), C, self.arrays))
         # Of penalties that are equally good, the stronger.
-        self.arrays = min(found, key=lambda one: one[:2])[2]
+        self.arrays = min(found, key=lambda candidate: candidate[:2])[2]
         return [{"C": C, "validation_loss": loss} for loss, C, _ in found]
 
     def _distinct(self, part: EncodedWindows, seed: int, progress: FitProgress | None = None) -> WeightedRows:

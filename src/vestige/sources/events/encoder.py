@@ -17,6 +17,7 @@ from vestige.reading.encoding import Batch, unknown_rate
 from vestige.reading.steps import NO_TIME, Steps
 from vestige.reading.windows import WindowSet
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input, Schema
+from vestige.sources.events.settings import settings_of
 from vestige.sources.logs.templates import Matcher, fit_templates
 
 INPUTS = (Input("tokens", "tokens"), Input("summary", "summary"))
@@ -73,16 +74,15 @@ class EventEncoder:
     def fit(cls, train: WindowSet) -> Self:
         """Learn from the events that training windows show."""
         table = train.table(cls.symbols)
-        settings = train.schema.settings
-        timeout_s, timed = float(settings["timeout_s"]), bool(settings["timed"])
-        shown, ending = _occurrences(train, len(table), timeout_s)
+        settings = settings_of(train.schema)
+        shown, ending = _occurrences(train, len(table), settings.timeout_s)
         rows = np.flatnonzero(shown)
         texts, often = table["text"].gather(rows).to_list(), ending[rows].tolist()
-        templated = bool(settings.get("templated", False))
         ranked = _ranked(zip(texts, often, strict=True))
-        if templated:
+        if settings.templated:
             ranked = _templates(ranked)
-        return cls(tuple(text for text, _ in ranked[:MAX_KNOWN]), timeout_s, timed, templated)
+        known = tuple(text for text, _ in ranked[:MAX_KNOWN])
+        return cls(known, settings.timeout_s, settings.timed, settings.templated)
 
     @property
     def inputs(self) -> tuple[Input, ...]:

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 TimeUnit = Literal["auto", "iso", "s", "ms", "us", "ns"]
 LabelOf = Literal["event", "machine"]
+LONGEST_TIMEOUT = 1e9
+LONGEST_RECORD = 1 << 24
 
 
 class EventOptions(BaseModel):
@@ -65,10 +67,16 @@ class EventOptions(BaseModel):
     )
     context: int = Field(default=10, ge=1, le=1023, description="events before the one judged in a window")
     timeout: float = Field(
-        default=86_400, gt=0, le=1e9, description="seconds after which an earlier event is out of context"
+        default=86_400,
+        gt=0,
+        le=LONGEST_TIMEOUT,
+        description="seconds after which an earlier event is out of context",
     )
     max_record_bytes: int = Field(
-        default=1 << 20, ge=1024, le=1 << 24, description="a longer record is counted as bad and left out"
+        default=1 << 20,
+        ge=1024,
+        le=LONGEST_RECORD,
+        description="a longer record is counted as bad and left out",
     )
     values: bool = Field(
         default=False,

@@ -32,6 +32,7 @@ from vestige.sources.events.fields import TEXT_CHARACTERS, whole
 from vestige.sources.events.json_lines import BadRecordError, decode
 from vestige.sources.events.layout import Layout, header_of, split_row
 from vestige.sources.events.mapping import AUTO, FIELDS, Mapping
+from vestige.sources.events.options import LONGEST_RECORD
 from vestige.sources.events.records import Block
 from vestige.sources.events.sessions import read_sessions
 from vestige.sources.events.times import BAD, TimeReader
@@ -108,10 +109,12 @@ class Rules:
 
     @classmethod
     def from_settings(cls, plain: dict[str, Any]) -> Rules:
-        """The rules that `settings` wrote down."""
+        """The rules that `settings` wrote down. Raises ValueError or KeyError for anything else."""
         mapping, *others = [Mapping.model_validate(choice) for choice in plain.get("auto", [plain["format"]])]
-        values = plain.get("values", False)
-        return cls(mapping, plain["caps"]["record_bytes"], tuple(others), values)
+        caps = checked.mapping(plain["caps"], "caps")
+        longest = checked.whole(caps["record_bytes"], "record_bytes", 1, LONGEST_RECORD)
+        values = checked.flag(plain.get("values", False), "values")
+        return cls(mapping, longest, tuple(others), values)
 
 
 class Parser:

@@ -30,7 +30,7 @@ from vestige.reading.symbols import TextSymbols
 from vestige.schema import Schema
 from vestige.sources.events.calls import is_anomalous
 from vestige.sources.events.columns import MOST_UNEXPLAINED, Events, Machine
-from vestige.sources.events.evtx.reader import ENOUGH, EvtxReader, is_evtx
+from vestige.sources.events.evtx.reader import ENOUGH, is_evtx
 from vestige.sources.events.fitting import NOT_MET, Fit, check
 from vestige.sources.events.layout import Layout
 from vestige.sources.events.options import EventOptions
@@ -40,6 +40,7 @@ from vestige.sources.events.records import Block, Cutter, RecordReader
 from vestige.sources.events.sample import first_lines
 from vestige.sources.events.schema import CLASSES, EVENT, SLOTS, rules_for, schema_for
 from vestige.sources.events.sessions import without_unions
+from vestige.sources.events.settings import settings_of
 from vestige.sources.events.trial import reader_of
 from vestige.sources.logs.slots import N_SLOTS
 
@@ -73,8 +74,9 @@ class EventReader(Reader[FileUnit]):
         self.schema = schema
         self._rules = Rules.from_settings(schema.settings)
         self._options = options
-        self.timed = bool(schema.settings["timed"])
-        self._anomalous_files: str = schema.settings["anomalous_files"]
+        self._settings = settings_of(schema)
+        self.timed = self._settings.timed
+        self._anomalous_files = self._settings.anomalous_files
 
     @classmethod
     def of_corpus(cls, options: EventOptions) -> EventReader:
@@ -139,7 +141,7 @@ class EventReader(Reader[FileUnit]):
                 remedy="name another --label, or leave it out: then there are no labels",
             )
         asked = None if self._options is None else self._options.anomalous_files
-        if asked is not None and self.schema.settings["anomalous_files"] and not self._anomalous_files:
+        if asked is not None and self._settings.anomalous_files and not self._anomalous_files:
             raise FormatError(
                 f"no file fits --anomalous-files {asked!r}",
                 where=account.corpus,
@@ -224,8 +226,7 @@ class EventStream(FileStream):
     def _doubts(self) -> list[str]:
         """Whole sentences about what is doubtful, or was assumed."""
         doubts = list(self._fit.warnings) if self._fit is not None else []
-        if isinstance(self._reader, EvtxReader):
-            doubts += self._reader.warnings
+        doubts += self._reader.warnings
         if unwanted := self._counts["unwanted_records"]:
             doubts.append(f"Records that do not fulfil --where are left out: {unwanted:,}.")
         if early := self._counts["early"]:
@@ -366,9 +367,8 @@ class EventStream(FileStream):
         """What the reader refused since it was last asked."""
         self._tell_of_bad(self._reader.faults[self._refused :])
         self._refused = len(self._reader.faults)
-        if isinstance(self._reader, EvtxReader):
-            self.defects += [Defect(self._unit.file.id, None, what, why) for what, why in self._reader.told]
-            self._reader.told.clear()
+        self.defects += [Defect(self._unit.file.id, None, what, why) for what, why in self._reader.told]
+        self._reader.told.clear()
 
     def _tell_of_bad(self, faults: Iterable[tuple[int, str]]) -> None:
         for row, why in faults:
@@ -435,7 +435,7 @@ def _origin(schema: Schema, *, labelled: bool, by_path: bool) -> str:
         return "The export has no labels."
     if by_path:
         return "Labels are those of directories and files: a recording is an anomaly where its path says so."
-    if not schema.settings["timed"]:
+    if not settings_of(schema).timed:
         return "Labels are those of the published sessions: a whole session is an anomaly or none of it."
     if schema.target == "recording":
         return "A machine counts as an anomaly where any of its events carries a label in the export."

@@ -112,13 +112,14 @@ class Cutter(ABC):
     """Abstract. Cuts pieces of a file's decoded content into blocks of records.
 
     A record longer than `max_record` is a bad one; nothing of it is kept. Afterwards `n_bytes`, `bad` and the
-    first `faults` say what the file came to.
+    first `faults` say what the file came to; `told` is what is wrong beyond records: what and why.
     """
 
     max_record: int = 1 << 20
     n_bytes: int = 0
     bad: int = 0
     faults: list[Fault] = field(default_factory=list)
+    told: list[tuple[str, str]] = field(default_factory=list)
     _buffer: bytearray = field(default_factory=bytearray)
     _offset: int = 0
     _line: int = 1
@@ -140,6 +141,11 @@ class Cutter(ABC):
     def is_open(self) -> bool:
         """Whether a record holds up what lies behind it, so that it could be given up."""
         return False
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is doubtful of the file, in sentences."""
+        return []
 
     def feed(self, piece: bytes) -> None:
         """The next bytes of the file."""

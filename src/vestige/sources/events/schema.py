@@ -7,6 +7,7 @@ from vestige.sources.events import mapping as mappings
 from vestige.sources.events.calls import ATTACKS, KINDS
 from vestige.sources.events.options import EventOptions, LabelOf
 from vestige.sources.events.parse import Rules
+from vestige.sources.events.settings import EventSettings
 from vestige.sources.logs.slots import N_SLOTS
 
 VERSION = 2
@@ -55,14 +56,13 @@ def schema_for(rules: Rules, options: EventOptions) -> Schema:
     from vestige.sources.events.encoder import INPUTS
 
     whose = label_of(options, rules)
-    settings = rules.settings() | {
-        "timeout_s": options.timeout,
-        "timed": rules.mapping.timed,
-        "label_of": whose,
-        "anomalous_files": anomalous_files(options, rules),
-    }
-    if any(mapping.masks for mapping in rules.choices):
-        settings["templated"] = True
+    own = EventSettings(
+        options.timeout,
+        rules.mapping.timed,
+        whose,
+        anomalous_files(options, rules),
+        templated=any(mapping.masks for mapping in rules.choices),
+    )
     streams: tuple[Stream, ...] = STREAMS
     if rules.values:
         streams = (*STREAMS, Stream(SLOTS, "uint64", (N_SLOTS,)))
@@ -75,5 +75,5 @@ def schema_for(rules: Rules, options: EventOptions) -> Schema:
         streams,
         INPUTS,
         target="last" if whose == "event" else "recording",
-        settings=settings,
+        settings=rules.settings() | own.to_dict(),
     )

@@ -18,6 +18,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vestige import checked
+from vestige.schema import Schema
+
 Anomalies = Literal["point", "collective", "either", "four"]
 BINARY = ("normal", "anomaly")
 CLASSES: dict[Anomalies, tuple[str, ...]] = {
@@ -36,6 +39,14 @@ WHOLE = "; messages around it are those of the whole log, also where a split tak
 
 Steps = dict[str, NDArray[Any]]
 Judged = tuple[Steps, NDArray[np.int64], NDArray[np.uint8]]
+
+
+def anomalies_of(schema: Schema) -> Anomalies:
+    """What counts as an anomaly in a dataset of logs. Raises ValueError where its schema does not say."""
+    kind: Anomalies | None = schema.settings.get("anomalies")
+    if kind not in CLASSES:
+        raise ValueError(f"anomalies is {checked.shown(kind)}")
+    return kind
 
 
 def meaning(kind: Anomalies) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Self
 
+from vestige import checked
 from vestige.errors import EvidenceError, FormatError
 from vestige.evidence.files import EvidenceFile
 from vestige.evidence.stream import SAMPLE_LINES
@@ -20,7 +21,7 @@ from vestige.sources.logs.guess import VERSION, Guess, guess
 from vestige.sources.logs.guess_records import RECORDS, guess_records
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.met import NOT_MET, is_met, records_met
-from vestige.sources.logs.parse import Rules
+from vestige.sources.logs.parse import Rules, common_settings
 from vestige.sources.logs.records import find_keys, load, sample
 from vestige.sources.logs.undated import guess_undated
 
@@ -96,21 +97,19 @@ class RuleSet:
 
     @classmethod
     def from_settings(cls, plain: dict[str, Any]) -> Self:
-        """The rules that `settings` wrote down, for live evidence."""
+        """The rules that `settings` wrote down, for live evidence. Raises ValueError or KeyError for anything
+        else."""
         formats = tuple(Format.model_validate(described) for described in plain["formats"])
-        label = LabelRule.from_dict(plain["label"])
-        guesses = "guess" in plain
-        caps = plain["caps"]
+        if not formats:
+            raise ValueError("there is no format")
+        until = plain["until"]
+        if until is not None:
+            date.fromisoformat(checked.text(until, "until")[:10])
+        encoding, longest, values = common_settings(plain)
         return cls(
-            formats,
-            label,
-            plain["encoding"],
-            caps["line_bytes"],
-            plain["until"],
-            live=True,
-            guesses=guesses,
-            values=plain.get("values", False),
-        )
+            formats, LabelRule.from_dict(plain["label"]), encoding, longest, until,
+            live=True, guesses="guess" in plain, values=values,
+        )  # fmt: skip
 
     def remembering(self, forms: Sequence[dict[str, Any]]) -> Self:
         """The same with formats that were met before, as `Told.forms` has them. Raises ValueError for

@@ -17,11 +17,13 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
+from vestige import checked
 from vestige.errors import UsageError
 
 FORMS = "column, column:NORMAL,..., level:WARN,ERROR, words:FILE, words:DIR, table:NORMAL,... or none"
+Kind = Literal["column", "level", "words", "table", "none"]
 FIELDS = {"column": "Label", "level": "Level", "words": None, "table": None, "none": None}
 MAX_WORDS_BYTES = 1 << 20
 KEYWORDS = "labels are a keyword rule over the message: this score measures spelling, not detection"
@@ -35,7 +37,7 @@ class LabelRule:
     `lists`: the words for each type of log, where a directory holds them.
     """
 
-    kind: Literal["column", "level", "words", "table", "none"]
+    kind: Kind
     values: tuple[str, ...] = ()
     lists: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
@@ -91,9 +93,12 @@ class LabelRule:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Self:
-        """The rule that `to_dict` wrote."""
-        lists = tuple((name, tuple(words)) for name, words in plain["lists"].items())
-        return cls(plain["kind"], tuple(plain["values"]), lists)
+        """The rule that `to_dict` wrote. Raises ValueError or KeyError for anything else."""
+        if plain["kind"] not in get_args(Kind):
+            raise ValueError(f"no kind of label rule: {checked.shown(plain['kind'])}")
+        named = checked.mapping(plain["lists"], "lists")
+        lists = tuple((name, tuple(checked.texts(words, name))) for name, words in named.items())
+        return cls(plain["kind"], tuple(checked.texts(plain["values"], "values")), lists)
 
     def of(self, kind: str) -> LabelRule:
         """The rule for messages of one type of log; a type without a list of words has no anomalies."""

@@ -26,6 +26,10 @@ Year = Annotated[str, BeforeValidator(str), AfterValidator(_year)]
 """A year, or a day of it in ISO 8601."""
 
 
+Encoding = Literal["utf-8", "latin-1"]
+LONGEST_LINE = 1 << 19
+
+
 class LogOptions(BaseModel):
     """Options of `vestige prepare logs` and `vestige run logs`."""
 
@@ -64,9 +68,12 @@ class LogOptions(BaseModel):
         description="where times name no year (syslog): that of each file's first line (2008), or the day "
         "after which nothing was written (2009-01-08)",
     )
-    encoding: Literal["utf-8", "latin-1"] = Field(default="utf-8", description="encoding of the text")
+    encoding: Encoding = Field(default="utf-8", description="encoding of the text")
     max_line_bytes: int = Field(
-        default=65_536, ge=256, le=1 << 19, description="bytes of a line that are read; the rest is skipped"
+        default=65_536,
+        ge=256,
+        le=LONGEST_LINE,
+        description="bytes of a line that are read; the rest is skipped",
     )
     embedding: str = Field(
         default="hashing",

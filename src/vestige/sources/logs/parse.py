@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from hashlib import blake2b
 from itertools import islice, pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vestige import checked
 from vestige.sources.logs import clock
 from vestige.sources.logs.blocks import MESSAGE_BYTES, Block
 from vestige.sources.logs.clock import BAD
@@ -28,6 +29,7 @@ from vestige.sources.logs.guess import NAME as GUESSED_NAME
 from vestige.sources.logs.header import CONTENT
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.masks import Masker
+from vestige.sources.logs.options import LONGEST_LINE, Encoding
 from vestige.sources.logs.records import (
     EXPORT,
     Record,
@@ -56,6 +58,16 @@ MOST_UNREAD = 20
 
 EMPTY = "<empty>"
 """The text of a message without content: the empty text is padding's."""
+
+
+def common_settings(plain: dict[str, Any]) -> tuple[str, int, bool]:
+    """Of settings: the encoding, the bytes of a line that are read, whether values are kept. Raises
+    ValueError or KeyError where they are none."""
+    if plain["encoding"] not in get_args(Encoding):
+        raise ValueError(f"no encoding of logs: {checked.shown(plain['encoding'])}")
+    caps = checked.mapping(plain["caps"], "caps")
+    longest = checked.whole(caps["line_bytes"], "line_bytes", 1, LONGEST_LINE)
+    return plain["encoding"], longest, checked.flag(plain.get("values", False), "values")
 
 
 @dataclass(frozen=True)
@@ -89,15 +101,16 @@ class Rules:
 
     @classmethod
     def from_settings(cls, plain: dict[str, Any]) -> Rules:
-        """The rules that `settings` wrote down."""
+        """The rules that `settings` wrote down. Raises ValueError or KeyError for anything else."""
+        encoding, longest, values = common_settings(plain)
         return cls(
             Format.model_validate(plain["format"]),
             LabelRule.from_dict(plain["label"]),
-            plain["encoding"],
-            plain["caps"]["line_bytes"],
+            encoding,
+            longest,
             tuple(Format.model_validate(other) for other in plain.get("others", [])),
-            plain.get("guesses", False),
-            plain.get("values", False),
+            checked.flag(plain.get("guesses", False), "guesses"),
+            values,
         )
 
     @cached_property

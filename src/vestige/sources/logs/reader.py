@@ -28,7 +28,7 @@ from vestige.reading.steps import (
 )
 from vestige.schema import Schema
 from vestige.sources.logs import years
-from vestige.sources.logs.anomalies import Anomalies, WindowLabeller, meaning
+from vestige.sources.logs.anomalies import WindowLabeller, anomalies_of, meaning
 from vestige.sources.logs.blocks import Block
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.clock import Clock
@@ -68,6 +68,7 @@ class LogReader(Reader[LogUnit]):
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
         self._rules = RuleSet.from_settings(schema.settings)
+        self._anomalies = anomalies_of(schema)
         self._corpora: list[tuple[RuleSet, list[EvidenceFile], list[Defect]]] | None = None
         self._simulated = False
         self._inbox: Path | None = None
@@ -190,7 +191,7 @@ class LogReader(Reader[LogUnit]):
 
     def labeller(self) -> Labeller | None:
         """See `Reader.labeller`."""
-        kind: Anomalies = self.schema.settings["anomalies"]
+        kind = self._anomalies
         return None if kind == "point" else WindowLabeller(kind, self.schema.before, self.schema.ahead)
 
     def divide(self, unit: LogUnit, jobs: int) -> list[LogUnit]:
@@ -253,7 +254,7 @@ class LogReader(Reader[LogUnit]):
         for _, summary in account.units:
             counted.update(summary["counts"])
             formats.update(summary["formats"])
-        origins = [*self._origins, meaning(self.schema.settings["anomalies"])]
+        origins = [*self._origins, meaning(self._anomalies)]
         self._tell_assumptions(account, writer)
         writer.notes.update(
             {name: counted[name] for name in sorted(counted)},

@@ -16,7 +16,7 @@ from vestige.reading.steps import Steps
 from vestige.reading.windows import WindowSet
 from vestige.schema import Input, Schema
 from vestige.sources.telemetry.channels import features
-from vestige.sources.telemetry.kernels import SECOND_NS
+from vestige.sources.telemetry.options import options_of
 from vestige.sources.telemetry.summaries import features as summary_features
 from vestige.sources.telemetry.summaries import summary
 
@@ -25,11 +25,6 @@ INPUTS = (
     Input("summary", "summary", features=summary_features(features())),
     Input("tensor", "tensor", features=features()),
 )
-
-
-def grid_seconds(schema: Schema) -> int:
-    """How long a step of a dataset's grid lasts."""
-    return int(schema.settings["grid"]["step_ns"]) // SECOND_NS
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,7 @@ class TelemetryEncoder:
     @classmethod
     def fit(cls, train: WindowSet) -> TelemetryEncoder:
         """Nothing is fitted: numbers need no vocabulary."""
-        return cls(grid_seconds(train.schema))
+        return cls(options_of(train.schema).grid_seconds)
 
     @classmethod
     def from_dict(cls, state: dict[str, Any], schema: Schema) -> TelemetryEncoder:
@@ -85,4 +80,4 @@ class TelemetryEncoder:
             schema.input(wanted.name)
         if state:
             raise ValueError(f"unknown state: {', '.join(sorted(state))}")
-        return cls(grid_seconds(schema))
+        return cls(options_of(schema).grid_seconds)

@@ -31,7 +31,7 @@ from vestige.reading.steps import (
 from vestige.reading.symbols import NoSymbols, SymbolTable
 from vestige.schema import Schema
 from vestige.sources.telemetry import index
-from vestige.sources.telemetry.encoder import GRID, TelemetryEncoder, grid_seconds
+from vestige.sources.telemetry.encoder import GRID, TelemetryEncoder
 from vestige.sources.telemetry.episode import Episode
 from vestige.sources.telemetry.extract import Extracted, bounded, episodes, extract
 from vestige.sources.telemetry.faults import Fault, FaultError, Verdict
@@ -40,7 +40,7 @@ from vestige.sources.telemetry.grid import ends
 from vestige.sources.telemetry.kernels import Grid
 from vestige.sources.telemetry.layout import schema_for
 from vestige.sources.telemetry.manifest import FILE_NAMES, NAME
-from vestige.sources.telemetry.options import TelemetryOptions
+from vestige.sources.telemetry.options import TelemetryOptions, options_of
 from vestige.sources.telemetry.places import by_channel, tell
 from vestige.sources.telemetry.probe import START_NS, made_up
 from vestige.sources.telemetry.store import LINK
@@ -82,7 +82,7 @@ class TelemetryReader(Reader[EpisodeUnit]):
     def __init__(self, schema: Schema, options: TelemetryOptions | None = None) -> None:
         """`options`: those of a corpus; without them no labels are read."""
         self.schema = schema
-        self._options = options
+        self._options, self._settings = options, options_of(schema)
         self._labelled = options is not None
         self._known: dict[str, Known] = {}
 
@@ -126,7 +126,9 @@ class TelemetryReader(Reader[EpisodeUnit]):
     def open(self, unit: EpisodeUnit, *, resume: Position | None = None) -> EpisodeStream:
         """See `Reader.open`."""
         corpus = self._options is not None
-        return EpisodeStream(unit, self.schema, corpus=corpus, labelled=self._labelled, resume=resume)
+        return EpisodeStream(
+            unit, self.schema, self._settings, corpus=corpus, labelled=self._labelled, resume=resume
+        )
 
     def symbols(self) -> SymbolTable:
         """See `Reader.symbols`: there are none."""
@@ -142,7 +144,7 @@ class TelemetryReader(Reader[EpisodeUnit]):
 
     def probe(self) -> list[StepBlock]:
         """A made-up episode, `probe.EXTRA` seconds longer than a window."""
-        seconds = grid_seconds(self.schema)
+        seconds = self._settings.grid_seconds
         grid = made_up(self.schema.length, seconds)
         t_ns = ends(START_NS, len(grid), seconds)
         return [_block(grid, t_ns, None, RecordingInfo("probe"), "probe", seconds)]
@@ -161,8 +163,7 @@ class TelemetryReader(Reader[EpisodeUnit]):
             rows.append({"id": summary["id"], "verdict": verdict, "faults": named})
         verdicts = Counter(row["verdict"] for row in rows)
         writer.table(TelemetryEncoder.symbols, pl.DataFrame(rows, schema=EPISODES))
-        kind = self.schema.settings["classes"]
-        origin = f"A window's label is the {kind} that the lab noted for its last second."
+        origin = f"A window's label is the {self._settings.classes} that the lab noted for its last second."
         if not account.labelled:
             origin = "The store has no labels."
             log.warning("the store has no labels: nothing of it can be classified")
@@ -180,7 +181,7 @@ class TelemetryReader(Reader[EpisodeUnit]):
         found = episodes(corpus)
         file = corpus / index.NAME if given is None else given
         if given is not None or file.is_file():
-            self._known = _known(file, grid_seconds(self.schema), ours=given is None)
+            self._known = _known(file, self._settings.grid_seconds, ours=given is None)
         if given is not None and not _is_of(corpus, self._known, found.paths):
             raise EvidenceError(
                 f"is the index of another store: none of its {len(self._known):,} episodes is in {corpus} "
@@ -209,6 +210,7 @@ class EpisodeStream(ChunkStream):
         self,
         unit: EpisodeUnit,
         schema: Schema,
+        options: TelemetryOptions,
         *,
         corpus: bool,
         labelled: bool,
@@ -217,6 +219,7 @@ class EpisodeStream(ChunkStream):
         """`corpus`: it is read for a dataset."""
         super().__init__(resume)
         self._unit, self._schema, self._corpus, self._labelled = unit, schema, corpus, labelled
+        self._options = options
         self._read: Extracted | None = None
 
     @property
@@ -262,11 +265,11 @@ class EpisodeStream(ChunkStream):
     def _next(self) -> StepBlock | None:
         if self._read is not None:
             return None
-        unit, schema = self._unit, self._schema
-        classes = schema.classes if self._labelled else None
+        unit, options = self._unit, self._options
+        classes = self._schema.classes if self._labelled else None
         work = bounded if unit.limited else extract
-        seconds = grid_seconds(schema)
-        read = self._read = work(unit.root, unit.folder, classes, schema.settings["classes"], seconds)
+        seconds = options.grid_seconds
+        read = self._read = work(unit.root, unit.folder, classes, options.classes, seconds)
         self._ended = True
         self.defects = [Defect(unit.name, None, DETAIL, str(fault)) for fault in read.faults]
         manifest = read.manifest
@@ -308,7 +311,7 @@ def _changes(episode: Episode, schema: Schema) -> tuple[tuple[int, str], ...]:
         labels = episode.labels()
     except FaultError:
         return ()
-    changes = tuple(labels.select("t_wall_ns", schema.settings["classes"]).iter_rows())
+    changes = tuple(labels.select("t_wall_ns", options_of(schema).classes).iter_rows())
     return changes if all(name in schema.classes for _, name in changes) else ()
 
 
@@ -378,8 +381,8 @@ def _on_grid(verdict: Verdict, why: list[str], rules: str | None, seconds: int) 
 
 def _is_of(corpus: Path, known: dict[str, Known], folders: list[str]) -> bool:
     """Whether an index knows any episode of a store, manifest and all: folders are soon called alike."""
-    here = (one for one in folders if known.get(one, UNKNOWN)[2] is not None)
-    return any(known[one][2] == _digest(corpus, one) for one in here)
+    here = (folder for folder in folders if known.get(folder, UNKNOWN)[2] is not None)
+    return any(known[folder][2] == _digest(corpus, folder) for folder in here)
 
 
 def _digest(corpus: Path, folder: str) -> str | None:

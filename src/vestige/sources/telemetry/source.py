@@ -13,7 +13,7 @@ from vestige.reading.steps import RecordingInfo
 from vestige.reading.windows import WindowSet
 from vestige.schema import Schema
 from vestige.sources.base import Source
-from vestige.sources.telemetry.options import TelemetryOptions
+from vestige.sources.telemetry.options import TelemetryOptions, options_of
 
 if TYPE_CHECKING:
     from vestige.sources.telemetry.encoder import TelemetryEncoder
@@ -52,12 +52,12 @@ class TelemetrySource(Source[TelemetryOptions]):
 
     def place(self, windows: WindowSet, rows: NDArray[np.int64]) -> pl.DataFrame:
         """Folder of the episode, second in it, and what that second was like."""
-        from vestige.sources.telemetry.encoder import GRID, grid_seconds
+        from vestige.sources.telemetry.encoder import GRID
         from vestige.sources.telemetry.places import places
 
         step = windows.target_step[rows]
         recording = windows.recordings[windows.recording[rows]]
-        second = (step - recording["first_step"].to_numpy() + 1) * grid_seconds(windows.schema)
+        second = (step - recording["first_step"].to_numpy() + 1) * options_of(windows.schema).grid_seconds
         return places(recording["id"].to_list(), second, windows.streams.at(GRID, step))
 
     def describe(self, evidence: Path, recording: str, schema: Schema) -> RecordingInfo | None:

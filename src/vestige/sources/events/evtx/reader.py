@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -44,12 +44,9 @@ def is_evtx(sample: bytes) -> bool:
 
 @dataclass
 class EvtxReader(Cutter):
-    """Cuts a file's content into blocks of JSON lines, a chunk each.
+    """Cuts a file's content into blocks of JSON lines, a chunk each. A record's line is its number in the
+    log."""
 
-    A record's line is its number in the log; `told` is what is wrong beyond records: what and why.
-    """
-
-    told: list[tuple[str, str]] = field(default_factory=list)
     _header: FileHeader | None = None
     _chunks: int = 0
     _killed: int = 0
@@ -76,7 +73,7 @@ class EvtxReader(Cutter):
 
     @property
     def warnings(self) -> list[str]:
-        """What is doubtful, in sentences."""
+        """See `Cutter.warnings`."""
         found = []
         if self._header is not None and self._header.dirty:
             found.append(

@@ -256,9 +256,9 @@ class Records:
         attr = Attr.of(raw)
         if len(self.attrs) < MOST_ATTRS:
             self.attrs.append(attr)
-        for (one,) in struct.iter_unpack("<Q", ids[: len(ids) // 8 * 8]):
+        for (identity,) in struct.iter_unpack("<Q", ids[: len(ids) // 8 * 8]):
             if len(self._by_id) < MOST_IDS:
-                self._by_id[one] = attr
+                self._by_id[identity] = attr
 
     def _known(self, record: Record) -> Record:
         """The record; what it says of the records themselves is kept."""
