@@ -170,9 +170,7 @@ class Listening:
         try:
             family, _, _, _, address = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)[0]
             if place.kind == "otlp":
-                self._servers.append(
-                    _Streams(family, address, _Exports, post, HTTP_IDLE_S, self._connections)
-                )
+                self._servers.append(_Streams(family, address, _Exports, post, HTTP_IDLE_S, self._most))
             else:
                 streams = _Streams(family, address, _Messages, post, self._syslog_idle_s, self._most)
                 self._servers.append(streams)

@@ -38,7 +38,7 @@ def settings_of(schema: Schema) -> EventSettings:
     """What `EventSettings.to_dict` gave. Raises ValueError where a schema holds anything else."""
     plain = schema.settings
     timeout_s = checked.real(plain.get("timeout_s"), "timeout_s", 0, LONGEST_TIMEOUT)
-    label_of = plain.get("label_of")
+    label_of: LabelOf = plain.get("label_of", "")
     if label_of not in get_args(LabelOf):
         raise ValueError(f"label_of is {checked.shown(label_of)}")
     return EventSettings(
