@@ -442,10 +442,14 @@ def test_a_browser_draws_every_figure_under_the_policy(tmp_path: Path) -> None:
 
 
 def _numbers(plain: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
-    """Where numbers stand; of a list, in its first entry."""
+    """Where numbers stand; of a list in its first entry, and of entries of one form in the first of them."""
     if isinstance(plain, dict):
+        forms = set()
         for key, value in plain.items():
-            yield from _numbers(value, (*path, key))
+            form = tuple(value) if isinstance(value, dict) else key
+            if form not in forms:
+                yield from _numbers(value, (*path, key))
+            forms.add(form)
     elif isinstance(plain, list):
         for at, value in enumerate(plain[:1]):
             yield from _numbers(value, (*path, at))

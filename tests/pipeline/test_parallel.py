@@ -7,9 +7,15 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import cast
+
+import pytest
 
 from tests.pipeline.conftest import VESTIGE
 from vestige.errors import CheckpointError
+from vestige.pipeline.fitting import TrainingPlan
+from vestige.pipeline.parallel import Task
+from vestige.runs.config import RunConfig
 from vestige.training import StoppedError
 
 NAMES = ("mlp", "cnn")
@@ -74,3 +80,15 @@ def test_all_save_their_states_whoever_is_stopped(prepared: Path, tmp_path: Path
     _, said = broken.communicate(timeout=200)
     assert broken.returncode == CheckpointError.exit_code, said
     assert str(out / "mlp" / STATE) in said
+
+
+@pytest.mark.parametrize(
+    ("models", "view", "needed"),
+    [(("gbt", "gru"), "both", ("pytorch_lightning",)), (("gbt", "logistic"), "realistic", ())],
+)
+def test_what_networks_need_is_imported_before_processes_part(
+    models: tuple[str, ...], view: str, needed: tuple[str, ...], tmp_path: Path
+) -> None:
+    plan = TrainingPlan(models, view=view)
+    task = Task(tmp_path, plan, cast(RunConfig, None), {}, resume=False, stop=tmp_path)
+    assert task.worker_modules == needed

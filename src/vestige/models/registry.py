@@ -217,14 +217,19 @@ def get(name: str) -> type[Detector]:
     raise UsageError(f"unknown model {name!r}", remedy=f"one of: {', '.join(names())}")
 
 
+def is_network(name: str) -> bool:
+    """Whether the detector called `name` is a built-in one that needs the extra `neural`."""
+    return BUILT_IN.get(name) in NETWORKS
+
+
 def available(name: str) -> bool:
     """Whether all that the detector called `name` needs is installed."""
-    return BUILT_IN.get(name) not in NETWORKS or not extras.missing(NEURAL)
+    return not is_network(name) or not extras.missing(NEURAL)
 
 
 def task_of(name: str) -> Task:
     """The task of a detector, also of one whose extra is missing. Raises UsageError for an unknown name."""
-    if BUILT_IN.get(name) in NETWORKS:
+    if is_network(name):
         return "next" if name.startswith("next_") else "classify"
     return get(name).task
 

@@ -43,6 +43,12 @@ class Task:
     resume: bool
     stop: Path
 
+    @property
+    def worker_modules(self) -> tuple[str, ...]:
+        """What takes seconds to import is imported once, before the processes part."""
+        models = (views.parts(name, self.plan.view)[1] for name in self.plan.names)
+        return ("pytorch_lightning",) if any(registry.is_network(model) for model in models) else ()
+
 
 def fit_all(
     experiment: Experiment,
