@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from vestige.reading.slot_counts import of_kinds
 from vestige.reading.values import NONE, KnownValues, Values, number_value, text_value
 
 ONE = np.zeros(1, np.int64)
@@ -173,3 +174,22 @@ def test_whatever_comes_gives_finite_strangeness(values: list[int], times: int) 
     assert np.isfinite(found).all()
     assert (found >= 0).all()
     json.dumps(known.to_dict(), allow_nan=False)
+
+
+def test_some_kinds_at_a_time_are_learnt_as_all_at_once() -> None:
+    rng = np.random.default_rng(3)
+    kind = rng.integers(-1, 9, 4_000)
+    columns = [
+        np.array([number_value(x) for x in rng.integers(0, 30, 4_000).tolist()], np.uint64),
+        texts(*rng.choice(["a", "b", "c", "d"], 4_000).tolist()),
+    ]
+    whole = learnt(*columns, kind=kind)
+    assert len(whole.known) > 20
+    for together in (1, 500, 1_300):
+        assert learnt(*columns, kind=kind, together=together).to_dict() == whole.to_dict()
+
+
+def test_kinds_are_taken_together_until_they_have_too_many_steps() -> None:
+    bounds = np.array([0, 3, 3, 5, 20, 21])
+    assert [(kinds.start, kinds.stop) for kinds in of_kinds(bounds, 5)] == [(0, 3), (3, 4), (4, 5)]
+    assert [(kinds.start, kinds.stop) for kinds in of_kinds(np.array([0]), 5)] == [(0, 0)]

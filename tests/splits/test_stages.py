@@ -81,3 +81,23 @@ def test_lopsided_evidence_is_refused(make_windows: MakeWindows) -> None:
     with pytest.raises(SplitError, match=r"parted by whole recordings, there are \d+ windows to") as refused:
         stages.part(windows, where=WHERE)
     assert "of more recordings" in refused.value.remedy
+
+
+def test_what_lies_together_is_not_copied_and_what_does_not_keeps_its_order(
+    make_windows: MakeWindows,
+) -> None:
+    windows = make_windows(recordings([1000]))
+    parts = stages.part(windows)
+    for part in (parts.learn, parts.calibrate, parts.check):
+        assert np.shares_memory(part.position, windows.position)
+        assert part.label.strides == (0,)
+    # Two recordings of the same hour: each stage has windows of both, which lie apart.
+    windows = make_windows(recordings([500, 500]))
+    parts = stages.part(windows)
+    assert [len(part) for part in (parts.learn, parts.calibrate, parts.check)] == [600, 200, 200]
+    cuts = np.sort(windows.t_ns)[[600, 800]]
+    stage = np.searchsorted(cuts, windows.t_ns, side="right")
+    for number, part in enumerate((parts.learn, parts.calibrate, parts.check)):
+        expected = windows.select(np.flatnonzero(stage == number))
+        assert rows_of(part) == rows_of(expected)
+        assert part.t_ns.tolist() == expected.t_ns.tolist()

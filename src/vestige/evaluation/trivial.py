@@ -36,6 +36,8 @@ COLUMNS = 64
 """Tokens, the most frequent ones, that the isolation forest counts."""
 GRAM = 6
 """Tokens of a sequence of STIDE (Forrest, Hofmeyr, Somayaji, Longstaff, 1996)."""
+MOST_WAITING = 1 << 20
+"""Hashes of sequences that are held until equal ones are counted once."""
 CALIBRATION = 1 << 23
 """Steps of the windows of a calibration by which a threshold is set at most."""
 TIMES = "t_ns"
@@ -118,13 +120,15 @@ class Stide(Trivial):
         self.gram = min(GRAM, train.schema.length)
         # Windows that slide step by step show each sequence once as their last.
         last_only = train.schema.stride == 1
-        found = [np.empty(0, dtype=np.uint64)]
+        known, waiting = np.empty(0, dtype=np.uint64), [np.empty(0, dtype=np.uint64)]
         for _, batch in train.batches(_rows(train.schema), self.input_names):
             tokens = batch[self.input_names[0]]
             if last_only:
                 tokens = tokens[:, -self.gram :]
-            found.append(np.unique(self._hashes(tokens)[1]))
-        self.known = np.unique(np.concatenate(found))
+            waiting.append(np.unique(self._hashes(tokens)[1]))
+            if sum(map(len, waiting)) > max(MOST_WAITING, len(known)):
+                known, waiting = np.unique(np.concatenate([known, *waiting])), []
+        self.known = np.unique(np.concatenate([known, *waiting]))
 
     def _hashes(self, tokens: IntArray) -> tuple[IntArray, NDArray[np.uint64]]:
         """The windows, and hashes, of all sequences without padding."""

@@ -43,13 +43,14 @@ def refuse_novelty(windows: EncodedWindows, evidence: Path) -> list[str]:
     if tokens is None:
         return []
     new, kinds = 0, set[int]()
-    stream, step = windows.bound.streams((tokens.name,))[0], windows.windows.target_step
+    stream = windows.bound.streams((tokens.name,))[0]
     for rows, X in windows.batches(BATCH, (tokens.name,)):
         token = X[tokens.name][:, -1]
         # What is unknown, and came before in the same window, has an id beyond the vocabulary.
         found = rows[(token == UNK) | (token >= len(tokens.vocabulary or ()))]
         new += len(found)
-        kinds.update(windows.windows.streams.at(stream, step[found]).tolist())
+        steps = windows.windows.select(found).target_step
+        kinds.update(windows.windows.streams.at(stream, steps).tolist())
     if new > MOST_NEW * len(windows):
         share = f"{new / len(windows):.0%} of the later events are unlike all earlier ones"
         if len(kinds) < new / 2:

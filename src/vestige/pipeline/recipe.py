@@ -21,7 +21,7 @@ from vestige.models.next_token import NextToken
 from vestige.models.normal.detector import Normal
 from vestige.reading.encoding import EncodedWindows
 from vestige.reading.looks import NormalEncoder
-from vestige.reading.steps import NO_TIME
+from vestige.reading.steps import NO_TIME, repeated
 from vestige.reading.times import span, tells_apart
 from vestige.reading.windows import WindowSet
 from vestige.sources.base import Source
@@ -112,7 +112,7 @@ def with_known_times(source: Source[Any], windows: WindowSet) -> WindowSet:
     recordings by these would cut each of them in three."""
     if source.reader(windows.schema).timed:
         return windows
-    return replace(windows, t_ns=np.full(len(windows), NO_TIME, dtype=np.int64))
+    return replace(windows, t_ns=repeated(np.int64(NO_TIME), len(windows)))
 
 
 def alpha_of(budget: Budget, parts: stages.Stages) -> float:

@@ -36,16 +36,17 @@ class Examples:
     ) -> Self:
         """Of the steps that `windows` judge: `event_of_symbol (symbols,)` is the number of each row of the
         table that `stream` points into, negative for none; there are `n` events."""
-        judged = windows.target_step
         kept = min(n, MOST)
         first = np.full(kept, -1, dtype=np.int64)
-        for start in range(0, len(windows), PIECE):
-            symbols = windows.streams.at(stream, judged[start : start + PIECE])
+        start = 0
+        for piece in windows.pieces(PIECE):
+            symbols = windows.streams.at(stream, piece.target_step)
             event, row = np.unique(event_of_symbol[symbols], return_index=True)
             counts = (event >= 0) & (event < kept)
             event, row = event[counts], row[counts]
             fresh = first[event] < 0
             first[event[fresh]] = row[fresh] + start
+            start += len(piece)
             if (first >= 0).all():
                 break
         there = np.flatnonzero(first >= 0)

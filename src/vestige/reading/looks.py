@@ -69,7 +69,7 @@ class NormalEncoder:
 
     def _fit_pace(self, bound: BoundEncoder, train: WindowSet) -> Pace:
         size, names = len(self.vocabulary), (self.tokens,)
-        token, hour = (np.empty(len(train), dtype=np.int64) for _ in range(2))
+        token, hour = np.empty(len(train), dtype=np.int32), np.empty(len(train), dtype=np.int8)
         gap, span = (np.empty(len(train)) for _ in range(2))
         streams = tuple(dict.fromkeys((*bound.streams(names), T_NS)))
         for start in range(0, len(train), PIECE):
@@ -77,10 +77,10 @@ class NormalEncoder:
             steps = train.gather(rows, streams)
             tokens_BT = bound.encode(steps, names)[self.tokens]
             times_BT = steps[T_NS][:, : self.judged + 1]
-            token[rows] = tokens_BT[:, -1]
+            token[rows] = np.minimum(tokens_BT[:, -1], size)
             gap[rows], span[rows] = gap_and_span(times_BT, tokens_BT != PAD)
             hour[rows] = hour_of(times_BT[:, -1])
-        return Pace.fit(np.minimum(token, size), gap, span, hour, size)
+        return Pace.fit(token, gap, span, hour, size)
 
     def _fit_values(self, bound: BoundEncoder, train: WindowSet) -> KnownValues | None:
         slots = SLOTS if SLOTS in train.streams else None

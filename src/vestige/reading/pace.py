@@ -39,16 +39,18 @@ class Pace:
 
     @classmethod
     def fit(
-        cls, tokens: NDArray[np.int64], gap: FloatArray, span: FloatArray, hour: NDArray[np.int64], size: int
+        cls, tokens: NDArray[Any], gap: FloatArray, span: FloatArray, hour: NDArray[Any], size: int
     ) -> Self:
-        """Of windows `(N,)`: the token judged, ln of its gap and of the window's span (NaN: unknown), and the
-        hour of the day, UTC."""
+        """Of windows `(N,)`: the token judged, `size` at most, ln of its gap and of the window's span (NaN:
+        unknown), and the hour of the day, UTC."""
+        own = _rows_of(tokens, size)
         tables, offsets = [], []
         for values in (gap, span):
             # What comes at an hour decides how long it usually takes: the hour itself adds to that.
-            beside = values - _table(tokens, values, size)[tokens, 0]
+            beside = values - _table(own, values)[tokens, 0]
             offsets.append(_by_hour(beside, hour))
-            tables.append(_table(tokens, values - offsets[-1][hour], size))
+            np.subtract(values, offsets[-1][hour], out=beside)
+            tables.append(_table(own, beside))
         of_gap, of_span = tables
         return cls(of_gap, of_span, np.stack(offsets, axis=1))
 
@@ -111,32 +113,44 @@ def hour_of(t_ns: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(t_ns == NO_TIME, 0, t_ns // HOUR_NS % 24)
 
 
-def _by_hour(values: FloatArray, hour: NDArray[np.int64]) -> FloatArray:
+def _by_hour(values: FloatArray, hour: NDArray[Any]) -> FloatArray:
     """The median of each hour, `(24,)`; 0 of an hour with few values."""
-    known = np.isfinite(values)
     offsets = np.zeros(24)
     for each in range(24):
-        own = values[known & (hour == each)]
+        own = _known(values[hour == each])
         if len(own) >= ENOUGH:
-            offsets[each] = np.median(own)
+            offsets[each] = np.median(own, overwrite_input=True)
     return offsets
 
 
-def _table(tokens: NDArray[np.int64], values: FloatArray, size: int) -> FloatArray:
-    known = np.isfinite(values)
-    tokens, values = tokens[known], values[known]
-    table = np.empty((size + 1, 3))
-    table[:] = _quantiles(values)
-    order = np.argsort(tokens, kind="stable")
-    tokens, values = tokens[order], values[order]
-    first = np.searchsorted(tokens, np.arange(size + 1))
-    for token in np.flatnonzero(np.diff(first) >= ENOUGH).tolist():
-        table[token] = _quantiles(values[first[token] : first[token + 1]])
+def _rows_of(tokens: NDArray[Any], size: int) -> list[NDArray[Any]]:
+    """The windows of each token, `size` included."""
+    n = np.bincount(tokens, minlength=size + 1)
+    # numpy sorts short numbers in linear time.
+    short = tokens.astype(np.uint16) if size < 1 << 16 else tokens
+    order = np.argsort(short, kind="stable").astype(np.uint32 if len(tokens) < 1 << 32 else np.int64)
+    return np.split(order, np.cumsum(n)[:-1])
+
+
+def _table(own: list[NDArray[Any]], values: FloatArray) -> FloatArray:
+    """The quantiles `(V + 1, 3)` of the values of each token, in its `own` windows; of few, those of all."""
+    table = np.empty((len(own), 3))
+    table[:] = _quantiles(_known(values))
+    # The last row is that of all: what is beyond the vocabulary is not one token.
+    for token, rows in enumerate(own[:-1]):
+        if len(rows) >= ENOUGH and len(of_token := _known(values[rows])) >= ENOUGH:
+            table[token] = _quantiles(of_token)
     return table
 
 
-def _quantiles(values: NDArray[Any]) -> FloatArray:
+def _known(values: FloatArray) -> FloatArray:
+    """A copy without what is unknown."""
+    return values[np.isfinite(values)]
+
+
+def _quantiles(values: FloatArray) -> FloatArray:
+    """The median, and how far it is from the low and the high quantile. The values are reordered."""
     if not len(values):
         return np.array([0.0, 1.0, 1.0])
-    low, middle, high = np.quantile(values, QUANTILES)
+    low, middle, high = np.quantile(values, QUANTILES, overwrite_input=True)
     return np.array([middle, max(middle - low, LEAST_SPREAD), max(high - middle, LEAST_SPREAD)])

@@ -7,6 +7,7 @@ Good: The population frequencies of species and the estimation of population par
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Self
@@ -40,6 +41,8 @@ ROBUST = 10.0
 """A range ends so many spreads beyond the quantiles at most: an outlier must not make all that is below it
 usual."""
 PARTS = 8
+TOGETHER = 1 << 20
+"""Steps whose values are held at a time, unless a single kind has more."""
 
 
 class Ranges(NamedTuple):
@@ -67,10 +70,11 @@ class Slot:
     ranges: Ranges
 
     @classmethod
-    def of(cls, kind: IntArray, value: Values, n_kinds: int, most: int) -> Self:
-        """Learn from the values `(N,)` of steps in the order of time, 0 for none, of kinds below `n_kinds`,
-        negative for none. `most` values of a kind are kept."""
-        counts = SlotCounts.of(kind, value, n_kinds)
+    def of(cls, kind: IntArray, value: Values, n_kinds: int, most: int, *, first: int = 0) -> Self:
+        """Learn from the values `(N,)` of steps, 0 for none, those of each kind together and in the order of
+        time. Kinds are below `n_kinds`; 0 is the one that is called `first` elsewhere. `most` values of a
+        kind are kept."""
+        counts = SlotCounts.of(kind, value, n_kinds, first=first)
         kept = counts.most_frequent(most)
         return cls(
             counts.kind[kept],
@@ -80,6 +84,19 @@ class Slot:
             counts.is_of_few,
             counts.chance_of_new,
             counts.ranges(),
+        )
+
+    @classmethod
+    def joined(cls, slots: Sequence[Self], first: Sequence[int]) -> Self:
+        """What was learnt of kinds that follow one another, those of each from `first` on, as of one slot."""
+        return cls(
+            np.concatenate([slot.kind + number for slot, number in zip(slots, first, strict=True)]),
+            np.concatenate([slot.value for slot in slots]),
+            np.concatenate([slot.count for slot in slots]),
+            np.concatenate([slot.n for slot in slots]),
+            np.concatenate([slot.few for slot in slots]),
+            np.concatenate([slot.chance_of_new for slot in slots]),
+            Ranges(*map(np.concatenate, zip(*(slot.ranges for slot in slots), strict=True))),
         )
 
     def surprise(self, kept: NDArray[np.bool_]) -> FloatArray:
@@ -102,16 +119,16 @@ class SlotCounts:
     n: IntArray
 
     @classmethod
-    def of(cls, kind: IntArray, value: Values, n_kinds: int) -> Self:
+    def of(cls, kind: IntArray, value: Values, n_kinds: int, *, first: int = 0) -> Self:
         """Count values `(N,)`, see `Slot.of`."""
-        has = (value != 0) & (kind >= 0)
-        # Kinds are few: half the memory.
-        of, value = kind[has].astype(np.int32), value[has]
+        has = value != 0
+        of, value = kind[has], value[has]
         n = np.bincount(of, minlength=n_kinds)
-        middle = _middle(of, n)
-        first, count = _different(mix(value ^ mix(np.arange(n_kinds, dtype=np.uint64))[of]))
-        own = of[first].astype(np.int64)
-        return cls(own, value[first], count, first >= middle[own], n)
+        middle = np.cumsum(n) - n + n // 2
+        of_kind = mix(np.arange(first, first + n_kinds, dtype=np.uint64))
+        place, count = _different(mix(value ^ of_kind[of]))
+        own = of[place]
+        return cls(own, value[place], count, place >= middle[own], n)
 
     @cached_property
     def n_late(self) -> IntArray:
@@ -207,6 +224,19 @@ def scaled(number: FloatArray, log: NDArray[np.bool_]) -> FloatArray:
     return np.where(log, np.copysign(np.log1p(np.abs(number)), number), number)
 
 
+def of_kinds(bounds: IntArray, together: int = TOGETHER) -> Iterator[slice]:
+    """Kinds one after the other that have up to `together` steps, or one kind of more; those of kind k lie
+    from `bounds[k]` to `bounds[k + 1]`. At least one slice, where there are no kinds an empty one."""
+    first, n_kinds = 0, len(bounds) - 1
+    while first < n_kinds or not n_kinds:
+        last = int(np.searchsorted(bounds, bounds[first] + together, side="right")) - 1
+        last = min(max(last, first + 1), n_kinds)
+        yield slice(first, last)
+        if last == n_kinds:
+            return
+        first = last
+
+
 def _different(key: Values) -> tuple[IntArray, IntArray]:
     """Where each different key `(N,)` comes first, and how often it comes: sorted in `PARTS` parts, one after
     the other, because sorting takes several times the memory of what is sorted."""
@@ -223,13 +253,3 @@ def _different(key: Values) -> tuple[IntArray, IntArray]:
         firsts.append(places[order[begin]])
         counts.append(np.diff(begin, append=len(ordered)))
     return np.concatenate(firsts), np.concatenate(counts)
-
-
-def _middle(kind: NDArray[np.int32], n: IntArray) -> IntArray:
-    """Where in `kind (N,)` the later half of each kind begins, `(K,)`."""
-    if not len(kind):
-        return np.zeros(len(n), np.int64)
-    grouped = np.argsort(kind, kind="stable")
-    half = np.cumsum(n) - n + n // 2
-    middle: IntArray = grouped[np.minimum(half, len(kind) - 1)]
-    return middle

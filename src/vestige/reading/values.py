@@ -11,7 +11,7 @@ import base64
 import binascii
 import struct
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from vestige import checked
 from vestige.hashing import mix
-from vestige.reading.slot_counts import Slot, scaled
+from vestige.reading.slot_counts import TOGETHER, Slot, of_kinds, scaled
 
 if TYPE_CHECKING:
     from vestige.reading.windows import WindowSet
@@ -110,16 +110,61 @@ class KnownValues:
         none); `kind_of_symbol (symbols,)` is of which kind a symbol is, negative for none; the `words
         (symbols, W)`, where they are given, are further slots.
         """
-        steps = windows.target_step[np.argsort(windows.placed_ns, kind="stable")]
-        symbol = windows.streams.at(symbols, steps)
-        return cls.of(kind_of_symbol[symbol], _columns(windows, steps, symbol, slots, words))
+        rows, bounds = _by_kind(windows, kind_of_symbol, symbols)
+        placed = windows.placed_ns
+
+        def values(kinds: slice) -> tuple[IntArray, Iterator[Values]]:
+            kind, own = _of(kinds, bounds), rows[bounds[kinds.start] : bounds[kinds.stop]]
+            if (np.diff(placed[own])[np.diff(kind) == 0] < 0).any():
+                own = own[np.lexsort((placed[own], kind))]
+            steps = windows.select(own).target_step
+            columns = _columns(windows, steps, windows.streams.at(symbols, steps), slots, words)
+            windows.let_go()
+            return kind, columns
+
+        return cls._learn(bounds, values)
 
     @classmethod
-    def of(cls, kind: IntArray, columns: Iterable[Values], *, most_known: int = MOST_KNOWN) -> Self:
+    def of(
+        cls,
+        kind: IntArray,
+        columns: Iterable[Values],
+        *,
+        most_known: int = MOST_KNOWN,
+        together: int = TOGETHER,
+    ) -> Self:
         """Learn from N windows in the order of time: the kind `(N,)` of each (negative: none), and, slot by
-        slot, its value there. Raises ValueError where there are no slots."""
-        n_kinds = int(kind.max(initial=-1)) + 1
-        slots = [Slot.of(kind, column, n_kinds, MOST_OF_SLOT) for column in columns]
+        slot, its value there. Raises ValueError where there are no slots. `together`: steps that are learnt
+        from at a time, unless one kind has more."""
+        held = list(columns)
+        n = np.bincount(kind[kind >= 0])
+        rows, bounds = np.argsort(kind, kind="stable")[(kind < 0).sum() :], np.r_[0, np.cumsum(n)]
+
+        def values(kinds: slice) -> tuple[IntArray, Iterator[Values]]:
+            own = rows[bounds[kinds.start] : bounds[kinds.stop]]
+            return _of(kinds, bounds), (column[own] for column in held)
+
+        return cls._learn(bounds, values, most_known, together)
+
+    @classmethod
+    def _learn(
+        cls,
+        bounds: IntArray,
+        values: Callable[[slice], tuple[IntArray, Iterator[Values]]],
+        most_known: int = MOST_KNOWN,
+        together: int = TOGETHER,
+    ) -> Self:
+        """Learn from some kinds at a time: `values` gives the kind `(n,)` of each of their steps, the first
+        kind being 0, and, slot by slot, the values `(n,)`."""
+        n_kinds = len(bounds) - 1
+        firsts: list[int] = []
+        found: list[list[Slot]] = []
+        for kinds in of_kinds(bounds, together):
+            kind, columns = values(kinds)
+            many, first = kinds.stop - kinds.start, kinds.start
+            firsts.append(first)
+            found.append([Slot.of(kind, column, many, MOST_OF_SLOT, first=first) for column in columns])
+        slots = [Slot.joined(of_slot, firsts) for of_slot in zip(*found, strict=True)]
         if not slots:
             raise ValueError("there are no slots")
         kept = _most_frequent(slots, most_known)
@@ -240,18 +285,42 @@ _ARRAYS = {
 }  # fmt: skip
 
 
+def _by_kind(windows: WindowSet, kind_of_symbol: IntArray, symbols: str) -> tuple[IntArray, IntArray]:
+    """The windows whose step judged is of a kind, kind after kind, and in their order within each: their rows
+    `(n,)`, of which those of kind k lie from `bounds[k]` to `bounds[k + 1]`."""
+
+    def kinds() -> Iterator[IntArray]:
+        for piece in windows.pieces(PIECE):
+            yield kind_of_symbol[windows.streams.at(symbols, piece.target_step)]
+
+    n = np.zeros(max(int(kind_of_symbol.max(initial=-1)) + 1, 0), np.int64)
+    for kind in kinds():
+        n += np.bincount(kind[kind >= 0], minlength=len(n))
+    bounds = np.r_[0, np.cumsum(n[: int(n.nonzero()[0].max(initial=-1)) + 1])]
+    # Half the memory for all that fits into a number of 32 bits.
+    rows: IntArray = np.empty(int(bounds[-1]), np.uint32 if len(windows) < 1 << 32 else np.int64)
+    begun, start = bounds[:-1].copy(), 0
+    for kind in kinds():
+        own = np.argsort(kind, kind="stable")[(kind < 0).sum() :]
+        many = np.bincount(kind[own], minlength=len(begun))
+        before = np.cumsum(many) - many
+        rows[np.arange(len(own)) + np.repeat(begun - before, many)] = own + start
+        begun += many
+        start += len(kind)
+    return rows, bounds
+
+
+def _of(kinds: slice, bounds: IntArray) -> IntArray:
+    """The kind of each step of `kinds`, the first of them being 0."""
+    return np.repeat(np.arange(kinds.stop - kinds.start), np.diff(bounds[kinds.start : kinds.stop + 1]))
+
+
 def _columns(
     windows: WindowSet, steps: IntArray, symbol: NDArray[Any], slots: str | None, words: Values | None
 ) -> Iterator[Values]:
-    """The values of all windows, slot after slot: all of them at once would take much memory."""
+    """The values of steps, slot after slot."""
     if slots is not None:
-        (stream,) = (stream for stream in windows.schema.streams if stream.name == slots)
-        for number in range(stream.shape[0]):
-            column = np.empty(len(steps), np.uint64)
-            for start in range(0, len(steps), PIECE):
-                piece = slice(start, start + PIECE)
-                column[piece] = windows.streams.at(slots, steps[piece])[:, number]
-            yield column
+        yield from windows.streams.at(slots, steps).T
     if words is not None:
         for of_symbol in words.T:
             yield of_symbol[symbol]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.errors import SplitError
-from vestige.reading.steps import NO_TIME
-from vestige.reading.times import tells_apart
+from vestige.reading.collecting import Collector
+from vestige.reading.steps import repeated
 from vestige.reading.windows import WindowSet
+from vestige.splits import passes
 
 SHARES = (0.6, 0.2, 0.2)
 LEAST = 200
@@ -22,6 +24,9 @@ FEW_RECORDINGS = 12
 """Without times, so many recordings are parted whole; of fewer, each is cut in three."""
 
 WHOLE = "by whole recordings: nothing has a time"
+
+Coded = Callable[[], Iterator[tuple[WindowSet, NDArray[np.int8]]]]
+"""Gives windows piece by piece, and the number of the stage of each, as often as it is called."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +58,13 @@ def part(windows: WindowSet, *, seed: int = 0, where: Path | None = None) -> Sta
             remedy="give more evidence: more files, or a longer time",
         )
     blind = replace(
-        windows, label=np.zeros(len(windows), dtype=np.uint8), notes={**windows.notes, "labelled": False}
+        passes.sorted_windows(windows),
+        label=repeated(np.uint8(0), len(windows)),
+        notes={**windows.notes, "labelled": False},
     )
-    if tells_apart(windows.t_ns):
+    if passes.tells_apart(blind):
         stages = _cut(blind, _by_time(blind), "by time")
-    elif len(windows.present) >= FEW_RECORDINGS:
+    elif len(blind.present) >= FEW_RECORDINGS:
         stages = _cut(blind, _by_recording(blind, seed), WHOLE)
     else:
         stages = _cut(blind, _by_place(blind), "each recording in three: nothing has a time")
@@ -75,8 +82,29 @@ def needed(share: float | None) -> str:
     return f"{told}, and {enough:,} show how rare one in {round(1 / share):,} is"
 
 
-def _cut(windows: WindowSet, stage: NDArray[np.int8], how: str) -> Stages:
-    learn, calibrate, check = (windows.select(np.flatnonzero(stage == number)) for number in range(3))
+def _cut(windows: WindowSet, coded: Coded, how: str) -> Stages:
+    """The windows of each stage: views where they lie together, as those of a single file do, else copies, of
+    many windows in files (`Collector`)."""
+    count, first, end = ([0] * len(SHARES) for _ in range(3))
+    at = 0
+    for _, codes in coded():
+        for stage in range(len(SHARES)):
+            rows = np.flatnonzero(codes == stage)
+            if len(rows):
+                first[stage] = first[stage] if count[stage] else at + int(rows[0])
+                end[stage] = at + int(rows[-1]) + 1
+                count[stage] += len(rows)
+        at += len(codes)
+    together = [end[stage] - first[stage] == count[stage] for stage in range(len(SHARES))]
+    sides = [windows.select(slice(first[stage], end[stage])) for stage in range(len(SHARES))]
+    apart = {stage: Collector(windows, count[stage]) for stage in range(len(SHARES)) if not together[stage]}
+    if apart:
+        for piece, codes in coded():
+            for stage, collector in apart.items():
+                collector.add(piece.select(codes == stage))
+    for stage, collector in apart.items():
+        sides[stage] = collector.finish()
+    learn, calibrate, check = sides
     return Stages(learn, calibrate, check, how)
 
 
@@ -97,29 +125,44 @@ def _refuse_lopsided(stages: Stages, where: Path | None) -> None:
             )
 
 
-def _edges(n: int) -> NDArray[np.int64]:
-    return (np.cumsum(SHARES)[:-1] * n).astype(np.int64)
+def _edges(n: NDArray[np.int64] | int) -> NDArray[np.int64]:
+    """Of `n` windows one after the other, the first of the second stage and of the third; of several `n (R,)`
+    as `(R, 2)`."""
+    edges: NDArray[np.int64] = (np.multiply.outer(n, np.cumsum(SHARES)[:-1])).astype(np.int64)
+    return edges
 
 
-def _by_time(windows: WindowSet) -> NDArray[np.int8]:
-    placed = windows.placed_ns
-    times = np.sort(placed[placed != NO_TIME])
-    cuts = times[_edges(len(times))]
-    # What has no time stands before everything.
-    return np.searchsorted(cuts, placed, side="right").astype(np.int8)
+def _by_time(windows: WindowSet) -> Coded:
+    times = passes.known_times(windows)
+    ranks = _edges(sum(map(len, times()))).tolist()
+    found = passes.at_ranks(times, ranks)
+    cuts = [found[rank] for rank in ranks]
+
+    def coded() -> Iterator[tuple[WindowSet, NDArray[np.int8]]]:
+        for piece, placed in passes.placed(windows):
+            # What has no time stands before everything.
+            yield piece, np.searchsorted(cuts, placed, side="right").astype(np.int8)
+
+    return coded
 
 
-def _by_recording(windows: WindowSet, seed: int) -> NDArray[np.int8]:
+def _by_recording(windows: WindowSet, seed: int) -> Coded:
     present = windows.present
     drawn = np.random.default_rng(seed).permutation(len(present))
     of = np.zeros(windows.recordings.height, dtype=np.int8)
     of[present[drawn]] = np.searchsorted(_edges(len(present)), np.arange(len(present)), side="right")
-    return of[windows.recording]
+    return lambda: ((piece, of[piece.recording]) for piece in windows.pieces(passes.PIECE))
 
 
-def _by_place(windows: WindowSet) -> NDArray[np.int8]:
-    stage = np.empty(len(windows), dtype=np.int8)
-    for recording in windows.present.tolist():
-        rows = np.flatnonzero(windows.recording == recording)
-        stage[rows] = np.searchsorted(_edges(len(rows)), np.arange(len(rows)), side="right")
-    return stage
+def _by_place(windows: WindowSet) -> Coded:
+    many = windows.counts.sum(axis=1)
+    first, edges = np.cumsum(many) - many, _edges(many)
+
+    def coded() -> Iterator[tuple[WindowSet, NDArray[np.int8]]]:
+        at = 0
+        for piece in windows.pieces(passes.PIECE):
+            place = np.arange(at, at + len(piece)) - first[piece.recording]
+            yield piece, (place[:, None] >= edges[piece.recording]).sum(axis=1).astype(np.int8)
+            at += len(piece)
+
+    return coded

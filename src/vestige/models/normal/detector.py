@@ -123,11 +123,13 @@ class Normal(FittedDetector):
             strange_NL[rows] = self.strangeness(X)
             if progress is not None:
                 progress(done + 1, rounds)
-        scales = [LEAST_SCALE.get(name, USUAL_SCALE) for name in self.looks]
-        columns = list(zip(strange_NL.T, scales, strict=True))
-        log_p_NL = np.stack([out_of_fold(look, least_scale=scale) for look, scale in columns], axis=1)
-        self.tails = [Tail.fit(look, least_scale=scale) for look, scale in columns]
-        self.tails.append(Tail.fit(fisher(log_p_NL), least_scale=2.0))
+        self.tails = []
+        for name, look in zip(self.looks, strange_NL.T, strict=True):
+            scale = LEAST_SCALE.get(name, USUAL_SCALE)
+            self.tails.append(Tail.fit(look, least_scale=scale))
+            # In the place of what it was made of: there is as much of it.
+            look[:] = out_of_fold(look, least_scale=scale)
+        self.tails.append(Tail.fit(fisher(strange_NL), least_scale=2.0))
 
     def strangeness(self, X: Batch) -> FloatArray:
         """How strange each look finds each window, `(B, L)`, finite: the higher, the stranger."""

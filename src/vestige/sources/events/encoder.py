@@ -255,6 +255,8 @@ def _occurrences(windows: WindowSet, n_events: int, timeout_s: float) -> tuple[B
         steps = windows.gather(slice(start, start + size), ("event", "t_ns"))
         real = within_timeout(steps["event"], steps["t_ns"], round(timeout_s * 1e9))
         shown[steps["event"][real]] = True
-    ending = np.bincount(event[windows.target_step], minlength=n_events)
+    ending = np.zeros(n_events, dtype=np.int64)
+    for piece in windows.pieces():
+        ending += np.bincount(event[piece.target_step], minlength=n_events)
     shown[0], ending[0] = False, 0
     return shown, ending

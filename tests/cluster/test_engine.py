@@ -17,52 +17,21 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from tests.cluster import NODE, NODES, need
 from tests.engine.test_engine import fails_on_three, is_a_bug, speaks, square
 from tests.engine.test_seam import corpora, dataset, store
 from tests.scoring.test_spread import detector, evidence
 from vestige import log, scoring
 from vestige.engine import ClusterError, LocalEngine, WorkerDiedError, choose
-from vestige.engine.cluster import LOOPBACK, QUIET, RayEngine
+from vestige.engine.cluster import RayEngine
 from vestige.errors import EvidenceError, UsageError
 from vestige.scoring import spread
 from vestige.sources import registry as sources
 from vestige.validation.options import ValidateOptions
 from vestige.validation.sweep import validate
 
-# Ray reads these when it is imported.
-for setting, value in {**QUIET, LOOPBACK: "0"}.items():
-    os.environ.setdefault(setting, value)
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'vestige[ray]'")
+need("ray", "vestige[ray]")
 __all__ = ["corpora", "detector", "evidence", "store"]
-
-NODES = 3
-STORE_BYTES = 80 << 20
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    import ray
-    from ray.cluster_utils import Cluster
-
-    size = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "node_ip_address": "127.0.0.1"}
-    made = Cluster(initialize_head=True, head_node_args={**size, "include_dashboard": False})
-    for _ in range(NODES - 1):
-        made.add_node(wait=False, **size)
-    made.wait_for_nodes()
-    yield made
-    ray.shutdown()
-    made.shutdown()
-
-
-@pytest.fixture
-def engine(cluster: Any) -> RayEngine:
-    return RayEngine(address=cluster.address)
-
-
-@pytest.fixture
-def blind(cluster: Any) -> RayEngine:
-    """Nodes that see none of this machine's files."""
-    return RayEngine(address=cluster.address, unseen=True)
 
 
 @pytest.mark.parametrize("chunk", [1, 7])
@@ -203,7 +172,10 @@ def test_a_node_that_dies_in_the_middle_loses_nothing(
     outcomes = engine.map(partial(slow, tmp_path), range(40))
     done = [next(outcomes) for _ in range(5)]
     cluster.remove_node(node, allow_graceful=False)
-    done += outcomes
+    try:
+        done += outcomes
+    finally:
+        cluster.add_node(**NODE)
     assert [(one.index, one.unwrap()[0]) for one in done] == [(x, x) for x in range(40)]
     # What was lost with the node was begun twice, and came home once.
     assert len(list(tmp_path.iterdir())) >= len(done)

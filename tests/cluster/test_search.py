@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.test_ray import STORE_BYTES, blind, cluster
+from tests.cluster import NODE, need
 from tests.pipeline.conftest import vestige
 from tests.tuning.conftest import TREES, search
 from tests.tuning.test_search import rows
@@ -25,16 +25,11 @@ from vestige.pipeline.run import verify
 from vestige.runs.directory import RunDirectory
 from vestige.training import StoppedError
 from vestige.tuning import study as studies
-from vestige.tuning.cluster import QUIET
 from vestige.tuning.findings import Findings
 from vestige.tuning.trial import Task
 
-for setting, value in QUIET.items():
-    os.environ.setdefault(setting, value)
-pytest.importorskip("ray.tune", reason="needs Ray Tune: pip install 'ray[tune]'", exc_type=ImportError)
-__all__ = ["blind", "cluster"]
+need("ray.tune", "ray[tune]")
 NARROW = ("hidden=16..64", "layers=1", "dropout=0.1", "weight_decay=0.01", "batch_size=128")
-NODE = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "node_ip_address": "127.0.0.1"}
 
 
 def after_the_first(do: Callable[[], object]) -> Any:
