@@ -4,6 +4,9 @@
     .venv/bin/python benchmarks/growth.py 10000 100000 1000000  # others
     .venv/bin/python benchmarks/growth.py --index 4000000 40000000 400000000   # split alone: windows
 
+What is found is written into `growth.json`, of which `plot_growth.py` draws an image; sizes that it has
+already, and are not measured again, stay.
+
 Each cell is a command as a person types it, in a process of its own: processor seconds (which others on the
 machine hardly change) / anonymous memory / all that was resident, MiB. Anonymous memory is what the process
 itself holds; what is resident counts pages of mapped files as well, which the system takes back where it
@@ -12,6 +15,7 @@ needs them. Both are looked at 50 times a second.
 
 from __future__ import annotations
 
+import json
 import resource
 import subprocess
 import sys
@@ -25,6 +29,9 @@ from index_only import write
 SIZES = (2_000, 20_000, 200_000)
 ANOMALOUS = "parity"
 MIB = 1 << 10
+FIGURES = Path(__file__).with_name("growth.json")
+Cost = tuple[float, int, int]
+"""Processor seconds, MiB of anonymous memory, MiB resident."""
 
 
 def spent() -> float:
@@ -33,8 +40,8 @@ def spent() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def measure(*arguments: str | Path) -> str:
-    """Run `vestige` and say what it took."""
+def measure(*arguments: str | Path) -> Cost:
+    """What it takes to run `vestige` so."""
     begun = spent()
     command = [sys.executable, "-m", "vestige", *map(str, arguments)]
     with tempfile.TemporaryFile() as errors:
@@ -52,10 +59,10 @@ def measure(*arguments: str | Path) -> str:
         if child.wait():
             errors.seek(0)
             raise SystemExit(f"{' '.join(command)}\n{errors.read().decode()[-2000:]}")
-    return f"{spent() - begun:.1f} / {peaks['RssAnon'] // MIB} / {peaks['VmHWM'] // MIB}"
+    return round(spent() - begun, 1), peaks["RssAnon"] // MIB, peaks["VmHWM"] // MIB
 
 
-def logs(folder: Path, messages: int) -> dict[str, str]:
+def logs(folder: Path, messages: int) -> dict[str, Cost]:
     """Every stage over a log of so many messages."""
     log, words = folder / "daemon.log", folder / "words"
     write_log(log, messages)
@@ -78,7 +85,7 @@ def logs(folder: Path, messages: int) -> dict[str, str]:
     }
 
 
-def index(folder: Path, windows: int) -> dict[str, str]:
+def index(folder: Path, windows: int) -> dict[str, Cost]:
     """Splits of a dataset of so many windows."""
     dataset = folder / "dataset"
     write(dataset, windows)
@@ -89,6 +96,17 @@ def index(folder: Path, windows: int) -> dict[str, str]:
     return found
 
 
+def keep(size: int, column: dict[str, Cost]) -> None:
+    """Put what was measured into the file of figures."""
+    figures = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {}
+    for stage, (seconds, own, resident) in column.items():
+        of_stage = figures.setdefault(stage, {"seconds": [], "mib": [], "resident": []})
+        for name, value in (("seconds", seconds), ("mib", own), ("resident", resident)):
+            others = [point for point in of_stage[name] if point[0] != size]
+            of_stage[name] = sorted([*others, [size, value]])
+    FIGURES.write_text(json.dumps(figures, indent=1) + "\n")
+
+
 def main(arguments: list[str]) -> None:
     """The table."""
     of_index = arguments[:1] == ["--index"]
@@ -97,11 +115,13 @@ def main(arguments: list[str]) -> None:
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             found.append((index if of_index else logs)(Path(folder), size))
-            print(size, found[-1], file=sys.stderr, flush=True)
+        print(size, found[-1], file=sys.stderr, flush=True)
+        keep(size, found[-1])
     print("| stage |", " | ".join(f"{size:,}" for size in sizes), "|")
     print("|---|" + "---|" * len(sizes))
     for stage in found[0]:
-        print(f"| {stage} |", " | ".join(column[stage] for column in found), "|")
+        cells = (" / ".join(f"{number:g}" for number in column[stage]) for column in found)
+        print(f"| {stage} |", " | ".join(cells), "|")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from tests.cluster import NODE, NODES
+from tests.pipeline.conftest import prepared
 from vestige.engine.cluster import RayEngine
+
+__all__ = ["prepared"]
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

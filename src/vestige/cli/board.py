@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from vestige.cli.options import Address, EngineName
 from vestige.errors import UsageError
 
 
@@ -45,6 +46,8 @@ def board(
     jobs: Annotated[
         int | None, typer.Option("-j", "--jobs", min=1, help="processes for reading; default: every core")
     ] = None,
+    engine: EngineName = "local",
+    address: Address = None,
 ) -> None:
     """Compute every labelled set at hand by every detector by the honest splits, and write one page.
 
@@ -64,8 +67,8 @@ def board(
     detectors = asked(_names(models))
     fill.check(wanted)
     left = fill.fill(
-        output, wanted, detectors, data=data, hours=hours, engine=choose("local", jobs=jobs, address=None),
-        progress=progress.bar,
+        output, wanted, detectors, data=data, hours=hours, progress=progress.bar,
+        engine=choose(engine, jobs=jobs, address=address),
     )  # fmt: skip
     command = shlex.join(["vestige", *sys.argv[1:]])
     found = page.read(output, wanted, detectors, data=data, command=command)
