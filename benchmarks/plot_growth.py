@@ -18,7 +18,8 @@ FIGURES, IMAGE = HERE / "growth.json", HERE.parent / "docs" / "images" / "growth
 WIDTH, HEIGHT, LEFT, TOP = 360, 250, 46, 30
 PANEL = WIDTH + LEFT + 20
 LEGEND = 24
-COLOURS = ("#1b6ca8", "#d1495b", "#edae49", "#2e933c", "#66418a", "#8d5524", "#444444", "#00798c", "#b5179e", "#7a9e3b")
+COLOURS = ("#1b6ca8", "#d1495b", "#edae49", "#2e933c", "#66418a", "#8d5524", "#444444", "#00798c", "#b5179e",
+           "#7a9e3b")  # fmt: skip
 
 
 def decades(values: list[float]) -> tuple[int, int]:
