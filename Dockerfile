@@ -10,9 +10,11 @@
 FROM python:3.13-slim AS build
 ARG EXTRAS=""
 WORKDIR /build
-COPY pyproject.toml constraints.txt hatch_build.py README.md CHANGELOG.md LICENSE ./
+COPY pyproject.toml constraints.txt requirements.txt hatch_build.py README.md CHANGELOG.md LICENSE ./
 COPY src ./src
+# What comes from the index is held against its hash; what EXTRAS adds is not (docs/security.md).
 RUN python -m venv /opt/vestige \
+    && /opt/vestige/bin/pip install --no-cache-dir --require-hashes --requirement requirements.txt \
     && /opt/vestige/bin/pip install --no-cache-dir --constraint constraints.txt ".${EXTRAS:+[$EXTRAS]}"
 
 FROM python:3.13-slim

@@ -25,6 +25,23 @@ def test_the_image_copies_what_there_is_and_runs_as_a_user_of_its_own() -> None:
     assert users == ["USER vestige"]
 
 
+def test_what_is_installed_by_hash_is_what_is_pinned_and_all_that_is_needed() -> None:
+    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    entries = re.findall(r"^([\w.-]+)==(\S+)(.*(?:\n    .*)*)", text, re.MULTILINE)
+    by_hash = re.compile(r"--hash=sha256:[0-9a-f]{64}\b")
+    hashed = {name: version for name, version, rest in entries if by_hash.search(rest)}
+    assert len(hashed) == len(entries) > 30
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("==") for line in lines if "==" in line]
+    pinned = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pairs}
+    assert {name: pinned.get(name) for name in hashed} == hashed
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["dashboard"]]
+    names = {re.sub(r"[-_.]+", "-", re.split(r"[<>=;\[ ]", line)[0]).lower() for line in needed}
+    assert len(names) > 20
+    assert names - set(hashed) == set()
+
+
 def test_the_service_has_nothing_but_its_state(tmp_path: Path) -> None:
     lines = UNIT.read_text(encoding="utf-8").splitlines()
     needed = {"DynamicUser=yes", "ProtectSystem=strict", "NoNewPrivileges=yes", "StateDirectory=vestige"}

@@ -4,7 +4,7 @@
 
 A corpus, a dataset, a store and a detector are made; each verb is done once undisturbed. Then it is started
 again and again in another folder and killed (SIGKILL) after a random part of the time that it took, until so
-many kills of each verb are spent, a few before each end. What it left must be what the undisturbed one left:
+many kills of each verb are spent, some before each end. What it left must be what the undisturbed one left:
 the same weights, the same split, the same dataset, the same index, every alert once; nothing else lies beside
 it. Counts are printed as they come: whoever stops it has them.
 
@@ -32,12 +32,13 @@ from vestige.engine import preload
 from vestige.errors import OutputError
 
 SMALL = ["--resamples", "100", "-t", "1", "-j", "1", "--resume"]
+FEW = ["--set", "rounds=3", "--resume", "--threads", "1"]
 VERBS: dict[str, list[str]] = {
     "run": ["logs", "corpus", "--format", "bgl", "--split", "host", "-m", "gbt", "-m", "ngram", *SMALL],
     "prepare": ["logs", "corpus", "--format", "bgl", "-j", "1"],
     "learn": ["logs", "corpus", "-j", "1"],
     "validate": ["store", "--deep", "--fail-on", "never", "-j", "1"],
-    "tune": ["dataset", "--split", "split.json", "-m", "gbt", "--trials", "4", "--set", "rounds=3", "--resume", "--threads", "1"],
+    "tune": ["dataset", "--split", "split.json", "-m", "gbt", "--trials", "4", *FEW],
     "watch": ["detector", "corpus"],
 }
 """What is typed after each verb, before `-o`. Of a watch, what it is given (see `watch`)."""
@@ -58,8 +59,8 @@ MADE = (
     ["learn", "logs", "corpus", "--budget", "200/day", "-j", "1", "-o", "detector"],
 )
 HEAVY = (
-    "jinja2", "numba", "optuna", "pydantic", "rich.progress", "rich.table", "safetensors.numpy", "scipy.optimize",
-    "scipy.stats", "sklearn.ensemble", "sklearn.linear_model", "xgboost", "zstandard",
+    "jinja2", "numba", "optuna", "pydantic", "rich.progress", "rich.table", "safetensors.numpy",
+    "scipy.optimize", "scipy.stats", "sklearn.ensemble", "sklearn.linear_model", "xgboost", "zstandard",
 )  # fmt: skip
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Set before this is started: a process that has threads cannot be forked."""
@@ -150,7 +151,8 @@ def main() -> None:
     arguments.add_argument("--seed", type=int, default=1)
     asked = arguments.parse_args()
     if not os.environ.items() >= THREADS.items():
-        os.execve(sys.executable, [sys.executable, "-m", "tests.attacks.kills", *sys.argv[1:]], os.environ | THREADS)  # noqa: S606 - ourselves
+        again = [sys.executable, "-m", "tests.attacks.kills", *sys.argv[1:]]
+        os.execve(sys.executable, again, os.environ | THREADS)  # noqa: S606 - ourselves
     rng, place = random.Random(asked.seed), asked.place.absolute()
     place.mkdir(parents=True)
     import_all()
@@ -162,7 +164,7 @@ def main() -> None:
     counts, ends = dict.fromkeys(verbs, 0), dict.fromkeys(verbs, 0)
     while min(counts.values()) < asked.kills:
         for verb in verbs:
-            more = min(rng.randint(1, 6), asked.kills - counts[verb])
+            more = min(rng.randint(2, 12), asked.kills - counts[verb])
             if not more:
                 continue
             folder = place / "killed"

@@ -109,6 +109,18 @@ def _regular(path: Path) -> BinaryIO:
     return os.fdopen(handle, "rb")
 
 
+def is_binary(start: bytes) -> bool:
+    """Whether a file begins like none of text: beside letters of older encodings, which are no UTF-8 either,
+    there are control characters in it. NULs do not count: a power cut leaves them in the middle of a log."""
+    start = start.replace(b"\0", b"")
+    control = len(start) - len(start.translate(None, _CONTROL))
+    foreign = start.decode("utf-8", errors="replace").count("\ufffd")
+    return control > len(start) // 20 and control + foreign > len(start) // 4
+
+
+_CONTROL = bytes(each for each in range(32) if each not in b"\t\n\r\f\x1b")
+
+
 def stem_of(name: str) -> str:
     """A path's last part without its endings of packing and kind."""
     last = name.rpartition("/")[2]

@@ -75,11 +75,11 @@ def part(windows: WindowSet, *, seed: int = 0, where: Path | None = None) -> Sta
 def needed(share: float | None) -> str:
     """How much evidence learning needs, for whoever is about to read it; `share` of the windows alert, if
     that is known before."""
-    told = f"learning needs {LEAST:,} windows (steps that are judged) at the least; a few thousand are better"
+    told = f"Learning needs at least {LEAST:,} windows (judged steps), and a few thousand are better."
     if share is None:
-        return f"{told}, and for a budget by time a week says more than an hour"
+        return f"{told} A week of evidence says more about a budget by time than an hour does."
     enough = round(1 / share / SHARES[1])
-    return f"{told}, and {enough:,} show how rare one in {round(1 / share):,} is"
+    return f"{told} How rare one in {round(1 / share):,} is can be seen in {enough:,}."
 
 
 def _cut(windows: WindowSet, coded: Coded, how: str) -> Stages:

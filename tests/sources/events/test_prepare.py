@@ -195,6 +195,7 @@ REFUSED = [
     ),
     pytest.param(table(ROWS).encode("utf-16"), {}, EvidenceError, "iconv -f UTF-16", id="UTF-16"),
     pytest.param(bytes(9000), {}, EvidenceError, "NUL", id="NULs"),
+    pytest.param(bytes(range(256)) * 40, {}, EvidenceError, "(?s)no text.*evtx", id="no text"),
     pytest.param(
         b"\x30\0\0\0LfLe" + bytes(90), {}, EvidenceError, r"(?s)\.evt\).*wevtutil", id="a log of Windows XP"
     ),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vestige.errors import EvidenceError, FormatError
+from vestige.evidence.files import GIVE, is_binary
 from vestige.sources.events import calls
 from vestige.sources.events.evtx.reader import EvtxReader, is_evtx
 from vestige.sources.events.layout import Layout
@@ -69,7 +70,7 @@ def check(sample: bytes, rules: Rules, where: str, anomalous_files: str = "", *,
     message names the first of them, what its fields are called, and the mappings that would fit.
     """
     if not sample:
-        raise EvidenceError("the file is empty", where=where)
+        raise EvidenceError("the file is empty", where=where, remedy=GIVE)
     if is_evtx(sample):
         return _of_windows(sample, rules, where)
     if sample.startswith(WIDE):
@@ -80,6 +81,12 @@ def check(sample: bytes, rules: Rules, where: str, anomalous_files: str = "", *,
             raise EvidenceError(what, where=where, remedy=remedy)
     if sample.count(b"\0", 0, 4096) > min(len(sample), 4096) // 4:
         raise EvidenceError("no text: it is full of NUL bytes", where=where)
+    if is_binary(sample[:4096]):
+        raise EvidenceError(
+            "it is no text: most of its first bytes are none of UTF-8",
+            where=where,
+            remedy="give events as CSV, JSON or text, or .evtx files; of perf.data the source is traces",
+        )
     if (fit := _of_calls(sample, rules, where, anomalous_files, file)) is not None:
         return _with_doubt(fit, rules)
     if rules.others:

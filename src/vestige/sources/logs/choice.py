@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from vestige import checked
 from vestige.errors import EvidenceError, FormatError
-from vestige.evidence.files import EvidenceFile
+from vestige.evidence.files import GIVE, EvidenceFile, is_binary
 from vestige.evidence.stream import SAMPLE_LINES
 from vestige.sources.logs import years
 from vestige.sources.logs.foreign import goes_on, is_marker, level_of, plausible, tagged
@@ -519,7 +519,7 @@ def _next_best(best: Fit) -> str:
 def _check_text(sample: bytes, where: str) -> None:
     """Raise EvidenceError for what is no text with line ends."""
     if not sample:
-        raise EvidenceError("the file is empty", where=where)
+        raise EvidenceError("the file is empty", where=where, remedy=GIVE)
     if _LINK.fullmatch(sample):
         raise EvidenceError(
             "it holds nothing but a path: it is a link that was copied as text, and links are not followed",
@@ -533,7 +533,7 @@ def _check_text(sample: bytes, where: str) -> None:
             )
     if sample.count(b"\0", 0, 4096) > min(len(sample), 4096) // 4 and not sample.lstrip(b"\0")[:1]:
         raise EvidenceError("nothing but NUL bytes", where=where)
-    if _is_binary(sample[:4096]):
+    if is_binary(sample[:4096]):
         raise EvidenceError(
             "it is no text: most of its first bytes are none of UTF-8",
             where=where,
@@ -543,18 +543,6 @@ def _check_text(sample: bytes, where: str) -> None:
         raise EvidenceError(
             "lines end in carriage returns alone", where=where, remedy="convert it: tr '\\r' '\\n' < FILE"
         )
-
-
-def _is_binary(start: bytes) -> bool:
-    """Whether a file begins like none of text: beside letters of older encodings, which are no UTF-8 either,
-    there are control characters in it. NULs do not count: a power cut leaves them in the middle of a log."""
-    start = start.replace(b"\0", b"")
-    control = len(start) - len(start.translate(None, _CONTROL))
-    foreign = start.decode("utf-8", errors="replace").count("\ufffd")
-    return control > len(start) // 20 and control + foreign > len(start) // 4
-
-
-_CONTROL = bytes(each for each in range(32) if each not in b"\t\n\r\f\x1b")
 
 
 def _refusal(formats: Sequence[Format], judged: list[tuple[int, str]], where: str) -> FormatError:
