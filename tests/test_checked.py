@@ -57,3 +57,21 @@ def test_other_values_have_a_type() -> None:
     ):
         with pytest.raises(ValueError, match=r"n is .*"):
             check(value, "n")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "a.json"), "no such file or directory"),
+        (KeyError("format"), "it has no 'format'"),
+        (ValueError("a number of 90 digits"), "a number of 90 digits"),
+    ],
+)
+def test_why_a_file_cannot_be_read_is_told_without_python(error: Exception, told: str) -> None:
+    assert checked.reason(error) == told
+
+
+def test_bytes_in_place_of_a_text_are_told_in_words() -> None:
+    with pytest.raises(UnicodeDecodeError) as raised:
+        checked.load(b"\xa0{}")
+    assert checked.reason(raised.value) == "it is no text in UTF-8"

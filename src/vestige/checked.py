@@ -66,6 +66,18 @@ def load(data: bytes, *, bits: int = 64, finite: bool = True) -> dict[str, Any]:
     return plain
 
 
+def reason(error: Exception) -> str:
+    """Why a file could not be read, in words: what `read`, `load` and the checks of fields raise, without
+    what is Python's alone."""
+    if isinstance(error, OSError):
+        return (error.strerror or str(error)).lower()
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no text in UTF-8"
+    if isinstance(error, KeyError) and error.args:
+        return f"it has no {shown(error.args[0])}"
+    return str(error)
+
+
 def whole(value: Any, name: str, low: int, high: int) -> int:
     """`value`, if it is a whole number within `low..high` (and no bool). Raises ValueError."""
     if type(value) is not int or not low <= value <= high:

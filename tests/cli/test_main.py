@@ -70,7 +70,7 @@ def test_every_verb_has_help_with_an_example_to_paste(verb: str) -> None:
     [
         (["split", "no-such-dataset"], errors.DatasetError.exit_code, "not a prepared dataset"),
         (["score", "no-such-run", "x.log"], errors.UsageError.exit_code, "no-such-run"),
-        (["evaluate", "no-such-run"], errors.CheckpointError.exit_code, "config.json is missing"),
+        (["evaluate", "no-such-run"], errors.CheckpointError.exit_code, "there is no such directory"),
         (["inspect", "."], errors.UsageError.exit_code, "neither a run nor a detector"),
         (["models", "-lloud"], errors.UsageError.exit_code, "unknown log level"),
         (["-l", "loud", "models"], errors.UsageError.exit_code, "unknown log level"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -19,6 +19,7 @@ from vestige.evaluation.sensitivity import Sensitivity
 from vestige.evidence.defects import Defect
 
 FILE = "learnt.json"
+FORMAT: Literal["vestige-learnt/1"] = "vestige-learnt/1"
 
 
 class WholeRecordings(BaseModel):
@@ -67,7 +68,7 @@ class Learnt(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: str = "vestige-learnt/1"
+    format: Literal["vestige-learnt/1"] = FORMAT
     source: str
     evidence: str
     command: str
@@ -110,7 +111,9 @@ class Learnt(BaseModel):
         try:
             return cls.model_validate(checked.load(checked.read(path)))
         except (OSError, ValueError, ValidationError) as error:
-            raise DatasetError(f"cannot be read ({error})", where=path, remedy="learn again") from error
+            raise DatasetError(
+                f"cannot be read ({checked.reason(error)})", where=path, remedy="learn again"
+            ) from error
 
     @property
     def kept(self) -> bool:

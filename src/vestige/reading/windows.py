@@ -419,10 +419,14 @@ def read_manifest(path: Path) -> Manifest:
     file = path / MANIFEST
     _refuse_links(path)
     if not file.is_file():
+        remedy = "name a directory that vestige prepare wrote"
         if not path.exists():
-            remedy = "name a directory that vestige prepare wrote"
             raise DatasetError("not a prepared dataset: it does not exist", where=path, remedy=remedy)
-        raise DatasetError("not a prepared dataset: schema.json is missing", where=path, remedy=REMEDY)
+        if (path / "dataset" / MANIFEST).is_file():
+            remedy = f"it lies in the run: name {path / 'dataset'}"
+        elif path.is_dir():
+            remedy += "; where this is one, prepare it again"
+        raise DatasetError("not a prepared dataset: schema.json is missing", where=path, remedy=remedy)
     if file.stat().st_size > LARGEST_MANIFEST:
         what = f"is larger than any manifest ({LARGEST_MANIFEST >> 20} MiB)"
         raise DatasetError(what, where=file, remedy=REMEDY)

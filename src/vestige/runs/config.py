@@ -63,14 +63,15 @@ class RunConfig(BaseModel):
             data = checked.read(file)
             checked.load(data)  # no number is beyond what a field could hold
             return cls.model_validate_json(data)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
+            lacking = "config.json is missing" if directory.is_dir() else "there is no such directory"
             raise CheckpointError(
-                "not a run: config.json is missing",
+                f"not a run: {lacking}",
                 where=directory,
                 remedy="give a directory that vestige run wrote",
             ) from error
         except (OSError, ValueError) as error:
-            told = str(error)
+            told = checked.reason(error)
             if isinstance(error, ValidationError):
                 told = error.errors()[0]["msg"]
             raise CheckpointError(f"cannot be read ({told})", where=file, remedy=REMEDY) from error

@@ -40,7 +40,9 @@ def load(directory: Path, digest: str | None = None) -> dict[str, Any] | None:
         plain = checked.load(checked.read(path))
         found, of = plain["format"], plain["detector"]
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise CheckpointError(f"cannot be read ({error})", where=path, remedy=REMEDY) from error
+        raise CheckpointError(
+            f"cannot be read ({checked.reason(error)})", where=path, remedy=REMEDY
+        ) from error
     if found != FORMAT:
         raise CheckpointError(f"is of format {checked.shown(found)}", where=path, remedy=REMEDY)
     if digest is not None and of != digest:

@@ -51,7 +51,9 @@ def load_sets(path: Path, windows: WindowSet, own: Iterable[Recipe] = ()) -> Spl
         in_distribution = checked.flag(plain["in_distribution"], "in_distribution")
         recipe = _recipe(checked.text(plain["recipe"], "recipe"), in_distribution, own)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SplitError(f"cannot read the sets ({error})", where=path, remedy=remedy) from error
+        raise SplitError(
+            f"cannot read the sets ({checked.reason(error)})", where=path, remedy=remedy
+        ) from error
     known = set(windows.recordings["id"].to_list())
     lacking = [name for part in PARTS for name in assignment[part] if name not in known]
     if lacking:

@@ -194,7 +194,7 @@ class Split:
     @classmethod
     def load(cls, path: Path) -> Split:
         """Read what `save` wrote. Raises SplitError: file missing, damaged, or of another format."""
-        remedy = "make the split again with vestige split"
+        remedy = "give a file that vestige split wrote, or make the split again"
         try:
             plain = checked.load(checked.read(path))
             found = plain.pop("format")
@@ -209,7 +209,9 @@ class Split:
             _refuse_impossible(plain)
             return cls(**{**plain, "recipe": Recipe.from_dict(plain["recipe"])})
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SplitError(f"cannot read the split ({error})", where=path, remedy=remedy) from error
+            raise SplitError(
+                f"cannot read the split ({checked.reason(error)})", where=path, remedy=remedy
+            ) from error
 
 
 def _refuse_impossible(plain: dict[str, Any]) -> None:

@@ -211,7 +211,8 @@ def _folders(root: Path, skipped: list[Defect]) -> list[Path]:
     try:
         entries = sorted(os.scandir(root), key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
-        raise EvidenceError(f"cannot be read: {error.strerror}", where=root) from error
+        remedy = "give a perf.data, or the folder of a recording or of several"
+        raise EvidenceError(f"cannot be read: {error.strerror}", where=root, remedy=remedy) from error
     found = []
     for entry in entries:
         if entry.name.startswith("."):
