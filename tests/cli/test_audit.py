@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from tests.evaluation.tables import cheats
 from vestige.cli.main import app
-from vestige.errors import LeakageError
+from vestige.errors import EvidenceError, LeakageError
 
 
 def tables(folder: Path, *, shuffled: bool) -> list[str]:
@@ -45,3 +45,8 @@ def test_known_findings_do_not_fail(tmp_path: Path, extra: list[str]) -> None:
     by_name = {check["name"]: check for check in told["checks"]}
     assert by_name["overlapping_windows"]["status"] == "fail"
     assert by_name["overlapping_windows"]["allowed"] == ("--allow" in extra)
+
+
+def test_a_folder_in_place_of_a_table_is_told_as_one(tmp_path: Path) -> None:
+    with pytest.raises(EvidenceError, match=r"(?s)is a directory.*CSV or Parquet"):
+        app(["audit", "--train", str(tmp_path), "--test", str(tmp_path)], standalone_mode=False)

@@ -123,6 +123,12 @@ def test_findings_of_the_audit_have_the_whole_width_of_a_phone(clean: Page) -> N
     assert "table.stack td.text:last-child { grid-column: 1 / -1;" in narrow
 
 
+def test_words_of_a_table_are_not_broken_on_a_phone() -> None:
+    # Text may be broken anywhere where it must: without a width of its own its column shrinks to letters.
+    page = render(*made_up_run())
+    assert re.search(r"td\.text {[^}]*min-width: \d+px", page)
+
+
 def test_hostile_text_is_shown_as_text(clean: Page, hostile: Page) -> None:
     assert [tag for tag, _ in hostile.elements if tag == "script"] == ["script"] * 3
     known = {tag for tag, _ in clean.elements}

@@ -441,3 +441,17 @@ def test_overwrite_never_removes_what_is_not_ours(tmp_path: Path) -> None:
     ):
         pass
     assert (tmp_path / "d" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_run_and_a_folder_of_other_things_are_no_datasets(tmp_path: Path) -> None:
+    (tmp_path / "run" / "dataset").mkdir(parents=True)
+    (tmp_path / "run" / "dataset" / "schema.json").write_text("{}")
+    with pytest.raises(
+        DatasetError, match=r"(?s)schema\.json is missing.*it lies in the run: name .*dataset"
+    ):
+        WindowSet.open(tmp_path / "run")
+    (tmp_path / "other").mkdir()
+    with pytest.raises(
+        DatasetError, match=r"(?s)schema\.json is missing.*name a directory that vestige prepare"
+    ):
+        WindowSet.open(tmp_path / "other")

@@ -96,7 +96,8 @@ class EvidenceFile:
             return self.path.open("rb")
         except OSError as error:
             why = LINK if error.errno == errno.ELOOP else f"cannot be read: {error.strerror}"
-            raise EvidenceError(why, where=self.where) from error
+            remedy = "" if self.in_directory else "give a file that is there, and that you may read"
+            raise EvidenceError(why, where=self.where, remedy=remedy) from error
 
 
 def _regular(path: Path) -> BinaryIO:

@@ -425,7 +425,7 @@ def read_manifest(path: Path) -> Manifest:
         if (path / "dataset" / MANIFEST).is_file():
             remedy = f"it lies in the run: name {path / 'dataset'}"
         elif path.is_dir():
-            remedy += "; where this is one, prepare it again"
+            remedy += ", or prepare the dataset again"
         raise DatasetError("not a prepared dataset: schema.json is missing", where=path, remedy=remedy)
     if file.stat().st_size > LARGEST_MANIFEST:
         what = f"is larger than any manifest ({LARGEST_MANIFEST >> 20} MiB)"

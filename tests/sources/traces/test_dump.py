@@ -120,8 +120,10 @@ def test_an_offset_behind_the_end_and_a_directory_are_refused(tmp_path: Path) ->
     (tmp_path / "trace_0").write_bytes(TRACE)
     with pytest.raises(EvidenceError, match="has 53 bytes, none from 53 on"):
         dump(tmp_path / "trace_0", "--from", "53")
-    with pytest.raises(EvidenceError, match="directory"):
+    with pytest.raises(EvidenceError, match=r"(?s)directory.*give a file"):
         dump(tmp_path)
+    with pytest.raises(EvidenceError, match=r"(?s)No such file.*give a file"):
+        dump(tmp_path / "missing")
 
 
 WINDOWS_THREAD = struct.pack("<Q5I", 4242, 0, 3, 1, 40, 80) + bytes(64)

@@ -102,7 +102,8 @@ def open_table(path: Path) -> Table:
     Raises EvidenceError, with the row where one is at fault.
     """
     if not path.is_file():
-        raise EvidenceError("no such file", where=path, remedy="name a CSV or Parquet file")
+        what = "is a directory, and no table" if path.is_dir() else "no such file"
+        raise EvidenceError(what, where=path, remedy="name a CSV or Parquet file")
     try:
         with path.open("rb") as file:
             parquet = file.read(4) == b"PAR1"

@@ -134,7 +134,8 @@ def read_session(path: Path, *, most_inherited: int = MOST_INHERITED) -> Session
         with path.open("rb") as file:
             return _Reading(Records(file, path.stat().st_size, str(path)), most_inherited).read()
     except OSError as error:
-        raise EvidenceError(f"cannot be read: {error.strerror}", where=path) from error
+        remedy = "give a perf.data, or a trace_0 of Intel PT packets"
+        raise EvidenceError(f"cannot be read: {error.strerror}", where=path, remedy=remedy) from error
 
 
 class _Reading:
