@@ -6,9 +6,14 @@ before any evidence is read: the error names the command.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from vestige.errors import UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 MODULES: dict[str, tuple[str, ...]] = {
     "neural": ("torch", "pytorch_lightning"),
@@ -19,6 +24,16 @@ MODULES: dict[str, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxruntime"),
 }
 """The modules that each extra of `pyproject.toml` brings."""
+
+
+def plugins(group: str, name: str = "") -> Iterable[EntryPoint]:
+    """What installed packages offer to a group of entry points, all of it or what is called `name`."""
+    # Every installed package is looked at, which takes longer than much that is done with what is ours.
+    from importlib.metadata import entry_points
+
+    if name:
+        return entry_points(group=group, name=name)
+    return entry_points(group=group)
 
 
 def missing(extra: str) -> list[str]:

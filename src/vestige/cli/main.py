@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import copy
+import functools
 import os
 import signal
 import sys
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -14,26 +16,6 @@ import typer
 from typer.core import TyperGroup
 
 from vestige import __version__, log, storage
-from vestige.cli import (
-    about,
-    audit,
-    board,
-    compare,
-    dashboard,
-    dataset,
-    experiment,
-    export,
-    feedback,
-    learn,
-    preview,
-    scoring,
-    simulate,
-    traces,
-    triage,
-    tune,
-    validate,
-    watch,
-)
 from vestige.cli.config import expanded
 from vestige.cli.help import App
 from vestige.errors import OutputError, UsageError, VestigeError
@@ -42,33 +24,34 @@ from vestige.escaping import visible_lines
 INTERRUPTED, TERMINATED, HUNG_UP, BUG = 130, 143, 129, 70
 GLOBAL = {"-l", "--log-level"}
 
-VERBS = [
-    "preview",
-    "learn",
-    "run",
-    "prepare",
-    "split",
-    "train",
-    "evaluate",
-    "tune",
-    "compare",
-    "audit",
-    "board",
-    "score",
-    "watch",
-    "incidents",
-    "dismiss",
-    "confirm",
-    "dashboard",
-    "triage",
-    "simulate",
-    "validate",
-    "inspect",
-    "traces",
-    "models",
-    "export",
-    "doctor",
-]
+VERBS = {
+    "preview": "preview",
+    "learn": "learn",
+    "run": "experiment",
+    "prepare": "dataset",
+    "split": "dataset",
+    "train": "experiment",
+    "evaluate": "experiment",
+    "tune": "tune",
+    "compare": "compare",
+    "audit": "audit",
+    "board": "board",
+    "score": "scoring",
+    "watch": "watch",
+    "incidents": "feedback",
+    "dismiss": "feedback",
+    "confirm": "feedback",
+    "dashboard": "dashboard",
+    "triage": "triage",
+    "simulate": "simulate",
+    "validate": "validate",
+    "inspect": "dataset",
+    "traces": "traces",
+    "models": "about",
+    "export": "export",
+    "doctor": "about",
+}
+"""Every verb, in the order in which one meets them, and the module that has it."""
 
 
 class CtrlCError(Exception):
@@ -103,18 +86,8 @@ class InOrder(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The verbs by `VERBS`."""
-        return sorted(super().list_commands(ctx), key=VERBS.index)
-
-
-app = App(
-    name="vestige",
-    cls=InOrder,
-    context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]},
-    help="Find attacks in the traces they leave on a host: raw evidence in, an honestly judged detector out.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+        order = list(VERBS)
+        return sorted(super().list_commands(ctx), key=order.index)
 
 
 def _version(wanted: bool) -> None:
@@ -123,7 +96,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _globals(
     log_level: Annotated[
         str, typer.Option("-l", "--log-level", help="10..50, or debug, info, warning, error, critical")
@@ -152,24 +124,34 @@ def _globals(
     log.configure(level)
 
 
-preview.register(app)
-learn.register(app)
-experiment.register(app)
-tune.register(app)
-dataset.register(app)
-audit.register(app)
-compare.register(app)
-board.register(app)
-scoring.register(app)
-watch.register(app)
-feedback.register(app)
-dashboard.register(app)
-triage.register(app)
-simulate.register(app)
-validate.register(app)
-traces.register(app)
-export.register(app)
-about.register(app)
+def _application(modules: Iterable[str]) -> App:
+    """An application with the verbs of these modules."""
+    made = App(
+        name="vestige",
+        cls=InOrder,
+        context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]},
+        help="Find attacks in the traces they leave on a host: raw evidence in, an honestly judged detector out.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    made.callback()(_globals)
+    for module in modules:
+        import_module(f"vestige.cli.{module}").register(made)
+    return made
+
+
+@functools.cache
+def _whole() -> App:
+    return _application(dict.fromkeys(VERBS.values()))
+
+
+def __getattr__(name: str) -> App:
+    """`app`, the application with all verbs, is made when somebody asks for it: a verb that is called needs
+    no more than its own module."""
+    if name == "app":
+        return _whole()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def run() -> None:
@@ -212,16 +194,17 @@ def run() -> None:
 
 
 def _asked_for(arguments: list[str]) -> App:
-    """The application with no more than the verb that is called: to look at the options of all of them takes
-    longer than many a verb does. Where none is called, or something else stands there, all of them."""
+    """The application with no more than the verb that is called: to import all of them, and to look at their
+    options, takes longer than many a verb does. Where none is called, or something else stands there, all of
+    them."""
     at = 0
     while at < len(arguments) and (arguments[at] in GLOBAL or _holds_its_value(arguments[at])):
         at += 1 + (arguments[at] in GLOBAL)
     if at >= len(arguments) or arguments[at] not in VERBS:
-        return app
-    alone = copy.copy(app)
-    alone.registered_commands = [each for each in app.registered_commands if each.name == arguments[at]]
-    alone.registered_groups = [each for each in app.registered_groups if each.name == arguments[at]]
+        return _whole()
+    alone = _application([VERBS[arguments[at]]])
+    alone.registered_commands = [each for each in alone.registered_commands if each.name == arguments[at]]
+    alone.registered_groups = [each for each in alone.registered_groups if each.name == arguments[at]]
     return alone
 
 

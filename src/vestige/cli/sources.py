@@ -25,6 +25,8 @@ class Registry(Protocol[Item_co]):
 
     def names(self) -> list[str]: ...
 
+    def has(self, name: str) -> bool: ...
+
     def get(self, name: str) -> Item_co: ...
 
 
@@ -50,7 +52,7 @@ def add_verb(
             inner = App(add_completion=False, rich_markup_mode=None)
             if cmd_name in besides:
                 inner.command(cmd_name)(besides[cmd_name])
-            elif cmd_name in registry.names():
+            elif registry.has(cmd_name):
                 inner.command(cmd_name, cls=cls)(make(registry.get(cmd_name)))
             else:
                 return None

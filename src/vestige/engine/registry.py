@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import cast
 
 from vestige.engine.base import Engine
 from vestige.engine.local import LocalEngine
 from vestige.errors import UsageError
+from vestige.extras import plugins
 
 BUILT_IN = ("local", "ray")
 ENTRY_POINTS = "vestige.engines"
@@ -15,7 +15,7 @@ ENTRY_POINTS = "vestige.engines"
 
 def names() -> list[str]:
     """Names of the engines there are, third parties' included."""
-    return sorted({*BUILT_IN, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
+    return sorted({*BUILT_IN, *(entry.name for entry in plugins(ENTRY_POINTS))})
 
 
 def choose(name: str = "local", *, jobs: int | None = None, address: str | None = None) -> Engine:
@@ -36,6 +36,6 @@ def choose(name: str = "local", *, jobs: int | None = None, address: str | None 
     given: dict[str, int | str | None] = {"jobs": jobs}
     if address is not None:
         given["address"] = address
-    for entry in entry_points(group=ENTRY_POINTS, name=name):
+    for entry in plugins(ENTRY_POINTS, name):
         return cast("Engine", entry.load()(**given))
     raise UsageError(f"unknown engine {name!r}", remedy=f"one of: {', '.join(names())}")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
 
 from vestige import extras
 from vestige.errors import UsageError
+from vestige.extras import plugins
 from vestige.schema import Schema
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class Row:
 
 def names() -> list[str]:
     """Names of the detectors there are, baselines and third parties' included."""
-    return sorted({*BUILT_IN, *BASELINES, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+    return sorted({*BUILT_IN, *BASELINES, *(point.name for point in plugins(ENTRY_POINTS))})
 
 
 def get(name: str) -> type[Detector]:
@@ -212,7 +212,7 @@ def get(name: str) -> type[Detector]:
         if load in NETWORKS:
             extras.require(NEURAL, f"the model {name}")
         return next(kind for kind in load() if kind.name == name)
-    for point in entry_points(group=ENTRY_POINTS, name=name):
+    for point in plugins(ENTRY_POINTS, name):
         return cast("type[Detector]", point.load())
     raise UsageError(f"unknown model {name!r}", remedy=f"one of: {', '.join(names())}")
 

@@ -221,7 +221,9 @@ class DatasetWriter:
     def _finish(self) -> None:
         self._pad_end()
         digests = {stream.path: stream.close() for stream in (*self._streams.values(), *self._index.values())}
-        recordings = pl.DataFrame(self._recordings, schema=RECORDING_COLUMNS)
+        # As plain lists: of arrays, Polars asks what imports all of masked arrays.
+        rows = [{**each, "n_windows": each["n_windows"].tolist()} for each in self._recordings]
+        recordings = pl.DataFrame(rows, schema=RECORDING_COLUMNS)
         recordings.write_parquet(self._root / RECORDINGS)
         files = {}
         for file in sorted(file for file in self._root.rglob("*") if file.is_file()):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any, cast
 
 from pydantic import BaseModel
 
 from vestige.errors import UsageError
+from vestige.extras import plugins
 
 ENTRY_POINTS = "vestige.simulators"
 
@@ -65,13 +65,18 @@ BUILT_IN: dict[str, Callable[[], Simulator]] = {
 
 def names() -> list[str]:
     """Names of the sources whose corpora can be simulated, third parties' included."""
-    return sorted({*BUILT_IN, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
+    return sorted({*BUILT_IN, *(entry.name for entry in plugins(ENTRY_POINTS))})
+
+
+def has(name: str) -> bool:
+    """Whether there is one called `name`; others' are looked for only where it is none of ours."""
+    return name in BUILT_IN or name in names()
 
 
 def get(name: str) -> Simulator:
     """The simulator of the source called `name`. Raises UsageError where there is none."""
     if name in BUILT_IN:
         return BUILT_IN[name]()
-    for entry in entry_points(group=ENTRY_POINTS, name=name):
+    for entry in plugins(ENTRY_POINTS, name):
         return cast("Simulator", entry.load()())
     raise UsageError(f"no simulator for the source {name!r}", remedy=f"one of: {', '.join(names())}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, cast
 
 from vestige.errors import UsageError
+from vestige.extras import plugins
 
 if TYPE_CHECKING:
     from vestige.sources.base import Source
@@ -22,7 +22,12 @@ ENTRY_POINTS = "vestige.sources"
 
 def names() -> list[str]:
     """Names of the sources there are, third parties' included."""
-    return sorted({*BUILT_IN, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
+    return sorted({*BUILT_IN, *(entry.name for entry in plugins(ENTRY_POINTS))})
+
+
+def has(name: str) -> bool:
+    """Whether there is one called `name`; others' are looked for only where it is none of ours."""
+    return name in BUILT_IN or name in names()
 
 
 def get(name: str) -> Source[Any]:
@@ -30,6 +35,6 @@ def get(name: str) -> Source[Any]:
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
         return cast("Source[Any]", getattr(import_module(module), attribute)())
-    for entry in entry_points(group=ENTRY_POINTS, name=name):
+    for entry in plugins(ENTRY_POINTS, name):
         return cast("Source[Any]", entry.load()())
     raise UsageError(f"unknown source {name!r}", remedy=f"one of: {', '.join(names())}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from vestige.sources.logs import grammar
 from vestige.sources.logs.format import Format, shipped
@@ -17,7 +17,7 @@ from vestige.sources.logs.guess import begins_with_time, guess_line
 from vestige.sources.logs.guess_records import guess_records
 from vestige.sources.logs.header import fields
 
-MARKERS = re.compile(
+_MARKERS = (
     r"-- \S.{0,300}? ?--$|-- cursor: |-{4,} (?:beginning of|switch to) \S|==> .{1,4096} <==$"
     r"|#(?:Software|Version|Date|Start-Date|End-Date|Remark|Fields): ?"
     r"|#(?:separator|set_separator|empty_field|unset_field|path|open|close|fields|types)[ \t]"
@@ -27,7 +27,7 @@ MARKERS = re.compile(
 """What journalctl, logcat, tail, loggers of W3C and Zeek, script, docker-compose and MySQL write between
 messages.
 """
-CONTINUED = re.compile(
+_CONTINUED = (
     r"Traceback \(most recent call last\):|Caused by: |(?:During handling of|The above exception was) "
     r"|(?:[A-Za-z_]\w{0,60}\.){0,8}[A-Z]\w{0,80}"
     r"(?:Error|Exception|Warning|Interrupt|Exit|Throwable)(?::|$| \()"
@@ -51,14 +51,20 @@ CLOCK_CHARACTERS = 300
 """Where a clock must be, in a line that begins a message."""
 
 
+@cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    """Compiled where it is asked for: many a file needs none of these."""
+    return re.compile(pattern)
+
+
 def is_marker(line: str) -> bool:
     """Whether a line is one that a program put between messages."""
-    return MARKERS.match(line) is not None
+    return _expression(_MARKERS).match(line) is not None
 
 
 def goes_on(line: str) -> bool:
     """Whether a line is one that can only go on with the message above it."""
-    return CONTINUED.match(line) is not None
+    return _expression(_CONTINUED).match(line) is not None
 
 
 def plausible(chosen: Format, match: re.Match[str]) -> bool:

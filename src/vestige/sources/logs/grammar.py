@@ -121,14 +121,21 @@ def _times() -> tuple[tuple[re.Pattern[str], str], ...]:
 _HMS = r"(?P<clock>[0-2]\d[0-5]\d[0-6]\d)"
 _H_M_S = r"(?P<clock>[0-2]\d[.-][0-5]\d[.-][0-6]\d)"
 _END = rf"{_FRACTION}{_ZONE}(?![\w/])"
-_COMPACT = tuple(
-    (re.compile(pattern), date, clock_layout)
-    for pattern, date, clock_layout in (
-        (rf"(?P<date>(?:19|20)\d\d[01]\d[0-3]\d)(?P<between>[T_-]?){_HMS}{_END}", "%Y%m%d", "%H%M%S"),
-        (rf"(?P<date>(?:19|20)\d\d-[01]\d-[0-3]\d)(?P<between>[-_ ]){_H_M_S}{_END}", "%Y-%m-%d", ""),
-        (rf"(?P<date>\d\d[01]\d[0-3]\d)(?P<between> ){_HMS}(?![\w/])", "%y%m%d", "%H%M%S"),
+
+
+@cache
+def _compact() -> tuple[tuple[re.Pattern[str], str, str], ...]:
+    """Expressions of dates and clocks without signs in them, and the layouts of each."""
+    return tuple(
+        (re.compile(pattern), date, clock_layout)
+        for pattern, date, clock_layout in (
+            (rf"(?P<date>(?:19|20)\d\d[01]\d[0-3]\d)(?P<between>[T_-]?){_HMS}{_END}", "%Y%m%d", "%H%M%S"),
+            (rf"(?P<date>(?:19|20)\d\d-[01]\d-[0-3]\d)(?P<between>[-_ ]){_H_M_S}{_END}", "%Y-%m-%d", ""),
+            (rf"(?P<date>\d\d[01]\d[0-3]\d)(?P<between> ){_HMS}(?![\w/])", "%y%m%d", "%H%M%S"),
+        )
     )
-)
+
+
 _EPOCH = re.compile(r"(?P<seconds>1\d{9})(?P<more>\d{3}|\d{6}|\d{9})?(?P<fraction>\.\d{1,9})?(?![\w.-])")
 _UPTIME = re.compile(r"(?P<seconds>\d{1,9})(?P<fraction>\.\d{3,9})(?P<unit>s)?(?![\w.-])")
 _CLOCK_ALONE = re.compile(
@@ -192,7 +199,7 @@ def time_at(line: str, at: int, *, weak: bool = False) -> Part | None:
         found = pattern.match(line, at)
         if found is not None and _is_date(found["date"], found["name"], date_layout):
             return _dated(found, date_layout, "%H:%M:%S")
-    for pattern, date_layout, clock_layout in _COMPACT:
+    for pattern, date_layout, clock_layout in _compact():
         found = pattern.match(line, at)
         if found is not None:
             layout = clock_layout or f"%H{found['clock'][2]}%M{found['clock'][5]}%S"

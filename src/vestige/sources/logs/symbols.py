@@ -21,10 +21,10 @@ class LogSymbols(TextSymbols):
         import polars as pl
 
         zeros = np.zeros(len(self), dtype=np.int64)
-        columns: dict[str, Any] = {"text": self.names, "type": self.kinds, "group": zeros}
+        columns: dict[str, Any] = {"text": self.names, "type": self.kinds, "group": [0] * len(self)}
         if counts is None:
             counts = zeros
-        columns["count"] = counts
+        columns["count"] = counts.tolist()  # of an array, Polars asks what imports all of masked arrays
         schema = {"text": pl.String(), "type": pl.String(), "group": pl.UInt32(), "count": pl.Int64()}
         return pl.DataFrame(columns, schema=schema)
 
