@@ -19,6 +19,7 @@ import hashlib
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 class NativeError(RuntimeError):
@@ -52,15 +54,34 @@ _NEVER = "NRT_MemInfo_call_dtor"
 """Numba calls it where the last user of an array lets go of it. Arrays from outside have other owners."""
 
 
-def native(function: _F, *, after: tuple[str, ...] = (), lanes: bool = False) -> _F:
+def native(function: _F, *, after: tuple[str, ...] = (), lanes: bool = False, inline: bool = False) -> _F:
     """`function` as machine code, built when it is first called with arguments of some types. It is built
     anew when its module's file, or one of those named in `after`, has changed. `lanes`: numbers that are
-    written one beside the other are written at once, which Numba does not do of itself."""
+    written one beside the other are written at once, which Numba does not do of itself. `inline`: whatever
+    calls it has its code in it, so that a long function can be written as several short ones at no cost."""
     if os.environ.get(BUILDS):
         from vestige.compiling import compiled
 
-        return compiled(function, after=after)
+        return compiled(function, after=after, forceinline=inline)
     return cast("_F", _Native(function, after, lanes=lanes))
+
+
+class _Shown:
+    """Bytes as an array that NumPy takes for one that may be written. `data` lives as long as it."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        place, _ = np.frombuffer(data, np.uint8).__array_interface__["data"]
+        self.__array_interface__ = {
+            "data": (place, False), "shape": (len(data),), "typestr": "|u1", "version": 3
+        }  # fmt: skip
+
+
+def shown(data: bytes) -> NDArray[np.uint8]:
+    """Bytes as a native function takes them, which must not write to them: they are not copied."""
+    if not data:
+        return np.zeros(0, np.uint8)
+    return np.asarray(_Shown(data))
 
 
 class _Native:
@@ -106,7 +127,7 @@ def _flatten(argument: Any, flat: list[int]) -> Any:
         if not argument.flags.writeable:
             raise ValueError("arrays that may be written")
         layout = "C" if argument.flags.c_contiguous else "A"
-        place = argument.ctypes.data
+        place, _ = argument.__array_interface__["data"]
         flat += (0, 0, argument.size, argument.itemsize, place, *argument.shape, *argument.strides)
         return f"{argument.dtype.str} {argument.ndim} {layout}"
     if isinstance(argument, tuple):
@@ -286,7 +307,7 @@ def build(module: str, name: str, kinds: str, path: Path) -> None:
     made = compiler(nogil=True, error_model="numpy", **bare)(function)
     made.compile(tuple(_type(kind) for kind in json.loads(kinds)))
     (result,) = made.overloads.values()
-    final = result.library._final_module
+    final = _without_owners(result.library)
     needed = {each.name for each in final.functions if each.is_declaration}
     strange = {name for name in needed - _NEEDED - {_NEVER} if not name.startswith("llvm.")}
     if strange:
@@ -303,6 +324,25 @@ def build(module: str, name: str, kinds: str, path: Path) -> None:
     content = json.dumps(about).encode() + b"\n" + code
     part.write_bytes(hashlib.blake2b(content).hexdigest().encode() + b"\n" + content)
     part.replace(path)
+
+
+def _without_owners(library: Any) -> Any:
+    """The module of a compiled function without what counts who uses an array: those from outside have no
+    owner, and at every call within, at each row of a program, there would be a count for each array."""
+    import llvmlite.binding as llvm
+
+    text = str(library._final_module)
+    for name in ("NRT_incref", "NRT_decref"):
+        counts = rf"^define [^\n]*@{name}\((\S+) [^\n]*\{{$.*?^\}}$"
+        idle = rf"define internal void @{name}(\1 %0) alwaysinline {{\n  ret void\n}}"
+        text = re.sub(counts, idle, text, count=1, flags=re.MULTILINE | re.DOTALL)
+    module = llvm.parse_assembly(text)
+    module.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.slp_vectorization = os.environ.get("NUMBA_SLP_VECTORIZE") == "1"
+    passes = llvm.create_pass_builder(library._codegen._tm, options)
+    passes.getModulePassManager().run(module, passes)
+    return module
 
 
 def _type(kind: Any) -> Any:

@@ -178,24 +178,30 @@ class BlockReader:
 
     def _append(self, piece: bytes) -> None:
         """Take in a piece, without what exceeds `max_line` in a line."""
-        ends = np.flatnonzero(np.frombuffer(piece, np.uint8) == 10)
-        self._n_lines += len(ends)
-        carried = len(self._buffer) - self._line_start
-        longest = carried + len(piece)
-        if len(ends):
-            longest = max(carried + int(ends[0]), len(piece) - 1 - int(ends[-1]))
-        if len(ends) > 1:
-            longest = max(longest, int((ends[1:] - ends[:-1]).max()) - 1)
-        if longest <= self.max_line and not self._skipping:
-            if len(ends):
-                self._line_start = len(self._buffer) + int(ends[-1]) + 1
+        ends = np.frombuffer(piece, np.uint8) == 10
+        self._n_lines += int(np.count_nonzero(ends))
+        if not self._skipping and self._fits(piece):
+            last = piece.rfind(b"\n")
+            if last >= 0:
+                self._line_start = len(self._buffer) + last + 1
             self._buffer += piece
             return
         at = 0
-        for end in [*ends.tolist(), None]:
+        for end in [*np.flatnonzero(ends).tolist(), None]:
             stop = len(piece) if end is None else end + 1
             self._append_line(piece[at:stop], ended=end is not None)
             at = stop
+
+    def _fits(self, piece: bytes) -> bool:
+        """Whether no line that a piece goes on with, or holds, is longer than `max_line`."""
+        begin = self._line_start - len(self._buffer)
+        while len(piece) - begin > self.max_line:
+            # The last end of a line that the line here may have: whatever lies before it is short enough.
+            end = piece.rfind(b"\n", max(begin, 0), max(begin + self.max_line + 1, 0))
+            if end < 0:
+                return False
+            begin = end + 1
+        return True
 
     def _append_line(self, part: bytes, *, ended: bool) -> None:
         body = part

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -32,6 +32,7 @@ FRAME_YEAR = 1972
 
 _SECOND, _DAY = 1_000_000_000, 86_400_000_000_000
 _JUMP = 31 * _DAY
+_DAYS_TO_1970 = date(1970, 1, 1).toordinal() - 1
 """A step of no more than this passes no New Year unseen."""
 _HALF_YEAR, _STRAGGLER, _NEAR = 183 * _DAY, 330 * _DAY, _DAY
 MOST_YEARS = 60
@@ -50,6 +51,7 @@ def _in_frame(month: int, day: int, hours: int = 0) -> int:
     return (date(FRAME_YEAR, month, day).toordinal() - _EPOCH) * _DAY + hours * 3600 * _SECOND
 
 
+_LEAP_DAY = _in_frame(2, 29)
 _BOOT_ENDS, _BOOT_BEGINS = _in_frame(1, 8), _in_frame(12, 31, 12)
 """A clock that nobody set shows times before the one, for a week, or, west of Greenwich, after the other."""
 _NOVEMBER, _DECEMBER = _in_frame(11, 1), _in_frame(12, 1)
@@ -336,7 +338,7 @@ class Clock:
 
     def to_dict(self) -> dict[str, int | None]:
         """JSON-ready: `Clock(**plain)` goes on from there."""
-        return asdict(self)
+        return dict(vars(self))
 
     def set(self, t_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """The final times `(n,)` of the next messages of the file. A 29 February has none in a year that is
@@ -456,10 +458,15 @@ def _leads_to_boot(before: int, first: int) -> bool:
 
 def dated(frame: NDArray[np.int64], year: NDArray[np.int64]) -> NDArray[np.int64]:
     """Times of `FRAME_YEAR` moved into their years, `(n,)`; BAD where that year has no such day."""
-    moment = frame.view("datetime64[ns]")
-    month = moment.astype("datetime64[M]")
-    within = moment - month.astype("datetime64[ns]")
-    moved = month + ((year - FRAME_YEAR) * 12).astype("timedelta64[M]")
-    exists = (moved + 1).astype("datetime64[ns]") - moved.astype("datetime64[ns]") > within
-    times = (moved.astype("datetime64[ns]") + within).astype(np.int64)
-    return np.where(exists, times, BAD)
+    if len(year) and (year[0] == year).all():
+        year = year[:1]  # as it nearly always is
+    before = year - 1
+    start = (365 * before + before // 4 - before // 100 + before // 400 - _DAYS_TO_1970) * _DAY
+    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    times = frame + (start - _FRAME[0])
+    if leap.all():
+        return times
+    # `FRAME_YEAR` is a leap year: behind its 29 February all days of another year are one earlier.
+    later = ~leap & (frame >= _LEAP_DAY + _DAY)
+    times -= later * _DAY
+    return np.where(~leap & ~later & (frame >= _LEAP_DAY), BAD, times)

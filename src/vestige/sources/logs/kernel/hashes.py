@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.native import native as compiled
+from vestige.native import native
+
+compiled = partial(native, inline=True)
 
 Bytes = NDArray[np.uint8]
 Words = NDArray[np.uint64]

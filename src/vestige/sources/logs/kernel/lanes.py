@@ -17,7 +17,7 @@ from vestige.sources.logs.kernel import hashes
 from vestige.sources.logs.kernel.hashes import IV, PARAMETERS, SIGMA, Bytes, Words, word_at
 from vestige.sources.logs.kernel.machine import Numbers
 
-compiled = partial(native, after=(hashes.__file__,))
+compiled = partial(native, after=(hashes.__file__,), inline=True)
 
 LANES = 8
 _BLOCK = 128

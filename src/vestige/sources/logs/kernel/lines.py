@@ -30,6 +30,7 @@ from vestige.sources.logs.kernel.skeleton import LONGEST, Signs, Skeletons, lear
 compiled = partial(
     native,
     after=(clock.__file__, hashes.__file__, machine.__file__, program.__file__, skeletons_module.__file__),
+    inline=True,
 )
 
 REST, HEADER, ODD = range(3)

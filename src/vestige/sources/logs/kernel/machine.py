@@ -12,7 +12,6 @@ from vestige.native import native
 from vestige.sources.logs.kernel import program
 from vestige.sources.logs.kernel.program import (
     AHEAD,
-    BACK,
     BEGIN,
     BEHIND,
     BOUNDARY,
@@ -20,8 +19,8 @@ from vestige.sources.logs.kernel.program import (
     CUT,
     END,
     END_STRING,
+    FIELD,
     GREEDY,
-    GROUP,
     JUMP,
     LAZY,
     LOOK_END,
@@ -30,15 +29,15 @@ from vestige.sources.logs.kernel.program import (
     MATCH,
     NOT_AHEAD,
     NOT_BEHIND,
-    NOT_BOUNDARY,
     NOT_LOOK,
     NOT_LOOK_END,
     SAVE,
     SET,
     SPLIT,
+    TEXT,
 )
 
-compiled = partial(native, after=(program.__file__,))
+compiled = partial(native, after=(program.__file__,), inline=True)
 
 Bytes = NDArray[np.uint8]
 Code = NDArray[np.int32]
@@ -70,7 +69,7 @@ def is_word(code: int) -> bool:
 
 
 @compiled
-def match(  # noqa: PLR0912, PLR0915 - the loop of a machine: a branch for each instruction
+def match(
     code: Code,
     sets: Sets,
     entry: int,
@@ -105,146 +104,217 @@ def match(  # noqa: PLR0912, PLR0915 - the loop of a machine: a branch for each 
                     spot += 1
                 if spot >= n_spots:
                     return spot, NO_MATCH
-                row, p = entry, spots[spot]
-                break
-            i = top - 4
-            what = stack[i]
-            if what == _CHOICE or what == _LOOKED:  # noqa: PLR1714, SIM109 - compiled to a table of jumps
-                row, p, ok = stack[i + 1], stack[i + 2], True
-                top = i
-            elif what == _FEWER:
-                row, p, ok = stack[i + 1], stack[i + 2] - 1, True
-                stack[i + 2] = p
-                if p == stack[i + 3]:
-                    top = i
-            elif what == _MORE:
-                p = stack[i + 2]
-                row = stack[i + 1]
-                if stack[i + 3] > 0 and p < end and sets[code[4 * (row - 1) + 1], text[p]]:
-                    p += 1
-                    stack[i + 2] = p
-                    stack[i + 3] -= 1
-                    ok = True
-                else:
-                    top = i
+                row, p, ok = entry, spots[spot], True
             else:
-                if what == _UNDO:
-                    groups[stack[i + 1]] = stack[i + 2]
-                top = i
-        i = 4 * row
-        kind = code[i]
-        row += 1
-        ok = True
-        if kind == CHAR:
-            ok = p < end and text[p] == code[i + 1]
-            p += 1
-        elif kind == SET:
-            ok = p < end and sets[code[i + 1], text[p]]
-            p += 1
-        elif kind == LOOP or kind == GREEDY:  # noqa: PLR1714, SIM109
-            which = code[i + 1]
-            began, last = p, min(end, p + code[i + 3])
-            while p < last and sets[which, text[p]]:
-                p += 1
-            least = began + code[i + 2]
-            ok = p >= least
-            if kind == GREEDY and p > least:
-                if top > deepest:
-                    return spot, TOO_DEEP
-                stack[top], stack[top + 1], stack[top + 2], stack[top + 3] = _FEWER, row, p, least
-                top += 4
-        elif kind == NOT_AHEAD:
-            ok = not (p < end and sets[code[i + 1], text[p]])
-        elif kind == AHEAD:
-            ok = p < end and sets[code[i + 1], text[p]]
-        elif kind == BEHIND or kind == NOT_BEHIND:  # noqa: PLR1714, SIM109
-            n = code[i + 1]
-            seen = p - n >= begin
-            if seen:
-                for j in range(n):
-                    if not sets[code[i + 4 * (j + 1) + 1], text[p - n + j]]:
-                        seen = False
-                        break
-            row += n
-            ok = seen == (kind == BEHIND)
-        elif kind == SAVE:
-            slot = code[i + 1]
-            if top > 0:
-                if top > deepest:
-                    return spot, TOO_DEEP
-                stack[top], stack[top + 1], stack[top + 2] = _UNDO, slot, groups[slot]
-                top += 4
-            groups[slot] = p
-        elif kind == SPLIT or kind == MARK or kind == NOT_LOOK:  # noqa: PLR1714, SIM109
-            if top > deepest:
-                return spot, TOO_DEEP
-            what = _CHOICE
-            if kind == MARK:
-                what = _MARKED
-            elif kind == NOT_LOOK:
-                what = _LOOKED
-            stack[top], stack[top + 1], stack[top + 2] = what, code[i + 1], p
-            top += 4
-        elif kind == JUMP:
-            row = code[i + 1]
-        elif kind == CUT or kind == LOOK_END:  # noqa: PLR1714, SIM109
-            # What was to be tried within is forgotten; groups must be set right all the same, later.
-            mark = top - 4
-            while stack[mark] != _MARKED:
-                mark -= 4
-            if kind == LOOK_END:
-                p = stack[mark + 2]
-            kept = mark
-            for j in range(mark + 4, top, 4):
-                if stack[j] == _UNDO:
-                    stack[kept], stack[kept + 1], stack[kept + 2] = stack[j], stack[j + 1], stack[j + 2]
-                    kept += 4
-            top = kept
-        elif kind == NOT_LOOK_END:
-            top -= 4
-            while stack[top] != _LOOKED:
-                if stack[top] == _UNDO:
-                    groups[stack[top + 1]] = stack[top + 2]
-                top -= 4
-            ok = False
-        elif kind == LAZY:
-            which, least = code[i + 1], p + code[i + 2]
-            while ok and p < least:
-                ok = p < end and sets[which, text[p]]
-                p += 1
-            if ok:
-                if top > deepest:
-                    return spot, TOO_DEEP
-                stack[top], stack[top + 1], stack[top + 2] = _MORE, row, p
-                stack[top + 3] = code[i + 3] - code[i + 2]
-                top += 4
+                row, p, top, ok = _try_else(code, sets, text, end, groups, stack, top)
+        if top > deepest:
+            return spot, TOO_DEEP
+        kind = code[4 * row]
+        if kind < MATCH:
+            row, p, top, ok = _take(code, sets, text, end, groups, stack, row, p, top)
         elif kind == MATCH:
             return spot, p
-        elif kind == BACK:
-            p -= code[i + 1]
-            ok = p >= begin
-        elif kind == BEGIN:
-            ok = p == begin
-        elif kind == END:
-            ok = p == end or (p == end - 1 and text[p] == _NEW_LINE)
-        elif kind == END_STRING:
-            ok = p == end
-        elif kind == BOUNDARY or kind == NOT_BOUNDARY:  # noqa: PLR1714, SIM109
-            # In an empty text there is neither, as `re` of Python 3.11 has it.
-            ok = end > begin
-            if ok:
-                before = p > begin and is_word(text[p - 1])
-                behind = p < end and is_word(text[p])
-                ok = (before != behind) == (kind == BOUNDARY)
-        elif kind == GROUP:
-            began, until = groups[2 * code[i + 1]], groups[2 * code[i + 1] + 1]
-            ok = 0 <= began <= until and p + until - began <= end
-            if ok:
-                for j in range(began, until):
-                    if text[j] != text[p + j - began]:
-                        ok = False
-                        break
-                p += until - began
+        elif kind < AHEAD:
+            row, p, top, ok = _turn(code, begin, groups, stack, row, p, top)
+        else:
+            row, ok = _look_here(code, sets, text, begin, end, row, p)
+
+
+@compiled
+def _try_else(
+    code: Code, sets: Sets, text: Bytes, end: int, groups: Stack, stack: Stack, top: int
+) -> tuple[int, int, int, bool]:
+    """Go back to what is on top of the stack: the row and the place from which on to match, the stack's top
+    then, and whether there is anything to try there."""
+    i = top - 4
+    what, row, p = stack[i], stack[i + 1], stack[i + 2]
+    ok = True
+    if what == _CHOICE or what == _LOOKED:  # noqa: PLR1714, SIM109 - compiled to a table of jumps
+        top = i
+    elif what == _FEWER:
+        p -= 1
+        stack[i + 2] = p
+        if p == stack[i + 3]:
+            top = i
+    elif what == _MORE:
+        if stack[i + 3] > 0 and p < end and sets[code[4 * (row - 1) + 1], text[p]]:
+            p += 1
+            stack[i + 2] = p
+            stack[i + 3] -= 1
+        else:
+            top, ok = i, False
+    else:
+        if what == _UNDO:
+            groups[row] = p
+        top, ok = i, False
+    return row, p, top, ok
+
+
+@compiled
+def _take(
+    code: Code,
+    sets: Sets,
+    text: Bytes,
+    end: int,
+    groups: Stack,
+    stack: Stack,
+    row: int,
+    p: int,
+    top: int,
+) -> tuple[int, int, int, bool]:
+    """A row that takes characters: the next row, the place behind them, the stack's top, and whether they are
+    what they should be."""
+    i, began, ok = 4 * row, p, True
+    kind = code[i]
+    row += 1
+    if kind == CHAR:
+        ok = p < end and text[p] == code[i + 1]
+        p += 1
+    elif kind == TEXT:
+        n = code[i + 2]
+        row += n - 1
+        ok = p + n <= end
+        at = 0
+        while ok and at < n:
+            ok = text[p + at] == code[i + 4 * at + 1]
+            at += 1
+        p += n
+    elif kind == SET:
+        ok = p < end and sets[code[i + 1], text[p]]
+        p += 1
+    elif kind == LOOP or kind == GREEDY:  # noqa: PLR1714, SIM109
+        p = _run_over(sets, code[i + 1], text, p, min(end, p + code[i + 3]))
+        least = began + code[i + 2]
+        ok = p >= least
+        if kind == GREEDY and p > least:
+            stack[top], stack[top + 1], stack[top + 2], stack[top + 3] = _FEWER, row, p, least
+            top += 4
+    elif kind == FIELD:
+        p = _run_over(sets, code[i + 2], text, p, min(end, p + code[i + 7]))
+        ok = p >= began + code[i + 3]
+        top = _save(groups, stack, code[i + 1], began, top)
+        top = _save(groups, stack, code[i + 1] + 1, p, top)
+        row += 2
+    elif kind == LAZY:
+        which, least = code[i + 1], p + code[i + 2]
+        while ok and p < least:
+            ok = p < end and sets[which, text[p]]
+            p += 1
+        if ok:
+            stack[top], stack[top + 1], stack[top + 2] = _MORE, row, p
+            stack[top + 3] = code[i + 3] - code[i + 2]
+            top += 4
+    else:
+        # A group again.
+        at, until = groups[2 * code[i + 1]], groups[2 * code[i + 1] + 1]
+        ok = 0 <= at <= until and p + until - at <= end
+        while ok and at < until:
+            ok = text[at] == text[p]
+            at += 1
+            p += 1
+    return row, p, top, ok
+
+
+@compiled
+def _run_over(sets: Sets, which: int, text: Bytes, p: int, last: int) -> int:
+    """Behind the characters of a set from `p` on, `last` at most."""
+    while p < last and sets[which, text[p]]:
+        p += 1
+    return p
+
+
+@compiled
+def _save(groups: Stack, stack: Stack, slot: int, p: int, top: int) -> int:
+    """Note where a group begins or ends; the stack's top then."""
+    if top > 0:
+        stack[top], stack[top + 1], stack[top + 2] = _UNDO, slot, groups[slot]
+        top += 4
+    groups[slot] = p
+    return top
+
+
+@compiled
+def _turn(
+    code: Code, begin: int, groups: Stack, stack: Stack, row: int, p: int, top: int
+) -> tuple[int, int, int, bool]:
+    """A row that says what is to be tried, kept, or forgotten: as `_take`."""
+    i, ok = 4 * row, True
+    kind = code[i]
+    row += 1
+    if kind == SAVE:
+        top = _save(groups, stack, code[i + 1], p, top)
+    elif kind == SPLIT or kind == MARK or kind == NOT_LOOK:  # noqa: PLR1714, SIM109
+        what = _CHOICE
+        if kind == MARK:
+            what = _MARKED
+        elif kind == NOT_LOOK:
+            what = _LOOKED
+        stack[top], stack[top + 1], stack[top + 2] = what, code[i + 1], p
+        top += 4
+    elif kind == JUMP:
+        row = code[i + 1]
+    elif kind == CUT or kind == LOOK_END:  # noqa: PLR1714, SIM109
+        # What was to be tried within is forgotten; groups must be set right all the same, later.
+        mark = top - 4
+        while stack[mark] != _MARKED:
+            mark -= 4
+        if kind == LOOK_END:
+            p = stack[mark + 2]
+        kept = mark
+        for j in range(mark + 4, top, 4):
+            if stack[j] == _UNDO:
+                stack[kept], stack[kept + 1], stack[kept + 2] = stack[j], stack[j + 1], stack[j + 2]
+                kept += 4
+        top = kept
+    elif kind == NOT_LOOK_END:
+        top -= 4
+        while stack[top] != _LOOKED:
+            if stack[top] == _UNDO:
+                groups[stack[top + 1]] = stack[top + 2]
+            top -= 4
+        ok = False
+    else:
+        p -= code[i + 1]
+        ok = p >= begin
+    return row, p, top, ok
+
+
+@compiled
+def _look_here(
+    code: Code, sets: Sets, text: Bytes, begin: int, end: int, row: int, p: int
+) -> tuple[int, bool]:
+    """A row that looks at what stands at `p`, before it or behind it: the next row, and whether it is so."""
+    i = 4 * row
+    kind = code[i]
+    row += 1
+    if kind == NOT_AHEAD:
+        ok = not (p < end and sets[code[i + 1], text[p]])
+    elif kind == AHEAD:
+        ok = p < end and sets[code[i + 1], text[p]]
+    elif kind == BEHIND or kind == NOT_BEHIND:  # noqa: PLR1714, SIM109
+        n = code[i + 1]
+        seen = p - n >= begin
+        if seen:
+            for j in range(n):
+                if not sets[code[i + 4 * (j + 1) + 1], text[p - n + j]]:
+                    seen = False
+                    break
+        row += n
+        ok = seen == (kind == BEHIND)
+    elif kind == BEGIN:
+        ok = p == begin
+    elif kind == END:
+        ok = p == end or (p == end - 1 and text[p] == _NEW_LINE)
+    elif kind == END_STRING:
+        ok = p == end
+    else:
+        # In an empty text there is neither, as `re` of Python 3.11 has it.
+        ok = end > begin
+        if ok:
+            before = p > begin and is_word(text[p - 1])
+            behind = p < end and is_word(text[p])
+            ok = (before != behind) == (kind == BOUNDARY)
+    return row, ok
 
 
 @compiled

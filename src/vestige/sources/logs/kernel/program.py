@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 (
-    MATCH, SET, LOOP, GREEDY, LAZY, SPLIT, JUMP, SAVE, MARK, CUT, LOOK_END, NOT_LOOK, NOT_LOOK_END, BACK,
-    BEHIND, NOT_BEHIND, AHEAD, NOT_AHEAD, BEGIN, END, END_STRING, BOUNDARY, NOT_BOUNDARY, GROUP, CHAR,
-) = range(25)  # fmt: skip
-"""What a row does; its three numbers are explained where `_Writer` writes it."""
+    CHAR, TEXT, SET, LOOP, GREEDY, FIELD, LAZY, GROUP, MATCH, SAVE, SPLIT, JUMP, MARK, CUT, LOOK_END, NOT_LOOK,
+    NOT_LOOK_END, BACK, AHEAD, NOT_AHEAD, BEHIND, NOT_BEHIND, BEGIN, END, END_STRING, BOUNDARY, NOT_BOUNDARY,
+) = range(27)  # fmt: skip
+"""What a row does; its three numbers are explained where `_Writer` writes it. Those before `MATCH` take
+characters, those from `AHEAD` on only look at what stands here."""
 
 BEYOND = 128
 """Stands for every character beyond ASCII."""
@@ -100,6 +101,7 @@ class Program:
         _Writer(self, kept).sequence(items)
         self._row(MATCH)
         self._settle(entry)
+        self._join(entry)
         if len(self.rows) > MOST_ROWS:
             raise UnsupportedError("too long")
         self.n_groups = max(self.n_groups, tree.state.groups)
@@ -134,6 +136,17 @@ class Program:
             if _never_begins_within(behind, members[number], members):
                 self.rows[at][0] = LOOP
         self.ascii_only |= any(_may_part(self.rows, at, members) for at in range(entry, len(self.rows)))
+
+    def _join(self, entry: int) -> None:
+        """Say of a row that the rows behind it can be done with it: several characters (`TEXT`: the first,
+        how many), and a loop between the ends of a group (`FIELD`: where it begins, the loop's set, how often
+        at least). They stay as they are, for who comes to one of them from elsewhere."""
+        for at in range(len(self.rows) - 3, entry - 1, -1):
+            (kind, number, *_), (behind, of, least, _), (last, end, *_) = self.rows[at : at + 3]
+            if kind == CHAR and behind in {CHAR, TEXT}:
+                self.rows[at] = [TEXT, number, max(least, 1) + 1, 0]
+            elif (kind, behind, last) == (SAVE, LOOP, SAVE) and end == number + 1:
+                self.rows[at] = [FIELD, number, of, least]
 
     def _row(self, *numbers: int) -> int:
         self.rows.append([*numbers, *[0] * (4 - len(numbers))])

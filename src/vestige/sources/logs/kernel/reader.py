@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vestige.native import shown
 from vestige.sources.logs import clock
 from vestige.sources.logs.blocks import Block
 from vestige.sources.logs.format import Format
@@ -120,6 +121,7 @@ class KernelParser:
         self._hash = np.zeros(8, np.uint64), np.zeros(16, np.uint64)
         self._lanes = np.zeros(LANES_ROOM, np.uint64)
         self._stack = np.zeros(4 * DEPTH, np.int64)
+        self._ends, self._kind = np.empty(0, np.int64), np.empty(0, np.uint8)
         self._spots, self._chances = np.zeros((2, ROOM + 1), np.int64), np.zeros((2, ROOM + 1), np.uint64)
         self._masking = Masking(
             self._code, self._sets, masks.entries, masks.masks, masks.needs, masks.placeholder, masks.placed,
@@ -136,11 +138,12 @@ class KernelParser:
         """See `Parser.parse`."""
         if len(block.data) < self._smallest:
             return self._plain.parse(block)
-        data = np.frombuffer(block.data, np.uint8).copy()  # what may not be written is compiled for apart
-        most = int(np.count_nonzero(data == 10)) + 1
-        ends, kind = np.empty(most, np.int64), np.empty(most, np.uint8)
-        n = lines.find_lines(data, self._kinds, ends, kind)
-        ends, kind, label = ends[:n], kind[:n], np.zeros(n, np.uint8)
+        data = shown(block.data)
+        if len(data) >= len(self._ends):
+            # Of memory that is asked for, what nobody writes to is not used.
+            self._ends, self._kind = np.empty(2 * len(data), np.int64), np.empty(2 * len(data), np.uint8)
+        n = lines.find_lines(data, self._kinds, self._ends, self._kind)
+        ends, kind, label = self._ends[:n], self._kind[:n], np.zeros(n, np.uint8)
         content, t_ns = np.empty(n, np.int64), np.empty(n, np.int64)
         spans = np.empty((n, 2 * len(self._shown)), np.int64)
         n_odd = lines.read_lines(

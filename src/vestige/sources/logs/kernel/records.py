@@ -22,7 +22,7 @@ from vestige.sources.logs.kernel.lines import BAD, HEADER, REST, is_blank, momen
 from vestige.sources.logs.kernel.machine import Bytes, Numbers, Stack
 from vestige.sources.logs.records import level_of
 
-compiled = partial(native, after=(lines.__file__,))
+compiled = partial(native, after=(lines.__file__,), inline=True)
 
 TEMPLATE, MESSAGE, TIME, LEVEL, ERROR, STRANGE = range(6)
 PARTS = ("template", "message", "time", "level", "error")

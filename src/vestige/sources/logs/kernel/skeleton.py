@@ -37,7 +37,7 @@ from vestige.sources.logs.kernel.program import (
     widest,
 )
 
-compiled = partial(native, after=(hashes.__file__, program.__file__))
+compiled = partial(native, after=(hashes.__file__, program.__file__), inline=True)
 
 KINDS = (frozenset(b"0123456789"), frozenset(b"abcdef"), frozenset(b"ABCDEF"))
 SIGN = 0xF5

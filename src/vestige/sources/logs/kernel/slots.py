@@ -19,6 +19,7 @@ from vestige.sources.logs.kernel.machine import TOO_DEEP, Bytes, Numbers, Words
 compiled = partial(
     native,
     after=(hashes.__file__, lines.__file__, machine.__file__, slots.__file__, values.__file__),
+    inline=True,
 )
 
 Floats = NDArray[np.float64]
