@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import constant
 from constant import NUMBER
-from vestige.native import native
+from vestige.native import native, shown
 
 native = partial(native, after=(constant.__file__,))
 
@@ -65,6 +65,32 @@ def run_eights():
     out = np.zeros(13 * 8, np.uint64)
     n = eights(words, out)
     return n, bool((out.reshape(13, 8) == words[:, None] + np.arange(8, dtype=np.uint64)).all())
+
+@partial(native, inline=True)
+def part(numbers, begin):
+    return numbers[begin] + numbers[begin + 1]
+
+@native
+def walk(both, out):
+    for row in range(len(both.left) - 1):
+        out[row] = part(both.left, row) + part(both.right[row:], 0)
+    return len(out)
+
+def run_walk():
+    out = np.zeros(3, np.uint64)
+    n = walk(Both(np.arange(4, dtype=np.uint64), np.arange(4, dtype=np.uint64) * np.uint64(10)), out)
+    return n, out.tolist()
+
+def run_shown():
+    found = shown(b"abc")
+    return len(found), walk_bytes(found)
+
+@native
+def walk_bytes(data):
+    found = 0
+    for at in range(len(data)):
+        found += data[at]
+    return found
 
 def run_grow():
     return grow(7)
@@ -112,6 +138,22 @@ def test_machine_code_that_was_damaged_is_built_again(tmp_path: Path) -> None:
         built.write_bytes(damaged)
         assert run(tmp_path, "add").stdout == expected
         assert built.read_bytes() == whole
+
+
+def test_functions_call_one_another_and_nobody_counts_who_uses_an_array(tmp_path: Path) -> None:
+    (tmp_path / "constant.py").write_text("NUMBER = 1\n")
+    done = run(tmp_path, "walk")
+    assert done.stdout.strip() == "(3, [11, 33, 55]) False", done.stderr
+    (built,) = (tmp_path / "__pycache__").glob("module.walk-*.native")
+    code = built.read_bytes()
+    assert b"module4walk" in code
+    assert b"NRT_" not in code
+
+
+def test_bytes_are_read_where_they_are(tmp_path: Path) -> None:
+    (tmp_path / "constant.py").write_text("NUMBER = 1\n")
+    done = run(tmp_path, "shown")
+    assert done.stdout.strip() == "(3, 294) False", done.stderr
 
 
 def test_what_allocates_is_refused_when_it_is_built(tmp_path: Path) -> None:

@@ -51,6 +51,25 @@ def test_where_no_verb_is_called_all_of_them_are_there(arguments: list[str]) -> 
     assert _asked_for(arguments) is app
 
 
+def test_a_verb_that_is_called_imports_no_other() -> None:
+    code = (
+        "import sys; from vestige.cli.main import _asked_for; _asked_for(['inspect', 'x']); "
+        "print([name for name in ('dataset', 'watch', 'board') if f'vestige.cli.{name}' in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "['dataset']\n"
+
+
+def test_nobody_looks_for_garbage_while_a_command_is_imported_and_rarely_afterwards() -> None:
+    code = (
+        "import gc; import vestige.cli.main as main; before = gc.get_stats(); main.app; "
+        "print(gc.get_stats() == before); "
+        "print(gc.get_threshold()[0]); gc.collect(); print(gc.get_threshold()[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "400000", "50000"]
+
+
 def test_garbage_is_looked_for_rarely_among_what_a_command_imports() -> None:
     code = "import gc; import vestige.cli.main; print(gc.get_threshold()[0] > 10_000)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -54,6 +54,9 @@ VERBS = {
 """Every verb, in the order in which one meets them, and the module that has it."""
 
 
+ABOUT = "Find attacks in the traces they leave on a host: raw evidence in, an honestly judged detector out."
+
+
 class CtrlCError(Exception):
     """Ctrl-C, in a form that the parser of the command line does not swallow."""
 
@@ -130,7 +133,7 @@ def _application(modules: Iterable[str]) -> App:
         name="vestige",
         cls=InOrder,
         context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]},
-        help="Find attacks in the traces they leave on a host: raw evidence in, an honestly judged detector out.",
+        help=ABOUT,
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

@@ -143,7 +143,7 @@ def _read_all(
 ) -> None:
     """Read every unit into `sink`, and tell how far it has come."""
     done, total = 0, listing.total
-    small = total is not None and total < reader.small
+    small = reader.is_small(listing)
     # One process of this machine writes what it reads at once; parts would take the way over the disk.
     alone = isinstance(engine, LocalEngine) and (small or engine.workers == 1)
     # Standard input is this process's own: a worker would find nothing there.

@@ -305,6 +305,10 @@ class Reader(ABC, Generic[UnitT]):
     small = 48 << 20
     """Below so many bytes, starting worker processes costs more than it saves."""
 
+    def is_small(self, listing: Listing[UnitT]) -> bool:
+        """Whether there is so little to read that worker processes would not pay."""
+        return listing.total is not None and listing.total < self.small
+
     @abstractmethod
     def units(self, evidence: Evidence) -> Listing[UnitT]:
         """What there is to read. Raises EvidenceError where there is nothing."""

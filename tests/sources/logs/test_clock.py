@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vestige.sources.logs.clock import BAD, Clock, TimeParser, shape
+from vestige.sources.logs.clock import BAD, FRAME_YEAR, Clock, TimeParser, dated, shape
 
 
 def ns(
@@ -110,3 +110,32 @@ def test_a_message_without_a_time_stands_where_the_one_before_it_does(times: lis
         last = last if when == BAD else when
         expected.append(last)
     assert got == expected
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.datetimes(min_value=datetime(FRAME_YEAR, 1, 1), max_value=datetime(FRAME_YEAR, 12, 31, 23)),  # noqa: DTZ001
+            st.integers(min_value=1970, max_value=2200),
+        ),
+        min_size=1,
+        max_size=9,
+    ),
+    st.booleans(),
+)
+def test_a_time_moves_into_its_year_or_is_of_no_day(found: list[tuple[datetime, int]], alike: bool) -> None:
+    if alike:
+        found = [(moment, found[0][1]) for moment, _ in found]
+    expected = []
+    for moment, year in [*found, (datetime(FRAME_YEAR, 2, 29, 1), found[0][1])]:  # noqa: DTZ001
+        try:
+            moved = moment.replace(year=year, tzinfo=UTC)
+        except ValueError:
+            expected.append(BAD)
+            continue
+        whole = ns(moved.year, moved.month, moved.day, moved.hour, moved.minute, moved.second)
+        expected.append(whole + moved.microsecond * 1000)
+    moments = [moment for moment, _ in found] + [datetime(FRAME_YEAR, 2, 29, 1)]  # noqa: DTZ001
+    frame = np.array(moments, "datetime64[ns]").astype(np.int64)
+    years = np.array([year for _, year in found] + [found[0][1]], np.int64)
+    assert dated(frame, years).tolist() == expected

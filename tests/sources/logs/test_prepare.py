@@ -18,6 +18,7 @@ import zstandard
 from vestige.engine import LocalEngine
 from vestige.errors import EvidenceError, OutputError, UsageError, VestigeError
 from vestige.reading.prepare import prepare as read
+from vestige.reading.steps import Evidence
 from vestige.reading.windows import WindowSet
 from vestige.recipes import find
 from vestige.sources.logs.options import LogOptions
@@ -137,6 +138,32 @@ def test_worker_processes_give_the_same_dataset(tmp_path: Path) -> None:
         for file in files:
             twin = tmp_path / other / file.relative_to(tmp_path / "1-1048576")
             assert file.read_bytes() == twin.read_bytes(), (other, file.name)
+
+
+def test_workers_pay_later_for_what_the_kernel_reads(tmp_path: Path) -> None:
+    def is_small(name: str, content: bytes, bound: int, **options: Any) -> bool:
+        folder = tmp_path / f"{name}-{bound}"
+        folder.mkdir()
+        (folder / name).write_bytes(content)
+        reader = LogReader.of_corpus(folder, LogOptions(**options))
+        reader.small = bound
+        return reader.is_small(reader.units(Evidence((folder,))))
+
+    content = NORMAL.encode() * 100
+    own = tmp_path / "own.toml"
+    own.write_text(
+        'header = "<Date> <Time> <Level> [<Process>] <Component>: <Content>"\n'
+        'time = { Date = "%Y-%m-%d", Time = "%H:%M:%S,%f" }\nlabel = "level:ERROR"\nmasks = ["job"]\n'
+        f"example = ['{line(1, 'on')[:-1]}']\nmask = {{ job = 'job_[0-9]+' }}\n"
+    )
+    size = len(content)
+    assert is_small("a.log", content, size + 1, format="hadoop")
+    assert is_small("b.log", content, size // 4, format="hadoop")
+    assert not is_small("c.log", content, size // 8, format="hadoop")
+    assert not is_small("d.log", content, 0, format="hadoop")
+    assert not is_small("e.log", content, size // 4, format=str(own))
+    packed = gzip.compress(content)
+    assert not is_small("f.log.gz", packed, len(packed) // 4, format="hadoop")
 
 
 def test_progress_counts_bytes_of_evidence(tmp_path: Path) -> None:

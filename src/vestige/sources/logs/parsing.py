@@ -125,6 +125,14 @@ def _share_odd(data: bytes) -> float:
     return sum(_ODD.search(line) is not None for line in lines) / len(lines)
 
 
+def has_kernel(settings: str) -> bool:
+    """Whether the kernel can run these rules."""
+    readers = _readers(settings)
+    if not readers.asked:
+        readers.ask_for_kernel()
+    return readers.kernel is not None
+
+
 @lru_cache(maxsize=MOST_RULES)
 def _readers(settings: str) -> _Readers:
     rules = Rules.from_settings(json.loads(settings))

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from vestige.native import native
 from vestige.sources.logs import clock
-from vestige.sources.logs.kernel import hashes, machine, program
+from vestige.sources.logs.kernel import hashes, machine, program, texts
 from vestige.sources.logs.kernel import skeleton as skeletons_module
-from vestige.sources.logs.kernel.hashes import siphash, word_at
+from vestige.sources.logs.kernel.hashes import word_at
 from vestige.sources.logs.kernel.machine import (
     TOO_DEEP,
     Bytes,
@@ -26,10 +26,18 @@ from vestige.sources.logs.kernel.machine import (
     match,
 )
 from vestige.sources.logs.kernel.skeleton import LONGEST, Signs, Skeletons, learn, look_up
+from vestige.sources.logs.kernel.texts import keep_text
 
 compiled = partial(
     native,
-    after=(clock.__file__, hashes.__file__, machine.__file__, program.__file__, skeletons_module.__file__),
+    after=(
+        clock.__file__,
+        hashes.__file__,
+        machine.__file__,
+        program.__file__,
+        skeletons_module.__file__,
+        texts.__file__,
+    ),
     inline=True,
 )
 
@@ -436,63 +444,7 @@ def _append(data: Bytes, begin: int, end: int, out: Bytes, n: int, most: int) ->
 
 
 @compiled
-def find_text(text: Bytes, n: int, key: Words, slots: NDArray[np.int32], pool: Bytes, starts: Numbers) -> int:
-    """The slot of `text[:n]`: what it holds is the text's number, or -1. Texts are compared byte by byte."""
-    last = len(slots) - 1
-    at: int = np.int64(siphash(text, n, key) & np.uint64(last))  # type: ignore[assignment]
-    while slots[at] >= 0:
-        begin = starts[slots[at]]
-        if starts[slots[at] + 1] - begin == n:
-            same = True
-            for j in range(n):
-                if pool[begin + j] != text[j]:
-                    same = False
-                    break
-            if same:
-                return at
-        at = (at + 1) & last
-    return at
-
-
-@compiled
-def keep_text(
-    text: Bytes,
-    n: int,
-    key: Words,
-    slots: NDArray[np.int32],
-    pool: Bytes,
-    starts: Numbers,
-    known: Numbers,
-) -> int:
-    """The number of `text[:n]` among those kept, of which there are `known[0]`; it is added where it is new,
-    for which there must be room."""
-    at = find_text(text, n, key, slots, pool, starts)
-    number: int = slots[at]
-    if number < 0:
-        number = known[0]
-        slots[at] = number
-        begin = starts[number]
-        for j in range(n):
-            pool[begin + j] = text[j]
-        starts[number + 1] = begin + n
-        known[0] += 1
-    return number
-
-
-@compiled
-def place_texts(n: int, key: Words, slots: NDArray[np.int32], pool: Bytes, starts: Numbers) -> None:
-    """Put the numbers of `n` kept texts, all different, into empty slots."""
-    last = len(slots) - 1
-    for number in range(n):
-        begin, end = starts[number], starts[number + 1]
-        at = np.int64(siphash(pool[begin:end], end - begin, key) & np.uint64(last))
-        while slots[at] >= 0:
-            at = (at + 1) & last
-        slots[at] = number
-
-
-@compiled
-def read_messages(  # noqa: PLR0912 - a call a message costs more than what it would do
+def read_messages(
     data: Bytes,
     begins: Numbers,
     ends: Numbers,
@@ -551,20 +503,41 @@ def read_messages(  # noqa: PLR0912 - a call a message costs more than what it w
                 continue
         if len(bounds) > 1:
             label[at] = holds(work[0], n, words, bounds, by_first)
-        here, size = mask(masking, n)
-        if size == TOO_DEEP:
-            continue
-        if size == 0:
-            size = len(empty)
-            for j in range(size):
-                work[here, j], masking.origins[here, j] = empty[j], -1
-        text[m] = keep_text(work[here], size, skeletons.key, slots, pool, starts, known)
-        if n <= LONGEST:
-            learn(
-                work[here], masking.origins[here], size, n, length, text[m], label[at], skeleton, places,
-                skeletons,
-            )  # fmt: skip
+        text[m] = _mask_and_learn(
+            n, length, label[at], masking, empty, slots, pool, starts, known, skeletons, skeleton, places
+        )
     return n_messages
+
+
+@compiled
+def _mask_and_learn(
+    n: int,
+    length: int,
+    label: int,
+    masking: Masking,
+    empty: Bytes,
+    slots: NDArray[np.int32],
+    pool: Bytes,
+    starts: Numbers,
+    known: Numbers,
+    skeletons: Skeletons,
+    skeleton: Bytes,
+    places: Numbers,
+) -> int:
+    """The number of the masked text of the message `masking.work[0, :n]`, whose skeleton is not known, and is
+    remembered (see `skeleton.learn`); -1 where the plain reader must mask it."""
+    here, size = mask(masking, n)
+    if size == TOO_DEEP:
+        return -1
+    masked, origins = masking.work[here], masking.origins[here]
+    if size == 0:
+        size = len(empty)
+        for at in range(size):
+            masked[at], origins[at] = empty[at], -1
+    number = keep_text(masked, size, skeletons.key, slots, pool, starts, known)
+    if n <= LONGEST:
+        learn(masked, origins, size, n, length, number, label, skeleton, places, skeletons)
+    return number
 
 
 @compiled
@@ -582,26 +555,3 @@ def mark(first: Numbers, after: Numbers, left: Sets) -> None:
     for m in range(len(first)):
         for i in range(first[m], after[m]):
             left[i] = False
-
-
-@compiled
-def number_texts(
-    text: NDArray[np.int32],
-    stamps: Numbers,
-    stamp: int,
-    local: Numbers,
-    out: NDArray[np.uint32],
-    kept: Numbers,
-) -> int:
-    """Number the texts of one block anew, in the order in which they come: `out (n,)`; `kept[:returned]` are
-    their numbers among all. `stamps` of texts that came are set to `stamp`."""
-    n = 0
-    for m in range(len(text)):
-        number = text[m]
-        if stamps[number] != stamp:
-            stamps[number] = stamp
-            local[number] = n
-            kept[n] = number
-            n += 1
-        out[m] = local[number]
-    return n

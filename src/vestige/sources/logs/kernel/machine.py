@@ -234,7 +234,7 @@ def _save(groups: Stack, stack: Stack, slot: int, p: int, top: int) -> int:
 
 
 @compiled
-def _turn(
+def _turn(  # noqa: PLR0912 - a branch for each kind of row
     code: Code, begin: int, groups: Stack, stack: Stack, row: int, p: int, top: int
 ) -> tuple[int, int, int, bool]:
     """A row that says what is to be tried, kept, or forgotten: as `_take`."""

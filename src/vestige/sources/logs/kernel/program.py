@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 (
-    CHAR, TEXT, SET, LOOP, GREEDY, FIELD, LAZY, GROUP, MATCH, SAVE, SPLIT, JUMP, MARK, CUT, LOOK_END, NOT_LOOK,
-    NOT_LOOK_END, BACK, AHEAD, NOT_AHEAD, BEHIND, NOT_BEHIND, BEGIN, END, END_STRING, BOUNDARY, NOT_BOUNDARY,
+    CHAR, TEXT, SET, LOOP, GREEDY, FIELD, LAZY, GROUP, MATCH, SAVE, SPLIT, JUMP, MARK, CUT, LOOK_END,
+    NOT_LOOK, NOT_LOOK_END, BACK, AHEAD, NOT_AHEAD, BEHIND, NOT_BEHIND, BEGIN, END, END_STRING, BOUNDARY,
+    NOT_BOUNDARY,
 ) = range(27)  # fmt: skip
 """What a row does; its three numbers are explained where `_Writer` writes it. Those before `MATCH` take
 characters, those from `AHEAD` on only look at what stands here."""

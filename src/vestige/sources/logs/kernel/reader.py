@@ -36,6 +36,7 @@ from vestige.sources.logs.kernel.program import (
 from vestige.sources.logs.kernel.records import LEVEL_ROOM, Keys, read_records
 from vestige.sources.logs.kernel.skeleton import LONGEST, MOST_KEPT, Skeletons, signs_of
 from vestige.sources.logs.kernel.slots import HELD, HELD_BYTES, read_slots
+from vestige.sources.logs.kernel.texts import keep_text, number_texts, place_texts
 from vestige.sources.logs.masks import ours
 from vestige.sources.logs.parse import (
     EMPTY,
@@ -349,7 +350,7 @@ class _Texts:
         """The number of a text."""
         self.grow(max(ROOM, len(text)))
         data = np.frombuffer(text, np.uint8).copy()
-        return lines.keep_text(data, len(data), self.key, self.slots, self.pool, self.starts, self.known)
+        return keep_text(data, len(data), self.key, self.slots, self.pool, self.starts, self.known)
 
     def of_block(self, text: NDArray[np.int32]) -> tuple[NDArray[np.uint32], list[str]]:
         """Rows of messages, whose texts have the numbers `text (n,)`, in a table of their own; the table."""
@@ -358,7 +359,7 @@ class _Texts:
             self._stamp = 0
         self._stamp += 1
         rows, kept = np.empty(len(text), np.uint32), np.empty(len(text), np.int64)
-        n = lines.number_texts(text, self._stamps, self._stamp, self._local, rows, kept)
+        n = number_texts(text, self._stamps, self._stamp, self._local, rows, kept)
         self._names += [None] * (len(self) - len(self._names))
         return rows, [self._name(number) for number in kept[:n].tolist()]
 
@@ -378,7 +379,7 @@ class _Texts:
             self.starts = np.concatenate([self.starts, np.zeros_like(self.starts)])
         if 2 * known + 2 > len(self.slots):
             self.slots = np.full(2 * len(self.slots), -1, np.int32)
-            lines.place_texts(known, self.key, self.slots, self.pool, self.starts)
+            place_texts(known, self.key, self.slots, self.pool, self.starts)
 
 
 class _Masks:
