@@ -44,6 +44,11 @@ def test_whatever_is_wrong_with_a_table_is_told_in_a_line(
     assert capfd.readouterr().err == ""  # Polars says on standard error where it panicked
 
 
+def test_a_page_of_fewer_than_no_values_is_refused_before_polars_ends_the_interpreter() -> None:
+    with pytest.raises(ValueError, match=r"values of a page: -274"):
+        parquet.read(Path(__file__).with_name("negative_page.parquet"))
+
+
 def test_few_bytes_are_not_a_million_rows(tmp_path: Path) -> None:
     path = tmp_path / "bomb.parquet"
     pl.DataFrame({"n": pl.zeros(3_000_000, pl.Int8, eager=True)}).write_parquet(path)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from tests.evaluation.tables import cheats
 from vestige.cli.main import app
-from vestige.errors import EvidenceError, LeakageError
+from vestige.errors import EvidenceError, LeakageError, UsageError
 
 
 def tables(folder: Path, *, shuffled: bool) -> list[str]:
@@ -50,3 +50,14 @@ def test_known_findings_do_not_fail(tmp_path: Path, extra: list[str]) -> None:
 def test_a_folder_in_place_of_a_table_is_told_as_one(tmp_path: Path) -> None:
     with pytest.raises(EvidenceError, match=r"(?s)is a directory.*CSV or Parquet"):
         app(["audit", "--train", str(tmp_path), "--test", str(tmp_path)], standalone_mode=False)
+
+
+def test_a_seed_is_no_negative_number() -> None:
+    with pytest.raises(UsageError, match="--seed"):
+        app(["audit", "--train", "a.csv", "--test", "b.csv", "--seed", "-1"], standalone_mode=False)
+
+
+def test_a_table_that_would_end_the_interpreter_is_refused() -> None:
+    hostile = str(Path(__file__).parents[1] / "attacks" / "negative_page.parquet")
+    with pytest.raises(EvidenceError, match=r"is damaged .*values of a page: -274"):
+        app(["audit", "--train", hostile, "--test", hostile], standalone_mode=False)

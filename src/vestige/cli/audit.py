@@ -74,7 +74,7 @@ def audit(
         Path | None, typer.Option("-o", "--output", help="page to write, such as audit.html")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="print the audit as JSON")] = False,
-    seed: Annotated[int, typer.Option("--seed", help="seed of samples and resamples")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="seed of samples and resamples")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier page")] = False,
 ) -> None:
     """Audit a training and a test table, of any tool: leaks, shortcuts, and what each may have been worth.

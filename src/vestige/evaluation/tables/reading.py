@@ -15,6 +15,7 @@ import polars as pl
 
 from vestige.errors import EvidenceError
 from vestige.escaping import visible
+from vestige.parquet import check
 
 BATCH = 65_536
 MOST_COLUMNS, MOST_ROWS = 5_000, 50_000_000
@@ -96,6 +97,15 @@ class Table:
             raise _unreadable(self.path, error) from error
 
 
+def _check_headers(path: Path) -> None:
+    """Raise EvidenceError where the headers of a Parquet file would end the interpreter."""
+    try:
+        check(path, most=1 << 31)
+    except ValueError as error:
+        remedy = "write the table again, as Parquet or CSV"
+        raise EvidenceError(f"is damaged ({error})", where=path, remedy=remedy) from error
+
+
 def open_table(path: Path) -> Table:
     """The table at `path`. A column is of numbers where every cell is one; `agree` settles it for two tables.
 
@@ -108,6 +118,7 @@ def open_table(path: Path) -> Table:
         with path.open("rb") as file:
             parquet = file.read(4) == b"PAR1"
         if parquet:
+            _check_headers(path)
             lazy, rows = pl.scan_parquet(path), 0
         else:
             separator, rows = _checked_csv(path)
