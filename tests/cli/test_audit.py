@@ -59,5 +59,5 @@ def test_a_seed_is_no_negative_number() -> None:
 
 def test_a_table_that_would_end_the_interpreter_is_refused() -> None:
     hostile = str(Path(__file__).parents[1] / "attacks" / "negative_page.parquet")
-    with pytest.raises(EvidenceError, match=r"is damaged .*values of a page: -274"):
+    with pytest.raises(EvidenceError, match=r"cannot be read as a table .*values of a page: -274"):
         app(["audit", "--train", hostile, "--test", hostile], standalone_mode=False)

@@ -103,7 +103,7 @@ def _check_headers(path: Path) -> None:
         check(path, most=1 << 31)
     except ValueError as error:
         remedy = "write the table again, as Parquet or CSV"
-        raise EvidenceError(f"is damaged ({error})", where=path, remedy=remedy) from error
+        raise EvidenceError(f"cannot be read as a table ({error})", where=path, remedy=remedy) from error
 
 
 def open_table(path: Path) -> Table:
