@@ -83,7 +83,9 @@ def compare(found: dict[str, Ints], label: Ints, group: Ints, against: str) -> l
     score = {name: float(macro_f1(confusion(label, one, k))) for name, one in found.items()}
     lines = []
     for name in found:
-        gain = bootstrap.interval(score[name] - score[against], samples[name] - samples[against])
+        gain = bootstrap.interval(
+            score[name] - score[against], samples[name] - samples[against], weights=weights
+        )
         lines.append(
             f"| {name} | {score[name]:.3f} | {gain.estimate:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] |"
         )

@@ -73,7 +73,7 @@ def coverage(
         drawn = counts(setting, clusters, rng)
         weights = bootstrap.draw(clusters, resamples, seed=trial)
         samples = bootstrap.macro_f1_samples(drawn, weights)
-        found = bootstrap.interval(float(macro_f1(drawn.sum(axis=0))), samples, clusters=clusters)
+        found = bootstrap.interval(float(macro_f1(drawn.sum(axis=0))), samples, weights=weights)
         if np.isfinite(found.low):
             held += found.low <= true <= found.high
             widths.append(found.high - found.low)

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 from sklearn import metrics as sk
 
@@ -47,28 +48,59 @@ def test_a_resample_without_a_class_is_void_not_flattering() -> None:
     assert (found.void, found.low, found.high) == (1, samples[1], samples[1])
 
 
-def test_intervals_of_few_clusters_are_widened_as_student_would() -> None:
-    samples = np.random.default_rng(0).normal(size=200_000)
-    for count in (4, 12, 1_000):
-        found = bootstrap.interval(0.0, samples, clusters=count)
-        wide = stats.t.ppf(0.975, count - 1) * np.sqrt(count / (count - 1))
-        assert found.high == pytest.approx(wide, rel=0.05)
-        assert found.low == pytest.approx(-wide, rel=0.05)
-    unsaid = bootstrap.interval(0.0, samples)
-    assert (unsaid.low, unsaid.high) == pytest.approx(np.quantile(samples, [0.025, 0.975]))
+@pytest.mark.parametrize("count", [4, 12, 1_000])
+def test_intervals_of_few_clusters_are_widened_as_student_would(count: int) -> None:
+    wide = stats.t.ppf(0.975, count - 1) * np.sqrt(count / (count - 1))
+    assert stats.norm.ppf(bootstrap.tail_of(0.95, count)) == pytest.approx(-wide)
+    few = stats.t.ppf(0.975, 3) * np.sqrt(count / (count - 1))
+    assert stats.norm.ppf(bootstrap.tail_of(0.95, count, 3.0)) == pytest.approx(-few)
+    assert bootstrap.tail_of(0.95) == pytest.approx(0.025)
+
+
+@pytest.mark.parametrize(
+    ("given", "low", "high"),
+    [
+        (np.tile([-1.0, 1.0], 20), 35, 39),
+        (np.r_[np.zeros(38), -1.0, 1.0], 3.5, 5),
+        (np.r_[np.tile([-1.0, 1.0], 18), np.tile([-4.0, 4.0], 2)], 20, 30),
+    ],
+)
+def test_degrees_of_freedom_are_those_of_the_clusters_that_bear_it(
+    given: NDArray[np.float64], low: float, high: float
+) -> None:
+    """All give alike; two of 40 give all, a kurtosis of 20; four of 40 give most, a kurtosis of 4.24."""
+    weights = bootstrap.draw(40, 4_000)
+    samples = weights @ given / 40
+    assert low <= bootstrap.freedom(samples, weights) <= high
+    # Void resamples, and those that were not taken, say nothing of it.
+    samples[::5] = np.nan
+    assert low <= bootstrap.freedom(samples[:3_000], weights) <= high
+
+
+def test_what_nothing_moves_has_as_many_degrees_of_freedom_as_clusters_less_one() -> None:
+    assert bootstrap.freedom(np.ones(100), bootstrap.draw(8, 100)) == 7
+    assert bootstrap.freedom(np.full(100, np.nan), bootstrap.draw(8, 100)) == 7
 
 
 def test_the_interval_of_a_mean_of_ten_clusters_holds_it_more_often_for_being_widened() -> None:
-    rng, held = np.random.default_rng(0), {0: 0, 10: 0}
+    rng, held = np.random.default_rng(0), {"plain": 0, "widened": 0}
     for trial in range(600):
         means = rng.normal(size=10)
         weights = bootstrap.draw(10, 400, seed=trial)
         samples = weights @ means / 10
-        for count in held:
-            found = bootstrap.interval(float(means.mean()), samples, clusters=count)
-            held[count] += found.low <= 0 <= found.high
-    assert held[0] / 600 < 0.9
-    assert 0.91 <= held[10] / 600 <= 0.97
+        for name, known in (("plain", None), ("widened", weights)):
+            found = bootstrap.interval(float(means.mean()), samples, weights=known)
+            held[name] += found.low <= 0 <= found.high
+    assert held["plain"] / 600 < 0.9
+    assert 0.91 <= held["widened"] / 600 <= 0.98
+
+
+def test_where_few_clusters_bear_a_mean_its_interval_is_wider_still() -> None:
+    weights = bootstrap.draw(40, 4_000)
+    many, few = np.tile([-1.0, 1.0], 20), np.r_[np.zeros(38), -1.0, 1.0] * np.sqrt(20)
+    assert few.std() == pytest.approx(many.std())
+    wide, narrow = (bootstrap.interval(0.0, weights @ one / 40, weights=weights) for one in (few, many))
+    assert wide.high - wide.low > 1.1 * (narrow.high - narrow.low)
 
 
 def test_no_usable_resample_gives_no_interval() -> None:

@@ -69,31 +69,62 @@ def exact_bounds(rate: float, count: int, level: float = LEVEL) -> tuple[float, 
     return float(low), float(high)
 
 
-def tail_of(level: float, clusters: int = 0) -> float:
+def freedom(samples: FloatArray, weights: FloatArray) -> float:
+    """How many degrees of freedom the deviation of `samples (R,)` has, which came of `weights (R, G)`: at
+    most G - 1, and at least 2 where there are as many.
+
+    A deviation that hangs on a few clusters is a worse guess than one to which all give alike. What cluster g
+    gives is the covariance of the samples with how often it was drawn. Of G draws of a kurtosis k the
+    variance has a variance of (k - 1) / G of its square, as that of 2 G / (k - 1) normal draws has (after
+    Satterthwaite: An approximate distribution of estimates of variance components. Biometrics Bulletin 2
+    (1946)).
+    """
+    good = np.isfinite(samples)
+    count = weights.shape[1]
+    if count < 3 or not good.any():
+        return float(count - 1)
+    apart = np.where(good, samples - samples[good].mean(), 0.0)
+    given = weights[: len(samples)].T @ apart
+    squares = given**2
+    total = squares.sum() ** 2
+    if total <= 0:
+        return float(count - 1)
+    kurtosis = count * (squares**2).sum() / total
+    return float(min(count - 1, max(2.0, 2 * count / max(kurtosis - 1, SAME))))
+
+
+def tail_of(level: float, clusters: int = 0, free: float | None = None) -> float:
     """The share of resamples, 0 to 0.5, that lies below an interval of `level`, and as many above it. `level`
     is the interval's nominal coverage, above 0 and below 1; neither is checked.
 
     A resample of few clusters varies less than a sample of as many does, and its deviation is itself a guess:
-    percentiles are too narrow. So the tail is that of Student's t with one degree of freedom less than there
-    are clusters, widened by sqrt(G / (G - 1)) (Hesterberg: What teachers should know about the bootstrap. The
-    American Statistician 69 (2015), "expanded percentile interval"). 0 or 1 clusters: the nominal tail.
+    percentiles are too narrow. So the tail is that of Student's t with as many degrees of freedom as are
+    `free` (None: one less than there are clusters), widened by sqrt(G / (G - 1)) (Hesterberg: What teachers
+    should know about the bootstrap. The American Statistician 69 (2015), "expanded percentile interval").
+    0 or 1 clusters: the nominal tail.
     """
     from scipy.special import ndtr, stdtrit
 
     tail = (1 - level) / 2
     if clusters < 2:
         return tail
-    return float(ndtr(np.sqrt(clusters / (clusters - 1)) * stdtrit(clusters - 1, tail)))
+    if free is None:
+        free = clusters - 1
+    return float(ndtr(np.sqrt(clusters / (clusters - 1)) * stdtrit(free, tail)))
 
 
-def interval(estimate: float, samples: FloatArray, level: float = LEVEL, *, clusters: int = 0) -> Interval:
-    """The central `level` of `samples (R,)`, widened for how few `clusters` they were drawn from (0: not
-    said); NaN counts as void."""
+def interval(
+    estimate: float, samples: FloatArray, level: float = LEVEL, *, weights: FloatArray | None = None
+) -> Interval:
+    """The central `level` of `samples (R,)`, widened for how few clusters bear it, which the `weights (R, G)`
+    tell that they came of (None: not widened); NaN counts as void."""
     good = samples[np.isfinite(samples)]
     void = len(samples) - len(good)
     if not len(good):
         return Interval(float(estimate), np.nan, np.nan, len(samples), void)
-    tail = tail_of(level, clusters)
+    tail = tail_of(level)
+    if weights is not None:
+        tail = tail_of(level, weights.shape[1], freedom(samples, weights))
     low, high = np.quantile(good, [tail, 1 - tail])
     return Interval(float(estimate), float(low), float(high), len(samples), void)
 
@@ -138,12 +169,14 @@ def ranking_samples(
     return np.array(precisions), np.array(areas)
 
 
-def interval_result(estimate: float, samples: FloatArray, clusters: int = 0) -> IntervalResult:
-    """An estimate with the interval that its resamples `(R,)` of so many `clusters` give, for the record.
+def interval_result(
+    estimate: float, samples: FloatArray, weights: FloatArray | None = None
+) -> IntervalResult:
+    """An estimate with the interval that its resamples `(R,)` by `weights (R, G)` give, for the record.
 
     Resamples that all give one figure give no interval: the record says so instead.
     """
-    found: Interval = interval(estimate, samples, clusters=clusters)
+    found: Interval = interval(estimate, samples, weights=weights)
     if found.degenerate:
         return IntervalResult(
             estimate=found.estimate,
@@ -175,7 +208,7 @@ def rate_result(
     A rate that no resample can move (0, 1, or alike in all clusters) gets the exact bounds of as many
     trials as there are clusters that hold any window of `whole`.
     """
-    found = interval_result(estimate, rate_samples(part, whole, ids, weights), weights.shape[1])
+    found = interval_result(estimate, rate_samples(part, whole, ids, weights), weights)
     if found.method == "bootstrap":
         return found
     concerned = len(np.unique(ids[whole]))

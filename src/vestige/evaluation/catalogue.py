@@ -116,16 +116,16 @@ def _macro_f1(of: Material) -> IntervalResult:
     test, drawn = of.test, of.clusters
     per_cluster = grouped_confusion(test.label, test.predicted, drawn.ids, len(test.classes), drawn.count)
     return interval_result(
-        float(macro_f1(of.counts)), bootstrap.macro_f1_samples(per_cluster, of.weights), drawn.count
+        float(macro_f1(of.counts)), bootstrap.macro_f1_samples(per_cluster, of.weights), of.weights
     )
 
 
 def _average_precision(of: Material) -> IntervalResult:
-    return interval_result(of.sweep.average_precision, of.ranking_samples[0], of.clusters.count)
+    return interval_result(of.sweep.average_precision, of.ranking_samples[0], of.weights)
 
 
 def _roc_auc(of: Material) -> IntervalResult:
-    return interval_result(of.sweep.roc_auc, of.ranking_samples[1], of.clusters.count)
+    return interval_result(of.sweep.roc_auc, of.ranking_samples[1], of.weights)
 
 
 def _recall(of: Material) -> IntervalResult:

@@ -44,7 +44,7 @@ def compare(
         if rivals:
             best = max(rivals, key=lambda rival: rival.validation_macro_f1 or 0.0)
             lucky = max(rivals, key=lambda rival: rival.macro_f1.estimate or 0.0)
-            found.append(_comparison(model, best, lucky, samples, drawn))
+            found.append(_comparison(model, best, lucky, samples, drawn, weights))
     return found
 
 
@@ -73,12 +73,11 @@ def _comparison(
     lucky: DetectorResults,
     samples: Mapping[str, bootstrap.FloatArray],
     drawn: Clusters,
+    weights: bootstrap.FloatArray,
 ) -> Comparison:
     gains = samples[model.name] - samples[best.name]
-    gain = interval_result(_difference(model, best), gains, drawn.count)
-    hindsight = interval_result(
-        _difference(model, lucky), samples[model.name] - samples[lucky.name], drawn.count
-    )
+    gain = interval_result(_difference(model, best), gains, weights)
+    hindsight = interval_result(_difference(model, lucky), samples[model.name] - samples[lucky.name], weights)
     good = gains[np.isfinite(gains)]
     outcome = _outcome((gain, hindsight))
     sentences = [_sentence(model, best, gain, outcome)]

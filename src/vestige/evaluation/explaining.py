@@ -64,7 +64,7 @@ def deletion(
     return DeletionResult(
         windows=len(rows),
         clusters=count,
-        area=interval_result(float(areas.mean()), samples, count),
+        area=interval_result(float(areas.mean()), samples, weights),
         named=_curve(named),
         random=_curve(drawn),
     )

@@ -215,8 +215,8 @@ def _calibration(score: FloatArray, test: Predictions, material: Material) -> Ca
         count=found.count.tolist(),
         brier=found.brier,
         ece=found.ece,
-        brier_interval=interval_result(found.brier, brier, material.clusters.count),
-        ece_interval=interval_result(found.ece, ece, material.clusters.count),
+        brier_interval=interval_result(found.brier, brier, material.weights),
+        ece_interval=interval_result(found.ece, ece, material.weights),
     )
 
 

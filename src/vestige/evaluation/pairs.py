@@ -45,7 +45,7 @@ def compare_pairs(
     weights = bootstrap.draw(drawn.count, enough, seed)
     samples = {model.name: macro_f1_samples(tests[model.name], drawn, weights) for model in models}
     found = [
-        _pair(a, b, samples[a.name] - samples[b.name], drawn)
+        _pair(a, b, samples[a.name] - samples[b.name], drawn, weights)
         for a, b in combinations(models, 2)
         if _meet(a, b)
     ]
@@ -68,7 +68,13 @@ def _meet(a: DetectorResults, b: DetectorResults) -> bool:
     return a.view == b.view or a.bare_name == b.bare_name
 
 
-def _pair(a: DetectorResults, b: DetectorResults, gaps: bootstrap.FloatArray, drawn: Clusters) -> PairResult:
+def _pair(
+    a: DetectorResults,
+    b: DetectorResults,
+    gaps: bootstrap.FloatArray,
+    drawn: Clusters,
+    weights: bootstrap.FloatArray,
+) -> PairResult:
     kind: Literal["models", "views"] = "models" if a.view == b.view else "views"
     ours, theirs = a.macro_f1.estimate, b.macro_f1.estimate
     gap = float("nan") if ours is None or theirs is None else ours - theirs
@@ -76,5 +82,5 @@ def _pair(a: DetectorResults, b: DetectorResults, gaps: bootstrap.FloatArray, dr
     contrary = min(int((good <= 0).sum()), int((good >= 0).sum()))
     p = min(1.0, 2 * (1 + contrary) / (1 + len(good))) if drawn.trusted and len(good) else None
     return PairResult(
-        first=a.name, second=b.name, kind=kind, gap=interval_result(gap, gaps, drawn.count), p=p, p_adjusted=p
+        first=a.name, second=b.name, kind=kind, gap=interval_result(gap, gaps, weights), p=p, p_adjusted=p
     )

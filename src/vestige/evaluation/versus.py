@@ -140,8 +140,11 @@ def set_side_by_side(
     weights = bootstrap.draw(drawn.count, max(resamples, min(most, BUDGET // drawn.count)), seed)
     rng = np.random.default_rng(seed + 1)
     samples = {c.name: _samples(c, metric, drawn, weights, rng) for c in contenders}
-    results = [_result(c, metric, samples[c.name], drawn) for c in contenders]
-    gaps = [_gap(a, b, samples[a.name] - samples[b.name], drawn) for a, b in combinations(results, 2)]
+    results = [_result(c, metric, samples[c.name], weights) for c in contenders]
+    gaps = [
+        _gap(a, b, samples[a.name] - samples[b.name], weights, trusted=drawn.trusted)
+        for a, b in combinations(results, 2)
+    ]
     adjusted = holm([gap.p for gap in gaps])
     return Compared(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -187,14 +190,14 @@ def _samples_of(test: Predictions, metric: MetricName, drawn: Clusters, weights:
 
 
 def _result(
-    contender: Contender, metric: MetricName, samples: FloatArray, drawn: Clusters
+    contender: Contender, metric: MetricName, samples: FloatArray, weights: FloatArray
 ) -> ContenderResult:
     by_seed = [measure(test, metric) for test in contender.tests]
     by_split = [by_seed[0], *(measure(test, metric) for test in contender.other_splits)]
     return ContenderResult(
         name=contender.name,
         view=contender.view,
-        figure=interval_result(float(np.mean(by_seed)), samples, drawn.count),
+        figure=interval_result(float(np.mean(by_seed)), samples, weights),
         by_seed=tuple(by_seed),
         by_split=tuple(by_split),
         seed_sd=_deviation(by_seed),
@@ -202,16 +205,18 @@ def _result(
     )
 
 
-def _gap(a: ContenderResult, b: ContenderResult, gaps: FloatArray, drawn: Clusters) -> GapResult:
+def _gap(
+    a: ContenderResult, b: ContenderResult, gaps: FloatArray, weights: FloatArray, *, trusted: bool
+) -> GapResult:
     good = gaps[np.isfinite(gaps)]
     contrary = min(int((good <= 0).sum()), int((good >= 0).sum()))
-    p = min(1.0, 2 * (1 + contrary) / (1 + len(good))) if drawn.trusted and len(good) else None
+    p = min(1.0, 2 * (1 + contrary) / (1 + len(good))) if trusted and len(good) else None
     ours, theirs = a.figure.estimate, b.figure.estimate
     estimate = float("nan") if ours is None or theirs is None else ours - theirs
     return GapResult(
         first=a.name,
         second=b.name,
-        gap=interval_result(estimate, gaps, drawn.count),
+        gap=interval_result(estimate, gaps, weights),
         p=p,
         p_adjusted=p,
         seed_sd=_deviation_of_gaps(a.by_seed, b.by_seed),

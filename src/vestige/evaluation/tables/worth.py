@@ -60,7 +60,7 @@ def without(given: Given, test: Side, k: int, rows: NDArray[np.bool_], seed: int
             )
             for part in (np.ones(len(left), dtype=np.bool_), left)
         ]
-        drop = interval_result(before.macro_f1 - after.macro_f1, samples[0] - samples[1], count)
+        drop = interval_result(before.macro_f1 - after.macro_f1, samples[0] - samples[1], weights)
     note = f"without {int(rows.sum()):,} of {len(rows):,} test rows"
     missing = set(np.unique(test.labels)) - set(np.unique(test.labels[left]))
     if missing:
