@@ -17,7 +17,7 @@ def benchmark() -> dict[str, Any]:
 
 
 def test_most_intervals_hold_and_those_of_few_clusters_are_wider(benchmark: dict[str, Any]) -> None:
-    """The table in docs/evaluation.md has 1,000 trials. Plain percentiles of six clusters hold in 85%."""
+    """The table in docs/evaluation.md has 600 trials. Plain percentiles of six clusters hold in 85%."""
     alike = benchmark["SETTINGS"][0]
     many, narrow = benchmark["coverage"](alike, 50, trials=300, resamples=300)
     few, wide = benchmark["coverage"](alike, 6, trials=300, resamples=300)
