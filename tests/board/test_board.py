@@ -208,6 +208,7 @@ def test_the_page_tells_what_it_took_and_how_often_a_test_part_was_opened(
     assert len(spent) == 3
     assert all(seconds > 0 for seconds in spent.values())
     assert board.processor_seconds == pytest.approx(sum(spent.values()))
+    assert "and the 3 cells that count it took 0.0" in page.markdown(board)
     for run in spent:
         (run / "openings.jsonl").write_text('{"command": "one"}\n{"command": "two"}\n')
     again = page.read(filled, sets, MODELS, data=data, command="it")
@@ -256,6 +257,11 @@ def test_ours_is_set_beside_what_was_best_on_validation_and_is_not_ours(
     clusters = results.clusters.model_copy(update={"trusted": trusted})
     run = results.model_copy(update={"pairs": [pair], "clusters": clusters})
     assert page.gain_of([(other, run), (ours, run)]) == told
+    # What was better on validation in another run is told, and nothing is beyond doubt then.
+    apart = page.gain_of([(ecod, results), (other, run), (ours, run)])
+    assert apart is not None
+    assert apart.trivial == f"ecod; ecod, of another run, reached {ecod.macro_f1.estimate:.3f}"
+    assert apart.shown == "no"
 
 
 def test_detectors_of_a_split_are_judged_once_together_and_later_ones_by_themselves(

@@ -77,6 +77,8 @@ class Board:
     wanted: int
     seconds: float
     processor_seconds: float
+    counted: int
+    """Cells that say their processor time: those of earlier versions do not."""
     other_code: int
 
 
@@ -84,7 +86,7 @@ def read(
     out: Path, sets: Sequence[LabelledSet], models: Sequence[str], *, data: Path | None, command: str
 ) -> Board:
     """What is there so far. Raises DatasetError for results that are damaged."""
-    board = Board(command, code_digest(), [], [], 0, 0, 0.0, 0.0, 0)
+    board = Board(command, code_digest(), [], [], 0, 0, 0.0, 0.0, 0, 0)
     for one in sets:
         place = SetPlace(out, one)
         cells = cells_of(place, models)
@@ -129,6 +131,7 @@ def _split(
             found.missing.append(f"{cell.model}: its results are gone")
             continue
         board.done += 1
+        board.counted += record.processor_seconds > 0
         board.other_code += record.code != board.code
         _take(judged, results)
         if not found.clusters:
@@ -190,12 +193,19 @@ def gain_of(ranked: Sequence[tuple[DetectorResults, RunResults]]) -> Gain | None
     one, results = ours
     other = next(each for each, run in ranked if run is results and _role(each) != "model")
     found, name = _paired(one.name, other, results)
+    apart, run = next((each, run) for each, run in ranked if _role(each) != "model")
+    better = run is not results
+    if better:
+        # Of another run there are no resamples to pair with: what it reached is told beside.
+        name = f"{name}; {apart.name}, of another run, reached {_number(apart.macro_f1.estimate)}"
     if found is None or found.estimate is None:
         return Gain(one.name, name, "-", "-", "no")
     least, shown = "-", "no"
     if found.low is not None:
         least = f"{found.estimate - found.low:+.3f}"
-        shown = "no" if found.low <= 0 else "yes" if results.clusters.trusted else "no: too few clusters"
+        shown = "no"
+        if found.low > 0 and not better:
+            shown = "yes" if results.clusters.trusted else "no: too few clusters"
     return Gain(one.name, name, _interval(found, "+.3f"), least, shown)
 
 
@@ -326,8 +336,8 @@ def _gains(board: Board) -> list[str]:
 def _state(board: Board) -> list[str]:
     took = f"it took {board.seconds / 3600:.2f} hours"
     if board.processor_seconds:
-        # Cells of earlier versions do not say it.
-        took += f", and {board.processor_seconds / 3600:.2f} hours of one processor core"
+        hours = f"{board.processor_seconds / 3600:.2f} hours of one processor core"
+        took += f", and the {board.counted} cells that count it took {hours}"
     lines = [
         f"**{board.done} of {board.wanted} cells are computed**; {took}. The same command goes on with the "
         "rest, and can be cut off at any moment:",
