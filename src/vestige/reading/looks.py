@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige.reading.encoding import Batch, BoundEncoder, Encoder
+from vestige.reading.encoding import LET_GO, Batch, BoundEncoder, Encoder
 from vestige.reading.examples import Examples, Place
 from vestige.reading.novelty import Novelty
 from vestige.reading.pace import Pace, gap_and_span, hour_of
@@ -80,6 +80,8 @@ class NormalEncoder:
             token[rows] = np.minimum(tokens_BT[:, -1], size)
             gap[rows], span[rows] = gap_and_span(times_BT, tokens_BT != PAD)
             hour[rows] = hour_of(times_BT[:, -1])
+            if rows.stop % LET_GO == 0 or rows.stop == len(train):
+                train.let_go()
         return Pace.fit(token, gap, span, hour, size)
 
     def _fit_values(self, bound: BoundEncoder, train: WindowSet) -> KnownValues | None:
