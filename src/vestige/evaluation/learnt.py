@@ -38,6 +38,27 @@ class WholeRecordings(BaseModel):
     high: float | None = None
 
 
+class Silenced(BaseModel):
+    """Silences: how many kinds of events, and logs, had a steady habit, of how many; the shortest silence of
+    them that is told, that of the middle one and the longest, in seconds; those that `came` in the check; and
+    of events and logs that were made to stop there (`stops`) how many were `found` before the check ended,
+    with exact 95% bounds of their share, after how many seconds in the middle."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kinds: int
+    of_kinds: int
+    logs: int
+    of_logs: int
+    told_after_s: list[float]
+    came: int
+    stops: int
+    found: int
+    low: float | None = None
+    high: float | None = None
+    delay_s: float | None = None
+
+
 class Contaminated(BaseModel):
     """The same check where the `share` of the windows learnt from showed a planted anomaly: the alerts that
     came, and by kind (in the plural) what was found of the plants in the check part."""
@@ -98,6 +119,8 @@ class Learnt(BaseModel):
     contamination: list[Contaminated] = []
     """The check as it was, then of detectors that learnt from what was in part an attack."""
     whole: WholeRecordings | None = None
+    silences: Silenced | None = None
+    """What should have come and did not; None where nothing has a time, or is no event."""
     again: Again | None = None
     """What would change where it takes the place of an earlier detector."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vestige.evaluation.learnt import Learnt, WholeRecordings
+from vestige.evaluation.learnt import Learnt, Silenced, WholeRecordings
 from vestige.evaluation.parts import AlertRate
 from vestige.evaluation.report import CLOSED, compose
 from vestige.storage import write_text
@@ -74,6 +74,8 @@ def sentences(learnt: Learnt) -> list[str]:
         sentences.append(whole_sentence(learnt.whole))
     if learnt.sensitivity is not None and learnt.sensitivity.verdict:
         sentences.append(f"Of planted anomalies, it {learnt.sensitivity.verdict}.")
+    if learnt.silences is not None:
+        sentences.append(silence_sentence(learnt.silences))
     if learnt.again is not None:
         sentences += learnt.again.sentences()
     return sentences
@@ -92,6 +94,34 @@ def whole_sentence(whole: WholeRecordings) -> str:
         f"{told}. It is a promise about recordings like those that were learnt from: where what is scored is "
         "of another kind, the strangest alert, as many as chance explains, and the others are held back."
     )
+
+
+def silence_sentence(found: Silenced) -> str:
+    """What is to be expected of what falls silent."""
+    if not found.told_after_s:
+        return (
+            f"None of {found.of_kinds:,} kinds of events and {found.of_logs:,} logs came so steadily that a "
+            "watch could say that one of them fell silent."
+        )
+    shortest, middle, longest = (_span(seconds) for seconds in found.told_after_s)
+    told = (
+        f"{found.kinds:,} of {found.of_kinds:,} kinds of events and {found.logs:,} of {found.of_logs:,} logs "
+        f"came steadily: a watch tells of their silence after {shortest} to {longest} ({middle} in the "
+        f"middle). In the check part {found.came:,} silences would have been told"
+    )
+    if not found.stops or found.delay_s is None:
+        return f"{told}."
+    return (
+        f"{told}; where one was made to stop, it was found before that part ended {found.found:,} of "
+        f"{found.stops:,} times, {_span(found.delay_s)} after it had stopped (median)."
+    )
+
+
+def _span(seconds: float) -> str:
+    for unit, size in (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def amount(rate: AlertRate) -> str:

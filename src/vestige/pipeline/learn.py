@@ -40,6 +40,7 @@ from vestige.pipeline.check_part import (
 )
 from vestige.pipeline.contaminating import contaminated
 from vestige.pipeline.doubts import refuse_novelty, refuse_sameness, unlike
+from vestige.pipeline.falling_silent import silences_in
 from vestige.pipeline.recipe import (
     NGRAM,
     DetectorRecipe,
@@ -144,6 +145,7 @@ def learn(
                 "seed": seed,
                 "options": options.model_dump(mode="json", exclude_defaults=True),
                 "whole": whole,
+                "silences": silences_in(encoder, parts.check, detector.alpha, seed=seed),
                 "warnings": [*doubts, *unlike(detector, p_value), *learnt.warnings],
             }
         )

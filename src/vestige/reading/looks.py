@@ -18,6 +18,7 @@ from vestige.reading.encoding import LET_GO, Batch, BoundEncoder, Encoder
 from vestige.reading.examples import Examples, Place
 from vestige.reading.novelty import Novelty
 from vestige.reading.pace import Pace, gap_and_span, hour_of
+from vestige.reading.silence import Silences
 from vestige.reading.steps import Steps
 from vestige.reading.values import FEATURES as OF_VALUES
 from vestige.reading.values import KnownValues, VaryingWords
@@ -51,6 +52,8 @@ class NormalEncoder:
     values: KnownValues | None = None
     examples: Examples = NO_EXAMPLES
     ahead: int = 0
+    silences: Silences | None = None
+    """How long what comes steadily was ever silent, where steps have times."""
 
     @classmethod
     def fit(cls, base: Encoder, train: WindowSet, *, timed: bool, place: Place | None = None) -> Self:
@@ -65,7 +68,8 @@ class NormalEncoder:
             encoder = replace(encoder, examples=encoder._fit_examples(bound, train, place))
         if not timed or T_NS not in train.streams:
             return replace(encoder, values=values)
-        return replace(encoder, values=values, pace=encoder._fit_pace(bound, train))
+        silences = encoder._fit_silences(bound, train)
+        return replace(encoder, values=values, pace=encoder._fit_pace(bound, train), silences=silences)
 
     def _fit_pace(self, bound: BoundEncoder, train: WindowSet) -> Pace:
         size, names = len(self.vocabulary), (self.tokens,)
@@ -83,6 +87,9 @@ class NormalEncoder:
             if rows.stop % LET_GO == 0 or rows.stop == len(train):
                 train.let_go()
         return Pace.fit(token, gap, span, hour, size)
+
+    def _fit_silences(self, bound: BoundEncoder, train: WindowSet) -> Silences:
+        return Silences.fit(train, *self.kinds_of_symbols(train, bound))
 
     def _fit_values(self, bound: BoundEncoder, train: WindowSet) -> KnownValues | None:
         slots = SLOTS if SLOTS in train.streams else None
@@ -105,6 +112,20 @@ class NormalEncoder:
     def kinds_of(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
         """The kind of each token: its number among the known ones, negative for others."""
         return tokens - len(SPECIAL_TOKENS)
+
+    def kinds_of_symbols(
+        self, windows: WindowSet, bound: BoundEncoder | None = None
+    ) -> tuple[NDArray[np.int64], str]:
+        """The kind of each row of the table of symbols, negative for what is unknown, and the stream that
+        points there; `bound`: the base, bound to that table."""
+        table = windows.table(self.symbols)
+        known = self.base.bind(table) if bound is None else bound
+        token = _token_of_symbols(known, self.tokens, len(table), self.ahead)
+        return self.kinds_of(token), known.streams((self.tokens,))[0]
+
+    def name_of_kind(self, kind: int) -> str:
+        """What a known kind is called."""
+        return self.vocabulary[len(SPECIAL_TOKENS) + kind]
 
     @property
     def symbols(self) -> str:
@@ -180,6 +201,7 @@ class NormalEncoder:
             "pace": pace,
             "values": values,
             "examples": self.examples.to_list(),
+            "silences": None if self.silences is None else self.silences.to_dict(),
         }
 
     @classmethod
@@ -192,8 +214,12 @@ class NormalEncoder:
         values = None
         if state["values"] is not None:
             values = KnownValues.from_dict(state["values"])
+        silences = None
+        # Detectors that were learnt before silences were have none.
+        if state.get("silences") is not None:
+            silences = Silences.from_dict(state["silences"])
         judged, ahead = int(state["judged"]), int(state.get("ahead", 0))
-        return cls(base, judged, pace, values, Examples.from_list(state["examples"]), ahead)
+        return cls(base, judged, pace, values, Examples.from_list(state["examples"]), ahead, silences)
 
 
 @dataclass(frozen=True)
@@ -237,6 +263,12 @@ class BoundNormalEncoder:
                 continue
             found.append({"text": known[event], "distance": distance, **self.encoder.examples.of(event)})
         return found
+
+    def known_kinds(self, steps: Steps) -> NDArray[np.int64]:
+        """The kind of each of the steps judged `(B,)`, -1 of what was never learnt."""
+        symbol = steps[self.bound.streams((self.encoder.tokens,))[0]][:, self.encoder.judged]
+        kinds: NDArray[np.int64] = np.where(self.distance[symbol] > 0, -1, self.nearest[symbol])
+        return kinds
 
     def unknown(self, steps: Steps) -> NDArray[np.bool_]:
         """Which of the steps judged `(B,)` are events that were never learnt; none without events."""

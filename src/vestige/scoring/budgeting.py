@@ -151,7 +151,7 @@ class AlertBudget:
         number: dict[str, int] = {}
         once = np.array([number.setdefault(name, len(number)) for name in entities], dtype=np.int64)
         entity, entities = once[entity], list(number)
-        if corrects:
+        if corrects and len(entity) and self.may_take_back(entities[int(entity[0])]):
             self._take_back(asked)
         if not len(log_p):
             return np.zeros(0, dtype=np.bool_)
@@ -163,6 +163,23 @@ class AlertBudget:
             asked.repeats.remember()
         alert[-1:] = self._next(log_p[-1:], entity[-1:], entities, free[-1:], asked, len(log_p) - 1)
         return alert
+
+    def spend(self, log_p: float, name: str) -> bool:
+        """Whether what is no window, but as rare as one with this ln of a p-value, alerts for an entity; it
+        then spends as much as one."""
+        threshold = self.own.get(name, self.shared)
+        if log_p > threshold.limit(self.alpha):
+            return False
+        if not threshold.alerts(np.array([log_p]), self.alpha, np.zeros(1, dtype=np.bool_))[0]:
+            return False
+        self.spent.alerts += 1
+        # A correction would take this back instead of the window before it.
+        self._before = None
+        return True
+
+    def may_take_back(self, name: str) -> bool:
+        """Whether the last window that came is of this entity, and can be made undone."""
+        return self._before is not None and self._before[0] == name
 
     def possible(self, log_p: FloatArray) -> BoolArray:
         """Which windows `(B,)` may alert, whatever came before them."""

@@ -108,7 +108,7 @@ class NormalScorer:
         if repeats is None:
             yield from self.told(judged, self.alerts(judged, free), alerts_only=alerts_only, hidden=hidden)
             return
-        if judged.batch.corrects and repeats.last is not None and repeated is not None:
+        if repeats.last is not None and repeated is not None and self._takes_back(judged):
             repeated(repeats.incident_of(repeats.last), None)
         asked = Asked(repeats, _candidates(judged, about))
         alert = self.alerts(judged, free, asked)
@@ -215,6 +215,15 @@ class NormalScorer:
                 **why,
             }
         return found
+
+    def _takes_back(self, judged: JudgedBatch) -> bool:
+        """Whether the first window takes the place of the last one of all: of other logs more may have come
+        since."""
+        batch = judged.batch
+        if not batch.corrects or not len(batch):
+            return False
+        _, names = self.strangeness(judged)
+        return self.budget.may_take_back(names[int(batch.recording[0])])
 
     def _held_floor(self) -> str:
         held = self.budget.spent.held_back_floor

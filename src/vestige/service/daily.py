@@ -51,6 +51,12 @@ class Daily:
         day.alerts += not dismissed
         day.dismissed += dismissed
 
+    def take_back(self, time: str | None, *, dismissed: bool) -> None:
+        """Count an alert no more: it was corrected."""
+        day = self._of(NO_DAY if time is None else time[:10])
+        day.alerts = max(0, day.alerts - (not dismissed))
+        day.dismissed = max(0, day.dismissed - dismissed)
+
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON values."""
         return {date: [day.windows, day.alerts, day.dismissed] for date, day in self.days.items()}

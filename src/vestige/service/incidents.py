@@ -143,6 +143,16 @@ class Incidents:
             lines.append(incident.row("grew"))
         return lines
 
+    def take_back(self, alert: Row) -> None:
+        """Make undone that an alert, the last of its incident, was counted there: it is corrected."""
+        incident = self.open.get(alert["incident"])
+        if incident is None:
+            return
+        incident.alerts = max(0, incident.alerts - 1)
+        _count(incident, replace(Raised.of(alert), alerts=-1))
+        if incident.evidence and incident.evidence[-1] == _place_of(alert):
+            del incident.evidence[-1]
+
     def repeat(self, id_: str, alert: Row | None) -> None:
         """Count what came again of an incident, while that is open; None: the last that came is none after
         all. How it was raised is kept: what is dismissed is dismissed with it.
@@ -245,8 +255,12 @@ def _add(incident: Incident, alert: Row, kinds: list[str], at_s: float | None) -
         told.setdefault(reason.get("what", reason["says"]), reason)
     incident.reasons = list(told.values())[:MOST_REASONS]
     if len(incident.evidence) < MOST_EVIDENCE:
-        names = ("time", "recording", "file", "line", "offset", "text")
-        incident.evidence.append({name: alert[name] for name in names if name in alert})
+        incident.evidence.append(_place_of(alert))
+
+
+def _place_of(alert: Row) -> Row:
+    names = ("time", "recording", "file", "line", "offset", "text")
+    return {name: alert[name] for name in names if name in alert}
 
 
 def _count(incident: Incident, raised: Raised) -> None:
@@ -254,7 +268,7 @@ def _count(incident: Incident, raised: Raised) -> None:
         if all(known[name] == value for name, value in asdict(raised).items() if name != "alerts"):
             known["alerts"] += raised.alerts
             return
-    if len(incident.raised) < MOST_EVIDENCE:
+    if raised.alerts >= 0 and len(incident.raised) < MOST_EVIDENCE:
         incident.raised.append(asdict(raised))
 
 

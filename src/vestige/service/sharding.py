@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from vestige.errors import UsageError
-from vestige.evidence.files import PACKED, STDIN
+from vestige.evidence.files import STDIN
+from vestige.evidence.rotation import family
 from vestige.reading.steps import Reader
 
 MOST = 1_024
-_ROTATED = re.compile(r"(?:\.\d{1,4}|\.(?:old|bak|prev)|[-._]\d{4}-?\d\d-?\d\d(?:[-._T]?\d{2,6})*)+$")
-"""What rotation adds to a name: a number, or a day and perhaps a time of day."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Shard:
     def takes(self, unit: Any) -> bool:
         """Whether a unit is of this part: by what it is called, so that every machine finds the same. The
         files of a log that was rotated are together."""
-        digest = hashlib.sha256(_family(unit.id).encode("utf-8", "surrogatepass")).digest()
+        digest = hashlib.sha256(family(unit.id).encode("utf-8", "surrogatepass")).digest()
         return int.from_bytes(digest[:8], "big") % self.of == self.number - 1
 
 
@@ -53,14 +52,3 @@ def require_apart(reader: Reader[Any], paths: tuple[Path, ...]) -> None:
             "the events of one machine may lie in any of these files: --shard would part them",
             remedy="leave out --shard, or have a watch for the files of each group of machines",
         )
-
-
-def _family(name: str) -> str:
-    folder, slash, last = name.rpartition("/")
-    for ending in PACKED:
-        last = last.removesuffix(ending)
-    stem, dot, kind = last.rpartition(".")
-    if dot and kind.isalpha() and _ROTATED.sub("", stem) not in {"", stem}:
-        # Such as `app-20260103.log`, where `app.log` is written.
-        last = f"{_ROTATED.sub('', stem)}.{kind}"
-    return folder + slash + (_ROTATED.sub("", last) or last)

@@ -23,13 +23,15 @@ from vestige.errors import CheckpointError, UsageError
 from vestige.evidence.files import STDIN
 from vestige.log import get
 from vestige.reading import live
+from vestige.reading.looks import NormalEncoder
 from vestige.reading.steps import NO_TIME, Reader, StepBlock
 from vestige.reading.times import rfc3339
 from vestige.reading.windower import WindowBatch, Windower
 from vestige.scoring.budgeting import AlertBudget
 from vestige.scoring.judged import JudgedBatch
 from vestige.scoring.normal import NormalScorer
-from vestige.scoring.repeats import Repeats
+from vestige.scoring.repeats import Candidate, Repeats, key_of
+from vestige.scoring.silence import Heard, Silent
 from vestige.scoring.windows import judge_batches, rows_of
 from vestige.service import feedback
 from vestige.service import state as states
@@ -98,11 +100,17 @@ class Watch:
     dismissed: Counter[str] = field(default_factory=Counter)
     repeats: Repeats = field(default_factory=Repeats)
     daily: Daily = field(default_factory=Daily)
+    heard: Heard | None = None
     paths: tuple[Path, ...] = ()
     alerts: int = 0
     steps: int = 0
     _lock: ExitStack = field(default_factory=ExitStack)
     _saved: float = field(default_factory=time.monotonic)
+    _last: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Of recordings whose last window alerted, that alert: it may be corrected."""
+    _live: bool = False
+    """Whether all that was there has been read, so that what comes is new."""
+    _listened: float = field(default_factory=time.monotonic)
 
     @classmethod
     def start(
@@ -173,6 +181,8 @@ class Watch:
         """Go on where the state stands, or begin."""
         if self.scorer is not None:
             self.promise = Promise.start(self.scorer.budget.alpha, self.loaded.schema.length)
+            if isinstance(self.loaded.encoder, NormalEncoder):
+                self.heard = Heard.of(self.loaded.encoder, self.scorer.budget.alpha)
         if self.directory is not None:
             self.exceptions = Exceptions.of(self.directory)
             self.kept = feedback.sink(self.directory)
@@ -217,6 +227,9 @@ class Watch:
                 "incidents": self.incidents.to_dict(),
                 "dismissed": self.dismissed,
                 "repeats": self.repeats.to_dict(),
+                "last": self._last,
+                "heard": None if self.heard is None else self.heard.to_dict(time.monotonic()),
+                "saved_s": time.time(),
                 "sinks": {sink.spec: sink.position() for sink in self.sinks},
                 "kept": None if self.kept is None else self.kept.position(),
                 "daily": self.daily.to_dict(),
@@ -241,6 +254,8 @@ class Watch:
         self.dismissed = Counter({str(name): int(n) for name, n in before["dismissed"].items()})
         if "repeats" in before:
             self.repeats = Repeats.of(before["repeats"])
+        self._last = dict(before.get("last", {}))
+        self._restore_heard(before)
         # A state that was saved before days were counted has none.
         self.daily = Daily.of(before.get("daily", {}))
         for sink in self.sinks:
@@ -248,6 +263,18 @@ class Watch:
                 sink.restore(before["sinks"][sink.spec])
         if self.kept is not None:
             self.kept.restore(before["kept"])
+
+    def _restore_heard(self, before: dict[str, Any]) -> None:
+        """Go on listening to what is followed still; a state that was saved before there were silences has
+        none."""
+        same = before.get("evidence") == [str(path) for path in self.paths]
+        if self.heard is None or before.get("heard") is None or not same:
+            return
+        # Who looks once a day wants to know what was silent since; who goes on after a while knows nothing of
+        # that while.
+        more_s = max(time.time() - float(before["saved_s"]), 0.0) if self.options.once else 0.0
+        self.heard.restore(before["heard"], time.monotonic(), more_s=more_s)
+        self._live = self.options.once
 
     def _watch(self, stop: StopRequests) -> None:
         scanned, some = 0.0, False
@@ -275,7 +302,7 @@ class Watch:
             # However much there is of others, whoever is quiet has nothing more to say for now.
             for block in self.follower.release(self.options.idle_s):
                 self._take(block)
-            self._write(self.incidents.pass_clock(time.time()))
+            self._pass_clock(listen=not backlog)
             self.follower.tell_waiting(WAITED_S)
             self._save_in_time()
             for sink in self.sinks:
@@ -287,11 +314,22 @@ class Watch:
     def _end(self) -> None:
         for block in self.follower.release():
             self._take(block)
-        self._write(self.incidents.pass_clock(time.time()))
+        self._listened = -SCAN_S
+        self._pass_clock(listen=True)
         if self.directory is None:
             # Nobody will go on here: what looks ahead, and what is open, ends.
             self._judge(self.windower.flush())
             self._write(self.incidents.close_all())
+
+    def _pass_clock(self, *, listen: bool) -> None:
+        """What comes of time alone, by this machine's clock: incidents close, and, where all there is was
+        read (`listen`), what is silent for too long is told."""
+        now = time.monotonic()
+        if listen and self.heard is not None and now - self._listened >= SCAN_S:
+            self._listened = now
+            self._write(self._silent(self.heard.pass_clock(now)))
+        self._live |= listen
+        self._write(self.incidents.pass_clock(time.time()))
 
     def _take(self, block: StepBlock) -> None:
         self.steps += len(block)
@@ -300,6 +338,7 @@ class Watch:
     def _judge(self, batches: Iterable[WindowBatch]) -> None:
         for judged in judge_batches(self.loaded, batches):
             self.daily.take(judged.batch.t_ns[int(judged.batch.corrects) :])
+            self._take_back(judged.batch)
             rows: Iterable[dict[str, Any]]
             if self.scorer is not None:
                 hiding = None
@@ -320,6 +359,9 @@ class Watch:
                     lines += self._alert(row)
                 if self.options.every or row["alert"] or row.get("corrects"):
                     lines.append(row)
+            self._keep_last(judged.batch)
+            if self.heard is not None:
+                lines += self._silent(self.heard.take(judged, time.monotonic(), live=self._live))
             lines += self._pass_time(judged.batch)
             lines += self._drift(judged)
             self._write(lines)
@@ -336,7 +378,10 @@ class Watch:
         if self.scorer is None and (because := self._hiding(row)) is not None:
             # Where there is no budget, nothing has to be known before.
             row |= {"alert": False, "dismissed": because}
+            alert |= row
         self.daily.alert(row.get("time"), dismissed="dismissed" in row)
+        if "silence" not in row:
+            self._last[str(row.get("recording"))] = alert
         if "dismissed" in row:
             self.dismissed[row["dismissed"]] += 1
             return []
@@ -345,6 +390,60 @@ class Watch:
         lines = self.incidents.take(row)
         if key is not None:
             self.repeats.name(key, row["incident"])
+        return lines
+
+    def _take_back(self, batch: WindowBatch) -> None:
+        """Forget which recordings these windows go on in; what the first one corrects is counted no more."""
+        names = [batch.recordings[number].id for number in np.unique(batch.recording).tolist()]
+        last = [self._last.pop(name, None) for name in names]
+        if not batch.corrects or not len(batch):
+            return
+        first = names.index(batch.recordings[int(batch.recording[0])].id)
+        if (alert := last[first]) is None:
+            return
+        self.daily.take_back(alert.get("time"), dismissed="dismissed" in alert)
+        if "dismissed" in alert:
+            self.dismissed[alert["dismissed"]] -= 1
+            return
+        self.alerts -= 1
+        self.incidents.take_back(alert)
+
+    def _keep_last(self, batch: WindowBatch) -> None:
+        """Of the alerts of these windows, keep those that stand last in their recordings."""
+        for number in np.unique(batch.recording).tolist():
+            name = batch.recordings[number].id
+            if name in self._last:
+                at = int(np.flatnonzero(batch.recording == number)[-1])
+                place = batch.place.row(at, named=True)
+                if any(self._last[name].get(key) != value for key, value in place.items()):
+                    del self._last[name]
+
+    def _silent(self, found: list[Silent]) -> list[dict[str, Any]]:
+        """What comes of silences: alerts, and lines about incidents."""
+        lines: list[dict[str, Any]] = []
+        if self.heard is None or self.scorer is None:
+            return lines
+        for silent in found:
+            row = silent.row()
+            entity, at_s = silent.host or silent.recording, silent.at_ns / 1e9
+            again = Candidate(key_of(entity, silent.about), at_s)
+            if (because := self._hiding(row)) is not None:
+                row |= {"alert": False, "dismissed": because}
+            elif self.repeats.take_repeat(again):
+                self.incidents.repeat(self.repeats.incident_of(again.key), row)
+                self.heard.told(silent, really=True)
+                continue
+            elif self.scorer.budget.spend(silent.log_p, entity):
+                self.repeats.tell(again)
+                row["key"] = again.key
+            else:
+                # Longer, it is rarer.
+                self.heard.told(silent, really=False)
+                continue
+            self.heard.told(silent, really=True)
+            lines += self._alert(row)
+            if self.options.every or row["alert"]:
+                lines.append(row)
         return lines
 
     def _pass_time(self, batch: WindowBatch) -> list[dict[str, Any]]:

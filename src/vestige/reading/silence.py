@@ -1,0 +1,239 @@
+"""What came steadily, and how long it was ever silent: a heartbeat, a log that is always written on.
+
+The longest silences of a kind of event say how fast the chance of a longer one falls: as a power of its
+length, an exponential tail on the logarithm (a Pareto tail, by Hill: A simple general approach to inference
+about the tail of a distribution, 1975). What has no steady habit has a tail so heavy that no silence which
+could be told lies within what was learnt.
+
+Letters: N steps, K kinds of events.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestige import checked
+from vestige.evidence.rotation import family
+from vestige.reading.steps import NO_TIME
+from vestige.reading.windows import WindowSet
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+TOP = 40
+"""So many of the longest silences say how the chance falls beyond all of them."""
+ENOUGH = 30
+"""Silences from which on a kind, or a log, has a habit."""
+LEAST_SCALE = 0.3
+"""The chance of a silence falls by a factor of e no faster than with one that is e to this power longer: no
+clockwork is trusted further."""
+LEAST_S = 1e-3
+"""Shorter silences are taken for so many seconds: clocks are no finer."""
+LEAST_BY_CLOCK_S = 60.0
+"""By a machine's clock no log is silent before: writers gather lines, and send them together."""
+SHARE = 0.1
+"""Of the share of steps that alert, silences have so much."""
+WITHIN = 10.0
+"""What is told must be shorter than all that was learnt from by so many times, or too few like it fit in."""
+MOST_KINDS, MOST_LOGS = 512, 1_024
+"""Kinds and logs whose habits are kept, those that came most often."""
+
+
+@dataclass
+class Habit:
+    """Of the silences between events that came one after the other: how many there were, their sum and the
+    longest, in seconds, and the scale of the tail, in ln of seconds."""
+
+    n: int
+    sum_s: float
+    longest_s: float
+    scale: float
+
+    @property
+    def usual_s(self) -> float:
+        """How long a silence was in the mean."""
+        return self.sum_s / max(self.n, 1)
+
+    def bound_s(self, p_value: float) -> float:
+        """The silence, longer than all that were, of which there is at most this chance; infinite where that
+        is more than numbers hold."""
+        more = self.scale * max(-math.log(p_value) - math.log(self.n + 1), 0.0)
+        return self.longest_s * math.exp(more) if more < 100 else math.inf
+
+    def log_p(self, silence_s: float) -> float:
+        """ln of the chance of a silence as long as this one, which is longer than all that were."""
+        beyond = max(math.log(max(silence_s, LEAST_S) / self.longest_s), 0.0)
+        return -math.log(self.n + 1) - beyond / self.scale
+
+    def to_list(self) -> list[float]:
+        """As JSON values."""
+        return [self.n, self.sum_s, self.longest_s, self.scale]
+
+    @classmethod
+    def of(cls, plain: Any) -> Self:
+        """The habit whose `to_list` gave `plain`. Raises ValueError or TypeError for what is none."""
+        n, sum_s, longest_s, scale = plain
+        return cls(
+            checked.whole(n, "silences", 1, 1 << 53),
+            checked.real(sum_s, "seconds", 0, 1e30),
+            checked.real(longest_s, "seconds", LEAST_S, 1e30),
+            checked.real(scale, "a scale", LEAST_SCALE, 1e6),
+        )
+
+
+@dataclass(frozen=True)
+class Silences:
+    """Habits of kinds of events by their number (`kinds`), of logs by their names (`logs`), and of logs that
+    were never learnt (`any_log`, None where none has any); all of it was learnt from `span_s` seconds."""
+
+    span_s: float
+    kinds: Mapping[int, Habit]
+    logs: Mapping[str, Habit]
+    any_log: Habit | None
+
+    @classmethod
+    def fit(cls, windows: WindowSet, kind: IntArray, stream: str) -> Self:
+        """Of the steps that windows judge: `kind (symbols,)` is the number of each row of the table that
+        `stream` points into, negative for none. A log is all files of one name, whatever rotation added; the
+        silence with which it ends counts, up to the end of everything."""
+        of_kinds: dict[int, _Longest] = {}
+        of_logs: dict[str, _Longest] = {}
+        every = _Longest()
+        first, end = math.inf, -math.inf
+        seen: list[tuple[str, dict[int, float], float]] = []
+        for name, pieces in logs_of(windows):
+            last: dict[int, float] = {}
+            before: float | None = None
+            for rows in pieces:
+                times = windows.t_ns[rows]
+                known = times != NO_TIME
+                symbols = windows.streams.at(stream, windows.target_step[rows])[known]
+                seconds = np.maximum.accumulate(times[known] / 1e9)
+                if not len(seconds):
+                    continue
+                if before is not None:
+                    seconds = np.maximum(seconds, before)
+                first = min(first, float(seconds[0]))
+                gaps = np.diff(seconds, prepend=seconds[0] if before is None else before)
+                gaps = gaps[before is None :]
+                every.add(gaps)
+                of_logs.setdefault(name, _Longest()).add(gaps)
+                _add_kinds(of_kinds, last, kind[symbols], seconds)
+                before = float(seconds[-1])
+            if before is not None:
+                end = max(end, before)
+                seen.append((name, last, before))
+        for name, last, before in seen:
+            # A log that ended long ago was silent since, and so was what it held: sessions are no habit.
+            every.add(np.array([end - before]))
+            of_logs.setdefault(name, _Longest()).add(np.array([end - before]))
+            for number, at_s in last.items():
+                of_kinds.setdefault(number, _Longest()).add(np.array([end - at_s]))
+        return cls(
+            max(end - first, 0.0) if seen else 0.0,
+            _habits(of_kinds, MOST_KINDS),
+            _habits(of_logs, MOST_LOGS),
+            every.habit(),
+        )
+
+    def of_log(self, name: str) -> Habit | None:
+        """The habit of the log that a file of this name is part of."""
+        return self.logs.get(family(name), self.any_log)
+
+    def bounds_s(self, alpha: float) -> dict[int, float]:
+        """The shortest silence of each kind with a steady habit that is told where the share `alpha` of steps
+        alerts."""
+        found = {number: self.bound_s(habit, alpha) for number, habit in self.kinds.items()}
+        return {number: bound for number, bound in found.items() if math.isfinite(bound)}
+
+    def bound_s(self, habit: Habit | None, alpha: float) -> float:
+        """The shortest silence that is told; infinite where there is no steady habit."""
+        if habit is None:
+            return math.inf
+        found = habit.bound_s(SHARE * alpha)
+        return found if found * WITHIN <= self.span_s else math.inf
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "span_s": self.span_s,
+            "kinds": {str(number): habit.to_list() for number, habit in self.kinds.items()},
+            "logs": {name: habit.to_list() for name, habit in self.logs.items()},
+            "any_log": None if self.any_log is None else self.any_log.to_list(),
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Any) -> Self:
+        """What `to_dict` gave as `plain`. Raises KeyError, ValueError or TypeError for anything else."""
+        fields = checked.mapping(plain, "silences")
+        kinds = {
+            int(number): Habit.of(each) for number, each in checked.mapping(fields["kinds"], "kinds").items()
+        }
+        logs = {name: Habit.of(each) for name, each in checked.mapping(fields["logs"], "logs").items()}
+        if len(kinds) > MOST_KINDS or len(logs) > MOST_LOGS:
+            raise ValueError("these are too many habits")
+        any_log = None if fields["any_log"] is None else Habit.of(fields["any_log"])
+        return cls(checked.real(fields["span_s"], "span_s", 0, 1e30), kinds, logs, any_log)
+
+
+@dataclass
+class _Longest:
+    """Counts silences, and keeps the longest."""
+
+    n: int = 0
+    sum_s: float = 0.0
+    top: FloatArray = field(default_factory=lambda: np.empty(0))
+
+    def add(self, silence_s: FloatArray) -> None:
+        self.n += len(silence_s)
+        self.sum_s += float(silence_s.sum())
+        if len(self.top) > TOP:
+            silence_s = silence_s[silence_s > self.top[0]]
+        if len(silence_s):
+            self.top = np.sort(np.concatenate([self.top, silence_s]))[-(TOP + 1) :]
+
+    def habit(self) -> Habit | None:
+        if self.n < ENOUGH:
+            return None
+        logs = np.log(np.maximum(self.top, LEAST_S))
+        scale = max(float(np.mean(logs[1:] - logs[0])), LEAST_SCALE)
+        return Habit(self.n, self.sum_s, float(np.exp(logs[-1])), scale)
+
+
+def _habits(found: dict[Any, _Longest], most: int) -> dict[Any, Habit]:
+    often = sorted(found.items(), key=lambda item: -item[1].n)[:most]
+    return {name: habit for name, each in often if (habit := each.habit()) is not None}
+
+
+def logs_of(windows: WindowSet) -> Iterator[tuple[str, list[slice]]]:
+    """Each log, with where the windows of its files lie, the earliest file first."""
+    names = windows.recordings["id"].to_list()
+    logs: dict[str, list[slice]] = {}
+    for recording, rows in windows.runs():
+        logs.setdefault(family(names[recording]), []).append(rows)
+    for name, pieces in logs.items():
+        yield name, sorted(pieces, key=lambda rows: int(windows.t_ns[rows][0]))
+
+
+def _add_kinds(
+    found: dict[int, _Longest], last: dict[int, float], kind: IntArray, seconds: FloatArray
+) -> None:
+    """Count the silences of each kind; `last` is when each came last, before and after."""
+    order = np.argsort(kind, kind="stable")
+    kind, seconds = kind[order], seconds[order]
+    edges = np.flatnonzero(np.r_[True, kind[1:] != kind[:-1]]).tolist()
+    for start, stop in zip(edges, [*edges[1:], len(kind)], strict=True):
+        number = int(kind[start])
+        if number < 0:
+            continue
+        mine = seconds[start:stop]
+        if number in last:
+            mine = np.concatenate([[last[number]], mine])
+        last[number] = float(mine[-1])
+        found.setdefault(number, _Longest()).add(np.diff(mine))
