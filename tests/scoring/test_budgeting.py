@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vestige.scoring.budgeting import ENOUGH, FLOOR, MOST_MORE, SPARE, AlertBudget
+from vestige.scoring.budgeting import ENOUGH, FLOOR, GAMMA, MOST_MORE, SPARE, AlertBudget
 
 ALPHA = 0.01
 HERE = ["here"]
@@ -26,7 +26,8 @@ def uniform(n: int, seed: int = 0) -> np.ndarray:
 
 def test_where_nothing_changes_the_promised_share_alerts() -> None:
     alert = decide(AlertBudget.start(ALPHA), uniform(200_000))
-    assert alert.sum() == pytest.approx(2_000, rel=0.02)
+    assert alert.sum() == pytest.approx(2_000, rel=0.04)
+    assert alert.sum() <= 2_000
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.1, 0.01])
@@ -53,15 +54,15 @@ def test_nothing_alerts_where_nothing_is_rare() -> None:
 def test_the_rarest_alerts_after_a_long_noise() -> None:
     budget = AlertBudget.start(ALPHA)
     noise = decide(budget, np.full(300, 2 * FLOOR * ALPHA))
-    assert 10 < noise.sum() < MOST_MORE + ALPHA * 300
-    assert not noise[-10:].any(), "the noise is held back"
+    assert 6 < noise.sum() < MOST_MORE + ALPHA * 300
+    assert noise[10:].sum() <= ALPHA * 300 + 1, "the noise is held back"
     assert decide(budget, np.array([FLOOR * ALPHA / 2])).all()
 
 
 def test_of_a_noise_of_the_rarest_a_bounded_number_alerts_and_the_rest_is_counted() -> None:
     budget = AlertBudget.start(ALPHA)
     alert = decide(budget, np.full(500, 1e-30))
-    assert alert[:20].all()
+    assert alert[:16].all()
     assert alert.sum() <= ALPHA * 500 + MOST_MORE
     assert budget.spent.held_back_floor == 500 - alert.sum()
     assert budget.own == {}
@@ -125,6 +126,17 @@ def test_a_noisy_host_does_not_spend_what_was_promised_of_another() -> None:
     late = alert[2 * n :]
     assert late[:, 0].sum() == pytest.approx(20, abs=8)
     assert late[:, 1].sum() <= 20 + MOST_MORE
+
+
+def test_what_has_drifted_for_all_is_not_paid_for_once_for_each() -> None:
+    n, hosts = int(ENOUGH / ALPHA), 8
+    p = uniform(3 * n * hosts, 3) * 0.02
+    entity = np.arange(len(p)) % hosts
+    budget = AlertBudget.start(ALPHA)
+    alert = budget.decide(np.log(p), entity, [f"host {number}" for number in range(hosts)])
+    assert len(budget.own) == hosts
+    # ln 50 is what the threshold has to fall; thresholds that each began at alpha would pay that eight times.
+    assert alert.sum() - ALPHA * len(p) < 2 * math.log(50) / GAMMA
 
 
 def test_a_host_with_two_recordings_has_one_threshold() -> None:

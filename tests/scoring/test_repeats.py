@@ -11,7 +11,7 @@ from vestige.scoring.budgeting import AlertBudget
 from vestige.scoring.repeats import AGAIN_S, MOST, Asked, Candidate, Repeats, key_of
 
 ALPHA = 0.01
-RARE = math.log(ALPHA / 2)
+RARE = math.log(ALPHA / 5)
 
 
 def decided(
@@ -53,7 +53,7 @@ def test_another_host_is_told_by_itself() -> None:
     assert key_of("web", "1new") != key_of("web1", "new")
 
 
-def test_after_a_day_without_it_it_is_told_again() -> None:
+def test_after_a_week_without_it_it_is_told_again() -> None:
     budget, repeats = AlertBudget.start(ALPHA), Repeats()
     assert decided(budget, repeats, ["new"])[0] == [True]
     assert decided(budget, repeats, ["new"], at_s=AGAIN_S - 1)[1] == [0]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -24,7 +25,7 @@ from vestige.scoring.repeats import Asked, Within
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-GAMMA = 0.5
+GAMMA = 1.0
 """How far ln of the threshold falls with an alert, and rises in the 1 / alpha windows for which an alert is
 promised."""
 HIGHEST = 3.0
@@ -38,7 +39,8 @@ MOST_MORE = math.log(1 / FLOOR) / GAMMA + SPARE + 1
 """Of T windows that share a threshold, no more than alpha T and so many alert, whatever comes."""
 ENOUGH = 10.0
 """A host, or else a recording, has a threshold of its own from the window on for which so many alerts were
-promised of it alone; before that it shares one with the others."""
+promised of it alone; before that it shares one with the others. Its own begins where that stands: what has
+drifted for all has drifted for it, and is not paid for once for each."""
 MOST_ENTITIES = 4_096
 """So many of them are told apart, the first ones; the others always share."""
 BROKEN = 0.01
@@ -63,9 +65,9 @@ class Threshold:
         """Which of these windows `(B,)`, the next ones in their order, alert; those that are `free` spend
         nothing where they do. Those that `repeats` takes for repeats do not alert, and spend nothing."""
         found = np.zeros(len(log_p), dtype=np.bool_)
-        promised, floor = math.log(alpha), math.log(alpha * FLOOR)
+        promised, floor, highest = (math.log(alpha * factor) for factor in (1.0, FLOOR, HIGHEST))
         before = -1
-        for at in np.flatnonzero(log_p <= math.log(alpha * HIGHEST)).tolist():
+        for at in np.flatnonzero(log_p <= highest).tolist():
             self.quiet += at - before - 1
             before = at
             # What this window is judged by is what the windows before it left.
@@ -84,7 +86,7 @@ class Threshold:
             found[at] = alert
             if spends and repeats is not None:
                 repeats.tell(at)
-            self.log_alpha = max(limit + GAMMA * (alpha - spends), floor)
+            self.log_alpha = min(max(limit + GAMMA * (alpha - spends), floor), highest)
         self.quiet += len(log_p) - 1 - before
         return found
 
@@ -236,9 +238,13 @@ class AlertBudget:
         first: int = 0,
     ) -> BoolArray:
         alert, repeated = np.zeros((2, len(log_p)), dtype=np.bool_)
-        for threshold, rows in self._shares(entity, entities):
-            repeats = None if asked is None else asked.within(rows + first)
-            alert[rows] = threshold.alerts(log_p[rows], self.alpha, free[rows], repeats)
+        edges = [0, *self._begins(entity, entities), len(log_p)]
+        for start, stop in pairwise(edges):
+            piece = slice(start, stop)
+            for threshold, rows in self._shares(entity[piece], entities):
+                mine = rows + start
+                repeats = None if asked is None else asked.within(mine + first)
+                alert[mine] = threshold.alerts(log_p[mine], self.alpha, free[mine], repeats)
         if asked is not None:
             repeated[[row - first for row in asked.found if first <= row < first + len(log_p)]] = True
         rare = (log_p <= math.log(self.alpha)) & ~free
@@ -250,6 +256,18 @@ class AlertBudget:
         self.spent.repeats += int((rare & repeated).sum())
         self.spent.held_back_floor += int((held & (log_p <= math.log(self.alpha * FLOOR))).sum())
         return alert
+
+    def _begins(self, entity: NDArray[np.int64], entities: Sequence[str]) -> list[int]:
+        """The windows, in their order, from which on an entity has a threshold of its own: what is shared must
+        have come so far by then, in whichever pieces windows come."""
+        enough, begins = self._enough, set()
+        present, counts = np.unique(entity, return_counts=True)
+        for code, count in zip(present.tolist(), counts.tolist(), strict=True):
+            name = entities[code]
+            seen = self.seen.get(name, 0)
+            if name not in self.own and seen + count > enough:
+                begins.add(int(np.flatnonzero(entity == code)[enough - seen]))
+        return sorted(begins - {0})
 
     def _shares(
         self, entity: NDArray[np.int64], entities: Sequence[str]
@@ -272,7 +290,7 @@ class AlertBudget:
             rows = rows[max(enough - seen, 0) :]
             if len(rows):
                 shared[rows] = False
-                shares.append((self.own.setdefault(name, Threshold(math.log(self.alpha))), rows))
+                shares.append((self.own.setdefault(name, replace(self.shared)), rows))
         left = np.flatnonzero(shared)
         if len(left):
             shares.append((self.shared, left))
@@ -283,7 +301,7 @@ class AlertBudget:
         seen = self.seen.get(name, 0)
         threshold = self.shared
         if seen >= self._enough:
-            threshold = self.own.get(name, Threshold(math.log(self.alpha)))
+            threshold = self.own.get(name, threshold)
         self._before = name, seen, replace(threshold), replace(self.spent)
 
     def _take_back(self, asked: Asked | None) -> None:

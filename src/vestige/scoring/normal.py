@@ -181,7 +181,7 @@ class NormalScorer:
             )  # fmt: skip
         if spent.repeats:
             log.info(
-                "%s as rare as an alert came again within a day of what was told: counted, not told again",
+                "%s as rare as an alert came again within a week of what was told: counted, not told again",
                 counted(spent.repeats, "window"),
             )
         if budget.chance(spent.rare) < BROKEN:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vestige import checked
 
 IntArray = NDArray[np.int64]
-AGAIN_S = 86_400.0
+AGAIN_S = 7 * 86_400.0
 """What was told, or came again, within so many seconds is a repeat."""
 MOST = 4_096
 """So much is remembered, what came last."""
@@ -55,7 +55,7 @@ class Repeats:
     _undo: list[tuple[str, LastTold | None]] | None = field(default=None, init=False, repr=False)
 
     def take_repeat(self, candidate: Candidate) -> bool:
-        """Note that it came again, where it repeats what was told within a day; whether it does."""
+        """Note that it came again, where it repeats what was told within a week; whether it does."""
         told, at_s = self.known.get(candidate.key), candidate.at_s
         if told is None:
             return False

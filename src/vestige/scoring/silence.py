@@ -62,7 +62,7 @@ class Silent:
 
     def row(self) -> dict[str, Any]:
         """It as an alert. The place is where the line stands that was read last; the text of the alert is
-        none, since what is strange is that nothing stands there."""
+        empty, since what is strange is that nothing stands there."""
         habit, what = self.habit, "anything in this log"
         if self.event is not None:
             what = f"`{self.event[:SHOWN]}`"
@@ -78,7 +78,7 @@ class Silent:
             "host": self.host or None,
             "recording": self.recording,
             **self.place,
-            "text": None,
+            "text": "",
             "score": float(-self.log_p / np.log(10.0)),
             "p_value": p_value,
             "alert": True,
