@@ -5,15 +5,17 @@
 A simulated corpus of 44 days, whose software has new releases on the way, is parted: of the first 14 days a
 detector learns (what is labelled is left out), 30 are watched, a day at a time, with one state. One host
 comes in the middle of the month, two are nearly silent on a holiday of four days. What is labelled in the
-month is left out, but for campaigns: all of it on one host within six hours. It is watched twice: once nobody
-says anything, once a person looks at the new incidents of each evening, confirms those with an alert in a
-campaign, and dismisses the others (`--scope both`).
+month is left out, but for campaigns: all of it on one host within six hours. It is watched three times: once
+nobody says anything; once a person looks at the new incidents of each evening, confirms those with an alert
+in a campaign, and dismisses the others (`--scope both`); once that person also learns again, from the last 14
+days, on the evening on which the line about drift came, and watches on with the new detector.
 """
 
 from __future__ import annotations
 
 import json
 import random
+import shutil
 import statistics
 import sys
 import tempfile
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from vestige.evaluation.budget import Budget
+from vestige.pipeline.again import Said, learn_again, ns_of
 from vestige.pipeline.learn import learn
 from vestige.service import feedback
 from vestige.service.incidents import seconds_of
@@ -37,6 +40,11 @@ BUDGET = "5/day"
 CAMPAIGNS, CAMPAIGN_S, FEWEST = 12, 6 * 3_600.0, 3
 LATE_HOST, LATE_DAY = "web-3", LEARN + 15
 HOLIDAY, ON_HOLIDAY = range(LEARN + 20, LEARN + 24), ("web-1", "web-2")
+WATCHED = (
+    ("nobody says anything", False, False),
+    ("a person says, each evening", True, False),
+    ("and learns again where drift is told", True, True),
+)
 AFTER_S = 600.0
 """An alert so long after the last line of a campaign is still taken to be of it."""
 
@@ -77,6 +85,7 @@ class Watched:
     drift: int
     dismissed: int = 0
     confirmed: int = 0
+    learnt: int = 0
     said: Counter[str] = field(default_factory=Counter)
 
 
@@ -146,34 +155,92 @@ def append(logs: Path, lines: list[Line]) -> None:
             file.write("\n".join(texts) + "\n")
 
 
+@dataclass
+class Life:
+    """A detector at work: what it follows, its state, and the file of what it tells."""
+
+    detector: Path
+    home: Path
+    seen: int = 0
+
+    @property
+    def logs(self) -> Path:
+        """What is followed."""
+        return self.home / "logs"
+
+    @property
+    def state(self) -> Path:
+        """What is remembered."""
+        return self.home / "state"
+
+    def watch(self, day: list[Line]) -> list[dict[str, Any]]:
+        """Watch another day; what was told of it."""
+        append(self.logs, day)
+        sink = make(f"jsonl:{self.home / 'out.jsonl'}", self.state)
+        options = WatchOptions(once=True, idle_s=0.0)
+        Watch.start(self.detector, [self.logs], [sink], state=self.state, options=options).run()
+        rows = rows_of(self.home / "out.jsonl")
+        new, self.seen = rows[self.seen :], len(rows)
+        return new
+
+    def hidden(self) -> int:
+        """Alerts that exceptions have hidden."""
+        return sum(json.loads((self.state / "state.json").read_text())["dismissed"].values())
+
+    def again(self, home: Path, days: list[list[Line]]) -> Life:
+        """A life with a detector that learnt from these days, and what was said so far."""
+        for day in days:
+            append(home / "learn", day)
+        kept = feedback.kept(self.state)
+        said = []
+        for name, row in kept.rows.items():
+            if (what := kept.said(name)) is not None:
+                ends = [ns_of(row["last"]), ns_of(row.get("last_repeat"))]
+                last = max((end for end in ends if end is not None), default=None)
+                said.append(Said(row["host"], ns_of(row["first"]), last, what == "confirmed"))
+        learn_again(self.detector, home / "learn", home / "normal", said=said, plants=0)
+        life = Life(home / "normal", home)
+        life.logs.mkdir(parents=True)
+        life.state.mkdir()
+        if (exceptions := self.state / "exceptions.toml").exists():
+            shutil.copy(exceptions, life.state)
+        return life
+
+
 def watch_month(
-    detector: Path, home: Path, days: list[list[Line]], campaigns: list[Campaign], *, says: bool
+    detector: Path,
+    home: Path,
+    days: list[list[Line]],
+    campaigns: list[Campaign],
+    *,
+    says: bool,
+    learns: bool,
 ) -> Watched:
-    """Watch it, a day at a time."""
-    logs, state, out = home / "logs", home / "state", home / "out.jsonl"
-    logs.mkdir(parents=True)
-    opened, seen, said = [], 0, Counter[str]()
-    for day in days:
-        append(logs, day)
-        sink = make(f"jsonl:{out}", state)
-        Watch.start(detector, [logs], [sink], state=state, options=WatchOptions(once=True, idle_s=0.0)).run()
-        rows = rows_of(out)
-        new = [row for row in rows[seen:] if row.get("kind") == "incident" and row["state"] == "opened"]
-        opened.append(len(new))
+    """Watch it, a day at a time; `days` are those of before, too."""
+    life = Life(detector, home / "0")
+    life.logs.mkdir(parents=True)
+    opened, rows, said, hidden = [], list[dict[str, Any]](), Counter[str](), 0
+    for number in range(LEARN, len(days)):
+        new = life.watch(days[number])
+        rows += new
+        ids = [row["id"] for row in new if row.get("kind") == "incident" and row["state"] == "opened"]
+        opened.append(len(ids))
         if says:
-            say(state, rows, [row["id"] for row in new], campaigns, said)
-        seen = len(rows)
-    rows = rows_of(out)
+            say(life.state, rows_of(life.home / "out.jsonl"), ids, campaigns, said)
+        if learns and number + 1 < len(days) and any(row.get("kind") == "drift" for row in new):
+            said["learnt"] += 1
+            hidden += life.hidden()
+            life = life.again(home / str(said["learnt"]), days[number + 1 - LEARN : number + 1])
     alerts = [row for row in rows if row.get("alert")]
-    hidden = json.loads((state / "state.json").read_text())["dismissed"]
     return Watched(
         [(row["host"], seconds_of(row["time"]) or 0.0) for row in alerts],
         opened,
-        sum(hidden.values()),
+        hidden + life.hidden(),
         sum(opened),
         sum(row.get("kind") == "drift" for row in rows),
         said["dismissed"],
         said["confirmed"],
+        said["learnt"],
     )
 
 
@@ -206,7 +273,7 @@ def told(name: str, found: Watched, campaigns: list[Campaign]) -> str:
         mine = [at_s - each.first_s for host, at_s in found.alerts if each.has(host, at_s)]
         if mine:
             delays.append(min(mine))
-    # The same spans a week earlier or later, where nothing was planted: what is found there is chance.
+    # The same spans three days earlier or later, where nothing was planted: what is found there is chance.
     chance = 0
     for each in campaigns:
         for shift in (-3 * DAY_S, 3 * DAY_S):
@@ -216,12 +283,13 @@ def told(name: str, found: Watched, campaigns: list[Campaign]) -> str:
     return (
         f"| {name} | {len(found.alerts) / MONTH:.1f} | {sum(found.opened) / MONTH:.1f} "
         f"| {max(found.opened)} | {len(delays)} of {len(campaigns)} | {chance / 2:g} of {len(campaigns)} "
-        f"| {delay} | {found.hidden} | {found.dismissed}, {found.confirmed} | {found.drift} |"
+        f"| {delay} | {found.hidden} | {found.dismissed}, {found.confirmed} | {found.drift} "
+        f"| {found.learnt} |"
     )
 
 
 def main() -> None:
-    """Simulate, learn, watch twice, tell."""
+    """Simulate, learn, watch three times, tell."""
     messages = int(sys.argv[1]) if len(sys.argv) > 1 else 60_000
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     with tempfile.TemporaryDirectory(prefix="vestige-month-") as place:
@@ -249,10 +317,11 @@ def main() -> None:
             f"{BUDGET}, {learnt.came.rate:.1f} alerts a day in the check"
         )
         print("| | alerts a day | incidents a day | most on a day | campaigns found | by chance | delay "
-              "| alerts hidden | dismissed, confirmed | drift told |")  # fmt: skip
-        print("|---|---|---|---|---|---|---|---|---|---|")
-        for name, says in (("nobody says anything", False), ("a person says, each evening", True)):
-            found = watch_month(home / "normal", home / name[:3], days[LEARN:], campaigns, says=says)
+              "| alerts hidden | dismissed, confirmed | drift told | learnt again |")  # fmt: skip
+        print("|---|---|---|---|---|---|---|---|---|---|---|")
+        for name, says, learns in WATCHED:
+            mine = home / f"{says}-{learns}"
+            found = watch_month(home / "normal", mine, days, campaigns, says=says, learns=learns)
             print(told(name, found, campaigns), flush=True)
 
 

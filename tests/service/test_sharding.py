@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.service.conftest import lines
 from tests.service.test_watch import EVERY, judged, rows, watch
 from vestige.errors import UsageError
 from vestige.reading.steps import Unit
+from vestige.service.incidents import Incidents
 from vestige.service.sharding import Shard
 from vestige.service.watch import Watch, WatchOptions
 from vestige.sources import registry
@@ -111,3 +113,26 @@ def test_mixed_events_have_no_parts(tmp_path: Path) -> None:
 def test_other_parts_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--shard"):
         Shard.parse(text)
+
+
+def test_incidents_of_all_parts_are_one_stream(detector: Path, tmp_path: Path) -> None:
+    evidence = tmp_path / "logs"
+    evidence.mkdir()
+    for number in range(6):
+        begin = 100 * number
+        (evidence / f"{number}.log").write_text("".join(lines(60, start=begin, odd=(begin + 40,))))
+    opened = []
+    for shard in PARTS:
+        home = tmp_path / str(shard.number)
+        home.mkdir()
+        watch(detector, evidence, home, of(shard))
+        found = [json.loads(line) for line in (home / "out.jsonl").read_text().splitlines()]
+        opened += [row["id"] for row in found if row.get("kind") == "incident" and row["state"] == "opened"]
+    assert len(opened) == len(set(opened)) > 1, opened
+
+
+def test_no_id_is_given_twice_where_the_state_was_removed() -> None:
+    for number, highest, count in ((2, 0, 0), (2, 2, 1), (2, 5, 2), (1, 1, 1), (3, 3, 1)):
+        incidents = Incidents(number=number, of_watches=3)
+        incidents.go_on_after(highest)
+        assert incidents.count == count

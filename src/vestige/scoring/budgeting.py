@@ -258,8 +258,8 @@ class AlertBudget:
         return alert
 
     def _begins(self, entity: NDArray[np.int64], entities: Sequence[str]) -> list[int]:
-        """The windows, in their order, from which on an entity has a threshold of its own: what is shared must
-        have come so far by then, in whichever pieces windows come."""
+        """The windows, in their order, from which on an entity has a threshold of its own: what is shared
+        must have come so far by then, in whichever pieces windows come."""
         enough, begins = self._enough, set()
         present, counts = np.unique(entity, return_counts=True)
         for code, count in zip(present.tolist(), counts.tolist(), strict=True):

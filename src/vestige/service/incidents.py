@@ -103,11 +103,14 @@ class Incident:
 
 @dataclass
 class Incidents:
-    """The open ones, the one heard from last at the end; `count` were ever opened, and `most` may be open."""
+    """The open ones, the one heard from last at the end; `count` were ever opened, and `most` may be open. Ids
+    are those of the `number`th of `of_watches` watches that share evidence: no two of them give the same."""
 
     open: dict[str, Incident] = field(default_factory=dict)
     count: int = 0
     most: int = MOST_OPEN
+    number: int = 1
+    of_watches: int = 1
     _of_entity: dict[str, dict[str, Incident]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -130,7 +133,8 @@ class Incidents:
             if len(self.open) >= self.most:
                 lines.append(self._close(next(iter(self.open.values()))))
             self.count += 1
-            incident = Incident(f"{self.count:06d}", entity, alert.get("time"), None, None)
+            id_ = (self.count - 1) * self.of_watches + self.number
+            incident = Incident(f"{id_:06d}", entity, alert.get("time"), None, None)
         alert["incident"] = incident.id
         _add(incident, alert, kinds, at_s)
         incident.heard_s = time.time()
@@ -196,6 +200,14 @@ class Incidents:
     def close_all(self) -> list[Row]:
         """Close all of them: nothing more will come."""
         return [self._close(incident) for incident in list(self.open.values())]
+
+    def go_on_after(self, highest: int) -> None:
+        """Give no id up to this one."""
+        self.count = -(-max(highest - self.number + 1, 0) // self.of_watches)
+
+    def share(self, number: int, of_watches: int) -> None:
+        """Be the `number`th of so many watches."""
+        self.number, self.of_watches = number, of_watches
 
     def to_dict(self) -> Row:
         """All of it as JSON values."""

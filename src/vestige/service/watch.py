@@ -55,6 +55,9 @@ IDLE_S = 0.5
 if it does."""
 WAITED_S = 5.0
 """After so long it is said that nothing came."""
+GATHER_S, SOME = 0.5, 100
+"""Where so many steps came in a round, more are gathered before the next one: a round costs as much as many
+lines."""
 MANY = 2_000
 """Steps of one round of reading from which on there is a backlog, and no time to wait for more."""
 
@@ -187,11 +190,12 @@ class Watch:
             self.exceptions = Exceptions.of(self.directory)
             self.kept = feedback.sink(self.directory)
             stack.callback(self.kept.close)
+        self._share_ids()
         if before is not None:
             self._restore(before)
         elif self.directory is not None:
             # Ids go on where somebody has removed the state, and kept the incidents.
-            self.incidents.count = feedback.highest(self.directory)
+            self.incidents.go_on_after(feedback.highest(self.directory))
 
     def run(self) -> None:
         """Watch until everything was read (`once`), or somebody asks to stop (Ctrl-C, SIGTERM)."""
@@ -247,6 +251,7 @@ class Watch:
     def _restore(self, before: dict[str, Any]) -> None:
         self.windower.restore(before["windower"])
         self.incidents = Incidents.of(before["incidents"])
+        self._share_ids()
         self.steps, self.alerts = int(before["steps"]), int(before["alerts"])
         if self.scorer is not None and before["budget"] is not None:
             self.scorer.budget = AlertBudget.of(before["budget"])
@@ -263,6 +268,10 @@ class Watch:
                 sink.restore(before["sinks"][sink.spec])
         if self.kept is not None:
             self.kept.restore(before["kept"])
+
+    def _share_ids(self) -> None:
+        if self.options.shard is not None:
+            self.incidents.share(self.options.shard.number, self.options.shard.of)
 
     def _restore_heard(self, before: dict[str, Any]) -> None:
         """Go on listening to what is followed still; a state that was saved before there were silences has
@@ -309,7 +318,7 @@ class Watch:
                 sink.flush()
             if not backlog:
                 # What comes one by one is gathered for a moment: a batch costs as much as a hundred lines.
-                time.sleep(POLL_S)
+                time.sleep(GATHER_S if self.steps - before >= SOME else POLL_S)
 
     def _end(self) -> None:
         for block in self.follower.release():
