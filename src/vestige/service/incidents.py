@@ -103,8 +103,8 @@ class Incident:
 
 @dataclass
 class Incidents:
-    """The open ones, the one heard from last at the end; `count` were ever opened, and `most` may be open. Ids
-    are those of the `number`th of `of_watches` watches that share evidence: no two of them give the same."""
+    """The open ones, the one heard from last at the end; `count` were ever opened, and `most` may be open.
+    Ids are those of the `number`th of `of_watches` watches that share evidence: no two give the same."""
 
     open: dict[str, Incident] = field(default_factory=dict)
     count: int = 0

@@ -387,10 +387,9 @@ class Watch:
         if self.scorer is None and (because := self._hiding(row)) is not None:
             # Where there is no budget, nothing has to be known before.
             row |= {"alert": False, "dismissed": because}
-            alert |= row
         self.daily.alert(row.get("time"), dismissed="dismissed" in row)
         if "silence" not in row:
-            self._last[str(row.get("recording"))] = alert
+            self._last[str(row.get("recording"))] = row
         if "dismissed" in row:
             self.dismissed[row["dismissed"]] += 1
             return []
