@@ -64,9 +64,10 @@ def _came(
     came: dict[tuple[str, int], list[FloatArray]] = {}
     for name, pieces in logs_of(check):
         for rows in pieces:
-            times = check.t_ns[rows]
+            piece = check.select(rows)
+            times = piece.t_ns
             known = times != NO_TIME
-            kinds = kind[check.streams.at(stream, check.target_step[rows])[known]]
+            kinds = kind[check.streams.at(stream, piece.target_step)[known]]
             seconds = np.maximum.accumulate(times[known] / 1e9)
             came.setdefault((name, WHOLE), []).append(seconds)
             for number in np.intersect1d(np.unique(kinds), list(bounds)).tolist():

@@ -41,6 +41,8 @@ SHARE = 0.1
 """Of the share of steps that alert, silences have so much."""
 WITHIN = 10.0
 """What is told must be shorter than all that was learnt from by so many times, or too few like it fit in."""
+PIECE = 1 << 18
+"""Windows that are gone through at a time."""
 MOST_KINDS, MOST_LOGS = 512, 1_024
 """Kinds and logs whose habits are kept, those that came most often."""
 
@@ -111,9 +113,10 @@ class Silences:
             last: dict[int, float] = {}
             before: float | None = None
             for rows in pieces:
-                times = windows.t_ns[rows]
+                piece = windows.select(rows)
+                times = piece.t_ns
                 known = times != NO_TIME
-                symbols = windows.streams.at(stream, windows.target_step[rows])[known]
+                symbols = windows.streams.at(stream, piece.target_step)[known]
                 seconds = np.maximum.accumulate(times[known] / 1e9)
                 if not len(seconds):
                     continue
@@ -212,13 +215,22 @@ def _habits(found: dict[Any, _Longest], most: int) -> dict[Any, Habit]:
 
 
 def logs_of(windows: WindowSet) -> Iterator[tuple[str, list[slice]]]:
-    """Each log, with where the windows of its files lie, the earliest file first."""
+    """Each log, with where the windows of its files lie, the earliest file first, in pieces: whole files may
+    be large."""
     names = windows.recordings["id"].to_list()
     logs: dict[str, list[slice]] = {}
     for recording, rows in windows.runs():
         logs.setdefault(family(names[recording]), []).append(rows)
     for name, pieces in logs.items():
-        yield name, sorted(pieces, key=lambda rows: int(windows.t_ns[rows][0]))
+        ordered = sorted(pieces, key=lambda rows: int(windows.t_ns[rows.start]))
+        yield (
+            name,
+            [
+                slice(start, min(start + PIECE, rows.stop))
+                for rows in ordered
+                for start in range(rows.start, rows.stop, PIECE)
+            ],
+        )
 
 
 def _add_kinds(
