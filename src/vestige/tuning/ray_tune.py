@@ -79,7 +79,6 @@ def search(
                 max_failures=RETRIES,
                 max_concurrent_trials=engine.jobs,
                 raise_on_failed_trial=False,
-                reuse_actors=True,
                 verbose=0,
             )
     except spread.GONE as error:
