@@ -208,7 +208,7 @@ def test_the_page_tells_what_it_took_and_how_often_a_test_part_was_opened(
     assert len(spent) == 3
     assert all(seconds > 0 for seconds in spent.values())
     assert board.processor_seconds == pytest.approx(sum(spent.values()))
-    assert "and the 3 cells that count it took 0.0" in page.markdown(board)
+    assert "of 3 cells the processor time is known: 0.0" in page.markdown(board)
     for run in spent:
         (run / "openings.jsonl").write_text('{"command": "one"}\n{"command": "two"}\n')
     again = page.read(filled, sets, MODELS, data=data, command="it")

@@ -336,8 +336,8 @@ def _gains(board: Board) -> list[str]:
 def _state(board: Board) -> list[str]:
     took = f"it took {board.seconds / 3600:.2f} hours"
     if board.processor_seconds:
-        hours = f"{board.processor_seconds / 3600:.2f} hours of one processor core"
-        took += f", and the {board.counted} cells that count it took {hours}"
+        hours = f"{board.processor_seconds / 3600:.2f} hours of one core"
+        took += f"; of {board.counted} cells the processor time is known: {hours}"
     lines = [
         f"**{board.done} of {board.wanted} cells are computed**; {took}. The same command goes on with the "
         "rest, and can be cut off at any moment:",
