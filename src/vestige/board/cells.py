@@ -187,7 +187,7 @@ class Cell:
             run="" if computed_in is None else computed_in.run.name,
             commands=[] if computed_in is None else [computed_in.train_command, computed_in.evaluate_command],
             seconds=round(seconds, 1),
-            processor_seconds=round(processor_seconds, 1),
+            processor_seconds=round(processor_seconds, 2),
             code=code_digest(),
             split=digest,
         )

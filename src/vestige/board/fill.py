@@ -31,6 +31,8 @@ from vestige.storage import write_text
 from vestige.training.config import TrainingConfig
 from vestige.training.errors import StoppedError
 
+TICK_S = 0.01
+"""What the clock of processes counts in: 0 says that nobody counted."""
 logger = log.get(__name__)
 
 
@@ -167,7 +169,7 @@ def _compute(wanted: Together, progress: ShowProgress) -> int:
             "done",
             computed_in=wanted,
             seconds=time.monotonic() - begun,
-            processor_seconds=_processor_seconds() - spent,
+            processor_seconds=max(_processor_seconds() - spent, TICK_S),
         )
     return 0
 
