@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.service.conftest import ORDER
@@ -21,15 +22,18 @@ from tests.service.conftest import lines as service_lines
 from vestige.checkpoint import load
 from vestige.evaluation.budget import Budget
 from vestige.evaluation.learnt import FILE, Learnt
+from vestige.pipeline.falling_silent import WHOLE, _told
 from vestige.pipeline.learn import learn
 from vestige.pipeline.recipe import encoder_of, to_learn_from
 from vestige.reading.looks import NormalEncoder
-from vestige.reading.silence import Silences
-from vestige.scoring.silence import Heard
+from vestige.reading.silence import Silences, _whole
+from vestige.scoring.normal import NormalScorer
+from vestige.scoring.silence import MOST_LOGS, Heard
 from vestige.scoring.windows import judge
 from vestige.service.feedback import dismiss
+from vestige.service.follow import still_followed
 from vestige.service.sinks import make
-from vestige.service.watch import Watch, WatchOptions
+from vestige.service.watch import MOST_LAST, Watch, WatchOptions
 from vestige.sources import registry
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -273,3 +277,176 @@ def test_an_alert_that_is_corrected_counts_once(detector: Path, tmp_path: Path) 
     (incident,) = saved["incidents"]["open"]
     assert (incident["alerts"], len(incident["evidence"])) == (1, 1)
     assert sum(raised["alerts"] for raised in incident["raised"]) == 1
+
+
+LATER = f"2099-01-01T00:00:00Z web app[7]: {ORDER[0].format(n=1, k=1)}\n"
+
+
+def started(detector: Path, home: Path, *evidence: Path) -> Watch:
+    """A watch that does not run yet."""
+    sink = make(f"jsonl:{home / 'out.jsonl'}", home / "state")
+    return Watch.start(detector, evidence, [sink], state=home / "state", options=ONCE)
+
+
+def test_each_log_of_a_host_falls_silent_by_itself(steady: Path, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("".join(lines(400)))
+    (silent,) = heard(steady, log).pass_clock(1_000.0)
+    watch = started(steady, tmp_path, log)
+    found = watch._silent([silent, replace(silent, recording="other.log"), silent])
+    watch._close()
+    assert [row["recording"] for row in found if "silence" in row] == ["app.log", "other.log"]
+
+
+def test_what_was_not_shown_mutes_no_other(steady: Path, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("".join(lines(400)))
+    found = heard(steady, log)
+    (silent,) = found.pass_clock(1_000.0)
+    for shown in (False, True):
+        found.told(replace(silent, slot=0), really=True, shown=shown)
+        assert found.logs["app.log"].told_quiet == shown
+
+
+def test_an_outage_is_told_once(steady: Path, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("".join(lines(400)))
+    found = heard(steady, log)
+    mine = found.logs["app.log"]
+    (silent,) = found.pass_clock(1_000.0)
+    found.told(silent, really=True)
+    mine.ask_s[:-1] = 0.5
+    assert found.pass_clock(1e6) == []
+    # Nor does the time for which the log was silent count for what it holds, once it is back.
+    before = mine.active_s
+    back = [line.split("Z ", 1)[1] for line in lines(30) if BEAT not in line][:3]
+    later = (BEGIN + timedelta(hours=3, seconds=second) for second in range(3))
+    log.write_text("".join(f"{at:%Y-%m-%dT%H:%M:%S}Z {text}" for at, text in zip(later, back, strict=True)))
+    _, judged = judge(steady, [log])
+    for batch in judged:
+        found.take(batch, 2e6, live=True)
+    assert mine.active_s - before == 2.0
+
+
+def test_a_line_from_the_future_ends_no_listening(steady: Path, tmp_path: Path) -> None:
+    whole = list(lines(800, without=(600.0, 1e9)))
+    (tmp_path / "app.log").write_text("".join([*whole[:200], LATER, *whole[200:]]))
+    (alert,) = watch(steady, tmp_path)
+    assert alert["silence"]["event"] == BEAT
+    # One that is read last of all is taken back when all that follows is of before.
+    log = tmp_path / "b" / "app.log"
+    log.parent.mkdir()
+    log.write_text("".join([*whole[:200], LATER]))
+    found = heard(steady, log)
+    log.write_text("".join(whole[200:250]))
+    _, judged = judge(steady, [log])
+    before = found.logs["app.log"].active_s
+    for batch in judged:
+        found.take(batch, 101.0, live=True)
+    mine = found.logs["app.log"]
+    assert mine.now_s < (BEGIN + timedelta(days=1)).timestamp()
+    assert 50.0 < mine.active_s - before < 150.0
+
+
+def test_lines_from_the_future_are_no_reason_to_learn_no_habit(tmp_path: Path) -> None:
+    whole = list(lines(4_000))
+    log = tmp_path / "app.log"
+    log.write_text("".join(whole))
+    right = learnt_from(log, tmp_path / "right")
+    log.write_text("".join([*whole[:2_000], LATER, *whole[2_000:], LATER]))
+    wrong = learnt_from(log, tmp_path / "wrong")
+    assert wrong.span_s == right.span_s
+    assert len(wrong.bounds_s(1e-3)) == len(right.bounds_s(1e-3)) > 0
+    assert wrong.logs["app.log"].longest_s == right.logs["app.log"].longest_s
+    # A log all of which is from the future says nothing of when the others ended.
+    assert _whole([(0.0, 9e3), (1.0, 1e4), (3e9, 3e9 + 10)]) == (0.0, 1e4)
+    assert _whole([(0.0, 9e3), (1.0, 1e4), (1e4, 2e4)]) == (0.0, 2e4)
+
+
+def test_habits_of_kinds_that_are_not_known_are_refused(steady: Path) -> None:
+    plain = silences_of(steady).to_dict()
+    number, habit = next(iter(plain["kinds"].items()))
+    assert int(number) in Silences.from_dict(plain, 5).kinds
+    for wrong in ("100000000000", "5", "-1"):
+        with pytest.raises(ValueError, match="a kind"):
+            Silences.from_dict(plain | {"kinds": {wrong: habit}}, 5)
+
+
+def test_what_was_heard_is_checked_before_it_is_taken_up(steady: Path, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("".join(lines(400)))
+    found = heard(steady, log)
+    (good,) = found.to_dict(100.0).values()
+    for wrong in ({"last_s": {"-1": 0.0}}, {"last_s": {"99": 0.0}}, {"told": [-2]}, {"told": [99]}):
+        with pytest.raises(ValueError, match="a kind"):
+            found.restore({"app.log": good | wrong}, 5.0)
+    with pytest.raises(ValueError, match="more than"):
+        found.restore({str(number): good for number in range(MOST_LOGS + 1)}, 5.0)
+
+
+def test_of_alerts_that_may_be_corrected_those_that_came_last_are_kept(steady: Path, tmp_path: Path) -> None:
+    watch = started(steady, tmp_path, tmp_path / "app.log")
+    watch.promise = None
+    for number in range(MOST_LAST + 10):
+        watch._alert({"recording": str(number), "time": None, "dismissed": "000001"})
+    watch._close()
+    assert list(watch._last) == [str(number) for number in range(10, MOST_LAST + 10)]
+
+
+def test_listening_goes_on_when_paths_come_or_go(
+    steady: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log, other = tmp_path / "app.log", tmp_path / "other"
+    other.mkdir()
+    log.write_text("".join(lines(400)))
+    watch(steady, tmp_path)
+    assert not json.loads((tmp_path / "state" / "state.json").read_text())["heard"]["app.log"]["live"]
+    again = started(steady, tmp_path, log, other)
+    again._close()
+    assert again.heard is not None
+    # Whoever looks now and then follows what was going on when all was read first.
+    assert again.heard.logs["app.log"].live
+    with caplog.at_level("INFO"):
+        anew = started(steady, tmp_path, other)
+    anew._close()
+    assert anew.heard is not None
+    assert anew.heard.logs == {}
+    assert "silences are listened for anew" in caplog.text
+    names = {"/a/app.log": "app.log", "/b/x.log.1": "x.log.1", "/b/x.log": "x.log"}
+    assert still_followed({"app.log": 1, "x.log": 2}, names, {"/b"}) == {"app.log": 1}
+
+
+def test_what_ended_before_the_first_of_several_looks_is_not_followed(steady: Path, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("".join(lines(400)))
+    before = heard(steady, log, least_s=60.0, live=False)
+    plain = before.to_dict(101.0)["app.log"]
+    after = replace(before, logs={})
+    saved = {"app.log": plain, "ended.log": plain | {"now_s": plain["now_s"] - 86_400.0}}
+    after.restore(saved, 5.0, more_s=1_000.0, once=True)
+    assert [silent.recording for silent in after.pass_clock(5.0)] == ["app.log"]
+
+
+def test_a_correction_takes_back_no_window_of_another_log(steady: Path, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("".join(lines(50)))
+    loaded, judged = judge(steady, [log])
+    (batch,) = judged
+    scorer = NormalScorer.of(loaded)
+    assert scorer is not None
+    (name,) = batch.batch.recordings
+    spent, windows = scorer.budget, len(batch.batch)
+    scorer.alerts(batch)
+    for recording, taken in ((name.id, 1), ("other.log", 1), ("other.log", 2)):
+        changed = replace(batch.batch, corrects=True, recordings=(name._replace(id=recording),))
+        before = scorer.budget.spent.windows
+        scorer.alerts(replace(batch, batch=changed))
+        expected = windows - (recording == name.id or taken == 2)
+        assert spent.spent.windows - before == expected
+
+
+@pytest.mark.parametrize(("most_s", "told"), [(20.0, 0), (float("inf"), 1)])
+def test_silences_of_the_check_are_counted_in_active_time(steady: Path, most_s: float, told: int) -> None:
+    steps = np.r_[np.arange(100.0), np.arange(1_100.0, 1_200.0)]
+    came = {("a", WHOLE): steps, ("a", 0): np.r_[0.0, 30.0, 60.0, 90.0, 1_101.0, 1_130.0, 1_160.0]}
+    assert _told(came, {0: 50.0}, {"a": most_s}, silences_of(steady)) == told

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vestige.evaluation.bootstrap import exact_bounds
 from vestige.evaluation.learnt import Silenced
 from vestige.reading.looks import NormalEncoder
-from vestige.reading.silence import LEAST_BY_CLOCK_S, logs_of
+from vestige.reading.silence import LEAST_BY_CLOCK_S, Silences, in_order, logs_of
 from vestige.reading.steps import NO_TIME
 from vestige.reading.windows import WindowSet
 from vestige.schema import SPECIAL_TOKENS
@@ -47,7 +47,7 @@ def silences_in(encoder: NormalEncoder, check: WindowSet, alpha: float, *, seed:
         logs=sum(map(math.isfinite, steady.values())),
         of_logs=len(steady),
         told_after_s=[spans[0], float(np.median(spans)), spans[-1]] if spans else [],
-        came=_told(came, ends, bounds),
+        came=_told(came, bounds, steady, silences),
         stops=stops,
         found=len(delays),
         low=low,
@@ -68,7 +68,9 @@ def _came(
             times = piece.t_ns
             known = times != NO_TIME
             kinds = kind[check.streams.at(stream, piece.target_step)[known]]
-            seconds = np.maximum.accumulate(times[known] / 1e9)
+            if not known.any():
+                continue
+            seconds = in_order(times[known] / 1e9)
             came.setdefault((name, WHOLE), []).append(seconds)
             for number in np.intersect1d(np.unique(kinds), list(bounds)).tolist():
                 came.setdefault((name, int(number)), []).append(seconds[kinds == number])
@@ -77,12 +79,19 @@ def _came(
     return whole, {name: float(times[-1]) for (name, number), times in whole.items() if number == WHOLE}
 
 
-def _told(came: Came, ends: dict[str, float], bounds: dict[int, float]) -> int:
-    """Silences that would have been told while the log went on."""
+def _told(came: Came, bounds: dict[int, float], steady: dict[str, float], silences: Silences) -> int:
+    """Silences that would have been told while the log went on, in the time in which it was active, as a
+    watch has it."""
     found = 0
     for (name, number), times in came.items():
-        if number != WHOLE:
-            found += int((np.diff(np.append(times, ends[name])) >= bounds[number]).sum())
+        if number == WHOLE:
+            continue
+        steps = came[name, WHOLE]
+        active_s = np.cumsum(silences.active_s(np.diff(steps, prepend=steps[0]), steady[name]))
+        at = np.searchsorted(steps, times)
+        # What ends a silence shows nothing of it: another step, before it, does.
+        shown_s = np.append(active_s[np.maximum(at[1:] - 1, 0)], active_s[-1])
+        found += int((shown_s - active_s[at] >= bounds[number]).sum())
     return found
 
 

@@ -217,7 +217,8 @@ class NormalEncoder:
         silences = None
         # Detectors that were learnt before silences were have none.
         if state.get("silences") is not None:
-            silences = Silences.from_dict(state["silences"])
+            n_kinds = len(cls(base, 0, None).vocabulary) - len(SPECIAL_TOKENS)
+            silences = Silences.from_dict(state["silences"], n_kinds)
         judged, ahead = int(state["judged"]), int(state.get("ahead", 0))
         return cls(base, judged, pace, values, Examples.from_list(state["examples"]), ahead, silences)
 

@@ -41,6 +41,8 @@ SHARE = 0.1
 """Of the share of steps that alert, silences have so much."""
 WITHIN = 10.0
 """What is told must be shorter than all that was learnt from by so many times, or too few like it fit in."""
+FAR_S = 3_600.0
+"""A step that is so far ahead of those before and after it has a time that is none of theirs."""
 PIECE = 1 << 18
 """Windows that are gone through at a time."""
 MOST_KINDS, MOST_LOGS = 512, 1_024
@@ -107,22 +109,22 @@ class Silences:
         of_kinds: dict[int, _Longest] = {}
         of_logs: dict[str, _Longest] = {}
         every = _Longest()
-        first, end = math.inf, -math.inf
-        seen: list[tuple[str, dict[int, float], float]] = []
+        seen: list[tuple[str, dict[int, float], float, float]] = []
         for name, pieces in logs_of(windows):
             last: dict[int, float] = {}
-            before: float | None = None
+            begin, before = math.nan, None
             for rows in pieces:
                 piece = windows.select(rows)
                 times = piece.t_ns
                 known = times != NO_TIME
                 symbols = windows.streams.at(stream, piece.target_step)[known]
-                seconds = np.maximum.accumulate(times[known] / 1e9)
-                if not len(seconds):
+                if not len(symbols):
                     continue
-                if before is not None:
-                    seconds = np.maximum(seconds, before)
-                first = min(first, float(seconds[0]))
+                seconds = in_order(times[known] / 1e9, before)
+                if before is None:
+                    begin = float(seconds[0])
+                if rows is pieces[-1]:
+                    _mend_last(seconds, begin)
                 gaps = np.diff(seconds, prepend=seconds[0] if before is None else before)
                 gaps = gaps[before is None :]
                 every.add(gaps)
@@ -130,16 +132,17 @@ class Silences:
                 _add_kinds(of_kinds, last, kind[symbols], seconds)
                 before = float(seconds[-1])
             if before is not None:
-                end = max(end, before)
-                seen.append((name, last, before))
-        for name, last, before in seen:
+                seen.append((name, last, begin, before))
+        first, end = _whole([(begin, before) for *_, begin, before in seen])
+        for name, last, _, before in seen:
             # A log that ended long ago was silent since, and so was what it held: sessions are no habit.
-            every.add(np.array([end - before]))
-            of_logs.setdefault(name, _Longest()).add(np.array([end - before]))
+            silence_s = max(end - before, 0.0)
+            every.add(np.array([silence_s]))
+            of_logs.setdefault(name, _Longest()).add(np.array([silence_s]))
             for number, at_s in last.items():
-                of_kinds.setdefault(number, _Longest()).add(np.array([end - at_s]))
+                of_kinds.setdefault(number, _Longest()).add(np.array([before - at_s + silence_s]))
         return cls(
-            max(end - first, 0.0) if seen else 0.0,
+            end - first,
             _habits(of_kinds, MOST_KINDS),
             _habits(of_logs, MOST_LOGS),
             every.habit(),
@@ -148,6 +151,11 @@ class Silences:
     def of_log(self, name: str) -> Habit | None:
         """The habit of the log that a file of this name is part of."""
         return self.logs.get(family(name), self.any_log)
+
+    def active_s(self, gaps_s: FloatArray, most_s: float) -> FloatArray:
+        """For how long a log was active between steps that are so far apart: for no longer than `most_s`, and
+        not at all where it was for longer than all that was learnt from, such as before a wrong time."""
+        return np.where(gaps_s > self.span_s, 0.0, np.minimum(gaps_s, most_s))
 
     def bounds_s(self, alpha: float) -> dict[int, float]:
         """The shortest silence of each kind with a steady habit that is told where the share `alpha` of steps
@@ -172,11 +180,13 @@ class Silences:
         }
 
     @classmethod
-    def from_dict(cls, plain: Any) -> Self:
-        """What `to_dict` gave as `plain`. Raises KeyError, ValueError or TypeError for anything else."""
+    def from_dict(cls, plain: Any, n_kinds: int) -> Self:
+        """What `to_dict` gave as `plain`, of so many known kinds. Raises KeyError, ValueError or TypeError
+        for anything else."""
         fields = checked.mapping(plain, "silences")
         kinds = {
-            int(number): Habit.of(each) for number, each in checked.mapping(fields["kinds"], "kinds").items()
+            checked.whole(int(number), "a kind", 0, n_kinds - 1): Habit.of(each)
+            for number, each in checked.mapping(fields["kinds"], "kinds").items()
         }
         logs = {name: Habit.of(each) for name, each in checked.mapping(fields["logs"], "logs").items()}
         if len(kinds) > MOST_KINDS or len(logs) > MOST_LOGS:
@@ -212,6 +222,41 @@ class _Longest:
 def _habits(found: dict[Any, _Longest], most: int) -> dict[Any, Habit]:
     often = sorted(found.items(), key=lambda item: -item[1].n)[:most]
     return {name: habit for name, each in often if (habit := each.habit()) is not None}
+
+
+def in_order(seconds: FloatArray, before: float | None = None) -> FloatArray:
+    """Times `(N,)`, one or more, that never go back, nor behind `before`. One that lies far ahead of those
+    next to it counts as the one before: a single line from the future says nothing of the others."""
+    found = seconds.astype(np.float64)
+    # Two behind the first one: or one from the past would make the first one be of the future.
+    follow = seconds[0] if len(seconds) < 3 else float(seconds[1:3].max())
+    earlier = np.concatenate([[follow if before is None else before], seconds[:-1]])
+    later = np.append(seconds[1:], np.inf)
+    astray = (seconds - earlier > FAR_S) & (seconds - later > FAR_S)
+    found[astray] = earlier[astray]
+    found = np.maximum.accumulate(found)
+    return found if before is None else np.maximum(found, before)
+
+
+def _mend_last(seconds: FloatArray, begin: float) -> None:
+    """Take the last step of a log, where it came later than all the log took until then, for one that came
+    with the one before: nothing after it shows that its time is right."""
+    if len(seconds) > 1 and seconds[-1] - seconds[-2] > max(FAR_S, seconds[-2] - begin):
+        seconds[-1] = seconds[-2]
+
+
+def _whole(logs: list[tuple[float, float]]) -> tuple[float, float]:
+    """When all logs, of which the first and the last time are given, began and ended. A few that begin later
+    than all others took are of a clock that is wrong."""
+    if not logs:
+        return 0.0, 0.0
+    ordered = sorted(logs)
+    first, end = ordered[0]
+    for number, (begin, last) in enumerate(ordered):
+        if begin - end > max(FAR_S, end - first) and 2 * number > len(ordered):
+            break
+        end = max(end, last)
+    return first, end
 
 
 def logs_of(windows: WindowSet) -> Iterator[tuple[str, list[slice]]]:

@@ -45,6 +45,8 @@ class NormalScorer:
     smallest: SmallestChange
     budget: AlertBudget
     unknown: Unknown = field(default_factory=Unknown)
+    _last: str | None = field(default=None, init=False)
+    """The recording of the last window: only its own correction takes that back."""
 
     @classmethod
     def of(cls, loaded: Loaded) -> NormalScorer | None:
@@ -64,10 +66,10 @@ class NormalScorer:
         """Which of the next windows alert, `(B,)`; those of the `free` ones spend nothing. `asked`: see
         `AlertBudget.decide`."""
         log_p, names = self.strangeness(judged)
-        batch = judged.batch
-        return self.budget.decide(
-            log_p, batch.recording, names, corrects=batch.corrects, free=free, asked=asked
-        )
+        batch, corrects = judged.batch, self._takes_back(judged)
+        if len(batch):
+            self._last = batch.recordings[int(batch.recording[-1])].id
+        return self.budget.decide(log_p, batch.recording, names, corrects=corrects, free=free, asked=asked)
 
     @staticmethod
     def strangeness(judged: JudgedBatch) -> tuple[NDArray[np.float64], list[str]]:
@@ -223,7 +225,8 @@ class NormalScorer:
         if not batch.corrects or not len(batch):
             return False
         _, names = self.strangeness(judged)
-        return self.budget.may_take_back(names[int(batch.recording[0])])
+        first = int(batch.recording[0])
+        return batch.recordings[first].id == self._last and self.budget.may_take_back(names[first])
 
     def _held_floor(self) -> str:
         held = self.budget.spent.held_back_floor

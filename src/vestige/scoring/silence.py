@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vestige import checked
 from vestige.evidence.rotation import family
 from vestige.reading.looks import BoundNormalEncoder, NormalEncoder
-from vestige.reading.silence import LEAST_BY_CLOCK_S, Habit, Silences
+from vestige.reading.silence import FAR_S, LEAST_BY_CLOCK_S, Habit, Silences, in_order
 from vestige.reading.steps import NO_TIME
 from vestige.reading.times import rfc3339
 from vestige.scoring.judged import JudgedBatch
@@ -28,6 +28,9 @@ FloatArray = NDArray[np.float64]
 
 MOST_LOGS = 4_096
 """Logs that are listened to, those heard from last."""
+BACK_S = 2 * 86_400.0
+"""A log all of whose next steps are so far behind had a step from the future: its clock is set back. Writers
+of one log whose zones of time differ are not so far apart."""
 AGAIN = 2.0
 """What was not told when it was due is asked again once it is silent for so many times as long."""
 
@@ -58,7 +61,10 @@ class Silent:
     @property
     def about(self) -> str:
         """What it is called where it is counted."""
-        return "silence of the log" if self.event is None else f"silence of {self.event}"
+        if self.event is None:
+            # Of two logs that a host has, each falls silent by itself.
+            return f"silence of the log {self.recording}"
+        return f"silence of {self.event}"
 
     def row(self) -> dict[str, Any]:
         """It as an alert. The place is where the line stands that was read last; the text of the alert is
@@ -105,6 +111,9 @@ class _Log:
     place: dict[str, Any]
     last_s: FloatArray
     ask_s: FloatArray
+    by: str = ""
+    """The recording whose step came last, by its time: of the files of a log that are read side by side, an
+    older one says nothing of the clock."""
     told_quiet: bool = False
     """Whether a kind was told since the log itself was heard from."""
     live: bool = False
@@ -162,7 +171,8 @@ class Heard:
                 where = batch.place.row(int(rows[-1]), named=True)
                 log = self._log(name.id, name.host, float(times[0]), where)
                 log.live |= live
-                found += self._hear(family(name.id), log, slots[rows], times, where, now)
+                log.heard, log.place = now, where
+                found += self._hear(family(name.id), name.id, log, slots[rows], times)
         return found
 
     def pass_clock(self, now: float) -> list[Silent]:
@@ -177,19 +187,23 @@ class Heard:
             if habit is not None and now_s - log.now_s >= log.ask_s[-1]:
                 found.append(self._silent(name, log, -1, habit, now_s - log.now_s, now_s))
                 continue
+            if self._is_told(name, log):
+                # What it holds is silent with it.
+                continue
             active_s = log.active_s + min(now_s - log.now_s, log.most_s)
             silent = self._due(name, log, active_s, now_s)
             if silent and not log.told_quiet:
                 found.append(min(silent, key=lambda each: each.log_p))
         return found
 
-    def told(self, silent: Silent, *, really: bool) -> None:
-        """What was found was told; or it was not, and is asked about again when it is much longer."""
+    def told(self, silent: Silent, *, really: bool, shown: bool = True) -> None:
+        """What was found was told; or it was not, and is asked about again when it is much longer. One that
+        was not `shown`, since it is dismissed or a repeat, mutes no other."""
         log = self.logs.get(silent.recording)
         if log is None or silent.ended:
             return
         log.ask_s[silent.slot] = np.inf if really else silent.silence_s * AGAIN
-        if really and silent.slot >= 0 and silent.at_ns / 1e9 > log.now_s:
+        if really and shown and silent.slot >= 0 and silent.at_ns / 1e9 > log.now_s:
             log.told_quiet = True
 
     def to_dict(self, now: float) -> dict[str, Any]:
@@ -203,33 +217,56 @@ class Heard:
                 "place": log.place,
                 "last_s": {str(at): float(log.last_s[at]) for at in np.flatnonzero(np.isfinite(log.last_s))},
                 "told": np.flatnonzero(np.isinf(log.ask_s)).tolist(),
+                "by": log.by,
                 "told_quiet": log.told_quiet,
                 "live": log.live,
             }
             for name, log in self.logs.items()
         }
 
-    def restore(self, plain: Any, now: float, *, more_s: float = 0.0) -> None:
-        """Go on where `to_dict` stood, the time being `now`; nobody listened for `more_s` in between. Raises
-        ValueError, KeyError or TypeError for what is no such thing."""
-        for name, each in checked.mapping(plain, "heard").items():
-            quiet_s = checked.real(each["quiet_s"], "quiet_s", 0, 1e12) + more_s
-            log = self._fresh(name, checked.text(each["host"], "host"), dict(each["place"]))
+    def restore(self, plain: Any, now: float, *, more_s: float = 0.0, once: bool = False) -> None:
+        """Go on where `to_dict` stood, the time being `now`; nobody listened for `more_s` in between. `once`:
+        who listens looks now and then, and a log that was going on when it was heard from last is followed.
+
+        Raises ValueError, KeyError or TypeError for what is no such thing.
+        """
+        saved = checked.mapping(plain, "heard")
+        if len(saved) > MOST_LOGS:
+            raise ValueError(f"these are more than {MOST_LOGS:,} logs")
+        steady = len(self._kinds)
+        for name, each in saved.items():
+            quiet_s = checked.real(each["quiet_s"], "quiet_s", 0, 1e12)
+            place = dict(checked.mapping(each["place"], "place"))
+            log = self._fresh(name, checked.text(each["host"], "host"), place)
             log.now_s = checked.real(each["now_s"], "now_s", -1e12, 1e12)
             log.active_s = checked.real(each["active_s"], "active_s", 0, 1e12)
-            log.heard = now - quiet_s
-            log.told_quiet, log.live = bool(each["told_quiet"]), bool(each["live"])
-            for at, last_s in each["last_s"].items():
-                log.last_s[int(at)] = checked.real(last_s, "last_s", -1e12, 1e12)
+            log.heard = now - quiet_s - more_s
+            log.by = checked.text(each.get("by", ""), "by")
+            log.told_quiet = checked.flag(each["told_quiet"], "told_quiet")
+            log.live = checked.flag(each["live"], "live")
+            for at, last_s in checked.mapping(each["last_s"], "last_s").items():
+                slot = checked.whole(int(at), "a kind", 0, steady - 1)
+                log.last_s[slot] = checked.real(last_s, "last_s", -1e12, 1e12)
             for at in each["told"]:
-                log.ask_s[int(at)] = np.inf
+                log.ask_s[checked.whole(at, "a kind", 0, steady)] = np.inf
             self.logs[name] = log
+        newest = max((log.now_s for log in self.logs.values()), default=0.0)
+        for log in self.logs.values() if once else ():
+            # By the evidence, too: all that was read at once was just heard from.
+            going_on = newest - log.now_s <= max(self.least_by_clock_s, min(log.most_s, FAR_S))
+            log.live |= going_on and now - more_s - log.heard < self.least_by_clock_s
 
-    def _hear(
-        self, name: str, log: _Log, slots: IntArray, times: FloatArray, place: dict[str, Any], now: float
-    ) -> list[Silent]:
-        times = np.maximum(np.maximum.accumulate(times), log.now_s)
-        gaps = np.minimum(np.diff(times, prepend=log.now_s), log.most_s)
+    def _hear(self, name: str, recording: str, log: _Log, slots: IntArray, times: FloatArray) -> list[Silent]:
+        if log.by == recording and times.max() < log.now_s - BACK_S:
+            # The clock was ahead: it was set by a line from the future, and would stand still until then.
+            log.now_s = float(times[0])
+        times = in_order(times, log.now_s)
+        if times[-1] > log.now_s or not log.by:
+            log.by = recording
+        gaps = self.silences.active_s(np.diff(times, prepend=log.now_s), log.most_s)
+        if self._is_told(name, log):
+            # That nothing came was told: what the log holds is not told for the same time.
+            gaps[0] = 0.0
         active_s = log.active_s + np.cumsum(gaps)
         steady = np.flatnonzero(slots >= 0)
         order = steady[np.argsort(slots[steady], kind="stable")]
@@ -239,7 +276,7 @@ class Heard:
         ask_s = np.where(first, log.ask_s[mine], self._bound_s[mine])
         # What ends a silence shows it itself where nothing else came before that was late enough.
         ended = (at_s - last_s >= ask_s) & ((active_s - gaps)[order] - last_s >= ask_s)
-        log.place, found = place, []
+        found = []
         for at in np.flatnonzero(ended).tolist():
             slot, silence_s = int(mine[at]), float(at_s[at] - last_s[at])
             found.append(
@@ -249,7 +286,7 @@ class Heard:
         log.ask_s[mine] = self._bound_s[mine]
         log.ask_s[-1] = self._bound_of_log(name)
         log.now_s, log.active_s = float(times[-1]), float(active_s[-1])
-        log.heard, log.told_quiet = now, False
+        log.told_quiet = False
         return found + self._due(name, log, log.active_s, log.now_s)
 
     def _due(self, name: str, log: _Log, active_s: float, now_s: float) -> list[Silent]:
@@ -274,6 +311,10 @@ class Heard:
     def _fresh(self, name: str, host: str, place: dict[str, Any]) -> _Log:
         last_s, of_log = np.full(len(self._kinds), np.inf), self._bound_of_log(name)
         return _Log(host, of_log, 0.0, 0.0, 0.0, place, last_s, np.append(self._bound_s, of_log))
+
+    def _is_told(self, name: str, log: _Log) -> bool:
+        """Whether the log itself was told to be silent."""
+        return bool(np.isinf(log.ask_s[-1])) and np.isfinite(self._bound_of_log(name))
 
     def _bound_of_log(self, name: str) -> float:
         return self.silences.bound_s(self.silences.of_log(name), self.alpha)

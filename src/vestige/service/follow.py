@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from vestige.errors import EvidenceError, VestigeError
 from vestige.evidence.files import EMPTY, PACKED, STDIN, EvidenceFile
+from vestige.evidence.rotation import family
 from vestige.evidence.stream import ByteStream
 from vestige.log import get
 from vestige.reading.files import FileUnit
@@ -73,6 +74,18 @@ def _head(file: EvidenceFile, most: int) -> bytes:
     with closing(ByteStream(replace(file, size=None))) as content:
         sample, _ = content.sample()
     return sample[:most]
+
+
+def still_followed(heard: dict[str, Any], names: dict[str, str], left: set[str]) -> dict[str, Any]:
+    """What was heard, without the logs of paths that are left out now: nothing comes of them any more, and
+    they are not silent. `names`: what files are called, by where they lie."""
+
+    def is_left(place: str) -> bool:
+        return not left.isdisjoint((place, *map(str, Path(place).parents)))
+
+    kept = {family(name) for place, name in names.items() if not is_left(place)}
+    gone = {family(name) for place, name in names.items() if is_left(place)} - kept
+    return {name: each for name, each in heard.items() if name not in gone}
 
 
 @dataclass

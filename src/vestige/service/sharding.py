@@ -43,6 +43,21 @@ class Shard:
         return int.from_bytes(digest[:8], "big") % self.of == self.number - 1
 
 
+def require_same(shard: Shard | None, before: dict[str, Any] | None, state: Path | None) -> None:
+    """Raise UsageError for the state of another part: what only that follows would be taken for lost."""
+    if before is None:
+        return
+    # A state that was saved before there were shards has none.
+    found = before.get("shard")
+    if found != (None if shard is None else str(shard)):
+        then = f"add --shard {found}" if found else "leave out --shard"
+        raise UsageError(
+            f"is the state of {'shard ' + str(found) if found else 'a watch of everything'}",
+            where=state,
+            remedy=f"{then}, or take another --state",
+        )
+
+
 def require_apart(reader: Reader[Any], paths: tuple[Path, ...]) -> None:
     """Raise UsageError for evidence that cannot be parted by its files."""
     if STDIN in paths:

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from vestige import native, storage
+from vestige import checked, native, storage
 from vestige.checkpoint import Loaded, load
 from vestige.errors import CheckpointError, UsageError
 from vestige.evidence.files import STDIN
@@ -38,11 +38,11 @@ from vestige.service import state as states
 from vestige.service.daily import Daily
 from vestige.service.drift import Promise
 from vestige.service.exceptions import Exceptions
-from vestige.service.follow import Follower
+from vestige.service.follow import Follower, still_followed
 from vestige.service.inbox import FOLDER, Inbox
 from vestige.service.incidents import Incidents
 from vestige.service.listening import Listening
-from vestige.service.sharding import Shard, require_apart
+from vestige.service.sharding import Shard, require_apart, require_same
 from vestige.service.sinks import Sink
 from vestige.service.sinks.files import FileSink
 from vestige.service.sinks.lines import whole
@@ -60,6 +60,9 @@ GATHER_S, SOME = 0.5, 100
 lines."""
 MANY = 2_000
 """Steps of one round of reading from which on there is a backlog, and no time to wait for more."""
+
+MOST_LAST = 4_096
+"""Recordings whose last alert is kept, since it may be corrected: those that alerted last."""
 
 log = get(__name__)
 
@@ -153,7 +156,7 @@ class Watch:
                 stack.callback(listening.close)
             if chosen.shard is not None:
                 require_apart(reader, paths)
-            _require_same_shard(chosen.shard, before, state)
+            require_same(chosen.shard, before, state)
             try:
                 watch = cls(
                     loaded,
@@ -276,13 +279,18 @@ class Watch:
     def _restore_heard(self, before: dict[str, Any]) -> None:
         """Go on listening to what is followed still; a state that was saved before there were silences has
         none."""
-        same = before.get("evidence") == [str(path) for path in self.paths]
-        if self.heard is None or before.get("heard") is None or not same:
+        if self.heard is None or before.get("heard") is None:
             return
+        old, paths = set(before.get("evidence", ())), set(map(str, self.paths))
+        if not (old <= paths or paths <= old):
+            log.info("other evidence is watched than before: silences are listened for anew")
+            return
+        left = old - paths
+        plain = still_followed(checked.mapping(before["heard"], "heard"), before["follower"]["names"], left)
         # Who looks once a day wants to know what was silent since; who goes on after a while knows nothing of
         # that while.
         more_s = max(time.time() - float(before["saved_s"]), 0.0) if self.options.once else 0.0
-        self.heard.restore(before["heard"], time.monotonic(), more_s=more_s)
+        self.heard.restore(plain, time.monotonic(), more_s=more_s, once=self.options.once)
         self._live = self.options.once
 
     def _watch(self, stop: StopRequests) -> None:
@@ -310,7 +318,7 @@ class Watch:
             backlog = self.steps - before >= MANY
             # However much there is of others, whoever is quiet has nothing more to say for now.
             for block in self.follower.release(self.options.idle_s):
-                self._take(block)
+                self._take(block, new=False)
             self._pass_clock(listen=not backlog)
             self.follower.tell_waiting(WAITED_S)
             self._save_in_time()
@@ -322,7 +330,7 @@ class Watch:
 
     def _end(self) -> None:
         for block in self.follower.release():
-            self._take(block)
+            self._take(block, new=False)
         self._listened = -SCAN_S
         self._pass_clock(listen=True)
         if self.directory is None:
@@ -340,11 +348,12 @@ class Watch:
         self._live |= listen
         self._write(self.incidents.pass_clock(time.time()))
 
-    def _take(self, block: StepBlock) -> None:
+    def _take(self, block: StepBlock, *, new: bool = True) -> None:
+        """`new`: it was just read; what was held back may have been written long ago."""
         self.steps += len(block)
-        self._judge(self.windower.push(block))
+        self._judge(self.windower.push(block), new=new)
 
-    def _judge(self, batches: Iterable[WindowBatch]) -> None:
+    def _judge(self, batches: Iterable[WindowBatch], *, new: bool = True) -> None:
         for judged in judge_batches(self.loaded, batches):
             self.daily.take(judged.batch.t_ns[int(judged.batch.corrects) :])
             self._take_back(judged.batch)
@@ -370,7 +379,8 @@ class Watch:
                     lines.append(row)
             self._keep_last(judged.batch)
             if self.heard is not None:
-                lines += self._silent(self.heard.take(judged, time.monotonic(), live=self._live))
+                heard = self.heard.take(judged, time.monotonic(), live=self._live and new)
+                lines += self._silent(heard)
             lines += self._pass_time(judged.batch)
             lines += self._drift(judged)
             self._write(lines)
@@ -389,7 +399,10 @@ class Watch:
             row |= {"alert": False, "dismissed": because}
         self.daily.alert(row.get("time"), dismissed="dismissed" in row)
         if "silence" not in row:
+            self._last.pop(str(row.get("recording")), None)
             self._last[str(row.get("recording"))] = row
+            while len(self._last) > MOST_LAST:
+                del self._last[next(iter(self._last))]
         if "dismissed" in row:
             self.dismissed[row["dismissed"]] += 1
             return []
@@ -434,12 +447,12 @@ class Watch:
         for silent in found:
             row = silent.row()
             entity, at_s = silent.host or silent.recording, silent.at_ns / 1e9
-            again = Candidate(key_of(entity, silent.about), at_s)
+            again = Candidate(key_of(entity, f"{silent.recording}\n{silent.about}"), at_s)
             if (because := self._hiding(row)) is not None:
                 row |= {"alert": False, "dismissed": because}
             elif self.repeats.take_repeat(again):
                 self.incidents.repeat(self.repeats.incident_of(again.key), row)
-                self.heard.told(silent, really=True)
+                self.heard.told(silent, really=True, shown=False)
                 continue
             elif self.scorer.budget.spend(silent.log_p, entity):
                 self.repeats.tell(again)
@@ -448,7 +461,7 @@ class Watch:
                 # Longer, it is rarer.
                 self.heard.told(silent, really=False)
                 continue
-            self.heard.told(silent, really=True)
+            self.heard.told(silent, really=True, shown="dismissed" not in row)
             lines += self._alert(row)
             if self.options.every or row["alert"]:
                 lines.append(row)
@@ -548,21 +561,6 @@ def _again(detector: Path, paths: Sequence[Path], state: Path | None) -> str:
         where = shlex.quote(str(paths[0]))
     said = "" if state is None else f" --state {shlex.quote(str(state))}"
     return f"vestige learn --again {shlex.quote(str(detector))} {where} -o NEW{said}"
-
-
-def _require_same_shard(shard: Shard | None, before: dict[str, Any] | None, state: Path | None) -> None:
-    """Raise UsageError for the state of another part: what only that follows would be taken for lost."""
-    if before is None:
-        return
-    # A state that was saved before there were shards has none.
-    found = before.get("shard")
-    if found != (None if shard is None else str(shard)):
-        then = f"add --shard {found}" if found else "leave out --shard"
-        raise UsageError(
-            f"is the state of {'shard ' + str(found) if found else 'a watch of everything'}",
-            where=state,
-            remedy=f"{then}, or take another --state",
-        )
 
 
 def _inbox(reader: Reader[Any], loaded: Loaded, state: Path | None, listen: Sequence[str]) -> Inbox | None:
