@@ -320,7 +320,7 @@ def test_an_outage_is_told_once(steady: Path, tmp_path: Path) -> None:
     # Nor does the time for which the log was silent count for what it holds, once it is back.
     before = mine.active_s
     back = [line.split("Z ", 1)[1] for line in lines(30) if BEAT not in line][:3]
-    later = (BEGIN + timedelta(hours=3, seconds=second) for second in range(3))
+    later = (BEGIN + timedelta(hours=1, seconds=second) for second in range(3))
     log.write_text("".join(f"{at:%Y-%m-%dT%H:%M:%S}Z {text}" for at, text in zip(later, back, strict=True)))
     _, judged = judge(steady, [log])
     for batch in judged:
