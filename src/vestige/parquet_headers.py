@@ -15,35 +15,58 @@ from typing import Any
 
 MAGIC = b"PAR1"
 DEEPEST = 16
-"""Structs within structs at most."""
+"""Structs and lists within one another at most."""
+MOST_VALUES = 5_000_000
+"""Values in all headers of a file at most: each takes room here, and time."""
 MOST_PAGES = 1_000_000
+"""Pages of a file at most."""
+LARGEST_FOOTER = 64 << 20
+"""Bytes."""
 LARGEST_PAGE = 1 << 31
 """Bytes of a page at most: the format has 32 bits for it."""
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
 
 
-def check(data: bytes | mmap.mmap, most: int) -> None:
-    """Raise ValueError where a count or a size in the headers of a Parquet file cannot be; `most`: rows, and
-    values of a column, at most."""
+def check(
+    data: bytes | mmap.mmap,
+    most: int,
+    *,
+    most_values: int = MOST_VALUES,
+    most_pages: int = MOST_PAGES,
+    largest_footer: int = LARGEST_FOOTER,
+) -> None:
+    """Raise ValueError where a count or a size in the headers of a Parquet file cannot be, or where there is
+    more of them than any honest file has; `most`: rows, and values of a column, at most."""
     if len(data) < 12 or data[-4:] != MAGIC or data[:4] != MAGIC:
         raise ValueError("no Parquet file: it does not begin and end as one")
     length = int.from_bytes(data[-8:-4], "little")
     start = len(data) - 8 - length
     if start < 4:
         raise ValueError("a footer that is longer than the file")
+    if length > largest_footer:
+        raise ValueError(f"a footer of {length:,} bytes, of {largest_footer:,} at most")
     try:
-        footer = _Compact(data, start, len(data) - 8).struct()
+        reader = _Compact(data, start, len(data) - 8, most_values)
+        footer = reader.struct()
         _count(footer.get(3), "rows", most)
+        total = pages = 0
         for group in _listed(footer.get(4)):
             _count(group.get(3), "rows of a group", most)
             for chunk in _listed(group.get(1)):
-                _check_chunk(data, start, _struct(chunk.get(3)), most)
+                about = _struct(chunk.get(3))
+                total += _count(about.get(7), "bytes of a column", start)
+                if total > start:
+                    # Columns that share bytes would have the same pages walked, and unpacked, without end.
+                    raise ValueError(f"columns of more bytes than the {len(data):,} of the file")
+                pages = _check_chunk(reader, start, about, most, pages, most_pages)
     except (IndexError, RecursionError) as error:
         raise ValueError("headers that end too early, or nest too deeply") from error
 
 
-def _check_chunk(data: bytes | mmap.mmap, end: int, about: dict[int, Any], most: int) -> None:
-    """The pages of a column of a group of rows."""
+def _check_chunk(
+    reader: _Compact, end: int, about: dict[int, Any], most: int, pages: int, most_pages: int
+) -> int:
+    """The pages of a column of a group of rows; how many there are with the `pages` before."""
     _count(about.get(5), "values of a column", most)
     size = _count(about.get(7), "bytes of a column", end)
     at = _count(about.get(9), "the place of a page", end)
@@ -52,12 +75,11 @@ def _check_chunk(data: bytes | mmap.mmap, end: int, about: dict[int, Any], most:
     stop = at + size
     if stop > end:
         raise ValueError("a column that reaches beyond the file")
-    pages = 0
     while at < stop:
         pages += 1
-        if pages > MOST_PAGES:
-            raise ValueError(f"more than {MOST_PAGES:,} pages of a column")
-        reader = _Compact(data, at, stop)
+        if pages > most_pages:
+            raise ValueError(f"more than {most_pages:,} pages")
+        reader.at, reader.end = at, stop
         header = reader.struct()
         packed = _count(header.get(3), "bytes of a page", stop - reader.at)
         _count(header.get(2), "bytes of a page, unpacked", LARGEST_PAGE)
@@ -67,6 +89,7 @@ def _check_chunk(data: bytes | mmap.mmap, end: int, about: dict[int, Any], most:
                 if number in inside:
                     _count(inside[number], "values of a page", most)
         at = reader.at + packed
+    return pages
 
 
 def _count(value: Any, what: str, most: int) -> int:
@@ -88,10 +111,12 @@ def _listed(value: Any) -> list[dict[int, Any]]:
 
 
 class _Compact:
-    """Reads Thrift's compact protocol from `at` on; IndexError beyond `end`."""
+    """Reads Thrift's compact protocol from `at` on; IndexError beyond `end`, ValueError beyond so many values
+    of all that it reads."""
 
-    def __init__(self, data: bytes | mmap.mmap, at: int, end: int) -> None:
+    def __init__(self, data: bytes | mmap.mmap, at: int, end: int, most_values: int) -> None:
         self.data, self.at, self.end, self.depth = data, at, end, 0
+        self.values, self.most_values = 0, most_values
 
     def byte(self) -> int:
         if self.at >= self.end:
@@ -119,16 +144,25 @@ class _Compact:
             raise IndexError
         self.at += n
 
-    def struct(self) -> dict[int, Any]:
-        """The fields of a struct by their numbers."""
+    def count(self, n: int) -> None:
+        self.values += n
+        if self.values > self.most_values:
+            raise ValueError(f"more than {self.most_values:,} values in headers")
+
+    def deeper(self) -> None:
         self.depth += 1
         if self.depth > DEEPEST:
             raise RecursionError
+
+    def struct(self) -> dict[int, Any]:
+        """The fields of a struct by their numbers."""
+        self.deeper()
         found: dict[int, Any] = {}
         number = 0
         while (head := self.byte()) != 0:
             step, kind = head >> 4, head & 15
             number = number + step if step else self.signed()
+            self.count(1)
             found[number] = kind == _TRUE if kind in {_TRUE, _FALSE} else self.value(kind)
         self.depth -= 1
         return found
@@ -148,7 +182,11 @@ class _Compact:
             n = head >> 4 if head >> 4 < 15 else self.unsigned()
             if n > self.end - self.at:
                 raise IndexError
-            return [self.value(head & 15) for _ in range(n)]
+            self.count(n)
+            self.deeper()
+            found = [self.value(head & 15) for _ in range(n)]
+            self.depth -= 1
+            return found
         if kind == _STRUCT:
             return self.struct()
         raise ValueError(f"a value of no kind that there is ({kind}) in a header")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.attacks.effort import EFFORT
 from tests.attacks.opening import bytes_of
-from vestige import parquet
+from vestige import parquet, parquet_headers
 from vestige.errors import DatasetError, EvidenceError
 from vestige.evaluation.predictions import Predictions
 from vestige.sources.telemetry import index
@@ -47,6 +47,67 @@ def test_whatever_is_wrong_with_a_table_is_told_in_a_line(
 def test_a_page_of_fewer_than_no_values_is_refused_before_polars_ends_the_interpreter() -> None:
     with pytest.raises(ValueError, match=r"values of a page: -274"):
         parquet.read(Path(__file__).with_name("negative_page.parquet"))
+
+
+def number(value: int) -> bytes:
+    """As Thrift's compact protocol writes one that is not negative."""
+    value <<= 1
+    found = bytearray()
+    while value > 127:
+        found.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*found, value])
+
+
+PAGE = b"\x25" + number(0) + b"\x15" + number(0) + b"\x2c\x15" + number(1) + b"\0\0"
+"""Of one value, of no bytes."""
+
+
+def parquet_of(*columns: tuple[int, int], pages: int = 1, more: bytes = b"") -> bytes:
+    """A file of so many pages, with columns that begin at some byte and take some; `more` fields in its
+    footer."""
+    chunks = b"".join(
+        b"\x3c\x56" + number(1) + b"\x26" + number(size) + b"\x26" + number(at) + b"\0\0"
+        for at, size in columns
+    )
+    group = b"\x19" + bytes([len(columns) << 4 | 12]) + chunks + b"\x26" + number(1) + b"\0"
+    footer = b"\x36" + number(1) + b"\x19\x1c" + group + more + b"\0"
+    return b"PAR1" + PAGE * pages + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+
+
+def test_columns_that_share_their_bytes_are_refused() -> None:
+    size = len(PAGE) * 3
+    parquet_headers.check(parquet_of((4, size), (4 + size, size), pages=6), 10)
+    with pytest.raises(ValueError, match="columns of more bytes than the"):
+        parquet_headers.check(parquet_of((4, size), (4, size), pages=3), 10)
+
+
+def test_pages_are_counted_over_the_whole_file() -> None:
+    size = len(PAGE) * 2
+    data = parquet_of((4, size), (4 + size, size), pages=4)
+    parquet_headers.check(data, 10, most_pages=4)
+    with pytest.raises(ValueError, match="more than 3 pages"):
+        parquet_headers.check(data, 10, most_pages=3)
+
+
+@pytest.mark.parametrize("kind", [b"\x0c", b"\x05", b"\x01"])  # structs, numbers, truths
+def test_headers_hold_so_many_values_at_most(kind: bytes) -> None:
+    many = b"\x49" + bytes([0xF0 | kind[0], 100]) + bytes(100)  # a list of 100 of them
+    data = parquet_of((4, len(PAGE)), more=many)
+    parquet_headers.check(data, 10, most_values=130)
+    with pytest.raises(ValueError, match="more than 100 values in headers"):
+        parquet_headers.check(data, 10, most_values=100)
+    with pytest.raises(ValueError, match=r"a footer of .* bytes, of 100 at most"):
+        parquet_headers.check(data, 10, largest_footer=100)
+
+
+def test_lists_in_lists_are_as_deep_as_structs_at_most() -> None:
+    def nested(n: int) -> bytes:
+        return parquet_of((4, len(PAGE)), more=b"\x49" + b"\x19" * (n - 1) + b"\x05")
+
+    parquet_headers.check(nested(15), 10)
+    with pytest.raises(ValueError, match="nest too deeply"):
+        parquet_headers.check(nested(16), 10)
 
 
 def test_few_bytes_are_not_a_million_rows(tmp_path: Path) -> None:

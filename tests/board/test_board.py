@@ -255,13 +255,41 @@ def test_ours_is_set_beside_what_was_best_on_validation_and_is_not_ours(
         names, between = ("ecod", "gbt"), interval(-gap.estimate, -gap.high, -gap.low)
     pair = PairResult(first=names[0], second=names[1], gap=between, p=None, p_adjusted=None, kind="models")
     clusters = results.clusters.model_copy(update={"trusted": trusted})
-    run = results.model_copy(update={"pairs": [pair], "clusters": clusters})
+    judged = [other, ours]
+    run = results.model_copy(update={"pairs": [pair], "clusters": clusters, "detectors": judged})
     assert page.gain_of([(other, run), (ours, run)]) == told
     # What was better on validation in another run is told, and nothing is beyond doubt then.
-    apart = page.gain_of([(ecod, results), (other, run), (ours, run)])
+    knn = ecod.model_copy(update={"name": "knn", "validation_macro_f1": 0.95})
+    apart = page.gain_of([(knn, results), (other, run), (ours, run)])
     assert apart is not None
-    assert apart.trivial == f"ecod; ecod, of another run, reached {ecod.macro_f1.estimate:.3f}"
+    assert apart.trivial == f"ecod; knn, of another run, reached {knn.macro_f1.estimate:.3f}"
     assert apart.shown == "no"
+
+
+def test_ours_of_a_later_run_is_set_beside_the_baselines_of_that_run(
+    filled: Path, sets: tuple[LabelledSet, ...]
+) -> None:
+    results = RunDirectory(run_of(the_cells(filled, sets)[0])).results
+    assert results is not None
+    (ecod,) = results.models
+    ours = ecod.model_copy(update={"name": "gbt", "validation_macro_f1": 0.8})
+    best, *_ = sorted(results.baselines, key=lambda each: -(each.validation_macro_f1 or 0.0))
+    gain = results.comparisons[0].model_copy(
+        update={"model": "gbt", "baseline": best.name, "gain": interval(0.1, 0.04, 0.2)}
+    )
+    clusters = results.clusters.model_copy(update={"trusted": True})
+    later = {"detectors": [*results.baselines, ours], "comparisons": [gain], "clusters": clusters}
+    run = results.model_copy(update=later)
+    # All that is not ours was judged by the first run: the best of the second is not among it.
+    first = best.model_copy(update={"validation_macro_f1": 0.7})
+    told = Gain("gbt", best.name, "+0.100 [+0.040, +0.200]", "+0.060", "yes")
+    assert page.gain_of([(ours, run), (first, results)]) == told
+    classical = page.gain_of([(ecod, results), (ours, run), (first, results)])
+    assert classical is not None
+    assert classical.trivial.startswith(f"{best.name}; ecod, of another run, reached")
+    assert classical.shown == "no"
+    alone = results.model_copy(update={"detectors": [ours]})
+    assert page.gain_of([(ours, alone), (first, results)]) is None
 
 
 def test_detectors_of_a_split_are_judged_once_together_and_later_ones_by_themselves(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.conftest import MakeWindows
+from vestige.reading.digests import Streams
 from vestige.reading.slot_counts import of_kinds
+from vestige.reading.steps import NO_TIME
 from vestige.reading.values import NONE, KnownValues, Values, number_value, text_value
 
 ONE = np.zeros(1, np.int64)
@@ -63,6 +67,22 @@ def test_new_ones_that_come_several_times_are_counted_in_the_later_half() -> Non
     # Sessions of four steps each: none came once, but every fourth value is a new one.
     known = learnt(texts(*[str(number // 4) for number in range(240)]))
     assert new(known, texts("next")) == pytest.approx(-math.log((30 + 0.5) / 121))
+
+
+def test_steps_without_a_time_are_learnt_from_first_wherever_they_lie(make_windows: MakeWindows) -> None:
+    n = 400
+    windows = make_windows([("h", "s", "p", np.zeros(n))] * 2, length=1, gap_ns=10**12)
+    windows = replace(
+        windows,
+        streams=Streams({"symbol": np.arange(2 * n)}),
+        t_ns=np.where(windows.recording == 0, windows.t_ns + 1_700_000_000 * 10**9, NO_TIME),
+    )
+    dated, undated = texts(*["usual"] * n), texts(*[str(number % 10) for number in range(n)])
+    kind = np.zeros(2 * n, np.int64)
+    words = np.r_[dated, undated][:, None]
+    found = KnownValues.fit(windows, kind, symbols="symbol", slots=None, words=words)
+    assert found.surprise.tolist() == learnt(np.r_[undated, dated]).surprise.tolist()
+    assert found.surprise.tolist() != learnt(np.r_[dated, undated]).surprise.tolist()
 
 
 def test_kinds_and_slots_have_values_of_their_own() -> None:

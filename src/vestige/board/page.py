@@ -186,15 +186,20 @@ def _role(one: DetectorResults) -> str:
 
 
 def gain_of(ranked: Sequence[tuple[DetectorResults, RunResults]]) -> Gain | None:
-    """Of the first that is ours over the first that is not, where both were judged in one run."""
+    """Of the first that is ours over what else was best on validation in the run that judged it; None where
+    there is nothing of ours, or nothing else."""
     ours = next((pair for pair in ranked if _role(pair[0]) == "model"), None)
     if ours is None:
         return None
     one, results = ours
-    other = next(each for each, run in ranked if run is results and _role(each) != "model")
+    others = [each for each in results.detectors if _role(each) != "model"]
+    if not others:
+        return None
+    other = max(others, key=lambda each: each.validation_macro_f1 or 0.0)
     found, name = _paired(one.name, other, results)
-    apart, run = next((each, run) for each, run in ranked if _role(each) != "model")
-    better = run is not results
+    apart, run = next((pair for pair in ranked if _role(pair[0]) != "model"), (other, results))
+    # A baseline is in every run, and is judged alike in each.
+    better = run is not results and apart.name not in {each.name for each in results.detectors}
     if better:
         # Of another run there are no resamples to pair with: what it reached is told beside.
         name = f"{name}; {apart.name}, of another run, reached {_number(apart.macro_f1.estimate)}"

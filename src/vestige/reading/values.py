@@ -115,8 +115,10 @@ class KnownValues:
 
         def values(kinds: slice) -> tuple[IntArray, Iterator[Values]]:
             kind, own = _of(kinds, bounds), rows[bounds[kinds.start] : bounds[kinds.stop]]
-            if (np.diff(placed[own])[np.diff(kind) == 0] < 0).any():
-                own = own[np.lexsort((placed[own], kind))]
+            at = placed[own]
+            # Compared, not subtracted: `NO_TIME` less a time is beyond 64 bits.
+            if ((at[1:] < at[:-1]) & (kind[1:] == kind[:-1])).any():
+                own = own[np.lexsort((at, kind))]
             steps = windows.select(own).target_step
             columns = _columns(windows, steps, windows.streams.at(symbols, steps), slots, words)
             windows.let_go()

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vestige.sources.logs.anomalies import CLASSES, Anomalies, WindowLabeller, window_labels
+from tests.conftest import plain_schema
+from vestige.sources.logs.anomalies import (
+    CLASSES,
+    Anomalies,
+    WindowLabeller,
+    anomalies_of,
+    window_labels,
+)
 
 KINDS = st.sampled_from(sorted(CLASSES))
 BITS = st.lists(st.integers(0, 1), max_size=40)
@@ -17,6 +26,14 @@ REACH = st.integers(0, 6)
 def labels(own: str, kind: Anomalies, before: int, ahead: int) -> str:
     found = window_labels(np.array([int(one) for one in own], np.uint8), kind, before, ahead)
     return "".join(str(one) for one in found)
+
+
+@pytest.mark.parametrize("kind", [None, "other", 1, ["point"], {"point": 1}])
+def test_what_a_schema_says_and_is_no_kind_is_refused(kind: object) -> None:
+    schema = replace(plain_schema(4, 1), settings={"anomalies": kind})
+    with pytest.raises(ValueError, match="anomalies is "):
+        anomalies_of(schema)
+    assert anomalies_of(replace(schema, settings={"anomalies": "four"})) == "four"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from vestige.escaping import visible
 from vestige.simulators.telemetry import draft
 from vestige.sources.telemetry import fields, tables
 from vestige.sources.telemetry.episode import Episode
+from vestige.sources.telemetry.extract import extract
 from vestige.sources.telemetry.faults import Fault, FaultError, verdict
 from vestige.sources.telemetry.fields import COLLECTORS, MONO, SEQ, WALL, CollectorName
 from vestige.sources.telemetry.manifest import FILE_NAMES, LABELS, NAME, parse
@@ -110,6 +111,15 @@ def test_of_tables_read_together_the_spoilt_one_is_named(root: Path, collector: 
     with Episode(folder(root)) as episode, pytest.raises(FaultError) as caught:
         episode.tables(dict.fromkeys(COLLECTORS))
     assert caught.value.fault[:2] == ("decode", collector)
+
+
+def test_headers_that_would_end_the_process_are_a_fault_of_an_episode_given_alone(
+    make_store: Callable[..., Path],
+) -> None:
+    store = make_store(episodes=1, plant=("killer=1",))
+    with pytest.raises(FaultError, match="values of a page: -") as caught:
+        extract(folder(store), "")
+    assert caught.value.fault[:2] == ("decode", "proc")
 
 
 def test_columns_that_are_not_read_are_checked_too(root: Path) -> None:

@@ -43,8 +43,8 @@ Judged = tuple[Steps, NDArray[np.int64], NDArray[np.uint8]]
 
 def anomalies_of(schema: Schema) -> Anomalies:
     """What counts as an anomaly in a dataset of logs. Raises ValueError where its schema does not say."""
-    kind: Anomalies | None = schema.settings.get("anomalies")
-    if kind not in CLASSES:
+    kind = schema.settings.get("anomalies")
+    if not isinstance(kind, str) or kind not in CLASSES:
         raise ValueError(f"anomalies is {checked.shown(kind)}")
     return kind
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import faulthandler
 import resource
 import signal
@@ -24,6 +25,13 @@ RAISED = (
 )  # fmt: skip
 """As what a fault of this program, or of a library, shows: one episode's, and none of the others'."""
 
+_WITHIN = contextvars.ContextVar("within", default=False)
+
+
+def within() -> bool:
+    """Whether this is a process of its own, that may end with an episode: within `limits`."""
+    return _WITHIN.get()
+
 
 @contextlib.contextmanager
 def limits() -> Iterator[None]:
@@ -34,6 +42,7 @@ def limits() -> Iterator[None]:
     """
     before = resource.getrlimit(resource.RLIMIT_AS)
     timer = signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    outside = _WITHIN.set(True)
     with _quiet():
         if (most := _address_space()) is not None:
             resource.setrlimit(resource.RLIMIT_AS, (_lower(most + MEMORY, before[1]), before[1]))
@@ -46,6 +55,7 @@ def limits() -> Iterator[None]:
             what = f"{type(error).__name__}: {error}"
             raise FaultError(what, code="raised", subject="episode") from error
         finally:
+            _WITHIN.reset(outside)
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.signal(signal.SIGPROF, timer)
             resource.setrlimit(resource.RLIMIT_AS, before)

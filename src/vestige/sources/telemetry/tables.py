@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import polars as pl
 from pydantic_core import from_json
 
+from vestige import parquet_headers
 from vestige.errors import EvidenceError
 from vestige.escaping import visible
 from vestige.evidence.expand import Expander
-from vestige.sources.telemetry import fields, flow_texts
+from vestige.sources.telemetry import fields, flow_texts, guard
 from vestige.sources.telemetry.faults import Fault, FaultError
 from vestige.sources.telemetry.fields import MONO, RATE_HZ, SAMPLED, SEQ, WALL, CollectorName
 from vestige.sources.telemetry.manifest import FLOW_TEXTS, File, Manifest
@@ -106,7 +107,16 @@ def _parquet(raws: Sequence[Raw], where: str, most_bytes: int) -> list[pl.DataFr
 
 
 def _scan(raw: Raw, where: str) -> pl.LazyFrame:
-    """What is to be read of a file. Of the columns that are not, the dtypes are checked here."""
+    """What is to be read of a file. Of the columns that are not, the dtypes are checked here.
+
+    Raises FaultError: `columns`, or `decode`, also for headers that would end the process.
+    """
+    # Where a process is there for the episode it may end; looking at headers takes as long as decoding them.
+    if not guard.within():
+        try:
+            parquet_headers.check(raw.data, MAX_FLOWS)
+        except ValueError as error:
+            raise _undecodable(error, raw.collector, where) from error
     # one row more than there should be: that there are too many is known without reading them all
     rows = pl.scan_parquet(raw.data, n_rows=raw.file.rows + 1)
     every = {**raw.wanted, **fields.schema(raw.collector)}
