@@ -46,10 +46,10 @@ def check(
     if length > largest_footer:
         raise ValueError(f"a footer of {length:,} bytes, of {largest_footer:,} at most")
     try:
-        reader = _Compact(data, start, len(data) - 8, most_values)
+        reader = _Compact(data, start, len(data) - 8, most_values, most_pages)
         footer = reader.struct()
         _count(footer.get(3), "rows", most)
-        total = pages = 0
+        total = 0
         for group in _listed(footer.get(4)):
             _count(group.get(3), "rows of a group", most)
             for chunk in _listed(group.get(1)):
@@ -58,15 +58,13 @@ def check(
                 if total > start:
                     # Columns that share bytes would have the same pages walked, and unpacked, without end.
                     raise ValueError(f"columns of more bytes than the {len(data):,} of the file")
-                pages = _check_chunk(reader, start, about, most, pages, most_pages)
+                _check_chunk(reader, start, about, most)
     except (IndexError, RecursionError) as error:
         raise ValueError("headers that end too early, or nest too deeply") from error
 
 
-def _check_chunk(
-    reader: _Compact, end: int, about: dict[int, Any], most: int, pages: int, most_pages: int
-) -> int:
-    """The pages of a column of a group of rows; how many there are with the `pages` before."""
+def _check_chunk(reader: _Compact, end: int, about: dict[int, Any], most: int) -> None:
+    """The pages of a column of a group of rows."""
     _count(about.get(5), "values of a column", most)
     size = _count(about.get(7), "bytes of a column", end)
     at = _count(about.get(9), "the place of a page", end)
@@ -76,10 +74,7 @@ def _check_chunk(
     if stop > end:
         raise ValueError("a column that reaches beyond the file")
     while at < stop:
-        pages += 1
-        if pages > most_pages:
-            raise ValueError(f"more than {most_pages:,} pages")
-        reader.at, reader.end = at, stop
+        reader.page(at, stop)
         header = reader.struct()
         packed = _count(header.get(3), "bytes of a page", stop - reader.at)
         _count(header.get(2), "bytes of a page, unpacked", LARGEST_PAGE)
@@ -89,7 +84,6 @@ def _check_chunk(
                 if number in inside:
                     _count(inside[number], "values of a page", most)
         at = reader.at + packed
-    return pages
 
 
 def _count(value: Any, what: str, most: int) -> int:
@@ -112,11 +106,19 @@ def _listed(value: Any) -> list[dict[int, Any]]:
 
 class _Compact:
     """Reads Thrift's compact protocol from `at` on; IndexError beyond `end`, ValueError beyond so many values
-    of all that it reads."""
+    of all that it reads, and beyond so many pages."""
 
-    def __init__(self, data: bytes | mmap.mmap, at: int, end: int, most_values: int) -> None:
+    def __init__(self, data: bytes | mmap.mmap, at: int, end: int, most_values: int, most_pages: int) -> None:
         self.data, self.at, self.end, self.depth = data, at, end, 0
         self.values, self.most_values = 0, most_values
+        self.pages, self.most_pages = 0, most_pages
+
+    def page(self, at: int, end: int) -> None:
+        """Go to a page, of a column that ends at `end`."""
+        self.pages += 1
+        if self.pages > self.most_pages:
+            raise ValueError(f"more than {self.most_pages:,} pages")
+        self.at, self.end = at, end
 
     def byte(self) -> int:
         if self.at >= self.end:

@@ -208,7 +208,6 @@ def gain_of(ranked: Sequence[tuple[DetectorResults, RunResults]]) -> Gain | None
     least, shown = "-", "no"
     if found.low is not None:
         least = f"{found.estimate - found.low:+.3f}"
-        shown = "no"
         if found.low > 0 and not better:
             shown = "yes" if results.clusters.trusted else "no: too few clusters"
     return Gain(one.name, name, _interval(found, "+.3f"), least, shown)

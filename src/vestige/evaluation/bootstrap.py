@@ -169,6 +169,16 @@ def ranking_samples(
     return np.array(precisions), np.array(areas)
 
 
+def two_sided_p(gaps: FloatArray) -> float | None:
+    """How surprising resampled gaps `(R,)` would be if there were none: twice the share on the rarer side of
+    0, at most 1, never 0. NaN counts as void; None where all are."""
+    good = gaps[np.isfinite(gaps)]
+    if not len(good):
+        return None
+    contrary = min(int((good <= 0).sum()), int((good >= 0).sum()))
+    return min(1.0, 2 * (1 + contrary) / (1 + len(good)))
+
+
 def interval_result(
     estimate: float, samples: FloatArray, weights: FloatArray | None = None
 ) -> IntervalResult:

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Literal
 
-import numpy as np
-
 from vestige.evaluation import bootstrap
 from vestige.evaluation.bootstrap import interval_result
 from vestige.evaluation.clusters import Clusters
@@ -78,9 +76,7 @@ def _pair(
     kind: Literal["models", "views"] = "models" if a.view == b.view else "views"
     ours, theirs = a.macro_f1.estimate, b.macro_f1.estimate
     gap = float("nan") if ours is None or theirs is None else ours - theirs
-    good = gaps[np.isfinite(gaps)]
-    contrary = min(int((good <= 0).sum()), int((good >= 0).sum()))
-    p = min(1.0, 2 * (1 + contrary) / (1 + len(good))) if drawn.trusted and len(good) else None
+    p = bootstrap.two_sided_p(gaps) if drawn.trusted else None
     return PairResult(
         first=a.name, second=b.name, kind=kind, gap=interval_result(gap, gaps, weights), p=p, p_adjusted=p
     )

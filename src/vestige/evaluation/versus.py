@@ -208,9 +208,7 @@ def _result(
 def _gap(
     a: ContenderResult, b: ContenderResult, gaps: FloatArray, weights: FloatArray, *, trusted: bool
 ) -> GapResult:
-    good = gaps[np.isfinite(gaps)]
-    contrary = min(int((good <= 0).sum()), int((good >= 0).sum()))
-    p = min(1.0, 2 * (1 + contrary) / (1 + len(good))) if trusted and len(good) else None
+    p = bootstrap.two_sided_p(gaps) if trusted else None
     ours, theirs = a.figure.estimate, b.figure.estimate
     estimate = float("nan") if ours is None or theirs is None else ours - theirs
     return GapResult(

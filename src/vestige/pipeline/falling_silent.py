@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from vestige.evaluation.bootstrap import exact_bounds
 from vestige.evaluation.learnt import Silenced
 from vestige.reading.looks import NormalEncoder
-from vestige.reading.silence import LEAST_BY_CLOCK_S, Silences, in_order, logs_of
-from vestige.reading.steps import NO_TIME
+from vestige.reading.silence import LEAST_BY_CLOCK_S, Silences, in_order, logs_of, timed_kinds
 from vestige.reading.windows import WindowSet
-from vestige.schema import SPECIAL_TOKENS
 
 FloatArray = NDArray[np.float64]
 Came = dict[tuple[str, int], FloatArray]
@@ -43,7 +41,7 @@ def silences_in(encoder: NormalEncoder, check: WindowSet, alpha: float, *, seed:
         low, high = exact_bounds(len(delays) / stops, stops)
     return Silenced(
         kinds=len(bounds),
-        of_kinds=len(encoder.vocabulary) - len(SPECIAL_TOKENS),
+        of_kinds=encoder.n_kinds,
         logs=sum(map(math.isfinite, steady.values())),
         of_logs=len(steady),
         told_after_s=[spans[0], float(np.median(spans)), spans[-1]] if spans else [],
@@ -64,18 +62,14 @@ def _came(
     came: dict[tuple[str, int], list[FloatArray]] = {}
     for name, pieces in logs_of(check):
         for rows in pieces:
-            piece = check.select(rows)
-            times = piece.t_ns
-            known = times != NO_TIME
-            kinds = kind[check.streams.at(stream, piece.target_step)[known]]
-            if not known.any():
+            kinds, seconds = timed_kinds(check, rows, kind, stream)
+            if not len(kinds):
                 continue
-            seconds = in_order(times[known] / 1e9)
+            seconds = in_order(seconds)
             came.setdefault((name, WHOLE), []).append(seconds)
             for number in np.intersect1d(np.unique(kinds), list(bounds)).tolist():
                 came.setdefault((name, int(number)), []).append(seconds[kinds == number])
     whole = {key: np.sort(np.concatenate(parts)) for key, parts in came.items()}
-    whole = {key: times for key, times in whole.items() if len(times)}
     return whole, {name: float(times[-1]) for (name, number), times in whole.items() if number == WHOLE}
 
 

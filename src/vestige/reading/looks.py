@@ -123,6 +123,11 @@ class NormalEncoder:
         token = _token_of_symbols(known, self.tokens, len(table), self.ahead)
         return self.kinds_of(token), known.streams((self.tokens,))[0]
 
+    @property
+    def n_kinds(self) -> int:
+        """How many kinds are known."""
+        return len(self.vocabulary) - len(SPECIAL_TOKENS)
+
     def name_of_kind(self, kind: int) -> str:
         """What a known kind is called."""
         return self.vocabulary[len(SPECIAL_TOKENS) + kind]
@@ -214,13 +219,13 @@ class NormalEncoder:
         values = None
         if state["values"] is not None:
             values = KnownValues.from_dict(state["values"])
+        judged, ahead = int(state["judged"]), int(state.get("ahead", 0))
+        encoder = cls(base, judged, pace, values, Examples.from_list(state["examples"]), ahead)
         silences = None
         # Detectors that were learnt before silences were have none.
         if state.get("silences") is not None:
-            n_kinds = len(cls(base, 0, None).vocabulary) - len(SPECIAL_TOKENS)
-            silences = Silences.from_dict(state["silences"], n_kinds)
-        judged, ahead = int(state["judged"]), int(state.get("ahead", 0))
-        return cls(base, judged, pace, values, Examples.from_list(state["examples"]), ahead, silences)
+            silences = Silences.from_dict(state["silences"], encoder.n_kinds)
+        return replace(encoder, silences=silences)
 
 
 @dataclass(frozen=True)

@@ -114,13 +114,10 @@ class Silences:
             last: dict[int, float] = {}
             begin, before = math.nan, None
             for rows in pieces:
-                piece = windows.select(rows)
-                times = piece.t_ns
-                known = times != NO_TIME
-                symbols = windows.streams.at(stream, piece.target_step)[known]
-                if not len(symbols):
+                kinds, seconds = timed_kinds(windows, rows, kind, stream)
+                if not len(kinds):
                     continue
-                seconds = in_order(times[known] / 1e9, before)
+                seconds = in_order(seconds, before)
                 if before is None:
                     begin = float(seconds[0])
                 if rows is pieces[-1]:
@@ -129,7 +126,7 @@ class Silences:
                 gaps = gaps[before is None :]
                 every.add(gaps)
                 of_logs.setdefault(name, _Longest()).add(gaps)
-                _add_kinds(of_kinds, last, kind[symbols], seconds)
+                _add_kinds(of_kinds, last, kinds, seconds)
                 before = float(seconds[-1])
             if before is not None:
                 seen.append((name, last, begin, before))
@@ -276,6 +273,14 @@ def logs_of(windows: WindowSet) -> Iterator[tuple[str, list[slice]]]:
                 for start in range(rows.start, rows.stop, PIECE)
             ],
         )
+
+
+def timed_kinds(windows: WindowSet, rows: slice, kind: IntArray, stream: str) -> tuple[IntArray, FloatArray]:
+    """Of the steps judged by some windows that have a time: their kinds, and their times in seconds. `kind`
+    and `stream` are as `Silences.fit` takes them."""
+    piece = windows.select(rows)
+    known = piece.t_ns != NO_TIME
+    return kind[windows.streams.at(stream, piece.target_step)[known]], piece.t_ns[known] / 1e9
 
 
 def _add_kinds(

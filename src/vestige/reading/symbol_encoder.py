@@ -43,9 +43,7 @@ class SymbolEncoder:
     def fit(cls, train: WindowSet, *, stream: str, symbols: str) -> Self:
         """Learn from the steps that training windows end on."""
         table = train.table(symbols)
-        often = np.zeros(len(table), dtype=np.int64)
-        for piece in train.pieces():
-            often += np.bincount(train.streams.at(stream, piece.target_step), minlength=len(table))
+        often = train.times_judged(stream, len(table))
         texts = table["text"].to_list()
         seen = sorted(np.flatnonzero(often).tolist(), key=lambda row: (-int(often[row]), texts[row]))
         return cls(stream, symbols, tuple(texts[row] for row in seen if row)[:MAX_KNOWN])

@@ -240,6 +240,13 @@ class WindowSet:
                 self.let_go()
                 read = 0
 
+    def times_judged(self, stream: str, n: int) -> NDArray[np.int64]:
+        """How many windows judge each symbol, `(n,)`: those that the numbers in `stream`, below `n`, name."""
+        found = np.zeros(n, dtype=np.int64)
+        for piece in self.pieces():
+            found += np.bincount(self.streams.at(stream, piece.target_step), minlength=n)
+        return found
+
     def runs(self) -> Iterator[tuple[int, slice]]:
         """Windows of one recording after the other: which recording, and where they lie."""
         of = self.recording.astype(np.int64)

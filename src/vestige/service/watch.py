@@ -193,10 +193,11 @@ class Watch:
             self.exceptions = Exceptions.of(self.directory)
             self.kept = feedback.sink(self.directory)
             stack.callback(self.kept.close)
-        self._share_ids()
         if before is not None:
             self._restore(before)
-        elif self.directory is not None:
+        if self.options.shard is not None:
+            self.incidents.share(self.options.shard.number, self.options.shard.of)
+        if before is None and self.directory is not None:
             # Ids go on where somebody has removed the state, and kept the incidents.
             self.incidents.go_on_after(feedback.highest(self.directory))
 
@@ -254,7 +255,6 @@ class Watch:
     def _restore(self, before: dict[str, Any]) -> None:
         self.windower.restore(before["windower"])
         self.incidents = Incidents.of(before["incidents"])
-        self._share_ids()
         self.steps, self.alerts = int(before["steps"]), int(before["alerts"])
         if self.scorer is not None and before["budget"] is not None:
             self.scorer.budget = AlertBudget.of(before["budget"])
@@ -271,10 +271,6 @@ class Watch:
                 sink.restore(before["sinks"][sink.spec])
         if self.kept is not None:
             self.kept.restore(before["kept"])
-
-    def _share_ids(self) -> None:
-        if self.options.shard is not None:
-            self.incidents.share(self.options.shard.number, self.options.shard.of)
 
     def _restore_heard(self, before: dict[str, Any]) -> None:
         """Go on listening to what is followed still; a state that was saved before there were silences has

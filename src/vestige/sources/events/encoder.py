@@ -248,15 +248,12 @@ def _of_time(real_BT: Bools, t_ns_BT: NDArray[np.int64]) -> Iterator[NDArray[Any
 
 def _occurrences(windows: WindowSet, n_events: int, timeout_s: float) -> tuple[Bools, NDArray[np.int64]]:
     """Which events the windows show at all, and how many windows end on each; padding not counted."""
-    event = windows.streams["event"]
     shown = np.zeros(n_events, dtype=np.bool_)
     size = max(1, CHUNK // windows.schema.length)
     for start in range(0, len(windows), size):
         steps = windows.gather(slice(start, start + size), ("event", "t_ns"))
         real = within_timeout(steps["event"], steps["t_ns"], round(timeout_s * 1e9))
         shown[steps["event"][real]] = True
-    ending = np.zeros(n_events, dtype=np.int64)
-    for piece in windows.pieces():
-        ending += np.bincount(event[piece.target_step], minlength=n_events)
+    ending = windows.times_judged("event", n_events)
     shown[0], ending[0] = False, 0
     return shown, ending

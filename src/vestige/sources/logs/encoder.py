@@ -169,8 +169,6 @@ def _occurrences(
     size = max(1, steps // windows.schema.length)
     for start in range(0, len(windows), size):
         shown[message[windows.steps(slice(start, start + size))]] = True
-    judged = np.zeros(n_messages, dtype=np.int64)
-    for piece in windows.pieces():
-        judged += np.bincount(message[piece.target_step], minlength=n_messages)
+    judged = windows.times_judged("message", n_messages)
     shown[0], judged[0] = False, 0
     return shown, judged

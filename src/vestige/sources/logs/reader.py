@@ -231,9 +231,9 @@ class LogReader(Reader[LogUnit]):
     def is_small(self, listing: Listing[LogUnit]) -> bool:
         """See `Reader.is_small`: workers take a third of a second to start, in which the kernel reads many
         times what the plain reader does."""
-        total = listing.total
-        if super().is_small(listing) or total is None or total >= FASTER * self.small:
-            return super().is_small(listing)
+        small, total = super().is_small(listing), listing.total
+        if small or total is None or total >= FASTER * self.small:
+            return small
         largest = max(listing.units, key=lambda unit: unit.size or 0)
         try:
             with largest.file.open() as file:

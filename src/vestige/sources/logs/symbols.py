@@ -20,11 +20,10 @@ class LogSymbols(TextSymbols):
         """`text`, `type`, `group` and `count` of every row; nobody has grouped them yet."""
         import polars as pl
 
-        zeros = np.zeros(len(self), dtype=np.int64)
-        columns: dict[str, Any] = {"text": self.names, "type": self.kinds, "group": [0] * len(self)}
-        if counts is None:
-            counts = zeros
-        columns["count"] = counts.tolist()  # of an array, Polars asks what imports all of masked arrays
+        none = [0] * len(self)
+        # Of an array, Polars asks what imports all of masked arrays.
+        count = none if counts is None else counts.tolist()
+        columns: dict[str, Any] = {"text": self.names, "type": self.kinds, "group": none, "count": count}
         schema = {"text": pl.String(), "type": pl.String(), "group": pl.UInt32(), "count": pl.Int64()}
         return pl.DataFrame(columns, schema=schema)
 
