@@ -9,6 +9,7 @@ A test of how the program starts (what it imports, which variables it reads befo
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -19,7 +20,7 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 SLOW = (
     *(
@@ -38,6 +39,17 @@ ROOT = Path(__file__).parents[1]
 
 
 LONGEST_S = 300
+VESTIGE = str(Path(sys.executable).with_name("vestige"))
+
+
+def vestige(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the program as a person would, its imports made beforehand where no option forbids it."""
+    told = [*map(str, arguments)]
+    if options.keys() <= {"cwd"}:
+        return run(told, **options)
+    return subprocess.run(
+        [VESTIGE, *told], capture_output=True, text=True, check=False, timeout=LONGEST_S, **options
+    )
 
 
 def run(
@@ -110,6 +122,7 @@ def _main() -> NoReturn:
     for name in SLOW:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    gc.freeze()  # or each fork would look through all of it, and copy it by that
     _serve(socket.socket(fileno=int(sys.argv[1])))
     from vestige.cli.main import run as program
 

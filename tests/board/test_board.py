@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -116,8 +114,10 @@ def killed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     with subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as begun:
         deadline = time.monotonic() + 1_500
         while not list(folder.glob("*/metrics.json")) and time.monotonic() < deadline:
+            if begun.poll() is not None:
+                break
             time.sleep(0.01)
-        os.kill(begun.pid, signal.SIGKILL)
+        begun.kill()
     return out, {file: file.stat().st_mtime_ns for file in folder.glob("*/metrics.json")}
 
 

@@ -5,25 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests import warm
+from tests.warm import vestige
 from vestige import errors
 from vestige.cli.main import VERBS, _asked_for, _hoist, app
 from vestige.cli.options import parse_settings
 from vestige.errors import UsageError
-
-VESTIGE = str(Path(sys.executable).with_name("vestige"))
-
-
-def vestige(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    if options.keys() <= {"cwd"}:
-        return warm.run([*arguments], **options)
-    return subprocess.run(
-        [VESTIGE, *arguments], capture_output=True, text=True, check=False, timeout=120, **options
-    )
 
 
 def test_help_names_every_verb_and_imports_no_torch() -> None:

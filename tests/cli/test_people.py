@@ -10,7 +10,6 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
@@ -18,8 +17,8 @@ from rich.table import Table
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
-from tests import warm
 from tests.cli import surface
+from tests.warm import vestige
 from vestige import log
 from vestige.cli import tables
 from vestige.cli.config import expanded
@@ -43,13 +42,6 @@ class_weights = false
 resume = false
 set = { hidden = 8, "gru.dropout" = 0.5, wide = true }
 """
-
-
-def vestige(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    if not options:
-        return warm.run([*arguments])
-    command = [*VESTIGE, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
 
 
 def on_a_terminal(*arguments: str, columns: int = 80, **variables: str) -> str:

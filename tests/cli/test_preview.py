@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_main import vestige
+from tests.warm import vestige
 from vestige import errors
 
 LINES = [

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +9,8 @@ import pytest
 
 from tests import warm
 
-VESTIGE = str(Path(sys.executable).with_name("vestige"))
+VESTIGE, vestige = warm.VESTIGE, warm.vestige
 FAST = ["--epochs", "2", "--resamples", "200", "-t", "1", "-j", "1"]
-
-
-def vestige(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run the program as a person would, its imports made beforehand where no option forbids it."""
-    if options.keys() <= {"cwd"}:
-        return warm.run([*map(str, arguments)], **options)
-    return subprocess.run(
-        [VESTIGE, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=300, **options
-    )
 
 
 def succeed(*arguments: object, **options: Any) -> str:

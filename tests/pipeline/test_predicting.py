@@ -63,8 +63,10 @@ def test_equal_windows_are_scored_once(
     np.testing.assert_allclose(found.proba, expected, rtol=0, atol=1e-6)
     assert sum(seen) == scored
     steps = part.windows.gather(slice(None), part.bound.streams(detector.input_names))
+    seen.clear()
     in_pieces = distinct.predict_proba(detector, part.bound, steps, size=4)
     np.testing.assert_allclose(in_pieces, expected, rtol=0, atol=1e-6)
+    assert sum(seen) == scored
 
 
 @pytest.mark.parametrize("name", ["next_gru", "next_transformer"])
