@@ -65,6 +65,14 @@ def steady(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "normal"
 
 
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """400 lines with a heartbeat."""
+    place = tmp_path / "app.log"
+    place.write_text("".join(lines(400)))
+    return place
+
+
 def learnt_from(evidence: Path, place: Path) -> Silences:
     """What all of the evidence says of silences."""
     source = registry.get("logs")
@@ -86,9 +94,14 @@ def rows(home: Path) -> list[dict[str, Any]]:
     return [row for row in found if "silence" in row]
 
 
-def watch(detector: Path, home: Path) -> list[dict[str, Any]]:
+def started(detector: Path, home: Path, *evidence: Path) -> Watch:
+    """A watch that does not run yet."""
     sink = make(f"jsonl:{home / 'out.jsonl'}", home / "state")
-    Watch.start(detector, [home / "app.log"], [sink], state=home / "state", options=ONCE).run()
+    return Watch.start(detector, evidence, [sink], state=home / "state", options=ONCE)
+
+
+def watch(detector: Path, home: Path) -> list[dict[str, Any]]:
+    started(detector, home, home / "app.log").run()
     return rows(home)
 
 
@@ -142,9 +155,7 @@ def heard(detector: Path, log: Path, *, least_s: float = 0.0, live: bool = True)
     return found
 
 
-def test_by_the_clock_a_log_falls_silent_before_what_it_holds(steady: Path, tmp_path: Path) -> None:
-    log = tmp_path / "app.log"
-    log.write_text("".join(lines(400)))
+def test_by_the_clock_a_log_falls_silent_before_what_it_holds(steady: Path, log: Path) -> None:
     found = heard(steady, log)
     bound = silences_of(steady).bound_s(silences_of(steady).of_log("app.log"), 1e-4)
     assert 3.0 < bound < 30.0
@@ -159,9 +170,7 @@ def test_by_the_clock_a_log_falls_silent_before_what_it_holds(steady: Path, tmp_
     assert len(again.pass_clock(1e6)) == 1
 
 
-def test_what_is_held_back_is_asked_about_again_when_it_is_longer(steady: Path, tmp_path: Path) -> None:
-    log = tmp_path / "app.log"
-    log.write_text("".join(lines(400)))
+def test_what_is_held_back_is_asked_about_again_when_it_is_longer(steady: Path, log: Path) -> None:
     found = heard(steady, log)
     (silent,) = found.pass_clock(200.0)
     found.told(silent, really=False)
@@ -169,18 +178,14 @@ def test_what_is_held_back_is_asked_about_again_when_it_is_longer(steady: Path, 
     assert len(found.pass_clock(301.0)) == 1
 
 
-def test_writers_that_gather_lines_and_logs_of_long_ago_are_not_silent(steady: Path, tmp_path: Path) -> None:
-    log = tmp_path / "app.log"
-    log.write_text("".join(lines(400)))
+def test_writers_that_gather_lines_and_logs_of_long_ago_are_not_silent(steady: Path, log: Path) -> None:
     gathered = heard(steady, log, least_s=60.0)
     assert gathered.pass_clock(159.0) == []
     assert len(gathered.pass_clock(161.0)) == 1
     assert heard(steady, log, live=False).pass_clock(1e6) == []
 
 
-def test_listening_goes_on_where_it_stood(steady: Path, tmp_path: Path) -> None:
-    log = tmp_path / "app.log"
-    log.write_text("".join(lines(400)))
+def test_listening_goes_on_where_it_stood(steady: Path, log: Path) -> None:
     before = heard(steady, log)
     plain = json.loads(json.dumps(before.to_dict(103.0)))
     for more_s, silent in ((0.0, 0), (1_000.0, 1)):
@@ -282,15 +287,7 @@ def test_an_alert_that_is_corrected_counts_once(detector: Path, tmp_path: Path) 
 LATER = f"2099-01-01T00:00:00Z web app[7]: {ORDER[0].format(n=1, k=1)}\n"
 
 
-def started(detector: Path, home: Path, *evidence: Path) -> Watch:
-    """A watch that does not run yet."""
-    sink = make(f"jsonl:{home / 'out.jsonl'}", home / "state")
-    return Watch.start(detector, evidence, [sink], state=home / "state", options=ONCE)
-
-
-def test_each_log_of_a_host_falls_silent_by_itself(steady: Path, tmp_path: Path) -> None:
-    log = tmp_path / "app.log"
-    log.write_text("".join(lines(400)))
+def test_each_log_of_a_host_falls_silent_by_itself(steady: Path, log: Path, tmp_path: Path) -> None:
     (silent,) = heard(steady, log).pass_clock(1_000.0)
     watch = started(steady, tmp_path, log)
     found = watch._silent([silent, replace(silent, recording="other.log"), silent])
@@ -298,9 +295,7 @@ def test_each_log_of_a_host_falls_silent_by_itself(steady: Path, tmp_path: Path)
     assert [row["recording"] for row in found if "silence" in row] == ["app.log", "other.log"]
 
 
-def test_what_was_not_shown_mutes_no_other(steady: Path, tmp_path: Path) -> None:
-    log = tmp_path / "app.log"
-    log.write_text("".join(lines(400)))
+def test_what_was_not_shown_mutes_no_other(steady: Path, log: Path) -> None:
     found = heard(steady, log)
     (silent,) = found.pass_clock(1_000.0)
     for shown in (False, True):
@@ -308,9 +303,7 @@ def test_what_was_not_shown_mutes_no_other(steady: Path, tmp_path: Path) -> None
         assert found.logs["app.log"].told_quiet == shown
 
 
-def test_an_outage_is_told_once(steady: Path, tmp_path: Path) -> None:
-    log = tmp_path / "app.log"
-    log.write_text("".join(lines(400)))
+def test_an_outage_is_told_once(steady: Path, log: Path) -> None:
     found = heard(steady, log)
     mine = found.logs["app.log"]
     (silent,) = found.pass_clock(1_000.0)
@@ -372,9 +365,7 @@ def test_habits_of_kinds_that_are_not_known_are_refused(steady: Path) -> None:
             Silences.from_dict(plain | {"kinds": {wrong: habit}}, 5)
 
 
-def test_what_was_heard_is_checked_before_it_is_taken_up(steady: Path, tmp_path: Path) -> None:
-    log = tmp_path / "app.log"
-    log.write_text("".join(lines(400)))
+def test_what_was_heard_is_checked_before_it_is_taken_up(steady: Path, log: Path) -> None:
     found = heard(steady, log)
     (good,) = found.to_dict(100.0).values()
     for wrong in ({"last_s": {"-1": 0.0}}, {"last_s": {"99": 0.0}}, {"told": [-2]}, {"told": [99]}):
@@ -416,9 +407,7 @@ def test_listening_goes_on_when_paths_come_or_go(
     assert still_followed({"app.log": 1, "x.log": 2}, names, {"/b"}) == {"app.log": 1}
 
 
-def test_what_ended_before_the_first_of_several_looks_is_not_followed(steady: Path, tmp_path: Path) -> None:
-    log = tmp_path / "app.log"
-    log.write_text("".join(lines(400)))
+def test_what_ended_before_the_first_of_several_looks_is_not_followed(steady: Path, log: Path) -> None:
     before = heard(steady, log, least_s=60.0, live=False)
     plain = before.to_dict(101.0)["app.log"]
     after = replace(before, logs={})
