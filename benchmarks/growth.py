@@ -2,7 +2,9 @@
 
     .venv/bin/python benchmarks/growth.py                       # 2, 20 and 200 thousand messages
     .venv/bin/python benchmarks/growth.py 10000 100000 1000000  # others
-    .venv/bin/python benchmarks/growth.py --index 4000000 40000000 400000000   # split alone: windows
+    .venv/bin/python benchmarks/growth.py --of index 4000000 40000000 400000000     # split alone: windows
+    .venv/bin/python benchmarks/growth.py 100000000 --only prepare learn "score, learnt"     # 30 GB in TMPDIR
+    .venv/bin/python benchmarks/growth.py 100000000 --of events
 
 What is found is written into `growth.json`, of which `plot_growth.py` draws an image; sizes that it has
 already, and are not measured again, stay.
@@ -15,6 +17,7 @@ needs them. Both are looked at 50 times a second.
 
 from __future__ import annotations
 
+import argparse
 import json
 import resource
 import subprocess
@@ -23,6 +26,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench_events import write as write_events
 from bench_learn import write_log
 from index_only import write
 
@@ -62,67 +66,88 @@ def measure(*arguments: str | Path) -> Cost:
     return round(spent() - begun, 1), peaks["RssAnon"] // MIB, peaks["VmHWM"] // MIB
 
 
-def logs(folder: Path, messages: int) -> dict[str, Cost]:
+Command = tuple[str | Path, ...]
+
+
+def logs(folder: Path, messages: int) -> dict[str, Command]:
     """Every stage over a log of so many messages."""
     log, words = folder / "daemon.log", folder / "words"
     write_log(log, messages)
     words.write_text(ANOMALOUS + "\n")
-    dataset, split, run = folder / "dataset", folder / "split.json", folder / "run"
+    dataset, split, run, learnt = folder / "dataset", folder / "split.json", folder / "run", folder / "normal"
     label = f"words:{words}"
     sets = ("--set", "gbt.rounds=20", "--set", "gbt.memory_mb=1")
+    train = ("train", dataset, "--split", split, "--allow-leakage")
     return {
-        "prepare": measure("prepare", "logs", log, "-o", dataset, "--label", label, "-j", "1"),
-        "split": measure("split", dataset, "--split", "time", "-o", split),
-        "train gbt, by batches": measure(
-            "train", dataset, "--split", split, "-o", run, "-m", "gbt", *sets, "--allow-leakage"
-        ),
-        "train ngram": measure(
-            "train", dataset, "--split", split, "-o", folder / "ngram", "-m", "ngram", "--allow-leakage"
-        ),
-        "evaluate": measure("evaluate", run, "--allow-leakage"),
-        "score": measure("score", run / "gbt", log),
-        "learn": measure("learn", "logs", log, "-o", folder / "normal"),
+        "prepare": ("prepare", "logs", log, "-o", dataset, "--label", label, "-j", "1"),
+        "split": ("split", dataset, "--split", "time", "-o", split),
+        "train gbt, by batches": (*train, "-o", run, "-m", "gbt", *sets),
+        "train ngram": (*train, "-o", folder / "ngram", "-m", "ngram"),
+        "evaluate": ("evaluate", run, "--allow-leakage"),
+        "score": ("score", run / "gbt", log),
+        "learn": ("learn", "logs", log, "-o", learnt, "-j", "1"),
+        "score, learnt": ("score", learnt, log, "--alerts-only"),
     }
 
 
-def index(folder: Path, windows: int) -> dict[str, Cost]:
+def events(folder: Path, count: int) -> dict[str, Command]:
+    """What a stream of so many events goes through, in one file of CSV."""
+    export, dataset, learnt = folder / "events.csv", folder / "dataset", folder / "normal"
+    write_events(export, count)
+    return {
+        "prepare events": ("prepare", "events", export, "-o", dataset, "-j", "1"),
+        "learn events": ("learn", "events", export, "-o", learnt, "-j", "1"),
+        "score events, learnt": ("score", learnt, export, "--alerts-only"),
+    }
+
+
+def index(folder: Path, windows: int) -> dict[str, Command]:
     """Splits of a dataset of so many windows."""
     dataset = folder / "dataset"
     write(dataset, windows)
-    found = {}
-    for recipe in ("time", "host", "random"):
-        out = folder / f"{recipe}.json"
-        found[f"split --split {recipe}"] = measure("split", dataset, "--split", recipe, "-o", out)
-    return found
+    return {
+        f"split --split {recipe}": ("split", dataset, "--split", recipe, "-o", folder / f"{recipe}.json")
+        for recipe in ("time", "host", "random")
+    }
 
 
-def keep(size: int, column: dict[str, Cost]) -> None:
+OF = {"logs": logs, "events": events, "index": index}
+
+
+def keep(size: int, stage: str, cost: Cost) -> None:
     """Put what was measured into the file of figures."""
     figures = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {}
-    for stage, (seconds, own, resident) in column.items():
-        of_stage = figures.setdefault(stage, {"seconds": [], "mib": [], "resident": []})
-        for name, value in (("seconds", seconds), ("mib", own), ("resident", resident)):
-            others = [point for point in of_stage[name] if point[0] != size]
-            of_stage[name] = sorted([*others, [size, value]])
+    of_stage = figures.setdefault(stage, {"seconds": [], "mib": [], "resident": []})
+    for name, value in zip(("seconds", "mib", "resident"), cost, strict=True):
+        others = [point for point in of_stage[name] if point[0] != size]
+        of_stage[name] = sorted([*others, [size, value]])
     FIGURES.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
     """The table."""
-    of_index = arguments[:1] == ["--index"]
-    sizes = [int(size) for size in arguments[of_index:]] or list(SIZES)
-    found = []
-    for size in sizes:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sizes", type=int, nargs="*", default=list(SIZES), help="messages, events or windows")
+    parser.add_argument("--of", choices=list(OF), default="logs")
+    parser.add_argument("--only", nargs="+", help="stages (default: all)")
+    given = parser.parse_args()
+    found: dict[str, list[str]] = {}
+    for size in given.sizes:
         with tempfile.TemporaryDirectory() as folder:
-            found.append((index if of_index else logs)(Path(folder), size))
-        print(size, found[-1], file=sys.stderr, flush=True)
-        keep(size, found[-1])
-    print("| stage |", " | ".join(f"{size:,}" for size in sizes), "|")
-    print("|---|" + "---|" * len(sizes))
-    for stage in found[0]:
-        cells = (" / ".join(f"{number:g}" for number in column[stage]) for column in found)
+            for stage, command in OF[given.of](Path(folder), size).items():
+                if given.only and stage not in given.only:
+                    continue
+                cost = measure(*command)
+                print(f"{size:,} {stage}: {cost}", file=sys.stderr, flush=True)
+                keep(size, stage, cost)
+                found.setdefault(stage, []).append(" / ".join(f"{number:g}" for number in cost))
+    print("| stage |", " | ".join(f"{size:,}" for size in given.sizes), "|")
+    print("|---|" + "---|" * len(given.sizes))
+    for stage, cells in found.items():
         print(f"| {stage} |", " | ".join(cells), "|")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
