@@ -5,6 +5,7 @@ Used to find repeated windows by the million; two different rows collide with pr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,7 +32,7 @@ def row_hashes(batch: Mapping[str, NDArray[Any]]) -> Hashes:
 
 
 def _words(values: NDArray[Any]) -> Hashes:
-    flat = values.reshape(len(values), -1)
+    flat = values.reshape(len(values), math.prod(values.shape[1:]))
     if flat.dtype.kind == "f":
         wide = flat.astype(np.float64) + 0.0
         wide[np.isnan(wide)] = np.nan

@@ -21,6 +21,7 @@ from tests.cluster import NODE, NODES, need
 from tests.engine.test_engine import fails_on_three, is_a_bug, speaks, square
 from tests.engine.test_seam import corpora, dataset, store
 from tests.scoring.test_spread import detector, evidence
+from tests.triage.test_spread import both
 from vestige import log, scoring
 from vestige.engine import ClusterError, LocalEngine, WorkerDiedError, choose
 from vestige.engine.cluster import RayEngine
@@ -148,6 +149,12 @@ def test_scores_are_the_same_where_detector_and_evidence_are_shipped(
     assert spread.score_recordings(detector, [evidence], blind) == scoring.score_recordings(
         detector, [evidence]
     )
+
+
+def test_a_triage_is_the_same_where_detector_and_evidence_are_shipped(
+    evidence: Path, detector: Path, blind: RayEngine, tmp_path: Path
+) -> None:
+    assert both(detector, tmp_path, blind, [evidence], every=True).looked_at == 2_000
 
 
 def test_a_unit_that_is_not_there_is_told_by_the_callers_path(blind: RayEngine, tmp_path: Path) -> None:

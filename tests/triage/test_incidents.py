@@ -16,7 +16,7 @@ from vestige.checkpoint import load
 from vestige.errors import UsageError
 from vestige.scoring.normal import NormalScorer
 from vestige.scoring.windows import judge
-from vestige.triage.incidents import OTHERS, Grouping
+from vestige.triage.incidents import OTHERS, Grouping, ranked
 from vestige.triage.labels import OfLabel, Spread
 from vestige.triage.table import LABELLED, MEMBERS, TABLE
 
@@ -127,8 +127,8 @@ def test_an_event_of_no_machine_that_is_called_like_an_incident_or_not_at_all_is
         place = judged.batch.place.with_columns(machine=pl.lit(""))
         batch = replace(judged.batch, place=place, tell=partial(list, names))
         batches.append(replace(judged, batch=batch))
-    grouping = Grouping(scorer, scorer.detector, rest=True, most=most)
-    numbers = pl.concat([kept["number"] for _, kept in grouping.add(batches)])
+    grouping = Grouping(scorer.detector, rest=True, most=most)
+    numbers = pl.concat([kept["number"] for _, kept in grouping.add(ranked(batches, scorer))])
     clusters = grouping.clusters()
     incidents = [one for one in clusters if one.kind == "incident"]
     assert len(incidents) >= 1
@@ -143,8 +143,9 @@ def test_machines_and_events_beyond_the_bound_are_one_cluster(learnt: Path) -> N
     loaded = load(learnt / "detector")
     scorer = NormalScorer.of(loaded)
     assert scorer is not None
-    grouping = Grouping(scorer, scorer.detector, rest=True, most=2)
-    seen = sum(windows for windows, _ in grouping.add(judge(learnt / "detector", [learnt / "day4.csv"])[1]))
+    grouping = Grouping(scorer.detector, rest=True, most=2)
+    batches = ranked(judge(learnt / "detector", [learnt / "day4.csv"])[1], scorer)
+    seen = sum(windows for windows, _ in grouping.add(batches))
     kinds = [cluster.kind for cluster in grouping.clusters()]
     assert (kinds.count("usual"), kinds.count("rest")) == (2, 1)
     assert sum(cluster.size for cluster in grouping.clusters()) == seen == 412

@@ -7,7 +7,7 @@ import inspect
 import re
 import types
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -15,6 +15,9 @@ from pydantic.fields import FieldInfo
 
 from vestige.cli.help import HEADINGS
 from vestige.errors import UsageError
+
+if TYPE_CHECKING:
+    from vestige.engine import Engine
 
 FLAGS = {
     "batch_size": ("-b", "--batch-size"),
@@ -29,6 +32,13 @@ Quantize = Literal["none", "int8"]
 EngineName = Annotated[
     str,
     typer.Option("--engine", help="who reads: local (processes of this machine) or ray (a Ray cluster)"),
+]
+ScoringEngine = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        help="who judges: local (this process), or ray (the nodes of a Ray cluster, file by file)",
+    ),
 ]
 Address = Annotated[
     str | None,
@@ -133,6 +143,17 @@ def _build(model: type[BaseModel], given: dict[str, Any]) -> BaseModel:
             name = str(first["loc"][0])
             message = f"{flag_of(name)}: {message}"
         raise UsageError(message, remedy="see --help for what it takes") from error
+
+
+def scoring_engine(name: str, address: str | None, device: str) -> Engine | None:
+    """Whose workers judge; None: this process does. Raises UsageError where they cannot."""
+    from vestige.engine import choose
+
+    if name == "local" and address is None:
+        return None
+    if device != "cpu":
+        raise UsageError("the workers of an engine compute on CPUs", remedy="leave out --device, or --engine")
+    return choose(name, address=address)
 
 
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}

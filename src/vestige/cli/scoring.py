@@ -12,7 +12,7 @@ import typer
 
 from vestige import log, storage
 from vestige.cli.export import Runtime, in_form
-from vestige.cli.options import Address, Quantize, parse_duration
+from vestige.cli.options import Address, Quantize, ScoringEngine, parse_duration, scoring_engine
 from vestige.errors import OutputError, UsageError
 from vestige.evidence.files import STDIN
 
@@ -70,13 +70,6 @@ Explain = Annotated[
         "--explain", help="add reasons to alerts: the step, what it is, and how much it added to the score"
     ),
 ]
-EngineOption = Annotated[
-    str,
-    typer.Option(
-        "--engine",
-        help="who scores: local (this process), or ray (the nodes of a Ray cluster, file by file)",
-    ),
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -102,7 +95,7 @@ def score(
     quantize: Annotated[
         Quantize, typer.Option(help="int8: transformers compute in 8-bit integers, on the CPU")
     ] = "none",
-    engine: EngineOption = "local",
+    engine: ScoringEngine = "local",
     address: Address = None,
 ) -> None:
     """Score raw evidence with a trained detector: JSON lines with the place, the score, and the alert.
@@ -132,9 +125,7 @@ def score(
     if any(map(is_simulated, evidence)):
         log.get("vestige.cli").warning("the evidence is synthetic: its scores say that the program works")
     asked = _Asked(device, quantize == "int8", alerts_only, explain, parse_duration("--idle", idle))
-    workers = None
-    if engine != "local" or address is not None:
-        workers = _workers(engine, address, device)
+    workers = scoring_engine(engine, address, device)
     with progress.bar("scoring", "bytes", beside_output=output is None) as update:
         if by_recording:
             found = _recordings(run, evidence, workers, asked, update)
@@ -192,14 +183,6 @@ def _recordings(
     return scoring.score_recordings(
         run, evidence, device=asked.device, quantize=asked.eight_bit, progress=update
     )
-
-
-def _workers(name: str, address: str | None, device: str) -> Engine:
-    from vestige.engine import choose
-
-    if device != "cpu":
-        raise UsageError("the workers of an engine compute on CPUs", remedy="leave out --device, or --engine")
-    return choose(name, address=address)
 
 
 def _refuse_other_format(run: Path, asked: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vestige.cli.options import with_options
+from vestige.cli.options import Address, ScoringEngine, scoring_engine, with_options
 from vestige.cli.renamed import EvidenceWasRenamed
 from vestige.errors import UsageError
 from vestige.triage.options import TriageOptions
@@ -61,6 +61,8 @@ def triage(
         bool, typer.Option("--overwrite", help="replace an earlier triage, and the labels in its table")
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
+    engine: ScoringEngine = "local",
+    address: Address = None,
 ) -> None:
     """Cluster alerts that were explained alike, so that tens are labelled, not thousands.
 
@@ -91,6 +93,7 @@ def triage(
             every=every,
             overwrite=overwrite,
             device=device,
+            engine=scoring_engine(engine, address, device),
             progress=update,
         )
     _show_clusters(outcome)

@@ -56,7 +56,7 @@ def score(
     with tempfile.TemporaryDirectory(prefix="vestige-") as folder:
         work = partial(_score_unit, run, quantize, alerts_only, Path(folder))
         scorer = NormalScorer.of(load(run))
-        for path in _found(run, evidence, engine, work, progress, writes=Path(folder)):
+        for path in of_units(run, evidence, engine, work, progress, writes=Path(folder)):
             with path.open("rb") as file:
                 yield from _rows(file, scorer, alerts_only)
             path.unlink()
@@ -75,13 +75,13 @@ def score_recordings(
     """The dicts of `recordings.score_recordings`. Raises as `score` does."""
     found: dict[str, Tally] = {}
     called = "file"
-    for of_unit, tallies in _found(run, evidence, engine, partial(_tally_unit, run, quantize), progress):
+    for of_unit, tallies in of_units(run, evidence, engine, partial(_tally_unit, run, quantize), progress):
         called = of_unit
         found |= tallies
     return ranked(found, called, load(run))
 
 
-def _found(
+def of_units(
     run: Path,
     evidence: Sequence[Path],
     engine: Engine,
@@ -90,8 +90,7 @@ def _found(
     writes: Path | None = None,
 ) -> Iterator[Any]:
     """What `work` says of each unit, in their order; a unit that cannot be read is left out, and told."""
-    loaded = load(run)
-    reader = loaded.reader()
+    reader = load(run).reader()
     listing = _listing(reader, evidence)
     for defect in listing.left_out:
         log.warning("%s was left out: %s", defect.file, defect.why)
@@ -142,13 +141,13 @@ def _score_unit(run: Path, quantize: bool, alerts_only: bool, folder: Path, item
     Of a detector with a budget ln of the p-values `(B,)` float64 follow, and the recordings `(B,)` int64.
     Then come the rows, a line each: of windows that may be within a budget as if they were.
     """
-    loaded, reader = _loaded(run, quantize)
-    scorer = NormalScorer.of(loaded)
+    detector, reader = loaded(run, quantize)
+    scorer = NormalScorer.of(detector)
     path = folder / f"{item.number}.rows"
-    with path.open("wb") as file, closing(live.windows_of(reader, _alone(item.unit))) as batches:
-        for judged in judge_batches(loaded, batches):
+    with path.open("wb") as file, closing(live.windows_of(reader, alone(item.unit))) as batches:
+        for judged in judge_batches(detector, batches):
             if scorer is None:
-                rows = rows_of(judged, loaded)
+                rows = rows_of(judged, detector)
                 lines = [json_line(row) for row in rows if not alerts_only or row["alert"]]
                 _write_batch(file, {"rows": len(lines)}, lines)
                 continue
@@ -192,18 +191,20 @@ def _rows(file: BinaryIO, scorer: NormalScorer | None, alerts_only: bool) -> Ite
 
 
 def _tally_unit(run: Path, quantize: bool, item: Numbered) -> tuple[str, dict[str, Tally]]:
-    loaded, reader = _loaded(run, quantize)
-    pooling = loaded.header.notes.pooling or Pooling(kind="max")
-    with closing(live.windows_of(reader, _alone(item.unit))) as batches:
-        return tallied(judge_batches(loaded, batches), loaded, pooling)
+    detector, reader = loaded(run, quantize)
+    pooling = detector.header.notes.pooling or Pooling(kind="max")
+    with closing(live.windows_of(reader, alone(item.unit))) as batches:
+        return tallied(judge_batches(detector, batches), detector, pooling)
 
 
-def _alone(unit: Unit) -> Listing[Any]:
+def alone(unit: Unit) -> Listing[Any]:
+    """Of one unit."""
     # As if a person had named it: that it cannot be read is then an error, which the caller tells.
     return Listing([replace(unit, named=True)])
 
 
-def _loaded(run: Path, quantize: bool) -> tuple[Loaded, Reader[Any]]:
+def loaded(run: Path, quantize: bool = False) -> tuple[Loaded, Reader[Any]]:
+    """A detector with its reader, loaded once by each worker."""
     return _load_once(str(RunDirectory.open(run).detector().absolute()), quantize)
 
 

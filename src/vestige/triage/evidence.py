@@ -5,7 +5,7 @@ Letters: B windows, T tokens of a window.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.checkpoint import Loaded
+from vestige.reading.encoding import EncodedWindows
 from vestige.reading.steps import NO_TIME
 from vestige.reading.windower import WindowBatch
 from vestige.reading.windows import WindowSet
@@ -48,21 +49,32 @@ class Piece:
 def of_test_part(folder: Path, loaded: Loaded) -> Iterator[Piece]:
     """The test part that the detector in `folder` was judged by. Raises as opening run and dataset does."""
     test = RunDirectory(folder).test_part(loaded)
-    windows, source = test.windows, registry.get(test.windows.schema.source)
+    return of_rows(test, loaded, 0, len(test))
+
+
+def of_rows(test: EncodedWindows, loaded: Loaded, begin: int, end: int) -> Iterator[Piece]:
+    """The windows of a test part from the row `begin` up to `end`."""
+    windows = test.windows.select(slice(begin, end))
+    source = registry.get(windows.schema.source)
     name = loaded.detector.inputs[0].name
-    for rows, batch in test.batches(PIECE, (name,)):
+    for rows, batch in test.over(windows).batches(PIECE, (name,)):
         place = source.place(windows, rows)
-        hosts = windows.recordings["host"].gather(test.windows.recording[rows])
-        truth = _truth(test.windows, rows)
-        about = _about(int(rows[0]), place, place.get_column("machine", default=hosts))
-        about = about.with_columns(t_ns=_times(test.windows.t_ns[rows]), truth=truth)
+        hosts = windows.recordings["host"].gather(windows.recording[rows])
+        truth = _truth(windows, rows)
+        about = _about(begin + int(rows[0]), place, place.get_column("machine", default=hosts))
+        about = about.with_columns(t_ns=_times(windows.t_ns[rows]), truth=truth)
         yield Piece(batch[name], _typed(about), place["text"])
 
 
 def of_evidence(paths: Sequence[Path], loaded: Loaded) -> Iterator[Piece]:
     """Raw evidence, as `vestige score` reads it; of sources that know no machines the file stands for it."""
+    return of_batches(read_windows(paths, loaded), loaded)
+
+
+def of_batches(batches: Iterable[WindowBatch], loaded: Loaded) -> Iterator[Piece]:
+    """Windows of raw evidence, the first of which has the number 0."""
     name, first = loaded.detector.inputs[0].name, 0
-    for batch in read_windows(paths, loaded):
+    for batch in batches:
         bound = loaded.encoder.bind(batch.symbols)
         tokens = bound.encode(batch.steps, (name,))[name]
         yield Piece(tokens, about_of(batch, first), batch.text)

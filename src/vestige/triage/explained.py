@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.metrics import pairwise_distances
@@ -29,6 +30,40 @@ COMPARED = 1024
 """Vectors whose distances to all kept ones are held at a time."""
 
 Ints = NDArray[np.int64]
+
+
+def explained(detector: Detector, tokens_BT: Ints) -> pl.DataFrame:
+    """What explains the judgement of each window, a row each: `last`, the token judged, UNK where it is not
+    known; `alike`, which windows show the same tokens; and of the vector the `ids` and their `weights`, the
+    shares of the context's events: one that comes twice has both its shares."""
+    unique_UT, again = np.unique(tokens_BT, axis=0, return_inverse=True)
+    alike = again.reshape(-1)
+    width = len(detector.inputs[0].vocabulary or ())
+    known_UT = np.where(unique_UT < width, unique_UT, UNK)
+    weights = detector.explain({detector.inputs[0].name: unique_UT})
+    ends = np.arange(len(unique_UT) + 1) * weights.shape[1]
+    flat: tuple[Any, ...] = (weights.reshape(-1), known_UT[:, :-1].reshape(-1), ends)
+    vectors = csr_matrix(flat, shape=(len(unique_UT), width))
+    vectors.sum_duplicates()
+    vectors.data = np.round(vectors.data / STEP) * STEP
+    vectors.eliminate_zeros()
+    of_unique = pl.DataFrame(
+        {
+            "last": known_UT[:, -1].astype(np.int64),
+            "ids": _lists(vectors.indices.astype(np.int64), vectors.indptr),
+            "weights": _lists(vectors.data.astype(np.float64), vectors.indptr),
+        }
+    )
+    return of_unique[alike].with_columns(alike=pl.Series(alike.astype(np.int64)))
+
+
+def _lists(values: NDArray[Any], ends: NDArray[Any]) -> pl.Series:
+    """The values between each two ends, as a list."""
+    flat = pl.Series(values)
+    return pl.Series(
+        [flat[begin:end] for begin, end in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)],
+        dtype=pl.List(flat.dtype),
+    )
 
 
 @dataclass
@@ -99,18 +134,20 @@ class Explanations:
         """Name of every token id."""
         return self.detector.inputs[0].vocabulary or ()
 
-    def add(self, tokens_BT: Ints, texts: list[str], windows: Ints) -> Ints:
-        """Explain these windows; returns the number of each one's explanation, `(B,)`."""
-        keyed_BT = tokens_BT.copy()
-        for row in np.flatnonzero(self._known(tokens_BT[:, -1]) == UNK).tolist():
-            keyed_BT[row, -1] = self._code(texts[row])
-        unique_UT, at, again = np.unique(keyed_BT, axis=0, return_index=True, return_inverse=True)
-        vectors_UV = self._vectors(tokens_BT[at])
+    def add(self, alerts: pl.DataFrame) -> Ints:
+        """Count these alerts, which have the columns of `explained`, `text`, and `window`; returns the number
+        of each one's explanation, `(B,)`."""
+        keys = np.column_stack([alerts["last"].to_numpy(), alerts["alike"].to_numpy()])
+        texts = alerts["text"]
+        for row in np.flatnonzero(keys[:, 0] == UNK).tolist():
+            keys[row, 0] = self._code(texts[row])
+        unique, at, again = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        # In the order in which they came, so that pieces of another size number them alike.
+        came = np.argsort(at)
         of_unique = np.empty(len(at), dtype=np.int64)
-        for code in np.unique(unique_UT[:, -1]).tolist():
-            rows = np.flatnonzero(unique_UT[:, -1] == code)
-            of_unique[rows] = self._numbers(self._event(code), vectors_UV[rows])
+        of_unique[came] = self._numbers(unique[came, 0].tolist(), self._vectors(alerts[at[came]]))
         found: Ints = of_unique[again.reshape(-1)]
+        windows = alerts["window"].to_numpy()
         drawn = row_hashes({"window": windows[:, None]}).tolist()
         for number, lot in zip(found.tolist(), zip(drawn, windows.tolist(), strict=True), strict=True):
             self.count[number] += 1
@@ -118,39 +155,38 @@ class Explanations:
             del self.sample[number][EXAMPLES:]
         return found
 
-    def _vectors(self, tokens_UT: Ints) -> csr_matrix:
-        """Shares of the context's events, `(U, V)`: an event that comes twice has both its shares."""
-        weights = self.detector.explain({self.detector.inputs[0].name: tokens_UT})
-        ends = np.arange(len(tokens_UT) + 1) * weights.shape[1]
-        context_UT = self._known(tokens_UT[:, :-1])
-        flat: tuple[Any, ...] = (weights.reshape(-1), context_UT.reshape(-1), ends)
-        vectors = csr_matrix(flat, shape=(len(tokens_UT), len(self.vocabulary)))
-        vectors.sum_duplicates()
-        vectors.data = np.round(vectors.data / STEP) * STEP
-        vectors.eliminate_zeros()
-        return vectors
+    def _vectors(self, alerts: pl.DataFrame) -> csr_matrix:
+        """One a row, `(U, V)`."""
+        ends = np.concatenate([[0], np.cumsum(alerts["ids"].list.len().to_numpy(), dtype=np.int64)])
+        # Explode makes a null of an empty list.
+        ids, weights = (alerts[name].explode().drop_nulls().to_numpy() for name in ("ids", "weights"))
+        return csr_matrix((weights, ids, ends), shape=(alerts.height, len(self.vocabulary)))
 
-    def _known(self, tokens: Ints) -> Ints:
-        """UNK for whatever lies outside the vocabulary."""
-        return np.where(tokens < len(self.vocabulary), tokens, UNK)
+    def _numbers(self, codes: list[int], vectors_UV: csr_matrix) -> Ints:
+        """Of each vector, with the code of its event, `(U,)`."""
+        found = np.empty(len(codes), dtype=np.int64)
+        over: dict[int, list[int]] = {}
+        for row, code in enumerate(codes):
+            here = slice(vectors_UV.indptr[row], vectors_UV.indptr[row + 1])
+            ids, weights = vectors_UV.indices[here], vectors_UV.data[here]
+            number = self._event(code).look_up(ids, weights, len(self.count), self.options.most_distinct)
+            if number is None:
+                over.setdefault(code, []).append(row)
+                continue
+            found[row] = number
+            self._make_room(number)
+        for code, rows in over.items():
+            found[rows] = self._of_a_full_table(self._event(code), vectors_UV[rows])
+        return found
 
-    def _numbers(self, event: Event, vectors: csr_matrix) -> Ints:
-        found = np.full(vectors.shape[0], -1, dtype=np.int64)
-        for row in range(len(found)):
-            here = slice(vectors.indptr[row], vectors.indptr[row + 1])
-            ids, weights = vectors.indices[here], vectors.data[here]
-            number = event.look_up(ids, weights, len(self.count), self.options.most_distinct)
-            if number is not None:
-                found[row] = number
-                self._make_room(number)
-        over = np.flatnonzero(found < 0)
-        if len(over):
-            found[over] = event.nearest(vectors[over], self.options)
-        for row in np.flatnonzero(found < 0).tolist():
+    def _of_a_full_table(self, event: Event, vectors: csr_matrix) -> Ints:
+        found = event.nearest(vectors, self.options)
+        alone = np.flatnonzero(found < 0)
+        if len(alone):
             if event.rest is None:
                 event.rest = len(self.count)
-            found[row] = event.rest
-            self._make_room(event.rest)
+                self._make_room(event.rest)
+            found[alone] = event.rest
         return found
 
     def _make_room(self, number: int) -> None:

@@ -7,9 +7,11 @@ from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from vestige.hashing import row_hashes
 from vestige.models.normal.detector import Normal
@@ -27,6 +29,37 @@ MOST_EVENTS = 64
 OTHERS = "events of other machines"
 RARE = "rare"
 """Stands for the looks of an alert that the budget held back: it was not explained."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Windows of which a detector of what is normal says how strange they are.
+
+    `windows`: how many it looked at. Of those that matter, B of them, in their order: `about` with `COLUMNS`,
+    what the judged `events` are called, how `strange` they are `(B,)` (nats), and the `rows` that
+    `vestige score` writes of them.
+    """
+
+    windows: int
+    about: pl.DataFrame
+    events: list[str]
+    strange: NDArray[np.float64]
+    rows: Iterable[dict[str, Any]]
+
+    @classmethod
+    def of(cls, judged: JudgedBatch, first: int, rows: Iterable[dict[str, Any]]) -> Self:
+        """All windows of a batch, the first of which has the number `first`, with a row for each."""
+        batch = judged.batch
+        about = about_of(batch, first)
+        return cls(len(batch), about, batch.text.to_list(), judged.judgement.strangeness, rows)
+
+
+def ranked(judged: Iterable[JudgedBatch], scorer: NormalScorer) -> Iterator[Ranked]:
+    """All windows of these batches, as a budget decides about them one after the other."""
+    first = 0
+    for batch in judged:
+        yield Ranked.of(batch, first, scorer.rows(batch))
+        first += len(batch.batch)
 
 
 @dataclass
@@ -66,7 +99,6 @@ class Group:
 class Grouping:
     """Puts judged windows together, batch by batch; `rest`: also those that are not rare."""
 
-    scorer: NormalScorer
     detector: Normal
     rest: bool
     most: int = MOST_GROUPS
@@ -75,32 +107,22 @@ class Grouping:
     """By kind, machine and event; an incident by its id, of no machine, and the rest by neither."""
     _usual: int = 0
 
-    def add(self, batches: Iterable[JudgedBatch]) -> Iterator[tuple[int, pl.DataFrame]]:
+    def add(self, batches: Iterable[Ranked]) -> Iterator[tuple[int, pl.DataFrame]]:
         """How many windows each batch has, and those of them that are put together, see `run.JUDGED`."""
-        first = 0
-        for judged in batches:
-            about = about_of(judged.batch, first)
-            events = judged.batch.text.to_list()
-            machines = about["machine"].to_list()
-            lots = row_hashes({"window": about["window"].to_numpy()[:, None]}).tolist()
+        for batch in batches:
+            windows = batch.about["window"].to_list()
+            machines = batch.about["machine"].to_list()
+            lots = row_hashes({"window": batch.about["window"].to_numpy()[:, None]}).tolist()
             kept, numbers = [], []
-            for at, row in enumerate(self.scorer.rows(judged)):
-                lot = (lots[at], first + at)
-                group = self._group(row, machines[at], events[at])
+            for at, row in enumerate(batch.rows):
+                group = self._group(row, machines[at], batch.events[at])
                 if group is not None:
-                    group.add(events[at], lot)
+                    group.add(batch.events[at], (lots[at], windows[at]))
                     kept.append(at)
                     numbers.append(group.number)
-            strange = pl.Series(judged.judgement.strangeness[kept], dtype=pl.Float64())
-            yield (
-                len(judged.batch),
-                about[kept].with_columns(
-                    surprise=strange,
-                    rank=pl.lit(None, pl.Int64()),
-                    number=pl.Series(numbers, dtype=pl.Int64()),
-                ),
-            )
-            first += len(judged.batch)
+            strange = pl.Series(batch.strange[kept], dtype=pl.Float64())
+            rank, number = pl.lit(None, pl.Int64()), pl.Series(numbers, dtype=pl.Int64())
+            yield batch.windows, batch.about[kept].with_columns(surprise=strange, rank=rank, number=number)
         self._close(self.incidents.close_all())
 
     def clusters(self) -> list[Cluster]:

@@ -10,26 +10,27 @@ from typing import Protocol
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from vestige.checkpoint import Loaded, load
+from vestige.engine import Engine
 from vestige.errors import OutputError, UsageError
 from vestige.models.base import Detector
 from vestige.reading.steps import Progress
 from vestige.runs.directory import RunDirectory
 from vestige.scoring import check_device
-from vestige.scoring.judged import JudgedBatch
 from vestige.scoring.normal import NormalScorer
 from vestige.scoring.windows import judge_batches, read_windows
 from vestige.storage import atomic_file, locked, refuse_files, writing
+from vestige.triage import spread
+from vestige.triage.alerts import TOLD, alerts_of
 from vestige.triage.clusters import Cluster, clusters_of, named
-from vestige.triage.evidence import COLUMNS, Piece, of_evidence, of_test_part
+from vestige.triage.evidence import of_evidence, of_test_part
 from vestige.triage.explained import Explanations
-from vestige.triage.incidents import Grouping
+from vestige.triage.incidents import Grouping, Ranked, ranked
 from vestige.triage.options import TriageOptions
 from vestige.triage.table import MEMBERS, TABLE, is_ours, summary, write_table
 
-JUDGED = {**COLUMNS, "surprise": pl.Float64(), "rank": pl.Int64(), "number": pl.Int64()}
+JUDGED = {**TOLD, "number": pl.Int64()}
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,13 @@ def triage(
     every: bool = False,
     overwrite: bool = False,
     device: str = "cpu",
+    engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
     """Cluster the alerts on a run's test part, or on raw `evidence`; `every`: all windows, alerts or not.
 
     A detector of what is normal has no test part: its clusters are incidents, and with `every` what is usual
-    by machine and event.
+    by machine and event. The workers of an `engine` judge the windows; None: this process does.
 
     Writes `triage.csv` and `triage_members.parquet` into `out` (the detector's folder), both or neither.
     Raises UsageError for a detector of another task, OutputError where there is a triage already.
@@ -72,7 +74,7 @@ def triage(
         out = folder
     _refuse_existing(out, overwrite=overwrite)
     loaded = load(folder, device=device)
-    found = _found(loaded, folder, options, evidence, every=every)
+    found = _found(loaded, folder, options, evidence, engine, every=every)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     # Locked, so that of two that begin at once the labels of neither are lost.
@@ -107,17 +109,20 @@ class Found(Protocol):
 
 @dataclass
 class ByExplanation:
-    """Alerts of a next-token detector at or above `limit`."""
+    """Alerts of a next-token detector: how many windows were looked at, and those of them that alert."""
 
-    pieces: Iterator[Piece]
+    alerts: Iterator[tuple[int, pl.DataFrame]]
     found: Explanations
-    limit: float
     detector: str
 
     def judged(self) -> Iterator[tuple[int, pl.DataFrame]]:
         """See `Found.judged`."""
-        for piece in self.pieces:
-            yield len(piece.tokens), _alerts(piece, self.found, self.limit)
+        for windows, alerts in self.alerts:
+            kept = alerts.select(TOLD.keys())
+            number = pl.Series(dtype=pl.Int64())
+            if alerts.height:
+                number = pl.Series(self.found.add(alerts))
+            yield windows, kept.with_columns(number=number)
 
     def clusters(self) -> list[Cluster]:
         """See `Found.clusters`."""
@@ -128,7 +133,7 @@ class ByExplanation:
 class ByIncident:
     """What a detector of what is normal finds rare."""
 
-    batches: Iterable[JudgedBatch]
+    batches: Iterable[Ranked]
     grouping: Grouping
     detector: str
 
@@ -142,7 +147,13 @@ class ByIncident:
 
 
 def _found(
-    loaded: Loaded, where: Path, options: TriageOptions, evidence: Sequence[Path], *, every: bool
+    loaded: Loaded,
+    where: Path,
+    options: TriageOptions,
+    evidence: Sequence[Path],
+    engine: Engine | None,
+    *,
+    every: bool,
 ) -> Found:
     scorer, digest = NormalScorer.of(loaded), loaded.header.weights.sha256
     if scorer is not None:
@@ -152,14 +163,21 @@ def _found(
                 where=where,
                 remedy=f"name evidence: vestige triage {where} EVIDENCE",
             )
-        batches = judge_batches(loaded, read_windows(evidence, loaded))
-        return ByIncident(batches, Grouping(scorer, scorer.detector, every), digest)
-    found = Explanations(_next_token(loaded, where), options)
-    limit = -np.inf
+        if engine is None:
+            batches = ranked(judge_batches(loaded, read_windows(evidence, loaded)), scorer)
+        else:
+            batches = spread.ranked(where, evidence, engine, scorer, rest=every)
+        return ByIncident(batches, Grouping(scorer.detector, every), digest)
+    detector, limit = _next_token(loaded, where), -np.inf
     if not every:
         limit = _threshold(loaded, where)
-    pieces = of_evidence(evidence, loaded) if evidence else of_test_part(where, loaded)
-    return ByExplanation(pieces, found, limit, digest)
+    alerts: Iterator[tuple[int, pl.DataFrame]]
+    if engine is None:
+        pieces = of_evidence(evidence, loaded) if evidence else of_test_part(where, loaded)
+        alerts = ((len(piece.tokens), alerts_of(piece, detector, limit)) for piece in pieces)
+    else:
+        alerts = spread.alerts(where, evidence, engine, limit)
+    return ByExplanation(alerts, Explanations(detector, options), digest)
 
 
 def _refuse_existing(out: Path, *, overwrite: bool) -> None:
@@ -203,28 +221,6 @@ def _spool(judged: Iterator[tuple[int, pl.DataFrame]], spool: Path, progress: Pr
         if progress is not None:
             progress(seen, None)
     return seen
-
-
-def _alerts(piece: Piece, found: Explanations, limit: float) -> pl.DataFrame:
-    """The alerts of a piece with `JUDGED`. Equal windows are judged once."""
-    detector = found.detector
-    # Windows that show the same tokens are judged once.
-    unique, again = np.unique(piece.tokens, axis=0, return_inverse=True)
-    judgement = detector.judge({detector.inputs[0].name: unique})
-    of_window: NDArray[np.int64] = again.reshape(-1)
-    rows = np.flatnonzero(judgement.score[of_window] >= limit)
-    if not len(rows):
-        return pl.DataFrame(schema=JUDGED)
-    about = piece.about[rows]
-    texts = piece.texts.gather(rows).to_list()
-    number = found.add(piece.tokens[rows], texts, about["window"].to_numpy())
-    chosen = of_window[rows]
-    if judgement.rank is None:
-        rank = pl.Series([None] * len(rows), dtype=pl.Int64())
-    else:
-        rank = pl.Series(judgement.rank[chosen], dtype=pl.Int64())
-    surprise = pl.Series(judgement.strangeness[chosen])
-    return about.with_columns(surprise=surprise, rank=rank, number=pl.Series(number))
 
 
 def _write_members(spool: Path, clusters: list[Cluster], path: Path) -> None:
