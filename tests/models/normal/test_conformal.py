@@ -50,6 +50,21 @@ def test_p_values_are_chances_and_never_rise(calibration: np.ndarray, values: np
     assert (np.diff(found) <= 1e-12).all()
 
 
+@given(VALUES, VALUES)
+def test_without_ties_nothing_is_rarer_than_by_rank(calibration: np.ndarray, values: np.ndarray) -> None:
+    tail = Tail.fit(calibration)
+    found = tail.rareness_without_ties(np.sort(values))
+    assert (found <= tail.rareness(np.sort(values)) + 1e-9).all()
+    assert (np.diff(found) >= -1e-12).all()
+
+
+def test_without_ties_what_is_stranger_is_rarer_in_the_middle_of_the_ranks_too() -> None:
+    tail = Tail.fit(np.arange(1000.0))
+    values = np.array([100.0, 100.25, 100.5, 101.0])
+    assert len(set(tail.rareness(values))) == 2
+    assert (np.diff(tail.rareness_without_ties(values)) > 0).all()
+
+
 @given(VALUES)
 def test_a_tail_survives_its_arrays(calibration: np.ndarray) -> None:
     tail = Tail.fit(calibration)

@@ -101,6 +101,45 @@ def test_an_attack_in_learning_does_not_make_the_next_one_normal() -> None:
     assert (attacks[:, None] > normals).mean() > 0.97
 
 
+def changing(days: int, seed: int) -> list[list[IntArray]]:
+    """Recordings of some days, with one event that no other day has."""
+    return [[np.r_[walk, day + 25] for walk in walks(100, seed + day)] for day in range(days)]
+
+
+def test_the_calibration_in_spans_of_time_knows_that_things_change() -> None:
+    *learnt, later = changing(4, 0)
+    recordings = [walk for day in learnt for walk in day]
+
+    def alarming(*, in_time: bool) -> float:
+        p = RecordingModel.fit(recordings, SIZE, in_time=in_time).judge(later).p_value
+        return float((p <= 0.05).mean())
+
+    # Of the fourth day as many are rare as were of each of the three, seen from the other two.
+    assert alarming(in_time=True) < 0.2
+    assert alarming(in_time=False) > 0.5
+
+
+def test_an_attack_that_fills_a_span_of_time_does_not_make_the_next_one_normal() -> None:
+    rng = np.random.default_rng(2)
+
+    def attack() -> IntArray:
+        return np.concatenate([walks(1, int(rng.integers(1000)))[0], rng.permutation(10) + 25])
+
+    learnt = [*walks(270, 0), *(attack() for _ in range(15)), *walks(15, 5)]
+    model = RecordingModel.fit(learnt, SIZE, in_time=True)
+    attacks = model.judge([attack() for _ in range(20)]).rareness
+    normals = model.judge(walks(200, 1)).rareness
+    assert (attacks[:, None] > normals).mean() > 0.95
+
+
+def test_copies_of_one_recording_in_a_span_of_their_own_can_be_learnt_from() -> None:
+    same = [np.resize([2, 3, 4], 50)] * 200
+    model = RecordingModel.fit([*same, *walks(40, 0)], SIZE, in_time=True)
+    judged = model.judge([same[0], walks(1, 9)[0]])
+    assert np.isfinite(judged.rareness).all()
+    assert judged.rareness[0] < judged.rareness[1]
+
+
 def test_what_is_too_strange_for_a_p_value_still_has_an_order(model: RecordingModel) -> None:
     rng = np.random.default_rng(3)
     base = walks(1, 9, least=400, most=401)[0]

@@ -88,6 +88,13 @@ class Tail:
         rare: FloatArray = np.maximum(np.nan_to_num(found, nan=0.0), 0.0)
         return rare
 
+    def rareness_without_ties(self, values: FloatArray) -> FloatArray:
+        """The same `(B,)`, but in between any two values of the calibration: what is stranger is rarer
+        everywhere, and never rarer than by rank."""
+        known = np.log((self.n + 1) / (self.reached + 1))
+        between = np.interp(values, self.values, known)
+        return np.where(values > self.values[-1], self.rareness(values), between)
+
     def log_p(self, values: FloatArray) -> FloatArray:
         """The same as ln p `(B,)`, finite, at most 0, for a p-value that is above 0."""
         log_p: FloatArray = np.maximum(-self.rareness(values), np.log(LEAST))

@@ -10,7 +10,7 @@ Letters: N recordings, D different ones, L looks, V token ids, C columns (n-gram
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -49,8 +49,14 @@ longer: of what is long, the order says as much as what it is made of. The other
 FOLDS = 5
 """Parts of the different recordings: each is judged by what the others taught. More parts, and what judged
 the calibration is nearer to what judges later, which learnt from all of them."""
+SPANS = 3
+"""The parts where recordings have times, one after the other: what changes as time goes by is then as strange
+to the calibration as it will be to what comes later. By chance, each part would be judged by its own days."""
 STRANGE = 0.1
 """The share of learning, the strangest, that nobody is compared with: it may have been an attack."""
+ROUNDS = 3
+"""How often at most it is asked, of spans of time, which tenth that is: without its own kind an attack that
+came within one span is stranger, and the next round knows more of it."""
 LARGEST_VOCABULARY = 1 << 24
 
 
@@ -108,14 +114,15 @@ class RecordingModel:
         size: int,
         *,
         seed: int = 0,
+        in_time: bool = False,
         bounds: LearningBounds = BOUNDS,
     ) -> Self:
         """Of the tokens `(T,)` of recordings that are normal for the most part; tokens are below `size`.
 
         Each is compared with a model that did not learn from it, nor from any copy of it: the different
-        recordings are dealt in `FOLDS` parts, and each part is judged by what the others teach. So the
-        p-value of what is normal but stands nowhere verbatim is honest, and that of a copy is higher than it
-        need be.
+        recordings are dealt in `FOLDS` parts by chance, or, where they are given `in_time`, one after the
+        other, in `SPANS`; each part is judged by what the others teach. So the p-value of what is normal but
+        stands nowhere verbatim is honest, and that of a copy is higher than it need be.
         Raises SplitError for fewer than `LEAST_RECORDINGS`, or for hardly any different ones.
         """
         present = [tokens for tokens in recordings if len(tokens)]
@@ -128,9 +135,10 @@ class RecordingModel:
                 remedy=f"give {LEAST_RECORDINGS} at the least",
             )
         fold = rng.permutation(len(different)) % FOLDS
+        if in_time:
+            fold = np.arange(len(different)) * SPANS // len(different)
         strange_DL = np.empty((len(different), len(LOOKS)))
-        for number in range(FOLDS):
-            inside, outside = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
+        for inside, outside in _apart(fold):
             habits = Habits.fit(
                 [different[row] for row in outside], weight[outside], size, most_grams=bounds.grams
             )
@@ -138,21 +146,23 @@ class RecordingModel:
             strange_DL[inside, 1:] = [tally.looks() for tally in tallies]
         habits = Habits.fit(different, weight, size, most_grams=bounds.grams)
         grams = Grams.of(tallied(habits, different))
-        everyone = np.ones(len(different), dtype=np.bool_)
-        strange_DL[:, 0] = _compared(grams, weight, fold, everyone, rng, bounds.references)
-        # What is strange itself makes nothing else normal: it is judged, but nobody is compared with it.
         counted: tuple[str, ...] = COUNTED_IF_SHORT
         if np.median(np.repeat([len(tokens) for tokens in different], weight)) >= STRETCH:
             counted = COUNTED_IF_LONG
-        total = _summed(strange_DL, _tails_of(strange_DL, weight), counted)
-        usual = total <= np.quantile(np.repeat(total, weight), 1 - STRANGE)
+        # What is strange itself makes nothing else normal: it is judged, but nobody is compared with it.
+        usual = np.ones(len(different), dtype=np.bool_)
         strange_DL[:, 0] = _compared(grams, weight, fold, usual, rng, bounds.references)
+        for _ in range(ROUNDS if in_time else 1):
+            total = _summed(strange_DL, _tails_of(strange_DL, weight), counted)
+            before, usual = usual, total <= np.quantile(np.repeat(total, weight), 1 - STRANGE)
+            if np.array_equal(usual, before):
+                break
+            strange_DL[:, 0] = _compared(grams, weight, fold, usual, rng, bounds.references)
         rows = np.flatnonzero(usual)
         references = References.fit(grams.select(rows), weight[rows], rng, most=bounds.references)
         tails = _tails_of(strange_DL, weight)
         sums = np.empty(len(different))
-        for number in range(FOLDS):
-            inside, outside = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
+        for inside, outside in _apart(fold):
             others = _tails_of(strange_DL[outside], weight[outside])
             # Ranked among others, as what is judged later is: among its own, nothing lies above all.
             sums[inside] = _summed(strange_DL[inside], others, counted)
@@ -180,7 +190,8 @@ class RecordingModel:
         looks = zip(self.tails[:-1], strange_NL.T, strict=True)
         rare_NL = np.stack([tail.rareness(look) for tail, look in looks], axis=1)
         rare_NL[[not tally.length for tally in tallies]] = 0.0
-        total = self.tails[-1].rareness(2.0 * rare_NL[:, _columns(self.counted)].sum(axis=1))
+        sums = 2.0 * rare_NL[:, _columns(self.counted)].sum(axis=1)
+        total = self.tails[-1].rareness_without_ties(sums)
         total[[not tally.length for tally in tallies]] = 0.0
         left_out = np.array([tally.left_out for tally in tallies], dtype=np.int64)
         return RecordingJudgement(strange_NL, rare_NL, total, left_out)
@@ -247,6 +258,12 @@ def _bounded(
     return [contents[row] for row in chosen], weight[chosen], left_out
 
 
+def _apart(fold: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
+    """The rows of each fold, and those of the others."""
+    for number in range(int(fold.max()) + 1):
+        yield np.flatnonzero(fold == number), np.flatnonzero(fold != number)
+
+
 def _compared(
     grams: Grams,
     weight: IntArray,
@@ -257,9 +274,10 @@ def _compared(
 ) -> FloatArray:
     """The distance `(D,)` of each recording to the usual ones of the other folds, `most` of them at most."""
     found = np.empty(len(grams))
-    for number in range(FOLDS):
-        inside = np.flatnonzero(fold == number)
-        others = np.flatnonzero((fold != number) & usual)
+    for inside, outside in _apart(fold):
+        others = outside[usual[outside]]
+        if not len(others):  # all that is usual lies in one fold
+            others = outside
         references = References.fit(grams.select(others), weight[others], rng, most=most)
         found[inside] = references.distance(grams.select(inside))
     return found

@@ -15,6 +15,7 @@ from vestige.models.normal.conformal import LEAST
 from vestige.models.normal.habits import RecordingTally
 from vestige.models.normal.recordings import LOOKS, RecordingModel
 from vestige.reading.encoding import Batch, EncodedWindows
+from vestige.reading.times import tells_apart
 from vestige.schema import PAD, UNK, Schema
 
 FloatArray = NDArray[np.float64]
@@ -78,9 +79,15 @@ class WholeRecordings:
         steps = NewSteps.of(windows.schema, name, size)
         new = [steps.take(X).astype(np.int32) for _, X in windows.batches(BATCH, (name,))]
         new_BS = np.concatenate([np.empty((0, steps.end - steps.first), dtype=np.int32), *new])
-        bounds = np.flatnonzero(np.diff(windows.windows.recording.astype(np.int64))) + 1
-        parts = [_events(part) for part in np.split(new_BS, bounds)]
-        return cls(RecordingModel.fit(parts, size, seed=seed), min(alpha, MOST_ALPHA), steps)
+        first = np.flatnonzero(np.diff(windows.windows.recording.astype(np.int64), prepend=-1))
+        parts = [_events(part) for part in np.split(new_BS, first[1:])]
+        begin_ns = windows.windows.t_ns[first]
+        # By chance they were drawn where times say nothing, and by chance they are dealt.
+        in_time = tells_apart(begin_ns)
+        if in_time:
+            parts = [parts[row] for row in np.argsort(begin_ns, kind="stable").tolist()]
+        model = RecordingModel.fit(parts, size, seed=seed, in_time=in_time)
+        return cls(model, min(alpha, MOST_ALPHA), steps)
 
     def begin(self) -> WindowTally:
         """For a recording whose windows go by."""
