@@ -1,10 +1,14 @@
 """Does memory in lanes help? Recurrent detectors at equal parameter count, five seeds, on labelled sequences.
 
-    python benchmarks/memory_in_lanes.py [--data DIR] [--seeds 5] [--sets hdfs adfa ...] [--jobs 2]
+    python benchmarks/memory_in_lanes.py [--data DIR] [--seeds 5] [--sets hdfs adfa ...] [--lanes 2 4 8]
+        [--jobs 2]
 
 Sets: `hdfs` as published (train 6,352 blocks, test 1,588); `hadoop`, `openstack`, `adfa`: normal sessions
 split 60/20/20 by the seed, all anomalous ones (at most 100, drawn by the seed) in the test part, since they
-are published for testing; `simulated`: a SIEM export by `vestige simulate events`, cut in time.
+are published for testing; `simulated`: a SIEM export by `vestige simulate events`, cut in time;
+`interleaved`: sessions of ADFA-LD's public part, four at a time in one stream, as processes of a machine are:
+whose event comes next is drawn by chance, a window has 64 events, an anomalous stream holds one attack among
+three normal sessions.
 Task `next`: trained on normal sequences only; a session's score is the mean surprise of its events. A
 detector is judged by ROC AUC, average precision, and macro F1 at the threshold that leaves 5% of the normal
 validation sessions above it. On `simulated`, single events are judged, for both tasks. At most 3,000
@@ -20,6 +24,8 @@ import argparse
 import json
 import tempfile
 import time
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,10 +56,11 @@ SESSIONS = {
 }
 LANES = (2, 4, 8)
 ARRAYS = ("array_lstm", "attention_array_lstm", "stochastic_array_lstm")
-MODELS = [("gru", 1), ("lstm", 1), *((core, k) for core in ARRAYS for k in LANES)]
 MOST_ANOMALIES = 100
 MOST_TRAINING, MOST_STOPPING = 3_000, 1_000
 """Windows a trial trains on, and stops early by, at most: these sequences repeat themselves."""
+TOGETHER, LONGEST, CONTEXT = 4, 200, 63
+"""Sessions of a stream of `interleaved`, events of each (its first), and events before the one judged."""
 FPR = "fpr=0.05"
 UNITS = 32
 
@@ -81,9 +88,45 @@ def prepare(name: str, data: Path, out: Path) -> Path:
         simulator = simulators.get("events")
         simulator.write(corpus, simulator.options(seed=11))
         source.prepare(corpus, out / name, EventOptions(mapping="csv"), engine=HERE)
+    elif name == "interleaved":
+        streams(data.parent / "adfa-ld" / "ADFA-LD-part.zip", out / "streams")
+        options = EventOptions(mapping="sessions", context=CONTEXT)
+        source.prepare(out / "streams", out / name, options, engine=HERE)
     else:
         source.prepare(data / SESSIONS[name], out / name, EventOptions(mapping="sessions"), engine=HERE)
     return out / name
+
+
+def streams(archive: Path, out: Path) -> None:
+    """Sessions in one stream, `TOGETHER` at a time, as published sequences are. No session is in two streams,
+    and none that equals another is taken."""
+    found: dict[bool, dict[str, None]] = {False: {}, True: {}}
+    with zipfile.ZipFile(archive) as file:
+        for name in sorted(name for name in file.namelist() if name.endswith(".txt")):
+            if "_Data_Master/" in name:
+                events = " ".join(file.read(name).decode().split()[:LONGEST])
+                found["Attack" in name][events] = None
+    rng = np.random.default_rng(0)
+    normals = [events.split() for events in rng.permutation(list(found[False]))]
+    attacks = [
+        events.split() for events in rng.permutation([one for one in found[True] if one not in found[False]])
+    ]
+    attacks = attacks[:MOST_ANOMALIES]
+    out.mkdir()
+    beside = TOGETHER - 1
+    anomalous = [[attack, *normals[beside * at : beside * (at + 1)]] for at, attack in enumerate(attacks)]
+    rest = normals[beside * len(attacks) :]
+    normal = [rest[at : at + TOGETHER] for at in range(0, len(rest) - beside, TOGETHER)]
+    for name, groups in (("adfa_train", normal), ("adfa_test_abnormal", anomalous)):
+        lines = [f"{name}{at},{' '.join(interleaved(group, rng))}" for at, group in enumerate(groups)]
+        (out / name).write_text("\n".join(lines) + "\n")
+
+
+def interleaved(sessions: Sequence[Sequence[str]], rng: np.random.Generator) -> list[str]:
+    """All events of some sessions, each session in its order, whose turn it is drawn by chance."""
+    turn = rng.permutation(np.repeat(np.arange(len(sessions)), [len(one) for one in sessions]))
+    left = [iter(one) for one in sessions]
+    return [next(left[at]) for at in turn.tolist()]
 
 
 def split(name: str, windows: WindowSet, seed: int) -> Parts:
@@ -218,10 +261,12 @@ def main() -> None:
         "--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared/data/sessions"
     )
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--sets", nargs="+", default=[*SESSIONS, "simulated"])
+    parser.add_argument("--sets", nargs="+", default=[*SESSIONS, "simulated", "interleaved"])
+    parser.add_argument("--lanes", nargs="+", type=int, default=LANES)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, help="append every trial here, as JSON lines")
     given = parser.parse_args()
+    models = [("gru", 1), ("lstm", 1), *((core, k) for core in ARRAYS for k in given.lanes)]
     with tempfile.TemporaryDirectory() as scratch:
         datasets = {name: prepare(name, given.data, Path(scratch)) for name in given.sets}
         tasks = {name: ("next", "classify") if name == "simulated" else ("next",) for name in given.sets}
@@ -229,7 +274,7 @@ def main() -> None:
             Trial(name, task, model, k, seed)
             for name in given.sets
             for task in tasks[name]
-            for model, k in ([("next_ngram", 1)] if task == "next" else []) + MODELS
+            for model, k in ([("next_ngram", 1)] if task == "next" else []) + models
             for seed in range(given.seeds)
         ]
         results = Parallel(n_jobs=given.jobs, return_as="generator")(
