@@ -2,10 +2,10 @@
 
 Importing Numba, and loading what it keeps, takes more time than many a log takes to be read. Here a function
 is compiled by Numba once, in a process of its own (`python -m vestige.native`). Its machine code, with that
-of all functions that it calls, is kept, and later processes load it by LLVM's linker alone (llvmlite), in a
-tenth of that time. It takes integers, NumPy arrays, and named tuples of these, and returns an integer,
-several, or nothing. It may raise nothing, and allocate nothing: code that needs anything of Python, or of
-Numba's runtime, is refused when it is built.
+of all functions that it calls, is kept laid out, and later processes only put it into memory (`linking`); on
+processors other than x86-64 LLVM's linker (llvmlite) does that. It takes integers, NumPy arrays, and named
+tuples of these, and returns an integer, several, or nothing. It may raise nothing, and allocate nothing: code
+that needs anything of Python, or of Numba's runtime, is refused when it is built.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import fcntl
 import functools
 import hashlib
 import importlib
+import itertools
 import json
 import os
 import re
@@ -31,6 +32,9 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vestige import linking
+from vestige.linking import Image, Patch, laid_out, placed
 
 
 class NativeError(RuntimeError):
@@ -150,7 +154,11 @@ class _Loaded:
         about, code = found
         self._type, self._n = _RETURNS[about["returns"]][0], int(about["n"])
         taken = [ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * n]
-        address = _link(code, about["symbol"])
+        if "patches" in about:
+            patches = [Patch(*patch) for patch in about["patches"]]
+            address = placed(Image(code, int(about["entry"]), patches), {_NEVER: _idle()})
+        else:
+            address = _link(code, about["symbol"])
         self._run = ctypes.CFUNCTYPE(ctypes.c_int32, *taken)(address)
 
     def __call__(self, flat: list[int]) -> Any:
@@ -185,13 +193,13 @@ _lately_linked: list[str] = []
 
 
 def _link(code: bytes, symbol: str) -> int:
-    """The address of a function in an object file."""
+    """The address of a function in an object file that LLVM links."""
     import llvmlite.binding as llvm
 
     if not _engines:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        llvm.add_symbol(_NEVER, ctypes.cast(_IDLE, ctypes.c_void_p).value)
+        llvm.add_symbol(_NEVER, _idle())
     machine = llvm.Target.from_default_triple().create_target_machine()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
@@ -222,9 +230,21 @@ _IDLE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)
 """Arrays that are handed over have no owner that could be told."""
 
 
+def _idle() -> int:
+    return ctypes.cast(_IDLE, ctypes.c_void_p).value or 0
+
+
+_ABILITIES = ("vendor_id", "cpu family", "model", "flags")
+
+
 @functools.cache
 def _processor() -> str:
-    """What machine code is for."""
+    """What machine code is for: the first processor's name and abilities, as Linux tells them."""
+    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open() as file:
+        first = itertools.takewhile(str.strip, file)
+        told = [line for line in first if line.startswith(_ABILITIES)]
+        if len(told) > 1:
+            return "".join(told)
     import llvmlite.binding as llvm
 
     return f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
@@ -237,9 +257,13 @@ def _content(file: str) -> bytes:
 
 def _digest(files: tuple[str, ...]) -> str:
     """Of what a function is made of: files, and the compiler."""
-    contents = b"".join(_content(file) for file in (__file__, *files))
-    versions = f"{metadata.version('numba')} {metadata.version('llvmlite')} {' '.join(files)}"
-    return _hashed(f"{versions} {contents.hex()}")
+    contents = b"".join(_content(file) for file in (__file__, linking.__file__, *files))
+    return _hashed(f"{_compiler()} {' '.join(files)} {contents.hex()}")
+
+
+@functools.cache
+def _compiler() -> str:
+    return f"{metadata.version('numba')} {metadata.version('llvmlite')}"
 
 
 def _hashed(text: str) -> str:
@@ -318,8 +342,13 @@ def build(module: str, name: str, kinds: str, path: Path) -> None:
         kind, n = str(returned.dtype), returned.count
     if kind not in _RETURNS or n > _MOST_RETURNED or (n > 1 and kind != "int64"):
         raise ValueError(f"{name} returns {returned}")
-    about = {"symbol": result.fndesc.llvm_func_name, "returns": kind, "n": n * _RETURNS[kind][1]}
+    symbol = result.fndesc.llvm_func_name
+    about = {"symbol": symbol, "returns": kind, "n": n * _RETURNS[kind][1]}
     code = result.library._codegen._tm.emit_object(final)
+    image = laid_out(code, symbol)
+    if image is not None:
+        code = image.content
+        about |= {"entry": image.entry, "patches": image.patches}
     part = path.with_suffix(f".{os.getpid()}.part")
     content = json.dumps(about).encode() + b"\n" + code
     part.write_bytes(hashlib.blake2b(content).hexdigest().encode() + b"\n" + content)

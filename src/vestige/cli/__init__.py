@@ -10,6 +10,10 @@ import os
 # can load one, and worker processes inherit it. A setting of the user's own stays.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+# Those of OpenBLAS, which NumPy starts when it is imported, spin for 2^26 cycles before they sleep, also in
+# commands that never multiply a matrix. 2^4 is the least that it takes.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+
 # What a command imports is a hundred thousand objects that stay. To look through them for garbage while they
 # come takes a tenth of the time that all the imports take, so nobody does before there are many more; and
 # from then on rarely, instead of after every 700 new ones, as Python does by default.

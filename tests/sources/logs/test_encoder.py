@@ -19,7 +19,8 @@ from vestige.reading.windows import WindowSet
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Schema, Stream
 from vestige.sources.logs import words
 from vestige.sources.logs.embedding.hashing import Hashing
-from vestige.sources.logs.encoder import INPUTS, LogEncoder
+from vestige.sources.logs.encoder import LogEncoder
+from vestige.sources.logs.schema import INPUTS
 from vestige.sources.logs.templates import Matcher
 from vestige.sources.logs.words import words_of
 

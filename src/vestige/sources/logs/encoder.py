@@ -17,17 +17,11 @@ from vestige.reading.windows import WindowSet
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK, Feature, Input, Schema
 from vestige.sources.logs.bound import OF_MESSAGE, OF_WINDOW, BoundLogEncoder
 from vestige.sources.logs.embedding.base import Identity
-from vestige.sources.logs.embedding.hashing import IDENTITY, SIZE
+from vestige.sources.logs.embedding.hashing import IDENTITY
+from vestige.sources.logs.schema import INPUTS
 from vestige.sources.logs.types import TypedMatcher, fit_by_type, names
 from vestige.sources.logs.words import MAX_FEATURES, MAX_LENGTH, Vocabulary, words_of
 
-INPUTS = (
-    Input("tokens", "tokens"),
-    Input("summary", "summary"),
-    Input("words", "tokens"),
-    Input("vectors", "vectors", size=SIZE),
-)
-"""What a dataset's schema says before anything is fitted; the size of `vectors` is the embedding's."""
 CHUNK = 1 << 22
 """Steps gathered at a time where all windows are gone through."""
 
@@ -141,12 +135,6 @@ class LogEncoder:
         return cls(
             templates, types, words, int(state["length"]), _embedding(schema), schema.before, schema.ahead
         )
-
-
-def inputs_with(embedding: Identity) -> tuple[Input, ...]:
-    """`INPUTS` with vectors of that embedding."""
-    *others, vectors = INPUTS
-    return (*others, replace(vectors, size=int(embedding["size"])))
 
 
 def _embedding(schema: Schema) -> Identity:

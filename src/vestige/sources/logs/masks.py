@@ -62,10 +62,17 @@ HINTS = {
 """What a text must hold for the shared mask to have a chance: looking is much cheaper than matching."""
 
 
+_KNOWN = frozenset({*SHARED.values(), *GUESSED.values()})
+
+
+def is_ours(pattern: str) -> bool:
+    """Whether a mask comes with vestige: a shared one, or of a shipped or a guessed format."""
+    return pattern in _KNOWN or pattern in _of_shipped_formats()
+
+
 @cache
-def ours() -> frozenset[str]:
-    """The masks that come with vestige: the shared ones, and those of shipped and guessed formats."""
-    known = {*SHARED.values(), *GUESSED.values()}
+def _of_shipped_formats() -> frozenset[str]:
+    known = set[str]()
     for file in resources.files("vestige.sources.logs").joinpath("formats").iterdir():
         if file.name.endswith(".toml"):
             known.update(tomllib.loads(file.read_text(encoding="utf-8")).get("mask", {}).values())
@@ -83,7 +90,7 @@ class Masker:
             if SHARED.get(name) == pattern:
                 # A hint is true of the shared pattern only, not of another by the same name.
                 hint = HINTS.get(name, "")
-            self._steps.append((hint, substitution(name, pattern, ours=pattern in ours())))
+            self._steps.append((hint, substitution(name, pattern, ours=is_ours(pattern))))
 
     def mask(self, text: str) -> str:
         """`text` with placeholders for whatever the masks match."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from vestige.schema import Schema, Stream, Target
+from dataclasses import replace
+
+from vestige.schema import Input, Schema, Stream, Target
 from vestige.sources.logs.anomalies import CLASSES, Anomalies
 from vestige.sources.logs.choice import RuleSet
-from vestige.sources.logs.embedding.base import HASHING
+from vestige.sources.logs.embedding.base import HASHING, Identity
+from vestige.sources.logs.embedding.hashing import SIZE
 from vestige.sources.logs.slots import N_SLOTS
 
 VERSION = 2
@@ -18,6 +21,13 @@ STREAMS = (
     Stream("offset", "int64", unit="bytes"),
     Stream("raw", "uint64"),
 )
+INPUTS = (
+    Input("tokens", "tokens"),
+    Input("summary", "summary"),
+    Input("words", "tokens"),
+    Input("vectors", "vectors", size=SIZE),
+)
+"""What a dataset's schema says before anything is fitted; the size of `vectors` is the embedding's."""
 SLOTS = "slots"
 """The stream of the values that masks replaced, where they are kept."""
 
@@ -36,12 +46,17 @@ def schema_for(
     Raises UsageError for an embedding that is not there.
     """
     from vestige.sources.logs.embedding.loading import identify
-    from vestige.sources.logs.encoder import inputs_with
 
     found = identify(embedding)
     settings = {**rules.settings(), "embedding": found, "anomalies": anomalies}
-    inputs, classes = inputs_with(found), CLASSES[anomalies]
+    inputs, classes = _inputs_with(found), CLASSES[anomalies]
     streams: tuple[Stream, ...] = STREAMS
     if rules.values:
         streams = (*STREAMS, Stream(SLOTS, "uint64", (N_SLOTS,)))
     return Schema("logs", VERSION, classes, length, stride, streams, inputs, target, settings=settings)
+
+
+def _inputs_with(embedding: Identity) -> tuple[Input, ...]:
+    """`INPUTS` with vectors of that embedding."""
+    *others, vectors = INPUTS
+    return (*others, replace(vectors, size=int(embedding["size"])))

@@ -37,7 +37,7 @@ from vestige.sources.logs.kernel.records import LEVEL_ROOM, Keys, read_records
 from vestige.sources.logs.kernel.skeleton import LONGEST, MOST_KEPT, Skeletons, signs_of
 from vestige.sources.logs.kernel.slots import HELD, HELD_BYTES, read_slots
 from vestige.sources.logs.kernel.texts import keep_text, number_texts, place_texts
-from vestige.sources.logs.masks import ours
+from vestige.sources.logs.masks import is_ours
 from vestige.sources.logs.parse import (
     EMPTY,
     RAW_BYTES,
@@ -389,7 +389,7 @@ class _Masks:
         masks = rules.format.resolved_masks
         if len(masks) > MOST_MASKS:
             raise UnsupportedError("too many masks")
-        if not ours().issuperset(pattern for _, pattern in masks):
+        if not all(is_ours(pattern) for _, pattern in masks):
             raise UnsupportedError("a mask of somebody's own, which runs through RE2")
         added = [program.add(pattern) for _, pattern in masks]
         self.entries = np.array([mask.entry for mask in added], np.int64)
