@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from vestige.evaluation.budget import Budget
-from vestige.pipeline.again import Said, learn_again, ns_of
+from vestige.pipeline.again import Said, learn_again
 from vestige.pipeline.learn import learn
 from vestige.service import feedback
 from vestige.service.incidents import seconds_of
@@ -195,9 +195,7 @@ class Life:
         said = []
         for name, row in kept.rows.items():
             if (what := kept.said(name)) is not None:
-                ends = [ns_of(row["last"]), ns_of(row.get("last_repeat"))]
-                last = max((end for end in ends if end is not None), default=None)
-                said.append(Said(row["host"], ns_of(row["first"]), last, what == "confirmed"))
+                said.append(Said.of(row, what))
         learn_again(self.detector, home / "learn", home / "normal", said=said, plants=0)
         life = Life(home / "normal", home)
         life.logs.mkdir(parents=True)

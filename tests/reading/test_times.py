@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vestige.reading.steps import NO_TIME
-from vestige.reading.times import placed, rfc3339, span, tells_apart
+from vestige.reading.times import duration, placed, rfc3339, span, tells_apart
 
 
 def ints(*values: int) -> np.ndarray:
@@ -44,3 +44,10 @@ def test_spans_are_of_known_times() -> None:
 
 def test_no_time_is_no_text() -> None:
     assert rfc3339(ints(NO_TIME, 1_500_000_000_000_000_007)) == [None, "2017-07-14T02:40:00.000000007Z"]
+
+
+def test_spans_are_told_in_two_digits() -> None:
+    spans = (0.0004, 0.25, 9.96, 90, 7_200, 100_000, 200_000, 4e9, float("nan"))
+    assert [duration(seconds) for seconds in spans] == [
+        "0.4 ms", "250 ms", "10 s", "1.5 min", "2 h", "28 h", "2.3 days", "46,296 days", "an unknown time",
+    ]  # fmt: skip

@@ -20,7 +20,7 @@ from vestige.reading.examples import Examples
 from vestige.reading.steps import Evidence
 from vestige.scoring import json_line, score, score_recordings
 from vestige.scoring.normal import NormalScorer
-from vestige.scoring.reasons import Window, duration, how_rare, sentence
+from vestige.scoring.reasons import Window, how_rare, sentence
 from vestige.scoring.windows import judge_batches
 from vestige.sources import registry
 from vestige.sources.logs.options import LogOptions
@@ -213,11 +213,6 @@ def test_how_rare_is_counted_in_windows_of_the_calibration() -> None:
     assert how_rare(0, 4_100) == "rarer than anything in 4,100 windows of the calibration"
     assert how_rare(41, 4_100) == "once in 100 windows of the calibration"
     assert how_rare(4_100, 4_100) == "as in every one of 4,100 windows of the calibration"
-
-
-def test_times_are_told_in_two_digits() -> None:
-    told = [duration(seconds) for seconds in (0.0004, 0.25, 9.96, 90, 7_200, 200_000, 4e9)]
-    assert told == ["0.4 ms", "250 ms", "10 s", "1.5 min", "2 h", "2.3 days", "46,296 days"]
 
 
 def test_places_of_examples_that_cannot_be_are_refused() -> None:

@@ -356,6 +356,51 @@ def test_lines_from_the_future_are_no_reason_to_learn_no_habit(tmp_path: Path) -
     assert _whole([(0.0, 9e3), (1.0, 1e4), (1e4, 2e4)]) == (0.0, 2e4)
 
 
+def test_a_single_line_ahead_of_its_time_makes_nothing_silent(steady: Path, tmp_path: Path) -> None:
+    begin, log = BEGIN + timedelta(days=1), tmp_path / "app.log"
+    whole = list(lines(400, begin))
+    late = begin + timedelta(minutes=76)
+    early = f"{late:%Y-%m-%dT%H:%M:%S}Z web app[7]: connection of worker 1 closed\n"
+    log.write_text("".join(whole[:200]))
+    found = heard(steady, log)
+    mine = found.logs["app.log"]
+    # A log that is silent for hours now and then, although what it holds comes steadily.
+    mine.most_s = float("inf")
+    told = []
+    for text in ([early], whole[200:300], [early], whole[300:], [early]):
+        log.write_text("".join(text))
+        _, judged = judge(steady, [log])
+        for batch in judged:
+            told += found.take(batch, 100.0, live=True)
+        found.restore(json.loads(json.dumps(found.to_dict(100.0))), 100.0)
+        found.logs["app.log"].most_s = float("inf")
+    assert not told
+    # What came last shows how late it is, also where it was kept back.
+    (silent,) = found.pass_clock(100.0 + 3_600.0)
+    assert (silent.event, silent.silence_s) == (None, 3_600.0)
+    assert silent.at_ns / 1e9 == (late + timedelta(hours=1)).timestamp()
+    # Where the log goes on from there, so did time: what it holds did not come.
+    log.write_text("".join(lines(50, late, without=(0.0, 1e9))))
+    _, judged = judge(steady, [log])
+    missed = [silent for batch in judged for silent in found.take(batch, 100.0, live=True)]
+    (beat,) = (silent for silent in missed if silent.event == BEAT)
+    assert 3_600.0 < beat.silence_s < 4_000.0
+
+
+def test_a_clock_that_was_not_set_at_first_is_no_reason_to_learn_no_habit(tmp_path: Path) -> None:
+    whole, log = list(lines(4_000)), tmp_path / "app.log"
+    log.write_text("".join(whole))
+    right = learnt_from(log, tmp_path / "right")
+    unset = list(lines(5, datetime(1970, 1, 1, tzinfo=UTC)))
+    image = next(lines(1, BEGIN - timedelta(days=300)))
+    for number, first in enumerate((unset[:1], unset, [image])):
+        log.write_text("".join([*first, *whole]))
+        wrong = learnt_from(log, tmp_path / f"wrong-{number}")
+        assert wrong.span_s == right.span_s
+        assert wrong.bounds_s(1e-3) == pytest.approx(right.bounds_s(1e-3), rel=0.01)
+        assert wrong.logs["app.log"].longest_s == right.logs["app.log"].longest_s
+
+
 def test_habits_of_kinds_that_are_not_known_are_refused(steady: Path) -> None:
     plain = silences_of(steady).to_dict()
     number, habit = next(iter(plain["kinds"].items()))

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from tests.service.rows import DRIFT, STEP, alert, incident
 from vestige.errors import OutputError, UsageError
-from vestige.service.sinks import make
+from vestige.scoring.budgeting import AlertBudget, Spent
+from vestige.service.daily import Daily, Day
+from vestige.service.sinks import Standing, make
 from vestige.service.sinks.files import FileSink
 from vestige.service.sinks.lines import json_line
 from vestige.service.sinks.terminal import Terminal
@@ -211,14 +213,22 @@ def test_a_terminal_gets_a_line_each_and_counts(capsys: pytest.CaptureFixture[st
     assert lines[1].startswith(
         "2026-11-28T12:05:00.500000Z | Incident 000012 opened on web-1: 3 alerts | rare"
     )
-    assert lines[4:] == ["so far: alerts: 1, incidents: 2, of them open: 1"]
+    assert lines[4:] == ["so far: alerts: 1; incidents: 2, open: 1"]
     again = Terminal("terminal")
     again.restore(made.position())
     again.close()
     assert capsys.readouterr().out == ""
     again.write([incident("closed", id="13")])
     again.close()
-    assert capsys.readouterr().out.endswith("so far: alerts: 1, incidents: 2, of them open: 0\n")
+    assert capsys.readouterr().out.endswith("so far: alerts: 1; incidents: 2, open: 0\n")
+    budget, daily = AlertBudget.start(0.01), Daily({"2026-01-30": Day(20_000), "2026-01-31": Day(500, 3)})
+    budget.spent = Spent(windows=20_500, alerts=190, held_back=7)
+    again.stand(Standing.of(189, budget, daily))
+    again.write([incident(id="14")])
+    again.close()
+    assert capsys.readouterr().out.endswith(
+        "so far: alerts: 189 of 205.0 promised, on 2026-01-31 3 of 5.0, held back: 7; incidents: 3, open: 1\n"
+    )
 
 
 @pytest.mark.parametrize(

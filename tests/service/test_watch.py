@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -30,7 +30,7 @@ from vestige.reading.steps import Evidence, Listing, StepBlock, Unit
 from vestige.service import follow
 from vestige.service.feedback import INCIDENTS, dismiss, kept
 from vestige.service.follow import Follower
-from vestige.service.sinks import make
+from vestige.service.sinks import Sink, make
 from vestige.service.watch import MANY, Watch, WatchOptions
 from vestige.sources import registry
 
@@ -78,6 +78,40 @@ def test_a_file_that_grows_is_judged_as_if_it_had_been_whole(detector: Path, tmp
     (alert,) = [row for row in found if row["alert"] and "segfault" in row["text"]]
     assert alert["incident"]
     assert alert["reasons"]
+
+
+class Writing(Sink):
+    """Whoever takes a row of a watch writes another line, and a new file now and then: as fast as it reads."""
+
+    spec = "writing"
+
+    def __init__(self, log: Path) -> None:
+        self._log, self.taken = log, list[dict[str, Any]]()
+
+    def write(self, taken: Sequence[dict[str, Any]]) -> None:
+        begin = 3_300 + len(self.taken)
+        assert begin < 10_000, "it reads on and on"
+        self.taken += taken
+        with self._log.open("a") as file:
+            file.writelines(lines(len(taken), start=begin))
+        shutil.copy(self._log, self._log.with_name(f"other-{begin}.log"))
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_once_goes_to_the_end_of_what_was_there_however_fast_it_grows(
+    detector: Path, tmp_path: Path, *, named: bool
+) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    log = logs / "app.log"
+    log.write_text("".join(lines(300, start=3_000)))
+    evidence = log if named else logs
+    writing = Writing(log)
+    Watch.start(detector, [evidence], [writing], state=tmp_path / "state", options=EVERY).run()
+    assert [row["line"] for row in writing.taken if "kind" not in row] == list(range(1, 301))
+    # What came meanwhile is there for the next one.
+    found = watch(detector, evidence, tmp_path)
+    assert [row["line"] for row in found if row["recording"] == "app.log"] == list(range(301, 601))
 
 
 def test_nothing_of_a_rotated_file_is_read_twice_or_lost(detector: Path, tmp_path: Path) -> None:
@@ -206,7 +240,7 @@ ODD = tuple(range(3_020, 9_000, 61))
 LIFE = """
 import sys
 from pathlib import Path
-from vestige.service.sinks import make
+from vestige.service.sinks import Sink, make
 from vestige.service.watch import MANY, Watch, WatchOptions
 detector, evidence, home = map(Path, sys.argv[1:])
 sink = make(f"jsonl:{home / 'out.jsonl'}", home / "state")

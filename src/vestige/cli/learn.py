@@ -153,7 +153,7 @@ def again(
     from vestige.cli import progress
     from vestige.engine import choose
     from vestige.evaluation.budget import Budget
-    from vestige.pipeline.again import Said, learn_again, ns_of
+    from vestige.pipeline.again import Said, learn_again
 
     said: list[Said] = []
     if state is not None:
@@ -161,10 +161,8 @@ def again(
 
         kept = feedback.kept(state)
         for name, row in kept.rows.items():
-            if kept.said(name) is not None:
-                ends = [ns_of(row["last"]), ns_of(row.get("last_repeat"))]
-                last = max((end for end in ends if end is not None), default=None)
-                said.append(Said(row["host"], ns_of(row["first"]), last, kept.said(name) == "confirmed"))
+            if (what := kept.said(name)) is not None:
+                said.append(Said.of(row, what))
     learnt = learn_again(
         detector,
         evidence,

@@ -11,6 +11,7 @@ from typing import Any
 from vestige.evaluation.learnt import Learnt, Silenced, WholeRecordings
 from vestige.evaluation.parts import AlertRate
 from vestige.evaluation.report import CLOSED, compose
+from vestige.reading.times import duration
 from vestige.storage import write_text
 
 PAGE_FILE = "report.html"
@@ -103,7 +104,7 @@ def silence_sentence(found: Silenced) -> str:
             f"None of {found.of_kinds:,} kinds of events and {found.of_logs:,} logs came so steadily that a "
             "watch could say that one of them fell silent."
         )
-    shortest, middle, longest = (_span(seconds) for seconds in found.told_after_s)
+    shortest, middle, longest = (duration(seconds) for seconds in found.told_after_s)
     told = (
         f"{found.kinds:,} of {found.of_kinds:,} kinds of events and {found.logs:,} of {found.of_logs:,} logs "
         f"came steadily: a watch tells of their silence after {shortest} to {longest} ({middle} in the "
@@ -113,15 +114,8 @@ def silence_sentence(found: Silenced) -> str:
         return f"{told}."
     return (
         f"{told}; where one was made to stop, it was found before that part ended {found.found:,} of "
-        f"{found.stops:,} times, {_span(found.delay_s)} after it had stopped (median)."
+        f"{found.stops:,} times, {duration(found.delay_s)} after it had stopped (median)."
     )
-
-
-def _span(seconds: float) -> str:
-    for unit, size in (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def amount(rate: AlertRate) -> str:

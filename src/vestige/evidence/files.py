@@ -36,12 +36,14 @@ FOLLOWED = "links are not followed: give the directory that they lead to, or the
 
 @dataclass(frozen=True)
 class EvidenceFile:
-    """One file of evidence. `id`: its path relative to the corpus; `directory`: found in one, not named."""
+    """One file of evidence. `id`: its path relative to the corpus; `directory`: found in one, not named.
+    `upto`: where it is followed, the byte up to which: what is written behind that is left for later."""
 
     path: Path
     id: str
     size: int | None
     in_directory: bool = False
+    upto: int | None = None
 
     @property
     def where(self) -> str:

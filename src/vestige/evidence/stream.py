@@ -132,6 +132,8 @@ class ByteStream(Sampled):
         if mode != "follow" and not self._pipe:
             # Somebody may write to it as fast as it is read: what it held when it was found is all there is.
             source.until = file.size or None
+        elif not self._pipe:
+            source.until = file.upto
         self._source = source
         self._expander = Expander(cast("BinaryIO", source), file.where)
         super().__init__(file, self._from(offset, handle))
@@ -205,7 +207,7 @@ class ByteStream(Sampled):
 
 class _Source:
     """A file whose `read1` gives None where there is nothing now. `until`: the byte at which it ends, however
-    long it becomes; `grew`: whether it had more by then; `missing`: how many bytes before it were gone."""
+    long it becomes (where it `grows`: behind which there is nothing for now); `grew`: whether it had more by then; `missing`: how many bytes before it were gone."""
 
     def __init__(self, handle: BinaryIO, *, waits: bool, grows: bool) -> None:
         self._handle, self.waits, self.grows = handle, waits, grows
@@ -222,11 +224,11 @@ class _Source:
             return None
         if self.until is not None:
             most = min(most, max(0, self.until - self._handle.tell()))
-            if not most:
+            if not most and not self.grows:
                 self.grew = self.grew or (not self._stopped and bool(self._read(1)))
                 return b""
         piece: bytes | None = self._read(most)
-        if piece == b"" and self.until is not None:
+        if piece == b"" and self.until is not None and not self.grows:
             self.missing = self.until - self._handle.tell()
         if not piece and self.grows:
             if self.shrank():

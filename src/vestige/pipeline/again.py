@@ -1,15 +1,15 @@
 """Learning again: a shadow of a detector, learnt as that one was from newer evidence, and judged beside it.
 
-What people said of incidents takes part: what was confirmed is an attack, and nothing is learnt from it; what
-was dismissed is fine, and is learnt like everything else.
+What people said of incidents takes part: what was confirmed is an attack, and nothing is learnt from it, nor
+from what came of it again; what was dismissed is fine, and is learnt like everything else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,11 @@ from vestige.pipeline.check_part import alerts_of, p_values, part_of, seconds_of
 from vestige.pipeline.recipe import NGRAM
 from vestige.pipeline.self_check import lowest_of, planted
 from vestige.reading.encoding import EncodedWindows, Encoder
+from vestige.reading.looks import TEXT, NormalEncoder
 from vestige.reading.steps import NO_TIME, ShowProgress, silent
 from vestige.reading.windows import WindowSet
 from vestige.runs.directory import RunDirectory
+from vestige.scoring.repeats import MOST_TEXT
 from vestige.sources import registry
 from vestige.sources.base import Source
 from vestige.splits import stages
@@ -53,23 +55,44 @@ BoolArray = NDArray[np.bool_]
 @dataclass(frozen=True)
 class Said:
     """An incident of which somebody said that it is one (`confirmed`), or that it is fine: whose it is (the
-    `entity`: a host or a recording), and from when to when its alerts came (t_ns; None: unknown)."""
+    `entity`: a host or a recording), and from when to when its alerts came (t_ns; None: unknown). `events`
+    are those that it was about and the detector did not know, masked: a watch counts what comes of them
+    again, and tells it no more."""
 
     entity: str
     first_ns: int | None
     last_ns: int | None
     confirmed: bool
+    events: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], said: str) -> Self:
+        """An incident as a watch keeps it, of which somebody `said` dismissed or confirmed."""
+        ends = [ns_of(row["last"]), ns_of(row.get("last_repeat"))]
+        last = max((end for end in ends if end is not None), default=None)
+        new = {raised["event"] for raised in row["raised"] if raised["template"] is None}
+        return cls(row["host"], ns_of(row["first"]), last, said == "confirmed", frozenset(new - {""}))
 
     def within(self, windows: WindowSet) -> IntArray:
         """The rows of the windows that judge a step of it, `(M,)`."""
         if self.first_ns is None or self.last_ns is None:
             return np.empty(0, dtype=np.int64)
+        inside = (windows.t_ns >= self.first_ns) & (windows.t_ns <= self.last_ns)
+        return self._mine(windows, inside)
+
+    def again(self, windows: WindowSet, event: IntArray, names: Sequence[str]) -> IntArray:
+        """The rows of the windows that judge what came of its events since it began, `(M,)`, also when it was
+        closed: `event (N,)` indexes `names`, negative for any other event."""
+        mine = np.array([name in self.events for name in names], dtype=np.bool_)
+        if self.first_ns is None or not mine.any():
+            return np.empty(0, dtype=np.int64)
+        return self._mine(windows, (windows.t_ns >= self.first_ns) & (event >= 0) & mine[event])
+
+    def _mine(self, windows: WindowSet, chosen: BoolArray) -> IntArray:
+        """Those of the chosen windows `(N,)` that are its host's, or its recording's."""
         pairs = windows.recordings.select("host", "id").iter_rows()
         mine = np.array([_is_of(self.entity, host, name) for host, name in pairs], dtype=np.bool_)
-        if not mine.any():
-            return np.empty(0, dtype=np.int64)
-        inside = (windows.t_ns >= self.first_ns) & (windows.t_ns <= self.last_ns) & (windows.t_ns != NO_TIME)
-        return np.flatnonzero(inside & mine[windows.recording])
+        return np.flatnonzero(chosen & mine[windows.recording] & (windows.t_ns != NO_TIME))
 
 
 def learn_again(
@@ -143,6 +166,9 @@ class Beside:
         self._compare_reading(windows)
         confirmed = [each for each in self.said if each.confirmed]
         rows = [each.within(windows) for each in confirmed]
+        names = sorted(frozenset().union(*(each.events for each in confirmed)))
+        event = _events(windows, self.loaded.encoder, names)
+        rows += [each.again(windows, event, names) for each in confirmed if len(event)]
         seen = _seen_by(windows, np.unique(np.concatenate([np.empty(0, dtype=np.int64), *rows])))
         if seen.mean() > MOST_KEPT_OUT:
             raise EvidenceError(
@@ -295,6 +321,21 @@ def _is_of(entity: str, host: str | None, recording: str) -> bool:
     if entity in (host, recording):
         return True
     return entity.endswith(f"/{recording}") or recording.endswith(f"/{entity}")
+
+
+def _events(windows: WindowSet, encoder: Encoder, names: list[str]) -> IntArray:
+    """Which of these events, as incidents keep them, each window judges, `(N,)`, negative for any other; empty
+    where none of them is there, or where steps are no events."""
+    none = np.empty(0, dtype=np.int64)
+    if not names or not isinstance(encoder, NormalEncoder) or not encoder.tokens:
+        return none
+    table = windows.table(encoder.symbols)
+    number = {name: at for at, name in enumerate(names)}
+    event = np.array([number.get(text[:MOST_TEXT], -1) for text in table[TEXT].to_list()], dtype=np.int64)
+    if event.max(initial=-1) < 0:
+        return none
+    _, stream = encoder.kinds_of_symbols(windows)
+    return event[windows.streams.at(stream, windows.target_step)]
 
 
 def _finds(detector: Normal, encoder: Encoder, made: Plants) -> BoolArray:

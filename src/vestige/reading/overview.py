@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vestige.evidence.defects import LeftOut
 from vestige.evidence.files import stem_of
 from vestige.reading.steps import Reader, StepBlock
-from vestige.reading.times import known, rfc3339
+from vestige.reading.times import EARLY_NS, duration, known, rfc3339
 from vestige.reading.told import Told
 
 MOST_HOSTS = 100_000
@@ -22,8 +22,6 @@ MOST_TEXTS = 2_000
 """Different texts by which it is judged whether they are of few kinds or of many: the first ones."""
 MOST_CHARACTERS = 1_000
 """Characters of a text that are looked at."""
-EARLY_NS = 631_152_000 * 10**9
-"""1990-01-01: nothing that is read was written before (Unix ns)."""
 SHOWN_TEXT = 80
 """Characters of a text in a warning."""
 FEW_STEPS = 50
@@ -200,7 +198,7 @@ class Overview:
         late = self.backwards
         if late.count:
             told.append(
-                f"times run backwards at {counted(late.count, 'step')}, by at most {_span(late.most_ns)}; "
+                f"times run backwards at {counted(late.count, 'step')}, by at most {duration(late.most_ns / 1e9)}; "
                 f"the first: {late.first}"
             )
         if self.without_time and self.without_time < self.steps:
@@ -241,13 +239,3 @@ class Overview:
         if not self.has_labels or len(found) != 1 or self.steps < 2:
             return []
         return [f"every step that has a label is {self.classes[found[0]]}: there is nothing to tell apart"]
-
-
-def _span(ns: int) -> str:
-    """So many nanoseconds in a unit in which people can picture them."""
-    seconds = ns / 1e9
-    for unit, size in (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0)):
-        if seconds >= 2 * size:
-            number = seconds / size
-            return f"{number:,.{0 if number >= 100 else 1}f}".removesuffix(".0") + f" {unit}"
-    return f"{seconds:.9f}".rstrip("0").rstrip(".") + " s"

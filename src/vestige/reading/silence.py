@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from vestige import checked
 from vestige.evidence.rotation import family
 from vestige.reading.steps import NO_TIME
+from vestige.reading.times import EARLY_NS
 from vestige.reading.windows import WindowSet
 
 FloatArray = NDArray[np.float64]
@@ -119,6 +120,7 @@ class Silences:
                     continue
                 seconds = in_order(seconds, before)
                 if before is None:
+                    _mend_first(seconds)
                     begin = float(seconds[0])
                 if rows is pieces[-1]:
                     _mend_last(seconds, begin)
@@ -233,6 +235,16 @@ def in_order(seconds: FloatArray, before: float | None = None) -> FloatArray:
     found[astray] = earlier[astray]
     found = np.maximum.accumulate(found)
     return found if before is None else np.maximum(found, before)
+
+
+def _mend_first(seconds: FloatArray) -> None:
+    """Take the steps with which a log begins, where a clock that was not set gave them a time before 1990,
+    for ones that came with the first after them; and so a single first one that lies further back than all
+    that came after it took."""
+    unset = int(np.argmax(seconds >= EARLY_NS / 1e9))
+    if not unset and len(seconds) > 2:
+        unset = int(seconds[1] - seconds[0] > max(FAR_S, seconds[-1] - seconds[1]))
+    seconds[:unset] = seconds[unset]
 
 
 def _mend_last(seconds: FloatArray, begin: float) -> None:

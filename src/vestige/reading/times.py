@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vestige.reading.steps import NO_TIME
+
+EARLY_NS = 631_152_000 * 10**9
+"""1990-01-01: nothing that is read was written before (Unix ns)."""
+UNITS = (("days", 2 * 86_400.0, 86_400.0), ("h", 3_600.0, 3_600.0), ("min", 60.0, 60.0), ("s", 1.0, 1.0))
+"""Units of time, from how many seconds on each is used, and how many it has."""
 
 
 def known(t_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -20,6 +26,20 @@ def rfc3339(t_ns: NDArray[np.int64]) -> list[str | None]:
     texts: NDArray[Any] = np.datetime_as_string(t_ns.astype("datetime64[ns]"), unit="ns")
     told = zip(texts.tolist(), known(t_ns).tolist(), strict=True)
     return [f"{text}Z" if is_known else None for text, is_known in told]
+
+
+def duration(seconds: float) -> str:
+    """A span of time in words, of two digits: `3 h`, `1.5 min`, `40 ms`."""
+    if not math.isfinite(seconds):
+        return "an unknown time"
+    for unit, least, size in (*UNITS, ("ms", 0.0, 1e-3)):
+        if seconds >= least:
+            break
+    number = seconds / size
+    digits = f"{number:,.0f}"
+    if number < 9.95:
+        digits = f"{number:.1f}".removesuffix(".0")
+    return f"{digits} {unit}"
 
 
 def placed(t_ns: NDArray[np.int64], recording: NDArray[Any]) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ from vestige.reading.encoding import Batch
 from vestige.reading.looks import BoundNormalEncoder, NormalEncoder
 from vestige.reading.pace import gap_and_span, hour_of
 from vestige.reading.steps import Reader, Steps
+from vestige.reading.times import duration
 from vestige.schema import PAD, SPECIAL_TOKENS, UNK
 
 FloatArray = NDArray[np.float64]
@@ -36,7 +37,6 @@ SHOWN = 80
 """Characters of an event's name that a sentence shows."""
 MOST_AT_A_TIME = 64
 """Windows for which the chances of all events are worked out at a time."""
-UNITS = (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3))
 SAID = {
     "order": "{event} after {before} is rare",
     "order at the beginning": "{event} is rare at the beginning",
@@ -265,20 +265,6 @@ def how_rare(reached: float, n: int) -> str:
     if reached >= n:
         return f"as in every one of {n:,} windows of the calibration"
     return f"once in {n / reached:,.0f} windows of the calibration"
-
-
-def duration(seconds: float) -> str:
-    """A time in words, of two digits: `3 h`, `1.5 min`, `40 ms`."""
-    if not np.isfinite(seconds):
-        return "an unknown time"
-    for unit, size in UNITS:
-        if seconds >= size or unit == "ms":
-            number = seconds / size
-            digits = f"{number:,.0f}"
-            if number < 10:
-                digits = f"{number:.1f}".removesuffix(".0")
-            return f"{digits} {unit}"
-    return f"{seconds:g} s"
 
 
 def _figure(value: float) -> float | None:

@@ -20,6 +20,8 @@ from vestige import checked
 IntArray = NDArray[np.int64]
 AGAIN_S = 7 * 86_400.0
 """What was told, or came again, within so many seconds is a repeat."""
+MOST_TEXT = 2_000
+"""Characters of an event that an incident keeps: by these it is known again."""
 MOST = 4_096
 """So much is remembered, what came last."""
 

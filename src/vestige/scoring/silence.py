@@ -19,9 +19,9 @@ from vestige.evidence.rotation import family
 from vestige.reading.looks import BoundNormalEncoder, NormalEncoder
 from vestige.reading.silence import FAR_S, LEAST_BY_CLOCK_S, Habit, Silences, in_order
 from vestige.reading.steps import NO_TIME
-from vestige.reading.times import rfc3339
+from vestige.reading.times import duration, rfc3339
 from vestige.scoring.judged import JudgedBatch
-from vestige.scoring.reasons import SHOWN, duration
+from vestige.scoring.reasons import SHOWN
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -118,6 +118,16 @@ class _Log:
     """Whether a kind was told since the log itself was heard from."""
     live: bool = False
     """Whether anything of it came while it was followed: what was written long ago is silent for ever."""
+    early: tuple[int, float] | None = None
+    """The step that came last, its kind and its time, where that lies further ahead than the log was ever
+    silent: the next one says whether time went on so far, or this one's clock was wrong."""
+
+    @property
+    def newest_s(self) -> float:
+        """The time of the step that came last, as far as one can tell."""
+        if self.early is None or self.early[1] - self.now_s > BACK_S:
+            return self.now_s
+        return self.early[1]
 
 
 @dataclass
@@ -180,17 +190,18 @@ class Heard:
         clock; of each log one thing at a time, the log itself before what it holds."""
         found = []
         for name, log in self.logs.items():
-            now_s = log.now_s + max(now - log.heard, 0.0)
-            if not log.live or now_s - log.now_s < self.least_by_clock_s:
+            quiet_s = max(now - log.heard, 0.0)
+            now_s = log.newest_s + quiet_s
+            if not log.live or quiet_s < self.least_by_clock_s:
                 continue
             habit = self.silences.of_log(name)
-            if habit is not None and now_s - log.now_s >= log.ask_s[-1]:
-                found.append(self._silent(name, log, -1, habit, now_s - log.now_s, now_s))
+            if habit is not None and quiet_s >= log.ask_s[-1]:
+                found.append(self._silent(name, log, -1, habit, quiet_s, now_s))
                 continue
             if self._is_told(name, log):
                 # What it holds is silent with it.
                 continue
-            active_s = log.active_s + min(now_s - log.now_s, log.most_s)
+            active_s = log.active_s + min(quiet_s, log.most_s)
             silent = self._due(name, log, active_s, now_s)
             if silent and not log.told_quiet:
                 found.append(min(silent, key=lambda each: each.log_p))
@@ -203,7 +214,7 @@ class Heard:
         if log is None or silent.ended:
             return
         log.ask_s[silent.slot] = np.inf if really else silent.silence_s * AGAIN
-        if really and shown and silent.slot >= 0 and silent.at_ns / 1e9 > log.now_s:
+        if really and shown and silent.slot >= 0 and silent.at_ns / 1e9 > log.newest_s:
             log.told_quiet = True
 
     def to_dict(self, now: float) -> dict[str, Any]:
@@ -220,6 +231,7 @@ class Heard:
                 "by": log.by,
                 "told_quiet": log.told_quiet,
                 "live": log.live,
+                "early": log.early,
             }
             for name, log in self.logs.items()
         }
@@ -244,6 +256,12 @@ class Heard:
             log.by = checked.text(each.get("by", ""), "by")
             log.told_quiet = checked.flag(each["told_quiet"], "told_quiet")
             log.live = checked.flag(each["live"], "live")
+            if each.get("early") is not None:
+                slot, at_s = each["early"]
+                log.early = (
+                    checked.whole(slot, "a kind", -1, steady - 1),
+                    checked.real(at_s, "early", -1e12, 1e12),
+                )
             for at, last_s in checked.mapping(each["last_s"], "last_s").items():
                 slot = checked.whole(int(at), "a kind", 0, steady - 1)
                 log.last_s[slot] = checked.real(last_s, "last_s", -1e12, 1e12)
@@ -260,6 +278,9 @@ class Heard:
         if log.by == recording and times.max() < log.now_s - BACK_S:
             # The clock was ahead: it was set by a line from the future, and would stand still until then.
             log.now_s = float(times[0])
+        slots, times = self._without_early(name, log, slots, times)
+        if not len(times):
+            return []
         times = in_order(times, log.now_s)
         if times[-1] > log.now_s or not log.by:
             log.by = recording
@@ -288,6 +309,22 @@ class Heard:
         log.now_s, log.active_s = float(times[-1]), float(active_s[-1])
         log.told_quiet = False
         return found + self._due(name, log, log.active_s, log.now_s)
+
+    def _without_early(
+        self, name: str, log: _Log, slots: IntArray, times: FloatArray
+    ) -> tuple[IntArray, FloatArray]:
+        """The next steps of a log, the one that was kept back before them; the last one is kept back where it
+        lies too far ahead."""
+        if log.early is not None:
+            slots, times = np.r_[log.early[0], slots], np.r_[log.early[1], times]
+            log.early = None
+        habit = self.silences.of_log(name)
+        usual_s = 0.0 if habit is None else habit.longest_s
+        before = times[-2] if len(times) > 1 else log.now_s
+        if times[-1] - before > max(FAR_S, usual_s):
+            log.early = int(slots[-1]), float(times[-1])
+            slots, times = slots[:-1], times[:-1]
+        return slots, times
 
     def _due(self, name: str, log: _Log, active_s: float, now_s: float) -> list[Silent]:
         """Kinds that are silent for too long when the log was active for so long."""

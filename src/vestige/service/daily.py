@@ -57,6 +57,12 @@ class Daily:
         day.alerts = max(0, day.alerts - (not dismissed))
         day.dismissed = max(0, day.dismissed - dismissed)
 
+    @property
+    def last(self) -> tuple[str, Day]:
+        """The last day, and what came on it; the one without a time where there is no other."""
+        date = max(self.days, default=NO_DAY)
+        return date, self.days.get(date, Day())
+
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON values."""
         return {date: [day.windows, day.alerts, day.dismissed] for date, day in self.days.items()}

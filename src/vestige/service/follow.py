@@ -123,7 +123,8 @@ class Followed:
 class Follower:
     """Reads whatever there is of growing evidence, a block at a time, from each of its units in turn.
 
-    `once`: what is there is read, and that is all. `scan` looks for new and rotated files; between scans only
+    `once`: what is there at the first `scan` is read, as far as it reaches then, and that is all: whoever
+    writes as fast as it is read keeps nobody from the end. `scan` looks for new and rotated files; between scans only
     open ones are read. `inbox`: a folder that is followed as well; what the other files are called does not
     depend on it, so that a state holds with and without. `takes`: which units of the paths are followed.
     """
@@ -142,6 +143,8 @@ class Follower:
         self._takes, self._parted = takes, False
         self.open: dict[str, Followed] = {}
         self.done: dict[str, Identity | None] = {}
+        self._first: set[Any] | None = None
+        """Where all is read once: what there was at the first scan."""
         self._piped = False
         """Whether standard input was opened: it cannot be read from its beginning a second time."""
         self._news = False
@@ -190,8 +193,12 @@ class Follower:
         self._stop_rotated(files)
         self._take_up_directories({unit.id: unit for unit in units if not isinstance(unit, FileUnit)})
         self._take_up(files)
+        there = {unit.id: _there(unit) for unit in units} if self._once else {}
+        if self._first is None:
+            self._first = set(there.values())
         for unit in units:
-            if unit.id not in self.open and unit.id not in self._stale:
+            later = self._once and there[unit.id] not in self._first
+            if unit.id not in self.open and unit.id not in self._stale and not later:
                 self._begin(unit)
 
     def read(self) -> Iterator[StepBlock]:
@@ -419,6 +426,8 @@ class Follower:
         stop: bool = False,
         begun: bool | None = None,
     ) -> None:
+        if self._once and isinstance(unit, FileUnit):
+            unit = replace(unit, file=replace(unit.file, upto=unit.file.size))
         try:
             stream = self._reader.open(unit, resume=position)
         except VestigeError as error:
@@ -506,6 +515,15 @@ class Follower:
 
 def _is_pipe(unit: Any) -> bool:
     return isinstance(unit, FileUnit) and unit.file.path == STDIN
+
+
+def _there(unit: Any) -> Any:
+    """By which something is known at another scan: a file by its inode, wherever rotation put it."""
+    if isinstance(unit, FileUnit) and not _is_pipe(unit):
+        with suppress(OSError):
+            found = unit.file.path.stat()
+            return found.st_dev, found.st_ino
+    return unit.id
 
 
 def _refuse_special(path: Path) -> None:

@@ -12,6 +12,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Self
 
+from vestige.scoring.repeats import MOST_TEXT
 from vestige.service.sinks.lines import whole
 
 QUIET_S = 3_600.0
@@ -28,8 +29,6 @@ MOST_EVIDENCE, MOST_REASONS = 20, 5
 STRONG = 0.01
 """A look raised an alert where no more than this share of normal windows is as strange to it, or where none
 is stronger: what is weaker is among the reasons by chance now and then, and hardly alerts by itself."""
-MOST_TEXT = 2_000
-"""Characters of an event by which it is known again."""
 GROWTH = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
 """An incident says that it grew when it has so many alerts."""
 
@@ -169,6 +168,10 @@ class Incidents:
             return
         if alert is None:
             incident.repeats = max(0, incident.repeats - 1)
+            return
+        at_s = seconds_of(alert.get("time"))
+        if at_s is not None and incident.last_s is not None and at_s - incident.last_s > QUIET_S:
+            # It is about to close: in which pieces evidence comes makes no difference.
             return
         incident.repeats += 1
         incident.last_repeat = alert.get("time") or incident.last_repeat

@@ -43,7 +43,7 @@ from vestige.service.inbox import FOLDER, Inbox
 from vestige.service.incidents import Incidents
 from vestige.service.listening import Listening
 from vestige.service.sharding import Shard, require_apart, require_same
-from vestige.service.sinks import Sink
+from vestige.service.sinks import Sink, Standing
 from vestige.service.sinks.files import FileSink
 from vestige.service.sinks.lines import whole
 from vestige.training.interrupt import StopRequests
@@ -217,8 +217,7 @@ class Watch:
 
     def save(self) -> None:
         """Have all that was written on disk, and then where everything stands."""
-        for sink in self._all_sinks():
-            sink.flush()
+        self._flush(self._all_sinks())
         self._saved = time.monotonic()
         if self.directory is None:
             return
@@ -318,8 +317,7 @@ class Watch:
             self._pass_clock(listen=not backlog)
             self.follower.tell_waiting(WAITED_S)
             self._save_in_time()
-            for sink in self.sinks:
-                sink.flush()
+            self._flush(self.sinks)
             if not backlog:
                 # What comes one by one is gathered for a moment: a batch costs as much as a hundred lines.
                 time.sleep(GATHER_S if self.steps - before >= SOME else POLL_S)
@@ -496,6 +494,13 @@ class Watch:
             sink.write(rows)
         if self.kept is not None:
             self.kept.write([row for row in rows if row.get("kind") == "incident"])
+
+    def _flush(self, sinks: Iterable[Sink]) -> None:
+        """Have what was written outlive this process, and sinks hear how alerts stand to the budget."""
+        for sink in sinks:
+            if self.scorer is not None:
+                sink.stand(Standing.of(self.alerts, self.scorer.budget, self.daily))
+            sink.flush()
 
     def _all_sinks(self) -> tuple[Sink, ...]:
         return self.sinks if self.kept is None else (*self.sinks, self.kept)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from vestige.service.sinks.base import Row, Sink
+from vestige.service.sinks.base import Row, Sink, Standing
 from vestige.service.sinks.ecs import stamp
 from vestige.service.sinks.finding import Finding
 from vestige.service.sinks.lines import short
@@ -26,6 +26,7 @@ class Terminal(Sink):
         self._counts_s = counts_s
         self._counts = {"alerts": 0, "incidents": 0, "open": 0}
         self._shown, self._shown_at = dict(self._counts), time.monotonic()
+        self._standing: Standing | None = None
 
     def write(self, rows: Sequence[Row]) -> None:
         """A line for each alert, incident and notice."""
@@ -33,6 +34,10 @@ class Terminal(Sink):
         for finding in findings:
             self._count(finding)
         self._print([line(finding) for finding in findings])
+
+    def stand(self, standing: Standing) -> None:
+        """Keep it for the next counts."""
+        self._standing = standing
 
     def flush(self) -> None:
         """Tell the counts, now and then."""
@@ -66,10 +71,8 @@ class Terminal(Sink):
     def _sum(self) -> str:
         self._shown, self._shown_at = dict(self._counts), time.monotonic()
         counts = self._counts
-        return (
-            f"so far: alerts: {counts['alerts']:,}, incidents: {counts['incidents']:,}, "
-            f"of them open: {counts['open']:,}"
-        )
+        alerts = f"{counts['alerts']:,}" if self._standing is None else str(self._standing)
+        return f"so far: alerts: {alerts}; incidents: {counts['incidents']:,}, open: {counts['open']:,}"
 
     def _print(self, lines: list[str]) -> None:
         text = "".join(f"{each}\n" for each in lines)
