@@ -141,8 +141,8 @@ def memory(home: Path, count: int) -> None:
         if steps - told >= count / 10 or steps >= count - 1:
             rate, by_core = steps / (time.perf_counter() - started), steps / spent_s(child.pid)
             print(f"{steps:,} lines: {resident_mb(child.pid):.0f} MB resident, at most "
-                  f"{resident_mb(child.pid, 'VmHWM'):.0f} MB; {rate:,.0f} lines/s, {by_core:,.0f} in a second "
-                  "of processor time", flush=True)  # fmt: skip
+                  f"{resident_mb(child.pid, 'VmHWM'):.0f} MB; {rate:,.0f} lines/s, {by_core:,.0f} in a "
+                  "second of processor time", flush=True)  # fmt: skip
             told = steps
         if steps >= count - 1:
             break

@@ -81,7 +81,7 @@ def test_a_file_that_grows_is_judged_as_if_it_had_been_whole(detector: Path, tmp
 
 
 class Writing(Sink):
-    """Whoever takes a row of a watch writes another line, and a new file now and then: as fast as it reads."""
+    """Writes a line for each row that it takes, and a new file now and then: as fast as a watch reads."""
 
     spec = "writing"
 

@@ -207,7 +207,8 @@ class ByteStream(Sampled):
 
 class _Source:
     """A file whose `read1` gives None where there is nothing now. `until`: the byte at which it ends, however
-    long it becomes (where it `grows`: behind which there is nothing for now); `grew`: whether it had more by then; `missing`: how many bytes before it were gone."""
+    long it becomes (where it `grows`: behind which there is nothing for now); `grew`: whether it had more by
+    then; `missing`: how many bytes before it were gone."""
 
     def __init__(self, handle: BinaryIO, *, waits: bool, grows: bool) -> None:
         self._handle, self.waits, self.grows = handle, waits, grows

@@ -324,8 +324,8 @@ def _is_of(entity: str, host: str | None, recording: str) -> bool:
 
 
 def _events(windows: WindowSet, encoder: Encoder, names: list[str]) -> IntArray:
-    """Which of these events, as incidents keep them, each window judges, `(N,)`, negative for any other; empty
-    where none of them is there, or where steps are no events."""
+    """Which of these events, as incidents keep them, each window judges, `(N,)`, negative for any other;
+    empty where none of them is there, or where steps are no events."""
     none = np.empty(0, dtype=np.int64)
     if not names or not isinstance(encoder, NormalEncoder) or not encoder.tokens:
         return none
@@ -335,7 +335,8 @@ def _events(windows: WindowSet, encoder: Encoder, names: list[str]) -> IntArray:
     if event.max(initial=-1) < 0:
         return none
     _, stream = encoder.kinds_of_symbols(windows)
-    return event[windows.streams.at(stream, windows.target_step)]
+    of_windows: IntArray = event[windows.streams.at(stream, windows.target_step)]
+    return of_windows
 
 
 def _finds(detector: Normal, encoder: Encoder, made: Plants) -> BoolArray:

@@ -198,8 +198,8 @@ class Overview:
         late = self.backwards
         if late.count:
             told.append(
-                f"times run backwards at {counted(late.count, 'step')}, by at most {duration(late.most_ns / 1e9)}; "
-                f"the first: {late.first}"
+                f"times run backwards at {counted(late.count, 'step')}, by at most "
+                f"{duration(late.most_ns / 1e9)}; the first: {late.first}"
             )
         if self.without_time and self.without_time < self.steps:
             verb = "has" if self.without_time == 1 else "have"

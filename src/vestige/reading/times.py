@@ -32,9 +32,7 @@ def duration(seconds: float) -> str:
     """A span of time in words, of two digits: `3 h`, `1.5 min`, `40 ms`."""
     if not math.isfinite(seconds):
         return "an unknown time"
-    for unit, least, size in (*UNITS, ("ms", 0.0, 1e-3)):
-        if seconds >= least:
-            break
+    unit, size = next(((unit, size) for unit, least, size in UNITS if seconds >= least), ("ms", 1e-3))
     number = seconds / size
     digits = f"{number:,.0f}"
     if number < 9.95:

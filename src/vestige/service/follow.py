@@ -124,9 +124,10 @@ class Follower:
     """Reads whatever there is of growing evidence, a block at a time, from each of its units in turn.
 
     `once`: what is there at the first `scan` is read, as far as it reaches then, and that is all: whoever
-    writes as fast as it is read keeps nobody from the end. `scan` looks for new and rotated files; between scans only
-    open ones are read. `inbox`: a folder that is followed as well; what the other files are called does not
-    depend on it, so that a state holds with and without. `takes`: which units of the paths are followed.
+    writes as fast as it is read keeps nobody from the end. `scan` looks for new and rotated files; between
+    scans only open ones are read. `inbox`: a folder that is followed as well; what the other files are called
+    does not depend on it, so that a state holds with and without. `takes`: which units of the paths are
+    followed.
     """
 
     def __init__(
