@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -87,24 +88,18 @@ class Part:
             if self.n and self.columns is not None:
                 yield self.columns
             return
-        with ExitStack() as stack:
-            files = {
-                name: stack.enter_context((self.folder / _file_of(number)).open("rb"))
-                for number, name in enumerate(self.dtypes)
-                if name not in self.same
-            }
-            for start in range(0, self.n, PIECE_STEPS):
-                n = min(PIECE_STEPS, self.n - start)
-                columns: Columns = {}
-                for name, (dtype, shape) in self.dtypes.items():
-                    if name in self.same:
-                        columns[name] = repeated(self.same[name][0], n)
-                        continue
-                    flat = np.fromfile(
-                        files[name], dtype=dtype, count=n * int(np.prod(shape, dtype=np.int64))
-                    )
-                    columns[name] = flat.reshape(n, *shape)
-                yield columns
+        whole: Columns = {}
+        for number, (name, (dtype, shape)) in enumerate(self.dtypes.items()):
+            if name in self.same:
+                whole[name] = repeated(self.same[name][0], self.n)
+                continue
+            with (self.folder / _file_of(number)).open("rb") as file:
+                # Mapped, not read: what is only written on is never copied.
+                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            whole[name] = np.frombuffer(content, dtype=dtype).reshape(self.n, *shape)
+        for start in range(0, self.n, PIECE_STEPS):
+            piece = slice(start, start + PIECE_STEPS)
+            yield {name: column[piece] for name, column in whole.items()}
         self.discard()
 
 

@@ -359,8 +359,10 @@ class Clock:
     def place(self, t_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where the next messages `(n,)` stand in time: one without a time, where the one before it does."""
         known = t_ns != BAD
-        held = np.concatenate([[self.last_ns], t_ns[known]])
-        placed: NDArray[np.int64] = held[np.cumsum(known)]
+        placed = t_ns
+        if not known.all():
+            held = np.concatenate([[self.last_ns], t_ns[known]])
+            placed = held[np.cumsum(known)]
         if len(placed):
             self.last_ns = int(placed[-1])
         return placed

@@ -6,8 +6,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from threading import Thread
 from typing import Any
 
+import numpy as np
+
+from vestige.errors import VestigeError
 from vestige.evidence.defects import Defect
 from vestige.evidence.stream import ByteStream
 from vestige.reading.steps import (
@@ -15,6 +19,7 @@ from vestige.reading.steps import (
     Join,
     RecordingInfo,
     StepBlock,
+    repeated,
 )
 from vestige.sources.logs.beside import Beside, defects
 from vestige.sources.logs.blocks import Block, BlockReader
@@ -27,8 +32,8 @@ STEP_BYTES = 1 << 13
 """Bytes at a time behind the end of a part, until its last message is whole."""
 LONGEST_STEP = 1 << 18
 """The steps grow up to this, where that message is long."""
-PIECE_BYTES = 1 << 20
-"""Bytes of a file at a time, while its digest is made."""
+PIECE_BYTES = 1 << 18
+"""Bytes of a file at a time, while its digest is made: few enough to stay in a processor's cache."""
 
 
 class LogPart(ChunkStream):
@@ -40,7 +45,7 @@ class LogPart(ChunkStream):
         if unit.head is None or unit.stop is None:
             raise ValueError("a part needs to know how it is read, and where it stops")
         self._unit, self._head, self._stop = unit, unit.head, unit.stop
-        rules = unit.head.rules
+        self._rules = rules = unit.head.rules
         # One byte earlier: whether a line begins at `start` shows in the byte before it.
         begin = max(0, unit.start - 1)
         self._content = ByteStream(unit.file, offset=begin)
@@ -89,11 +94,12 @@ class LogPart(ChunkStream):
         messages = self._parser.parse(block)
         if block.data:
             self._counts.update(messages.counts, over_long=len(block.gaps))
-            self._beside.note(self._head.rules, block, messages)
+            self._beside.note(self._rules, block, messages)
         label = messages.label if self._has_labels else None
         info = RecordingInfo(self._unit.id, host=self._head.host, profile=self._head.profile)
         last = self._ended and self._stop == self._unit.file.size
-        times = messages.t_ns, messages.t_ns
+        # Where they stand in time shows only behind what came before: no column goes home for it.
+        times = messages.t_ns, repeated(np.int64(0), len(messages))
         return steps_of(messages, times, label, self._head.kind, info, self._unit.id, ended=last)
 
     def _read_blocks(self) -> Iterator[Block]:
@@ -150,8 +156,11 @@ class LogJoin(Join):
         self._untimed = Untimed()
         self._beside = Beside()
         self._defects: list[Defect] = []
-        self._timed = head.rules.format.timed
+        self._rules = head.rules
+        self._timed = self._rules.format.timed
         self._counts: Counter[str] = Counter()
+        self._digest = _Digest(unit)
+        self._digest.start()
 
     def over(self, block: StepBlock) -> StepBlock:
         """Times and lines as a stream over the whole file would give them."""
@@ -172,11 +181,11 @@ class LogJoin(Join):
             self._beside.changed = row + self._line, name
         self._line += summary["lines"]
         self._counts.update(summary["counts"])
-        name, assumed = self._head.rules.format.name, {}
+        name, assumed = self._rules.format.name, {}
         if self._head.year is not None and self._head.assumed:
             assumed[name] = self._head.year
         counts = {"files": 1, "bytes": self._unit.file.size, "bad_times": self._untimed.count}
-        label = self._head.rules.label
+        label = self._rules.label
         wordless = [self._head.kind] if label.kind == "words" and not label.values else []
         return {
             "counts": dict(self._counts) | counts,
@@ -193,8 +202,33 @@ class LogJoin(Join):
 
     def digests(self) -> dict[str, str]:
         """See `Join.digests`."""
-        with self._unit.file.open() as file:
-            digest = hashlib.sha256()
-            while piece := file.read(PIECE_BYTES):
-                digest.update(piece)
-            return {self._unit.id: digest.hexdigest()}
+        return {self._unit.id: self._digest.value()}
+
+
+class _Digest(Thread):
+    """SHA-256 of a file, made while workers read its parts: the one thing about it that cannot be made of
+    these. Hashing lets other threads run meanwhile."""
+
+    def __init__(self, unit: LogUnit) -> None:
+        # Nobody waits for it where reading ends with an error.
+        super().__init__(name="vestige-digest", daemon=True)
+        self._file = unit.file
+        self._sha256 = hashlib.sha256()
+        self._error: VestigeError | OSError | None = None
+
+    def run(self) -> None:
+        """Read the file to its end."""
+        piece = memoryview(bytearray(PIECE_BYTES))
+        try:
+            with self._file.open() as file:
+                while n := file.readinto(piece):  # type: ignore[attr-defined]
+                    self._sha256.update(piece[:n])
+        except (VestigeError, OSError) as error:
+            self._error = error
+
+    def value(self) -> str:
+        """The digest (hex), waiting for it. Raises what reading the file raised."""
+        self.join()
+        if self._error is not None:
+            raise self._error
+        return self._sha256.hexdigest()
