@@ -278,7 +278,7 @@ def test_windows_that_look_ahead_are_judged_by_what_came_before(
 ATTACK = ("dumped the lot", "sent it abroad", "wiped the disk", "paid the piper", "broke the lock")
 REFUSED: dict[str, tuple[list[str], type[VestigeError], str, str]] = {
     "too little": (ordinary(90), SplitError, "90 windows .recordings: 1., and.*needs 200", "more evidence"),
-    "one event": (["the same again"] * 300, EvidenceError, "every event is the same", "more kinds of events"),
+    "one event": (["the same again"] * 300, EvidenceError, "every event .* the same", "more kinds of events"),
     "two programs": (
         [*ordinary(240), *(ATTACK[at % 5] for at in range(160))],
         EvidenceError, "100% of the later events are unlike all earlier ones, and repeat", "an attack",

@@ -30,7 +30,8 @@ def refuse_sameness(windows: EncodedWindows, evidence: Path) -> None:
         if spec.kind == "tokens" and len(spec.vocabulary or ()) <= UNK + 2:
             text = (spec.vocabulary or ("",))[-1]
             raise EvidenceError(
-                f"every event is the same ({text[:80]!r}): nothing of order or rarity can be learnt",
+                f"every event that is learnt from is the same ({text[:80]!r}): nothing of order or rarity "
+                "can be learnt",
                 where=evidence,
                 remedy="see how it is read (vestige preview), or give evidence with more kinds of events",
             )
