@@ -7,8 +7,8 @@ Sets: `hdfs` as published (train 6,352 blocks, test 1,588); `hadoop`, `openstack
 split 60/20/20 by the seed, all anomalous ones (at most 100, drawn by the seed) in the test part, since they
 are published for testing; `simulated`: a SIEM export by `vestige simulate events`, cut in time;
 `interleaved`: normal sessions of ADFA-LD's public part, four at a time in one stream, as processes of a
-machine are: whose event comes next is drawn by chance, a window has 64 events. In an anomalous stream one of
-the four has its own events out of order; who cannot tell the four apart cannot see it.
+machine are: whose event comes next is drawn by chance, a window has 64 events. In an anomalous stream each of
+the four has its own events out of order; who cannot tell the four apart hardly sees it.
 Task `next`: trained on normal sequences only; a session's score is the mean surprise of its events. A
 detector is judged by ROC AUC, average precision, and macro F1 at the threshold that leaves 5% of the normal
 validation sessions above it. On `simulated`, single events are judged, for both tasks. At most 3,000
@@ -107,8 +107,7 @@ def streams(archive: Path, out: Path) -> None:
     normals = [events.split() for events in rng.permutation(sorted({" ".join(text) for text in texts}))]
     groups = [normals[at : at + TOGETHER] for at in range(0, len(normals) - TOGETHER + 1, TOGETHER)]
     anomalous, normal = groups[:MOST_ANOMALIES], groups[MOST_ANOMALIES:]
-    for group in anomalous:
-        group[0] = rng.permutation(group[0]).tolist()
+    anomalous = [[rng.permutation(one).tolist() for one in group] for group in anomalous]
     out.mkdir()
     for name, given in (("adfa_train", normal), ("adfa_test_abnormal", anomalous)):
         lines = [f"{name}{at},{' '.join(interleaved(group, rng))}" for at, group in enumerate(given)]
