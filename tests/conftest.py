@@ -25,6 +25,13 @@ settings.load_profile("vestige")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Where tests run in several processes (`--dist loadgroup`), those of a file run in one of them: what they
+    share is made once."""
+    if item.get_closest_marker("xdist_group") is None:
+        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The data beside the project; a test that needs it skips where it is absent."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.sources.events.evtx_files import Event, evtx
 from tests.sources.traces.perf_data import PerfData
 from vestige.simulators import registry
@@ -105,20 +105,21 @@ def test_there_are_tutorials_and_what_is_shown_is_looked_for() -> None:
 def test_a_tutorial_does_what_it_says(name: str, tmp_path: Path) -> None:
     shim = tmp_path / "bin/vestige"
     shim.parent.mkdir()
-    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m vestige "$@"\n')
-    shim.chmod(0o755)
+    asked = warm.script(shim)
     folder = tmp_path / "work"
     folder.mkdir()
     if name in PREPARED:
         PREPARED[name](folder)
     path = f"{shim.parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    environment = {**os.environ, **asked, "PATH": path, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
     commands = pairs((TUTORIALS / f"{name}.md").read_text(encoding="utf-8"))
     assert len(commands) >= 4
     for text, shown in commands:
         done = subprocess.run(
-            ["bash", "-euc", text], cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
+            ["bash", "-euc", text],
+            cwd=folder, env=environment, pass_fds=[int(asked[warm.CALLS])], capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
         printed = done.stdout + done.stderr
         assert done.returncode == 0, f"{text}\n{printed}"
         assert missing(shown, printed) == [], f"{text}\n{printed}"

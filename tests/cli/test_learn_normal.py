@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.conftest import VESTIGE, succeed
+from tests.pipeline.conftest import succeed
 from tests.pipeline.test_learn import ordinary, write
+from tests.warm import PIPE, Program
 from vestige.cli.main import app
 from vestige.errors import EvidenceError, OutputError, SplitError, UsageError, VestigeError
 
@@ -75,8 +76,7 @@ def test_refusals_are_sentences_with_a_remedy(plain: tuple[Path, Path], tmp_path
 def test_a_kill_in_the_middle_leaves_nothing(plain: tuple[Path, Path], tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir()
-    command = [VESTIGE, "learn", "logs", str(plain[0]), "-o", str(place / "d")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    with Program(["learn", "logs", plain[0], "-o", place / "d"], stdout=PIPE, stderr=PIPE) as process:
         deadline = time.monotonic() + 60
         while not list(place.iterdir()) and time.monotonic() < deadline:
             time.sleep(0.01)

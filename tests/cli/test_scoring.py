@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.pipeline.conftest import VESTIGE, succeed, vestige
+from tests.warm import PIPE, Program
 from vestige import errors
 from vestige.evidence.files import MARKER
 from vestige.evidence.simulated import BEGINS
@@ -83,8 +84,7 @@ def test_scores_of_a_stream_are_in_the_file_as_they_come_and_stay_after_a_kill(
     finished: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "made" / "scores.jsonl"
-    call: list[str | Path] = [VESTIGE, "score", finished / "gbt", "-", "-o", out]
-    with subprocess.Popen(call, stdin=subprocess.PIPE, text=True) as running:
+    with Program(["score", finished / "gbt", "-", "-o", out], stdin=PIPE) as running:
         assert running.stdin is not None
         running.stdin.write("".join(map(HEAD.format, range(3000))))
         running.stdin.flush()
@@ -101,12 +101,9 @@ def test_scores_of_a_stream_are_in_the_file_as_they_come_and_stay_after_a_kill(
 
 
 def test_the_last_message_of_a_pipe_is_scored_after_a_quiet_time(finished: Path, tmp_path: Path) -> None:
-    call: list[str | Path] = [VESTIGE, "score", finished / "gbt", "-", "--idle", "300ms"]
+    call = ["score", finished / "gbt", "-", "--idle", "300ms"]
     out = tmp_path / "scores.jsonl"
-    with (
-        out.open("w") as file,
-        subprocess.Popen(call, stdin=subprocess.PIPE, stdout=file, text=True) as running,
-    ):
+    with out.open("w") as file, Program(call, stdin=PIPE, stdout=file) as running:
         assert running.stdin is not None
         running.stdin.write("".join(map(HEAD.format, range(3))))
         running.stdin.flush()
@@ -200,8 +197,8 @@ def test_templates_are_indexed_once_however_long_the_log_is(
 def test_ctrl_c_says_interrupted(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    call: list[str | Path] = [VESTIGE, "prepare", "logs", fifo, "--format", "bgl", "-o", tmp_path / "d"]
-    with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as running, fifo.open("w") as pipe:
+    call = ["prepare", "logs", fifo, "--format", "bgl", "-o", tmp_path / "d"]
+    with Program(call, stderr=PIPE) as running, fifo.open("w") as pipe:
         pipe.write("".join(map(HEAD.format, range(400))))
         pipe.flush()
         time.sleep(3)
@@ -228,10 +225,8 @@ def test_a_bar_shows_on_a_terminal_unless_the_scores_go_there(
     for to_terminal in (False, True):
         main, terminal = pty.openpty()
         with (tmp_path / "out.jsonl").open("w") as file:
-            running = subprocess.Popen(
-                [VESTIGE, "score", finished / "gbt", logs[0]],
-                stdout=terminal if to_terminal else file, stderr=terminal,
-            )  # fmt: skip
+            call = ["score", finished / "gbt", logs[0]]
+            running = Program(call, stdout=terminal if to_terminal else file, stderr=terminal)
         os.close(terminal)
         shown.append(everything(main))
         assert running.wait() == 0

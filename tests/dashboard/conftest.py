@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.pipeline.conftest import FAST, VESTIGE, succeed
+from tests.pipeline.conftest import FAST, succeed
 from tests.service.conftest import lines
+from tests.warm import PIPE, Program
 from vestige.evaluation.budget import Budget
 from vestige.pipeline.learn import learn
 from vestige.service.sinks import make
@@ -104,9 +105,8 @@ class Serving:
     """`vestige dashboard` as a process of its own."""
 
     def __init__(self, *arguments: object, stdin: int = subprocess.DEVNULL) -> None:
-        call = [VESTIGE, "dashboard", "--port", "0", *map(str, arguments)]
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(call, stdin=stdin, stdout=pipe, stderr=pipe, text=True)
+        call = ["dashboard", "--port", "0", *arguments]
+        self.process = Program(call, stdin=stdin, stdout=PIPE, stderr=PIPE)
         assert self.process.stdout is not None
         url = self.process.stdout.readline().split()
         assert url, self.process.stderr.read() if self.process.stderr else ""
@@ -158,7 +158,7 @@ class Serving:
         """Ask it to end; its exit code, and what it wrote to standard error."""
         self.process.send_signal(number)
         _, said = self.process.communicate(timeout=30)
-        return self.process.returncode, said
+        return self.process.wait(), said
 
 
 Serve = Callable[..., Serving]

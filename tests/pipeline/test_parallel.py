@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from tests.pipeline.conftest import VESTIGE
+from tests.warm import PIPE, Program
 from vestige.errors import CheckpointError
 from vestige.pipeline.fitting import TrainingPlan
 from vestige.pipeline.parallel import Task
@@ -23,11 +22,11 @@ STATE = "resume.safetensors"
 ENDLESS = ["-m", "mlp", "-m", "cnn", "--device", "cpu", "--epochs", "1000", "--patience", "0", "-t", "1"]
 
 
-def begin(prepared: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+def begin(prepared: Path, out: Path, *more: str) -> Program:
     """Start to train, in a session of its own."""
     told = ["--split", str(prepared / "split.json"), "--train-jobs", "2", "-o", str(out), *more]
-    command = [str(VESTIGE), "train", str(prepared / "dataset"), *ENDLESS, *told]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    command = ["train", prepared / "dataset", *ENDLESS, *told]
+    return Program(command, stderr=PIPE, start_new_session=True)
 
 
 def history(out: Path, name: str) -> list[str]:
@@ -35,7 +34,7 @@ def history(out: Path, name: str) -> list[str]:
     return file.read_text().splitlines() if file.is_file() else []
 
 
-def wait(training: subprocess.Popen[str], out: Path, epochs: dict[str, int]) -> None:
+def wait(training: Program, out: Path, epochs: dict[str, int]) -> None:
     """Until each detector has ended more epochs than that."""
     deadline = time.monotonic() + 200
     while any(len(history(out, name)) - 1 <= count for name, count in epochs.items()):

@@ -14,7 +14,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.pipeline.conftest import FAST, VESTIGE, succeed, vestige
+from tests.pipeline.conftest import FAST, succeed, vestige
+from tests.warm import Program
 from vestige import checkpoint, errors
 from vestige.evaluation.results import RunResults
 from vestige.pipeline.experiment import Experiment
@@ -154,13 +155,10 @@ def test_scores_are_those_of_the_evaluation(finished: Path, corpus: Path, model:
 def test_standard_input_scores_like_the_file(finished: Path, corpus: Path) -> None:
     file = corpus / "web-1" / "app.log"
     plain = succeed("score", finished / "gbt", file).splitlines()
-    data = file.read_bytes()
-    piped = subprocess.run(
-        [VESTIGE, "score", finished / "gbt", "-"], input=data, capture_output=True, check=True
-    )
+    piped = succeed("score", finished / "gbt", "-", input=file.read_text())
     without = [{k: v for k, v in json.loads(line).items() if k != "file"} for line in plain]
     assert [
-        {k: v for k, v in json.loads(line).items() if k != "file"} for line in piped.stdout.splitlines()
+        {k: v for k, v in json.loads(line).items() if k != "file"} for line in piped.splitlines()
     ] == without
 
 
@@ -222,7 +220,7 @@ def test_a_killed_run_resumes_to_the_same_detector(corpus: Path, tmp_path: Path)
     ]
     call += [*FAST, "--epochs", "3"]
     succeed(*call, "-o", tmp_path / "whole")
-    running = subprocess.Popen([VESTIGE, *call, "-o", tmp_path / "cut"], stderr=subprocess.DEVNULL)
+    running = Program([*call, "-o", tmp_path / "cut"], stderr=subprocess.DEVNULL)
     state = tmp_path / "cut" / "gru" / "resume.safetensors"
     deadline = time.monotonic() + 120
     while not state.exists() and running.poll() is None and time.monotonic() < deadline:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from tests.pipeline.conftest import FAST, VESTIGE, succeed, vestige
+from tests.pipeline.conftest import FAST, succeed, vestige
+from tests.warm import PIPE, Program
 from vestige import errors, storage
 
 
@@ -46,7 +46,7 @@ def test_a_killed_reading_leaves_no_run_and_is_swept_by_the_next(tmp_path: Path,
     )
     big.write_text("".join(line % i for i in range(400_000)))
     out = tmp_path / "runs" / "run"
-    reading = subprocess.Popen([VESTIGE, "run", "logs", big, "--format", "bgl", "-j", "1", "-o", out])
+    reading = Program(["run", "logs", big, "--format", "bgl", "-j", "1", "-o", out])
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("runs/.run.*.tmp")) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -64,19 +64,8 @@ def test_a_terminated_reading_cleans_up_after_itself(tmp_path: Path) -> None:
         "- 1117838570 2005.06.03 R02 2005-06-03-15.42.50.675872 R02 RAS KERNEL INFO cache parity error %d\n"
     )
     big.write_text("".join(line % i for i in range(400_000)))
-    call: list[str | Path] = [
-        VESTIGE,
-        "run",
-        "logs",
-        big,
-        "--format",
-        "bgl",
-        "-j",
-        "1",
-        "-o",
-        tmp_path / "run",
-    ]
-    reading = subprocess.Popen(call, stderr=subprocess.PIPE, text=True)
+    call = ["run", "logs", big, "--format", "bgl", "-j", "1", "-o", tmp_path / "run"]
+    reading = Program(call, stderr=PIPE)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob(".run.*.tmp")) and time.monotonic() < deadline:
         time.sleep(0.01)

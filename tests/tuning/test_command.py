@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
-from tests.pipeline.conftest import VESTIGE, succeed, vestige
+from tests.pipeline.conftest import succeed, vestige
+from tests.warm import PIPE, Program
 from vestige.errors import UsageError
 from vestige.training import StoppedError
 from vestige.tuning import study as studies
@@ -41,8 +41,7 @@ def test_ctrl_c_keeps_what_has_ended(prepared: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     endless = ["-m", "mlp", "--device", "cpu", "--epochs", "100000", "--patience", "0", "-t", "1"]
     where = [str(prepared / "dataset"), "--split", str(prepared / "split.json"), "-o", str(out)]
-    command = [VESTIGE, "tune", *where, *endless]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    running = Program(["tune", *where, *endless], stderr=PIPE, start_new_session=True)
     journal = out / "tuning" / studies.FILE
     deadline = time.monotonic() + 200
     while not journal.is_file() or b'"intermediate_value":' not in journal.read_bytes():
