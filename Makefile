@@ -63,7 +63,7 @@ demo-logs: $(READY)
 	$(BIN)/vestige run logs $(DEMO)/logs --format bgl --split host --train-jobs 2 $(COLLABORATIVE) $(GRU) --model gbt -o $(DEMO)/runs/logs
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers share two cores; sp
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,14 +23,25 @@ from vestige.schema import Input, Schema, Stream, Target
 
 settings.register_profile("vestige", deadline=None)
 settings.load_profile("vestige")
+TOGETHER = "tests/cluster/"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Where tests run in several processes (`--dist loadgroup`), those of a file run in one of them: what they
-    share is made once."""
-    if item.get_closest_marker("xdist_group") is None:
-        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where tests run in several processes, those of a file run in one of them, which makes what they share
+    once. All that need a cluster are as one file.
+
+    (Marks of `xdist_group` have no effect with pytest 9.2 and pytest-xdist 3.8.)
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return TOGETHER if file.startswith(TOGETHER) else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -14,11 +14,6 @@ from vestige.engine.cluster import RayEngine
 __all__ = ["prepared"]
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Where tests run in several processes (`--dist loadgroup`), one of them starts the cluster."""
-    item.add_marker(pytest.mark.xdist_group("cluster"))
-
-
 @pytest.fixture(scope="package")
 def cluster() -> Iterator[Any]:
     """A test that takes a node away puts another one in its place."""

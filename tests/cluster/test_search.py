@@ -53,12 +53,12 @@ def networks(prepared: Path, cluster: Any, tmp_path_factory: pytest.TempPathFact
     """Trials of `mlp`; of its rates one is too low and one beyond all reason."""
     out = tmp_path_factory.mktemp("networks") / "run"
     rates = "learning_rate=0.01,1e-9,1e30"
-    return out, search(prepared, out, "mlp", 10, rates, *NARROW, engine=RayEngine(address=cluster.address))
+    return out, search(prepared, out, "mlp", 8, rates, *NARROW, engine=RayEngine(address=cluster.address))
 
 
 def test_the_table_the_page_and_the_run_are_those_of_a_search_here(networks: tuple[Path, Findings]) -> None:
     out, found = networks
-    assert [row.number for row in found.rows] == list(range(10))
+    assert [row.number for row in found.rows] == list(range(8))
     assert found.best is not None
     assert found.best.settings["learning_rate"] == 0.01
     config = verify(out)
@@ -66,8 +66,8 @@ def test_the_table_the_page_and_the_run_are_those_of_a_search_here(networks: tup
     assert config.tuning["pruner"] == "ASHA"
     assert RunDirectory(out / "mlp").header.notes.validation_macro_f1 == pytest.approx(found.best.value)
     assert RunDirectory(out).openings == 0
-    assert (out / "tuning" / "report.html").read_text().count('<tr><td class="n">') == 10
-    assert len(rows(out)) == 10
+    assert (out / "tuning" / "report.html").read_text().count('<tr><td class="n">') == 8
+    assert len(rows(out)) == 8
 
 
 def test_failed_trials_are_told_and_asha_ends_the_worst_early(networks: tuple[Path, Findings]) -> None:
