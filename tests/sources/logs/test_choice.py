@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,31 @@ def test_a_thread_with_blanks_behind_it_can_be_guessed(tmp_path: Path) -> None:
     texts, _, _ = read(tmp_path / "a.log", text)
     assert texts[0].endswith("Servlet threw")
     assert len(texts) == 3
+
+
+FRAMED = ("<34>1 2024-05-06T07:08:{:02}Z web sshd 7 - - ", "<34>May  6 07:08:{:02} web sshd: ")
+
+
+@pytest.mark.parametrize("header", FRAMED)
+def test_frames_without_line_ends_are_refused_and_the_remedy_reads_them(tmp_path: Path, header: str) -> None:
+    messages = [(header.format(n) + f"user {'x' * n} für {n}").encode() for n in range(12)]
+    file = tmp_path / "received.log"
+    file.write_bytes(b"".join(b"%d %s" % (len(each), each) for each in messages))
+    with pytest.raises(EvidenceError, match="RFC 6587") as refused:
+        list(rows(file))
+    _, _, command = refused.value.remedy.partition(": ")
+    subprocess.run(["sh", "-c", command.replace("FILE", str(file))], check=True)
+    assert Path(f"{file}.log").read_bytes().splitlines() == messages
+
+
+@pytest.mark.parametrize("header", FRAMED)
+def test_frames_with_line_ends_are_read(tmp_path: Path, header: str) -> None:
+    messages = [(header.format(n) + f"user {n}").encode() for n in range(12)]
+    counted = b"".join(b"%d %s\n" % (len(each) + 1, each) for each in messages)
+    beside = b"".join(b"%d %s\n" % (len(each), each) for each in messages)
+    for content in (counted, beside):
+        (tmp_path / "received.log").write_bytes(content)
+        assert len(list(rows(tmp_path / "received.log"))) == 12
 
 
 def test_lines_of_two_containers_are_refused(tmp_path: Path) -> None:

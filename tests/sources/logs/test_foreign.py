@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from vestige.sources.logs.foreign import is_marker
 from vestige.sources.logs.format import load
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.options import LogOptions
-from vestige.sources.logs.parse import Parser, Rules
+from vestige.sources.logs.parse import ARCHIVED, Parser, Rules
 from vestige.sources.logs.reader import LogReader
 from vestige.sources.logs.source import LogSource
 from vestige.testing import check_source
@@ -92,6 +94,25 @@ def test_a_file_that_changes_its_format_is_read_on_and_it_is_said(tmp_path: Path
     assert any(
         "from line 8 on there are messages of another format, rsyslog" in told for told in summary["warnings"]
     )
+
+
+def test_the_header_of_an_archived_file_is_no_part_of_a_message(tmp_path: Path) -> None:
+    lines = [APP.format(n=n, word="open") for n in range(30)]
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        member = tarfile.TarInfo("var/log/app.log")
+        member.size = len("".join(lines[10:20]))
+        archive.addfile(member, io.BytesIO("".join(lines[10:20]).encode()))
+    whole = "".join(lines[:10]).encode() + packed.getvalue() + "".join(lines[20:]).encode()
+    (tmp_path / "app.log").write_bytes(whole)
+    file = tmp_path / "app.log"
+    read(LogReader.of_corpus(file, LogOptions(label="none")), file, tmp_path / "out")
+    windows = WindowSet.open(tmp_path / "out")
+    # The first line of the archived file stands in the header's block, and is named.
+    assert windows.notes["messages"] == 29
+    assert "ustar" not in " ".join(windows.table("messages")["text"].to_list())
+    (named,) = windows.notes["left_out"]
+    assert (named["row"], named["why"]) == (11, ARCHIVED)
 
 
 def test_where_one_format_is_asked_for_lines_of_others_are_named(tmp_path: Path) -> None:

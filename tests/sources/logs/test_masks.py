@@ -7,7 +7,7 @@ import time
 import pytest
 
 from vestige.sources.logs.format import every, load
-from vestige.sources.logs.masks import SHARED, Masker
+from vestige.sources.logs.masks import GUESSED, SHARED, Masker
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,19 @@ from vestige.sources.logs.masks import SHARED, Masker
 )
 def test_a_shared_mask(name: str, text: str, masked: str) -> None:
     assert Masker([(name, SHARED[name])]).mask(text) == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("java.lang.NullPointerException in java.util.HashMap.get", None),
+        ("at a.b.c.d.Cart.add", None),
+        ("web1.example.org and DB.EXAMPLE.ORG", "<host> and <host>"),
+        ("ip-10-0-0-1.eu-west-1.compute.internal.", "<host>."),
+    ],
+)
+def test_a_class_is_no_machine_in_a_guessed_format(text: str, masked: str | None) -> None:
+    assert Masker([("host", GUESSED["host"])]).mask(text) == (masked or text)
 
 
 def test_masks_are_applied_in_their_order() -> None:

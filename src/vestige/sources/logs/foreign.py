@@ -27,6 +27,9 @@ _MARKERS = (
 """What journalctl, logcat, tail, loggers of W3C and Zeek, script, docker-compose and MySQL write between
 messages.
 """
+_TAR = r"(?:[0-7]{6,7} ?){3}(?:[0-7]{11} ?){2}[0-7]{6} ?.?ustar(?:00|  )"
+"""The header of a file in a tar archive, as it is without NUL bytes: it ends where that file's first line
+does."""
 _CONTINUED = (
     r"Traceback \(most recent call last\):|Caused by: |(?:During handling of|The above exception was) "
     r"|(?:[A-Za-z_]\w{0,60}\.){0,8}[A-Z]\w{0,80}"
@@ -60,6 +63,11 @@ def _expression(pattern: str) -> re.Pattern[str]:
 def is_marker(line: str) -> bool:
     """Whether a line is one that a program put between messages."""
     return _expression(_MARKERS).match(line) is not None
+
+
+def is_archived(line: str) -> bool:
+    """Whether the header of a file in a tar archive stands before a line."""
+    return "ustar" in line and _expression(_TAR).search(line) is not None
 
 
 def goes_on(line: str) -> bool:
@@ -117,6 +125,7 @@ class Foreign:
         """Whether a line does not go on with the message above it."""
         return line[:1] not in {"", " ", "\t"} and (
             is_marker(line)
+            or is_archived(line)
             or self.is_no_record(line)
             or self.format(line) is not None
             or (may_begin(line) and begins_with_time(line))

@@ -49,6 +49,8 @@ SHARED: dict[str, str] = {
 run of digits, also within a word; `id` is what follows the kind in `task_0012_m_4`."""
 
 GUESSED = {
+    # A class of Java is no machine: of its label a capital and a small letter stand first.
+    "host": rf"{NAME}(?:\.(?![A-Z][a-z])[\w-]{{1,63}}+){{2,8}}+(?!\w|\.[A-Z][a-z])",
     "rhost": r"(?<=rhost=)\S+",
     "user": r"(?<=user=)\S+",
     "pci": r"[0-9A-Fa-f](?<!\w[0-9A-Fa-f])[0-9A-Fa-f]{3}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-7](?!\w)",
@@ -87,8 +89,8 @@ class Masker:
         self._steps = []
         for name, pattern in masks:
             hint = ""
-            if SHARED.get(name) == pattern:
-                # A hint is true of the shared pattern only, not of another by the same name.
+            if pattern in (SHARED.get(name), GUESSED.get(name)):
+                # A hint is true of our own pattern only, not of another by the same name.
                 hint = HINTS.get(name, "")
             self._steps.append((hint, substitution(name, pattern, ours=is_ours(pattern))))
 

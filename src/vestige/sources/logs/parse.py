@@ -23,7 +23,7 @@ from vestige.sources.logs import clock
 from vestige.sources.logs.blocks import MESSAGE_BYTES, Block
 from vestige.sources.logs.clock import BAD
 from vestige.sources.logs.escapes import without_escapes
-from vestige.sources.logs.foreign import Foreign, is_marker
+from vestige.sources.logs.foreign import Foreign, is_archived, is_marker
 from vestige.sources.logs.format import Format
 from vestige.sources.logs.guess import NAME as GUESSED_NAME
 from vestige.sources.logs.header import CONTENT
@@ -50,6 +50,7 @@ RAW_BYTES = 1 << 16
 
 BETWEEN = "a program put it between messages, and it is part of none"
 UNREAD = "it begins with a time of its own, and fits no format"
+ARCHIVED = "the header of a file in a tar archive stands before it: read the archive unpacked"
 NO_RECORD = "it is no JSON object, where the others are"
 MOST_OTHERS = 64
 """Formats of one file that are kept ready."""
@@ -366,6 +367,8 @@ class Parser:
                 continue
             if is_marker(line):
                 left[number] = BETWEEN
+            elif is_archived(line):
+                left[number] = ARCHIVED
             elif (other := foreign.format(line)) is not None:
                 others[number] = other
             elif foreign.begins(line):

@@ -254,6 +254,10 @@ VALUES = st.one_of(
          '"user 99 from 10.2.3.4"']
     ),
     st.text("ab1 .:", max_size=12).map(json.dumps),
+    # Spelt with their numbers, as Python's encoder does it.
+    st.text(
+        "a1 .:/@\u00e9\u0130\u03b1\u07ff\u2019\u3000\u3040\u65e5\ucfff\ud000\U0001f600", max_size=12
+    ).map(json.dumps),
 )  # fmt: skip
 NAMES = st.sampled_from(["msg", "msg", "ts", "level", "pid", "err", "@mt", "a.b"])
 STRANGE = st.sampled_from([[], [], [], ["severityNumber"], ["stringValue"], ["resourceLogs"], ["m\\u0073g"]])

@@ -96,7 +96,6 @@ class KernelParser:
             if name not in KNOWN and getattr(rules.format, name) != about.get_default():
                 raise UnsupportedError(name)
         self._rules, self._plain = rules, Parser(rules)
-        self._keys = _keys(rules)
         program = Program()
         header = program.add(_header(rules), _KEPT | {rules.label.field or "", *rules.format.shown})
         self._header = header.entry
@@ -114,7 +113,9 @@ class KernelParser:
         self._by_first = np.searchsorted(firsts, np.arange(257)).astype(np.int64)
         # Of other encodings, and where characters are counted, those of one byte alone are read.
         wide = codecs.lookup(rules.encoding).name == "utf-8" and not program.ascii_only and not rules.values
-        self._kinds = lines.byte_kinds(utf8=wide and all(map(str.isascii, rules.label.values)))
+        wide = wide and all(map(str.isascii, rules.label.values))
+        self._kinds = lines.byte_kinds(utf8=wide)
+        self._keys = _keys(rules, wide=wide)
         code, self._sets = program.arrays()
         self._code = code.reshape(-1)
         self._groups = np.zeros(2 * program.n_groups, np.int64)
@@ -433,7 +434,7 @@ def _header(rules: Rules) -> str:
     return pattern.removesuffix(f"(?P<{CONTENT}>.*+)")
 
 
-def _keys(rules: Rules) -> Keys | None:
+def _keys(rules: Rules, *, wide: bool) -> Keys | None:
     """Where the parts of records lie, where messages are records."""
     keys = rules.format.keys
     if not keys:
@@ -444,7 +445,7 @@ def _keys(rules: Rules) -> Keys | None:
         raise UnsupportedError("a label that is in the record")
     if keys.get("level", "").lower().endswith("severitynumber"):
         raise UnsupportedError("levels by OpenTelemetry's numbers")
-    return Keys.of(keys)
+    return Keys.of(keys, wide=wide)
 
 
 def _time(layout: str) -> str:

@@ -68,9 +68,10 @@ class Keys(NamedTuple):
     called: Numbers
     found: Numbers
     groups: Stack
+    wide: int
 
     @classmethod
-    def of(cls, keys: dict[str, str]) -> Keys:
+    def of(cls, keys: dict[str, str], *, wide: bool) -> Keys:
         """For records whose parts lie under these keys (see `Format.keys`)."""
         names = [keys.get(part, "").encode() for part in PARTS] + [key.encode() for key in STRANGE_KEYS]
         levels = [level_of(number).encode() for number in range(MOST_LEVEL + 1)]
@@ -81,6 +82,7 @@ class Keys(NamedTuple):
             np.cumsum([0, *map(len, levels)]).astype(np.int64),
             np.zeros((N_KEYS, 3), np.int64),
             np.zeros(16, np.int64),
+            int(wide),
         )
 
 
@@ -134,7 +136,7 @@ def _read_members(data: Bytes, at: int, end: int, keys: Keys) -> bool:
         if at >= end or data[at] != _QUOTE:
             return False
         name = at + 1
-        at, escaped = _string(data, name, end)
+        at, escaped = _string(data, name, end, keys.wide)
         if at < 0 or escaped:
             return False
         stop = at
@@ -146,7 +148,7 @@ def _read_members(data: Bytes, at: int, end: int, keys: Keys) -> bool:
             return False
         if data[begin] == _QUOTE:
             begin += 1
-            at, escaped = _string(data, begin, end)
+            at, escaped = _string(data, begin, end, keys.wide)
             what, after = _ESCAPED if escaped else _STRING, at + 1
         else:
             at, what = _plain_value(data, begin, end)
@@ -173,7 +175,7 @@ def _skip(data: Bytes, at: int, end: int) -> int:
 
 
 @compiled
-def _string(data: Bytes, at: int, end: int) -> tuple[int, bool]:
+def _string(data: Bytes, at: int, end: int, wide: int) -> tuple[int, bool]:
     """Where a string ends whose first character is at `at`, -1 where it does not, or holds what no string
     may, or escapes that are none of those here; and whether it holds any."""
     escaped = False
@@ -189,7 +191,7 @@ def _string(data: Bytes, at: int, end: int) -> tuple[int, bool]:
                 return -1, escaped
             if _ESCAPES[data[at + 1]] != 0:
                 at += 1
-            elif _spelt(data, at, end) >= 0:
+            elif _spelt(data, at, end, wide) >= 0:
                 at += 5
             else:
                 return -1, escaped
@@ -198,16 +200,21 @@ def _string(data: Bytes, at: int, end: int) -> tuple[int, bool]:
 
 
 @compiled
-def _spelt(data: Bytes, at: int, end: int) -> int:
-    """The character that is spelt `\\u00xx` at `at`; -1 for another one, or none."""
-    if at + 6 > end or data[at + 1] != 117 or data[at + 2] != 48 or data[at + 3] != 48:
+def _spelt(data: Bytes, at: int, end: int, wide: int) -> int:
+    """The character that is spelt `\\uxxxx` at `at`; -1 for one that is not read here, or none. Those beyond
+    ASCII are read that `lines.find_lines` takes where they stand as themselves."""
+    if at + 6 > end or data[at + 1] != 117:
         return -1
-    high, low = _HEX[data[at + 4]], _HEX[data[at + 5]]
-    if high == 255 or low == 255:
-        return -1
-    code = 16 * np.int64(high) + np.int64(low)
+    code = 0
+    for k in range(2, 6):
+        digit = _HEX[data[at + k]]
+        if digit == 255:
+            return -1
+        code = 16 * code + int(digit)
     if code < 256 and _PLAIN[code]:
-        return code  # type: ignore[return-value]
+        return code
+    if wide and ((0xC0 <= code < 0x800 and code != 0x130) or 0x3040 <= code < 0xD000):
+        return code
     return -1
 
 
@@ -305,17 +312,34 @@ def _tell(data: Bytes, keys: Keys, out: Bytes, size: int) -> tuple[int, int]:
 def _decode(data: Bytes, at: int, end: int, out: Bytes, n: int) -> int:
     """Put a string behind `out[:n]`, without its escapes; how long that is then."""
     while at < end:
-        character = data[at]
+        character = int(data[at])
         if character == _BACKSLASH:
-            character = _ESCAPES[data[at + 1]]
+            character = int(_ESCAPES[data[at + 1]])
             at += 1
             if character == 0:
-                character = np.uint8(_spelt(data, at - 1, end))
+                character = _spelt(data, at - 1, end, 1)
                 at += 4
-        out[n] = character
+                if character >= 128:
+                    n = _put_wide(character, out, n)
+                    at += 1
+                    continue
+        out[n] = np.uint8(character)
         n += 1
         at += 1
     return n
+
+
+@compiled
+def _put_wide(code: int, out: Bytes, n: int) -> int:
+    """Put a character of two or three bytes of UTF-8 behind `out[:n]`; how long that is then."""
+    if code < 0x800:
+        out[n] = np.uint8(0xC0 | code >> 6)
+    else:
+        out[n] = np.uint8(0xE0 | code >> 12)
+        n += 1
+        out[n] = np.uint8(0x80 | code >> 6 & 0x3F)
+    out[n + 1] = np.uint8(0x80 | code & 0x3F)
+    return n + 2
 
 
 @compiled
