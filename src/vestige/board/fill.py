@@ -38,10 +38,10 @@ logger = log.get(__name__)
 
 def check(sets: Sequence[LabelledSet]) -> None:
     """Raise UsageError for what can be known to be wrong with sets before any is read."""
-    for one in sets:
-        source = sources.get(one.source)
-        _options(one)
-        for split in one.splits:
+    for chosen in sets:
+        source = sources.get(chosen.source)
+        _options(chosen)
+        for split in chosen.splits:
             split.check(source.recipes)
 
 
@@ -63,13 +63,13 @@ def fill(
     """
     begun = time.monotonic()
     left = 0
-    _tell_of_earlier(out, [cell for one in sets for cell in cells_of(SetPlace(out, one), models)])
-    for one in sets:
-        missing = evidence.absent(one, data)
+    _tell_of_earlier(out, [cell for chosen in sets for cell in cells_of(SetPlace(out, chosen), models)])
+    for chosen in sets:
+        missing = evidence.absent(chosen, data)
         if missing:
-            logger.warning("%s: left out, because %s", one.name, missing)
+            logger.warning("%s: left out, because %s", chosen.name, missing)
             continue
-        place = SetPlace(out, one)
+        place = SetPlace(out, chosen)
         todo = [cell for cell in cells_of(place, models) if not _settled(cell)]
         if not todo:
             continue

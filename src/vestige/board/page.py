@@ -87,15 +87,15 @@ def read(
 ) -> Board:
     """What is there so far. Raises DatasetError for results that are damaged."""
     board = Board(command, code_digest(), [], [], 0, 0, 0.0, 0.0, 0, 0)
-    for one in sets:
-        place = SetPlace(out, one)
+    for chosen in sets:
+        place = SetPlace(out, chosen)
         cells = cells_of(place, models)
-        missing = evidence.absent(one, data)
+        missing = evidence.absent(chosen, data)
         if missing and not any(cell.note.is_file() for cell in cells):
-            board.absent.append((one.name, missing))
+            board.absent.append((chosen.name, missing))
             continue
-        where = evidence.lies_at(one, data, place.evidence)
-        for options in one.splits:
+        where = evidence.lies_at(chosen, data, place.evidence)
+        for options in chosen.splits:
             mine = [cell for cell in cells if cell.options == options]
             board.splits.append(_split(board, place, options, mine, where))
     return board
@@ -155,9 +155,9 @@ def _results(run: Path, found: SplitBoard) -> RunResults | None:
 
 def _take(judged: dict[str, tuple[DetectorResults, RunResults]], results: RunResults) -> None:
     """Models as their own run judged them; baselines, which each run has, of the first."""
-    for one in results.detectors:
-        if one.kind == "model" or one.name not in judged:
-            judged[one.name] = (one, results)
+    for detector in results.detectors:
+        if detector.kind == "model" or detector.name not in judged:
+            judged[detector.name] = (detector, results)
 
 
 def _facts(found: SplitBoard, results: RunResults, record: CellRecord) -> None:
@@ -280,29 +280,29 @@ def markdown(board: Board) -> str:
     """The page as Markdown."""
     lines = ["# The board", "", *(line for text in INTRODUCTION for line in (text, "")), *_state(board)]
     lines += _gains(board)
-    for one in board.splits:
-        lines += ["", f"## {one.set.name}, `{one.name}`", "", f"{one.set.about}.", ""]
-        lines += [f"- {fact}" for fact in one.facts]
-        if one.untrusted:
-            lines.append(f"- the intervals cannot be trusted: {one.untrusted}")
-        if one.rows:
-            lines += ["", *_table(HEADER, (_cells(row) for row in one.rows))]
-        if one.missing:
-            lines += ["", "Not in the table:", "", *(f"- {_escaped(text)}" for text in one.missing)]
-        if one.set.published:
+    for split in board.splits:
+        lines += ["", f"## {split.set.name}, `{split.name}`", "", f"{split.set.about}.", ""]
+        lines += [f"- {fact}" for fact in split.facts]
+        if split.untrusted:
+            lines.append(f"- the intervals cannot be trusted: {split.untrusted}")
+        if split.rows:
+            lines += ["", *_table(HEADER, (_cells(row) for row in split.rows))]
+        if split.missing:
+            lines += ["", "Not in the table:", "", *(f"- {_escaped(text)}" for text in split.missing)]
+        if split.set.published:
             lines += ["", "Published by others:", ""]
             rows = (
                 (each.detector, f"{each.figure} {each.value:g}", each.split, each.source, each.note)
-                for each in one.set.published
+                for each in split.set.published
             )
             lines += _table(("detector", "figure", "split", "source", "can it be compared?"), rows)
-        if one.commands:
+        if split.commands:
             lines += [
                 "",
                 "<details><summary>Commands</summary>",
                 "",
                 "```",
-                *one.commands,
+                *split.commands,
                 "```",
                 "</details>",
             ]
@@ -327,7 +327,11 @@ ABOUT_GAINS = (
 
 
 def _gains(board: Board) -> list[str]:
-    rows = [(f"{one.set.name}, {one.name}", one.clusters, one.gain) for one in board.splits if one.gain]
+    rows = [
+        (f"{split.set.name}, {split.name}", split.clusters, split.gain)
+        for split in board.splits
+        if split.gain
+    ]
     if not rows:
         return []
     cells = [

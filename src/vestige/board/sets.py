@@ -128,7 +128,7 @@ def load(path: Path = SHIPPED) -> tuple[LabelledSet, ...]:
         raise UsageError(f"{place}: {first['msg']}", where=path, remedy=remedy) from error
     except ValueError as error:
         raise UsageError(f"is no TOML: {error}", where=path, remedy=remedy) from error
-    names = [one.name for one in found]
+    names = [labelled.name for labelled in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(f"two sets are called {twice[0]}", where=path, remedy="give each its own name")
@@ -137,8 +137,8 @@ def load(path: Path = SHIPPED) -> tuple[LabelledSet, ...]:
 
 def chosen(sets: tuple[LabelledSet, ...], names: tuple[str, ...]) -> tuple[LabelledSet, ...]:
     """Those called by `names`, or all. Raises UsageError for a name that none has."""
-    known = [one.name for one in sets]
+    known = [labelled.name for labelled in sets]
     for name in names:
         if name not in known:
             raise UsageError(f"no set is called {name!r}", remedy=f"one of: {', '.join(known)}")
-    return tuple(one for one in sets if not names or one.name in names)
+    return tuple(labelled for labelled in sets if not names or labelled.name in names)

@@ -118,12 +118,14 @@ def fetch(order: Order, reads: list[Sight], spot: Places, evidence: Any) -> int:
     Raises OSError where a copy cannot be written, as on a full disk, and what Ray raises where the actor is
     gone or cannot read.
     """
-    for one in reads:
-        if order.unseen or places.look(Path(one.path), one.given) != one:
+    for sight in reads:
+        if order.unseen or places.look(Path(sight.path), sight.given) != sight:
             shipping.make_node_folder(order.token)
-            spot.copied.append(one)
+            spot.copied.append(sight)
     folder = str(shipping.node_folder(order.token))
-    return sum(shipping.fetch(evidence, one.path, spot.copy_of(one.path), folder) for one in spot.copied)
+    return sum(
+        shipping.fetch(evidence, sight.path, spot.copy_of(sight.path), folder) for sight in spot.copied
+    )
 
 
 def _make_room(order: Order, spot: Places, folder: str) -> None:

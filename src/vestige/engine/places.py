@@ -68,7 +68,7 @@ class Places:
         whole = absolute(text, self.cwd)
         if self.writes is not None and _within(whole, self.writes):
             return Path(self.attempt + whole[len(self.writes) :])
-        if any(_within(whole, one.path) or _within(one.path, whole) for one in self.copied):
+        if any(_within(whole, sight.path) or _within(sight.path, whole) for sight in self.copied):
             return Path(self.copy_of(whole))
         return Path(text if str(Path.cwd()) == self.cwd else whole)
 
@@ -82,8 +82,8 @@ class Places:
             text = text.replace(self.attempt, self.home)
         if self.copies not in text:
             return text
-        for one in self.copied:
-            text = text.replace(self.copy_of(one.path), one.given)
+        for sight in self.copied:
+            text = text.replace(self.copy_of(sight.path), sight.given)
         return text.replace(self.copies + os.sep, os.sep)
 
     @property

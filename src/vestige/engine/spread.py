@@ -253,9 +253,9 @@ def clean(token: str) -> None:
     remove = ray.remote(shipping.remove_node_folder)
     try:
         left = [
-            remove.options(num_cpus=0, max_retries=0, scheduling_strategy=_on(one["NodeID"])).remote(token)
-            for one in ray.nodes()
-            if one["Alive"]
+            remove.options(num_cpus=0, max_retries=0, scheduling_strategy=_on(node["NodeID"])).remote(token)
+            for node in ray.nodes()
+            if node["Alive"]
         ]
         ray.wait(left, num_returns=len(left), timeout=LOOK_S)
     except (lost.RayError, ConnectionError, RuntimeError) as error:

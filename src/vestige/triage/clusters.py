@@ -53,7 +53,9 @@ def clusters_of(found: Explanations, detector: str) -> list[Cluster]:
 def named(every: list[Cluster], made_by: str) -> list[Cluster]:
     """What is usual last, else the largest first, each with its id. `made_by` says what they were made by:
     the detector, and how it was asked."""
-    every = sorted(every, key=lambda one: (one.kind == "usual", -one.size, one.event, one.examples))
+    every = sorted(
+        every, key=lambda cluster: (cluster.kind == "usual", -cluster.size, cluster.event, cluster.examples)
+    )
     # The names hold a digest of all clusters: labels are never given to those of another run.
     digest = hashlib.sha256(made_by.encode())
     for cluster in every:

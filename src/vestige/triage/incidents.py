@@ -85,12 +85,12 @@ class Group:
         """As a row of the table, still without a name."""
         event = OTHERS if self.kind == "rest" else self.events.most_common(1)[0][0]
         named: Counter[str] = Counter()
-        for one in self.raised:
-            looks = [RARE if look == "score" else look for look in one["looks"]]
-            named[f"{', '.join(looks)}: {one['event']}"] += one["alerts"]
+        for alert in self.raised:
+            looks = [RARE if look == "score" else look for look in alert["looks"]]
+            named[f"{', '.join(looks)}: {alert['event']}"] += alert["alerts"]
         total = max(1, named.total())
         context = tuple((name, round(count / total, 3)) for name, count in named.most_common(TYPICAL))
-        new = any(look.startswith("novelty") for one in self.raised for look in one["looks"])
+        new = any(look.startswith("novelty") for alert in self.raised for look in alert["looks"])
         examples = tuple(sorted(window for _, window in self.sample))
         return Cluster("", event, new, self.kind, self.size, (self.number,), context, examples)
 

@@ -236,7 +236,7 @@ def _tell(ended: Ended, study: optuna.Study, trials: int) -> None:
     if ended.state == "FAIL":
         logger.warning("%s failed: %s (%s)", where, ended.reason, settings)
         return
-    reached = [one.value for one in studies.counted(study) if one.state.name == "COMPLETE"]
+    reached = [trial.value for trial in studies.counted(study) if trial.state.name == "COMPLETE"]
     best = max((value for value in reached if value is not None), default=None)
     how = "ended early, " if ended.state == "PRUNED" else ""
     logger.info(
@@ -283,7 +283,8 @@ def _forget_another(run: RunDirectory, name: str, best: int) -> None:
     own = run.folder(name)
     (own.path / checkpoint.HEADER).unlink(missing_ok=True)
     discard_resume_state(own.path)
-    judged = [file for one in (run, own) for file in (one.metrics_file, one.report_file) if file.is_file()]
+    results = (run.metrics_file, run.report_file, own.metrics_file, own.report_file)
+    judged = [file for file in results if file.is_file()]
     for file in judged:
         file.unlink()
     if judged:

@@ -29,7 +29,7 @@ def records_met(met: Sequence[Format], lines: Sequence[str]) -> tuple[Format, in
     found, whole = records.sample(lines)
     if not found or whole < records.FIT * len(lines):
         return None
-    inner = [one for record in found for one in records.records_of(record)]
+    inner = [member for record in found for member in records.records_of(record)]
     for each in known:
         if any(map(each.compiled().match, lines)) and _has_keys(each, inner):
             return each, whole
@@ -49,5 +49,5 @@ def _has_keys(each: Format, inner: Sequence[records.Record]) -> bool:
     """Whether most records have what the format takes for the message, and for its time."""
     message = each.keys.get("message") or each.keys.get("template")
     needed = [path for path in (message, each.keys.get("time")) if path]
-    having = sum(all(records.value_at(one, path) is not None for path in needed) for one in inner)
+    having = sum(all(records.value_at(record, path) is not None for path in needed) for record in inner)
     return having >= records.FIT * len(inner)
