@@ -10,7 +10,8 @@ import pytest
 from tests.service.conftest import lines
 from vestige.checkpoint import load
 from vestige.reading.steps import StepBlock
-from vestige.service.follow import HEAD_BYTES, Follower
+from vestige.service.follow import Follower
+from vestige.service.identity import HEAD_BYTES
 from vestige.sources import registry
 
 

@@ -27,9 +27,9 @@ from vestige.checkpoint import load
 from vestige.errors import CheckpointError, OutputError, UsageError
 from vestige.evidence.files import EvidenceFile
 from vestige.reading.steps import Evidence, Listing, StepBlock, Unit
-from vestige.service import follow
+from vestige.service import identity
 from vestige.service.feedback import INCIDENTS, dismiss, kept
-from vestige.service.follow import Follower
+from vestige.service.follow import BLOCK_STEPS, Follower
 from vestige.service.sinks import Sink, make
 from vestige.service.watch import MANY, Watch, WatchOptions
 from vestige.sources import registry
@@ -430,7 +430,7 @@ def test_a_backlog_of_one_file_holds_back_no_other(detector: Path, tmp_path: Pat
     watch = Watch.start(detector, [log], [])
     watch.follower = follower = Backlog(watch.loaded.reader(), [log])
     watch.run()
-    assert MANY <= follower.asked[0] <= follow.BLOCK_STEPS
+    assert MANY <= follower.asked[0] <= BLOCK_STEPS
     assert watch.steps == 6_500
 
 
@@ -563,13 +563,13 @@ def test_what_was_read_is_not_opened_at_every_look(
     loaded = load(detector)
     follower = Follower(registry.get("logs").reader(loaded.schema), [logs], once=True)
     opened: list[str] = []
-    head = follow._head
+    head = identity._head
 
     def counted(file: EvidenceFile, most: int) -> bytes:
         opened.append(file.id)
         return head(file, most)
 
-    monkeypatch.setattr(follow, "_head", counted)
+    monkeypatch.setattr(identity, "_head", counted)
     for _ in range(5):
         follower.scan()
         list(follower.read())

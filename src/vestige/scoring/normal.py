@@ -284,4 +284,7 @@ def _places(batch: WindowBatch, rows: NDArray[np.int64], texts: list[str]) -> It
     place = batch.place[rows].iter_rows(named=True)
     for time, recording, where, text in zip(times, batch.recording[rows].tolist(), place, texts, strict=True):
         name = batch.recordings[recording]
+        if "event" in where:
+            # The number of a step in its recording: what an alert's step is called stands under this name.
+            where["step"] = where.pop("event")
         yield {"time": time, "host": name.host or None, "recording": name.id, **where, "text": text}

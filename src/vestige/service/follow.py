@@ -7,73 +7,34 @@ found again where rotation put it, whatever it was renamed or copied to, and not
 from __future__ import annotations
 
 import errno
-import hashlib
-import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Any, Self
+from typing import Any
 
 from vestige.errors import EvidenceError, VestigeError
-from vestige.evidence.files import EMPTY, PACKED, STDIN, EvidenceFile
+from vestige.evidence.files import EMPTY, PACKED, STDIN
 from vestige.evidence.rotation import family
-from vestige.evidence.stream import ByteStream
 from vestige.log import get
 from vestige.reading.files import FileUnit
 from vestige.reading.steps import Evidence, Reader, StepBlock, StepStream
 from vestige.reading.told import Said
+from vestige.service.identity import HEAD_BYTES, Identity
 
 BLOCK_STEPS = 4_096
 """Steps that are taken from a stream at a time: other streams come next."""
-HEAD_BYTES = 1_024
-"""By so many bytes of its beginning a file is known again."""
 GRACE_S = 5.0
 """A file that was renamed is read on for as long as there was nothing new for so many seconds."""
 TOO_LITTLE = "its lines are too few, or too strange, to say what it is"
+MOST_GONE = 256
+"""Files that are no longer there, and are read on where they come back, those that went last."""
 MOST_DONE = 100_000
 """Files that were read to their end, and are known when they turn up under another name."""
 
 log = get(__name__)
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What a file is: device and inode, and the digest of its first decoded bytes, `head_bytes` of them."""
-
-    device: int
-    inode: int
-    head: str
-    head_bytes: int
-
-    @classmethod
-    def of(cls, file: EvidenceFile, most: int = HEAD_BYTES) -> Self:
-        """Of a file as it is now. Raises OSError or EvidenceError where it cannot be read."""
-        found = file.path.stat()
-        head = _head(file, most)
-        return cls(found.st_dev, found.st_ino, hashlib.sha256(head).hexdigest(), len(head))
-
-    def is_inode_of(self, found: os.stat_result) -> bool:
-        """Whether this is the file that the system describes."""
-        return (self.device, self.inode) == (found.st_dev, found.st_ino)
-
-    def begins_like(self, file: EvidenceFile) -> bool:
-        """Whether a file begins with the bytes that this one begins with."""
-        if not self.head_bytes:
-            return False
-        with suppress(OSError, EvidenceError):
-            head = _head(file, self.head_bytes)
-            return len(head) == self.head_bytes and hashlib.sha256(head).hexdigest() == self.head
-        return False
-
-
-def _head(file: EvidenceFile, most: int) -> bytes:
-    # As it is now: what it held when it was listed may be less than what it is known by.
-    with closing(ByteStream(replace(file, size=None))) as content:
-        sample, _ = content.sample()
-    return sample[:most]
 
 
 def still_followed(heard: dict[str, Any], names: dict[str, str], left: set[str]) -> dict[str, Any]:
@@ -104,6 +65,9 @@ class Followed:
     """When it was looked at last."""
     begun: bool = False
     """Whether anything of it was handed on."""
+    gone: bool = False
+    """Whether it lies nowhere any more: it was deleted, or its file system is away. Nobody knows whether that
+    is its end."""
     released: bool = False
     """Whether what it holds back was handed on since something of it came."""
     taken: int = -1
@@ -117,6 +81,7 @@ class Followed:
             "identity": identity,
             "position": self.stream.position,
             "begun": self.begun,
+            "taken": self.stream.taken,
         }
 
 
@@ -158,11 +123,14 @@ class Follower:
         """Files that were read to their end, as the system told of them when their beginning was read."""
         self._waiting: dict[str, dict[str, Any]] = {}
         self._stale: dict[str, dict[str, Any]] = {}
+        self._gone: dict[str, dict[str, Any]] = {}
+        """Where those stood that were gone: a file system that comes back brings them."""
         self._names: dict[str, str] = {}
         """What files are called, by where they lie: a file keeps its name, whatever else is watched later."""
         if state is not None:
             self._waiting = {entry["id"]: entry for entry in state["open"]}
-            self.done = {entry["id"]: _identity(entry["identity"]) for entry in state["done"]}
+            self.done = {entry["id"]: Identity.from_plain(entry["identity"]) for entry in state["done"]}
+            self._gone = {entry["id"]: entry for entry in state.get("gone", ())}
             self._names = {str(place): str(name) for place, name in state.get("names", {}).items()}
         self._taken = set(self._names.values())
 
@@ -174,9 +142,10 @@ class Follower:
             for name, identity in list(self.done.items())[-MOST_DONE:]
         ]
         open_ = [*(followed.state() for followed in self.open.values()), *waiting]
-        known = {*(entry["id"] for entry in open_), *(entry["id"] for entry in done)}
+        gone = list(self._gone.values())
+        known = {entry["id"] for entry in (*open_, *done, *gone)}
         names = {place: name for place, name in self._names.items() if name in known}
-        return {"open": open_, "done": done, "names": names}
+        return {"open": open_, "done": done, "gone": gone, "names": names}
 
     @property
     def ended(self) -> bool:
@@ -194,9 +163,9 @@ class Follower:
         self._stop_rotated(files)
         self._take_up_directories({unit.id: unit for unit in units if not isinstance(unit, FileUnit)})
         self._take_up(files)
+        self._take_up_gone(files)
         there = {unit.id: _there(unit) for unit in units} if self._once else {}
-        if self._first is None:
-            self._first = set(there.values())
+        self._first = set(there.values()) if self._first is None else self._first
         for unit in units:
             later = self._once and there[unit.id] not in self._first
             if unit.id not in self.open and unit.id not in self._stale and not later:
@@ -314,7 +283,9 @@ class Follower:
                 there = None
             moved = there is None or not followed.identity.is_inode_of(there)
             # Whoever writes it goes on for a while after it was renamed.
-            if moved and (self._once or time.monotonic() - followed.heard >= GRACE_S):
+            over = moved and (self._once or time.monotonic() - followed.heard >= GRACE_S)
+            followed.gone = over and not any(followed.identity.is_of(each.file) for each in files.values())
+            if over and not followed.gone:
                 followed.stream.stop()
 
     def _take_up_directories(self, units: dict[str, Any]) -> None:
@@ -325,7 +296,7 @@ class Follower:
     def _take_up(self, files: dict[str, FileUnit]) -> None:
         """Go on with what was read before, wherever it lies now."""
         for name, entry in [*self._waiting.items(), *self._stale.items()]:
-            identity = _identity(entry["identity"])
+            identity = Identity.from_plain(entry["identity"])
             unit = None
             if identity is not None:
                 unit = self._found_again(identity, files, first=name)
@@ -347,6 +318,20 @@ class Follower:
                 with suppress(OSError, EvidenceError):
                     # A copy is another file, and what began it may be known better by now.
                     self.done[unit.id] = Identity.of(unit.file)
+
+    def _take_up_gone(self, files: dict[str, FileUnit]) -> None:
+        """Go on with what was gone for a while, and is there again as it was, or longer."""
+        for name in [name for name in self._gone if name in files and name not in self.open]:
+            entry, unit = self._gone.pop(name), files[name]
+            identity = Identity.from_plain(entry["identity"])
+            # It may have another inode: it is another mount.
+            as_it_was = identity is not None and (unit.size or 0) >= entry.get("taken", 0)
+            if as_it_was and identity is not None and identity.begins_like(unit.file):
+                log.info("%s is there again, and is read on", unit.name)
+                self.done.pop(name, None)
+                with suppress(OSError, EvidenceError):
+                    identity = Identity.of(unit.file)
+                self._open(unit, identity, entry["position"], begun=entry.get("begun", True))
 
     def _found_again(self, identity: Identity, files: dict[str, FileUnit], *, first: str) -> FileUnit | None:
         """The file that this is: by its inode if it still begins alike, else whatever begins alike."""
@@ -370,8 +355,16 @@ class Follower:
             log.warning(
                 "%s: what was read before is gone, or was cut short: what it still held is lost", name
             )
-        self._waiting.pop(name, None)
-        self._stale.pop(name, None)
+        lost = self._waiting.pop(name, None) or self._stale.pop(name, None)
+        if lost is not None:
+            self._put_aside(name, lost)
+
+    def _put_aside(self, name: str, entry: dict[str, Any]) -> None:
+        """Keep where what is gone stood."""
+        self._gone.pop(name, None)
+        self._gone[name] = entry
+        while len(self._gone) > MOST_GONE:
+            del self._gone[next(iter(self._gone))]
 
     def _begin(self, unit: Any) -> None:
         """Open what is new; what was read before under another name is not."""
@@ -412,7 +405,7 @@ class Follower:
         # While it is open it is no other file, also where nothing of it was known when it was opened.
         is_open = any(each is not None and each.is_inode_of(found) for each in now)
         others = [*self.done.values(), *now]
-        if is_open or any(other is not None and _same(other, identity, unit.file) for other in others):
+        if is_open or any(other is not None and other.is_same(identity, unit.file) for other in others):
             self.done[unit.id] = identity
             log.info("%s was read before, under another name", unit.id)
             return None
@@ -496,7 +489,20 @@ class Follower:
             followed.begun = self._news = True
         elif stream.ended:
             self._end(name)
+        elif followed.gone:
+            return self._leave(name, followed)
         return block
+
+    def _leave(self, name: str, followed: Followed) -> StepBlock | None:
+        """End with what is gone, and of which all was read; what it still held back comes first."""
+        block = followed.stream.release()
+        if block is not None:
+            followed.begun = followed.released = True
+            return block
+        log.info("%s is gone; where it comes back, it is read on", followed.unit.name)
+        self._put_aside(name, followed.state())
+        self._end(name)
+        return None
 
     def _end(self, name: str) -> None:
         self._news = True  # its name may be that of another file by now
@@ -543,15 +549,3 @@ def _by_path(unit: Any) -> Any:
     if not isinstance(unit, FileUnit):
         return unit
     return replace(unit, id=unit.file.where, name=unit.file.where)
-
-
-def _same(known: Identity, found: Identity, file: EvidenceFile) -> bool:
-    """Whether a file is one that was read: by its inode, or, packed or copied, by how it begins."""
-    if (known.device, known.inode) == (found.device, found.inode):
-        return known.begins_like(file)
-    # Nothing is read here: each of many files is compared with each other one.
-    return known.head_bytes >= HEAD_BYTES and (known.head, known.head_bytes) == (found.head, found.head_bytes)
-
-
-def _identity(plain: Any) -> Identity | None:
-    return None if plain is None else Identity(**plain)

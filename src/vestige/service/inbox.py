@@ -13,12 +13,14 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from vestige.errors import UsageError
 from vestige.evidence.files import EvidenceFile
-from vestige.service.follow import Identity
+from vestige.reading.steps import Reader
+from vestige.service.identity import Identity
 from vestige.service.sinks.files import refusals
 from vestige.sources.logs.received import Line, form_of
 
@@ -156,3 +158,27 @@ def _is_old(path: Path) -> bool:
 
 def _known(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [each for each in entries if each["identity"] is not None]
+
+
+def inbox_of(reader: Reader[Any], state: Path | None, listen: Sequence[str]) -> Inbox | None:
+    """Where messages that come over the network lie: also when nobody listens any more, and some are there.
+    Raises UsageError where a detector can make nothing of them."""
+    if state is None:
+        if listen:
+            raise UsageError(
+                "what comes over the network has nowhere to lie until it is judged",
+                remedy="add --state DIR: it waits there, also for the next watch",
+            )
+        return None
+    folder = state / FOLDER
+    if not listen and not folder.is_dir():
+        return None
+    if not reader.receive(folder):
+        if not listen:
+            return None
+        raise UsageError(
+            f"a detector of {reader.schema.source} cannot listen: what comes over syslog and OTLP are "
+            "messages of logs",
+            remedy="learn one from logs: vestige learn logs, or give the evidence as files",
+        )
+    return Inbox(folder)

@@ -274,7 +274,7 @@ def _add(incident: Incident, alert: Row, kinds: list[str], at_s: float | None) -
 
 
 def _place_of(alert: Row) -> Row:
-    names = ("time", "recording", "file", "line", "offset", "text")
+    names = ("time", "recording", "file", "line", "step", "offset", "text")
     return {name: alert[name] for name in names if name in alert}
 
 

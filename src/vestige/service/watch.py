@@ -19,11 +19,12 @@ import numpy as np
 
 from vestige import checked, native, storage
 from vestige.checkpoint import Loaded, load
-from vestige.errors import CheckpointError, UsageError
+from vestige.errors import CheckpointError
 from vestige.evidence.files import STDIN
 from vestige.log import get
 from vestige.reading import live
 from vestige.reading.looks import NormalEncoder
+from vestige.reading.overview import counted
 from vestige.reading.steps import NO_TIME, Reader, StepBlock
 from vestige.reading.times import rfc3339
 from vestige.reading.windower import WindowBatch, Windower
@@ -35,11 +36,12 @@ from vestige.scoring.silence import Heard, Silent
 from vestige.scoring.windows import judge_batches, rows_of
 from vestige.service import feedback
 from vestige.service import state as states
+from vestige.service.clocks import Clocks
 from vestige.service.daily import Daily
 from vestige.service.drift import Promise
 from vestige.service.exceptions import Exceptions
 from vestige.service.follow import Follower, still_followed
-from vestige.service.inbox import FOLDER, Inbox
+from vestige.service.inbox import Inbox, inbox_of
 from vestige.service.incidents import Incidents
 from vestige.service.listening import Listening
 from vestige.service.sharding import Shard, require_apart, require_same
@@ -106,6 +108,7 @@ class Watch:
     dismissed: Counter[str] = field(default_factory=Counter)
     repeats: Repeats = field(default_factory=Repeats)
     daily: Daily = field(default_factory=Daily)
+    clocks: Clocks = field(default_factory=Clocks)
     heard: Heard | None = None
     paths: tuple[Path, ...] = ()
     alerts: int = 0
@@ -150,7 +153,7 @@ class Watch:
                 lock.enter_context(storage.locked(state))
             before = None if state is None else states.load(state, digest)
             reader, paths = loaded.reader(), tuple(evidence)
-            inbox, listening = _inbox(reader, loaded, state, listen), None
+            inbox, listening = inbox_of(reader, state, listen), None
             if inbox is not None and listen:
                 listening = Listening(listen, inbox)
                 stack.callback(listening.close)
@@ -289,7 +292,7 @@ class Watch:
         self._live = self.options.once
 
     def _watch(self, stop: StopRequests) -> None:
-        scanned, some = 0.0, False
+        scanned, some, begun, started = 0.0, False, False, time.monotonic()
         while not _asked(stop):
             now = time.monotonic()
             # However much there is to read, what is new is looked for meanwhile.
@@ -316,17 +319,32 @@ class Watch:
                 self._take(block, new=False)
             self._pass_clock(listen=not backlog)
             self.follower.tell_waiting(WAITED_S)
+            if not begun and not backlog and (self.steps or now - started >= WAITED_S):
+                begun = self._tell_begun()
             self._save_in_time()
             self._flush(self.sinks)
             if not backlog:
                 # What comes one by one is gathered for a moment: a batch costs as much as a hundred lines.
                 time.sleep(GATHER_S if self.steps - before >= SOME else POLL_S)
 
+    def _tell_begun(self) -> bool:
+        """Say that all there was is read, or that nothing could be; True: it was said."""
+        if self.steps:
+            log.info("all there was is read: %d steps, %d alerts; what comes is waited for",
+                     self.steps, self.alerts)  # fmt: skip
+        elif any(path != STDIN and path.exists() for path in self.paths):
+            then = "nothing" if self.options.once else "nothing so far"
+            log.warning("%s could be read: the detector was learnt from %s, and reads nothing else",
+                        then, self.loaded.schema.source)  # fmt: skip
+        return True
+
     def _end(self) -> None:
         for block in self.follower.release():
             self._take(block, new=False)
         self._listened = -SCAN_S
         self._pass_clock(listen=True)
+        if not self.steps:
+            self._tell_begun()
         if self.directory is None:
             # Nobody will go on here: what looks ahead, and what is open, ends.
             self._judge(self.windower.flush())
@@ -350,6 +368,7 @@ class Watch:
     def _judge(self, batches: Iterable[WindowBatch], *, new: bool = True) -> None:
         for judged in judge_batches(self.loaded, batches):
             self.daily.take(judged.batch.t_ns[int(judged.batch.corrects) :])
+            self.clocks.take(judged.batch)
             self._take_back(judged.batch)
             rows: Iterable[dict[str, Any]]
             if self.scorer is not None:
@@ -518,13 +537,21 @@ class Watch:
         self._lock.close()
 
     def _tell_of_stop(self, name: str) -> None:
-        log.info("%s: the state is saved, and watching ends", name)
+        kept = (
+            "nothing is remembered (--state DIR does that)"
+            if self.directory is None
+            else "the state is saved"
+        )
+        log.info("%s: %s, and watching ends", name, kept)
 
     def _tell(self) -> None:
         log.info(
             "%d steps, %d alerts, %d incidents (%d open)",
             self.steps, self.alerts, self.incidents.count, len(self.incidents.open),
         )  # fmt: skip
+        if back := self.windower.out_of_order:
+            log.warning("%s came with a time before that of the one before: judged as they came",
+                        counted(back, "step"))  # fmt: skip
         if self.directory is not None and self.exceptions is not None:
             for sentence in feedback.kept(self.directory, self.exceptions.entries).told():
                 log.info("%s", sentence)
@@ -562,30 +589,6 @@ def _again(detector: Path, paths: Sequence[Path], state: Path | None) -> str:
         where = shlex.quote(str(paths[0]))
     said = "" if state is None else f" --state {shlex.quote(str(state))}"
     return f"vestige learn --again {shlex.quote(str(detector))} {where} -o NEW{said}"
-
-
-def _inbox(reader: Reader[Any], loaded: Loaded, state: Path | None, listen: Sequence[str]) -> Inbox | None:
-    """Where messages that come over the network lie: also when nobody listens any more, and some are there.
-    Raises UsageError where a detector can make nothing of them."""
-    if state is None:
-        if listen:
-            raise UsageError(
-                "what comes over the network has nowhere to lie until it is judged",
-                remedy="add --state DIR: it waits there, also for the next watch",
-            )
-        return None
-    folder = state / FOLDER
-    if not listen and not folder.is_dir():
-        return None
-    if not reader.receive(folder):
-        if not listen:
-            return None
-        raise UsageError(
-            f"a detector of {loaded.schema.source} cannot listen: what comes over syslog and OTLP are "
-            "messages of logs",
-            remedy="learn one from logs: vestige learn logs, or give the evidence as files",
-        )
-    return Inbox(folder)
 
 
 def _asked(stop: StopRequests) -> bool:

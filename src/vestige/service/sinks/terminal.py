@@ -55,8 +55,8 @@ class Terminal(Sink):
             self._shown = dict(self._counts)
 
     def close(self) -> None:
-        """Tell the counts."""
-        if self._counts != self._shown:
+        """Tell the counts, also where nothing came of what was promised."""
+        if self._standing is not None or self._counts != self._shown:
             self._print([self._sum()])
 
     def _count(self, finding: Finding) -> None:

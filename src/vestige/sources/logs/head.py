@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vestige.errors import EvidenceError, FormatError
-from vestige.evidence.files import EvidenceFile
+from vestige.evidence.files import EvidenceFile, is_binary
 from vestige.reading.files import FileUnit
 from vestige.sources.logs import years
 from vestige.sources.logs.choice import RuleSet
@@ -95,6 +95,8 @@ def head_of(unit: LogUnit, content: Content) -> Head | None:
         try:
             head = _head(sample[: sample.rfind(b"\n") + 1], unit, ruleset, content)
         except EvidenceError:
+            if is_binary(sample):
+                raise
             return None  # more lines may tell
         # A banner, or the end of a stack trace, is not to decide how all that follows is read.
         return head if head.known or sample.count(b"\n") >= LEAST_LINES else None

@@ -1,0 +1,75 @@
+"""By what a file is known again, whatever it is called."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from vestige.errors import EvidenceError
+from vestige.evidence.files import EvidenceFile
+from vestige.evidence.stream import ByteStream
+
+HEAD_BYTES = 1_024
+"""By so many bytes of its beginning a file is known again."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a file is: device and inode, and the digest of its first decoded bytes, `head_bytes` of them."""
+
+    device: int
+    inode: int
+    head: str
+    head_bytes: int
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any] | None) -> Self | None:
+        """What `vars` of one gave; None of what has none."""
+        return None if plain is None else cls(**plain)
+
+    @classmethod
+    def of(cls, file: EvidenceFile, most: int = HEAD_BYTES) -> Self:
+        """Of a file as it is now. Raises OSError or EvidenceError where it cannot be read."""
+        found = file.path.stat()
+        head = _head(file, most)
+        return cls(found.st_dev, found.st_ino, hashlib.sha256(head).hexdigest(), len(head))
+
+    def is_inode_of(self, found: os.stat_result) -> bool:
+        """Whether this is the file that the system describes."""
+        return (self.device, self.inode) == (found.st_dev, found.st_ino)
+
+    def is_of(self, file: EvidenceFile) -> bool:
+        """Whether a file that is there now is this one, by its inode."""
+        with suppress(OSError):
+            return self.is_inode_of(file.path.stat())
+        return False
+
+    def begins_like(self, file: EvidenceFile) -> bool:
+        """Whether a file begins with the bytes that this one begins with."""
+        if not self.head_bytes:
+            return False
+        with suppress(OSError, EvidenceError):
+            head = _head(file, self.head_bytes)
+            return len(head) == self.head_bytes and hashlib.sha256(head).hexdigest() == self.head
+        return False
+
+    def is_same(self, found: Identity, file: EvidenceFile) -> bool:
+        """Whether a `file`, which is `found`, is this one: by its inode, or, packed or copied, by how it
+        begins."""
+        if (self.device, self.inode) == (found.device, found.inode):
+            return self.begins_like(file)
+        # Nothing is read here: each of many files is compared with each other one.
+        return self.head_bytes >= HEAD_BYTES and (self.head, self.head_bytes) == (
+            found.head,
+            found.head_bytes,
+        )
+
+
+def _head(file: EvidenceFile, most: int) -> bytes:
+    # As it is now: what it held when it was listed may be less than what it is known by.
+    with closing(ByteStream(replace(file, size=None))) as content:
+        sample, _ = content.sample()
+    return sample[:most]
