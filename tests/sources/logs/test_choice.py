@@ -39,6 +39,7 @@ def read(path: Path, text: str, **options: Any) -> tuple[list[str], dict[str, An
         ("<13>Mar  8 09:17:01 box sshd[1]: open\n", "rfc3164", ["box"]),
         ("Mar  8 09:17:01 box su: open\n" + 3 * "Mar  8 09:17:02 box -- MARK --\n", "rfc3164", ["box"]),
         ("38 <13>Mar  8 09:17:01 box sshd[1]: open\n", "rfc3164", ["box"]),
+        ("2021 Mar  8 09:17:01 box sshd[1]: open\n2021 Mar  8 09:17:02 box -- MARK --\n", "guessed", ["box"]),
         ("2024-03-08T09:17:01Z box sshd[1]: open\n", "rsyslog", ["box"]),
         ("<12>2024-03-08T09:17:01.5Z esx1.example.org Hostd: info\n", "rsyslog", ["esx1.example.org"]),
         ("58 <34>1 2024-03-08T09:17:01Z box su 1 ID - open\n", "rfc5424", ["box"]),

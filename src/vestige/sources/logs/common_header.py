@@ -108,7 +108,9 @@ def write_time(header: Header, group: list[Line], doubts: list[str]) -> bool:
         header.strength += 0.1
     if half:
         header.times["Half"] = "%p"
-        header.pattern += "{ }<Half>"
+        lead = _commonest(seen, "half:") or " "
+        # What newer Java and browsers write there is no blank of ASCII.
+        header.pattern += f"{{{' ' if lead.isascii() else lead}}}<Half>"
     if zone := _commonest(seen, "zone:"):
         header.times["Zone"] = f"%{zone[-1]}"
         header.pattern += "{ <Zone>}" if zone[0] == " " else "{<Zone>}"

@@ -65,8 +65,9 @@ NAMED = r"[A-Za-z_][\w.$:/@-]{0,120}"
 _NAMES = r"(?:[A-Za-z]{3}|[A-Za-z\u00c0-\u017f]{3,10}\.?)"
 _DAY_NAME = r"(?:[A-Za-z]{2,10}|[A-Za-z\u00c0-\u017f]{2,13})\.?"
 _CLOCK = r"(?P<clock>[ 0-2]?\d:[0-5]\d:[0-6]\d)"
-_FRACTION = r"(?P<fraction>[.,]\d{1,9}(?!\d)|:\d{3}(?!\d))?+"
-_HALF = r"(?P<half>[ \t]?[AaPp]\.?[Mm]\.?(?![\w.]))?+"
+# Three digits between commas are those that Python's logging writes; other numbers there are the next column.
+_FRACTION = r"(?P<fraction>\.\d{1,9}(?!\d)|,(?:\d{3}(?=,)|\d{1,9}(?![\d,]))|:\d{3}(?!\d))?+"
+_HALF = r"(?P<half>[ \t\u00a0\u202f]?[AaPp](?:\. ?)?[Mm]\.?(?![\w.]))?+"
 REGION = r"[A-Z][a-z]{2,12}/[A-Za-z_]{2,30}(?:/[A-Za-z_]{2,30})?"
 _ZONE = (
     rf"(?P<zone>[ \t]{{0,2}}(?:Z(?![\w.])|[+-]\d{{2}}(?::?\d{{2}})?(?![\d.-])(?!:\d))"
@@ -136,7 +137,9 @@ def _compact() -> tuple[tuple[re.Pattern[str], str, str], ...]:
     )
 
 
-_EPOCH = re.compile(r"(?P<seconds>1\d{9})(?P<more>\d{3}|\d{6}|\d{9})?(?P<fraction>\.\d{1,9})?(?![\w.-])")
+_EPOCH = re.compile(
+    r"(?P<seconds>1\d{9})(?P<more>\d{3}|\d{6}|\d{9})?(?P<fraction>\.\d{1,9}|,\d{3,9}(?=[\s\])]))?(?![\w.-])"
+)
 _UPTIME = re.compile(r"(?P<seconds>\d{1,9})(?P<fraction>\.\d{3,9})(?P<unit>s)?(?![\w.-])")
 _CLOCK_ALONE = re.compile(
     rf"(?:{_CLOCK}{_FRACTION}{_HALF}|(?P<short>[01]?\d:[0-5]\d[ \t]?[AaPp][Mm]))(?![\w/:])"
@@ -218,7 +221,7 @@ def _counted(line: str, at: int) -> Part | None:
     """The time that is a number of seconds, or a label of TAI64N."""
     found = _EPOCH.match(line, at)
     if found is not None and not (found["more"] and found["fraction"]):
-        options = {"fraction:."} if found["fraction"] else set()
+        options = {f"fraction:{found['fraction'][0]}"} if found["fraction"] else set()
         layout = "%E%f" if found["more"] else "%s"
         return Part("time", "", "", "", found.end(), layout, frozenset(options), found[0])
     found = _TAI.match(line, at)
@@ -254,7 +257,7 @@ def _dated(found: re.Match[str], date_layout: str, clock_layout: str) -> Part:
     if name := part.get("name"):
         layout = f"%a{',' if ',' in name else ''} {layout}"
     if half:
-        options.add("half: " if half[0] in " \t" else "half:")
+        options.add(f"half:{half[0] if half[0].isspace() else ''}")
         layout += "%p"
     if fraction := part.get("fraction"):
         options.add(f"fraction:{fraction[0]}")
