@@ -233,7 +233,7 @@ def test_a_header_larger_than_any_is_refused_unread(save: Callable[..., Path]) -
         (lambda plain: plain["model"].update(inputs=["vectors"]), "do not fit the header"),
         (lambda plain: plain["model"].update(keep_mask={"summary": [True]}), "the mask of summary has 1"),
         (lambda plain: plain["model"].update(keep_mask=[]), "do not fit the header"),
-        (lambda plain: plain["model"].update(hyper={"C": -1}), "greater than or equal to 0"),
+        (lambda plain: plain["model"].update(hyper={"C": -1}), "C must be at least 0"),
         (lambda plain: plain.update(encoder={}), "encoder cannot be read"),
         (lambda plain: plain["encoder"]["words"].pop(), "produces other inputs"),
         (lambda plain: plain["probe"].pop("summary"), "summary: not probed"),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from vestige.checked import in_words
 from vestige.errors import UsageError
 
 if TYPE_CHECKING:
@@ -113,8 +114,9 @@ class TrainedDetector:
 
 
 def load(run: PathLike, *, device: str = "cpu") -> TrainedDetector:
-    """The detector in a directory that `run`, `learn` or their verbs wrote; of a run, the one that was best
-    on validation. It is loaded once here, so that whatever is wrong with it is said at once.
+    """The detector in a directory that `run`, `learn` or their verbs wrote; of a run that was judged, the one
+    that was best on validation, baselines included. It is loaded once here, so that whatever is wrong with it
+    is said at once.
 
     Raises UsageError for what is no run, CheckpointError where the detector is damaged or cannot be trusted.
     """
@@ -122,7 +124,7 @@ def load(run: PathLike, *, device: str = "cpu") -> TrainedDetector:
     from vestige.runs.directory import RunDirectory
 
     scoring.check_device(device)
-    path = RunDirectory.open(Path(run)).detector()
+    path = RunDirectory.open(Path(run)).best()
     _loaded: Loaded = checkpoint.load(path, device=device)
     return TrainedDetector(path, device)
 
@@ -217,6 +219,7 @@ def run(
     """
     from vestige.engine import choose
     from vestige.models import registry as detectors
+    from vestige.pipeline import in_memory
     from vestige.pipeline import run as whole
     from vestige.pipeline.fitting import ALL, TrainingPlan
     from vestige.runs.options import JudgeOptions, ModelTransferOptions, SplitOptions
@@ -230,7 +233,7 @@ def run(
     ]
     results = whole.run(
         kind,
-        Path(corpus),
+        in_memory.path_of(corpus),
         Path(output),
         options=_build(kind.options, parts[0]),
         split=_build(SplitOptions, parts[1]),
@@ -307,7 +310,9 @@ def _look(evidence: PathLike, source: str, limit: int | None, options: dict[str,
     from vestige.reading.overview import Overview
     from vestige.sources import registry
 
-    kind, corpus = registry.get(source), Path(evidence)
+    if limit is not None and limit < 0:
+        raise UsageError(f"limit: must be at least 0, not {limit}")
+    kind, corpus = registry.get(source), in_memory.path_of(evidence)
     reader = kind.corpus_reader(corpus, _build(kind.options, options))
     overview = Overview(reader)
     look = previewing.Preview(reader, corpus, overview)
@@ -341,6 +346,6 @@ def _build(model: type[Model], given: Mapping[str, Any]) -> Model:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
         raise UsageError(
-            f"{name}: {first['msg'].removeprefix('Value error, ')}",
+            f"{name}: {in_words(first)}",
             remedy=f"the options are: {', '.join(model.model_fields)}",
         ) from error

@@ -2,7 +2,8 @@
 
 A file may have been damaged, edited, or made to do harm. `load` refuses numbers that are none or that no
 field could hold; `whole`, `real`, `flag`, `text` and `texts` say what a single field may be. All of them
-raise ValueError, which callers turn into an error that names the file and a remedy.
+raise ValueError, which callers turn into an error that names the file and a remedy. `in_words` says what a
+model refused a value for.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import math
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +23,26 @@ LARGEST = 256 * 2**20
 """Bytes of a file of JSON at most."""
 SHOWN = 40
 """Characters of a refused value that a message shows."""
+
+WORDS = {
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "literal_error": "must be {expected}",
+    "missing": "is missing",
+    "extra_forbidden": "there is nothing of this name",
+    "finite_number": "must be a number",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text",
+}
+"""What Pydantic refuses a value for, by its own name for it."""
 
 
 def read(path: Path, most: int = LARGEST) -> bytes:
@@ -151,3 +173,14 @@ def _refuse_deep(plain: Any) -> None:
         if not level:
             return
     raise ValueError("brackets within too many brackets")
+
+
+def in_words(refused: Mapping[str, Any]) -> str:
+    """One of the `errors()` of a Pydantic `ValidationError` as a person would say it: what the value must be
+    and, where that is short, what it is."""
+    if refused["type"] not in WORDS:
+        return str(refused["msg"]).removeprefix("Value error, ")
+    said, given = WORDS[refused["type"]].format(**refused.get("ctx", {})), refused["input"]
+    if said.startswith("must") and isinstance(given, bool | int | float | str) and len(repr(given)) <= SHOWN:
+        said += f", not {given!r}"
+    return said

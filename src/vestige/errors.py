@@ -9,6 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+NO_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc", "not enough memory")
+"""How libraries that raise no MemoryError say that there is none left."""
+
 
 class VestigeError(Exception):
     """Something a person can mend: `what` was wrong, `where` (a file), `row` (1-based), and the `remedy`."""
@@ -108,3 +111,19 @@ class SearchError(VestigeError):
     """No trial of a search for hyper-parameters ended well."""
 
     exit_code = 11
+
+
+class OutOfMemoryError(VestigeError):
+    """There is not enough memory for what was asked."""
+
+    exit_code = 12
+
+
+def out_of_memory(error: BaseException) -> OutOfMemoryError | None:
+    """The advice where an error says that memory ran out; None for any other."""
+    if not isinstance(error, MemoryError) and not any(text in str(error).lower() for text in NO_MEMORY):
+        return None
+    return OutOfMemoryError(
+        "there is not enough memory",
+        remedy="allow more (ulimit, MemoryMax=), give less evidence at a time, or use fewer --jobs",
+    )

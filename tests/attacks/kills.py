@@ -62,7 +62,12 @@ HEAVY = (
     "jinja2", "numba", "optuna", "pydantic", "rich.progress", "rich.table", "safetensors.numpy",
     "scipy.optimize", "scipy.stats", "sklearn.ensemble", "sklearn.linear_model", "xgboost", "zstandard",
 )  # fmt: skip
-THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+THREADS = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # Where pandas is installed scikit-learn imports it, and it PyArrow, whose allocator starts a thread.
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
 """Set before this is started: a process that has threads cannot be forked."""
 
 

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from tests.warm import vestige
 from vestige import errors
@@ -136,3 +138,22 @@ def test_settings_are_parsed_never_evaluated() -> None:
     assert parsed == {"hidden": 128, "gru.dropout": 0.5, "wide": True, "name": "__import__('os')"}
     with pytest.raises(UsageError, match="NAME=VALUE"):
         parse_settings(["hidden"])
+
+
+def test_memory_that_runs_out_is_told_whichever_library_says_so() -> None:
+    with pytest.raises(MemoryError) as of_numpy:
+        np.empty(1 << 60, np.uint8)
+    with pytest.raises(RuntimeError) as of_torch:
+        torch.empty(1 << 50)
+    for raised in (of_numpy, of_torch):
+        told = errors.out_of_memory(raised.value)
+        assert told is not None
+        assert (told.exit_code, told.what) == (12, "there is not enough memory")
+    assert errors.out_of_memory(RuntimeError("shapes do not fit")) is None
+    code = (
+        "import sys; from vestige.cli import main, options\n"
+        "def run_out(*_): raise MemoryError\n"
+        "main.expanded = run_out; sys.argv = ['vestige', 'doctor']; main.run()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, "error: there is not enough memory\n  remedy" in done.stderr) == (12, True)

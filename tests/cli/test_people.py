@@ -82,6 +82,14 @@ def test_help_has_a_short_name_and_common_options_first() -> None:
     )
 
 
+def test_the_list_of_verbs_says_of_each_in_whole_what_it_does() -> None:
+    told = " ".join(CliRunner(env={"COLUMNS": "80"}).invoke(app, ["-h"]).stdout.split())
+    assert "..." not in told.partition("Commands:")[2]
+    assert (
+        "triage Cluster alerts that were explained alike, so that tens are labelled, not thousands." in told
+    )
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_stands_in_the_help_once_and_few_are_common(name: str) -> None:
     command = COMMANDS[name]
@@ -300,6 +308,37 @@ def test_a_watch_of_nothing_that_is_there_is_no_success(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["watch", str(tmp_path), str(tmp_path / "typo"), "--once"])
     assert isinstance(done.exception, EvidenceError)
     assert "check the path" in done.exception.remedy
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (["run", "logs", ".", "-o", "x", "--resamples", "50"], "--resamples: must be at least 100, not 50"),
+        (
+            ["run", "logs", ".", "-o", "x", "--window-size", "two"],
+            "--window-size: must be a whole number, not 'two'",
+        ),
+        (
+            ["run", "logs", ".", "-o", "x", "-m", "gbt", "--set", "rounds=0"],
+            "gbt: rounds must be at least 1, not 0",
+        ),
+    ],
+)
+def test_a_value_that_an_option_does_not_take_is_told_in_words(typed: list[str], says: str) -> None:
+    done = vestige(*typed)
+    assert (done.returncode, says in done.stderr) == (2, True), done.stderr
+
+
+def test_what_numbers_an_option_takes_is_in_its_help() -> None:
+    told = " ".join(CliRunner(env={"COLUMNS": "110"}).invoke(app, ["run", "logs", "-h"]).stdout.split())
+    assert "bootstrap resamples of the intervals [x>=100]" in told
+    assert "[x>=0, x<1]" in told  # of --warmup
+    assert "e+" not in told
+
+
+def test_an_empty_argument_is_not_the_working_directory() -> None:
+    done = vestige("score", "normal", "")
+    assert (done.returncode, "an argument is empty" in done.stderr) == (2, True)
 
 
 def test_what_may_not_be_read_is_no_question_of_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,14 @@ def test_another_test_part_is_refused_with_how_it_differs(run: Path, prepared: P
     assert len(contenders([other / "oracle" / "gbt", other / "realistic" / "gbt"])) == 2
 
 
+def test_what_is_named_twice_counts_once(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    found = contenders([run, run / "oracle" / "gbt"])
+    assert [one.name for one in found] == [f"{run}:oracle/gbt", f"{run}:realistic/gbt"]
+    assert [each.getMessage() for each in caplog.records] == [
+        f"{run / 'oracle' / 'gbt'} is named twice and counts once"
+    ]
+
+
 def test_a_model_that_is_nowhere_is_refused(run: Path) -> None:
     with pytest.raises(UsageError, match="no detector to compare"):
         contenders([run], models=["gru"])

@@ -205,7 +205,7 @@ def test_a_template_stands_for_words() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('[[exception]]\nid = "7"\nhost = "web"\n', r"exception 1 \(7\): because: Field required"),
+        ('[[exception]]\nid = "7"\nhost = "web"\n', r"exception 1 \(7\): because: is missing"),
         ('[[exception]]\nid = "7"\nbecause = "x"\n', r"exception 1 \(7\): it would hide everything"),
         ('[[exception]]\nid = "7"\nbecause = "x"\nhots = "w"\n', r"exception 1 \(7\): hots: Extra"),
         ('[[exception]]\nid = "7"\nbecause = "x"\nevents = []\n', r"exception 1 \(7\): events: Tuple"),

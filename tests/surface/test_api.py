@@ -120,6 +120,9 @@ def test_a_run_and_its_detectors(tmp_path: Path) -> None:
     assert again.models[0].macro_f1.estimate == results.models[0].macro_f1.estimate
     compared = vestige.compare(tmp_path / "run", resamples=100)
     assert compared.contenders[0].figure.estimate == pytest.approx(results.models[0].macro_f1.estimate)
+    best = vestige.load(tmp_path / "run")
+    ranked = [found.name for found in results.ranked]
+    assert (best.path.name, len(ranked) > 1) == (ranked[0], True)
     found = vestige.load(tmp_path / "run" / "gbt").score(corpus)
     assert (found.filter("alert")["reasons"].list.len() > 0).any()
     assert found.columns[:5] == FIRST
@@ -135,8 +138,13 @@ def test_a_run_and_its_detectors(tmp_path: Path) -> None:
         (lambda path: vestige.run(path, "x", batch_size=0), "batch_size"),
         (vestige.load, "neither a run nor a detector"),
         (lambda _: vestige.learn(["a"], "x", "traces"), "traces cannot be read from list"),
-        (lambda _: vestige.learn([1], "x"), "line 0 is a int"),  # type: ignore[list-item]
+        (lambda _: vestige.learn([1], "x"), "line 0 is no str but int"),  # type: ignore[list-item]
         (lambda _: vestige.learn(pl.DataFrame({"a": ["x"], "b": ["y"]}), "x"), "which column"),
+        (lambda _: vestige.learn([], "x"), "there are no lines"),
+        (lambda _: vestige.learn(7, "x"), "evidence that is int"),  # type: ignore[arg-type]
+        (lambda _: vestige.learn("", "x"), "the path is empty"),
+        (lambda _: vestige.read(""), "the path is empty"),
+        (lambda path: vestige.read(path, limit=-1), "at least 0"),
         (lambda path: vestige.evaluate(path, read={"format": "bgl"}), "`read` says"),
     ],
 )

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from vestige import __version__, log, storage
+from vestige.checked import in_words
 from vestige.cli.config import expanded
 from vestige.cli.help import App
-from vestige.errors import OutputError, UsageError, VestigeError
+from vestige.errors import OutputError, UsageError, VestigeError, out_of_memory
 from vestige.escaping import visible_lines
 
 INTERRUPTED, TERMINATED, HUNG_UP, BUG = 130, 143, 129, 70
@@ -79,13 +81,21 @@ class InOrder(TyperGroup):
         except typer.BadParameter as error:
             if error.param is None or not error.message:
                 raise  # something is missing: Typer shows how the command is called
-            # Pydantic's prefix says nothing to a person; what follows it names the choices.
-            message = error.message.removeprefix("Value error, ")
+            message = error.message
+            if isinstance(error.__cause__, ValidationError):  # Typer has Pydantic look at values
+                message = in_words(error.__cause__.errors()[0])
             option = error.param.opts[-1]
             remedy = "see --help for what it takes"
             if message.endswith("is not readable."):
                 remedy = "ask whoever owns it for the permission to read it"
             raise UsageError(f"{option}: {message}", remedy=remedy) from error
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """What each verb does, in a whole sentence: Click would cut it where the line ends."""
+        verbs = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        told = [(name, (verb.help or "").split("\n\n")[0]) for name, verb in verbs.items() if verb]
+        with formatter.section("Commands"):
+            formatter.write_dl(told)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The verbs by `VERBS`."""
@@ -172,6 +182,8 @@ def run() -> None:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` has it ignored
         signal.signal(signal.SIGHUP, _terminate)
     try:
+        if "" in sys.argv[1:]:  # as a path it would be the working directory
+            raise UsageError("an argument is empty", remedy="is a variable of the shell not set?")
         arguments = _hoist(sys.argv[1:])
         command = typer.main.get_command(_asked_for(arguments))
         flags = next((at for at, each in enumerate(arguments) if each in VERBS), len(arguments))
@@ -186,6 +198,8 @@ def run() -> None:
     except Exception as error:  # noqa: BLE001 - the boundary: whatever comes here is our own fault
         if (refused := storage.refusal(error)) is not None:  # a full disk, also as Polars tells it
             _fail(f"error: {refused}", refused.exit_code, debug)
+        if (short := out_of_memory(error)) is not None:
+            _fail(f"error: {short}", short.exit_code, debug)
         if isinstance(error, OSError):
             _fail(f"error: {error.filename or 'input or output'}: {error.strerror or error}", 1, debug)
         kind = type(error).__name__

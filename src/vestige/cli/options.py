@@ -13,6 +13,7 @@ import typer
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from vestige.checked import in_words
 from vestige.cli.help import HEADINGS
 from vestige.errors import UsageError
 
@@ -26,6 +27,8 @@ FLAGS = {
     "threads": ("-t", "--threads"),
 }
 """Fields whose option is called otherwise than the field."""
+UNMET = 1e9
+"""A bound of a number that is there for safety alone."""
 
 Quantize = Literal["none", "int8"]
 """What `--quantize` takes."""
@@ -116,8 +119,21 @@ def _parameter(name: str, field: FieldInfo, heading: str | None) -> inspect.Para
         default = []
     if field.is_required():
         default = ...
-    option = typer.Option(default, *flags, help=field.description or "", rich_help_panel=heading)
+    told = f"{field.description or ''}{_range(field)}"
+    option = typer.Option(default, *flags, help=told, rich_help_panel=heading)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=annotation)
+
+
+def _range(field: FieldInfo) -> str:
+    """What numbers a field takes, as Typer tells it of its own options, without bounds that nobody meets."""
+    signs = {"gt": "x>", "ge": "x>=", "lt": "x<", "le": "x<="}
+    found = [
+        f"{sign}{bound:g}"
+        for name, sign in signs.items()
+        for each in field.metadata
+        if (bound := getattr(each, name, None)) is not None and bound < UNMET
+    ]
+    return f"  [{', '.join(found)}]" if found else ""
 
 
 def _option_type(annotation: Any) -> Any:
@@ -138,10 +154,9 @@ def _build(model: type[BaseModel], given: dict[str, Any]) -> BaseModel:
         return model(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        message = first["msg"].removeprefix("Value error, ")
+        message = in_words(first)
         if first["loc"]:
-            name = str(first["loc"][0])
-            message = f"{flag_of(name)}: {message}"
+            message = f"{flag_of(str(first['loc'][0]))}: {message}"
         raise UsageError(message, remedy="see --help for what it takes") from error
 
 

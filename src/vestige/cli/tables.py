@@ -123,19 +123,31 @@ def _rows(title: str, rows: list[tuple[str, str]]) -> Table:
     return table
 
 
+def _worded(value: Any) -> str:
+    """A note as a person would write it, not as Python does."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_worded(each)}" for name, each in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(_worded(each) for each in value) or "none"
+    return str(value)
+
+
 def dataset(windows: WindowSet) -> Table:
     """A dataset: its size, classes, schema, and the notes of its extractor."""
     schema = windows.schema
     counts = np.array(windows.recordings["n_windows"].to_list()).reshape(-1, len(schema.classes)).sum(axis=0)
     rows = [
         ("source", schema.source),
-        ("recordings", f"{windows.recordings.height}, hosts {windows.recordings['host'].n_unique()}"),
+        ("recordings", str(windows.recordings.height)),
+        ("hosts", str(windows.recordings["host"].n_unique())),
         ("windows", f"{len(windows)} of {schema.length} steps, stride {schema.stride}"),
         *((f"  {name}", f"{count:.0f}") for name, count in zip(schema.classes, counts, strict=True)),
         ("schema digest", schema.digest),
     ]
     rows += [
-        (name.replace("_", " "), str(value))
+        (name.replace("_", " "), _worded(value))
         for name, value in windows.notes.items()
         if name not in {"left_out", "left_out_counts", "warnings", "forms"}
     ]

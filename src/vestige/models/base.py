@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from vestige.checked import in_words
 from vestige.errors import UsageError
 from vestige.models.reasons import Piece, Reason, all_pieces, by_occlusion
 from vestige.models.space import Space
@@ -481,10 +482,10 @@ def parse_hyper(kind: type[Detector], hyper: Mapping[str, Any]) -> HyperParamete
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         if not name:  # values that do not go together
-            raise UsageError(f"{kind.name}: {first['msg'].removeprefix('Value error, ')}") from error
+            raise UsageError(f"{kind.name}: {in_words(first)}") from error
         problem = f"{kind.name} has no hyper-parameter {name!r}"
         if name in known:
-            problem = f"{kind.name}: {name}={hyper.get(name)!r}: {first['msg'].lower()}"
+            problem = f"{kind.name}: {name} {in_words(first)}"
         raise UsageError(problem, remedy=f"it has: {', '.join(known) or 'none'}") from error
 
 

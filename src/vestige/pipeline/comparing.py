@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from vestige import checkpoint
+from vestige import checkpoint, log
 from vestige.errors import UsageError
 from vestige.evaluation.clusters import held_out
 from vestige.evaluation.predictions import Predictions
@@ -28,6 +28,7 @@ from vestige.runs.directory import RunDirectory
 from vestige.runs.options import SplitOptions
 from vestige.splits import Split
 
+logger = log.get(__name__)
 REMEDY = "compare detectors that were judged on one test part: train them by the same dataset and split"
 
 
@@ -88,10 +89,12 @@ def contenders(
     """All detectors of the runs (a run, a view, or one detector's folder each), trained again where `seeds`
     or `splits` are more than one; of those named in `models` alone where any is.
 
-    `trained`: where what is trained lies (default: beside each run), and is taken up again. Raises UsageError
-    where the test parts are not the same, with how they differ.
+    A detector that is named twice counts once. `trained`: where what is trained lies (default: beside each
+    run), and is taken up again. Raises UsageError where the test parts are not the same, with how they
+    differ.
     """
     found: list[Contender] = []
+    named: set[Path] = set()
     for path in runs:
         run = RunDirectory.open(path)
         if run.is_detector and not run.config_file.is_file():
@@ -109,6 +112,10 @@ def contenders(
         parts: dict[tuple[Path, Path], TestPart] = {}
         more = _Retrained(run, seeds, splits, trained, progress) if seeds > 1 or splits > 1 else None
         for name, folder in chosen.items():
+            if (place := folder.resolve()) in named:
+                logger.warning("%s is named twice and counts once", folder)
+                continue
+            named.add(place)
             own = RunDirectory(folder)
             where = own.dataset, own.split
             if where not in parts:

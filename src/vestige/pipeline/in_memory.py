@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vestige.errors import UsageError
+from vestige.errors import EvidenceError, UsageError
 from vestige.reading.preview import Row
 from vestige.scoring import windows
 from vestige.scoring.normal import NormalScorer
@@ -48,17 +48,31 @@ class Given:
     begins: NDArray[np.int64] | None = None
 
 
+def path_of(evidence: str | os.PathLike[str]) -> Path:
+    """The path of evidence. Raises UsageError for an empty one, which would be the working directory."""
+    if evidence == "":
+        raise UsageError("the path is empty", remedy="give a file or a directory; lines are given as a list")
+    return Path(evidence)
+
+
 @contextlib.contextmanager
 def as_file(
     evidence: str | os.PathLike[str] | Sequence[str] | pl.DataFrame, source: str, text: str | None = None
 ) -> Iterator[Given]:
     """Evidence as a file for the source that reads it, as long as the block runs.
 
-    Raises UsageError for what the source cannot read from memory.
+    Raises UsageError for what the source cannot read from memory, EvidenceError where nothing was given.
     """
     if isinstance(evidence, str | os.PathLike):
-        yield Given(Path(evidence))
+        yield Given(path_of(evidence))
         return
+    if not isinstance(evidence, pl.DataFrame | Sequence):
+        raise UsageError(
+            f"evidence that is {type(evidence).__name__}",
+            remedy="give a path, a list of str, or a Polars frame",
+        )
+    if not len(evidence):
+        raise EvidenceError("there are no lines", remedy="give at least one")
     with tempfile.TemporaryDirectory(prefix="vestige-") as place:
         if isinstance(evidence, pl.DataFrame) and source == "events":
             path = Path(place) / EVENTS
@@ -182,7 +196,7 @@ def _write(path: Path, lines: Iterable[str]) -> NDArray[np.int64]:
         for line in lines:
             if not isinstance(line, str):
                 raise UsageError(
-                    f"line {len(begins)} is a {type(line).__name__}, not a str", remedy="give a list of str"
+                    f"line {len(begins)} is no str but {type(line).__name__}", remedy="give a list of str"
                 )
             file.write(line + "\n")
             begins.append(number)

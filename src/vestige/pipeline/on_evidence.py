@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from vestige import checkpoint
+from vestige.checked import in_words
 from vestige.checkpoint import Loaded, Pooling
 from vestige.engine import LOCAL, Engine
 from vestige.errors import EvidenceError, UsageError
@@ -229,7 +230,7 @@ def _options(source: Source[Any], given: dict[str, Any]) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(
-            f"--read {'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}",
+            f"--read {'.'.join(map(str, first['loc']))}: {in_words(first)}",
             remedy=f"NAME=VALUE, NAME being one of {', '.join(source.options.model_fields)}: see vestige "
             f"prepare {source.name} --help",
         ) from error

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from vestige.checked import in_words
 from vestige.errors import DefinitionError
 from vestige.escaping import visible
 
@@ -63,7 +64,7 @@ class Definitions(Generic[Model]):
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"]) or self.what
-            message = first["msg"].removeprefix("Value error, ")
+            message = in_words(first)
             remedy = f"{self.page} shows a {self.what}"
             raise DefinitionError(f"{key}: {message}", where=where, remedy=remedy) from error
         except (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vestige import log
-from vestige.errors import VestigeError
+from vestige.errors import VestigeError, out_of_memory
 from vestige.models.base import Detector
 from vestige.models.fitting import benign
 from vestige.models.space import Parameter, Space, Value, draw
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 FIGURES = {"classify": "validation macro F1", "next": "minus the mean surprise of validation (nats)"}
 """What a trial is judged by, by the task of its detector: higher is better."""
-NO_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc", "not enough memory")
 BATCH = 4096
 logger = log.get(__name__)
 
@@ -136,9 +135,9 @@ def attempt(task: Task, data: TrainingData, settings: dict[str, Value], watch: R
         return Result("FAIL", None, str(error).replace("\n  remedy: ", "; "))
     except (MemoryError, RuntimeError, ValueError) as error:
         # Whatever else a library cannot do with the settings is a fault of the program, and ends the search.
-        if not isinstance(error, MemoryError) and not any(text in str(error).lower() for text in NO_MEMORY):
+        if (refused := out_of_memory(error)) is None:
             raise
-        return Result("FAIL", None, "there is not enough memory for it")
+        return Result("FAIL", None, refused.what)
 
 
 def finish(

@@ -23,7 +23,7 @@ GOOD = 'timestamp = ["t"]\nmachine = ["m"]\nevent = ["e"]\n'
         ("machine = ['m']\nevent = ['e']\n", r"own.toml: .*`timestamp = \[...\]` is missing"),
         (GOOD.replace('"m"', '"m+"'), "machine: 'm\\+' names no field"),
         (GOOD + 'kind = "xml"\n', "kind: "),
-        (GOOD + "colour = 1\n", "colour: Extra inputs"),
+        (GOOD + "colour = 1\n", "colour: there is nothing of this name"),
         (GOOD.replace('["e"]', "[]"), "event: "),
         ("= nonsense", "not TOML"),
     ],

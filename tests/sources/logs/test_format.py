@@ -53,9 +53,9 @@ def test_a_format_of_ones_own_is_ten_lines(tmp_path: Path) -> None:
         ('"order", ', '"Order!", ', "masks: 'Order!' is no name"),
         ("2024-05-06T", "May 6 ", "does not fit the header"),
         ("%Y-", "%Q-", "unknown directive %Q"),
-        ("label =", "lable =", "lable: Extra inputs"),
+        ("label =", "lable =", "lable: there is nothing of this name"),
         ("header =", "header", "not TOML"),
-        ('header = "<When> <Level> <Component>: <Content>"', "", "header: Field required"),
+        ('header = "<When> <Level> <Component>: <Content>"', "", "header: is missing"),
     ],
 )
 def test_a_mistake_names_the_file_and_the_key(tmp_path: Path, old: str, new: str, message: str) -> None:

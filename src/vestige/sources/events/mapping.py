@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from vestige.checked import in_words
 from vestige.errors import UsageError
 from vestige.sources.definitions import Definitions
 from vestige.sources.events.fields import literal_of
@@ -213,5 +214,5 @@ def _changed(mapping: Mapping, options: EventOptions) -> Mapping:
     except ValidationError as error:
         first = error.errors()[0]
         flag = str(first["loc"][0]).replace("_", "-")
-        message = first["msg"].removeprefix("Value error, ")
+        message = in_words(first)
         raise UsageError(f"--{flag}: {message}", remedy=REMEDIES.get(flag, "")) from error

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from vestige.checked import in_words
 from vestige.errors import UsageError
 from vestige.evidence.defects import Defect
 from vestige.evidence.files import STDIN, EvidenceFile, find
@@ -138,7 +139,7 @@ def _entries(listing: Path) -> list[Entry]:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
+        message = in_words(first)
         raise UsageError(f"{key}: {message}", where=listing, remedy="docs/logs.md shows a listing") from error
 
 
