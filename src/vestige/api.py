@@ -311,7 +311,7 @@ def _look(evidence: PathLike, source: str, limit: int | None, options: dict[str,
     from vestige.sources import registry
 
     if limit is not None and limit < 0:
-        raise UsageError(f"limit: must be at least 0, not {limit}")
+        raise UsageError(f"limit: must be at least 0, not {limit}", remedy="give how many steps to show")
     kind, corpus = registry.get(source), in_memory.path_of(evidence)
     reader = kind.corpus_reader(corpus, _build(kind.options, options))
     overview = Overview(reader)

@@ -207,7 +207,10 @@ def test_a_template_stands_for_words() -> None:
     [
         ('[[exception]]\nid = "7"\nhost = "web"\n', r"exception 1 \(7\): because: is missing"),
         ('[[exception]]\nid = "7"\nbecause = "x"\n', r"exception 1 \(7\): it would hide everything"),
-        ('[[exception]]\nid = "7"\nbecause = "x"\nhots = "w"\n', r"exception 1 \(7\): hots: Extra"),
+        (
+            '[[exception]]\nid = "7"\nbecause = "x"\nhots = "w"\n',
+            r"exception 1 \(7\): hots: there is",
+        ),
         ('[[exception]]\nid = "7"\nbecause = "x"\nevents = []\n', r"exception 1 \(7\): events: Tuple"),
         ('[[exception]]\nid = "7"\nbecause = "x"\nhost = "w"\nexpires = "?"\n', r"\(7\): expires: "),
         ("exceptions = 1\n", "exceptions: only entries"),

@@ -16,6 +16,7 @@ from vestige import log
 from vestige.board import evidence
 from vestige.board.cells import Cell, SetPlace, Together, cells_of, together
 from vestige.board.sets import LabelledSet
+from vestige.checked import in_words
 from vestige.engine import LOCAL, Engine
 from vestige.errors import OutputError, UsageError, VestigeError
 from vestige.models import registry
@@ -194,7 +195,7 @@ def _options(one: LabelledSet) -> BaseModel:
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(
-            f"set {one.name}: option {'.'.join(map(str, first['loc']))}: {first['msg']}",
+            f"set {one.name}: option {'.'.join(map(str, first['loc']))}: {in_words(first)}",
             remedy=f"see {shlex.join(['vestige', 'prepare', one.source, '--help'])}",
         ) from error
     return made

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from vestige import recipes
+from vestige.checked import in_words
 from vestige.errors import UsageError
 from vestige.runs.options import SplitOptions
 
@@ -125,7 +126,7 @@ def load(path: Path = SHIPPED) -> tuple[LabelledSet, ...]:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{place}: {first['msg']}", where=path, remedy=remedy) from error
+        raise UsageError(f"{place}: {in_words(first)}", where=path, remedy=remedy) from error
     except ValueError as error:
         raise UsageError(f"is no TOML: {error}", where=path, remedy=remedy) from error
     names = [labelled.name for labelled in found]

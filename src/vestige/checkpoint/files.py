@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from vestige.checked import in_words
 from vestige.checkpoint import probe, single_file
 from vestige.checkpoint.header import FORMAT, REMEDY, Header, Weights, library_versions, read_header
 from vestige.checkpoint.notes import Notes
@@ -304,7 +305,7 @@ def _refusing(what: str, where: Path) -> Iterator[None]:
         told = str(error)
         if isinstance(error, ValidationError):
             first = error.errors()[0]
-            told = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            told = f"{'.'.join(map(str, first['loc']))}: {in_words(first)}"
         raise CheckpointError(f"{what} ({told[:LONGEST_TOLD]})", where=where, remedy=REMEDY) from error
 
 

@@ -114,7 +114,7 @@ def parse_header(content: bytes, path: Path) -> Header:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise CheckpointError(
-            f"is no checkpoint header ({field}: {first['msg'].lower()})", where=path, remedy=REMEDY
+            f"is no checkpoint header ({field}: {checked.in_words(first)})", where=path, remedy=REMEDY
         ) from error
 
 

@@ -100,7 +100,11 @@ def _read(file: Path) -> dict[str, Any]:
             raise UsageError(f"is larger than any list of options ({LARGEST >> 20} MiB)", where=file)
         return tomllib.loads(data.decode("utf-8"))
     except OSError as error:
-        raise UsageError(f"cannot be read ({error.strerror})", where=file) from error
+        raise UsageError(
+            f"cannot be read ({error.strerror})",
+            where=file,
+            remedy="give a file of options, such as the run.toml that every run writes",
+        ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(
             f"is no TOML ({error})", where=file, remedy='lines such as split = "host", model = ["gbt"]'

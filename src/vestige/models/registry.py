@@ -244,7 +244,7 @@ def of_task(name: str, task: Task) -> str:
         if candidate in there_are and task_of(candidate) == task:
             return candidate
     called = [other.removeprefix(f"{task}_") for other in there_are if task_of(other) == task]
-    remedy = f"other of: {', '.join(called)}"
+    remedy = f"one of: {', '.join(called)}"
     if name in there_are:
         its_own = task_of(name)
         what_for = f"--task {its_own} is what it is for"

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from vestige.checked import in_words
 from vestige.errors import UsageError
 from vestige.models.base import Detector
 from vestige.models.space import Choice, Parameter, Range, Space, Value
@@ -145,7 +146,7 @@ def _takes(model: type[BaseModel], name: str, value: Any) -> str | None:
     try:
         model(**{name: value})
     except ValidationError as error:
-        return next((problem["msg"] for problem in error.errors() if problem["loc"][:1] == (name,)), None)
+        return next((in_words(problem) for problem in error.errors() if problem["loc"][:1] == (name,)), None)
     return None
 
 
