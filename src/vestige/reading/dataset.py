@@ -25,6 +25,9 @@ from vestige.reading.windows import FORMAT, INDEX, MANIFEST, MOST_CLASSES, RECOR
 from vestige.schema import Schema, Stream
 from vestige.storage import atomic_directory
 
+TOGETHER = 4096
+"""Recordings that become columns at a time."""
+
 
 def occurrences(label: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
     """How often each class comes, `(classes,)`."""
@@ -107,6 +110,8 @@ class DatasetWriter:
         self.notes: dict[str, Any] = {}
         self._target = atomic_directory(path, marker=MANIFEST, overwrite=overwrite)
         self._recordings: list[dict[str, Any]] = []
+        self._settled: list[pl.DataFrame] = []
+        self._begun = 0
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -150,6 +155,9 @@ class DatasetWriter:
         """Start a recording. Where the schema is `padded` it gets steps of padding, so that its first step
         already has a window, and at its end so has its last."""
         self._pad_end()
+        if len(self._recordings) == TOGETHER:
+            self._settle()
+        self._begun += 1
         self._recordings.append(
             {
                 "id": id, "host": host, "sample": sample, "profile": profile, "t_start_ns": None,
@@ -181,7 +189,7 @@ class DatasetWriter:
         starts = np.arange(first, n, stride, dtype=np.int64) + (
             before - self.schema.before + current["first_step"]
         )
-        recording = np.broadcast_to(np.uint32(len(self._recordings) - 1), len(starts))
+        recording = np.broadcast_to(np.uint32(self._begun - 1), len(starts))
         for writer, column in zip(self._index.values(), (recording, starts, label, t_ns[kept]), strict=True):
             writer.append(column)
         current["n_windows"] += occurrences(label, len(self.schema.classes))
@@ -218,12 +226,19 @@ class DatasetWriter:
         """Write `tables/<name>.parquet`."""
         frame.write_parquet(self._root / f"tables/{name}.parquet")
 
+    def _settle(self) -> None:
+        """Put recordings that are complete into columns: as a dict each takes ten times the memory, and
+        evidence may name millions of machines."""
+        # As plain lists: of arrays, Polars asks what imports all of masked arrays.
+        rows = [{**each, "n_windows": each["n_windows"].tolist()} for each in self._recordings]
+        self._settled.append(pl.DataFrame(rows, schema=RECORDING_COLUMNS))
+        self._recordings.clear()
+
     def _finish(self) -> None:
         self._pad_end()
         digests = {stream.path: stream.close() for stream in (*self._streams.values(), *self._index.values())}
-        # As plain lists: of arrays, Polars asks what imports all of masked arrays.
-        rows = [{**each, "n_windows": each["n_windows"].tolist()} for each in self._recordings]
-        recordings = pl.DataFrame(rows, schema=RECORDING_COLUMNS)
+        self._settle()
+        recordings = pl.concat(self._settled, rechunk=True)
         recordings.write_parquet(self._root / RECORDINGS)
         files = {}
         for file in sorted(file for file in self._root.rglob("*") if file.is_file()):
