@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vestige import checked
 
@@ -75,3 +77,38 @@ def test_bytes_in_place_of_a_text_are_told_in_words() -> None:
     with pytest.raises(UnicodeDecodeError) as raised:
         checked.load(b"\xa0{}")
     assert checked.reason(raised.value) == "it is no text in UTF-8"
+
+
+class Asked(BaseModel):
+    """What a person may ask for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    times: int = Field(ge=1, le=9)
+    share: float = Field(default=0.5, gt=0, lt=1, allow_inf_nan=False)
+    which: Literal["one", "other"] = "one"
+    name: str = "x"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({}, "is missing"),
+        ({"times": 0}, "must be at least 1, not 0"),
+        ({"times": 10}, "must be at most 9, not 10"),
+        ({"times": 10**5000}, "must be at most 9"),
+        ({"times": "many"}, "must be a whole number, not 'many'"),
+        ({"times": "m" * 99}, "must be a whole number"),
+        ({"times": 1.5}, "must be a whole number, not 1.5"),
+        ({"times": 1, "share": 0}, "must be more than 0, not 0"),
+        ({"times": 1, "share": 1}, "must be less than 1, not 1"),
+        ({"times": 1, "share": float("nan")}, "must be a number, not nan"),
+        ({"times": 1, "which": "third"}, "must be 'one' or 'other', not 'third'"),
+        ({"times": 1, "name": 3}, "must be a text, not 3"),
+        ({"times": 1, "colour": 3}, "there is nothing of this name"),
+    ],
+)
+def test_a_refusal_is_said_as_a_person_would(given: dict[str, object], says: str) -> None:
+    with pytest.raises(ValidationError) as refusal:
+        Asked.model_validate(given)
+    assert checked.in_words(refusal.value.errors()[0]) == says

@@ -180,7 +180,12 @@ def in_words(refused: Mapping[str, Any]) -> str:
     and, where that is short, what it is."""
     if refused["type"] not in WORDS:
         return str(refused["msg"]).removeprefix("Value error, ")
-    said, given = WORDS[refused["type"]].format(**refused.get("ctx", {})), refused["input"]
-    if said.startswith("must") and isinstance(given, bool | int | float | str) and len(repr(given)) <= SHOWN:
-        said += f", not {given!r}"
-    return said
+    bounds = {
+        name: int(bound) if isinstance(bound, float) and bound.is_integer() else bound
+        for name, bound in refused.get("ctx", {}).items()
+    }
+    said, given = WORDS[refused["type"]].format(**bounds), refused["input"]
+    short = isinstance(given, float) or (isinstance(given, str) and len(given) <= SHOWN)
+    if isinstance(given, int):  # of one with too many digits Python makes no text
+        short = given.bit_length() <= 64
+    return f"{said}, not {given!r}" if short and said.startswith("must") else said

@@ -227,7 +227,7 @@ class DatasetWriter:
         frame.write_parquet(self._root / f"tables/{name}.parquet")
 
     def _settle(self) -> None:
-        """Put recordings that are complete into columns: as a dict each takes ten times the memory, and
+        """Put recordings that are complete into columns: a dict for each takes far more memory, and
         evidence may name millions of machines."""
         # As plain lists: of arrays, Polars asks what imports all of masked arrays.
         rows = [{**each, "n_windows": each["n_windows"].tolist()} for each in self._recordings]
