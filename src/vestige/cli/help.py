@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 COMMON = (
     "output", "model", "task", "format", "mapping", "label", "split", "threshold", "budget", "jobs", "resume",
@@ -53,6 +53,17 @@ def _heading(param: Any) -> str:
     if param.name in COMMON or param.required:
         return FIRST
     return getattr(param, "rich_help_panel", None) or OTHERS
+
+
+class Group(TyperGroup):
+    """Commands whose list says in whole what each of them does."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write each command with the first paragraph of its help: Click would cut it where the line ends."""
+        found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        told = [(name, (each.help or "").split("\n\n")[0]) for name, each in found.items() if each]
+        with formatter.section("Commands"):
+            formatter.write_dl(told)
 
 
 class App(typer.Typer):

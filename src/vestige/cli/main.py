@@ -14,12 +14,11 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
-from typer.core import TyperGroup
 
 from vestige import __version__, log, storage
 from vestige.checked import in_words
 from vestige.cli.config import expanded
-from vestige.cli.help import App
+from vestige.cli.help import App, Group
 from vestige.errors import OutputError, UsageError, VestigeError, out_of_memory
 from vestige.escaping import visible_lines
 
@@ -67,7 +66,7 @@ class NoReaderError(Exception):
     """Who read our output has enough, as in `vestige score ... | head`."""
 
 
-class InOrder(TyperGroup):
+class InOrder(Group):
     """Verbs in the order in which one meets them."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -89,13 +88,6 @@ class InOrder(TyperGroup):
             if message.endswith("is not readable."):
                 remedy = "ask whoever owns it for the permission to read it"
             raise UsageError(f"{option}: {message}", remedy=remedy) from error
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """What each verb does, in a whole sentence: Click would cut it where the line ends."""
-        verbs = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
-        told = [(name, (verb.help or "").split("\n\n")[0]) for name, verb in verbs.items() if verb]
-        with formatter.section("Commands"):
-            formatter.write_dl(told)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The verbs by `VERBS`."""

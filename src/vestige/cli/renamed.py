@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import typer
-from typer.core import TyperGroup
 
-from vestige.cli.help import Command
+from vestige.cli.help import Command, Group
 from vestige.errors import UsageError
 
 POSITIONAL = ""
@@ -38,7 +37,7 @@ class EvidenceWasRenamed(RenamedOptions):
     old_options: ClassVar[Mapping[str, str]] = {"--evidence": POSITIONAL}
 
 
-class RenamedCommands(TyperGroup):
+class RenamedCommands(Group):
     """A group some of whose commands were called otherwise."""
 
     old_commands: ClassVar[Mapping[str, str]] = {}

@@ -11,9 +11,8 @@ from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 import typer
-from typer.core import TyperGroup
 
-from vestige.cli.help import App, Command
+from vestige.cli.help import App, Command, Group
 from vestige.errors import UsageError
 
 Item = TypeVar("Item")
@@ -44,7 +43,7 @@ def add_verb(
     class `cls`. `besides`: commands of the verb that are of no source, by what is typed in the place of one:
     a name such as `--again` says of what kind it is."""
 
-    class OneCommandPerSource(TyperGroup):
+    class OneCommandPerSource(Group):
         def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
             return [*registry.names(), *besides]
 

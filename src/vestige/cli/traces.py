@@ -23,7 +23,7 @@ class TracesCommands(RenamedCommands):
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    about = "Look into Intel PT traces. Example: vestige traces dump trace_0"
+    about = "Look into Intel PT traces.\n\nExample: vestige traces dump trace_0"
     group = App(cls=TracesCommands, no_args_is_help=True, help=about, rich_markup_mode=None)
 
     @group.callback()
