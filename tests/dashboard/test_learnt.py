@@ -16,8 +16,11 @@ from vestige.dashboard.pace import Pace
 from vestige.dashboard.producers.moved import MOST, Channels
 from vestige.evaluation.budget import Budget
 from vestige.evaluation.learnt import FILE, Learnt
+from vestige.models.normal.detector import Normal
 from vestige.pipeline.learn import learn
+from vestige.reading.looks import BoundNormalEncoder
 from vestige.scoring import score
+from vestige.scoring.smallest import SmallestChange
 from vestige.scoring.windows import judge
 from vestige.sources import registry
 
@@ -92,6 +95,47 @@ def test_a_learnt_detector_tells_what_it_expected_of_channels(of_channels: Path,
         assert [(each.channel, each.expected, each.was) for each in one.moved] == [
             (each["channel"], each["expected"], each["actual"]) for each in told
         ]
+
+
+def test_it_tells_which_channels_would_have_made_it_normal(of_channels: Path, store: Path) -> None:
+    loaded, batches = judge(of_channels, [store])
+    detector = loaded.detector
+    assert isinstance(detector, Normal)
+    assert detector.channels is not None
+    smallest = SmallestChange(detector, loaded.encoder, loaded.schema)  # type: ignore[arg-type]
+    (spec,) = (spec for spec in detector.inputs if spec.kind == "tensor")
+    names = [feature.name for feature in spec.features]
+    batch = next(iter(batches))
+    assert isinstance(batch.bound, BoundNormalEncoder)
+    # A window that is normal, once with each of its channels far from where it was.
+    row = int(np.argmin(batch.judgement.strangeness))
+    stream = next(name for name, values in batch.batch.steps.items() if values.ndim == 3)
+    channels = batch.batch.steps[stream].shape[2]
+    steps = {
+        name: np.repeat(values[row : row + 1], channels, axis=0) for name, values in batch.batch.steps.items()
+    }
+    for channel in range(channels):
+        steps[stream][channel, -2:, channel] += 1e6
+    X = batch.bound.encode(steps, detector.input_names)
+    worst = detector.channels.explain(detector.select(X)[spec.name])
+    mask = detector.keep_mask.get(spec.name, np.ones(len(names), dtype=np.bool_))
+    kept = np.flatnonzero(mask).tolist()
+    mended = 0
+    for row, found in enumerate(smallest.find(steps, batch.bound, batch.batch.symbols)):
+        assert (found["tried"], found["steps"]) == (7, [])
+        assert found["says"]
+        assert bool(found["channels"]) == (found["p_value"] is not None)
+        if not found["channels"]:
+            continue
+        mended += len(found["channels"]) == 1
+        once = {name: values[row : row + 1].copy() for name, values in X.items()}
+        for channel, expected in zip(worst.channel[row], worst.expected[row], strict=True):
+            if names[kept[channel]] in found["channels"]:
+                once[spec.name][0, kept[channel]] = expected
+        p_value = float(np.exp(detector.log_p(once)[0]))
+        assert p_value == pytest.approx(found["p_value"], rel=0.01)
+        assert p_value > 3 * detector.alpha
+    assert mended > channels / 2
 
 
 def test_most_moved_is_what_strays_most_from_the_steps_before(both: Path, store: Path) -> None:

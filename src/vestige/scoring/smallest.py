@@ -1,7 +1,8 @@
-"""The smallest change that would have made an alert normal: which steps to take away from what was seen.
+"""The smallest change that would have made an alert normal: which steps to take away from what was seen, or,
+of telemetry, which channels should have been as expected.
 
 Every part that may be taken away is tried: the window is judged again without its steps, the ones before them
-moving up, as if the recording had begun with the window.
+moving up, as if the recording had begun with the window. Of channels each set of the strangest ones is tried.
 
 Letters: A windows that alert, C parts that are tried, T steps.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.models.normal.detector import Normal
+from vestige.reading.encoding import Batch
 from vestige.reading.looks import TEXT, BoundNormalEncoder, NormalEncoder
 from vestige.reading.steps import Steps
 from vestige.schema import PAD, Schema
@@ -38,7 +41,7 @@ Part = tuple[int, ...]
 
 @dataclass(frozen=True)
 class SmallestChange:
-    """Finds it for a detector that reads tokens; telemetry, whose steps have channels instead, has none."""
+    """Finds it for a detector that reads tokens, or channels."""
 
     detector: Normal
     encoder: NormalEncoder
@@ -50,10 +53,11 @@ class SmallestChange:
 
         Keys: `steps`, how far before the step judged each one lies that is taken away (0: that step itself);
         `events`, what they are called; `p_value` of what is left; `tried`, how many parts were; and `says`.
-        Where none does, `steps` and `events` are empty and `p_value` is None.
+        Where none does, `steps` and `events` are empty and `p_value` is None. Of channels, `channels` are the
+        names of those that should have been at what was expected of them.
         """
         if not self.encoder.tokens:
-            return [{} for _ in range(len(next(iter(steps.values()))))]
+            return self._of_channels(bound.encode(steps, self.detector.input_names))
         name = self.encoder.tokens
         padding_AT = bound.encode(steps, (name,))[name] == PAD
         symbol_AT = steps[bound.streams((name,))[0]]
@@ -65,6 +69,43 @@ class SmallestChange:
             self._told(symbol_AT[row], some, some_log_p, symbols)
             for row, (some, some_log_p) in enumerate(zip(parts, log_p, strict=True))
         ]
+
+    def _of_channels(self, X: Batch) -> list[dict[str, Any]]:
+        """Of each window the fewest of its strangest channels that make it normal, where they are at what was
+        expected of them throughout the window."""
+        count, channels = len(next(iter(X.values()))), self.detector.channels
+        (spec,) = (spec for spec in self.detector.inputs if spec.kind == "tensor")
+        if channels is None or spec.name in self.detector.standardize:
+            return [{} for _ in range(count)]
+        worst = channels.explain(self.detector.select(X)[spec.name])
+        kept = np.flatnonzero(self.detector.keep_mask.get(spec.name, np.ones(len(spec.features), np.bool_)))
+        width = worst.channel.shape[1]
+        sets = list(chain.from_iterable(combinations(range(width), size + 1) for size in range(width)))
+        changed = {name: np.repeat(values, len(sets), axis=0) for name, values in X.items()}
+        for row, number in np.ndindex(count, len(sets)):
+            chosen = list(sets[number])
+            at = row * len(sets) + number, kept[worst.channel[row, chosen]]
+            changed[spec.name][at] = worst.expected[row, chosen, None]
+        log_p_AC = self.detector.log_p(changed).reshape(count, len(sets))
+        found = []
+        for row in range(count):
+            best = min(self._normal(log_p_AC[row]), key=lambda at: len(sets[at]), default=None)
+            if best is None:
+                says = f"none of {len(sets):,} sets of its strangest channels, as expected, makes it normal"
+                told: dict[str, Any] = {"channels": [], "p_value": None}
+            else:
+                p_value = float(f"{np.exp(log_p_AC[row, best]):.3g}")
+                names = [spec.features[kept[worst.channel[row, at]]].name for at in sets[best]]
+                says = f"with {', '.join(names)} as expected, {_rest(p_value)}"
+                told = {"channels": names, "p_value": p_value}
+            found.append({"steps": [], "events": [], **told, "tried": len(sets), "says": says})
+        return found
+
+    def _normal(self, log_p_C: NDArray[np.float64]) -> list[int]:
+        """Which of these would never alert, whatever is left of the budget, the most normal first."""
+        limit = np.log(min(HIGHEST * self.detector.alpha, 1.0))
+        order = np.argsort(-log_p_C, kind="stable")
+        return [at for at in order.tolist() if log_p_C[at] > limit]
 
     def _log_p_without(
         self, steps: Steps, parts: list[tuple[Part, ...]], bound: BoundNormalEncoder
@@ -104,10 +145,9 @@ class SmallestChange:
     ) -> dict[str, Any]:
         """What is told of a window, by what is left of it without each of its parts."""
         judged = self.encoder.judged
-        normal = np.flatnonzero(log_p_C > np.log(min(HIGHEST * self.detector.alpha, 1.0)))
         # Of equally small ones the step judged is the last to be blamed, and what is left is most normal.
         best = min(
-            normal.tolist(),
+            self._normal(log_p_C),
             key=lambda at: (len(parts[at]), judged in parts[at], -log_p_C[at]),
             default=None,
         )
@@ -155,7 +195,7 @@ def parts_of(real: NDArray[np.int64], judged: int, most: int = MOST_TRIED) -> li
 
 
 def _sentence(part: Part, judged: int, texts: list[str], p_value: float) -> str:
-    rest = f"what is left is as strange as one normal window in {float(f'{1 / p_value:.2g}'):,g}"
+    rest = _rest(p_value)
     if part == (judged,):
         return f"it is this step alone: without it, {rest}"
     shown = ", ".join(_named(text) for text in texts[:MOST_NAMED])
@@ -166,6 +206,10 @@ def _sentence(part: Part, judged: int, texts: list[str], p_value: float) -> str:
     if len(part) == 1:
         return f"without {shown}, {where}, {rest}"
     return f"without these {len(part):,} steps, {where}, {rest}: {shown}"
+
+
+def _rest(p_value: float) -> str:
+    return f"what is left is as strange as one normal window in {float(f'{1 / p_value:.2g}'):,g}"
 
 
 def _named(text: str) -> str:
