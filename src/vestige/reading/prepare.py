@@ -143,9 +143,11 @@ def _read_all(
 ) -> None:
     """Read every unit into `sink`, and tell how far it has come."""
     done, total = 0, listing.total
-    small = reader.is_small(listing)
+    single = isinstance(engine, LocalEngine) and engine.workers == 1
+    # To know how much there is to do takes a look at the largest unit; one process does it anyway.
+    small = single or reader.is_small(listing)
     # One process of this machine writes what it reads at once; parts would take the way over the disk.
-    alone = isinstance(engine, LocalEngine) and (small or engine.workers == 1)
+    alone = isinstance(engine, LocalEngine) and small
     # Standard input is this process's own: a worker would find nothing there.
     alone = alone or account.corpus == STDIN
     if alone and not reader.whole and not reader.isolate:
