@@ -62,6 +62,8 @@ demo-logs: $(READY)
 	$(BIN)/vestige simulate logs $(DEMO)/logs --hosts 20 --seed 7
 	$(BIN)/vestige run logs $(DEMO)/logs --format bgl --split host --train-jobs 2 $(COLLABORATIVE) $(GRU) --model gbt -o $(DEMO)/runs/logs
 
+# Byte code is kept, whatever the environment says: hundreds of processes would compile the program anew.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
