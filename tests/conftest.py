@@ -30,10 +30,12 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Where tests run in several processes, those of a file run in one of them, which makes what they share
-    once. All that need a cluster are as one file.
+    once. All that need a cluster are as one file. With another `--dist` tests are dealt out as that says.
 
     (Marks of `xdist_group` have no effect with pytest 9.2 and pytest-xdist 3.8.)
     """
+    if config.option.dist != "loadfile":
+        return None
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):  # type: ignore[misc]

@@ -186,6 +186,21 @@ def test_code_that_can_be_kept_nowhere_goes_with_its_process(tmp_path: Path) -> 
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
+def test_a_cache_that_others_may_write_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "constant.py").write_text("NUMBER = 5\n")
+    (tmp_path / "__pycache__").write_text("in the way of a folder")
+    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    assert run(tmp_path, "add", **cache).stdout.startswith("((3, 8), ")
+    (kept,) = (tmp_path / "cache" / "vestige").iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o700
+    for file in kept.iterdir():
+        file.unlink()
+    kept.chmod(0o770)
+    done = run(tmp_path, "add", **cache)
+    assert done.stdout.startswith("((3, 8), "), done.stderr
+    assert list(kept.iterdir()) == []
+
+
 def test_who_wants_indices_checked_gets_them_from_numba(tmp_path: Path) -> None:
     (tmp_path / "constant.py").write_text("NUMBER = 5\n")
     checked = {BUILDS: "1", "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path / "kept")}

@@ -11,6 +11,8 @@ from typing import ClassVar
 
 NO_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc", "not enough memory")
 """How libraries that raise no MemoryError say that there is none left."""
+LIBRARIES = ("polars", "xgboost")
+"""Those that say it by exceptions of their own; others raise a RuntimeError."""
 
 
 class VestigeError(Exception):
@@ -121,7 +123,10 @@ class OutOfMemoryError(VestigeError):
 
 def out_of_memory(error: BaseException) -> OutOfMemoryError | None:
     """The advice where an error says that memory ran out; None for any other."""
-    if not isinstance(error, MemoryError) and not any(text in str(error).lower() for text in NO_MEMORY):
+    # A sentence of ours, or one that quotes evidence, may hold these words, too.
+    of_library = isinstance(error, RuntimeError) or type(error).__module__.partition(".")[0] in LIBRARIES
+    told = of_library and any(text in str(error).lower() for text in NO_MEMORY)
+    if not isinstance(error, MemoryError) and not told:
         return None
     return OutOfMemoryError(
         "there is not enough memory",

@@ -14,7 +14,7 @@ from struct import iter_unpack, pack_into, unpack_from
 from typing import NamedTuple
 
 _X86_64 = 62
-_SYMBOLS, _ADDENDS, _NOBITS = 2, 4, 8
+_SYMBOLS, _ADDENDS, _NOBITS, _NO_ADDENDS = 2, 4, 8, 9
 _WRITABLE, _LOADED = 1, 2
 _ABSOLUTE, _RELATIVE = 1, 24
 """Relocations of 64 bits: an address, and a distance."""
@@ -76,13 +76,15 @@ def laid_out(code: bytes, entry: str) -> Image | None:
     (symbols,) = (_symbols(code, each, sections) for each in sections if each.kind == _SYMBOLS)
     patches = []
     for each in sections:
-        if each.kind != _ADDENDS or each.info not in places:
+        if each.info not in places or each.kind not in {_ADDENDS, _NO_ADDENDS}:
             continue
+        if each.kind == _NO_ADDENDS:
+            return None
         for offset, info, addend in iter_unpack("<QQq", code[each.offset : each.offset + each.size]):
             symbol, kind = symbols[info >> 32], info & 0xFFFFFFFF
             at, inside = places[each.info] + offset, symbol.section in places
             value = places.get(symbol.section, 0) + symbol.value + addend
-            if kind == _ABSOLUTE:
+            if kind == _ABSOLUTE and (inside or symbol.name):
                 patches.append(Patch(at, "" if inside else symbol.name, value))
             elif kind == _RELATIVE and inside:
                 pack_into(_WORD, content, at, value - at)

@@ -282,8 +282,12 @@ def _folder(source: Path) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vestige"
     cache /= _hashed(str(source.parent))
     try:
-        cache.mkdir(parents=True, exist_ok=True)
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owned = cache.stat()
     except OSError:
+        return _passing()
+    # What lies there is run: nobody else may have written it.
+    if owned.st_uid != os.geteuid() or owned.st_mode & 0o022:
         return _passing()
     return cache
 

@@ -150,6 +150,7 @@ def test_memory_that_runs_out_is_told_whichever_library_says_so() -> None:
         assert told is not None
         assert (told.exit_code, told.what) == (12, "there is not enough memory")
     assert errors.out_of_memory(RuntimeError("shapes do not fit")) is None
+    assert errors.out_of_memory(ValueError("no time in `kernel: Out of memory: killed 7`")) is None
     code = (
         "import sys; from vestige.cli import main, options\n"
         "def run_out(*_): raise MemoryError\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import shutil
 from collections.abc import Iterator
@@ -92,6 +93,9 @@ class Part:
         for number, (name, (dtype, shape)) in enumerate(self.dtypes.items()):
             if name in self.same:
                 whole[name] = repeated(self.same[name][0], self.n)
+                continue
+            if not math.prod(shape):  # nothing can be mapped
+                whole[name] = np.empty((self.n, *shape), dtype=dtype)
                 continue
             with (self.folder / _file_of(number)).open("rb") as file:
                 # Mapped, not read: what is only written on is never copied.

@@ -118,6 +118,25 @@ def test_the_bytes_of_lines_come_through_as_they_are(
     assert found == wanted
 
 
+def is_open(path: Path) -> bool:
+    return path.resolve() in {each.resolve() for each in Path("/proc/self/fd").iterdir()}
+
+
+def test_a_table_is_closed_in_its_middle_and_where_it_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(table(100_000 * ROWS[:1]))
+    rules = RuleSet((load("plain"),), LabelRule("none"))
+    whole = contents(EvidenceFile(path, "t.csv", None), rules, "whole")
+    next(whole)
+    assert is_open(path)
+    whole.close()
+    assert not is_open(path)
+    path.write_bytes(b"PK\3\4" + bytes(60))
+    with pytest.raises(EvidenceError):
+        list(contents(EvidenceFile(path, "t.csv", None), rules, "whole"))
+    assert not is_open(path)
+
+
 @pytest.mark.parametrize(
     ("content", "says", "row"),
     [

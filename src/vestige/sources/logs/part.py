@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vestige.errors import VestigeError
+from vestige.errors import EvidenceError, VestigeError
 from vestige.evidence.defects import Defect
 from vestige.evidence.stream import ByteStream
 from vestige.reading.steps import (
@@ -213,22 +213,30 @@ class _Digest(Thread):
         # Nobody waits for it where reading ends with an error.
         super().__init__(name="vestige-digest", daemon=True)
         self._file = unit.file
-        self._sha256 = hashlib.sha256()
+        self._found: str | None = None
         self._error: VestigeError | OSError | None = None
 
     def run(self) -> None:
         """Read the file to its end."""
-        piece = memoryview(bytearray(PIECE_BYTES))
+        piece, sha256 = memoryview(bytearray(PIECE_BYTES)), hashlib.sha256()
         try:
             with self._file.open() as file:
                 while n := file.readinto(piece):  # type: ignore[attr-defined]
-                    self._sha256.update(piece[:n])
+                    sha256.update(piece[:n])
         except (VestigeError, OSError) as error:
             self._error = error
+        else:
+            self._found = sha256.hexdigest()
 
     def value(self) -> str:
         """The digest (hex), waiting for it. Raises what reading the file raised."""
         self.join()
         if self._error is not None:
             raise self._error
-        return self._sha256.hexdigest()
+        if self._found is None:
+            raise EvidenceError(
+                "its digest could not be made",
+                where=self._file.where,
+                remedy="read it again; with --debug the log says what stopped it",
+            )
+        return self._found

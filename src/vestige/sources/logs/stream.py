@@ -101,6 +101,7 @@ class LogStream(ChunkStream):
         """See `StepStream.close`."""
         if self._content is not None:
             self._content.close()
+        self._contents.close()
 
     def release(self) -> StepBlock | None:
         """The last message, in whole lines, although more of it may follow."""

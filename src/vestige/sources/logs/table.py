@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import csv
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from itertools import chain, groupby
 from pathlib import PurePosixPath
 from typing import Protocol
@@ -77,9 +78,9 @@ def is_table(file: EvidenceFile) -> bool:
 
 def contents(
     file: EvidenceFile, rules: RuleSet, mode: Mode, *, number: int = 0, offset: int = 0
-) -> Iterator[Content]:
+) -> Generator[Content]:
     """What is to be read of a file: itself, or the log files that it is a table of, from the one called
-    `number` on, and from the decoded byte `offset` of that one on."""
+    `number` on, and from the decoded byte `offset` of that one on. Closing it closes the table."""
     if not is_table(file):
         # What stands behind the only one is the end.
         if not number:
@@ -93,14 +94,18 @@ def contents(
         if not number:
             yield _File(file, mode, offset=offset)
         return
-    for at, content in enumerate(table.contents(rules)):
-        if at > number:
-            yield content
-        elif at == number:
-            content.skip(offset)
-            yield content
-        else:
-            content.skip(None)
+    except EvidenceError:
+        table.close()
+        raise
+    with closing(table):
+        for at, content in enumerate(table.contents(rules)):
+            if at > number:
+                yield content
+            elif at == number:
+                content.skip(offset)
+                yield content
+            else:
+                content.skip(None)
 
 
 class _File(ByteStream):

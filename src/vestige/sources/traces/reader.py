@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -250,11 +251,11 @@ class TraceStream(BytesStream):
         overlapping = self._schema.padded or self._schema.stride == 1
         if overlapping or self._corpus or self._unit.mode == "follow":
             return 0
-        content = ByteStream(self._recording.trace)
         decoder = Decoder(self._memory.regions, tip_only=self._tip_only)
         n = 0
-        while not content.ended:
-            n += sum(len(values) for values, _ in decoder.feed(content.read() or b""))
+        with closing(ByteStream(self._recording.trace)) as content:
+            while not content.ended:
+                n += sum(len(values) for values, _ in decoder.feed(content.read() or b""))
         n += sum(len(values) for values, _ in decoder.finish())
         return -n % self._schema.stride
 
