@@ -5,6 +5,7 @@ What is damaged or cut off ends the file there: what came before is kept, and `d
 
 from __future__ import annotations
 
+import errno
 import zlib
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
@@ -140,6 +141,8 @@ class Expander:
         try:
             piece: bytes | None = read(PIECE)
         except OSError as error:
+            if error.errno == errno.ESTALE:
+                raise  # it is followed, and has to be opened anew: this is no defect of it
             self.defects.append(f"reading failed after {self.taken} bytes: {error.strerror}")
             return b""
         self.taken += len(piece or b"")

@@ -190,4 +190,5 @@ def _agreed(unit: LogUnit, ruleset: RuleSet, rules: Rules) -> int:
         found = years.agreeing(extents, [ruleset.written_until(file) for file in unit.rotated])
     else:
         found = years.following(extents, given)
-    return found[unit.rotated.index(unit.file)]
+    # By its path: whoever follows it bounds how far it is read, and may call it otherwise.
+    return found[[file.path for file in unit.rotated].index(unit.file.path)]
