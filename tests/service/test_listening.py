@@ -316,6 +316,25 @@ def test_what_was_turned_over_is_deleted_once_it_was_read(tmp_path: Path) -> Non
     follower.close()
 
 
+def test_what_was_turned_over_before_it_was_looked_at_is_deleted_too(tmp_path: Path) -> None:
+    inbox, own = Inbox(tmp_path, segment=1_000), reader()
+    own.receive(tmp_path)
+    for number in range(3):
+        text = b"<13>1 2026-01-01T00:00:00Z web app 7 - - number %d" % number
+        line = syslog_line(text, "192.0.2.7", NOW)
+        assert line is not None
+        assert inbox.append("syslog", [line] * 30)
+    assert len(list(tmp_path.glob("*/*"))) == 3
+    follower, count = Follower(own, [], inbox=tmp_path), 0
+    for _ in range(3):
+        follower.scan()
+        count += sum(len(block) for block in follower.read())
+    inbox.sweep(follower.state())
+    assert len(list(tmp_path.glob("*/*"))) == 1
+    assert count + sum(len(block) for block in follower.release()) == 90
+    follower.close()
+
+
 def test_how_a_message_is_read_is_no_guess(tmp_path: Path) -> None:
     inbox, own = Inbox(tmp_path), reader()
     own.receive(tmp_path)

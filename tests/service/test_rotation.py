@@ -1,4 +1,4 @@
-"""Following files that rotation renames, copies and cuts short: every line is read, and none of them twice."""
+"""Following files that rotation renames, copies and cuts short: every line is read, and none twice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from tests.service.conftest import lines
 from tests.service.test_follow import append, following
 from vestige.service.follow import Follower
-from vestige.service.identity import HEAD_BYTES
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.format import load
 from vestige.sources.logs.labels import LabelRule

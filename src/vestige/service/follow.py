@@ -23,6 +23,7 @@ from vestige.reading.files import FileUnit
 from vestige.reading.steps import Evidence, Reader, StepBlock, StepStream
 from vestige.reading.told import Said
 from vestige.service.identity import HEAD_BYTES, Identity
+from vestige.service.inbox import is_old
 
 BLOCK_STEPS = 4_096
 """Steps that are taken from a stream at a time: other streams come next."""
@@ -241,9 +242,9 @@ class Follower:
                     else:
                         log.warning("%s was left out: %s", defect.file, defect.why)
                     self._refuse(defect.file, (0, 0))
-            # A packed file is whole: nobody writes on at its end.
+            # A packed file is whole, and one of the inbox that was turned over: nobody writes on at its end.
             units = [
-                replace(unit, mode="live") if unit.name.endswith(PACKED) else unit
+                replace(unit, mode="live") if _is_whole(unit, inbox=path == self._inbox) else unit
                 for unit in listing.units
                 if path == self._inbox or self._takes is None or self._takes(unit)
             ]
@@ -518,6 +519,10 @@ class Follower:
         new = self._refused.get(name) != mark
         self._refused[name] = mark
         return new
+
+
+def _is_whole(unit: Any, *, inbox: bool) -> bool:
+    return unit.name.endswith(PACKED) or (inbox and isinstance(unit, FileUnit) and is_old(unit.file.path))
 
 
 def _is_pipe(unit: Any) -> bool:

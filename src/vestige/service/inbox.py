@@ -54,7 +54,7 @@ class Inbox:
                 if form_of(path) is None or not path.is_file():
                     continue
                 self._sizes[path] = path.stat().st_size
-                if not _is_old(path):
+                if not is_old(path):
                     self._end_line(path)
         self._hosts = {path.parent.name for path in self._sizes}
 
@@ -74,7 +74,7 @@ class Inbox:
             if self.size + sum(map(len, data.values())) > self.largest:
                 return False
             with refusals(self.folder):
-                if sum(size for path, size in self._sizes.items() if not _is_old(path)) >= self.segment:
+                if sum(size for path, size in self._sizes.items() if not is_old(path)) >= self.segment:
                     self._turn_over()
                 for path, content in data.items():
                     self._write(path, bytes(content), sync=sync)
@@ -86,7 +86,7 @@ class Inbox:
             (each["identity"]["device"], each["identity"]["inode"]) for each in _known(follower["open"])
         }
         with self._lock:
-            old = [path for path in self._sizes if _is_old(path)]
+            old = [path for path in self._sizes if is_old(path)]
             if not old:
                 return
             done = [Identity(**each["identity"]) for each in _known(follower["done"])]
@@ -111,7 +111,7 @@ class Inbox:
         return name
 
     def _turn_over(self) -> None:
-        for path in [path for path in self._sizes if not _is_old(path)]:
+        for path in [path for path in self._sizes if not is_old(path)]:
             old = path.with_name(f"{path.stem}.{time.time_ns()}.log")
             path.rename(old)
             self._sizes[old] = self._sizes.pop(path)
@@ -151,7 +151,7 @@ class Inbox:
                 self._sizes[path] += 1
 
 
-def _is_old(path: Path) -> bool:
+def is_old(path: Path) -> bool:
     """Whether a file was turned over."""
     return path.name.count(".") > 2
 
