@@ -11,7 +11,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -20,8 +20,9 @@ from vestige.evidence.files import EMPTY, PACKED, STDIN
 from vestige.evidence.rotation import family
 from vestige.log import get
 from vestige.reading.files import FileUnit
-from vestige.reading.steps import Evidence, Reader, StepBlock, StepStream
+from vestige.reading.steps import Evidence, Reader, StepBlock
 from vestige.reading.told import Said
+from vestige.service.followed import Followed
 from vestige.service.identity import HEAD_BYTES, Identity
 from vestige.service.inbox import is_old
 
@@ -32,6 +33,8 @@ GRACE_S = 5.0
 TOO_LITTLE = "its lines are too few, or too strange, to say what it is"
 MOST_GONE = 256
 """Files that are no longer there, and are read on where they come back, those that went last."""
+MOST_ENDED = 256
+"""Files that were renamed and read to their end, and are read on where they grow, those that ended last."""
 MOST_DONE = 100_000
 """Files that were read to their end, and are known when they turn up under another name."""
 
@@ -48,42 +51,6 @@ def still_followed(heard: dict[str, Any], names: dict[str, str], left: set[str])
     kept = {family(name) for place, name in names.items() if not is_left(place)}
     gone = {family(name) for place, name in names.items() if is_left(place)} - kept
     return {name: each for name, each in heard.items() if name not in gone}
-
-
-@dataclass
-class Followed:
-    """A unit that is being read. `identity` is None of what is no file."""
-
-    unit: Any
-    stream: StepStream
-    identity: Identity | None = None
-    told: int = 0
-    opened: float = 0.0
-    """When it was opened, on the clock that never goes back, as are the next two."""
-    heard: float = 0.0
-    """When something of it came last: bytes, also those of a message that is held back, or a block."""
-    looked: float = 0.0
-    """When it was looked at last."""
-    begun: bool = False
-    """Whether anything of it was handed on."""
-    gone: bool = False
-    """Whether it lies nowhere any more: it was deleted, or its file system is away. Nobody knows whether that
-    is its end."""
-    released: bool = False
-    """Whether what it holds back was handed on since something of it came."""
-    taken: int = -1
-    """The bytes that had been read of it when it was looked at last."""
-
-    def state(self) -> dict[str, Any]:
-        """Where it stands, as JSON values."""
-        identity = None if self.identity is None else vars(self.identity)
-        return {
-            "id": self.unit.id,
-            "identity": identity,
-            "position": self.stream.position,
-            "begun": self.begun,
-            "taken": self.stream.taken,
-        }
 
 
 class Follower:
@@ -126,12 +93,15 @@ class Follower:
         self._stale: dict[str, dict[str, Any]] = {}
         self._gone: dict[str, dict[str, Any]] = {}
         """Where those stood that were gone: a file system that comes back brings them."""
+        self._ended: list[dict[str, Any]] = []
+        """Where those stood that were renamed and read to their end: their writers may not have let go."""
         self._names: dict[str, str] = {}
         """What files are called, by where they lie: a file keeps its name, whatever else is watched later."""
         if state is not None:
             self._waiting = {entry["id"]: entry for entry in state["open"]}
             self.done = {entry["id"]: Identity.from_plain(entry["identity"]) for entry in state["done"]}
             self._gone = {entry["id"]: entry for entry in state.get("gone", ())}
+            self._ended = list(state.get("ended", ()))
             self._names = {str(place): str(name) for place, name in state.get("names", {}).items()}
         self._taken = set(self._names.values())
 
@@ -146,7 +116,7 @@ class Follower:
         gone = list(self._gone.values())
         known = {entry["id"] for entry in (*open_, *done, *gone)}
         names = {place: name for place, name in self._names.items() if name in known}
-        return {"open": open_, "done": done, "gone": gone, "names": names}
+        return {"open": open_, "done": done, "gone": gone, "ended": list(self._ended), "names": names}
 
     @property
     def ended(self) -> bool:
@@ -165,6 +135,8 @@ class Follower:
         self._take_up_directories({unit.id: unit for unit in units if not isinstance(unit, FileUnit)})
         self._take_up(files)
         self._take_up_gone(files)
+        if not self._once or self._first is None:
+            self._take_up_grown(files)
         there = {unit.id: _there(unit) for unit in units} if self._once else {}
         self._first = set(there.values()) if self._first is None else self._first
         for unit in units:
@@ -285,9 +257,10 @@ class Follower:
             moved = there is None or not followed.identity.is_inode_of(there)
             # Whoever writes it goes on for a while after it was renamed.
             over = moved and (self._once or time.monotonic() - followed.heard >= GRACE_S)
-            followed.gone = over and not any(followed.identity.is_of(each.file) for each in files.values())
-            if over and not followed.gone:
-                followed.stream.stop()
+            mine = [each.file for each in files.values() if over and followed.identity.is_of(each.file)]
+            followed.gone = over and not mine
+            if mine:
+                followed.stop(mine[0].size or 0)
 
     def _take_up_directories(self, units: dict[str, Any]) -> None:
         """Go on with recordings that are directories: these are known by their names."""
@@ -333,6 +306,21 @@ class Follower:
                 with suppress(OSError, EvidenceError):
                     identity = Identity.of(unit.file)
                 self._open(unit, identity, entry["position"], begun=entry.get("begun", True))
+
+    def _take_up_grown(self, files: dict[str, FileUnit]) -> None:
+        """Go on with what was renamed and read to its end, and was written on since."""
+        if not self._ended:
+            return
+        by_inode = {_there(unit): unit for unit in files.values() if unit.id not in self.open}
+        for entry in list(self._ended):
+            identity = Identity.from_plain(entry["identity"])
+            unit = None if identity is None else by_inode.get((identity.device, identity.inode))
+            if unit is None or identity is None or (unit.size or 0) <= entry["taken"]:
+                continue
+            self._ended.remove(entry)
+            if identity.begins_like(unit.file):
+                log.info("%s grew after it was read to its end: it is read on", unit.name)
+                self._open(unit, identity, entry["position"], begun=True)
 
     def _found_again(self, identity: Identity, files: dict[str, FileUnit], *, first: str) -> FileUnit | None:
         """The file that this is: by its inode if it still begins alike, else whatever begins alike."""
@@ -430,13 +418,14 @@ class Follower:
             self._pass_over(unit, mark, error)
             return
         self._refused.pop(unit.id, None)
-        if stop:
-            stream.stop()
         self._news = True
         if begun is None:
             begun = position is not None
         now = time.monotonic()
-        self.open[unit.id] = Followed(unit, stream, identity, opened=now, heard=now, looked=now, begun=begun)
+        followed = Followed(unit, stream, identity, opened=now, heard=now, looked=now, begun=begun)
+        if stop:
+            followed.stop(unit.size or 0)
+        self.open[unit.id] = followed
 
     def _pass_over(self, unit: Any, mark: tuple[int, int], error: VestigeError) -> None:
         """Leave what cannot be read, until it is another file, or has grown: `mark` is its inode and size."""
@@ -449,7 +438,7 @@ class Follower:
     def _read(self, name: str, followed: Followed) -> StepBlock | None:
         stream = followed.stream
         try:
-            block = stream.read(BLOCK_STEPS)
+            block = followed.read(BLOCK_STEPS)
         except OSError as error:
             if error.errno != errno.ESTALE:
                 raise
@@ -489,6 +478,7 @@ class Follower:
         if block is not None:
             followed.begun = self._news = True
         elif stream.ended:
+            self._keep_end(followed)
             self._end(name)
         elif followed.gone:
             return self._leave(name, followed)
@@ -504,6 +494,13 @@ class Follower:
         self._put_aside(name, followed.state())
         self._end(name)
         return None
+
+    def _keep_end(self, followed: Followed) -> None:
+        """Keep where what was renamed ends: whoever writes it may not have let go of it yet."""
+        if followed.identity is not None and followed.last is not None and followed.unit.mode == "follow":
+            taken = max(followed.size or 0, followed.stream.taken)
+            self._ended.append(followed.state() | {"position": followed.last, "taken": taken})
+            del self._ended[:-MOST_ENDED]
 
     def _end(self, name: str) -> None:
         self._news = True  # its name may be that of another file by now
