@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.service.conftest import lines
 from tests.service.test_follow import append, following
 from vestige.checkpoint import load
 from vestige.service.follow import Follower
+from vestige.service.identity import HEAD_BYTES
 from vestige.sources import registry
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.format import load as format_of
@@ -83,4 +85,77 @@ def test_a_renamed_file_that_is_written_on_after_its_end_is_read_on(detector: Pa
     steps += looked(follower, times=6)
     assert steps + sum(map(len, follower.release())) == 230
     assert looked(follower) == 0
+    follower.close()
+
+
+BANNER = "".join(f"2026-01-01T00:00:00Z web app[7]: banner {at} of this machine\n" for at in range(30))
+
+
+def test_logs_that_begin_alike_are_files_of_their_own(detector: Path, tmp_path: Path) -> None:
+    assert len(BANNER) > HEAD_BYTES
+    for name, start in (("a.log", 3_000), ("b.log", 4_000)):
+        append(tmp_path / name, BANNER, *lines(100, start=start))
+    follower = following(detector, tmp_path)
+    steps = looked(follower)
+    append(tmp_path / "b.log", *lines(20, start=5_000))
+    steps += looked(follower)
+    assert steps + sum(map(len, follower.release())) == 280
+    follower.close()
+
+
+def test_a_copy_is_not_read_until_it_goes_on_otherwise(
+    detector: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    append(tmp_path / "a.log", BANNER, *lines(100, start=3_000))
+    follower = following(detector, tmp_path)
+    steps = looked(follower)
+    shutil.copy(tmp_path / "a.log", tmp_path / "a.log.1")
+    with caplog.at_level("INFO", logger="vestige"):
+        assert looked(follower) == 0
+        assert [record.levelname for record in caplog.records if "a.log.1" in record.message] == ["INFO"]
+        shutil.copy(tmp_path / "a.log", tmp_path / "b.log")
+        assert looked(follower) == 0
+        assert [record.levelname for record in caplog.records if "b.log" in record.message] == ["WARNING"]
+    state = json.loads(json.dumps(follower.state()))
+    follower.close()
+    append(tmp_path / "b.log", *lines(20, start=4_000))
+    follower = Follower(registry.get("logs").reader(load(detector).schema), [tmp_path], state=state)
+    steps += looked(follower)
+    assert steps + sum(map(len, follower.release())) == 130 + 150
+    follower.close()
+
+
+def test_what_was_packed_and_begins_like_others_is_not_read_again(detector: Path, tmp_path: Path) -> None:
+    log, old = tmp_path / "app.log", tmp_path / "app.log.1"
+    append(log, BANNER, *lines(100, start=3_000))
+    follower = following(detector, tmp_path)
+    steps = looked(follower)
+    log.rename(old)
+    append(log, BANNER)
+    steps += looked(follower)
+    append(log, *lines(50, start=4_000))
+    steps += looked(follower)
+    with gzip.open(tmp_path / "app.log.1.gz", "wb") as packed:
+        packed.write(old.read_bytes())
+    old.unlink()
+    steps += looked(follower)
+    assert steps + sum(map(len, follower.release())) == 210
+    follower.close()
+
+
+def test_a_short_file_cut_short_behind_its_copy_is_read_once(detector: Path, tmp_path: Path) -> None:
+    log, text = tmp_path / "app.log", list(lines(12, start=3_000))
+    append(log, *text[:6])
+    assert log.stat().st_size < HEAD_BYTES
+    follower = following(detector, tmp_path)
+    steps = looked(follower)
+    append(log, *text[6:8])
+    shutil.copy(log, tmp_path / "app.log.1")
+    steps += looked(follower)
+    log.write_text("")
+    steps += sum(map(len, follower.read()))
+    steps += looked(follower)
+    append(log, *text[8:])
+    steps += looked(follower)
+    assert steps + sum(map(len, follower.release())) == 12
     follower.close()

@@ -22,6 +22,7 @@ from vestige.log import get
 from vestige.reading.files import FileUnit
 from vestige.reading.steps import Evidence, Reader, StepBlock
 from vestige.reading.told import Said
+from vestige.service.copies import original, place_of
 from vestige.service.followed import Followed
 from vestige.service.identity import HEAD_BYTES, Identity
 from vestige.service.inbox import is_old
@@ -87,6 +88,8 @@ class Follower:
         self._waited: dict[str, bool] = {}
         """Of what is open, and it was said that nothing of it was read yet, and whether it was empty then."""
         self._refused: dict[str, tuple[int, int]] = {}
+        self._copies: dict[tuple[int, int], int] = {}
+        """Files that were passed over as copies, by device and inode, and how long they were then."""
         self._known: dict[str, tuple[int, int, int]] = {}
         """Files that were read to their end, as the system told of them when their beginning was read."""
         self._waiting: dict[str, dict[str, Any]] = {}
@@ -100,6 +103,8 @@ class Follower:
         if state is not None:
             self._waiting = {entry["id"]: entry for entry in state["open"]}
             self.done = {entry["id"]: Identity.from_plain(entry["identity"]) for entry in state["done"]}
+            copies = (entry for entry in state["done"] if entry.get("copy") is not None)
+            self._copies = {Identity(**each["identity"]).place: each["copy"] for each in copies}
             self._gone = {entry["id"]: entry for entry in state.get("gone", ())}
             self._ended = list(state.get("ended", ()))
             self._names = {str(place): str(name) for place, name in state.get("names", {}).items()}
@@ -109,7 +114,11 @@ class Follower:
         """Where everything stands, as JSON values: another follower goes on exactly there."""
         waiting = [*self._waiting.values(), *self._stale.values()]
         done = [
-            {"id": name, "identity": None if identity is None else vars(identity)}
+            {
+                "id": name,
+                "identity": None if identity is None else vars(identity),
+                "copy": None if identity is None else self._copies.get(identity.place),
+            }
             for name, identity in list(self.done.items())[-MOST_DONE:]
         ]
         open_ = [*(followed.state() for followed in self.open.values()), *waiting]
@@ -137,12 +146,12 @@ class Follower:
         self._take_up_gone(files)
         if not self._once or self._first is None:
             self._take_up_grown(files)
-        there = {unit.id: _there(unit) for unit in units} if self._once else {}
+        there = {unit.id: place_of(unit) for unit in units} if self._once else {}
         self._first = set(there.values()) if self._first is None else self._first
         for unit in units:
             later = self._once and there[unit.id] not in self._first
             if unit.id not in self.open and unit.id not in self._stale and not later:
-                self._begin(unit)
+                self._begin(unit, files)
 
     def read(self) -> Iterator[StepBlock]:
         """What there is now: a block of each open unit that has one, in turn."""
@@ -291,7 +300,8 @@ class Follower:
                 self.done[unit.id] = identity
                 with suppress(OSError, EvidenceError):
                     # A copy is another file, and what began it may be known better by now.
-                    self.done[unit.id] = Identity.of(unit.file)
+                    self.done[unit.id] = now = Identity.of(unit.file)
+                    self._copies.pop(now.place, None)
 
     def _take_up_gone(self, files: dict[str, FileUnit]) -> None:
         """Go on with what was gone for a while, and is there again as it was, or longer."""
@@ -311,10 +321,10 @@ class Follower:
         """Go on with what was renamed and read to its end, and was written on since."""
         if not self._ended:
             return
-        by_inode = {_there(unit): unit for unit in files.values() if unit.id not in self.open}
+        by_inode = {place_of(unit): unit for unit in files.values() if unit.id not in self.open}
         for entry in list(self._ended):
             identity = Identity.from_plain(entry["identity"])
-            unit = None if identity is None else by_inode.get((identity.device, identity.inode))
+            unit = None if identity is None else by_inode.get(identity.place)
             if unit is None or identity is None or (unit.size or 0) <= entry["taken"]:
                 continue
             self._ended.remove(entry)
@@ -355,7 +365,7 @@ class Follower:
         while len(self._gone) > MOST_GONE:
             del self._gone[next(iter(self._gone))]
 
-    def _begin(self, unit: Any) -> None:
+    def _begin(self, unit: Any, files: dict[str, FileUnit]) -> None:
         """Open what is new; what was read before under another name is not."""
         identity = None
         if _is_pipe(unit):
@@ -363,21 +373,26 @@ class Follower:
                 return
             self._piped = True
         elif isinstance(unit, FileUnit):
-            identity = self._new(unit)
+            identity = self._new(unit, files)
             if identity is None:
                 return
         elif unit.id in self.done:
             return
         self._open(unit, identity, None)
 
-    def _new(self, unit: FileUnit) -> Identity | None:
+    def _new(self, unit: FileUnit, files: dict[str, FileUnit]) -> Identity | None:
         """What a file is that is to be read; None of one that was read before, or that cannot be read."""
         try:
             found = unit.file.path.stat()
+            place = found.st_dev, found.st_ino
             known = self.done.get(unit.id)
             seen = found.st_ino, found.st_size, found.st_mtime_ns
             unchanged = known is not None and self._known.get(unit.id) == seen
-            if unchanged or (known is not None and known.is_inode_of(found) and known.begins_like(unit.file)):
+            # A copy that goes on may be none.
+            grown = found.st_size > self._copies.get(place, found.st_size)
+            if unchanged or (
+                not grown and known is not None and known.place == place and known.begins_like(unit.file)
+            ):
                 self._known[unit.id] = seen
                 return None
             if self._refused.get(unit.id) == (found.st_ino, found.st_size):
@@ -392,13 +407,34 @@ class Follower:
             return None
         now = [each.identity for each in self.open.values()]
         # While it is open it is no other file, also where nothing of it was known when it was opened.
-        is_open = any(each is not None and each.is_inode_of(found) for each in now)
-        others = [*self.done.values(), *now]
-        if is_open or any(other is not None and other.is_same(identity, unit.file) for other in others):
-            self.done[unit.id] = identity
+        is_open = any(each is not None and each.place == place for each in now)
+        name = unit.id if is_open or (not grown and self._was_read(unit, identity)) else None
+        if name is None:
+            name = self._original(unit, identity, files, grown=grown)
+            if name is None:
+                if grown:
+                    log.info("%s is no copy, as it goes on otherwise: it is read", unit.id)
+                self._copies.pop(place, None)
+                return identity
+            self._copies[place] = found.st_size
+        if family(name) != family(unit.id) and not grown:
+            log.warning("%s is passed over as a copy of %s, which was read", unit.id, name)
+        elif not grown:
             log.info("%s was read before, under another name", unit.id)
-            return None
-        return identity
+        self.done[unit.id], self._known[unit.id] = identity, seen
+        return None
+
+    def _was_read(self, unit: FileUnit, identity: Identity) -> bool:
+        """Whether a file was read before: by its inode, and how it begins."""
+        same = (each for each in self.done.values() if each is not None and each.place == identity.place)
+        return any(each.begins_like(unit.file) for each in same)
+
+    def _original(
+        self, unit: FileUnit, identity: Identity, files: dict[str, FileUnit], *, grown: bool
+    ) -> str | None:
+        now = {name: each.identity for name, each in self.open.items() if each.identity is not None}
+        done = ((name, each) for name, each in self.done.items() if each is not None)
+        return original(unit, identity, done, now, files, grown=grown)
 
     def _open(
         self,
@@ -524,15 +560,6 @@ def _is_whole(unit: Any, *, inbox: bool) -> bool:
 
 def _is_pipe(unit: Any) -> bool:
     return isinstance(unit, FileUnit) and unit.file.path == STDIN
-
-
-def _there(unit: Any) -> Any:
-    """By which something is known at another scan: a file by its inode, wherever rotation put it."""
-    if isinstance(unit, FileUnit) and not _is_pipe(unit):
-        with suppress(OSError):
-            found = unit.file.path.stat()
-            return found.st_dev, found.st_ino
-    return unit.id
 
 
 def _refuse_special(path: Path) -> None:

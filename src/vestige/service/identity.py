@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -37,6 +38,11 @@ class Identity:
         head = _head(file, most)
         return cls(found.st_dev, found.st_ino, hashlib.sha256(head).hexdigest(), len(head))
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """Its device and inode."""
+        return self.device, self.inode
+
     def is_inode_of(self, found: os.stat_result) -> bool:
         """Whether this is the file that the system describes."""
         return (self.device, self.inode) == (found.st_dev, found.st_ino)
@@ -56,16 +62,50 @@ class Identity:
             return len(head) == self.head_bytes and hashlib.sha256(head).hexdigest() == self.head
         return False
 
-    def is_same(self, found: Identity, file: EvidenceFile) -> bool:
-        """Whether a `file`, which is `found`, is this one: by its inode, or, packed or copied, by how it
-        begins."""
-        if (self.device, self.inode) == (found.device, found.inode):
-            return self.begins_like(file)
+    def is_alike(self, found: Identity) -> bool:
+        """Whether a file that is `found`, another one, begins so much like this one that it may be its copy,
+        packed or not."""
         # Nothing is read here: each of many files is compared with each other one.
         return self.head_bytes >= HEAD_BYTES and (self.head, self.head_bytes) == (
             found.head,
             found.head_bytes,
         )
+
+    def is_copied(self, mine: EvidenceFile, copy: EvidenceFile) -> bool | None:
+        """Whether all that `copy` holds stands in this one, too, which lies at `mine`, or lay there: None
+        where that cannot be seen, as it lies there no more, was cut short, or cannot be read."""
+        if not (self.is_of(mine) and self.begins_like(mine)):
+            return None
+        try:
+            # A file that is cut short meanwhile is no other one.
+            return _is_within(copy, mine) or (False if self.begins_like(mine) else None)
+        except (OSError, EvidenceError):
+            return None
+
+
+def _is_within(file: EvidenceFile, other: EvidenceFile) -> bool:
+    """Whether a file is, to its end, what another one begins with; both unpacked."""
+    with ExitStack() as stack:
+        ours, theirs = (
+            stack.enter_context(closing(ByteStream(replace(each, size=None, upto=None))))
+            for each in (file, other)
+        )
+        left, more = b"", _pieces(theirs)
+        for piece in _pieces(ours):
+            while len(left) < len(piece):
+                if not (added := next(more, b"")):
+                    return False
+                left += added
+            if not left.startswith(piece):
+                return False
+            left = left[len(piece) :]
+    return True
+
+
+def _pieces(content: ByteStream) -> Iterator[bytes]:
+    while not content.ended:
+        if piece := content.read():
+            yield piece
 
 
 def _head(file: EvidenceFile, most: int) -> bytes:
