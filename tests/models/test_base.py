@@ -96,7 +96,10 @@ def test_a_detector_of_certain_features_masks_the_others() -> None:
 
 @pytest.mark.parametrize(
     ("hyper", "message"),
-    [({"depth": 3}, "no hyper-parameter 'depth'"), ({"max_depth": "deep"}, "max_depth='deep'")],
+    [
+        ({"depth": 3}, "no hyper-parameter 'depth'"),
+        ({"max_depth": "deep"}, "max_depth must be a whole number, not 'deep'"),
+    ],
 )
 def test_a_wrong_hyper_parameter_is_refused_with_those_there_are(hyper: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message) as refusal:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.nn.layers import make, results_and_gradients, states_for
-from vestige.nn.products import padding_for, rounded_products
+from vestige.nn.products import can_round, padding_for, rounded_products
 
 SMOOTH = ["LSTM", "ArrayLSTM", "AttentionArrayLSTM"]
 """Without those that choose a lane: near a tie, a rounded product chooses another one."""
@@ -14,9 +14,7 @@ SMOOTH = ["LSTM", "ArrayLSTM", "AttentionArrayLSTM"]
 CPU = torch.device("cpu")
 
 
-pytestmark = pytest.mark.skipif(
-    not torch.cpu._is_avx512_bf16_supported(), reason="this processor does not multiply in bfloat16"
-)
+pytestmark = pytest.mark.skipif(not can_round(), reason="PyTorch does not multiply in bfloat16 here")
 
 
 @pytest.mark.parametrize("save_memory", [False, True], ids=["kept gates", "recomputed gates"])

@@ -18,7 +18,8 @@ from sklearn.metrics import f1_score
 
 from tests.training.conftest import MakeParts
 from vestige.errors import SplitError, UsageError
-from vestige.training import TrainingConfig, TrainingError, discard_resume_state, train
+from vestige.nn.products import can_round
+from vestige.training import TrainingConfig, TrainingError, discard_resume_state, loop, train
 from vestige.training.history import macro_f1
 from vestige.training.loop import threads_for
 
@@ -158,8 +159,8 @@ ROUNDED = CONFIG.model_copy(update={"precision": "bf16", "epochs": 1, "device": 
 def test_bf16_rounds_products_and_keeps_weights_in_single_precision(
     make_parts: MakeParts, tmp_path: Path
 ) -> None:
-    if not torch.cpu._is_avx512_bf16_supported():
-        pytest.skip("this processor does not multiply in bfloat16")
+    if not can_round():
+        pytest.skip("PyTorch does not multiply in bfloat16 here")
     backends: Any = torch.backends
     products, seen = backends.mkldnn.matmul, set()
     before = products.fp32_precision
@@ -175,7 +176,7 @@ def test_bf16_rounds_products_and_keeps_weights_in_single_precision(
 def test_bf16_is_refused_where_it_would_be_no_faster(
     make_parts: MakeParts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(loop, "can_round", lambda: False)
     with pytest.raises(UsageError, match=r"AVX-512 BF16 or AMX.*\n.*--precision auto"):
         train(gru(), *make_parts(), ROUNDED, tmp_path / "run")
 

@@ -257,7 +257,7 @@ def test_memory_that_is_not_there_fails_the_trial(
         study = studies.open_study(tmp_path)
         ended = trials.run_in(task, data, study)
     assert ended.state == "FAIL"
-    assert ended.reason == "there is not enough memory for it"
+    assert ended.reason == "there is not enough memory"
 
 
 def test_without_optuna_the_command_to_install_it_is_told(

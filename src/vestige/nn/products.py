@@ -5,7 +5,7 @@ torch ships too, uses AVX-512 there and is twice as fast. Its plain product is r
 operators that torch's own compiler emits, so they are taken where they are there, and missed nowhere.
 
 With PyTorch's own switch, ``torch.backends.mkldnn.matmul.fp32_precision = "bf16"``, oneDNN rounds what it
-multiplies to bfloat16 and sums in float32, where the processor has instructions for it.
+multiplies to bfloat16 and sums in float32, where the processor has instructions for it that oneDNN uses.
 """
 
 from __future__ import annotations
@@ -58,6 +58,17 @@ def rounded_products() -> Iterator[None]:
         yield
     finally:
         switch.matmul.fp32_precision = before
+
+
+@cache
+def can_round() -> bool:
+    """Whether products of this process are rounded where that is asked for: oneDNN leaves them as they are on
+    some processors that do have the instructions."""
+    # Between two numbers of bfloat16, which has 8 bits: rounded, it is 1.
+    between = torch.full((_TILE, _TILE), 1 + 2.0**-12)
+    with rounded_products():
+        product = between @ between
+    return bool((product == _TILE).all())
 
 
 def padding_for(width: int, device: torch.device) -> int:

@@ -17,7 +17,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from vestige.errors import UsageError
 from vestige.models.fitting import class_weights
 from vestige.models.neural import NeuralDetector
-from vestige.nn.products import rounded_products
+from vestige.nn.products import can_round, rounded_products
 from vestige.reading.encoding import EncodedWindows
 from vestige.training import history, random_state, state, together
 from vestige.training.config import TrainingConfig
@@ -222,13 +222,13 @@ def _products(config: TrainingConfig, device: torch.device) -> contextlib.Abstra
     float32, unlike with autocast, so that the recurrent layers keep their fast path.
 
     Raises:
-        UsageError: the processor has no instructions for it, and would be no faster.
+        UsageError: products would not be rounded on this processor, and would be no faster.
     """
     if config.precision != "bf16" or device.type != "cpu":
         return contextlib.nullcontext()
-    if not torch.cpu._is_avx512_bf16_supported():
+    if not can_round():
         raise UsageError(
-            "precision bf16 needs a CUDA device, or a processor with AVX-512 BF16 or AMX",
+            "precision bf16 needs a CUDA device, or a processor whose AVX-512 BF16 or AMX PyTorch uses",
             remedy="use --precision auto",
         )
     return rounded_products()
