@@ -221,8 +221,9 @@ def everything(terminal: int) -> str:
 
 
 def test_a_bar_shows_on_a_terminal_unless_the_scores_go_there(
-    finished: Path, logs: list[Path], tmp_path: Path
+    finished: Path, logs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     shown = []
     for to_terminal in (False, True):
         main, terminal = pty.openpty()
