@@ -6,12 +6,14 @@ import gzip
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.service.conftest import lines
 from tests.service.test_follow import append, following
 from vestige.checkpoint import load
+from vestige.errors import EvidenceError
 from vestige.service.follow import Follower
 from vestige.service.identity import HEAD_BYTES
 from vestige.sources import registry
@@ -158,4 +160,30 @@ def test_a_short_file_cut_short_behind_its_copy_is_read_once(detector: Path, tmp
     append(log, *text[8:])
     steps += looked(follower)
     assert steps + sum(map(len, follower.release())) == 12
+    follower.close()
+
+
+def test_where_a_file_cannot_be_opened_for_a_while_its_place_is_kept(
+    detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "app.log"
+    append(log, *lines(100, start=3_000))
+    follower = following(detector, tmp_path)
+    steps = looked(follower)
+    state = json.loads(json.dumps(follower.state()))
+    follower.close()
+    append(log, *lines(20, start=3_100))
+    reader = registry.get("logs").reader(load(detector).schema)
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise EvidenceError("cannot be read: too many open files", where=str(log))
+
+    follower = Follower(reader, [tmp_path], state=state)
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "open", refused)
+        assert looked(follower) == 0
+        append(log, *lines(20, start=3_120))
+        assert looked(follower) == 0
+    steps += looked(follower)
+    assert steps + sum(map(len, follower.release())) == 140
     follower.close()

@@ -483,6 +483,31 @@ def test_a_watch_that_failed_does_not_say_that_files_were_too_short(
     assert "nothing of it was read" not in caplog.text
 
 
+class Closing(Sink):
+    """Says that it was closed, and may fail to."""
+
+    spec = "closing"
+
+    def __init__(self, *, fails: bool) -> None:
+        self._fails, self.closed = fails, False
+
+    def write(self, taken: Sequence[dict[str, Any]]) -> None:
+        """Nothing is kept."""
+
+    def close(self) -> None:
+        self.closed = True
+        if self._fails:
+            raise OutputError("cannot be closed")
+
+
+def test_where_a_sink_cannot_be_closed_the_others_are(detector: Path, tmp_path: Path) -> None:
+    (tmp_path / "app.log").write_text("".join(lines(30, start=3_000)))
+    sinks = [Closing(fails=True), Closing(fails=False)]
+    with pytest.raises(OutputError, match="cannot be closed"):
+        Watch.start(detector, [tmp_path], sinks, state=None, options=EVERY).run()
+    assert all(sink.closed for sink in sinks)
+
+
 def test_each_file_of_a_directory_that_is_not_read_is_told(
     detector: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

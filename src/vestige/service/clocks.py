@@ -15,7 +15,8 @@ BACK_S = 60.0
 """Writers of one log may be so far apart; what goes back further is a clock that was set, or lines that came
 late."""
 MOST_RECORDINGS = 4_096
-"""Recordings whose last time is kept, those heard from last, and of which it was told."""
+"""Recordings whose last time is kept, those heard from last, and of which it was told. That there are more is
+told once."""
 
 log = get(__name__)
 
@@ -41,8 +42,12 @@ class Clocks:
             while len(self.last) > MOST_RECORDINGS:
                 del self.last[next(iter(self.last))]
             at = int(np.argmax(back_s > BACK_S))
-            if back_s[at] > BACK_S and name not in self.told and len(self.told) < MOST_RECORDINGS:
+            if back_s[at] > BACK_S and name not in self.told and len(self.told) <= MOST_RECORDINGS:
                 self.told.add(name)
+                if len(self.told) > MOST_RECORDINGS:
+                    log.warning("the times of more than %d recordings go back: of no other one it is told",
+                                MOST_RECORDINGS)  # fmt: skip
+                    continue
                 place = batch.place.row(int(rows[at]), named=True)
                 where = ", ".join(f"{key} {place[key]}" for key in place if key not in {"file", "text"})
                 log.warning("%s: its time goes back by %s (%s): it is judged as it comes",

@@ -150,7 +150,7 @@ class Follower:
         self._first = set(there.values()) if self._first is None else self._first
         for unit in units:
             later = self._once and there[unit.id] not in self._first
-            if unit.id not in self.open and unit.id not in self._stale and not later:
+            if not later and not any(unit.id in each for each in (self.open, self._stale, self._waiting)):
                 self._begin(unit, files)
 
     def read(self) -> Iterator[StepBlock]:
@@ -274,7 +274,8 @@ class Follower:
     def _take_up_directories(self, units: dict[str, Any]) -> None:
         """Go on with recordings that are directories: these are known by their names."""
         for name in [name for name in self._waiting if name in units]:
-            self._open(units[name], None, self._waiting.pop(name)["position"])
+            if self._open(units[name], None, self._waiting[name]["position"]):
+                del self._waiting[name]
 
     def _take_up(self, files: dict[str, FileUnit]) -> None:
         """Go on with what was read before, wherever it lies now."""
@@ -293,9 +294,12 @@ class Follower:
                 # Files are called by their whole paths; what is in their directory says more of them.
                 called = PurePath(unit.file.id).with_name(PurePath(name).name).as_posix()
             mine = replace(files.get(name, unit), id=name, name=name, file=replace(unit.file, id=called))
-            self._open(mine, identity, entry["position"], stop=moved, begun=entry.get("begun", True))
+            begun = entry.get("begun", True)
+            is_open = self._open(mine, identity, entry["position"], stop=moved, begun=begun)
             self._waiting.pop(name, None)
             self._stale.pop(name, None)
+            if not is_open and not moved:
+                self._waiting[name] = entry
             if moved:
                 self.done[unit.id] = identity
                 with suppress(OSError, EvidenceError):
@@ -306,16 +310,18 @@ class Follower:
     def _take_up_gone(self, files: dict[str, FileUnit]) -> None:
         """Go on with what was gone for a while, and is there again as it was, or longer."""
         for name in [name for name in self._gone if name in files and name not in self.open]:
-            entry, unit = self._gone.pop(name), files[name]
+            entry, unit = self._gone[name], files[name]
             identity = Identity.from_plain(entry["identity"])
             # It may have another inode: it is another mount.
             as_it_was = identity is not None and (unit.size or 0) >= entry.get("taken", 0)
             if as_it_was and identity is not None and identity.begins_like(unit.file):
-                log.info("%s is there again, and is read on", unit.name)
-                self.done.pop(name, None)
                 with suppress(OSError, EvidenceError):
                     identity = Identity.of(unit.file)
-                self._open(unit, identity, entry["position"], begun=entry.get("begun", True))
+                if not self._open(unit, identity, entry["position"], begun=entry.get("begun", True)):
+                    continue
+                log.info("%s is there again, and is read on", unit.name)
+                self.done.pop(name, None)
+            del self._gone[name]
 
     def _take_up_grown(self, files: dict[str, FileUnit]) -> None:
         """Go on with what was renamed and read to its end, and was written on since."""
@@ -327,10 +333,11 @@ class Follower:
             unit = None if identity is None else by_inode.get(identity.place)
             if unit is None or identity is None or (unit.size or 0) <= entry["taken"]:
                 continue
-            self._ended.remove(entry)
             if identity.begins_like(unit.file):
+                if not self._open(unit, identity, entry["position"], begun=True):
+                    continue
                 log.info("%s grew after it was read to its end: it is read on", unit.name)
-                self._open(unit, identity, entry["position"], begun=True)
+            self._ended.remove(entry)
 
     def _found_again(self, identity: Identity, files: dict[str, FileUnit], *, first: str) -> FileUnit | None:
         """The file that this is: by its inode if it still begins alike, else whatever begins alike."""
@@ -444,7 +451,8 @@ class Follower:
         *,
         stop: bool = False,
         begun: bool | None = None,
-    ) -> None:
+    ) -> bool:
+        """Open a unit; False where it cannot be, which is told."""
         if self._once and isinstance(unit, FileUnit):
             unit = replace(unit, file=replace(unit.file, upto=unit.file.size))
         try:
@@ -452,7 +460,7 @@ class Follower:
         except VestigeError as error:
             mark = (0, 0) if identity is None else (identity.inode, unit.size or 0)
             self._pass_over(unit, mark, error)
-            return
+            return False
         self._refused.pop(unit.id, None)
         self._news = True
         if begun is None:
@@ -462,6 +470,7 @@ class Follower:
         if stop:
             followed.stop(unit.size or 0)
         self.open[unit.id] = followed
+        return True
 
     def _pass_over(self, unit: Any, mark: tuple[int, int], error: VestigeError) -> None:
         """Leave what cannot be read, until it is another file, or has grown: `mark` is its inode and size."""

@@ -529,12 +529,14 @@ class Watch:
             self.save()
 
     def _close(self) -> None:
-        if self.listening is not None:
-            self.listening.close()
-        self.follower.close()
-        for sink in self._all_sinks():
-            sink.close()
-        self._lock.close()
+        # The last one first; where one fails, the others are closed all the same.
+        with ExitStack() as stack:
+            stack.callback(self._lock.close)
+            for sink in reversed(self._all_sinks()):
+                stack.callback(sink.close)
+            stack.callback(self.follower.close)
+            if self.listening is not None:
+                stack.callback(self.listening.close)
 
     def _tell_of_stop(self, name: str) -> None:
         kept = (
