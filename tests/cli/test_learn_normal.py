@@ -46,6 +46,18 @@ def test_it_says_what_to_expect_and_what_to_do_next(plain: tuple[Path, Path]) ->
     assert f"vestige score {plain[1]} EVIDENCE --alerts-only" in told
 
 
+def test_a_part_that_is_all_attack_is_told_where_a_person_looks(tmp_path: Path) -> None:
+    lines = ordinary(400)
+    lines[250:310] = (
+        f"{line.rpartition(': ')[0]}: segfault in evil{n % 7}.so" for n, line in enumerate(lines[250:310])
+    )
+    told = succeed("learn", "logs", write(tmp_path / "app.log", lines), *BUDGET, "-o", tmp_path / "d")
+    assert "what to be careful about" in told
+    (said,) = json.loads((tmp_path / "d" / "learnt.json").read_text())["warnings"][:1]
+    assert "that part is an attack" in said
+    assert said[:40] in told
+
+
 def test_several_workers_leave_standard_input_to_this_process(tmp_path: Path) -> None:
     evidence = write(tmp_path / "app.log", ordinary(30))
     said = succeed("prepare", "logs", "-", "-j", 2, "-o", tmp_path / "d", input=evidence.read_text())

@@ -179,6 +179,7 @@ def again(
 
 def _say(learnt: Learnt, out: Path) -> None:
     from vestige.cli import tables
+    from vestige.evaluation.learnt import FILE
     from vestige.evaluation.learnt_page import PAGE_FILE, sentences
 
     sizes = (part.windows for part in (learnt.learn, learnt.calibrate, learnt.check))
@@ -195,6 +196,8 @@ def _say(learnt: Learnt, out: Path) -> None:
                 tables.show(tables.stretches(f"alerts that would {title}, the strangest", some))
     if learnt.strangest:
         tables.show(tables.stretches("the strangest stretches of what was checked", learnt.strangest))
-    typer.echo(f"all of it, with what to be careful about: {out / PAGE_FILE}")
+    if learnt.warnings:
+        tables.show(tables.cautions("what to be careful about", learnt.warnings, FILE))
+    typer.echo(f"all of it: {out / PAGE_FILE}")
     typer.echo(f"score new evidence: vestige score {out} EVIDENCE --alerts-only")
     typer.echo(f"follow what grows: vestige watch {out} EVIDENCE --state STATE")

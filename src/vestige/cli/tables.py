@@ -179,13 +179,16 @@ def left_out(windows: WindowSet) -> Table | None:
 def doubtful(windows: WindowSet) -> Table | None:
     """What is doubtful about how the evidence was read, a sentence a row; None where nothing is."""
     warnings = warnings_of_notes(windows.notes, windows.path)
-    if not warnings:
-        return None
-    table = Table(title=plain("what is doubtful"), title_justify="left", show_header=False)
+    return cautions("what is doubtful", warnings, "schema.json") if warnings else None
+
+
+def cautions(title: str, warnings: Sequence[str], file: str) -> Table:
+    """Warnings, a sentence a row; `file` has them all."""
+    table = Table(title=plain(title), title_justify="left", show_header=False)
     for text in warnings[:SHOWN]:
         table.add_row(plain(text, SENTENCE))
     if len(warnings) > SHOWN:
-        table.caption = plain(f"and {len(warnings) - SHOWN:,} more: warnings in schema.json")
+        table.caption = plain(f"and {len(warnings) - SHOWN:,} more: warnings in {file}")
     return table
 
 
