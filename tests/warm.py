@@ -125,7 +125,10 @@ class Program:
     def wait(self, timeout: float | None = None) -> int:
         """How it ended, waited for so many seconds."""
         if self.returncode is None:
-            if not select.select([self._answers], [], [], timeout)[0]:
+            # Unlike select, which takes no descriptor above 1,023.
+            answered = select.poll()
+            answered.register(self._answers, select.POLLIN)
+            if not answered.poll(None if timeout is None else 1000 * timeout):
                 raise subprocess.TimeoutExpired("vestige", timeout or 0.0)
             self.returncode = int(self._answers.recv(64))
             self._answers.close()

@@ -224,6 +224,8 @@ def test_a_bar_shows_on_a_terminal_unless_the_scores_go_there(
     finished: Path, logs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
     shown = []
     for to_terminal in (False, True):
         main, terminal = pty.openpty()

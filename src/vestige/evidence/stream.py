@@ -239,8 +239,10 @@ class _Source:
         return piece or b""
 
     def ready(self, seconds: float) -> bool:
-        readable, _, _ = select.select([self._handle], [], [], max(0.0, seconds))
-        return bool(readable)
+        # Unlike select, which takes no descriptor above 1,023: a watch may hold more files than that.
+        handles = select.poll()
+        handles.register(self._handle, select.POLLIN)
+        return bool(handles.poll(1000 * max(0.0, seconds)))
 
     def end_here(self) -> None:
         """Read no further than the file reaches now."""
