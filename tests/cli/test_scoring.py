@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.pipeline.conftest import VESTIGE, succeed, vestige
-from tests.warm import PIPE, Program
+from tests.warm import PIPE, VESTIGE, Program
 from vestige import errors
 from vestige.evidence.files import MARKER
 from vestige.evidence.simulated import BEGINS
@@ -221,17 +221,18 @@ def everything(terminal: int) -> str:
 
 
 def test_a_bar_shows_on_a_terminal_unless_the_scores_go_there(
-    finished: Path, logs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path, logs: list[Path], tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
-        monkeypatch.delenv(name, raising=False)
+    told = ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+    environment = {name: value for name, value in os.environ.items() if name not in told} | {"TERM": "xterm"}
     shown = []
     for to_terminal in (False, True):
         main, terminal = pty.openpty()
         with (tmp_path / "out.jsonl").open("w") as file:
-            call = ["score", finished / "gbt", logs[0]]
-            running = Program(call, stdout=terminal if to_terminal else file, stderr=terminal)
+            running = subprocess.Popen(
+                [VESTIGE, "score", finished / "gbt", logs[0]],
+                stdout=terminal if to_terminal else file, stderr=terminal, env=environment,
+            )  # fmt: skip
         os.close(terminal)
         shown.append(everything(main))
         assert running.wait() == 0
