@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.pipeline.conftest import VESTIGE, succeed, vestige
-from tests.warm import PIPE, VESTIGE, Program
+from tests.warm import PIPE, Program
 from vestige import errors
 from vestige.evidence.files import MARKER
 from vestige.evidence.simulated import BEGINS
