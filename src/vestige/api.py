@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from vestige.checked import in_words
+from vestige.checked import refused
 from vestige.errors import UsageError
 
 if TYPE_CHECKING:
@@ -343,9 +343,8 @@ def _build(model: type[Model], given: Mapping[str, Any]) -> Model:
     try:
         return model(**given)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
+        name, told = refused(error)
         raise UsageError(
-            f"{name}: {in_words(first)}",
+            f"{name}: {told}",
             remedy=f"the options are: {', '.join(model.model_fields)}",
         ) from error

@@ -2,8 +2,8 @@
 
 A file may have been damaged, edited, or made to do harm. `load` refuses numbers that are none or that no
 field could hold; `whole`, `real`, `flag`, `text` and `texts` say what a single field may be. All of them
-raise ValueError, which callers turn into an error that names the file and a remedy. `in_words` says what a
-model refused a value for.
+raise ValueError, which callers turn into an error that names the file and a remedy. `refused` says which
+value a model refused, and what for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 DEEPEST = 64
 """Brackets within brackets at most."""
@@ -175,16 +178,23 @@ def _refuse_deep(plain: Any) -> None:
     raise ValueError("brackets within too many brackets")
 
 
-def in_words(refused: Mapping[str, Any]) -> str:
+def refused(error: ValidationError) -> tuple[str, str]:
+    """The first value that a model refused: its name, the parts of which have dots between them (empty where
+    values do not go together), and what it must be."""
+    first = error.errors()[0]
+    return ".".join(map(str, first["loc"])), in_words(first)
+
+
+def in_words(problem: Mapping[str, Any]) -> str:
     """One of the `errors()` of a Pydantic `ValidationError` as a person would say it: what the value must be
     and, where that is short, what it is."""
-    if refused["type"] not in WORDS:
-        return str(refused["msg"]).removeprefix("Value error, ")
+    if problem["type"] not in WORDS:
+        return str(problem["msg"]).removeprefix("Value error, ")
     bounds = {
         name: int(bound) if isinstance(bound, float) and bound.is_integer() else bound
-        for name, bound in refused.get("ctx", {}).items()
+        for name, bound in problem.get("ctx", {}).items()
     }
-    said, given = WORDS[refused["type"]].format(**bounds), refused["input"]
+    said, given = WORDS[problem["type"]].format(**bounds), problem["input"]
     short = isinstance(given, float) or (isinstance(given, str) and len(given) <= SHOWN)
     if isinstance(given, int):  # of one with too many digits Python makes no text
         short = given.bit_length() <= 64

@@ -16,7 +16,7 @@ from vestige import log
 from vestige.board import evidence
 from vestige.board.cells import Cell, SetPlace, Together, cells_of, together
 from vestige.board.sets import LabelledSet
-from vestige.checked import in_words
+from vestige.checked import refused
 from vestige.engine import LOCAL, Engine
 from vestige.errors import OutputError, UsageError, VestigeError
 from vestige.models import registry
@@ -193,9 +193,9 @@ def _options(one: LabelledSet) -> BaseModel:
     try:
         made: BaseModel = kind(**one.options)
     except ValidationError as error:
-        first = error.errors()[0]
+        option, told = refused(error)
         raise UsageError(
-            f"set {one.name}: option {'.'.join(map(str, first['loc']))}: {in_words(first)}",
+            f"set {one.name}: option {option}: {told}",
             remedy=f"see {shlex.join(['vestige', 'prepare', one.source, '--help'])}",
         ) from error
     return made

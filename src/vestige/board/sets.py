@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from vestige import recipes
-from vestige.checked import in_words
+from vestige.checked import refused
 from vestige.errors import UsageError
 from vestige.runs.options import SplitOptions
 
@@ -124,9 +124,8 @@ def load(path: Path = SHIPPED) -> tuple[LabelledSet, ...]:
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}", where=path, remedy=remedy) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{place}: {in_words(first)}", where=path, remedy=remedy) from error
+        place, told = refused(error)
+        raise UsageError(f"{place}: {told}", where=path, remedy=remedy) from error
     except ValueError as error:
         raise UsageError(f"is no TOML: {error}", where=path, remedy=remedy) from error
     names = [labelled.name for labelled in found]

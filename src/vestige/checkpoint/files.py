@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from vestige.checked import in_words
+from vestige.checked import refused
 from vestige.checkpoint import probe, single_file
 from vestige.checkpoint.header import FORMAT, REMEDY, Header, Weights, library_versions, read_header
 from vestige.checkpoint.notes import Notes
@@ -304,8 +304,7 @@ def _refusing(what: str, where: Path) -> Iterator[None]:
     except NOT_BELIEVED as error:
         told = str(error)
         if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            told = f"{'.'.join(map(str, first['loc']))}: {in_words(first)}"
+            told = ": ".join(refused(error))
         raise CheckpointError(f"{what} ({told[:LONGEST_TOLD]})", where=where, remedy=REMEDY) from error
 
 

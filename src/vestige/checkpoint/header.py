@@ -111,11 +111,8 @@ def parse_header(content: bytes, path: Path) -> Header:
     try:
         return Header.model_validate(plain)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise CheckpointError(
-            f"is no checkpoint header ({field}: {checked.in_words(first)})", where=path, remedy=REMEDY
-        ) from error
+        told = ": ".join(checked.refused(error))
+        raise CheckpointError(f"is no checkpoint header ({told})", where=path, remedy=REMEDY) from error
 
 
 def digest_of(plain: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ import typer
 from pydantic import ValidationError
 
 from vestige import __version__, log, storage
-from vestige.checked import in_words
+from vestige.checked import refused
 from vestige.cli.config import expanded
 from vestige.cli.help import App, Group
 from vestige.errors import OutputError, UsageError, VestigeError, out_of_memory
@@ -82,7 +82,7 @@ class InOrder(Group):
                 raise  # something is missing: Typer shows how the command is called
             message = error.message
             if isinstance(error.__cause__, ValidationError):  # Typer has Pydantic look at values
-                message = in_words(error.__cause__.errors()[0])
+                _, message = refused(error.__cause__)
             option = error.param.opts[-1]
             remedy = "see --help for what it takes"
             if message.endswith("is not readable."):

@@ -13,7 +13,7 @@ import typer
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from vestige.checked import in_words
+from vestige.checked import refused
 from vestige.cli.help import HEADINGS
 from vestige.errors import UsageError
 
@@ -153,10 +153,9 @@ def _build(model: type[BaseModel], given: dict[str, Any]) -> BaseModel:
     try:
         return model(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        message = in_words(first)
-        if first["loc"]:
-            message = f"{flag_of(str(first['loc'][0]))}: {message}"
+        name, message = refused(error)
+        if name:
+            message = f"{flag_of(name.partition('.')[0])}: {message}"
         raise UsageError(message, remedy="see --help for what it takes") from error
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from vestige.checked import in_words
+from vestige.checked import refused
 from vestige.errors import UsageError
 from vestige.models.reasons import Piece, Reason, all_pieces, by_occlusion
 from vestige.models.space import Space
@@ -479,13 +479,12 @@ def parse_hyper(kind: type[Detector], hyper: Mapping[str, Any]) -> HyperParamete
     try:
         return kind.hyper_parameters(**hyper)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
+        name, told = refused(error)
         if not name:  # values that do not go together
-            raise UsageError(f"{kind.name}: {in_words(first)}") from error
+            raise UsageError(f"{kind.name}: {told}") from error
         problem = f"{kind.name} has no hyper-parameter {name!r}"
         if name in known:
-            problem = f"{kind.name}: {name} {in_words(first)}"
+            problem = f"{kind.name}: {name} {told}"
         raise UsageError(problem, remedy=f"it has: {', '.join(known) or 'none'}") from error
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from vestige import checkpoint
-from vestige.checked import in_words
+from vestige.checked import refused
 from vestige.checkpoint import Loaded, Pooling
 from vestige.engine import LOCAL, Engine
 from vestige.errors import EvidenceError, UsageError
@@ -228,9 +228,9 @@ def _options(source: Source[Any], given: dict[str, Any]) -> Any:
     try:
         return source.options(**given)
     except ValidationError as error:
-        first = error.errors()[0]
+        name, told = refused(error)
         raise UsageError(
-            f"--read {'.'.join(map(str, first['loc']))}: {in_words(first)}",
+            f"--read {name}: {told}",
             remedy=f"NAME=VALUE, NAME being one of {', '.join(source.options.model_fields)}: see vestige "
             f"prepare {source.name} --help",
         ) from error

@@ -12,6 +12,8 @@ from vestige.reading.steps import NO_TIME
 
 EARLY_NS = 631_152_000 * 10**9
 """1990-01-01: nothing that is read was written before (Unix ns)."""
+HALF = r"[AaPp](?:\. ?)?[Mm]\.?"
+"""A half of the day, as an expression: `PM`, `p.m.`, `p. m.`."""
 UNITS = (("days", 2 * 86_400.0, 86_400.0), ("h", 3_600.0, 3_600.0), ("min", 60.0, 60.0), ("s", 1.0, 1.0))
 """Units of time, from how many seconds on each is used, and how many it has."""
 

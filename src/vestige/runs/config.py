@@ -73,7 +73,7 @@ class RunConfig(BaseModel):
         except (OSError, ValueError) as error:
             told = checked.reason(error)
             if isinstance(error, ValidationError):
-                told = checked.in_words(error.errors()[0])
+                _, told = checked.refused(error)
             raise CheckpointError(f"cannot be read ({told})", where=file, remedy=REMEDY) from error
 
     def to_toml(self, models: tuple[str, ...]) -> str:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from vestige.checked import in_words
+from vestige.checked import refused
 from vestige.errors import DefinitionError
 from vestige.escaping import toml_text
 from vestige.log import get
@@ -185,9 +185,8 @@ def _entry(number: int, plain: Any, path: Path) -> Dismissal:
     try:
         found = Dismissal.model_validate(plain)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        message = f"{name}: {key}: {in_words(first)}"
+        key, told = refused(error)
+        message = f"{name}: {key}: {told}"
         raise DefinitionError(
             message, where=path, remedy="docs/watch.md shows an exception; mend or remove this one"
         ) from error

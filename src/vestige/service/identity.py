@@ -45,7 +45,7 @@ class Identity:
 
     def is_inode_of(self, found: os.stat_result) -> bool:
         """Whether this is the file that the system describes."""
-        return (self.device, self.inode) == (found.st_dev, found.st_ino)
+        return self.place == (found.st_dev, found.st_ino)
 
     def is_of(self, file: EvidenceFile) -> bool:
         """Whether a file that is there now is this one, by its inode."""

@@ -82,14 +82,12 @@ class Inbox:
 
     def sweep(self, follower: dict[str, Any]) -> None:
         """Delete what was turned over and, by a follower's state that was saved, read to its end."""
-        reading = {
-            (each["identity"]["device"], each["identity"]["inode"]) for each in _known(follower["open"])
-        }
+        reading = {each.place for each in _known(follower["open"])}
         with self._lock:
             old = [path for path in self._sizes if is_old(path)]
             if not old:
                 return
-            done = [Identity(**each["identity"]) for each in _known(follower["done"])]
+            done = _known(follower["done"])
             for path in old:
                 with contextlib.suppress(OSError):
                     found = path.stat()
@@ -156,8 +154,10 @@ def is_old(path: Path) -> bool:
     return path.name.count(".") > 2
 
 
-def _known(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [each for each in entries if each["identity"] is not None]
+def _known(entries: list[dict[str, Any]]) -> list[Identity]:
+    """What the files among these entries of a follower's state are."""
+    known = (Identity.from_plain(each["identity"]) for each in entries)
+    return [each for each in known if each is not None]
 
 
 def inbox_of(reader: Reader[Any], state: Path | None, listen: Sequence[str]) -> Inbox | None:

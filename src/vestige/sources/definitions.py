@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from vestige.checked import in_words
+from vestige.checked import refused
 from vestige.errors import DefinitionError
 from vestige.escaping import visible
 
@@ -62,11 +62,9 @@ class Definitions(Generic[Model]):
         try:
             return self.model.model_validate({"name": Path(name).stem} | tomllib.loads(text))
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"]) or self.what
-            message = in_words(first)
+            key, message = refused(error)
             remedy = f"{self.page} shows a {self.what}"
-            raise DefinitionError(f"{key}: {message}", where=where, remedy=remedy) from error
+            raise DefinitionError(f"{key or self.what}: {message}", where=where, remedy=remedy) from error
         except (
             ValueError,
             RecursionError,

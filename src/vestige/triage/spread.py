@@ -23,7 +23,7 @@ from vestige.scoring import spread
 from vestige.scoring.normal import NormalScorer
 from vestige.scoring.windows import judge_batches
 from vestige.triage.alerts import alerts_of
-from vestige.triage.evidence import COLUMNS, PIECE, Piece, of_batches, of_rows
+from vestige.triage.evidence import COLUMNS, PIECE, Piece, about_of, of_batches, of_rows
 from vestige.triage.incidents import Ranked
 
 PARTS = 4
@@ -128,12 +128,8 @@ def _ranked_of_unit(run: Path, rest: bool, folder: Path, item: spread.Numbered) 
             possible = scorer.budget.possible(log_p)
             wanted = np.flatnonzero(possible | rest)
             rows = map(json.dumps, scorer.told(judged, possible, alerts_only=not rest))
-            told = (
-                Ranked.of(judged, 0, ())
-                .about[wanted]
-                .with_columns(
-                    event=judged.batch.text.gather(wanted), row=pl.Series([*rows], dtype=pl.String())
-                )
+            told = about_of(judged.batch, 0)[wanted].with_columns(
+                event=judged.batch.text.gather(wanted), row=pl.Series([*rows], dtype=pl.String())
             )
             owner = pl.Series(names, dtype=pl.String()).gather(judged.batch.recording.astype(np.int64))
             every = pl.DataFrame({"at": np.arange(len(log_p)), "log_p": log_p, "owner": owner})

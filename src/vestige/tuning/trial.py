@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vestige import log
-from vestige.checked import in_words
+from vestige.checked import refused
 from vestige.errors import VestigeError, out_of_memory
 from vestige.models.base import Detector
 from vestige.models.fitting import benign
@@ -196,8 +196,8 @@ def with_settings(plan: TrainingPlan, settings: dict[str, Value]) -> TrainingPla
     try:
         changed = TrainingConfig(**{**plan.training.model_dump(), **training})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"{'.'.join(map(str, first['loc']))}: {in_words(first)}") from error
+        name, told = refused(error)
+        raise UsageError(f"{name}: {told}") from error
     return replace(plan, settings={**plan.settings, **hyper}, training=changed)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vestige.checked import in_words
+from vestige.checked import refused
 from vestige.errors import UsageError
 from vestige.sources.definitions import Definitions
 from vestige.sources.events.fields import literal_of
@@ -212,7 +212,6 @@ def _changed(mapping: Mapping, options: EventOptions) -> Mapping:
     try:
         return Mapping.model_validate(mapping.model_dump() | changed)
     except ValidationError as error:
-        first = error.errors()[0]
-        flag = str(first["loc"][0]).replace("_", "-")
-        message = in_words(first)
+        name, message = refused(error)
+        flag = name.partition(".")[0].replace("_", "-")
         raise UsageError(f"--{flag}: {message}", remedy=REMEDIES.get(flag, "")) from error

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from datetime import date
 
+from vestige.reading.times import HALF
+
 EPOCH = date(1970, 1, 1).toordinal()
 MONTHS = (
     "january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
@@ -20,7 +22,7 @@ NONE = -(10**12)
 
 _SHAPES = {
     "Y": r"\d{4}", "y": r"\d{2}", "m": r"\d{1,2}", "b": r"[A-Za-z]{3,9}\.?", "B": r"[A-Za-z]{3,9}\.?",
-    "d": r"\d{1,2}", "e": r"\d{1,2}", "H": r"\d{1,2}", "I": r"\d{1,2}", "p": r"[AaPp](?:\. ?)?[Mm]\.?",
+    "d": r"\d{1,2}", "e": r"\d{1,2}", "H": r"\d{1,2}", "I": r"\d{1,2}", "p": HALF,
     "M": r"\d{1,2}", "S": r"\d{1,2}", "f": r"\d{1,400}", "s": r"\d{1,11}", "z": r"[Zz]|[+-]\d{2}(?::?\d{2})?",
     "Z": r"UTC|GMT|Z", "a": r"[A-Za-z]{2,9}\.?", "A": r"[A-Za-z]{2,9}\.?",
 }  # fmt: skip

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from vestige.reading.times import HALF
 from vestige.sources.events.options import TimeUnit
 from vestige.sources.events.strptime import (
     NONE,
@@ -44,7 +45,7 @@ _DOTNET = re.compile(r"\\?/Date\((\d{1,20})(?:[+-]\d{4})?\)\\?/", re.ASCII)
 _GAP = "[,\\sT\u00a0\u202f]{1,8}"
 _CLOCK = (
     "(?P<H>\\d{1,2}):(?P<M>\\d\\d)(?::(?P<S>\\d\\d)(?:[.,:](?P<f>\\d{1,400}))?)?"
-    "(?:[\\s\u00a0\u202f]{0,3}(?P<p>[AaPp](?:\\. ?)?[Mm]\\.?))?"
+    f"(?:[\\s\u00a0\u202f]{{0,3}}(?P<p>{HALF}))?"
 )
 _ZONE = "(?:[\\s\u00a0\u202f]{0,3}(?P<z>Z|UTC|GMT|[+-]\\d\\d(?::?\\d\\d)?))?"
 _DAY_NAME = "(?:[A-Za-z]{3,9}\\.?,?\\s{1,3})?"

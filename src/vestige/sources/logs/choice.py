@@ -15,7 +15,7 @@ from vestige.errors import EvidenceError, FormatError
 from vestige.evidence.files import GIVE, EvidenceFile, is_binary
 from vestige.evidence.stream import SAMPLE_LINES
 from vestige.sources.logs import years
-from vestige.sources.logs.foreign import goes_on, is_marker, level_of, plausible, tagged
+from vestige.sources.logs.foreign import goes_on, is_frames, is_marker, level_of, plausible, tagged
 from vestige.sources.logs.format import Format, every
 from vestige.sources.logs.guess import VERSION, Guess, guess
 from vestige.sources.logs.guess_records import RECORDS, guess_records
@@ -36,8 +36,6 @@ LOSS = 0.2
 WIDE = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _LINK = re.compile(rb"\.{0,2}/[^\s\0]{1,4094}")
 """What a symbolic link is where it was checked out, or unpacked, without links."""
-_FRAME = re.compile(rb"(\d{1,7}) <\d{1,3}>")
-"""How a message of syslog begins that is counted in octets."""
 _UNTAGGED = re.compile(r"-- MARK --|(?:last )?message repeated \d+ times.*")
 """What daemons of syslog write themselves."""
 _NO_WORD = re.compile(r"[\d.-]")
@@ -541,7 +539,7 @@ def _check_text(sample: bytes, where: str) -> None:
             where=where,
             remedy="give logs of text; of .evtx files the source is events, of perf.data it is traces",
         )
-    if _is_frames(sample):
+    if is_frames(sample):
         raise EvidenceError(
             "its messages of syslog are counted in octets, and no line ends between them (RFC 6587)",
             where=where,
@@ -552,15 +550,6 @@ def _check_text(sample: bytes, where: str) -> None:
         raise EvidenceError(
             "lines end in carriage returns alone", where=where, remedy="convert it: tr '\\r' '\\n' < FILE"
         )
-
-
-def _is_frames(sample: bytes) -> bool:
-    """Whether the first bytes are a message of syslog behind its length, and the next one follows at once."""
-    first = _FRAME.match(sample)
-    if first is None:
-        return False
-    stop = first.end(1) + 1 + int(first[1])
-    return sample[stop - 1 : stop] != b"\n" and _FRAME.match(sample, stop) is not None
 
 
 def _refusal(formats: Sequence[Format], judged: list[tuple[int, str]], where: str) -> FormatError:

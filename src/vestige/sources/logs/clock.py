@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from vestige.evidence.defects import DETAIL, Defect
 from vestige.reading.steps import NO_TIME
+from vestige.reading.times import HALF
 
 BAD = NO_TIME
 """Stands for a time that could not be read."""
@@ -85,7 +86,7 @@ ZONES = {
 _NAMES = rf"[A-Za-z]{{3}}|(?i:{'|'.join(_LONGER)})\.?|[A-Za-z]{{3}}\."
 _SHAPES = {
     "Y": r"\d{4}", "y": r"\d{2}", "m": r"\d{1,2}", "b": _NAMES,
-    "d": r"\d{1,2}", "H": r"\d{1,2}", "I": r"\d{1,2}", "p": r"[AaPp](?:\. ?)?[Mm]\.?", "M": r"\d{1,2}",
+    "d": r"\d{1,2}", "H": r"\d{1,2}", "I": r"\d{1,2}", "p": HALF, "M": r"\d{1,2}",
     "S": r"\d{1,2}", "f": r"\d{1,9}", "L": r"\d{1,3}", "s": r"\d{1,11}", "E": r"\d{10}",
     "N": r"[0-9a-f]{24}",
     "z": r"Z|[+-]\d{2}(?::?\d{2})?",

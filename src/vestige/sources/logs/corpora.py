@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from vestige.checked import in_words
+from vestige.checked import refused
 from vestige.errors import UsageError
 from vestige.evidence.defects import Defect
 from vestige.evidence.files import STDIN, EvidenceFile, find
@@ -137,9 +137,7 @@ def _entries(listing: Path) -> list[Entry]:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"not TOML: {error}", where=listing) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        message = in_words(first)
+        key, message = refused(error)
         raise UsageError(f"{key}: {message}", where=listing, remedy="docs/logs.md shows a listing") from error
 
 

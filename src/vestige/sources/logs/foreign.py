@@ -30,6 +30,8 @@ messages.
 _TAR = r"(?:[0-7]{6,7} ?){3}(?:[0-7]{11} ?){2}[0-7]{6} ?.?ustar(?:00|  )"
 """The header of a file in a tar archive, as it is without NUL bytes: it ends where that file's first line
 does."""
+_FRAME = re.compile(rb"(\d{1,7}) <\d{1,3}>")
+"""How a message of syslog begins that is counted in octets."""
 _CONTINUED = (
     r"Traceback \(most recent call last\):|Caused by: |(?:During handling of|The above exception was) "
     r"|(?:[A-Za-z_]\w{0,60}\.){0,8}[A-Z]\w{0,80}"
@@ -68,6 +70,16 @@ def is_marker(line: str) -> bool:
 def is_archived(line: str) -> bool:
     """Whether the header of a file in a tar archive stands before a line."""
     return "ustar" in line and _expression(_TAR).search(line) is not None
+
+
+def is_frames(sample: bytes) -> bool:
+    """Whether the first bytes of a file are a message of syslog behind its length, which the next one follows
+    at once."""
+    first = _FRAME.match(sample)
+    if first is None:
+        return False
+    stop = first.end(1) + 1 + int(first[1])
+    return sample[stop - 1 : stop] != b"\n" and _FRAME.match(sample, stop) is not None
 
 
 def goes_on(line: str) -> bool:

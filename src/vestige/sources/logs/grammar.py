@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
+from vestige.reading.times import HALF
 from vestige.sources.logs import clock
 
 LINE_CHARACTERS = 512
@@ -67,7 +68,7 @@ _DAY_NAME = r"(?:[A-Za-z]{2,10}|[A-Za-z\u00c0-\u017f]{2,13})\.?"
 _CLOCK = r"(?P<clock>[ 0-2]?\d:[0-5]\d:[0-6]\d)"
 # Three digits between commas are those that Python's logging writes; other numbers there are the next column.
 _FRACTION = r"(?P<fraction>\.\d{1,9}(?!\d)|,(?:\d{3}(?=,)|\d{1,9}(?![\d,]))|:\d{3}(?!\d))?+"
-_HALF = r"(?P<half>[ \t\u00a0\u202f]?[AaPp](?:\. ?)?[Mm]\.?(?![\w.]))?+"
+_HALF = rf"(?P<half>[ \t\u00a0\u202f]?{HALF}(?![\w.]))?+"
 REGION = r"[A-Z][a-z]{2,12}/[A-Za-z_]{2,30}(?:/[A-Za-z_]{2,30})?"
 _ZONE = (
     rf"(?P<zone>[ \t]{{0,2}}(?:Z(?![\w.])|[+-]\d{{2}}(?::?\d{{2}})?(?![\d.-])(?!:\d))"
