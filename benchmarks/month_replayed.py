@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import statistics
 import sys
 import tempfile
@@ -188,7 +187,8 @@ class Life:
         return sum(json.loads((self.state / "state.json").read_text())["dismissed"].values())
 
     def again(self, home: Path, days: list[list[Line]]) -> Life:
-        """A life with a detector that learnt from these days, and what was said so far."""
+        """A life with a detector that learnt from these days: what was dismissed on them it takes for normal,
+        and nothing else of what was said goes with it. A new detector begins with a state of its own."""
         for day in days:
             append(home / "learn", day)
         kept = feedback.kept(self.state)
@@ -199,9 +199,6 @@ class Life:
         learn_again(self.detector, home / "learn", home / "normal", said=said, plants=0)
         life = Life(home / "normal", home)
         life.logs.mkdir(parents=True)
-        life.state.mkdir()
-        if (exceptions := self.state / "exceptions.toml").exists():
-            shutil.copy(exceptions, life.state)
         return life
 
 
