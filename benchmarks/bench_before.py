@@ -84,7 +84,7 @@ class Side:
         """A command with this checkout's program, or a script that prints by itself what it took; raises
         SystemExit with what was said where it fails."""
         command = [sys.executable, "-c", script, *map(str, arguments)]
-        begun, before = time.perf_counter(), _busy()
+        begun, before = time.perf_counter(), processor_s()
         done = subprocess.run(
             command,
             check=False,
@@ -100,7 +100,7 @@ class Side:
         if script != CONSOLE:
             wall, busy = map(float, done.stdout.split())
             return wall, busy
-        return wall, _busy() - before
+        return wall, processor_s() - before
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,8 @@ class Evidence:
         return made
 
 
-def _busy() -> float:
+def processor_s() -> float:
+    """Processor time of all processes that this one waited for, in seconds."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

@@ -4,6 +4,7 @@
     .venv/bin/python benchmarks/bench_reading.py ../before           # every load, 5 pairs, 60 MB each
     .venv/bin/python benchmarks/bench_reading.py ../before --megabytes 240 --only bgl access
     .venv/bin/python benchmarks/bench_reading.py ../before --quick         # tiny, to see that it works
+    .venv/bin/python benchmarks/bench_reading.py --megabytes 2400 --only bgl   # two workers alone
 
 Every run is a process of its own; processor time is that of all its processes, so that a busy machine changes
 it little. Of the ratios old/new the median, the least and the most are given: 4.0 means four times as fast.
@@ -13,8 +14,11 @@ and `access` are our own, and so are those that are made to be hard: `numbers` (
 each line), `utf8` (each line has a letter beyond ASCII), `traces` (messages of 31 lines), `long` (lines of
 1 MB). Where the formats of the two checkouts differ, they do different work.
 
-Second table: two workers against one. Other tools over the load `bgl`, one process and one thread each, are
-rows of `python benchmarks/run.py --only reading`, which needs no other checkout.
+Second table: two workers against one, and beside them two processes that know nothing of each other, each of
+which prepares its half of the file: no way to share the work out can be faster on this machine.
+
+Other tools over the load `bgl`, one process and one thread each, are rows of
+`python benchmarks/run.py --only reading`, which needs no other checkout.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ import random
 import re
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -34,10 +39,12 @@ from functools import partial
 from itertools import cycle
 from pathlib import Path
 
-from bench_before import CONSOLE, HERE, PR_SET_CHILD_SUBREAPER, Side, Took, _reap, measured
-from pairs import Asked, Pair, command, pass_over, peers_python, why_missing
+from bench_before import CONSOLE, HERE, PR_SET_CHILD_SUBREAPER, Side, Took, _reap, measured, processor_s
+from pairs import Asked, Pair, command, environment, pass_over, peers_python, why_missing
 from vestige.sources.logs.format import load
 
+COPIED = 1 << 24
+"""Bytes of a file that are copied at a time."""
 SAMPLES = HERE.parent / "shared/data/loghub"
 WORDS = "error\nfailed\ncannot\nlogin\n"
 """Labels of the loads whose logs have none: an earlier checkout may want some."""
@@ -226,11 +233,68 @@ def beside(old: Side, new: Side, file: Path, name: str, lines: int, pairs: int) 
     print(f"{name:<9}{before:>7.2f}{after:>7.2f}  {faster:<20}{lines / after:>10.0f}", flush=True)
 
 
+def apart(side: Side, halves: list[Path], load_: Load) -> Took:
+    """Both halves of a file prepared at once, by two processes that know nothing of each other."""
+    outs = [half.with_name("out") for half in halves]
+    begun, before = time.perf_counter(), processor_s()
+    running = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                CONSOLE,
+                "prepare",
+                "logs",
+                half,
+                *load_.options,
+                "--jobs",
+                "1",
+                "-o",
+                out,
+            ],
+            stdout=subprocess.DEVNULL,
+            cwd=side.folder,
+            env=environment() | {"PYTHONPATH": str(side.source / "src")},
+        )
+        for half, out in zip(halves, outs, strict=True)
+    ]
+    codes = [process.wait() for process in running]
+    if any(codes):
+        sys.exit("one of two processes failed; what it said stands above")
+    took = time.perf_counter() - begun, processor_s() - before
+    for out in outs:
+        shutil.rmtree(out)
+    return took
+
+
+def halved(file: Path, folder: Path) -> list[Path]:
+    """The file as two of equal size, cut at the end of a line, each in a folder of its own."""
+    halves = []
+    with file.open("rb") as source:
+        for size in (file.stat().st_size // 2, file.stat().st_size):
+            half = folder / f"half-{len(halves)}" / file.name
+            half.parent.mkdir()
+            with half.open("wb") as out:
+                while out.tell() < size and (block := source.read(min(COPIED, size - out.tell()))):
+                    out.write(block)
+                out.write(source.readline())
+            halves.append(half)
+    return halves
+
+
 def by_two(side: Side, file: Path, name: str, pairs: int) -> None:
-    """A row of the second table."""
-    runs = [[prepared(side, file, LOADS[name], jobs) for jobs in (1, 2)] for _ in range(pairs)]
-    more = shown([second[1] / first[1] for first, second in runs])
-    print(f"{name:<9}{more:<21}{shown([first[0] / second[0] for first, second in runs])}", flush=True)
+    """Two rows of the second table."""
+    load_ = LOADS[name]
+    with tempfile.TemporaryDirectory(dir=side.folder) as folder:
+        halves = halved(file, Path(folder))
+        runs = [
+            (prepared(side, file, load_), prepared(side, file, load_, 2), apart(side, halves, load_))
+            for _ in range(pairs + 1)
+        ][1:]
+    for at, what in ((1, "two workers"), (2, "two processes apart")):
+        more = shown([run[at][1] / run[0][1] for run in runs])
+        faster = shown([run[0][0] / run[at][0] for run in runs])
+        print(f"{name:<9}{what:<21}{more:<21}{faster}", flush=True)
 
 
 def rows(asked: Asked) -> Iterator[Pair]:
@@ -320,10 +384,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(LOADS), choices=list(LOADS), help="loads")
     parser.add_argument("--quick", action="store_true", help="tiny loads and one pair")
     given = parser.parse_args()
-    if given.old is None:
-        print("skipped: name another checkout of this project")
-        return
-    if not (given.old / "src" / "vestige").is_dir():
+    if given.old is not None and not (given.old / "src" / "vestige").is_dir():
         parser.error(f"{given.old} is no checkout: it has no src/vestige")
     size, pairs = given.megabytes * 1_000_000, given.pairs
     if given.quick:
@@ -331,8 +392,9 @@ def main() -> None:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        old, new = Side(given.old.resolve(), root / "old"), Side(HERE, root / "new")
-        for side in (old, new):
+        new = Side(HERE, root / "new")
+        sides = [new] if given.old is None else [Side(given.old.resolve(), root / "old"), new]
+        for side in sides:
             side.folder.mkdir()
             (side.folder / "words").write_text(WORDS)
             (side.folder / "json.toml").write_text(JSON)
@@ -341,10 +403,13 @@ def main() -> None:
             files[name] = root / f"{name}.log"
             counts[name] = write(files[name], LOADS[name].lines(random.Random(7)), size)
         print(f"{size / 1e6:.0f} MB each, {pairs} pairs after one that does not count")
-        print("prepare   old s  new s  old/new             lines/s new", flush=True)
-        for name, file in files.items():
-            beside(old, new, file, name, counts[name], pairs)
-        print("\nprepare  CPU of two / one     wall of one / two", flush=True)
+        if given.old is None:
+            print("no other checkout is named: the first table is left out")
+        else:
+            print("prepare   old s  new s  old/new             lines/s new", flush=True)
+            for name, file in files.items():
+                beside(sides[0], new, file, name, counts[name], pairs)
+        print(f"\n{'prepare':<30}CPU of two / one     wall of one / two", flush=True)
         for name in [name for name in ("bgl", "access") if name in files]:
             by_two(new, files[name], name, pairs)
         _reap()
