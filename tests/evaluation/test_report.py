@@ -27,7 +27,6 @@ from tests.evaluation.made_up import made_up, made_up_run
 from vestige.checkpoint import Pooling
 from vestige.errors import DatasetError
 from vestige.escaping import visible
-from vestige.evaluation import plots
 from vestige.evaluation.bootstrap import interval_result
 from vestige.evaluation.comparing import compare
 from vestige.evaluation.judging import evaluate
@@ -230,33 +229,6 @@ def test_a_report_of_one_model_shows_it_beside_the_baselines(tmp_path: Path) -> 
     assert "gbt beats" in text
     assert "gru" not in text
     assert "majority" in text
-
-
-def test_three_classes_and_windows_without_times_are_drawn() -> None:
-    three = ("benign", "dos", "scan")
-    test = made_up(classes=three, seed=9)
-    test = replace(test, t_ns=np.zeros(len(test), dtype=np.int64), novel=None)
-    one = evaluate("gru", made_up(classes=three, seed=5), test, resamples=20)
-    assert plots.along_time(test, 0.5)["layout"]["xaxis"]["type"] == "linear"
-    curves = plots.class_curves(one)
-    assert curves is not None
-    assert [trace["name"] for trace in curves["traces"]] == list(three)
-
-
-def test_many_points_are_thinned_but_the_highest_scores_stay() -> None:
-    test = made_up(30_000)
-    figure = plots.along_time(test, 0.5)
-    normal = figure["traces"][0]
-    assert len(normal["x"]) <= plots.MOST_POINTS
-    assert max(normal["y"]) == pytest.approx(test.score[~test.positive].max(), abs=1e-5)
-
-
-def test_a_history_with_gaps_is_drawn_and_one_of_a_single_epoch_is_not() -> None:
-    frame = pl.DataFrame({"epoch": [1, 2], "train_loss": [1.0, None], "val_macro_f1": [0.5, float("nan")]})
-    figure = plots.history(frame)
-    assert figure is not None
-    assert [trace["y"] for trace in figure["traces"]] == [[1.0, None], [0.5, None]]
-    assert plots.history(frame.head(1)) is None
 
 
 def test_results_survive_their_file(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vestige.evaluation.figures import Curve
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.results import DetectorResults
+from vestige.reading.steps import NO_TIME
 
 Figure = dict[str, Any]
 MODEL_COLOURS = ("#3b7dd8", "#d9622b", "#2a9d7c", "#9a5fd0", "#b58900", "#c2477f")
@@ -21,6 +22,10 @@ DASHES = ("dot", "dash", "dashdot", "longdash", "longdashdot", "solid")
 MOST_POINTS = 800
 """Points along time at most: a figure is hardly wider in pixels, and they are most of a page."""
 UNIT = [-0.02, 1.02]
+DIGITS = 5
+"""Of what is drawn: a hundredth of a pixel."""
+PRECISION = 0.5 * 10**-DIGITS
+"""How far rounding moves a point at most, along either axis."""
 
 
 def styles(detectors: Sequence[DetectorResults]) -> dict[str, dict[str, Any]]:
@@ -57,11 +62,12 @@ def standing(detectors: Sequence[DetectorResults]) -> Figure:
         traces.append(
             {
                 "type": "scatter", "mode": "markers", "name": detector.name, "showlegend": False,
-                "x": [middle], "y": [detector.name], "hoverinfo": "x+y",
+                "x": _rounded([middle]), "y": [detector.name], "hoverinfo": "x+y",
                 "marker": {"color": colour, "size": 11, "symbol": symbol},
                 "error_x": {
                     "type": "data", "symmetric": False, "color": colour, "thickness": 2.5, "width": 6,
-                    "array": [max(0.0, high - middle)], "arrayminus": [max(0.0, middle - low)],
+                    "array": _rounded([max(0.0, high - middle)]),
+                    "arrayminus": _rounded([max(0.0, middle - low)]),
                 },
             }
         )  # fmt: skip
@@ -115,11 +121,11 @@ def _curves(detectors: Sequence[DetectorResults], axes: dict[str, str], area: tu
         curve: Curve = detector.curves[0]
         number = getattr(curve, area[1])
         told = "none" if number is None else f"{number:.3f}"
+        across, up = _corners(getattr(curve, x), getattr(curve, y))
         traces.append(
             {
                 "type": "scatter", "mode": "lines", "name": f"{detector.name} ({area[0]} {told})",
-                "x": _rounded(getattr(curve, x)), "y": _rounded(getattr(curve, y)),
-                "line": looks[detector.name], "hoverinfo": "x+y+name",
+                "x": across, "y": up, "line": looks[detector.name], "hoverinfo": "x+y+name",
             }
         )  # fmt: skip
     layout = {
@@ -134,14 +140,15 @@ def class_curves(detector: DetectorResults) -> Figure | None:
     """Precision over recall of each class against the rest; None with two classes."""
     if len(detector.curves) < 2:
         return None
-    traces = [
-        {
-            "type": "scatter", "mode": "lines", "name": curve.name, "x": _rounded(curve.recall),
-            "y": _rounded(curve.precision), "hoverinfo": "x+y+name",
-            "line": {"color": MODEL_COLOURS[k % len(MODEL_COLOURS)], "width": 2},
-        }
-        for k, curve in enumerate(detector.curves[1:])
-    ]  # fmt: skip
+    traces = []
+    for k, curve in enumerate(detector.curves[1:]):
+        recall, precision = _corners(curve.recall, curve.precision)
+        traces.append(
+            {
+                "type": "scatter", "mode": "lines", "name": curve.name, "x": recall, "y": precision,
+                "hoverinfo": "x+y+name", "line": {"color": MODEL_COLOURS[k % len(MODEL_COLOURS)], "width": 2},
+            }
+        )  # fmt: skip
     layout = {
         "xaxis": {"title": {"text": "recall"}, "range": UNIT},
         "yaxis": {"title": {"text": "precision, class against the rest"}, "range": UNIT},
@@ -176,7 +183,8 @@ def reliability(detector: DetectorResults) -> Figure:
 def along_time(test: Predictions, threshold: float) -> Figure:
     """The anomaly score along time (or along the corpus), true anomalies in red, the threshold as a line.
 
-    Thinned: the highest scores and an even sample of the rest.
+    Thinned: the highest scores and an even sample of the rest. Windows without a time are not drawn along
+    time. Times are written as `steps`, see `_steps`.
     """
     anomalous = "anomalous"
     if len(test.classes) == 2:
@@ -190,12 +198,17 @@ def along_time(test: Predictions, threshold: float) -> Figure:
     )
     traces = []
     for members, name, colour, size in groups:
-        kept = _thinned(np.flatnonzero(members), test.score)
-        where = _times(test.t_ns[kept]) if test.has_times else test.position[kept].tolist()
+        if test.has_times:
+            kept = _thinned(np.flatnonzero(members & (test.t_ns != NO_TIME)), test.score)
+            kept = kept[np.argsort(test.t_ns[kept], kind="stable")]
+            along: dict[str, Any] = {"steps": _steps(test.t_ns[kept])}
+        else:
+            kept = _thinned(np.flatnonzero(members), test.score)
+            along = {"x": test.position[kept].tolist()}
         traces.append(
             {
                 "type": "scatter", "mode": "markers", "name": name, "hoverinfo": "x+y+name",
-                "x": where, "y": _rounded(test.score[kept].tolist()),
+                **along, "y": _rounded(test.score[kept].tolist()),
                 "marker": {"color": colour, "size": size, "opacity": 0.75},
             }
         )  # fmt: skip
@@ -256,7 +269,7 @@ def history(frame: pl.DataFrame) -> Figure | None:
     traces = [
         {
             "type": "scatter", "mode": "lines+markers", "name": name, "x": frame[along].to_list(),
-            "y": [None if v is None or not np.isfinite(v) else float(v) for v in frame[name].to_list()],
+            "y": [_significant(value) for value in frame[name].to_list()],
             "yaxis": "y" if "loss" in name else "y2", "hoverinfo": "x+y+name", "marker": {"size": 5},
             "line": {"color": MODEL_COLOURS[k % len(MODEL_COLOURS)], "width": 2},
         }
@@ -276,13 +289,43 @@ def _figure(traces: list[dict[str, Any]], layout: dict[str, Any], height: int) -
 
 
 def _rounded(values: Sequence[float]) -> list[float]:
-    return [round(float(value), 5) for value in values]
+    return [round(float(value), DIGITS) for value in values]
 
 
-def _times(t_ns: NDArray[np.int64]) -> list[str | None]:
-    """For an axis of dates; what has no time is not drawn."""
-    texts = np.datetime_as_string(t_ns.view("datetime64[ns]"), unit="ms").tolist()
-    return [None if text == "NaT" else text.replace("T", " ") for text in texts]
+def _significant(value: float | None) -> float | None:
+    """A number of any size to as many digits as a figure can show; None where there is none."""
+    if value is None or not np.isfinite(value):
+        return None
+    return float(f"{value:.{DIGITS}g}")
+
+
+def _corners(x: Sequence[float], y: Sequence[float]) -> tuple[list[float], list[float]]:
+    """A curve without the points on the straight line between others, which are most of a stepped one
+    (Ramer, Douglas and Peucker): it looks the same, and is a third as long."""
+    points = np.column_stack([_rounded(x), _rounded(y)])
+    kept = np.ones(len(points), dtype=bool)
+    spans = [(0, len(points) - 1)]
+    while spans:
+        first, last = spans.pop()
+        if last - first < 2:
+            continue
+        (run, rise), off = points[last] - points[first], points[first + 1 : last] - points[first]
+        length = np.hypot(run, rise)
+        # Of a span that ends where it began there is no line, but a point.
+        away = np.abs(off[:, 0] * rise - off[:, 1] * run) / length if length else np.hypot(*off.T)
+        furthest = first + 1 + int(away.argmax())
+        if away.max() > PRECISION:
+            spans += [(first, furthest), (furthest, last)]
+        else:
+            kept[first + 1 : last] = False
+    return points[kept, 0].tolist(), points[kept, 1].tolist()
+
+
+def _steps(t_ns: NDArray[np.int64]) -> list[int]:
+    """Ascending times as milliseconds, each from the one before and the first from 1970: a third as long as
+    dates. The page's own script adds them up."""
+    steps: list[int] = np.diff(t_ns // 1_000_000, prepend=0).tolist()
+    return steps
 
 
 def _thinned(rows: NDArray[np.int64], score: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from vestige.escaping import visible
 from vestige.evaluation import plots
 from vestige.evaluation.caveats import outdone, saturated, untested
+from vestige.evaluation.groups import groupings
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.record import IntervalResult
 from vestige.evaluation.results import DetectorResults, RunResults
@@ -35,7 +36,9 @@ PLOTLY = "plotly.min.js"
 PAGE_TEXT = 2_000
 """Characters of any text that are shown; the text of a window is cut earlier."""
 TOP = 25
-"""Rows of the tables of alerts and misses."""
+"""Rows of the tables of alerts and misses, of a model and of the baseline that it has to beat."""
+FEW = 5
+"""Rows of these tables of another baseline: enough to see what it goes by."""
 LABEL = 60
 """Characters of a label that a figure shows."""
 CLOSED = "–"
@@ -73,11 +76,18 @@ def write_report(path: Path, results: RunResults, details: Details | None = None
 def render(results: RunResults, details: Details) -> str:
     """The page as text."""
     figures: dict[str, plots.Figure] = {}
+    best = _best_baselines(results)
     return compose(
         "report.html.j2",
         figures,
         results=results,
-        sections=[_section(n, detector, details, figures) for n, detector in enumerate(results.detectors)],
+        sections=[
+            _section(n, detector, details, figures, in_full=detector.kind == "model" or detector.name in best)
+            for n, detector in enumerate(results.detectors)
+        ],
+        groupings=groupings(results.detectors),
+        best=best,
+        few=FEW,
         overview=_overview(results, figures),
         outdone=outdone(results),
         untested=untested(results),
@@ -186,10 +196,23 @@ def _overview(results: RunResults, figures: dict[str, plots.Figure]) -> dict[str
     }
 
 
+def _best_baselines(results: RunResults) -> list[str]:
+    """The baselines that models are compared with, one for each view: those that were best on validation."""
+    compared = dict.fromkeys(comparison.baseline for comparison in results.comparisons)
+    return [detector.name for detector in results.baselines if detector.name in compared]
+
+
 def _section(
-    number: int, detector: DetectorResults, details: Details, figures: dict[str, plots.Figure]
+    number: int,
+    detector: DetectorResults,
+    details: Details,
+    figures: dict[str, plots.Figure],
+    *,
+    in_full: bool,
 ) -> dict[str, Any]:
-    """What the template needs of one detector: figures by name, tables of alerts and misses."""
+    """What the template needs of one detector: figures by name, tables of alerts and misses, shorter ones
+    where it is not shown `in_full`."""
+    most = TOP if in_full else FEW
     test, trained = details.tests.get(detector.name), details.history.get(detector.name)
     drawn: dict[str, plots.Figure | None] = {}
     if detector.kind == "model":
@@ -202,15 +225,14 @@ def _section(
     return {
         "id": f"detector-{number}",
         "detector": detector,
+        "in_full": in_full,
         "figures": {
             name: _add(figures, f"{number}-{name}", figure)
             for name, figure in drawn.items()
             if figure is not None
         },
-        "alerts": _with_reasons(
-            detector, test, _listed(test, _top_alerts(test, detector.threshold.value), details)
-        ),
-        "misses": _listed(test, _misses(test, detector.threshold.value), details),
+        "alerts": _alerts(detector, test, most, details),
+        "misses": _listed(test, _misses(test, detector.threshold.value)[:most], details),
     }
 
 
@@ -220,10 +242,11 @@ def _add(figures: dict[str, plots.Figure], name: str, figure: plots.Figure) -> s
 
 
 def _top_alerts(test: Predictions | None, threshold: float) -> NDArray[np.int64]:
+    """Windows that alert, the highest scores first."""
     if test is None:
         return np.empty(0, dtype=np.int64)
     rows = np.flatnonzero(test.score >= threshold)
-    return rows[np.argsort(-test.score[rows], kind="stable")[:TOP]]
+    return rows[np.argsort(-test.score[rows], kind="stable")]
 
 
 def _misses(test: Predictions | None, threshold: float) -> NDArray[np.int64]:
@@ -231,7 +254,7 @@ def _misses(test: Predictions | None, threshold: float) -> NDArray[np.int64]:
     if test is None:
         return np.empty(0, dtype=np.int64)
     rows = np.flatnonzero(test.positive & (test.score < threshold))
-    return rows[np.argsort(test.score[rows], kind="stable")[:TOP]]
+    return rows[np.argsort(test.score[rows], kind="stable")]
 
 
 def _listed(test: Predictions | None, rows: NDArray[np.int64], details: Details) -> list[dict[str, Any]]:
@@ -256,15 +279,18 @@ def _listed(test: Predictions | None, rows: NDArray[np.int64], details: Details)
     ]
 
 
-def _with_reasons(
-    detector: DetectorResults, test: Predictions | None, rows: list[dict[str, Any]]
+def _alerts(
+    detector: DetectorResults, test: Predictions | None, most: int, details: Details
 ) -> list[dict[str, Any]]:
-    """The rows of alerts, each with the reasons of its window where those are known."""
+    """Rows of the first alerts, each with the reasons of its window where those are known."""
     if test is None:
-        return rows
+        return []
+    rows = _top_alerts(test, detector.threshold.value)[:most]
     known = {window.position: window.reasons for window in detector.reasons}
-    positions = test.position[_top_alerts(test, detector.threshold.value)].tolist()
-    return [{**row, "reasons": known.get(at, [])} for row, at in zip(rows, positions, strict=True)]
+    return [
+        {**row, "reasons": known.get(at, [])}
+        for row, at in zip(_listed(test, rows, details), test.position[rows].tolist(), strict=True)
+    ]
 
 
 def _time(t_ns: int) -> str:
