@@ -24,8 +24,9 @@ SPILL_BYTES = 4 << 20
 """
 BLOCK_STEPS = 1 << 17
 """Steps that are asked of a stream at a time."""
-PIECE_STEPS = 1 << 18
-"""Steps at a time on the way from a part's files to a dataset's."""
+PIECE_STEPS = 1 << 15
+"""Steps at a time on the way from a part's files to a dataset's: few enough for their columns to stay in a
+processor's cache, and in memory that is used again."""
 
 _RECORDING, _T_NS, _LABEL = "\0recording", "\0t_ns", "\0label"
 """Columns beside the streams; no stream is called so."""

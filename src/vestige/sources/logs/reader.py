@@ -54,6 +54,9 @@ PROBE_YEAR = 2005
 """The year of example lines that name none."""
 PART_BYTES = 16 << 20
 """A plain file of more than twice as many bytes is read in such parts, where several workers read."""
+ENOUGH_PARTS = 32
+"""Parts a worker from which on they are larger, up to twice as large: each costs a little of its own, and
+with so many all workers end at about the same time."""
 
 FASTER = 7
 """How many times as much the kernel reads before workers pay: it takes less time for seven times 48 MiB than
@@ -222,10 +225,10 @@ class LogReader(Reader[LogUnit]):
         whole = head is None or head.rules.label.kind == "table" or head.rules.is_export
         if head is None or whole or head.rules.format.partial:
             return [unit]
-        starts = range(0, size, self.part_bytes)
+        length = max(self.part_bytes, min(size // (jobs * ENOUGH_PARTS), 2 * self.part_bytes))
         return [
-            replace(unit, start=start, stop=min(start + self.part_bytes, size), head=head, size=None)
-            for start in starts
+            replace(unit, start=start, stop=min(start + length, size), head=head, size=None)
+            for start in range(0, size, length)
         ]
 
     def is_small(self, listing: Listing[LogUnit]) -> bool:
