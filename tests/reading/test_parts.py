@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.reading.toy import STREAMS, ToyReader
-from vestige.reading.parts import Part, read_part
+from vestige.reading.parts import PIECE_STEPS, Part, read_part
 from vestige.reading.steps import (
     NO_TIME,
     ChunkStream,
@@ -115,3 +115,13 @@ def test_rows_of_a_table_that_begins_alike_are_taken_as_they_are() -> None:
     assert rows.over(other, column).tolist() == [3, 2, 0]
     assert rows.table.texts(np.array([3, 2, 0])) == ["code 3", "code 2", ""]
     assert rows.over(SYMBOLS, column).tolist() == [2, 1, 0]
+
+
+def test_a_long_part_comes_home_in_pieces_and_ends_with_the_last(tmp_path: Path) -> None:
+    n = PIECE_STEPS // 2 + 7
+    blocks = [block(n, n * number) for number in range(3)]
+    blocks[-1] = replace(blocks[-1], ended=np.array([True]))
+    part, home = brought(blocks, tmp_path / "part", 0)
+    assert [len(each) for each in home] == [PIECE_STEPS, 3 * n - PIECE_STEPS]
+    assert columns(home) == columns(blocks)
+    assert [each.ended.tolist() for each in home] == [[False], [True]]
