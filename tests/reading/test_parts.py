@@ -121,7 +121,7 @@ def test_a_long_part_comes_home_in_pieces_and_ends_with_the_last(tmp_path: Path)
     n = PIECE_STEPS // 2 + 7
     blocks = [block(n, n * number) for number in range(3)]
     blocks[-1] = replace(blocks[-1], ended=np.array([True]))
-    part, home = brought(blocks, tmp_path / "part", 0)
+    _, home = brought(blocks, tmp_path / "part", 0)
     assert [len(each) for each in home] == [PIECE_STEPS, 3 * n - PIECE_STEPS]
     assert columns(home) == columns(blocks)
     assert [each.ended.tolist() for each in home] == [[False], [True]]

@@ -14,6 +14,9 @@ EARLY_NS = 631_152_000 * 10**9
 """1990-01-01: nothing that is read was written before (Unix ns)."""
 HALF = r"[AaPp](?:\. ?)?[Mm]\.?"
 """A half of the day, as an expression: `PM`, `p.m.`, `p. m.`."""
+OFFSET = r"[+\u2212-]\d\d(?::?\d\d)?"
+"""How far a zone is from UTC, as an expression: `+02`, `+0200`, `-05:00`. ISO 8601 (2004, 3.4.1) lets the minus
+be that of Unicode."""
 UNITS = (("days", 2 * 86_400.0, 86_400.0), ("h", 3_600.0, 3_600.0), ("min", 60.0, 60.0), ("s", 1.0, 1.0))
 """Units of time, from how many seconds on each is used, and how many it has."""
 
@@ -28,6 +31,15 @@ def rfc3339(t_ns: NDArray[np.int64]) -> list[str | None]:
     texts: NDArray[Any] = np.datetime_as_string(t_ns.astype("datetime64[ns]"), unit="ns")
     told = zip(texts.tolist(), known(t_ns).tolist(), strict=True)
     return [f"{text}Z" if is_known else None for text, is_known in told]
+
+
+def offset_seconds(text: str | None) -> int:
+    """Seconds east of UTC of an `OFFSET`; of `Z`, of other names of UTC and of nothing 0."""
+    if text is None or text[0] not in "+-\u2212":
+        return 0
+    minutes = int(text[-2:]) if len(text) > 3 else 0
+    seconds = int(text[1:3]) * 3600 + minutes * 60
+    return seconds if text[0] == "+" else -seconds
 
 
 def duration(seconds: float) -> str:

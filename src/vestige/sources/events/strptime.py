@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from datetime import date
 
-from vestige.reading.times import HALF
+from vestige.reading.times import HALF, OFFSET, offset_seconds
 
 EPOCH = date(1970, 1, 1).toordinal()
 MONTHS = (
@@ -23,7 +23,7 @@ NONE = -(10**12)
 _SHAPES = {
     "Y": r"\d{4}", "y": r"\d{2}", "m": r"\d{1,2}", "b": r"[A-Za-z]{3,9}\.?", "B": r"[A-Za-z]{3,9}\.?",
     "d": r"\d{1,2}", "e": r"\d{1,2}", "H": r"\d{1,2}", "I": r"\d{1,2}", "p": HALF,
-    "M": r"\d{1,2}", "S": r"\d{1,2}", "f": r"\d{1,400}", "s": r"\d{1,11}", "z": r"[Zz]|[+-]\d{2}(?::?\d{2})?",
+    "M": r"\d{1,2}", "S": r"\d{1,2}", "f": r"\d{1,400}", "s": r"\d{1,11}", "z": f"[Zz]|{OFFSET}",
     "Z": r"UTC|GMT|Z", "a": r"[A-Za-z]{2,9}\.?", "A": r"[A-Za-z]{2,9}\.?",
 }  # fmt: skip
 _SHORT = {"T": "%H:%M:%S", "D": "%m/%d/%y", "F": "%Y-%m-%d"}
@@ -63,7 +63,7 @@ class TimeFormat:
             year_of(part.get("Y") or part.get("y") or ""), month, int(part["d"] or 0), hour,
             int(part.get("M") or 0), int(part.get("S") or 0),
         )  # fmt: skip
-        return (seconds - zone_seconds(part.get("z"))) * 10**9 + fraction_ns(part.get("f"))
+        return (seconds - offset_seconds(part.get("z"))) * 10**9 + fraction_ns(part.get("f"))
 
 
 _NEEDED = {"year": {"Y", "y"}, "month": {"m", "b"}, "day": {"d"}}
@@ -134,15 +134,6 @@ def year_of(text: str) -> int:
     if len(text) != 2:
         return year
     return year + 2000 if year < 69 else year + 1900
-
-
-def zone_seconds(text: str | None) -> int:
-    """Seconds east of UTC of `Z`, `UTC`, `GMT`, `+hh`, `+hhmm`, `+hh:mm`."""
-    if text is None or text[0] not in "+-":
-        return 0
-    minutes = int(text[-2:]) if len(text) > 3 else 0
-    seconds = int(text[1:3]) * 3600 + minutes * 60
-    return -seconds if text[0] == "-" else seconds
 
 
 def fraction_ns(digits: str | None) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from vestige.reading.times import HALF
+from vestige.reading.times import HALF, OFFSET, offset_seconds
 from vestige.sources.events.options import TimeUnit
 from vestige.sources.events.strptime import (
     NONE,
@@ -21,7 +21,6 @@ from vestige.sources.events.strptime import (
     month_number,
     seconds_of,
     year_of,
-    zone_seconds,
 )
 
 BAD = -1
@@ -34,7 +33,7 @@ _MAGNITUDES = ((10**11, 9), (10**14, 6), (10**17, 3))
 
 _HEAD = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ]\s?(\d\d):?(\d\d)(?::?(\d\d))?)?", re.ASCII)
 _TAIL = re.compile(
-    r"(?:[.,](\d{1,400}))?\s?(Z|z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?(?:\[[A-Za-z0-9_/+-]{1,40}\])?", re.ASCII
+    rf"(?:[.,](\d{{1,400}}))?\s?(Z|z|UTC|GMT|{OFFSET})?(?:\[[A-Za-z0-9_/+-]{{1,40}}\])?", re.ASCII
 )
 _NUMBER = re.compile(r"(\d{1,20})(?:\.(\d{0,400}))?(?:[eE]([+-]?\d{1,2}))?", re.ASCII)
 _STAMP = re.compile(r"(?:audit\()?(\d{1,11})\.(\d{1,9}):\d{1,20}\)?", re.ASCII)
@@ -47,7 +46,7 @@ _CLOCK = (
     "(?P<H>\\d{1,2}):(?P<M>\\d\\d)(?::(?P<S>\\d\\d)(?:[.,:](?P<f>\\d{1,400}))?)?"
     f"(?:[\\s\u00a0\u202f]{{0,3}}(?P<p>{HALF}))?"
 )
-_ZONE = "(?:[\\s\u00a0\u202f]{0,3}(?P<z>Z|UTC|GMT|[+-]\\d\\d(?::?\\d\\d)?))?"
+_ZONE = f"(?:[\\s\u00a0\u202f]{{0,3}}(?P<z>Z|UTC|GMT|{OFFSET}))?"
 _DAY_NAME = "(?:[A-Za-z]{3,9}\\.?,?\\s{1,3})?"
 _MONTH = "(?P<b>[A-Za-z]{3,9})\\.?"
 _OTHERS = [
@@ -173,7 +172,7 @@ class TimeReader:
         seconds = seconds_of(
             year_of(part["Y"] or ""), month, day, hour, int(part["M"] or 0), int(part["S"] or 0)
         )
-        return (seconds - zone_seconds(part["z"] or part.get("z2"))) * 10**9 + fraction_ns(part["f"])
+        return (seconds - offset_seconds(part["z"] or part.get("z2"))) * 10**9 + fraction_ns(part["f"])
 
     def _day_and_month(self, first: int, second: int, mark: str, text: str) -> tuple[int, int]:
         # With dots, dates begin with their day wherever they are written so.
@@ -202,4 +201,4 @@ def _rest(tail: str) -> int:
     if match is None:
         return _NO_REST
     fraction, zone = match.groups()
-    return fraction_ns(fraction) - zone_seconds(zone) * 10**9
+    return fraction_ns(fraction) - offset_seconds(zone) * 10**9

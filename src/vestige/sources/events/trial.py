@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vestige.errors import FormatError
+from vestige.reading.times import HALF
 from vestige.sources.events import calls, documents, fields, sessions, zeek
 from vestige.sources.events import layout as layouts
 from vestige.sources.events.audit import AuditReader, is_audit
@@ -138,7 +139,7 @@ def _guessed_formats(text: str) -> tuple[str, str]:
     mark, year, gap, clock = found.groups()
     rest = ""
     if clock:
-        rest = "%I" if re.search(r"[AaPp]\.?[Mm]", clock) else "%H"
+        rest = "%I" if re.search(HALF, clock) else "%H"
         rest = gap + rest + ":%M" + ":%S" * (clock.count(":") > 1)
         if fraction := re.search(r"\d([.,])\d", clock):
             rest += f"{fraction[1]}%f"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from vestige.evidence.defects import DETAIL, Defect
 from vestige.reading.steps import NO_TIME
-from vestige.reading.times import HALF
+from vestige.reading.times import HALF, OFFSET, offset_seconds
 
 BAD = NO_TIME
 """Stands for a time that could not be read."""
@@ -89,7 +89,7 @@ _SHAPES = {
     "d": r"\d{1,2}", "H": r"\d{1,2}", "I": r"\d{1,2}", "p": HALF, "M": r"\d{1,2}",
     "S": r"\d{1,2}", "f": r"\d{1,9}", "L": r"\d{1,3}", "s": r"\d{1,11}", "E": r"\d{10}",
     "N": r"[0-9a-f]{24}",
-    "z": r"Z|[+-]\d{2}(?::?\d{2})?",
+    "z": f"Z|{OFFSET}",
     "Z": "|".join(sorted(ZONES, key=len, reverse=True)),
     "a": r"[A-Za-z]{3}|[A-Za-z\u00c0-\u017f]{2,13}\.?",
 }  # fmt: skip
@@ -300,11 +300,7 @@ def _zone(part: dict[str, str | None]) -> int:
     """Seconds east of UTC."""
     if name := part.get("Z"):
         return ZONES[name] * 60
-    text = (part.get("z") or "Z").replace(":", "")
-    if text == "Z":
-        return 0
-    sign = int(text[0] + "1")
-    return sign * (int(text[1:3]) * 3600 + int(text[3:5] or 0) * 60)
+    return offset_seconds(part.get("z"))
 
 
 @dataclass

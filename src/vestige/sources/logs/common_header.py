@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from vestige.reading.times import HALF
 from vestige.sources.logs import clock, grammar
 from vestige.sources.logs.begun import Line
 from vestige.sources.logs.grammar import LEVEL_KINDS, WEAK, Part
@@ -134,9 +135,9 @@ def write_time(header: Header, group: list[Line], doubts: list[str]) -> bool:
 def _write_clock(header: Header, group: list[Line], doubts: list[str]) -> None:
     """Write a clock without a day, which is no time."""
     header.pattern += "<Clock>"
-    header.shapes["Clock"] = r"[\d:.,]{7,20}(?:[ \t]?[AaPp]\.?[Mm]\.?)?"
+    header.shapes["Clock"] = rf"[\d:.,]{{7,20}}(?:[ \t]?{HALF})?"
     if any(line.time.text.count(":") == 1 for line in group):
-        header.shapes["Clock"] = r"\d{1,2}:\d{2}[ \t]?[AaPp][Mm]"
+        header.shapes["Clock"] = rf"\d{{1,2}}:\d{{2}}[ \t]?{HALF}"
     header.strength += 0.5
     doubts.append("its times name no day, so the messages have none")
     _write_closing(header, group)

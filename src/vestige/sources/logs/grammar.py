@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
-from vestige.reading.times import HALF
+from vestige.reading.times import HALF, OFFSET
 from vestige.sources.logs import clock
 
 LINE_CHARACTERS = 512
@@ -71,7 +71,7 @@ _FRACTION = r"(?P<fraction>\.\d{1,9}(?!\d)|,(?:\d{3}(?=,)|\d{1,9}(?![\d,]))|:\d{
 _HALF = rf"(?P<half>[ \t\u00a0\u202f]?{HALF}(?![\w.]))?+"
 REGION = r"[A-Z][a-z]{2,12}/[A-Za-z_]{2,30}(?:/[A-Za-z_]{2,30})?"
 _ZONE = (
-    rf"(?P<zone>[ \t]{{0,2}}(?:Z(?![\w.])|[+-]\d{{2}}(?::?\d{{2}})?(?![\d.-])(?!:\d))"
+    rf"(?P<zone>[ \t]{{0,2}}(?:Z(?![\w.])|{OFFSET}(?![\d.-])(?!:\d))"
     rf"|[ \t](?:{'|'.join(clock.ZONES)})(?![\w.]))?+(?P<region>[ \t]{REGION})?+"
 )
 _TAIL = r"(?P<tail>[ \t](?:19|20)\d\d(?![\w.:/-]))?+"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from vestige.reading.times import OFFSET
 from vestige.sources.logs import clock, grammar
 from vestige.sources.logs.escapes import without_escapes
 
@@ -289,7 +290,7 @@ def severity(number: Any) -> str:
 
 
 _RFC = re.compile(
-    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9})\d*)?[ ]?(Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII
+    rf"(\d{{4}}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{{1,9}})\d*)?[ ]?(Z|{OFFSET})?", re.ASCII
 )
 _NUMBER = re.compile(r"(\d{1,19})(?:\.(\d{1,20}))?", re.ASCII)
 _LAYOUTS = ("%Y-%m-%d", "%H:%M:%S", "%z")
