@@ -1,6 +1,7 @@
 """What watching takes: from a line to its alert, a core's share, and memory as lines go by.
 
     python benchmarks/bench_watch.py latency [SECONDS]  # 1,000 lines a second, one in 1,000 of them strange
+    python benchmarks/bench_watch.py cold [SECONDS]     # the same where no machine code is kept yet
     python benchmarks/bench_watch.py memory [LINES]     # resident memory after so many lines
 
 Each watch is a process of its own, with a detector of n-grams that learnt from 20,000 lines. Latency is from
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import statistics
 import subprocess
@@ -22,6 +24,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import vestige
 from vestige.evaluation.budget import Budget
 from vestige.pipeline.learn import learn
 from vestige.sources import registry
@@ -59,11 +62,16 @@ def detector_in(home: Path) -> Path:
     return home / "normal"
 
 
-def begin(detector: Path, log: Path, home: Path, *more: str) -> subprocess.Popen[bytes]:
-    """A watch as a person types it."""
+def begin(detector: Path, log: Path, home: Path, *more: str, cold: bool = False) -> subprocess.Popen[bytes]:
+    """A watch as a person types it; `cold`: by a copy of the package with which no machine code is kept."""
     program = [sys.executable, "-m", "vestige", "-l", "error", "watch", detector, log]
+    environment = dict(os.environ)
+    if cold:
+        package = Path(vestige.__file__).parent
+        shutil.copytree(package, home / "copy" / "vestige", ignore=shutil.ignore_patterns("__pycache__"))
+        environment["PYTHONPATH"] = str(home / "copy")
     return subprocess.Popen([*map(str, program), "--state", str(home / "state"),
-                             "--sink", f"jsonl:{home / 'out.jsonl'}", *more])  # fmt: skip
+                             "--sink", f"jsonl:{home / 'out.jsonl'}", *more], env=environment)  # fmt: skip
 
 
 def spent_s(process: int) -> float:
@@ -78,13 +86,13 @@ def resident_mb(process: int, name: str = "VmRSS") -> float:
     return next(int(line.split()[1]) for line in status if line.startswith(name)) * 1024 / 1e6
 
 
-def latency(home: Path, seconds: int) -> None:
+def latency(home: Path, seconds: int, *, cold: bool = False) -> None:
     """Write at a steady pace, and wait for alerts."""
     detector, log, out = detector_in(home), home / "app.log", home / "out.jsonl"
     made = 20_000
     log.write_text("".join(lines(made, 2_000)))
     made += 2_000
-    child = begin(detector, log, home)
+    child = begin(detector, log, home, cold=cold)
     while not (home / "state" / "state.json").exists():
         time.sleep(0.05)
     time.sleep(5.0)  # what was there is read
@@ -116,12 +124,13 @@ def latency(home: Path, seconds: int) -> None:
     share = (spent_s(child.pid) - busy) / (time.perf_counter() - started)
     child.send_signal(signal.SIGTERM)
     child.wait()
-    delays = sorted(found[text] - written[text] for text in written if text in found)
-    middle, longest = statistics.median(delays), delays[-1]
+    delays = {text: found[text] - written[text] for text in written if text in found}
+    middle, slowest = statistics.median(delays.values()), max(delays, key=delays.__getitem__)
     print(
         f"{RATE:,} lines/s for {seconds} s: {len(delays)} alerts of {len(written)} strange lines; from "
-        f"line to alert {middle:.2f} s (median), {longest:.2f} s at most (asked: {TARGET_S:g} s); "
-        f"{share:.1%} of a core (asked: {TARGET_CORE:.0%})"
+        f"line to alert {middle:.2f} s (median), {delays[slowest]:.2f} s at most, after "
+        f"{written[slowest] - started:.0f} s (asked: {TARGET_S:g} s); {share:.1%} of a core (asked: "
+        f"{TARGET_CORE:.0%}); load {os.getloadavg()[0]:.1f}"
     )
 
 
@@ -154,9 +163,12 @@ def memory(home: Path, count: int) -> None:
 def main() -> None:
     """Measure what is asked for."""
     what = sys.argv[1] if len(sys.argv) > 1 else "latency"
-    amount = int(sys.argv[2]) if len(sys.argv) > 2 else {"latency": 60, "memory": 10_000_000}[what]
+    amount = int(sys.argv[2]) if len(sys.argv) > 2 else {"memory": 10_000_000}.get(what, 60)
     with tempfile.TemporaryDirectory(prefix="vestige-watch-") as place:
-        (latency if what == "latency" else memory)(Path(place), amount)
+        if what == "memory":
+            memory(Path(place), amount)
+        else:
+            latency(Path(place), amount, cold=what == "cold")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -101,9 +103,69 @@ def run_read_only():
     return add(Both(locked, locked), 1, locked)
 """
 
+SLOW = """
+import os, threading, time
+from functools import partial
+from pathlib import Path
+import numpy as np
+from vestige.native import BUILDS, NativeError, NotBuiltError, build_apart, native, waiting
 
-def run(folder: Path, what: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    (folder / "module.py").write_text(MODULE)
+told = threading.Event()
+
+def build_when_told(*arguments, **options):
+    told.wait()
+    build_apart(*arguments, **options)
+
+@partial(native, build=build_when_told)
+def double(number):
+    return 2 * number
+
+@partial(native, build=build_when_told)
+def grow(n):
+    return len(np.empty(n))
+
+def attempt(function):
+    try:
+        with waiting(False):
+            return function(21)
+    except NotBuiltError:
+        return None
+
+def until_built(function):
+    found = None
+    while found is None:
+        time.sleep(0.01)
+        found = attempt(function)
+    return found
+
+def run_late():
+    before = [attempt(double) for _ in range(3)]
+    told.set()
+    return before, until_built(double), attempt(double)
+
+def run_refused():
+    before = attempt(grow)
+    told.set()
+    try:
+        until_built(grow)
+    except NativeError as error:
+        return before, str(error).splitlines()[0]
+
+def run_left():
+    attempt(double)
+    told.set()
+    time.sleep(60)
+
+if BUILDS in os.environ and "MARK" in os.environ:
+    Path(os.environ["MARK"]).write_text(str(os.getpid()))
+    time.sleep(60)
+"""
+
+
+def run(
+    folder: Path, what: str, *, module: str = MODULE, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    (folder / "module.py").write_text(module)
     script = f"import sys, module; print(module.run_{what}(), 'numba' in sys.modules)"
     return subprocess.run(
         [sys.executable, "-c", script],
@@ -136,8 +198,52 @@ def test_machine_code_that_was_damaged_is_built_again(tmp_path: Path) -> None:
     middle = len(whole) // 2
     for damaged in (b"", whole[:middle] + bytes([whole[middle] ^ 0xFF]) + whole[middle + 1 :]):
         built.write_bytes(damaged)
+        left = built.with_suffix(".123.part")  # of a build that was killed
+        left.write_bytes(whole[:middle])
         assert run(tmp_path, "add").stdout == expected
         assert built.read_bytes() == whole
+        assert not left.exists()
+
+
+def test_who_has_no_time_goes_on_while_a_function_is_built_and_gets_it_later(tmp_path: Path) -> None:
+    done = run(tmp_path, "late", module=SLOW)
+    assert done.stdout.strip() == "([None, None, None], 42, 42) False", done.stderr
+
+
+def test_what_cannot_be_built_in_the_background_is_told_once_that_is_known(tmp_path: Path) -> None:
+    done = run(tmp_path, "refused", module=SLOW)
+    assert done.stdout.startswith("(None, 'grow: it cannot be compiled: "), done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_build_ends_with_the_process_that_asked_for_it(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "module.py").write_text(SLOW)
+    mark = tmp_path / "mark"
+    asking = subprocess.Popen(
+        [sys.executable, "-c", "import module; module.run_left()"],
+        cwd=tmp_path,
+        env=os.environ | {"MARK": str(mark)},
+    )
+    while not (mark.exists() and mark.read_text()):
+        assert asking.poll() is None
+        time.sleep(0.01)
+    building = int(mark.read_text())
+    assert is_running(building)
+    asking.send_signal(number)
+    asking.wait()
+    until = time.monotonic() + 30
+    while is_running(building):
+        assert time.monotonic() < until, "it goes on"
+        time.sleep(0.01)
+    assert [file.suffix for file in (tmp_path / "__pycache__").glob("module.double*")] == [".lock"]
+
+
+def is_running(process: int) -> bool:
+    try:
+        told = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+    return told.rpartition(")")[2].split()[0] != "Z"  # nobody may have asked how it ended
 
 
 def test_functions_call_one_another_and_nobody_counts_who_uses_an_array(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import contextvars
 import ctypes
 import fcntl
 import functools
@@ -25,7 +26,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -41,7 +44,12 @@ class NativeError(RuntimeError):
     """A function that cannot be built here, or whose machine code cannot be kept or loaded."""
 
 
+class NotBuiltError(NativeError):
+    """A function that is being built, called where nobody waits for that, see `waiting`."""
+
+
 _F = TypeVar("_F", bound="Callable[..., Any]")
+_waits = contextvars.ContextVar("waits", default=True)
 BUILDS = "VESTIGE_NATIVE_BUILDS"
 """Set where functions are compiled: there they are Numba's. Who wants its checks of indices sets it, too."""
 _RETURNS: dict[str, tuple[type[Any], int]] = {
@@ -58,16 +66,35 @@ _NEVER = "NRT_MemInfo_call_dtor"
 """Numba calls it where the last user of an array lets go of it. Arrays from outside have other owners."""
 
 
-def native(function: _F, *, after: tuple[str, ...] = (), lanes: bool = False, inline: bool = False) -> _F:
+def native(
+    function: _F,
+    *,
+    after: tuple[str, ...] = (),
+    lanes: bool = False,
+    inline: bool = False,
+    build: Callable[..., None] | None = None,
+) -> _F:
     """`function` as machine code, built when it is first called with arguments of some types. It is built
     anew when its module's file, or one of those named in `after`, has changed. `lanes`: numbers that are
     written one beside the other are written at once, which Numba does not do of itself. `inline`: whatever
-    calls it has its code in it, so that a long function can be written as several short ones at no cost."""
+    calls it has its code in it, so that a long function can be written as several short ones at no cost.
+    `build`: what builds it, by default `build_apart`."""
     if os.environ.get(BUILDS):
         from vestige.compiling import compiled
 
         return compiled(function, after=after, forceinline=inline)
-    return cast("_F", _Native(function, after, lanes=lanes))
+    return cast("_F", _Native(function, after, lanes=lanes, build=build or build_apart))
+
+
+@contextlib.contextmanager
+def waiting(waits: bool) -> Iterator[None]:
+    """Whether a function that has to be built first is waited for. Where not, it raises NotBuiltError, and is
+    built in the background: whoever has another way, and no time, goes that way until it is there."""
+    before = _waits.set(waits)
+    try:
+        yield
+    finally:
+        _waits.reset(before)
 
 
 class _Shown:
@@ -91,10 +118,13 @@ def shown(data: bytes) -> NDArray[np.uint8]:
 class _Native:
     """A function that is loaded, or built, when it is called."""
 
-    def __init__(self, function: Callable[..., Any], after: tuple[str, ...], *, lanes: bool) -> None:
+    def __init__(
+        self, function: Callable[..., Any], after: tuple[str, ...], *, lanes: bool, build: Callable[..., None]
+    ) -> None:
         functools.update_wrapper(self, function)
-        self._function, self._after, self._lanes = function, after, lanes
+        self._function, self._after, self._build_it = function, after, partial(build, lanes=lanes)
         self._loaded: dict[Any, _Loaded] = {}
+        self._background: dict[Path, _Background] = {}
 
     def __call__(self, *arguments: Any) -> Any:
         flat: list[int] = []
@@ -103,6 +133,8 @@ class _Native:
         if loaded is None:
             try:
                 loaded = self._loaded[kinds] = _Loaded(self._kept(json.dumps(kinds)), len(flat))
+            except NotBuiltError:
+                raise
             except (OSError, RuntimeError, ValueError, ImportError) as error:
                 raise NativeError(f"{self._function.__qualname__}: {error}") from error
         return loaded(flat)
@@ -112,16 +144,52 @@ class _Native:
         source = Path(self._function.__code__.co_filename)
         name = f"{self._function.__module__}.{self._function.__qualname__}"
         made_of = f"{name}-{_digest((str(source), *self._after))}"
-        folder = _folder(source)
-        path = folder / f"{made_of}-{_hashed(f'{_processor()} {kinds}')}.native"
-        if _whole(path) is None:
-            with _alone(folder / f"{name}.lock"):
-                if _whole(path) is None:
-                    _build(self._function, kinds, path, lanes=self._lanes)
-            for old in folder.glob(f"{name}-*.native"):
-                if not old.name.startswith(f"{made_of}-"):
-                    old.unlink(missing_ok=True)
+        path = _folder(source) / f"{made_of}-{_hashed(f'{_processor()} {kinds}')}.native"
+        if _whole(path) is not None:
+            return path
+        build = partial(self._build, kinds, path, name=name, made_of=made_of)
+        if _waits.get():
+            build()
+            return path
+        if path not in self._background:
+            self._background[path] = _Background(build)
+        self._background[path].require_done()
         return path
+
+    def _build(self, kinds: str, path: Path, *, name: str, made_of: str) -> None:
+        """Build the file at `path`, unless another process has, and remove what is left of older ones."""
+        with _alone(path.parent / f"{name}.lock"):
+            if _whole(path) is None:
+                self._build_it(self._function, kinds, path)
+            for old in path.parent.glob(f"{name}-*"):
+                # Nobody else builds this now: a part was left by a build that was killed.
+                outdated = old.suffix == ".native" and not old.name.startswith(f"{made_of}-")
+                if outdated or old.suffix == ".part":
+                    old.unlink(missing_ok=True)
+
+
+class _Background:
+    """A build in a thread of its own, which does little else than wait for the process that compiles. It is
+    no reason for this process to stay: that process ends with it, see `_end_with_parent`."""
+
+    def __init__(self, build: Callable[[], None]) -> None:
+        self._build = build
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="vestige-native", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._build()
+        except (OSError, RuntimeError) as error:
+            self._error = error
+
+    def require_done(self) -> None:
+        """Raise NotBuiltError while it goes on, and what it failed by once it has."""
+        if self._thread.is_alive():
+            raise NotBuiltError("it is being built")
+        if self._error is not None:
+            raise self._error
 
 
 def _flatten(argument: Any, flat: list[int]) -> Any:
@@ -311,15 +379,27 @@ def _alone(place: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _build(function: Callable[..., Any], kinds: str, path: Path, *, lanes: bool) -> None:
+def build_apart(function: Callable[..., Any], kinds: str, path: Path, *, lanes: bool) -> None:
     """Have a function built by another process. Raises RuntimeError with what that said where it cannot."""
     command = [sys.executable, "-m", __name__, function.__module__, function.__qualname__, kinds, str(path)]
     environment = os.environ | {BUILDS: "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     if lanes:
         environment["NUMBA_SLP_VECTORIZE"] = "1"
-    done = subprocess.run(  # noqa: S603 - ourselves
-        command, env=environment, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True
-    )
+    # Nothing is ever written to its input, which is closed when this process ends, however it does.
+    reads, writes = os.pipe()
+    try:
+        done = subprocess.run(  # noqa: S603 - ourselves
+            command,
+            env=environment,
+            check=False,
+            stdin=reads,
+            capture_output=True,
+            text=True,
+            process_group=0,  # Ctrl-C is for us
+        )
+    finally:
+        os.close(reads)
+        os.close(writes)
     if done.returncode:
         raise RuntimeError(f"it cannot be compiled: {done.stderr[-2000:]}")
 
@@ -395,5 +475,16 @@ def _type(kind: Any) -> Any:
     return types.Array(numba.from_dtype(np.dtype(dtype)), int(n), layout, aligned=layout == "C")
 
 
+def _end_with_parent() -> None:
+    """End this process as soon as the one that holds the other end of its input is gone."""
+
+    def wait() -> None:
+        os.read(0, 1)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 if __name__ == "__main__":
+    _end_with_parent()
     build(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]))

@@ -638,3 +638,17 @@ def test_alerts_of_a_detector_that_learnt_labels_tell_the_message_and_why(tmp_pa
     # What the page and `vestige incidents` show of it.
     assert all(reason["says"].endswith("nats") for reasons in told for reason in reasons)
     assert any(told)
+
+
+def test_what_a_detector_compiles_is_there_before_anything_is_followed(tmp_path: Path) -> None:
+    detector, _ = trained(tmp_path, "blend")
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from vestige.models.blend import kernels; from vestige.service.watch import Watch\n"
+        "before = len(kernels.advance_each.signatures)\n"
+        "Watch.start(Path(sys.argv[1]), [Path(sys.argv[2])], [])\n"
+        "print(before, len(kernels.advance_each.signatures))\n"
+    )
+    call = [sys.executable, "-c", script, str(detector), str(tmp_path / "nothing-yet.log")]
+    done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout == "0 1\n", done.stderr

@@ -157,6 +157,13 @@ def judge_batches(loaded: Loaded, batches: Iterable[WindowBatch]) -> Iterator[Ju
         yield JudgedBatch(batch, distinct.judge(loaded.detector, bound, batch.steps), bound)
 
 
+def judge_example(loaded: Loaded) -> None:
+    """Judge the source's own example. What a detector compiles or imports when it is first asked is ready
+    then: who follows what grows does so before, so that no alert waits for it."""
+    for _ in judge_batches(loaded, [live.probe_windows(loaded.reader())]):
+        pass
+
+
 def rows_of(judged: JudgedBatch, loaded: Loaded, *, explain: bool = False) -> Iterator[dict[str, Any]]:
     """A dict for each window: see `score`."""
     judgement = judged.judgement

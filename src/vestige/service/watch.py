@@ -33,7 +33,7 @@ from vestige.scoring.judged import JudgedBatch
 from vestige.scoring.normal import NormalScorer
 from vestige.scoring.repeats import Candidate, Repeats, key_of
 from vestige.scoring.silence import Heard, Silent
-from vestige.scoring.windows import judge_batches, rows_of
+from vestige.scoring.windows import judge_batches, judge_example, rows_of
 from vestige.service import feedback
 from vestige.service import state as states
 from vestige.service.clocks import Clocks
@@ -145,6 +145,7 @@ class Watch:
             for sink in sinks:
                 stack.callback(sink.close)
             loaded, digest = load(detector), states.detector_digest(detector)
+            judge_example(loaded)
             lock = stack.enter_context(ExitStack())
             if state is not None:
                 # Before anything is taken back that another watch may be writing.

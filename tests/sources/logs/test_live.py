@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Timer
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -23,11 +24,13 @@ from vestige.reading.steps import Evidence
 from vestige.reading.windower import WindowBatch, Windower
 from vestige.reading.windows import WindowSet
 from vestige.schema import Schema
+from vestige.sources.logs import stream as log_stream
 from vestige.sources.logs.blocks import BLOCK_BYTES, FOLLOWED_BYTES
 from vestige.sources.logs.corpora import rules_for
 from vestige.sources.logs.format import shipped
 from vestige.sources.logs.head import LogUnit
 from vestige.sources.logs.options import LogOptions
+from vestige.sources.logs.parsing import BlockParser
 from vestige.sources.logs.reader import LogReader
 from vestige.sources.logs.schema import schema_for
 from vestige.sources.logs.source import LogSource
@@ -307,3 +310,21 @@ def test_a_log_that_is_followed_is_read_in_small_blocks(tmp_path: Path) -> None:
                 sizes.append(len(block) * len(line))
         largest[mode] = max(sizes)
     assert largest["follow"] <= FOLLOWED_BYTES < largest["whole"] <= BLOCK_BYTES
+
+
+@pytest.mark.parametrize(("mode", "waits"), [("whole", True), ("live", False), ("follow", False)])
+def test_only_who_reads_what_is_all_there_waits_while_the_kernel_is_built(
+    evidence: Path, mode: Mode, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+
+    class Told(BlockParser):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            told.append(options["waits"])
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(log_stream, "BlockParser", Told)
+    reader = LogReader(schema_for(rules_for(LogOptions()), length=2, stride=1))
+    (unit,) = reader.units(Evidence((evidence / "c" / "a" / "app.log",), mode)).units
+    reader.open(unit).close()
+    assert told == [waits]

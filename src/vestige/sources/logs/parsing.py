@@ -1,4 +1,8 @@
-"""Which of the two readers parses a block: the plain one, or the kernel where there is much to read."""
+"""Which of the two readers parses a block: the plain one, or the kernel where there is much to read.
+
+Where the kernel's machine code is not kept yet, building it takes many seconds. Who reads what is all there
+waits for it; who follows what grows does not: the plain reader goes on until it is there.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from vestige.log import get
-from vestige.native import NativeError
+from vestige.native import NativeError, NotBuiltError, waiting
 from vestige.sources.logs.blocks import Block
 from vestige.sources.logs.parse import Messages, Parser, Rules
 from vestige.sources.logs.raw import RawMessages
@@ -40,12 +44,21 @@ class BlockParser:
     """Blocks of one file to messages, by rules given as JSON. `expected`: how many bytes it may have.
 
     Whichever reader is taken, the messages are the same: it is only a question of time. `worth_s`: how long
-    the plain reader must take for the kernel to be loaded.
+    the plain reader must take for the kernel to be loaded. `waits`: whether blocks wait while the kernel is
+    built. `readers`: those of these settings, by default such as other files of this process have, too.
     """
 
-    def __init__(self, settings: str, expected: int | None = None, *, worth_s: float = WORTH_S) -> None:
-        self._readers, self._worth_s = _readers(settings), worth_s
-        self._left = expected or 0
+    def __init__(
+        self,
+        settings: str,
+        expected: int | None = None,
+        *,
+        worth_s: float = WORTH_S,
+        waits: bool = True,
+        readers: Readers | None = None,
+    ) -> None:
+        self._readers, self._worth_s = readers or _readers(settings), worth_s
+        self._left, self._waits = expected or 0, waits
 
     def parse(self, block: Block) -> Messages:
         """The messages of a block, see `Parser.parse`."""
@@ -56,7 +69,10 @@ class BlockParser:
         self._left -= size
         if readers.kernel is not None:
             try:
-                return readers.kernel.parse(block)
+                with waiting(self._waits):
+                    return readers.kernel.parse(block)
+            except NotBuiltError:
+                pass  # it is tried again with the next block
             except NativeError as error:
                 log.warning("logs are read the slow way: %s", error)
                 readers.kernel = None
@@ -66,7 +82,7 @@ class BlockParser:
         readers.n_bytes += size
         return messages
 
-    def _is_worth_it(self, readers: _Readers, block: Block, size: int) -> bool:
+    def _is_worth_it(self, readers: Readers, block: Block, size: int) -> bool:
         """Whether the kernel saves more time than it takes to load it, as far as the plain reader's tells."""
         if len(block.data) < SMALLEST:
             # What is followed comes in small blocks, and goes on as it did.
@@ -83,7 +99,7 @@ class BlockParser:
 
 
 @dataclass
-class _Readers:
+class Readers:
     """The readers by some rules, and how long the plain one has taken for how many bytes, of all files.
 
     `asked`: whether the kernel has been asked for; it is None, too, where it cannot run the rules.
@@ -134,6 +150,6 @@ def has_kernel(settings: str) -> bool:
 
 
 @lru_cache(maxsize=MOST_RULES)
-def _readers(settings: str) -> _Readers:
+def _readers(settings: str) -> Readers:
     rules = Rules.from_settings(json.loads(settings))
-    return _Readers(rules, Parser(rules))
+    return Readers(rules, Parser(rules))

@@ -182,7 +182,7 @@ class LogStream(ChunkStream):
     def _take_up(self, head: Head) -> None:
         rules = head.rules
         self._rules = rules
-        self._parser = BlockParser(head.settings, self._unit.file.size)
+        self._parser = BlockParser(head.settings, self._unit.file.size, waits=self._unit.mode == "whole")
         goes_on = rules.goes_on_from if rules.format.partial else None
         if self._complete:
             self._reader = BlockReader(rules.is_start, max_line=rules.max_line, goes_on=goes_on)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.sources.logs.test_guess import programs
+from vestige.native import NotBuiltError
 from vestige.sources.logs.blocks import Block, BlockReader
 from vestige.sources.logs.format import Format, every, load, shipped
 from vestige.sources.logs.guess import guess
@@ -21,7 +24,7 @@ from vestige.sources.logs.kernel.reader import KernelParser
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.masks import SHARED
 from vestige.sources.logs.parse import Messages, Parser, Rules
-from vestige.sources.logs.parsing import BlockParser
+from vestige.sources.logs.parsing import BlockParser, Readers
 
 COLUMNS = ("t_ns", "line", "offset", "raw", "label", "text")
 UNSUPPORTED = {"cri", "kippo"}
@@ -218,6 +221,65 @@ def test_blocks_of_small_and_of_large_files_are_read_alike() -> None:
         parser = BlockParser(written, expected, worth_s=worth_s)
         for _ in range(3):
             assert_equal(parser.parse(block), plain)
+
+
+NOTHING_BUILT, BLOCKS = 3, 6
+"""Blocks in which a function is not there yet, and all of them."""
+FUNCTIONS = (
+    "lines.find_lines", "lines.read_lines", "lines.read_messages", "lines.mark", "read_records", "read_slots",
+    "hash_messages", "number_texts", "keep_text", "place_texts",
+)  # fmt: skip
+"""All that the kernel calls of what has to be built."""
+
+
+def followed_block(rules: Rules, number: int) -> Block:
+    """Messages that are new, so that the kernel keeps ever more texts, and some that it does not read."""
+    head = rules.format.example[0].rpartition("INFO ")[0] + "INFO "
+    end = ""
+    if rules.format.keys:
+        head, end = '{"msg": "', '"}'
+    texts = [
+        f"word{'abcdefgh'[at % 8]}{at}x of {at // 3} ms" for at in range(2500 * number, 2500 * (number + 1))
+    ]
+    lines = [f"{head}{text}{end}" for text in [*texts, "\x1b[1mfor a terminal", *texts[:99]]]
+    return Block(("\n".join(lines) + "\n").encode(), 1_000_000 * number, 10_000 * number + 1)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_plain_reader_goes_on_until_a_function_of_the_kernel_is_built(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = own_rules(load("bgl"))
+    if name == "read_records":
+        form = {"header": "<Start><Content>", "field": {"Start": r"(?=\{)"}, "keys": {"message": "msg"}}
+        rules = own_rules(Format.model_validate(form | {"example": ['{"msg":"x"}']}))
+    followed = [followed_block(rules, number) for number in range(BLOCKS)]
+    plain = [Parser(rules).parse(block) for block in followed]
+    kernel = KernelParser(rules)
+    for block, messages in zip(followed, plain, strict=True):
+        assert_equal(kernel.parse(block), messages)  # with it, all is built
+    place = f"{KernelParser.__module__}.{name}"
+    function = pkgutil.resolve_name(place)
+    is_there, asked = False, 0
+
+    def perhaps_there(*arguments: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if not is_there:
+            raise NotBuiltError("it is being built")
+        return function(*arguments)
+
+    monkeypatch.setattr(place, perhaps_there)
+    readers = Readers(rules, Parser(rules))
+    parser = BlockParser("", worth_s=0.0, waits=False, readers=readers)
+    by_plain = []
+    for number, (block, messages) in enumerate(zip(followed, plain, strict=True)):
+        is_there = number >= NOTHING_BUILT
+        assert_equal(parser.parse(block), messages)
+        by_plain.append(readers.n_bytes)
+    assert asked >= NOTHING_BUILT - 1
+    # From then on the plain reader got nothing.
+    assert 0 < by_plain[NOTHING_BUILT - 1] == by_plain[-1]
 
 
 @pytest.mark.parametrize("name", programs())

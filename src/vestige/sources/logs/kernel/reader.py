@@ -379,8 +379,10 @@ class _Texts:
         if known + 2 > len(self.starts):
             self.starts = np.concatenate([self.starts, np.zeros_like(self.starts)])
         if 2 * known + 2 > len(self.slots):
-            self.slots = np.full(2 * len(self.slots), -1, np.int32)
-            place_texts(known, self.key, self.slots, self.pool, self.starts)
+            # Where `place_texts` is not built yet, all stays as it is.
+            slots = np.full(2 * len(self.slots), -1, np.int32)
+            place_texts(known, self.key, slots, self.pool, self.starts)
+            self.slots = slots
 
 
 class _Masks:
