@@ -40,10 +40,14 @@ def original(
     if not alike:
         return None
     alike.sort(key=lambda each: family(each[0]) != mine)
-    by_place = {place_of(each): each for each in files.values()}
+    by_place: dict[Any, FileUnit] = {}
     away, differs = [], False
     for name, each in alike[:MOST_COMPARED]:
-        there = by_place.get(each.place)
+        there = files.get(name)
+        if there is None or not each.is_of(there.file):
+            # Most lie where they lay: not all files are looked at for the few that do not.
+            by_place = by_place or {place_of(found): found for found in files.values()}
+            there = by_place.get(each.place)
         copied = None if there is None else each.is_copied(there.file, unit.file)
         if copied:
             return name

@@ -74,13 +74,14 @@ class Identity:
     def is_copied(self, mine: EvidenceFile, copy: EvidenceFile) -> bool | None:
         """Whether all that `copy` holds stands in this one, too, which lies at `mine`, or lay there: None
         where that cannot be seen, as it lies there no more, was cut short, or cannot be read."""
-        if not (self.is_of(mine) and self.begins_like(mine)):
+        if not self.is_of(mine):
             return None
         try:
-            # A file that is cut short meanwhile is no other one.
-            return _is_within(copy, mine) or (False if self.begins_like(mine) else None)
+            copied = _is_within(copy, mine)
         except (OSError, EvidenceError):
             return None
+        # Looked at only now, and once: a file that was cut short meanwhile is no other one.
+        return copied if self.begins_like(mine) else None
 
 
 def _is_within(file: EvidenceFile, other: EvidenceFile) -> bool:
