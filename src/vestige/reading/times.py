@@ -15,8 +15,8 @@ EARLY_NS = 631_152_000 * 10**9
 HALF = r"[AaPp](?:\. ?)?[Mm]\.?"
 """A half of the day, as an expression: `PM`, `p.m.`, `p. m.`."""
 OFFSET = r"[+\u2212-]\d\d(?::?\d\d)?"
-"""How far a zone is from UTC, as an expression: `+02`, `+0200`, `-05:00`. ISO 8601 (2004, 3.4.1) lets the minus
-be that of Unicode."""
+"""How far a zone is from UTC, as an expression: `+02`, `+0200`, `-05:00`. ISO 8601 (2004, 3.4.1) lets the
+minus be that of Unicode."""
 UNITS = (("days", 2 * 86_400.0, 86_400.0), ("h", 3_600.0, 3_600.0), ("min", 60.0, 60.0), ("s", 1.0, 1.0))
 """Units of time, from how many seconds on each is used, and how many it has."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,30 @@ def check(audit: TableAudit, name: str) -> Check:
 def shuffled_windows(cheat: bool) -> Pair:
     frame = cheats.windows(cheats.stream()).drop("t")
     return cheats.parted(frame, shuffled=cheat, gap=7)
+
+
+def messages(cheat: bool, join: Callable[[list[str]], str]) -> Pair:
+    """Windows of messages of several words each, put together in one cell."""
+    frame = cheats.windows(cheats.stream()).drop("t")
+    said = {f"k{key}": " ".join(["unit", *["word"] * (key % 4), f"of {key}"]) for key in range(40)}
+    cells = [join([said[key] for key in cell.split()]) for cell in frame["keys"]]
+    return cheats.parted(frame.with_columns(keys=pl.Series(cells)), shuffled=cheat, gap=7)
+
+
+def barred_messages(cheat: bool) -> Pair:
+    return messages(cheat, "|".join)
+
+
+def listed_messages(cheat: bool) -> Pair:
+    return messages(cheat, json.dumps)
+
+
+def lines_of_messages(cheat: bool) -> Pair:
+    return messages(cheat, "\n".join)
+
+
+def separated_messages(cheat: bool) -> Pair:
+    return messages(cheat, " [SEP] ".join)
 
 
 def numbered_windows(cheat: bool) -> Pair:
@@ -140,6 +165,10 @@ def copied_rows(cheat: bool) -> Pair:
 
 PLANTED: list[tuple[str, Callable[[bool], Pair], Roles, str]] = [
     ("overlapping_windows", shuffled_windows, WINDOWS, "csv"),
+    ("overlapping_windows", barred_messages, WINDOWS, "csv"),
+    ("overlapping_windows", listed_messages, WINDOWS, "parquet"),
+    ("overlapping_windows", lines_of_messages, WINDOWS, "csv"),
+    ("overlapping_windows", separated_messages, WINDOWS, "csv"),
     ("overlapping_windows", numbered_windows, WINDOWS, "parquet"),
     ("scaler_fitted_on_all", scaled, ROWS, "csv"),
     ("scaler_fitted_on_all", ranged, ROWS, "parquet"),
@@ -166,6 +195,14 @@ def test_a_planted_cheat_is_caught_by_name_and_its_clean_twin_passes(
     assert name in [found.name for found in cheat.findings]
     assert check(clean, name).status == "pass", check(clean, name).detail
     assert [found.name for found in clean.findings if found.status == "fail"] == []
+
+
+def test_a_list_with_as_many_parts_in_each_row_is_no_window(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    rows = [f"agent {'of us ' * a}; on system {b}; for {c}" for a, b, c in rng.integers(0, 9, size=(800, 3))]
+    frame = pl.DataFrame({"who": rows, "label": np.where(rng.random(800) < 0.2, "bad", "good")})
+    found = check(audited(tmp_path, cheats.parted(frame, shuffled=True), WINDOWS), "overlapping_windows")
+    assert found.status == "not_applicable"
 
 
 def predicted(test: pl.DataFrame, threshold: float) -> pl.DataFrame:

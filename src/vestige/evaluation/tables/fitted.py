@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vestige.evaluation.tables.reading import Stats, Table
 from vestige.evaluation.tables.record import Found, not_applicable
 from vestige.evaluation.tables.sides import Side
-from vestige.evaluation.tables.windows import STEP, Windows
+from vestige.evaluation.tables.windows import Windows
 
 LARGEST = 1e100
 EXACT, CLEARLY = 1e-5, 10.0
@@ -173,8 +173,8 @@ def _codes(side: Side, windows: Windows) -> tuple[set[int], NDArray[np.int32]] |
 
 
 def _numbers(batch: pl.DataFrame, windows: Windows, table: Table) -> NDArray[np.int64] | None:
-    if windows.inside:
-        cells = batch[windows.columns[0]].fill_null("").str.extract_all(STEP)
+    if windows.parting:
+        cells = windows.cells(batch)
         cells = cells.filter(cells.list.len() == windows.length)
         flat = cells.explode().cast(pl.Int32, strict=False)
         if not len(flat) or flat.null_count():

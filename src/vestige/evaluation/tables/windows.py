@@ -27,22 +27,40 @@ MANY, ACROSS = 0.01, 0.25
 """A larger share of test rows with a neighbour in training, where of all neighbours so many lie across."""
 FIXED = 0.99
 """Share of rows that must have the same number of steps, or the same step judged."""
-STEP = r"[^\s,;|\[\]()'\"]+"
-"""A step in a cell: what stands between blanks, commas, semicolons, bars and brackets."""
+WORDS = r"[\s,;|\[\]()'\"]+"
+"""What parts the steps of a cell where these are words: blanks, commas, semicolons, bars and brackets."""
+TEXTS = (
+    r"""^\s*\[\s*['"]|['"]\s*,\s*['"]|['"]\s*\]\s*$""",
+    r"\s*(?:\[SEP\]|<sep>|</s>|\|\||##|=>|->)\s*",
+    r"\n",
+    r"\t",
+    r"\s*\|\s*",
+    r"\s*;\s*",
+)
+"""What parts them where they are texts, such as messages: a list of them (JSON, Python), signs, ends of
+lines."""
+WANDERING = 0.2
+"""Share of rows whose first step another row has at another place: steps of windows move on."""
+_PARTED = "\x1f"
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Where the windows lie: in one column's cells, or in columns numbered in a row. `length`: steps."""
+    """Where the windows lie: in one column's cells, whose steps `parting` parts, or, without it, in columns
+    numbered in a row. `length`: steps."""
 
     columns: tuple[str, ...]
     length: int
-    inside: bool
     told: str
+    parting: str = ""
+
+    def cells(self, batch: pl.DataFrame) -> pl.Series:
+        """The steps in each cell of the column, as texts."""
+        return _parted(batch[self.columns[0]], self.parting)
 
     def steps(self, batch: pl.DataFrame) -> tuple[Hashes, NDArray[np.bool_]]:
         """A hash of each step `(N, L)`, and which rows have a whole window `(N,)`."""
-        if not self.inside:
+        if not self.parting:
             per = len(self.columns) // self.length
             found = np.zeros((batch.height, self.length), dtype=np.uint64)
             for step in range(self.length):
@@ -50,7 +68,7 @@ class Windows:
                 renamed = batch.select(pl.col(name).alias(str(n)) for n, name in enumerate(names))
                 found[:, step] = renamed.hash_rows(5).to_numpy()
             return found, np.ones(batch.height, dtype=np.bool_)
-        cells = batch[self.columns[0]].fill_null("").str.extract_all(STEP)
+        cells = self.cells(batch)
         whole = (cells.list.len() == self.length).to_numpy()
         flat = cells.filter(pl.Series(whole)).explode() if whole.any() else None
         found = np.zeros((batch.height, self.length), dtype=np.uint64)
@@ -60,8 +78,7 @@ class Windows:
 
     def texts(self, batch: pl.DataFrame) -> list[list[str]]:
         """The steps themselves, where they lie in cells; rows without a whole window are empty."""
-        cells = batch[self.columns[0]].fill_null("").str.extract_all(STEP)
-        return [cell if len(cell) == self.length else [] for cell in cells.to_list()]
+        return [cell if len(cell) == self.length else [] for cell in self.cells(batch).to_list()]
 
 
 def find_windows(table: Table, features: Sequence[str]) -> Windows | None:
@@ -71,11 +88,34 @@ def find_windows(table: Table, features: Sequence[str]) -> Windows | None:
     for name in features:
         if table.kinds[name] == "number":
             continue
-        counts = head[name].fill_null("").str.extract_all(STEP).list.len()
-        usual, share = _mode(counts)
-        if usual >= FEWEST_STEPS and share >= FIXED and (best is None or usual > best.length):
-            best = Windows((name,), usual, True, f"{usual} steps in each cell of column {name}")
+        found = _in_cells(head[name], name)
+        if found is not None and (best is None or found.length > best.length):
+            best = found
     return best or _numbered(features)
+
+
+def _in_cells(column: pl.Series, name: str) -> Windows | None:
+    """Words first: where cells have as many of these each, they are the steps."""
+    for parting in (WORDS, *TEXTS):
+        steps = _parted(column, parting)
+        usual, share = _mode(steps.list.len())
+        if usual < FEWEST_STEPS or share < FIXED:
+            continue
+        if parting == WORDS or _wander(steps.filter(steps.list.len() == usual)):
+            return Windows((name,), usual, f"{usual} steps in each cell of column {name}", parting)
+    return None
+
+
+def _parted(column: pl.Series, parting: str) -> pl.Series:
+    cells = column.fill_null("").str.replace_all(parting, _PARTED).str.strip_chars(_PARTED)
+    return cells.str.split(_PARTED)
+
+
+def _wander(steps: pl.Series) -> bool:
+    """Whether first steps are found at other places, too: the parts of an address or a list of settings, as
+    many in each cell, are not."""
+    first, others = steps.list.first(), steps.list.slice(1).explode().unique()
+    return float(first.is_in(others.implode()).mean() or 0.0) >= WANDERING  # type: ignore[arg-type]
 
 
 def _mode(counts: pl.Series) -> tuple[int, float]:
@@ -106,7 +146,7 @@ def _numbered(features: Sequence[str]) -> Windows | None:
     told = f"{length} steps in columns {columns[0]} ... {columns[length - 1]}"
     if len(chosen) > 1:
         told += f", {len(chosen)} channels"
-    return Windows(columns, length, False, told)
+    return Windows(columns, length, told)
 
 
 class _Stretches:
@@ -214,7 +254,7 @@ def future_context(
     if not len(train[0]) or not len(test[0]):
         return None
     last = windows.length - 1
-    told = _judged_by_column(train_sample, windows, others) if windows.inside else None
+    told = _judged_by_column(train_sample, windows, others) if windows.parting else None
     if told is not None:
         column, step = told
         if step < last:
