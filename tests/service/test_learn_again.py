@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from tests.service.conftest import ODD, lines
 from vestige import checkpoint
 from vestige.cli.main import app
+from vestige.errors import UsageError
 from vestige.reading.looks import NormalEncoder
-from vestige.service import feedback
+from vestige.service import exceptions, feedback
 from vestige.service.sinks import make
 from vestige.service.watch import Watch, WatchOptions
 
@@ -65,3 +66,56 @@ def test_nothing_is_learnt_of_what_came_again_when_a_confirmed_incident_was_clos
         learnt[said] = "segfault" in " ".join(encoder.vocabulary)
     # Of an incident of which nobody said anything, all is learnt.
     assert learnt == {None: True, "confirmed": False}
+
+
+def test_what_was_said_goes_over_to_the_state_of_the_new_detector_once(
+    detector: Path, tmp_path: Path
+) -> None:
+    log, before, state = tmp_path / "app.log", tmp_path / "before", tmp_path / "state"
+    written = [*lines(1_000, start=2_000, odd=(*ATTACKED, 2_900))]
+    # More than an hour later by the clock of the log, and in other words: an incident of its own.
+    written[900] = f"2026-01-01T05{written[900][13:]}".replace("segfault", "panic")
+    log.write_text("".join(written))
+
+    def watch(home: Path, *more: str) -> Result:
+        given = ["watch", str(detector), str(log), "--state", str(home), "--once", *more]
+        return CliRunner().invoke(app, [*given, "--sink", f"jsonl:{home}.jsonl"])
+
+    assert watch(before).exit_code == 0
+    rows = feedback.kept(before).rows
+    assert len(rows) >= 2
+    (crash,) = (name for name, row in rows.items() if "segfault" in row["evidence"][0]["text"])
+    other = next(name for name in rows if name != crash)
+    feedback.dismiss(before, crash, "a fuzzer", expires_s=3_600)
+    feedback.confirm(before, other, "an exploit")
+    with (before / exceptions.FILE).open("a") as file:
+        file.write('\n[[exception]]\nid = "old"\nbecause = "over"\nexpires = 2026-01-01\nhost = "web"\n')
+
+    assert watch(state, "--after", str(before)).exit_code == 0
+    assert "segfault" in (tmp_path / "before.jsonl").read_text()
+    assert "segfault" not in (tmp_path / "state.jsonl").read_text()
+    (entry,) = exceptions.load(state)
+    assert (entry.id, entry.because) == (f"earlier-{crash}", "a fuzzer")
+    assert entry.expires == exceptions.load(before)[0].expires
+    found = feedback.kept(state)
+    assert found.dismissed[f"earlier-{crash}"] >= 1
+    # No incident of the new state is taken for one of the old.
+    assert not any(found.said(name) for name in found.rows)
+    assert [(row["id"], what) for row, what in found.spoken_of()] == [(f"earlier-{other}", "confirmed")]
+    assert "1 confirmed incident was taken over from an earlier watch" in found.told()
+
+    # What is removed there does not come back with the next start of the same command.
+    path = state / exceptions.FILE
+    path.write_text(path.read_text().partition("[[exception]]")[0])
+    assert watch(state, "--after", str(before)).exit_code == 0
+    assert exceptions.load(state) == ()
+
+
+def test_what_was_said_is_not_handed_over_to_nowhere(detector: Path, tmp_path: Path) -> None:
+    log, state = tmp_path / "app.log", tmp_path / "state"
+    log.write_text("".join(lines(100)))
+    for more in ([], ["--state", str(state)]):
+        given = ["watch", str(detector), str(log), "--once", "--after", str(state), *more]
+        refused = CliRunner().invoke(app, given)
+        assert isinstance(refused.exception, UsageError), refused.output
+        assert not state.exists()

@@ -187,3 +187,25 @@ def test_where_a_file_cannot_be_opened_for_a_while_its_place_is_kept(
     steps += looked(follower)
     assert steps + sum(map(len, follower.release())) == 140
     follower.close()
+
+
+def test_a_new_file_may_have_the_inode_of_one_that_was_packed_and_deleted(
+    detector: Path, tmp_path: Path
+) -> None:
+    log, packed = tmp_path / "app.log", tmp_path / "app.log.1.gz"
+    text = list(lines(153, start=3_000))
+    append(log, *text[:100])
+    follower = following(detector, tmp_path)
+    follower.scan()
+    steps = sum(map(len, follower.read()))
+    stood = follower.state()
+    follower.close()
+    packed.write_bytes(gzip.compress(log.read_bytes()))
+    log.unlink()
+    other = tmp_path / "other.log"
+    append(other, *text[100:])
+    # Which inode a file gets is for the file system to choose.
+    stood["open"][0]["identity"]["inode"] = other.stat().st_ino
+    follower = Follower(registry.get("logs").reader(load(detector).schema), [tmp_path], state=stood)
+    assert steps + looked(follower) + sum(map(len, follower.release())) == 153
+    follower.close()

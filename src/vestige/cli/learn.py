@@ -159,10 +159,7 @@ def again(
     if state is not None:
         from vestige.service import feedback
 
-        kept = feedback.kept(state)
-        for name, row in kept.rows.items():
-            if (what := kept.said(name)) is not None:
-                said.append(Said.of(row, what))
+        said = [Said.of(row, what) for row, what in feedback.kept(state).spoken_of()]
     learnt = learn_again(
         detector,
         evidence,
@@ -174,10 +171,11 @@ def again(
         overwrite=overwrite,
         progress=progress.bar,
     )
-    _say(learnt, output)
+    _say(learnt, output, state)
 
 
-def _say(learnt: Learnt, out: Path) -> None:
+def _say(learnt: Learnt, out: Path, before: Path | None = None) -> None:
+    """What came of learning, and what to do next; `before` is the state of the watch before."""
     from vestige.cli import tables
     from vestige.evaluation.learnt import FILE
     from vestige.evaluation.learnt_page import PAGE_FILE, sentences
@@ -200,4 +198,5 @@ def _say(learnt: Learnt, out: Path) -> None:
         tables.show(tables.cautions("what to be careful about", learnt.warnings, FILE))
     typer.echo(f"all of it: {out / PAGE_FILE}")
     typer.echo(f"score new evidence: vestige score {out} EVIDENCE --alerts-only")
-    typer.echo(f"follow what grows: vestige watch {out} EVIDENCE --state STATE")
+    after = "" if before is None else f" --after {shlex.quote(str(before))}"
+    typer.echo(f"follow what grows: vestige watch {out} EVIDENCE --state STATE{after}")

@@ -17,6 +17,14 @@ State = Annotated[
         "--state", help="directory that remembers where everything stands, so that a later watch goes on"
     ),
 ]
+After = Annotated[
+    Path | None,
+    typer.Option(
+        "--after",
+        help="the --state of the watch before this one, such as that of the detector that was learnt again: "
+        "its exceptions and confirmed examples are taken over, once",
+    ),
+]
 Sinks = Annotated[
     list[str],
     typer.Option(
@@ -64,6 +72,7 @@ def watch(
         typer.Argument(help="what grows: files, directories; - is standard input"),
     ] = [],
     state: State = None,
+    after: After = None,
     sink: Sinks = [],
     listen: Listen = [],
     shard: ShardOption = None,
@@ -84,6 +93,7 @@ def watch(
     from vestige.errors import EvidenceError, UsageError
     from vestige.evidence.files import STDIN
     from vestige.runs.directory import RunDirectory
+    from vestige.service.feedback import Spoken
     from vestige.service.sharding import Shard
     from vestige.service.sinks import make_all
     from vestige.service.watch import Watch, WatchOptions
@@ -101,11 +111,17 @@ def watch(
             where=evidence[0],
             remedy="--once reads what is there already; check the path, and who may read it",
         )
+    if after is not None and (state is None or after.resolve() == state.resolve()):
+        raise UsageError(
+            "--after hands what people said over to the --state of this watch, which must be another one",
+            remedy="name a new directory with --state",
+        )
     options = WatchOptions(
         once=once,
         every=every,
         idle_s=parse_duration("--idle", idle),
         shard=None if shard is None else Shard.parse(shard),
+        after=None if after is None else Spoken.of(after),
     )
     folder = in_form(RunDirectory.open(detector).detector(), runtime)
     sinks = make_all(sink or ["jsonl:-"], state)

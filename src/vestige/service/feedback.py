@@ -15,10 +15,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from vestige import checked
 from vestige.errors import CheckpointError, OutputError, UsageError
+from vestige.escaping import toml_text
+from vestige.log import get
+from vestige.reading.overview import counted
 from vestige.service import exceptions
 from vestige.service import state as states
 from vestige.service.exceptions import Dismissal
@@ -34,6 +37,11 @@ LONGEST_LINE = 10_000_000
 """Bytes of a line that is read."""
 PATIENCE_S = 5.0
 """How long somebody waits for another who is saying something, too."""
+
+EARLIER = "earlier-"
+"""Before the id of an incident that was another watch's."""
+
+log = get(__name__)
 
 Scope = Literal["entity", "template", "both"]
 
@@ -57,6 +65,12 @@ class Kept:
         if any(entry.id == incident for entry in self.exceptions):
             return "dismissed"
         return "confirmed" if incident in self.confirmed else None
+
+    def spoken_of(self) -> list[tuple[Row, str]]:
+        """The incidents of which somebody said something, each with what: of what was confirmed also those
+        that are kept no more, or were another watch's."""
+        rows = self.confirmed | self.rows
+        return [(row, what) for name, row in rows.items() if (what := self.said(name)) is not None]
 
     def find(self, incident: str) -> Row:
         """The incident of an id, which may be written without its zeros. Raises UsageError where there is
@@ -221,12 +235,62 @@ def confirm(directory: Path, incident: str, because: str | None = None) -> Row:
         row = found.find(incident)
         _refuse_said(found, row["id"], directory, now)
         example = {**row, "kind": "confirmed", "confirmed": f"{now:%Y-%m-%dT%H:%M:%S}Z", "because": why}
-        file = FileSink(CONFIRMED, json_line, directory / CONFIRMED, largest=LARGEST, kept=KEPT)
-        try:
-            file.write([example])
-        finally:
-            file.close()
+        _write_examples(directory, [example])
     return example
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What people said of the incidents of the watch before, in `directory`, and still holds: `entries` and
+    `examples` with ids that are no incident's of another watch."""
+
+    directory: Path
+    entries: tuple[Dismissal, ...]
+    examples: tuple[Row, ...]
+
+    @classmethod
+    def of(cls, directory: Path) -> Self:
+        """Raises as `kept`."""
+        found, now = kept(directory), datetime.now(UTC)
+        entries = (entry for entry in found.exceptions if entry.holds(now))
+        return cls(
+            directory.resolve(),
+            tuple(entry.model_copy(update={"id": _earlier_id(entry.id)}) for entry in entries),
+            tuple({**row, "id": _earlier_id(name)} for name, row in found.confirmed.items()),
+        )
+
+    def take_over(self, directory: Path) -> None:
+        """Write it into the directory of another state, once: who removes some of it there later, meant that.
+        Raises as `confirm` does."""
+        path = directory / exceptions.FILE
+        # A path may hold what a comment of TOML may not.
+        mark = f"# Taken over from {toml_text(str(self.directory))}:"
+        with _turn(directory):
+            text = exceptions.read(directory) or exceptions.ABOUT
+            if mark in text.splitlines():
+                return
+            _write_examples(directory, self.examples)
+            # After a kill in between, the examples are written again, and still count once.
+            text = "\n\n".join((text.rstrip(), mark, *(entry.toml().rstrip() for entry in self.entries)))
+            exceptions.parse(text, path)
+            write_text(path, f"{text}\n")
+        log.info(
+            "%s: %s and %s are taken over from %s",
+            path, counted(len(self.entries), "exception"),
+            counted(len(self.examples), "confirmed example"), self.directory,
+        )  # fmt: skip
+
+
+def _earlier_id(incident: str) -> str:
+    return f"{EARLIER}{incident}"[:64]
+
+
+def _write_examples(directory: Path, rows: Sequence[Row]) -> None:
+    file = FileSink(CONFIRMED, json_line, directory / CONFIRMED, largest=LARGEST, kept=KEPT)
+    try:
+        file.write(list(rows))
+    finally:
+        file.close()
 
 
 def counts(found: Kept) -> list[str]:
@@ -252,6 +316,9 @@ def _beside(found: Kept) -> list[str]:
     told = []
     if found.count > len(found.rows):
         told.append(f"{found.count - len(found.rows):,} older incidents are no longer kept")
+    if earlier := sum(name.startswith(EARLIER) for name in found.confirmed):
+        were = "was" if earlier == 1 else "were"
+        told.append(f"{counted(earlier, 'confirmed incident')} {were} taken over from an earlier watch")
     if found.unread:
         told.append(f"{found.unread:,} lines of {INCIDENTS} or {CONFIRMED} could not be read")
     if found.broken:

@@ -295,6 +295,11 @@ class Follower:
                 called = PurePath(unit.file.id).with_name(PurePath(name).name).as_posix()
             mine = replace(files.get(name, unit), id=name, name=name, file=replace(unit.file, id=called))
             begun = entry.get("begun", True)
+            if identity is not None and (moved or not identity.is_of(unit.file)):
+                # A copy is another file, and what began it may be known better by now; the inode of a file
+                # that was deleted may be that of a new one.
+                with suppress(OSError, EvidenceError):
+                    identity = Identity.of(unit.file)
             is_open = self._open(mine, identity, entry["position"], stop=moved, begun=begun)
             self._waiting.pop(name, None)
             self._stale.pop(name, None)
@@ -302,10 +307,8 @@ class Follower:
                 self._waiting[name] = entry
             if moved:
                 self.done[unit.id] = identity
-                with suppress(OSError, EvidenceError):
-                    # A copy is another file, and what began it may be known better by now.
-                    self.done[unit.id] = now = Identity.of(unit.file)
-                    self._copies.pop(now.place, None)
+                if identity is not None:
+                    self._copies.pop(identity.place, None)
 
     def _take_up_gone(self, files: dict[str, FileUnit]) -> None:
         """Go on with what was gone for a while, and is there again as it was, or longer."""

@@ -46,5 +46,9 @@ def load(directory: Path, digest: str | None = None) -> dict[str, Any] | None:
     if found != FORMAT:
         raise CheckpointError(f"is of format {checked.shown(found)}", where=path, remedy=REMEDY)
     if digest is not None and of != digest:
-        raise UsageError("is the state of another detector", where=path, remedy=REMEDY)
+        raise UsageError(
+            "is the state of another detector",
+            where=path,
+            remedy=f"{REMEDY}; --after {path.parent}, with another --state, takes over what people said",
+        )
     return dict(plain)

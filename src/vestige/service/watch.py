@@ -73,13 +73,15 @@ log = get(__name__)
 class WatchOptions:
     """`once`: to the end of what is there, and stop. `every`: every step is written, not alerts alone.
     `idle_s`: after so long a quiet time, what is held back because more of it may follow is judged. `save_s`:
-    how often the state is saved. `shard`: the part of the evidence that is followed."""
+    how often the state is saved. `shard`: the part of the evidence that is followed. `after`: what people
+    said of the incidents of the watch before, which is taken over into the state."""
 
     once: bool = False
     every: bool = False
     idle_s: float = IDLE_S
     save_s: float = SAVE_S
     shard: Shard | None = None
+    after: feedback.Spoken | None = None
 
 
 @dataclass
@@ -194,6 +196,8 @@ class Watch:
             if isinstance(self.loaded.encoder, NormalEncoder):
                 self.heard = Heard.of(self.loaded.encoder, self.scorer.budget.alpha)
         if self.directory is not None:
+            if self.options.after is not None:
+                self.options.after.take_over(self.directory)
             self.exceptions = Exceptions.of(self.directory)
             self.kept = feedback.sink(self.directory)
             stack.callback(self.kept.close)
@@ -320,7 +324,8 @@ class Watch:
                 self._take(block, new=False)
             self._pass_clock(listen=not backlog)
             self.follower.tell_waiting(WAITED_S)
-            if not begun and not backlog and (self.steps or now - started >= WAITED_S):
+            early = self.options.once or backlog or not (self.steps or now - started >= WAITED_S)
+            if not begun and not early:
                 begun = self._tell_begun()
             self._save_in_time()
             self._flush(self.sinks)
@@ -540,11 +545,7 @@ class Watch:
                 stack.callback(self.listening.close)
 
     def _tell_of_stop(self, name: str) -> None:
-        kept = (
-            "nothing is remembered (--state DIR does that)"
-            if self.directory is None
-            else "the state is saved"
-        )
+        kept = "the state is saved" if self.directory else "nothing is remembered (--state DIR does that)"
         log.info("%s: %s, and watching ends", name, kept)
 
     def _tell(self) -> None:
