@@ -123,7 +123,6 @@ class Decoder:
         self._known, self._guess = regions.partition(), np.zeros(fused.PAGES, np.int64)
         self._buffer = Buffer(self._state, piece)
         self._n = 0
-        self._fresh()
 
     @property
     def state(self) -> list[int]:
@@ -143,7 +142,6 @@ class Decoder:
             return None
         chunk = self._out[: self._n], self._place[: self._n]
         self._n = 0
-        self._fresh()
         return chunk
 
     def finish(self) -> Iterator[tuple[Values, Offsets]]:
@@ -160,6 +158,9 @@ class Decoder:
     def _step(self, *, final: bool) -> Iterator[tuple[Values, Offsets]]:
         full = self._chunk - fused.ROOM
         while True:
+            if not self._n:
+                # What was given is another's now. Where nothing follows, nothing more is asked of the system.
+                self._fresh()
             self._n = fused.encode(
                 self._buffer.words, self._buffer.end, final, self._state, self._counts, self._known,
                 self._guess, self._tip_only, self._out, self._place, self._n,
@@ -168,7 +169,6 @@ class Decoder:
                 return
             chunk = self._out[: self._n], self._place[: self._n]
             self._n = 0
-            self._fresh()
             yield chunk
 
     def _fresh(self) -> None:
