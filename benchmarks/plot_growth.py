@@ -20,6 +20,8 @@ PANEL = WIDTH + LEFT + 20
 LEGEND = 24
 COLOURS = ("#1b6ca8", "#d1495b", "#edae49", "#2e933c", "#66418a", "#8d5524", "#444444", "#00798c", "#b5179e",
            "#7a9e3b")  # fmt: skip
+LOOKS = [(colour, dashes) for dashes in ("none", "6,3") for colour in COLOURS]
+"""Of the lines, a stage after the other; more stages than these are an error, not left out."""
 
 
 def decades(values: list[float]) -> tuple[int, int]:
@@ -53,17 +55,19 @@ class Panel:
             x, _ = self.place(10**power, 10 ** self._y[0])
             out.append(line([(x, TOP), (x, TOP + HEIGHT)], "#dddddd", 1))
             out.append(text(x, TOP + HEIGHT + 16, f"1e{power}", anchor="middle"))
-        for colour, points in zip(COLOURS, self._series.values(), strict=False):
+        looks = LOOKS[: len(self._series)]
+        for (colour, dashes), points in zip(looks, self._series.values(), strict=True):
             places = [self.place(x, y) for x, y in points]
-            out.append(line(places, colour, 2))
+            out.append(line(places, colour, 2, dashes))
             out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
         return out
 
 
-def line(points: list[tuple[float, float]], colour: str, width: int) -> str:
+def line(points: list[tuple[float, float]], colour: str, width: int, dashes: str = "none") -> str:
     """A line through points."""
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width}"/>'
+    look = f'stroke="{colour}" stroke-width="{width}" stroke-dasharray="{dashes}"'
+    return f'<polyline points="{path}" fill="none" {look}/>'
 
 
 def text(x: float, y: float, words: str, *, anchor: str = "start", weight: str = "normal") -> str:
@@ -74,17 +78,24 @@ def text(x: float, y: float, words: str, *, anchor: str = "start", weight: str =
 
 def drawn(stages: dict[str, Any]) -> str:
     """The whole image."""
-    titles = {"seconds": "processor seconds by windows", "mib": "MiB of anonymous memory by windows"}
+    titles = {
+        "seconds": "processor seconds by windows or events",
+        "mib": "MiB of anonymous memory by windows or events",
+    }
     panels = [
-        Panel(title, {name: stage[what] for name, stage in stages.items()}, LEFT + PANEL * number)
+        Panel(
+            f"{title} by windows or events",
+            {name: stage[what] for name, stage in stages.items()},
+            LEFT + PANEL * number,
+        )
         for number, (what, title) in enumerate(titles.items())
     ]
     below = TOP + HEIGHT + 2 * LEGEND
     legend = []
-    for number, (colour, name) in enumerate(zip(COLOURS, stages, strict=False)):
+    for number, ((colour, dashes), name) in enumerate(zip(LOOKS[: len(stages)], stages, strict=True)):
         x, y = LEFT + number % 4 * 200, below + number // 4 * LEGEND
-        legend.append(f'<rect x="{x}" y="{y - 9}" width="14" height="9" fill="{colour}"/>')
-        legend.append(text(x + 20, y, name))
+        legend.append(line([(x, y - 4), (x + 24, y - 4)], colour, 4, dashes))
+        legend.append(text(x + 30, y, name))
     width, height = LEFT + 2 * PANEL, below + LEGEND * (1 + len(stages) // 4)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif">'
