@@ -59,7 +59,7 @@ def test_what_was_left_out_is_a_table_for_people_and_harmless(make_windows: Make
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=200, color_system=None)
     console.print(tables.dataset(windows))
-    assert "a record 30, the file 1" in out.getvalue()
+    assert "30 records, 1 file" in out.getvalue()
     assert "{'file'" not in out.getvalue()  # no list of dictionaries as Python writes them
     console.print(shown)
     assert harmless(out.getvalue())

@@ -305,6 +305,7 @@ def _default_models(task: Task) -> list[str]:
 
 def _look(evidence: PathLike, source: str, limit: int | None, options: dict[str, Any]) -> Preview:
     from vestige import log
+    from vestige.evidence.defects import counted_defects
     from vestige.pipeline import in_memory
     from vestige.reading import preview as previewing
     from vestige.reading.overview import Overview
@@ -321,8 +322,7 @@ def _look(evidence: PathLike, source: str, limit: int | None, options: dict[str,
         raise look.nothing()
     counts = overview.left_out.counts
     if counts:
-        told = ", ".join(f"{what} {count:,}" for what, count in sorted(counts.items()))
-        log.get(__name__).warning("%s: not read: %s", corpus, told)
+        log.get(__name__).warning("%s: not read: %s", corpus, counted_defects(counts))
     return Preview(steps, overview.summary())
 
 

@@ -172,7 +172,7 @@ def test_what_the_split_cannot_test_is_listed(clean: Page) -> None:
 
 def test_what_was_not_read_has_a_section_of_its_own(clean: Page) -> None:
     assert "What was not read" in clean.text
-    assert "a record 1,200, the file 1" in clean.text
+    assert "1,200 records, 1 file" in clean.text
     assert "host1/app.log1,207a recordno time" in "".join(clean.text.split("\n"))
     assert "And 1,199 more" in clean.text
     results, details = made_up_run()

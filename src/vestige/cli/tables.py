@@ -18,7 +18,7 @@ from rich.text import Text
 
 from vestige import log
 from vestige.escaping import LONGEST, visible
-from vestige.evidence.defects import MOST_NOTED, LeftOut
+from vestige.evidence.defects import MOST_NOTED, LeftOut, counted_defects
 from vestige.reading.overview import counted
 from vestige.reading.told import warnings_of_notes
 
@@ -152,8 +152,7 @@ def dataset(windows: WindowSet) -> Table:
         if name not in {"left_out", "left_out_counts", "warnings", "forms"}
     ]
     counts = LeftOut.of_notes(windows.notes, windows.path).counts
-    told = ", ".join(f"{what} {count:,}" for what, count in counts.items())
-    rows.append(("left out", told or "nothing"))
+    rows.append(("left out", counted_defects(counts) or "nothing"))
     return _rows(f"dataset {windows.path}", rows)
 
 
@@ -341,7 +340,8 @@ def learnt(found: Learnt) -> Table:
             ("whole recordings", f"learnt from {found.whole.learnt:,}: --by-recording judges by them")
         )
     rows += [("doubtful", warning) for warning in found.warnings[:SHOWN]]
-    rows += [("left out", f"{what}: {count:,}") for what, count in found.left_out.items()]
+    if found.left_out:
+        rows.append(("left out", counted_defects(found.left_out)))
     for defect in found.left_out_first[:SHOWN]:
         where = defect.file if defect.row is None else f"{defect.file}:{defect.row}"
         rows.append(("", f"{where}: {defect.what}: {defect.why}"))
@@ -458,8 +458,7 @@ def _unread(found: Overview) -> str:
     left_out = found.left_out
     if not left_out.counts:
         return "all of it was read"
-    told = ", ".join(f"{what} {count:,}" for what, count in sorted(left_out.counts.items()))
-    line = f"not read: {told}"
+    line = f"not read: {counted_defects(left_out.counts)}"
     if left_out.first:
         line += f"; the first: {left_out.first[0]}"
     return line

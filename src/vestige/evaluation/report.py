@@ -28,6 +28,7 @@ from vestige.evaluation.groups import groupings
 from vestige.evaluation.predictions import Predictions
 from vestige.evaluation.record import IntervalResult
 from vestige.evaluation.results import DetectorResults, RunResults
+from vestige.evidence.defects import counted_defects
 from vestige.reading.steps import NO_TIME
 from vestige.storage import write_text
 
@@ -113,7 +114,12 @@ def compose(
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=_number, formatted=_formatted, interval=_interval, percent=_percent, count=_count
+        number=_number,
+        formatted=_formatted,
+        interval=_interval,
+        percent=_percent,
+        count=_count,
+        left_out=counted_defects,
     )
     scripts, sources = [], []
     if figures:

@@ -28,7 +28,8 @@ STDIN = Path("-")
 MARKER = ".vestige-simulated.json"
 """Lies in a simulated corpus, says so, and holds what was planted. Hidden: nothing is read from it."""
 PACKED = (".gz", ".zst", ".zstd")
-EMPTY = "empty"
+EMPTY, SHIPPING = "empty", "it is still being recorded or shipped"
+"""Why something is left out that a later look may find to be more."""
 LINK = "a link: links are not followed within a corpus"
 GIVE = "give a file, or a directory that holds some, or - for what comes through a pipe"
 FOLLOWED = "links are not followed: give the directory that they lead to, or the files themselves"

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from vestige.engine import LOCAL, Engine, LocalEngine
 from vestige.errors import EvidenceError, VestigeError
-from vestige.evidence.defects import FILE, Defect, LeftOut
+from vestige.evidence.defects import FILE, Defect, LeftOut, counted_defects
 from vestige.evidence.files import STDIN
 from vestige.evidence.stream import closing_on_error
 from vestige.log import get
@@ -129,8 +129,7 @@ def prepare(
     if len(warnings) > MOST_WARNED:
         log.warning("%d more warnings: vestige inspect has them", len(warnings) - MOST_WARNED)
     if account.left_out.counts:
-        told = ", ".join(f"{what}: {count:,}" for what, count in sorted(account.left_out.counts.items()))
-        log.warning("left out (vestige inspect names them): %s", told)
+        log.warning("left out (vestige inspect names them): %s", counted_defects(account.left_out.counts))
 
 
 def _read_all(

@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from vestige.errors import EvidenceError, VestigeError
-from vestige.evidence.files import EMPTY, PACKED, STDIN
+from vestige.evidence.files import EMPTY, PACKED, SHIPPING, STDIN
 from vestige.evidence.rotation import family
 from vestige.log import get
 from vestige.reading.files import FileUnit
@@ -38,6 +38,7 @@ MOST_ENDED = 256
 """Files that were renamed and read to their end, and are read on where they grow, those that ended last."""
 MOST_DONE = 100_000
 """Files that were read to their end, and are known when they turn up under another name."""
+_WAITED = {EMPTY: "nothing came yet", SHIPPING: SHIPPING}
 
 log = get(__name__)
 
@@ -218,8 +219,8 @@ class Follower:
             self._refused.pop(str(path), None)
             for defect in listing.left_out:
                 if defect.file not in self._refused:
-                    if defect.why == EMPTY and not self._once:
-                        log.info("%s: nothing came yet; it is waited for", defect.file)
+                    if defect.why in _WAITED and not self._once:
+                        log.info("%s: %s; it is waited for", defect.file, _WAITED[defect.why])
                     else:
                         log.warning("%s was left out: %s", defect.file, defect.why)
                     self._refuse(defect.file, (0, 0))

@@ -17,6 +17,7 @@ from vestige.checkpoint.probe import first_difference, take
 from vestige.errors import EvidenceError
 from vestige.evaluation.onset import NEVER, Attacks
 from vestige.reading.steps import Evidence
+from vestige.service.follow import Follower
 from vestige.simulators.telemetry import draft
 from vestige.sources import registry
 from vestige.sources.telemetry import grid as grids
@@ -42,6 +43,21 @@ def test_the_contract(store: Path, tmp_path: Path, settings: dict[str, object]) 
         shutil.copytree(store / folder, some / folder)
     options = TelemetryOptions.model_validate(settings)
     check_source("telemetry", store, tmp_path / "checked", options=options, evidence=[store], part=some)
+
+
+def test_an_episode_that_lands_is_waited_for_until_its_manifest_is_there(store: Path, tmp_path: Path) -> None:
+    home, here = tmp_path / "store", episodes(store).paths
+    for folder in here[:2]:
+        shutil.copytree(store / folder, home / folder)
+    manifest = home / here[1] / NAME
+    whole = manifest.rename(tmp_path / NAME)
+    follower = Follower(SOURCE.reader(schema_for(TelemetryOptions())), [home])
+    follower.scan()
+    assert list(follower.open) == [here[0]]
+    whole.rename(manifest)
+    follower.scan()
+    assert sorted(follower.open) == sorted(here[:2])
+    follower.close()
 
 
 def test_places_of_a_dataset_are_those_of_live_reading(store: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import polars as pl
 from vestige.errors import EvidenceError
 from vestige.escaping import visible
 from vestige.evidence.defects import DETAIL, FILE, Defect
+from vestige.evidence.files import SHIPPING
 from vestige.evidence.simulated import is_simulated
 from vestige.log import get
 from vestige.reading.steps import (
@@ -111,6 +112,11 @@ class TelemetryReader(Reader[EpisodeUnit]):
                 raise EvidenceError(f"holds no episodes: {visible(found.links[0])} is {LINK}", where=path)
             listing.left_out += [Defect(link, None, FILE, f"link:folder: {LINK}") for link in found.links]
             folders = found.paths
+            if evidence.mode == "follow":
+                shipped = [folder for folder in folders if not folder or (path / folder / NAME).exists()]
+                growing = sorted(set(folders).difference(shipped))
+                listing.left_out += [Defect(folder, None, FILE, SHIPPING) for folder in growing]
+                folders = shipped
             if self._options is not None:
                 folders = self._usable(path, self._options.index, listing.left_out)
                 self._labelled = _names_labels(path, folders)
