@@ -14,7 +14,7 @@ from vestige.errors import UsageError
 from vestige.escaping import visible
 from vestige.evaluation.tables import chosen, copies, fitted, given, shortcuts
 from vestige.evaluation.tables.given import Given
-from vestige.evaluation.tables.reading import Table, agree, open_table
+from vestige.evaluation.tables.reading import Stats, Table, agree, numbers_rows, open_table
 from vestige.evaluation.tables.record import (
     Check,
     Found,
@@ -25,7 +25,14 @@ from vestige.evaluation.tables.record import (
     not_applicable,
 )
 from vestige.evaluation.tables.sides import Roles, Side, classes_of, gather
-from vestige.evaluation.tables.windows import Windows, find_windows, future_context, overlapping_windows
+from vestige.evaluation.tables.windows import (
+    Windows,
+    find_windows,
+    future_context,
+    neighbours,
+    overlapping_windows,
+    slide,
+)
 from vestige.evaluation.tables.worth import without
 
 SAMPLE, EXAMPLES, SHOWN_COLUMNS = 50_000, 5, 60
@@ -74,9 +81,17 @@ def audit_tables(asked: Asked) -> TableAudit:
         if name:
             train.kinds[name] = "text"
     features = [name for name in train.kinds if name not in roles.named.values()]
+    numbers = [name for name in features if train.kinds[name] == "number"]
+    stats = train.stats(numbers), test.stats(numbers)
+    places = [name for name in numbers if numbers_rows(name, stats[0].get(name), stats[1].get(name))]
+    if places:
+        listed = ", ".join(visible(name, 80) or "without a name" for name in places)
+        notes.append(f"columns that number the rows are no features, and left out: {listed}")
+    features = [name for name in features if name not in places]
     classes = classes_of((train, test), roles.label, asked.normal) if roles.label else []
     sides = gather(train, roles, features, classes), gather(test, roles, features, classes)
-    told = _Tables(asked, sides[0], sides[1], features, classes)
+    notes += _apart(sides, classes)
+    told = _Tables(asked, sides, stats, features, places, classes)
     found = told.checks()
     return TableAudit(
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -96,12 +111,25 @@ class _Tables:
     """Both tables with all that several checks need."""
 
     def __init__(
-        self, asked: Asked, train: Side, test: Side, features: Sequence[str], classes: list[str]
+        self,
+        asked: Asked,
+        sides: tuple[Side, Side],
+        stats: tuple[dict[str, Stats], dict[str, Stats]],
+        features: Sequence[str],
+        places: Sequence[str],
+        classes: list[str],
     ) -> None:
-        self.asked, self.train, self.test, self.features, self.classes = asked, train, test, features, classes
+        self.asked, self.features, self.places, self.classes = asked, features, places, classes
+        self.train, self.test = train, test = sides
         self.numbers = [name for name in features if train.table.kinds[name] == "number"]
-        self.stats = train.table.stats(self.numbers), test.table.stats(self.numbers)
+        ours, theirs = ({name: of[name] for name in self.numbers if name in of} for of in stats)
+        self.stats = ours, theirs
         self.windows: Windows | None = find_windows(train.table, features) if features else None
+        self.links = neighbours(train, test, self.windows) if self.windows else {}
+        if self.windows and not self.windows.parting and not slide(self.links, len(train) + len(test)):
+            self.windows = (
+                None  # numbered columns are steps where windows slide over them, and counts elsewhere
+            )
         self.telling = len(copies.continuous(self.stats[0]))
         self.given = (
             given.read(asked.predictions, test, classes, asked.roles.id) if asked.predictions else None
@@ -114,7 +142,7 @@ class _Tables:
         train, test, asked, k = self.train, self.test, self.asked, len(self.classes)
         telling = self.telling if self.telling >= 3 and 2 * self.telling >= len(self.features) else 0
         found = [
-            overlapping_windows(train, test, self.windows),
+            overlapping_windows(train, test, self.windows, self.links),
             copies.duplicate_rows(train, test, timed=train.times is not None, telling=telling)
             if self.features
             else not_applicable("duplicate_rows", "there is no column beside the named ones"),
@@ -131,13 +159,13 @@ class _Tables:
                 copies.shared("host", "host", train.hosts, test.hosts, promised="host" in asked.held_out),
             ),
             shortcuts.time_order(train, test, promised="time" in asked.held_out),
-            fitted.scaler(*self.stats),
+            fitted.scaler(*self.stats, fitted.quartiled(train.table, test.table, self.samples, self.numbers)),
             fitted.vocabulary(train, test, self.windows, self.stats),
             self._future(),
             chosen.threshold(self.given, test.labels, asked.seed),
             chosen.epoch(asked.history),
             shortcuts.by_host(train, test, k),
-            shortcuts.by_column(*self.samples, asked.roles.label, self.features, train.table),
+            shortcuts.by_column(*self.samples, asked.roles, [*self.features, *self.places]),
             shortcuts.metadata(train, test, k, asked.seed),
         ]
         return [self._check(finding) for finding in found]
@@ -161,8 +189,8 @@ class _Tables:
         rows = np.arange(len(side))
         if len(rows) > SAMPLE:
             rows = np.sort(np.random.default_rng(self.asked.seed).choice(rows, SAMPLE, replace=False))
-        label = self.asked.roles.label
-        columns = [*self.features, *([label] if label else [])]
+        label, named = self.asked.roles.label, self.asked.roles.id
+        columns = list(dict.fromkeys([*self.features, *self.places, *(n for n in (label, named) if n)]))
         frame = shortcuts.rows_at(side.table, rows, columns or list(self.asked.roles.named.values()))
         return frame.with_columns(pl.col(label).str.strip_chars()) if label else frame
 
@@ -207,6 +235,18 @@ def _examples(found: Found) -> tuple[str, ...]:
         beside = "" if partner is None else f" and training row {partner + 1}"
         told.append(f"test row {row + 1}{beside}")
     return tuple(told)
+
+
+def _apart(sides: tuple[Side, Side], classes: list[str]) -> list[str]:
+    """Said where the tables have no class in common: they may spell the same ones in two ways."""
+    if not classes:
+        return []
+    codes = (np.zeros(0, dtype=np.int64) if side.labels is None else np.unique(side.labels) for side in sides)
+    ours, theirs = ({classes[code] for code in part} for part in codes)
+    if ours & theirs:
+        return []
+    spelt = (", ".join(visible(name, 40) for name in sorted(part)[:5]) for part in (ours, theirs))
+    return ["the tables have no class in common: training has {}, the test {}".format(*spelt)]
 
 
 def _shape(table: Table, roles: Roles, notes: list[str]) -> TableShape:

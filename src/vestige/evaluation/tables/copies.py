@@ -255,7 +255,8 @@ def _signature(batch: pl.DataFrame, table: Table) -> Hashes:
 
 def _triples(column: pl.Series) -> tuple[Hashes, NDArray[np.int64]]:
     """Hashes of every three words in a row, and whose they are; of shorter cells one of the whole."""
-    words = column.fill_null("").str.slice(0, 64 * TOKENS).str.extract_all(r"[^\s,;|]+").list.head(TOKENS)
+    cells = column.fill_null("").str.slice(0, 64 * TOKENS).str.to_lowercase()
+    words = cells.str.extract_all(r"[^\s,;|\x1f]+").list.head(TOKENS)
     sizes = words.list.len().to_numpy().astype(np.int64)
     flat = words.filter(words.list.len() > 0).explode()
     hashes = flat.hash(3).to_numpy() if len(flat) else np.zeros(0, dtype=np.uint64)

@@ -17,6 +17,15 @@ LARGEST = 1e100
 EXACT, CLEARLY = 1e-5, 10.0
 """How near a mean is to 0 (a deviation to 1) that was made so, and how many times farther off the training
 table's must be."""
+NEARBY = 0.1
+"""How near samples' quartiles must be for all rows to be read."""
+ROUNDED = 3e-4
+"""The same where cells were rounded to two decimals."""
+MANY, LACKING, FEW_ENDS, MOST_SORTED = 0.5, 0.1, 3, 2_000_000
+"""Share of the columns that go to 1 where a scaler made them, share of these that do so in the test alone,
+rows that reach an end at most; rows of which quartiles are taken."""
+FEWEST_VALUES = 50
+"""Values that differ in a column of quartiles: of few ones a quartile often is a round number."""
 FEWEST_RANGES = 2
 """Columns of which both tables together fill 0..1 exactly, and training alone does not."""
 SPARSE, DEAD, FEW_DEAD = 20, 0.01, 5
@@ -25,8 +34,9 @@ MOST_STEPS, FEWEST_CODES, DENSE = 200_000, 10, 0.9
 """Different steps that are counted at most, and numbers that are taken for codes where they are so dense."""
 
 
-def scaler(train: dict[str, Stats], test: dict[str, Stats]) -> Found:
-    """Columns that have mean 0 and deviation 1 (or fill 0..1) over both tables, and not over training alone.
+def scaler(train: dict[str, Stats], test: dict[str, Stats], quartiled: Sequence[str]) -> Found:
+    """Columns that have mean 0 and deviation 1 (or fill 0..1, go to 1, or are `quartiled`) over both
+    tables, and not over training alone.
 
     A scaler that was fitted on training leaves these marks in the training table.
     """
@@ -34,22 +44,80 @@ def scaler(train: dict[str, Stats], test: dict[str, Stats]) -> Found:
     both = [column for column in train if column in test]
     if not both:
         return not_applicable(name, "there are no columns of numbers")
-    standard = [column for column in both if _standard_over(train[column], test[column])]
-    ranged = [column for column in both if _range_over(train[column], test[column])]
-    beyond = any(_exact_range(train[c]) and (test[c].high > 1 or test[c].low < 0) for c in both)
+    scalable = [c for c in both if not (train[c].whole and test[c].whole)]
+    standard = [column for column in both if _standard_over(train[column], test[column], EXACT)]
+    if not standard:
+        # Cells that were rounded hold a mean less exactly, so that many columns must.
+        standard = [column for column in scalable if _standard_over(train[column], test[column], ROUNDED)]
+        standard = standard if len(standard) >= max(FEWEST_RANGES, MANY * len(scalable)) else []
     kinds = []
     if standard:
         kinds.append(f"{_listed(standard)} have mean 0 and deviation 1 over both tables together")
-    if len(ranged) >= FEWEST_RANGES and not beyond:
-        kinds.append(f"{_listed(ranged)} fill 0 to 1 exactly over both tables together")
+    ranged = _ranged(train, test, scalable)
+    if ranged:
+        kinds.append(f"{_listed(ranged)} go exactly to 1 (or 0) over both tables together")
+    robust = [c for c in scalable if c in quartiled and train[c].distinct >= FEWEST_VALUES]
+    if robust:
+        kinds.append(f"{_listed(robust)} have median 0 and quartiles 1 apart over both tables together")
     if kinds:
         detail = "; ".join(kinds) + ", and not over training alone: the scaler saw the test rows"
-        return Found(name, "fail", detail, float(len(standard) + len(ranged)))
+        return Found(name, "fail", detail, float(len({*standard, *ranged, *robust})))
     scaled = sum(
         _is_standard(train[c].mean, train[c].variance, train[c].count) or _exact_range(train[c]) for c in both
     )
     detail = f"{scaled} of {len(both)} columns are scaled by training alone, none by both tables"
     return Found(name, "pass", detail, 0.0)
+
+
+def _ranged(train: dict[str, Stats], test: dict[str, Stats], scalable: Sequence[str]) -> list[str]:
+    """Columns of which both tables together fill 0..1, or reach 1 and nothing larger, and training does not:
+    two of them at least, where most of the other columns go to 1, too."""
+    if any(_to_one(train[c]) and max(abs(test[c].low), abs(test[c].high)) > 1 + EXACT for c in scalable):
+        return []  # a scaler of training goes to 1 there, and the test beyond
+    found = [c for c in scalable if _range_over(train[c], test[c]) or _reach_over(train[c], test[c])]
+    reached = [c for c in scalable if c in found or _to_one(train[c])]
+    enough = max(FEWEST_RANGES, LACKING * len(reached))
+    return found if len(found) >= enough and len(reached) >= MANY * len(scalable) else []
+
+
+def _to_one(stats: Stats) -> bool:
+    return abs(max(abs(stats.low), abs(stats.high)) - 1) <= EXACT
+
+
+def _reach_over(train: Stats, test: Stats) -> bool:
+    """Whether the test reaches 1 (or -1) in few rows, the largest of both tables, and training does not."""
+    if not _to_one(test) or _to_one(train) or max(abs(train.low), abs(train.high)) > 1:
+        return False
+    return (test.at_high if test.high >= -test.low else test.at_low) <= FEW_ENDS
+
+
+def quartiled(
+    train: Table, test: Table, samples: tuple[pl.DataFrame, pl.DataFrame], columns: Sequence[str]
+) -> list[str]:
+    """Columns with median 0 and quartiles 1 apart over both tables together, and not over training alone.
+    Those of which samples come near to that are read whole."""
+    found: list[str] = []
+    if train.rows + test.rows > MOST_SORTED:
+        return found
+    for column in columns:
+        if not _is_quartiled(np.concatenate([part[column].to_numpy() for part in samples]), NEARBY):
+            continue
+        ours, theirs = (
+            np.concatenate([batch[column].to_numpy() for batch in table.batches([column])])
+            for table in (train, test)
+        )
+        both = np.concatenate([ours, theirs])
+        if _is_quartiled(both, EXACT) and not _is_quartiled(ours, EXACT * CLEARLY):
+            found.append(column)
+    return found
+
+
+def _is_quartiled(values: NDArray[np.float64], tolerance: float) -> bool:
+    kept = values[np.isfinite(values)]
+    if len(kept) < 3:
+        return False
+    low, middle, high = np.percentile(kept, [25, 50, 75])
+    return bool(low < -tolerance and abs(middle) <= tolerance and abs(high - low - 1) <= 2 * tolerance)
 
 
 def _listed(columns: Sequence[str]) -> str:
@@ -65,14 +133,14 @@ def _is_standard(mean: float, variance: float, count: int, tolerance: float = EX
     return abs(mean) <= tolerance and either <= 2 * tolerance
 
 
-def _standard_over(train: Stats, test: Stats) -> bool:
+def _standard_over(train: Stats, test: Stats, tolerance: float) -> bool:
     if max(abs(value) for s in (train, test) for value in (s.low, s.high)) > LARGEST:
         return False  # nothing that is scaled is so large, and its square would be beyond all numbers
     n = train.count + test.count
     mean = (train.count * train.mean + test.count * test.mean) / n
     spread = sum(s.count * (s.variance + (s.mean - mean) ** 2) for s in (train, test)) / n
-    alone = _is_standard(train.mean, train.variance, train.count, EXACT * CLEARLY)
-    return _is_standard(mean, spread, n) and not alone
+    alone = _is_standard(train.mean, train.variance, train.count, tolerance * CLEARLY)
+    return _is_standard(mean, spread, n, tolerance) and not alone
 
 
 def _exact_range(stats: Stats) -> bool:
@@ -80,15 +148,14 @@ def _exact_range(stats: Stats) -> bool:
 
 
 def _range_over(train: Stats, test: Stats) -> bool:
-    """Whether 0..1 is filled by both together, each end by few rows, and not by training alone."""
+    """Whether 0..1 (or -1..1) is filled by both together, and the ends that training lacks by few rows."""
     low, high = min(train.low, test.low), max(train.high, test.high)
-    filled = abs(low) <= EXACT and abs(high - 1) <= EXACT and not (train.whole and test.whole)
-    if not filled or _exact_range(train):
+    floor = -1.0 if low < -0.5 else 0.0
+    if abs(low - floor) > EXACT or abs(high - 1) > EXACT:
         return False
-    ends = [s.at_high for s in (train, test) if s.high == high] + [
-        s.at_low for s in (train, test) if s.low == low
-    ]
-    return max(ends) <= 3
+    lacking = [test.at_low] if train.low > floor + EXACT else []
+    lacking += [test.at_high] if train.high < 1 - EXACT else []
+    return bool(lacking) and max(lacking) <= FEW_ENDS
 
 
 def vocabulary(

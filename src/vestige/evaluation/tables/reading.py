@@ -6,6 +6,7 @@ Letters: N rows.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,15 @@ MOST_COLUMNS, MOST_ROWS = 5_000, 50_000_000
 LONGEST_CELL = 131_072
 """Characters of one CSV cell (the limit of Python's reader): an unclosed quote ends there."""
 Kind = Literal["number", "text", "sequence"]
+STEP = "\x1f"
+"""What stands between the steps of a sequence (the unit separator of ASCII): a step may be a message."""
+UNREPEATED = 0.9
+"""Share of values that differ (about: they are estimated) where none occurs twice."""
+INDEX = re.compile(
+    r"|_c0|unnamed:? ?\d*|__index_level_\d+__|level_\d|index|idx|row(_?(id|nr|no|number|index))?",
+    re.IGNORECASE,
+)
+"""What columns are called that only number the rows, by pandas, polars and people."""
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
@@ -54,7 +64,7 @@ class Table:
 
     def batches(self, columns: Sequence[str], size: int = BATCH) -> Iterator[pl.DataFrame]:
         """The columns, in the table's order of rows: numbers as Float64, all else as String (a sequence's
-        steps are parted by a space)."""
+        steps are parted by `STEP`)."""
         wanted = self.lazy.select([self.expression(name) for name in columns])
         try:
             yield from wanted.collect_batches(chunk_size=size, maintain_order=True)
@@ -119,7 +129,7 @@ def open_table(path: Path) -> Table:
             parquet = file.read(4) == b"PAR1"
         if parquet:
             _check_headers(path)
-            lazy, rows = pl.scan_parquet(path), 0
+            lazy, rows, separator = pl.scan_parquet(path), 0, ","
         else:
             separator, rows = _checked_csv(path)
             lazy = pl.scan_csv(path, infer_schema=False, separator=separator)
@@ -137,7 +147,7 @@ def open_table(path: Path) -> Table:
             where=path,
             remedy="give a part of it",
         )
-    kinds, notes = _kinds(path, lazy, schema)
+    kinds, notes = _kinds(path, lazy, schema, decimal_commas=separator != ",")
     return Table(path, rows, kinds, lazy, tuple(notes))
 
 
@@ -173,23 +183,73 @@ def agree(train: Table, test: Table, roles: Sequence[str]) -> tuple[Table, Table
     )
 
 
+def numbers_rows(name: str, train: Stats | None, test: Stats | None) -> bool:
+    """Whether a column is the place of a row, as pandas writes one without being asked: whole numbers that
+    hardly repeat, with such a name, or that go up one by one in each table or in both together."""
+    if train is None or test is None or not (train.whole and test.whole):
+        return False
+    if min(part.distinct / part.count for part in (train, test)) < UNREPEATED:
+        return False
+    return (
+        INDEX.fullmatch(name) is not None
+        or _one_by_one(train, test)
+        or (_one_by_one(train) and _one_by_one(test))
+    )
+
+
+def _one_by_one(*parts: Stats) -> bool:
+    """Whether all numbers from the lowest to the highest occur once: extremes, mean and variance say it."""
+    n = sum(part.count for part in parts)
+    low, high = min(part.low for part in parts), max(part.high for part in parts)
+    mean = sum(part.count * part.mean for part in parts) / n
+    variance = sum(part.count * (part.variance + (part.mean - mean) ** 2) for part in parts) / n
+    spread = abs(variance - (n * n - 1) / 12) <= 1e-6 * variance
+    return n > 2 and high - low + 1 == n and abs(mean - (low + high) / 2) <= 1e-6 * n and spread
+
+
 def _as(kind: Kind, name: str, dtype: Any) -> pl.Expr:
     column = pl.col(name)
     if kind == "sequence":
-        steps = column.list.eval(pl.element().cast(pl.String, strict=False).fill_null(""))
-        return steps.list.join(" ").alias(name)
+        return _joined(column, dtype, STEP).alias(name)
     if kind == "number":
-        if dtype == pl.String:
-            return column.str.strip_chars().cast(pl.Float64, strict=False).alias(name)
-        if dtype.is_temporal():
-            return column.to_physical().cast(pl.Float64).alias(name)
-        return column.cast(pl.Float64, strict=False).alias(name)
-    if isinstance(dtype, pl.List):
+        return _number(column, dtype).alias(name)
+    if isinstance(dtype, pl.List | pl.Array):
         return _as("sequence", name, dtype)
-    return column.cast(pl.String, strict=False).alias(name)
+    # One table may have a class as 1 and the other as 1.0 (pandas, where a cell is empty), True or true.
+    text = column.cast(pl.String, strict=False).str.replace(r"^(-?\d+)\.0+$", "$1")
+    return text.str.replace(r"^(?i:true)$", "true").str.replace(r"^(?i:false)$", "false").alias(name)
 
 
-def _kinds(path: Path, lazy: pl.LazyFrame, schema: pl.Schema) -> tuple[dict[str, Kind], list[str]]:
+def _number(column: pl.Expr, dtype: Any) -> pl.Expr:
+    if dtype == pl.String:
+        # Only tables that are not parted by commas have a comma in a number, and it is the decimal one.
+        column = column.str.strip_chars().str.replace(",", ".", literal=True)
+    elif dtype == pl.Date or isinstance(dtype, pl.Datetime):
+        # Seconds, whatever unit a table has: pandas writes nanoseconds, others microseconds.
+        return column.dt.epoch("us").cast(pl.Float64) / 1e6
+    elif dtype.is_temporal():
+        column = column.to_physical()
+    return column.cast(pl.Float64, strict=False)
+
+
+def _joined(column: pl.Expr, dtype: Any, between: str) -> pl.Expr:
+    """Lists as text; the numbers of a step that is a list itself stand apart by blanks."""
+    lists = column.arr.to_list() if isinstance(dtype, pl.Array) else column
+    inner = dtype.inner
+    step = (
+        _joined(pl.element(), inner, " ") if inner.is_nested() else pl.element().cast(pl.String, strict=False)
+    )
+    return lists.list.eval(step.fill_null("")).list.join(between)
+
+
+def _is_list(dtype: Any) -> bool:
+    """Lists of plain cells, or lists of these."""
+    return isinstance(dtype, pl.List | pl.Array) and (not dtype.inner.is_nested() or _is_list(dtype.inner))
+
+
+def _kinds(
+    path: Path, lazy: pl.LazyFrame, schema: pl.Schema, *, decimal_commas: bool
+) -> tuple[dict[str, Kind], list[str]]:
     kinds: dict[str, Kind] = {}
     notes: list[str] = []
     texts = []
@@ -199,7 +259,7 @@ def _kinds(path: Path, lazy: pl.LazyFrame, schema: pl.Schema) -> tuple[dict[str,
         elif dtype in (pl.String, pl.Categorical, pl.Enum):
             kinds[name] = "text"
             texts.append(name)
-        elif isinstance(dtype, pl.List) and not dtype.inner.is_nested():
+        elif _is_list(dtype):
             kinds[name] = "sequence"
         else:
             notes.append(f"column {visible(name, 80)!r} of type {str(dtype)[:60]} is left out")
@@ -209,7 +269,8 @@ def _kinds(path: Path, lazy: pl.LazyFrame, schema: pl.Schema) -> tuple[dict[str,
         for number, name in enumerate(part):
             filled = pl.col(name).cast(pl.String).str.strip_chars()
             filled = pl.when(filled != "").then(filled)
-            as_number = filled.cast(pl.Float64, strict=False)
+            figure = filled.str.replace(",", ".", literal=True) if decimal_commas else filled
+            as_number = figure.cast(pl.Float64, strict=False)
             wanted += [
                 filled.count().alias(f"{number}.filled"),
                 as_number.count().alias(f"{number}.numbers"),
@@ -251,6 +312,13 @@ def _checked_csv(path: Path) -> tuple[str, int]:
     try:
         with path.open("r", encoding="utf-8-sig", errors="strict", newline="") as file:
             head = file.readline(LONGEST_CELL)
+            if head.startswith("sep="):
+                raise EvidenceError(
+                    "begins with Excel's line about separators",
+                    where=path,
+                    row=1,
+                    remedy="take that line out",
+                )
             separator = max(",;\t|", key=head.count)
             file.seek(0)
             reader = csv.reader(file, delimiter=separator, strict=True)

@@ -5,6 +5,7 @@ Letters: N rows, C columns, K classes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,15 +17,25 @@ from vestige.evaluation.metrics import Sweep, confusion, macro_f1
 from vestige.evaluation.tables.given import Given
 from vestige.evaluation.tables.reading import Table
 from vestige.evaluation.tables.record import Found, Status, not_applicable
-from vestige.evaluation.tables.sides import Hashes, Side, unit_of
+from vestige.evaluation.tables.sides import Hashes, Roles, Side, unit_of
 from vestige.evaluation.tables.windows import look_up
 
 NEARLY, NOTICEABLE = 0.99, 0.15
 MOST_VALUES = 1_000
-IN_A_ROW, MOST_COLUMNS, LAGS = 20_000, 24, 8
+BEGINNING = r"^(\D{1,64})"
+"""How an id or the name of a file begins: all before the first digit."""
+IN_A_ROW, MOST_COLUMNS, LAGS = 20_000, 24, 15
 """Rows that follow one another, columns, and rows before and after, that columns ahead are sought in."""
 LARGEST = 1e100
 """Spread of a column beyond which nothing is reckoned with its squares."""
+EARLY, LATE = (
+    re.compile(words, re.IGNORECASE)
+    for words in ("next|lead|ahead|futur|after|t[+]", "lag|prev|before|past|last|ago|t-")
+)
+"""Names of columns that were shifted, to be ahead or to be late."""
+FEWEST, MOSTLY, FEW = 50, 0.5, 0.97
+"""Rows at least; share of a column's values that differ where it hardly repeats; share of rows that what came
+before may explain, where later ones explain the rest."""
 EXPLAINED, MUCH_BETTER = 1e-6, 1e-3
 """What is left unexplained at most, and how much less than by what came before alone."""
 
@@ -59,11 +70,11 @@ def by_host(train: Side, test: Side, k: int) -> Found:
     return Found(name, "warn" if decided or found > guess + NOTICEABLE else "pass", detail, found, known)
 
 
-def by_column(
-    train: pl.DataFrame, test: pl.DataFrame, label: str | None, features: Sequence[str], table: Table
-) -> Found:
-    """Single columns that give the label away: by a look-up table of their values, or by one threshold."""
+def by_column(train: pl.DataFrame, test: pl.DataFrame, roles: Roles, features: Sequence[str]) -> Found:
+    """Single columns that give the label away: by a look-up table of their values, or by one threshold. Of
+    ids and other texts also how they begin: `attack_17`, `logs/benign/3.log`."""
     name = "label_determined_by_column"
+    label = roles.label
     if label is None:
         return not_applicable(name, "no column of labels was named (--label)")
     names = sorted(set(train[label]) | set(test[label]))
@@ -72,20 +83,22 @@ def by_column(
     codes = {value: code for code, value in enumerate(names)}
     y, truth = (part[label].replace_strict(codes, return_dtype=pl.Int64).to_numpy() for part in (train, test))
     found: list[tuple[float, str, int]] = []
-    for column in features:
-        ours, theirs = train[column], test[column]
+    columns = [(f"column {column}", train[column], test[column]) for column in features]
+    for column in [*features, *([roles.id] if roles.id else [])]:
+        if train[column].dtype == pl.String:
+            begin = (part[column].str.extract(BEGINNING, 1) for part in (train, test))
+            columns.append((f"how column {column} begins", next(begin), next(begin)))
+    for told, ours, theirs in columns:
         distinct = ours.n_unique()
         if distinct <= MOST_VALUES:
             said = look_up(ours.hash(1).to_numpy(), y, theirs.hash(1).to_numpy(), len(names))
-            found.append((float(macro_f1(confusion(truth, said, len(names)))), column, distinct))
-        elif table.kinds[column] == "number" and len(names) == 2:
-            found.append((_one_threshold(ours.to_numpy(), y, theirs.to_numpy(), truth), column, distinct))
+            found.append((float(macro_f1(confusion(truth, said, len(names)))), told, distinct))
+        elif ours.dtype != pl.String and len(names) == 2:
+            found.append((_one_threshold(ours.to_numpy(), y, theirs.to_numpy(), truth), told, distinct))
     if not found:
         return not_applicable(name, "there is no column beside the named ones")
     best, column, distinct = max(found)
-    detail = (
-        f"column {column} alone has macro F1 {best:.3f}, by a look-up table or one threshold from training"
-    )
+    detail = f"{column} alone has macro F1 {best:.3f}, by a look-up table or one threshold from training"
     if best < NEARLY:
         return Found(name, "pass", f"the best single one, {detail}", best)
     status: Status = "fail" if distinct <= len(names) + 1 else "warn"
@@ -168,8 +181,8 @@ def rows_at(table: Table, rows: NDArray[np.int64], columns: Sequence[str]) -> pl
 def columns_ahead(side: Side, numbers: Sequence[str]) -> Found | None:
     """Columns that are made of other columns' later rows: of the same host, in the order of time.
 
-    None without times or columns. A column that only repeats another, one row apart, may be late or ahead:
-    the one whose name holds the other's is taken for the one that was made.
+    None without times or columns. A column that only repeats another, some rows apart, may be late or ahead:
+    the one whose name holds the other's is taken for the one that was made, or the name says which.
     """
     name = "future_context"
     chosen = list(numbers)[:MOST_COLUMNS]
@@ -182,15 +195,19 @@ def columns_ahead(side: Side, numbers: Sequence[str]) -> Found | None:
     sort = np.lexsort((side.times[rows], hosts))
     values = rows_at(side.table, rows, chosen).to_numpy()[sort]
     hosts = hosts[sort]
-    ahead: list[str] = []
-    doubtful: list[str] = []
-    for a, b in _pairs(values):
-        told = f"{chosen[a]} is made of {chosen[b]} in later rows"
-        kind = _kind(values, hosts, a, b)
-        if kind == "sum" or (kind == "shift" and chosen[b] in chosen[a]):
-            ahead.append(told)
-        elif kind == "shift" and chosen[a] not in chosen[b]:
-            doubtful.append(f"{chosen[a]} repeats the next row's {chosen[b]}")
+    kinds = {(a, b): _kind(values, hosts, a, b) for a, b in _pairs(values)}
+    shifted = {(a, b): chosen[b] in chosen[a] or bool(EARLY.search(chosen[a]))
+               for (a, b), kind in kinds.items() if kind == "shift"}  # fmt: skip
+    late = {b for (_, b), early in shifted.items() if not early}
+    # What a late copy holds in later rows is what its own column holds by then.
+    made = [pair for pair, kind in kinds.items() if kind == "made" and pair[1] not in late]
+    made += [pair for pair, early in shifted.items() if early]
+    ahead = [f"{chosen[a]} is made of {chosen[b]} in later rows" for a, b in made]
+    doubtful = [
+        f"{chosen[a]} repeats a later row's {chosen[b]}"
+        for (a, b), early in shifted.items()
+        if not early and chosen[a] not in chosen[b] and not LATE.search(chosen[b])
+    ]
     if ahead:
         more = f", and {len(ahead) - 3} more" if len(ahead) > 3 else ""
         detail = f"{'; '.join(ahead[:3])}{more}: no detector that judges events as they come has these"
@@ -205,7 +222,7 @@ def _pairs(values: NDArray[np.float64]) -> Iterator[tuple[int, int]]:
     moving = [
         c
         for c in range(values.shape[1])
-        if np.isfinite(values[:, c]).all() and 0 < np.ptp(values[:, c]) < LARGEST
+        if (good := values[np.isfinite(values[:, c]), c]).size >= FEWEST and 0 < np.ptp(good) < LARGEST
     ]
     for a in moving:
         for b in moving:
@@ -214,20 +231,44 @@ def _pairs(values: NDArray[np.float64]) -> Iterator[tuple[int, int]]:
 
 
 def _kind(values: NDArray[np.float64], hosts: Hashes, a: int, b: int) -> str:
-    """`shift` where column a is column b one row later, `sum` where it is a sum of b's rows around."""
+    """`shift` where column a is column b some rows later, `made` where it is a sum of b's rows around, or one
+    of them (a largest, a middle one, the next that is filled). Empty cells, such as a centred mean has at
+    both ends, are passed over."""
     x, y = values[:, b], values[:, a]
-    follows = hosts[1:] == hosts[:-1]
-    changes = (x[1:] != x[:-1]) & follows
-    if changes.sum() >= 20 and (y[:-1] == x[1:])[changes].mean() >= NEARLY:
-        return "shift"
+    good = np.isfinite(x[1:]) & np.isfinite(x[:-1]) & (x[1:] != x[:-1])
+    for lag in range(1, LAGS + 1):
+        changes = (hosts[lag:] == hosts[:-lag]) & good[lag - 1 :] & np.isfinite(y[:-lag])
+        if changes.sum() >= 20 and (y[:-lag] == x[lag:])[changes].mean() >= NEARLY:
+            return "shift"
     inner = np.arange(LAGS, len(x) - LAGS)
-    inner = inner[hosts[inner - LAGS] == hosts[inner + LAGS]][:4_000]
-    if len(inner) < 50 or len(np.unique(y[inner])) < 10:
+    inner = inner[(hosts[inner - LAGS] == hosts[inner + LAGS]) & np.isfinite(y[inner])][:4_000]
+    around = x[inner[:, None] + np.arange(-LAGS, LAGS + 1)]
+    if _one_of(around, y[inner]):
+        return "made"
+    whole = np.isfinite(around).all(axis=1)
+    inner, around = inner[whole], np.column_stack([around[whole], np.ones(whole.sum())])
+    if len(inner) < FEWEST or len(np.unique(y[inner])) < 10 or not np.var(y[inner]):
         return ""
-    around = np.stack([x[inner + lag] for lag in range(-LAGS, LAGS + 1)] + [np.ones(len(inner))], axis=1)
     before = around[:, [*range(LAGS + 1), -1]]
+    if len(inner) > 400 and _unexplained(around[:200], y[inner[:200]]) > EXPLAINED:
+        return ""
     left = [_unexplained(part, y[inner]) for part in (around, before)]
-    return "sum" if left[0] <= EXPLAINED and left[0] <= MUCH_BETTER * left[1] else ""
+    return "made" if left[0] <= EXPLAINED and left[0] <= MUCH_BETTER * left[1] else ""
+
+
+def _one_of(around: NDArray[np.float64], y: NDArray[np.float64]) -> bool:
+    """Whether y `(n,)` is one of x's rows around `(n, 2 LAGS + 1)`, often a later one, not always the same.
+
+    Only where x hardly repeats: of few values one is soon found.
+    """
+    middle = around[:, LAGS]
+    filled = middle[np.isfinite(middle)]
+    if len(y) < FEWEST or len(np.unique(filled)) < MOSTLY * len(filled):
+        return False
+    same = around == y[:, None]
+    known, any_row = same[:, : LAGS + 1].any(axis=1).mean(), same.any(axis=1).mean()
+    one_lag = same.mean(axis=0).max() >= NEARLY
+    return bool(any_row >= NEARLY and known < FEW and not one_lag)
 
 
 def _unexplained(part: NDArray[np.float64], y: NDArray[np.float64]) -> float:

@@ -22,7 +22,8 @@ MOST_CLASSES = 100
 NORMAL = ("normal", "benign", "0", "-", "false", "negative", "no", "ok", "legitimate", "background")
 """What the class without anomalies is usually called."""
 FORMS = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.fZ",
-         "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")  # fmt: skip
+         "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%d %b %Y %H:%M:%S",
+         "%d/%b/%Y:%H:%M:%S %z")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,9 @@ def gather(table: Table, roles: Roles, features: Sequence[str], classes: Sequenc
             pieces.setdefault(name, []).append(values)
         done += batch.height
     joined = {name: np.concatenate(values) for name, values in pieces.items()}
+    if roles.time:
+        # One table may count seconds and the other milliseconds.
+        joined["times"] = joined["times"] / (unit_of(joined["times"]) or 1.0)
     return Side(
         table,
         content=joined["content"],
@@ -150,7 +154,11 @@ def _seconds(table: Table, column: pl.Series, before: int) -> NDArray[np.float64
         values = column.to_numpy().astype(np.float64)
         bad = ~np.isfinite(values)
     else:
-        text = column.str.strip_chars()
+        text = (
+            column.str.strip_chars()
+            .str.replace(r"^(\d{4})/(\d\d)/(\d\d)", "$1-$2-$3")
+            .str.replace(r"(:\d\d),(\d+)", "$1.$2")
+        )
         tries = [text.str.to_datetime(form, strict=False, time_unit="ns", time_zone="UTC") for form in FORMS]
         parsed = pl.select(pl.coalesce(tries)).to_series()
         values = parsed.dt.epoch("ns").cast(pl.Float64).to_numpy() / 1e9

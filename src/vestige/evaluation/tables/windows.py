@@ -15,20 +15,25 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vestige.evaluation.metrics import confusion, macro_f1
-from vestige.evaluation.tables.reading import Table
+from vestige.evaluation.tables.reading import STEP, Table
 from vestige.evaluation.tables.record import Found, Status, not_applicable
 from vestige.evaluation.tables.sides import Hashes, Side
-from vestige.hashing import row_hashes
+from vestige.hashing import mix
 
-FEWEST_STEPS, LOOKED_AT, MOST_SHIFTS = 3, 1_000, 12
+FEWEST_STEPS, LOOKED_AT, MOST_SHIFTS = 3, 1_000, 24
+USUAL_SHIFTS = (*range(1, 13), 15, 16, 20, 24, 25, 30, 32, 40, 48, 50, 60, 64, 75, 80, 96, 100, 128, 200, 256)
+"""Shifts at most that are all tried, and those that are tried of longer windows, beside tenths of them."""
 KEPT = 32_000_000
 """Stretches kept at most for the search of neighbours: of longer tables those whose hash is a multiple."""
 MANY, ACROSS = 0.01, 0.25
 """A larger share of test rows with a neighbour in training, where of all neighbours so many lie across."""
+BEYOND, DEVIATIONS = 1.5, 3.0
+"""How many times as many neighbours there must be as by chance, and how many standard deviations more."""
 FIXED = 0.99
 """Share of rows that must have the same number of steps, or the same step judged."""
-WORDS = r"[\s,;|\[\]()'\"]+"
-"""What parts the steps of a cell where these are words: blanks, commas, semicolons, bars and brackets."""
+WORDS = r"(?:\b(?:array|tensor|deque)\(|[\s,;|\[\]()'\"])+"
+"""What parts the steps of a cell where these are words: blanks, commas, semicolons, bars and brackets, and
+how numpy and torch write an array."""
 TEXTS = (
     r"""^\s*\[\s*['"]|['"]\s*,\s*['"]|['"]\s*\]\s*$""",
     r"\s*(?:\[SEP\]|<sep>|</s>|\|\||##|=>|->)\s*",
@@ -36,12 +41,18 @@ TEXTS = (
     r"\t",
     r"\s*\|\s*",
     r"\s*;\s*",
+    r"\s*>\s*",
+    r"\s*/\s*",
+    r"\s*-\s*",
 )
 """What parts them where they are texts, such as messages: a list of them (JSON, Python), signs, ends of
 lines."""
 WANDERING = 0.2
 """Share of rows whose first step another row has at another place: steps of windows move on."""
-_PARTED = "\x1f"
+ODD = 0x9E3779B97F4A7C15
+BACKWARDS = re.compile(r"-$|lag|prev|ago|back", re.IGNORECASE)
+"""Names of columns whose numbers count back in time: `t-3`, `var1(t-3)`, `lag_3`."""
+_PARTED = STEP
 
 
 @dataclass(frozen=True)
@@ -88,20 +99,20 @@ def find_windows(table: Table, features: Sequence[str]) -> Windows | None:
     for name in features:
         if table.kinds[name] == "number":
             continue
-        found = _in_cells(head[name], name)
+        found = _in_cells(head[name], name, (STEP,) if table.kinds[name] == "sequence" else (WORDS, *TEXTS))
         if found is not None and (best is None or found.length > best.length):
             best = found
     return best or _numbered(features)
 
 
-def _in_cells(column: pl.Series, name: str) -> Windows | None:
+def _in_cells(column: pl.Series, name: str, partings: Sequence[str]) -> Windows | None:
     """Words first: where cells have as many of these each, they are the steps."""
-    for parting in (WORDS, *TEXTS):
+    for parting in partings:
         steps = _parted(column, parting)
         usual, share = _mode(steps.list.len())
         if usual < FEWEST_STEPS or share < FIXED:
             continue
-        if parting == WORDS or _wander(steps.filter(steps.list.len() == usual)):
+        if parting in {WORDS, STEP} or _wander(steps.filter(steps.list.len() == usual)):
             return Windows((name,), usual, f"{usual} steps in each cell of column {name}", parting)
     return None
 
@@ -125,23 +136,25 @@ def _mode(counts: pl.Series) -> tuple[int, float]:
 
 
 def _numbered(features: Sequence[str]) -> Windows | None:
-    """Columns such as `key_0 ... key_9`; several names with as many numbers are channels of one window."""
-    groups: dict[str, list[tuple[int, str]]] = {}
+    """Columns such as `key_0 ... key_9` or `x(t-9) ... x(t-1)`; several names with as many numbers are
+    channels of one window."""
+    groups: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for name in features:
-        found = re.fullmatch(r"(.*?)(\d{1,6})", name)
+        found = re.fullmatch(r"(.*?)(\d{1,6})(\D*)", name)
         if found:
-            groups.setdefault(found[1], []).append((int(found[2]), name))
-    whole = {}
-    for stem, members in groups.items():
+            groups.setdefault((found[1], found[3]), []).append((int(found[2]), name))
+    whole: list[list[str]] = []
+    for (stem, _), members in groups.items():
         members.sort()
         numbers = [number for number, _ in members]
         if len(members) >= FEWEST_STEPS and numbers == list(range(numbers[0], numbers[0] + len(members))):
-            whole[stem] = [name for _, name in members]
+            names = [name for _, name in members]
+            whole.append(names[::-1] if BACKWARDS.search(stem) else names)
     if not whole:
         return None
-    lengths = [len(names) for names in whole.values()]
+    lengths = [len(names) for names in whole]
     length = max(set(lengths), key=lambda size: (lengths.count(size), size))
-    chosen = [names for names in whole.values() if len(names) == length]
+    chosen = [names for names in whole if len(names) == length]
     columns = tuple(name for names in chosen for name in names)
     told = f"{length} steps in columns {columns[0]} ... {columns[length - 1]}"
     if len(chosen) > 1:
@@ -149,38 +162,96 @@ def _numbered(features: Sequence[str]) -> Windows | None:
     return Windows(columns, length, told)
 
 
+_Stretch = tuple[Hashes, NDArray[np.int64]]
+
+
 class _Stretches:
     """First and last stretches of all windows by shift: hash, side and row."""
 
     def __init__(self, shifts: Sequence[int], every: int) -> None:
         self.every = np.uint64(every)
-        self.found: dict[tuple[int, str], list[tuple[Hashes, NDArray[np.int64]]]] = {
+        self.found: dict[tuple[int, str], list[_Stretch]] = {
             (shift, end): [] for shift in shifts for end in ("first", "last")
         }
 
     def add(self, steps: Hashes, rows: NDArray[np.int64]) -> None:
         length = steps.shape[1]
+        # Sums of steps times powers of an odd number: all stretches come of one sum, since such a number can
+        # be divided by modulo 2^64.
+        powers, inverses = (np.array([pow(base, n, 1 << 64) for n in range(length)], dtype=np.uint64)
+                            for base in (ODD, pow(ODD, -1, 1 << 64)))  # fmt: skip
+        sums = np.cumsum(mix(steps) * powers, axis=1, dtype=np.uint64)
         for (shift, end), kept in self.found.items():
-            part = steps[:, : length - shift] if end == "first" else steps[:, shift:]
-            hashes = row_hashes({"steps": part})
+            first = sums[:, length - shift - 1]
+            hashes = mix(first if end == "first" else (sums[:, -1] - sums[:, shift - 1]) * inverses[shift])
             chosen = hashes % self.every == 0
             kept.append((hashes[chosen], rows[chosen]))
 
     def links(self, shift: int) -> NDArray[np.int64]:
-        """Pairs of rows `(M, 2)`: the last stretch of one is the first of the other, and of no third."""
-        firsts, lasts = (self._single(shift, end) for end in ("first", "last"))
-        _, at_first, at_last = np.intersect1d(firsts[0], lasts[0], assume_unique=True, return_indices=True)
-        pairs = np.stack([lasts[1][at_last], firsts[1][at_first]], axis=1)
+        """Pairs of rows `(M, 2)`: the last stretch of one is the first of the other, and of no third. None of
+        them, where there are hardly more than by chance.
+
+        Chance is measured by two beginnings that are equal: windows that slide have these no more often than
+        what they slide along repeats itself. Both are counted between two halves of the rows.
+        """
+        firsts, lasts = (self._whole(shift, end) for end in ("first", "last"))
+        found, chance = (len(_matched(_half(part, 0), _half(firsts, 1))) for part in (lasts, firsts))
+        if found <= BEYOND * chance + DEVIATIONS * np.sqrt(chance + 1):
+            return np.zeros((0, 2), dtype=np.int64)
+        pairs = _matched(lasts, firsts)
         return np.asarray(pairs[pairs[:, 0] != pairs[:, 1]], dtype=np.int64)
 
-    def _single(self, shift: int, end: str) -> tuple[Hashes, NDArray[np.int64]]:
-        hashes = np.concatenate([piece[0] for piece in self.found[shift, end]])
-        rows = np.concatenate([piece[1] for piece in self.found[shift, end]])
-        values, where, counts = np.unique(hashes, return_index=True, return_counts=True)
-        return values[counts == 1], rows[where[counts == 1]]
+    def _whole(self, shift: int, end: str) -> _Stretch:
+        hashes, rows = zip(*self.found[shift, end], strict=True)
+        return np.concatenate(hashes), np.concatenate(rows)
 
 
-def overlapping_windows(train: Side, test: Side, windows: Windows | None) -> Found:
+def _half(part: _Stretch, half: int) -> _Stretch:
+    """Those of one of two halves of the rows, dealt by chance."""
+    hashes, rows = part
+    chosen = mix(rows.astype(np.uint64)) % 2 == half
+    return hashes[chosen], rows[chosen]
+
+
+def _matched(ours: _Stretch, theirs: _Stretch) -> NDArray[np.int64]:
+    """Pairs of rows `(M, 2)` with one hash, which neither side has twice."""
+    (hashes, rows), (others, partners) = (_single(part) for part in (ours, theirs))
+    _, at, where = np.intersect1d(hashes, others, assume_unique=True, return_indices=True)
+    return np.stack([rows[at], partners[where]], axis=1).astype(np.int64)
+
+
+def _single(part: _Stretch) -> _Stretch:
+    values, where, counts = np.unique(part[0], return_index=True, return_counts=True)
+    return values[counts == 1], part[1][where[counts == 1]]
+
+
+def neighbours(train: Side, test: Side, windows: Windows) -> dict[int, NDArray[np.int64]]:
+    """By shift the pairs of rows `(M, 2)`, counted over both tables, of which the end of one is the beginning
+    of the other and of no third window."""
+    longest = windows.length - max(2, min(4, windows.length // 2), windows.length // 5)
+    shifts: Sequence[int] = range(1, longest + 1)
+    if longest > MOST_SHIFTS:
+        tenths = {windows.length * part // 10 for part in range(1, 10)}
+        shifts = sorted(shift for shift in {*USUAL_SHIFTS, *tenths} if shift <= longest)
+    total = 2 * len(shifts) * (len(train) + len(test))
+    stretches = _Stretches(shifts, max(1, -(-total // KEPT)))
+    at = 0
+    for side in (train, test):
+        for batch in side.table.batches(windows.columns):
+            steps, whole = windows.steps(batch)
+            stretches.add(steps[whole], at + np.flatnonzero(whole))
+            at += batch.height
+    return {shift: stretches.links(shift) for shift in shifts}
+
+
+def slide(links: dict[int, NDArray[np.int64]], rows: int) -> bool:
+    """Whether windows slide along something, as numbered columns of counts or of embeddings do not."""
+    return max(len(pairs) for pairs in links.values()) > MANY * rows
+
+
+def overlapping_windows(
+    train: Side, test: Side, windows: Windows | None, links: dict[int, NDArray[np.int64]]
+) -> Found:
     """Windows that share steps, one in training and one in the test: what shuffling windows before the split
     leaves behind.
 
@@ -191,19 +262,7 @@ def overlapping_windows(train: Side, test: Side, windows: Windows | None) -> Fou
     name = "overlapping_windows"
     if windows is None:
         return not_applicable(name, "no column holds windows of a fixed number of steps")
-    shifts = list(range(1, windows.length - 1))[:MOST_SHIFTS]
-    half = windows.length // 2
-    if half not in shifts and half < windows.length - 1:
-        shifts.append(half)
-    total = 2 * len(shifts) * (len(train) + len(test))
-    stretches = _Stretches(shifts, max(1, -(-total // KEPT)))
-    at = 0
-    for side in (train, test):
-        for batch in side.table.batches(windows.columns):
-            steps, whole = windows.steps(batch)
-            stretches.add(steps[whole], at + np.flatnonzero(whole))
-            at += batch.height
-    return _judge(name, train, test, {shift: stretches.links(shift) for shift in shifts})
+    return _judge(name, train, test, links)
 
 
 def _judge(name: str, train: Side, test: Side, links: dict[int, NDArray[np.int64]]) -> Found:
@@ -261,15 +320,17 @@ def future_context(
             said = f"column {column} repeats step {step + 1} of {last + 1} of every window"
             return _looks_ahead(said, last - step)
         return Found("future_context", "pass", f"column {column} repeats the last step of every window", 0.0)
-    return None if label is None else _judged_by_label(train, test, train_sample[label], test_sample[label])
+    if label is None:
+        return None
+    return _judged_by_label(windows, (train, test), train_sample[label], test_sample[label])
 
 
 def _judged_by_label(
-    train: tuple[Hashes, NDArray[np.bool_]], test: tuple[Hashes, NDArray[np.bool_]], ours: pl.Series,
-    theirs: pl.Series,
+    windows: Windows, steps: tuple[tuple[Hashes, NDArray[np.bool_]], tuple[Hashes, NDArray[np.bool_]]],
+    ours: pl.Series, theirs: pl.Series,
 ) -> Found | None:  # fmt: skip
     """Which step decides the label, where one does."""
-    scores = _by_step(train, test, ours.to_list(), theirs.to_list())
+    scores = _by_step(*steps, ours.to_list(), theirs.to_list())
     best, last = int(np.argmax(scores)), len(scores) - 1
     if scores[best] < 0.9:
         return None
@@ -281,6 +342,9 @@ def _judged_by_label(
         f"step {best + 1} of {last + 1} alone gives macro F1 {scores[best]:.3f} of the label, the last one "
         f"{scores[last]:.3f}: step {best + 1} is what is judged"
     )
+    if best == 0 and not windows.parting:
+        doubt = f"{said}: all others come after it, or the columns go back in time"
+        return Found("future_context", "warn", doubt, float(last))
     return _looks_ahead(said, last - best)
 
 
