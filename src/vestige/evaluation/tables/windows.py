@@ -27,8 +27,8 @@ KEPT = 32_000_000
 """Stretches kept at most for the search of neighbours: of longer tables those whose hash is a multiple."""
 MANY, ACROSS = 0.01, 0.25
 """A larger share of test rows with a neighbour in training, where of all neighbours so many lie across."""
-BEYOND, DEVIATIONS = 1.5, 3.0
-"""How many times as many neighbours there must be as by chance, and how many standard deviations more."""
+BEYOND, LEAST = 3, 10
+"""How many times as many neighbours there must be as by chance, and how many more."""
 FIXED = 0.99
 """Share of rows that must have the same number of steps, or the same step judged."""
 WORDS = r"(?:\b(?:array|tensor|deque)\(|[\s,;|\[\]()'\"])+"
@@ -191,38 +191,25 @@ class _Stretches:
         """Pairs of rows `(M, 2)`: the last stretch of one is the first of the other, and of no third. None of
         them, where there are hardly more than by chance.
 
-        Chance is measured by two beginnings that are equal: windows that slide have these no more often than
-        what they slide along repeats itself. Both are counted between two halves of the rows.
+        Of stretches that occur twice by chance, as many are two first ones, or two last ones, as one of each.
+        Where windows slide, each stretch is the end of one and the beginning of another.
         """
-        firsts, lasts = (self._whole(shift, end) for end in ("first", "last"))
-        found, chance = (len(_matched(_half(part, 0), _half(firsts, 1))) for part in (lasts, firsts))
-        if found <= BEYOND * chance + DEVIATIONS * np.sqrt(chance + 1):
+        (firsts, first_rows), (lasts, last_rows) = (self._whole(shift, end) for end in ("first", "last"))
+        hashes = np.concatenate([firsts, lasts])
+        order = np.argsort(hashes, kind="stable")
+        starts = np.flatnonzero(np.diff(hashes[order], prepend=~hashes[order[:1]]) != 0)
+        twice = starts[np.diff(starts, append=len(order)) == 2]
+        former, latter = order[twice], order[twice + 1]
+        linked = (former < len(firsts)) & (latter >= len(firsts))
+        chance = len(twice) - int(linked.sum())
+        if linked.sum() <= BEYOND * chance + LEAST:
             return np.zeros((0, 2), dtype=np.int64)
-        pairs = _matched(lasts, firsts)
+        pairs = np.stack([last_rows[latter[linked] - len(firsts)], first_rows[former[linked]]], axis=1)
         return np.asarray(pairs[pairs[:, 0] != pairs[:, 1]], dtype=np.int64)
 
     def _whole(self, shift: int, end: str) -> _Stretch:
         hashes, rows = zip(*self.found[shift, end], strict=True)
         return np.concatenate(hashes), np.concatenate(rows)
-
-
-def _half(part: _Stretch, half: int) -> _Stretch:
-    """Those of one of two halves of the rows, dealt by chance."""
-    hashes, rows = part
-    chosen = mix(rows.astype(np.uint64)) % 2 == half
-    return hashes[chosen], rows[chosen]
-
-
-def _matched(ours: _Stretch, theirs: _Stretch) -> NDArray[np.int64]:
-    """Pairs of rows `(M, 2)` with one hash, which neither side has twice."""
-    (hashes, rows), (others, partners) = (_single(part) for part in (ours, theirs))
-    _, at, where = np.intersect1d(hashes, others, assume_unique=True, return_indices=True)
-    return np.stack([rows[at], partners[where]], axis=1).astype(np.int64)
-
-
-def _single(part: _Stretch) -> _Stretch:
-    values, where, counts = np.unique(part[0], return_index=True, return_counts=True)
-    return values[counts == 1], part[1][where[counts == 1]]
 
 
 def neighbours(train: Side, test: Side, windows: Windows) -> dict[int, NDArray[np.int64]]:
