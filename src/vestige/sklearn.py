@@ -9,7 +9,7 @@ log, given as `str`, so of scikit-learn's `check_estimator` those checks apply t
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -137,10 +137,15 @@ def _lines(X: Any) -> list[str]:
     """Lines as a list. Raises TypeError for anything else, ValueError where there are none."""
     if isinstance(X, str):
         raise TypeError("a str is one line; give a list of lines")
+    # Whoever goes through a table finds the names of its columns.
+    if hasattr(X, "columns"):
+        raise TypeError("a table is not a list of lines; give its column of lines")
+    if not isinstance(X, Iterable):
+        raise TypeError(f"{X!r} is not a list of lines")
     lines = list(X)
-    wrong = next((line for line in lines if not isinstance(line, str)), None)
-    if wrong is not None:
-        raise TypeError(f"a sample is a line of a log, a str, not {type(wrong).__name__}")
+    wrong = [line for line in lines if not isinstance(line, str)]
+    if wrong:
+        raise TypeError(f"a sample is a line of a log, a str, not {type(wrong[0]).__name__}")
     if not lines:
         raise ValueError("there are no lines: 0 sample(s) while a minimum of 1 is required")
     if any("\n" in line for line in lines):

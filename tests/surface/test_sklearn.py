@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError, SkipTestWarning
@@ -72,6 +73,12 @@ def test_what_is_not_fitted_or_no_line_is_refused(fitted: LogDetector, lines: li
         fitted.predict(lines[0])
     with pytest.raises(TypeError, match="not float"):
         fitted.predict([1.0])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="not NoneType"):
+        fitted.predict([*lines, None])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="None is not a list"):
+        fitted.predict(None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="give its column"):
+        fitted.predict(pl.DataFrame({"text": lines}))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no lines"):
         fitted.fit([])
     with pytest.raises(VestigeError, match="several lines"):
