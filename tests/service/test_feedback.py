@@ -159,7 +159,7 @@ def test_an_exception_expires(keep: Keep) -> None:
     (home / exceptions.FILE).write_text(text.replace("expires = 20", "expires = 19"))
     assert len(exceptions.load(home)) == 1
     assert Exceptions.of(home).hiding(alert(9)) is None
-    assert "0 exceptions hold, 1 have expired" in feedback.kept(home).told()[1]
+    assert "0 exceptions in force, 1 expired" in feedback.kept(home).told()[1]
     feedback.dismiss(home, "1", "once more")
     assert len(exceptions.load(home)) == 2
 
@@ -255,7 +255,7 @@ def test_confirmed_incidents_are_kept_as_examples(keep: Keep) -> None:
     assert example["evidence"][0]["text"] == CRASH
     assert feedback.kept(home).told() == [
         "3 incidents (3 open): 1 confirmed, 1 dismissed, 1 of which nobody said anything",
-        "1 exceptions hold, 0 have expired; they have hidden 4 alerts",
+        "1 exception in force, 0 expired; they have hidden 4 alerts",
     ]
     for verb in (lambda: feedback.confirm(home, "1"), lambda: feedback.dismiss(home, "1", "why")):
         with pytest.raises(UsageError, match="confirmed already"):

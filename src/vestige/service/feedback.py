@@ -300,14 +300,14 @@ def counts(found: Kept) -> list[str]:
     now = datetime.now(UTC)
     holding = sum(entry.holds(now) for entry in found.exceptions)
     told = [
-        f"{found.count:,} incidents ({open_:,} open): {said.count('confirmed'):,} confirmed, "
+        f"{counted(found.count, 'incident')} ({open_:,} open): {said.count('confirmed'):,} confirmed, "
         f"{said.count('dismissed'):,} dismissed, {said.count(None):,} of which nobody said anything"
     ]
     if found.exceptions or found.dismissed:
         expired = len(found.exceptions) - holding
         told.append(
-            f"{holding:,} exceptions hold, {expired:,} have expired; they have hidden "
-            f"{sum(found.dismissed.values()):,} alerts"
+            f"{counted(holding, 'exception')} in force, {expired:,} expired; they have hidden "
+            f"{counted(sum(found.dismissed.values()), 'alert')}"
         )
     return told
 

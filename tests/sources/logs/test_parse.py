@@ -87,6 +87,12 @@ def test_lines_before_the_first_header_are_no_message() -> None:
     assert messages.counts["lines_without_header"] == 2
 
 
+def test_empty_lines_before_the_first_header_are_nothing() -> None:
+    messages = hadoop(b"\n \t \n" + HEAD.encode() + b"x\n")
+    assert (messages.line.tolist(), messages.counts["lines_without_header"]) == ([3], 0)
+    assert hadoop(b"\n\n").counts["lines_without_header"] == 0
+
+
 def test_a_block_may_hold_no_message_at_all() -> None:
     messages = hadoop(b"\tat a.B\n\tat b.C\n")
     assert len(messages) == len(messages.raw) == len(messages.offset) == 0

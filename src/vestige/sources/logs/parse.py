@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import re
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from hashlib import blake2b
@@ -288,7 +288,7 @@ class Parser:
             "lines": len(lines) + sum(gap[2] for gap in block.gaps),
             "undecodable_lines": undecodable,
             "multi_line_messages": int((after - first > 1)[once].sum()),
-            "lines_without_header": len(lines) - int((after - first)[once].sum()) - len(left),
+            "lines_without_header": _of_none(lines, first[once], after[once], left),
         }
         beside = {
             "lines_between_messages": sum(why == BETWEEN for why in left.values()),
@@ -526,6 +526,19 @@ def _escaped(data: bytes) -> int:
     if b"\x1b" not in data:
         return 0
     return sum(b"\x1b" in line for line in data.split(b"\n"))
+
+
+def _of_none(
+    lines: Sequence[str], first: NDArray[np.int64], after: NDArray[np.int64], left: Container[int]
+) -> int:
+    """How many lines belong to no message: to none of those from `first` to before `after (M,)`, and they are
+    not `left`, which are told by themselves. An empty line is nothing that a message should have had."""
+    change = np.zeros(len(lines) + 1, dtype=np.int64)
+    change[first] += 1
+    # One message may end where two begin.
+    np.subtract.at(change, after, 1)
+    alone = np.flatnonzero(np.cumsum(change[:-1]) == 0)
+    return sum(at not in left and bool(lines[at].strip()) for at in alone.tolist())
 
 
 def _ends(bounds: list[int], last: int) -> dict[int, int]:
