@@ -64,6 +64,29 @@ def test_a_label_that_is_no_class_is_not_judged(trained: Path, triaged: Path) ->
     assert [(one.label, one.clusters, one.agree) for one in found.by_label] == [("backup, harmless", 1, None)]
 
 
+def test_the_commonest_class_is_that_of_the_alerts_compared(trained: Path, triaged: Path) -> None:
+    """Labels that are no class take their alerts out of both sides of the comparison."""
+    truth = true_labels(triaged, read(triaged / TABLE))
+    members = pl.read_parquet(triaged / MEMBERS).filter(~pl.col("example"))
+    commonest = members["truth"].value_counts().sort("count")["truth"][-1]
+    given = {cluster: label if label == commonest else "malware" for cluster, label in truth.items()}
+    fill_in(triaged / TABLE, given)
+    found = spread(trained, triaged / TABLE, triaged)
+    assert 0 < found.checked < members.height
+    assert found.usual == found.agree / found.checked
+    assert not found.worth
+
+
+def test_labels_that_nothing_can_be_compared_with_are_told(trained: Path, triaged: Path) -> None:
+    rows = read(triaged / TABLE)
+    members = pl.read_parquet(triaged / MEMBERS)
+    members.with_columns(truth=pl.lit(None, pl.String())).write_parquet(triaged / MEMBERS)
+    fill_in(triaged / TABLE, {row["cluster"]: "normal" for row in rows})
+    shown = " ".join(invoke("triage", trained, "--labels", triaged / TABLE, "-o", triaged).split())
+    assert "No true label of these alerts is known" in shown
+    assert "All have one label" in shown
+
+
 def test_nothing_filled_in_labels_nothing(trained: Path, triaged: Path) -> None:
     shown = invoke("triage", trained, "--labels", triaged / TABLE, "-o", triaged)
     assert "(no label yet)" in shown

@@ -145,6 +145,15 @@ def _share(outcome: Outcome, kind: Kind, what: str) -> str:
     return f"{len(found):,} {what} hold {sum(cluster.size for cluster in found) / outcome.alerts:.1%}"
 
 
+def _unchecked(found: Spread) -> str:
+    """What labels are worth that nothing was compared with."""
+    told = "No true label of these alerts is known, so nothing says whether a label fits more than its examples"
+    told += ": look at some other alerts of a cluster before you rely on its label."
+    if len(found.by_label) == 1 and found.labelled == found.alerts:
+        told += " All have one label, which the clusters were not needed for."
+    return told
+
+
 def _show_spread(found: Spread) -> None:
     from rich.table import Table
 
@@ -182,4 +191,6 @@ def _show_spread(found: Spread) -> None:
                     tables.SENTENCE,
                 )
             )
+    elif found.given:
+        tables.show(tables.plain(_unchecked(found), tables.SENTENCE))
     tables.show(tables.plain(f"wrote {found.path}"))

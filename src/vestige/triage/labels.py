@@ -135,10 +135,11 @@ def _count(labelled: pl.LazyFrame, clusters: int, path: Path) -> Spread:
         agree=(same & usable).sum(),
     )
     found = counted.sort("alerts", "label", descending=[True, False]).collect(engine="streaming")
-    truths = labelled.filter(usable & pl.col("label").is_not_null()).group_by("truth").len()
-    of_truth = truths.collect(engine="streaming")["len"]
     classes = labelled.select(pl.col("truth").drop_nulls().unique()).collect(engine="streaming")["truth"]
     names = {name.lower() for name in classes}
+    # The commonest class of the very alerts that are compared: those with a label that is a class.
+    compared = usable & pl.col("label").str.to_lowercase().is_in(list(names))
+    of_truth = labelled.filter(compared).group_by("truth").len().collect(engine="streaming")["len"]
     by_label: list[OfLabel] = []
     for row in found.iter_rows(named=True):
         if row["label"] is None:
