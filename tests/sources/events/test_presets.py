@@ -369,6 +369,23 @@ def test_records_in_an_object_of_their_own_are_known(
     assert list(windows.notes["formats"]) == [mapping]
 
 
+def test_requests_of_elasticsearch_are_known_by_their_documents(tmp_path: Path) -> None:
+    document = {"@timestamp": TIME, "host": {"name": "web1"}, "event": {"action": "login"}}
+    text = objects([{"index": {"_index": "logs"}}, document, {"create": {"_index": "logs"}}, document])
+    windows = dataset(write(tmp_path / "a.json", text), tmp_path / "d")
+    assert list(windows.notes["formats"]) == ["ecs"]
+    assert [window[-1] for window in texts(windows)] == ["login", "login"]
+
+
+def test_a_clock_in_a_column_of_its_own_is_told_how_to_join(tmp_path: Path) -> None:
+    export = write(tmp_path / "a.csv", "date,time,host,event\n03/02/2026,08:00:00,web1,x\n")
+    with pytest.raises(FormatError) as caught:
+        dataset(export, tmp_path / "d")
+    assert "--timestamp date+time --time-format" in str(caught.value.remedy)
+    windows = dataset(export, tmp_path / "e", timestamp="date+time", time_format="%m/%d/%Y/%H:%M:%S")
+    assert windows.t_ns.tolist() == [START * 10**9]
+
+
 LABELS = [
     ("0", 0), ("0.0", 0), ("0.00", 0), ("-0", 0), ("0e0", 0), ("false", 0), ("False", 0), ("BENIGN ", 0),
     ("-", 0), ("", 0), ("nan", 0), ("NaN", 0), ("null", 0),

@@ -95,6 +95,16 @@ def test_what_is_no_time_is_bad(text: str) -> None:
     assert TimeReader().read(text) == BAD
 
 
+def test_ticks_of_dotnet_are_no_nanoseconds() -> None:
+    assert TimeReader().read("638505760891230000") == 1_714_979_289_123_000_000
+    assert TimeReader("ns").read("638505760891230000") == 638_505_760_891_230_000
+    assert TimeReader().read("1714979289123000000") == 1_714_979_289_123_000_000
+
+
+def test_letters_of_rfc_3339_may_be_small() -> None:
+    assert TimeReader().read("2024-05-06t07:08:09.5z") == 1_714_979_289_500_000_000
+
+
 def test_a_unit_decides_whatever_the_magnitude() -> None:
     texts: dict[TimeUnit, str] = {"s": "12.5", "ms": "12500", "us": "12500000", "ns": "12500000000"}
     for unit, text in texts.items():

@@ -45,6 +45,7 @@ def read(path: Path, text: str, **options: Any) -> tuple[list[str], dict[str, An
         ("58 <34>1 2024-03-08T09:17:01Z box su 1 ID - open\n", "rfc5424", ["box"]),
         ("2024-03-08 09:17:01+0000 [-] open\n", "kippo", ["a"]),
         ("[    1.250125] usb 1-1: open\n", "dmesg", ["a"]),
+        ("[    1.250125][    T1] usb 1-1: open\n<6>[    1.250125][C12] open\n", "dmesg", ["a"]),
         ("2024-03-08T09:17:01Z stdout F open\n", "cri", ["a"]),
         ("2015-10-18 18:01:47,978 INFO [main] a.b.C: open\n", "hadoop", ["a"]),
         ("[Mon Dec 05 10:11:12.5 2005] [core:error] [pid 7] open\n", "apache", ["a"]),
@@ -53,6 +54,10 @@ def read(path: Path, text: str, **options: Any) -> tuple[list[str], dict[str, An
         ("2024-03-08T09:17:01Z Started worker\n2024-03-08T09:17:02Z Worker failed: exit\n", "guessed", ["a"]),
         ("2024-03-08 09:17:01 [main] INFO a.B - x\n2024-03-08 9:17:02 [main] INFO b - z\n", "guessed", ["a"]),
         ("2024-03-08T09:17:01Z one a[1]: x\n2024-03-08T09:17:02Z two b[2]: y\n", "rsyslog", ["one"]),
+        ("Mar  8 09:17:01 box sshd[1]: open\nMar  8 09:17:02 --- last message repeated 1 time ---\n"
+         "Mar  8 09:17:02 box sshd[1]: open\n", "rfc3164", ["box"]),
+        ("Fri Mar  8 09:17:01 2024 auth.info su[1]: open\nFri Mar  8 09:17:02 2024 kern.err cron[2]: x\n",
+         "guessed", ["a"]),
         ("2024-03-08T09:17:01Z Starting up\n2024-03-08T09:17:02Z Listening on 80\n", "guessed", ["a"]),
         ("2024-03-08 09:17:01 [info] <0.1.0> a\n2024-03-08 09:17:02 [error] <0.1.0> b\n", "guessed", ["a"]),
         ("Mar  8 09:17:01 INFO started: x\nMar  8 09:17:02 ERROR failed: x\n", "guessed", ["a"]),

@@ -150,6 +150,34 @@ def test_a_line_with_signs_before_its_time_begins_a_message(tmp_path: Path) -> N
     assert summary["counts"]["messages_of_other_formats"] == 2
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (" INFO 2024-03-08T11:17:{n:02}Z: a::b: {word}\n", "ERROR 2024-03-08T11:17:{n:02}Z: a::b: {word}\n"),
+        ("  1234:20240308:1117{n:02}.000 {word}\n", " 12345:20240308:1117{n:02}.000 {word}\n"),
+        ("\t2024-03-08 11:17:{n:02} [7] {word}\n", "\t2024-03-08 11:17:{n:02} [17] {word}\n"),
+        (
+            "      1709896622.0{n:02}   7  8 D Tag: {word}\n",
+            "      1709896622.0{n:02}  17 18 E Tag: {word}\n",
+        ),
+    ],
+)
+def test_messages_may_be_indented(first: str, second: str, tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_text("".join((first, second)[n % 2].format(n=n, word=f"{'ab'[n % 2]} {n}") for n in range(40)))
+    found = rows(log)
+    assert len(found) == 40
+    assert [text.split()[-2] for _, text in found] == ["a", "b"] * 20
+    assert [moment for moment, _ in found] == sorted(moment for moment, _ in found)
+
+
+def test_indented_lines_with_times_within_messages_stay_there(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    quoted = "2024-03-08 11:17:{n:02} INFO sent:\n  GET / HTTP/1.1\n  Host: a\n  2024-01-01 00:00:00 INFO x\n"
+    log.write_text("".join(quoted.format(n=n) for n in range(20)))
+    assert len(rows(log)) == 20
+
+
 def test_a_line_that_is_no_record_is_named_and_records_may_lie_over_lines(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     spread = (

@@ -123,6 +123,19 @@ def test_dates_that_could_be_either_are_doubted() -> None:
     assert "would fit %d/%m" in found.doubts[0]
 
 
+def test_of_dates_with_short_years_the_latest_is_likelier_and_that_is_told() -> None:
+    found = guess(["05/06/24 07:08:09 x", "05/06/24 07:09:09 y"])
+    assert found is not None
+    assert found.format.time["Time"] == "%m/%d/%y %H:%M:%S"
+    assert "would fit %d/%m/%y and %y/%m/%d" in found.doubts[0]
+
+
+def test_offsets_in_minutes_are_told() -> None:
+    found = guess(["2024-05-06-07.08.09.123456+120 I1 LEVEL: Error", "2024-05-06-07.08.10.5+120 I2 LEVEL: x"])
+    assert found is not None
+    assert "in minutes (+120) are not read" in found.doubts[0]
+
+
 def test_the_level_is_a_field_of_its_own_where_it_is_the_label() -> None:
     lines = ["2024-05-06 07:08:09 ERROR disk full", "2024-05-06 07:08:10 INFO disk emptied"]
     found = guess(lines, shows_level=False)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sources.logs.rows import Row, rows
+from vestige.errors import FormatError
 from vestige.sources.logs.clock import BAD
 from vestige.sources.logs.guess_records import guess_records
 from vestige.sources.logs.records import find_keys, load_export, read_time, text_of, told, value_at
@@ -177,6 +178,38 @@ def test_objects_of_an_array_a_line_and_of_a_sequence_are_records(form: str, tmp
     assert rows(log) == [(f"2024-05-06T07:08:0{n}", f"info {'ab'[n % 2]}") for n in range(3)]
 
 
+@pytest.mark.parametrize("form", ["[{},\n {},\n {}]\n", "[\n  {},\n  {},\n  {}\n]\n", "\t{}\n\t{}\n\t{}\n"])
+def test_indented_objects_are_records(form: str, tmp_path: Path) -> None:
+    each = [json.dumps({"time": f"2024-05-06T07:08:0{n}Z", "msg": "ab"[n % 2], "x": n}) for n in range(3)]
+    log = tmp_path / "a.log"
+    log.write_text(form.format(*each))
+    assert rows(log) == [(f"2024-05-06T07:08:0{n}", "ab"[n % 2]) for n in range(3)]
+
+
+def test_objects_within_an_object_over_several_lines_are_no_records(tmp_path: Path) -> None:
+    time = '  "time": "2024-05-06T07:08:0{}Z",\n'
+    record = f'{{{{\n{time}  "all": [\n    {{{{"msg": "within"}}}}\n  ],\n  "msg": "own"\n}}}}\n'
+    log = tmp_path / "a.log"
+    log.write_text("".join(record.format(n) for n in range(3)))
+    assert [text for _, text in rows(log)] == ["own"] * 3
+
+
+def test_an_array_over_many_lines_is_refused_with_what_parts_it(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_text(json.dumps([{"time": "2024-05-06T07:08:09Z", "msg": "a"}] * 2, indent=2))
+    with pytest.raises(FormatError, match="JSON array") as caught:
+        rows(log)
+    assert "jq -c '.[]'" in str(caught.value.remedy)
+
+
+def test_a_record_of_another_kind_has_its_message_elsewhere(tmp_path: Path) -> None:
+    usual = {"timestamp": "2024-05-06T07:08:09Z", "severity": "INFO", "textPayload": "started"}
+    other = {"timestamp": "2024-05-06T07:08:10Z", "severity": "ERROR", "jsonPayload": {"message": "failed"}}
+    log = tmp_path / "a.log"
+    log.write_text("".join(json.dumps(each) + "\n" for each in [usual, usual, other]))
+    assert [text for _, text in rows(log)] == ["INFO started", "INFO started", "ERROR failed"]
+
+
 def export(*fields: bytes) -> bytes:
     return b"\n".join(fields) + b"\n\n"
 
@@ -220,6 +253,8 @@ def test_damaged_exports_are_read_as_far_as_they_go(data: bytes) -> None:
         (1714979289, "2024-05-06T07:08:09"),
         ("1714979289.5", "2024-05-06T07:08:09.5"),
         (1714979289123, "2024-05-06T07:08:09.123"),
+        ("1.7149792895e9", "2024-05-06T07:08:09.5"), ("1.71497929E+09", "2024-05-06T07:08:10"),
+        ("1.714979289e12", "2024-05-06T07:08:09"), ("1e99", None), ("1e-9", None),
         ("1714979289123456", "2024-05-06T07:08:09.123456"),
         (1714979289123456789, "2024-05-06T07:08:09.123456789"),
         ({"epochSecond": 1714979289, "nanoOfSecond": 5}, "2024-05-06T07:08:09.000000005"),

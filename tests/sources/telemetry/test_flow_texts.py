@@ -215,6 +215,11 @@ def test_flows_of_one_way_do_not_say_that_nothing_came_back(root: Path) -> None:
     assert "resp_bytes, resp_pkts" in found.faults[0].detail
 
 
+@pytest.mark.parametrize("said", ["No matched flows", "No matching flows", "Summary\nflows,bytes\n0,0"])
+def test_a_csv_without_flows_has_none(said: str) -> None:
+    assert len(flow_texts.read(f"{OLD}\n{said}\n", "here").cells) == 0
+
+
 def test_icmp_of_nfdump_has_its_type_where_zeek_has_it() -> None:
     rows = ["2026-03-03 10:00:00,ICMP,a,0,b,769", "2026-03-03 10:00:00,58,fe80::1,0,fe80::2,1.4"]
     for row, kind, code, proto in zip(rows, (3, 1), (1, 4), ("icmp", "icmp6"), strict=True):

@@ -260,6 +260,11 @@ def _advice(what: str, sample: bytes, rules: Rules, where: str) -> str:
         return (
             "give the header and the rows equally many cells: a name is missing, or a delimiter is in a cell"
         )
+    if re.fullmatch(r"'\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?' is no time", what):
+        return (
+            "it is a clock without a day: if another column has the day, join the two, as in "
+            "--timestamp date+time --time-format '%m/%d/%Y/%H:%M:%S'"
+        )
     if what.endswith("is no time"):
         return _TIME_ADVICE
     return _advice_on_fields(what, sample)

@@ -100,7 +100,14 @@ def _objects(texts: Sequence[bytes]) -> list[dict[str, Any]]:
             found.append(decode(text.decode("utf-8", errors="replace")))
         except BadRecordError:
             continue
-    return found
+    return [record for record in found if not _is_action(record)] or found
+
+
+def _is_action(record: dict[str, Any]) -> bool:
+    """Whether it is what the `_bulk` requests of Elasticsearch have before each document."""
+    return len(record) == 1 and any(
+        isinstance(record.get(name), dict) and "_index" in record[name] for name in ("index", "create")
+    )
 
 
 def _zeek_records(sample: bytes) -> list[dict[str, Any]]:

@@ -42,12 +42,12 @@ def line_of(text: str, *, weak: bool) -> Line | None:
             before.append(Part("priority", "", "<", ">", at, text=numbered["priority"]))
         opening = ""
         time = replace(time, options=time.options | {"cisco"})
-    elif number := re.fullmatch(r"<(\d{1,3})>|(\d{1,10})([,;:|])", opening):
+    elif number := re.fullmatch(rf"<(\d{{1,3}})>({grammar.KEY})?|(\d{{1,10}})([,;:|])", opening):
         if number[1]:
             before.append(Part("priority", _blank(before), "<", ">", at, text=number[1]))
         else:
-            before.append(Part("number", _blank(before), "", number[3], at, text=number[2]))
-        opening = ""
+            before.append(Part("count", _blank(before), "", number[4], at, text=number[3]))
+        opening = number[2] or ""
     elif listed := _LISTED.fullmatch(opening):
         before.append(Part("cell", _blank(before), listed[1], listed[3], at, text=listed[2]))
         opening = ""

@@ -18,7 +18,8 @@ from vestige.sources.logs import years
 from vestige.sources.logs.foreign import goes_on, is_frames, is_marker, level_of, plausible, tagged
 from vestige.sources.logs.format import Format, every
 from vestige.sources.logs.guess import VERSION, Guess, guess
-from vestige.sources.logs.guess_records import RECORDS, guess_records
+from vestige.sources.logs.guess_records import RECORDS, are_indented, guess_records
+from vestige.sources.logs.indented import unindented, with_indented
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.met import NOT_MET, is_met, records_met
 from vestige.sources.logs.parse import Rules, common_settings
@@ -36,7 +37,7 @@ LOSS = 0.2
 WIDE = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _LINK = re.compile(rb"\.{0,2}/[^\s\0]{1,4094}")
 """What a symbolic link is where it was checked out, or unpacked, without links."""
-_UNTAGGED = re.compile(r"-- MARK --|(?:last )?message repeated \d+ times.*")
+_UNTAGGED = re.compile(r"-- MARK --|(?:last )?message repeated \d+ times?.*")
 """What daemons of syslog write themselves."""
 _NO_WORD = re.compile(r"[\d.-]")
 _PACKED = re.compile(r"\s{0,8}(?:\{\s{0,8}\"(?P<key>[\w.@-]{1,64})\"\s{0,8}:\s{0,8})?\[\s{0,8}\{", re.ASCII)
@@ -182,7 +183,7 @@ class RuleSet:
             for row, line in enumerate(lines, 1)
             if line.strip() and line[0] not in " \t" and not is_marker(line)
         ]
-        judged = [(row, line) for row, line in judged if not goes_on(line)] or judged
+        judged = [(row, line) for row, line in judged if not goes_on(line)] or judged or unindented(lines)
         if not judged:
             raise EvidenceError("no line of text at its beginning", where=file.where)
         texts = [line for _, line in judged]
@@ -191,7 +192,7 @@ class RuleSet:
         found = self._of_met(texts, whole)
         if found is None and self.guesses and (query := _packed_records(texts, whole)):
             raise FormatError(
-                "its records lie in a JSON array, many in one line or within an object",
+                "its records lie in a JSON array: many in one line, over several lines, or within an object",
                 where=file.where,
                 row=judged[0][0],
                 remedy=f"write a record a line: jq -c '{query}' FILE > FILE.jsonl; or read it as events",
@@ -213,6 +214,8 @@ class RuleSet:
             chosen = _in_container(chosen, container, [line for _, line in judged])
             if not chosen.example:
                 raise _refusal(self.formats, judged, file.where)
+        if self.guesses:
+            chosen = with_indented(chosen, lines)
         known = not self.met or is_met(self.met, chosen)
         if not known:
             doubts.append(NOT_MET)
@@ -257,7 +260,8 @@ class RuleSet:
     def _guessed(self, lines: list[str], whole: list[str], fits: list[Fit]) -> Found | None:
         """The same where a format may be guessed: the first known one that strictly fits goes before."""
         level = self.label.kind == "level"
-        records = guess_records(lines) or guess_records(whole)
+        records = None if are_indented(whole) else guess_records(lines)
+        records = records or guess_records(whole)
         if records is not None:
             return records.format, _told(records, fits), list(records.doubts)
         guessed = guess(lines, shows_level=not level)
@@ -366,7 +370,7 @@ def _packed_records(lines: list[str], whole: list[str]) -> str:
     if found is None or guess_records(lines) or guess_records(whole):
         return ""
     if found["key"] is None:
-        return ".[]" if _SEVERAL_OBJECTS.search(whole[0]) else ""
+        return ".[]" if whole[0].strip() == "[" or _SEVERAL_OBJECTS.search(whole[0]) else ""
     return f".[{json.dumps(found['key'])}][]"
 
 

@@ -24,7 +24,7 @@ _NAMES = {
     "bracket": "Part",
     "component": "Component", "name": "Component", "stream": "Stream", "worker": "Worker", "again": "Again",
     "word": "Word", "cell": "Word", "priority": "Priority", "mark": "Level", "module": "Level",
-    "process": "Process",
+    "process": "Process", "count": "Pid",
 }  # fmt: skip
 _SHAPES = {
     "level": grammar.LEVEL, "letter": grammar.LETTER, "mark": "[A-Z]", "module": grammar.LEVEL,
@@ -33,8 +33,10 @@ _SHAPES = {
     "bracket": grammar.BRACKET, "component": grammar.COMPONENT,
     # What closes it may be a colon, too, which it must not take.
     "name": r"[A-Za-z_](?:[\w.$/@-]|:(?=\w)){0,120}",
-    "stream": "stdout|stderr", "cell": r"[\w .-]{1,64}",
+    "count": r"\d{1,10}", "stream": "stdout|stderr", "cell": r"[\w .-]{1,64}",
 }  # fmt: skip
+_MINUTES_EAST = re.compile(r"[+-]\d{3}(?!\d)")
+"""A zone as DB2 writes it."""
 PLAIN = r"[A-Za-z_][\w.$/@-]{0,120}"
 """A component without dots in its name."""
 Key = tuple[str, str, str, str, str]
@@ -112,17 +114,7 @@ def write_time(header: Header, group: list[Line], doubts: list[str]) -> bool:
         lead = _commonest(seen, "half:") or " "
         # What newer Java and browsers write there is no blank of ASCII.
         header.pattern += f"{{{' ' if lead.isascii() else lead}}}<Half>"
-    if zone := _commonest(seen, "zone:"):
-        header.times["Zone"] = f"%{zone[-1]}"
-        header.pattern += "{ <Zone>}" if zone[0] == " " else "{<Zone>}"
-        header.strength += 0.1
-    elif seen["cisco"]:
-        header.times["Zone"] = "%Z"
-        header.pattern += "{ <Zone>}"
-    if seen["region"]:
-        header.pattern += "{ <Region>}"
-        header.shapes["Region"] = grammar.REGION
-        doubts.append("zones that are called by regions, such as Europe/Berlin, are taken as UTC")
+    _write_zone(header, group, seen, doubts)
     if tail:
         header.times["Year"] = "%Y"
         header.pattern += " <Year>"
@@ -130,6 +122,23 @@ def write_time(header: Header, group: list[Line], doubts: list[str]) -> bool:
         return False
     _write_closing(header, group)
     return True
+
+
+def _write_zone(header: Header, group: list[Line], seen: Counter[str], doubts: list[str]) -> None:
+    """Write the zone of a time, where the options `seen` have one."""
+    if zone := _commonest(seen, "zone:"):
+        header.times["Zone"] = f"%{zone[-1]}"
+        header.pattern += "{ <Zone>}" if zone[0] == " " else "{<Zone>}"
+        header.strength += 0.1
+    elif seen["cisco"]:
+        header.times["Zone"] = "%Z"
+        header.pattern += "{ <Zone>}"
+    if any(_MINUTES_EAST.match(line.text, line.time.end) for line in group):
+        doubts.append("offsets of zones in minutes (+120) are not read: the times are taken as UTC")
+    if seen["region"]:
+        header.pattern += "{ <Region>}"
+        header.shapes["Region"] = grammar.REGION
+        doubts.append("zones that are called by regions, such as Europe/Berlin, are taken as UTC")
 
 
 def _write_clock(header: Header, group: list[Line], doubts: list[str]) -> None:
@@ -332,6 +341,10 @@ def _ordered(layout: str, texts: list[str], doubts: list[str]) -> str | None:
     if not fitting:
         return None
     if len(fitting) > 1:
+        # Of years that all fit, the latest: logs of the last years are more, and outlive those of the first.
+        fitting.sort(
+            key=lambda order: -max(columns[re.findall(r"%(\w)", order).index("y")]) if "y" in order else 0
+        )
         steady = [order for order in fitting if _steps_on(order, numbers)]
         if len(steady) == 1:
             fitting = steady

@@ -92,7 +92,7 @@ def plausible(chosen: Format, match: re.Match[str]) -> bool:
     lines that are none of theirs."""
     found = match.groupdict()
     host = chosen.host and found.get(chosen.host)
-    if host and host != "-" and not grammar.is_host(host):
+    if host and host not in {"-", "---"} and not grammar.is_host(host):
         return False
     level = found.get("Level")
     if level is not None and not re.fullmatch(rf"{grammar.LEVEL}|[A-Z]", level.strip()):

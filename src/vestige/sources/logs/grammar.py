@@ -47,6 +47,11 @@ DAYS = frozenset((
 Dutch."""
 NO_HOSTS = frozenset({*LEVELS, "stdout", "stderr", "am", "pm", *(zone.lower() for zone in clock.ZONES)})
 """What stands behind a time and is no machine, in small letters."""
+_SELECTOR = (
+    r"(?:kern|user|mail|daemon|auth(?:priv)?|security|syslog|lpr|news|uucp|cron|ftp|local[0-7])"
+    r"\.(?:emerg|panic|alert|crit|err(?:or)?|warn(?:ing)?|notice|info|debug)"
+)
+"""Facility and severity, as BusyBox writes them before a tag."""
 HOST = r"[A-Za-z0-9][\w.-]{0,252}+|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.%\w]{1,60}+"
 TAG = r"[^\s:\[\]]{1,128}+(?:\[[^\s\[\]]{1,64}\])?+:(?!\S)"
 
@@ -83,6 +88,7 @@ _DATES = (
     (r"(?:19|20)\d\d\.[01]?\d\.[0-3]?\d", "%Y.%m.%d"),
     (r"(?:19|20)\d\d:[01]\d:[0-3]\d", "%Y:%m:%d"),
     (rf"[0-3]?\d/{_NAMES}/(?:19|20)\d\d", "%d/%b/%Y"),
+    (rf"{_NAMES}/[0-3]?\d/(?:19|20)\d\d", "%b/%d/%Y"),
     (rf"[0-3]?\d-{_NAMES}-(?:19|20)\d\d", "%d-%b-%Y"),
     (rf"[0-3]?\d\.? {_NAMES},? (?:19|20)\d\d", "%d %b %Y"),
     (rf"(?:19|20)\d\d {_NAMES} [ 0-3]?\d", "%Y %b %d"),
@@ -93,7 +99,7 @@ _DATES = (
     (r"[0-3]?\d\.[0-3]?\d\.(?:19|20)\d\d", "%d.%m.%Y"),
     (r"[0-3]?\d/[0-3]?\d/(?:19|20)\d\d", "?/?/%Y"),
     (r"[0-3]?\d-[0-3]?\d-(?:19|20)\d\d", "?-?-%Y"),
-    (r"\d\d/\d\d/\d\d", "?/?/?"),
+    (r"[0-3]?\d/[0-3]?\d/\d\d", "?/?/?"),
     (r"(?:19|20)\d\d[01]\d[0-3]\d", "%Y%m%d"),
     (r"\d\d[01]\d[0-3]\d", "%y%m%d"),
     (r"[01]?\d/[0-3]?\d", "%m/%d"),
@@ -131,7 +137,7 @@ def _compact() -> tuple[tuple[re.Pattern[str], str, str], ...]:
     return tuple(
         (re.compile(pattern), date, clock_layout)
         for pattern, date, clock_layout in (
-            (rf"(?P<date>(?:19|20)\d\d[01]\d[0-3]\d)(?P<between>[T_-]?){_HMS}{_END}", "%Y%m%d", "%H%M%S"),
+            (rf"(?P<date>(?:19|20)\d\d[01]\d[0-3]\d)(?P<between>[T_:-]?){_HMS}{_END}", "%Y%m%d", "%H%M%S"),
             (rf"(?P<date>(?:19|20)\d\d-[01]\d-[0-3]\d)(?P<between>[-_ ]){_H_M_S}{_END}", "%Y-%m-%d", ""),
             (rf"(?P<date>\d\d[01]\d[0-3]\d)(?P<between> ){_HMS}(?![\w/])", "%y%m%d", "%H%M%S"),
         )
@@ -147,12 +153,14 @@ _CLOCK_ALONE = re.compile(
 )
 _TAI = re.compile(r"(?<=@)4[0-9a-f]{23}(?!\w)")
 """A label of TAI64N, as multilog and svlogd write it."""
-_MAYBE = re.compile(r"(?<![\w.:/-])(?=[\dA-Za-z\u00c0-\u017f])|(?<=\b[IWEFDV])(?=\d{4})")
-"""Where a time may begin."""
+_MAYBE = re.compile(
+    r"(?<![\w.:/-])(?=[\dA-Za-z\u00c0-\u017f])|(?<=\b[IWEFDV])(?=\d{4})|(?<=\d:)(?=\d{8}:\d{6})"
+)
+"""Where a time may begin; the last is behind the process id of Zabbix."""
 
 CLOSING = {"[": "]", "(": ")", "{": "}", "<": ">", '"': '"', "'": "'"}
 _LEAD = re.compile(r"[ \t]*(?:(?:-{1,3}|::|[|:,;>*/]|\|\|)(?:[ \t]+|(?=[\[(<\"])|(?<=[|;,])))?")
-_KEY = r"[A-Za-z@][\w.@-]{0,30}=\"?"
+KEY = r"[A-Za-z@][\w.@-]{0,30}=\"?"
 
 
 @dataclass(frozen=True)
@@ -335,7 +343,7 @@ def _bracketed(core: str, opens: str = r"[\[(<{|]") -> re.Pattern[str]:
 def _parts() -> tuple[tuple[re.Pattern[str], str], ...]:
     """What a place is tried for, in this order: expression and kind."""
     return (
-        (_part(LEVEL, r"\"?(?!\S)", _KEY), "level"),
+        (_part(LEVEL, r"\"?(?!\S)", KEY), "level"),
         (_part(r"\d{1,12}", r"(?!\S)", r"(?:[pt]id|p|thread|tid)="), "number"),
         (_part(r"(?=[\dA-Za-z])[^\s\]\")]{6,40}", "", r"(?:[\w.@-]{1,30}=\"?)?[\[(\"]?"), "again"),
         (_bracketed(LEVEL), "level"),
@@ -380,7 +388,7 @@ def _is_syslog(found: re.Match[str], before: str) -> bool:
 def is_host(text: str) -> bool:
     """Whether a word may be the name of a machine: no level, number, stream or zone."""
     low = text.lower().strip("[]():,")
-    if low in NO_HOSTS or low != text.lower():
+    if low in NO_HOSTS or low != text.lower() or re.fullmatch(_SELECTOR, low):
         return False
     if re.fullmatch(r"[\d.]+", text) and not re.fullmatch(r"\d{1,3}(?:\.\d{1,3}){3}", text):
         return False

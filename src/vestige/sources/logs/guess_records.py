@@ -13,6 +13,8 @@ RECORDS = "records"
 """What a format of JSON objects is called."""
 START, START_OF_ARRAY = r"(?=\{)", r"(?=[\[\x1e]?\{)"
 """Where a record begins: one of an array behind its bracket, of a JSON text sequence (RFC 7464) behind RS."""
+INDENTED = rf"[ \t]{{0,64}}{START_OF_ARRAY}"
+"""The same where records of an array are indented."""
 
 
 def guess_records(lines: Sequence[str], *, timed: bool = False) -> Guess | None:
@@ -29,9 +31,20 @@ def guess_records(lines: Sequence[str], *, timed: bool = False) -> Guess | None:
     if keys is None or (timed and "time" not in keys):
         return None
     start = START
-    if not all(line.startswith("{") for line in lines if records.load(line) is not None):
+    if are_indented(lines):
+        start = INDENTED
+    elif not all(line.startswith("{") for line in lines if records.load(line) is not None):
         start = START_OF_ARRAY
     return _of_records("<Start><Content>", {"Start": start}, keys, whole, len(lines), lines)
+
+
+def are_indented(lines: Sequence[str]) -> bool:
+    """Whether indented lines are records by themselves, and no parts of an object that lies over several
+    lines: then all others are records, too, or the brackets of an array."""
+    outer = (line for line in lines if line[0] not in " \t")
+    return any(line[0] in " \t" and records.load(line) is not None for line in lines) and all(
+        line.strip() in {"[", "]"} or records.load(line) is not None for line in outer
+    )
 
 
 def _of_records(

@@ -57,6 +57,8 @@ MOST_OTHERS = 64
 MOST_UNREAD = 20
 """Lines of a block that are named because no message has them."""
 
+_CLOSING = "] \t\r"
+"""What ends an array behind its last record."""
 EMPTY = "<empty>"
 """The text of a message without content: the empty text is padding's."""
 
@@ -506,7 +508,7 @@ class Parser:
         out = [told(each, self._keys) for each in records_of(record)]
         if moment != BAD:
             out = [replace(each, t_ns=moment) for each in out]
-        if more and not self._export and out:
+        if any(line.strip(_CLOSING) for line in more) and not self._export and out:
             out[-1] = replace(out[-1], text=_joined(out[-1].text, more))
         return out
 

@@ -292,7 +292,7 @@ def severity(number: Any) -> str:
 _RFC = re.compile(
     rf"(\d{{4}}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{{1,9}})\d*)?[ ]?(Z|{OFFSET})?", re.ASCII
 )
-_NUMBER = re.compile(r"(\d{1,19})(?:\.(\d{1,20}))?", re.ASCII)
+_NUMBER = re.compile(r"(\d{1,19})(?:\.(\d{1,20}))?(?:[eE]\+?(\d{1,2}))?", re.ASCII)
 _LAYOUTS = ("%Y-%m-%d", "%H:%M:%S", "%z")
 
 
@@ -312,7 +312,9 @@ def read_time(value: Any) -> int:
         return whole + int(found[3].ljust(9, "0"))
     found = _NUMBER.fullmatch(text)
     if found is not None:
-        return _number(found[1], found[2] or "")
+        # With an exponent the point stands so many digits further on.
+        whole_part, rest, places = found[1], found[2] or "", int(found[3] or 0)
+        return _number(whole_part + rest[:places].ljust(places, "0"), rest[places:])
     return _layout(text[:64])
 
 
@@ -391,7 +393,8 @@ def sample(lines: Sequence[str]) -> tuple[list[Record], int]:
     whole = 0
     open_lines: list[str] = []
     for line in lines:
-        record = load(line)
+        # Within an object that lies over several lines, an object in a line is a value of it.
+        record = None if open_lines and line[:1] in " \t" else load(line)
         if record is not None:
             found.append(record)
             whole += 1
@@ -426,6 +429,9 @@ def told(record: Record, keys: dict[str, str]) -> Told:
     for part in ("template", "message"):
         if part in keys and not text:
             text = text_of(value_at(record, keys[part]))
+    if not text and (other := _keys_within(record)) is not None:
+        # Records of another kind have it elsewhere: `textPayload` in one, `jsonPayload.message` in the next.
+        text = text_of(value_at(record, other.get("template") or other["message"]))
     inner = load(text) if text.startswith("{") else None
     if inner is not None and (within := _keys_within(inner)) is not None:
         text = text_of(value_at(inner, within.get("template") or within["message"]))

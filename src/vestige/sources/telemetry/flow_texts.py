@@ -182,7 +182,7 @@ def _no_object(text: str) -> str:
 
 def _nfdump(text: str, header: list[str], where: str) -> Flows:
     lines = _lines(text).filter(pl.col(LINE).str.strip_chars().str.len_bytes() > 0)
-    end = lines.filter(pl.col(LINE).str.contains(r"^(Summary|Time window|No matching flows)"))
+    end = lines.filter(pl.col(LINE).str.contains(r"^(Summary|Time window|No match(?:ed|ing) flows)"))
     last = len(text)
     if len(end):
         last = end[ROW][0]
