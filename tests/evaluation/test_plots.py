@@ -79,4 +79,6 @@ def test_a_history_with_gaps_is_drawn_and_one_of_a_single_epoch_is_not() -> None
     figure = plots.history(frame)
     assert figure is not None
     assert [trace["y"] for trace in figure["traces"]] == [[1.0, None], [0.5, None]]
+    # Below it is the title of the axis, further or nearer as the figure is small or large.
+    assert figure["layout"]["legend"] == {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
     assert plots.history(frame.head(1)) is None

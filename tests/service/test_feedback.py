@@ -306,6 +306,14 @@ def test_a_narrow_terminal_shows_why_an_incident_is_one(keep: Keep, monkeypatch:
     assert "strongest" in heading
     assert "last" not in heading
     assert "a wider terminal also shows: last" in shown
+    for columns in ("40", "60", "110", "80"):
+        monkeypatch.setenv("COLUMNS", columns)
+        shown = told("incidents", home)
+        assert shown.startswith("┏")
+        assert shown.splitlines()[0].endswith("┓")
+        assert max(map(len, shown.splitlines()[:3])) <= int(columns)
+        assert "strongest reason" in shown
+    assert "2026-01-01T10:00:00Z" in shown
 
 
 def test_what_evidence_holds_is_shown_as_plain_text(keep: Keep) -> None:

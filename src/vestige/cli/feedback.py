@@ -63,7 +63,7 @@ def incidents(
         return
     if rows:
         # Why an incident is one says more than when it ended.
-        tables.show(_table(rows, found), least=("last", "state", "alerts"))
+        tables.show(_table(rows, found), least=("last", "state", "alerts", "first", "host"))
     _tell(found, len(rows))
 
 
@@ -134,7 +134,9 @@ def _table(rows: list[dict[str, Any]], found: Kept) -> Table:
     table = Table()
     for name in ("id", "host", "first", "last", "alerts", "state", "strongest reason"):
         justify: Literal["left", "right"] = "right" if name == "alerts" else "left"
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=name == "id")
+        # A time that is cut in two says nothing at a glance, nor does a reason with a word on each line.
+        whole, wide = name in {"id", "first", "last", "state"}, 26 if name == "strongest reason" else None
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=whole, min_width=wide)
     for row in rows:
         said = found.said(row["id"])
         state = row["state"] if said is None else f"{row['state']}, {said}"

@@ -85,6 +85,8 @@ def _narrowed(table: Table, to: Console, least: Sequence[str]) -> tuple[Table, l
         at = len(headings) - 1 - headings[::-1].index(chosen)
         del table.columns[at]
         left_out.append(chosen)
+    for column in table.columns:
+        column.min_width = None  # there is room for it; where there is any, Rich makes tables too wide
     return table, left_out
 
 
@@ -93,7 +95,9 @@ def _least_width(table: Table, to: Console) -> int:
     `FOLDED` characters a line."""
     measured = copy(table)
     measured.columns = [
-        replace(column, max_width=FOLDED) if column.overflow == "fold" and at else column
+        replace(column, max_width=max(FOLDED, column.min_width or 0))
+        if column.overflow == "fold" and at
+        else column
         for at, column in enumerate(table.columns)
     ]
     return Measurement.get(to, to.options.update(width=WIDE), measured).minimum

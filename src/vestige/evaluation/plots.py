@@ -22,6 +22,8 @@ DASHES = ("dot", "dash", "dashdot", "longdash", "longdashdot", "solid")
 MOST_POINTS = 800
 """Points along time at most: a figure is hardly wider in pixels, and they are most of a page."""
 UNIT = [-0.02, 1.02]
+LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
+"""Above the plot: how far below it the title of the axis ends depends on its height."""
 DIGITS = 5
 """Of what is drawn: a hundredth of a pixel."""
 PRECISION = 0.5 * 10**-DIGITS
@@ -131,7 +133,7 @@ def _curves(detectors: Sequence[DetectorResults], axes: dict[str, str], area: tu
     layout = {
         "xaxis": {"title": {"text": x_title}, "range": UNIT},
         "yaxis": {"title": {"text": y_title}, "range": UNIT},
-        "legend": {"orientation": "h", "y": -0.22},
+        "legend": LEGEND,
     }
     return _figure(traces, layout, 420)
 
@@ -220,7 +222,7 @@ def along_time(test: Predictions, threshold: float) -> Figure:
         "xaxis": axis,
         "yaxis": {"title": {"text": "anomaly score"}, "range": UNIT},
         "shapes": [shape],
-        "legend": {"orientation": "h", "y": -0.25},
+        "legend": LEGEND,
     }
     return _figure(traces, layout, 360)
 
@@ -254,7 +256,7 @@ def trust(detectors: Sequence[DetectorResults]) -> Figure | None:
     layout = {
         "xaxis": {"title": {"text": "seconds since the attack began"}},
         "yaxis": {"title": {"text": "probability of the true class"}, "range": UNIT},
-        "legend": {"orientation": "h", "y": -0.22},
+        "legend": LEGEND,
     }
     return _figure(traces, layout, 420) if traces else None
 
@@ -279,7 +281,7 @@ def history(frame: pl.DataFrame) -> Figure | None:
         "xaxis": {"title": {"text": along}},
         "yaxis": {"title": {"text": "loss"}},
         "yaxis2": {"overlaying": "y", "side": "right", "range": UNIT, "showgrid": False, "tickmode": "auto"},
-        "legend": {"orientation": "h", "y": -0.25},
+        "legend": LEGEND,
     }
     return _figure(traces, layout, 340)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vestige.escaping import visible
-from vestige.evaluation.plots import ANOMALY_COLOUR, BASELINE_COLOUR, MODEL_COLOURS, Figure
+from vestige.evaluation.plots import ANOMALY_COLOUR, BASELINE_COLOUR, LEGEND, MODEL_COLOURS, Figure
 from vestige.evaluation.report import compose
 from vestige.sources.traces.maps import OUTSIDE
 from vestige.timeline.timeline import Timeline
@@ -57,7 +57,7 @@ def figure(timeline: Timeline, limit: float | None, unit: str) -> Figure:
         "yaxis": {"title": {"text": unit}, "rangemode": "tozero"},
         "barmode": "overlay",
         "bargap": 0,
-        "legend": {"orientation": "h", "y": -0.3},
+        "legend": LEGEND,
         "height": 300,
     }
     if limit is not None:

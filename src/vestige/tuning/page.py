@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vestige.evaluation.plots import ANOMALY_COLOUR, BASELINE_COLOUR, MODEL_COLOURS, Figure
+from vestige.evaluation.plots import ANOMALY_COLOUR, BASELINE_COLOUR, LEGEND, MODEL_COLOURS, Figure
 from vestige.evaluation.report import compose
 from vestige.models.space import Choice, Parameter, Value
 from vestige.storage import write_text
@@ -77,7 +77,7 @@ def history(found: Findings) -> Figure:
     layout = {
         "xaxis": {"title": {"text": "trial"}},
         "yaxis": {"title": {"text": found.figure}},
-        "legend": {"orientation": "h", "y": -0.25},
+        "legend": LEGEND,
         "height": 380,
     }
     return {"traces": traces, "layout": layout}

@@ -17,7 +17,10 @@ export function showPromise(event) {
     told.forEach(function (pair) { if (pair[1]) { list.appendChild(make("li", pair[0] + ": " + pair[1])); } });
     fill(at("promise"), [box, drift.broken ? list : folded("Drift", [list])]);
   } else { fill(at("promise"), []); }
-  if (event.held_back) { at("promise").appendChild(make("p", count(event.held_back) + " windows as rare as an alert were held back, because the budget was spent.", "note")); }
+  if (event.held_back) {
+    const held = event.held_back === 1 ? " window as rare as an alert was" : " windows as rare as an alert were";
+    at("promise").appendChild(make("p", count(event.held_back) + held + " held back, because the budget was spent.", "note"));
+  }
 }
 
 function cut(text) { return text.length > LONGEST ? text.slice(0, LONGEST) + "…" : text; }
