@@ -65,6 +65,17 @@ def test_what_differs_is_found_and_what_does_not_is_not(compared: Compared) -> N
     assert "better than 1 of the other 2" in sentence(compared)
 
 
+def test_a_detector_beside_itself_is_not_said_to_be_the_best(good: Predictions) -> None:
+    alone = set_side_by_side([contender("good", good)], resamples=50)
+    assert "no other detector" in sentence(alone)
+    twice = set_side_by_side([contender("good", good), contender("copy", good)], resamples=50)
+    assert sentence(twice).startswith("All 2 have the same macro F1")
+
+
+def test_a_best_one_that_another_equals_is_named_with_it(compared: Compared) -> None:
+    assert "as again has" in sentence(compared)
+
+
 def test_adjusted_by_holm_over_all_pairs(compared: Compared) -> None:
     ps = sorted(pair.p for pair in compared.pairs if pair.p is not None)
     assert len(ps) == 3

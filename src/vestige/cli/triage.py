@@ -147,8 +147,8 @@ def _share(outcome: Outcome, kind: Kind, what: str) -> str:
 
 def _unchecked(found: Spread) -> str:
     """What labels are worth that nothing was compared with."""
-    told = "No true label of these alerts is known, so nothing says whether a label fits more than its examples"
-    told += ": look at some other alerts of a cluster before you rely on its label."
+    told = "No true label of these alerts is known, so nothing says whether a label fits more than its "
+    told += "examples: look at some other alerts of a cluster before you rely on its label."
     if len(found.by_label) == 1 and found.labelled == found.alerts:
         told += " All have one label, which the clusters were not needed for."
     return told

@@ -34,7 +34,17 @@ def significant(compared: Compared) -> list[GapResult]:
 def sentence(compared: Compared) -> str:
     """What came out, in a sentence."""
     best = max(compared.contenders, key=lambda contender: contender.figure.estimate or 0.0)
-    text = f"{best.name} has the highest {compared.title}, {best.figure.estimate or 0.0:.3f}"
+    highest = best.figure.estimate or 0.0
+    if len(compared.contenders) == 1:
+        return (
+            f"{best.name} has {compared.title} {highest:.3f}; there is no other detector to compare it with."
+        )
+    equal = [contender.name for contender in compared.contenders if contender.figure.estimate == highest]
+    if len(equal) == len(compared.contenders):
+        return f"All {len(equal)} have the same {compared.title}, {highest:.3f}."
+    text = f"{best.name} has the highest {compared.title}, {highest:.3f}"
+    if len(equal) > 1:
+        text += f", as {', '.join(name for name in equal if name != best.name)} has"
     if not compared.clusters.trusted:
         return f"{text}; no difference can be shown: {compared.clusters.reason}."
     beaten = [
@@ -43,7 +53,7 @@ def sentence(compared: Compared) -> str:
         if best.name in {pair.first, pair.second}
     ]
     others = len(compared.contenders) - 1
-    if len(beaten) == others and others:
+    if len(beaten) == others:
         return f"{text}, and is shown to be better than each of the other {others}."
     return f"{text}; it is shown to be better than {len(beaten)} of the other {others}."
 
