@@ -1,6 +1,6 @@
 """`python -m vestige`: the command line."""
 
-from vestige.cli.main import run
+from vestige.cli.start import main
 
 if __name__ == "__main__":
-    run()
+    main()

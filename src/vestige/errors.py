@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as a shell gives it: 128, and the number of the signal."""
 NO_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc", "not enough memory")
 """How libraries that raise no MemoryError say that there is none left."""
 LIBRARIES = ("polars", "xgboost")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -158,3 +159,28 @@ def test_memory_that_runs_out_is_told_whichever_library_says_so() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, "error: there is not enough memory\n  remedy" in done.stderr) == (12, True)
+
+
+INTERRUPTED_EARLY = """
+import os, signal, sys
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == "vestige.cli.help":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+sys.argv = ["vestige", "--version"]
+from vestige.cli.start import main
+main()
+"""
+
+
+@pytest.mark.parametrize(("ignored", "code", "said"), [(False, 130, "interrupted"), (True, 0, "")])
+def test_ctrl_c_while_the_program_starts_is_answered_in_a_word(ignored: bool, code: int, said: str) -> None:
+    def as_a_shell_does() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.SIG_DFL)
+
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_EARLY],
+        check=False, capture_output=True, text=True, preexec_fn=as_a_shell_does,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.strip()) == (code, said)

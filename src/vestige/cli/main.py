@@ -19,10 +19,10 @@ from vestige import __version__, log, storage
 from vestige.checked import refused
 from vestige.cli.config import expanded
 from vestige.cli.help import App, Group
-from vestige.errors import OutputError, UsageError, VestigeError, out_of_memory
+from vestige.errors import INTERRUPTED, OutputError, UsageError, VestigeError, out_of_memory
 from vestige.escaping import visible_lines
 
-INTERRUPTED, TERMINATED, HUNG_UP, BUG = 130, 143, 129, 70
+TERMINATED, HUNG_UP, BUG = 143, 129, 70
 GLOBAL = {"-l", "--log-level"}
 
 VERBS = {
