@@ -100,6 +100,23 @@ def test_numbered_columns_of_counts_are_no_windows(tmp_path: Path) -> None:
     assert any("share steps" in row.what for row in audit.not_checked)
 
 
+@pytest.mark.parametrize(
+    "written", ["user {} logged in from lan {}", "{:02d}-{:02d}-2024", "a={};b={};c=1", "({}, {}, 6)"]
+)
+def test_parts_of_a_cell_that_nothing_slides_over_are_no_steps_before_others(
+    tmp_path: Path, written: str
+) -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(1, 7, 2_000), rng.integers(1, 29, 2_000)
+    cells = [written.format(*pair) for pair in zip(first, second, strict=True)]
+    label = np.where((first == 5) & (rng.random(2_000) > 0.02), "attack", "normal")
+    frame = pl.DataFrame({"cell": cells, "x": rng.normal(size=2_000), "label": label})
+    for shuffled in (False, True):
+        audit = audited(tmp_path / str(shuffled), cheats.parted(frame, shuffled=shuffled), WINDOWS)
+        assert check(audit, "future_context").status == "not_applicable"
+        assert check(audit, "overlapping_windows").status in {"pass", "not_applicable"}
+
+
 def scaled(cheat: bool, way: str, *, zeros: bool = False) -> Pair:
     """By a scaler of scikit-learn, fitted on training or on both."""
     from sklearn import preprocessing

@@ -126,7 +126,8 @@ class _Tables:
         self.stats = ours, theirs
         self.windows: Windows | None = find_windows(train.table, features) if features else None
         self.links = neighbours(train, test, self.windows) if self.windows else {}
-        if self.windows and not self.windows.parting and not slide(self.links, len(train) + len(test)):
+        self.slides = slide(self.links, len(train) + len(test))
+        if self.windows and not self.windows.parting and not self.slides:
             self.windows = (
                 None  # numbered columns are steps where windows slide over them, and counts elsewhere
             )
@@ -175,12 +176,14 @@ class _Tables:
 
     def _future(self) -> Found:
         label = self.asked.roles.label
-        of_windows = future_context(*self.samples, self.windows, label, self.features)
+        # Parts of a date, or words of a message, come as many in each cell, too; nothing slides over them.
+        sliding = self.windows if self.slides else None
+        of_windows = future_context(*self.samples, sliding, label, self.features)
         inside = set(self.windows.columns) if self.windows else set()
         ahead = shortcuts.columns_ahead(self.train, [name for name in self.numbers if name not in inside])
         both = [found for found in (of_windows, ahead) if found is not None]
         if not both:
-            why = "needs windows whose judged step shows, or times and columns of numbers (--time)"
+            why = "needs windows that overlap and show what is judged, or times and numbers (--time)"
             return not_applicable("future_context", why)
         order = {"fail": 0, "warn": 1, "pass": 2}
         return min(both, key=lambda found: order[found.status])

@@ -233,7 +233,7 @@ def neighbours(train: Side, test: Side, windows: Windows) -> dict[int, NDArray[n
 
 def slide(links: dict[int, NDArray[np.int64]], rows: int) -> bool:
     """Whether windows slide along something, as numbered columns of counts or of embeddings do not."""
-    return max(len(pairs) for pairs in links.values()) > MANY * rows
+    return max((len(pairs) for pairs in links.values()), default=0) > MANY * rows
 
 
 def overlapping_windows(
