@@ -15,6 +15,7 @@ import pytest
 from pydantic import BaseModel
 
 from tests.cli import surface
+from vestige import errors
 from vestige.cli import main
 from vestige.cli.options import flag_of
 from vestige.models import registry as detectors
@@ -147,7 +148,7 @@ def test_every_choice_is_shown(
 
 
 def test_every_exit_code_is_in_one_table(sections: dict[str, str]) -> None:
-    codes = {main.INTERRUPTED, main.TERMINATED, main.HUNG_UP, main.BUG}
+    codes = {errors.INTERRUPTED, main.TERMINATED, main.HUNG_UP, main.BUG}
     for path in (ROOT / "src").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             target = getattr(node, "target", None) or next(iter(getattr(node, "targets", [])), None)

@@ -93,7 +93,6 @@ def watch(
     from vestige.errors import EvidenceError, UsageError
     from vestige.evidence.files import STDIN
     from vestige.runs.directory import RunDirectory
-    from vestige.service.feedback import Spoken
     from vestige.service.sharding import Shard
     from vestige.service.sinks import make_all
     from vestige.service.watch import Watch, WatchOptions
@@ -121,7 +120,7 @@ def watch(
         every=every,
         idle_s=parse_duration("--idle", idle),
         shard=None if shard is None else Shard.parse(shard),
-        after=None if after is None else Spoken.of(after),
+        after=after,
     )
     folder = in_form(RunDirectory.open(detector).detector(), runtime)
     sinks = make_all(sink or ["jsonl:-"], state)

@@ -58,7 +58,7 @@ class Dismissal(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: str = Field(min_length=1, max_length=64)
+    id: str = Field(min_length=1, max_length=100)
     because: str = Field(min_length=1)
     made: Moment | None = None
     expires: Moment | None = None
@@ -150,10 +150,7 @@ def read(directory: Path) -> str | None:
         return None
     except OSError as error:
         raise DefinitionError(f"cannot be read ({error.strerror})", where=path) from error
-    if len(data) > MOST_BYTES:
-        raise DefinitionError(
-            f"is larger than {MOST_BYTES:,} bytes", where=path, remedy="remove entries that have expired"
-        )
+    _check_size(data, path)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -162,8 +159,16 @@ def read(directory: Path) -> str | None:
         ) from error
 
 
+def _check_size(data: bytes, path: Path) -> None:
+    if len(data) > MOST_BYTES:
+        raise DefinitionError(
+            f"is larger than {MOST_BYTES:,} bytes", where=path, remedy="remove entries that have expired"
+        )
+
+
 def parse(text: str, path: Path) -> tuple[Dismissal, ...]:
     """The entries of a text of TOML, said to be the file `path`. Raises DefinitionError."""
+    _check_size(text.encode(), path)
     try:
         plain = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:

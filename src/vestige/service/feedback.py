@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import re
 import time
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from vestige import checked
 from vestige.errors import CheckpointError, OutputError, UsageError
@@ -239,50 +240,43 @@ def confirm(directory: Path, incident: str, because: str | None = None) -> Row:
     return example
 
 
-@dataclass(frozen=True)
-class Spoken:
-    """What people said of the incidents of the watch before, in `directory`, and still holds: `entries` and
-    `examples` with ids that are no incident's of another watch."""
+def take_over(before: Path, directory: Path) -> None:
+    """Write what people said of the incidents of the watch before, whose state is in `before`, and what still
+    holds, into the directory of another state, once: who removes some of it there later, meant that.
 
-    directory: Path
-    entries: tuple[Dismissal, ...]
-    examples: tuple[Row, ...]
-
-    @classmethod
-    def of(cls, directory: Path) -> Self:
-        """Raises as `kept`."""
-        found, now = kept(directory), datetime.now(UTC)
-        entries = (entry for entry in found.exceptions if entry.holds(now))
-        return cls(
-            directory.resolve(),
-            tuple(entry.model_copy(update={"id": _earlier_id(entry.id)}) for entry in entries),
-            tuple({**row, "id": _earlier_id(name)} for name, row in found.confirmed.items()),
-        )
-
-    def take_over(self, directory: Path) -> None:
-        """Write it into the directory of another state, once: who removes some of it there later, meant that.
-        Raises as `confirm` does."""
-        path = directory / exceptions.FILE
-        # A path may hold what a comment of TOML may not.
-        mark = f"# Taken over from {toml_text(str(self.directory))}:"
-        with _turn(directory):
-            text = exceptions.read(directory) or exceptions.ABOUT
-            if mark in text.splitlines():
-                return
-            _write_examples(directory, self.examples)
-            # After a kill in between, the examples are written again, and still count once.
-            text = "\n\n".join((text.rstrip(), mark, *(entry.toml().rstrip() for entry in self.entries)))
-            exceptions.parse(text, path)
-            write_text(path, f"{text}\n")
-        log.info(
-            "%s: %s and %s are taken over from %s",
-            path, counted(len(self.entries), "exception"),
-            counted(len(self.examples), "confirmed example"), self.directory,
-        )  # fmt: skip
+    Raises as `kept` and `confirm` do.
+    """
+    path = directory / exceptions.FILE
+    # A path may hold what a comment of TOML may not.
+    mark = f"# Taken over from {toml_text(str(before.resolve()))}:"
+    with _turn(directory):
+        text = exceptions.read(directory) or exceptions.ABOUT
+        if mark in text.splitlines():
+            return  # the directory before may be gone by now
+        found, now = kept(before), datetime.now(UTC)
+        entries = [
+            entry.model_copy(update={"id": _earlier_id(entry.id, before)})
+            for entry in found.exceptions
+            if entry.holds(now)
+        ]
+        examples = [{**row, "id": _earlier_id(name, before)} for name, row in found.confirmed.items()]
+        text = "\n\n".join((text.rstrip(), mark, *(entry.toml().rstrip() for entry in entries))) + "\n"
+        exceptions.parse(text, path)
+        # After a kill in between, the examples are written again, and still count once.
+        _write_examples(directory, examples)
+        write_text(path, text)
+    log.info(
+        "%s: %s and %s are taken over from %s",
+        path, counted(len(entries), "exception"), counted(len(examples), "confirmed example"), before,
+    )  # fmt: skip
 
 
-def _earlier_id(incident: str) -> str:
-    return f"{EARLIER}{incident}"[:64]
+def _earlier_id(incident: str, before: Path) -> str:
+    """An id that no incident of this watch has, nor one of another watch before: each counts from one."""
+    if incident.startswith(EARLIER):
+        return incident
+    state = hashlib.blake2b(os.fsencode(before.resolve()), digest_size=4).hexdigest()
+    return f"{EARLIER}{state}-{incident}"
 
 
 def _write_examples(directory: Path, rows: Sequence[Row]) -> None:

@@ -73,15 +73,15 @@ log = get(__name__)
 class WatchOptions:
     """`once`: to the end of what is there, and stop. `every`: every step is written, not alerts alone.
     `idle_s`: after so long a quiet time, what is held back because more of it may follow is judged. `save_s`:
-    how often the state is saved. `shard`: the part of the evidence that is followed. `after`: what people
-    said of the incidents of the watch before, which is taken over into the state."""
+    how often the state is saved. `shard`: the part of the evidence that is followed. `after`: the state of the
+    watch before; what people said of its incidents is taken over."""
 
     once: bool = False
     every: bool = False
     idle_s: float = IDLE_S
     save_s: float = SAVE_S
     shard: Shard | None = None
-    after: feedback.Spoken | None = None
+    after: Path | None = None
 
 
 @dataclass
@@ -197,7 +197,7 @@ class Watch:
                 self.heard = Heard.of(self.loaded.encoder, self.scorer.budget.alpha)
         if self.directory is not None:
             if self.options.after is not None:
-                self.options.after.take_over(self.directory)
+                feedback.take_over(self.options.after, self.directory)
             self.exceptions = Exceptions.of(self.directory)
             self.kept = feedback.sink(self.directory)
             stack.callback(self.kept.close)
