@@ -476,7 +476,8 @@ def _type(kind: Any) -> Any:
 
 
 def _end_with_parent() -> None:
-    """End this process as soon as the one that holds the other end of its input is gone."""
+    """End this process as soon as nobody holds the other end of its input: the process that wants the build,
+    or what that forked and did not execute."""
 
     def wait() -> None:
         os.read(0, 1)

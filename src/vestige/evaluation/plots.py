@@ -303,7 +303,7 @@ def _significant(value: float | None) -> float | None:
 
 def _corners(x: Sequence[float], y: Sequence[float]) -> tuple[list[float], list[float]]:
     """A curve without the points on the straight line between others, which are most of a stepped one
-    (Ramer, Douglas and Peucker): it looks the same, and is a third as long."""
+    (Ramer, Douglas and Peucker): it looks the same, and is a third as long. No number may be NaN."""
     points = np.column_stack([_rounded(x), _rounded(y)])
     kept = np.ones(len(points), dtype=bool)
     spans = [(0, len(points) - 1)]

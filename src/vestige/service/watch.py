@@ -73,8 +73,8 @@ log = get(__name__)
 class WatchOptions:
     """`once`: to the end of what is there, and stop. `every`: every step is written, not alerts alone.
     `idle_s`: after so long a quiet time, what is held back because more of it may follow is judged. `save_s`:
-    how often the state is saved. `shard`: the part of the evidence that is followed. `after`: the state of the
-    watch before; what people said of its incidents is taken over."""
+    how often the state is saved. `shard`: the part of the evidence that is followed. `after`: the state of
+    the watch before; what people said of its incidents is taken over."""
 
     once: bool = False
     every: bool = False

@@ -46,6 +46,7 @@ __all__ = [
 
 CHUNK = 1 << 17
 """Values in a chunk: 1 MiB."""
+NO_VALUES, NO_OFFSETS = np.empty(0, np.uint64), np.empty(0, np.int64)
 
 
 def values(
@@ -123,6 +124,7 @@ class Decoder:
         self._known, self._guess = regions.partition(), np.zeros(fused.PAGES, np.int64)
         self._buffer = Buffer(self._state, piece)
         self._n = 0
+        self._out, self._place = NO_VALUES, NO_OFFSETS
 
     @property
     def state(self) -> list[int]:
@@ -140,9 +142,7 @@ class Decoder:
         """What a chunk holds so far; None where that is nothing."""
         if not self._n:
             return None
-        chunk = self._out[: self._n], self._place[: self._n]
-        self._n = 0
-        return chunk
+        return self._given()
 
     def finish(self) -> Iterator[tuple[Values, Offsets]]:
         """The last chunks: the trace is over."""
@@ -158,8 +158,7 @@ class Decoder:
     def _step(self, *, final: bool) -> Iterator[tuple[Values, Offsets]]:
         full = self._chunk - fused.ROOM
         while True:
-            if not self._n:
-                # What was given is another's now. Where nothing follows, nothing more is asked of the system.
+            if not len(self._out):
                 self._fresh()
             self._n = fused.encode(
                 self._buffer.words, self._buffer.end, final, self._state, self._counts, self._known,
@@ -167,9 +166,13 @@ class Decoder:
             )  # fmt: skip
             if self._n <= full:
                 return
-            chunk = self._out[: self._n], self._place[: self._n]
-            self._n = 0
-            yield chunk
+            yield self._given()
+
+    def _given(self) -> tuple[Values, Offsets]:
+        """The chunk, which is another's from now on; memory for the next is asked for when it is needed."""
+        chunk = self._out[: self._n], self._place[: self._n]
+        self._n, self._out, self._place = 0, NO_VALUES, NO_OFFSETS
+        return chunk
 
     def _fresh(self) -> None:
         # One block of memory: two would be given back to the system and fetched again for every chunk.
