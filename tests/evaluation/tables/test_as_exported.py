@@ -101,7 +101,15 @@ def test_numbered_columns_of_counts_are_no_windows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["user {} logged in from lan {}", "{:02d}-{:02d}-2024", "a={};b={};c=1", "({}, {}, 6)"]
+    "written",
+    [
+        "user {} logged in from lan {}",
+        "{:02d}-{:02d}-2024",
+        "{:02d}-{:02d}-24",
+        "{:02d}/{:02d}/24",
+        "a={};b={};c=1",
+        "({}, {}, 6)",
+    ],
 )
 def test_parts_of_a_cell_that_nothing_slides_over_are_no_steps_before_others(
     tmp_path: Path, written: str
@@ -115,6 +123,23 @@ def test_parts_of_a_cell_that_nothing_slides_over_are_no_steps_before_others(
         audit = audited(tmp_path / str(shuffled), cheats.parted(frame, shuffled=shuffled), WINDOWS)
         assert check(audit, "future_context").status == "not_applicable"
         assert check(audit, "overlapping_windows").status in {"pass", "not_applicable"}
+        failed = {found.name: found.detail for found in audit.findings if found.status == "fail"}
+        assert failed == {}
+
+
+@pytest.mark.parametrize("written", ["{:02d}-{:02d}-24", "{:02d}/{:02d}/24", "12/{}/{}/19"])
+def test_days_that_only_the_test_has_are_no_codes_of_steps(tmp_path: Path, written: str) -> None:
+    """A split by time: training has the days 1 to 25, the test 26 to 31."""
+    rng = np.random.default_rng(0)
+    parts = []
+    for first, last in ((1, 25), (26, 31)):
+        days, rows = rng.integers(first, last + 1, 1_000), rng.normal(size=1_000)
+        cells = [written.format(rng.integers(1, 13), day) for day in days]
+        label = np.where(rows + rng.normal(size=1_000) > 1, "attack", "normal")
+        parts.append(pl.DataFrame({"day": cells, "x": rows, "label": label}))
+    audit = audited(tmp_path, (parts[0], parts[1]), WINDOWS)
+    assert check(audit, "vocabulary_fitted_on_all").status == "not_applicable"
+    assert [found.name for found in audit.findings] == []
 
 
 def scaled(cheat: bool, way: str, *, zeros: bool = False) -> Pair:

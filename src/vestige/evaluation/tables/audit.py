@@ -14,7 +14,7 @@ from vestige.errors import UsageError
 from vestige.escaping import visible
 from vestige.evaluation.tables import chosen, copies, fitted, given, shortcuts
 from vestige.evaluation.tables.given import Given
-from vestige.evaluation.tables.reading import Stats, Table, agree, numbers_rows, open_table
+from vestige.evaluation.tables.reading import Stats, Table, agree, class_name, numbers_rows, open_table
 from vestige.evaluation.tables.record import (
     Check,
     Found,
@@ -24,8 +24,9 @@ from vestige.evaluation.tables.record import (
     Worth,
     not_applicable,
 )
-from vestige.evaluation.tables.sides import Roles, Side, classes_of, gather
+from vestige.evaluation.tables.sides import Roles, Side, classes_of, gather, in_one_unit
 from vestige.evaluation.tables.windows import (
+    TEXTS,
     Windows,
     find_windows,
     future_context,
@@ -89,7 +90,7 @@ def audit_tables(asked: Asked) -> TableAudit:
         notes.append(f"columns that number the rows are no features, and left out: {listed}")
     features = [name for name in features if name not in places]
     classes = classes_of((train, test), roles.label, asked.normal) if roles.label else []
-    sides = gather(train, roles, features, classes), gather(test, roles, features, classes)
+    sides = in_one_unit(*(gather(table, roles, features, classes) for table in (train, test)))
     notes += _apart(sides, classes)
     told = _Tables(asked, sides, stats, features, places, classes)
     found = told.checks()
@@ -161,7 +162,7 @@ class _Tables:
             ),
             shortcuts.time_order(train, test, promised="time" in asked.held_out),
             fitted.scaler(*self.stats, fitted.quartiled(train.table, test.table, self.samples, self.numbers)),
-            fitted.vocabulary(train, test, self.windows, self.stats),
+            fitted.vocabulary(train, test, self._coded(), self.stats),
             self._future(),
             chosen.threshold(self.given, test.labels, asked.seed),
             chosen.epoch(asked.history),
@@ -173,6 +174,10 @@ class _Tables:
 
     def _renamed(self, name: str, found: Found) -> Found:
         return Found(name, found.status, found.detail, found.figure, found.rows, found.partners)
+
+    def _coded(self) -> Windows | None:
+        """Windows whose steps may be codes: parts of a date or a path are none, unless windows slide."""
+        return self.windows if self.windows and (self.slides or self.windows.parting not in TEXTS) else None
 
     def _future(self) -> Found:
         label = self.asked.roles.label
@@ -195,7 +200,7 @@ class _Tables:
         label, named = self.asked.roles.label, self.asked.roles.id
         columns = list(dict.fromkeys([*self.features, *self.places, *(n for n in (label, named) if n)]))
         frame = shortcuts.rows_at(side.table, rows, columns or list(self.asked.roles.named.values()))
-        return frame.with_columns(pl.col(label).str.strip_chars()) if label else frame
+        return frame.with_columns(class_name(pl.col(label))) if label else frame
 
     def _probe(self) -> Given | None:
         label = self.asked.roles.label

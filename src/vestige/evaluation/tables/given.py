@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vestige.errors import EvidenceError
 from vestige.escaping import visible
-from vestige.evaluation.tables.reading import open_table
+from vestige.evaluation.tables.reading import class_name, open_table
 from vestige.evaluation.tables.sides import Side
 
 SCORES, CLASSES, ALERTS = ("score", "anomaly_score", "probability"), ("predicted", "prediction"), ("alert",)
@@ -39,8 +39,13 @@ def read(path: Path, test: Side, classes: list[str], id_column: str | None) -> G
     score = next((name for name in SCORES if name in names), None)
     said = next((name for name in CLASSES if name in names), None)
     alert = next((name for name in ALERTS if name in names), None)
-    probabilities = [f"proba_{name}" for name in classes]
-    whole = all(name in names for name in probabilities)
+    of_class = {
+        class_name(pl.Series([name.removeprefix("proba_")]))[0]: name
+        for name in names
+        if name.startswith("proba_")
+    }
+    whole = all(name in of_class for name in classes)
+    probabilities = [of_class[name] for name in classes] if whole else []
     if not (score or said or alert or whole):
         raise EvidenceError(
             f"has no column of predictions; it has: {', '.join(visible(name, 40) for name in names[:12])}",
@@ -52,7 +57,7 @@ def read(path: Path, test: Side, classes: list[str], id_column: str | None) -> G
         if name:
             table.kinds[name] = "text"
     columns = [name for name in (score, said, alert, id_column if by_id else None) if name]
-    columns += probabilities if whole else []
+    columns += probabilities
     frame = pl.concat(list(table.batches(columns)))
     order = _order(path, frame, test, id_column if by_id else None)
     frame = frame[order]
@@ -117,7 +122,7 @@ def _classes(
     path: Path, column: pl.Series, classes: list[str], order: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     codes = {name: code for code, name in enumerate(classes)}
-    found = column.str.strip_chars().replace_strict(codes, default=-1, return_dtype=pl.Int64).to_numpy()
+    found = class_name(column).replace_strict(codes, default=-1, return_dtype=pl.Int64).to_numpy()
     if (found < 0).any():
         row = int(np.argmax(found < 0))
         raise EvidenceError(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import polars as pl
 
@@ -23,6 +23,7 @@ MOST_COLUMNS, MOST_ROWS = 5_000, 50_000_000
 LONGEST_CELL = 131_072
 """Characters of one CSV cell (the limit of Python's reader): an unclosed quote ends there."""
 Kind = Literal["number", "text", "sequence"]
+Text = TypeVar("Text", pl.Expr, pl.Series)
 STEP = "\x1f"
 """What stands between the steps of a sequence (the unit separator of ASCII): a step may be a message."""
 UNREPEATED = 0.9
@@ -215,9 +216,14 @@ def _as(kind: Kind, name: str, dtype: Any) -> pl.Expr:
         return _number(column, dtype).alias(name)
     if isinstance(dtype, pl.List | pl.Array):
         return _as("sequence", name, dtype)
-    # One table may have a class as 1 and the other as 1.0 (pandas, where a cell is empty), True or true.
-    text = column.cast(pl.String, strict=False).str.replace(r"^(-?\d+)\.0+$", "$1")
-    return text.str.replace(r"^(?i:true)$", "true").str.replace(r"^(?i:false)$", "false").alias(name)
+    return column.cast(pl.String, strict=False).alias(name)
+
+
+def class_name(text: Text) -> Text:
+    """Names of classes in one spelling: one table may have a class as 1 and the other as 1.0 (pandas, where a
+    cell is empty), as True or true; predictions and `--normal` may be spelt either way, too."""
+    plain = text.str.strip_chars().str.replace(r"^(-?\d+)\.0+$", "$1")
+    return plain.str.replace(r"^(?i:true)$", "true").str.replace(r"^(?i:false)$", "false")
 
 
 def _number(column: pl.Expr, dtype: Any) -> pl.Expr:

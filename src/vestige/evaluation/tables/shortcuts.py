@@ -5,7 +5,6 @@ Letters: N rows, C columns, K classes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from vestige.evaluation.tables.given import Given
 from vestige.evaluation.tables.reading import Table
 from vestige.evaluation.tables.record import Found, Status, not_applicable
 from vestige.evaluation.tables.sides import Hashes, Roles, Side, unit_of
-from vestige.evaluation.tables.windows import look_up
+from vestige.evaluation.tables.windows import look_up, whole_words
 
 NEARLY, NOTICEABLE = 0.99, 0.15
 MOST_VALUES = 1_000
@@ -29,8 +28,8 @@ IN_A_ROW, MOST_COLUMNS, LAGS = 20_000, 24, 15
 LARGEST = 1e100
 """Spread of a column beyond which nothing is reckoned with its squares."""
 EARLY, LATE = (
-    re.compile(words, re.IGNORECASE)
-    for words in ("next|lead|ahead|futur|after|t[+]", "lag|prev|before|past|last|ago|t-")
+    whole_words(words)
+    for words in ("next|lead|ahead|future|after|t[+]", "lags?|lagged|prev|previous|before|past|ago|t-")
 )
 """Names of columns that were shifted, to be ahead or to be late."""
 FEWEST, MOSTLY, FEW = 50, 0.5, 0.97
@@ -129,25 +128,26 @@ def metadata(train: Side, test: Side, k: int, seed: int) -> Found:
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.choice(len(train), min(len(train), 50_000), replace=False))
     known = np.unique(train.hosts) if train.hosts is not None else None
+    hours = all(side.times is not None and unit_of(side.times) > 0 for side in (train, test))
     tree = DecisionTreeClassifier(max_depth=5, min_samples_leaf=5, class_weight="balanced", random_state=seed)
-    tree.fit(_about(train, known)[rows], train.labels[rows])
-    said = tree.predict(_about(test, known))
+    tree.fit(_about(train, known, hours=hours)[rows], train.labels[rows])
+    said = tree.predict(_about(test, known, hours=hours))
     floor = np.full(len(test), np.bincount(train.labels).argmax())
     found, guess = (float(macro_f1(confusion(test.labels, predicted, k))) for predicted in (said, floor))
     seen = ["the place of a row in its table"]
     seen += ["the host"] if train.hosts is not None else []
-    seen += ["the hour"] if train.times is not None and unit_of(train.times) else []
+    seen += ["the hour"] if hours else []
     detail = f"{', '.join(seen)} alone: macro F1 {found:.3f}; the commonest class: {guess:.3f}"
     return Found(name, "warn" if found - guess > NOTICEABLE else "pass", detail, found)
 
 
-def _about(side: Side, known: Hashes | None) -> NDArray[np.float64]:
+def _about(side: Side, known: Hashes | None, *, hours: bool) -> NDArray[np.float64]:
     columns = [np.arange(len(side)) / max(len(side), 1)]
     if side.hosts is not None and known is not None:
         at = np.minimum(np.searchsorted(known, side.hosts), len(known) - 1)
         columns.append(np.where(known[at] == side.hosts, at, -1).astype(np.float64))
-    if side.times is not None and (unit := unit_of(side.times)):
-        columns.append(side.times / unit % 86_400 / 3_600)
+    if side.times is not None and hours:
+        columns.append(side.times / unit_of(side.times) % 86_400 / 3_600)
     return np.stack(columns, axis=1)
 
 

@@ -6,7 +6,7 @@ Letters: N rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vestige.errors import EvidenceError
 from vestige.escaping import visible
-from vestige.evaluation.tables.reading import Table
+from vestige.evaluation.tables.reading import Table, class_name
 
 Hashes = NDArray[np.uint64]
 MOST_CLASSES = 100
@@ -50,8 +50,8 @@ class Roles:
 @dataclass(frozen=True)
 class Side:
     """One table's rows: `content (N,)` hashes of the features, `timed (N,)` of them with time and host,
-    `ids`, `hosts` hashes, `times` seconds, `labels` indices of the classes, or None where there is no such
-    column."""
+    `ids`, `hosts` hashes, `times` in one unit (`in_one_unit`), `labels` indices of the classes, or None where
+    there is no such column."""
 
     table: Table
     content: Hashes
@@ -75,7 +75,7 @@ def classes_of(tables: Sequence[Table], label: str, normal: str | None) -> list[
     counts: dict[str, int] = {}
     common = ""
     for table in tables:
-        name = table.expression(label).str.strip_chars().alias("name")
+        name = class_name(table.expression(label)).alias("name")
         found = table.collect(table.lazy.select(name).group_by("name").len().sort("len", "name"))
         if found["name"].null_count() or "" in found["name"]:
             row = table.collect(
@@ -96,13 +96,16 @@ def classes_of(tables: Sequence[Table], label: str, normal: str | None) -> list[
                 where=table.path,
                 remedy="name a column of classes",
             )
-    if normal is not None and normal not in counts:
+    asked = None if normal is None else class_name(pl.Series([normal]))[0]
+    if asked is not None and asked not in counts:
         known = ", ".join(visible(name, 40) for name in sorted(counts)[:12])
         raise EvidenceError(
-            f"no row is of class {visible(normal, 80)!r}", where=tables[0].path, remedy=f"there are: {known}"
+            f"no row is of class {visible(str(normal), 80)!r}",
+            where=tables[0].path,
+            remedy=f"there are: {known}",
         )
     usual = next((name for wanted in NORMAL for name in sorted(counts) if name.lower() == wanted), None)
-    first = normal or usual or common
+    first = asked or usual or common
     return [first, *sorted(name for name in counts if name != first)]
 
 
@@ -122,15 +125,12 @@ def gather(table: Table, roles: Roles, features: Sequence[str], classes: Sequenc
         if roles.time:
             found["times"] = _seconds(table, batch[roles.time], done)
         if roles.label:
-            labels = batch[roles.label].str.strip_chars().replace_strict(codes, return_dtype=pl.Int64)
+            labels = class_name(batch[roles.label]).replace_strict(codes, return_dtype=pl.Int64)
             found["labels"] = labels.to_numpy()
         for name, values in found.items():
             pieces.setdefault(name, []).append(values)
         done += batch.height
     joined = {name: np.concatenate(values) for name, values in pieces.items()}
-    if roles.time:
-        # One table may count seconds and the other milliseconds.
-        joined["times"] = joined["times"] / (unit_of(joined["times"]) or 1.0)
     return Side(
         table,
         content=joined["content"],
@@ -140,6 +140,17 @@ def gather(table: Table, roles: Roles, features: Sequence[str], classes: Sequenc
         times=joined.get("times"),
         labels=joined.get("labels"),
     )
+
+
+def in_one_unit(train: Side, test: Side) -> tuple[Side, Side]:
+    """Both with times in seconds since 1970, where both tell their unit: one table may count seconds and the
+    other milliseconds. A clock that starts at 0 has one unit in both, which nothing tells."""
+    if train.times is None or test.times is None:
+        return train, test
+    ours, theirs = unit_of(train.times), unit_of(test.times)
+    if not (ours and theirs):
+        return train, test
+    return replace(train, times=train.times / ours), replace(test, times=test.times / theirs)
 
 
 def _hashes(batch: pl.DataFrame, columns: Sequence[str]) -> Hashes:

@@ -50,7 +50,14 @@ lines."""
 WANDERING = 0.2
 """Share of rows whose first step another row has at another place: steps of windows move on."""
 ODD = 0x9E3779B97F4A7C15
-BACKWARDS = re.compile(r"-$|lag|prev|ago|back", re.IGNORECASE)
+
+
+def whole_words(words: str) -> re.Pattern[str]:
+    """The words, where no letter stands before or after them: `lag` is none of `flag`, but of `x_lag3`."""
+    return re.compile(rf"(?<![^\W\d_])(?:{words})(?![^\W\d_])", re.IGNORECASE)
+
+
+BACKWARDS = whole_words("t-|lags?|lagged|prev|previous|ago|back")
 """Names of columns whose numbers count back in time: `t-3`, `var1(t-3)`, `lag_3`."""
 _PARTED = STEP
 
@@ -140,7 +147,8 @@ def _numbered(features: Sequence[str]) -> Windows | None:
     channels of one window."""
     groups: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for name in features:
-        found = re.fullmatch(r"(.*?)(\d{1,6})(\D*)", name)
+        # After `x(t-2)` and `x(t-1)` comes `x(t)`.
+        found = re.fullmatch(r"(.*?)(\d{1,6})(\D*)", re.sub(r"(^|\()t(\)?)$", r"\1t-0\2", name))
         if found:
             groups.setdefault((found[1], found[3]), []).append((int(found[2]), name))
     whole: list[list[str]] = []
