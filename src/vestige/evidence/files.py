@@ -28,7 +28,7 @@ STDIN = Path("-")
 MARKER = ".vestige-simulated.json"
 """Lies in a simulated corpus, says so, and holds what was planted. Hidden: nothing is read from it."""
 PACKED = (".gz", ".zst", ".zstd")
-EMPTY, SHIPPING = "empty", "it is still being recorded or shipped"
+EMPTY, SHIPPING = "empty", "it has no manifest (yet)"
 """Why something is left out that a later look may find to be more."""
 LINK = "a link: links are not followed within a corpus"
 GIVE = "give a file, or a directory that holds some, or - for what comes through a pipe"

@@ -12,6 +12,8 @@ from vestige.reading.steps import NO_TIME
 
 EARLY_NS = 631_152_000 * 10**9
 """1990-01-01: nothing that is read was written before (Unix ns)."""
+TICKS_1970, FIRST_TICKS, LAST_TICKS = 621_355_968_000_000_000, 62 * 10**16, 66 * 10**16
+"""Ticks of .NET: 100 ns since the year 1. As nanoseconds since 1970 these are of 1989 and 1990."""
 HALF = r"[AaPp](?:\. ?)?[Mm]\.?"
 """A half of the day, as an expression: `PM`, `p.m.`, `p. m.`."""
 OFFSET = r"[+\u2212-]\d\d(?::?\d\d)?"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +169,24 @@ def test_lines_of_two_containers_are_refused(tmp_path: Path) -> None:
     lines = "web_1  | 2024-03-08 09:17:01 a\ndb_1   | 2024-03-08 09:17:02 b\n" * 9
     with pytest.raises(FormatError, match=r"web_1, db_1(?s:.*)--no-log-prefix"):
         read(tmp_path / "a.log", lines)
+
+
+def test_a_file_is_read_in_its_format_where_all_of_its_lines_are_indented(tmp_path: Path) -> None:
+    lines = "".join(f"  Jan  5 10:00:{n:02} host1 sshd[12]: open\n" for n in range(30))
+    for form in ("auto", "rfc3164"):
+        texts, summary, hosts = read(tmp_path / "a.log", lines, year="2024", format=form)
+        assert len(texts) == 30
+        assert not [told for told in summary["warnings"] if "belong to no message" in told]
+        assert list(summary["formats"]) == ["rfc3164"]
+        assert hosts == ["host1"]
+
+
+def test_dates_with_short_years_are_of_no_day_after_the_file_was_written(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_text("".join(f"24/05/30 10:00:{n:02} main[1] got thing\n" for n in range(30)))
+    written = datetime(2024, 5, 30, 12, tzinfo=UTC).timestamp()
+    os.utime(log, (written, written))
+    assert [moment for moment, _ in rows(log)] == [f"2024-05-30T10:00:{n:02}" for n in range(30)]
 
 
 def test_a_guess_is_part_of_the_schema_and_live_evidence_is_read_alike(tmp_path: Path) -> None:

@@ -171,6 +171,26 @@ def test_messages_may_be_indented(first: str, second: str, tmp_path: Path) -> No
     assert [moment for moment, _ in found] == sorted(moment for moment, _ in found)
 
 
+def test_indented_messages_among_others_are_told(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_text(" INFO 2024-03-08T11:17:01Z: a\nERROR 2024-03-08T11:17:01Z: b\n" * 9)
+    summary: dict[str, Any] = {}
+    assert len(rows(log, summary=summary)) == 18
+    assert any("9 of the first 18 lines are indented" in told for told in summary["warnings"])
+
+
+def test_quoted_lines_of_the_same_layout_are_no_messages(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    quoted = (
+        "2024-03-08 11:17:{n:02} ERROR mail - rejected, log excerpt follows:\n"
+        "    2024-03-07 23:10:{n:02} INFO smtp - connected\n    2024-03-07 23:11:{n:02} INFO smtp - left\n"
+    )
+    log.write_text("".join(quoted.format(n=n) for n in range(20)))
+    found = rows(log)
+    assert len(found) == 20
+    assert {moment[:10] for moment, _ in found} == {"2024-03-08"}
+
+
 def test_indented_lines_with_times_within_messages_stay_there(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     quoted = "2024-03-08 11:17:{n:02} INFO sent:\n  GET / HTTP/1.1\n  Host: a\n  2024-01-01 00:00:00 INFO x\n"

@@ -8,6 +8,7 @@ tests.sources.logs.test_guess`, and read what changed.
 from __future__ import annotations
 
 import time
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,23 @@ def test_of_dates_with_short_years_the_latest_is_likelier_and_that_is_told() -> 
     assert found is not None
     assert found.format.time["Time"] == "%m/%d/%y %H:%M:%S"
     assert "would fit %d/%m/%y and %y/%m/%d" in found.doubts[0]
+
+
+@pytest.mark.parametrize(
+    ("day", "layout"),
+    [
+        ("24/05/30", "%y/%m/%d"),
+        ("24/05/28", "%y/%m/%d"),
+        ("26/11/29", "%y/%m/%d"),
+        ("25/12/26", "%y/%m/%d"),
+        ("05/06/24", "%m/%d/%y"),
+    ],
+)
+def test_dates_with_short_years_are_of_no_day_to_come_and_the_doubt_is_told(day: str, layout: str) -> None:
+    found = guess([f"{day} 10:00:{n:02} main[1] got thing" for n in range(9)], until=date(2026, 12, 1))
+    assert found is not None
+    assert found.format.time["Time"] == f"{layout} %H:%M:%S"
+    assert f"read as {layout}, would fit" in found.doubts[0]
 
 
 def test_offsets_in_minutes_are_told() -> None:

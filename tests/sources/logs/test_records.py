@@ -183,7 +183,9 @@ def test_indented_objects_are_records(form: str, tmp_path: Path) -> None:
     each = [json.dumps({"time": f"2024-05-06T07:08:0{n}Z", "msg": "ab"[n % 2], "x": n}) for n in range(3)]
     log = tmp_path / "a.log"
     log.write_text(form.format(*each))
-    assert rows(log) == [(f"2024-05-06T07:08:0{n}", "ab"[n % 2]) for n in range(3)]
+    summary: dict[str, Any] = {}
+    assert rows(log, summary=summary) == [(f"2024-05-06T07:08:0{n}", "ab"[n % 2]) for n in range(3)]
+    assert not [told for told in summary["warnings"] if "belong to no message" in told]
 
 
 def test_objects_within_an_object_over_several_lines_are_no_records(tmp_path: Path) -> None:
@@ -257,6 +259,7 @@ def test_damaged_exports_are_read_as_far_as_they_go(data: bytes) -> None:
         ("1.714979289e12", "2024-05-06T07:08:09"), ("1e99", None), ("1e-9", None),
         ("1714979289123456", "2024-05-06T07:08:09.123456"),
         (1714979289123456789, "2024-05-06T07:08:09.123456789"),
+        (638505760891230000, "2024-05-06T07:08:09.123"), ("638505760891230000.5", "2024-05-06T07:08:09.123"),
         ({"epochSecond": 1714979289, "nanoOfSecond": 5}, "2024-05-06T07:08:09.000000005"),
         ({"$date": {"$numberLong": "1714979289123"}}, "2024-05-06T07:08:09.123"),
         ("soon", None), (None, None), (True, None), ([1], None), ("9" * 30, None),

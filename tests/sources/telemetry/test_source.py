@@ -104,6 +104,16 @@ def test_an_episode_that_is_still_being_recorded_is_told_so(store: Path, tmp_pat
         list(live([growing], schema_for(TelemetryOptions())))
 
 
+def test_of_an_episode_without_a_manifest_that_is_said(store: Path, tmp_path: Path) -> None:
+    followed = shutil.copytree(store, tmp_path / "store")
+    growing = episodes(followed).paths[0]
+    (followed / growing / NAME).unlink()
+    listing = SOURCE.reader(schema_for(TelemetryOptions())).units(Evidence((followed,), "follow"))
+    assert [(defect.file, defect.why) for defect in listing.left_out] == [
+        (growing, "it has no manifest (yet)")
+    ]
+
+
 def changed(monkeypatch: pytest.MonkeyPatch, target: object, name: str, value: object) -> list[str]:
     """Which inputs' probes a change of the feature code is seen in."""
     schema = schema_for(TelemetryOptions())

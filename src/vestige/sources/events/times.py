@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from vestige.reading.times import HALF, OFFSET, offset_seconds
+from vestige.reading.times import FIRST_TICKS, HALF, LAST_TICKS, OFFSET, TICKS_1970, offset_seconds
 from vestige.sources.events.options import TimeUnit
 from vestige.sources.events.strptime import (
     NONE,
@@ -30,8 +30,6 @@ _END = 9_200_000_000 * 10**9
 _DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}
 _MAGNITUDES = ((10**11, 9), (10**14, 6), (10**17, 3))
 """A number below so much counts seconds, milliseconds, microseconds: until the year 5138 each."""
-_TICKS_1970, _FIRST_TICKS, _LAST_TICKS = 621_355_968_000_000_000, 62 * 10**16, 66 * 10**16
-"""Ticks of .NET: 100 ns since the year 1. As nanoseconds since 1970 these are of 1989 and 1990."""
 
 _HEAD = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[Tt ]\s?(\d\d):?(\d\d)(?::?(\d\d))?)?", re.ASCII)
 _TAIL = re.compile(
@@ -144,8 +142,8 @@ class TimeReader:
         digits = self._digits
         if digits is None:
             size = int(whole) * 10**shift
-            if _FIRST_TICKS <= size < _LAST_TICKS:
-                return int(size - _TICKS_1970) * 100
+            if FIRST_TICKS <= size < LAST_TICKS:
+                return int(size - TICKS_1970) * 100
             digits = next((digits for limit, digits in _MAGNITUDES if size < limit), 0)
         power = digits + shift - len(fraction)
         value = int(whole + fraction)

@@ -15,11 +15,11 @@ from vestige.errors import EvidenceError, FormatError
 from vestige.evidence.files import GIVE, EvidenceFile, is_binary
 from vestige.evidence.stream import SAMPLE_LINES
 from vestige.sources.logs import years
-from vestige.sources.logs.foreign import goes_on, is_frames, is_marker, level_of, plausible, tagged
+from vestige.sources.logs.foreign import is_frames, level_of, plausible, tagged
 from vestige.sources.logs.format import Format, every
 from vestige.sources.logs.guess import VERSION, Guess, guess
 from vestige.sources.logs.guess_records import RECORDS, are_indented, guess_records
-from vestige.sources.logs.indented import unindented, with_indented
+from vestige.sources.logs.indented import judged_lines, with_indented
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.met import NOT_MET, is_met, records_met
 from vestige.sources.logs.parse import Rules, common_settings
@@ -177,19 +177,14 @@ class RuleSet:
         _check_text(sample, file.where)
         text = self._rules(self.formats[0], self.label).text(sample.removeprefix(codecs.BOM_UTF8))
         lines = text.split("\n")[:SAMPLE_LINES]
-        # An indented line goes on with the message above it, and has no header to fit.
-        judged = [
-            (row, line)
-            for row, line in enumerate(lines, 1)
-            if line.strip() and line[0] not in " \t" and not is_marker(line)
-        ]
-        judged = [(row, line) for row, line in judged if not goes_on(line)] or judged or unindented(lines)
+        judged, alone = judged_lines(lines)
         if not judged:
             raise EvidenceError("no line of text at its beginning", where=file.where)
         texts = [line for _, line in judged]
         whole = [line for line in lines if line.strip()]
         container = None
-        found = self._of_met(texts, whole)
+        until = self.written_until(file)
+        found = self._of_met(texts, whole, until)
         if found is None and self.guesses and (query := _packed_records(texts, whole)):
             raise FormatError(
                 "its records lie in a JSON array: many in one line, over several lines, or within an object",
@@ -201,7 +196,7 @@ class RuleSet:
             container = _container(judged, file.where)
         if container is not None:
             texts = [line[container.match(line).end() :] for line in texts]  # type: ignore[union-attr]
-        found = found or self._chosen(texts, whole) or self._of_paragraphs(judged, lines)
+        found = found or self._chosen(texts, whole, until) or self._of_paragraphs(judged, lines, until)
         if found is None:
             raise _refusal(self.formats, judged, file.where)
         chosen, why, doubts = found
@@ -214,8 +209,9 @@ class RuleSet:
             chosen = _in_container(chosen, container, [line for _, line in judged])
             if not chosen.example:
                 raise _refusal(self.formats, judged, file.where)
-        if self.guesses:
-            chosen = with_indented(chosen, lines)
+        if self.guesses or alone:
+            chosen, told = with_indented(chosen, lines, alone=alone)
+            doubts += told
         known = not self.met or is_met(self.met, chosen)
         if not known:
             doubts.append(NOT_MET)
@@ -229,14 +225,14 @@ class RuleSet:
             doubts += _glued(rules, judged)
         return Choice(rules, lines, why, doubts, known=known)
 
-    def _of_met(self, lines: list[str], whole: list[str]) -> Found | None:
+    def _of_met(self, lines: list[str], whole: list[str], until: date) -> Found | None:
         """The format, of those that were met before, that these lines have; None where none fits, or where
         a new one would fit many more of them. `whole`: as `_chosen` has it."""
         fits = [Fit.of(each, lines) for each in self.met if each.name != RECORDS]
         fitting = sorted((fit for fit in fits if fit.strict >= FIT), key=lambda fit: -fit.strict)
         timed = next((fit for fit in fitting if fit.format.time), None)
         if timed is not None:
-            guessed = guess(lines, shows_level=self.label.kind != "level")
+            guessed = guess(lines, shows_level=self.label.kind != "level", until=until)
             if guessed is None or timed.strict >= guessed.share - LOSS:
                 return timed.format, f"{timed.told(fits, guessed)}; it was met in what was learnt from", []
         for tried in (lines, whole):
@@ -248,23 +244,23 @@ class RuleSet:
             return fitting[0].format, f"{fitting[0].told(fits)}; it was met in what was learnt from", []
         return None
 
-    def _chosen(self, lines: list[str], whole: list[str]) -> Found | None:
+    def _chosen(self, lines: list[str], whole: list[str], until: date) -> Found | None:
         """The format of these lines, why it is that one, and what is doubtful about it. `whole`: the same
         with those that go on with the message above them."""
         fits = [Fit.of(known, lines) for known in self.formats]
         if self.guesses:
-            return self._guessed(lines, whole, fits)
+            return self._guessed(lines, whole, fits, until)
         fitting = next((fit for fit in fits if fit.share >= FIT), None)
         return None if fitting is None else (fitting.format, fitting.told(fits), [])
 
-    def _guessed(self, lines: list[str], whole: list[str], fits: list[Fit]) -> Found | None:
+    def _guessed(self, lines: list[str], whole: list[str], fits: list[Fit], until: date) -> Found | None:
         """The same where a format may be guessed: the first known one that strictly fits goes before."""
         level = self.label.kind == "level"
         records = None if are_indented(whole) else guess_records(lines)
         records = records or guess_records(whole)
         if records is not None:
             return records.format, _told(records, fits), list(records.doubts)
-        guessed = guess(lines, shows_level=not level)
+        guessed = guess(lines, shows_level=not level, until=until)
         if guessed is None or guessed.share < SURE:
             undated = guess_undated(lines, shows_level=not level)
             if undated is not None and (guessed is None or undated.share >= guessed.share + LOSS):
@@ -308,13 +304,13 @@ class RuleSet:
         )
         return chosen, why, [doubt, *doubts]
 
-    def _of_paragraphs(self, judged: list[tuple[int, str]], lines: list[str]) -> Found | None:
+    def _of_paragraphs(self, judged: list[tuple[int, str]], lines: list[str], until: date) -> Found | None:
         """The format of paragraphs that begin with a time, with blank lines between (apt's history)."""
         level = self.label.kind == "level"
         if not self.guesses or level:
             return None
         first = [line for row, line in judged if row == 1 or not lines[row - 2].strip()]
-        guessed = guess(first) if 1 < len(first) < FIT * len(judged) else None
+        guessed = guess(first, until=until) if 1 < len(first) < FIT * len(judged) else None
         if guessed is None or guessed.share < SURE:
             return None
         why = f"{guessed.fits} of the first {guessed.lines} paragraphs begin with {guessed.format.header!r}"

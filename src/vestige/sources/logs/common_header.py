@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import date
 from itertools import pairwise
 
 from vestige.reading.times import HALF
@@ -82,14 +83,15 @@ def write_prefix(header: Header, group: list[Line]) -> None:
     header.pattern += literal(group[0].opening)
 
 
-def write_time(header: Header, group: list[Line], doubts: list[str]) -> bool:
-    """Write the time and what closes it; False where it is of no layout."""
+def write_time(header: Header, group: list[Line], doubts: list[str], until: date | None = None) -> bool:
+    """Write the time and what closes it; False where it is of no layout. `until`: as `guess` has it."""
     first = group[0]
     if first.time.kind == "clock":
         _write_clock(header, group, doubts)
         return True
     tail = first.time.layout.endswith("~")
-    layout = _ordered(first.time.layout.rstrip("~"), [line.time.text for line in group], doubts)
+    texts = [line.time.text for line in group]
+    layout = _ordered(first.time.layout.rstrip("~"), texts, doubts, until)
     if layout is None:
         return False
     seen = Counter(option for line in group for option in line.time.options)
@@ -322,8 +324,9 @@ def _again(texts: list[str]) -> str:
     )
 
 
-def _ordered(layout: str, texts: list[str], doubts: list[str]) -> str | None:
-    """The layout with day and month in their order, where the date does not show it by itself."""
+def _ordered(layout: str, texts: list[str], doubts: list[str], until: date | None) -> str | None:
+    """The layout with day and month in their order, where the date does not show it by itself. `until`: as
+    `guess` has it."""
     if "?" not in layout:
         return layout
     numbers = [[int(n) for n in re.findall(r"\d+", text)[:3]] for text in texts]
@@ -341,10 +344,7 @@ def _ordered(layout: str, texts: list[str], doubts: list[str]) -> str | None:
     if not fitting:
         return None
     if len(fitting) > 1:
-        # Of years that all fit, the latest: logs of the last years are more, and outlive those of the first.
-        fitting.sort(
-            key=lambda order: -max(columns[re.findall(r"%(\w)", order).index("y")]) if "y" in order else 0
-        )
+        fitting.sort(key=lambda order: _unlikely(order, numbers, until))
         steady = [order for order in fitting if _steps_on(order, numbers)]
         if len(steady) == 1:
             fitting = steady
@@ -362,13 +362,26 @@ def _sane(order: str, columns: list[tuple[int, ...]]) -> bool:
     return all(max(column) <= limits[letter] for letter, column in zip(letters, columns, strict=False))
 
 
+def _unlikely(order: str, numbers: list[list[int]], until: date | None) -> tuple[bool, int]:
+    """How unlikely this order of dates is: least so that of the latest year that none of them leads past
+    `until`. Logs of the last years are more than those of the first, and outlive them."""
+    year, month, day = max(_days(order, numbers))
+    if "y" not in order:
+        return False, 0
+    past = until is not None and (2000 + year, month, day) > (until.year, until.month, until.day)
+    return past, -year
+
+
+def _days(order: str, numbers: list[list[int]]) -> list[tuple[int, int, int]]:
+    """Year (of two digits; 0 where the order has none), month and day of dates."""
+    letters = re.findall(r"%(\w)", order)
+    named = [dict(zip(letters, row, strict=False)) for row in numbers]
+    return [(each.get("y", 0), each["m"], each["d"]) for each in named]
+
+
 def _steps_on(order: str, numbers: list[list[int]]) -> bool:
     """Whether the days never step back, and step on at least once by a single day."""
-    letters = re.findall(r"%(\w)", order)
-    days = []
-    for row in numbers:
-        named = dict(zip(letters, row, strict=False))
-        days.append((named.get("y", 0), named["m"], named["d"]))
+    days = _days(order, numbers)
     steps = pairwise(days)
     return days == sorted(days) and any(a[:2] == b[:2] and b[2] == a[2] + 1 for a, b in steps)
 

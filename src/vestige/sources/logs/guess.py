@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 
 from vestige.sources.logs import grammar
 from vestige.sources.logs.begun import Line, line_of
@@ -41,10 +42,11 @@ class Guess:
         return self.fits / self.lines
 
 
-def guess(lines: Sequence[str], *, shows_level: bool = True) -> Guess | None:
+def guess(lines: Sequence[str], *, shows_level: bool = True, until: date | None = None) -> Guess | None:
     """The format of these lines; None where fewer than half of them begin alike with a time.
 
-    `shows_level`: models see the level of a message; not where it is the label.
+    `shows_level`: models see the level of a message; not where it is the label. `until`: the day after which
+    nothing was written, by which dates are told that may be of several years.
     """
     short = [line[:LINE_CHARACTERS] for line in lines]
     group = _alike(short, weak=False)
@@ -52,7 +54,9 @@ def guess(lines: Sequence[str], *, shows_level: bool = True) -> Guess | None:
         group = max(group, _alike(short, weak=True), key=len)
     if not group:
         return None
-    tried = [_put_together(group, short, shows_level=shows_level, weak=weak) for weak in (False, True)]
+    tried = [
+        _put_together(group, short, shows_level=shows_level, weak=weak, until=until) for weak in (False, True)
+    ]
     found = [each for each in tried if each is not None]
     return max(found, key=lambda each: (each.score, each.fits), default=None)
 
@@ -84,14 +88,16 @@ def _alike(lines: list[str], *, weak: bool) -> list[Line]:
     return max(groups.values(), key=len, default=[])
 
 
-def _put_together(group: list[Line], lines: list[str], *, shows_level: bool, weak: bool) -> Guess | None:
+def _put_together(
+    group: list[Line], lines: list[str], *, shows_level: bool, weak: bool, until: date | None
+) -> Guess | None:
     """The format of lines that begin alike. `weak`: parts that more of them have go before those that are
-    more surely of a header."""
+    more surely of a header. `until`: as `guess` has it."""
     doubts: list[str] = []
     header = Header()
     own = [replace(line) for line in group]
     write_prefix(header, own)
-    if not write_time(header, own, doubts):
+    if not write_time(header, own, doubts, until):
         return None
     write_rest(header, own, shows_level=shows_level, weak=weak)
     match = compiled(header.pattern, header.shapes, header.times).match

@@ -57,8 +57,8 @@ MOST_OTHERS = 64
 MOST_UNREAD = 20
 """Lines of a block that are named because no message has them."""
 
-_CLOSING = "] \t\r"
-"""What ends an array behind its last record."""
+_BRACKETS = "[] \t\r"
+"""What stands in lines of an array before its first record and behind its last one."""
 EMPTY = "<empty>"
 """The text of a message without content: the empty text is padding's."""
 
@@ -286,11 +286,12 @@ class Parser:
         first = np.array(starts, dtype=np.int64)
         after = np.array([ends[at] for at in starts], dtype=np.int64)
         once = np.unique(first, return_index=True)[1]
+        blank = _BRACKETS if self._keys else ""
         counts = {
             "lines": len(lines) + sum(gap[2] for gap in block.gaps),
             "undecodable_lines": undecodable,
             "multi_line_messages": int((after - first > 1)[once].sum()),
-            "lines_without_header": _of_none(lines, first[once], after[once], left),
+            "lines_without_header": _of_none(lines, first[once], after[once], left, blank),
         }
         beside = {
             "lines_between_messages": sum(why == BETWEEN for why in left.values()),
@@ -508,7 +509,7 @@ class Parser:
         out = [told(each, self._keys) for each in records_of(record)]
         if moment != BAD:
             out = [replace(each, t_ns=moment) for each in out]
-        if any(line.strip(_CLOSING) for line in more) and not self._export and out:
+        if any(line.strip(_BRACKETS) for line in more) and not self._export and out:
             out[-1] = replace(out[-1], text=_joined(out[-1].text, more))
         return out
 
@@ -531,16 +532,17 @@ def _escaped(data: bytes) -> int:
 
 
 def _of_none(
-    lines: Sequence[str], first: NDArray[np.int64], after: NDArray[np.int64], left: Container[int]
+    lines: Sequence[str], first: NDArray[np.int64], after: NDArray[np.int64], left: Container[int], blank: str
 ) -> int:
     """How many lines belong to no message: to none of those from `first` to before `after (M,)`, and they are
-    not `left`, which are told by themselves. An empty line is nothing that a message should have had."""
+    not `left`, which are told by themselves. An empty line is nothing that a message should have had, nor is
+    one that is `blank` (characters)."""
     change = np.zeros(len(lines) + 1, dtype=np.int64)
     change[first] += 1
     # One message may end where two begin.
     np.subtract.at(change, after, 1)
     alone = np.flatnonzero(np.cumsum(change[:-1]) == 0)
-    return sum(at not in left and bool(lines[at].strip()) for at in alone.tolist())
+    return sum(at not in left and bool(lines[at].strip().strip(blank)) for at in alone.tolist())
 
 
 def _ends(bounds: list[int], last: int) -> dict[int, int]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from vestige.reading.times import OFFSET
+from vestige.reading.times import FIRST_TICKS, LAST_TICKS, OFFSET, TICKS_1970
 from vestige.sources.logs import clock, grammar
 from vestige.sources.logs.escapes import without_escapes
 
@@ -298,7 +298,7 @@ _LAYOUTS = ("%Y-%m-%d", "%H:%M:%S", "%z")
 
 def read_time(value: Any) -> int:
     """Unix nanoseconds of a time in a record: RFC 3339, any layout of headers, or a number of seconds,
-    milli-, micro- or nanoseconds (by its size). `clock.BAD` where it is none."""
+    milli-, micro- or nanoseconds, or of ticks of .NET (by its size). `clock.BAD` where it is none."""
     if isinstance(value, dict):
         return _time_in(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
@@ -329,8 +329,11 @@ def _parser(layouts: tuple[str, ...]) -> clock.TimeParser:
 
 
 def _number(whole: str, rest: str) -> int:
-    """A number of seconds or parts of seconds since 1970: the part by which it is a time of 1973 or later."""
+    """A number of seconds or parts of seconds since 1970: the part by which it is a time of 1973 or later;
+    or ticks of .NET."""
     size = len(whole.lstrip("0"))
+    if FIRST_TICKS <= int(whole) < LAST_TICKS:
+        return (int(whole) - TICKS_1970) * 100
     for digits, unit in ((11, 9), (14, 6), (17, 3), (20, 0)):
         if size <= digits:
             nanos = int(whole) * 10**unit + int((rest + "0" * unit)[:unit] or 0)

@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.native import native
+from vestige.reading import times
+from vestige.reading.times import FIRST_TICKS, LAST_TICKS, TICKS_1970
 from vestige.sources.logs.kernel import lines
 from vestige.sources.logs.kernel.lines import BAD, HEADER, REST, is_blank, moment
 from vestige.sources.logs.kernel.machine import Bytes, Numbers, Stack
 from vestige.sources.logs.records import level_of
 
-compiled = partial(native, after=(lines.__file__,), inline=True)
+compiled = partial(native, after=(lines.__file__, times.__file__), inline=True)
 
 TEMPLATE, MESSAGE, TIME, LEVEL, ERROR, STRANGE = range(6)
 PARTS = ("template", "message", "time", "level", "error")
@@ -436,8 +438,8 @@ def _divide_time(data: Bytes, at: int, end: int, groups: Stack) -> bool:
 
 @compiled
 def _seconds(data: Bytes, at: int, end: int) -> tuple[bool, int]:
-    """Nanoseconds of a number of seconds, milli-, micro- or nanoseconds, whichever its size says; False where
-    it is none, or none that 64 bits hold."""
+    """Nanoseconds of a number of seconds, milli-, micro- or nanoseconds, or of ticks of .NET, whichever its
+    size says; False where it is none, or none that 64 bits hold."""
     begin = at
     while at < end and data[at] == 48:
         at += 1
@@ -475,6 +477,8 @@ def _seconds(data: Bytes, at: int, end: int) -> tuple[bool, int]:
         if not _is_digit(data[at]):
             return False, 0
         at += 1
+    if FIRST_TICKS <= value < LAST_TICKS:
+        return True, (value - TICKS_1970) * 100
     for _ in range(unit):
         if value > _LARGEST // 10:
             return False, 0
