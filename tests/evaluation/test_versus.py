@@ -69,11 +69,33 @@ def test_a_detector_beside_itself_is_not_said_to_be_the_best(good: Predictions) 
     alone = set_side_by_side([contender("good", good)], resamples=50)
     assert "no other detector" in sentence(alone)
     twice = set_side_by_side([contender("good", good), contender("copy", good)], resamples=50)
-    assert sentence(twice).startswith("All 2 have the same macro F1")
+    assert sentence(twice).startswith("Both have the same macro F1")
 
 
 def test_a_best_one_that_another_equals_is_named_with_it(compared: Compared) -> None:
     assert "as again has" in sentence(compared)
+
+
+def test_a_detector_without_a_figure_is_said_to_have_none(compared: Compared) -> None:
+    def having(*estimates: float | None) -> Compared:
+        row = compared.contenders[0]
+        rows = [
+            row.model_copy(update={
+                "name": f"d{n}", "figure": row.figure.model_copy(update={"estimate": estimate})
+            })
+            for n, estimate in enumerate(estimates)
+        ]  # fmt: skip
+        return compared.model_copy(update={"contenders": rows, "pairs": []})
+
+    assert sentence(having(None)) == "d0 has no macro F1; there is no other detector to compare it with."
+    assert sentence(having(None, None)) == "d0, d1 have no macro F1."
+    assert sentence(having(0.5, None)) == "d0 has macro F1 0.500; d1 has no macro F1."
+    assert sentence(having(0.5, 0.5, None)) == "d0, d1 have the same macro F1, 0.500; d2 has no macro F1."
+    assert sentence(having(0.0, None, 0.5)).startswith("d2 has the highest macro F1, 0.500; it is not shown")
+    # Three digits are shown: what looks equal is equal.
+    assert sentence(having(0.50001, 0.50002)) == "Both have the same macro F1, 0.500."
+    assert "d1 has no macro F1" in render(having(0.5, None))
+    assert "d0 has no macro F1" in render(having(None))
 
 
 def test_adjusted_by_holm_over_all_pairs(compared: Compared) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.evaluation.tables import cheats
 from tests.evaluation.tables.test_audit import ROWS, WINDOWS, Pair, audited, check
 from vestige.errors import EvidenceError
+from vestige.evaluation.tables.reading import agree, open_table
 from vestige.evaluation.tables.sides import Roles
 
 MESSAGES = [" ".join(["unit", *["word"] * (key % 4), f"of {key}"]) for key in range(40)]
@@ -291,3 +292,30 @@ def test_decimal_commas_of_a_spreadsheet_are_numbers(tmp_path: Path) -> None:
     paths[1].write_text("sep=;\na;b\n1;2\n")
     with pytest.raises(EvidenceError, match="Excel's line about separators"):
         audit_tables(Asked(paths[0], paths[1], ROWS))
+
+
+@pytest.mark.parametrize("separator", ["\t", ";"])
+def test_commas_of_english_exports_part_thousands(tmp_path: Path, separator: str) -> None:
+    def written(name: str, cells: Sequence[Sequence[str]]) -> Path:
+        path = tmp_path / f"{name}.csv"
+        path.write_text(
+            "\n".join(separator.join(row) for row in [("bytes", "share", "steps"), *cells]) + "\n"
+        )
+        return path
+
+    train = open_table(written("train", [("999", "1,000", "101,102,103"), ("1,000", "2,001", "102,103,104")]))
+    test = open_table(
+        written(
+            "test", [("1,234,567.5", "0,5", "103,104,105"), ("-2,001", "3", "101,102,103"), ("12", "", "")]
+        )
+    )
+    train, test, notes = agree(train, test, [])
+    # Where the other table shows that a column's commas are decimal, they are.
+    assert [next(part.batches(["bytes", "share"])).rows() for part in (train, test)] == [
+        [(999.0, 1.0), (1_000.0, 2.001)],
+        [(1_234_567.5, 0.5), (-2_001.0, 3.0), (12.0, None)],
+    ]
+    assert train.kinds["steps"] == "text"
+    assert train.stats(["bytes"])["bytes"].high == 1_000
+    assert any("1 columns (bytes) part thousands" in note for note in notes)
+    assert any("1 columns (share) are decimal" in note for note in notes)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -28,6 +28,8 @@ STEP = "\x1f"
 """What stands between the steps of a sequence (the unit separator of ASCII): a step may be a message."""
 UNREPEATED = 0.9
 """Share of values that differ (about: they are estimated) where none occurs twice."""
+THOUSANDS = r"^[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?$"
+"""Numbers whose commas part thousands. Of a column all must be so: `1,000` beside `2,5` is one."""
 INDEX = re.compile(
     r"|_c0|unnamed:? ?\d*|__index_level_\d+__|level_\d|index|idx|row(_?(id|nr|no|number|index))?",
     re.IGNORECASE,
@@ -55,13 +57,15 @@ class Stats:
 
 @dataclass(frozen=True)
 class Table:
-    """A table that is read lazily. `kinds`: how each column is taken, by name, in the table's order."""
+    """A table that is read lazily. `kinds`: how each column is taken, by name, in the table's order.
+    `commas`: columns whose numbers have commas, and whether these are decimal; else they part thousands."""
 
     path: Path
     rows: int
     kinds: dict[str, Kind]
     lazy: pl.LazyFrame = field(repr=False)
     notes: tuple[str, ...] = ()
+    commas: Mapping[str, bool] = field(default_factory=dict)
 
     def batches(self, columns: Sequence[str], size: int = BATCH) -> Iterator[pl.DataFrame]:
         """The columns, in the table's order of rows: numbers as Float64, all else as String (a sequence's
@@ -74,7 +78,8 @@ class Table:
 
     def expression(self, name: str) -> pl.Expr:
         """A column as it is read."""
-        return _as(self.kinds[name], name, self.lazy.collect_schema()[name])
+        dtype = self.lazy.collect_schema()[name]
+        return _as(self.kinds[name], name, dtype, decimal=self.commas.get(name, False))
 
     def stats(self, columns: Sequence[str]) -> dict[str, Stats]:
         """Figures of columns of numbers, in one pass."""
@@ -148,8 +153,8 @@ def open_table(path: Path) -> Table:
             where=path,
             remedy="give a part of it",
         )
-    kinds, notes = _kinds(path, lazy, schema, decimal_commas=separator != ",")
-    return Table(path, rows, kinds, lazy, tuple(notes))
+    kinds, notes, commas = _kinds(path, lazy, schema, commas_in_cells=separator != ",")
+    return Table(path, rows, kinds, lazy, tuple(notes), commas)
 
 
 def agree(train: Table, test: Table, roles: Sequence[str]) -> tuple[Table, Table, list[str]]:
@@ -177,11 +182,26 @@ def agree(train: Table, test: Table, roles: Sequence[str]) -> tuple[Table, Table
     for name in shared:
         pair = {train.kinds[name], test.kinds[name]}
         kinds[name] = pair.pop() if len(pair) == 1 else "text"
-    return (
-        Table(train.path, train.rows, kinds, train.lazy, train.notes),
-        Table(test.path, test.rows, kinds, test.lazy, test.notes),
-        notes,
-    )
+    commas = {
+        name: train.commas.get(name, False) or test.commas.get(name, False)
+        for name in shared
+        if kinds[name] == "number" and (name in train.commas or name in test.commas)
+    }
+    notes += _told_of_commas(commas)
+    return replace(train, kinds=kinds, commas=commas), replace(test, kinds=kinds, commas=commas), notes
+
+
+def _told_of_commas(commas: Mapping[str, bool]) -> list[str]:
+    told = []
+    for decimal, how in (
+        (True, "are decimal: 1,5 is one and a half"),
+        (False, "part thousands: 1,000 is 1000"),
+    ):
+        names = [name for name, is_decimal in commas.items() if is_decimal == decimal]
+        if names:
+            listed = ", ".join(visible(name, 40) for name in names[:5])
+            told.append(f"the commas in numbers of {len(names)} columns ({listed}) {how}")
+    return told
 
 
 def numbers_rows(name: str, train: Stats | None, test: Stats | None) -> bool:
@@ -208,12 +228,12 @@ def _one_by_one(*parts: Stats) -> bool:
     return n > 2 and high - low + 1 == n and abs(mean - (low + high) / 2) <= 1e-6 * n and spread
 
 
-def _as(kind: Kind, name: str, dtype: Any) -> pl.Expr:
+def _as(kind: Kind, name: str, dtype: Any, *, decimal: bool = False) -> pl.Expr:
     column = pl.col(name)
     if kind == "sequence":
         return _joined(column, dtype, STEP).alias(name)
     if kind == "number":
-        return _number(column, dtype).alias(name)
+        return _number(column, dtype, decimal=decimal).alias(name)
     if isinstance(dtype, pl.List | pl.Array):
         return _as("sequence", name, dtype)
     return column.cast(pl.String, strict=False).alias(name)
@@ -226,16 +246,23 @@ def class_name(text: Text) -> Text:
     return plain.str.replace(r"^(?i:true)$", "true").str.replace(r"^(?i:false)$", "false")
 
 
-def _number(column: pl.Expr, dtype: Any) -> pl.Expr:
+def _number(column: pl.Expr, dtype: Any, *, decimal: bool) -> pl.Expr:
     if dtype == pl.String:
-        # Only tables that are not parted by commas have a comma in a number, and it is the decimal one.
-        column = column.str.strip_chars().str.replace(",", ".", literal=True)
-    elif dtype == pl.Date or isinstance(dtype, pl.Datetime):
+        return _figure(column.str.strip_chars(), decimal=decimal)
+    if dtype == pl.Date or isinstance(dtype, pl.Datetime):
         # Seconds, whatever unit a table has: pandas writes nanoseconds, others microseconds.
         return column.dt.epoch("us").cast(pl.Float64) / 1e6
-    elif dtype.is_temporal():
+    if dtype.is_temporal():
         column = column.to_physical()
     return column.cast(pl.Float64, strict=False)
+
+
+def _figure(text: pl.Expr, *, decimal: bool) -> pl.Expr:
+    """A text as a number: its commas are decimal, or part thousands."""
+    plain = (
+        text.str.replace(",", ".", literal=True) if decimal else text.str.replace_all(",", "", literal=True)
+    )
+    return plain.cast(pl.Float64, strict=False)
 
 
 def _joined(column: pl.Expr, dtype: Any, between: str) -> pl.Expr:
@@ -254,9 +281,11 @@ def _is_list(dtype: Any) -> bool:
 
 
 def _kinds(
-    path: Path, lazy: pl.LazyFrame, schema: pl.Schema, *, decimal_commas: bool
-) -> tuple[dict[str, Kind], list[str]]:
+    path: Path, lazy: pl.LazyFrame, schema: pl.Schema, *, commas_in_cells: bool
+) -> tuple[dict[str, Kind], list[str], dict[str, bool]]:
+    """How columns are taken, what is said of that, and of numbers with commas whether these are decimal."""
     kinds: dict[str, Kind] = {}
+    commas: dict[str, bool] = {}
     notes: list[str] = []
     texts = []
     for name, dtype in schema.items():
@@ -271,35 +300,60 @@ def _kinds(
             notes.append(f"column {visible(name, 80)!r} of type {str(dtype)[:60]} is left out")
     for start in range(0, len(texts), 200):
         part = texts[start : start + 200]
-        wanted = []
-        for number, name in enumerate(part):
-            filled = pl.col(name).cast(pl.String).str.strip_chars()
-            filled = pl.when(filled != "").then(filled)
-            figure = filled.str.replace(",", ".", literal=True) if decimal_commas else filled
-            as_number = figure.cast(pl.Float64, strict=False)
-            wanted += [
-                filled.count().alias(f"{number}.filled"),
-                as_number.count().alias(f"{number}.numbers"),
-                (as_number.is_infinite() | as_number.is_nan()).sum().alias(f"{number}.odd"),
-            ]
-        try:
-            row = lazy.select(wanted).collect(engine="streaming").row(0, named=True)
-        except _UNREADABLE as error:
-            raise _unreadable(path, error) from error
-        for number, name in enumerate(part):
-            filled, figures = row[f"{number}.filled"], row[f"{number}.numbers"]
-            if filled and figures == filled:
+        for name, found in _counted(path, lazy, part, commas_in_cells=commas_in_cells).items():
+            if found["filled"] and found["numbers"] == found["filled"]:
                 kinds[name] = "number"
-                if row[f"{number}.odd"]:
-                    notes.append(f"column {visible(name, 80)!r}: {row[f'{number}.odd']} cells are not finite")
-            elif figures > filled / 2:
-                notes.append(_mostly_numbers(path, lazy, name, filled - figures))
-    return {name: kinds[name] for name in schema if name in kinds}, notes
+                if found["commas"]:
+                    commas[name] = found["decimal"]
+                if found["odd"]:
+                    notes.append(f"column {visible(name, 80)!r}: {found['odd']} cells are not finite")
+            elif found["numbers"] > found["filled"] / 2:
+                decimal = found["decimal"] if commas_in_cells else None
+                others = found["filled"] - found["numbers"]
+                notes.append(_mostly_numbers(path, lazy, name, others, decimal=decimal))
+    return {name: kinds[name] for name in schema if name in kinds}, notes, commas
 
 
-def _mostly_numbers(path: Path, lazy: pl.LazyFrame, name: str, others: int) -> str:
+def _counted(
+    path: Path, lazy: pl.LazyFrame, names: Sequence[str], *, commas_in_cells: bool
+) -> dict[str, dict[str, Any]]:
+    """Of each column of texts how many cells are filled, are numbers, and are none that is finite; whether
+    any has a comma, and whether these are decimal."""
+    wanted = []
+    for number, name in enumerate(names):
+        filled = pl.col(name).cast(pl.String).str.strip_chars()
+        filled = pl.when(filled != "").then(filled)
+        decimal, as_number = _decimal(filled), filled.cast(pl.Float64, strict=False)
+        if commas_in_cells:
+            one_and_a_half, thousands = (_figure(filled, decimal=way) for way in (True, False))
+            as_number = pl.when(decimal).then(one_and_a_half).otherwise(thousands)
+        wanted += [
+            filled.count().alias(f"{number}.filled"),
+            as_number.count().alias(f"{number}.numbers"),
+            (as_number.is_infinite() | as_number.is_nan()).sum().alias(f"{number}.odd"),
+            filled.str.contains(",", literal=True).any().alias(f"{number}.commas"),
+            decimal.alias(f"{number}.decimal"),
+        ]
+    try:
+        row = lazy.select(wanted).collect(engine="streaming").row(0, named=True)
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from error
+    figures = ("filled", "numbers", "odd", "commas", "decimal")
+    return {name: {what: row[f"{number}.{what}"] for what in figures} for number, name in enumerate(names)}
+
+
+def _decimal(filled: pl.Expr) -> pl.Expr:
+    """Whether a column's commas are decimal: not all part thousands. Where each cell has some, and one
+    has two, they part steps (`101,102,103`): among thousands there are small numbers that have none."""
+    found = filled.str.count_matches(",", literal=True)
+    steps = (found.max() > 1) & (found.min() > 0)
+    return ((found > 0) & ~filled.str.contains(THOUSANDS)).any() | steps.fill_null(value=False)
+
+
+def _mostly_numbers(path: Path, lazy: pl.LazyFrame, name: str, others: int, *, decimal: bool | None) -> str:
     text = pl.col(name).cast(pl.String).str.strip_chars()
-    odd = (text != "") & text.cast(pl.Float64, strict=False).is_null()
+    figure = text.cast(pl.Float64, strict=False) if decimal is None else _figure(text, decimal=decimal)
+    odd = (text != "") & figure.is_null()
     try:
         first = lazy.select(text).with_row_index("row").filter(odd).head(1).collect(engine="streaming")
     except _UNREADABLE as error:
