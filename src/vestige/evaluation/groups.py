@@ -91,7 +91,7 @@ class Grouping:
     def beside(
         self, detectors: Sequence[DetectorResults]
     ) -> Iterator[tuple[GroupRow, list[GroupRow | None]]]:
-        """Each group that is shown, and what each detector makes of it; None where its table has none such."""
+        """Each group that is shown, and what each detector makes of it; None where it has no such group."""
         known = [{row.name: row for row in self.tables[detector.name].rows} for detector in detectors]
         for row in self.rows_of(detectors[0]):
             yield row, [rows.get(row.name) for rows in known]
