@@ -83,24 +83,32 @@ class Side:
     def run(self, *arguments: object, script: str = CONSOLE) -> Took:
         """A command with this checkout's program, or a script that prints by itself what it took; raises
         SystemExit with what was said where it fails."""
-        command = [sys.executable, "-c", script, *map(str, arguments)]
         begun, before = time.perf_counter(), processor_s()
-        done = subprocess.run(
-            command,
-            check=False,
-            capture_output=True,
+        said = self.end(self.start(*arguments, script=script))
+        wall = time.perf_counter() - begun
+        _reap()
+        if script != CONSOLE:
+            wall, busy = map(float, said.split())
+            return wall, busy
+        return wall, processor_s() - before
+
+    def start(self, *arguments: object, script: str = CONSOLE) -> subprocess.Popen[str]:
+        """A command that goes on by itself, until `end`."""
+        return subprocess.Popen(
+            [sys.executable, "-c", script, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             cwd=self.folder,
             env=environment() | {"PYTHONPATH": str(self.source / "src")},
         )
-        wall = time.perf_counter() - begun
-        _reap()
-        if done.returncode:
-            sys.exit(f"{self.source}: vestige {' '.join(map(str, arguments))}\n{done.stderr}")
-        if script != CONSOLE:
-            wall, busy = map(float, done.stdout.split())
-            return wall, busy
-        return wall, processor_s() - before
+
+    def end(self, running: subprocess.Popen[str]) -> str:
+        """Wait for a command; what it printed. Raises SystemExit with what it said where it failed."""
+        printed, said = running.communicate()
+        if running.returncode:
+            sys.exit(f"{self.source}: vestige {' '.join(map(str, list(running.args)[3:]))}\n{said}")
+        return printed
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,6 @@ import random
 import re
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -40,7 +39,7 @@ from itertools import cycle
 from pathlib import Path
 
 from bench_before import CONSOLE, HERE, PR_SET_CHILD_SUBREAPER, Side, Took, _reap, measured, processor_s
-from pairs import Asked, Pair, command, environment, pass_over, peers_python, why_missing
+from pairs import Asked, Pair, command, pass_over, peers_python, why_missing
 from vestige.sources.logs.format import load
 
 COPIED = 1 << 24
@@ -238,29 +237,11 @@ def apart(side: Side, halves: list[Path], load_: Load) -> Took:
     outs = [half.with_name("out") for half in halves]
     begun, before = time.perf_counter(), processor_s()
     running = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                CONSOLE,
-                "prepare",
-                "logs",
-                half,
-                *load_.options,
-                "--jobs",
-                "1",
-                "-o",
-                out,
-            ],
-            stdout=subprocess.DEVNULL,
-            cwd=side.folder,
-            env=environment() | {"PYTHONPATH": str(side.source / "src")},
-        )
+        side.start("prepare", "logs", half, *load_.options, "--jobs", 1, "-o", out)
         for half, out in zip(halves, outs, strict=True)
     ]
-    codes = [process.wait() for process in running]
-    if any(codes):
-        sys.exit("one of two processes failed; what it said stands above")
+    for each in running:
+        side.end(each)
     took = time.perf_counter() - begun, processor_s() - before
     for out in outs:
         shutil.rmtree(out)

@@ -149,7 +149,7 @@ def _table(rows: list[dict[str, Any]], found: Kept) -> Table:
 def _show(row: dict[str, Any], found: Kept) -> None:
     """All that is kept of an incident."""
     from vestige.cli import tables
-    from vestige.reading.overview import counted
+    from vestige.evidence.defects import counted
 
     said = found.said(row["id"])
     again = f", {counted(row['repeats'], 'repeat')}" if row.get("repeats") else ""

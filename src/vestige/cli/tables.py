@@ -18,8 +18,7 @@ from rich.text import Text
 
 from vestige import log
 from vestige.escaping import LONGEST, visible
-from vestige.evidence.defects import MOST_NOTED, LeftOut, counted_defects
-from vestige.reading.overview import counted
+from vestige.evidence.defects import MOST_NOTED, LeftOut, counted, counted_defects
 from vestige.reading.told import warnings_of_notes
 
 if TYPE_CHECKING:

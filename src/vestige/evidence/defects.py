@@ -14,7 +14,7 @@ from vestige.errors import DatasetError
 FILE, RECORD, REST, DETAIL = "the file", "a record", "the rest of the file", "a detail"
 """What can be left out: all of a unit, a record, what comes after damage; or a detail is not as it should
 be."""
-_MANY = {FILE: "file", RECORD: "record", DETAIL: "detail"}
+_NOUNS = {FILE: "file", RECORD: "record", DETAIL: "detail"}
 MOST_NOTED = 1000
 """Defects that a dataset's notes hold; all of them are counted."""
 
@@ -81,14 +81,17 @@ class LeftOut:
 _LEFT_OUT = TypeAdapter(LeftOut)
 
 
+def counted(n: int, noun: str) -> str:
+    """`1 step`, `2,000 steps`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def counted_defects(counts: Mapping[str, int]) -> str:
     """How much of what was left out: `1 file, 1,200 records, the rest of 2 files`."""
-    return ", ".join(_counted(what, count) for what, count in sorted(counts.items()))
+    return ", ".join(_counted_what(what, count) for what, count in sorted(counts.items()))
 
 
-def _counted(what: str, count: int) -> str:
+def _counted_what(what: str, count: int) -> str:
     if what == REST:
-        return f"the rest of {_counted(FILE, count)}"
-    if what not in _MANY:
-        return f"{what} {count:,}"
-    return f"{count:,} {_MANY[what]}" + ("" if count == 1 else "s")
+        return f"the rest of {_counted_what(FILE, count)}"
+    return counted(count, _NOUNS[what]) if what in _NOUNS else f"{what} {count:,}"

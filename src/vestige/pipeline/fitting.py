@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from vestige import checkpoint, extras, log
 from vestige.errors import UsageError
 from vestige.evaluation.figures import ThresholdResult
+from vestige.evidence.defects import counted
 from vestige.models import registry
 from vestige.models.base import VIEWS, Detector, Task, choose_inputs, parse_hyper
 from vestige.models.fitting import FittedDetector
 from vestige.pipeline import predicting
 from vestige.pipeline.experiment import TrainingData
-from vestige.reading.overview import counted
 from vestige.runs import views
 from vestige.schema import Schema
 from vestige.training import TrainingConfig, train

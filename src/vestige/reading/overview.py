@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.evidence.defects import LeftOut
+from vestige.evidence.defects import LeftOut, counted
 from vestige.evidence.files import stem_of
 from vestige.reading.steps import Reader, StepBlock
 from vestige.reading.times import EARLY_NS, duration, known, rfc3339
@@ -35,11 +35,6 @@ LEVEL = re.compile(
     re.IGNORECASE,
 )
 """What stands where a host was looked for, and is none: a level, a stream, a number."""
-
-
-def counted(n: int, noun: str) -> str:
-    """`1 step`, `2,000 steps`."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def present(block: StepBlock) -> list[int]:

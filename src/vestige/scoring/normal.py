@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige.checkpoint import Loaded
+from vestige.evidence.defects import counted
 from vestige.log import get
 from vestige.models.normal.detector import Normal
 from vestige.reading.looks import BoundNormalEncoder, NormalEncoder
-from vestige.reading.overview import counted
 from vestige.reading.steps import NO_TIME
 from vestige.reading.times import rfc3339
 from vestige.reading.windower import WindowBatch

@@ -21,8 +21,8 @@ from typing import Any, Literal
 from vestige import checked
 from vestige.errors import CheckpointError, OutputError, UsageError
 from vestige.escaping import toml_text
+from vestige.evidence.defects import counted
 from vestige.log import get
-from vestige.reading.overview import counted
 from vestige.service import exceptions
 from vestige.service import state as states
 from vestige.service.exceptions import Dismissal

@@ -20,11 +20,11 @@ import numpy as np
 from vestige import checked, native, storage
 from vestige.checkpoint import Loaded, load
 from vestige.errors import CheckpointError
+from vestige.evidence.defects import counted
 from vestige.evidence.files import STDIN
 from vestige.log import get
 from vestige.reading import live
 from vestige.reading.looks import NormalEncoder
-from vestige.reading.overview import counted
 from vestige.reading.steps import NO_TIME, Reader, StepBlock
 from vestige.reading.times import rfc3339
 from vestige.reading.windower import WindowBatch, Windower

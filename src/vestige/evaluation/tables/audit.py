@@ -129,9 +129,8 @@ class _Tables:
         self.links = neighbours(train, test, self.windows) if self.windows else {}
         self.slides = slide(self.links, len(train) + len(test))
         if self.windows and not self.windows.parting and not self.slides:
-            self.windows = (
-                None  # numbered columns are steps where windows slide over them, and counts elsewhere
-            )
+            # Numbered columns are steps where windows slide over them, and counts elsewhere.
+            self.windows = None
         self.telling = len(copies.continuous(self.stats[0]))
         self.given = (
             given.read(asked.predictions, test, classes, asked.roles.id) if asked.predictions else None

@@ -147,7 +147,7 @@ def _about(side: Side, known: Hashes | None, *, hours: bool) -> NDArray[np.float
         at = np.minimum(np.searchsorted(known, side.hosts), len(known) - 1)
         columns.append(np.where(known[at] == side.hosts, at, -1).astype(np.float64))
     if side.times is not None and hours:
-        columns.append(side.times / unit_of(side.times) % 86_400 / 3_600)
+        columns.append(side.times % 86_400 / 3_600)
     return np.stack(columns, axis=1)
 
 
