@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vestige.sources.logs.blocks import Block
@@ -247,6 +247,7 @@ LINES = st.lists(st.lists(PIECES, max_size=24).map("".join) | st.text(max_size=8
 
 
 @given(LINES)
+@example(["1700000000.123456|box sshd[1]: closed", "1700000001.123456 box cron[2]: begun"])
 def test_whatever_the_lines_are_a_guess_reads_those_that_it_says_it_reads(lines: list[str]) -> None:
     found = guess(lines)
     if found is None:

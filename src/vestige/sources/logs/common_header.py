@@ -201,6 +201,9 @@ def write_rest(header: Header, group: list[Line], *, shows_level: bool, weak: bo
             if part is not None:
                 taken.append(part)
                 line.at, line.seen = part.end, line.seen | {chosen.kind}
+            elif chosen.kind == "host":
+                # A header names one machine: where other lines have it, this one has no second.
+                line.seen |= {chosen.kind}
         written.append((chosen, taken, len(taken) < len(group)))
         places.append([line.at for line in group])
     while written and (written[-1][0].kind in WEAK):
