@@ -7,14 +7,16 @@
 Examples of every shipped log format, of records as JSON and of programs whose format is guessed, simulated
 exports, tables of Zeek, real event logs of Windows where they lie beside the project, and manifests are
 mutated: bytes and lines changed, cut, doubled and spliced, quotes and brackets put in. What is refused must
-be refused as evidence; an input that does anything else ends the run and is kept; a hang ends it by alarm,
-and memory by the process's limit.
+be refused as evidence; an input that does anything else ends the run and is kept. A hang ends it by a signal
+(20 s of processor time, or ten minutes in which something is waited for), which shows where, and leaves the
+input in the folder for temporary files; memory is bounded by the process's limit.
 Raw traces and perf.data have fuzzers of their own (`fuzz_traces.py`, `fuzz_perf.py`).
 """
 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import random
 import resource
@@ -36,7 +38,7 @@ from vestige.sources.logs import format as formats
 from vestige.sources.telemetry import manifest
 from vestige.sources.telemetry.faults import FaultError
 
-LONGEST_SECONDS, MOST_MEMORY, MOST_BYTES = 20, 8 << 30, 1 << 16
+LONGEST_SECONDS, LONGEST_WAIT, MOST_MEMORY, MOST_BYTES = 20, 600, 8 << 30, 1 << 16
 NAMES = ("logs", "events", "zeek", "json", "guess", "evtx", "manifest")
 ROOT = Path(__file__).resolve().parents[1]
 WINDOWS = ROOT.parent / "shared/data/evtx"
@@ -150,6 +152,8 @@ def main() -> None:
     asked = arguments.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     log.configure(50)
+    for sign in (signal.SIGPROF, signal.SIGALRM):
+        faulthandler.register(sign, chain=True)
     rng, counts = random.Random(asked.seed), Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -161,7 +165,9 @@ def main() -> None:
             files, read = parsers[name]
             data = mutated(rng.choice(files), rng.choice(files), rng)
             file.write_bytes(data)
-            signal.alarm(LONGEST_SECONDS)
+            # On a busy machine seconds by the clock say nothing about an input.
+            signal.setitimer(signal.ITIMER_PROF, LONGEST_SECONDS)
+            signal.alarm(LONGEST_WAIT)
             try:
                 read(file)
                 counts[f"{name}: read"] += 1
@@ -173,6 +179,7 @@ def main() -> None:
                 print(f"{name} broke; the input is in {kept}", file=sys.stderr)
                 raise
             finally:
+                signal.setitimer(signal.ITIMER_PROF, 0)
                 signal.alarm(0)
     for told in sorted(counts):
         print(f"{told} {counts[told]:,}")

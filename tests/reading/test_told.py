@@ -17,7 +17,7 @@ from vestige.reading.overview import Overview
 from vestige.reading.prepare import prepare
 from vestige.reading.preview import Preview
 from vestige.reading.steps import Position
-from vestige.reading.told import MOST_WARNINGS, Told, warnings_of_notes
+from vestige.reading.told import MOST_WARNINGS, Said, Told, warnings_of_notes
 from vestige.reading.windows import WindowSet
 
 
@@ -98,3 +98,18 @@ def test_so_many_warnings_are_kept_and_all_are_counted() -> None:
 def test_damaged_notes_are_refused(damaged: Any) -> None:
     with pytest.raises(DatasetError, match="notes of what is doubtful are damaged"):
         warnings_of_notes({"warnings": damaged}, Path("d"))
+
+
+def test_a_count_that_may_go_on_is_told_as_one_and_each_sentence_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    said = Said()
+    with caplog.at_level(logging.WARNING):
+        for count in ("1,171", "4,522"):
+            said.say("a.json", {"warnings": [f"Times before 1980 ({count} events).", "A year is assumed."]})
+        said.say("a.json", {"warnings": ["Events without a label: 7."]}, whole=True)
+    assert [record.getMessage() for record in caplog.records] == [
+        "a.json, so far: Times before 1980 (1,171 events).",
+        "a.json: A year is assumed.",
+        "a.json: Events without a label: 7.",
+    ]

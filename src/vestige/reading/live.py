@@ -199,7 +199,7 @@ def _of_unit(reader: Reader[Any], most: int, idle_s: float, said: Said, unit: Un
     finally:
         stream.close()
         _tell(stream, unit, told)
-        said.say(unit.name, stream.summary)
+        said.say(unit.name, stream.summary, whole=stream.ended)
         for what, count in stream.summary.get("more_defects", {}).items():
             if count:
                 log.warning("%s: left out besides: %s, %d times", unit.name, what, count)

@@ -143,8 +143,9 @@ class Said:
 
     sentences: set[str] = field(default_factory=set)
 
-    def say(self, unit: str, summary: dict[str, Any]) -> None:
-        """Say what the summary of a unit's stream has that was not said yet."""
+    def say(self, unit: str, summary: dict[str, Any], *, whole: bool = False) -> None:
+        """Say what the summary of a unit's stream has that was not said yet. Unless the unit was read as a
+        `whole`, what is counted in it may go on, and that is said, too."""
         for text in summary.get("warnings", ()):
             sentence = _COUNTED.sub("", text)
             if sentence in self.sentences or len(self.sentences) > MOST_WARNINGS:
@@ -153,7 +154,8 @@ class Said:
             if len(self.sentences) > MOST_WARNINGS:
                 log.warning("more warnings are not shown")
                 continue
-            log.warning("%s: %s", unit, text)
+            until = "" if whole or sentence == text else ", so far"
+            log.warning("%s%s: %s", unit, until, text)
 
 
 def warnings_of_notes(notes: Mapping[str, Any], where: Path) -> list[str]:
