@@ -34,6 +34,8 @@ def test_evidence_of_another_source_is_told_to_be_so(
     # Where there is nothing, that is told instead.
     assert watch(detector, tmp_path / "missing", tmp_path) == []
     assert "missing: cannot be read: No such file" in caplog.text
+    (tmp_path / "bare").mkdir()
+    assert watch(detector, tmp_path / "bare", tmp_path) == []
     assert "learnt from" not in caplog.text
 
 

@@ -338,7 +338,7 @@ class Watch:
         if self.steps:
             log.info("all there was is read: %d steps, %d alerts; what comes is waited for",
                      self.steps, self.alerts)  # fmt: skip
-        elif any(path != STDIN and path.exists() for path in self.paths):
+        elif any(path != STDIN and path.exists() and not _is_bare(path) for path in self.paths):
             then = "nothing" if self.options.once else "nothing so far"
             log.warning("%s could be read: the detector was learnt from %s, and reads nothing else",
                         then, self.loaded.schema.source)  # fmt: skip
@@ -598,3 +598,11 @@ def _again(detector: Path, paths: Sequence[Path], state: Path | None) -> str:
 def _asked(stop: StopRequests) -> bool:
     """Whether somebody asked to stop by now."""
     return stop.name is not None
+
+
+def _is_bare(path: Path) -> bool:
+    """Whether a path is a directory in which nothing lies yet."""
+    try:
+        return path.is_dir() and next(path.iterdir(), None) is None
+    except OSError:
+        return False
