@@ -48,7 +48,8 @@ def test_a_directory_of_misfits_is_an_error(finished: Path, tmp_path: Path) -> N
     (tmp_path / "c").mkdir()
     for name in "ab":
         (tmp_path / "c" / f"{name}.log").write_text("nothing of the kind\n" * 9)
-    refused(vestige("score", finished / "gbt", tmp_path / "c"), errors.EvidenceError, "c/a.log:1: 9 of")
+    done = vestige("score", finished / "gbt", tmp_path / "c")
+    refused(done, errors.EvidenceError, "c/a.log:1: 9 of", "the detector reads logs, as vestige inspect")
 
 
 def test_files_are_called_by_the_paths_as_given(finished: Path, logs: list[Path], tmp_path: Path) -> None:
@@ -67,6 +68,7 @@ def test_a_missing_path_is_found_before_the_first_line(
 ) -> None:
     done = vestige("score", finished / "gbt", logs[0], tmp_path / "d3" / "none.log")
     refused(done, errors.EvidenceError, str(tmp_path / "d3" / "none.log"))
+    assert "the detector reads" not in done.stderr
 
 
 def test_an_existing_output_stays_unless_told_otherwise(

@@ -109,7 +109,7 @@ def test_a_count_that_may_go_on_is_told_as_one_and_each_sentence_once(
             said.say("a.json", {"warnings": [f"Times before 1980 ({count} events).", "A year is assumed."]})
         said.say("a.json", {"warnings": ["Events without a label: 7."]}, whole=True)
     assert [record.getMessage() for record in caplog.records] == [
-        "a.json, so far: Times before 1980 (1,171 events).",
+        "a.json (as far as it was read): Times before 1980 (1,171 events).",
         "a.json: A year is assumed.",
         "a.json: Events without a label: 7.",
     ]

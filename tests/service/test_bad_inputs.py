@@ -35,7 +35,9 @@ def test_evidence_of_another_source_is_told_to_be_so(
     assert watch(detector, tmp_path / "missing", tmp_path) == []
     assert "missing: cannot be read: No such file" in caplog.text
     (tmp_path / "bare").mkdir()
+    (tmp_path / "empty.log").touch()
     assert watch(detector, tmp_path / "bare", tmp_path) == []
+    assert watch(detector, tmp_path / "empty.log", tmp_path) == []
     assert "learnt from" not in caplog.text
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -13,7 +15,7 @@ import typer
 from vestige import log, storage
 from vestige.cli.export import Runtime, in_form
 from vestige.cli.options import Address, Quantize, ScoringEngine, parse_duration, scoring_engine
-from vestige.errors import OutputError, UsageError
+from vestige.errors import EvidenceError, OutputError, UsageError
 from vestige.evidence.files import STDIN
 
 if TYPE_CHECKING:
@@ -126,7 +128,8 @@ def score(
         log.get("vestige.cli").warning("the evidence is synthetic: its scores say that the program works")
     asked = _Asked(device, quantize == "int8", alerts_only, explain, parse_duration("--idle", idle))
     workers = scoring_engine(engine, address, device)
-    with progress.bar("scoring", "bytes", beside_output=output is None) as update:
+    bar = progress.bar("scoring", "bytes", beside_output=output is None)
+    with _naming_the_source(run, evidence), bar as update:
         if by_recording:
             found = _recordings(run, evidence, workers, asked, update)
         else:
@@ -183,6 +186,23 @@ def _recordings(
     return scoring.score_recordings(
         run, evidence, device=asked.device, quantize=asked.eight_bit, progress=update
     )
+
+
+@contextlib.contextmanager
+def _naming_the_source(run: Path, evidence: list[Path]) -> Iterator[None]:
+    """Errors about evidence that the block raises say what the detector reads, because it may be of another
+    source; not where there is none."""
+    from vestige.runs.directory import RunDirectory
+
+    try:
+        yield
+    except EvidenceError as error:
+        if not all(path == STDIN or path.exists() for path in evidence):
+            raise
+        source = RunDirectory(run).header.dataset_schema["source"]
+        hint = f"the detector reads {source}, as {shlex.join(['vestige', 'inspect', str(run)])} tells"
+        error.remedy = "\n  ".join(filter(None, [error.remedy, hint]))
+        raise
 
 
 def _refuse_other_format(run: Path, asked: str) -> None:

@@ -154,7 +154,7 @@ class Said:
             if len(self.sentences) > MOST_WARNINGS:
                 log.warning("more warnings are not shown")
                 continue
-            until = "" if whole or sentence == text else ", so far"
+            until = "" if whole or sentence == text else " (as far as it was read)"
             log.warning("%s%s: %s", unit, until, text)
 
 

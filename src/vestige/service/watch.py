@@ -601,8 +601,10 @@ def _asked(stop: StopRequests) -> bool:
 
 
 def _is_bare(path: Path) -> bool:
-    """Whether a path is a directory in which nothing lies yet."""
+    """Whether a path is a directory in which nothing lies yet, or a file in which nothing stands."""
     try:
-        return path.is_dir() and next(path.iterdir(), None) is None
+        if path.is_dir():
+            return next(path.iterdir(), None) is None
+        return path.is_file() and not path.stat().st_size
     except OSError:
         return False
