@@ -71,6 +71,21 @@ def separated_messages(cheat: bool) -> Pair:
     return messages(cheat, " [SEP] ".join)
 
 
+def bars_in_messages(cheat: bool) -> Pair:
+    """Messages that hold bars of their own, put together by bars between blanks."""
+    return messages(cheat, lambda said: " | ".join(text.replace("unit word", "unit|word") for text in said))
+
+
+def twice_written(cheat: bool) -> Pair:
+    """Windows of three of a log that writes each message to two files. Some are left out, of both files."""
+    frame = cheats.windows(cheats.stream(keys=60), before=2).drop("t")
+    frame = frame.filter(np.random.default_rng(5).random(frame.height) < 0.9)
+    if cheat:
+        return cheats.parted(pl.concat([frame, frame]), shuffled=True)
+    train, test = cheats.parted(frame, gap=3)
+    return pl.concat([train, train]), pl.concat([test, test])
+
+
 def numbered_windows(cheat: bool) -> Pair:
     walk = np.cumsum(np.random.default_rng(0).normal(size=1_500)).round(3)
     rows = np.lib.stride_tricks.sliding_window_view(walk, 8)
@@ -168,6 +183,8 @@ PLANTED: list[tuple[str, Callable[[bool], Pair], Roles, str]] = [
     ("overlapping_windows", barred_messages, WINDOWS, "csv"),
     ("overlapping_windows", listed_messages, WINDOWS, "parquet"),
     ("overlapping_windows", lines_of_messages, WINDOWS, "csv"),
+    ("overlapping_windows", bars_in_messages, WINDOWS, "csv"),
+    ("overlapping_windows", twice_written, WINDOWS, "csv"),
     ("overlapping_windows", separated_messages, WINDOWS, "csv"),
     ("overlapping_windows", numbered_windows, WINDOWS, "parquet"),
     ("scaler_fitted_on_all", scaled, ROWS, "csv"),

@@ -106,6 +106,11 @@ def test_what_fits_nothing_is_refused_with_the_line(tmp_path: Path) -> None:
     assert read(tmp_path / "b.log", "once upon a time\n", format="auto,plain")[0] == ["once upon a time"]
 
 
+def test_a_line_that_has_the_form_of_a_format_alone_is_refused_for_what_it_says(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="lines have the form of rfc3164, but not its times"):
+        read(tmp_path / "a.log", "and 6 07:08:10 2024 us=124 TLS: failed\n")
+
+
 def test_a_label_by_level_needs_a_level(tmp_path: Path) -> None:
     texts, summary, _ = read(tmp_path / "a.log", "2024-03-08 09:17:01 ERROR a\n", label="level:ERROR")
     assert (texts, list(summary["formats"])) == (["a"], ["guessed"])

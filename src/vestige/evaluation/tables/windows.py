@@ -39,6 +39,7 @@ TEXTS = (
     r"\s*(?:\[SEP\]|<sep>|</s>|\|\||##|=>|->)\s*",
     r"\n",
     r"\t",
+    r"\s+\|\s+",
     r"\s*\|\s*",
     r"\s*;\s*",
     r"\s*>\s*",
@@ -170,14 +171,15 @@ def _numbered(features: Sequence[str]) -> Windows | None:
     return Windows(columns, length, told)
 
 
-_Stretch = tuple[Hashes, NDArray[np.int64]]
+_Stretch = tuple[Hashes, Hashes, NDArray[np.int64]]
 
 
 class _Stretches:
-    """First and last stretches of all windows by shift: hash, side and row."""
+    """First and last stretches of all windows by shift: hashes of the stretch and of its whole window, and
+    the row. Rows below `train` are of training."""
 
-    def __init__(self, shifts: Sequence[int], every: int) -> None:
-        self.every = np.uint64(every)
+    def __init__(self, shifts: Sequence[int], every: int, train: int) -> None:
+        self.every, self.train = np.uint64(every), train
         self.found: dict[tuple[int, str], list[_Stretch]] = {
             (shift, end): [] for shift in shifts for end in ("first", "last")
         }
@@ -193,43 +195,57 @@ class _Stretches:
             first = sums[:, length - shift - 1]
             hashes = mix(first if end == "first" else (sums[:, -1] - sums[:, shift - 1]) * inverses[shift])
             chosen = hashes % self.every == 0
-            kept.append((hashes[chosen], rows[chosen]))
+            kept.append((hashes[chosen], sums[chosen, -1], rows[chosen]))
 
     def links(self, shift: int) -> NDArray[np.int64]:
-        """Pairs of rows `(M, 2)`: the last stretch of one is the first of the other, and of no third. None of
-        them, where there are hardly more than by chance.
+        """Pairs of rows, and the number of the link that each is of, `(M, 3)`: the last stretch of one window
+        is the first of the other, and of no third. None, where there are hardly more than by chance.
 
-        Of stretches that occur twice by chance, as many are two first ones, or two last ones, as one of each.
-        Where windows slide, each stretch is the end of one and the beginning of another.
+        Where a log writes each message to two files, a window stands in two rows, as its neighbour does:
+        they make two pairs of one link. A window on both sides is a copy, and no neighbour. Of stretches that
+        two windows have by chance, as many are two first ones, or two last ones, as one of each. Where
+        windows slide, each stretch is the end of one and the beginning of another.
         """
-        (firsts, first_rows), (lasts, last_rows) = (self._whole(shift, end) for end in ("first", "last"))
-        hashes = np.concatenate([firsts, lasts])
-        order = np.argsort(hashes, kind="stable")
-        starts = np.flatnonzero(np.diff(hashes[order], prepend=~hashes[order[:1]]) != 0)
-        twice = starts[np.diff(starts, append=len(order)) == 2]
-        former, latter = order[twice], order[twice + 1]
-        linked = (former < len(firsts)) & (latter >= len(firsts))
-        chance = len(twice) - int(linked.sum())
+        firsts, lasts = (self._whole(shift, end) for end in ("first", "last"))
+        stretch, window, row = (np.concatenate(pair) for pair in zip(firsts, lasts, strict=True))
+        is_last = np.arange(len(stretch)) >= len(firsts[0])
+        order = np.lexsort((window, is_last, stretch))
+        stretch, window, row, is_last = stretch[order], window[order], row[order], is_last[order]
+        new_stretch = np.diff(stretch, prepend=~stretch[:1]) != 0
+        new = new_stretch | (np.diff(window, prepend=~window[:1]) != 0) | np.diff(is_last, prepend=False)
+        starts = np.flatnonzero(new)
+        counts = np.diff(starts, append=len(stretch))
+        begins = np.flatnonzero(new_stretch[starts])
+        former = begins[np.diff(begins, append=len(starts)) == 2]
+        former = former[counts[former] == counts[former + 1]]
+        latter = former + 1
+        linked = is_last[starts[former]] != is_last[starts[latter]]
+        chance = len(former) - int(linked.sum())
         if linked.sum() <= BEYOND * chance + LEAST:
-            return np.zeros((0, 2), dtype=np.int64)
-        pairs = np.stack([last_rows[latter[linked] - len(firsts)], first_rows[former[linked]]], axis=1)
-        return np.asarray(pairs[pairs[:, 0] != pairs[:, 1]], dtype=np.int64)
+            return np.zeros((0, 3), dtype=np.int64)
+        in_test = np.add.reduceat(row >= self.train, starts)
+        one_sided = (in_test == 0) | (in_test == counts)
+        linked &= one_sided[former] & one_sided[latter] & (window[starts[former]] != window[starts[latter]])
+        former, latter = former[linked], latter[linked]
+        times = counts[former]
+        turn = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+        beginning, end = (row[np.repeat(starts[entry], times) + turn] for entry in (former, latter))
+        return np.stack([end, beginning, np.repeat(np.arange(len(times)), times)], axis=1)
 
     def _whole(self, shift: int, end: str) -> _Stretch:
-        hashes, rows = zip(*self.found[shift, end], strict=True)
-        return np.concatenate(hashes), np.concatenate(rows)
+        stretches, windows, rows = zip(*self.found[shift, end], strict=True)
+        return np.concatenate(stretches), np.concatenate(windows), np.concatenate(rows)
 
 
 def neighbours(train: Side, test: Side, windows: Windows) -> dict[int, NDArray[np.int64]]:
-    """By shift the pairs of rows `(M, 2)`, counted over both tables, of which the end of one is the beginning
-    of the other and of no third window."""
+    """By shift what `_Stretches.links` finds `(M, 3)`; rows are counted over both tables."""
     longest = windows.length - max(2, min(4, windows.length // 2), windows.length // 5)
     shifts: Sequence[int] = range(1, longest + 1)
     if longest > MOST_SHIFTS:
         tenths = {windows.length * part // 10 for part in range(1, 10)}
         shifts = sorted(shift for shift in {*USUAL_SHIFTS, *tenths} if shift <= longest)
     total = 2 * len(shifts) * (len(train) + len(test))
-    stretches = _Stretches(shifts, max(1, -(-total // KEPT)))
+    stretches = _Stretches(shifts, max(1, -(-total // KEPT)), len(train))
     at = 0
     for side in (train, test):
         for batch in side.table.batches(windows.columns):
@@ -261,15 +277,16 @@ def overlapping_windows(
 
 
 def _judge(name: str, train: Side, test: Side, links: dict[int, NDArray[np.int64]]) -> Found:
-    shift, pairs = max(links.items(), key=lambda item: len(item[1]))
-    in_test = pairs >= len(train)
+    # Windows slide by the shift that links most of them.
+    shift, pairs = max(links.items(), key=lambda item: item[1][:, 2].max(initial=-1))
+    in_test = pairs[:, :2] >= len(train)
     across = in_test[:, 0] != in_test[:, 1]
     touched = in_test.any(axis=1)
     rows = np.zeros(len(test), dtype=np.bool_)
     partners: dict[int, int] = {}
     for found in links.values():
-        there = found >= len(train)
-        for a, b in found[there[:, 0] != there[:, 1]].tolist():
+        there = found[:, :2] >= len(train)
+        for a, b, _ in found[there[:, 0] != there[:, 1]].tolist():
             row, other = (b, a) if a < len(train) else (a, b)
             rows[row - len(train)] = True
             partners.setdefault(row - len(train), other)

@@ -557,7 +557,10 @@ def _refusal(formats: Sequence[Format], judged: list[tuple[int, str]], where: st
     lines = [line for _, line in judged]
     fits = [(sum(_marks(tried, lines)), tried) for tried in formats]
     most, nearest = max(fits, key=lambda fit: fit[0])
-    row, line = judged[_marks(nearest, lines).index(False)]
+    # A format that fits every line by its form may have been refused for what the lines say.
+    misfits = (at for at, fits_it in enumerate(_marks(nearest, lines)) if not fits_it)
+    misfit = next(misfits, None)
+    row, line = judged[misfit or 0]
     shown = repr(line.strip()[:120])
     if len(formats) == 1:
         what = (
@@ -570,6 +573,10 @@ def _refusal(formats: Sequence[Format], judged: list[tuple[int, str]], where: st
             f"of the first {len(lines)} lines too few fit any format ({told}); "
             f"the first that does not fit {nearest.name}: {shown}"
         )
+        if misfit is None:
+            what = (
+                f"its lines have the form of {nearest.name}, but not its times or words; the first: {shown}"
+            )
     # Formats without a time take nearly any line: that such a one fits says nothing.
     shares = [(Fit.of(known, lines).strict, name) for name, known in every() if known.time]
     fitting = [name for share, name in sorted(shares, key=lambda pair: -pair[0]) if share >= FIT]
