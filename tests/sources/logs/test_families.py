@@ -57,6 +57,12 @@ CONTENTS = [
     ("rfc5424", "<13>Mar  8 09:17:01 box a: x", None),
     ("dmesg", "[    0.000000] Linux version 2.6", "Linux version 2.6"),
     ("dmesg", "<6>[12345.678901]  indented", "indented"),
+    ("dmesg", "[    5.250125 <    1.000125>] eth0: link down", "eth0: link down"),
+    ("monotonic", "[    5.250125] box sshd[812]: Server listening", "Server listening"),
+    ("monotonic", "[    5.250125] box kernel: usb 1-1: new device", "usb 1-1: new device"),
+    ("monotonic", "[    5.250125 <    1.000125 >] box (udev)[12]: x", "x"),
+    ("monotonic", "[    5.250125] usb 1-1: new device", None),
+    ("monotonic", "[    5.250125] systemd[1]: Started", None),
     ("dmesg", "[Mon Dec 28 13:11:46 2009] x", None),
     (
         "kippo",
@@ -85,6 +91,7 @@ def test_what_follows_the_header(name: str, line: str, expected: str | None) -> 
         ("rsyslog", "2024-05-06T07:08:09Z h a: x", 1714979289),
         ("rfc5424", "<1>1 2003-08-24T05:14:15.000003-07:00 h a 1 - - x", 1061727255.000003),
         ("dmesg", "[   12.345678] x", 12.345678),
+        ("monotonic", "[   12.345678] box a[1]: x", 12.345678),
         ("kippo", "2013-06-12 08:05:33+0100 [-] x", 1371020733),
         ("access", '::1 - - [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.0" 200 5', 971211336),
     ],
@@ -185,7 +192,7 @@ def test_a_file_that_fits_nothing_is_told_how_well_it_fits_what(families: Path, 
     odd.write_text(AUTH[: AUTH.index("\n") + 1] + "once upon a time\n" * 9)
     with pytest.raises(EvidenceError) as caught:
         prepare(odd, tmp_path / "d")
-    assert "rfc5424 0, rsyslog 0, rfc3164 1, dmesg 0, kippo 0, access 0" in caught.value.what
+    assert "rfc5424 0, rsyslog 0, rfc3164 1, monotonic 0, dmesg 0, kippo 0, access 0" in caught.value.what
     assert (caught.value.where, caught.value.row) == (str(odd), 2)
     assert not (tmp_path / "d").exists()
 

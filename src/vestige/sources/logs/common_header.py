@@ -36,6 +36,7 @@ _SHAPES = {
     "name": r"[A-Za-z_](?:[\w.$/@-]|:(?=\w)){0,120}",
     "count": r"\d{1,10}", "stream": "stdout|stderr", "cell": r"[\w .-]{1,64}",
 }  # fmt: skip
+_THREAD = re.compile(grammar.THREAD)
 _MINUTES_EAST = re.compile(r"[+-]\d{3}(?!\d)")
 """A zone as DB2 writes it."""
 PLAIN = r"[A-Za-z_][\w.$/@-]{0,120}"
@@ -206,7 +207,7 @@ def write_rest(header: Header, group: list[Line], *, shows_level: bool, weak: bo
                 line.seen |= {chosen.kind}
         written.append((chosen, taken, len(taken) < len(group)))
         places.append([line.at for line in group])
-    while written and (written[-1][0].kind in WEAK):
+    while written and (written[-1][0].kind in WEAK or _hides_message(written, group, places[-1])):
         written.pop()
         places.pop()
     for part, taken, optional in written:
@@ -219,6 +220,21 @@ def write_rest(header: Header, group: list[Line], *, shows_level: bool, weak: bo
         return
     rests = [line.text[at:] for line, at in zip(group, places[-1], strict=True)]
     header.pattern += _before_content(rests) + "<Content>"
+
+
+def _hides_message(
+    written: list[tuple[Part, list[Part], bool]], group: list[Line], places: list[int]
+) -> bool:
+    """Whether the last part is one of columns between bars of which the message may be any: the rest of most
+    lines, at these places, is a word or a thread, so that the message need not be the last column (it is not
+    in ActiveMQ). A message of one word looks like the name of a component there, and is not to be lost."""
+    if written[-1][0].kind not in {"component", "name"} or written[-1][0].closing.strip() != "|":
+        return False
+    if not any(part.kind == "name" and part.closing.strip() == "|" for part, _, _ in written):
+        return False
+    rests = (line.text[at:].strip(" \t|") for line, at in zip(group, places, strict=True))
+    words = sum(" " not in rest or _THREAD.fullmatch(rest) is not None for rest in rests)
+    return words >= _MANY * len(group)
 
 
 def _as_chosen(parts: list[Part], chosen: Part) -> Part | None:
