@@ -210,6 +210,12 @@ def test_a_guess_is_part_of_the_schema_and_live_evidence_is_read_alike(tmp_path:
     assert again.choose(line, FILE).rules.format.header == rules.choose(line, FILE).rules.format.header
 
 
+def test_a_tag_is_no_machine(tmp_path: Path) -> None:
+    lines = "Mar  8 09:17:01 filterlog[7]: a\nMar  8 09:17:02 gate filterlog[7]: b\n"
+    texts, _, hosts = read(tmp_path / "a.log", f"{lines}Mar  8 09:17:03 gate sshd[9]: c\n", year="2024")
+    assert (texts, hosts) == (["a", "b", "c"], ["gate"])
+
+
 def tried(data: bytes, level: str | None) -> None:
     try:
         choice = rules_for(LogOptions(label=level)).choose(data, FILE)

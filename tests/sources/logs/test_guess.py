@@ -154,6 +154,23 @@ def test_offsets_in_minutes_are_told() -> None:
     assert "in minutes (+120) are not read" in found.doubts[0]
 
 
+@pytest.mark.parametrize(
+    ("zone", "told"),
+    [('tz="+0200"', True), ("timezone=CEST", True), ('tz="+0000"', False), ('timezone="UTC"', False)],
+)
+def test_a_zone_beside_the_time_is_told_unless_it_is_utc(zone: str, told: bool) -> None:
+    found = guess([f"date=2024-05-06 time=07:08:{second} devname=a {zone} act=b" for second in ("09", "10")])
+    assert found is not None
+    assert [doubt[:18] for doubt in found.doubts] == ["zones under a key "] * told
+
+
+def test_entries_of_a_verbose_journal_are_told() -> None:
+    cursor = "[s=4b;i=1;b=8c;m=1;t=2;x=3]"
+    found = guess([f"Mon 2024-05-06 07:08:{second} UTC {cursor}" for second in ("09.5", "10.5")])
+    assert found is not None
+    assert "-o export" in found.doubts[0]
+
+
 def test_the_level_is_a_field_of_its_own_where_it_is_the_label() -> None:
     lines = ["2024-05-06 07:08:09 ERROR disk full", "2024-05-06 07:08:10 INFO disk emptied"]
     found = guess(lines, shows_level=False)

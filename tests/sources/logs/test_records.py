@@ -11,10 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.sources.logs.kernel.test_reader import assert_equal
 from tests.sources.logs.rows import Row, rows
 from vestige.errors import FormatError
+from vestige.sources.logs.blocks import Block
 from vestige.sources.logs.clock import BAD
 from vestige.sources.logs.guess_records import guess_records
+from vestige.sources.logs.kernel.reader import KernelParser
+from vestige.sources.logs.labels import LabelRule
+from vestige.sources.logs.parse import Parser, Rules
 from vestige.sources.logs.records import find_keys, load_export, read_time, text_of, told, value_at
 
 Given = dict[str, Any]
@@ -298,6 +303,31 @@ NAMED = st.dictionaries(
     VALUES,
     max_size=6,
 )
+
+
+SILENT: list[Given | str] = [
+    {"time": "2024-05-06T07:08:09Z", "level": "info", "message": "up"},
+    {"time": "2024-05-06T07:08:10Z", "level": "info", "message": None, "path": "/a"},
+    {"time": "2024-05-06T07:08:11Z", "level": "error", "error": "disk full"},
+    {"time": "2024-05-06T07:08:12Z", "level": "info", "message": ""},
+    {"time": "2024-05-06T07:08:13Z", "level": "info", "path": "/b"},
+    {"time": "2024-05-06T07:08:14Z", "level": "info", "message": "down"},
+    {"time": "2024-05-06T07:08:15Z", "level": "info", "message": "gone"},
+]
+
+
+def test_records_without_a_message_are_told(tmp_path: Path) -> None:
+    summary: dict[str, Any] = {}
+    path = write(tmp_path / "a.jsonl", SILENT)
+    texts = [text for _, text in rows(path, summary=summary)]
+    assert texts == ["info up", "info ", "error disk full", "info ", "info ", "info down", "info gone"]
+    assert [said[:27] for said in summary["warnings"]] == ["2 records hold no message w"]
+    found = guess_records(path.read_text().splitlines())
+    assert found is not None
+    rules, block = Rules(found.format, LabelRule("none")), Block(path.read_bytes() * 40, 0, 1, final=True)
+    plain = Parser(rules).parse(block)
+    assert plain.counts["records_without_message"] == 80
+    assert_equal(KernelParser(rules, smallest=0).parse(block), plain)
 
 
 @given(st.lists(NAMED, min_size=1, max_size=3))

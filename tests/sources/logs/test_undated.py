@@ -91,6 +91,24 @@ FILES: dict[str, tuple[str, list[tuple[str, str]]]] = {
             ("2024-05-06T07:08:10", "restarted"),
         ],
     ),
+    "slow queries of MariaDB": (
+        "Tcp port: 3306  Unix socket: x\nTime\t\t    Id Command\tArgument\n"
+        "# Time: 240506  7:08:09\n# User@Host: root[root] @ box []\nSELECT a;\n"
+        "# Time: 240506 17:08:20\n# User@Host: app[app] @ box []\nDELETE FROM t;\n",
+        [
+            ("2024-05-06T07:08:09", "Time:\n# User@Host: root[root] @ box []\nSELECT a;"),
+            ("2024-05-06T17:08:20", "Time:\n# User@Host: app[app] @ box []\nDELETE FROM t;"),
+        ],
+    ),
+    "the console of .NET": (
+        "info: Example.Hosting[14]\n      Now listening\nfail: Example.Server[13]\n      An error\n"
+        "dbug: Example.Routing[1]\n      no candidates\n",
+        [
+            ("-", "info Example.Hosting[<num>]\n Now listening"),
+            ("-", "fail Example.Server[<num>]\n An error"),
+            ("-", "dbug Example.Routing[<num>]\n no candidates"),
+        ],
+    ),
     "slow queries": (
         "Tcp port: 3306  Unix socket: x\nTime                 Id Command    Argument\n"
         "# Time: 2024-05-06T07:08:09Z\n# User@Host: root[root] @ box []  Id:  x\nSELECT a;\n"

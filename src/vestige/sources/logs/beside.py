@@ -16,7 +16,7 @@ BETWEEN_MESSAGES, OF_NO_FORMAT = "lines_between_messages", "lines_of_no_format"
 OF_OTHERS, WITH_ESCAPES = "messages_of_other_formats", "lines_with_escapes"
 UNDECODABLE = "undecodable_lines"
 OF_NONE, OVER_LONG = "lines_without_header", "over_long"
-PIECES = "pieces_alone"
+PIECES, SILENT = "pieces_alone", "records_without_message"
 DOUBTFUL = {
     WITH_ESCAPES: "{:,} lines hold what tells terminals about colours, which is left out",
     UNDECODABLE: "{:,} lines hold bytes that are no text of the encoding, which are replaced "
@@ -24,6 +24,8 @@ DOUBTFUL = {
     OF_NONE: "lines that belong to no message, such as those before the first one: {:,}",
     PIECES: "{:,} pieces of messages whose next piece does not follow, as where two streams of a container "
     "mix, are messages by themselves",
+    SILENT: "{:,} records hold no message where others have theirs, so that their text is a level at most: "
+    "read as events they may say more, and journalctl -o json writes long messages with --all alone",
     OVER_LONG: "lines or messages that were read up to a bound alone (--max-line-bytes): {:,}",
 }
 """What is doubtful where there are any of these, in the order in which it is told."""

@@ -36,6 +36,10 @@ _SHAPES = {
     "name": r"[A-Za-z_](?:[\w.$/@-]|:(?=\w)){0,120}",
     "count": r"\d{1,10}", "stream": "stdout|stderr", "cell": r"[\w .-]{1,64}",
 }  # fmt: skip
+_ZONE_UNDER_KEY = re.compile(
+    r"(?<![\w.-])(?:tz|timezone|time_zone)=\"?(?![\"'\s]|(?:UTC|GMT|Z|[+-]00:?00)(?![\w:]))", re.IGNORECASE
+)
+"""A zone beside the time, as firewalls write it, unless it is that of UTC."""
 _THREAD = re.compile(grammar.THREAD)
 _MINUTES_EAST = re.compile(r"[+-]\d{3}(?!\d)")
 """A zone as DB2 writes it."""
@@ -138,6 +142,8 @@ def _write_zone(header: Header, group: list[Line], seen: Counter[str], doubts: l
         header.pattern += "{ <Zone>}"
     if any(_MINUTES_EAST.match(line.text, line.time.end) for line in group):
         doubts.append("offsets of zones in minutes (+120) are not read: the times are taken as UTC")
+    if any(_ZONE_UNDER_KEY.search(line.text, line.time.end) for line in group):
+        doubts.append("zones under a key (tz=, timezone=) are not read: the times are taken as UTC")
     if seen["region"]:
         header.pattern += "{ <Region>}"
         header.shapes["Region"] = grammar.REGION

@@ -22,7 +22,7 @@ _MARKERS = (
     r"|#(?:Software|Version|Date|Start-Date|End-Date|Remark|Fields): ?"
     r"|#(?:separator|set_separator|empty_field|unset_field|path|open|close|fields|types)[ \t]"
     r"|Script (?:started|done) on |Attaching to \S|\S{1,200}, Version: .{1,300} started with:$"
-    r"|Tcp port: \d+ |Time +Id +Command +Argument$"
+    r"|Tcp port: \d+ |Time[ \t]+Id[ \t]+Command[ \t]+Argument$"
 )
 """What journalctl, logcat, tail, loggers of W3C and Zeek, script, docker-compose and MySQL write between
 messages.

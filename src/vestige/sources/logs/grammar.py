@@ -26,7 +26,7 @@ LEVELS = frozenset((
     "trace", "debug", "dbg", "fine", "finer", "finest", "verbose", "config", "info", "information",
     "informational", "inf", "notice", "note", "notify", "warn", "warning", "wrn", "error", "err",
     "severe", "critical", "crit", "fatal", "ftl", "alert", "emerg", "emergency", "panic", "system",
-    "log", "statement", "detail", "hint", "audit", "success", "failure",
+    "log", "statement", "detail", "hint", "audit", "success", "failure", "trce", "dbug", "fail",
 ))  # fmt: skip
 """What levels are called; in capitals and small letters."""
 LEVEL = rf"(?i:{'|'.join(sorted(LEVELS, key=len, reverse=True))})(?![\w.-])"
@@ -100,6 +100,7 @@ _DATES = (
     (r"[0-3]?\d/[0-3]?\d/(?:19|20)\d\d", "?/?/%Y"),
     (r"[0-3]?\d-[0-3]?\d-(?:19|20)\d\d", "?-?-%Y"),
     (r"[0-3]?\d/[0-3]?\d/\d\d", "?/?/?"),
+    (rf"{_NAMES}/[0-3]?\d", "%b/%d"),
     (r"(?:19|20)\d\d[01]\d[0-3]\d", "%Y%m%d"),
     (r"\d\d[01]\d[0-3]\d", "%y%m%d"),
     (r"[01]?\d/[0-3]?\d", "%m/%d"),

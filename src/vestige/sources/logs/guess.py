@@ -83,9 +83,35 @@ def _alike(lines: list[str], *, weak: bool) -> list[Line]:
     for text in lines:
         line = line_of(text, weak=weak)
         if line is not None:
-            key = (tuple(part.key for part in line.before), line.opening, line.time.key)
-            groups.setdefault(key, []).append(line)
-    return max(groups.values(), key=len, default=[])
+            before = tuple(_IN_BRACKETS if _bracketed(part) else part.key for part in line.before)
+            groups.setdefault((before, line.opening, line.time.key), []).append(line)
+    return _with_brackets(max(groups.values(), key=len, default=[]))
+
+
+_CURSOR = re.compile(r"[ \t]\[s=[0-9a-f]{1,64};i=[0-9a-f]{1,32};b=")
+"""How the place of an entry is told in the journal."""
+_IN_BRACKETS = ("bracket", "[", "]")
+
+
+def _bracketed(part: Part) -> bool:
+    """Whether a part before the time is a word in square brackets, be it a thread or not: one program writes
+    `[main]` and `[GossipStage:1]`."""
+    if part.kind == "word":
+        return re.fullmatch(r"\[[^\[\]]+\]", part.text) is not None
+    return part.kind == "thread" and (part.opening, part.closing) == ("[", "]")
+
+
+def _with_brackets(group: list[Line]) -> list[Line]:
+    """Lines that begin alike, with one kind of part where some of them have a thread in brackets, and others
+    another word."""
+    for at in range(len(group[0].before) if group else 0):
+        parts = [line.before[at] for line in group]
+        if len({part.key for part in parts}) > 1:
+            for line, part in zip(group, parts, strict=True):
+                text = part.text.strip("[]")
+                own = Part("bracket", " " if at else "", "[", "]", part.end, text=text)
+                line.before = (*line.before[:at], own, *line.before[at + 1 :])
+    return group
 
 
 def _put_together(
@@ -96,6 +122,11 @@ def _put_together(
     doubts: list[str] = []
     header = Header()
     own = [replace(line) for line in group]
+    if all(_CURSOR.match(line.text, line.at) for line in own):
+        doubts.append(
+            "these are entries of journalctl -o verbose, of which machine, unit and level are text alone: "
+            "journalctl -o export, or -o json, writes them so that they are read as such"
+        )
     write_prefix(header, own)
     if not write_time(header, own, doubts, until):
         return None

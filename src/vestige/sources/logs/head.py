@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from vestige.errors import EvidenceError, FormatError
 from vestige.evidence.files import EvidenceFile, is_binary
 from vestige.reading.files import FileUnit
-from vestige.sources.logs import years
+from vestige.sources.logs import grammar, years
 from vestige.sources.logs.choice import RuleSet
 from vestige.sources.logs.clock import BAD, dated, in_frame
 from vestige.sources.logs.guess import NAME
@@ -24,6 +25,8 @@ from vestige.sources.logs.table import Content
 LEAST_LINES = 20
 """So many lines must show how what grows is read, where those before them fit no format, or none that was
 met before."""
+
+_TAG = re.compile(grammar.TAG)
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,9 @@ def _head(sample: bytes, unit: LogUnit, ruleset: RuleSet, content: Content) -> H
     first_ns = next((moment for moment in times if moment != BAD), 0)
     host = file.host or file.stem
     if file.host is None and (chosen.host or "host" in chosen.keys):
-        host = next((name for name in parser.hosts(choice.lines) if name and name != "-"), host)
+        # In a line that names no machine, a tag stands where it would be.
+        named = (name for name in parser.hosts(choice.lines) if name and name != "-")
+        host = next((name for name in named if _TAG.fullmatch(name) is None), host)
     year, first_ns, assumed = _year(unit, ruleset, rules, first_ns, content)
     return Head(
         json.dumps(rules.settings()),

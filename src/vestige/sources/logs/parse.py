@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import re
 from array import array
+from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -213,6 +214,7 @@ class _Into(NamedTuple):
     text: array[int]
     t_ns: array[int]
     slots: array[int]
+    counts: Counter[str]
 
     def values(self) -> NDArray[np.uint64]:
         """The values of the messages, `(n, N_SLOTS)`."""
@@ -275,7 +277,7 @@ class Parser:
         if others or left:
             ends = _ends(sorted([*found, *others, *left]), len(lines))
             runs = self._runs(lines, found, others)
-        into = _Into(array("B"), array("I"), array("q"), array("Q"))
+        into = _Into(array("B"), array("I"), array("q"), array("Q"), Counter())
         rows: dict[str, int] = {}
         begins, offsets, numbers = places(block, len(lines))
         starts: list[int] = []
@@ -299,6 +301,7 @@ class Parser:
             "messages_of_other_formats": len(others),
             "pieces_alone": len(pieces),
             "lines_with_escapes": _escaped(block.data),
+            "records_without_message": into.counts["records_without_message"],
         }
         return Messages(
             t_ns=np.array(into.t_ns, dtype=np.int64),
@@ -419,7 +422,7 @@ class Parser:
         if self._keys:
             return self._read_records(lines, found, ends, rows, into)
         seen: dict[str, tuple[int, int, list[int]]] = {}
-        label, text_rows, t_ns, slots = into
+        label, text_rows, t_ns, slots, _ = into
         parse_time, groups, shown = self._times.parse, self._groups, self._shown
         for at, match in found.items():
             content, value, fraction, *times = match.group(*groups)
@@ -473,7 +476,7 @@ class Parser:
         into: _Into,
     ) -> list[int]:
         """Like `_read`, where messages are records. A line may hold several (OTLP)."""
-        label, text_rows, t_ns, slots = into
+        label, text_rows, t_ns, slots, counts = into
         starts = []
         for at, match in found.items():
             for said in self._said(match, lines[at : ends[at]]):
@@ -487,6 +490,7 @@ class Parser:
                 label.append(self._by_text(short) if self._shows_level else self._by_field(said.level))
                 t_ns.append(said.t_ns)
                 starts.append(at)
+                counts["records_without_message"] += said.silent
         return starts
 
     def _said(self, match: re.Match[str], lines: list[str]) -> list[Told]:

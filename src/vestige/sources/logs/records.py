@@ -415,12 +415,14 @@ def sample(lines: Sequence[str]) -> tuple[list[Record], int]:
 
 @dataclass(frozen=True)
 class Told:
-    """What a record says: its text as models see it, level, time (`clock.BAD`: none) and machine."""
+    """What a record says: its text as models see it, level, time (`clock.BAD`: none) and machine. `silent`:
+    it holds nothing that could be its text, not even an empty one."""
 
     text: str
     level: str
     t_ns: int
     host: str
+    silent: bool = False
 
 
 def told(record: Record, keys: dict[str, str]) -> Told:
@@ -443,7 +445,9 @@ def told(record: Record, keys: dict[str, str]) -> Told:
         more = text_of(value_at(record, keys["error"])).strip()
         if more and more not in text:
             text = f"{text.rstrip()}\n{more}"
-    return Told(_clean(text), _clean(level), moment, _clean(host))
+    own = (value_at(record, keys[part]) for part in ("template", "message") if part in keys)
+    silent = not text and all(value is None for value in own)
+    return Told(_clean(text), _clean(level), moment, _clean(host), silent)
 
 
 def _keys_within(inner: Record) -> dict[str, str] | None:
