@@ -216,6 +216,23 @@ def test_a_tag_is_no_machine(tmp_path: Path) -> None:
     assert (texts, hosts) == (["a", "b", "c"], ["gate"])
 
 
+@pytest.mark.parametrize(
+    ("lines", "machines"),
+    [
+        ('{"msg":"a","host":"web"}\n{"msg":"b","host":"db"}\n{"msg":"c","host":"web"}\n', "web, db"),
+        ('{"msg":"a","host":"web"}\n{"msg":"b","host":"web"}\n{"msg":"c"}\n', ""),
+        ("Mar  8 09:17:01 web a[1]: x\nMar  8 09:17:02 db a[1]: x\nMar  8 09:17:03 web a[1]: y\n", "web, db"),
+        ("Mar  8 09:17:01 web a[1]: x\nMar  8 09:17:02 last message repeated 3 times\n"
+         "Mar  8 09:17:03 web a[1]: y\n", ""),
+    ],
+)  # fmt: skip
+def test_several_machines_in_a_file_are_told(tmp_path: Path, lines: str, machines: str) -> None:
+    _, summary, hosts = read(tmp_path / "a.log", lines, year="2024")
+    assert hosts == ["web"]
+    told = [said for said in summary["warnings"] if "machines" in said]
+    assert [machines in said and "those of web" in said for said in told] == [True] * bool(machines)
+
+
 def tried(data: bytes, level: str | None) -> None:
     try:
         choice = rules_for(LogOptions(label=level)).choose(data, FILE)

@@ -164,6 +164,23 @@ def test_a_zone_beside_the_time_is_told_unless_it_is_utc(zone: str, told: bool) 
     assert [doubt[:18] for doubt in found.doubts] == ["zones under a key "] * told
 
 
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        ("2024-05-06 07:08:{} CST INFO a", "CST is what several zones are called, and is read as -6 hours"),
+        ("Mon May  6 07:08:{} IST 2024 a", "IST is what several zones are called, and is read as +5.5 hours"),
+        ("2024-05-06 07:08:{} UTC+8 INFO a", "offsets in hours of one digit (UTC+8) are not read"),
+        ("2024-05-06 07:08:{}+8 INFO a", "offsets in hours of one digit (UTC+8) are not read"),
+        ("2024-05-06 07:08:{} CEST INFO a", ""),
+        ("2024-05-06 07:08:{} +3 orders", ""),
+    ],
+)
+def test_zones_that_are_not_sure_are_told(times: str, told: str) -> None:
+    found = guess([times.format(second) for second in ("09", "10")])
+    assert found is not None
+    assert [doubt[: len(told)] for doubt in found.doubts] == [told] * bool(told)
+
+
 def test_entries_of_a_verbose_journal_are_told() -> None:
     cursor = "[s=4b;i=1;b=8c;m=1;t=2;x=3]"
     found = guess([f"Mon 2024-05-06 07:08:{second} UTC {cursor}" for second in ("09.5", "10.5")])

@@ -330,6 +330,26 @@ def test_records_without_a_message_are_told(tmp_path: Path) -> None:
     assert_equal(KernelParser(rules, smallest=0).parse(block), plain)
 
 
+def test_messages_that_are_objects_are_their_json(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.jsonl",
+        [
+            {"dt": f"2024-05-06T07:08:0{n}Z", "level": "info", "message": {"state": s}}
+            for n, s in enumerate("ab")
+        ],
+    )
+    expected = [(f"2024-05-06T07:08:0{n}", f'info {{"state": "{state}"}}') for n, state in enumerate("ab")]
+    assert rows(path) == expected
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["Mon May 06 2024 07:08:09 GMT+0200", "2024-05-06 07:08:09 UTC+02:00", "May 6, 2024 @ 05:08:09"],
+)
+def test_times_whose_offset_stands_behind_a_name(written: str) -> None:
+    assert read_time(written) == 1_714_972_089 * 10**9
+
+
 @given(st.lists(NAMED, min_size=1, max_size=3))
 def test_no_record_is_a_difficulty(records: list[Given]) -> None:
     for record in records:

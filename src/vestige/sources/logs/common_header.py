@@ -41,6 +41,8 @@ _ZONE_UNDER_KEY = re.compile(
 )
 """A zone beside the time, as firewalls write it, unless it is that of UTC."""
 _THREAD = re.compile(grammar.THREAD)
+_HOURS_EAST = re.compile(r"(?:[ \t](?:UTC|GMT))?[+-]\d(?![\d:])")
+"""Hours from UTC without a zero: where nothing of a zone was read, or its name alone."""
 _MINUTES_EAST = re.compile(r"[+-]\d{3}(?!\d)")
 """A zone as DB2 writes it."""
 PLAIN = r"[A-Za-z_][\w.$/@-]{0,120}"
@@ -135,11 +137,20 @@ def _write_zone(header: Header, group: list[Line], seen: Counter[str], doubts: l
     """Write the zone of a time, where the options `seen` have one."""
     if zone := _commonest(seen, "zone:"):
         header.times["Zone"] = f"%{zone[-1]}"
-        header.pattern += "{ <Zone>}" if zone[0] == " " else "{<Zone>}"
+        lead = f"{' ' * (zone[0] == ' ')}{zone.strip()[:-1]}"
+        header.pattern += f"{{{lead}<Zone>}}"
         header.strength += 0.1
     elif seen["cisco"]:
         header.times["Zone"] = "%Z"
         header.pattern += "{ <Zone>}"
+    several = sorted({word for line in group for word in line.time.text.split()} & clock.SEVERAL)
+    if several:
+        doubts.append(
+            f"{', '.join(several)} is what several zones are called, and is read as "
+            f"{' and '.join(f'{clock.ZONES[name] / 60:+g} hours' for name in several)} from UTC"
+        )
+    if any(_HOURS_EAST.match(line.text, line.time.end) for line in group):
+        doubts.append("offsets in hours of one digit (UTC+8) are not read: the times are taken as UTC")
     if any(_MINUTES_EAST.match(line.text, line.time.end) for line in group):
         doubts.append("offsets of zones in minutes (+120) are not read: the times are taken as UTC")
     if any(_ZONE_UNDER_KEY.search(line.text, line.time.end) for line in group):

@@ -76,7 +76,7 @@ _FRACTION = r"(?P<fraction>\.\d{1,9}(?!\d)|,(?:\d{3}(?=,)|\d{1,9}(?![\d,]))|:\d{
 _HALF = rf"(?P<half>[ \t\u00a0\u202f]?{HALF}(?![\w.]))?+"
 REGION = r"[A-Z][a-z]{2,12}/[A-Za-z_]{2,30}(?:/[A-Za-z_]{2,30})?"
 _ZONE = (
-    rf"(?P<zone>[ \t]{{0,2}}(?:Z(?![\w.])|{OFFSET}(?![\d.-])(?!:\d))"
+    rf"(?P<zone>(?:[ \t]{{0,2}}|[ \t](?:UTC|GMT)(?=[+-]))(?:Z(?![\w.])|{OFFSET}(?![\d.-])(?!:\d))"
     rf"|[ \t](?:{'|'.join(clock.ZONES)})(?![\w.]))?+(?P<region>[ \t]{REGION})?+"
 )
 _TAIL = r"(?P<tail>[ \t](?:19|20)\d\d(?![\w.:/-]))?+"
@@ -107,7 +107,7 @@ _DATES = (
     (r"[01]\d-[0-3]\d", "%m-%d"),
     (r"[01]\d[0-3]\d", "%m%d"),
 )
-_BETWEEN = r"(?P<between>T|_|;|[ \t]{0,2}\t[ \t]{0,2}|[ ,]time=|,? {1,2}(?:-{1,2} )?|,|:{1,2}|-|\|)"
+_BETWEEN = r"(?P<between>T|_|;|[ \t]{0,2}\t[ \t]{0,2}|[ ,]time=| @ |,? {1,2}(?:-{1,2} )?|,|:{1,2}|-|\|)"
 
 
 @cache
@@ -274,7 +274,9 @@ def _dated(found: re.Match[str], date_layout: str, clock_layout: str) -> Part:
     if zone := part.get("zone"):
         blank = " " if zone[0] in " \t" else ""
         kind = "Z" if zone.strip() in clock.ZONES else "z"
-        options.add(f"zone:{blank}{kind}")
+        # Of `UTC+02:00` the name stands for itself, and the offset behind it is the zone.
+        name = zone.strip()[:3] if kind == "z" and zone.strip().startswith(("UTC", "GMT")) else ""
+        options.add(f"zone:{blank}{name}{kind}")
     if part.get("region"):
         options.add("region")
     if part.get("tail"):

@@ -15,7 +15,7 @@ from vestige.errors import EvidenceError, FormatError
 from vestige.evidence.files import EvidenceFile, is_binary
 from vestige.reading.files import FileUnit
 from vestige.sources.logs import grammar, years
-from vestige.sources.logs.choice import RuleSet
+from vestige.sources.logs.choice import Choice, RuleSet
 from vestige.sources.logs.clock import BAD, dated, in_frame
 from vestige.sources.logs.guess import NAME
 from vestige.sources.logs.guess_records import RECORDS
@@ -26,6 +26,8 @@ LEAST_LINES = 20
 """So many lines must show how what grows is read, where those before them fit no format, or none that was
 met before."""
 
+MOST_MACHINES = 4
+"""Machines that are named where a file's lines are of several."""
 _TAG = re.compile(grammar.TAG)
 
 
@@ -135,11 +137,14 @@ def _head(sample: bytes, unit: LogUnit, ruleset: RuleSet, content: Content) -> H
     parser = Parser(rules)
     times = (parser.time(match.string) for match in matches)
     first_ns = next((moment for moment in times if moment != BAD), 0)
-    host = file.host or file.stem
+    host, doubts = file.host or file.stem, choice.doubts
     if file.host is None and (chosen.host or "host" in chosen.keys):
         # In a line that names no machine, a tag stands where it would be.
         named = (name for name in parser.hosts(choice.lines) if name and name != "-")
         host = next((name for name in named if _TAG.fullmatch(name) is None), host)
+        machines = _machines(parser, choice)
+        if len({host, *machines}) > 1:
+            doubts = [*doubts, _several(host, machines)]
     year, first_ns, assumed = _year(unit, ruleset, rules, first_ns, content)
     return Head(
         json.dumps(rules.settings()),
@@ -149,9 +154,29 @@ def _head(sample: bytes, unit: LogUnit, ruleset: RuleSet, content: Content) -> H
         year,
         first_ns,
         choice.why,
-        choice.doubts,
+        doubts,
         assumed,
         choice.known,
+    )
+
+
+def _machines(parser: Parser, choice: Choice) -> list[str]:
+    """The machines that a file's first lines name; of syslog those before a tag: `last message repeated 3
+    times` names none."""
+    match, chosen = choice.rules.header.match, choice.rules.format
+    lines = choice.lines
+    if chosen.host is not None and "Tag" in chosen.field:
+        lines = [line for line in lines if (found := match(line)) is not None and found["Tag"] is not None]
+    named = dict.fromkeys(parser.hosts(lines))
+    return [name for name in named if name not in {"", "-"} and _TAG.fullmatch(name) is None]
+
+
+def _several(host: str, machines: list[str]) -> str:
+    """What is said of a file whose first lines name several machines, of which it counts as that of one."""
+    names = ", ".join(machines[:MOST_MACHINES]) + ", ..." * (len(machines) > MOST_MACHINES)
+    return (
+        f"its first lines name {len(machines)} machines ({names}): all of its messages count as those of "
+        f"{host}, unless each machine has a file of its own"
     )
 
 

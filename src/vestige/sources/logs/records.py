@@ -34,7 +34,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "__realtime_timestamp", "_source_realtime_timestamp", "t", "timeunixnano",
         "observedtimeunixnano", "datetime", "asctime",
         "instant", "timemillis", "date", "eventtime", "event_time", "log_time", "logtime",
-        "written_at", "timestampms", "timestamp_ms", "created", "@time",
+        "written_at", "timestampms", "timestamp_ms", "created", "@time", "dt",
     ),
     "level": (
         "log.level", "level", "severity", "severitytext", "severity_text", "loglevel", "log_level",
@@ -228,7 +228,12 @@ def find_keys(records: Sequence[Record]) -> dict[str, str] | None:
                 keys[part] = spelt[name]
                 break
     if "message" not in keys and "template" not in keys:
-        return None
+        # What some programs write is an object (AWS Lambda): its JSON is the text.
+        least = max(1.0, FIT * len(records))
+        whole = next((name for name in ("message", "msg") if counts[name] >= least), None)
+        if whole is None or not any(value_at(record, spelt[whole]) for record in records):
+            return None
+        keys["message"] = spelt[whole]
     return keys
 
 
@@ -371,7 +376,7 @@ def _layout(text: str) -> int:
         if kind == "half" and how:
             layout = layout.removesuffix("%p") + " %p"
         elif kind == "zone":
-            layout += f"{' ' * how.startswith(' ')}%{how[-1]}"
+            layout += f"{how[:-1]}%{how[-1]}"
     if part.layout.endswith("~"):
         layout += " %Y"
     if "?" in layout:
