@@ -66,6 +66,8 @@ def read(path: Path, text: str, **options: Any) -> tuple[list[str], dict[str, An
          "Mar  8 09:17:02 box sshd[1]: open\n", "rfc3164", ["box"]),
         ("Fri Mar  8 09:17:01 2024 auth.info su[1]: open\nFri Mar  8 09:17:02 2024 kern.err cron[2]: x\n",
          "guessed", ["a"]),
+        ('2024-03-08T09:17:01Z 10.0.0.5 - - [08/Mar/2024:09:17:01 +0000] "GET / HTTP/1.1" 200 5\n', "access",
+         ["a"]),
         ("2024-03-08T09:17:01Z Starting up\n2024-03-08T09:17:02Z Listening on 80\n", "guessed", ["a"]),
         ("2024-03-08 09:17:01 [info] <0.1.0> a\n2024-03-08 09:17:02 [error] <0.1.0> b\n", "guessed", ["a"]),
         ("Mar  8 09:17:01 INFO started: x\nMar  8 09:17:02 ERROR failed: x\n", "guessed", ["a"]),

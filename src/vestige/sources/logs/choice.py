@@ -39,6 +39,7 @@ _LINK = re.compile(rb"\.{0,2}/[^\s\0]{1,4094}")
 """What a symbolic link is where it was checked out, or unpacked, without links."""
 _UNTAGGED = re.compile(r"-- MARK --|(?:last )?message repeated \d+ times?.*")
 """What daemons of syslog write themselves."""
+_ACCESS = re.compile(r"\S{1,64} \S{1,64} \[\d{1,2}/[A-Z][a-z]{2}/\d{4}:")
 _NO_WORD = re.compile(r"[\d.-]")
 _PACKED = re.compile(r"\s{0,8}(?:\{\s{0,8}\"(?P<key>[\w.@-]{1,64})\"\s{0,8}:\s{0,8})?\[\s{0,8}\{", re.ASCII)
 """A JSON array of objects, or an object that begins with one."""
@@ -484,6 +485,9 @@ def _are_machines(known: Format, matches: list[re.Match[str]]) -> bool:
     where there are several, nearly always, with process ids, or the words come again and again."""
     if known.host is None or "Tag" not in known.field:
         return True
+    # The first word of a web access log, behind the time of its receipt, is a client.
+    if any(_ACCESS.match(match["Content"]) for match in matches):
+        return False
     # What a daemon writes to show that it is there has no tag, and may be most of a quiet day's log.
     matches = [match for match in matches if not _UNTAGGED.fullmatch(match["Content"].strip())] or matches
     tags = [match["Tag"] for match in matches if tagged(known, match)]

@@ -17,7 +17,7 @@ MOST_PARTS = 10
 _SURE, _MANY, _SOME = 0.9, 0.6, 0.2
 _SHARES = {
     "level": _SOME, "letter": _SURE, "number": 0.3, "thread": 0.5, "component": _MANY, "host": 0.5,
-    "again": _SURE, "module": 0.5,
+    "again": _SURE, "module": 0.5, "of_thread": 0.5,
 }  # fmt: skip
 """The share of lines that must have a part, for it to be one of the header; `_SURE` where nothing is said."""
 _NAMES = {
@@ -25,10 +25,12 @@ _NAMES = {
     "bracket": "Part",
     "component": "Component", "name": "Component", "stream": "Stream", "worker": "Worker", "again": "Again",
     "word": "Word", "cell": "Word", "priority": "Priority", "mark": "Level", "module": "Level",
+    "of_thread": "Level", "logcat": "Component",
     "process": "Process", "count": "Pid",
 }  # fmt: skip
 _SHAPES = {
     "level": grammar.LEVEL, "letter": grammar.LETTER, "mark": "[A-Z]", "module": grammar.LEVEL,
+    "of_thread": grammar.LEVEL, "logcat": grammar.LOGCAT,
     "number": grammar.NUMBER, "bare": r"\d{1,10}(?!\S)", "worker": r"\d{1,10}#\d{1,10}",
     "serial": r"\d{1,12}", "priority": r"\d{1,3}", "thread": grammar.THREAD, "process": r"[\w-]{1,60}",
     "bracket": grammar.BRACKET, "component": grammar.COMPONENT,
@@ -323,6 +325,9 @@ def _write(header: Header, part: Part, parts: list[Part], *, optional: bool) -> 
     if any("left" in each.options for each in parts):
         shape = header.shapes[name] = rf"[ \t]*+(?:{shape})"
     module = ""
+    if part.kind == "of_thread":
+        own = header.name("Thread")
+        module, header.shapes[own] = f"<{own}>/", r"[^\[\]/\n]{1,60}+"
     if part.kind == "module":
         own = header.name("Module")
         module, header.shapes[own] = f"<{own}>{re.split(grammar.LEVEL, part.text)[0][-1]}", r"[\w-]{0,40}+"

@@ -33,6 +33,10 @@ LEVEL = rf"(?i:{'|'.join(sorted(LEVELS, key=len, reverse=True))})(?![\w.-])"
 LETTER = r"[TVDINWECFA](?![\w.:'-])"
 MODULE = rf"[\w-]{{0,40}}[.:]{LEVEL}"
 """A level behind the part of a program that wrote it: `core:error`, `app.ERROR`."""
+OF_THREAD = rf"[^\[\]/\n]{{1,60}}/{LEVEL}"
+"""A level behind the thread that wrote it: `Server thread/INFO`."""
+LOGCAT = r"[^\s/()][^/()\n]{0,60}\([ \t]{0,8}\d{1,10}\)"
+"""A tag and a process id, as Android's logcat writes them behind the letter of a level and a slash."""
 DAYS = frozenset((
     "mon", "monday", "tue", "tues", "tuesday", "wed", "wednesday", "thu", "thur", "thurs", "thursday",
     "fri", "friday", "sat", "saturday", "sun", "sunday", "mo", "montag", "di", "dienstag", "mi",
@@ -351,6 +355,7 @@ def _parts() -> tuple[tuple[re.Pattern[str], str], ...]:
         (_part(r"(?=[\dA-Za-z])[^\s\]\")]{6,40}", "", r"(?:[\w.@-]{1,30}=\"?)?[\[(\"]?"), "again"),
         (_bracketed(LEVEL), "level"),
         (_bracketed(MODULE, r"\["), "module"),
+        (_bracketed(OF_THREAD, r"\["), "of_thread"),
         (_bracketed(LETTER), "letter"),
         (_bracketed(NUMBER, r"[\[(]"), "number"),
         (_bracketed(THREAD, r"[\[(]"), "thread"),
@@ -363,6 +368,7 @@ def _parts() -> tuple[tuple[re.Pattern[str], str], ...]:
         (_part(r"#?\d{1,10}", r"\]"), "number"),
         (_part(r"\d{1,10}#\d{1,10}", ":"), "worker"),
         (_part(r"[\w-]{1,60}", r"\]", "/"), "process"),
+        (_part(LOGCAT, r":(?!\S)", "/"), "logcat"),
         (_part(COMPONENT, r"[ \t]{0,64}(?:\]|:|[ \t]-|[ \t]\||>)(?!\S)"), "component"),
         (_part(HOST, rf"[ \t]+{TAG}"), "host"),
         (_part(r"\d{1,10}", r"(?!\S)"), "bare"),
@@ -374,8 +380,10 @@ def _parts() -> tuple[tuple[re.Pattern[str], str], ...]:
     )
 
 
-_ONCE = frozenset({"level", "module", "letter", "mark", "host", "component", "stream", "worker", "name"})
-LEVEL_KINDS = frozenset({"level", "module", "letter", "mark"})
+_ONCE = frozenset(
+    {"level", "module", "of_thread", "letter", "mark", "host", "component", "stream", "worker", "name"}
+)
+LEVEL_KINDS = frozenset({"level", "module", "of_thread", "letter", "mark"})
 _NEEDS_LEAD = frozenset({"host", "component", "name", "bare"})
 WEAK = frozenset({"bare", "bracket", "name"})
 """Parts that belong to a header only where a better one stands behind them."""
