@@ -68,6 +68,10 @@ def read(path: Path, text: str, **options: Any) -> tuple[list[str], dict[str, An
          "guessed", ["a"]),
         ('2024-03-08T09:17:01Z 10.0.0.5 - - [08/Mar/2024:09:17:01 +0000] "GET / HTTP/1.1" 200 5\n', "access",
          ["a"]),
+        ("2024-03-08T09:17:01.5Z 2024-03-08 10:17:01,500 INFO [main] a.B - x\n"
+         "2024-03-08T09:17:02.5Z 2024-03-08 10:17:02,500 INFO [main] a.B - y\n", "guessed", ["a"]),
+        (2 * "2024-03-08T09:17:01.5Z\t6f1b2c3d-1111-2222-3333-444455556666\tINFO\topen\n", "guessed", ["a"]),
+        (2 * "2024-03-08T09:17:01.5Z v1.20.3 open\n", "guessed", ["a"]),
         ("2024-03-08T09:17:01Z Starting up\n2024-03-08T09:17:02Z Listening on 80\n", "guessed", ["a"]),
         ("2024-03-08 09:17:01 [info] <0.1.0> a\n2024-03-08 09:17:02 [error] <0.1.0> b\n", "guessed", ["a"]),
         ("Mar  8 09:17:01 INFO started: x\nMar  8 09:17:02 ERROR failed: x\n", "guessed", ["a"]),

@@ -40,6 +40,8 @@ _LINK = re.compile(rb"\.{0,2}/[^\s\0]{1,4094}")
 _UNTAGGED = re.compile(r"-- MARK --|(?:last )?message repeated \d+ times?.*")
 """What daemons of syslog write themselves."""
 _ACCESS = re.compile(r"\S{1,64} \S{1,64} \[\d{1,2}/[A-Z][a-z]{2}/\d{4}:")
+_REQUEST = re.compile(r"(?i:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})|v\d{1,8}(?:\.\d{1,8}){1,3}")
+"""The number of a request, or a version: no machines, where no tag stands behind them."""
 _NO_WORD = re.compile(r"[\d.-]")
 _PACKED = re.compile(r"\s{0,8}(?:\{\s{0,8}\"(?P<key>[\w.@-]{1,64})\"\s{0,8}:\s{0,8})?\[\s{0,8}\{", re.ASCII)
 """A JSON array of objects, or an object that begins with one."""
@@ -495,7 +497,9 @@ def _are_machines(known: Format, matches: list[re.Match[str]]) -> bool:
     machines = len(names)
     if machines < 2:
         # Firewalls write no tags; what every line has there, and is no word of a language, is the machine.
-        steady = len(matches) > 1 and all(_NO_WORD.search(name) for name in names)
+        steady = len(matches) > 1 and all(
+            _NO_WORD.search(name) and not _REQUEST.fullmatch(name) for name in names
+        )
         return steady or len(tags) >= FIT * len(matches)
     numbered = sum("[" in (tag or "") for tag in tags)
     return len(tags) >= MOSTLY * len(matches) and (numbered > 0 or 2 * machines <= len(matches))

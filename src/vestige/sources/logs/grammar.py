@@ -56,6 +56,8 @@ _SELECTOR = (
     r"\.(?:emerg|panic|alert|crit|err(?:or)?|warn(?:ing)?|notice|info|debug)"
 )
 """Facility and severity, as BusyBox writes them before a tag."""
+_SECOND_TIME = re.compile(r"(?:19|20)\d\d-[01]\d-[0-3]\d|[0-2]?\d:[0-5]\d(?::[0-6]\d.{0,16})?")
+"""The day or the clock of a second time, which may be a machine's name by its signs alone."""
 HOST = r"[A-Za-z0-9][\w.-]{0,252}+|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.%\w]{1,60}+"
 TAG = r"[^\s:\[\]]{1,128}+(?:\[[^\s\[\]]{1,64}\])?+:(?!\S)"
 
@@ -397,8 +399,10 @@ def _is_syslog(found: re.Match[str], before: str) -> bool:
 
 
 def is_host(text: str) -> bool:
-    """Whether a word may be the name of a machine: no level, number, stream or zone."""
+    """Whether a word may be the name of a machine: no level, number, stream, zone or second time."""
     low = text.lower().strip("[]():,")
+    if _SECOND_TIME.fullmatch(text):
+        return False
     if low in NO_HOSTS or low != text.lower() or re.fullmatch(_SELECTOR, low):
         return False
     if re.fullmatch(r"[\d.]+", text) and not re.fullmatch(r"\d{1,3}(?:\.\d{1,3}){3}", text):
