@@ -342,6 +342,29 @@ def test_messages_that_are_objects_are_their_json(tmp_path: Path) -> None:
     assert rows(path) == expected
 
 
+def test_messages_under_several_keys_are_found_together(tmp_path: Path) -> None:
+    day = "2024-05-06T07:08:0"
+    records: list[Given | str] = [
+        {"timestamp": f"{day}1Z", "severity": "INFO", "jsonPayload": {"message": "up", "order": 12}},
+        {"timestamp": f"{day}2Z", "severity": "ERROR", "textPayload": "panic"},
+        {"timestamp": f"{day}3Z", "severity": "NOTICE", "protoPayload": {"methodName": "delete"}},
+    ]
+    summary: dict[str, Any] = {}
+    found = rows(write(tmp_path / "a.jsonl", records), summary=summary)
+    assert found == [(f"{day}1", "INFO up"), (f"{day}2", "ERROR panic"), (f"{day}3", "NOTICE ")]
+    assert "1 records hold no message" in summary["warnings"][0]
+
+
+def test_objects_that_are_read_as_text_are_told(tmp_path: Path) -> None:
+    records: list[Given | str] = [
+        {"time": f"2024-05-06T07:08:0{n}Z", "operation": "delete", "computer": "web"} for n in range(3)
+    ]
+    summary: dict[str, Any] = {}
+    found = rows(write(tmp_path / "a.jsonl", records), summary=summary)
+    assert [moment for moment, _ in found] == [f"2024-05-06T07:08:0{n}" for n in range(3)]
+    assert "JSON objects" in summary["warnings"][0]
+
+
 @pytest.mark.parametrize(
     "written",
     ["Mon May 06 2024 07:08:09 GMT+0200", "2024-05-06 07:08:09 UTC+02:00", "May 6, 2024 @ 05:08:09"],

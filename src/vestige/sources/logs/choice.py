@@ -42,6 +42,11 @@ _UNTAGGED = re.compile(r"-- MARK --|(?:last )?message repeated \d+ times?.*")
 _ACCESS = re.compile(r"\S{1,64} \S{1,64} \[\d{1,2}/[A-Z][a-z]{2}/\d{4}:")
 _REQUEST = re.compile(r"(?i:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})|v\d{1,8}(?:\.\d{1,8}){1,3}")
 """The number of a request, or a version: no machines, where no tag stands behind them."""
+_AS_TEXT = (
+    "its lines are JSON objects, and under none of their keys is a message known to lie (message, msg, "
+    "log, ...): they are read as text, and nothing but their time as what it is; read them as events, or say "
+    "the key in a format of your own (keys)"
+)
 _NO_WORD = re.compile(r"[\d.-]")
 _PACKED = re.compile(r"\s{0,8}(?:\{\s{0,8}\"(?P<key>[\w.@-]{1,64})\"\s{0,8}:\s{0,8})?\[\s{0,8}\{", re.ASCII)
 """A JSON array of objects, or an object that begins with one."""
@@ -282,7 +287,10 @@ class RuleSet:
             chosen = guessed.format
             if not level and guessed.share >= SURE:
                 chosen = _with_records(chosen, lines, of_all=True)
-            return chosen, _told(guessed, fits), list(guessed.doubts)
+            doubts = list(guessed.doubts)
+            if 2 * sum(load(line) is not None for line in lines) > len(lines):
+                doubts.append(_AS_TEXT)
+            return chosen, _told(guessed, fits), doubts
         if usable:
             return usable[0].format, usable[0].told(fits, guessed), []
         return self._of_few(lines, fits, guessed)

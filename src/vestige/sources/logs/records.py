@@ -228,13 +228,30 @@ def find_keys(records: Sequence[Record]) -> dict[str, str] | None:
                 keys[part] = spelt[name]
                 break
     if "message" not in keys and "template" not in keys:
-        # What some programs write is an object (AWS Lambda): its JSON is the text.
-        least = max(1.0, FIT * len(records))
-        whole = next((name for name in ("message", "msg") if counts[name] >= least), None)
-        if whole is None or not any(value_at(record, spelt[whole]) for record in records):
+        found = _mixed_message(records, spelt)
+        if found is None:
             return None
-        keys["message"] = spelt[whole]
+        keys["message"] = found
     return keys
+
+
+def _mixed_message(records: Sequence[Record], spelt: dict[str, str]) -> str | None:
+    """The key of the message where no key has it as a text in most records: the commonest of several that
+    most have together (`textPayload` in some, `jsonPayload.message` in others), or one under which an object
+    lies, whose JSON is the text then (AWS Lambda). None where there is no such key."""
+    known = [name for name in NAMES["message"] if name in spelt]
+    own, told = Counter[str](), 0
+    for record in records:
+        names = [name for name in known if isinstance(value_at(record, spelt[name]), str)]
+        own.update(names[:1])
+        told += bool(names)
+    if own and told >= FIT * len(records):
+        return spelt[own.most_common(1)[0][0]]
+    for name in (name for name in ("message", "msg") if name in known):
+        objects = sum(isinstance(value_at(record, spelt[name]), dict) for record in records)
+        if objects and objects >= FIT * len(records):
+            return spelt[name]
+    return None
 
 
 def _is(part: str, path: str, records: Sequence[Record]) -> bool:
