@@ -130,7 +130,8 @@ def test_words_of_a_table_are_not_broken_on_a_phone() -> None:
 
 def test_hostile_text_is_shown_as_text(clean: Page, hostile: Page) -> None:
     assert [tag for tag, _ in hostile.elements if tag == "script"] == ["script"] * 3
-    known = {tag for tag, _ in clean.elements}
+    # A name with a slash may break behind it, and the clean one has none.
+    known = {tag for tag, _ in clean.elements} | {"wbr"}
     assert {tag for tag, _ in hostile.elements} <= known
     assert "<img src=x onerror=alert(2)>" in hostile.text
     assert "{{ 7*7 }}{% raw %}" in hostile.text
