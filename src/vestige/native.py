@@ -23,6 +23,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -132,7 +133,8 @@ class _Native:
         loaded = self._loaded.get(kinds)
         if loaded is None:
             try:
-                loaded = self._loaded[kinds] = _Loaded(self._kept(json.dumps(kinds)), len(flat))
+                told = json.dumps([_told(kind) for kind in kinds])
+                loaded = self._loaded[kinds] = _Loaded(self._kept(told), len(flat))
             except NotBuiltError:
                 raise
             except (OSError, RuntimeError, ValueError, ImportError) as error:
@@ -194,22 +196,46 @@ class _Background:
 
 def _flatten(argument: Any, flat: list[int]) -> Any:
     """Append the numbers that Numba passes for an argument: of an array its owner and parent (none), its
-    size, that of an item, its place, shape and strides. Returns what kind of argument it is, as JSON."""
+    size, that of an item, its place, shape and strides. Returns what kind of argument it is, see `_told`.
+
+    Of a short call this is most: a dtype is not put into words here, which takes as long as all the rest.
+    """
     if isinstance(argument, np.ndarray):
-        if not argument.flags.writeable:
+        flags = argument.flags
+        if not flags.writeable:
             raise ValueError("arrays that may be written")
-        layout = "C" if argument.flags.c_contiguous else "A"
-        place, _ = argument.__array_interface__["data"]
+        contiguous = flags.c_contiguous
+        if contiguous:
+            # Four times as fast as to ask NumPy, but for arrays without gaps only.
+            held: Any = argument
+            place = ctypes.addressof(_NO_BYTES.from_buffer(held))
+        else:
+            place, _ = argument.__array_interface__["data"]
         flat += (0, 0, argument.size, argument.itemsize, place, *argument.shape, *argument.strides)
-        return f"{argument.dtype.str} {argument.ndim} {layout}"
+        return argument.dtype, argument.ndim, contiguous
     if isinstance(argument, tuple):
-        kind = type(argument)
-        return f"{kind.__module__}:{kind.__qualname__}", tuple([_flatten(each, flat) for each in argument])
+        return type(argument), tuple([_flatten(each, flat) for each in argument])
     if isinstance(argument, np.uint64):
         flat.append(int(argument.view(np.int64)))
         return "uint64"
     flat.append(int(argument))
     return "int64"
+
+
+_NO_BYTES = ctypes.c_char * 0
+"""What any array is long enough for."""
+
+
+def _told(kind: Any) -> Any:
+    """A kind of argument as JSON: a number's name, a named tuple's with the kinds of its items, or an array's
+    dtype, dimensions and layout."""
+    if isinstance(kind, str):
+        return kind
+    if isinstance(kind[0], type):
+        made, items = kind
+        return f"{made.__module__}:{made.__qualname__}", [_told(each) for each in items]
+    dtype, n, contiguous = kind
+    return f"{dtype.str} {n} {'C' if contiguous else 'A'}"
 
 
 class _Loaded:
@@ -220,18 +246,18 @@ class _Loaded:
         if found is None:
             raise ValueError("its machine code was damaged as soon as it was built")
         about, code = found
-        self._type, self._n = _RETURNS[about["returns"]][0], int(about["n"])
-        taken = [ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * n]
+        kind, self._n = _RETURNS[about["returns"]][0], int(about["n"])
+        self._out, self._packed = kind * _MOST_RETURNED, struct.Struct(f"{n}q").pack
         if "patches" in about:
             patches = [Patch(*patch) for patch in about["patches"]]
             address = placed(Image(code, int(about["entry"]), patches), {_NEVER: _idle()})
         else:
             address = _link(code, about["symbol"])
-        self._run = ctypes.CFUNCTYPE(ctypes.c_int32, *taken)(address)
+        self._run = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_char_p)(address)
 
     def __call__(self, flat: list[int]) -> Any:
-        out, error = (self._type * _MOST_RETURNED)(), ctypes.c_void_p()
-        status = self._run(ctypes.addressof(out), ctypes.addressof(error), *flat)
+        out = self._out()
+        status = self._run(out, self._packed(*flat))
         if status not in {0, -2}:  # -2 is a None
             raise RuntimeError(f"machine code failed ({status})")
         if self._n == 0:
@@ -415,7 +441,8 @@ def build(module: str, name: str, kinds: str, path: Path) -> None:
     made = compiler(nogil=True, error_model="numpy", **bare)(function)
     made.compile(tuple(_type(kind) for kind in json.loads(kinds)))
     (result,) = made.overloads.values()
-    final = _without_owners(result.library)
+    symbol = result.fndesc.llvm_func_name
+    final, entry = _without_owners(result.library, symbol)
     needed = {each.name for each in final.functions if each.is_declaration}
     strange = {name for name in needed - _NEEDED - {_NEVER} if not name.startswith("llvm.")}
     if strange:
@@ -426,10 +453,9 @@ def build(module: str, name: str, kinds: str, path: Path) -> None:
         kind, n = str(returned.dtype), returned.count
     if kind not in _RETURNS or n > _MOST_RETURNED or (n > 1 and kind != "int64"):
         raise ValueError(f"{name} returns {returned}")
-    symbol = result.fndesc.llvm_func_name
-    about = {"symbol": symbol, "returns": kind, "n": n * _RETURNS[kind][1]}
+    about = {"symbol": entry, "returns": kind, "n": n * _RETURNS[kind][1]}
     code = result.library._codegen._tm.emit_object(final)
-    image = laid_out(code, symbol)
+    image = laid_out(code, entry)
     if image is not None:
         code = image.content
         about |= {"entry": image.entry, "patches": image.patches}
@@ -439,9 +465,11 @@ def build(module: str, name: str, kinds: str, path: Path) -> None:
     part.replace(path)
 
 
-def _without_owners(library: Any) -> Any:
-    """The module of a compiled function without what counts who uses an array: those from outside have no
-    owner, and at every call within, at each row of a program, there would be a count for each array."""
+def _without_owners(library: Any, symbol: str) -> tuple[Any, str]:
+    """The module of a compiled function, and the name of a function in it that takes the arguments packed.
+
+    It is without what counts who uses an array: those from outside have no owner, and at every call within,
+    at each row of a program, there would be a count for each array."""
     import llvmlite.binding as llvm
 
     text = str(library._final_module)
@@ -449,13 +477,27 @@ def _without_owners(library: Any) -> Any:
         counts = rf"^define [^\n]*@{name}\((\S+) [^\n]*\{{$.*?^\}}$"
         idle = rf"define internal void @{name}(\1 %0) alwaysinline {{\n  ret void\n}}"
         text = re.sub(counts, idle, text, count=1, flags=re.MULTILINE | re.DOTALL)
-    module = llvm.parse_assembly(text)
+    entry = f"{symbol}.packed"
+    module = llvm.parse_assembly(text + _packed(library._final_module.get_function(symbol), entry))
     module.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.slp_vectorization = os.environ.get("NUMBA_SLP_VECTORIZE") == "1"
     passes = llvm.create_pass_builder(library._codegen._tm, options)
     passes.getModulePassManager().run(module, passes)
-    return module
+    return module, entry
+
+
+def _packed(function: Any, name: str) -> str:
+    """A function that calls another by its arguments as they lie in memory, each in eight bytes: ctypes takes
+    a third of a microsecond for an argument, and an array is seven or more. Both begin with the place of what
+    is returned; the other is told after it where to put what was raised, which nobody asks for."""
+    _, _, *types = (str(argument.type) for argument in function.arguments)
+    lines = [f'define i32 @"{name}"(ptr %out, ptr %packed) {{', "%raised = alloca ptr"]
+    for i, kind in enumerate(types):
+        lines += [f"%at{i} = getelementptr i64, ptr %packed, i64 {i}", f"%a{i} = load {kind}, ptr %at{i}"]
+    given = ", ".join(["ptr %out", "ptr %raised", *(f"{kind} %a{i}" for i, kind in enumerate(types))])
+    lines += [f'%status = call i32 @"{function.name}"({given})', "ret i32 %status", "}"]
+    return "\n".join(["", *lines, ""])
 
 
 def _type(kind: Any) -> Any:
