@@ -140,12 +140,12 @@ def test_nothing_is_written_behind_a_chunk(size: int) -> None:
     trace = pt.PSB + (pt.long("!" * 47) + pt.short("!")) * 9 + (pt.short("!" * 6) + b"\3" + tip(5)) * 99
     out, place = np.full(size + LANES, 5, np.uint64), np.full(size + LANES, 5, np.int64)
     state, counts = fresh_state(), np.zeros(len(Kind), np.int64)
-    known, guess = KNOWN.partition(), np.zeros(PAGES, np.int64)
+    known, guess = KNOWN.partition().ravel(), np.zeros(PAGES, np.int64)
 
-    def step(words: NDArray[np.uint64], end: int, final: bool) -> Iterator[int]:
+    def step(content: NDArray[np.uint8], end: int, final: bool) -> Iterator[int]:
         chunk, n = (out[:size], place[:size]), size
         while n > size - ROOM:
-            n = fused.encode(words, end, final, state, counts, known, guess, False, *chunk, 0)
+            n = fused.encode(content, end, final, state, counts, known, guess, False, *chunk, 0)
             yield n
 
     assert max(feed([trace], state, step)) <= size

@@ -1,14 +1,15 @@
 """The fused loop, compiled: packets, last IP, memory map and branches in one pass, to values (`tokens.py`).
 
-Nearly all of a trace is packets of one byte (TNT-8, PAD, CYC) and packets with an address. Both go by table,
-without asking which of them it is: what the processor guesses wrongly costs more than the work. Branches are
-written eight at a time. All others are measured as `kernel.py` does.
+Nearly all of a trace is packets of one byte (TNT-8, PAD, CYC) and packets with an address. Both go by table.
+Branches are written eight at a time. All others are measured as `kernel.py` does.
+
+There are more numbers at hand than registers, so that what these packets take is counted in instructions:
+a row of the memory map is a place in a flat array, and packets of one byte are counted all together.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,34 +52,32 @@ PAGES = 256
 
 Values = NDArray[np.uint64]
 Offsets = NDArray[np.int64]
-Words = NDArray[np.uint64]
+Content = NDArray[np.uint8]
 State = NDArray[np.int64]
 
 _U64 = np.uint64
 _SHIFT, _LOW_BITS, _LAST = _U64(MODULE_SHIFT), _U64(TAKEN), _U64(LAST_OFFSET)
 _NOT_TAKEN, _PAGE_BITS, _PAGES = _U64(NOT_TAKEN), _U64(12), _U64(PAGES - 1)
-_BYTE, _TOP_BYTE = _U64(0xFF), _U64(56)
+_TOP_BYTE = _U64(56)
 _WORD_BITS = 64
 _CYC_SHIFT = 32
 """Where CYC packets are counted, above PAD."""
+_FIRST, _LAST_OF, _MODULE, _ORIGIN = _U64(FIRST), _U64(LAST), _U64(MODULE), _U64(ORIGIN)
+_COLUMNS_SHIFT = 2
+"""A row of the memory map has four numbers."""
 
 
-def _steps() -> NDArray[np.uint64]:
-    """Of eight branches, the oldest in the highest bit: a byte each, the oldest in the lowest, `(256,)`."""
-    steps = np.zeros(256, np.uint64)
-    for bits in range(256):
-        for i in range(LANES):
-            # Bit 7 - i, the branch that i others came before, goes to byte i.
-            steps[bits] |= np.uint64((bits >> 7 - i & 1) << 8 * i)
-    return steps
+def _steps() -> NDArray[np.uint8]:
+    """Of eight branches, the oldest in the highest bit: a byte each, the oldest first, `(256, LANES)`."""
+    return np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
 
 
-def _short() -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]:
+def _short() -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
     """Of every packet of one byte: how many branches it has, these as `_steps`, and what it adds to `others`.
 
     TNT-8, PAD and the shortest CYC are told apart by nothing but this; other bytes have -1 branches.
     """
-    counts, steps, others = np.full(256, -1), np.zeros(256, np.uint64), np.zeros(256, np.int64)
+    counts, steps, others = np.full(256, -1), np.zeros((256, LANES), np.uint8), np.zeros(256, np.int64)
     counts[0], others[0] = 0, 1
     counts[3::8], others[3::8] = 0, 1 << _CYC_SHIFT
     for byte in range(4, 256, 2):
@@ -89,13 +88,15 @@ def _short() -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]:
 
 _STEPS = _steps()
 _SHORT_COUNT, _SHORT_STEPS, _SHORT_OTHERS = _short()
+_SENT = kernel.MASK[np.maximum(ADDRESS_SIZE - 1, 0)]
+"""By the first byte of a packet with an address: the bytes of it that are sent, of a word."""
 _IS_TARGET = np.array([0 if kind == Kind.FUP else 1 for kind in FIRST_KIND])
 """By the first byte of a packet with an address: is it an event?"""
 
 
 @compiled
 def encode(
-    words: Words,
+    content: Content,
     end: int,
     final: bool,
     state: State,
@@ -109,25 +110,26 @@ def encode(
 ) -> int:
     """Append to `out[n:]` until it is full or the buffer is used up; returns how many there are.
 
-    `known` is a memory map's partition; `guess (PAGES,)` holds rows of it, any, at first. `place`, unless
-    empty, is told the byte of the trace that each value comes from. Full: less than `ROOM` is left.
+    `known` is a memory map's partition, its rows one after the other; `guess (PAGES,)` holds where rows of it
+    begin, any, at first. `place`, unless empty, is told the byte of the trace that each value comes from.
+    Full: less than `ROOM` is left.
     """
     stop, full = end if final else end - LONGEST + 1, len(out) - ROOM
     while n <= full:
         if state[SEARCHING]:
-            if not kernel.search(words, end, final, state):
+            if not kernel.search(content, end, final, state):
                 break
             if state[ERROR_KIND] != NO_ERROR:
                 counts[state[ERROR_KIND]] += 1
         if state[AT] >= stop:
             break
-        n = _decode(words, stop, end, state, counts, known, guess, tip_only, out, place, n)
+        n = _decode(content, stop, end, state, counts, known, guess, tip_only, out, place, n)
     return n
 
 
 @compiled
 def _decode(  # noqa: PLR0912, PLR0915 - a call that is handed arrays costs more than what it would do
-    words: Words,
+    content: Content,
     stop: int,
     end: int,
     state: State,
@@ -143,67 +145,74 @@ def _decode(  # noqa: PLR0912, PLR0915 - a call that is handed arrays costs more
     at, block, last = state[AT], state[BLOCK], _U64(state[LAST_IP])
     branch = (_U64(state[kernel.MODULE]) << _SHIFT) | _NOT_TAKEN
     placed, base, full = len(place) > 0, state[BASE], len(out) - ROOM
+    short, others, error = 0, 0, NO_ERROR
     while at < stop and n <= full:
-        first = words[_U64(at)] & _BYTE
+        first = _U64(content[_U64(at)])
         if block != 0 and _SHORT_COUNT[first] > 0 and first & _U64(7) != _U64(4):
             block = 0  # branches end a block
         if block == 0:  # within one, the same bytes may be items of it
-            began, others = at, 0
+            began = at
             count = _SHORT_COUNT[first]
             while count >= 0 and at < stop and n <= full:
                 if not tip_only:
-                    _put_eight(out, _U64(n), branch, _SHORT_STEPS[first])
+                    _put_eight(out, _U64(n), branch, _SHORT_STEPS, first)
                     if placed:
-                        _put_eight(place, _U64(n), _U64(base + at), ZERO)
+                        _put_same(place, _U64(n), base + at)
                     n += count
                 others += _SHORT_OTHERS[first]
                 at += 1
-                first = words[_U64(at)] & _BYTE
+                first = _U64(content[_U64(at)])
                 count = _SHORT_COUNT[first]
-            cycles = others >> _CYC_SHIFT
-            pads = others - (cycles << _CYC_SHIFT)
-            counts[PAD] += pads
-            counts[CYC] += cycles
-            counts[TNT_8] += at - began - pads - cycles
+            short += at - began
             if at >= stop or n > full:
                 break
-        word = words[_U64(at)]
         kind, size = FIRST_KIND[first], ADDRESS_SIZE[first]
         if size != 0 and at + size <= end:
-            sent = words[_U64(at + 1)] & kernel.MASK[size - 1]
-            last = kernel.full_ip(first >> _U64(5), sent, last)
+            last = kernel.full_ip(first >> _U64(5), kernel.word(content, at + 1) & _SENT[first], last)
             page = (last >> _PAGE_BITS) & _PAGES
             row = _U64(guess[page])
-            if not known[row, FIRST] <= last <= known[row, LAST]:
+            if not known[row + _FIRST] <= last <= known[row + _LAST_OF]:
                 row = _U64(_search(last, known))
                 guess[page] = row
-            tag = known[row, MODULE] << _SHIFT
+            tag = known[row + _MODULE] << _SHIFT
             branch = tag | _NOT_TAKEN
-            out[_U64(n)] = tag | min((last - known[row, ORIGIN]) & _LOW_BITS, _LAST)
+            out[_U64(n)] = tag | min((last - known[row + _ORIGIN]) & _LOW_BITS, _LAST)
             if placed:
                 place[_U64(n)] = base + at
             n += _IS_TARGET[first]
+            counts[kind] += 1
+            if block != 0:
+                block = kernel.next_block(kind, kernel.word(content, at), block)
+            at += size
         else:
-            kind, size, _ = kernel.measure(word, words[_U64(at + 8)], block)
+            word = kernel.word(content, at)
+            kind, size, _ = kernel.measure(word, kernel.word(content, at + 8), block)
             if at + size > end:
                 state[CUT_OFF] = end - at
                 at = end
                 break
             if kind >= UNKNOWN_OPCODE:
-                kernel.fail(state, at, kind)
-                return n
+                error = kind
+                break
             if kind == PSB:
                 last, branch = ZERO, _NOT_TAKEN
             elif kind == TNT_64 and not tip_only:
                 n = _long_branches(word >> _U64(16), branch, base + at, out, place, n)
             elif kind == kernel.PIP:
                 kernel.note_space(state, word)
-        counts[kind] += 1
-        if block != 0 or kind == kernel.BBP:
-            block = kernel.next_block(kind, word, block)
-        at += size
+            counts[kind] += 1
+            if block != 0 or kind == kernel.BBP:
+                block = kernel.next_block(kind, word, block)
+            at += size
+    cycles = others >> _CYC_SHIFT
+    pads = others - (cycles << _CYC_SHIFT)
+    counts[PAD] += pads
+    counts[CYC] += cycles
+    counts[TNT_8] += short - pads - cycles
     state[AT], state[BLOCK], state[LAST_IP] = at, block, np.int64(last)
     state[kernel.MODULE] = np.int64(branch >> _SHIFT)
+    if error != NO_ERROR:
+        kernel.fail(state, at, error)
     return n
 
 
@@ -213,28 +222,35 @@ def _long_branches(sent: np.uint64, branch: np.uint64, at: int, out: Values, pla
     count = kernel.branches(sent)
     sent <<= _U64(_WORD_BITS - count)
     for i in range(0, count, LANES):
-        _put_eight(out, _U64(n + i), branch, _STEPS[sent >> _TOP_BYTE])
+        _put_eight(out, _U64(n + i), branch, _STEPS, sent >> _TOP_BYTE)
         if len(place) > 0:
-            _put_eight(place, _U64(n + i), _U64(at), ZERO)
+            _put_same(place, _U64(n + i), at)
         sent <<= _U64(LANES)
     return n + count
 
 
 @compiled
-def _put_eight(out: NDArray[Any], at: np.uint64, base: np.uint64, steps: np.uint64) -> None:
-    """`out[at + i] = base + byte i of steps`, eight times, lowest byte first. `out` has items of 8 bytes."""
+def _put_eight(out: Values, at: np.uint64, base: np.uint64, steps: NDArray[np.uint8], row: np.uint64) -> None:
+    """`out[at + i] = base + steps[row, i]`, eight times."""
     for i in range(LANES):
-        out[at + _U64(i)] = base + ((steps >> _U64(8 * i)) & _BYTE)
+        out[at + _U64(i)] = base + _U64(steps[row, _U64(i)])
+
+
+@compiled
+def _put_same(place: Offsets, at: np.uint64, offset: int) -> None:
+    """`place[at + i] = offset`, eight times."""
+    for i in range(LANES):
+        place[at + _U64(i)] = offset
 
 
 @compiled
 def _search(address: np.uint64, known: NDArray[np.uint64]) -> int:
-    """The row that an address is in."""
-    low, high = 0, len(known)
+    """Where the row begins that an address is in."""
+    low, high = 0, len(known) >> _COLUMNS_SHIFT
     while high - low > 1:
         middle = (low + high) >> 1
-        if known[middle, FIRST] <= address:
+        if known[_U64(middle << _COLUMNS_SHIFT) + _FIRST] <= address:
             low = middle
         else:
             high = middle
-    return low
+    return low << _COLUMNS_SHIFT

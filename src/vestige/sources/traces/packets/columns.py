@@ -94,8 +94,8 @@ def packets(pieces: Iterable[Bytes], *, base: int = 0, quality: Quality | None =
     counts = np.zeros(len(Kind), np.int64)
     out = Packets.empty(ROWS)
 
-    def step(words: NDArray[np.uint64], end: int, final: bool) -> Iterator[Packets]:
-        while rows := _fill(words, end, final, state, counts, *out._columns()):
+    def step(content: NDArray[np.uint8], end: int, final: bool) -> Iterator[Packets]:
+        while rows := _fill(content, end, final, state, counts, *out._columns()):
             yield out._first(rows)
 
     yield from feed(pieces, state, step)
@@ -105,7 +105,7 @@ def packets(pieces: Iterable[Bytes], *, base: int = 0, quality: Quality | None =
 
 @compiled
 def _fill(
-    words: NDArray[np.uint64],
+    content: NDArray[np.uint8],
     end: int,
     final: bool,
     state: NDArray[np.int64],
@@ -121,7 +121,7 @@ def _fill(
     row = 0
     while row < len(offset):
         if state[SEARCHING]:
-            if not kernel.search(words, end, final, state):
+            if not kernel.search(content, end, final, state):
                 break
             if state[ERROR_KIND] != NO_ERROR:
                 counts[state[ERROR_KIND]] += 1
@@ -133,7 +133,7 @@ def _fill(
         at = state[AT]
         if at >= end or (not final and at + LONGEST > end):
             break
-        word, rest = words[at], words[at + 8]
+        word, rest = kernel.word(content, at), kernel.word(content, at + 8)
         what, size, head = kernel.measure(word, rest, state[BLOCK])
         if at + size > end:
             state[CUT_OFF] = end - at

@@ -1,9 +1,9 @@
 """The compiled core: one packet at a time, the last IP, and the way back to a PSB after an error.
 
-A trace is seen as overlapping words: `words[i]` is bytes `i` to `i + 7`, little-endian. What a packet is and
-says follows from the two words at its start, whatever the bytes; so nothing here reads more than `MARGIN`
-bytes from the position at hand, and `stream.py` sees to it that they are there. Positions are signed,
-payloads unsigned: the two never meet in one expression, where they would become floating point.
+A trace is seen as overlapping words: `word(content, at)` is eight bytes from `at` on, little-endian. What a
+packet is and says follows from the two words at its start, whatever the bytes; so nothing here reads more
+than `MARGIN` bytes from the position at hand, and `stream.py` sees to it that they are there. Positions are
+signed, payloads unsigned: the two never meet in one expression, where they would become floating point.
 """
 
 from __future__ import annotations
@@ -66,6 +66,15 @@ _SIGN[SIGN_EXTENDED] = 1 << 47
 _UPPER = np.uint64(0xFFFF)
 _SPACE_SHIFT = np.uint64(16 + 1 + 13 - 5)
 """Of a PIP as a word: two bytes of header, a bit (NR), then CR3 from its bit 5 on."""
+
+
+@compiled
+def word(content: NDArray[np.uint8], at: int) -> np.uint64:
+    """Eight bytes as a number. The compiler makes one read of them, wherever they lie."""
+    found = ZERO
+    for i in range(8):
+        found |= np.uint64(content[np.uint64(at + i)]) << np.uint64(8 * i)
+    return found
 
 
 @compiled
@@ -151,7 +160,7 @@ def payload(word: np.uint64, rest: np.uint64, head: int, size: int) -> np.uint64
 
 
 @compiled
-def full_ip(compression: int | np.int64, sent: np.uint64, last: np.uint64) -> np.uint64:
+def full_ip(compression: int | np.int64 | np.uint64, sent: np.uint64, last: np.uint64) -> np.uint64:
     """The address that a compressed one stands for, given the last (SDM: "IP Compression")."""
     sign = _SIGN[compression]
     full: np.uint64 = (last & _KEPT[compression]) | sent | ((sent & sign) << ONE) * _UPPER
@@ -203,7 +212,7 @@ def fail(state: NDArray[np.int64], at: int, kind: int) -> None:
 
 
 @compiled
-def search(words: NDArray[np.uint64], end: int, final: bool, state: NDArray[np.int64]) -> bool:
+def search(content: NDArray[np.uint8], end: int, final: bool, state: NDArray[np.int64]) -> bool:
     """Go to the last 16 bytes of the next run of PSB bytes. False: more of the trace is needed.
 
     At the end of the trace the search ends too, at `end`. Either way the loss is added up.
@@ -211,10 +220,10 @@ def search(words: NDArray[np.uint64], end: int, final: bool, state: NDArray[np.i
     at = state[AT]
     found = False
     while not found and at + LONGEST <= end:
-        if words[at] != _PATTERN or words[at + 8] != _PATTERN:
+        if word(content, at) != _PATTERN or word(content, at + 8) != _PATTERN:
             at += 1
         elif at + LONGEST + 2 <= end:
-            found = words[at + LONGEST] & np.uint64(0xFFFF) != _PATTERN & np.uint64(0xFFFF)
+            found = word(content, at + LONGEST) & np.uint64(0xFFFF) != _PATTERN & np.uint64(0xFFFF)
             at += 0 if found else 2
         elif final:
             found = True

@@ -23,8 +23,8 @@ from vestige.sources.traces.packets.kernel import (
 PIECE = 1 << 18
 _T = TypeVar("_T")
 Bytes = bytes | bytearray | memoryview | NDArray[np.uint8]
-Step = Callable[[NDArray[np.uint64], int, bool], Iterator[_T]]
-"""Decodes `(words, end, final)`: bytes up to `end` are the trace's, and `MARGIN` more may be read. Unless
+Step = Callable[[NDArray[np.uint8], int, bool], Iterator[_T]]
+"""Decodes `(content, end, final)`: bytes up to `end` are the trace's, and `MARGIN` more may be read. Unless
 `final`, packets that could go beyond `end` are left for the next call."""
 
 
@@ -45,33 +45,33 @@ def feed(pieces: Iterable[Bytes], state: NDArray[np.int64], step: Step[_T]) -> I
     buffer = Buffer(state)
     for piece in cut(pieces):
         buffer.take(piece)
-        yield from step(buffer.words, buffer.end, False)
-    yield from step(buffer.words, buffer.end, True)
+        yield from step(buffer.content, buffer.end, False)
+    yield from step(buffer.content, buffer.end, True)
 
 
 class Buffer:
     """The bytes that a decoder with this state has not decoded yet, and `LOOK_BACK` before them.
 
-    `words[i]` are the eight bytes from byte `i` on; `end` is behind the last byte of the trace so far.
+    They are in `content` up to `end`, with `MARGIN` zeros behind them once any were taken.
     """
 
     def __init__(self, state: NDArray[np.int64], most: int = PIECE) -> None:
         """`most`: of the bytes that are taken at a time."""
         self._state = state
-        self._bytes = np.zeros(most + LOOK_BACK + 2 * MARGIN, np.uint8)
-        # A view with steps of one byte: a packet at any place is read as words, without copying.
-        self.words = np.ndarray(len(self._bytes) - 7, np.uint64, self._bytes, strides=(1,))
+        # To make all of it zero would take longer than many a trace does; `take` does so where it is read.
+        self.content = np.empty(most + LOOK_BACK + 2 * MARGIN, np.uint8)
         self.end = 0
 
     def take(self, piece: NDArray[np.uint8]) -> None:
         """The next bytes; what is decoded makes room for them."""
         start = max(int(self._state[AT]) - LOOK_BACK, 0)
         kept = self.end - start
-        self._bytes[:kept] = self._bytes[start : self.end].copy()
+        self.content[:kept] = self.content[start : self.end].copy()
         self._state[AT] -= start
         self._state[BASE] += start
         self.end = kept + len(piece)
-        self._bytes[kept : self.end] = piece
+        self.content[kept : self.end] = piece
+        self.content[self.end : self.end + MARGIN] = 0
 
 
 def skipping(pieces: Iterable[bytes], n_bytes: int) -> Iterator[bytes]:
