@@ -80,7 +80,7 @@ def watch(
     every: Annotated[
         bool, typer.Option("--all", help="write every step with its score, not alerts alone")
     ] = False,
-    idle: Idle = "500ms",
+    idle: Idle = "400ms",
     runtime: Runtime = "own",
 ) -> None:
     """Follow evidence as it grows, and send alerts, grouped into incidents, each with its reasons.

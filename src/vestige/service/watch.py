@@ -52,12 +52,12 @@ from vestige.training.interrupt import StopRequests
 
 SCAN_S, POLL_S, SAVE_S = 1.0, 0.3, 5.0
 """How often new files are looked for, open ones are read, and the state is saved."""
-IDLE_S = 0.5
+IDLE_S = 0.4
 """After nothing came of a file for so long, its last message, which may go on, is judged as it is; once more
 if it does."""
 WAITED_S = 5.0
 """After so long it is said that nothing came."""
-GATHER_S, SOME = 0.5, 100
+GATHER_S, SOME = 0.4, 100
 """Where so many steps came in a round, more are gathered before the next one: a round costs as much as many
 lines."""
 MANY = 2_000
