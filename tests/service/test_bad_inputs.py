@@ -36,6 +36,8 @@ def test_evidence_of_another_source_is_told_to_be_so(
     assert "missing: cannot be read: No such file" in caplog.text
     (tmp_path / "bare").mkdir()
     (tmp_path / "empty.log").touch()
+    (tmp_path / "bare" / "later").mkdir()
+    (tmp_path / "bare" / "later" / "app.log").touch()
     assert watch(detector, tmp_path / "bare", tmp_path) == []
     assert watch(detector, tmp_path / "empty.log", tmp_path) == []
     assert "learnt from" not in caplog.text

@@ -191,18 +191,23 @@ def _recordings(
 @contextlib.contextmanager
 def _naming_the_source(run: Path, evidence: list[Path]) -> Iterator[None]:
     """Errors about evidence that the block raises say what the detector reads, because it may be of another
-    source; not where there is none."""
+    source; not where there is none, or where the cause is plain."""
     from vestige.runs.directory import RunDirectory
 
     try:
         yield
     except EvidenceError as error:
-        if not all(path == STDIN or path.exists() for path in evidence):
+        if error.remedy.startswith("convert") or any(_is_nothing(path) for path in evidence):
             raise
         source = RunDirectory(run).header.dataset_schema["source"]
         hint = f"the detector reads {source}, as {shlex.join(['vestige', 'inspect', str(run)])} tells"
         error.remedy = "\n  ".join(filter(None, [error.remedy, hint]))
         raise
+
+
+def _is_nothing(path: Path) -> bool:
+    """Whether nothing lies there, or a file in which nothing stands."""
+    return path != STDIN and (not path.exists() or (path.is_file() and not path.stat().st_size))
 
 
 def _refuse_other_format(run: Path, asked: str) -> None:

@@ -6,6 +6,7 @@ waited for. Memory is flat: a block of steps, and what the windower carries over
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
@@ -194,7 +195,9 @@ def _of_unit(reader: Reader[Any], most: int, idle_s: float, said: Said, unit: Un
     try:
         for block, taken in _of_stream(stream, most, idle_s):
             told = _tell(stream, unit, told)
-            said.say(unit.name, stream.summary)
+            # A small file is taken in whole before its stream ends.
+            whole = stream.ended or (unit.mode == "whole" and taken >= (unit.size or math.inf))
+            said.say(unit.name, stream.summary, whole=whole)
             yield block, taken
     finally:
         stream.close()

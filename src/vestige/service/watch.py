@@ -601,10 +601,10 @@ def _asked(stop: StopRequests) -> bool:
 
 
 def _is_bare(path: Path) -> bool:
-    """Whether a path is a directory in which nothing lies yet, or a file in which nothing stands."""
+    """Whether nothing stands in a file, or in any file below a directory."""
     try:
-        if path.is_dir():
-            return next(path.iterdir(), None) is None
-        return path.is_file() and not path.stat().st_size
+        if not path.is_dir():
+            return not path.stat().st_size
+        return not any(each.is_file() and each.stat().st_size for each in path.rglob("*"))
     except OSError:
         return False

@@ -303,6 +303,18 @@ def test_what_copies_were_worth_is_told_by_metrics_without_them(tmp_path: Path) 
     assert found.examples[0].startswith("test row 301 and training row ")
 
 
+@pytest.mark.parametrize("period", [7, 13, 30])
+def test_windows_without_overlap_of_a_log_that_repeats_itself_are_honest(tmp_path: Path, period: int) -> None:
+    """A program that asks the same in turn, and now and then something else; the test part lies later."""
+    rng = np.random.default_rng(period)
+    log = np.tile(rng.integers(0, 50, period), 20_000 // period + 1)[:20_000].copy()
+    odd = rng.random(len(log)) < 0.02
+    log[odd] = rng.integers(0, 60, odd.sum())
+    cells = [" ".join(f"k{key}" for key in window) for window in log.reshape(-1, 10)]
+    frame = pl.DataFrame({"keys": cells, "label": ["normal"] * len(cells)})
+    assert check(audited(tmp_path, cheats.parted(frame), WINDOWS), "overlapping_windows").status == "pass"
+
+
 def test_colog_windows_with_context_on_both_sides_shuffled(tmp_path: Path) -> None:
     """What CoLog's preparation gives: windows of log keys with as many before as after, dealt one by one."""
     frame = cheats.windows(cheats.stream(), before=3, after=3).drop("t")

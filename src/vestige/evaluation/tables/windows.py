@@ -39,7 +39,7 @@ TEXTS = (
     r"\s*(?:\[SEP\]|<sep>|</s>|\|\||##|=>|->)\s*",
     r"\n",
     r"\t",
-    r"\s+\|\s+",
+    r"(?:^|\s+)\|(?:\s+|$)",
     r"\s*\|\s*",
     r"\s*;\s*",
     r"\s*>\s*",
@@ -66,16 +66,17 @@ _PARTED = STEP
 @dataclass(frozen=True)
 class Windows:
     """Where the windows lie: in one column's cells, whose steps `parting` parts, or, without it, in columns
-    numbered in a row. `length`: steps."""
+    numbered in a row. `length`: steps. `hollow`: the first or last step of a cell may be an empty text."""
 
     columns: tuple[str, ...]
     length: int
     told: str
     parting: str = ""
+    hollow: bool = False
 
     def cells(self, batch: pl.DataFrame) -> pl.Series:
         """The steps in each cell of the column, as texts."""
-        return _parted(batch[self.columns[0]], self.parting)
+        return _parted(batch[self.columns[0]], self.parting, hollow=self.hollow)
 
     def steps(self, batch: pl.DataFrame) -> tuple[Hashes, NDArray[np.bool_]]:
         """A hash of each step `(N, L)`, and which rows have a whole window `(N,)`."""
@@ -116,18 +117,21 @@ def find_windows(table: Table, features: Sequence[str]) -> Windows | None:
 def _in_cells(column: pl.Series, name: str, partings: Sequence[str]) -> Windows | None:
     """Words first: where cells have as many of these each, they are the steps."""
     for parting in partings:
-        steps = _parted(column, parting)
+        found = [(hollow, _parted(column, parting, hollow=hollow)) for hollow in (False, True)]
+        # An empty message is one: a cell that has as many steps with it as the others is whole.
+        hollow, steps = max(found, key=lambda each: _mode(each[1].list.len())[1])
         usual, share = _mode(steps.list.len())
         if usual < FEWEST_STEPS or share < FIXED:
             continue
         if parting in {WORDS, STEP} or _wander(steps.filter(steps.list.len() == usual)):
-            return Windows((name,), usual, f"{usual} steps in each cell of column {name}", parting)
+            return Windows((name,), usual, f"{usual} steps in each cell of column {name}", parting, hollow)
     return None
 
 
-def _parted(column: pl.Series, parting: str) -> pl.Series:
-    cells = column.fill_null("").str.replace_all(parting, _PARTED).str.strip_chars(_PARTED)
-    return cells.str.split(_PARTED)
+def _parted(column: pl.Series, parting: str, *, hollow: bool) -> pl.Series:
+    # Blanks around a sign go with it, and so must those at the ends: a step is equal wherever it stands.
+    cells = column.fill_null("").str.strip_chars().str.replace_all(parting, _PARTED)
+    return (cells if hollow else cells.str.strip_chars(_PARTED)).str.split(_PARTED)
 
 
 def _wander(steps: pl.Series) -> bool:
@@ -221,11 +225,15 @@ class _Stretches:
         latter = former + 1
         linked = is_last[starts[former]] != is_last[starts[latter]]
         chance = len(former) - int(linked.sum())
+        # So are ends of one kind that equal windows have, and a window that follows itself.
+        alone = begins[np.diff(begins, append=len(starts)) == 1]
+        chance += int((counts[alone] > 1).sum())
+        linked &= window[starts[former]] != window[starts[latter]]
         if linked.sum() <= BEYOND * chance + LEAST:
             return np.zeros((0, 3), dtype=np.int64)
         in_test = np.add.reduceat(row >= self.train, starts)
         one_sided = (in_test == 0) | (in_test == counts)
-        linked &= one_sided[former] & one_sided[latter] & (window[starts[former]] != window[starts[latter]])
+        linked &= one_sided[former] & one_sided[latter]
         former, latter = former[linked], latter[linked]
         times = counts[former]
         turn = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
