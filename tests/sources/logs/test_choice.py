@@ -17,6 +17,7 @@ from tests.sources.logs.test_guess import LINES
 from vestige.errors import EvidenceError, FormatError
 from vestige.evidence.files import EvidenceFile
 from vestige.sources.logs.blocks import Block
+from vestige.sources.logs.clock import UNREAD
 from vestige.sources.logs.corpora import rules_for
 from vestige.sources.logs.guess import VERSION
 from vestige.sources.logs.head import Head
@@ -72,6 +73,12 @@ def read(path: Path, text: str, **options: Any) -> tuple[list[str], dict[str, An
          "2024-03-08T09:17:02.5Z 2024-03-08 10:17:02,500 INFO [main] a.B - y\n", "guessed", ["a"]),
         (2 * "2024-03-08T09:17:01.5Z\t6f1b2c3d-1111-2222-3333-444455556666\tINFO\topen\n", "guessed", ["a"]),
         (2 * "2024-03-08T09:17:01.5Z v1.20.3 open\n", "guessed", ["a"]),
+        (2 * "Mar  8 09:17:01 6f1b2c3d-1111-2222-3333-444455556666 IN=eth0 open\n", "rfc3164",
+         ["6f1b2c3d-1111-2222-3333-444455556666"]),
+        ("2024-03-08T09:17:01.5Z 6f1b2c3d-1111-2222-3333-444455556666 begun\n"
+         "2024-03-08T09:17:02.5Z 7f1b2c3d-1111-2222-3333-444455556666 begun\n", "guessed", ["a"]),
+        (2 * "Mar  8 09:17:01 00:15:17:ab:cd:ef sshd[1]: open\n", "rfc3164", ["00:15:17:ab:cd:ef"]),
+        (2 * "2024-03-08T09:17:01.5Z 10:17:01,500 sshd[1]: x\n", "guessed", ["a"]),
         ("2024-03-08T09:17:01Z Starting up\n2024-03-08T09:17:02Z Listening on 80\n", "guessed", ["a"]),
         ("2024-03-08 09:17:01 [info] <0.1.0> a\n2024-03-08 09:17:02 [error] <0.1.0> b\n", "guessed", ["a"]),
         ("Mar  8 09:17:01 INFO started: x\nMar  8 09:17:02 ERROR failed: x\n", "guessed", ["a"]),
@@ -214,6 +221,17 @@ def test_a_guess_is_part_of_the_schema_and_live_evidence_is_read_alike(tmp_path:
     assert again.guesses
     line = b"2024-03-08 09:17:01 ERROR a\n"
     assert again.choose(line, FILE).rules.format.header == rules.choose(line, FILE).rules.format.header
+
+
+@pytest.mark.parametrize("machine", [*(name.lower() for name in UNREAD), "fail", "trce", "dbug"])
+@pytest.mark.parametrize(
+    ("time", "name"), [("Mar  8 09:17:01", "rfc3164"), ("2024-03-08T09:17:01Z", "rsyslog")]
+)
+def test_a_machine_may_be_called_like_a_zone_that_is_not_read(
+    tmp_path: Path, time: str, name: str, machine: str
+) -> None:
+    texts, summary, hosts = read(tmp_path / "a.log", 2 * f"{time} {machine} sshd[3]: open\n", year="2024")
+    assert (texts, list(summary["formats"]), hosts) == (["open", "open"], [name], [machine])
 
 
 def test_a_tag_is_no_machine(tmp_path: Path) -> None:

@@ -168,7 +168,10 @@ def test_a_zone_beside_the_time_is_told_unless_it_is_utc(zone: str, told: bool) 
     ("times", "told"),
     [
         ("2024-05-06 07:08:{} CST INFO a", "CST is what several zones are called, and is read as -6 hours"),
-        ("Mon May  6 07:08:{} IST 2024 a", "IST is what several zones are called, and is read as +5.5 hours"),
+        ("Mon May  6 07:08:{} CST 2024 a", "CST is what several zones are called, and is read as -6 hours"),
+        ("2024-05-06 07:08:{} IST INFO a", "IST behind the times is not read as a zone"),
+        ("2024-05-06 07:08:{} IST: a", ""),
+        ("2024-05-06 07:08:{} IST-Wert", ""),
         ("2024-05-06 07:08:{} UTC+8 INFO a", "offsets in hours of one digit (UTC+8) are not read"),
         ("2024-05-06 07:08:{}+8 INFO a", "offsets in hours of one digit (UTC+8) are not read"),
         ("2024-05-06 07:08:{} CEST INFO a", ""),
@@ -179,6 +182,65 @@ def test_zones_that_are_not_sure_are_told(times: str, told: str) -> None:
     found = guess([times.format(second) for second in ("09", "10")])
     assert found is not None
     assert [doubt[: len(told)] for doubt in found.doubts] == [told] * bool(told)
+
+
+@pytest.mark.parametrize(
+    ("line", "others"),
+    [
+        ("PKT received from gw", 29), ("ICT PASS board", 2), ("IST-Wert Kessel", 2), ("IST: Kessel", 0),
+        ("SGT begun", 0),
+    ],
+)  # fmt: skip
+def test_the_first_word_of_a_message_is_no_zone(line: str, others: int) -> None:
+    day = "2024-05-06 07:08:"
+    rows = [f"{day}{second} SOLL-Wert at {second}" for second in range(10, 10 + others)]
+    header, *messages = render([*rows, f"{day}58 {line}", f"{day}59 {line}"])
+    assert "Zone" not in header
+    assert messages[-2:] == [f"2024-05-06T07:08:{second} {line!r}" for second in (58, 59)]
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [1000, 1001, 1002], [1000, 1015, 1000, 1030], [1000, 4711, 1000, 1000],
+        [1000, 1000, 1130, 1200, 1145], [1201, 1201], [999, 1000], [20000, 1000],
+    ],
+)  # fmt: skip
+def test_a_process_id_behind_a_zone_is_no_offset(numbers: list[int]) -> None:
+    rows = list(enumerate(numbers, 11))
+    header, *messages = render([f"2024-05-06 07:08:{second} UTC-{number} LOG:  x" for second, number in rows])
+    assert header == "= <Time>{ <Zone>}{ }<Content>"
+    assert messages == [f"2024-05-06T07:08:{second} '-{number} LOG:  x'" for second, number in rows]
+
+
+@pytest.mark.parametrize(
+    ("offset", "hour"),
+    [
+        ("UTC+02:00", 5), ("GMT+0200", 5), ("UTC-0300", 10), ("UTC+02", 5), ("GMT+1400", -7), ("UTC-12", 19),
+        ("UTC+1415", None), ("UTC-12:30", None), ("GMT+0210", None), ("UTC-9", None),
+    ],
+)  # fmt: skip
+def test_an_offset_behind_a_zone_is_one_that_a_zone_has(offset: str, hour: int | None) -> None:
+    found = render([f"2024-05-06 07:08:{second} {offset} begun" for second in (18, 19)])
+    first = np.datetime64("2024-05-06T07:08:18") if hour is None else (
+        np.datetime64("2024-05-06T00:08:18") + np.timedelta64(hour, "h")
+    )  # fmt: skip
+    text = "begun" if hour is not None else f"{offset[3:]} begun"
+    assert found[1] == f"{first} {text!r}"
+
+
+@pytest.mark.parametrize("part", ["k8s/audit", "app/config", "db/log", "mail/notice"])
+def test_a_part_of_a_program_behind_a_slash_is_no_level(part: str) -> None:
+    found = render([f"2024-05-06 07:08:{second} [{part}] begun" for second in (18, 19)])
+    assert found[1:] == [f"2024-05-06T07:08:{second} 'begun'" for second in (18, 19)]
+
+
+def test_a_word_of_a_message_is_no_level_of_a_console() -> None:
+    day = "2024-05-06 07:08:1"
+    rows = [f"{day}{at} {text}" for at, text in enumerate(("Fail to open x", "open y", "Shut y"))]
+    assert render(rows)[0] == "= <Time> <Content>"
+    rows = [f"{day}8 fail: Example.Server[13] a", f"{day}9 dbug: Example.Routing[1] b"]
+    assert "<Level>" in render(rows)[0]
 
 
 def test_entries_of_a_verbose_journal_are_told() -> None:

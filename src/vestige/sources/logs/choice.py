@@ -17,6 +17,7 @@ from vestige.evidence.stream import SAMPLE_LINES
 from vestige.sources.logs import years
 from vestige.sources.logs.foreign import is_frames, level_of, plausible, tagged
 from vestige.sources.logs.format import Format, every
+from vestige.sources.logs.grammar import LEVEL
 from vestige.sources.logs.guess import VERSION, Guess, guess
 from vestige.sources.logs.guess_records import RECORDS, are_indented, guess_records
 from vestige.sources.logs.indented import judged_lines, with_indented
@@ -40,8 +41,10 @@ _LINK = re.compile(rb"\.{0,2}/[^\s\0]{1,4094}")
 _UNTAGGED = re.compile(r"-- MARK --|(?:last )?message repeated \d+ times?.*")
 """What daemons of syslog write themselves."""
 _ACCESS = re.compile(r"\S{1,64} \S{1,64} \[\d{1,2}/[A-Z][a-z]{2}/\d{4}:")
-_REQUEST = re.compile(r"(?i:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})|v\d{1,8}(?:\.\d{1,8}){1,3}")
-"""The number of a request, or a version: no machines, where no tag stands behind them."""
+_REQUEST = re.compile(r"v\d{1,8}(?:\.\d{1,8}){1,3}")
+"""A version: no machine, where no tag stands behind it."""
+_UUID = re.compile(r"(?i:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})")
+_LEVEL = re.compile(rf"[\[(]?{LEVEL}")
 _AS_TEXT = (
     "its lines are JSON objects, and under none of their keys is a message known to lie (message, msg, "
     "log, ...): they are read as text, and nothing but their time as what it is; read them as events, or say "
@@ -464,7 +467,7 @@ class Fit:
         """How a format fits these lines."""
         matches = [match for match in map(known.compiled().match, lines) if match is not None]
         likely = [match for match in matches if plausible(known, match)]
-        if not _are_machines(known, likely):
+        if not _are_machines(known, likely) or _are_requests(known, likely):
             likely = []
         return cls(known, len(lines), len(matches), len(likely))
 
@@ -511,6 +514,17 @@ def _are_machines(known: Format, matches: list[re.Match[str]]) -> bool:
         return steady or len(tags) >= FIT * len(matches)
     numbered = sum("[" in (tag or "") for tag in tags)
     return len(tags) >= MOSTLY * len(matches) and (numbered > 0 or 2 * machines <= len(matches))
+
+
+def _are_requests(known: Format, matches: list[re.Match[str]]) -> bool:
+    """Whether what stands where machines would are numbers of requests (AWS Lambda): UUIDs with a level
+    behind them. A virtual machine may be called by a UUID, too."""
+    if known.host is None or "Tag" not in known.field or not matches:
+        return False
+    if any(tagged(known, match) or not _UUID.fullmatch(match[known.host]) for match in matches):
+        return False
+    levels = sum(_LEVEL.match(match["Content"].strip()) is not None for match in matches)
+    return 2 * levels > len(matches)
 
 
 def _told(guessed: Guess, fits: Sequence[Fit]) -> str:

@@ -80,13 +80,15 @@ ZONES = {
     "MESZ": 120, "MEST": 120, "EET": 120, "SAST": 120, "EEST": 180, "MSK": 180, "JST": 540, "KST": 540,
     "AWST": 480, "AEST": 600, "AEDT": 660, "NZST": 720, "NZDT": 780, "BRT": -180, "ART": -180, "AST": -240,
     "ADT": -180, "EST": -300, "EDT": -240, "CST": -360, "CDT": -300, "MST": -420, "MDT": -360, "PST": -480,
-    "PDT": -420, "AKST": -540, "AKDT": -480, "HST": -600, "IST": 330, "PKT": 300, "NPT": 345, "ICT": 420,
-    "WIB": 420, "SGT": 480, "HKT": 480, "MYT": 480, "PHT": 480, "ACST": 570, "ACDT": 630, "TRT": 180,
-    "IDT": 180, "IRST": 210,
+    "PDT": -420, "AKST": -540, "AKDT": -480, "HST": -600,
 }  # fmt: skip
 """Minutes east of UTC of zones that are called by names; of a name that several have, its most common."""
-SEVERAL = frozenset({"IST", "CST", "BST", "AST"})
-"""Names that several zones have (India, Israel and Ireland; the middle of America and China): it is told."""
+SEVERAL = frozenset({"CST", "BST", "AST"})
+"""Names that several zones have (the middle of America and China): it is told."""
+UNREAD = (
+    "ACDT", "ACST", "HKT", "ICT", "IDT", "IRST", "IST", "MYT", "NPT", "PHT", "PKT", "SGT", "TRT", "WIB",
+)  # fmt: skip
+"""Names of zones that are told and not read: as often they are machines, or the first word of a message."""
 _NAMES = rf"[A-Za-z]{{3}}|(?i:{'|'.join(_LONGER)})\.?|[A-Za-z]{{3}}\."
 _SHAPES = {
     "Y": r"\d{4}", "y": r"\d{2}", "m": r"\d{1,2}", "b": _NAMES,

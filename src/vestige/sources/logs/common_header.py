@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import pairwise
 
@@ -30,7 +30,7 @@ _NAMES = {
 }  # fmt: skip
 _SHAPES = {
     "level": grammar.LEVEL, "letter": grammar.LETTER, "mark": "[A-Z]", "module": grammar.LEVEL,
-    "of_thread": grammar.LEVEL, "logcat": grammar.LOGCAT,
+    "of_thread": grammar.TRUE_LEVEL, "logcat": grammar.LOGCAT,
     "number": grammar.NUMBER, "bare": r"\d{1,10}(?!\S)", "worker": r"\d{1,10}#\d{1,10}",
     "serial": r"\d{1,12}", "priority": r"\d{1,3}", "thread": grammar.THREAD, "process": r"[\w-]{1,60}",
     "bracket": grammar.BRACKET, "component": grammar.COMPONENT,
@@ -45,6 +45,9 @@ _ZONE_UNDER_KEY = re.compile(
 _THREAD = re.compile(grammar.THREAD)
 _HOURS_EAST = re.compile(r"(?:[ \t](?:UTC|GMT))?[+-]\d(?![\d:])")
 """Hours from UTC without a zero: where nothing of a zone was read, or its name alone."""
+_UNREAD_ZONE = re.compile(rf"[ \t]({'|'.join(clock.UNREAD)})(?![\w.:-])")
+_NUMBER_BEHIND_NAME = re.compile(r"(?<=[ \t]UTC|[ \t]GMT)[+-]\d{1,10}(?![\d:])")
+"""An offset without a colon, or a process id."""
 _MINUTES_EAST = re.compile(r"[+-]\d{3}(?!\d)")
 """A zone as DB2 writes it."""
 PLAIN = r"[A-Za-z_][\w.$/@-]{0,120}"
@@ -98,6 +101,7 @@ def write_time(header: Header, group: list[Line], doubts: list[str], until: date
     if first.time.kind == "clock":
         _write_clock(header, group, doubts)
         return True
+    _leave_numbers(group)
     tail = first.time.layout.endswith("~")
     texts = [line.time.text for line in group]
     layout = _ordered(first.time.layout.rstrip("~"), texts, doubts, until)
@@ -135,6 +139,31 @@ def write_time(header: Header, group: list[Line], doubts: list[str], until: date
     return True
 
 
+def _leave_numbers(group: list[Line]) -> None:
+    """Take what stands behind the name of a zone (`UTC-1000`) for no part of the time, where it is a process
+    id: no zone's offset in some lines, or another from line to line."""
+    numbers: list[str] = []
+    offsets: list[Line] = []
+    for line in group:
+        time = line.time
+        found = _NUMBER_BEHIND_NAME.search(line.text, time.end - len(time.text), time.end + 11)
+        if found is None or found.start() > time.end:
+            continue
+        numbers.append(found[0])
+        if found.end() == time.end:
+            offsets.append(line)
+    changes = sum(one != other for one, other in pairwise(numbers))
+    strange = any(len(number) > 3 for number in numbers) and len(offsets) < len(numbers)
+    if not strange and 2 * changes < len(numbers):
+        return
+    for line in offsets:
+        time = line.time
+        size = len(time.text) - max(time.text.rfind("+"), time.text.rfind("-"))
+        kept = frozenset(option for option in time.options if not option.startswith("zone:"))
+        line.time = replace(time, end=time.end - size, text=time.text[:-size], options=kept | {"zone: Z"})
+        line.at -= size
+
+
 def _write_zone(header: Header, group: list[Line], seen: Counter[str], doubts: list[str]) -> None:
     """Write the zone of a time, where the options `seen` have one."""
     if zone := _commonest(seen, "zone:"):
@@ -151,6 +180,10 @@ def _write_zone(header: Header, group: list[Line], seen: Counter[str], doubts: l
             f"{', '.join(several)} is what several zones are called, and is read as "
             f"{' and '.join(f'{clock.ZONES[name] / 60:+g} hours' for name in several)} from UTC"
         )
+    unread = [found[1] for line in group if (found := _UNREAD_ZONE.match(line.text, line.time.end))]
+    if unread and len(unread) >= _SURE * len(group):
+        names = ", ".join(sorted(set(unread)))
+        doubts.append(f"{names} behind the times is not read as a zone: the times are taken as UTC")
     if any(_HOURS_EAST.match(line.text, line.time.end) for line in group):
         doubts.append("offsets in hours of one digit (UTC+8) are not read: the times are taken as UTC")
     if any(_MINUTES_EAST.match(line.text, line.time.end) for line in group):

@@ -26,14 +26,18 @@ LEVELS = frozenset((
     "trace", "debug", "dbg", "fine", "finer", "finest", "verbose", "config", "info", "information",
     "informational", "inf", "notice", "note", "notify", "warn", "warning", "wrn", "error", "err",
     "severe", "critical", "crit", "fatal", "ftl", "alert", "emerg", "emergency", "panic", "system",
-    "log", "statement", "detail", "hint", "audit", "success", "failure", "trce", "dbug", "fail",
+    "log", "statement", "detail", "hint", "audit", "success", "failure",
 ))  # fmt: skip
 """What levels are called; in capitals and small letters."""
-LEVEL = rf"(?i:{'|'.join(sorted(LEVELS, key=len, reverse=True))})(?![\w.-])"
+_CONSOLE = r"(?:fail|trce|dbug)(?=:[ \t]{1,8}[A-Za-z_][\w.`+<>-]{0,120}\[-?\d{1,10}\])"
+"""Levels of the console of .NET, which are words of a language elsewhere: `fail: Example.Server[13]`."""
+LEVEL = rf"(?:(?i:{'|'.join(sorted(LEVELS, key=len, reverse=True))})(?![\w.-])|{_CONSOLE})"
+TRUE_LEVEL = r"(?i:trace|debug|finest|finer|fine|info|warning|warn|error|severe|critical|fatal)(?![\w.-])"
+"""A level that is no name of a part of a program: `audit`, `config` and `log` stand behind slashes, too."""
 LETTER = r"[TVDINWECFA](?![\w.:'-])"
 MODULE = rf"[\w-]{{0,40}}[.:]{LEVEL}"
 """A level behind the part of a program that wrote it: `core:error`, `app.ERROR`."""
-OF_THREAD = rf"[^\[\]/\n]{{1,60}}/{LEVEL}"
+OF_THREAD = rf"[^\[\]/\n]{{1,60}}/{TRUE_LEVEL}"
 """A level behind the thread that wrote it: `Server thread/INFO`."""
 LOGCAT = r"[^\s/()][^/()\n]{0,60}\([ \t]{0,8}\d{1,10}\)"
 """A tag and a process id, as Android's logcat writes them behind the letter of a level and a slash."""
@@ -56,7 +60,10 @@ _SELECTOR = (
     r"\.(?:emerg|panic|alert|crit|err(?:or)?|warn(?:ing)?|notice|info|debug)"
 )
 """Facility and severity, as BusyBox writes them before a tag."""
-_SECOND_TIME = re.compile(r"(?:19|20)\d\d-[01]\d-[0-3]\d|[0-2]?\d:[0-5]\d(?::[0-6]\d.{0,16})?")
+_SECOND_TIME = re.compile(
+    r"(?:19|20)\d\d-[01]\d-[0-3]\d"
+    rf"|[0-2]?\d:[0-5]\d(?::[0-6]\d(?:[.,]\d{{1,9}})?(?:Z|{OFFSET})?)?"
+)
 """The day or the clock of a second time, which may be a machine's name by its signs alone."""
 HOST = r"[A-Za-z0-9][\w.-]{0,252}+|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.%\w]{1,60}+"
 TAG = r"[^\s:\[\]]{1,128}+(?:\[[^\s\[\]]{1,64}\])?+:(?!\S)"
@@ -81,8 +88,13 @@ _CLOCK = r"(?P<clock>[ 0-2]?\d:[0-5]\d:[0-6]\d)"
 _FRACTION = r"(?P<fraction>\.\d{1,9}(?!\d)|,(?:\d{3}(?=,)|\d{1,9}(?![\d,]))|:\d{3}(?!\d))?+"
 _HALF = rf"(?P<half>[ \t\u00a0\u202f]?{HALF}(?![\w.]))?+"
 REGION = r"[A-Z][a-z]{2,12}/[A-Za-z_]{2,30}(?:/[A-Za-z_]{2,30})?"
+# What is further from UTC than any zone, or by no quarter of an hour, is a process id (PostgreSQL's `%t-%p`).
+_NAMED = (
+    r"[ \t](?:UTC|GMT)(?=(?:\+(?:0\d|1[0-3])|-(?:0\d|1[01]))(?::?(?:00|15|30|45))?(?![\d:])"
+    r"|(?:\+14|-12)(?::?00)?(?![\d:]))"
+)
 _ZONE = (
-    rf"(?P<zone>(?:[ \t]{{0,2}}|[ \t](?:UTC|GMT)(?=[+-]))(?:Z(?![\w.])|{OFFSET}(?![\d.-])(?!:\d))"
+    rf"(?P<zone>(?:[ \t]{{0,2}}|{_NAMED})(?:Z(?![\w.])|{OFFSET}(?![\d.-])(?!:\d))"
     rf"|[ \t](?:{'|'.join(clock.ZONES)})(?![\w.]))?+(?P<region>[ \t]{REGION})?+"
 )
 _TAIL = r"(?P<tail>[ \t](?:19|20)\d\d(?![\w.:/-]))?+"
