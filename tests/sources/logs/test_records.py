@@ -350,9 +350,53 @@ def test_messages_under_several_keys_are_found_together(tmp_path: Path) -> None:
         {"timestamp": f"{day}3Z", "severity": "NOTICE", "protoPayload": {"methodName": "delete"}},
     ]
     summary: dict[str, Any] = {}
+    records = [*5 * records[:2], records[2]]
     found = rows(write(tmp_path / "a.jsonl", records), summary=summary)
-    assert found == [(f"{day}1", "INFO up"), (f"{day}2", "ERROR panic"), (f"{day}3", "NOTICE ")]
+    assert found == [*5 * [(f"{day}1", "INFO up"), (f"{day}2", "ERROR panic")], (f"{day}3", "NOTICE ")]
     assert "1 records hold no message" in summary["warnings"][0]
+
+
+def test_events_whose_message_nearly_all_lack_together_are_read_as_text(tmp_path: Path) -> None:
+    day = "2024-05-06T07:08:09"
+    records: list[Given | str] = [
+        {"time": f"{day}Z", "action": "delete", **said}
+        for said in ({"description": "gone"}, {"text": "away"}, {"count": 3})
+    ]
+    summary: dict[str, Any] = {}
+    found = rows(write(tmp_path / "a.jsonl", records), summary=summary)
+    assert [text.count("delete") for _, text in found] == [1, 1, 1]
+    assert "JSON objects" in summary["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    "inner",
+    ['{"message":{"state":"up"},"user":"bob"}', '{"textPayload":true,"msg":{"state":"up"},"user":"bob"}'],
+)
+def test_what_stands_beside_an_object_in_a_container_is_read(tmp_path: Path, inner: str) -> None:
+    path = tmp_path / "a.log"
+    path.write_text(f"2024-05-06T07:08:09.5Z stdout F {inner}\n" * 3)
+    assert rows(path) == [("2024-05-06T07:08:09.5", inner)] * 3
+    path = write(tmp_path / "a.jsonl", [{"log": inner, "time": "2024-05-06T07:08:09.5Z"}] * 3)
+    assert rows(path) == [("2024-05-06T07:08:09.5", inner)] * 3
+
+
+@pytest.mark.parametrize(
+    ("steps", "timed"),
+    [
+        ([0.033, 0.034], False),
+        ([12, 13], False),
+        (["12", 1714979289], False),
+        ([1714979289, 1714979290], True),
+        (["1714979289.5", 1714979290], True),
+        (["1980-05-06T07:08:09Z"] * 2, True),
+    ],
+)
+def test_a_step_of_time_is_no_time(tmp_path: Path, steps: list[Any], timed: bool) -> None:
+    records: list[Given | str] = [{"step": 3, "dt": dt, "level": "info", "msg": "done"} for dt in steps]
+    summary: dict[str, Any] = {}
+    found = rows(write(tmp_path / "a.jsonl", records), summary=summary)
+    assert [moment != "-" for moment, _ in found] == [timed] * 2
+    assert any("no time that is known" in said for said in summary["warnings"]) is not timed
 
 
 def test_objects_that_are_read_as_text_are_told(tmp_path: Path) -> None:

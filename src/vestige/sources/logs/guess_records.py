@@ -27,7 +27,7 @@ def guess_records(lines: Sequence[str], *, timed: bool = False) -> Guess | None:
     if not found or whole < records.FIT * len(lines):
         return None
     each = [inner for record in found for inner in records.records_of(record)]
-    keys = records.find_keys(each)
+    keys = records.find_keys(each, mixed=True)
     if keys is None or (timed and "time" not in keys):
         return None
     start = START

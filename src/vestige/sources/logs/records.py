@@ -51,7 +51,10 @@ NAMES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """What the parts of a record are called, in small letters; dots lead into objects. The first that is there
 counts."""
-FIT = 0.5
+FIT, NEARLY_ALL = 0.5, 0.9
+SINCE = 631_152_000 * 10**9
+"""The beginning of 1990: a smaller number under a key that may be a step of time (`dt`) is one."""
+STEPS = frozenset({"dt"})
 MOST_RECORDS = 10_000
 """Log records of one line of OTLP that are read."""
 DEPTH = 4
@@ -209,8 +212,9 @@ def paths(record: Any, depth: int = 3) -> Iterator[str]:
             yield from (f"{name}.{inner}" for inner in paths(record[name], depth - 1))
 
 
-def find_keys(records: Sequence[Record]) -> dict[str, str] | None:
-    """The keys under which most of these records have their parts; None where they have no message."""
+def find_keys(records: Sequence[Record], *, mixed: bool = False) -> dict[str, str] | None:
+    """The keys under which most of these records have their parts; None where they have no message. `mixed`:
+    the message may lie under several keys, or be an object; without, such a record is its whole text."""
     counts: Counter[str] = Counter()
     spelt: dict[str, str] = {}
     for record in records:
@@ -228,7 +232,7 @@ def find_keys(records: Sequence[Record]) -> dict[str, str] | None:
                 keys[part] = spelt[name]
                 break
     if "message" not in keys and "template" not in keys:
-        found = _mixed_message(records, spelt)
+        found = _mixed_message(records, spelt) if mixed else None
         if found is None:
             return None
         keys["message"] = found
@@ -237,19 +241,20 @@ def find_keys(records: Sequence[Record]) -> dict[str, str] | None:
 
 def _mixed_message(records: Sequence[Record], spelt: dict[str, str]) -> str | None:
     """The key of the message where no key has it as a text in most records: the commonest of several that
-    most have together (`textPayload` in some, `jsonPayload.message` in others), or one under which an object
-    lies, whose JSON is the text then (AWS Lambda). None where there is no such key."""
+    nearly all have together (`textPayload` in some, `jsonPayload.message` in others), or one under which an
+    object lies, whose JSON is the text then (AWS Lambda). None where there is no such key."""
     known = [name for name in NAMES["message"] if name in spelt]
     own, told = Counter[str](), 0
     for record in records:
         names = [name for name in known if isinstance(value_at(record, spelt[name]), str)]
         own.update(names[:1])
         told += bool(names)
-    if own and told >= FIT * len(records):
+    if own and told >= NEARLY_ALL * len(records):
         return spelt[own.most_common(1)[0][0]]
     for name in (name for name in ("message", "msg") if name in known):
-        objects = sum(isinstance(value_at(record, spelt[name]), dict) for record in records)
-        if objects and objects >= FIT * len(records):
+        values = [value_at(record, spelt[name]) for record in records]
+        objects = sum(isinstance(value, dict | str) for value in values)
+        if objects >= NEARLY_ALL * len(records):
             return spelt[name]
     return None
 
@@ -260,12 +265,20 @@ def _is(part: str, path: str, records: Sequence[Record]) -> bool:
     if not values:
         return False
     if part == "time":
+        if path.lower() in STEPS and not all(map(_is_moment, values)):
+            return False
         return all(read_time(value) != clock.BAD for value in values[:8])
     if part == "level":
         return all(level_of(value) for value in values[:8])
     if part == "host":
         return all(isinstance(value, str) for value in values)
     return any(isinstance(value, str | list) for value in values)
+
+
+def _is_moment(value: Any) -> bool:
+    """Whether a value is a date that is written as such, or a number as large as a moment's."""
+    number = isinstance(value, int) or (isinstance(value, str) and _NUMBER.fullmatch(value.strip()))
+    return read_time(value) >= SINCE if number else read_time(value) != clock.BAD
 
 
 def text_of(value: Any) -> str:
