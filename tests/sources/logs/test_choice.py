@@ -69,6 +69,16 @@ def read(path: Path, text: str, **options: Any) -> tuple[list[str], dict[str, An
          "guessed", ["a"]),
         ('2024-03-08T09:17:01Z 10.0.0.5 - - [08/Mar/2024:09:17:01 +0000] "GET / HTTP/1.1" 200 5\n', "access",
          ["a"]),
+        (9 * "Mar  8 09:17:01 gw1 IN=eth0 OUT= SRC=10.0.0.1\n"
+         + "Mar  8 09:17:02 gw1 10.0.0.1 bob [08/Mar/2024:x\n",
+         "rfc3164", ["gw1"]),
+        (9 * "Mar  8 09:17:01 web1 cron[9]: open\n"
+         + 'Mar  8 09:17:02 web1 nginx: a.example 10.0.0.5 [08/Mar/2024:09:17:01 +0000] "GET / HTTP/1.1" 2\n',
+         "rfc3164", ["web1"]),
+        (3 * ("Mar  8 09:17:02 web1 nginx: a.example 10.0.0.5 - [08/Mar/2024:09:17:01 +0000] "
+              '"GET / HTTP/1.1" 200 5\n'), "rfc3164", ["web1"]),
+        (3 * 'Mar  8 09:17:02 web1 nginx: 10.0.0.5 - [08/Mar/2024:09:17:01 +0000] "GET / HTTP/1.1" 200 5\n',
+         "rfc3164", ["web1"]),
         ("2024-03-08T09:17:01.5Z 2024-03-08 10:17:01,500 INFO [main] a.B - x\n"
          "2024-03-08T09:17:02.5Z 2024-03-08 10:17:02,500 INFO [main] a.B - y\n", "guessed", ["a"]),
         (2 * "2024-03-08T09:17:01.5Z\t6f1b2c3d-1111-2222-3333-444455556666\tINFO\topen\n", "guessed", ["a"]),
@@ -246,6 +256,13 @@ def test_a_tag_is_no_machine(tmp_path: Path) -> None:
         ('{"msg":"a","host":"web"}\n{"msg":"b","host":"db"}\n{"msg":"c","host":"web"}\n', "web, db"),
         ('{"msg":"a","host":"web"}\n{"msg":"b","host":"web"}\n{"msg":"c"}\n', ""),
         ("Mar  8 09:17:01 web a[1]: x\nMar  8 09:17:02 db a[1]: x\nMar  8 09:17:03 web a[1]: y\n", "web, db"),
+        ("Mar  8 09:17:01 last message repeated 2 times\nMar  8 09:17:02 web a[1]: x\n"
+         "Mar  8 09:17:03 web a[1]: y\n", ""),
+        ("Mar  8 09:17:01 last message repeated 2 times\nMar  8 09:17:02 web a[1]: x\n"
+         "Mar  8 09:17:03 db a[1]: y\n", "2 machines (web, db)"),
+        ("Mar  8 09:17:01 web a[1]: x\nMar  8 09:17:02 localhost a[1]: x\nMar  8 09:17:03 web a[1]: y\n", ""),
+        ("Mar  8 09:17:01 web a[1]: x\nMar  8 09:17:02 web.example.com a[1]: x\n"
+         "Mar  8 09:17:03 web a[1]: y\n", ""),
         ("Mar  8 09:17:01 web a[1]: x\nMar  8 09:17:02 last message repeated 3 times\n"
          "Mar  8 09:17:03 web a[1]: y\n", ""),
     ],

@@ -498,8 +498,10 @@ def _are_machines(known: Format, matches: list[re.Match[str]]) -> bool:
     where there are several, nearly always, with process ids, or the words come again and again."""
     if known.host is None or "Tag" not in known.field:
         return True
-    # The first word of a web access log, behind the time of its receipt, is a client.
-    if any(_ACCESS.match(match["Content"]) for match in matches):
+    # The first word of a web access log, behind the time of its receipt, is a client. A single request among
+    # messages of machines is one that somebody logged, and behind a tag it is the message of that program.
+    requests = sum(_ACCESS.match(match["Content"]) is not None and not match["Tag"] for match in matches)
+    if 2 * requests > len(matches):
         return False
     # What a daemon writes to show that it is there has no tag, and may be most of a quiet day's log.
     matches = [match for match in matches if not _UNTAGGED.fullmatch(match["Content"].strip())] or matches

@@ -139,12 +139,12 @@ def _head(sample: bytes, unit: LogUnit, ruleset: RuleSet, content: Content) -> H
     first_ns = next((moment for moment in times if moment != BAD), 0)
     host, doubts = file.host or file.stem, choice.doubts
     if file.host is None and (chosen.host or "host" in chosen.keys):
-        # In a line that names no machine, a tag stands where it would be.
-        named = (name for name in parser.hosts(choice.lines) if name and name != "-")
-        host = next((name for name in named if _TAG.fullmatch(name) is None), host)
         machines = _machines(parser, choice)
-        if len({host, *machines}) > 1:
-            doubts = [*doubts, _several(host, machines)]
+        # In a line that names no machine, a tag stands where it would be; or there are no tags at all.
+        named = (name for name in parser.hosts(choice.lines) if name and name != "-")
+        host = next(iter(machines or (name for name in named if _TAG.fullmatch(name) is None)), host)
+        if len(several := _distinct(machines)) > 1:
+            doubts = [*doubts, _several(host, several)]
     year, first_ns, assumed = _year(unit, ruleset, rules, first_ns, content)
     return Head(
         json.dumps(rules.settings()),
@@ -169,6 +169,14 @@ def _machines(parser: Parser, choice: Choice) -> list[str]:
         lines = [line for line in lines if (found := match(line)) is not None and found["Tag"] is not None]
     named = dict.fromkeys(parser.hosts(lines))
     return [name for name in named if name not in {"", "-"} and _TAG.fullmatch(name) is None]
+
+
+def _distinct(machines: list[str]) -> list[str]:
+    """Those of these names that are of several machines: each is `localhost` until it knows its name, and
+    `web1` is `web1.example.com`."""
+    names = [name for name in machines if name.partition(".")[0].lower() != "localhost"]
+    short = {name.partition(".")[0] for name in names if "." in name}
+    return [name for name in names if "." in name or name not in short]
 
 
 def _several(host: str, machines: list[str]) -> str:
