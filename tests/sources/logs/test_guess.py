@@ -165,6 +165,25 @@ def test_a_zone_beside_the_time_is_told_unless_it_is_utc(zone: str, told: bool) 
 
 
 @pytest.mark.parametrize(
+    "lines",
+    [
+        [
+            *["2024-05-06 07:08:09 INFO GET / 200"] * 29,
+            "2024-05-06 07:08:09 INFO GET /f timezone=Asia/Tokyo 200",
+        ],
+        ["2024-05-06 07:08:09 INFO GET /f?city=5&tz=Asia/Tokyo 200"] * 2,
+        ["2024-05-06 07:08:09 INFO GET /f?tz=Asia/Tokyo 200"] * 2,
+        ["2024-05-06T07:08:09+02:00 INFO user 3 set timezone=Asia/Tokyo"] * 2,
+        ["1714979289 INFO user 3 set timezone=Asia/Tokyo"] * 2,
+    ],
+)
+def test_a_zone_of_which_a_message_speaks_is_none_of_its_time(lines: list[str]) -> None:
+    found = guess(lines)
+    assert found is not None
+    assert found.doubts == ()
+
+
+@pytest.mark.parametrize(
     ("times", "told"),
     [
         ("2024-05-06 07:08:{} CST INFO a", "CST is what several zones are called, and is read as -6 hours"),

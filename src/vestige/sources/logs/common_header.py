@@ -39,9 +39,10 @@ _SHAPES = {
     "count": r"\d{1,10}", "stream": "stdout|stderr", "cell": r"[\w .-]{1,64}",
 }  # fmt: skip
 _ZONE_UNDER_KEY = re.compile(
-    r"(?<![\w.-])(?:tz|timezone|time_zone)=\"?(?![\"'\s]|(?:UTC|GMT|Z|[+-]00:?00)(?![\w:]))", re.IGNORECASE
+    r"(?<!\S)(?:tz|timezone|time_zone)=\"?(?![\"'\s]|(?:UTC|GMT|Z|[+-]00:?00)(?![\w:]))", re.IGNORECASE
 )
-"""A zone beside the time, as firewalls write it, unless it is that of UTC."""
+"""A zone beside the time, as firewalls write it, unless it is that of UTC: a key by itself, and none within
+an address (`?city=5&tz=Europe/Berlin`)."""
 _THREAD = re.compile(grammar.THREAD)
 _HOURS_EAST = re.compile(r"(?:[ \t](?:UTC|GMT))?[+-]\d(?![\d:])")
 """Hours from UTC without a zero: where nothing of a zone was read, or its name alone."""
@@ -88,8 +89,7 @@ def write_prefix(header: Header, group: list[Line]) -> None:
         if part.kind == "word" and len(texts) == 1 and not _VARIES.search(part.text):
             header.pattern += literal(f"{part.lead}{part.text}")
             continue
-        _write(header, part, [line.before[at] for line in group], optional=False)
-        name = list(header.shapes)[-1]
+        name = _write(header, part, [line.before[at] for line in group], optional=False)
         if part.kind in {"word", "cell", *LEVEL_KINDS} and any(re.search("[A-Za-z]", text) for text in texts):
             header.shown.append(name)
     header.pattern += literal(group[0].opening)
@@ -188,7 +188,10 @@ def _write_zone(header: Header, group: list[Line], seen: Counter[str], doubts: l
         doubts.append("offsets in hours of one digit (UTC+8) are not read: the times are taken as UTC")
     if any(_MINUTES_EAST.match(line.text, line.time.end) for line in group):
         doubts.append("offsets of zones in minutes (+120) are not read: the times are taken as UTC")
-    if any(_ZONE_UNDER_KEY.search(line.text, line.time.end) for line in group):
+    # A message may speak of a zone; what the time is counted in stands in every line, and no second time.
+    under_key = sum(_ZONE_UNDER_KEY.search(line.text, line.time.end) is not None for line in group)
+    zoned = "Zone" in header.times or seen["region"] or re.search("%[sEN]", header.times["Time"])
+    if not zoned and under_key >= _SURE * len(group):
         doubts.append("zones under a key (tz=, timezone=) are not read: the times are taken as UTC")
     if seen["region"]:
         header.pattern += "{ <Region>}"
@@ -279,14 +282,31 @@ def _hides_message(
 ) -> bool:
     """Whether the last part is one of columns between bars of which the message may be any: the rest of most
     lines, at these places, is a word or a thread, so that the message need not be the last column (it is not
-    in ActiveMQ). A message of one word looks like the name of a component there, and is not to be lost."""
+    in ActiveMQ). A message of one word looks like the name of a component there, and is not to be lost. It is
+    the last column where that alone holds no threads, or is of more words than the columns before it."""
     if written[-1][0].kind not in {"component", "name"} or written[-1][0].closing.strip() != "|":
         return False
-    if not any(part.kind == "name" and part.closing.strip() == "|" for part, _, _ in written):
+    columns = [
+        [each.text for each in taken]
+        for part, taken, _ in written
+        if part.kind == "name" and part.closing.strip() == "|"
+    ]
+    if not columns:
         return False
-    rests = (line.text[at:].strip(" \t|") for line, at in zip(group, places, strict=True))
+    rests = [line.text[at:].strip(" \t|") for line, at in zip(group, places, strict=True)]
     words = sum(" " not in rest or _THREAD.fullmatch(rest) is not None for rest in rests)
-    return words >= _MANY * len(group)
+    if words < _MANY * len(group):
+        return False
+    of_threads = _are_threads(rests)
+    if of_threads != any(map(_are_threads, columns)):
+        return of_threads
+    return len(set(rests)) <= max(len(set(column)) for column in columns)
+
+
+def _are_threads(texts: list[str]) -> bool:
+    """Whether at least half of these look like the names of threads; `connected` alone is a message."""
+    named = (text for text in texts if text == "main" or not text.isalpha())
+    return 2 * sum(_THREAD.fullmatch(text) is not None for text in named) >= len(texts)
 
 
 def _as_chosen(parts: list[Part], chosen: Part) -> Part | None:
@@ -347,6 +367,8 @@ def _write(header: Header, part: Part, parts: list[Part], *, optional: bool) -> 
     name = header.name(_NAMES[part.kind])
     if part.kind == "word":
         header.shapes[name] = r"\S{1,200}+"
+        if any(len(each.text.split()) > 1 for each in parts):
+            header.shapes[name] = rf"\[{grammar.BRACKET}\]"
     elif part.kind == "again":
         header.shapes[name] = _again([each.text for each in parts])
     else:

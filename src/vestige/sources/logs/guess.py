@@ -17,7 +17,7 @@ from vestige.sources.logs.masks import GUESSED
 
 NAME = "guessed"
 """What a guessed format is called."""
-VERSION = 6
+VERSION = 7
 """Of what is guessed: it is part of a dataset's settings, and changes with whatever changes a header."""
 MASKS = (
     "url", "email", "uuid", "mac", "rhost", "user", "ip", "host", "pci", "path", "winpath", "hex", "hash",
@@ -95,23 +95,31 @@ _IN_BRACKETS = ("bracket", "[", "]")
 
 def _bracketed(part: Part) -> bool:
     """Whether a part before the time is a word in square brackets, be it a thread or not: one program writes
-    `[main]` and `[GossipStage:1]`."""
+    `[main]`, `[GossipStage:1]` and `[Server thread/INFO]`."""
     if part.kind == "word":
         return re.fullmatch(r"\[[^\[\]]+\]", part.text) is not None
-    return part.kind == "thread" and (part.opening, part.closing) == ("[", "]")
+    return part.kind in {"thread", "of_thread"} and (part.opening, part.closing) == ("[", "]")
 
 
 def _with_brackets(group: list[Line]) -> list[Line]:
     """Lines that begin alike, with one kind of part where some of them have a thread in brackets, and others
-    another word."""
+    another word: a part that nobody sees where most are threads, and else a word, which is seen."""
     for at in range(len(group[0].before) if group else 0):
         parts = [line.before[at] for line in group]
         if len({part.key for part in parts}) > 1:
+            hidden = 2 * sum(map(_is_thread, parts)) > len(parts)
             for line, part in zip(group, parts, strict=True):
-                text = part.text.strip("[]")
-                own = Part("bracket", " " if at else "", "[", "]", part.end, text=text)
+                text, lead = part.text.strip("[]"), " " if at else ""
+                own = Part("word", lead, "", "", part.end, text=f"[{text}]")
+                if hidden:
+                    own = Part("bracket", lead, "[", "]", part.end, text=text)
                 line.before = (*line.before[:at], own, *line.before[at + 1 :])
     return group
+
+
+def _is_thread(part: Part) -> bool:
+    """Whether a word in brackets is called as threads are: also by a number behind a colon."""
+    return part.kind != "word" or re.search(r":\d{1,10}\]$", part.text) is not None
 
 
 def _put_together(
