@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -51,6 +51,8 @@ def test_p_values_are_chances_and_never_rise(calibration: np.ndarray, values: np
 
 
 @given(VALUES, VALUES)
+@example(np.array([5e-324, -2.2e-311]), np.array([0.0]))
+@example(np.array([-2.2e-313, 0.0, -1.0]), np.array([-5e-324, 0.0]))
 def test_without_ties_nothing_is_rarer_than_by_rank(calibration: np.ndarray, values: np.ndarray) -> None:
     tail = Tail.fit(calibration)
     found = tail.rareness_without_ties(np.sort(values))

@@ -27,6 +27,14 @@ LEAST = 1e-300
 """No p-value is below: its logarithm is finite."""
 
 
+def _interpolated(values: FloatArray, known: FloatArray, rareness: FloatArray) -> FloatArray:
+    """How rare values `(B,)` are between known ones, which rise: never rarer than the next known one, also
+    where two of them lie so close that the slope between them is no number."""
+    following = rareness[np.minimum(np.searchsorted(known, values), len(known) - 1)]
+    found: FloatArray = np.fmin(np.interp(values, known, rareness), following)
+    return found
+
+
 @dataclass(frozen=True)
 class Tail:
     """How rare values are, by those of a calibration.
@@ -81,7 +89,7 @@ class Tail:
         top = int(np.searchsorted(self.values, self.begin, side="right"))
         if top < len(known):
             between = (values >= self.values[top]) & (values <= self.values[-1])
-            found[between] = np.interp(values[between], self.values[top:], known[top:])
+            found[between] = _interpolated(values[between], self.values[top:], known[top:])
         with np.errstate(over="ignore", invalid="ignore"):
             above = np.log(self.n + 1) + (values - self.values[-1]) / self.scale
         found = np.where(values > self.values[-1], above, found)
@@ -92,7 +100,7 @@ class Tail:
         """The same `(B,)`, but in between any two values of the calibration: what is stranger is rarer
         everywhere, and never rarer than by rank."""
         known = np.log((self.n + 1) / (self.reached + 1))
-        between = np.interp(values, self.values, known)
+        between = _interpolated(values, self.values, known)
         return np.where(values > self.values[-1], self.rareness(values), between)
 
     def log_p(self, values: FloatArray) -> FloatArray:
