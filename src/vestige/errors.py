@@ -35,6 +35,10 @@ class VestigeError(Exception):
         """What was wrong, for a list of what was left out."""
         return self.what
 
+    def advise(self, hint: str) -> None:
+        """Add a line to the remedy."""
+        self.remedy = "\n  ".join(filter(None, [self.remedy, hint]))
+
     def __str__(self) -> str:
         place = (
             ""

@@ -149,8 +149,7 @@ def pointing_to_preview(source: Source[Any], corpus: Path, options: BaseModel) -
     try:
         yield
     except (FormatError, DefinitionError) as error:
-        hint = f"see how it is read: {preview_line(source, [corpus], options)}"
-        error.remedy = "\n  ".join(filter(None, [error.remedy, hint]))
+        error.advise(f"see how it is read: {preview_line(source, [corpus], options)}")
         raise
 
 

@@ -16,7 +16,7 @@ from vestige import log, storage
 from vestige.cli.export import Runtime, in_form
 from vestige.cli.options import Address, Quantize, ScoringEngine, parse_duration, scoring_engine
 from vestige.errors import EvidenceError, OutputError, UsageError
-from vestige.evidence.files import STDIN
+from vestige.evidence.files import STDIN, holds_bytes
 
 if TYPE_CHECKING:
     from vestige.engine import Engine
@@ -191,23 +191,18 @@ def _recordings(
 @contextlib.contextmanager
 def _naming_the_source(run: Path, evidence: list[Path]) -> Iterator[None]:
     """Errors about evidence that the block raises say what the detector reads, because it may be of another
-    source; not where there is none, or where the cause is plain."""
+    source; not where nothing stands in it."""
     from vestige.runs.directory import RunDirectory
 
     try:
         yield
     except EvidenceError as error:
-        if error.remedy.startswith("convert") or any(_is_nothing(path) for path in evidence):
-            raise
-        source = RunDirectory(run).header.dataset_schema["source"]
-        hint = f"the detector reads {source}, as {shlex.join(['vestige', 'inspect', str(run)])} tells"
-        error.remedy = "\n  ".join(filter(None, [error.remedy, hint]))
+        if all(_is_stream(path) or holds_bytes(path) for path in evidence):
+            source = RunDirectory(run).header.dataset_schema["source"]
+            error.advise(
+                f"the detector reads {source}, as {shlex.join(['vestige', 'inspect', str(run)])} tells"
+            )
         raise
-
-
-def _is_nothing(path: Path) -> bool:
-    """Whether nothing lies there, or a file in which nothing stands."""
-    return path != STDIN and (not path.exists() or (path.is_file() and not path.stat().st_size))
 
 
 def _refuse_other_format(run: Path, asked: str) -> None:

@@ -173,6 +173,17 @@ def find(evidence: Path, what: str = "files") -> tuple[list[EvidenceFile], list[
     return files, skipped
 
 
+def holds_bytes(evidence: Path) -> bool:
+    """Whether something stands in a file, or in any file below a directory. A pipe has no size and counts as
+    empty; what may not be looked at counts as not."""
+    try:
+        if evidence.is_dir():
+            return any(path.is_file() and path.stat().st_size for path in evidence.rglob("*"))
+        return evidence.exists() and evidence.stat().st_size > 0
+    except OSError:
+        return True
+
+
 def _walk(root: Path, skipped: list[Defect]) -> Iterable[Path]:
     """Every entry that is no real directory; links to directories are entries, and never entered."""
     pending = [root]

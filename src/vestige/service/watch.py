@@ -21,7 +21,7 @@ from vestige import checked, native, storage
 from vestige.checkpoint import Loaded, load
 from vestige.errors import CheckpointError
 from vestige.evidence.defects import counted
-from vestige.evidence.files import STDIN
+from vestige.evidence.files import STDIN, holds_bytes
 from vestige.log import get
 from vestige.reading import live
 from vestige.reading.looks import NormalEncoder
@@ -338,7 +338,7 @@ class Watch:
         if self.steps:
             log.info("all there was is read: %d steps, %d alerts; what comes is waited for",
                      self.steps, self.alerts)  # fmt: skip
-        elif any(path != STDIN and path.exists() and not _is_bare(path) for path in self.paths):
+        elif any(path != STDIN and holds_bytes(path) for path in self.paths):
             then = "nothing" if self.options.once else "nothing so far"
             log.warning("%s could be read: the detector was learnt from %s, and reads nothing else",
                         then, self.loaded.schema.source)  # fmt: skip
@@ -598,13 +598,3 @@ def _again(detector: Path, paths: Sequence[Path], state: Path | None) -> str:
 def _asked(stop: StopRequests) -> bool:
     """Whether somebody asked to stop by now."""
     return stop.name is not None
-
-
-def _is_bare(path: Path) -> bool:
-    """Whether nothing stands in a file, or in any file below a directory."""
-    try:
-        if not path.is_dir():
-            return not path.stat().st_size
-        return not any(each.is_file() and each.stat().st_size for each in path.rglob("*"))
-    except OSError:
-        return False

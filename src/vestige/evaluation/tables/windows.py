@@ -225,7 +225,8 @@ class _Stretches:
         latter = former + 1
         linked = is_last[starts[former]] != is_last[starts[latter]]
         chance = len(former) - int(linked.sum())
-        # So are ends of one kind that equal windows have, and a window that follows itself.
+        # A stretch that is the same end of equal windows alone is chance, too; and a window that follows
+        # itself is no neighbour.
         alone = begins[np.diff(begins, append=len(starts)) == 1]
         chance += int((counts[alone] > 1).sum())
         linked &= window[starts[former]] != window[starts[latter]]

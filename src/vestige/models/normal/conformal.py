@@ -27,14 +27,6 @@ LEAST = 1e-300
 """No p-value is below: its logarithm is finite."""
 
 
-def _interpolated(values: FloatArray, known: FloatArray, rareness: FloatArray) -> FloatArray:
-    """How rare values `(B,)` are between known ones, which rise: never rarer than the next known one, also
-    where two of them lie so close that the slope between them is no number."""
-    following = rareness[np.minimum(np.searchsorted(known, values), len(known) - 1)]
-    found: FloatArray = np.fmin(np.interp(values, known, rareness), following)
-    return found
-
-
 @dataclass(frozen=True)
 class Tail:
     """How rare values are, by those of a calibration.
@@ -85,11 +77,13 @@ class Tail:
         above all of them it falls on as the tail does.
         """
         known = np.log((self.n + 1) / (self.reached + 1))
-        found = np.log((self.n + 1) / (self.at_least(values) + 1))
+        found = self._by_rank(values)
         top = int(np.searchsorted(self.values, self.begin, side="right"))
         if top < len(known):
             between = (values >= self.values[top]) & (values <= self.values[-1])
-            found[between] = _interpolated(values[between], self.values[top:], known[top:])
+            # Where two of them lie so close that the slope between them is no number, the rank is left alone.
+            smooth = np.interp(values[between], self.values[top:], known[top:])
+            found[between] = np.fmin(smooth, found[between])
         with np.errstate(over="ignore", invalid="ignore"):
             above = np.log(self.n + 1) + (values - self.values[-1]) / self.scale
         found = np.where(values > self.values[-1], above, found)
@@ -100,13 +94,18 @@ class Tail:
         """The same `(B,)`, but in between any two values of the calibration: what is stranger is rarer
         everywhere, and never rarer than by rank."""
         known = np.log((self.n + 1) / (self.reached + 1))
-        between = _interpolated(values, self.values, known)
+        between = np.fmin(np.interp(values, self.values, known), self._by_rank(values))
         return np.where(values > self.values[-1], self.rareness(values), between)
 
     def log_p(self, values: FloatArray) -> FloatArray:
         """The same as ln p `(B,)`, finite, at most 0, for a p-value that is above 0."""
         log_p: FloatArray = np.maximum(-self.rareness(values), np.log(LEAST))
         return log_p
+
+    def _by_rank(self, values: FloatArray) -> FloatArray:
+        """-ln of the p-value `(B,)` that ranks alone give."""
+        ranked: FloatArray = np.log((self.n + 1) / (self.at_least(values) + 1))
+        return ranked
 
     def at_least(self, values: FloatArray) -> FloatArray:
         """How many `(B,)` of the `n` values of the calibration are at least as high."""

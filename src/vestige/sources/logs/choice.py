@@ -15,9 +15,9 @@ from vestige.errors import EvidenceError, FormatError
 from vestige.evidence.files import GIVE, EvidenceFile, is_binary
 from vestige.evidence.stream import SAMPLE_LINES
 from vestige.sources.logs import years
-from vestige.sources.logs.foreign import is_frames, level_of, plausible, tagged
+from vestige.sources.logs.fit import FIT, Fit, next_best
+from vestige.sources.logs.foreign import is_frames, level_of
 from vestige.sources.logs.format import Format, every
-from vestige.sources.logs.grammar import LEVEL
 from vestige.sources.logs.guess import VERSION, Guess, guess
 from vestige.sources.logs.guess_records import RECORDS, are_indented, guess_records
 from vestige.sources.logs.indented import judged_lines, with_indented
@@ -27,10 +27,6 @@ from vestige.sources.logs.parse import Rules, common_settings
 from vestige.sources.logs.records import find_keys, load, sample
 from vestige.sources.logs.undated import guess_undated
 
-FIT = 0.5
-"""A file whose first lines fit a header less often than this is of another format."""
-MOSTLY = 0.8
-"""The share of lines of several machines that have tags, in syslog."""
 SURE = 0.9
 """A format of a single program is a file's where so many of its first lines fit it."""
 LOSS = 0.2
@@ -38,19 +34,11 @@ LOSS = 0.2
 WIDE = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _LINK = re.compile(rb"\.{0,2}/[^\s\0]{1,4094}")
 """What a symbolic link is where it was checked out, or unpacked, without links."""
-_UNTAGGED = re.compile(r"-- MARK --|(?:last )?message repeated \d+ times?.*")
-"""What daemons of syslog write themselves."""
-_ACCESS = re.compile(r"\S{1,64} \S{1,64} \[\d{1,2}/[A-Z][a-z]{2}/\d{4}:")
-_REQUEST = re.compile(r"v\d{1,8}(?:\.\d{1,8}){1,3}")
-"""A version: no machine, where no tag stands behind it."""
-_UUID = re.compile(r"(?i:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})")
-_LEVEL = re.compile(rf"[\[(]?{LEVEL}")
 _AS_TEXT = (
     "its lines are JSON objects, and under none of their keys is a message known to lie (message, msg, "
     "log, ...): they are read as text, and nothing but their time as what it is; read them as events, or say "
     "the key in a format of your own (keys)"
 )
-_NO_WORD = re.compile(r"[\d.-]")
 _PACKED = re.compile(r"\s{0,8}(?:\{\s{0,8}\"(?P<key>[\w.@-]{1,64})\"\s{0,8}:\s{0,8})?\[\s{0,8}\{", re.ASCII)
 """A JSON array of objects, or an object that begins with one."""
 _ONLY = "only"
@@ -291,7 +279,7 @@ class RuleSet:
             if not level and guessed.share >= SURE:
                 chosen = _with_records(chosen, lines, of_all=True)
             doubts = list(guessed.doubts)
-            if 2 * sum(load(line) is not None for line in lines) > len(lines):
+            if _are_objects(lines):
                 doubts.append(_AS_TEXT)
             return chosen, _told(guessed, fits), doubts
         if usable:
@@ -452,100 +440,13 @@ class Choice:
     known: bool = True
 
 
-@dataclass(frozen=True)
-class Fit:
-    """How many of n lines have the header of a format (`loose`), and how many are likely to be of it
-    (`likely`): loose headers fit lines of other programs."""
-
-    format: Format
-    n: int
-    loose: int
-    likely: int
-
-    @classmethod
-    def of(cls, known: Format, lines: list[str]) -> Fit:
-        """How a format fits these lines."""
-        matches = [match for match in map(known.compiled().match, lines) if match is not None]
-        likely = [match for match in matches if plausible(known, match)]
-        if not _are_machines(known, likely) or _are_requests(known, likely):
-            likely = []
-        return cls(known, len(lines), len(matches), len(likely))
-
-    @property
-    def share(self) -> float:
-        """Of the lines, those that have the header."""
-        return self.loose / self.n
-
-    @property
-    def strict(self) -> float:
-        """Of the lines, those that are likely to be of the format."""
-        return self.likely / self.n
-
-    def told(self, fits: Sequence[Fit], guessed: Guess | None = None) -> str:
-        """Why it is this format."""
-        text = f"{self.loose} of the first {self.n} lines have its header {self.format.header!r}"
-        others = [fit for fit in fits if fit.format.name != self.format.name and fit.format.time]
-        best = max(others, key=lambda fit: fit.strict, default=None)
-        if best is not None:
-            text += _next_best(best)
-        if guessed is not None and guessed.fits < self.n:
-            text += f"; of {guessed.format.header!r}, which would be guessed, {guessed.fits}"
-        return text
-
-
-def _are_machines(known: Format, matches: list[re.Match[str]]) -> bool:
-    """Whether the words that a header of syslog takes for machines are some: tags stand behind them, and
-    where there are several, nearly always, with process ids, or the words come again and again."""
-    if known.host is None or "Tag" not in known.field:
-        return True
-    # The first word of a web access log, behind the time of its receipt, is a client. A single request among
-    # messages of machines is one that somebody logged, and behind a tag it is the message of that program.
-    requests = sum(_ACCESS.match(match["Content"]) is not None and not match["Tag"] for match in matches)
-    if 2 * requests > len(matches):
-        return False
-    # What a daemon writes to show that it is there has no tag, and may be most of a quiet day's log.
-    matches = [match for match in matches if not _UNTAGGED.fullmatch(match["Content"].strip())] or matches
-    tags = [match["Tag"] for match in matches if tagged(known, match)]
-    names = {match[known.host] for match in matches}
-    machines = len(names)
-    if machines < 2:
-        # Firewalls write no tags; what every line has there, and is no word of a language, is the machine.
-        steady = len(matches) > 1 and all(
-            _NO_WORD.search(name) and not _REQUEST.fullmatch(name) for name in names
-        )
-        return steady or len(tags) >= FIT * len(matches)
-    numbered = sum("[" in (tag or "") for tag in tags)
-    return len(tags) >= MOSTLY * len(matches) and (numbered > 0 or 2 * machines <= len(matches))
-
-
-def _are_requests(known: Format, matches: list[re.Match[str]]) -> bool:
-    """Whether what stands where machines would are numbers of requests (AWS Lambda): UUIDs with a level
-    behind them. A virtual machine may be called by a UUID, too."""
-    if known.host is None or "Tag" not in known.field or not matches:
-        return False
-    if any(tagged(known, match) or not _UUID.fullmatch(match[known.host]) for match in matches):
-        return False
-    levels = sum(_LEVEL.match(match["Content"].strip()) is not None for match in matches)
-    return 2 * levels > len(matches)
-
-
 def _told(guessed: Guess, fits: Sequence[Fit]) -> str:
     """Why a format is a guessed one."""
     best = max(fits, key=lambda fit: (fit.likely, fit.loose))
     text = (
         f"{guessed.fits} of the first {guessed.lines} lines have the guessed header {guessed.format.header!r}"
     )
-    return text + _next_best(best)
-
-
-def _next_best(best: Fit) -> str:
-    """How many lines the next best format would have."""
-    if not best.loose:
-        return "; no other known format has one"
-    text = f"; of {best.format.name}, the next best, {best.likely}"
-    if best.loose > best.likely:
-        text += f" ({best.loose} have its header, but hold no machine, level or tag where it has them)"
-    return text
+    return text + next_best(best)
 
 
 def _check_text(sample: bytes, where: str) -> None:
@@ -613,7 +514,7 @@ def _refusal(formats: Sequence[Format], judged: list[tuple[int, str]], where: st
     shares = [(Fit.of(known, lines).strict, name) for name, known in every() if known.time]
     fitting = [name for share, name in sorted(shares, key=lambda pair: -pair[0]) if share >= FIT]
     remedy = "none of the shipped formats fits either: describe your own (docs/logs.md), or use plain"
-    if 2 * sum(load(line) is not None for line in lines) > len(lines):
+    if _are_objects(lines):
         what = (
             "its records are JSON objects, and under none of their keys is a message known to lie (message, "
             f"msg, log, ...); the first: {shown}"
@@ -622,6 +523,11 @@ def _refusal(formats: Sequence[Format], judged: list[tuple[int, str]], where: st
     if fitting:
         remedy = f"formats that would fit: {', '.join(fitting[:NAMED])}"
     return FormatError(what, where=where, row=row, remedy=remedy)
+
+
+def _are_objects(lines: list[str]) -> bool:
+    """Whether most lines are JSON objects."""
+    return 2 * sum(load(line) is not None for line in lines) > len(lines)
 
 
 def _marks(tried: Format, lines: list[str]) -> list[bool]:

@@ -152,7 +152,7 @@ def _leave_numbers(group: list[Line]) -> None:
         numbers.append(found[0])
         if found.end() == time.end:
             offsets.append(line)
-    changes = sum(one != other for one, other in pairwise(numbers))
+    changes = sum(before != after for before, after in pairwise(numbers))
     strange = any(len(number) > 3 for number in numbers) and len(offsets) < len(numbers)
     if not strange and 2 * changes < len(numbers):
         return
@@ -168,8 +168,7 @@ def _write_zone(header: Header, group: list[Line], seen: Counter[str], doubts: l
     """Write the zone of a time, where the options `seen` have one."""
     if zone := _commonest(seen, "zone:"):
         header.times["Zone"] = f"%{zone[-1]}"
-        lead = f"{' ' * (zone[0] == ' ')}{zone.strip()[:-1]}"
-        header.pattern += f"{{{lead}<Zone>}}"
+        header.pattern += f"{{{zone[:-1]}<Zone>}}"
         header.strength += 0.1
     elif seen["cisco"]:
         header.times["Zone"] = "%Z"

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
 
+from vestige.reading.times import EARLY_NS
 from vestige.sources.logs import grammar
 from vestige.sources.logs.format import Format, shipped
 from vestige.sources.logs.guess import begins_with_time, guess_line
@@ -46,7 +47,7 @@ Python, Java and Go, what MySQL writes of a slow query, closing brackets, rules.
 _TWISTED = re.compile(r"^-$|,|#|twisted|cowrie|kippo|Factory|Protocol|Transport|Service|Server|Client")
 _CLOCK = re.compile(r"\d:[0-5]\d")
 _DAY = re.compile(r"\d{8}")
-_1990 = 631_152_000
+_EARLY_S = EARLY_NS // 10**9
 """Unix seconds; a number before that, in a header that has nothing but numbers and words, is no time."""
 _RECORD_GOES_ON = re.compile(
     r"[{}\]\"]|\[\s*(?:$|[{\[\"\d-])|,\s*$|(?:-?\d[\d.eE+-]*|true|false|null),?\s*$", re.ASCII
@@ -99,7 +100,7 @@ def plausible(chosen: Format, match: re.Match[str]) -> bool:
         return False
     for name, layout in chosen.time.items():
         # Whole seconds since 1970 are the only times that any number fits.
-        if layout == "%s" and chosen.name in shipped() and int(found[name] or 0) < _1990:
+        if layout == "%s" and chosen.name in shipped() and int(found[name] or 0) < _EARLY_S:
             return False
     system = found.get("System")
     # Twisted's log names a part of a program, or `-`; programs with such headers name a level there.

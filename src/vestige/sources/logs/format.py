@@ -107,6 +107,11 @@ class Format(BaseModel):
         return clock.TimeParser(list(self.time.values()))
 
     @property
+    def has_tags(self) -> bool:
+        """Whether a program's tag may stand in the header, as syslog has it behind the machine."""
+        return "Tag" in self.field
+
+    @property
     def timed(self) -> bool:
         """Whether lines have a time at all."""
         return bool(self.time) or "time" in self.keys

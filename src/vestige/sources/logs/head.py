@@ -165,7 +165,7 @@ def _machines(parser: Parser, choice: Choice) -> list[str]:
     times` names none."""
     match, chosen = choice.rules.header.match, choice.rules.format
     lines = choice.lines
-    if chosen.host is not None and "Tag" in chosen.field:
+    if chosen.host is not None and chosen.has_tags:
         lines = [line for line in lines if (found := match(line)) is not None and found["Tag"] is not None]
     named = dict.fromkeys(parser.hosts(lines))
     return [name for name in named if name not in {"", "-"} and _TAG.fullmatch(name) is None]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from vestige.reading.times import FIRST_TICKS, LAST_TICKS, OFFSET, TICKS_1970
+from vestige.reading.times import EARLY_NS, FIRST_TICKS, LAST_TICKS, OFFSET, TICKS_1970
 from vestige.sources.logs import clock, grammar
 from vestige.sources.logs.escapes import without_escapes
 
@@ -52,9 +52,8 @@ NAMES: dict[str, tuple[str, ...]] = {
 """What the parts of a record are called, in small letters; dots lead into objects. The first that is there
 counts."""
 FIT, NEARLY_ALL = 0.5, 0.9
-SINCE = 631_152_000 * 10**9
-"""The beginning of 1990: a smaller number under a key that may be a step of time (`dt`) is one."""
 STEPS = frozenset({"dt"})
+"""Keys under which a step of time may lie: a number of before 1990 is one."""
 MOST_RECORDS = 10_000
 """Log records of one line of OTLP that are read."""
 DEPTH = 4
@@ -278,7 +277,7 @@ def _is(part: str, path: str, records: Sequence[Record]) -> bool:
 def _is_moment(value: Any) -> bool:
     """Whether a value is a date that is written as such, or a number as large as a moment's."""
     number = isinstance(value, int) or (isinstance(value, str) and _NUMBER.fullmatch(value.strip()))
-    return read_time(value) >= SINCE if number else read_time(value) != clock.BAD
+    return read_time(value) >= EARLY_NS if number else read_time(value) != clock.BAD
 
 
 def text_of(value: Any) -> str:
