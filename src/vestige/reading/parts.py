@@ -200,7 +200,8 @@ class _PartWriter:
             label = repeated(np.uint8(0), len(block))
         columns[_LABEL] = label
         self._labelled &= block.label is not None
-        self._dtypes = {name: (str(column.dtype), column.shape[1:]) for name, column in columns.items()}
+        if not self._dtypes:
+            self._dtypes = {name: (str(column.dtype), column.shape[1:]) for name, column in columns.items()}
         self._n += len(block)
         self._kept.append(columns)
         self._bytes += sum(column.nbytes for column in columns.values())
