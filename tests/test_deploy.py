@@ -22,7 +22,8 @@ def test_the_image_copies_what_there_is_and_runs_as_a_user_of_its_own() -> None:
     assert len(names) > 5
     assert [name for name in names if not (ROOT / name).exists()] == []
     users = [line for line in lines if line.startswith("USER ")]
-    assert users == ["USER vestige"]
+    assert users == ["USER 10001"]
+    assert any("useradd --system --uid 10001 " in line for line in lines)
 
 
 def test_what_is_installed_by_hash_is_what_is_pinned_and_all_that_is_needed() -> None:
