@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 
 import numpy as np
@@ -38,7 +39,7 @@ def test_of_stairs_the_corners_are_drawn_and_of_nothing_nothing() -> None:
     def drawn(fpr: list[float], tpr: list[float]) -> tuple[list[float], list[float]]:
         curve = detector.curves[0].model_copy(update={"fpr": fpr, "tpr": tpr})
         (trace,) = plots.roc([detector.model_copy(update={"curves": [curve]})])["traces"]
-        return trace["x"], trace["y"]
+        return trace["x"].tolist(), trace["y"].tolist()
 
     assert drawn([0, 0, 0, 0.5, 1], [0, 0.5, 1, 1, 1]) == ([0, 0, 1], [0, 1, 1])
     assert drawn([0, 1, 0], [0, 1, 0]) == ([0, 1, 0], [0, 1, 0])
@@ -64,14 +65,35 @@ def test_many_points_are_thinned_but_the_highest_scores_stay() -> None:
     assert max(normal["y"]) == pytest.approx(test.score[~test.positive].max(), abs=1e-5)
 
 
+def test_packed_numbers_are_16_bits_each_that_decimals_of_four_digits_survive() -> None:
+    numbers = np.array([0.0, 0.1234, 0.5, 0.9999, 1.0])
+    data = base64.b64decode(plots.packed(numbers))
+    assert len(data) == 2 * len(numbers)
+    read = [int.from_bytes(data[at : at + 2], "little") / plots.GRID for at in range(0, len(data), 2)]
+    assert read == numbers.tolist()
+    for outside in (-0.001, 1.001, np.nan):
+        with pytest.raises(ValueError, match="within"):
+            plots.packed(np.array([0.5, outside]))
+
+
 def test_times_are_steps_that_add_up_and_windows_without_a_time_are_not_drawn() -> None:
     test = made_up(30, share=0.0)
     t_ns = test.t_ns[::-1] + 1_700_000_000_123_456_789
     t_ns[4] = NO_TIME
     (normal, _) = plots.along_time(replace(test, t_ns=t_ns), 0.5)["traces"]
     known = np.delete(np.arange(30), 4)[::-1]
-    assert np.cumsum(normal["steps"]).tolist() == (t_ns[known] // 1_000_000).tolist()
+    assert normal["step_ms"] == 1_000
+    assert np.cumsum(normal["steps"]).tolist() == (t_ns[known] // 1_000_000_000).tolist()
     assert normal["y"] == pytest.approx(test.score[known], abs=1e-5)
+
+
+def test_times_of_a_few_hours_are_drawn_to_the_millisecond() -> None:
+    test = made_up(30, share=0.0)
+    t_ns = test.t_ns // 1_000 + 123_456_789
+    (normal, anomalous) = plots.along_time(replace(test, t_ns=t_ns), 0.5)["traces"]
+    assert normal["step_ms"] == 1
+    assert np.cumsum(normal["steps"]).tolist() == (t_ns // 1_000_000).tolist()
+    assert anomalous["steps"] == []
 
 
 def test_a_history_with_gaps_is_drawn_and_one_of_a_single_epoch_is_not() -> None:

@@ -418,6 +418,8 @@ def test_a_browser_draws_every_figure_under_the_policy(tmp_path: Path) -> None:
     assert places
     assert all("js-plotly-plot" in str(a["class"]) for a in places)
     assert not [tag for tag, _ in drawn.elements if tag == "img"]
+    # All windows along time, of both models: they are unpacked by the page's own script.
+    assert done.stdout.count('<path class="point"') >= 2 * 600
 
 
 def _numbers(plain: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:

@@ -17,6 +17,7 @@ import pytest
 from tests.pipeline.conftest import FAST, succeed, vestige
 from tests.warm import Program
 from vestige import checkpoint, errors
+from vestige.evaluation.report import IN_FULL
 from vestige.evaluation.results import RunResults
 from vestige.pipeline.experiment import Experiment
 from vestige.pipeline.predicting import macro_f1_of, predict
@@ -255,6 +256,11 @@ def test_with_every_baseline_named_as_a_model_they_are_still_compared(corpus: Pa
     assert {one.outcome for one in results.comparisons} == {"not better"}
     assert results.headline is not None
     assert results.headline.sentence.startswith(f"{results.headline.baseline} is itself the best baseline")
+    page = (out / "report.html").read_text(encoding="utf-8")
+    led = re.findall(r'href="\./([^"]+)"', page)
+    assert len(led) == len(named) - IN_FULL
+    for address in led:
+        assert "Score along time" in (out / address).read_text(encoding="utf-8")
     alone = RunResults.load(out / "majority" / "metrics.json")
     assert [one.name for one in alone.models] == ["majority"]
     assert {one.name for one in alone.baselines} == set(named) - {"majority"}

@@ -1,13 +1,17 @@
-"""The report's figures as plain Plotly data: traces and layout, coloured by role in the page's own script."""
+"""The report's figures as plain Plotly data: traces and layout, coloured by role in the page's own script.
+
+Long rows of numbers from 0 to 1 are arrays, on a grid of `GRID` parts: the page holds them in 16 bits each.
+"""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vestige.evaluation.figures import Curve
 from vestige.evaluation.predictions import Predictions
@@ -21,12 +25,16 @@ ANOMALY_COLOUR, NORMAL_COLOUR = "#d6453d", "#8a929e"
 DASHES = ("dot", "dash", "dashdot", "longdash", "longdashdot", "solid")
 MOST_POINTS = 800
 """Points along time at most: a figure is hardly wider in pixels, and they are most of a page."""
+HOURS_NS = 3 * 3_600_000_000_000
+"""Times that span as much are drawn by the second: a figure is some thousand pixels wide at most."""
 UNIT = [-0.02, 1.02]
 LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
 """Above the plot: how far below it the title of the axis ends depends on its height."""
 DIGITS = 5
 """Of what is drawn: a hundredth of a pixel."""
-PRECISION = 0.5 * 10**-DIGITS
+GRID = 50_000
+"""Parts of the way from 0 to 1 that arrays are rounded to: 16 bits hold each, and all have 5 digits."""
+PRECISION = 0.5 / GRID
 """How far rounding moves a point at most, along either axis."""
 
 
@@ -135,7 +143,8 @@ def _curves(detectors: Sequence[DetectorResults], axes: dict[str, str], area: tu
         "yaxis": {"title": {"text": y_title}, "range": UNIT},
         "legend": LEGEND,
     }
-    return _figure(traces, layout, 420)
+    # The legend may have a row for each detector, and takes half of the height at most.
+    return _figure(traces, layout, max(420, 42 * len(detectors)))
 
 
 def class_curves(detector: DetectorResults) -> Figure | None:
@@ -203,14 +212,14 @@ def along_time(test: Predictions, threshold: float) -> Figure:
         if test.has_times:
             kept = _thinned(np.flatnonzero(members & (test.t_ns != NO_TIME)), test.score)
             kept = kept[np.argsort(test.t_ns[kept], kind="stable")]
-            along: dict[str, Any] = {"steps": _steps(test.t_ns[kept])}
+            along: dict[str, Any] = _steps(test.t_ns[kept])
         else:
             kept = _thinned(np.flatnonzero(members), test.score)
             along = {"x": test.position[kept].tolist()}
         traces.append(
             {
                 "type": "scatter", "mode": "markers", "name": name, "hoverinfo": "x+y+name",
-                **along, "y": _rounded(test.score[kept].tolist()),
+                **along, "y": _on_grid(test.score[kept]),
                 "marker": {"color": colour, "size": size, "opacity": 0.75},
             }
         )  # fmt: skip
@@ -294,6 +303,23 @@ def _rounded(values: Sequence[float]) -> list[float]:
     return [round(float(value), DIGITS) for value in values]
 
 
+def _on_grid(values: ArrayLike) -> NDArray[np.float64]:
+    """Numbers from 0 to 1, `(N,)`, each moved by `PRECISION` at most."""
+    return np.rint(np.asarray(values, dtype=np.float64) * GRID) / GRID
+
+
+def packed(values: NDArray[np.float64]) -> str:
+    """Numbers from 0 to 1, `(N,)`, as the base64 of their `GRID`ths, 16 bits each, the low byte first.
+
+    That is a third as long as decimals; the page's own script reads it. Raises ValueError where a number lies
+    outside.
+    """
+    parts = np.rint(values * GRID)
+    if not ((parts >= 0) & (parts <= GRID)).all():
+        raise ValueError("only numbers within 0..1 are packed")
+    return base64.b64encode(parts.astype("<u2").tobytes()).decode("ascii")
+
+
 def _significant(value: float | None) -> float | None:
     """A number of any size to as many digits as a figure can show; None where there is none."""
     if value is None or not np.isfinite(value):
@@ -301,10 +327,10 @@ def _significant(value: float | None) -> float | None:
     return float(f"{value:.{DIGITS}g}")
 
 
-def _corners(x: Sequence[float], y: Sequence[float]) -> tuple[list[float], list[float]]:
+def _corners(x: Sequence[float], y: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """A curve without the points on the straight line between others, which are most of a stepped one
     (Ramer, Douglas and Peucker): it looks the same, and is a third as long. No number may be NaN."""
-    points = np.column_stack([_rounded(x), _rounded(y)])
+    points = np.column_stack([_on_grid(x), _on_grid(y)])
     kept = np.ones(len(points), dtype=bool)
     spans = [(0, len(points) - 1)]
     while spans:
@@ -320,14 +346,17 @@ def _corners(x: Sequence[float], y: Sequence[float]) -> tuple[list[float], list[
             spans += [(first, furthest), (furthest, last)]
         else:
             kept[first + 1 : last] = False
-    return points[kept, 0].tolist(), points[kept, 1].tolist()
+    return points[kept, 0], points[kept, 1]
 
 
-def _steps(t_ns: NDArray[np.int64]) -> list[int]:
-    """Ascending times as milliseconds, each from the one before and the first from 1970: a third as long as
-    dates. The page's own script adds them up."""
-    steps: list[int] = np.diff(t_ns // 1_000_000, prepend=0).tolist()
-    return steps
+def _steps(t_ns: NDArray[np.int64]) -> dict[str, Any]:
+    """Ascending times as steps, each from the one before and the first from 1970: a fifth as long as dates. A
+    step is of `step_ms` milliseconds, a second where the times span hours, of which a pixel has several. The
+    page's own script adds them up."""
+    step_ms = 1
+    if len(t_ns) and int(t_ns[-1]) - int(t_ns[0]) >= HOURS_NS:
+        step_ms = 1_000
+    return {"steps": np.diff(t_ns // (step_ms * 1_000_000), prepend=0).tolist(), "step_ms": step_ms}
 
 
 def _thinned(rows: NDArray[np.int64], score: NDArray[np.float64]) -> NDArray[np.int64]:

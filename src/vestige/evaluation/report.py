@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import polars as pl
@@ -40,6 +41,8 @@ TOP = 25
 """Rows of the tables of alerts and misses, of a model and of the baseline that it has to beat."""
 FEW = 5
 """Rows of these tables of another baseline: enough to see what it goes by."""
+IN_FULL = 3
+"""Models that are shown in full where each has a report of its own as well."""
 LABEL = 60
 """Characters of a label that a figure shows."""
 CLOSED = "–"
@@ -52,13 +55,15 @@ class Details:
     `tests`: the test predictions by detector. `history`: training histories by model (first column: the
     epoch or round). `place`: for row numbers of the test part, a table of where they lie and what stands
     there, a row each: any of the columns `file`, `line`, `offset`, `text`. `script`: where Plotly's script
-    lies, as an address relative to the page; None puts its 4.8 MB into the page.
+    lies, as a path relative to the page; None puts its 4.8 MB into the page. `reports`: where the own report
+    of a model lies, likewise, by model: what stands there need not stand here, too.
     """
 
     tests: Mapping[str, Predictions] = field(default_factory=dict)
     history: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     place: Callable[[NDArray[np.int64]], pl.DataFrame] | None = None
     script: str | None = None
+    reports: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_script(folder: Path) -> Path:
@@ -78,16 +83,23 @@ def render(results: RunResults, details: Details) -> str:
     """The page as text."""
     figures: dict[str, plots.Figure] = {}
     best = _best_baselines(results)
+    elsewhere = _shown_elsewhere(results, details)
+    sections = []
+    for number, detector in enumerate(results.detectors):
+        if detector.name in elsewhere:
+            sections.append(_elsewhere(number, detector, elsewhere[detector.name]))
+            continue
+        in_full = detector.kind == "model" or detector.name in best
+        sections.append(_section(number, detector, details, figures, in_full=in_full))
     return compose(
         "report.html.j2",
         figures,
         results=results,
-        sections=[
-            _section(n, detector, details, figures, in_full=detector.kind == "model" or detector.name in best)
-            for n, detector in enumerate(results.detectors)
-        ],
+        sections=sections,
         groupings=groupings(results.detectors),
         best=best,
+        elsewhere=elsewhere,
+        in_full=[model.name for model in results.models if model.name not in elsewhere],
         few=FEW,
         overview=_overview(results, figures),
         outdone=outdone(results),
@@ -115,6 +127,7 @@ def compose(
     )
     environment.filters.update(
         number=_number,
+        address=_address,
         formatted=_formatted,
         interval=_interval,
         percent=_percent,
@@ -151,9 +164,12 @@ def compose(
 
 
 def plotly_text(value: Any) -> Any:
-    """A figure with all of its strings made literal: Plotly reads `<b>`, `<a>` and entities in labels."""
+    """A figure with all of its strings made literal: Plotly reads `<b>`, `<a>` and entities in labels. Arrays
+    are packed."""
     if isinstance(value, str):
         return visible(value, LABEL).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    if isinstance(value, np.ndarray):
+        return {"packed": plots.packed(value), "grid": plots.GRID}
     if isinstance(value, dict):
         return {key: plotly_text(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -208,6 +224,21 @@ def _best_baselines(results: RunResults) -> list[str]:
     return [detector.name for detector in results.baselines if detector.name in compared]
 
 
+def _shown_elsewhere(results: RunResults, details: Details) -> dict[str, str]:
+    """Where models are shown that are not shown in full here: all that have a report of their own, but those
+    of the headline and the next best ones on validation."""
+    best = [detector.name for detector in results.ranked if detector.kind == "model"]
+    if results.headline is not None:
+        best.insert(0, results.headline.model)
+    in_full = list(dict.fromkeys(best))[:IN_FULL]
+    return {name: path for name, path in details.reports.items() if name in best and name not in in_full}
+
+
+def _elsewhere(number: int, detector: DetectorResults, path: str) -> dict[str, Any]:
+    """What the template needs of a model that is shown in full at `path` alone."""
+    return {"id": f"detector-{number}", "detector": detector, "in_full": False, "elsewhere": path}
+
+
 def _section(
     number: int,
     detector: DetectorResults,
@@ -232,6 +263,7 @@ def _section(
         "id": f"detector-{number}",
         "detector": detector,
         "in_full": in_full,
+        "elsewhere": None,
         "figures": {
             name: _add(figures, f"{number}-{name}", figure)
             for name, figure in drawn.items()
@@ -303,6 +335,11 @@ def _time(t_ns: int) -> str:
     if t_ns == NO_TIME:
         return ""
     return datetime.fromtimestamp(t_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _address(path: str) -> str:
+    """A relative path as an address that leads nowhere else: a colon in it names no scheme."""
+    return f"./{quote(path)}"
 
 
 def _number(value: float | None, digits: int = 3) -> str:

@@ -31,7 +31,7 @@ def write(
     """Write into `out` and, where `out` is a run of several models, into the folder of each.
 
     Reports share one script of figures, in `out`, or in the run that a detector's folder lies in, unless each
-    is to be `self_contained`.
+    is to be `self_contained`; then the run's shows all models in full, which otherwise stand in their own.
     """
     run = RunDirectory(out)
     script = None
@@ -47,7 +47,10 @@ def write(
         test.save(folder.predictions_file, threshold=result.threshold.value, place=where)
         if not run.is_detector:
             _report(experiment, folder, results.only(result.name), tests, {result.name: folder}, script)
-    _report(experiment, run, results, tests, folders, script)
+    own = {}
+    if script is not None and not run.is_detector:
+        own = {name: _beside(folder.report_file, out) for name, folder in folders.items()}
+    _report(experiment, run, results, tests, folders, script, own)
 
 
 def _report(
@@ -57,7 +60,9 @@ def _report(
     tests: Mapping[str, Predictions],
     folders: Mapping[str, RunDirectory],
     script: Path | None,
+    own: Mapping[str, str] | None = None,
 ) -> None:
+    """Write metrics and report into `folder`. `own`: where models have reports of their own."""
     judged = next(iter(tests.values())).position
 
     def place(rows: NDArray[np.int64]) -> pl.DataFrame:
@@ -67,12 +72,15 @@ def _report(
     history = {name: pl.read_csv(path) for name, path in histories.items() if path.is_file()}
     shown = {result.name: tests[result.name] for result in results.detectors}
     results.save(folder.metrics_file)
-    beside = None
-    if script is not None:
-        beside = os.path.relpath(script, folder.path).replace(os.sep, "/")
-    details = Details(tests=shown, history=history, place=place, script=beside)
+    beside = None if script is None else _beside(script, folder.path)
+    details = Details(tests=shown, history=history, place=place, script=beside, reports=own or {})
     write_report(folder.report_file, results, details)
     logger.info("wrote %s", folder.report_file)
+
+
+def _beside(path: Path, folder: Path) -> str:
+    """A file's path as a page in `folder` names it."""
+    return os.path.relpath(path, folder).replace(os.sep, "/")
 
 
 def _windows(experiment: Experiment, target_step: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -128,7 +128,8 @@ class JudgeOptions(BaseModel):
     resamples: int = Field(1000, ge=100, description="bootstrap resamples of the intervals")
     allow_leakage: bool = Field(False, description="go on when the audit fails; the report says so in red")
     self_contained: bool = Field(
-        False, description="put the script of the figures (4.8 MB) into each report, not one file beside them"
+        False,
+        description="put the script of the figures (4.8 MB) into each report, and all models into the run's",
     )
 
 
@@ -142,7 +143,9 @@ class RejudgeOptions(BaseModel):
     )
     resamples: int | None = Field(None, ge=100, description="bootstrap resamples of the intervals")
     allow_leakage: bool | None = Field(None, description="go on when the audit fails")
-    self_contained: bool | None = Field(None, description="put the script of the figures into each report")
+    self_contained: bool | None = Field(
+        None, description="put the script of the figures into each report, and all models into the run's"
+    )
 
 
 class ModelTransferOptions(BaseModel):

@@ -2,11 +2,23 @@
 (function () {
   var figures = JSON.parse(document.getElementById("figures").textContent);
 
-  // Times are written as steps from one to the next, in milliseconds, which takes a third of the room of dates.
+  // Long rows of numbers from 0 to 1 are written as whole parts of `grid`, 16 bits each, in base64.
+  function unpacked(row) {
+    var bytes = atob(row.packed), numbers = [];
+    for (var at = 0; at < bytes.length; at += 2) {
+      numbers.push((bytes.charCodeAt(at) + 256 * bytes.charCodeAt(at + 1)) / row.grid);
+    }
+    return numbers;
+  }
+
+  // Times are written as steps from one to the next, which takes a fifth of the room of dates.
   Object.keys(figures).forEach(function (name) {
     figures[name].traces.forEach(function (trace) {
       var now = 0;
-      if (trace.steps) { trace.x = trace.steps.map(function (step) { return now += step; }); }
+      if (trace.steps) { trace.x = trace.steps.map(function (step) { return now += step * trace.step_ms; }); }
+      ["x", "y"].forEach(function (axis) {
+        if (trace[axis] && trace[axis].packed !== undefined) { trace[axis] = unpacked(trace[axis]); }
+      });
     });
   });
 
