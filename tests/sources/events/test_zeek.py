@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from tests.sources.events.exports import START, dataset, texts, write
 from vestige.errors import EvidenceError
+from vestige.sources.events.layout import Layout
 from vestige.sources.events.mapping import load
 from vestige.sources.events.parse import Parser, Rules
 from vestige.sources.events.records import Block
-from vestige.sources.events.zeek import first_layout
 from vestige.testing import check_source
 
 
@@ -112,6 +112,6 @@ LINES = st.lists(
 def test_any_lines_are_read(lines: list[str]) -> None:
     data = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
     mapping = load("zeek")
-    events = Parser(Rules(mapping)).parse(first_layout(mapping), Block(data, 0, 1))
+    events = Parser(Rules(mapping)).parse(Layout("zeek", mapping=mapping.name), Block(data, 0, 1))
     assert len(events) + events.bad <= data.count(b"\n")
     assert all(events.texts)

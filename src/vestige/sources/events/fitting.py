@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from vestige.errors import EvidenceError, FormatError
 from vestige.evidence.files import GIVE, is_binary
 from vestige.sources.events import calls
-from vestige.sources.events.evtx.reader import EvtxReader, is_evtx
+from vestige.sources.events.kinds import KINDS, shown_by
 from vestige.sources.events.layout import Layout
 from vestige.sources.events.mapping import Mapping, every
 from vestige.sources.events.parse import Rules
@@ -71,8 +71,10 @@ def check(sample: bytes, rules: Rules, where: str, anomalous_files: str = "", *,
     """
     if not sample:
         raise EvidenceError("the file is empty", where=where, remedy=GIVE)
-    if is_evtx(sample):
-        return _of_windows(sample, rules, where)
+    shown = shown_by(sample)
+    if shown and KINDS[shown].packed:
+        return _of_packed(shown, sample, rules, where)
+    sample = first_lines(sample)
     if sample.startswith(WIDE):
         remedy = "convert it: iconv -f UTF-16 -t UTF-8 FILE"
         raise EvidenceError("the text is UTF-16", where=where, remedy=remedy)
@@ -101,22 +103,23 @@ def check(sample: bytes, rules: Rules, where: str, anomalous_files: str = "", *,
     return Fit(trial.layout, how(trial), tuple(doubts(trial, sample)))
 
 
-def _of_windows(sample: bytes, rules: Rules, where: str) -> Fit:
-    """How a Windows event log is read: its records are JSON of which the first ones choose the mapping."""
-    reader = EvtxReader(max_record=rules.max_record)
+def _of_packed(shown: str, sample: bytes, rules: Rules, where: str) -> Fit:
+    """How a file of that kind is read: its records are JSON of which the first ones choose the mapping."""
+    kind = KINDS[shown]
+    reader = kind.cutter(Layout(shown), rules.max_record)
     reader.feed(sample)
     blocks = [*reader.take(), *reader.finish()]
     if not blocks:
-        what = "a Windows event log without any record"
+        what = f"{kind.called} without any record"
         if reader.faults:
-            what = f"a Windows event log whose records cannot be read; the first: {reader.faults[0][1]}"
+            what = f"{kind.called} whose records cannot be read; the first: {reader.faults[0][1]}"
         raise EvidenceError(what, where=where)
-    if rules.mapping.kind not in {"auto", "jsonl"} and not rules.others:
-        what = f"a Windows event log, which is not read by the mapping {rules.mapping.name!r}"
-        raise EvidenceError(what, where=where, remedy="--mapping windows fits this file")
-    fit = check(first_lines(b"".join(block.data for block in blocks)), rules, where)
-    layout = replace(fit.layout, kind="evtx")
-    return replace(fit, layout=layout, why=fit.why.replace(fit.layout.called, layout.called, 1))
+    if rules.mapping.kind not in kind.read_by and not rules.others:
+        what = f"{kind.called}, which is not read by the mapping {rules.mapping.name!r}"
+        raise EvidenceError(what, where=where, remedy=f"--mapping {kind.advice} fits this file")
+    fit = check(b"".join(block.data for block in blocks), rules, where)
+    why = fit.why.replace(KINDS[fit.layout.kind].called, kind.called, 1)
+    return replace(fit, layout=replace(fit.layout, kind=shown), why=why)
 
 
 def _of_calls(sample: bytes, rules: Rules, where: str, anomalous_files: str, file: str) -> Fit | None:

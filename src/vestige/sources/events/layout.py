@@ -1,5 +1,5 @@
-"""How the records of one file lie: a table's delimiter and columns, JSON in lines or documents, Zeek's
-tables, the text of audit, or lines of sessions."""
+"""How the records of one file lie: of which of the `kinds` it is, and what must be known of this one, such as
+a table's delimiter and columns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 from vestige.errors import EvidenceError, FormatError
 from vestige.sources.events import fields
@@ -29,18 +28,18 @@ _SEP = re.compile(rb'(?:\xef\xbb\xbf)?"?sep=(.)"?\s*\Z', re.IGNORECASE)
 class Layout:
     """What must be known about a file to read its records.
 
-    `mapping`: the name of the one that it is read by. Of a table: `delimiter`, how many `columns`, the
-    `header` as it lies there, where each of `mapping.FIELDS` is, how many lines stand before the header
-    (`preamble`), and cells that hold nothing (`unset`, of Zeek). Of JSON in documents: the brackets around a
-    record (`inside`, see `documents.Place`). `renamed`: fields that are taken from a column or key of almost
-    the mapping's name, as pairs of field and name. `day_first`: how dates of numbers alone begin; None where
-    none need it. Of sessions, what the file's name says (see `sessions.about`), and whether lines are
-    `unnamed` sequences; of Zeek, `split` is the log's name.
+    `kind`: a name in `kinds.KINDS`. `mapping`: the name of the one that it is read by. Of a table:
+    `delimiter`, how many `columns`, the `header` as it lies there, where each of `mapping.FIELDS` is, how
+    many lines stand before the header (`preamble`), and cells that hold nothing (`unset`, of Zeek). Of JSON
+    in documents: the brackets around a record (`inside`, see `documents.Place`). `renamed`: fields that are
+    taken from a column or key of almost the mapping's name, as pairs of field and name. `day_first`: how
+    dates of numbers alone begin; None where none need it. Of sessions, what the file's name says (see
+    `sessions.about`), and whether lines are `unnamed` sequences; of Zeek, `split` is the log's name.
     Of system calls, what the path says of the file `name` (see `calls.about`), whether that says a label at
     all (`labelled`), and which processes of a trace are known (`main`, `alive`: see `calls.Trace`).
     """
 
-    kind: Literal["csv", "zeek", "jsonl", "json", "audit", "evtx", "sessions", "strace", "pairs", "sequence"]
+    kind: str
     delimiter: str = ""
     columns: int = 0
     header: str = ""
@@ -59,22 +58,6 @@ class Layout:
     labelled: bool = False
     main: str = ""
     alive: tuple[str, ...] = ()
-
-    @property
-    def called(self) -> str:
-        """What a person would call it."""
-        return {
-            "csv": "a table",
-            "zeek": "Zeek's tab-separated log",
-            "jsonl": "JSON, a record a line",
-            "json": "JSON documents",
-            "audit": "the text of audit",
-            "evtx": "a Windows event log",
-            "sessions": "sessions, one a line",
-            "strace": "the output of strace",
-            "pairs": "a process and its system call a line",
-            "sequence": "the system calls of one session",
-        }[self.kind]
 
 
 def table(sample: bytes, mapping: Mapping, where: str) -> Layout:

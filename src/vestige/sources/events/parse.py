@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 from vestige import checked
 from vestige.reading.values import NONE
 from vestige.sources.events import fields
-from vestige.sources.events.audit import fields_of
-from vestige.sources.events.calls import KINDS as CALLS
-from vestige.sources.events.calls import read_calls
 from vestige.sources.events.columns import (
     ANOMALOUS,
     UNEXPLAINED,
@@ -29,12 +26,12 @@ from vestige.sources.events.columns import (
     hashes,
 )
 from vestige.sources.events.fields import TEXT_CHARACTERS, whole
-from vestige.sources.events.json_lines import BadRecordError, decode
+from vestige.sources.events.json_lines import BadRecordError
+from vestige.sources.events.kinds import KINDS
 from vestige.sources.events.layout import Layout, header_of, split_row
 from vestige.sources.events.mapping import AUTO, FIELDS, Mapping
 from vestige.sources.events.options import LONGEST_RECORD
 from vestige.sources.events.records import Block
-from vestige.sources.events.sessions import read_sessions
 from vestige.sources.events.times import BAD, TimeReader
 from vestige.sources.events.where import Condition, condition
 from vestige.sources.events.zeek import ZeekRows
@@ -145,10 +142,8 @@ class Parser:
         texts = decoded(block, records, offsets)
         gathering = Gathering(self._negatives, self._mask)
         self.layout = layout
-        if layout.kind == "sessions":
-            return read_sessions(records, offsets, lines, layout, gathering)
-        if layout.kind in CALLS:
-            events, self.layout = read_calls(records, offsets, lines, layout)
+        if (read := KINDS[layout.kind].read) is not None:
+            events, self.layout = read(records, offsets, lines, layout, gathering)
             return events
         times = self.times(layout)
         take, rows = self._take(layout)
@@ -174,7 +169,7 @@ class Parser:
             rows = ZeekRows(layout, self._mapping)
             take = self._of_zeek(rows)
         else:
-            take = self._of_text(fields_of if layout.kind == "audit" else decode, layout)
+            take = self._of_text(KINDS[layout.kind].record_of, layout)
         if self._mapping.machine_name:
             return self._named(take), rows
         return take, rows
@@ -202,7 +197,7 @@ class Parser:
         if layout.kind == "csv":
             names, delimiter = header_of(layout), layout.delimiter
             return lambda text: _as_record(names, split_row(text.rstrip("\r\n"), delimiter))
-        return fields_of if layout.kind == "audit" else decode
+        return KINDS[layout.kind].record_of
 
     def _named(self, take: Take) -> Take:
         """With a name for the machine where a record has none."""

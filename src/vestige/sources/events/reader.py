@@ -30,18 +30,16 @@ from vestige.reading.symbols import TextSymbols
 from vestige.schema import Schema
 from vestige.sources.events.calls import is_anomalous
 from vestige.sources.events.columns import MOST_UNEXPLAINED, Events, Machine
-from vestige.sources.events.evtx.reader import ENOUGH, is_evtx
 from vestige.sources.events.fitting import NOT_MET, Fit, check
+from vestige.sources.events.kinds import KINDS, cutter_of, shown_by
 from vestige.sources.events.layout import Layout
 from vestige.sources.events.options import EventOptions
 from vestige.sources.events.parse import Parser, Rules
 from vestige.sources.events.probe import layout_and_block
 from vestige.sources.events.records import Block, Cutter, RecordReader
-from vestige.sources.events.sample import first_lines
 from vestige.sources.events.schema import CLASSES, EVENT, SLOTS, rules_for, schema_for
 from vestige.sources.events.sessions import without_unions
 from vestige.sources.events.settings import settings_of
-from vestige.sources.events.trial import reader_of
 from vestige.sources.logs.slots import N_SLOTS
 
 if TYPE_CHECKING:
@@ -320,16 +318,15 @@ class EventStream(FileStream):
     def _check(self) -> bool:
         """Find out how the file lies; False where too little of it has come."""
         sample, enough = self._bytes.sample()
-        if is_evtx(sample):
-            if not enough and len(sample) < ENOUGH:
+        shown = shown_by(sample)
+        if shown and KINDS[shown].packed:
+            if not enough and len(sample) < KINDS[shown].packed:
                 return False
         elif not enough:
             if self._unit.mode == "whole" or b"\n" not in sample:
                 return False
             sample = sample[: sample.rfind(b"\n") + 1]
         try:
-            if not is_evtx(sample):
-                sample = first_lines(sample)
             file = self._unit.file
             fit = check(sample, self._rules, file.where, self._anomalous_files, file=file.id)
         except EvidenceError:
@@ -347,7 +344,7 @@ class EventStream(FileStream):
         rules = self._rules.only(layout.mapping)
         self._mapping = rules.mapping
         self._parser = Parser(rules)
-        self._reader = reader_of(layout, rules)
+        self._reader = cutter_of(layout, rules.max_record)
 
     def _chunk_of(self, block: Block) -> StepBlock:
         if self._layout is None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from vestige.evidence.stream import SAMPLE_BYTES, SAMPLE_LINES
 from vestige.sources.events import documents, fields, sessions, zeek
 from vestige.sources.events import layout as layouts
-from vestige.sources.events.audit import AuditReader, fields_of, is_audit
 from vestige.sources.events.documents import DocumentReader
 from vestige.sources.events.json_lines import BadRecordError, decode
-from vestige.sources.events.layout import split_row
+from vestige.sources.events.kinds import KINDS, cutter_of, shown_by
+from vestige.sources.events.layout import Layout, split_row
 from vestige.sources.events.mapping import Mapping
 from vestige.sources.events.parse import cut
-from vestige.sources.events.records import RecordReader
+from vestige.sources.events.records import Cutter, RecordReader
 from vestige.sources.events.where import condition, named
 
 LOOKED_AT = 20
@@ -53,12 +53,13 @@ def beginning(sample: bytes) -> bytes:
 def first_records(sample: bytes) -> list[dict[str, Any]]:
     """The first few records as objects, whatever the file is; what cannot be read is left out."""
     start = beginning(sample)
-    if zeek.is_zeek(sample):
+    shown = shown_by(sample)
+    if shown == "zeek":
         return _zeek_records(sample)
-    if is_audit(sample):
-        reader = AuditReader()
+    if shown:
+        reader = cutter_of(Layout(shown), len(sample))
         reader.feed(sample)
-        return [fields_of(record.decode("utf-8", "replace")) for record in _records_of(reader)]
+        return _objects(_records_of(reader), KINDS[shown].record_of)
     if start[:1] in {b"{", b"["}:
         return _json_records(sample, start)
     return _rows(start)
@@ -84,20 +85,20 @@ def _wrapped(sample: bytes, place: documents.Place) -> list[dict[str, Any]]:
     return _objects(_records_of(reader))
 
 
-def _records_of(reader: DocumentReader | AuditReader) -> list[bytes]:
-    """The first records that are whole; of audit, all are over where the sample is."""
-    blocks = list(reader.take(now=True))
-    if isinstance(reader, AuditReader):
-        blocks += reader.give_up()
+def _records_of(reader: Cutter) -> list[bytes]:
+    """The first records that are whole; what is open may be over where the sample is."""
+    blocks = [*reader.take(now=True), *reader.give_up()]
     found = [record for block in blocks[:2] for record in cut(block)[0][:LOOKED_AT]]
     return found[:LOOKED_AT]
 
 
-def _objects(texts: Sequence[bytes]) -> list[dict[str, Any]]:
+def _objects(
+    texts: Sequence[bytes], record_of: Callable[[str], dict[str, Any]] = decode
+) -> list[dict[str, Any]]:
     found = []
     for text in texts[:LOOKED_AT]:
         try:
-            found.append(decode(text.decode("utf-8", errors="replace")))
+            found.append(record_of(text.decode("utf-8", errors="replace")))
         except BadRecordError:
             continue
     return [record for record in found if not _is_action(record)] or found
@@ -112,7 +113,7 @@ def _is_action(record: dict[str, Any]) -> bool:
 
 def _zeek_records(sample: bytes) -> list[dict[str, Any]]:
     anything = Mapping(timestamp=("ts",), machine=("ts",), event=("ts",))
-    rows = zeek.ZeekRows(zeek.first_layout(anything), anything)
+    rows = zeek.ZeekRows(Layout("zeek"), anything)
     found = []
     for line in sample.decode("utf-8", errors="replace").split("\n")[: 2 * LOOKED_AT]:
         try:

@@ -66,8 +66,8 @@ def read_sessions(
     lines: NDArray[np.int64],
     layout: Layout,
     gathering: Gathering,
-) -> Events:
-    """The events of a block of sessions."""
+) -> tuple[Events, Layout]:
+    """The events of a block of sessions, and the same layout: a block says nothing of the next."""
     machines: list[Machine] = []
     rows: list[int] = []
     labels: list[bool] = []
@@ -91,7 +91,7 @@ def read_sessions(
     total = int(sizes.sum())
     # Each event's place in its session: its place in all, less where its session begins.
     within = np.arange(total) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return Events(
+    columns = Events(
         machine=np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes),
         event=np.concatenate([np.empty(0, np.uint32), *codes]),
         t_ns=within * SECOND,
@@ -108,6 +108,7 @@ def read_sessions(
         counts={"labelled": total, "undecodable_records": 0},
         unexplained=tuple(gathering.labels.unexplained),
     )
+    return columns, layout
 
 
 def _session(text: str, line: int, layout: Layout, labels: Labels) -> tuple[Machine, list[str], bool] | str:

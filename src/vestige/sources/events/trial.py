@@ -9,15 +9,13 @@ from typing import Any
 
 from vestige.errors import FormatError
 from vestige.reading.times import HALF
-from vestige.sources.events import calls, documents, fields, sessions, zeek
+from vestige.sources.events import documents, fields, sessions
 from vestige.sources.events import layout as layouts
-from vestige.sources.events.audit import AuditReader, is_audit
-from vestige.sources.events.documents import DocumentReader
-from vestige.sources.events.evtx.reader import EvtxReader
+from vestige.sources.events.kinds import KINDS, cutter_of, shown_by
 from vestige.sources.events.layout import Layout, folded, header_of
 from vestige.sources.events.mapping import FIELDS, Mapping
 from vestige.sources.events.parse import Parser, Rules
-from vestige.sources.events.records import Cutter, Fault, RecordReader
+from vestige.sources.events.records import Fault
 from vestige.sources.events.sample import MOST_PLACES, beginning, field_names, first_records, is_json
 from vestige.sources.events.times import Dates
 
@@ -51,21 +49,6 @@ class Trial:
         return self.bad <= self.good
 
 
-def reader_of(layout: Layout, rules: Rules) -> Cutter:
-    """What cuts a file of that layout into records."""
-    if layout.kind == "json":
-        return DocumentReader(layout.inside, max_record=rules.max_record)
-    if layout.kind == "audit":
-        return AuditReader(max_record=rules.max_record)
-    if layout.kind == "evtx":
-        return EvtxReader(max_record=rules.max_record)
-    if layout.kind == "sequence":
-        return calls.WholeReader(max_record=rules.max_record)
-    # In a log of Zeek no cell is quoted: a row is a line.
-    delimiter = "" if layout.kind == "zeek" else layout.delimiter
-    return RecordReader(delimiter, max_record=rules.max_record)
-
-
 def attempt(sample: bytes, rules: Rules, where: str, anomalous_files: str = "") -> Trial:
     """A sample read as `rules` say, in the way in which most of its records are good.
 
@@ -85,7 +68,8 @@ def attempt(sample: bytes, rules: Rules, where: str, anomalous_files: str = "") 
 
 def read_sample(sample: bytes, layout: Layout, rules: Rules) -> Trial:
     """What a sample comes to."""
-    reader, parser = reader_of(layout, rules), Parser(rules)
+    reader, parser = cutter_of(layout, rules.max_record), Parser(rules)
+    now = layout
     good = bad = 0
     first: Fault | None = None
     reader.feed(sample)
@@ -94,16 +78,14 @@ def read_sample(sample: bytes, layout: Layout, rules: Rules) -> Trial:
         # Of a document, whose beginning this may be, the last record is cut off.
         blocks += reader.finish()
     for block in blocks:
-        events = parser.parse(layout, block)
-        layout = parser.layout or layout
+        events = parser.parse(now, block)
+        now = parser.layout or now
         # Of sessions, a record is a whole session rather than an event; what nobody wants is no misfit.
         good += len(events.machines) if events.own else len(events) + events.counts.get("unwanted_records", 0)
         bad += events.bad
         first = first or next(iter(events.faults), None)
-    dates = parser.times(layout).dates
+    dates = parser.times(now).dates
     first = first or next(iter(reader.faults), None)
-    if layout.kind == "zeek":
-        layout = zeek.first_layout(rules.mapping)
     return Trial(rules.mapping, layout, good, bad + reader.bad, first, dates)
 
 
@@ -154,10 +136,9 @@ def _layouts(sample: bytes, mapping: Mapping, where: str, anomalous_files: str) 
         said = sessions.about(where.rpartition("/")[2], anomalous_files)
         yield replace(said, mapping=mapping.name, unnamed=sessions.are_unnamed(sample))
         return
-    if mapping.kind == "auto" and zeek.is_zeek(sample):
-        yield zeek.first_layout(mapping)
-    elif mapping.kind in {"auto", "syscalls"} and is_audit(sample):
-        yield Layout("audit", mapping=mapping.name)
+    shown = shown_by(sample)
+    if shown and mapping.kind in KINDS[shown].read_by:
+        yield Layout(shown, mapping=mapping.name)
     elif mapping.kind == "jsonl" or (mapping.kind == "auto" and is_json(sample)):
         yield from _json_layouts(sample, mapping)
     else:
@@ -192,7 +173,7 @@ def _renamed(records: Sequence[dict[str, Any]], mapping: Mapping) -> Iterator[tu
 def how(trial: Trial) -> str:
     """How a file lies, in a few words."""
     layout = trial.layout
-    called = layout.called
+    called = KINDS[layout.kind].called
     if layout.kind == "csv":
         mark = _DELIMITERS.get(layout.delimiter, layout.delimiter)
         called = f"a table with {mark} between {layout.columns} cells"

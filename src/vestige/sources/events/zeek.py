@@ -35,11 +35,6 @@ def is_zeek(sample: bytes) -> bool:
     return start.startswith((b"#separator ", b"#fields\t", b"#set_separator"))
 
 
-def first_layout(mapping: Mapping) -> Layout:
-    """How a Zeek log lies before its first line was read."""
-    return Layout("zeek", delimiter="\t", unset=("-", "(empty)"), mapping=mapping.name)
-
-
 def after_comment(layout: Layout, line: str, mapping: Mapping) -> Layout:
     """What `line`, which begins with a hash, makes of a layout."""
     line = line.rstrip("\r\n").removeprefix("\ufeff")
@@ -74,6 +69,9 @@ class ZeekRows:
     """Takes a log's rows apart; `layout` is what its comments say so far."""
 
     def __init__(self, layout: Layout, mapping: Mapping) -> None:
+        if not layout.delimiter:
+            # No comment was read: Zeek's defaults.
+            layout = replace(layout, delimiter="\t", unset=("-", "(empty)"))
         self.layout = layout
         self._mapping = mapping
         self._pick: Callable[[Sequence[str]], tuple[str, ...]] | None = None
