@@ -1,4 +1,5 @@
-"""Digests of a dataset's files, in blocks: taken while the files are written, checked when they are read.
+"""Digests in blocks: of a dataset's files, taken while these are written, checked when they are read; and of
+the content of recordings, of which workers may read parts.
 
 A block is `BLOCK` bytes of a file, its header included; the last one of a file is shorter. A reader checks a
 block when something first reads of it and remembers that it did, so an epoch pays for every block once, and
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -86,11 +87,18 @@ class BlockHasher:
                 self._current = blake3()
 
     def finish(self) -> tuple[str, ...]:
-        """The digest of every block."""
-        if self.n_bytes % BLOCK:
-            self._done.append(self._current.hexdigest())
-            self._current = blake3()
-        return tuple(self._done)
+        """The digest of every block so far, the last of which may be shorter."""
+        last = [self._current.hexdigest()] if self.n_bytes % BLOCK else []
+        return (*self._done, *last)
+
+    def hexdigest(self) -> str:
+        """One digest (hex) of all bytes so far, see `content_digest`."""
+        return content_digest(self.finish())
+
+
+def content_digest(blocks: Iterable[str]) -> str:
+    """The digest (hex) of content whose blocks have these: the same, whoever read which of them."""
+    return blake3(bytes.fromhex("".join(blocks))).hexdigest()
 
 
 def rewritten(file: BinaryIO, digest: FileDigest) -> FileDigest:

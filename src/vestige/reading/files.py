@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vestige.evidence.files import EvidenceFile, find, stdin
 from vestige.evidence.stream import ByteStream
+from vestige.reading.digests import BlockHasher
 from vestige.reading.steps import ChunkStream, Evidence, Listing, Position, Unit
 
 
@@ -60,7 +60,7 @@ class BytesStream(ChunkStream):
         super().__init__(resume)
         self._bytes = ByteStream(file, unit.mode, offset=offset)
         self._id = unit.id
-        self._content = hashlib.sha256()
+        self._content = BlockHasher()
         self._from_start = not offset
 
     @property

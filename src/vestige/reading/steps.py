@@ -206,8 +206,9 @@ class StepStream(Protocol):
 
     @property
     def digests(self) -> dict[str, str]:
-        """SHA-256 (hex) of the decoded content of each recording that has ended, by its identity; recordings
-        that were not read from their beginning are not in it."""
+        """The digest (hex) of the decoded content of each recording that has ended (of files see
+        `reading.digests.content_digest`), by its identity; recordings that were not read from their beginning
+        are not in it."""
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -385,7 +386,7 @@ class Join:
     """What is only known once the parts of a unit stand in their order: nothing, by default."""
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 (hex) of each recording's whole content, where its parts could not tell."""
+        """The digest (hex) of each recording's whole content, where its parts could not tell."""
         return {}
 
     def over(self, block: StepBlock) -> StepBlock:

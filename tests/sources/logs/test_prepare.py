@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import os
 import random
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 import zstandard
+from blake3 import blake3
 
 from vestige.engine import LocalEngine
 from vestige.errors import EvidenceError, OutputError, UsageError, VestigeError
@@ -46,6 +46,12 @@ def corpus(root: Path, **files: str | bytes) -> Path:
     return root
 
 
+def digest_of(content: bytes) -> str:
+    """The digest of a recording, made plainly."""
+    blocks = [content[at : at + (1 << 20)] for at in range(0, len(content), 1 << 20)]
+    return blake3(b"".join(blake3(block).digest() for block in blocks)).hexdigest()
+
+
 def prepare(evidence: Path, out: Path, **options: Any) -> WindowSet:
     jobs = options.pop("jobs", 1)
     return LogSource().prepare(
@@ -74,7 +80,7 @@ def test_a_recording_is_a_file(tmp_path: Path) -> None:
     assert recordings["id"].to_list() == ["db/sql_2.log", "top.log", "web/app.log"]
     assert recordings["host"].to_list() == ["db", "top", "web"]
     assert recordings["profile"].to_list() == ["sql", "top", "app"]
-    assert recordings["digest"][1] == recordings["digest"][2] == hashlib.sha256(NORMAL.encode()).hexdigest()
+    assert recordings["digest"][1] == recordings["digest"][2] == digest_of(NORMAL.encode())
     assert recordings["sample"].to_list() == recordings["digest"].to_list()
 
 
@@ -138,6 +144,20 @@ def test_worker_processes_give_the_same_dataset(tmp_path: Path) -> None:
         for file in files:
             twin = tmp_path / other / file.relative_to(tmp_path / "1-1048576")
             assert file.read_bytes() == twin.read_bytes(), (other, file.name)
+
+
+def test_whoever_reads_which_part_the_digest_is_that_of_the_whole_file(tmp_path: Path) -> None:
+    content = NORMAL * (3_000_000 // len(NORMAL))
+    made = corpus(tmp_path / "c", a__app_log=content)
+    for part_bytes in (1 << 20, 700_000, 300_001):
+        reader = LogReader.of_corpus(made, LogOptions(format="hadoop"))
+        reader.small, reader.part_bytes = 0, part_bytes
+        unit = reader.units(Evidence((made,))).units[0]
+        starts = [part.start for part in reader.divide(unit, 2)]
+        assert len(starts) == -(-len(content) // part_bytes)
+        read(reader, made, tmp_path / str(part_bytes), engine=LocalEngine(2))
+        recordings = WindowSet.open(tmp_path / str(part_bytes)).recordings
+        assert recordings["digest"].to_list() == [digest_of(content.encode())]
 
 
 def test_workers_pay_later_for_what_the_kernel_reads(tmp_path: Path) -> None:

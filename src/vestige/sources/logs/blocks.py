@@ -7,12 +7,13 @@ line, and the rest of a message beyond `MESSAGE_BYTES`; a block's `gaps` keep th
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+
+from vestige.reading.digests import BlockHasher
 
 BLOCK_BYTES = 1 << 20
 FIRST_BYTES = 1 << 18
@@ -59,7 +60,7 @@ class BlockReader:
     inside: Callable[[bytes], set[int]] | None = None
     over_long: int = 0
     n_bytes: int = 0
-    _hash: hashlib._Hash = field(default_factory=hashlib.sha256)
+    _hash: BlockHasher = field(default_factory=BlockHasher)
     _buffer: bytearray = field(default_factory=bytearray)
     _gaps: list[Gap] = field(default_factory=list)
     _offset: int = 0
@@ -73,7 +74,7 @@ class BlockReader:
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of all that was read, of a reader of a whole file."""
+        """The digest (hex) of all that was read, of a reader of a whole file."""
         return self._hash.hexdigest()
 
     @classmethod

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from threading import Thread
 from typing import Any
 
 import numpy as np
 
-from vestige.errors import EvidenceError, VestigeError
 from vestige.evidence.defects import Defect
 from vestige.evidence.stream import ByteStream
+from vestige.reading.digests import BLOCK, BlockHasher, content_digest
 from vestige.reading.steps import (
     ChunkStream,
     Join,
@@ -32,8 +30,6 @@ STEP_BYTES = 1 << 13
 """Bytes at a time behind the end of a part, until its last message is whole."""
 LONGEST_STEP = 1 << 18
 """The steps grow up to this, where that message is long."""
-PIECE_BYTES = 1 << 18
-"""Bytes of a file at a time, while its digest is made: few enough to stay in a processor's cache."""
 
 
 class LogPart(ChunkStream):
@@ -52,6 +48,9 @@ class LogPart(ChunkStream):
         self._parser = BlockParser(unit.head.settings, unit.file.size)
         self._reader = BlockReader.at(rules.is_start, max_line=rules.max_line, offset=begin, line=1)
         self._has_labels = rules.label.kind != "none"
+        # The blocks of the file that begin in this part, for its digest.
+        self._hasher, self._read_to = BlockHasher(), begin
+        self._first, self._last = (-(-at // BLOCK) * BLOCK for at in (unit.start, unit.stop))
         self._fed = begin
         self._waiting = b""
         self._step = STEP_BYTES
@@ -67,14 +66,14 @@ class LogPart(ChunkStream):
 
     @property
     def digests(self) -> dict[str, str]:
-        """See `StepStream.digests`: a part knows none."""
+        """See `StepStream.digests`: a part knows none, but those of blocks."""
         return {}
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Counts, and how many lines the part has."""
+        """Counts, how many lines the part has, and the digests of the blocks that begin in it."""
         beside = {"unread": self._beside.unread, "changed": self._beside.changed}
-        return {"counts": dict(self._counts), "lines": self._lines, **beside}
+        return {"counts": dict(self._counts), "lines": self._lines, "blocks": self._hasher.finish(), **beside}
 
     def close(self) -> None:
         """See `StepStream.close`."""
@@ -89,6 +88,8 @@ class LogPart(ChunkStream):
         block = next(self._blocks, None)
         if block is None:
             self._ended = True
+            while self._read_to < self._last and self._read():
+                pass  # a block that begins here ends behind what the part's last message needed
             self.defects += self._content.defects
             block = Block(b"", self._reader.place[0], 1)
         messages = self._parser.parse(block)
@@ -138,12 +139,20 @@ class LogPart(ChunkStream):
     def _feed(self) -> bool:
         """Feed the reader up to the part's stop, or behind it a little at a time; False at the file's end."""
         if not self._waiting:
-            self._waiting = self._content.read() or b""
+            self._waiting = self._read()
         room = self._stop - self._fed if self._fed < self._stop else self._step
         piece, self._waiting = self._waiting[:room], self._waiting[room:]
         self._reader.feed(piece)
         self._fed += len(piece)
         return bool(piece)
+
+    def _read(self) -> bytes:
+        """The next bytes of the file."""
+        piece = self._content.read() or b""
+        first, last = (max(0, at - self._read_to) for at in (self._first, self._last))
+        self._hasher.update(memoryview(piece)[first:last])
+        self._read_to += len(piece)
+        return piece
 
 
 class LogJoin(Join):
@@ -159,8 +168,7 @@ class LogJoin(Join):
         self._rules = head.rules
         self._timed = self._rules.format.timed
         self._counts: Counter[str] = Counter()
-        self._digest = _Digest(unit)
-        self._digest.start()
+        self._blocks: list[str] = []
 
     def over(self, block: StepBlock) -> StepBlock:
         """Times and lines as a stream over the whole file would give them."""
@@ -180,6 +188,7 @@ class LogJoin(Join):
             row, name = summary["changed"]
             self._beside.changed = row + self._line, name
         self._line += summary["lines"]
+        self._blocks += summary["blocks"]
         self._counts.update(summary["counts"])
         name, assumed = self._rules.format.name, {}
         if self._head.year is not None and self._head.assumed:
@@ -202,41 +211,4 @@ class LogJoin(Join):
 
     def digests(self) -> dict[str, str]:
         """See `Join.digests`."""
-        return {self._unit.id: self._digest.value()}
-
-
-class _Digest(Thread):
-    """SHA-256 of a file, made while workers read its parts: the one thing about it that cannot be made of
-    these. Hashing lets other threads run meanwhile."""
-
-    def __init__(self, unit: LogUnit) -> None:
-        # Nobody waits for it where reading ends with an error.
-        super().__init__(name="vestige-digest", daemon=True)
-        self._file = unit.file
-        self._found: str | None = None
-        self._error: VestigeError | OSError | None = None
-
-    def run(self) -> None:
-        """Read the file to its end."""
-        piece, sha256 = memoryview(bytearray(PIECE_BYTES)), hashlib.sha256()
-        try:
-            with self._file.open() as file:
-                while n := file.readinto(piece):  # type: ignore[attr-defined]
-                    sha256.update(piece[:n])
-        except (VestigeError, OSError) as error:
-            self._error = error
-        else:
-            self._found = sha256.hexdigest()
-
-    def value(self) -> str:
-        """The digest (hex), waiting for it. Raises what reading the file raised."""
-        self.join()
-        if self._error is not None:
-            raise self._error
-        if self._found is None:
-            raise EvidenceError(
-                "its digest could not be made",
-                where=self._file.where,
-                remedy="read it again; with --debug the log says what stopped it",
-            )
-        return self._found
+        return {self._unit.id: content_digest(self._blocks)}

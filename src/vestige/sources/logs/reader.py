@@ -15,6 +15,7 @@ from vestige.evidence.expand import is_packed
 from vestige.evidence.files import EvidenceFile, find
 from vestige.evidence.simulated import is_simulated
 from vestige.log import get
+from vestige.reading.digests import BLOCK
 from vestige.reading.files import name_of
 from vestige.reading.steps import (
     Evidence,
@@ -226,6 +227,8 @@ class LogReader(Reader[LogUnit]):
         if head is None or whole or head.rules.format.partial:
             return [unit]
         length = max(self.part_bytes, min(size // (jobs * ENOUGH_PARTS), 2 * self.part_bytes))
+        # A block of the digest that reaches over a part's end would be read by two workers.
+        length = length // BLOCK * BLOCK or length
         return [
             replace(unit, start=start, stop=min(start + length, size), head=head, size=None)
             for start in range(0, size, length)
