@@ -2,12 +2,15 @@
 
 Most of a short command is imports: two to five seconds of a processor for a run with networks. So a process
 that has imported what is slow waits here, and each command is a fork of it: with its own arguments,
-directory, environment and standard streams, through the program's own entry point, ended as any process is.
+directory, environment and standard streams, through the program's own entry point. It ends as any process
+does, but for what Python takes apart after all else is done: that is half a second with so many imports, of
+pages that only the fork would copy.
 A test of how the program starts (what it imports, which variables it reads before that) starts it by itself.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -19,7 +22,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, NoReturn, Self
@@ -50,7 +53,7 @@ CALLS = "VESTIGE_TEST_CALLS"
 def vestige(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the program as a person would, its imports made beforehand where no option forbids it."""
     told = [*map(str, arguments)]
-    if options.keys() <= {"cwd", "input"}:
+    if options.keys() <= {"cwd", "input", "env"}:
         return run(told, **options)
     return subprocess.run(
         [VESTIGE, *told], capture_output=True, text=True, check=False, timeout=LONGEST_S, **options
@@ -62,12 +65,13 @@ def run(
     *,
     cwd: os.PathLike[str] | None = None,
     input: str | None = None,  # noqa: A002 - its name in `subprocess.run`
+    env: Mapping[str, str] | None = None,
     timeout: float = LONGEST_S,
 ) -> subprocess.CompletedProcess[str]:
     """`vestige ARGUMENTS`, as `subprocess.run` with captured output; without `input`, it has none."""
     stdin = subprocess.DEVNULL if input is None else PIPE
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        with Program(arguments, cwd=cwd, stdin=stdin, stdout=out, stderr=err) as running:
+        with Program(arguments, cwd=cwd, stdin=stdin, stdout=out, stderr=err, env=env) as running:
             if running.stdin is not None:
                 with contextlib.suppress(BrokenPipeError), running.stdin:
                     running.stdin.write(input or "")
@@ -95,12 +99,13 @@ class Program:
         stdin: int = subprocess.DEVNULL,
         stdout: int | IO[Any] | None = None,
         stderr: int | IO[Any] | None = None,
+        env: Mapping[str, str] | None = None,
         start_new_session: bool = False,
     ) -> None:
         call = {
             "arguments": [*map(str, arguments)],
             "cwd": os.fspath(cwd or Path.cwd()),
-            "environment": dict(os.environ),
+            "environment": dict(os.environ if env is None else env),
             "session": start_new_session,
         }
         self.returncode: int | None = None
@@ -258,10 +263,33 @@ def _become(call: dict[str, Any], descriptors: list[int]) -> None:
     sys.argv = ["vestige", *call["arguments"]]
 
 
+class _Ending:
+    """Ends the process as soon as its threads, its `atexit` handlers and its streams are done. An error that
+    nobody caught, or a stream that cannot be flushed, is left to Python."""
+
+    def __init__(self) -> None:
+        self.code: object = None
+        atexit.register(self._end)  # the first that is registered is the last that is called
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.code = (0 if error.code is None else error.code) if isinstance(error, SystemExit) else error or 0
+
+    def _end(self) -> None:
+        if isinstance(self.code, int):
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(self.code & 0xFF)
+
+
 def _main() -> NoReturn:
     if sys.argv[1] == "call":
         code = Program(sys.argv[2:], stdin=0).wait()
         sys.exit(code if code >= 0 else 128 - code)
+    ending = _Ending()
     for name in SLOW:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -269,7 +297,8 @@ def _main() -> NoReturn:
     _serve(socket.socket(fileno=int(sys.argv[1])))
     from vestige.cli.main import run as program
 
-    program()
+    with ending:
+        program()
     sys.exit()
 
 

@@ -7,8 +7,6 @@ import json
 import logging
 import os
 import pty
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,7 @@ from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from tests.cli import surface
-from tests.warm import vestige
+from tests.warm import Program, vestige
 from vestige import log
 from vestige.cli import tables
 from vestige.cli.config import expanded
@@ -31,7 +29,6 @@ from vestige.sources.logs.corpora import rules_for
 from vestige.sources.logs.options import LogOptions
 
 COMMANDS = {name: command for name, command in surface.commands() if not isinstance(command, TyperGroup)}
-VESTIGE = [sys.executable, "-m", "vestige"]
 RUN = """
 source = "logs"
 corpus = "raw"
@@ -49,7 +46,7 @@ def on_a_terminal(*arguments: str, columns: int = 80, **variables: str) -> str:
     ours, theirs = pty.openpty()
     environment = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "COLUMNS"}}
     environment |= {"TERM": "xterm-256color", "COLUMNS": str(columns), **variables}
-    with subprocess.Popen([*VESTIGE, *arguments], stdout=theirs, stderr=theirs, env=environment):
+    with Program(arguments, stdout=theirs, stderr=theirs, env=environment):
         os.close(theirs)
         shown = b""
         while True:
