@@ -107,8 +107,9 @@ class Judgement:
     `proba (B, K)` float64: class probabilities, rows summing to 1. `score (B,)` float64: how suspicious a
     window is, 1 - P(first class). `p_value (B,)` float64: the share of normal windows that are at least as
     suspicious; of a detector of the task normal. Of one of the task next, `surprise (B,)` float64 is -ln P of
-    the event that came, in nats, and `rank (B,)` int64 says how many events were more probable. What a
-    detector does not have is None.
+    the event that came, in nats, and `rank (B,)` int64 says how many events were more probable. `looks (B, L)`
+    float64 says how strange each of L looks finds a window, the higher the stranger; of one of the task normal.
+    What a detector does not have is None.
     """
 
     proba: NDArray[np.float64]
@@ -116,6 +117,7 @@ class Judgement:
     p_value: NDArray[np.float64] | None = None
     surprise: NDArray[np.float64] | None = None
     rank: NDArray[np.int64] | None = None
+    looks: NDArray[np.float64] | None = None
 
     @classmethod
     def of(

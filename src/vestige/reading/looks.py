@@ -182,7 +182,7 @@ class NormalEncoder:
             token = _token_of_symbols(bound, self.tokens, len(symbols), self.ahead)
             nearest = np.maximum(self.kinds_of(token), -1)
             new = np.flatnonzero(token == UNK)
-            distance[new], nearest[new] = self.novelty.nearest(symbols[TEXT].gather(new).to_list())
+            distance[new], nearest[new] = self.novelty.nearest(symbols[TEXT][new].to_list())
         if self.values is not None:
             words = _words_of(bound)
         return BoundNormalEncoder(self, bound, distance, nearest, words)

@@ -83,7 +83,7 @@ class WindowBatch:
         """The steps judged, of the windows at `rows`, as they stand in the evidence; of a source that cannot
         tell that, what they are called."""
         if self.raw is None:
-            return self.text.gather(rows).to_list()
+            return self.text[rows].to_list()
         return self.raw(rows)
 
 

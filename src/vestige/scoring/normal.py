@@ -196,17 +196,17 @@ class NormalScorer:
 
     def _about(self, judged: JudgedBatch) -> dict[int, dict[str, Any]]:
         """Of the windows that may alert, what a person may have said of such."""
-        if not isinstance(judged.bound, BoundNormalEncoder):
+        batch, looks = judged.batch, judged.judgement.looks
+        if looks is None or not isinstance(judged.bound, BoundNormalEncoder):
             return {}
-        batch = judged.batch
         rows = np.flatnonzero(self.budget.possible(-judged.judgement.strangeness))
         if not len(rows):
             return {}
         raised = self.explainer.raised(
-            {name: values[rows] for name, values in batch.steps.items()}, judged.bound
+            {name: values[rows] for name, values in batch.steps.items()}, judged.bound, looks[rows]
         )
         found: dict[int, dict[str, Any]] = {}
-        events, times = batch.text.gather(rows).to_list(), rfc3339(batch.t_ns[rows])
+        events, times = batch.text[rows].to_list(), rfc3339(batch.t_ns[rows])
         for row, time, event, why in zip(rows.tolist(), times, events, raised, strict=True):
             name = batch.recordings[int(batch.recording[row])]
             found[row] = {
@@ -237,11 +237,12 @@ class NormalScorer:
     def _reasons(
         self, judged: JudgedBatch, rows: NDArray[np.int64], raw: list[str]
     ) -> Iterator[dict[str, Any]]:
-        if not len(rows) or not isinstance(judged.bound, BoundNormalEncoder):
+        looks = judged.judgement.looks
+        if not len(rows) or looks is None or not isinstance(judged.bound, BoundNormalEncoder):
             return iter(())
         steps = {name: values[rows] for name, values in judged.batch.steps.items()}
-        called = judged.batch.text.gather(rows).to_list()
-        explained = self.explainer.explain(steps, judged.bound, called, raw)
+        called = judged.batch.text[rows].to_list()
+        explained = self.explainer.explain(steps, judged.bound, looks[rows], called, raw)
         changes = self.smallest.find(steps, judged.bound, judged.batch.symbols)
         return (
             {"event": event, **why, **({"smallest": change} if change else {})}

@@ -79,10 +79,15 @@ class Explainer:
     reader: Reader[Any]
 
     def explain(
-        self, steps: Steps, bound: BoundNormalEncoder, texts: list[str], raw: list[str]
+        self,
+        steps: Steps,
+        bound: BoundNormalEncoder,
+        strange_AL: FloatArray,
+        texts: list[str],
+        raw: list[str],
     ) -> list[dict[str, Any]]:
-        """`reasons`, `expected` and `nearest` of windows `(A, T, ...)`, whose judged steps are called `texts`
-        and stand in the evidence as `raw`."""
+        """`reasons`, `expected` and `nearest` of windows `(A, T, ...)` that are so strange to each look, and
+        whose judged steps are called `texts` and stand in the evidence as `raw`."""
         X = bound.encode(steps, self.detector.input_names)
         expected: list[list[dict[str, Any]]] = [[] for _ in texts]
         nearest: list[dict[str, Any] | None] = [None for _ in texts]
@@ -95,29 +100,29 @@ class Explainer:
             windows = self._with_values(windows, steps, bound, nearest, raw)
         elif self.detector.channels is not None:
             expected = self._of_channels(X, self.detector.channels)
-        reasons = self._reasons(X, windows)
+        reasons = self._reasons(strange_AL, windows)
         return [
             {"reasons": why, "expected": instead, "nearest": example}
             for why, instead, example in zip(reasons, expected, nearest, strict=True)
         ]
 
-    def raised(self, steps: Steps, bound: BoundNormalEncoder) -> list[dict[str, Any]]:
+    def raised(
+        self, steps: Steps, bound: BoundNormalEncoder, strange_AL: FloatArray
+    ) -> list[dict[str, Any]]:
         """The `reasons` (`look p_value`) and `nearest` of windows `(A, T, ...)` as `explain` has them, but
         without words: what decides whether somebody said that they are fine."""
-        X = bound.encode(steps, self.detector.input_names)
-        nearest: list[dict[str, Any] | None] = [None] * len(X[self.detector.inputs[0].name])
+        nearest: list[dict[str, Any] | None] = [None] * len(strange_AL)
         if self.encoder.tokens:
             nearest = bound.nearest_examples(steps)
-        looks = self.detector.looks
+        looks, striking = self.detector.looks, _striking(self.detector.log_p_of_looks(strange_AL))
         return [
             {"reasons": [{"look": looks[at], "p_value": p_value} for at, p_value in row], "nearest": example}
-            for row, example in zip(_striking(self.detector.log_p_of_looks(X)), nearest, strict=True)
+            for row, example in zip(striking, nearest, strict=True)
         ]
 
-    def _reasons(self, X: Batch, windows: list[Window]) -> list[list[dict[str, Any]]]:
+    def _reasons(self, strange_AL: FloatArray, windows: list[Window]) -> list[list[dict[str, Any]]]:
         looks, tails = self.detector.looks, self.detector.tails
-        strange_AL = self.detector.strangeness(X)
-        striking = _striking(self.detector.log_p_of_looks(X))
+        striking = _striking(self.detector.log_p_of_looks(strange_AL))
         found: list[list[dict[str, Any]]] = []
         for row, window in enumerate(windows):
             why: list[dict[str, Any]] = []

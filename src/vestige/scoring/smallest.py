@@ -155,7 +155,7 @@ class SmallestChange:
             says = f"none of {len(parts):,} parts of what was seen, taken away, makes it normal"
             return {"steps": [], "events": [], "p_value": None, "tried": len(parts), "says": says}
         part, p_value = parts[best], float(f"{np.exp(log_p_C[best]):.3g}")
-        texts = symbols[TEXT].gather(symbol_T[list(part)].astype(np.int64)).to_list()
+        texts = symbols[TEXT][symbol_T[list(part)].astype(np.int64)].to_list()
         return {
             "steps": [place - judged for place in part],
             "events": texts,

@@ -279,12 +279,13 @@ def _place_of(alert: Row) -> Row:
 
 
 def _count(incident: Incident, raised: Raised) -> None:
+    row = asdict(raised)
     for known in incident.raised:
-        if all(known[name] == value for name, value in asdict(raised).items() if name != "alerts"):
+        if all(known[name] == value for name, value in row.items() if name != "alerts"):
             known["alerts"] += raised.alerts
             return
     if raised.alerts >= 0 and len(incident.raised) < MOST_EVIDENCE:
-        incident.raised.append(asdict(raised))
+        incident.raised.append(row)
 
 
 def _kinds(alert: Row) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Self
 
@@ -63,6 +64,17 @@ class Tail:
             scale = max(float(np.mean(above - begin)), least_scale)
         return cls(kept, reached, n, begin, len(above), scale)
 
+    @cached_property
+    def _ranked(self) -> FloatArray:
+        """-ln of the p-value `(K + 1,)` of what is at most as high as each value, and of what is higher."""
+        ranked: FloatArray = np.log((self.n + 1) / (np.append(self.reached, 0.0) + 1))
+        return ranked
+
+    @cached_property
+    def _top(self) -> int:
+        """The first value above `begin`."""
+        return int(np.searchsorted(self.values, self.begin, side="right"))
+
     @property
     def above_middle(self) -> float:
         """The share of the calibration whose p-value is a half at most: less where many are alike."""
@@ -76,9 +88,8 @@ class Tail:
         By rank; between two of the highest values in between, so that what is stranger is rarer there, and
         above all of them it falls on as the tail does.
         """
-        known = np.log((self.n + 1) / (self.reached + 1))
         found = self._by_rank(values)
-        top = int(np.searchsorted(self.values, self.begin, side="right"))
+        known, top = self._ranked[:-1], self._top
         if top < len(known):
             between = (values >= self.values[top]) & (values <= self.values[-1])
             # Where two of them lie so close that the slope between them is no number, the rank is left alone.
@@ -87,14 +98,13 @@ class Tail:
         with np.errstate(over="ignore", invalid="ignore"):
             above = np.log(self.n + 1) + (values - self.values[-1]) / self.scale
         found = np.where(values > self.values[-1], above, found)
-        rare: FloatArray = np.maximum(np.nan_to_num(found, nan=0.0), 0.0)
+        rare: FloatArray = np.fmin(np.fmax(found, 0.0), np.finfo(np.float64).max)
         return rare
 
     def rareness_without_ties(self, values: FloatArray) -> FloatArray:
         """The same `(B,)`, but in between any two values of the calibration: what is stranger is rarer
         everywhere, and never rarer than by rank."""
-        known = np.log((self.n + 1) / (self.reached + 1))
-        between = np.fmin(np.interp(values, self.values, known), self._by_rank(values))
+        between = np.fmin(np.interp(values, self.values, self._ranked[:-1]), self._by_rank(values))
         return np.where(values > self.values[-1], self.rareness(values), between)
 
     def log_p(self, values: FloatArray) -> FloatArray:
@@ -104,7 +114,7 @@ class Tail:
 
     def _by_rank(self, values: FloatArray) -> FloatArray:
         """-ln of the p-value `(B,)` that ranks alone give."""
-        ranked: FloatArray = np.log((self.n + 1) / (self.at_least(values) + 1))
+        ranked: FloatArray = self._ranked[np.searchsorted(self.values, values)]
         return ranked
 
     def at_least(self, values: FloatArray) -> FloatArray:

@@ -148,23 +148,27 @@ class Normal(FittedDetector):
         """What says which event follows: None where there are no tokens."""
         return self.network or self.order
 
-    def log_p_of_looks(self, X: Batch) -> FloatArray:
-        """ln of the p-value `(B, L)` of each look."""
-        strange_BL = self.strangeness(X)
+    def log_p_of_looks(self, strange_BL: FloatArray) -> FloatArray:
+        """ln of the p-value `(B, L)` of each look, of what `strangeness` gave."""
         found = [tail.log_p(look) for tail, look in zip(self.tails[:-1], strange_BL.T, strict=True)]
         return np.stack(found, axis=1)
 
     def log_p(self, X: Batch) -> FloatArray:
         """ln of the p-value `(B,)` of all looks together: of how many normal windows are as strange."""
+        return self._looked_at(X)[1]
+
+    def _looked_at(self, X: Batch) -> tuple[FloatArray, FloatArray]:
+        """`strangeness` and `log_p`."""
         if not len(X[self.inputs[0].name]):
-            return np.zeros(0)
-        return self.tails[-1].log_p(fisher(self.log_p_of_looks(X)))
+            return np.zeros((0, len(self.looks))), np.zeros(0)
+        strange_BL = self.strangeness(X)
+        return strange_BL, self.tails[-1].log_p(fisher(self.log_p_of_looks(strange_BL)))
 
     def judge(self, X: Batch) -> Judgement:
-        """Probabilities, score and p-value."""
-        log_p = self.log_p(X)
+        """Probabilities, score, p-value, and how strange each look finds a window."""
+        strange_BL, log_p = self._looked_at(X)
         proba = self._proba(log_p)
-        return Judgement(proba, 1.0 - proba[:, 0], p_value=np.exp(log_p))
+        return Judgement(proba, 1.0 - proba[:, 0], p_value=np.exp(log_p), looks=strange_BL)
 
     def predict_proba(self, X: Batch) -> FloatArray:
         """`[p / (p + alpha), alpha / (p + alpha)]`; further classes, which nobody learnt, stay 0."""

@@ -20,6 +20,8 @@ FIRST_BYTES = 1 << 18
 """Of a file's first block: by it the plain reader's pace is told."""
 FOLLOWED_BYTES = 1 << 18
 """Of a log that is followed: a watch holds many such blocks at a time, and is to stay small."""
+SHORT_BYTES = 1 << 12
+"""Of a block: one of fewer bytes the plain reader reads as fast as the kernel."""
 MOST_LINES = 1 << 14
 """A block of so many lines is cut however few its bytes are: memory goes by lines, too."""
 MESSAGE_BYTES = 1 << 20

@@ -1,7 +1,9 @@
 """Which of the two readers parses a block: the plain one, or the kernel where there is much to read.
 
-Where the kernel's machine code is not kept yet, building it takes many seconds. Who reads what is all there
-waits for it; who follows what grows does not: the plain reader goes on until it is there.
+To load the kernel takes as long as the plain reader takes for some thousand lines: worth it for a large file,
+and for whoever follows one, as that goes on for days. Where its machine code is not kept yet, building it
+takes many seconds. Who reads what is all there waits for it; who follows what grows does not: the plain
+reader goes on until it is there.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from vestige.log import get
 from vestige.native import NativeError, NotBuiltError, waiting
-from vestige.sources.logs.blocks import Block
+from vestige.sources.logs.blocks import SHORT_BYTES, Block
 from vestige.sources.logs.parse import Messages, Parser, Rules
 from vestige.sources.logs.raw import RawMessages
 
@@ -85,8 +87,8 @@ class BlockParser:
     def _is_worth_it(self, readers: Readers, block: Block, size: int) -> bool:
         """Whether the kernel saves more time than it takes to load it, as far as the plain reader's tells."""
         if len(block.data) < SMALLEST:
-            # What is followed comes in small blocks, and goes on as it did.
-            worth_it = readers.seconds >= self._worth_s
+            # What is followed comes in small blocks, and goes on as it did; the kernel takes no shorter ones.
+            worth_it = len(block.data) >= SHORT_BYTES and readers.seconds >= self._worth_s
         else:
             left = max(self._left, size)
             sure = left >= SURE_BYTES and not block.gaps

@@ -23,7 +23,7 @@ from vestige.sources.logs.blocks import FOLLOWED_BYTES, Block, BlockReader
 from vestige.sources.logs.clock import Clock, Untimed
 from vestige.sources.logs.head import Head, LogUnit, head_of
 from vestige.sources.logs.parse import Messages
-from vestige.sources.logs.parsing import BlockParser
+from vestige.sources.logs.parsing import WORTH_S, BlockParser
 from vestige.sources.logs.schema import MESSAGE, SLOTS
 from vestige.sources.logs.symbols import LogSymbols
 from vestige.sources.logs.table import Content, TableError, contents
@@ -182,7 +182,12 @@ class LogStream(ChunkStream):
     def _take_up(self, head: Head) -> None:
         rules = head.rules
         self._rules = rules
-        self._parser = BlockParser(head.settings, self._unit.file.size, waits=self._unit.mode == "whole")
+        self._parser = BlockParser(
+            head.settings,
+            self._unit.file.size,
+            worth_s=0.0 if self._grows else WORTH_S,
+            waits=self._unit.mode == "whole",
+        )
         goes_on = rules.goes_on_from if rules.format.partial else None
         if self._complete:
             self._reader = BlockReader(rules.is_start, max_line=rules.max_line, goes_on=goes_on)
@@ -205,6 +210,11 @@ class LogStream(ChunkStream):
             self._years[rules.format.name] = head.year
         if rules.label.kind == "words" and not rules.label.values and head.kind not in self._wordless:
             self._wordless.append(head.kind)
+
+    @property
+    def _grows(self) -> bool:
+        """Whether the file is followed for as long as it grows, not up to where it reaches now."""
+        return self._unit.mode == "follow" and self._unit.file.upto is None
 
     def _chunk_of(self, block: Block) -> StepBlock | None:
         """The messages of a block; None where it holds none that is new."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vestige.native import shown
 from vestige.sources.logs import clock
-from vestige.sources.logs.blocks import Block
+from vestige.sources.logs.blocks import SHORT_BYTES, Block
 from vestige.sources.logs.format import Format
 from vestige.sources.logs.header import CONTENT, compile_header
 from vestige.sources.logs.kernel import lines
@@ -56,8 +56,6 @@ KNOWN = {
     "keys",
 }  # fmt: skip
 """What the kernel knows of a format; whatever else there may be must be as it is by default."""
-SMALLEST = 1 << 12
-"""Bytes of a block below which the plain reader is as fast."""
 MOST_ODD = 0.25
 """The share of lines that the kernel cannot read from which on `Parser` reads the whole block."""
 ROOM = 1 << 16
@@ -85,7 +83,7 @@ class KernelParser:
         self,
         rules: Rules,
         *,
-        smallest: int = SMALLEST,
+        smallest: int = SHORT_BYTES,
         most_texts: int = MOST_TEXTS,
         most_bytes: int = MOST_BYTES,
     ) -> None:
