@@ -14,6 +14,7 @@ import pytest
 
 from vestige import checkpoint
 from vestige.evaluation.budget import Budget
+from vestige.models.normal.detector import Normal
 from vestige.pipeline.learn import learn
 from vestige.reading import live
 from vestige.reading.examples import Examples
@@ -165,6 +166,28 @@ def test_however_the_evidence_is_cut_the_rows_are_the_same(
     batches = live.read_windows(reader, evidence, most=most)
     found = [row for judged in judge_batches(loaded, batches) for row in scorer.rows(judged)]
     assert found == rows
+
+
+def test_a_judgement_keeps_how_strange_each_look_found_a_window(place: Path) -> None:
+    loaded = checkpoint.load(place / "d")
+    detector = loaded.detector
+    assert isinstance(detector, Normal)
+    evidence = Evidence((place / "new.log",), "live")
+    for judged in judge_batches(loaded, live.read_windows(loaded.reader(), evidence, most=64)):
+        judgement, n = judged.judgement, len(judged.batch)
+        assert judgement.looks is not None
+        assert judgement.p_value is not None
+        assert judgement.looks.shape == (n, len(detector.looks))
+        for row in (0, n - 1):
+            # As if it had come alone.
+            one = {name: values[row : row + 1] for name, values in judged.batch.steps.items()}
+            X = judged.bound.encode(one, detector.input_names)
+            assert judgement.looks[row : row + 1].tolist() == detector.strangeness(X).tolist()
+            assert judgement.p_value[row] == np.exp(detector.log_p(X)[0])
+    nothing = detector.judge({name: values[:0] for name, values in X.items()})
+    assert len(nothing) == 0
+    assert nothing.looks is not None
+    assert nothing.looks.shape == (0, len(detector.looks))
 
 
 def test_what_came_of_the_promise_is_told(place: Path, caplog: pytest.LogCaptureFixture) -> None:

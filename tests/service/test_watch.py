@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -95,6 +96,25 @@ class Writing(Sink):
         with self._log.open("a") as file:
             file.writelines(lines(len(taken), start=begin))
         shutil.copy(self._log, self._log.with_name(f"other-{begin}.log"))
+
+
+def test_what_is_held_back_is_judged_when_the_next_look_finds_that_nothing_came(
+    detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, looks, sleep = tmp_path / "app.log", 0, time.sleep
+    log.write_text("".join(lines(50, start=3_000)))
+
+    def until_the_next_look(seconds: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        sleep(seconds)
+
+    monkeypatch.setattr("vestige.service.watch.time.sleep", until_the_next_look)
+    found = watch(detector, log, tmp_path, WatchOptions(every=True))
+    assert looks == 2
+    assert judged(found) == at_once(detector, [log])
 
 
 @pytest.mark.parametrize("named", [False, True])

@@ -106,10 +106,10 @@ class Judgement:
 
     `proba (B, K)` float64: class probabilities, rows summing to 1. `score (B,)` float64: how suspicious a
     window is, 1 - P(first class). `p_value (B,)` float64: the share of normal windows that are at least as
-    suspicious; of a detector of the task normal. Of one of the task next, `surprise (B,)` float64 is -ln P of
-    the event that came, in nats, and `rank (B,)` int64 says how many events were more probable. `looks (B, L)`
-    float64 says how strange each of L looks finds a window, the higher the stranger; of one of the task normal.
-    What a detector does not have is None.
+    suspicious, and `looks (B, L)` float64 how strange each of its looks finds a window, the higher the
+    stranger; of a detector of the task normal. Of one of the task next, `surprise (B,)` float64 is -ln P of
+    the event that came, in nats, and `rank (B,)` int64 says how many events were more probable. What a
+    detector does not have is None.
     """
 
     proba: NDArray[np.float64]

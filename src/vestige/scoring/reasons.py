@@ -106,9 +106,7 @@ class Explainer:
             for why, instead, example in zip(reasons, expected, nearest, strict=True)
         ]
 
-    def raised(
-        self, steps: Steps, bound: BoundNormalEncoder, strange_AL: FloatArray
-    ) -> list[dict[str, Any]]:
+    def raised(self, steps: Steps, bound: BoundNormalEncoder, strange_AL: FloatArray) -> list[dict[str, Any]]:
         """The `reasons` (`look p_value`) and `nearest` of windows `(A, T, ...)` as `explain` has them, but
         without words: what decides whether somebody said that they are fine."""
         nearest: list[dict[str, Any] | None] = [None] * len(strange_AL)

@@ -50,16 +50,15 @@ from vestige.service.sinks.files import FileSink
 from vestige.service.sinks.lines import whole
 from vestige.training.interrupt import StopRequests
 
-SCAN_S, POLL_S, SAVE_S = 1.0, 0.3, 5.0
-"""How often new files are looked for, open ones are read, and the state is saved."""
-IDLE_S = 0.4
+SCAN_S, POLL_S, SAVE_S = 1.0, 0.4, 5.0
+"""How often new files are looked for, open ones are read, and the state is saved. A round of reading costs as
+much as many lines: what comes one by one is gathered meanwhile."""
+IDLE_S = POLL_S
 """After nothing came of a file for so long, its last message, which may go on, is judged as it is; once more
-if it does."""
+if it does. No longer than from one look to the next: the second one finds that nothing came, and a third is
+not waited for."""
 WAITED_S = 5.0
 """After so long it is said that nothing came."""
-GATHER_S, SOME = 0.4, 100
-"""Where so many steps came in a round, more are gathered before the next one: a round costs as much as many
-lines."""
 MANY = 2_000
 """Steps of one round of reading from which on there is a backlog, and no time to wait for more."""
 
@@ -330,8 +329,7 @@ class Watch:
             self._save_in_time()
             self._flush(self.sinks)
             if not backlog:
-                # What comes one by one is gathered for a moment: a batch costs as much as a hundred lines.
-                time.sleep(GATHER_S if self.steps - before >= SOME else POLL_S)
+                time.sleep(POLL_S)
 
     def _tell_begun(self) -> bool:
         """Say that all there was is read, or that nothing could be; True: it was said."""

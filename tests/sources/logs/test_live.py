@@ -312,19 +312,30 @@ def test_a_log_that_is_followed_is_read_in_small_blocks(tmp_path: Path) -> None:
     assert largest["follow"] <= FOLLOWED_BYTES < largest["whole"] <= BLOCK_BYTES
 
 
-@pytest.mark.parametrize(("mode", "waits"), [("whole", True), ("live", False), ("follow", False)])
-def test_only_who_reads_what_is_all_there_waits_while_the_kernel_is_built(
-    evidence: Path, mode: Mode, waits: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("mode", "once", "waits", "at_once"),
+    [
+        ("whole", False, True, False),
+        ("live", False, False, False),
+        ("follow", False, False, True),
+        ("follow", True, False, False),
+    ],
+)
+def test_who_reads_what_is_all_there_waits_while_the_kernel_is_built_and_who_follows_wants_it_at_once(
+    evidence: Path, mode: Mode, once: bool, waits: bool, at_once: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = []
 
     class Told(BlockParser):
         def __init__(self, *arguments: Any, **options: Any) -> None:
-            told.append(options["waits"])
+            told.append((options["waits"], options["worth_s"] == 0))
             super().__init__(*arguments, **options)
 
     monkeypatch.setattr(log_stream, "BlockParser", Told)
     reader = LogReader(schema_for(rules_for(LogOptions()), length=2, stride=1))
     (unit,) = reader.units(Evidence((evidence / "c" / "a" / "app.log",), mode)).units
+    if once:
+        # As `watch --once` has it: what is followed up to where it reaches now.
+        unit = replace(unit, file=replace(unit.file, upto=unit.file.size))
     reader.open(unit).close()
-    assert told == [waits]
+    assert told == [(waits, at_once)]

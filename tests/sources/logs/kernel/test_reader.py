@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.sources.logs.test_guess import programs
 from vestige.native import NotBuiltError
-from vestige.sources.logs.blocks import Block, BlockReader
+from vestige.sources.logs.blocks import SHORT_BYTES, Block, BlockReader
 from vestige.sources.logs.format import Format, every, load, shipped
 from vestige.sources.logs.guess import guess
 from vestige.sources.logs.header import fields
@@ -24,7 +24,7 @@ from vestige.sources.logs.kernel.reader import KernelParser
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.masks import SHARED
 from vestige.sources.logs.parse import Messages, Parser, Rules
-from vestige.sources.logs.parsing import BlockParser, Readers
+from vestige.sources.logs.parsing import SMALLEST, BlockParser, Readers
 
 COLUMNS = ("t_ns", "line", "offset", "raw", "label", "text")
 UNSUPPORTED = {"cri", "kippo"}
@@ -280,6 +280,24 @@ def test_the_plain_reader_goes_on_until_a_function_of_the_kernel_is_built(
     assert asked >= NOTHING_BUILT - 1
     # From then on the plain reader got nothing.
     assert 0 < by_plain[NOTHING_BUILT - 1] == by_plain[-1]
+
+
+@pytest.mark.parametrize(("worth_s", "wanted"), [(0.0, [False, True]), (99.0, [False, False])])
+def test_who_follows_gets_the_kernel_with_the_first_block_that_it_would_read(
+    worth_s: float, wanted: list[bool]
+) -> None:
+    rules = own_rules(load("bgl"))
+    line = (rules.format.example[0] + "\n").encode()
+    small, large = (line * (SHORT_BYTES // len(line) + more) for more in (0, 1))
+    assert len(small) < SHORT_BYTES <= len(large) < SMALLEST
+    readers = Readers(rules, Parser(rules))
+    parser = BlockParser("", worth_s=worth_s, waits=False, readers=readers)
+    found = []
+    for data in (small, large):
+        block = Block(data, 0, 1)
+        assert_equal(parser.parse(block), Parser(rules).parse(block))
+        found.append(readers.kernel is not None)
+    assert found == wanted
 
 
 @pytest.mark.parametrize("name", programs())
