@@ -177,6 +177,7 @@ def test_a_judgement_keeps_how_strange_each_look_found_a_window(place: Path) -> 
         judgement, n = judged.judgement, len(judged.batch)
         assert judgement.looks is not None
         assert judgement.p_value is not None
+        assert judged.bound is not None
         assert judgement.looks.shape == (n, len(detector.looks))
         for row in (0, n - 1):
             # As if it had come alone.
