@@ -9,6 +9,7 @@ import pytest
 
 from tests.service.conftest import lines
 from vestige.checkpoint import load
+from vestige.errors import CheckpointError
 from vestige.reading.steps import StepBlock
 from vestige.service.follow import Follower
 from vestige.service.identity import HEAD_BYTES
@@ -123,3 +124,37 @@ def test_a_new_file_by_an_old_name_is_told_to_be_waited_for(
     told = [record.getMessage() for record in caplog.records]
     assert sum(text.startswith("app.log: nothing of it is read yet") for text in told) == 2
     follower.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "part", "wrong"),
+    [
+        ("logs", "head", {"kind": "toy"}),
+        ("logs", "clock", 3),
+        ("events", "layout", {"kind": "toy"}),
+        ("events", "layout", {"kind": "jsonl", "places": []}),
+    ],
+)
+def test_a_position_that_is_none_is_refused_and_named(
+    source: str, part: str, wrong: object, tmp_path: Path
+) -> None:
+    text = {
+        "logs": "".join(lines(50)),
+        "events": 50 * '{"host": "a", "event": "x", "time": "2026-01-01T00:00:00Z"}\n',
+    }[source]
+    log = tmp_path / "app.log"
+    log.write_text(text)
+    chosen = registry.get(source)
+    reader = chosen.corpus_reader(log, chosen.options())
+    first = Follower(reader, [log])
+    first.scan()
+    assert sum(map(len, first.read()))
+    state = first.state()
+    first.close()
+    again = Follower(reader, [log], state=state)
+    again.scan()
+    assert again.open
+    again.close()
+    state["open"][0]["position"]["chunk"][part] = wrong
+    with pytest.raises(CheckpointError, match=r"app\.log what cannot be taken up"):
+        Follower(reader, [log], state=state).scan()

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from vestige.errors import EvidenceError, VestigeError
+from vestige.errors import CheckpointError, EvidenceError, VestigeError
 from vestige.evidence.files import EMPTY, PACKED, SHIPPING, STDIN
 from vestige.evidence.rotation import family
 from vestige.log import get
@@ -26,6 +26,7 @@ from vestige.service.copies import original, place_of
 from vestige.service.followed import Followed
 from vestige.service.identity import HEAD_BYTES, Identity
 from vestige.service.inbox import is_old
+from vestige.service.state import REMEDY
 
 BLOCK_STEPS = 4_096
 """Steps that are taken from a stream at a time: other streams come next."""
@@ -456,7 +457,8 @@ class Follower:
         stop: bool = False,
         begun: bool | None = None,
     ) -> bool:
-        """Open a unit; False where it cannot be, which is told."""
+        """Open a unit; False where it cannot be, which is told. Raises CheckpointError for a position that is
+        none."""
         if self._once and isinstance(unit, FileUnit):
             unit = replace(unit, file=replace(unit.file, upto=unit.file.size))
         try:
@@ -465,6 +467,11 @@ class Follower:
             mark = (0, 0) if identity is None else (identity.inode, unit.size or 0)
             self._pass_over(unit, mark, error)
             return False
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            if position is None:
+                raise
+            what = f"the state says of {unit.name} what cannot be taken up ({error!r})"
+            raise CheckpointError(what, remedy=REMEDY) from error
         self._refused.pop(unit.id, None)
         self._news = True
         if begun is None:

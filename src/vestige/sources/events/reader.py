@@ -188,11 +188,11 @@ class EventStream(FileStream):
         self._counts: Counter[str] = Counter()
         self._bad = self._reported = self._refused = 0
         self._open_since: float | None = None
-        if state.get("layout"):
-            self._begin_with(_layout_from_json(state["layout"]))
-            self._reader.resume({name: value for name, value in state.items() if name != "layout"})
-        else:
-            with closing_on_error(self):
+        with closing_on_error(self):
+            if state.get("layout"):
+                self._begin_with(_layout_from_json(state["layout"]))
+                self._reader.resume({name: value for name, value in state.items() if name != "layout"})
+            else:
                 self._check()
 
     @property
