@@ -87,7 +87,7 @@ class BlockParser:
     def _is_worth_it(self, readers: Readers, block: Block, size: int) -> bool:
         """Whether the kernel saves more time than it takes to load it, as far as the plain reader's tells."""
         if len(block.data) < SMALLEST:
-            # What is followed comes in small blocks, and goes on as it did; the kernel takes no shorter ones.
+            # Blocks of what is followed are too small to tell a pace by; the kernel takes no shorter ones.
             worth_it = len(block.data) >= SHORT_BYTES and readers.seconds >= self._worth_s
         else:
             left = max(self._left, size)
