@@ -53,6 +53,27 @@ def test_a_rule_needs_its_field() -> None:
         LabelRule.parse("level:WARN", ["Content"])
 
 
+def test_a_list_of_words_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_bytes("Fehler\r\nlöschen\r\n".encode("utf-8-sig"))
+    assert LabelRule.parse(f"words:{words}", FIELDS).values == ("fehler", "löschen")
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("failed\n".encode("utf-16"), "no UTF-8"),
+        ("löschen\n".encode("latin-1"), "no UTF-8"),
+        (b"failed login\n" * (1 << 17), "more than 1 MiB"),
+    ],
+)
+def test_a_list_of_words_is_read_whole_or_refused(tmp_path: Path, content: bytes, what: str) -> None:
+    words = tmp_path / "words.txt"
+    words.write_bytes(content)
+    with pytest.raises(UsageError, match=what):
+        LabelRule.parse(f"words:{words}", FIELDS)
+
+
 def test_an_empty_list_of_words_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n \n")
     with pytest.raises(UsageError, match="empty"):

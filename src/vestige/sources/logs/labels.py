@@ -140,9 +140,23 @@ def _lists(folder: Path) -> tuple[tuple[str, tuple[str, ...]], ...]:
 def _words(path: Path) -> tuple[str, ...]:
     try:
         with path.open("rb") as file:
-            text = file.read(MAX_WORDS_BYTES).decode("utf-8", errors="replace")
+            content = file.read(MAX_WORDS_BYTES + 1)
     except OSError as error:
         raise UsageError(f"cannot read the list of words: {error.strerror}", where=path) from error
+    if len(content) > MAX_WORDS_BYTES:
+        raise UsageError(
+            f"a list of words of more than {MAX_WORDS_BYTES >> 20} MiB",
+            where=path,
+            remedy="keep those that mean an anomaly",
+        )
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            "the list of words is no UTF-8",
+            where=path,
+            remedy="convert it from the encoding that it has: iconv -f UTF-16 -t UTF-8 FILE",
+        ) from error
     words = tuple(dict.fromkeys(line.strip().lower() for line in text.splitlines() if line.strip()))
     if not words:
         raise UsageError("the list of words is empty", where=path, remedy="one word or phrase a line")
