@@ -14,8 +14,9 @@ EARLY_NS = 631_152_000 * 10**9
 """1990-01-01: nothing that is read was written before (Unix ns)."""
 TICKS_1970, FIRST_TICKS, LAST_TICKS = 621_355_968_000_000_000, 62 * 10**16, 66 * 10**16
 """Ticks of .NET: 100 ns since the year 1. As nanoseconds since 1970 these are of 1989 and 1990."""
-HALF = r"[AaPp](?:\. ?)?[Mm]\.?"
-"""A half of the day, as an expression: `PM`, `p.m.`, `p. m.`."""
+HALF = r"[AaPp](?:\.[ \u00a0\u202f]?)?[Mm]\.?"
+"""A half of the day, as an expression: `PM`, `p.m.`, `p. m.`, also with a blank that breaks no line (as Java
+and browsers write Spanish)."""
 OFFSET = r"[+\u2212-]\d\d(?::?\d\d)?"
 """How far a zone is from UTC, as an expression: `+02`, `+0200`, `-05:00`. ISO 8601 (2004, 3.4.1) lets the
 minus be that of Unicode."""

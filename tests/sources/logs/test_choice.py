@@ -223,6 +223,28 @@ def test_dates_with_short_years_are_of_no_day_after_the_file_was_written(tmp_pat
     assert [moment for moment, _ in rows(log)] == [f"2024-05-30T10:00:{n:02}" for n in range(30)]
 
 
+@pytest.mark.parametrize(
+    ("days", "times", "name", "told"),
+    [
+        (("12/06/24", "13/06/24"), ("2024-06-12", "2024-06-13"), "guessed", False),
+        (("06/28/24", "06/28/24"), ("2024-06-28", "2024-06-28"), "guessed", False),
+        (("31/12/23", "01/01/24"), ("2031-12-23", "2001-01-24"), "spark", True),
+        (("17/06/09", "17/06/09"), ("2017-06-09", "2017-06-09"), "spark", False),
+        (("24/05/30", "24/05/31"), ("2024-05-30", "2024-05-31"), "spark", False),
+        (("06/09/10", "06/09/10"), ("2006-09-10", "2006-09-10"), "spark", True),
+    ],
+)
+def test_a_known_format_does_not_read_days_as_years(
+    tmp_path: Path, days: tuple[str, str], times: tuple[str, str], name: str, told: bool
+) -> None:
+    log = tmp_path / "a.log"
+    log.write_text("".join(f"{day} 10:00:00 INFO main: got thing\n" for day in days))
+    summary: dict[str, Any] = {}
+    assert [moment for moment, _ in rows(log, summary=summary)] == [f"{day}T10:00:00" for day in times]
+    assert [each.partition(":")[0] for each in summary["formats"]] == [name]
+    assert ("as spark has them, would fit" in str(summary)) is told
+
+
 def test_a_guess_is_part_of_the_schema_and_live_evidence_is_read_alike(tmp_path: Path) -> None:
     rules = rules_for(LogOptions())
     assert rules.settings()["guess"] == VERSION

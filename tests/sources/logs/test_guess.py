@@ -148,6 +148,29 @@ def test_dates_with_short_years_are_of_no_day_to_come_and_the_doubt_is_told(day:
     assert f"read as {layout}, would fit" in found.doubts[0]
 
 
+@pytest.mark.parametrize("blank", [" ", "\u00a0", "\u202f", ""])
+def test_halves_of_the_day_are_read_whatever_blank_is_in_them(blank: str) -> None:
+    lines = [f"{day}/05/2024 07:08:09 {half}.{blank}m. x" for day, half in (("06", "p"), ("23", "a"))]
+    assert [line[:19] for line in render(lines)[1:]] == ["2024-05-06T19:08:09", "2024-05-23T07:08:09"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ("07:08:09 μ.μ.", "11:08:09 π.μ.", "μ.μ. and π.μ."),
+        ("07:08:09 오후", "11:08:09 오전", "오전 and 오후"),
+        ("07:08:09 CH", "11:08:09 SA", "CH and SA"),
+        ("07:08:09 CH", "21:08:09 SA", None),
+        ("07:08:09 CH", "11:08:09 x", None),
+        ("07:08:09 du", "11:08:09 de", None),
+    ],
+)
+def test_halves_of_the_day_that_are_not_read_are_told(first: str, second: str, told: str | None) -> None:
+    found = guess([f"23/05/2024 {clock} got thing" for clock in (first, second)])
+    assert found is not None
+    assert [doubt.partition(" behind")[0] for doubt in found.doubts] == [told] * (told is not None)
+
+
 def test_offsets_in_minutes_are_told() -> None:
     found = guess(["2024-05-06-07.08.09.123456+120 I1 LEVEL: Error", "2024-05-06-07.08.10.5+120 I2 LEVEL: x"])
     assert found is not None

@@ -15,6 +15,7 @@ from vestige.errors import EvidenceError, FormatError
 from vestige.evidence.files import GIVE, EvidenceFile, is_binary
 from vestige.evidence.stream import SAMPLE_LINES
 from vestige.sources.logs import years
+from vestige.sources.logs.common_header import OF_ORDER
 from vestige.sources.logs.fit import FIT, Fit, next_best
 from vestige.sources.logs.foreign import is_frames, level_of
 from vestige.sources.logs.format import Format, every
@@ -268,12 +269,12 @@ class RuleSet:
         own = [fit for fit in usable if fit.format.time]
         if own and (guessed is None or own[0].strict >= guessed.share - LOSS):
             return _with_records(own[0].format, lines), own[0].told(fits, guessed), []
-        special = max(self._special(lines), key=lambda fit: fit.strict, default=None)
+        special = max(self._special(lines, guessed), key=lambda fit: fit.strict, default=None)
         if special is not None and (guessed is None or special.strict >= guessed.share):
             shown = special.format
             if level_of(shown) and not level:
                 shown = shown.model_copy(update={"shown": ["Level"]})
-            return shown, special.told(fits, guessed), []
+            return shown, special.told(fits, guessed), _of_dates(shown, guessed) or []
         if guessed is not None and guessed.share >= FIT and (not level or level_of(guessed.format)):
             chosen = guessed.format
             if not level and guessed.share >= SURE:
@@ -318,14 +319,32 @@ class RuleSet:
         why = f"{guessed.fits} of the first {guessed.lines} paragraphs begin with {guessed.format.header!r}"
         return guessed.format, why, list(guessed.doubts)
 
-    def _special(self, lines: list[str]) -> list[Fit]:
-        """The shipped formats of single programs that nearly all lines fit."""
+    def _special(self, lines: list[str], guessed: Guess | None) -> list[Fit]:
+        """The shipped formats of single programs that nearly all lines fit; not where `guessed` knows for
+        sure that their dates begin with another number."""
         own = {known.name for known in self.formats}
         tried = (Fit.of(known, lines) for name, known in every() if known.time and name not in own)
-        return [fit for fit in tried if fit.strict >= SURE]
+        fitting = (fit for fit in tried if fit.strict >= SURE)
+        return [fit for fit in fitting if _of_dates(fit.format, guessed) is not None]
 
     def _rules(self, chosen: Format, label: LabelRule) -> Rules:
         return Rules(chosen, label, self.encoding, self.max_line, values=self.values)
+
+
+def _of_dates(known: Format, guessed: Guess | None) -> list[str] | None:
+    """What is said of dates that a known format takes to begin with a year of two digits, where those guessed
+    for the same lines begin with a day or a month; None where that is sure."""
+    if guessed is None or not any(layout.startswith("%y/") for layout in known.time.values()):
+        return []
+    order = guessed.format.time.get("Time", "")[: len("%d/%m/%y")]
+    if order not in {"%d/%m/%y", "%m/%d/%y"}:
+        return []
+    if not any(doubt.startswith(OF_ORDER) for doubt in guessed.doubts):
+        return None
+    return [
+        f"{OF_ORDER} %y/%m/%d, as {known.name} has them, would fit {order}, too: say `time` in a format of "
+        "your own if that is what they are"
+    ]
 
 
 CONTAINER = (

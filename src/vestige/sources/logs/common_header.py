@@ -14,6 +14,8 @@ from vestige.sources.logs.begun import Line
 from vestige.sources.logs.grammar import LEVEL_KINDS, WEAK, Part
 
 MOST_PARTS = 10
+OF_ORDER = "the dates, read as"
+"""With this it is said that day and month may stand the other way round."""
 _SURE, _MANY, _SOME = 0.9, 0.6, 0.2
 _SHARES = {
     "level": _SOME, "letter": _SURE, "number": 0.3, "thread": 0.5, "component": _MANY, "host": 0.5,
@@ -47,6 +49,13 @@ _THREAD = re.compile(grammar.THREAD)
 _HOURS_EAST = re.compile(r"(?:[ \t](?:UTC|GMT))?[+-]\d(?![\d:])")
 """Hours from UTC without a zero: where nothing of a zone was read, or its name alone."""
 _UNREAD_ZONE = re.compile(rf"[ \t]({'|'.join(clock.UNREAD)})(?![\w.:-])")
+_UNREAD_HALF = re.compile(
+    r"[ \t\u00a0\u202f]{0,2}([上下]午|午[前後]|오[전후]|[πμΠΜ]\.?[ \u00a0]?[μΜ](?!\w)\.?"
+    r"|(?:de|du|dop|odp|ip|ap)\.|SA|CH|ÖÖ|ÖS|[صم]|[قب]\.ظ\.?|पूर्वाह्न|अपराह्न)(?![\w.-])"
+)
+"""Halves of the day that are told and not read, behind a clock: Chinese, Japanese, Korean, Greek, Hungarian,
+Czech, Finnish, Vietnamese, Turkish, Arabic, Persian, Hindi."""
+_HOUR = re.compile(r"(\d{1,2}):\d\d:\d\d")
 _NUMBER_BEHIND_NAME = re.compile(r"(?<=[ \t]UTC|[ \t]GMT)[+-]\d{1,10}(?![\d:])")
 """An offset without a colon, or a process id."""
 _MINUTES_EAST = re.compile(r"[+-]\d{3}(?!\d)")
@@ -129,6 +138,8 @@ def write_time(header: Header, group: list[Line], doubts: list[str], until: date
         lead = _commonest(seen, "half:") or " "
         # What newer Java and browsers write there is no blank of ASCII.
         header.pattern += f"{{{' ' if lead.isascii() else lead}}}<Half>"
+    else:
+        _tell_halves(group, doubts)
     _write_zone(header, group, seen, doubts)
     if tail:
         header.times["Year"] = "%Y"
@@ -137,6 +148,18 @@ def write_time(header: Header, group: list[Line], doubts: list[str], until: date
         return False
     _write_closing(header, group)
     return True
+
+
+def _tell_halves(group: list[Line], doubts: list[str]) -> None:
+    """Say where the words behind clocks look like halves of the day in a language that is not read."""
+    found = [_UNREAD_HALF.match(line.text, line.time.end) for line in group]
+    words = sorted({each[1] for each in found if each is not None})
+    hours = [int(clock[1]) for line in group if (clock := _HOUR.search(line.time.text))]
+    if 0 < len(words) <= 2 and None not in found and all(0 < hour <= 12 for hour in hours):
+        doubts.append(
+            f"{' and '.join(words)} behind the times is not read as a half of the day: hours are taken as "
+            "those of the morning"
+        )
 
 
 def _leave_numbers(group: list[Line]) -> None:
@@ -445,7 +468,7 @@ def _ordered(layout: str, texts: list[str], doubts: list[str], until: date | Non
             fitting = steady
         else:
             doubts.append(
-                f"the dates, read as {fitting[0]}, would fit {' and '.join(fitting[1:])}, too: say `time` in "
+                f"{OF_ORDER} {fitting[0]}, would fit {' and '.join(fitting[1:])}, too: say `time` in "
                 "a format of your own if that is what they are"
             )
     return f"{fitting[0]}{rest}"
