@@ -97,6 +97,41 @@ def test_packed_files_and_standard_input_are_read(tmp_path: Path, monkeypatch: p
     assert same(plain, dataset(Path("-"), tmp_path / "stdin"))
 
 
+@pytest.mark.parametrize("where", ["", "sev == 1"])
+@pytest.mark.parametrize("before", [1, 9, 700])
+@pytest.mark.parametrize("header", ["event,sev,timestamp,machine", "id,sev,event,x,timestamp,machine"])
+def test_tables_with_other_headers_may_stand_in_one_file(
+    tmp_path: Path, before: int, header: str, where: str
+) -> None:
+    names = header.split(",")
+    row = {"event": "two", "sev": "1", "timestamp": str(START + 1), "machine": "m", "id": "7", "x": '"a,b"'}
+    text = "timestamp,machine,event,sev\n" + before * f"{START},m,one,1\n"
+    text += f"\ufeff{header}\n" + before * (",".join(row[name] for name in names) + "\n")
+    windows = dataset(write(tmp_path / "a.csv", text), tmp_path / "d", context=1, where=where or None)
+    assert [each[-1] for each in texts(windows)] == before * ["one"] + before * ["two"]
+    assert windows.recordings["id"].to_list() == ["m"]
+    assert [(each["row"], each["why"][:14]) for each in windows.notes["left_out"]] == [
+        (before + 2, "another header")
+    ]
+
+
+def test_a_row_that_names_columns_in_its_text_is_no_header(tmp_path: Path) -> None:
+    odd = "x,machine,timestamp event\n,timestamp,event\n"
+    text = f"timestamp,machine,event\n{START},m,one\n{odd}{START},m,two\n"
+    windows = dataset(write(tmp_path / "a.csv", text), tmp_path / "d", context=1)
+    assert [each[-1] for each in texts(windows)] == ["one", "two"]
+    assert windows.notes["left_out_counts"] == {"a record": 2}
+
+
+@pytest.mark.parametrize(
+    ("when", "told"),
+    [("1.71800E+12", True), ("1.718E+09", True), ("1.718004600123e+12", False), ("1718004600", False)],
+)
+def test_times_that_were_rounded_are_told(tmp_path: Path, when: str, told: bool) -> None:
+    windows = dataset(write(tmp_path / "a.csv", f"timestamp,machine,event\n{when},m,e\n"), tmp_path / "d")
+    assert ("tell no second (1 of all)" in str(windows.notes.get("warnings"))) is told
+
+
 def test_columns_can_be_named(tmp_path: Path) -> None:
     text = "when;who;rule;does;bad\n1772438400000;a;7;deny;yes\n1772438401000;a;7;;no\n"
     windows = dataset(

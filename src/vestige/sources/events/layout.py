@@ -6,7 +6,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from vestige.errors import EvidenceError, FormatError
@@ -20,6 +20,9 @@ MOST_PREAMBLE = 64
 """Lines before a table's header that are no part of it."""
 MOST_TITLES = 8
 """Of them, those that look like a row themselves."""
+
+MOST_NEW = 1 << 16
+"""Characters that a header in the middle of a file may have more than the first."""
 
 _SEP = re.compile(rb'(?:\xef\xbb\xbf)?"?sep=(.)"?\s*\Z', re.IGNORECASE)
 
@@ -72,8 +75,10 @@ def table(sample: bytes, mapping: Mapping, where: str) -> Layout:
     ]
     if not tried:
         raise FormatError("no header: the file holds comments and blank lines alone", where=where, row=1)
-    # Of headers that fit alike, the first counts: a title line has fewer cells, a row fewer known names.
-    best = max(tried, key=_fit)
+    # The first header that names all that is needed counts, whatever comes behind it. Of others, a title line
+    # has fewer cells, a row fewer known names.
+    whole = (each for each in tried if not each.renamed and not _missing(each, mapping))
+    best = next(whole, None) or max(tried, key=_fit)
     missing = _missing(best, mapping)
     if missing:
         first = max((layout for layout in tried if layout.preamble == tried[0].preamble), key=_fit)
@@ -101,6 +106,22 @@ def _lacks(name: str, layout: Layout, mapping: Mapping, where: str) -> EvidenceE
         row=layout.preamble + 1,
         remedy=remedy,
     )
+
+
+def begun_anew(row: str, layout: Layout, mapping: Mapping) -> Layout | None:
+    """The layout of the rows behind a row of a table that is another header, as where tables were put
+    together: it has the columns that the mapping needs, in another order or beside others. None of any other
+    row."""
+    if layout.kind != "csv" or len(row) > len(layout.header) + MOST_NEW:
+        return None
+    time = next((place for places in layout.places[0] for place in places if isinstance(place, int)), None)
+    if time is None or header_of(layout)[time] not in row:
+        return None
+    row = row.removeprefix("\ufeff").strip("\r\n")
+    if row == layout.header.strip("\r\n"):
+        return None
+    anew = _with(layout.delimiter, row.encode("utf-8", "replace"), 0, layout.preamble, mapping)
+    return None if anew is None or _missing(anew, mapping) else replace(anew, day_first=layout.day_first)
 
 
 def header_of(layout: Layout) -> list[str]:

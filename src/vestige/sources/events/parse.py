@@ -28,7 +28,7 @@ from vestige.sources.events.columns import (
 from vestige.sources.events.fields import TEXT_CHARACTERS, whole
 from vestige.sources.events.json_lines import BadRecordError
 from vestige.sources.events.kinds import KINDS
-from vestige.sources.events.layout import Layout, header_of, split_row
+from vestige.sources.events.layout import Layout, begun_anew, header_of, split_row
 from vestige.sources.events.mapping import AUTO, FIELDS, Mapping
 from vestige.sources.events.options import LONGEST_RECORD
 from vestige.sources.events.records import Block
@@ -125,7 +125,7 @@ class Parser:
         self._wanted = condition(rules.mapping.where) if rules.mapping.where else None
         self._objects: dict[tuple[tuple[str, str], ...], list[fields.Pick]] = {}
         self.layout: Layout | None = None
-        """Of the block that was read last: a log of Zeek may have begun anew in it."""
+        """Of the block that was read last: a log of Zeek, or another table, may have begun in it."""
 
     def times(self, layout: Layout) -> TimeReader:
         """Reads the times of files of that layout, and has counted what dates it met."""
@@ -152,9 +152,12 @@ class Parser:
         if rows is not None:
             self.layout = rows.layout
         times.forget()
+        rounded, times.rounded = times.rounded, 0
         events = _events(gathering, numbers, records, offsets, lines, undecodable(texts, records))
         if values is not None:
             events = replace(events, slots=np.array(slots, dtype=np.uint64).reshape(-1, N_SLOTS))
+        if rounded:
+            events.counts["rounded_times"] = rounded
         if (name := self._mapping.only_machine) and Machine(name, name) in events.machines:
             code = events.machines.index(Machine(name, name))
             events.counts["unnamed_machines"] = int((events.machine == code).sum())
@@ -229,22 +232,30 @@ class Parser:
         machines, events, labels = gathering.machines, gathering.texts, gathering.labels
         first = _first_row(layout, lines)
         for number, text in enumerate(texts[first:], first):
+            unwanted = False
             try:
                 when, machine, event, label = take(text)
             except BadRecordError as error:
-                gathering.fault(int(lines[number]), str(error))
-                continue
-            t_ns, machine_code, event_code = read(when), machines[machine], events[event]
-            if t_ns == BAD or machine_code < 0 or event_code < 0:
-                if label == UNWANTED[3]:
-                    gathering.unwanted += 1
-                elif what := _lacking(text, layout, when, t_ns, has_machine=machine_code >= 0):
-                    gathering.fault(int(lines[number]), what)
-                continue
-            rows += (number, machine_code, event_code, t_ns, labels[label])
-            if values is not None:
-                # While the layout is the one that this record was read by: Zeek's may change within a block.
-                slots.extend(values(text))
+                what = str(error)
+            else:
+                t_ns, machine_code, event_code = read(when), machines[machine], events[event]
+                if t_ns != BAD and machine_code >= 0 and event_code >= 0:
+                    rows += (number, machine_code, event_code, t_ns, labels[label])
+                    if values is not None:
+                        # While the layout is the one that this record was read by: it may change in a block.
+                        slots.extend(values(text))
+                    continue
+                unwanted = label == UNWANTED[3]
+                what = _lacking(text, layout, when, t_ns, has_machine=machine_code >= 0)
+            if (anew := begun_anew(text, layout, self._mapping)) is not None:
+                unwanted, what = False, "another header: the rows behind it are read by its columns"
+                layout = self.layout = anew
+                take, _ = self._take(layout)
+                values = values and self._values(layout, None)
+            if unwanted:
+                gathering.unwanted += 1
+            elif what:
+                gathering.fault(int(lines[number]), what)
         return rows, slots
 
     def _of_text(self, record_of: Callable[[str], dict[str, Any]], layout: Layout) -> Take:

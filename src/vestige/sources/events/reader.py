@@ -232,6 +232,11 @@ class EventStream(FileStream):
                 f"Times before 1980 ({early:,} events): they count from another start, or in another "
                 "unit (--time-unit, --time-format)."
             )
+        if rounded := self._counts["rounded_times"]:
+            doubts.append(
+                f"Times in scientific notation that tell no second ({rounded:,} of all): a spreadsheet may "
+                "have rounded them, so that they are hours off, and in no order; export them again as text."
+            )
         if unnamed := self._counts["unnamed_machines"]:
             name = self._mapping.only_machine
             doubts.append(

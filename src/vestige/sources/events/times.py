@@ -31,6 +31,9 @@ _DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}
 _MAGNITUDES = ((10**11, 9), (10**14, 6), (10**17, 3))
 """A number below so much counts seconds, milliseconds, microseconds: until the year 5138 each."""
 
+_COARSE = 9
+"""Digits of nanoseconds: a time in scientific notation that lacks more (`1.718E+12` ms) tells no second."""
+
 _HEAD = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[Tt ]\s?(\d\d):?(\d\d)(?::?(\d\d))?)?", re.ASCII)
 _TAIL = re.compile(
     rf"(?:[.,](\d{{1,400}}))?\s?(Z|z|UTC|GMT|{OFFSET})?(?:\[[A-Za-z0-9_/+-]{{1,40}}\])?", re.ASCII
@@ -81,6 +84,7 @@ class TimeReader:
     """Reads times written in one unit, or in the layouts of `formats`; equal seconds are read once.
 
     `day_first`: how dates such as 3/4/2023 begin; None where that is to be found out: then `dates` counts.
+    `rounded`: how many numbers were written with an exponent, and so few digits that they tell no second.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class TimeReader:
         self._formats = [TimeFormat(layout) for layout in formats]
         self._day_first = day_first
         self.dates = Dates()
+        self.rounded = 0
         self._seconds: dict[str, int] = {}
         self._rests: dict[str, int] = {}
 
@@ -146,6 +151,7 @@ class TimeReader:
                 return int(size - TICKS_1970) * 100
             digits = next((digits for limit, digits in _MAGNITUDES if size < limit), 0)
         power = digits + shift - len(fraction)
+        self.rounded += exponent is not None and power > _COARSE
         value = int(whole + fraction)
         if power >= 0:
             return value * int(10**power)
