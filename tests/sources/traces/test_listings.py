@@ -218,6 +218,19 @@ def test_a_header_that_is_not_understood_is_refused(text: str) -> None:
         list(parse(text).rows)
 
 
+@pytest.mark.parametrize("header", ["start,end,file\n", ""])
+@pytest.mark.parametrize("second", ["7f0000000000,7f0000100000,/usr/lib/libc.so.6\n", ""])
+def test_hexadecimal_addresses_without_0x_are_refused(header: str, second: str) -> None:
+    with pytest.raises(EvidenceError, match="are hexadecimal, and have no 0x") as caught:
+        parse(f"{header}400000,402000,/usr/bin/tool\n{second}")
+    assert caught.value.remedy == "write 0x before the addresses"
+
+
+def test_decimal_addresses_are_read() -> None:
+    rows = parse("start,end,file\n4194304,4202496,/usr/bin/tool\n400001,400002,x\n").rows
+    assert [row.start for row in rows] == [0x400000, 400001]
+
+
 def test_two_leading_numbers_are_no_map() -> None:
     assert parse("0,644,reader.exe,0x7ff6cee90000,True\n0,645,other.exe,0x1000,True\n").rows == []
 

@@ -52,6 +52,9 @@ Rows = Iterator[Row | None]
 """A row for each line that is a region, None for each that is none."""
 
 _HEX = re.compile(r"0[xX][0-9a-fA-F]{1,16}", re.ASCII)
+_BARE = re.compile(r"(?=[0-9a-fA-F]{0,15}[a-fA-F])(?=[a-fA-F]{0,15}\d)[0-9a-fA-F]{5,16}", re.ASCII)
+PAGE = 4096
+"""Where regions of memory begin, a multiple of this."""
 _PROC = re.compile(
     r"([0-9a-fA-F]{1,16})-([0-9a-fA-F]{1,16}) +[-rwxspX?]{4} +([0-9a-fA-F]{1,16}) +[0-9a-fA-F]+:[0-9a-fA-F]+"
     r" +\d+"
@@ -83,20 +86,46 @@ _PAIRS = re.compile(
 )
 
 
+class _BareError(ValueError):
+    """A hexadecimal address without 0x."""
+
+
 def parse(text: str, where: Path | str = "") -> Map:
     """The rows of a map. Raises EvidenceError for a table with a header that is not understood, and for more
     than `MOST_REGIONS` regions."""
     rows: list[Row] = []
     skipped = 0
     form, found = _reader(text, where)
-    for row in found:
-        if row is None:
-            skipped += 1
-        else:
-            rows.append(row)
-            if len(rows) > MOST_REGIONS:
-                raise EvidenceError(f"more than {MOST_REGIONS} regions", where=where)
+    try:
+        for row in found:
+            if row is None:
+                skipped += 1
+            else:
+                rows.append(row)
+                if len(rows) > MOST_REGIONS:
+                    raise EvidenceError(f"more than {MOST_REGIONS} regions", where=where)
+        if rows and all(row.start % PAGE and _is_page(str(row.start)) for row in rows):
+            raise _BareError(str(rows[0].start))
+    except _BareError as error:
+        raise EvidenceError(
+            f"addresses such as {error} are hexadecimal, and have no 0x: numbers without are decimal",
+            where=where,
+            remedy="write 0x before the addresses",
+        ) from error
     return Map(rows, skipped, form)
+
+
+def _is_page(text: str) -> bool:
+    """Whether digits, taken as hexadecimal, are where a page begins."""
+    return int(text, 16) % PAGE == 0
+
+
+def _address(text: str) -> int | None:
+    """The address at which a region begins; None where this is no number. Raises _BareError for a hexadecimal
+    one without 0x."""
+    if _BARE.fullmatch(text.strip()):
+        raise _BareError(text.strip())
+    return number(text)
 
 
 def number(text: Any) -> int | None:
@@ -202,7 +231,7 @@ def _plain_csv(lines: list[str]) -> Rows:
     """`end` is the first address after the region. Numbers are decimal, or hexadecimal with 0x."""
     for line in filter(str.strip, lines):
         start, end, file = (*_cells(line), "", "", "")[:3]
-        first, behind = number(start), number(end)
+        first, behind = _address(start), number(end)
         if first is None or behind is None or line.count(",") < 2:
             yield None
         else:
@@ -263,7 +292,7 @@ class _Table:
             column = self.at(names)
             return values[column] if column >= 0 else ""
 
-        start = number(value(STARTS))
+        start = _address(value(STARTS))
         if start is None:
             return None
         end, last, size = number(value(ENDS)), number(value(LASTS)), number(value(SIZES))

@@ -43,12 +43,14 @@ CUT_OFF = 14
 _OURS = str.maketrans("<>|", "()_")
 
 _ANONYMOUS = re.compile(
-    r"\[(?:heap|stack|anon)\b|//anon|anonymous mapping|/dev/zero|/dev/shm/|/run/shm/|/memfd:|/sysv[0-9a-f]{8}"
-    r"|anon_inode:|/anon_hugepage"
+    r"\[(?:heap|stack|anon(?:_shmem)?)\b|//anon|anonymous mapping|/dev/zero|/dev/shm/|/run/shm/|/memfd:"
+    r"|/sysv[0-9a-f]{8}|anon_inode:|/anon_hugepage"
 )
 _TEMPORARY = re.compile(r"/tmp/|/var/tmp/|/run/user/\d+/|/dev/|(?:.*/)?ffi[a-z0-9]{6}$")  # noqa: S108 - read of
 """Where a file that was unlinked while it was mapped is no module: its name is another in every run. `ffi`
 and six characters is what libffi calls the files of its closures, wherever it may write."""
+_REPLACED = re.compile(r"(?:;[0-9a-f]{8}|\.#prelink#\.\w{6}|\.dpkg-(?:new|tmp|old))\Z")
+"""What rpm, prelink and dpkg put behind the name of a file that they replaced while it was mapped."""
 _SYSTEM = re.compile(
     r"(?:[a-z]:|\\device\\harddiskvolume\d+|\\systemroot)?\\?(?:windows\\)?system32"
     r"|(?:/usr)?/(?:lib(?:32|64|x32)?(?:/[a-z0-9_]+-linux-[a-z0-9_]+)?|s?bin)"
@@ -89,7 +91,10 @@ def _path(file: str) -> tuple[str, bool]:
     """A file's path in lower case, with slashes; and whether it was deleted while it was mapped."""
     name = file.strip()
     kept = name.removesuffix("(deleted)").strip()
-    return kept.casefold(), kept != name
+    deleted = kept != name
+    if deleted:
+        kept = _REPLACED.sub("", kept)
+    return kept.casefold(), deleted
 
 
 def identity(file: str, program: str = "") -> str:
