@@ -285,10 +285,17 @@ def test_icmp_of_either_kind_has_its_own_numbers(
 
 
 def test_a_connection_may_have_several_services() -> None:
-    names = ("dns", "dns,ssl", "ssl,dns", "mdns", "dnsx,ssl", None)
+    names = ("dns", "DNS,ssl", "ssl,Dns", "mdns", "dnsx,ssl", None)
     rows: list[dict[str, object]] = [{"t": 0.5, "service": name} for name in names]
     table = flows(*rows)
     assert of_flows(table, "dns_queries", 1) == [3]
+
+
+def test_responders_are_the_same_in_capitals() -> None:
+    hosts = ("2001:DB8::A", "2001:db8::a", "2001:db8::b")
+    rows: list[dict[str, object]] = [{"t": 0.1, "id.resp_h": host} for host in hosts]
+    table = flows(*rows)
+    assert of_flows(table, "uniq_resp_h", 1) == [2]
 
 
 def test_rows_that_miss_the_episode_altogether_are_an_error() -> None:

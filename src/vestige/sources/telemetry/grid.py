@@ -53,8 +53,8 @@ GAP_NS = int(MOST_STEPS * SECOND_NS)
 """How long a counter's difference may span: one lost row is bridged by its mean, two are not. Of a longer
 step, as many times as much."""
 NETFLOW = schema("netflow")
-DNS = r"(^|,)dns(,|$)"
-"""Zeek names several services of a connection with commas between them."""
+DNS = r"(?i)(^|,)dns(,|$)"
+"""Zeek names several services of a connection with commas between them; others write them in capitals."""
 ICMP, ICMP6 = ("icmp", "1"), ("icmp6", "icmpv6", "icmp-v6", "ipv6-icmp", "58")
 """Protocols by name or number (IANA's)."""
 UNREACHABLE, UNREACHABLE_6 = 3, 1
@@ -183,7 +183,7 @@ def _said() -> list[pl.Expr]:
     a name, a message that something could not be reached."""
     kinds = [pl.col("conn_state") == "S0", pl.col("service").str.contains(DNS), _unreachable()]
     flags = [kind.fill_null(value=False).alias(str(at)) for at, kind in enumerate(kinds)]
-    return [pl.col("id.resp_h").hash(), *flags]
+    return [pl.col("id.resp_h").str.to_lowercase().hash(), *flags]
 
 
 def _unreachable() -> pl.Expr:
