@@ -16,11 +16,13 @@ import polars as pl
 import pytest
 from hypothesis import settings
 
+from tests import warm
 from vestige import log
 from vestige.reading.dataset import DatasetWriter
 from vestige.reading.windows import WindowSet
 from vestige.schema import Input, Schema, Stream, Target
 
+warm.wait_for_no_disk()
 settings.register_profile("vestige", deadline=None)
 settings.load_profile("vestige")
 TOGETHER = "tests/cluster/"
