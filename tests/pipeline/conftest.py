@@ -57,6 +57,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("telemetry")
     simulation = ["--hosts", 3, "--episodes", 36, "--seconds", 90, "--plant", "none=0", "--seed", 2]
     succeed("simulate", "telemetry", place / "store", *simulation)
-    succeed("prepare", "telemetry", place / "store", "-o", place / "dataset")
+    succeed("prepare", "telemetry", place / "store", "-j", 1, "-o", place / "dataset")
     succeed("split", place / "dataset", "--split", "random", "-o", place / "split.json")
     return place
