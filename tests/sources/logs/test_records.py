@@ -278,6 +278,49 @@ def test_times_of_records(value: Any, expected: str | None) -> None:
     assert expected is None or np.datetime64(moment, "ns") == np.datetime64(expected, "ns")
 
 
+def test_a_time_of_zero_is_none_where_another_key_has_one() -> None:
+    zero = {"timeUnixNano": "0", "observedTimeUnixNano": "1714979289000000000", "body": "a"}
+    found = find_keys([zero, zero])
+    assert found is not None
+    assert found["time"] == "observedTimeUnixNano"
+    found = find_keys([zero, zero | {"timeUnixNano": "1714979289000000001"}])
+    assert found is not None
+    assert found["time"] == "timeUnixNano"
+
+
+@pytest.mark.parametrize(
+    ("levels", "key"),
+    [
+        ({"level": 400, "level_name": "ERROR"}, "level_name"),
+        ({"level": 30, "level_name": "x"}, "level"),
+        ({"level": 400}, "level"),
+        ({"level": "400", "priority": "high"}, "priority"),
+    ],
+)
+def test_a_level_with_a_name_goes_before_a_number_without(levels: Given, key: str) -> None:
+    found = find_keys([{"message": "a"} | levels])
+    assert found is not None
+    assert found["level"] == key
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        ({"time": "2024-05-06 07:08:09", "timezone": "+02:00"}, "timezone"),
+        ({"time": "2024-05-06T07:08:09.5", "tz": "CEST"}, "tz"),
+        ({"time": {"date": "2024-05-06 07:08:09.5", "timezone": "Europe/Berlin"}}, "time.timezone"),
+        ({"time": {"date": "2024-05-06 07:08:09.5", "timezone": "UTC"}}, ""),
+        ({"time": "2024-05-06T07:08:09Z", "timezone": "Europe/Berlin"}, ""),
+        ({"time": "2024-05-06T07:08:09+02:00", "tz": "CEST"}, ""),
+        ({"time": 1714979289, "timezone": "Europe/Berlin"}, ""),
+    ],
+)
+def test_a_zone_beside_the_times_of_records_is_told(record: Given, told: str) -> None:
+    found = guess_records([json.dumps(record | {"message": text}) for text in ("a", "b", "c")])
+    assert found is not None
+    assert [doubt.partition(")")[0] for doubt in found.doubts] == [f"zones under a key ({told}"] * bool(told)
+
+
 def test_what_has_no_message_is_no_log() -> None:
     assert guess_records(['{"a":1,"b":2}', '{"a":3,"b":4}']) is None
     assert guess_records(["[1, 2]", "3"]) is None

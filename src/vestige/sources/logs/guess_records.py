@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from vestige.sources.logs import records
 from vestige.sources.logs.format import Format, compiled
@@ -35,7 +36,11 @@ def guess_records(lines: Sequence[str], *, timed: bool = False) -> Guess | None:
         start = INDENTED
     elif not all(line.startswith("{") for line in lines if records.load(line) is not None):
         start = START_OF_ARRAY
-    return _of_records("<Start><Content>", {"Start": start}, keys, whole, len(lines), lines)
+    made = _of_records("<Start><Content>", {"Start": start}, keys, whole, len(lines), lines)
+    if made is not None and (zone := records.zone_beside(each, keys)):
+        doubt = f"zones under a key ({zone}) are not read: the times are taken as UTC"
+        made = replace(made, doubts=(*made.doubts, doubt))
+    return made
 
 
 def are_indented(lines: Sequence[str]) -> bool:

@@ -52,6 +52,8 @@ NAMES: dict[str, tuple[str, ...]] = {
 """What the parts of a record are called, in small letters; dots lead into objects. The first that is there
 counts."""
 FIT, NEARLY_ALL = 0.5, 0.9
+ZONES, UTC = ("timezone", "tz", "time_zone"), frozenset({"", "UTC", "GMT", "Z", "+00:00", "+0000", "Etc/UTC"})
+"""Keys of a zone beside a time, and what it is called where times are of UTC."""
 STEPS = frozenset({"dt"})
 """Keys under which a step of time may lie: a number of before 1990 is one."""
 MOST_RECORDS = 10_000
@@ -226,15 +228,17 @@ def find_keys(records: Sequence[Record], *, mixed: bool = False) -> dict[str, st
         least = max(1.0, FIT * len(records))
         if part in {"error", "template"}:
             least = 1
-        for name in names:
-            if counts[name] >= least and _is(part, spelt[name], records):
-                keys[part] = spelt[name]
-                break
+        found = [name for name in names if counts[name] >= least and _is(part, spelt[name], records)]
+        if part == "level":
+            # Of several, one that is a name goes before a number that has none (Monolog's 400).
+            found.sort(key=lambda name: not _is_named(spelt[name], records))
+        if found:
+            keys[part] = spelt[found[0]]
     if "message" not in keys and "template" not in keys:
-        found = _mixed_message(records, spelt) if mixed else None
-        if found is None:
+        message = _mixed_message(records, spelt) if mixed else None
+        if message is None:
             return None
-        keys["message"] = found
+        keys["message"] = message
     return keys
 
 
@@ -266,12 +270,41 @@ def _is(part: str, path: str, records: Sequence[Record]) -> bool:
     if part == "time":
         if path.lower() in STEPS and not all(map(_is_moment, values)):
             return False
-        return all(read_time(value) != clock.BAD for value in values[:8])
+        # Zero stands where there is none, as OpenTelemetry has it: another key may have one.
+        return all(read_time(value) != clock.BAD for value in values[:8]) and any(map(read_time, values[:8]))
     if part == "level":
         return all(level_of(value) for value in values[:8])
     if part == "host":
         return all(isinstance(value, str) for value in values)
     return any(isinstance(value, str | list) for value in values)
+
+
+def _is_named(path: str, records: Sequence[Record]) -> bool:
+    """Whether the levels under a path are called by names, be they of numbers that are known."""
+    levels = [
+        level_of(value) for value in (value_at(record, path) for record in records) if value is not None
+    ]
+    return not any(level.isdigit() for level in levels[:8])
+
+
+def zone_beside(records: Sequence[Record], keys: dict[str, str]) -> str:
+    """The key beside the times of most records under which a zone lies, where the times have none; empty
+    where there is no such. In such a zone the times are, and not in UTC."""
+    if "time" not in keys or not records:
+        return ""
+    own = "" if keys["time"] not in records[0] else f"{keys['time']}."
+    for path in (f"{prefix}{name}" for prefix in dict.fromkeys((own, "")) for name in ZONES):
+        told = (value_at(record, path) for record in records if _has_no_zone(value_at(record, keys["time"])))
+        if sum(isinstance(zone, str) and zone not in UTC for zone in told) >= NEARLY_ALL * len(records):
+            return path
+    return ""
+
+
+def _has_no_zone(value: Any) -> bool:
+    """Whether a time is a date and a clock without a zone."""
+    if isinstance(value, dict):
+        value = value.get("date")
+    return isinstance(value, str) and _NO_ZONE.fullmatch(value.strip()) is not None
 
 
 def _is_moment(value: Any) -> bool:
@@ -327,6 +360,7 @@ _RFC = re.compile(
     rf"(\d{{4}}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{{1,9}})\d*)?[ ]?(Z|{OFFSET})?", re.ASCII
 )
 _NUMBER = re.compile(r"(\d{1,19})(?:\.(\d{1,20}))?(?:[eE]\+?(\d{1,2}))?", re.ASCII)
+_NO_ZONE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,12})?", re.ASCII)
 _LAYOUTS = ("%Y-%m-%d", "%H:%M:%S", "%z")
 
 
