@@ -131,6 +131,10 @@ def test_a_new_file_by_an_old_name_is_told_to_be_waited_for(
     [
         ("logs", "head", {"kind": "toy"}),
         ("logs", "clock", 3),
+        ("logs", "offset", -1),
+        ("logs", "line", 0),
+        ("events", "offset", 10**30),
+        ("events", "offset", 1.5),
         ("events", "layout", {"kind": "toy"}),
         ("events", "layout", {"kind": "jsonl", "places": []}),
     ],

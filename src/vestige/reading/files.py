@@ -5,10 +5,12 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from vestige import checked
 from vestige.evidence.files import EvidenceFile, find, stdin
 from vestige.evidence.stream import ByteStream
-from vestige.reading.digests import BlockHasher
+from vestige.reading.digests import MOST_BYTES, BlockHasher
 from vestige.reading.steps import ChunkStream, Evidence, Listing, Position, Unit
 
 
@@ -51,6 +53,12 @@ def first_lines(file: EvidenceFile, most: int) -> list[str]:
     with closing(ByteStream(file)) as content:
         sample, _ = content.sample()
     return sample.decode("utf-8", errors="replace").split("\n")[:most]
+
+
+def place_in(state: dict[str, Any], name: str, low: int = 0) -> int:
+    """The byte or the line of a file that a position says; `low` where it says none. Raises ValueError for
+    what no file has."""
+    return checked.whole(state.get(name, low), name, low, MOST_BYTES)
 
 
 class BytesStream(ChunkStream):
@@ -96,7 +104,7 @@ class FileStream(BytesStream):
     """Whether the file is a recording, whose digest is that of its content."""
 
     def __init__(self, unit: FileUnit, resume: Position | None = None) -> None:
-        self._offset = int(resume["chunk"]["offset"]) if resume else 0
+        self._offset = place_in(resume["chunk"], "offset") if resume else 0
         super().__init__(unit, unit.file, self._offset, resume)
         self._unit = unit
         self._over = False

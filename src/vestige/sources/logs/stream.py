@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vestige.errors import EvidenceError
 from vestige.evidence.defects import FILE, Defect
 from vestige.evidence.stream import closing_on_error
+from vestige.reading.files import place_in
 from vestige.reading.steps import (
     ChunkStream,
     Position,
@@ -44,7 +45,7 @@ class LogStream(ChunkStream):
             raise ValueError("a unit without rules")
         state = {} if resume is None else resume["chunk"]
         self._number = int(state.get("content", 0))
-        self._offset, self._line = int(state.get("offset", 0)), int(state.get("line", 1))
+        self._offset, self._line = place_in(state, "offset"), place_in(state, "line", 1)
         self._head = Head(**state["head"]) if state.get("head") else None
         self._clock = Clock(**state["clock"]) if state.get("clock") else None
         self._released: int | None = state.get("released")
