@@ -63,9 +63,10 @@ demo-logs: $(READY)
 	$(BIN)/vestige run logs $(DEMO)/logs --format bgl --split host --train-jobs 2 $(COLLABORATIVE) $(GRU) --model gbt -o $(DEMO)/runs/logs
 
 # Byte code is kept, whatever the environment says: hundreds of processes would compile the program anew.
+# Three workers for two cores: many a test waits for processes of its own, or for a time that must pass.
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
