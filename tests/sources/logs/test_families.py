@@ -192,7 +192,10 @@ def test_a_file_that_fits_nothing_is_told_how_well_it_fits_what(families: Path, 
     odd.write_text(AUTH[: AUTH.index("\n") + 1] + "once upon a time\n" * 9)
     with pytest.raises(EvidenceError) as caught:
         prepare(odd, tmp_path / "d")
-    assert "rfc5424 0, rsyslog 0, rfc3164 1, monotonic 0, dmesg 0, kippo 0, access 0" in caught.value.what
+    assert (
+        "rfc5424 0, rsyslog 0, rfc3164 1, monotonic 0, dmesg 0, kippo 0, access 0, squid 0"
+        in caught.value.what
+    )
     assert (caught.value.where, caught.value.row) == (str(odd), 2)
     assert not (tmp_path / "d").exists()
 
@@ -215,10 +218,15 @@ def test_the_probe_covers_every_format(families: Path, tmp_path: Path) -> None:
     assert set(batch.symbols["type"]) == {"", *AUTO, "guessed0", "guessed1", "guessed2", "guessed3"}
     message = batch.steps["message"]
     texts = [batch.symbols["text"][int(row)] for row in message[:, -1]]
-    assert texts[-7:-4] == [
+    assert texts[-10:-7] == [
         "<ok><browser> GET /item/<number>?page=<value>",
         "<not_found> POST /login",
         "<server_error><tool> GET /img/<file>.gif?id=%27%20OR%201=<value>",
+    ]
+    assert texts[-7:-4] == [
+        "<ok> GET http://shop.example.org/item/<number>?page=<value>",
+        "<forbidden> CONNECT <ip>:4444",
+        "<bad_request> NONE error:invalid-request",
     ]
     assert texts[-4:] == [
         "ERROR <num> orders of <ip> failed",

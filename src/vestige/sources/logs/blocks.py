@@ -26,6 +26,9 @@ MOST_LINES = 1 << 14
 """A block of so many lines is cut however few its bytes are: memory goes by lines, too."""
 MESSAGE_BYTES = 1 << 20
 
+COLUMNS = b"\n#Fields:"
+"""Behind a line end: a line that names columns (W3C)."""
+
 Gap = tuple[int, int, int]
 """Before byte `at` of a block, so many bytes with so many line ends of the file were left out."""
 
@@ -50,8 +53,9 @@ class BlockReader:
 
     `is_start` tells whether a line (without its end) begins a message, `goes_on`, where there is one, whether
     the message of a line goes on in the next one nevertheless; `inside`, which lines (from 0) of what begins
-    with a message are none whatever they look like. Afterwards `digest`, `n_bytes` and `over_long` (lines and
-    messages that were cut) hold what the file came to.
+    with a message are none whatever they look like; `columns`, where it is not None, the last line that named
+    columns: another one that names others begins a block. Afterwards `digest`, `n_bytes` and `over_long`
+    (lines and messages that were cut) hold what the file came to.
     """
 
     is_start: Callable[[bytes], bool]
@@ -60,6 +64,7 @@ class BlockReader:
     most_lines: int = MOST_LINES
     goes_on: Callable[[bytes, bytes], bool] | None = None
     inside: Callable[[bytes], set[int]] | None = None
+    columns: bytes | None = None
     over_long: int = 0
     n_bytes: int = 0
     _hash: BlockHasher = field(default_factory=BlockHasher)
@@ -119,7 +124,7 @@ class BlockReader:
         if now or self._is_enough():
             cut = self._last_start()
             if cut:
-                return self._take(cut)
+                return self._take(self._to_columns(cut))
             self._shorten()
         return None
 
@@ -131,7 +136,8 @@ class BlockReader:
         """The last block: the file is over. None where nothing is left."""
         if not self._buffer:
             return None
-        return self._take(len(self._buffer), final=True)
+        cut = self._to_columns(len(self._buffer))
+        return self._take(cut, final=cut == len(self._buffer))
 
     def pending(self) -> Block | None:
         """The last message as far as it is there, in whole lines; it stays in the buffer, because lines of it
@@ -229,6 +235,25 @@ class BlockReader:
             n_bytes, n_lines = n_bytes + more_bytes, n_lines + more_lines
         self._gaps.append((at, n_bytes, n_lines))
 
+    def _to_columns(self, cut: int) -> int:
+        """Where before `cut` the first line begins that names other columns than those before it did; `cut`
+        where there is none."""
+        if self.columns is None:
+            return cut
+        if self._buffer.startswith(COLUMNS[1:]):
+            self.columns = self._line_at(0)
+        at = self._buffer.find(COLUMNS, 0, cut) + 1
+        while at:
+            if self._line_at(at) != self.columns:
+                return at
+            at = self._buffer.find(COLUMNS, at, cut) + 1
+        return cut
+
+    def _line_at(self, start: int) -> bytes:
+        """The line that begins at `start`, without blanks at its end."""
+        end = self._buffer.find(b"\n", start)
+        return bytes(self._buffer[start : end if end >= 0 else len(self._buffer)]).rstrip()
+
     def _last_start(self) -> int:
         """Where the last complete line that begins a message starts; 0 where only the first one does."""
         end = self._line_start
@@ -282,8 +307,12 @@ class BlockReader:
             data = bytes(view[:cut])  # of a slice of the buffer itself it would be a copy of a copy
         block = Block(data, self._offset, self._line, tuple(gaps), final)
         self._offset += cut + sum(gap[1] for gap in gaps)
-        # What stays is a message at most, and counted faster than what goes.
-        n_lines = self._n_lines - self._buffer.count(b"\n", cut)
+        # What stays is a message at most, for the most part, and counted faster than what goes.
+        n_lines = (
+            data.count(b"\n")
+            if 2 * cut < len(self._buffer)
+            else self._n_lines - self._buffer.count(b"\n", cut)
+        )
         self._line += n_lines + sum(gap[2] for gap in gaps)
         self._n_lines -= n_lines
         self._begun = True

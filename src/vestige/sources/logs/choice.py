@@ -27,6 +27,7 @@ from vestige.sources.logs.met import NOT_MET, is_met, records_met
 from vestige.sources.logs.parse import Rules, common_settings
 from vestige.sources.logs.records import find_keys, load, sample
 from vestige.sources.logs.undated import guess_undated
+from vestige.sources.logs.w3c import W3C, find_columns
 
 SURE = 0.9
 """A format of a single program is a file's where so many of its first lines fit it."""
@@ -184,7 +185,8 @@ class RuleSet:
         whole = [line for line in lines if line.strip()]
         container = None
         until = self.written_until(file)
-        found = self._of_met(texts, whole, until)
+        found, lacking = self._of_columns(whole)
+        found = found or self._of_met(texts, whole, until)
         if found is None and self.guesses and (query := _packed_records(texts, whole)):
             raise FormatError(
                 "its records lie in a JSON array: many in one line, over several lines, or within an object",
@@ -200,6 +202,7 @@ class RuleSet:
         if found is None:
             raise _refusal(self.formats, judged, file.where)
         chosen, why, doubts = found
+        doubts += filter(None, [lacking])
         if self.unasked and chosen.label:
             doubts.append(
                 f"{chosen.name} has labels of its own ({chosen.label}), which nobody asked for: "
@@ -209,7 +212,7 @@ class RuleSet:
             chosen = _in_container(chosen, container, [line for _, line in judged])
             if not chosen.example:
                 raise _refusal(self.formats, judged, file.where)
-        if self.guesses or alone:
+        if (self.guesses or alone) and chosen.name != W3C:
             chosen, told = with_indented(chosen, lines, alone=alone)
             doubts += told
         known = not self.met or is_met(self.met, chosen)
@@ -225,10 +228,19 @@ class RuleSet:
             doubts += _glued(rules, judged)
         return Choice(rules, lines, why, doubts, known=known)
 
+    def _of_columns(self, whole: list[str]) -> tuple[Found | None, str]:
+        """The format whose columns a line `#Fields:` names, where that is asked for or nothing is; and what
+        is said of columns that are lacking."""
+        asked = self.guesses or any(each.name == W3C for each in self.formats)
+        if not asked or self.label.kind == "level":
+            return None, ""
+        columns, why, lacking = find_columns(whole)
+        return None if columns is None else (columns.format, why, []), lacking
+
     def _of_met(self, lines: list[str], whole: list[str], until: date) -> Found | None:
         """The format, of those that were met before, that these lines have; None where none fits, or where
         a new one would fit many more of them. `whole`: as `_chosen` has it."""
-        fits = [Fit.of(each, lines) for each in self.met if each.name != RECORDS]
+        fits = [Fit.of(each, lines) for each in self.met if each.name not in {RECORDS, W3C}]
         fitting = sorted((fit for fit in fits if fit.strict >= FIT), key=lambda fit: -fit.strict)
         timed = next((fit for fit in fitting if fit.format.time), None)
         if timed is not None:

@@ -32,7 +32,7 @@ from vestige.sources.logs.format import Format, load
 from vestige.sources.logs.labels import LabelRule
 from vestige.sources.logs.options import LogOptions, Year
 
-AUTO = ("cri", "rfc5424", "rsyslog", "rfc3164", "monotonic", "dmesg", "kippo", "access")
+AUTO = ("cri", "rfc5424", "rsyslog", "rfc3164", "monotonic", "dmesg", "kippo", "access", "squid")
 """The formats that `auto` stands for: those of logs whose lines hold free text."""
 MAX_TOML = 1 << 20
 

@@ -17,7 +17,7 @@ from vestige.sources.logs.masks import GUESSED
 
 NAME = "guessed"
 """What a guessed format is called."""
-VERSION = 8
+VERSION = 9
 """Of what is guessed: it is part of a dataset's settings, and changes with whatever changes a header."""
 MASKS = (
     "url", "email", "uuid", "mac", "rhost", "user", "ip", "host", "pci", "path", "winpath", "hex", "hash",

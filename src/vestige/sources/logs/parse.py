@@ -44,6 +44,7 @@ from vestige.sources.logs.records import (
     within_values,
 )
 from vestige.sources.logs.slots import N_SLOTS, SlotReader
+from vestige.sources.logs.w3c import W3C
 
 TEXT_CHARACTERS = 8192
 RAW_BYTES = 1 << 16
@@ -126,7 +127,7 @@ class Rules:
     def foreign(self) -> Foreign | None:
         """What lines are that do not fit the header; None where nothing is asked of them: of a format without
         times that somebody chose."""
-        if not self.format.time and not self.format.keys and self.format.name != GUESSED_NAME:
+        if not (self.format.time or self.format.keys or self.format.name in {GUESSED_NAME, W3C}):
             return None
         return Foreign(
             self.others,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,13 @@ from vestige.sources.logs.parsing import WORTH_S, BlockParser
 from vestige.sources.logs.schema import MESSAGE, SLOTS
 from vestige.sources.logs.symbols import LogSymbols
 from vestige.sources.logs.table import Content, TableError, contents
+from vestige.sources.logs.w3c import FIELDS, W3C, columns_of
+
+_FIELDS = FIELDS.encode()
+MOST_CHANGES = 4
+"""Changes of columns that are named."""
+MOST_FOLLOWED = 1000
+"""Changes of columns of a file that are followed: a program changes them when somebody sets it up anew."""
 
 
 class LogStream(ChunkStream):
@@ -62,6 +70,8 @@ class LogStream(ChunkStream):
         self._told: dict[str, Any] = {}
         self._untimed = Untimed()
         self._beside = Beside()
+        self._changed: list[str] = []
+        self._changes = 0
         self._taken = 0
         with closing_on_error(self):
             self._advance()
@@ -86,7 +96,7 @@ class LogStream(ChunkStream):
             "wordless": self._wordless,
             **self._told,
             "more_defects": Counter(self._untimed.more) + Counter(self._beside.more),
-            "warnings": [*self._told.get("warnings", []), *self._beside.warnings],
+            "warnings": [*self._told.get("warnings", []), *self._changes_told, *self._beside.warnings],
         }
 
     def wait(self, seconds: float) -> bool:
@@ -183,12 +193,7 @@ class LogStream(ChunkStream):
     def _take_up(self, head: Head) -> None:
         rules = head.rules
         self._rules = rules
-        self._parser = BlockParser(
-            head.settings,
-            self._unit.file.size,
-            worth_s=0.0 if self._grows else WORTH_S,
-            waits=self._unit.mode == "whole",
-        )
+        self._parser = self._parser_of(head)
         goes_on = rules.goes_on_from if rules.format.partial else None
         if self._complete:
             self._reader = BlockReader(rules.is_start, max_line=rules.max_line, goes_on=goes_on)
@@ -201,6 +206,8 @@ class LogStream(ChunkStream):
                 goes_on=goes_on,
             )
         self._reader.inside = rules.inside
+        if rules.format.name == W3C:
+            self._reader.columns = b""
         if self._unit.mode == "follow":
             self._reader.size = FOLLOWED_BYTES
         if self._clock is None:
@@ -212,6 +219,42 @@ class LogStream(ChunkStream):
         if rules.label.kind == "words" and not rules.label.values and head.kind not in self._wordless:
             self._wordless.append(head.kind)
 
+    def _parser_of(self, head: Head) -> BlockParser:
+        return BlockParser(
+            head.settings,
+            self._unit.file.size,
+            worth_s=0.0 if self._grows else WORTH_S,
+            waits=self._unit.mode == "whole",
+        )
+
+    def _change_columns(self, block: Block) -> None:
+        """Read on by the columns that the first line of a block names."""
+        head, reader = self._head, self._reader
+        if head is None or reader is None or reader.columns is None or not block.data.startswith(_FIELDS):
+            return
+        columns = columns_of(self._rules.text(block.data.partition(b"\n")[0]).rstrip())
+        if columns.format.header == self._rules.format.header:
+            return
+        if self._changes == MOST_FOLLOWED:
+            reader.columns = None
+            self._changed.append(
+                f"changes of columns are followed no longer from line {block.line} on: "
+                f"there are {MOST_FOLLOWED:,}"
+            )
+            return
+        self._changes += 1
+        if self._changes <= MOST_CHANGES:
+            lacking = f"; {columns.told}" * bool(columns.told)
+            self._changed.append(f"from line {block.line} on it has other columns ({FIELDS[:-1]}){lacking}")
+        self._rules = replace(self._rules, format=columns.format)
+        self._head = replace(head, settings=json.dumps(self._rules.settings()))
+        self._parser = self._parser_of(self._head)
+
+    @property
+    def _changes_told(self) -> list[str]:
+        more = self._changes - MOST_CHANGES
+        return [*self._changed, *([f"its columns change {more:,} more times"] if more > 0 else [])]
+
     @property
     def _grows(self) -> bool:
         """Whether the file is followed for as long as it grows, not up to where it reaches now."""
@@ -219,6 +262,7 @@ class LogStream(ChunkStream):
 
     def _chunk_of(self, block: Block) -> StepBlock | None:
         """The messages of a block; None where it holds none that is new."""
+        self._change_columns(block)
         content = self._content
         parser = self._parser
         if parser is None or self._clock is None or content is None:
