@@ -56,17 +56,17 @@ def read(tmp_path: Path, *lines: str, **options: Any) -> tuple[list[Row], dict[s
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        (iis("GET /index.html -"), "<chrome><ok> GET /index.html"),
-        (iis("GET /admin -", "-", "403"), "<nobody><forbidden> GET /admin"),
-        (iis("GET /item/17 page=2&q=shoes"), "<chrome><ok> GET /item/<number> page=<value>&q=<value>"),
+        (iis("GET /index.html -"), "<ok><chrome> GET /index.html"),
+        (iis("GET /admin -", "-", "403"), "<forbidden><nobody> GET /admin"),
+        (iis("GET /item/17 page=2&q=shoes"), "<ok><chrome> GET /item/<number> page=<value>&q=<value>"),
         (iis("GET /js/app.min.js v=3", "curl/8.1", "304"),
-         "<tool><not_modified> GET /js/<file>.js v=<value>"),
+         "<not_modified><tool> GET /js/<file>.js v=<value>"),
         (iis("POST /a id=1'+OR+1=1--", "sqlmap/1.6#stable+(https://sqlmap.org)", "500"),
-         "<scanner><server_error> POST /a id=<number>'+OR+1=<value>"),
-        (iis("GET / -", "${jndi:ldap://x/a}"), "${jndi:ldap://x/a}<ok> GET /"),
-        (iis("GET / -", "Mozilla/5.0+()+%7B+:;%7D"), "Mozilla/<number>.<number>+()+%7B+:;%7D<ok> GET /"),
-        (iis('GET /"quoted" -', '"Shop 3"', "404"), '"Shop 3"<not_found> GET /"quoted"'),
-        (iis("GET /x -", "Googlebot/2.1+(+http://a/b.html)", "-"), "<bot> - GET /x"),
+         "<server_error><scanner> POST /a id=<number>'+OR+1=<value>"),
+        (iis("GET / -", "${jndi:ldap://x/a}"), "<ok> ${jndi:ldap://x/a} GET /"),
+        (iis("GET / -", "Mozilla/5.0+()+%7B+:;%7D"), "<ok> Mozilla/<number>.<number>+()+%7B+:;%7D GET /"),
+        (iis('GET /"quoted" -', '"Shop 3"', "404"), '<not_found> "Shop 3" GET /"quoted"'),
+        (iis("GET /x -", "Googlebot/2.1+(+http://a/b.html)", "-"), "<answer><bot> GET /x"),
     ],
 )  # fmt: skip
 def test_what_models_see_of_a_request(tmp_path: Path, line: str, text: str) -> None:
@@ -86,8 +86,8 @@ def test_tabs_and_fields_that_are_encoded_once_or_twice(tmp_path: Path) -> None:
     ]
     found, _ = read(tmp_path, "#Version: 1.0", CLOUDFRONT, *lines)
     assert [text for _, text in found] == [
-        "<firefox><ok> GET /img/<file>.gif id=<value>",
-        "<tool><forbidden> GET /..%252f..%252fetc/passwd",
+        "<ok><firefox> GET /img/<file>.gif id=<value>",
+        "<forbidden><tool> GET /..%252f..%252fetc/passwd",
     ]
 
 
@@ -99,11 +99,11 @@ def test_columns_are_those_of_the_last_line_that_named_them(tmp_path: Path) -> N
         IIS, iis("GET / -"),
     )  # fmt: skip
     assert found == [
-        (WHEN, "<chrome><ok> GET /"),
-        (WHEN, "<chrome><ok> GET /b"),
+        (WHEN, "<ok><chrome> GET /"),
+        (WHEN, "<ok><chrome> GET /b"),
         ("2024-05-06T07:08:10", "<unauthorized> GET /admin"),
         ("2024-05-06T07:08:11.5", "<not_found> HEAD /c"),
-        (WHEN, "<chrome><ok> GET /"),
+        (WHEN, "<ok><chrome> GET /"),
     ]
     assert summary["warnings"] == [
         f"from line {row} on it has other columns (#Fields)" for row in (11, 16, 18)
@@ -113,7 +113,7 @@ def test_columns_are_those_of_the_last_line_that_named_them(tmp_path: Path) -> N
 def test_changes_are_told_however_many_there_are(tmp_path: Path) -> None:
     lines = [IIS, iis("GET / -"), SHORT, "2024-05-06 07:08:09 192.0.2.7 GET / 200"] * MOST_CHANGES
     found, summary = read(tmp_path, *lines)
-    assert [text for _, text in found] == ["<chrome><ok> GET /", "<ok> GET /"] * MOST_CHANGES
+    assert [text for _, text in found] == ["<ok><chrome> GET /", "<ok> GET /"] * MOST_CHANGES
     assert len(summary["warnings"]) == MOST_CHANGES + 1
     assert summary["warnings"][-1] == f"its columns change {MOST_CHANGES - 1} more times"
 
@@ -122,7 +122,7 @@ def test_that_changes_are_followed_no_longer_is_told(tmp_path: Path, monkeypatch
     monkeypatch.setattr("vestige.sources.logs.stream.MOST_FOLLOWED", 2)
     request = "2024-05-06 07:08:09 192.0.2.7 GET / 200"
     found, summary = read(tmp_path, IIS, iis("GET / -"), *[SHORT, request, IIS, iis("GET / -")] * 2)
-    assert [text for _, text in found[:3]] == ["<chrome><ok> GET /", "<ok> GET /", "<chrome><ok> GET /"]
+    assert [text for _, text in found[:3]] == ["<ok><chrome> GET /", "<ok> GET /", "<ok><chrome> GET /"]
     assert len(found) == 5
     assert summary["warnings"][-1] == "changes of columns are followed no longer from line 7 on: there are 2"
 
@@ -155,7 +155,7 @@ def test_a_change_is_followed_in_large_files_and_by_whoever_resumes(tmp_path: Pa
 def test_a_request_that_is_cut_short_is_one_by_itself(tmp_path: Path) -> None:
     short, long = iis("GET / -"), iis(f"GET /{'a' * 500_000} -", status="404")
     found, summary = read(tmp_path, IIS, short, long, "cut", short)
-    assert [text[:12] for _, text in found] == ["<chrome><ok>", "GET /aaaaaaa", "cut", "<chrome><ok>"]
+    assert [text[:12] for _, text in found] == ["<ok><chrome>", "GET /aaaaaaa", "cut", "<ok><chrome>"]
     assert summary["counts"]["over_long"] == 1
     assert summary["counts"]["multi_line_messages"] == 0
     assert summary["counts"]["bad_times"] == 1
@@ -189,8 +189,8 @@ def test_without_a_line_that_names_them_columns_are_those_of_iis(tmp_path: Path)
     for options in ({}, {"format": "w3c"}):
         found, summary = read(tmp_path, *lines, **options)
         assert [text for _, text in found] == [
-            "<chrome><ok> GET /index.html",
-            "<nobody><forbidden> GET /admin",
+            "<ok><chrome> GET /index.html",
+            "<forbidden><nobody> GET /admin",
         ]
         assert summary["formats"] == {"w3c": 1}
 

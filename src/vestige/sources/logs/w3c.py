@@ -80,13 +80,15 @@ def columns_of(line: str) -> Columns:
     if "Query" not in fields:
         del shapes["Nil"]
     own = load(W3C)
-    masks = [name for name in own.masks if "Agent" in fields or name not in _OF_CLIENTS]
+    # Clients are known by where they stand: behind the status.
+    clients = {"Agent", "Status"} <= set(fields)
+    masks = [name for name in own.masks if clients or name not in _OF_CLIENTS]
     made = Format(
         name=W3C,
         header=f"<Line>{_header(fields, timed=timed)}{{ }}<Content>",
         time=layouts,
         field={name: shape for name, shape in shapes.items() if name not in layouts},
-        shown=[name for name in own.shown if name in fields],
+        shown=[name for name in own.shown if name in fields and (clients or name != "Agent")],
         masks=masks,
         mask={name: own.mask[name] for name in masks if name in own.mask},
         example=[
