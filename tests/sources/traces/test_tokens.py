@@ -140,7 +140,7 @@ def test_nothing_is_written_behind_a_chunk(size: int) -> None:
     trace = pt.PSB + (pt.long("!" * 47) + pt.short("!")) * 9 + (pt.short("!" * 6) + b"\3" + tip(5)) * 99
     out, place = np.full(size + LANES, 5, np.uint64), np.full(size + LANES, 5, np.int64)
     state, counts = fresh_state(), np.zeros(len(Kind), np.int64)
-    known, guess = KNOWN.partition().ravel(), np.zeros(PAGES, np.int64)
+    known, guess = KNOWN.partition.ravel(), np.zeros(PAGES, np.int64)
 
     def step(content: NDArray[np.uint8], end: int, final: bool) -> Iterator[int]:
         chunk, n = (out[:size], place[:size]), size
@@ -238,7 +238,7 @@ def test_branches_end_a_block_of_items_and_count() -> None:
 
 @given(maps())
 def test_every_address_is_in_one_row_of_a_partition(rows: list[Region]) -> None:
-    first, last, module, origin = regions(rows).partition().T.tolist()
+    first, last, module, origin = regions(rows).partition.T.tolist()
     assert (first[0], last[-1]) == (0, (1 << 64) - 1)
     assert all(end + 1 == start for end, start in zip(last, first[1:], strict=False))
     found = {(start, end + 1, *rest) for start, end, *rest in zip(first, last, module, origin, strict=True)}

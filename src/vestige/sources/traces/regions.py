@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,7 @@ class Regions:
                 "regions overlap, are out of order, begin before their module, or have no module"
             )
 
+    @cached_property
     def partition(self) -> NDArray[np.uint64]:
         """All addresses in ascending rows `(k, 4)`, regions and the gaps between them: the first address, the
         last, the module, and the address that offsets count from (0 in gaps). What is mapped by nothing is
@@ -65,6 +67,7 @@ class Regions:
         return np.array(rows, np.uint64)
 
     @classmethod
+    @cache
     def none(cls) -> Regions:
         """No region at all: every address is unmapped."""
         empty = np.empty(0, np.uint64)

@@ -121,7 +121,7 @@ class Decoder:
             self._state[BASE] = base
         self._base, self._tip_only, self._placed = base, tip_only, placed
         self._counts = np.zeros(len(Kind), np.int64)
-        self._known, self._guess = regions.partition().ravel(), np.zeros(fused.PAGES, np.int64)
+        self._known, self._guess = regions.partition.ravel(), np.zeros(fused.PAGES, np.int64)
         self._buffer = Buffer(self._state, piece)
         self._n = 0
         self._out, self._place = NO_VALUES, NO_OFFSETS
