@@ -16,7 +16,7 @@ from vestige.sources.logs.options import LogOptions
 from vestige.sources.logs.parse import Rules
 from vestige.sources.logs.reader import LogReader
 from vestige.sources.logs.schema import schema_for
-from vestige.sources.logs.stream import MOST_CHANGES
+from vestige.sources.logs.stream import MOST_CHANGES, MOST_FOLLOWED
 from vestige.sources.logs.w3c import columns_of
 
 IIS = (
@@ -118,13 +118,15 @@ def test_changes_are_told_however_many_there_are(tmp_path: Path) -> None:
     assert summary["warnings"][-1] == f"its columns change {MOST_CHANGES - 1} more times"
 
 
-def test_that_changes_are_followed_no_longer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vestige.sources.logs.stream.MOST_FOLLOWED", 2)
+def test_that_changes_are_followed_no_longer_is_told(tmp_path: Path) -> None:
     request = "2024-05-06 07:08:09 192.0.2.7 GET / 200"
-    found, summary = read(tmp_path, IIS, iis("GET / -"), *[SHORT, request, IIS, iis("GET / -")] * 2)
-    assert [text for _, text in found[:3]] == ["<ok><chrome> GET /", "<ok> GET /", "<ok><chrome> GET /"]
-    assert len(found) == 5
-    assert summary["warnings"][-1] == "changes of columns are followed no longer from line 7 on: there are 2"
+    times = MOST_FOLLOWED // 2 + 2
+    found, summary = read(tmp_path, *[IIS, iis("GET / -"), SHORT, request] * times)
+    followed = [text for _, text in found[: MOST_FOLLOWED + 1]]
+    assert followed == [("<ok><chrome> GET /", "<ok> GET /")[at % 2] for at in range(MOST_FOLLOWED + 1)]
+    assert len(found) == 2 * times
+    last = "changes of columns are followed no longer from line 2003 on: there are 1,000"
+    assert last in summary["warnings"]
 
 
 def test_a_change_is_followed_in_large_files_and_by_whoever_resumes(tmp_path: Path) -> None:
