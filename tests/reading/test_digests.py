@@ -73,7 +73,7 @@ def test_digests_do_not_depend_on_the_pieces_that_bytes_come_in(sizes: list[int]
         hasher.update(data[at : at + size])
         at += size
     assert hasher.n_bytes == len(data)
-    assert list(hasher.finish()) == blocks_of(data)
+    assert list(hasher.blocks) == blocks_of(data)
 
 
 def test_a_gather_checks_the_blocks_that_it_touches_and_no_others(tmp_path: Path) -> None:

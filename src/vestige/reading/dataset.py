@@ -67,7 +67,7 @@ class StreamWriter:
         """Write the true shape into the header; the digests of the file."""
         self._file.seek(0)
         self._file.write(self._header())
-        before = FileDigest(self._hasher.n_bytes, self._hasher.finish())
+        before = FileDigest(self._hasher.n_bytes, self._hasher.blocks)
         digest = rewritten(self._file, before)
         self._file.close()
         return digest

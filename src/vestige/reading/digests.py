@@ -44,7 +44,7 @@ class FileDigest:
         with path.open("rb") as file:
             while data := file.read(BLOCK):
                 hasher.update(data)
-        return cls(hasher.n_bytes, hasher.finish())
+        return cls(hasher.n_bytes, hasher.blocks)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -86,14 +86,15 @@ class BlockHasher:
                 self._done.append(self._current.hexdigest())
                 self._current = blake3()
 
-    def finish(self) -> tuple[str, ...]:
+    @property
+    def blocks(self) -> tuple[str, ...]:
         """The digest of every block so far, the last of which may be shorter."""
         last = [self._current.hexdigest()] if self.n_bytes % BLOCK else []
         return (*self._done, *last)
 
     def hexdigest(self) -> str:
         """One digest (hex) of all bytes so far, see `content_digest`."""
-        return content_digest(self.finish())
+        return content_digest(self.blocks)
 
 
 def content_digest(blocks: Iterable[str]) -> str:

@@ -245,3 +245,13 @@ def test_formats_that_label_differently_need_a_rule(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text(AUTH)
     with pytest.raises(UsageError, match=r"(?s)label differently.*--label"):
         prepare(tmp_path / "a.log", tmp_path / "d", format="hadoop,rfc3164")
+
+
+@pytest.mark.parametrize("name", ["squid", "w3c"])
+def test_web_logs_say_the_same_of_an_answer_and_of_a_path_in_the_same_words(name: str) -> None:
+    words = [
+        "ok", "success", "not_modified", "moved", "bad_request", "unauthorized", "forbidden", "not_found",
+        "client_error", "server_error", "file", "value", "number",
+    ]  # fmt: skip
+    own, usual = load(name).mask, load("access").mask
+    assert [own[word] for word in words] == [usual[word] for word in words]

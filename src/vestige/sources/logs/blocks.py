@@ -26,8 +26,8 @@ MOST_LINES = 1 << 14
 """A block of so many lines is cut however few its bytes are: memory goes by lines, too."""
 MESSAGE_BYTES = 1 << 20
 
-COLUMNS = b"\n#Fields:"
-"""Behind a line end: a line that names columns (W3C)."""
+COLUMNS = b"#Fields:"
+"""With this a line begins that names the columns of those below it (W3C)."""
 
 Gap = tuple[int, int, int]
 """Before byte `at` of a block, so many bytes with so many line ends of the file were left out."""
@@ -240,13 +240,14 @@ class BlockReader:
         where there is none."""
         if self.columns is None:
             return cut
-        if self._buffer.startswith(COLUMNS[1:]):
+        if self._buffer.startswith(COLUMNS):
             self.columns = self._line_at(0)
-        at = self._buffer.find(COLUMNS, 0, cut) + 1
+        begin = b"\n" + COLUMNS
+        at = self._buffer.find(begin, 0, cut) + 1
         while at:
             if self._line_at(at) != self.columns:
                 return at
-            at = self._buffer.find(COLUMNS, at, cut) + 1
+            at = self._buffer.find(begin, at, cut) + 1
         return cut
 
     def _line_at(self, start: int) -> bytes:

@@ -27,7 +27,7 @@ from vestige.sources.logs.met import NOT_MET, is_met, records_met
 from vestige.sources.logs.parse import Rules, common_settings
 from vestige.sources.logs.records import find_keys, load, sample
 from vestige.sources.logs.undated import guess_undated
-from vestige.sources.logs.w3c import W3C, find_columns
+from vestige.sources.logs.w3c import find_columns
 
 SURE = 0.9
 """A format of a single program is a file's where so many of its first lines fit it."""
@@ -202,7 +202,7 @@ class RuleSet:
         if found is None:
             raise _refusal(self.formats, judged, file.where)
         chosen, why, doubts = found
-        doubts += filter(None, [lacking])
+        doubts += lacking
         if self.unasked and chosen.label:
             doubts.append(
                 f"{chosen.name} has labels of its own ({chosen.label}), which nobody asked for: "
@@ -212,7 +212,7 @@ class RuleSet:
             chosen = _in_container(chosen, container, [line for _, line in judged])
             if not chosen.example:
                 raise _refusal(self.formats, judged, file.where)
-        if (self.guesses or alone) and chosen.name != W3C:
+        if (self.guesses or alone) and not chosen.by_columns:
             chosen, told = with_indented(chosen, lines, alone=alone)
             doubts += told
         known = not self.met or is_met(self.met, chosen)
@@ -228,19 +228,20 @@ class RuleSet:
             doubts += _glued(rules, judged)
         return Choice(rules, lines, why, doubts, known=known)
 
-    def _of_columns(self, whole: list[str]) -> tuple[Found | None, str]:
+    def _of_columns(self, whole: list[str]) -> tuple[Found | None, list[str]]:
         """The format whose columns a line `#Fields:` names, where that is asked for or nothing is; and what
         is said of columns that are lacking."""
-        asked = self.guesses or any(each.name == W3C for each in self.formats)
+        asked = self.guesses or any(each.by_columns for each in self.formats)
         if not asked or self.label.kind == "level":
-            return None, ""
+            return None, []
         columns, why, lacking = find_columns(whole)
-        return None if columns is None else (columns.format, why, []), lacking
+        found = None if columns is None else (columns.format, why, list[str]())
+        return found, [lacking] if lacking else []
 
     def _of_met(self, lines: list[str], whole: list[str], until: date) -> Found | None:
         """The format, of those that were met before, that these lines have; None where none fits, or where
         a new one would fit many more of them. `whole`: as `_chosen` has it."""
-        fits = [Fit.of(each, lines) for each in self.met if each.name not in {RECORDS, W3C}]
+        fits = [Fit.of(each, lines) for each in self.met if each.name != RECORDS and not each.by_columns]
         fitting = sorted((fit for fit in fits if fit.strict >= FIT), key=lambda fit: -fit.strict)
         timed = next((fit for fit in fitting if fit.format.time), None)
         if timed is not None:

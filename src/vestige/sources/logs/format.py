@@ -18,6 +18,9 @@ from vestige.sources.logs import clock, header, records
 from vestige.sources.logs.linear import check_shape
 from vestige.sources.logs.masks import SHARED, Masker
 
+W3C = "w3c"
+"""The format whose files name their columns themselves."""
+
 
 class Format(BaseModel):
     """How lines of one kind of log are read. Every key of a format's TOML file is a field here."""
@@ -105,6 +108,11 @@ class Format(BaseModel):
     def time_parser(self) -> clock.TimeParser:
         """The reader of the header's time fields."""
         return clock.TimeParser(list(self.time.values()))
+
+    @property
+    def by_columns(self) -> bool:
+        """Whether lines of a file name the columns of those below them, and not the header here."""
+        return self.name == W3C
 
     @property
     def has_tags(self) -> bool:

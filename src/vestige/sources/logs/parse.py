@@ -44,7 +44,6 @@ from vestige.sources.logs.records import (
     within_values,
 )
 from vestige.sources.logs.slots import N_SLOTS, SlotReader
-from vestige.sources.logs.w3c import W3C
 
 TEXT_CHARACTERS = 8192
 RAW_BYTES = 1 << 16
@@ -127,7 +126,8 @@ class Rules:
     def foreign(self) -> Foreign | None:
         """What lines are that do not fit the header; None where nothing is asked of them: of a format without
         times that somebody chose."""
-        if not (self.format.time or self.format.keys or self.format.name in {GUESSED_NAME, W3C}):
+        chosen = self.format
+        if not (chosen.time or chosen.keys or chosen.by_columns or chosen.name == GUESSED_NAME):
             return None
         return Foreign(
             self.others,

@@ -73,7 +73,7 @@ class LogPart(ChunkStream):
     def summary(self) -> dict[str, Any]:
         """Counts, how many lines the part has, and the digests of the blocks that begin in it."""
         beside = {"unread": self._beside.unread, "changed": self._beside.changed}
-        return {"counts": dict(self._counts), "lines": self._lines, "blocks": self._hasher.finish(), **beside}
+        return {"counts": dict(self._counts), "lines": self._lines, "blocks": self._hasher.blocks, **beside}
 
     def close(self) -> None:
         """See `StepStream.close`."""

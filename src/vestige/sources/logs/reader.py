@@ -46,7 +46,6 @@ from vestige.sources.logs.slots import SlotReader
 from vestige.sources.logs.stream import LogStream, steps_of
 from vestige.sources.logs.symbols import LogSymbols
 from vestige.sources.logs.table import contents, is_table
-from vestige.sources.logs.w3c import W3C
 
 if TYPE_CHECKING:
     from vestige.reading.dataset import DatasetWriter
@@ -225,7 +224,7 @@ class LogReader(Reader[LogUnit]):
         head = self._head_of(unit)
         # Whether a line begins a message must show in the line itself, for parts to be read apart.
         whole = head is None or head.rules.label.kind == "table" or head.rules.is_export
-        if head is None or whole or head.rules.format.partial or head.rules.format.name == W3C:
+        if head is None or whole or head.rules.format.partial or head.rules.format.by_columns:
             return [unit]
         length = max(self.part_bytes, min(size // (jobs * ENOUGH_PARTS), 2 * self.part_bytes))
         # A block of the digest that reaches over a part's end would be read by two workers.

@@ -264,7 +264,7 @@ def _mixed_message(records: Sequence[Record], spelt: dict[str, str]) -> str | No
 
 def _is(part: str, path: str, records: Sequence[Record]) -> bool:
     """Whether what lies under a path can be such a part."""
-    values = [value for value in (value_at(record, path) for record in records) if value is not None]
+    values = _values_at(path, records)
     if not values:
         return False
     if part == "time":
@@ -281,10 +281,12 @@ def _is(part: str, path: str, records: Sequence[Record]) -> bool:
 
 def _is_named(path: str, records: Sequence[Record]) -> bool:
     """Whether the levels under a path are called by names, be they of numbers that are known."""
-    levels = [
-        level_of(value) for value in (value_at(record, path) for record in records) if value is not None
-    ]
-    return not any(level.isdigit() for level in levels[:8])
+    return not any(level_of(value).isdigit() for value in _values_at(path, records)[:8])
+
+
+def _values_at(path: str, records: Sequence[Record]) -> list[Any]:
+    """What lies under a path, of the records that have it."""
+    return [value for record in records if (value := value_at(record, path)) is not None]
 
 
 def zone_beside(records: Sequence[Record], keys: dict[str, str]) -> str:

@@ -21,7 +21,7 @@ from vestige.reading.steps import (
     StepBlock,
 )
 from vestige.sources.logs.beside import OVER_LONG, Beside, defects
-from vestige.sources.logs.blocks import FOLLOWED_BYTES, Block, BlockReader
+from vestige.sources.logs.blocks import COLUMNS, FOLLOWED_BYTES, Block, BlockReader
 from vestige.sources.logs.clock import Clock, Untimed
 from vestige.sources.logs.head import Head, LogUnit, head_of
 from vestige.sources.logs.parse import Messages
@@ -29,9 +29,8 @@ from vestige.sources.logs.parsing import WORTH_S, BlockParser
 from vestige.sources.logs.schema import MESSAGE, SLOTS
 from vestige.sources.logs.symbols import LogSymbols
 from vestige.sources.logs.table import Content, TableError, contents
-from vestige.sources.logs.w3c import FIELDS, W3C, columns_of
+from vestige.sources.logs.w3c import FIELDS, columns_of
 
-_FIELDS = FIELDS.encode()
 MOST_CHANGES = 4
 """Changes of columns that are named."""
 MOST_FOLLOWED = 1000
@@ -206,7 +205,7 @@ class LogStream(ChunkStream):
                 goes_on=goes_on,
             )
         self._reader.inside = rules.inside
-        if rules.format.name == W3C:
+        if rules.format.by_columns:
             self._reader.columns = b""
         if self._unit.mode == "follow":
             self._reader.size = FOLLOWED_BYTES
@@ -230,7 +229,7 @@ class LogStream(ChunkStream):
     def _change_columns(self, block: Block) -> None:
         """Read on by the columns that the first line of a block names."""
         head, reader = self._head, self._reader
-        if head is None or reader is None or reader.columns is None or not block.data.startswith(_FIELDS):
+        if head is None or reader is None or reader.columns is None or not block.data.startswith(COLUMNS):
             return
         columns = columns_of(self._rules.text(block.data.partition(b"\n")[0]).rstrip())
         if columns.format.header == self._rules.format.header:

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from vestige.sources.logs.format import Format, load
+from vestige.sources.logs.blocks import COLUMNS
+from vestige.sources.logs.format import W3C, Format, load
 
-W3C = "w3c"
-"""What the format is called."""
-FIELDS = "#Fields:"
-"""With this a line begins that names the columns of those below it."""
+FIELDS = COLUMNS.decode()
 FIT = 0.5
 """A file is in this format where so many of its first lines have all columns."""
 MOST_COLUMNS = 128
