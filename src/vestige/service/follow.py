@@ -470,7 +470,7 @@ class Follower:
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             if position is None:
                 raise
-            what = f"the state says of {unit.name} what cannot be taken up ({error!r})"
+            what = f"the state says of {unit.name} what cannot be taken up: {error}"
             raise CheckpointError(what, remedy=REMEDY) from error
         self._refused.pop(unit.id, None)
         self._news = True
