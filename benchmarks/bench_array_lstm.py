@@ -33,7 +33,7 @@ from reference import KINDS, MASKED, reference
 
 from vestige import nn
 from vestige.nn.plan import Plan
-from vestige.nn.products import padding_for, rounded_products, times_transposed
+from vestige.nn.products import add_product, padding_for, rounded_products
 from vestige.nn.sequence import _ROWS_PER_PRODUCT
 from vestige.nn.tape import Factors
 
@@ -153,8 +153,9 @@ class Case:
             for _ in range(blocks * plan.steps):
                 forwards.after(operand[:rows])
                 backwards.after(gates[:rows])
+            total = None
             for _ in range(blocks * plan.steps // steps):
-                times_transposed(operand.t(), gates.t())
+                total = add_product(total, operand.t(), gates.t())
 
         return products
 

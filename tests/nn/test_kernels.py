@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from vestige.nn import products, steps_torch
-from vestige.nn.plan import Kind
+from vestige.nn.plan import Kind, Plan
+from vestige.nn.tape import new_tapes
 
 pytest.importorskip("numba", reason="the kernels need Numba")
 from vestige.nn import steps_numba
@@ -37,20 +38,28 @@ def test_the_ends_of_the_scale_are_finite_and_a_nan_is_one() -> None:
         assert np.isnan(function(np.float32(np.nan)))
 
 
+@pytest.mark.parametrize("t", [1, 3])
 @pytest.mark.parametrize("kind", ["sum", "top", "attention", "pooled"])
-def test_kernels_and_tensor_operations_agree_on_one_step(kind: Kind) -> None:
+def test_kernels_and_tensor_operations_agree_on_one_step(kind: Kind, t: int) -> None:
     rows, lanes, hidden = 5, 3, 37
     pre, old = torch.randn(rows, lanes, 4 * hidden), torch.randn(rows, lanes, hidden)
     sig_pre = torch.randn(rows, lanes, hidden) if kind in {"attention", "pooled"} else None
-    d_h, d_out, d_cell = torch.randn(rows, hidden + 3), torch.randn(rows, hidden), torch.randn_like(old)
+    x, d_out = torch.randn(rows, 4, 2), torch.randn(rows, 4, hidden)
+    d_h, d_cell = torch.randn(rows, hidden + 3), torch.randn_like(old)
     found = []
     for steps in (steps_numba, steps_torch):
-        gates, new, operand = torch.empty_like(pre), torch.empty_like(old), torch.zeros(rows, hidden + 3)
-        sig = None if sig_pre is None else torch.empty_like(sig_pre)
-        scratch, carried = torch.empty(2 * lanes + 2, hidden), d_cell.clone()
-        steps.forward(kind, pre, sig_pre, gates, sig, old, new, operand, scratch)
-        after = [gates.clone(), new, operand, None if sig is None else sig.clone()]
-        steps.backward(kind, gates, sig, old, new, d_h.clone(), d_out, carried, scratch)
+        plan = Plan(kind, rows, 4, 2, hidden, lanes)
+        _, (tape,) = new_tapes(plan, [slice(0, rows)], x, keep=True)
+        out, carried = torch.zeros(rows, 4, hidden), d_cell.clone()
+        tape.operand[:] = 0
+        tape.cell[t] = old
+        flat = None if sig_pre is None else sig_pre.flatten(1)
+        steps.forward(kind, pre.flatten(1), flat, tape, (x, out), t)
+        gates, sig, _, new, operand = tape.step(t, rows)
+        assert torch.equal(out[:, t], operand[:, :hidden])
+        assert torch.equal(operand[:, hidden : hidden + 2], x[:, t + 1] if t < 3 else torch.zeros(rows, 2))
+        after = [gates.clone(), new, out, None if sig is None else sig.clone()]
+        steps.backward(kind, gates, sig, tape, (d_h.clone(), d_out, carried), t)
         found.append([*after, gates, sig, carried])
     torch.testing.assert_close(found[0], found[1], atol=2e-6, rtol=1e-5)
 
@@ -64,6 +73,17 @@ def test_products_are_full_precision_by_either_library(onednn: bool, monkeypatch
     torch.testing.assert_close(products.times_transposed(left, right), exact, atol=1e-5, rtol=1e-5)
     turned = products.times_transposed(left.t().contiguous().t(), right.t().contiguous().t())
     torch.testing.assert_close(turned, exact, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("intel", [True, False])
+def test_products_are_summed_in_the_memory_of_the_sum(intel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "_is_intel", lambda: intel)
+    left, right = torch.randn(40, 30), torch.randn(50, 30)
+    exact = (left.double() @ right.double().t()).float()
+    total = products.add_product(None, left, right)
+    torch.testing.assert_close(total, exact, atol=1e-5, rtol=1e-5)
+    assert products.add_product(total, left, right) is total
+    torch.testing.assert_close(total, 2 * exact, atol=2e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("onednn", [True, False])

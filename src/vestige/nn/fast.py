@@ -39,7 +39,7 @@ class _Run:
 
     def forward(self, inputs: tuple[Tensor, ...], keep: bool) -> tuple[Tensor, Tensor, Tensor]:
         x, h, cell, *weights = (tensor.detach() for tensor in inputs)
-        plan = self.plan
+        x, plan = x.contiguous(), self.plan
         factors = Factors.forwards(tuple(weights), self.rows, plan.padding)
         blocks = [block for share in self.shares for block in share]
         self.workspace, tapes = new_tapes(plan, blocks, x, keep)

@@ -8,7 +8,7 @@ from typing import Literal
 # How lanes meet: summed; only the largest output gate (per unit); attention; attention, largest weight.
 Kind = Literal["sum", "top", "attention", "pooled"]
 
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 4 << 20
 _FEWEST_ROWS = 16
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -103,6 +104,31 @@ class Factor:
         if self._linear is None:
             return torch.mm(left_MK, self._right.t())
         return self._linear(left_MK, self._right, None, "none", [], "")
+
+
+@cache
+def _is_intel() -> bool:
+    try:
+        with Path("/proc/cpuinfo").open() as file:
+            return any(line.startswith("vendor_id") and "GenuineIntel" in line for line in file)
+    except OSError:
+        return False
+
+
+def add_product(total: Tensor | None, left_MK: Tensor, right_NK: Tensor) -> Tensor:
+    """total + left @ right.T, in the memory of ``total`` (M, N) where that is given; operands may be strided.
+
+    MKL adds while it multiplies, oneDNN's linear layer cannot: where MKL is as fast, it saves a pass over the
+    sum, which is a twentieth of a training step.
+    """
+    if _linear_for(left_MK) is None or _is_intel():
+        if total is None:
+            return torch.mm(left_MK, right_NK.t())
+        return total.addmm_(left_MK, right_NK.t())
+    product = times_transposed(left_MK, right_NK)
+    if total is None:
+        return product
+    return total.add_(product)
 
 
 def times_transposed(left_MK: Tensor, right_NK: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vestige.nn.backends import steps_for
-from vestige.nn.products import times_transposed
+from vestige.nn.products import add_product
 from vestige.nn.tape import fill_constants
 
 if TYPE_CHECKING:
@@ -32,31 +32,27 @@ class Ends:
 def run_forward(plan: Plan, weights: Factors, tape: Tape, x_BTI: Tensor, first: Ends, last: Ends) -> None:
     """From ``first.h``, ``first.cell`` to ``last``: outputs and final states of this block's rows."""
     steps = steps_for(x_BTI.device, x_BTI.dtype)
-    block, size = tape.rows, tape.rows.stop - tape.rows.start
-    operand, cell, slots, kept = tape.operand, tape.cell, len(tape.cell), len(tape.gates)
-    hidden, lanes, after_x = plan.hidden, plan.lanes, plan.hidden + plan.inputs
+    block, hidden = tape.rows, plan.hidden
+    x, out, size = x_BTI[block], last.out[block], block.stop - block.start
+    operand, cell = tape.operand, tape.cell
     operand[0, :, :hidden] = first.h[block]
+    operand[0, :, hidden : hidden + plan.inputs] = x[:, 0]
     cell[0] = first.cell[:, block].transpose(0, 1)
     for t in range(plan.steps):
-        n, source, target = plan.rows_at(t, block), operand[t % 2], operand[(t + 1) % 2]
-        old, new = cell[t % slots], cell[(t + 1) % slots]
-        source[:, hidden:after_x] = x_BTI[block, t]
+        n = plan.rows_at(t, block)
         if n:
-            at = t % kept
-            now, sig, sig_pre = source[:n], None, None
-            if weights.attention is not None and tape.sig is not None:
-                sig = tape.sig[at, :n]
-                sig_pre = weights.attention.after(now[:, hidden:]).view(n, lanes, hidden)
-            pre = weights.gate.after(now).view(n, lanes, 4 * hidden)
-            gates, cells = tape.gates[at, :n], (old[:n], new[:n])
-            steps.forward(plan.kind, pre, sig_pre, gates, sig, *cells, target[:n], tape.scratch)
-        last.out[block.start : block.start + n, t] = target[:n, :hidden]
+            now, sig_pre = operand[t % 2, :n], None
+            if weights.attention is not None:
+                sig_pre = weights.attention.after(now[:, hidden:])
+            steps.forward(plan.kind, weights.gate.after(now), sig_pre, tape, (x, out), t)
         if n < size:  # rows whose sequence has ended keep their states; their outputs are zero
-            last.out[block.start + n : block.stop, t] = 0
+            source, target = operand[t % 2], operand[(t + 1) % 2]
+            old, new = cell[t % len(cell)], cell[(t + 1) % len(cell)]
+            out[n:, t] = 0
             target[n:, :hidden] = source[n:, :hidden]
             new[n:] = old[n:]
     last.h[block] = operand[plan.steps % 2, :, :hidden]
-    last.cell[:, block] = cell[plan.steps % slots].transpose(0, 1)
+    last.cell[:, block] = cell[plan.steps % len(cell)].transpose(0, 1)
 
 
 @dataclass
@@ -68,18 +64,10 @@ class WeightGradients:
 
     def add(self, plan: Plan, operand: Tensor, gates: Tensor, sig: Tensor | None) -> None:
         rows = operand.view(-1, plan.operand_width)
-        product = times_transposed(rows.t(), gates.reshape(-1, plan.gate_width).t())
-        self.gate = _added(self.gate, product)
+        self.gate = add_product(self.gate, rows.t(), gates.reshape(-1, plan.gate_width).t())
         if sig is not None:
             by_row = sig.reshape(-1, plan.lanes * plan.hidden)
-            product = times_transposed(rows[:, plan.hidden :].t(), by_row.t())
-            self.attention = _added(self.attention, product)
-
-
-def _added(total: Tensor | None, more: Tensor) -> Tensor:
-    if total is None:
-        return more
-    return total.add_(more)
+            self.attention = add_product(self.attention, rows[:, plan.hidden :].t(), by_row.t())
 
 
 def run_backward(
@@ -166,25 +154,22 @@ def _step_back(
     (gates, sig), (last, first), (d_h, d_cell) = activations, ends, carried
     block, n = tape.rows, plan.rows_at(t, tape.rows)
     size, hidden = block.stop - block.start, plan.hidden
-    # Rows whose sequence has ended must add nothing to the sums over all rows of `WeightGradients`.
-    gates[n:] = 0
-    sig_n = None
-    if sig is not None:
-        sig[n:] = 0
-        sig_n = sig[:n]
+    if n < size:  # rows whose sequence has ended must add nothing to the sums of `WeightGradients`
+        gates[n:] = 0
+        gates = gates[:n]
+        if sig is not None:
+            sig[n:] = 0
+            sig = sig[:n]
     if n == 0:
         return d_h
-    d_out = last.out[block.start : block.start + n, t].contiguous()
-    old, new = tape.cell[t, :n], tape.cell[t + 1, :n]
     steps_for(gates.device, gates.dtype).backward(
-        plan.kind, gates[:n], sig_n, old, new, d_h[:n], d_out, d_cell[:n], tape.scratch
+        plan.kind, gates, sig, tape, (d_h, last.out[block], d_cell), t
     )
-    d_gates = gates[:n].reshape(n, plan.gate_width)
-    d_operand = weights.gate.after(d_gates)
+    d_operand = weights.gate.after(gates.view(n, plan.gate_width))
     if first.x is not None:
         d_x = d_operand[:, hidden:]
-        if sig_n is not None and weights.attention is not None:
-            d_x = d_x + weights.attention.after(sig_n.reshape(n, plan.lanes * hidden))
+        if sig is not None and weights.attention is not None:
+            d_x = d_x + weights.attention.after(sig.view(n, plan.lanes * hidden))
         first.x[block.start : block.start + n, t] = d_x
     if n == size:
         return d_operand

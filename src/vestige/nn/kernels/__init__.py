@@ -9,8 +9,10 @@ gates      (rows, k, 4 hidden)            f i o g; a backward kernel overwrites 
 sig_pre    (rows, k, hidden)              attention before its sigmoid
 sig        (rows, k, hidden)              attention before its softmax; overwritten likewise
 old, new   (rows, k, hidden)              cells before and after the step
-operand    (rows, >= hidden)              next step's operand, whose first columns receive h
-d_h        (rows, >= hidden)              gradient of h from the step above; d_out is added to it
+operand    (rows, >= hidden + inputs)     next step's operand, whose first columns receive h and x
+x, out     (rows, steps, inputs, hidden)  inputs and outputs of all steps, of which this one is t
+d_h        (rows, >= hidden)              gradient of h from the step above; that of the output at t,
+                                          d_out (rows, steps, hidden), is added to it
 d_cell     (rows, k, hidden)              gradient of the cells, carried from step to step
 scratch    (2 k + 2, hidden)              rows of the caller's, so that a kernel never allocates
 =========  =============================  ======================================================

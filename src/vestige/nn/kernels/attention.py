@@ -13,7 +13,7 @@ import numpy as np
 
 from vestige.nn.kernels import elementwise, lanes
 from vestige.nn.kernels.elementwise import ONE, exp, sigmoid, tanh
-from vestige.nn.kernels.lanes import activate, add_rows
+from vestige.nn.kernels.lanes import activate, add_rows, hand_on
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,6 +85,9 @@ def attention_forward(
     old: Array,
     new: Array,
     operand: Array,
+    x: Array,
+    out: Array,
+    t: int,
     scratch: Array,
     pooled: bool,
 ) -> None:
@@ -103,6 +106,7 @@ def attention_forward(
         for k in range(lanes):
             activate(pre[b, k], gates[b, k])
             forward_lane(gates[b, k], total if pooled else weights[k], old[b, k], new[b, k], h)
+        hand_on(h, operand[b, n:], out[b], x[b], t)
 
 
 @compiled
@@ -167,6 +171,7 @@ def attention_backward(
     new: Array,
     d_h: Array,
     d_out: Array,
+    t: int,
     d_cell: Array,
     scratch: Array,
     pooled: bool,
@@ -176,7 +181,7 @@ def attention_backward(
     total, winner = scratch[2 * lanes], scratch[2 * lanes + 1]
     for b in range(rows):
         dh = d_h[b, :n]
-        add_rows(dh, d_out[b])
+        add_rows(dh, d_out[b, t])
         lane_weights(sig[b], weights, total)
         if pooled:
             largest_weight(weights, total, winner)

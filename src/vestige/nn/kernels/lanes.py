@@ -23,23 +23,26 @@ _ZERO = np.float32(0)
 @compiled
 def activate(pre: Array, gates: Array) -> None:
     """One lane: (4 hidden) pre-activations -> f, i, o, g. The two must not overlap, or it is slow."""
-    hidden = pre.size // 4
-    for j in range(3 * hidden):
-        gates[j] = sigmoid(pre[j])
-    for j in range(3 * hidden, 4 * hidden):
-        gates[j] = tanh(pre[j])
+    squashed = 3 * (pre.size // 4)
+    a, b = pre[:squashed], gates[:squashed]
+    for j in range(a.size):
+        b[j] = sigmoid(a[j])
+    a, b = pre[squashed:], gates[squashed:]
+    for j in range(a.size):
+        b[j] = tanh(a[j])
 
 
 @compiled
 def activate_in_place(gates: Array) -> None:
     """All lanes of all rows, for a backward pass that did not keep its gates."""
-    hidden = gates.shape[2] // 4
+    squashed = 3 * (gates.shape[2] // 4)
     for b in range(gates.shape[0]):
         for k in range(gates.shape[1]):
-            row = gates[b, k]
-            for j in range(3 * hidden):
+            row = gates[b, k, :squashed]
+            for j in range(row.size):
                 row[j] = sigmoid(row[j])
-            for j in range(3 * hidden, 4 * hidden):
+            row = gates[b, k, squashed:]
+            for j in range(row.size):
                 row[j] = tanh(row[j])
 
 
@@ -68,13 +71,27 @@ def cell_to_gates(gates: Array, old: Array, d_cell: Array) -> None:
 
 
 @compiled
+def hand_on(h: Array, after_h: Array, out: Array, x: Array, t: int) -> None:
+    """One row: h to the outputs (steps, hidden), and the next step's x (steps, inputs) to stand after h."""
+    row = out[t]
+    for j in range(row.size):
+        row[j] = h[j]
+    if t + 1 < x.shape[0]:
+        row = x[t + 1]
+        for j in range(row.size):
+            after_h[j] = row[j]
+
+
+@compiled
 def add_rows(d_h: Array, d_out: Array) -> None:
     for j in range(d_out.size):
         d_h[j] += d_out[j]
 
 
 @compiled
-def sum_forward(pre: Array, gates: Array, old: Array, new: Array, operand: Array) -> None:
+def sum_forward(
+    pre: Array, gates: Array, old: Array, new: Array, operand: Array, x: Array, out: Array, t: int
+) -> None:
     rows, lanes, n = old.shape
     for b in range(rows):
         h = operand[b, :n]
@@ -88,21 +105,24 @@ def sum_forward(pre: Array, gates: Array, old: Array, new: Array, operand: Array
             else:
                 for j in range(n):
                     h[j] += o[j] * tanh(c[j])
+        hand_on(h, operand[b, n:], out[b], x[b], t)
 
 
 @compiled
-def sum_backward(gates: Array, old: Array, new: Array, d_h: Array, d_out: Array, d_cell: Array) -> None:
+def sum_backward(
+    gates: Array, old: Array, new: Array, d_h: Array, d_out: Array, t: int, d_cell: Array
+) -> None:
     rows, lanes, n = old.shape
     for b in range(rows):
         dh = d_h[b, :n]
-        add_rows(dh, d_out[b])
+        add_rows(dh, d_out[b, t])
         for k in range(lanes):
             o, c, dc = gates[b, k, 2 * n : 3 * n], new[b, k], d_cell[b, k]
             for j in range(n):
-                t = tanh(c[j])
+                seen = tanh(c[j])
                 p = dh[j] * o[j]
-                dc[j] += p * (ONE - t * t)
-                o[j] = p * t * (ONE - o[j])
+                dc[j] += p * (ONE - seen * seen)
+                o[j] = p * seen * (ONE - o[j])
             cell_to_gates(gates[b, k], old[b, k], dc)
 
 
@@ -115,8 +135,9 @@ def choose(gates: Array, cells: Array, top: Array, cell: Array, winner: Array) -
     an address that it cannot foresee, and give up vectorising.
     """
     lanes, n = cells.shape
+    o = gates[0, 2 * n : 3 * n]
     for j in range(n):
-        top[j], winner[j], cell[j] = gates[0, 2 * n + j], _ZERO, _ZERO
+        top[j], winner[j], cell[j] = o[j], _ZERO, _ZERO
     for k in range(1, lanes):
         o, lane = gates[k, 2 * n : 3 * n], np.float32(k)
         for j in range(n):
@@ -130,7 +151,17 @@ def choose(gates: Array, cells: Array, top: Array, cell: Array, winner: Array) -
 
 
 @compiled
-def top_forward(pre: Array, gates: Array, old: Array, new: Array, operand: Array, scratch: Array) -> None:
+def top_forward(
+    pre: Array,
+    gates: Array,
+    old: Array,
+    new: Array,
+    operand: Array,
+    x: Array,
+    out: Array,
+    t: int,
+    scratch: Array,
+) -> None:
     rows, lanes, n = old.shape
     top, cell, winner = scratch[0], scratch[1], scratch[2]
     for b in range(rows):
@@ -141,23 +172,24 @@ def top_forward(pre: Array, gates: Array, old: Array, new: Array, operand: Array
         h = operand[b, :n]
         for j in range(n):
             h[j] = top[j] * tanh(cell[j])
+        hand_on(h, operand[b, n:], out[b], x[b], t)
 
 
 @compiled
 def top_backward(
-    gates: Array, old: Array, new: Array, d_h: Array, d_out: Array, d_cell: Array, scratch: Array
+    gates: Array, old: Array, new: Array, d_h: Array, d_out: Array, t: int, d_cell: Array, scratch: Array
 ) -> None:
     rows, lanes, n = old.shape
     top, cell, winner = scratch[0], scratch[1], scratch[2]
     for b in range(rows):
         dh = d_h[b, :n]
-        add_rows(dh, d_out[b])
+        add_rows(dh, d_out[b, t])
         choose(gates[b], new[b], top, cell, winner)
         for j in range(n):  # from here on: top is the gradient of o's pre-activation, cell that of c
-            t = tanh(cell[j])
+            seen = tanh(cell[j])
             p = dh[j] * top[j]
-            cell[j] = p * (ONE - t * t)
-            top[j] = p * t * (ONE - top[j])
+            cell[j] = p * (ONE - seen * seen)
+            top[j] = p * seen * (ONE - top[j])
         for k in range(lanes):
             o, dc, lane = gates[b, k, 2 * n : 3 * n], d_cell[b, k], np.float32(k)
             for j in range(n):
