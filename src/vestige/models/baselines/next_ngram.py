@@ -22,6 +22,7 @@ from vestige.models.baselines.arrays import BATCH, FloatArray
 from vestige.models.fitting import FitProgress, FittedDetector, benign
 from vestige.models.next_token import NextToken
 from vestige.models.reasons import Piece, Reason, event_at, strongest
+from vestige.models.space import Range, Space
 from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import UNK
 
@@ -72,6 +73,7 @@ class NextNgram(NextToken, FittedDetector):
     about: ClassVar[str] = "expects what followed the last n - 1 events in training"
     hyper_parameters: ClassVar[type[HyperParameters]] = NgramHyper
     hyper: NgramHyper
+    space: ClassVar[Space] = {"n": Range(2, 12)}
 
     levels: list[Level]
 

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from vestige.models.base import HyperParameters
 from vestige.models.baselines.regressions import Regression, RegressionHyper
+from vestige.models.space import Choice, Space
 from vestige.reading.encoding import Batch
 from vestige.schema import PAD, Kind
 
@@ -31,6 +32,7 @@ class TfIdf(Regression):
     accepts: ClassVar[tuple[tuple[Kind, ...], ...]] = (("tokens",),)
     hyper_parameters: ClassVar[type[HyperParameters]] = TfIdfHyper
     hyper: TfIdfHyper
+    space: ClassVar[Space] = {"buckets": Choice((1 << 12, 1 << 14, 1 << 16, 1 << 18))}
     tf_idf: ClassVar[bool] = True
 
     def columns(self) -> int:

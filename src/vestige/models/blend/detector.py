@@ -36,6 +36,7 @@ from vestige.models.fitting import FitProgress, FittedDetector
 from vestige.models.logits import softmax
 from vestige.models.ngrams.calibration import Calibration, calibrate
 from vestige.models.normal.whole import NewSteps
+from vestige.models.space import Range, Space
 from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import UNK, Input, Kind
 
@@ -85,6 +86,11 @@ class Blend(FittedDetector):
     reads: ClassVar[tuple[str, ...]] = ("word:*",)
     hyper_parameters: ClassVar[type[HyperParameters]] = BlendHyper
     hyper: BlendHyper
+    space: ClassVar[Space] = {
+        "reservoirs": Range(1, 8),
+        "rounds": Range(50, 1000, log=True),
+        "depth": Range(2, 8),
+    }
 
     whole: bool = False
     """Whether recordings are judged as wholes."""
