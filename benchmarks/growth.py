@@ -5,6 +5,8 @@
     .venv/bin/python benchmarks/growth.py --of index 4000000 40000000 400000000     # split alone: windows
     .venv/bin/python benchmarks/growth.py 100000000 --only prepare learn "score, learnt"     # 30 GB in TMPDIR
     .venv/bin/python benchmarks/growth.py 100000000 --of events
+    .venv/bin/python benchmarks/growth.py 100 1000 10000 --of telemetry             # episodes of a minute
+    .venv/bin/python benchmarks/growth.py 20 200 2000 --of traces                   # recordings of 128 KiB
 
 What is found is written into `growth.json`, of which `plot_growth.py` draws an image; sizes that it has
 already, and are not measured again, stay.
@@ -83,10 +85,12 @@ def logs(folder: Path, messages: int) -> dict[str, Command]:
         "split": ("split", dataset, "--split", "time", "-o", split),
         "train gbt, by batches": (*train, "-o", run, "-m", "gbt", *sets),
         "train ngram": (*train, "-o", folder / "ngram", "-m", "ngram"),
+        "train gru, an epoch": (*train, "-o", folder / "gru", "-m", "gru", "--epochs", "1", "-t", "1"),
         "evaluate": ("evaluate", run, "--allow-leakage"),
         "score": ("score", run / "gbt", log),
         "learn": ("learn", "logs", log, "-o", learnt, "-j", "1"),
         "score, learnt": ("score", learnt, log, "--alerts-only"),
+        "triage, learnt": ("triage", learnt, log, "-o", folder / "triage"),
     }
 
 
@@ -101,6 +105,34 @@ def events(folder: Path, count: int) -> dict[str, Command]:
     }
 
 
+def telemetry(folder: Path, episodes: int) -> dict[str, Command]:
+    """What a store of so many recordings of a minute goes through."""
+    store, dataset, split = folder / "store", folder / "dataset", folder / "split.json"
+    simulate("telemetry", store, "--hosts", "20", "--episodes", episodes, "--seconds", "60")
+    train = ("train", dataset, "--split", split, "-o", folder / "run", "-m", "gbt")
+    return {
+        "validate telemetry": ("validate", store, "--fail-on", "never"),
+        "prepare telemetry": ("prepare", "telemetry", store, "-o", dataset, "-j", "1"),
+        "split telemetry": ("split", dataset, "--split", "host", "-o", split),
+        "train gbt, telemetry": (*train, "--set", "gbt.rounds=20", "--set", "gbt.threads=1"),
+        "evaluate telemetry": ("evaluate", folder / "run"),
+    }
+
+
+def traces(folder: Path, recordings: int) -> dict[str, Command]:
+    """Recordings of 128 KiB of Intel PT each, of twenty programs, and the windows of their values."""
+    corpus, dataset = folder / "corpus", folder / "dataset"
+    each = -(-recordings // 20)
+    simulate("traces", corpus, "--programs", "20", "--recordings", each, "--kilobytes", "128")
+    return {"prepare traces": ("prepare", "traces", corpus, "-o", dataset, "-j", "1")}
+
+
+def simulate(*arguments: str | int | Path) -> None:
+    """Make evidence, which is not measured."""
+    command = [sys.executable, "-m", "vestige", "simulate", *map(str, arguments)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
 def index(folder: Path, windows: int) -> dict[str, Command]:
     """Splits of a dataset of so many windows."""
     dataset = folder / "dataset"
@@ -111,7 +143,7 @@ def index(folder: Path, windows: int) -> dict[str, Command]:
     }
 
 
-OF = {"logs": logs, "events": events, "index": index}
+OF = {"logs": logs, "events": events, "telemetry": telemetry, "traces": traces, "index": index}
 
 
 def keep(size: int, stage: str, cost: Cost) -> None:
@@ -129,7 +161,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("sizes", type=int, nargs="*", default=list(SIZES), help="messages, events or windows")
+    parser.add_argument(
+        "sizes", type=int, nargs="*", default=list(SIZES), help="messages, events, recordings or windows"
+    )
     parser.add_argument("--of", choices=list(OF), default="logs")
     parser.add_argument("--only", nargs="+", help="stages (default: all)")
     given = parser.parse_args()
