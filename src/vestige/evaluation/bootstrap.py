@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vestige.evaluation.metrics import average_precision, last_of_ties, macro_f1, roc_auc
+from vestige.evaluation.metrics import average_precision, last_of_ties, macro_f1
 from vestige.evaluation.record import IntervalResult
 
 IntArray = NDArray[np.int64]
@@ -154,19 +154,36 @@ def rate_samples(part: NDArray[Any], whole: NDArray[Any], ids: IntArray, weights
 def ranking_samples(
     score: NDArray[Any], positive: BoolArray, ids: IntArray, weights: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Average precision and ROC AUC of each resample, two `(R',)`: at least 200, fewer for more windows."""
+    """Average precision and ROC AUC of each resample, two `(R',)`: at least 200, fewer for more windows.
+
+    Both are sums over the scores that positives have, so a resample takes one running sum over all windows,
+    and all else over positives.
+    """
     order = np.argsort(-score, kind="stable")
+    ranked_ids, hits = ids[order], np.flatnonzero(positive[order])
     ends = last_of_ties(score[order])
-    ranked_ids, ranked_positive = ids[order], positive[order]
+    tie = np.unique(np.searchsorted(ends, hits))
+    last, before = ends[tie], np.where(tie > 0, ends[tie - 1], -1)
+    hit_ids, last_hit = ranked_ids[hits], np.searchsorted(hits, last, side="right")
     enough = max(200, RANKING_BUDGET // max(len(score), 1))
     precisions, areas = [], []
     for row in weights[:enough]:
-        drawn = row[ranked_ids]
-        tp = np.cumsum(drawn * ranked_positive)[ends]
-        fp = np.cumsum(drawn)[ends] - tp
+        # Of the first n windows so many were drawn: by n, from 0 on. Likewise of the first n positives.
+        seen, found = _running(row[ranked_ids]), _running(row[hit_ids])
+        tp, total = found[last_hit], found[-1]
+        fp, negatives = seen[last + 1] - tp, seen[-1] - total
         precisions.append(average_precision(tp, fp))
-        areas.append(roc_auc(tp, fp))
+        fp_before = seen[before + 1] - np.concatenate([[0.0], tp[:-1]])
+        # Of the negatives a positive stands above those behind its tie, and half of those within it.
+        above = (np.diff(tp, prepend=0.0) * (2 * negatives - fp - fp_before)).sum() / 2
+        areas.append(above / (total * negatives) if total * negatives else np.nan)
     return np.array(precisions), np.array(areas)
+
+
+def _running(drawn: FloatArray) -> FloatArray:
+    sums = np.zeros(len(drawn) + 1)
+    np.cumsum(drawn, out=sums[1:])
+    return sums
 
 
 def two_sided_p(gaps: FloatArray) -> float | None:
