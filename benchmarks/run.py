@@ -41,7 +41,7 @@ FALL = 0.75
 """A ratio below this share of what it was has fallen."""
 SCRIPTS = (
     "reading", "array_lstm", "traces", "epoch", "sequences", "telemetry", "events", "collaborative",
-    "validate", "digests", "engine",
+    "validate", "digests", "engine", "judging",
 )  # fmt: skip
 """By importance: time may not last for all."""
 APART = {
