@@ -9,11 +9,13 @@ import numpy as np
 
 from vestige.errors import SplitError, UsageError
 from vestige.models.base import Detector
-from vestige.models.fitting import FittedDetector, benign, fit_standardize
+from vestige.models.fitting import FitProgress, FittedDetector, benign, fit_standardize
 from vestige.reading.encoding import EncodedWindows
 from vestige.training import history
 from vestige.training.config import TrainingConfig
+from vestige.training.errors import StoppedError
 from vestige.training.history import Report, Row
+from vestige.training.interrupt import stop_reason
 from vestige.training.progress import quiet, rounds
 from vestige.training.resampling import resample
 
@@ -42,8 +44,9 @@ def train(
     terminal. `report` is handed the validation figure after each epoch of a neural detector.
 
     Raises SplitError for a part that cannot be learnt from, CheckpointError for a state that is damaged
-    or belongs to another training, StoppedError (state saved) on Ctrl-C and SIGTERM, and
-    TrainingError when the loss is no longer a number.
+    or belongs to another training, StoppedError on Ctrl-C and SIGTERM (state saved; of a detector that learns
+    in one go nothing is, and it is raised only where another process started the training), and TrainingError
+    when the loss is no longer a number.
     """
     train, validation = _checked(detector, train, validation)
     real, train = train, resample(detector, train, config.resample, config.seed)
@@ -51,7 +54,7 @@ def train(
         if resume:
             log.info("%s learns in one go, nothing to resume: training starts afresh", detector.name)
         with rounds(detector.name, show=progress) as show:
-            rows = detector.fit(train, validation, seed=config.seed, progress=show)
+            rows = detector.fit(train, validation, seed=config.seed, progress=_stoppable(detector.name, show))
         if rows:
             history.write(directory, rows)
         return rows
@@ -71,6 +74,22 @@ def train(
         progress=progress,
         report=report,
     )
+
+
+def _stoppable(name: str, show: FitProgress | None) -> FitProgress:
+    """`show`, which ends the training where the process that started this one asks for it: the signal that
+    a person sends does not reach it here (see `interrupt`)."""
+
+    def tell(done: int, total: int) -> None:
+        if (reason := stop_reason()) is not None:
+            raise StoppedError(
+                f"the training of {name} was stopped by {reason}; it learns in one go, so nothing is kept",
+                remedy="repeat the command with --resume to go on",
+            )
+        if show is not None:
+            show(done, total)
+
+    return tell
 
 
 def discard_resume_state(directory: Path) -> None:
