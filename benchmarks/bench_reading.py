@@ -283,7 +283,7 @@ def rows(asked: Asked) -> Iterator[Pair]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         file, out = root / "bgl.log", root / "out"
-        lines = write(file, LOADS["bgl"].lines(random.Random(7)), asked.size(30_000_000, 1_000_000))
+        lines = write(file, LOADS["bgl"].lines(random.Random(7)), asked.size(150_000_000, 1_000_000))
         ours = command(
             sys.executable,
             "-c",
