@@ -109,6 +109,7 @@ def rows(asked: Asked) -> Iterator[Pair]:
             here(lambda: epoch(plain)),
             "memory copied",
             here(data.copy),
+            burner=True,
         )
 
 

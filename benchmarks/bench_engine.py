@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pairs import Asked, Pair
+from pairs import Asked, Pair, here
 
 RATE = 1_000_000
 """Steps of the loop that are timed first, to know how many make an item."""
@@ -84,6 +84,9 @@ def rows(asked: Asked) -> Iterator[Pair]:
         "one worker",
         two,
         one,
+        "the work alone, in one process",
+        here(lambda: [work(steps, 1 << 17, item) for item in range(items)]),
+        burner=True,
         note="2 at best by the wall, 1 at best by the processor",
     )
 

@@ -318,7 +318,8 @@ def rows(asked: Asked) -> Iterator[Pair]:
         missing = "" if shutil.which("grep") else "there is no grep"
         grep = command("sh", "-c", GREP, HEADER, file, lines, env=ALONE)
         note = "it only counts the lines that have the header"
-        yield Pair(f"{words[0]}: grep", words[1], "grep -cE", ours, grep, note=note, missing=missing)
+        bound = ("one pass over the file", pass_over(file))
+        yield Pair(f"{words[0]}: grep", words[1], "grep -cE", ours, grep, *bound, note=note, missing=missing)
         if asked.before is not None:
             yield from _beside_checkout(root, asked.before, asked)
 

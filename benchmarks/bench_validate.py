@@ -132,6 +132,7 @@ def rows(asked: Asked) -> Iterator[Pair]:
                 theirs,
                 "SHA-256 alone",
                 bound,
+                burner=deep,
             )
 
 
