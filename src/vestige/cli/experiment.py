@@ -13,7 +13,15 @@ from pydantic import BaseModel
 
 from vestige import extras, log
 from vestige.cli.about import AsJson
-from vestige.cli.options import Address, EngineName, Quantize, parse_settings, with_options
+from vestige.cli.options import (
+    Address,
+    EngineName,
+    Precision,
+    Quantize,
+    is_rounded,
+    parse_settings,
+    with_options,
+)
 from vestige.cli.preview import pointing_to_preview
 from vestige.cli.renamed import OutWasRenamed
 from vestige.cli.sources import add_verb
@@ -190,6 +198,7 @@ def evaluate(
     quantize: Annotated[
         Quantize, typer.Option(help="int8: judge transformers in 8-bit integers, and say what that changes")
     ] = "none",
+    precision: Precision = "32",
     on: Annotated[
         Path | None,
         typer.Option("--on", help="labelled evidence to judge one detector on, instead of the test part"),
@@ -214,13 +223,20 @@ def evaluate(
     from vestige.pipeline.run import evaluate as judge_run
 
     asked = judge.model_dump(exclude_none=True)
+    rounded = is_rounded(precision, quantize=quantize)
     if on is not None:
-        _judge_on(run, on, read, asked, quantized=quantize != "none", as_json=as_json)
+        _judge_on(run, on, read, asked, quantized=quantize != "none", rounded=rounded, as_json=as_json)
         return
     if read:
         raise UsageError("--read says how other evidence is read", remedy="name that evidence with --on")
     _refuse_learnt(run)
-    results = judge_run(run, asked, _command(), quantized=quantize == "int8", progress=progress.bar)
+    if rounded and judge.threshold is not None:
+        raise UsageError(
+            "--threshold writes a threshold into the detectors, which is one of scores in float32",
+            remedy="leave out --precision, or --threshold",
+        )
+    quantized = quantize == "int8"
+    results = judge_run(run, asked, _command(), quantized=quantized, rounded=rounded, progress=progress.bar)
     if as_json:
         tables.show_json(results.model_dump(mode="json"))
     else:
@@ -228,7 +244,14 @@ def evaluate(
 
 
 def _judge_on(
-    run: Path, evidence: Path, read: list[str], asked: dict[str, Any], *, quantized: bool, as_json: bool
+    run: Path,
+    evidence: Path,
+    read: list[str],
+    asked: dict[str, Any],
+    *,
+    quantized: bool,
+    rounded: bool,
+    as_json: bool,
 ) -> None:
     """Judge one detector on labelled evidence. Raises UsageError for what is for the test part alone."""
     from vestige.cli import progress, tables
@@ -241,7 +264,9 @@ def _judge_on(
             "with --on a detector is judged as it is, with the threshold that it has",
             remedy="leave out --threshold, --allow-leakage, --self-contained and --quantize",
         )
-    found = judge_on(run, evidence, parse_settings(read), resamples=resamples, progress=progress.bar)
+    found = judge_on(
+        run, evidence, parse_settings(read), resamples=resamples, rounded=rounded, progress=progress.bar
+    )
     if as_json:
         tables.show_json(found.to_json())
         return

@@ -32,6 +32,14 @@ UNMET = 1e9
 
 Quantize = Literal["none", "int8"]
 """What `--quantize` takes."""
+Precision = Annotated[
+    Literal["32", "bf16"],
+    typer.Option(
+        "--precision",
+        help="bf16: a network multiplies numbers rounded to bfloat16, on a CPU with AMX or AVX-512 BF16; "
+        "thresholds are of scores in float32",
+    ),
+]
 EngineName = Annotated[
     str,
     typer.Option("--engine", help="who reads: local (processes of this machine) or ray (a Ray cluster)"),
@@ -168,6 +176,22 @@ def scoring_engine(name: str, address: str | None, device: str) -> Engine | None
     if device != "cpu":
         raise UsageError("the workers of an engine compute on CPUs", remedy="leave out --device, or --engine")
     return choose(name, address=address)
+
+
+def is_rounded(precision: str, *, runtime: str = "own", quantize: str = "none") -> bool:
+    """Whether products are to be rounded. Raises UsageError together with other ways to compute them."""
+    if precision != "bf16":
+        return False
+    if runtime != "own":
+        raise UsageError(
+            "an export computes in float32 (--precision bf16)", remedy="leave out --runtime, or --precision"
+        )
+    if quantize != "none":
+        raise UsageError(
+            "products are of 8-bit integers (--quantize) or rounded to bfloat16 (--precision), not both",
+            remedy="leave out one of them",
+        )
+    return True
 
 
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}

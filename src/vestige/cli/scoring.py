@@ -14,7 +14,15 @@ import typer
 
 from vestige import log, storage
 from vestige.cli.export import Runtime, in_form
-from vestige.cli.options import Address, Quantize, ScoringEngine, parse_duration, scoring_engine
+from vestige.cli.options import (
+    Address,
+    Precision,
+    Quantize,
+    ScoringEngine,
+    is_rounded,
+    parse_duration,
+    scoring_engine,
+)
 from vestige.errors import EvidenceError, OutputError, UsageError
 from vestige.evidence.files import STDIN, holds_bytes
 
@@ -97,6 +105,7 @@ def score(
     quantize: Annotated[
         Quantize, typer.Option(help="int8: transformers compute in 8-bit integers, on the CPU")
     ] = "none",
+    precision: Precision = "32",
     engine: ScoringEngine = "local",
     address: Address = None,
 ) -> None:
@@ -119,6 +128,7 @@ def score(
             "--explain tells reasons of windows that this process scores",
             remedy="leave out --by-recording and --engine, or --explain",
         )
+    rounded = is_rounded(precision, runtime=runtime, quantize=quantize)
     run = in_form(RunDirectory.open(run).detector(), runtime)
     if output is not None:
         _refuse_output(output, run, evidence, overwrite)
@@ -126,7 +136,8 @@ def score(
     _refuse_unknown(run, unknown, by_recording=by_recording)
     if any(map(is_simulated, evidence)):
         log.get("vestige.cli").warning("the evidence is synthetic: its scores say that the program works")
-    asked = _Asked(device, quantize == "int8", alerts_only, explain, parse_duration("--idle", idle))
+    idle_s = parse_duration("--idle", idle)
+    asked = _Asked(device, quantize == "int8", rounded, alerts_only, explain, idle_s)
     workers = scoring_engine(engine, address, device)
     bar = progress.bar("scoring", "bytes", beside_output=output is None)
     with _naming_the_source(run, evidence), bar as update:
@@ -146,6 +157,7 @@ class _Asked:
 
     device: str
     eight_bit: bool
+    rounded: bool
     alerts_only: bool
     explain: bool
     idle_s: float
@@ -160,13 +172,20 @@ def _windows(
 
     if workers is not None:
         return spread.score(
-            run, evidence, workers, quantize=asked.eight_bit, alerts_only=asked.alerts_only, progress=update
+            run,
+            evidence,
+            workers,
+            quantize=asked.eight_bit,
+            rounded=asked.rounded,
+            alerts_only=asked.alerts_only,
+            progress=update,
         )
     return scoring.score(
         run,
         evidence,
         device=asked.device,
         quantize=asked.eight_bit,
+        rounded=asked.rounded,
         alerts_only=asked.alerts_only,
         explain=asked.explain,
         idle_s=asked.idle_s,
@@ -182,9 +201,16 @@ def _recordings(
     from vestige.scoring import spread
 
     if workers is not None:
-        return spread.score_recordings(run, evidence, workers, quantize=asked.eight_bit, progress=update)
+        return spread.score_recordings(
+            run, evidence, workers, quantize=asked.eight_bit, rounded=asked.rounded, progress=update
+        )
     return scoring.score_recordings(
-        run, evidence, device=asked.device, quantize=asked.eight_bit, progress=update
+        run,
+        evidence,
+        device=asked.device,
+        quantize=asked.eight_bit,
+        rounded=asked.rounded,
+        progress=update,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vestige.cli.export import Runtime, in_form
-from vestige.cli.options import parse_duration
+from vestige.cli.options import Precision, is_rounded, parse_duration
 
 State = Annotated[
     Path | None,
@@ -82,6 +82,7 @@ def watch(
     ] = False,
     idle: Idle = "400ms",
     runtime: Runtime = "own",
+    precision: Precision = "32",
 ) -> None:
     """Follow evidence as it grows, and send alerts, grouped into incidents, each with its reasons.
 
@@ -121,6 +122,7 @@ def watch(
         idle_s=parse_duration("--idle", idle),
         shard=None if shard is None else Shard.parse(shard),
         after=after,
+        rounded=is_rounded(precision, runtime=runtime),
     )
     folder = in_form(RunDirectory.open(detector).detector(), runtime)
     sinks = make_all(sink or ["jsonl:-"], state)

@@ -372,6 +372,17 @@ class Detector(ABC):
         detector has no such form."""
         raise UsageError(f"{self.name} has no 8-bit form", remedy="leave --quantize out")
 
+    def round_products(self) -> None:
+        """Multiply numbers rounded to bfloat16 when scoring from now on, on the CPU, and sum in float32.
+
+        The weights stay as they are. Raises UsageError where a detector has no network, and where the
+        processor would not be faster by it.
+        """
+        raise UsageError(
+            f"{self.name} has no network whose products could be rounded (--precision bf16)",
+            remedy="leave --precision out, or name the folder of a network",
+        )
+
     @abstractmethod
     def state_for_checkpoint(self) -> dict[str, Any]:
         """JSON-ready state beside the hyper-parameters for the header; the weights go to `save_sidecar`."""

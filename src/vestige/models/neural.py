@@ -19,9 +19,11 @@ from pydantic import Field
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from vestige.errors import UsageError
 from vestige.models.base import CLIP, Detector, HyperParameters, log_scaled
 from vestige.models.fitting import sources
 from vestige.models.space import Choice, Range, Space
+from vestige.nn.products import can_round, rounded_products
 from vestige.reading.encoding import Batch
 from vestige.schema import PAD, UNK, Input
 
@@ -67,6 +69,7 @@ class NeuralDetector(Detector):
             torch.manual_seed(seed)
             self.module = self._with_missing_indicators(self.make_module())
         self.device = torch.device("cpu")
+        self._rounds = False
 
     @property
     def outputs(self) -> int:
@@ -115,18 +118,40 @@ class NeuralDetector(Detector):
 
     def scores(self, X: Batch, of: Callable[[Tensor], Tensor]) -> NDArray[np.float64]:
         """`of(logits)` of every window, `(B, outputs)`: in pieces of `INFERENCE_BATCH` windows, in full
-        precision, nothing drawn at random."""
+        precision unless `round_products` was called, nothing drawn at random."""
         n = len(X[self.inputs[0].name])
         was_training = self.module.training
         self.module.eval()
         pieces = [np.empty((0, self.outputs))]
         # Not inference_mode: recurrent layers keep their buffers, and training writes to them later.
-        with torch.no_grad(), _full_precision(self.device):
+        with torch.no_grad(), self._precision():
             for start in range(0, n, INFERENCE_BATCH):
                 part = {spec.name: X[spec.name][start : start + INFERENCE_BATCH] for spec in self.inputs}
                 pieces.append(of(self.logits(part)).cpu().numpy())
         self.module.train(was_training)
         return np.concatenate(pieces)
+
+    def round_products(self) -> None:
+        """See `Detector.round_products`.
+
+        While this detector scores, products of the whole process are rounded: of other detectors in other
+        threads, too. A window that is scored alone may have a score that differs from its score among others
+        by that rounding, because PyTorch does not round the smallest products.
+        """
+        if self.device.type != "cpu":
+            raise UsageError(
+                f"scores are computed in float32 on {self.device} (--precision bf16)",
+                remedy="leave out --precision, or --device",
+            )
+        if not can_round():
+            raise UsageError(
+                "precision bf16 needs a processor whose AVX-512 BF16 or AMX PyTorch uses",
+                remedy="leave --precision out",
+            )
+        self._rounds = True
+
+    def _precision(self) -> contextlib.AbstractContextManager[None]:
+        return rounded_products() if self._rounds else _full_precision(self.device)
 
     def state_for_checkpoint(self) -> dict[str, Any]:
         """Nothing beside the hyper-parameters."""

@@ -11,6 +11,7 @@ multiplies to bfloat16 and sums in float32, where the processor has instructions
 from __future__ import annotations
 
 import contextlib
+import threading
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -49,16 +50,49 @@ def _linear_for(tensor: Tensor) -> Callable[..., Tensor] | None:
     return _onednn_linear()
 
 
+class _Switch:
+    """PyTorch's switch, of which a process has one, thrown for as long as anybody asks for it.
+
+    Threads that ask at the same time leave in any order: the first finds what is to come back, and the last
+    brings it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asking = 0
+        self._before = ""
+
+    def ask(self) -> None:
+        products: Any = torch.backends.mkldnn
+        with self._lock:
+            if not self._asking:
+                self._before = products.matmul.fp32_precision
+                products.matmul.fp32_precision = "bf16"
+            self._asking += 1
+
+    def leave(self) -> None:
+        products: Any = torch.backends.mkldnn
+        with self._lock:
+            self._asking -= 1
+            if not self._asking:
+                products.matmul.fp32_precision = self._before
+
+
+_switch = _Switch()
+
+
 @contextlib.contextmanager
 def rounded_products() -> Iterator[None]:
-    """Products on the CPU are of numbers rounded to bfloat16, summed in float32, in all of this process."""
-    switch: Any = torch.backends.mkldnn
-    before = switch.matmul.fp32_precision
-    switch.matmul.fp32_precision = "bf16"
+    """Products on the CPU are of numbers rounded to bfloat16, summed in float32, in all of this process.
+
+    The switch is the process's, not the thread's: what other threads multiply meanwhile is rounded, too.
+    PyTorch leaves the smallest products as they are, such as those of a single row.
+    """
+    _switch.ask()
     try:
         yield
     finally:
-        switch.matmul.fp32_precision = before
+        _switch.leave()
 
 
 @cache

@@ -35,6 +35,7 @@ from vestige.reading.times import rfc3339, span
 from vestige.reading.windows import WindowSet
 from vestige.runs.directory import RunDirectory
 from vestige.schema import Schema
+from vestige.scoring.windows import round_products
 from vestige.sources import registry
 from vestige.sources.base import Source
 
@@ -98,6 +99,7 @@ def judge_on(
     *,
     resamples: int = bootstrap.RESAMPLES,
     seed: int = 0,
+    rounded: bool = False,
     engine: Engine = LOCAL,
     metrics: Sequence[Metric] = METRICS,
     progress: ShowProgress = silent,
@@ -106,12 +108,15 @@ def judge_on(
 
     `read`: options of the source that say how the evidence is read and where its labels are; what they do not
     say is as it was learnt. Where labels are of recordings, recordings are judged. The alerts of a detector
-    of what is normal are those within its budget, its threshold being moved as scoring moves it.
-    Raises UsageError for an option that there is not, EvidenceError where there are no labels, or but one
-    class, or where it is not what the detector reads.
+    of what is normal are those within its budget, its threshold being moved as scoring moves it. `rounded`:
+    with products rounded to bfloat16.
+    Raises UsageError for an option that there is not, and where no products could be rounded, EvidenceError
+    where there are no labels, or but one class, or where it is not what the detector reads.
     """
     directory = RunDirectory.open(run).detector()
     loaded = checkpoint.load(directory)
+    if rounded:
+        round_products(loaded)
     source = registry.get(loaded.schema.source)
     learnt = _learnt(directory)
     options = _options(source, (learnt.options if learnt else {}) | read)

@@ -23,7 +23,7 @@ from vestige.pipeline.experiment import Experiment, require_labels, split_datase
 from vestige.pipeline.fitting import TrainingPlan
 from vestige.pipeline.judging import judge as judge_detectors
 from vestige.pipeline.parallel import fit_all
-from vestige.pipeline.quantized import quantize
+from vestige.pipeline.reduced_precision import quantize, round_products
 from vestige.reading.steps import ShowProgress, silent
 from vestige.reading.windows import read_manifest
 from vestige.runs import views
@@ -167,13 +167,15 @@ def evaluate(
     command: str,
     *,
     quantized: bool = False,
+    rounded: bool = False,
     progress: ShowProgress = silent,
 ) -> RunResults:
     """Judge the detectors of a run, or the one whose folder is given, anew.
 
     `judge` holds the options that differ from the run's own. Another threshold policy is also written into
     the checkpoints and the run's config, so that scoring and the report agree. `quantized`: judge them as
-    they are in 8-bit integers; the checkpoints stay as they are.
+    they are in 8-bit integers; `rounded`: with products rounded to bfloat16. The checkpoints stay as they
+    are.
     """
     directory = RunDirectory(run)
     config = directory.config
@@ -186,6 +188,8 @@ def evaluate(
         loaded = directory.load(experiment.windows.schema)
         if quantized:
             quantize(experiment, loaded)
+        if rounded:
+            round_products(experiment, loaded)
         asked = config.model_copy(update={"judge": changed, "command": command})
         # Metrics of one policy beside a detector of another would be a lie: all appear, or none does.
         with storage.together():

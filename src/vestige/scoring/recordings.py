@@ -32,6 +32,7 @@ def score_recordings(
     *,
     device: str = "cpu",
     quantize: bool = False,
+    rounded: bool = False,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Score evidence, a dict for each recording, the most suspicious first.
@@ -52,7 +53,7 @@ def score_recordings(
     """
     # Nothing is told before the end: each message is waited for until it is whole.
     loaded, judged = judge(
-        run, evidence, device=device, quantize=quantize, idle_s=math.inf, progress=progress
+        run, evidence, device=device, quantize=quantize, rounded=rounded, idle_s=math.inf, progress=progress
     )
     pooling = loaded.header.notes.pooling or Pooling(kind="max")
     unit, found = tallied(judged, loaded, pooling)

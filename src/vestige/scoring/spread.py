@@ -27,7 +27,7 @@ from vestige.reading.steps import Evidence, Listing, Progress, Reader, Unit
 from vestige.runs.directory import RunDirectory
 from vestige.scoring.normal import NormalScorer
 from vestige.scoring.recordings import Tally, ranked, tallied
-from vestige.scoring.windows import json_line, judge_batches, rows_of
+from vestige.scoring.windows import json_line, judge_batches, round_products, rows_of
 
 CHUNK = 8
 """Isolated units that a worker gets at a time: each process that may be killed loads the detector anew."""
@@ -48,14 +48,18 @@ def score(
     engine: Engine,
     *,
     quantize: bool = False,
+    rounded: bool = False,
     alerts_only: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The dicts of `windows.score`, in its order. Raises as that does, and UsageError for evidence that no
     worker can read apart: standard input, and files in which the events of many machines lie mixed."""
     with tempfile.TemporaryDirectory(prefix="vestige-") as folder:
-        work = partial(_score_unit, run, quantize, alerts_only, Path(folder))
-        scorer = NormalScorer.of(load(run))
+        work = partial(_score_unit, run, quantize, rounded, alerts_only, Path(folder))
+        detector = load(run)
+        if rounded:
+            round_products(detector)
+        scorer = NormalScorer.of(detector)
         for path in of_units(run, evidence, engine, work, progress, writes=Path(folder)):
             with path.open("rb") as file:
                 yield from _rows(file, scorer, alerts_only)
@@ -70,15 +74,20 @@ def score_recordings(
     engine: Engine,
     *,
     quantize: bool = False,
+    rounded: bool = False,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """The dicts of `recordings.score_recordings`. Raises as `score` does."""
     found: dict[str, Tally] = {}
     called = "file"
-    for of_unit, tallies in of_units(run, evidence, engine, partial(_tally_unit, run, quantize), progress):
+    detector = load(run)
+    if rounded:
+        round_products(detector)
+    work = partial(_tally_unit, run, quantize, rounded)
+    for of_unit, tallies in of_units(run, evidence, engine, work, progress):
         called = of_unit
         found |= tallies
-    return ranked(found, called, load(run))
+    return ranked(found, called, detector)
 
 
 def of_units(
@@ -110,8 +119,8 @@ def of_units(
             read = True
         except VestigeError as error:
             refused = refused or error
-            if unit.named or error.fatal:
-                raise
+            if unit.named or error.fatal or isinstance(error, UsageError):
+                raise  # what a worker cannot compute it cannot compute for any unit
             log.warning("%s was left out: %s", unit.name, error.what)
         done += unit.size or 0
         if progress is not None:
@@ -134,14 +143,16 @@ def _listing(reader: Reader[Any], evidence: Sequence[Path]) -> Listing[Any]:
     return listing
 
 
-def _score_unit(run: Path, quantize: bool, alerts_only: bool, folder: Path, item: Numbered) -> Path:
+def _score_unit(
+    run: Path, quantize: bool, rounded: bool, alerts_only: bool, folder: Path, item: Numbered
+) -> Path:
     """What a worker does: the rows of a unit, in a file.
 
     Of each batch there is a line of JSON: how many windows, what their recordings are called, how many rows.
     Of a detector with a budget ln of the p-values `(B,)` float64 follow, and the recordings `(B,)` int64.
     Then come the rows, a line each: of windows that may be within a budget as if they were.
     """
-    detector, reader = loaded(run, quantize)
+    detector, reader = loaded(run, quantize, rounded)
     scorer = NormalScorer.of(detector)
     path = folder / f"{item.number}.rows"
     with path.open("wb") as file, closing(live.windows_of(reader, alone(item.unit))) as batches:
@@ -190,8 +201,8 @@ def _rows(file: BinaryIO, scorer: NormalScorer | None, alerts_only: bool) -> Ite
                 yield NormalScorer.without_reasons(row)
 
 
-def _tally_unit(run: Path, quantize: bool, item: Numbered) -> tuple[str, dict[str, Tally]]:
-    detector, reader = loaded(run, quantize)
+def _tally_unit(run: Path, quantize: bool, rounded: bool, item: Numbered) -> tuple[str, dict[str, Tally]]:
+    detector, reader = loaded(run, quantize, rounded)
     pooling = detector.header.notes.pooling or Pooling(kind="max")
     with closing(live.windows_of(reader, alone(item.unit))) as batches:
         return tallied(judge_batches(detector, batches), detector, pooling)
@@ -203,14 +214,16 @@ def alone(unit: Unit) -> Listing[Any]:
     return Listing([replace(unit, named=True)])
 
 
-def loaded(run: Path, quantize: bool = False) -> tuple[Loaded, Reader[Any]]:
+def loaded(run: Path, quantize: bool = False, rounded: bool = False) -> tuple[Loaded, Reader[Any]]:
     """A detector with its reader, loaded once by each worker."""
-    return _load_once(str(RunDirectory.open(run).detector().absolute()), quantize)
+    return _load_once(str(RunDirectory.open(run).detector().absolute()), quantize, rounded)
 
 
 @lru_cache(maxsize=1)
-def _load_once(run: str, quantize: bool) -> tuple[Loaded, Reader[Any]]:
+def _load_once(run: str, quantize: bool, rounded: bool) -> tuple[Loaded, Reader[Any]]:
     loaded = load(Path(run))
     if quantize:
         loaded.detector.quantize()
+    if rounded:
+        loaded.detector.round_products()
     return loaded, loaded.reader()

@@ -34,6 +34,7 @@ def score(
     *,
     device: str = "cpu",
     quantize: bool = False,
+    rounded: bool = False,
     alerts_only: bool = False,
     explain: bool = False,
     idle_s: float = live.IDLE_S,
@@ -61,13 +62,16 @@ def score(
     strongest first; one of the task normal has its own anyway. `alerts_only`: only rows that alert, or
     correct what was told before.
     A path `-` is standard input; of several paths, `file` is the path as given. `quantize`: in 8-bit
-    integers. A message of a pipe, of which more lines may follow, is scored after `idle_s` quiet seconds; if
-    more of them do follow, it is scored again, and that row has `corrects`: true.
+    integers; `rounded`: with products rounded to bfloat16. A message of a pipe, of which more lines may
+    follow, is scored after `idle_s` quiet seconds; if more of them do follow, it is scored again, and that
+    row has `corrects`: true.
     Raises, before the first dict where it can: UsageError for a device that is not there, or a
-    detector without an 8-bit form, CheckpointError when the run cannot be trusted, EvidenceError when the
-    evidence is not there or not what the detector was trained to read.
+    detector without an 8-bit form or without products to round, CheckpointError when the run cannot be
+    trusted, EvidenceError when the evidence is not there or not what the detector was trained to read.
     """
-    loaded, judged = judge(run, evidence, device=device, quantize=quantize, idle_s=idle_s, progress=progress)
+    loaded, judged = judge(
+        run, evidence, device=device, quantize=quantize, rounded=rounded, idle_s=idle_s, progress=progress
+    )
     scorer = NormalScorer.of(loaded)
     if scorer is not None:
         return _normal_rows(scorer, judged, alerts_only)
@@ -106,6 +110,7 @@ def judge(
     *,
     device: str = "cpu",
     quantize: bool = False,
+    rounded: bool = False,
     every_step: bool = False,
     idle_s: float = live.IDLE_S,
     progress: Progress | None = None,
@@ -119,10 +124,22 @@ def judge(
     loaded = load(RunDirectory.open(run).detector(), device=device)
     if quantize:
         loaded.detector.quantize()
+    if rounded:
+        round_products(loaded)
     if ahead := loaded.schema.ahead:
         log.info("the detector looks %d steps ahead: each score comes so much later", ahead)
     batches = read_windows(evidence, loaded, every_step=every_step, idle_s=idle_s, progress=progress)
     return loaded, judge_batches(loaded, batches)
+
+
+def round_products(loaded: Loaded) -> None:
+    """Score with products rounded to bfloat16 from now on, and say so. Raises as `Detector.round_products`
+    does."""
+    loaded.detector.round_products()
+    log.info(
+        "scores are of products rounded to bfloat16; the threshold and the probabilities were chosen by "
+        "scores in float32"
+    )
 
 
 def read_windows(

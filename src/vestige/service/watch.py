@@ -33,7 +33,7 @@ from vestige.scoring.judged import JudgedBatch
 from vestige.scoring.normal import NormalScorer
 from vestige.scoring.repeats import Candidate, Repeats, key_of
 from vestige.scoring.silence import Heard, Silent
-from vestige.scoring.windows import judge_batches, judge_example, rows_of
+from vestige.scoring.windows import judge_batches, judge_example, round_products, rows_of
 from vestige.service import feedback
 from vestige.service import state as states
 from vestige.service.clocks import Clocks
@@ -73,7 +73,8 @@ class WatchOptions:
     """`once`: to the end of what is there, and stop. `every`: every step is written, not alerts alone.
     `idle_s`: after so long a quiet time, what is held back because more of it may follow is judged. `save_s`:
     how often the state is saved. `shard`: the part of the evidence that is followed. `after`: the state of
-    the watch before; what people said of its incidents is taken over."""
+    the watch before; what people said of its incidents is taken over. `rounded`: products are rounded to
+    bfloat16."""
 
     once: bool = False
     every: bool = False
@@ -81,6 +82,7 @@ class WatchOptions:
     save_s: float = SAVE_S
     shard: Shard | None = None
     after: Path | None = None
+    rounded: bool = False
 
 
 @dataclass
@@ -138,14 +140,16 @@ class Watch:
         What comes at the places `listen` lies in an inbox in `state`, and is followed as well.
 
         Raises CheckpointError for a detector or a state that cannot be trusted, UsageError for the state of
-        another detector and for places where nobody can listen, OutputError where another watch is at work
-        in it, DefinitionError for exceptions that are wrong.
+        another detector, for places where nobody can listen and for products that cannot be rounded,
+        OutputError where another watch is at work in it, DefinitionError for exceptions that are wrong.
         """
         chosen = options or WatchOptions()
         with ExitStack() as stack:
             for sink in sinks:
                 stack.callback(sink.close)
             loaded, digest = load(detector), states.detector_digest(detector)
+            if chosen.rounded:
+                round_products(loaded)
             judge_example(loaded)
             lock = stack.enter_context(ExitStack())
             if state is not None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige import checked
+from vestige.errors import UsageError
 from vestige.models.base import CLIP, Detector, HyperParameters, log_scaled
 from vestige.models.logits import log_softmax, softmax
 from vestige.models.next_token import NextToken
@@ -58,6 +59,13 @@ class Exported(Detector):
     def header(self) -> dict[str, Any]:
         """See `Detector.header`."""
         return {**super().header(), "runtime": RUNTIME}
+
+    def round_products(self) -> None:
+        """Raises UsageError: a graph is computed as it was written."""
+        raise UsageError(
+            "an export computes in float32 (--precision bf16)",
+            remedy="leave --precision out, or name the detector that was exported",
+        )
 
     def state_for_checkpoint(self) -> dict[str, Any]:
         """The hyper-parameters of what was exported."""

@@ -1,11 +1,14 @@
-"""Trained detectors in 8-bit integers, and how far their decisions are still the same."""
+"""Trained detectors that compute less exactly, and how far their decisions are still the same."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
 from vestige import log
 from vestige.checkpoint import Loaded
+from vestige.models.base import Detector
 from vestige.pipeline.experiment import Experiment
 from vestige.pipeline.predicting import predict
 from vestige.reading.encoding import EncodedWindows
@@ -18,10 +21,24 @@ def quantize(experiment: Experiment, loaded: dict[str, Loaded]) -> None:
 
     Raises UsageError for a detector without an 8-bit form.
     """
+    _reduce(experiment, loaded, lambda detector: detector.quantize(), "in 8-bit integers")
+
+
+def round_products(experiment: Experiment, loaded: dict[str, Loaded]) -> None:
+    """Have detectors round products to bfloat16, and say in the log what that changes on the test part.
+
+    Raises UsageError as `Detector.round_products` does.
+    """
+    _reduce(experiment, loaded, lambda detector: detector.round_products(), "of products rounded to bfloat16")
+
+
+def _reduce(
+    experiment: Experiment, loaded: dict[str, Loaded], reduce: Callable[[Detector], None], called: str
+) -> None:
     for name, checkpoint in loaded.items():
         part = EncodedWindows.of(experiment.windows, checkpoint.encoder).over(experiment.parts.test)
         before = predict(checkpoint.detector, part).proba
-        checkpoint.detector.quantize()
+        reduce(checkpoint.detector)
         after = predict(checkpoint.detector, part).proba
         same = before.argmax(axis=1) == after.argmax(axis=1)
         alerts = 1.0
@@ -29,9 +46,10 @@ def quantize(experiment: Experiment, loaded: dict[str, Loaded]) -> None:
         if threshold is not None:
             alerts = float(((1 - before[:, 0] >= threshold) == (1 - after[:, 0] >= threshold)).mean())
         logger.info(
-            "%s in 8-bit integers: the same class for %.2f%% of %d test windows, the same alert for %.2f%%; "
+            "%s, scores %s: the same class for %.2f%% of %d test windows, the same alert for %.2f%%; "
             "a score moves by %.4f at most",
             name,
+            called,
             100 * same.mean(),
             len(same),
             100 * alerts,
