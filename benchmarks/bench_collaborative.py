@@ -7,8 +7,9 @@ smallest and the largest pair: above 1 is faster. A training step is zeroed slop
 (``fused=True`` for ours, which is what the documentation recommends; a line without Adam stands beside it).
 The plain model is ``tests/nn/transformers/reference.py``: a product for each map, attention by hand, a loop
 over glimpses, ``torch.nn.Dropout``. Inputs have no padding, but for the lines that say so. ``--cpu-time``
-counts what the process used, for one thread on a machine that others use too. ``--memory``: instead, the peak
-of a fresh process above what it held before the run, ours / plain.
+counts what the process used, for one thread on a machine that others use too. Lines with bf16 are ours with
+products rounded to bfloat16, where the processor can, against the plain model in float32. ``--memory``:
+instead, the peak of a fresh process above what it held before the run, ours / plain.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from typing import TYPE_CHECKING
 import torch
 
 import peak
-from pairs import Asked, Pair, Way, here
+from bench_array_lstm import rounded
+from pairs import Asked, Pair, here
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.nn.transformers.reference import PlainCollaborative
 
 from vestige.nn import CollaborativeTransformer, TransformerConfig, quantize_int8
+from vestige.nn.products import can_round
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,7 +100,7 @@ def ratios(
 
 
 def rows(asked: Asked) -> Iterator[Pair]:
-    """Training steps and inference on one thread, beside the plain model."""
+    """Training steps and inference on one thread, beside the plain model; ours also with rounded products."""
     torch.set_num_threads(1)
     for tokens in (10,) if asked.quick else (10, 50):
         case = Case(tokens)
@@ -116,12 +119,24 @@ def rows(asked: Asked) -> Iterator[Pair]:
                 here(ours),
                 here(plain),
                 bound,
-                products(plain),
+                here(products(plain)),
                 burner=what == "inference" and tokens == 10,
             )
+        if can_round():
+            for what in ("training step", "inference"):
+                plain, ours, other = runs[what]
+                yield Pair(
+                    f"collaborative transformer, {tokens} tokens, {what}, products in bfloat16",
+                    "vestige.nn",
+                    f"{other}, float32",
+                    here(rounded(ours)),
+                    here(plain),
+                    f"{bound}, in bfloat16",
+                    here(rounded(products(plain))),
+                )
 
 
-def products(work: Callable[[], object]) -> Way:
+def products(work: Callable[[], object]) -> Callable[[], None]:
     """As many floating-point operations as `work` does in products of matrices, as large ones."""
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -135,7 +150,7 @@ def products(work: Callable[[], object]) -> Way:
         for _ in range(times):
             torch.mm(a, b, out=into)
 
-    return here(multiply)
+    return multiply
 
 
 def report(tokens: int, threads: int, pairs: int, clock: Callable[[], float]) -> None:
@@ -149,6 +164,10 @@ def report(tokens: int, threads: int, pairs: int, clock: Callable[[], float]) ->
         "train, no Adam": (partial(full.train, 0, adam=False), partial(full.train, 1, adam=False)),
         "train, padded": (partial(padded.train, 0), partial(padded.train, 1)),
     }
+    if can_round():
+        for what in ("infer", "train"):
+            plain, ours = runs[what]
+            runs[f"{what}, bf16"] = (plain, rounded(ours))
     for what, (plain, ours) in runs.items():
         found, plain_time, our_time = ratios(plain, ours, pairs, clock)
         target = f">= {TARGETS[what]}" if what in TARGETS else ""

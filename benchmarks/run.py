@@ -52,6 +52,7 @@ APART = {
     "learn": "growth of time and memory, no pairs",
     "logs": "growth of memory, no pairs",
     "ray": "a cluster: equality, a killed node, memory",
+    "rounded_accuracy": "accuracy, no time",
     "template_folds": "quality, no time",
     "threads": "one thread and several beside a burner: a table of its own",
     "watch": "latency and memory, no pairs",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from typing import Any
+
 import pytest
 import torch
 
@@ -45,3 +48,16 @@ def test_operands_fill_whole_tiles_where_products_are_rounded_alone() -> None:
     assert padding_for(257, CPU) == 0
     with rounded_products():
         assert [padding_for(width, CPU) for width in (1, 31, 32, 257)] == [31, 1, 0, 31]
+
+
+def test_the_switch_is_thrown_until_the_last_of_those_who_asked_has_left() -> None:
+    backends: Any = torch.backends
+    products = backends.mkldnn.matmul
+    before = products.fp32_precision
+    first, second = rounded_products(), rounded_products()
+    with ExitStack() as stack:
+        with first:
+            stack.enter_context(second)
+        # As of two threads that score at the same time: whoever came first leaves first.
+        assert products.fp32_precision == "bf16"
+    assert products.fp32_precision == before

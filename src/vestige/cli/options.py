@@ -36,8 +36,7 @@ Precision = Annotated[
     Literal["32", "bf16"],
     typer.Option(
         "--precision",
-        help="bf16: a network multiplies numbers rounded to bfloat16, on a CPU with AMX or AVX-512 BF16; "
-        "thresholds are of scores in float32",
+        help="bf16: a network multiplies numbers rounded to bfloat16, on a CPU with AMX or AVX-512 BF16",
     ),
 ]
 EngineName = Annotated[
