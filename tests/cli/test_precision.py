@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -12,8 +13,12 @@ from typing import Any
 
 import pytest
 
+from tests.engine.fake import FakeEngine
 from tests.pipeline.conftest import vestige
+from vestige import scoring
+from vestige.errors import UsageError
 from vestige.nn.products import can_round
+from vestige.scoring import spread
 
 rounding = pytest.mark.skipif(not can_round(), reason="PyTorch does not multiply in bfloat16 here")
 SAID = "scores are of products rounded to bfloat16; the threshold and the probabilities were chosen by scores"
@@ -118,3 +123,23 @@ def test_a_processor_that_does_not_round_is_told(finished: Path, log: Path) -> N
     assert "needs a processor whose AVX-512 BF16 or AMX PyTorch uses" in done.stderr
     assert "leave --precision out" in done.stderr
     assert done.stdout == ""
+
+
+@rounding
+def test_workers_round_as_one_process_does(finished: Path, log: Path) -> None:
+    run = finished / "gru"
+    here = list(scoring.score(run, [log], rounded=True))
+    assert list(spread.score(run, [log], FakeEngine(), rounded=True)) == here
+    assert here != list(scoring.score(run, [log]))
+    recordings = scoring.score_recordings(run, [log], rounded=True)
+    assert spread.score_recordings(run, [log], FakeEngine(), rounded=True) == recordings
+
+
+def test_a_form_that_workers_lack_is_no_defect_of_the_evidence(
+    finished: Path, log: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copy(log, tmp_path / "a.log")
+    logging.getLogger("vestige").propagate = True
+    with pytest.raises(UsageError, match="gru has no 8-bit form"):
+        list(spread.score(finished / "gru", [tmp_path], FakeEngine(), quantize=True))
+    assert "was left out" not in caplog.text
