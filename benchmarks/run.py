@@ -40,8 +40,8 @@ STOPPED = 128 + signal.SIGTERM
 FALL = 0.75
 """A ratio below this share of what it was has fallen."""
 SCRIPTS = (
-    "reading", "array_lstm", "traces", "epoch", "sequences", "telemetry", "events", "collaborative",
-    "validate", "digests", "engine", "judging",
+    "reading", "array_lstm", "traces", "epoch", "sequences", "telemetry", "events", "export",
+    "collaborative", "validate", "digests", "engine", "judging",
 )  # fmt: skip
 """By importance: time may not last for all."""
 APART = {
@@ -65,7 +65,10 @@ time over ours: median, least and most of pairs run in turns. Above 1, ours is f
 that of all threads and processes; it says more than the wall's where the machine has other work, which *load*
 tells: the load average when the row began. *Over bound* is the processor time of ours over that of the bound,
 which no program could beat. *burner* is beside a process of nice 10 that never rests. Seconds are medians."""
-FOOT = "- Peers that could not be had: AMiner (`logdata-anomaly-miner`: pip finds no such package)."
+FOOT = (
+    "- AMiner is no package of pip's, and so not among the peers: `peers_watch.py` runs that of Debian\n"
+    "  (`logdata-anomaly-miner`) beside `watch --once`; docs/watch.md tells what came out."
+)
 Kept = dict[str, Any]
 
 

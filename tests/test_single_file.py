@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("onnx")
@@ -19,13 +23,19 @@ from tests.small_logs import LINES, trained
 from vestige import checkpoint, scoring
 from vestige.checkpoint import single_file
 from vestige.cli.main import app
-from vestige.errors import CheckpointError
+from vestige.dashboard.feed import Feed
+from vestige.errors import CheckpointError, UsageError
+from vestige.service.sinks import make
+from vestige.service.watch import Watch, WatchOptions
 
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A network with its export beside it, and its log."""
     directory, log = trained(tmp_path_factory.mktemp("network"), "next_gru")
+    scores = np.unique([row["score"] for row in scoring.score(directory, [log])])
+    widest = int(np.argmax(np.diff(scores)))  # some windows alert and some do not, whatever is rounded
+    checkpoint.retune(directory, threshold=float(scores[widest : widest + 2].mean()), policy="f1")
     checkpoint.export(directory, directory / "detector.onnx")
     return directory, log
 
@@ -48,24 +58,82 @@ def test_scores_are_those_of_the_directory(network: tuple[Path, Path], linear: t
             assert {**theirs, "score": 0, "surprise": 0} == {**ours, "score": 0, "surprise": 0}
 
 
-SCORE = """
+WITHOUT = """
 import sys
+for name in ("torch", "pytorch_lightning", "lightning", "xgboost"):
+    sys.modules[name] = None  # whoever imports it fails
 from vestige.cli.main import run
-try:
-    run()
-finally:
-    loaded = {"torch", "pytorch_lightning", "lightning", "xgboost"} & sys.modules.keys()
-    assert not loaded, loaded
+run()
 """
 
 
 def test_neither_torch_nor_lightning_nor_xgboost_is_imported(network: tuple[Path, Path]) -> None:
+    found = without("score", *network, "--runtime", "onnx")
+    assert len(found) == len(LINES)
+    assert all("surprise" in row for row in found)
+
+
+def test_the_dashboard_replays_an_export_without_them(network: tuple[Path, Path]) -> None:
     directory, log = network
-    asked = [sys.executable, "-c", SCORE, "score", str(directory), str(log), "--runtime", "onnx"]
-    found = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=120)
-    assert found.returncode == 0, found.stderr
-    assert len(found.stdout.splitlines()) == len(LINES)
-    assert "surprise" in json.loads(found.stdout.splitlines()[0])
+    wanted = list(scoring.score(directory, [log]))
+    events = without("dashboard", directory, log, "--runtime", "onnx", "--events", "--speed", "0")
+    found = [event for event in events if event["event"] == "score"]
+    assert [event["alert"] for event in found] == [row["alert"] for row in wanted]
+    scores = [event["score"] for event in found]
+    np.testing.assert_allclose(scores, [row["score"] for row in wanted], atol=1e-5, rtol=0)
+
+
+def without(*asked: object) -> list[dict[str, Any]]:
+    """What the program writes, a dict a line, where torch, Lightning and XGBoost cannot be imported."""
+    command = [sys.executable, "-c", WITHOUT, *map(str, asked)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_watch_of_a_growing_log_alerts_as_the_detector_itself(
+    network: tuple[Path, Path], tmp_path: Path
+) -> None:
+    directory, whole = network
+    log, out, state = tmp_path / "app.log", tmp_path / "out.jsonl", tmp_path / "state"
+    text = whole.read_text().splitlines(keepends=True)
+    log.write_text("".join(text[:100]))
+    asked = ("watch", directory, log, "--runtime", "onnx", "--all", "--state", state)
+    child = subprocess.Popen([sys.executable, "-c", WITHOUT, *map(str, asked), "--sink", f"jsonl:{out}"])
+    try:
+        for upto in (100, 101, 250, 400):
+            with log.open("a") as file:
+                file.writelines(text[len(log.read_text().splitlines()) : upto])
+            until = time.monotonic() + 120
+            while len(steps(out)) < upto:
+                assert child.poll() is None
+                assert time.monotonic() < until
+                time.sleep(0.02)
+    finally:
+        child.send_signal(signal.SIGTERM)
+    assert child.wait(60) == 0
+    found = steps(out)
+    itself = make(f"jsonl:{tmp_path / 'itself.jsonl'}", None)
+    Watch.start(directory, [log], [itself], options=WatchOptions(once=True, every=True)).run()
+    wanted = steps(tmp_path / "itself.jsonl")
+    assert [row["line"] for row in found] == [row["line"] for row in wanted] == list(range(1, 401))
+    assert [row["alert"] for row in found] == [row["alert"] for row in wanted]
+    assert {row["alert"] for row in found} == {True, False}
+    for name in ("score", "surprise"):
+        ours, theirs = ([row[name] for row in rows] for rows in (found, wanted))
+        np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=0)
+    # What it has found is shown to whoever names the export.
+    assert Feed.open(directory, state=state, player=directory / "detector.onnx").watched
+    with pytest.raises(UsageError, match="another detector"):
+        Feed.open(directory, state=state)
+
+
+def steps(out: Path) -> list[dict[str, Any]]:
+    """The steps in a file of alerts, without what is said of incidents."""
+    if not out.exists():
+        return []
+    lines = out.read_bytes().rpartition(b"\n")[0].splitlines()
+    return [row for row in map(json.loads, lines) if "kind" not in row]
 
 
 def test_any_program_that_reads_onnx_reads_it(network: tuple[Path, Path]) -> None:

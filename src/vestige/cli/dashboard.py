@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from vestige import extras
+from vestige.cli.export import Runtime, in_form
 
 
 def register(app: typer.Typer) -> None:
@@ -41,6 +42,7 @@ def dashboard(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="port to listen on; 0: any free one")] = 8765,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
+    runtime: Runtime = "own",
 ) -> None:
     """Show a run on a page, replay raw evidence through its best detector, and show what a watch has found.
 
@@ -50,10 +52,14 @@ def dashboard(
     """
     from vestige.dashboard.feed import Feed
     from vestige.dashboard.pace import Pace
+    from vestige.runs.directory import RunDirectory
 
     if not events:
         extras.require("dashboard", "the page", instead="use --events")
-    feed = Feed.open(run, evidence or (), device=device, state=state)
+    player = None
+    if runtime != "own":
+        player = in_form(RunDirectory.open(run).best(), runtime)
+    feed = Feed.open(run, evidence or (), device=device, state=state, player=player)
     if events:
         for event in chain(feed.standing(), feed.replayed(Pace(speed))):
             typer.echo(event.line)

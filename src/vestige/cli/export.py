@@ -53,7 +53,7 @@ def export(
     loaded = checkpoint.export(detector, path)
     form = "a graph" if has_graph(loaded.detector) else "its own weights, computed by NumPy"
     if loaded.detector.name == "blend":
-        form += " and XGBoost, which whoever runs it needs, too"
+        form += ", and its trees as graphs"
     typer.echo(f"{path}: {loaded.detector.name}, {path.stat().st_size:,} bytes, {form}")
 
 

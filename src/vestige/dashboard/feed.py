@@ -35,9 +35,16 @@ class Feed:
 
     @classmethod
     def open(
-        cls, run: Path, evidence: Sequence[Path] = (), *, device: str = "cpu", state: Path | None = None
+        cls,
+        run: Path,
+        evidence: Sequence[Path] = (),
+        *,
+        device: str = "cpu",
+        state: Path | None = None,
+        player: Path | None = None,
     ) -> Feed:
-        """Check everything that can be checked before the first event.
+        """Check everything that can be checked before the first event. `player`: the detector that replays,
+        and may have watched, where it is another than the run's best: the export of that.
 
         Raises UsageError for what is no run, or a run of several detectors of which none is known to be the
         best, or for a directory `state` that is no state of a watch with one of its detectors; DatasetError,
@@ -49,10 +56,11 @@ class Feed:
             directory.detector()  # raises: nothing of this run can be shown yet
         watched = None
         if state is not None:
-            watched = WatchState(state, [detector_digest(folder) for folder in directory.kept.values()])
+            known = [*directory.kept.values(), *filter(None, [player])]
+            watched = WatchState(state, [detector_digest(detector) for detector in known])
         if not evidence:
             return cls(directory, None, (), None, watched)
-        loaded = checkpoint.load(directory.best(), device=device)
+        loaded = checkpoint.load(player or directory.best(), device=device)
         reader = loaded.reader()
         total = reader.units(Evidence(tuple(evidence), "live")).total
         return cls(directory, loaded, tuple(evidence), total, watched)

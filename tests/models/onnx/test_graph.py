@@ -96,7 +96,7 @@ def test_no_node_of_a_tree_leads_out_of_it(tmp_path: Path) -> None:
     made: Any = exported(detector, parts.train.schema.length)
     spec = detector.inputs[0]
     rng = np.random.default_rng(3)
-    names = ["nodes_truenodeids", "nodes_falsenodeids", "nodes_nodeids", "nodes_treeids", "class_nodeids"]
+    names = ["nodes_truenodeids", "nodes_falsenodeids", "nodes_nodeids", "nodes_treeids", "target_nodeids"]
     for name in names:
         for wrong in (-1, 0, 2**31 - 1, 2**40):
             whole = read_model(made.payload)

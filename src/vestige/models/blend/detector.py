@@ -29,7 +29,7 @@ from vestige.models.blend.gathering import (
     folds,
 )
 from vestige.models.blend.grams import MOST_TOKENS, GramTally, read_columns, sublinear
-from vestige.models.blend.members import Forest, Linear, Taught, bounded
+from vestige.models.blend.members import Forest, GrownForest, Linear, Taught, bounded, read_forest
 from vestige.models.blend.reservoir import HIDDEN, STATISTICS, Reservoir
 from vestige.models.blend.units import Sequences, Units, WholeTally, beside_length, key_of
 from vestige.models.fitting import FitProgress, FittedDetector
@@ -127,7 +127,7 @@ class Blend(FittedDetector):
         trees = []
         for done, side in enumerate(sides):
             members = Linear.path(side.learnt, self.n_classes, STRENGTHS, self.hyper.iterations)
-            self.forest = Forest.fit(side.learnt, self.n_classes, self.hyper.model_dump(), seed=seed)
+            self.forest = GrownForest.fit(side.learnt, self.n_classes, self.hyper.model_dump(), seed=seed)
             for found, member in zip(path, members, strict=True):
                 found.append(member.logits(side.judged))
             trees.append(self.forest.logits(side.judged))
@@ -230,7 +230,7 @@ class Blend(FittedDetector):
         self.reservoirs = tuple(
             Reservoir.read(_under(arrays, f"reservoir.{number}."), self._size) for number in numbers
         )
-        self.forest = Forest.read(arrays, [self._width] * len(numbers), K, self.hyper.threads)
+        self.forest = read_forest(arrays, [self._width] * len(numbers), K, self.hyper.threads)
 
     @property
     def _tokens(self) -> Input:

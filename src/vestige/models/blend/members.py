@@ -5,12 +5,11 @@ Letters: N units, C n-grams, W words, E vector size, D columns of the linear mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
-import xgboost as xgb
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -19,11 +18,19 @@ from vestige.models.baselines.distinct import WeightedRows
 from vestige.models.baselines.regressions import idf_of, solve
 from vestige.models.blend.units import Units
 from vestige.models.ngrams.design import side_by_side, unit_rows
+from vestige.models.onnx.graph import Graph
+
+if TYPE_CHECKING:
+    import xgboost as xgb
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 OBJECTIVE = "multi:softprob"
+TREES, GRAPHS = "trees", "graph"
+"""What the trees of a reservoir are called in a file, before its number: those of XGBoost, and graphs."""
+STATES = "states"
+"""What a graph calls the pooled states that it takes."""
 WIDEST = 60.0
 """Log-odds beyond this say nothing more."""
 LEAST_UNITS = 2
@@ -102,9 +109,19 @@ def _times(counts: sparse.csr_array, idf: FloatArray) -> sparse.csr_array:
     return weighed
 
 
-@dataclass(frozen=True)
-class Forest:
+class Forest(Protocol):
     """Gradient-boosted trees on the pooled states of each reservoir; their log-odds are averaged."""
+
+    def logits(self, units: Units) -> FloatArray:
+        """`(N, K)`, the highest of each row 0."""
+
+    def files(self) -> dict[str, NDArray[np.uint8]]:
+        """The trees of each reservoir as bytes, by the name that `read_forest` knows them by."""
+
+
+@dataclass(frozen=True)
+class GrownForest:
+    """Trees of XGBoost, which grows them."""
 
     boosters: tuple[xgb.Booster, ...]
     n_classes: int
@@ -112,6 +129,8 @@ class Forest:
     @classmethod
     def fit(cls, taught: Taught, n_classes: int, settings: Mapping[str, Any], *, seed: int) -> Self:
         """`settings`: `rounds`, `depth`, `threads`."""
+        import xgboost as xgb
+
         fixed = {
             "objective": OBJECTIVE,
             "num_class": n_classes,
@@ -138,8 +157,30 @@ class Forest:
             boosters.append(xgb.train(parameters, matrix, num_boost_round=settings["rounds"]))
         return cls(tuple(boosters), n_classes)
 
+    @classmethod
+    def read(cls, files: Mapping[str, NDArray[Any]], widths: list[int], n_classes: int, threads: int) -> Self:
+        """Those whose `files` these are, on so many columns each. Raises ValueError for damaged ones."""
+        import xgboost as xgb
+
+        boosters = []
+        for number, width in enumerate(widths):
+            booster = xgb.Booster()
+            checked = trees.checked_model(
+                _bytes_of(files, f"{TREES}.{number}"),
+                features=_names(width),
+                classes=n_classes,
+                objective=OBJECTIVE,
+            )
+            try:
+                booster.load_model(bytearray(checked))
+            except xgb.core.XGBoostError as error:
+                raise ValueError(f"not an XGBoost model ({str(error).splitlines()[0]})") from error
+            booster.set_param({"nthread": threads})
+            boosters.append(booster)
+        return cls(tuple(boosters), n_classes)
+
     def logits(self, units: Units) -> FloatArray:
-        """`(N, K)`, the highest of each row 0."""
+        """See `Forest.logits`."""
         margins = [
             np.asarray(
                 booster.inplace_predict(states, predict_type="margin", validate_features=False),
@@ -150,31 +191,56 @@ class Forest:
         return bounded(np.mean(margins, axis=0))
 
     def files(self) -> dict[str, NDArray[np.uint8]]:
-        """The boosters' own files, in XGBoost's UBJSON."""
+        """In XGBoost's UBJSON."""
         return {
-            f"trees.{number}": np.frombuffer(bytes(booster.save_raw("ubj")), dtype=np.uint8)
+            f"{TREES}.{number}": np.frombuffer(bytes(booster.save_raw("ubj")), dtype=np.uint8)
             for number, booster in enumerate(self.boosters)
         }
 
+
+@dataclass(frozen=True)
+class ExportedForest:
+    """The same trees as graphs of ONNX that give log-odds: they need no XGBoost."""
+
+    payloads: tuple[bytes, ...]
+    graphs: tuple[Graph, ...]
+
     @classmethod
-    def read(cls, files: Mapping[str, NDArray[Any]], widths: list[int], n_classes: int, threads: int) -> Self:
-        """Those whose `files` these are, on so many columns each. Raises ValueError for damaged ones."""
-        boosters = []
-        for number, width in enumerate(widths):
-            file = files.get(f"trees.{number}")
-            if file is None or file.dtype != np.uint8:
-                raise ValueError(f"trees {number} are missing")
-            booster = xgb.Booster()
-            checked = trees.checked_model(
-                file.tobytes(), features=_names(width), classes=n_classes, objective=OBJECTIVE
-            )
-            try:
-                booster.load_model(bytearray(checked))
-            except xgb.core.XGBoostError as error:
-                raise ValueError(f"not an XGBoost model ({str(error).splitlines()[0]})") from error
-            booster.set_param({"nthread": threads})
-            boosters.append(booster)
-        return cls(tuple(boosters), n_classes)
+    def of(cls, payloads: Sequence[bytes], n_classes: int) -> Self:
+        """Raises ValueError for what is no such graph."""
+        graphs = [Graph(payload, [(STATES, "summary")], n_classes) for payload in payloads]
+        return cls(tuple(payloads), tuple(graphs))
+
+    def logits(self, units: Units) -> FloatArray:
+        """See `Forest.logits`."""
+        margins = [
+            graph.run([np.ascontiguousarray(states)]).astype(np.float64)
+            for graph, states in zip(self.graphs, units.states, strict=True)
+        ]
+        return bounded(np.mean(margins, axis=0))
+
+    def files(self) -> dict[str, NDArray[np.uint8]]:
+        """The graphs."""
+        return {
+            f"{GRAPHS}.{number}": np.frombuffer(payload, dtype=np.uint8)
+            for number, payload in enumerate(self.payloads)
+        }
+
+
+def read_forest(files: Mapping[str, NDArray[Any]], widths: list[int], n_classes: int, threads: int) -> Forest:
+    """The trees whose `files` these are, on so many columns each: graphs where there are some. Raises
+    ValueError for damaged ones."""
+    if f"{GRAPHS}.0" in files:
+        payloads = [_bytes_of(files, f"{GRAPHS}.{number}") for number in range(len(widths))]
+        return ExportedForest.of(payloads, n_classes)
+    return GrownForest.read(files, widths, n_classes, threads)
+
+
+def _bytes_of(files: Mapping[str, NDArray[Any]], name: str) -> bytes:
+    file = files.get(name)
+    if file is None or file.dtype != np.uint8:
+        raise ValueError(f"{name} is missing")
+    return file.tobytes()
 
 
 def _names(width: int) -> list[str]:

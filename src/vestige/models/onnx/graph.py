@@ -34,7 +34,7 @@ OPERATORS = frozenset((
     "Sqrt", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze", "Where",
 ))  # fmt: skip
 """Of the standard domain, those that exported networks are made of."""
-TREES, ML = "TreeEnsembleClassifier", "ai.onnx.ml"
+TREES, ML = "TreeEnsembleRegressor", "ai.onnx.ml"
 DTYPES: Mapping[Kind, str] = {"tokens": "tensor(int64)"}
 """Of an input's numbers, by its kind; all others are float32."""
 
@@ -191,18 +191,17 @@ def _outside(feature: NDArray[np.int64], width: int) -> bool:
 
 
 def _check_leaves(attributes: Mapping[str, Any], leaves: Mapping[tuple[int, int], None]) -> None:
-    names = ("class_treeids", "class_nodeids", "class_ids")
-    if any(name not in attributes for name in (*names, "class_weights", "classlabels_int64s")):
+    names = ("target_treeids", "target_nodeids", "target_ids")
+    if any(name not in attributes for name in (*names, "target_weights", "n_targets", "base_values")):
         raise ValueError("trees without classes")
     columns = [list(attributes[name].ints) for name in names]
-    weights = np.array(attributes["class_weights"].floats)
-    classes = len(attributes["classlabels_int64s"].ints)
+    weights, base = (np.array(attributes[name].floats) for name in ("target_weights", "base_values"))
+    classes = attributes["n_targets"].i
     if {len(column) for column in columns} != {len(weights)} or not np.isfinite(weights).all():
         raise ValueError("leaves of trees of different lengths, or that are no finite numbers")
     if any(not 0 <= which < classes for which in columns[2]):
         raise ValueError("a leaf of a class that there is not")
     if any(leaf not in leaves for leaf in zip(columns[0], columns[1], strict=True)):
         raise ValueError("a leaf that no tree has")
-    base = attributes.get("base_values")
-    if base is not None and (len(base.floats) != classes or not np.isfinite(np.array(base.floats)).all()):
+    if len(base) != classes or not np.isfinite(base).all():
         raise ValueError("trees that start from other than a number for each class")

@@ -26,6 +26,9 @@ from vestige.models.onnx.graph import ML, TREES
 from vestige.schema import Input
 
 if TYPE_CHECKING:
+    import xgboost as xgb
+
+    from vestige.models.blend.detector import Blend
     from vestige.models.gbt import GradientBoostedTrees
     from vestige.models.neural import NeuralDetector
     from vestige.models.normal.detector import Normal
@@ -39,14 +42,20 @@ def exported(detector: Detector, length: int) -> Detector:
     """The same detector without torch or XGBoost: a graph, or itself where it needs neither. `length`: steps
     of a window. Raises UsageError where an extra is missing, or for a detector that has no graph."""
     if isinstance(detector, Exported):
-        raise UsageError("an exported detector already", remedy="copy the file")
+        raise _already()
     if detector.name == "gbt":
         return _trees(detector)  # type: ignore[arg-type]  # its class imports XGBoost
     if detector.name == "normal":
         return _normal(detector, length)  # type: ignore[arg-type]
+    if detector.name == "blend":
+        return _blend(detector)  # type: ignore[arg-type]
     if _is_network(detector):
         return _network(detector, length)  # type: ignore[arg-type]
     return detector
+
+
+def _already() -> UsageError:
+    return UsageError("an exported detector already", remedy="copy the file")
 
 
 def has_graph(detector: Detector) -> bool:
@@ -177,37 +186,60 @@ def _example(spec: Input, length: int) -> NDArray[Any]:
 
 
 def _trees(detector: GradientBoostedTrees) -> Exported:
-    """`TreeEnsembleClassifier` of the trees: a value below the condition goes left, a missing one where the
-    tree has learnt to send it."""
+    spec = detector.inputs[0]
+    payload = _ensemble(
+        detector.booster, spec.name, detector.width(spec), detector.n_classes, "probabilities", "SOFTMAX"
+    )
+    return _taken_over(detector, ExportedTrees, {"zero_is_missing": detector.zero_is_missing}, payload)
+
+
+def _blend(detector: Blend) -> Blend:
+    """The same, the trees of each reservoir as a graph within its weights."""
+    from vestige.models.blend.members import STATES, ExportedForest, GrownForest
+
+    if not isinstance(detector.forest, GrownForest):
+        raise _already()
+    classes = detector.n_classes
+    payloads = [
+        _ensemble(booster, STATES, booster.num_features(), classes, "logits", "NONE")
+        for booster in detector.forest.boosters
+    ]
+    without = copy.copy(detector)
+    without.forest = ExportedForest.of(payloads, classes)
+    return without
+
+
+def _ensemble(
+    booster: xgb.Booster, takes: str, width: int, classes: int, gives: str, transform: str
+) -> bytes:
+    """`TreeEnsembleRegressor` of trees on `width` columns, a target for each class: a value below the
+    condition goes left, a missing one where the tree has learnt to send it. `transform`: of the sums of
+    leaves, as the operator calls it. Not `TreeEnsembleClassifier`: where there are two classes, ONNX Runtime
+    gives each of them the other's probability."""
     extras.require("onnx", "an export")
     import onnx
 
-    model = ubjson.loads(bytes(detector.booster.save_raw("ubj")))["learner"]
+    model = ubjson.loads(bytes(booster.save_raw("ubj")))["learner"]
     forest = model["gradient_booster"]["model"]
-    classes, columns = detector.n_classes, _Columns()
+    columns = _Columns()
     for number, (tree, which) in enumerate(zip(forest["trees"], forest["tree_info"], strict=True)):
         columns.add(number, tree, int(which))
     start = str(model["learner_model_param"]["base_score"]).strip("[]").split(",")
     base = np.broadcast_to(np.array(start, dtype=np.float64), (classes,))
-    name = detector.inputs[0].name
     node = onnx.helper.make_node(
-        TREES, [name], ["class", "probabilities"], domain=ML, post_transform="SOFTMAX",
-        classlabels_int64s=list(range(classes)), base_values=base.tolist(), **columns.attributes,
+        TREES, [takes], [gives], domain=ML, post_transform=transform, n_targets=classes,
+        base_values=base.tolist(), **columns.attributes,
     )  # fmt: skip
     tensor = onnx.helper.make_tensor_value_info
     graph = onnx.helper.make_graph(
         [node],
         "trees",
-        [tensor(name, onnx.TensorProto.FLOAT, ["windows", detector.width(detector.inputs[0])])],
-        [
-            tensor("class", onnx.TensorProto.INT64, ["windows"]),
-            tensor("probabilities", onnx.TensorProto.FLOAT, ["windows", classes]),
-        ],
+        [tensor(takes, onnx.TensorProto.FLOAT, ["windows", width])],
+        [tensor(gives, onnx.TensorProto.FLOAT, ["windows", classes])],
     )
     opsets = [onnx.helper.make_opsetid("", OPSET), onnx.helper.make_opsetid(ML, 3)]
     whole = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=IR)
-    state = {"zero_is_missing": detector.zero_is_missing}
-    return _taken_over(detector, ExportedTrees, state, bytes(whole.SerializeToString()))
+    return bytes(whole.SerializeToString())
 
 
 class _Columns:
@@ -216,7 +248,7 @@ class _Columns:
     def __init__(self) -> None:
         nodes = ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids", "falsenodeids")
         names = [f"nodes_{name}" for name in (*nodes, "missing_value_tracks_true")]
-        names += [f"class_{name}" for name in ("treeids", "nodeids", "ids", "weights")]
+        names += [f"target_{name}" for name in ("treeids", "nodeids", "ids", "weights")]
         self.attributes: dict[str, Any] = {name: [] for name in names}
 
     def add(self, number: int, tree: dict[str, Any], which: int) -> None:
@@ -237,7 +269,7 @@ class _Columns:
         for name, values in of_nodes.items():
             self.attributes[f"nodes_{name}"] += values
         leaves = np.flatnonzero(leaf)
-        self.attributes["class_treeids"] += [number] * len(leaves)
-        self.attributes["class_nodeids"] += leaves.tolist()
-        self.attributes["class_ids"] += [which] * len(leaves)
-        self.attributes["class_weights"] += condition[leaves].tolist()
+        self.attributes["target_treeids"] += [number] * len(leaves)
+        self.attributes["target_nodeids"] += leaves.tolist()
+        self.attributes["target_ids"] += [which] * len(leaves)
+        self.attributes["target_weights"] += condition[leaves].tolist()
