@@ -108,8 +108,8 @@ def trained(home: Path, messages: int) -> tuple[dict[str, Path], Path]:
         command(*vestige, *learn, "-t", 1, "-j", 1, "--task", task, "-m", model, "-o", run)()
         command(*vestige, "export", run)()
         detectors[model] = run / model
-    lines = [line for file in sorted(corpus.rglob("*.log")) for line in file.read_text().splitlines(True)]
-    log.write_text("".join((lines * (1 + LINES // len(lines)))[:LINES]))
+    lines = b"".join(file.read_bytes() for file in sorted(corpus.rglob("*.log"))).splitlines(True)
+    log.write_bytes(b"".join((lines * (1 + LINES // len(lines)))[:LINES]))
     return detectors, log
 
 
