@@ -33,6 +33,8 @@ QUIET = {
 """Settings of Ray that are made before it is imported, unless the environment makes them."""
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Setting of Ray, in spite of its name on every system: 0 binds all that it starts to 127.0.0.1."""
+ELSEWHERE = ("198.51.100.1", 9)
+"""An address that nobody has; the way to it leaves this machine by the interface that others see."""
 KNOCK_S = 5.0
 """Seconds within which a cluster must answer at its address."""
 
@@ -98,7 +100,7 @@ def connect(address: str | None) -> Any:
     """The `ray` module, connected; a connection that there is already is used as it is."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    if address is None:
+    if address is None or _on_loopback_alone(address):
         os.environ.setdefault(LOOPBACK, "0")
     extras.require("ray", "--engine ray")
     import ray
@@ -176,6 +178,24 @@ def _host_and_port(address: str) -> tuple[str, int]:
             remedy="auto, or HOST:PORT as ray start --head says it, such as 10.0.0.5:6379",
         )
     return host.strip("[]"), int(port)
+
+
+def _on_loopback_alone(address: str) -> bool:
+    """Whether a cluster of this machine is bound to its loopback interface. Ray would look for a head that is
+    given as 127.0.0.1 at the machine's own address, for 40 seconds, but that it is told."""
+    if address == "auto":
+        return False
+    host, port = _host_and_port(address)
+    if host not in {"127.0.0.1", "localhost"}:
+        return False
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+            way.connect(ELSEWHERE)  # which sends nothing
+            own = way.getsockname()[0]
+        socket.create_connection((own, port), timeout=KNOCK_S).close()
+    except OSError:
+        return True
+    return False
 
 
 def _knock(address: str) -> None:

@@ -255,15 +255,16 @@ def clean(token: str) -> None:
         left = [
             remove.options(num_cpus=0, max_retries=0, scheduling_strategy=_on(node["NodeID"])).remote(token)
             for node in ray.nodes()
-            if node["Alive"]
+            # One that died is taken for alive for a while yet, and would be waited for.
+            if node["Alive"] and _is_there(f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}")
         ]
         ray.wait(left, num_returns=len(left), timeout=LOOK_S)
     except (lost.RayError, ConnectionError, RuntimeError) as error:
         logger.debug("nothing could be removed from the nodes: %s", error)
 
 
-def _is_there(head: str) -> bool:
-    host, _, port = head.rpartition(":")
+def _is_there(address: str) -> bool:
+    host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_S / 2).close()
     except OSError:
