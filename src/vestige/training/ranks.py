@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.context import SpawnProcess
@@ -95,8 +97,9 @@ def started(config: TrainingConfig, work: Callable[[int], None]) -> Iterator[Non
         told |= {ADDRESS: "127.0.0.1", PORT: str(_free_port())}
     with _environment(told):
         try:
-            for process in others:
-                process.start()
+            with _deaf_to_ctrl_c():
+                for process in others:
+                    process.start()
             yield
             for process in others:
                 process.join(PATIENCE)
@@ -136,6 +139,20 @@ def _environment(told: dict[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Have processes that are started meanwhile not hear Ctrl-C, which a terminal sends to all: it would end
+    them in the middle of their imports, with a traceback. This process ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _other(work: Callable[[int], None], local: int) -> None:
