@@ -61,7 +61,7 @@ class Trained(NamedTuple):
 
 
 SETS = {
-    "bgl": Trained("classify", {"array_lstm": 16, "stochastic_array_lstm": 16, "collaborative": 8}),
+    "bgl": Trained("classify", {"array_lstm": 16, "collaborative": 8}),
     "hdfs": Trained("next", {"next_array_lstm": 6, "next_stochastic_array_lstm": 6}),
     "adfa": Trained("next", {"next_array_lstm": 6, "next_stochastic_array_lstm": 6}),
     "telemetry": Trained("classify", {"array_lstm": 12, "stochastic_array_lstm": 12}),
