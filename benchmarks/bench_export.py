@@ -120,8 +120,8 @@ def score(detector: Path, log: Path, runtime: str) -> tuple[object, ...]:
 
 @contextlib.contextmanager
 def window_by_window(detector: Path, log: Path, count: int) -> Iterator[Callable[[float], Took]]:
-    """Judges `count` windows of a log, one at a time, whenever it is asked: the share of them that took no
-    longer, by either clock. It is a process that waits for its turn."""
+    """A process that waits for its turn, and then judges `count` windows of a log, one at a time. Asked for a
+    share, it says what so many of them took no longer than, by either clock."""
     process = subprocess.Popen(
         [sys.executable, "-c", LIVE, detector, log, str(count)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
