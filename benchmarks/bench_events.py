@@ -94,7 +94,7 @@ assert table.height == int(sys.argv[2])
 def rows(asked: Asked) -> Iterator[Pair]:
     """`prepare` of a CSV export beside the standard library, pandas and Polars, whole processes."""
     with tempfile.TemporaryDirectory() as folder:
-        export, count = Path(folder) / "events.csv", asked.size(100_000, 3_000)
+        export, count = Path(folder) / "events.csv", asked.size(500_000, 3_000)
         write(export, count)
         ours = command(
             sys.executable,

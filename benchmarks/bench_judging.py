@@ -59,14 +59,14 @@ def rows(asked: Asked) -> Iterator[Pair]:
         "scikit-learn in a loop",
         here(macro_f1),
         here(their_f1),
-        "counting every window once",
-        here(lambda: np.bincount(ids * 4 + label * 2 + predicted)),
+        "one pass over classes and recordings",
+        here(lambda: (ids.sum(), label.sum(), predicted.sum())),
     )
 
     def bound() -> None:
-        order = np.argsort(-score, kind="stable")
+        ranked = ids[np.argsort(-score, kind="stable")]
         for row in weights:
-            row[ids[order]].cumsum()
+            row[ranked].cumsum()
 
     yield Pair(
         f"average precision and ROC AUC, {what}",

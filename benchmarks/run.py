@@ -163,7 +163,8 @@ def run(given: argparse.Namespace, path: Path | None) -> Kept:
         entry = mine.get(script, {})
         if entry.get("code") != digest or given.force:
             entry = {"code": digest, "rows": [], "ended": ""}
-        if entry["ended"] == "done":
+        # A peer that was missing may be there now.
+        if entry["ended"] == "done" and not any(row["missing"] for row in entry["rows"]):
             print(f"{script}: measured for this code already", flush=True)
             continue
         if time.monotonic() >= until:
