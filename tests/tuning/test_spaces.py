@@ -72,7 +72,9 @@ def test_what_is_fixed_is_not_searched() -> None:
 
 
 def test_a_detector_without_a_space_needs_one() -> None:
-    with pytest.raises(UsageError, match="majority has no search space"):
+    with pytest.raises(UsageError, match=r"logistic has no search space(?s:.*)of: C, iterations"):
+        space(kind=registry.get("logistic"))
+    with pytest.raises(UsageError, match=r"majority has no settings(?s:.*)vestige train -m majority"):
         space(kind=registry.get("majority"))
     assert list(space("C=0.1..10:log", kind=registry.get("logistic"))) == ["C"]
 

@@ -49,10 +49,15 @@ def space_of(kind: type[Detector], overrides: list[str], settings: Mapping[str, 
                 remedy="leave one of them out",
             )
         space[name] = _fitting(kind, name, parameter)
+    if not known:
+        raise UsageError(
+            f"{kind.name} has no settings, so nothing of it can be searched",
+            remedy=f"train it as it is: vestige train -m {kind.name}",
+        )
     if not space:
         raise UsageError(
             f"{kind.name} has nothing to search" if kind.space else f"{kind.name} has no search space",
-            remedy=f"give one with --space {FORMS}; of: {', '.join(known) or 'nothing'}",
+            remedy=f"give one with --space {FORMS}; of: {', '.join(known)}",
         )
     return _in_order(space)
 
