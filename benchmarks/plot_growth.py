@@ -20,7 +20,7 @@ PANEL = WIDTH + LEFT + 20
 LEGEND = 24
 COLOURS = ("#1b6ca8", "#d1495b", "#edae49", "#2e933c", "#66418a", "#8d5524", "#444444", "#00798c", "#b5179e",
            "#7a9e3b")  # fmt: skip
-LOOKS = [(colour, dashes) for dashes in ("none", "6,3") for colour in COLOURS]
+LOOKS = [(colour, dashes) for dashes in ("none", "6,3", "2,2") for colour in COLOURS]
 """Of the lines, a stage after the other; more stages than these are an error, not left out."""
 
 

@@ -43,8 +43,8 @@ class Feed:
         state: Path | None = None,
         player: Path | None = None,
     ) -> Feed:
-        """Check everything that can be checked before the first event. `player`: the detector that replays,
-        and may have watched, where it is another than the run's best: the export of that.
+        """Check everything that can be checked before the first event. `player`: the export of the run's
+        best detector, which replays in its place, and may have watched.
 
         Raises UsageError for what is no run, or a run of several detectors of which none is known to be the
         best, or for a directory `state` that is no state of a watch with one of its detectors; DatasetError,

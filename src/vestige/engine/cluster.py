@@ -182,7 +182,7 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 def _on_loopback_alone(address: str) -> bool:
     """Whether a cluster of this machine is bound to its loopback interface. Ray would look for a head that is
-    given as 127.0.0.1 at the machine's own address, for 40 seconds, but that it is told."""
+    given as 127.0.0.1 at the machine's own address, for 40 seconds, unless it is told."""
     if address == "auto":
         return False
     host, port = _host_and_port(address)
