@@ -6,9 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
-def test_trees_stop_between_two_rounds(tmp_path: Path) -> None:
-    code = """
+
+@pytest.mark.parametrize(
+    ("name", "kinds", "settings"),
+    [
+        ("gbt", ("summary",), {"rounds": 10_000, "patience": 10_000, "threads": 1}),
+        ("blend", ("tokens",), {"rounds": 10_000, "reservoirs": 1, "threads": 1}),
+    ],
+)
+def test_trees_stop_between_two_rounds(
+    name: str, kinds: tuple[str, ...], settings: dict[str, int], tmp_path: Path
+) -> None:
+    code = f"""
 import sys
 from pathlib import Path
 from vestige.models import registry
@@ -18,10 +29,10 @@ from vestige.training import StoppedError, TrainingConfig, train
 from vestige.training.interrupt import request_stop, watch_for_stop
 
 folder = Path(sys.argv[1])
-windows = small_dataset(folder / "data", ("summary",))
-kind = registry.get("gbt")
+windows = small_dataset(folder / "data", {kinds!r})
+kind = registry.get({name!r})
 inputs = choose_inputs(kind, windows.train.schema)
-detector = kind.build(inputs, 2, rounds=10_000, patience=10_000, threads=1)
+detector = kind.build(inputs, 2, **{settings!r})
 stop = folder / "stop"
 stop.mkdir()
 watch_for_stop(stop)
@@ -35,5 +46,5 @@ except StoppedError as error:
         [sys.executable, "-c", code, tmp_path], check=False, capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stderr
-    assert "the training of gbt was stopped by SIGTERM" in done.stdout
-    assert "--resume" in done.stdout
+    assert f"the training of {name} was stopped by SIGTERM" in done.stdout
+    assert "--resume: what is finished is kept, this one is trained anew" in done.stdout

@@ -24,6 +24,11 @@ FitProgress = Callable[[int, int], None]
 """Called with how many rounds are done and how many there are at most."""
 
 
+def part_of(progress: FitProgress, number: int, parts: int) -> FitProgress:
+    """What to tell of part `number` of `parts` with as many rounds each, so that `progress` hears of all."""
+    return lambda done, total: progress(number * total + done, parts * total)
+
+
 class FittedDetector(Detector):
     """A detector that learns in one call, without the training loop of the neural ones."""
 

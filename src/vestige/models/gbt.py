@@ -20,6 +20,7 @@ from vestige.models import trees
 from vestige.models.base import HyperParameters
 from vestige.models.fitting import FitProgress, FittedDetector, class_weights, sample_kept, sources
 from vestige.models.reasons import Reason, of_features
+from vestige.models.rounds import Report
 from vestige.models.space import Range, Space
 from vestige.reading.encoding import Batch, EncodedWindows
 from vestige.schema import Kind
@@ -131,7 +132,7 @@ class GradientBoostedTrees(FittedDetector):
             early_stopping_rounds=hyper.patience,
             evals_result=losses,
             verbose_eval=False,
-            callbacks=[_Report(progress, hyper.rounds)] if progress else None,
+            callbacks=[Report(progress, hyper.rounds)] if progress else None,
         )
         self.booster = booster[: booster.best_iteration + 1]
         rows = zip(losses["train"]["mlogloss"], losses["validation"]["mlogloss"], strict=True)
@@ -321,14 +322,3 @@ class _Batches(xgb.DataIter):
         n = len(values)
         which = self.rng.integers(len(self.sources), size=n)
         return np.where(self.sources[which] & (self.rng.random((n, 1)) < self.source_dropout), np.nan, values)
-
-
-class _Report(xgb.callback.TrainingCallback):
-    def __init__(self, progress: FitProgress, total: int) -> None:
-        super().__init__()
-        self.progress, self.total = progress, total
-
-    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002
-        """Tell how far training has come; never stops it."""
-        self.progress(epoch + 1, self.total)
-        return False

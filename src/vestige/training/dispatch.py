@@ -83,8 +83,9 @@ def _stoppable(name: str, show: FitProgress | None) -> FitProgress:
     def tell(done: int, total: int) -> None:
         if (reason := stop_reason()) is not None:
             raise StoppedError(
-                f"the training of {name} was stopped by {reason}; it learns in one go, so nothing is kept",
-                remedy="repeat the command with --resume to go on",
+                f"the training of {name} was stopped by {reason}; it learns in one go, so nothing of it is "
+                "kept",
+                remedy="repeat the command with --resume: what is finished is kept, this one is trained anew",
             )
         if show is not None:
             show(done, total)

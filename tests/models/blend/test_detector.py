@@ -63,6 +63,23 @@ def test_recordings_are_ranked_as_wholes(learnt: tuple[Blend, TrainingData, Enco
         assert len(np.unique(found.score[found.recording == recording])) == 1
 
 
+def test_progress_hears_of_every_round_and_may_end_the_training(
+    learnt: tuple[Blend, TrainingData, EncodedWindows],
+) -> None:
+    _, data, _ = learnt
+    heard: list[tuple[int, int]] = []
+
+    def tell(done: int, total: int) -> None:
+        heard.append((done, total))
+        if done == QUICK["rounds"] + 2:
+            raise InterruptedError
+
+    detector = Blend.build(choose_inputs(Blend, data.schema), len(data.schema.classes), **QUICK)
+    with pytest.raises(InterruptedError):
+        detector.fit(data.train, data.validation, progress=tell)
+    assert heard == [(done, (FOLDS + 1) * QUICK["rounds"]) for done in range(1, QUICK["rounds"] + 3)]
+
+
 def test_it_makes_no_difference_how_a_recording_is_cut(
     learnt: tuple[Blend, TrainingData, EncodedWindows],
 ) -> None:

@@ -19,6 +19,7 @@ from vestige.errors import UsageError
 from vestige.models import registry
 from vestige.models.base import Detector
 from vestige.models.blend.detector import Blend
+from vestige.models.blend.members import read_forest
 from vestige.models.next_token import NextToken
 from vestige.models.onnx.detectors import Exported, kind_of
 from vestige.models.onnx.writing import exported
@@ -81,6 +82,16 @@ def test_trees_of_a_blend_say_the_same_of_whatever_they_are_handed(n_classes: in
         np.testing.assert_allclose(other.forest.logits(asked), wanted, atol=1e-5, rtol=0)
     with pytest.raises(UsageError, match="exported detector already"):
         exported(other, parts.train.schema.length)
+
+
+def test_trees_of_a_blend_on_other_columns_are_refused_on_reading(tmp_path: Path) -> None:
+    detector, parts = trained("blend", tmp_path)
+    other = exported(detector, parts.train.schema.length)
+    assert isinstance(other, Blend)
+    files, widths = other.forest.files(), [other._width] * other.hyper.reservoirs
+    read_forest(files, widths, 2, 1)
+    with pytest.raises(ValueError, match=rf"grown on {other._width} columns, expected {other._width + 1}"):
+        read_forest(files, [width + 1 for width in widths], 2, 1)
 
 
 def check(detector: Detector, parts: Parts, home: Path) -> None:

@@ -32,7 +32,7 @@ from vestige.models.blend.grams import MOST_TOKENS, GramTally, read_columns, sub
 from vestige.models.blend.members import Forest, GrownForest, Linear, Taught, bounded, read_forest
 from vestige.models.blend.reservoir import HIDDEN, STATISTICS, Reservoir
 from vestige.models.blend.units import Sequences, Units, WholeTally, beside_length, key_of
-from vestige.models.fitting import FitProgress, FittedDetector
+from vestige.models.fitting import FitProgress, FittedDetector, part_of
 from vestige.models.logits import softmax
 from vestige.models.ngrams.calibration import Calibration, calibrate
 from vestige.models.normal.whole import NewSteps
@@ -125,14 +125,18 @@ class Blend(FittedDetector):
         sides = list(self._sides(train, validation, seed))
         path: list[list[FloatArray]] = [[] for _ in STRENGTHS]
         trees = []
-        for done, side in enumerate(sides):
+        for number, side in enumerate(sides):
             members = Linear.path(side.learnt, self.n_classes, STRENGTHS, self.hyper.iterations)
-            self.forest = GrownForest.fit(side.learnt, self.n_classes, self.hyper.model_dump(), seed=seed)
+            self.forest = GrownForest.fit(
+                side.learnt,
+                self.n_classes,
+                self.hyper.model_dump(),
+                seed=seed,
+                progress=part_of(progress, number, len(sides)) if progress else None,
+            )
             for found, member in zip(path, members, strict=True):
                 found.append(member.logits(side.judged))
             trees.append(self.forest.logits(side.judged))
-            if progress:
-                progress(done + 1, len(sides))
         verdicts = _Verdicts.of(sides)
         linear, of_trees = [np.concatenate(found) for found in path], np.concatenate(trees)
         alone = [verdicts.calibrate(logits) for logits in linear]

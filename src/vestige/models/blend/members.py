@@ -17,6 +17,7 @@ from vestige.models import trees
 from vestige.models.baselines.distinct import WeightedRows
 from vestige.models.baselines.regressions import idf_of, solve
 from vestige.models.blend.units import Units
+from vestige.models.fitting import FitProgress, part_of
 from vestige.models.ngrams.design import side_by_side, unit_rows
 from vestige.models.onnx.graph import Graph
 
@@ -127,9 +128,20 @@ class GrownForest:
     n_classes: int
 
     @classmethod
-    def fit(cls, taught: Taught, n_classes: int, settings: Mapping[str, Any], *, seed: int) -> Self:
-        """`settings`: `rounds`, `depth`, `threads`."""
+    def fit(
+        cls,
+        taught: Taught,
+        n_classes: int,
+        settings: Mapping[str, Any],
+        *,
+        seed: int,
+        progress: FitProgress | None = None,
+    ) -> Self:
+        """`settings`: `rounds`, `depth`, `threads`. `progress` hears of every round, of those on all
+        reservoirs."""
         import xgboost as xgb
+
+        from vestige.models.rounds import Report
 
         fixed = {
             "objective": OBJECTIVE,
@@ -144,8 +156,12 @@ class GrownForest:
             "nthread": settings["threads"],
         }
         weight = taught.weight * len(taught.label) / taught.weight.sum()
-        boosters = []
+        rounds, boosters = settings["rounds"], []
         for number, states in enumerate(taught.units.states):
+            callbacks = []
+            if progress:
+                here = part_of(progress, number, len(taught.units.states))
+                callbacks.append(Report(here, rounds))
             matrix = xgb.DMatrix(
                 states,
                 taught.label,
@@ -154,7 +170,7 @@ class GrownForest:
                 nthread=settings["threads"],
             )
             parameters = {**fixed, "seed": seed + number}
-            boosters.append(xgb.train(parameters, matrix, num_boost_round=settings["rounds"]))
+            boosters.append(xgb.train(parameters, matrix, num_boost_round=rounds, callbacks=callbacks))
         return cls(tuple(boosters), n_classes)
 
     @classmethod
@@ -206,9 +222,12 @@ class ExportedForest:
     graphs: tuple[Graph, ...]
 
     @classmethod
-    def of(cls, payloads: Sequence[bytes], n_classes: int) -> Self:
-        """Raises ValueError for what is no such graph."""
+    def of(cls, payloads: Sequence[bytes], widths: Sequence[int], n_classes: int) -> Self:
+        """On so many columns each. Raises ValueError for what is no such graph."""
         graphs = [Graph(payload, [(STATES, "summary")], n_classes) for payload in payloads]
+        for graph, width in zip(graphs, widths, strict=True):
+            if graph.width != width:
+                raise ValueError(f"the trees were grown on {graph.width} columns, expected {width}")
         return cls(tuple(payloads), tuple(graphs))
 
     def logits(self, units: Units) -> FloatArray:
@@ -232,7 +251,7 @@ def read_forest(files: Mapping[str, NDArray[Any]], widths: list[int], n_classes:
     ValueError for damaged ones."""
     if f"{GRAPHS}.0" in files:
         payloads = [_bytes_of(files, f"{GRAPHS}.{number}") for number in range(len(widths))]
-        return ExportedForest.of(payloads, n_classes)
+        return ExportedForest.of(payloads, widths, n_classes)
     return GrownForest.read(files, widths, n_classes, threads)
 
 

@@ -67,6 +67,12 @@ class Graph:
             raise ValueError(f"the graph gives {last.type} of shape {last.shape}, expected {outputs} columns")
         self._names, self._output, self._outputs = [name for name, _ in inputs], last.name, outputs
 
+    @property
+    def width(self) -> int | str | None:
+        """Columns of its first input; a name or None where the graph leaves them open."""
+        columns: int | str | None = self._session.get_inputs()[0].shape[-1]
+        return columns
+
     def run(self, arrays: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
         """What the graph gives of a batch, `(B, outputs)`: float32. Raises CheckpointError where it cannot be
         run."""

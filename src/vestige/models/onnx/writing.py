@@ -200,12 +200,14 @@ def _blend(detector: Blend) -> Blend:
     if not isinstance(detector.forest, GrownForest):
         raise _already()
     classes = detector.n_classes
+    boosters = detector.forest.boosters
+    widths = [booster.num_features() for booster in boosters]
     payloads = [
-        _ensemble(booster, STATES, booster.num_features(), classes, "logits", "NONE")
-        for booster in detector.forest.boosters
+        _ensemble(booster, STATES, width, classes, "logits", "NONE")
+        for booster, width in zip(boosters, widths, strict=True)
     ]
     without = copy.copy(detector)
-    without.forest = ExportedForest.of(payloads, classes)
+    without.forest = ExportedForest.of(payloads, widths, classes)
     return without
 
 
