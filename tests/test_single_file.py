@@ -25,6 +25,7 @@ from vestige.checkpoint import single_file
 from vestige.cli.main import app
 from vestige.dashboard.feed import Feed
 from vestige.errors import CheckpointError, UsageError
+from vestige.models.onnx.graph import read_model
 from vestige.service.sinks import make
 from vestige.service.watch import Watch, WatchOptions
 
@@ -158,6 +159,25 @@ def test_a_byte_that_is_another_is_refused(network: tuple[Path, Path], tmp_path:
         path.write_bytes(content[:at])
         with pytest.raises(CheckpointError):
             single_file.read(path)
+
+
+def test_trees_of_an_earlier_version_are_told_as_what_they_are(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    directory, log = trained(tmp_path_factory.mktemp("trees"), "gbt")
+    file = directory / "old.onnx"
+    checkpoint.export(directory, file)
+    header, payload = single_file.read(file)
+    graph = read_model(payload)
+    for node in graph.graph.node:
+        node.op_type = "TreeEnsembleClassifier"
+        for attribute in node.attribute:
+            attribute.name = attribute.name.replace("target_", "class_")
+    single_file.write(file, header, graph.SerializeToString(), is_graph=True)
+    with pytest.raises(CheckpointError, match="two classes had each other's probability") as refused:
+        list(scoring.score(file, [log]))
+    assert refused.value.where == file
+    assert refused.value.remedy == "export it again: vestige export DETECTOR -o FILE.onnx --overwrite"
 
 
 def test_bad_input_is_told(network: tuple[Path, Path], tmp_path: Path) -> None:

@@ -297,7 +297,8 @@ def _refusing(what: str, where: Path) -> Iterator[None]:
     """Whatever is wrong with a header's values becomes a CheckpointError that names the file."""
     try:
         yield
-    except CheckpointError:
+    except CheckpointError as error:
+        error.where = error.where or where
         raise
     except VestigeError as error:
         raise CheckpointError(f"{what} ({error.what})", where=where, remedy=error.remedy or REMEDY) from error

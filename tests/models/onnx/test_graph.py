@@ -83,6 +83,12 @@ def test_what_no_export_holds_is_refused(made: Any, told: str) -> None:
         graph(made())
 
 
+def test_trees_of_an_earlier_version_are_to_be_exported_again() -> None:
+    made = model([helper.make_node("TreeEnsembleClassifier", ["x"], ["class", "y"], domain=ML)])
+    with pytest.raises(CheckpointError, match=r"two classes had each other's.*\n.*export it again"):
+        graph(made)
+
+
 def test_inputs_and_outputs_are_those_of_the_detector() -> None:
     made = model([helper.make_node("Relu", ["x"], ["y"])])
     with pytest.raises(ValueError, match="takes"):

@@ -35,6 +35,8 @@ OPERATORS = frozenset((
 ))  # fmt: skip
 """Of the standard domain, those that exported networks are made of."""
 TREES, ML = "TreeEnsembleRegressor", "ai.onnx.ml"
+SWAPPED = "TreeEnsembleClassifier"
+"""What exported trees were once: ONNX Runtime gave each of two classes the other's probability."""
 DTYPES: Mapping[Kind, str] = {"tokens": "tensor(int64)"}
 """Of an input's numbers, by its kind; all others are float32."""
 
@@ -44,7 +46,8 @@ class Graph:
 
     def __init__(self, payload: bytes, inputs: Sequence[tuple[str, Kind]], outputs: int) -> None:
         """`payload` is checked: it takes `inputs` (name and kind, in this order), and gives `outputs` numbers
-        a window. Raises ValueError where it is no such graph, UsageError where the extra is missing."""
+        a window. Raises ValueError where it is no such graph, CheckpointError for one of an earlier version
+        that is to be exported again, UsageError where the extra is missing."""
         extras.require("onnx", "an exported detector")
         _check(payload)
         import onnxruntime as ort
@@ -123,7 +126,8 @@ def read_model(payload: bytes) -> Any:
 
 
 def _check(payload: bytes) -> None:
-    """Raise ValueError for a graph that holds anything that our exports do not."""
+    """Raise ValueError for a graph that holds anything that our exports do not, CheckpointError for one of an
+    earlier version whose probabilities were wrong."""
     model = read_model(payload)
     graph = model.graph
     if model.ir_version not in IR_VERSIONS or len(model.functions) or len(model.training_info):
@@ -140,6 +144,12 @@ def _check(payload: bytes) -> None:
         if node.domain == ML and node.op_type == TREES:
             width = graph.input[0].type.tensor_type.shape.dim[-1].dim_value if len(graph.input) else 0
             _check_trees({attribute.name: attribute for attribute in node.attribute}, width)
+        elif node.domain == ML and node.op_type == SWAPPED:
+            raise CheckpointError(
+                "exported by an earlier version of vestige, in whose trees two classes had each other's "
+                "probability",
+                remedy="export it again: vestige export DETECTOR -o FILE.onnx --overwrite",
+            )
         elif node.domain or node.op_type not in OPERATORS:
             raise ValueError(f"the operator {node.op_type[:40]!r} is none that exported detectors have")
         for attribute in node.attribute:
