@@ -69,6 +69,12 @@ class DefinitionError(UsageError):
     """There is no format, or mapping of fields, of this name, or its definition is wrong."""
 
 
+class ComputationError(UsageError):
+    """A detector cannot compute in the way that was asked for, whatever it is given."""
+
+    fatal: ClassVar[bool] = True
+
+
 class EvidenceError(VestigeError):
     """Raw evidence cannot be used: empty, in another format, without the labels it needs."""
 

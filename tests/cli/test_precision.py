@@ -9,16 +9,21 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tests.engine.fake import FakeEngine
 from tests.pipeline.conftest import vestige
-from vestige import scoring
+from vestige import checkpoint, scoring
 from vestige.errors import UsageError
 from vestige.nn.products import can_round
+from vestige.pipeline.experiment import Experiment
+from vestige.pipeline.fitting import TrainingPlan
+from vestige.pipeline.reduced_precision import quantize, round_products
+from vestige.runs.directory import RunDirectory
 from vestige.scoring import spread
+from vestige.training import TrainingConfig
 
 rounding = pytest.mark.skipif(not can_round(), reason="PyTorch does not multiply in bfloat16 here")
 SAID = "scores are of products rounded to bfloat16; the threshold and the probabilities were chosen by scores"
@@ -108,6 +113,36 @@ def test_what_cannot_be_rounded_is_refused_before_anything_is_said(
     assert done.returncode == 2, done.stderr
     assert says in " ".join(done.stderr.split())
     assert done.stdout == ""
+
+
+def test_a_run_is_refused_before_anything_is_predicted(finished: Path) -> None:
+    loaded = {name: checkpoint.load(finished / name) for name in ("gru", "gbt")}
+    unread = cast("Experiment", None)  # no window is needed to say so
+    remedy = "name the folder of one that can: gru" if can_round() else "leave --precision out"
+    with pytest.raises(UsageError) as refused:
+        round_products(unread, loaded)
+    assert remedy in refused.value.remedy
+    with pytest.raises(UsageError, match="gru has no 8-bit form"):
+        quantize(unread, loaded)
+
+
+@pytest.mark.parametrize("precision", ["16", "bf16"])
+@pytest.mark.parametrize("verb", ["train", "tune"])
+def test_what_is_no_network_is_not_trained_in_another_precision(
+    finished: Path, tmp_path: Path, verb: str, precision: str
+) -> None:
+    dataset, split = RunDirectory(finished).dataset, RunDirectory(finished).split_file
+    asked = [verb, dataset, "--split", split, "-m", "gbt", "--precision", precision, "-o", tmp_path / "out"]
+    done = vestige(*asked)
+    assert done.returncode == 2, done.stderr
+    assert f"--precision {precision} is of networks, and there is none to train among: gbt" in done.stderr
+    assert "leave --precision out, or name a network" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_network_among_other_models_may_be_trained_in_another_precision() -> None:
+    for models in (("gbt", "gru"), ("all",)):
+        TrainingPlan(models, training=TrainingConfig(precision="bf16")).check()
 
 
 def test_a_processor_that_does_not_round_is_told(finished: Path, log: Path) -> None:

@@ -383,6 +383,10 @@ def test_a_network_says_which_event_follows(plain: tuple[Path, Path], tmp_path: 
     rows = rows_of(tmp_path / "first", evidence)
     assert len(rows) == 400
     assert np.mean([row["p_value"] <= 0.01 for row in rows]) < 0.05
+    with pytest.raises(UsageError, match=r"ranks what its network says.*float32.*\n.*leave --precision out"):
+        found.round_products()
+    with pytest.raises(UsageError, match="normal has no network"):
+        other.round_products()
 
 
 def test_what_is_no_model_of_what_follows_is_refused(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.engine.fake import FakeEngine
 from vestige import scoring
+from vestige.checkpoint import load
 from vestige.errors import EvidenceError, UsageError
 from vestige.evaluation.budget import Budget
 from vestige.pipeline.learn import learn
+from vestige.reading.steps import Evidence
 from vestige.scoring import spread
 from vestige.simulators.logs.options import SimulateOptions
 from vestige.simulators.logs.write import simulate
@@ -64,6 +67,27 @@ def test_a_unit_that_kills_its_worker_is_left_out_and_told(
     found = {row["file"] for row in spread.score(detector, [evidence], FakeEngine(kills={1}))}
     (lost,) = every - found
     assert f"{lost} was left out: the machine that worked on it is gone" in caplog.text
+
+
+def size_of(strange: Path, item: spread.Numbered) -> int:
+    """What a worker does that cannot be told how to read one of the units."""
+    if item.unit.paths[0] == strange:
+        raise UsageError("the parser does not start", remedy="install it")
+    return int(item.unit.size)
+
+
+def test_a_file_that_options_do_not_fit_is_left_out_and_told(
+    evidence: Path, detector: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("vestige").propagate = True
+    units = load(detector).reader().units(Evidence((evidence,), "live")).units
+    strange, *others = units
+    work = partial(size_of, strange.paths[0])
+    found = list(spread.of_units(detector, [evidence], FakeEngine(), work, None))
+    assert found == [unit.size for unit in others]
+    assert f"{strange.name} was left out: the parser does not start" in caplog.text
+    with pytest.raises(UsageError, match="does not start"):
+        list(spread.of_units(detector, [strange.paths[0]], FakeEngine(), work, None))
 
 
 def test_a_file_that_a_person_named_is_an_error(evidence: Path, detector: Path) -> None:

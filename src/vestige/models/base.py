@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vestige.checked import refused
-from vestige.errors import UsageError
+from vestige.errors import ComputationError, UsageError
 from vestige.models.reasons import Piece, Reason, all_pieces, by_occlusion
 from vestige.models.space import Space
 from vestige.reading.encoding import Batch
@@ -368,17 +368,18 @@ class Detector(ABC):
         return all_pieces(self, X)
 
     def quantize(self) -> None:
-        """Compute in 8-bit integers from now on, on the CPU; there is no way back. Raises UsageError where a
-        detector has no such form."""
-        raise UsageError(f"{self.name} has no 8-bit form", remedy="leave --quantize out")
+        """Compute in 8-bit integers from now on, on the CPU; there is no way back. Raises ComputationError
+        where a detector has no such form."""
+        raise ComputationError(f"{self.name} has no 8-bit form", remedy="leave --quantize out")
 
     def round_products(self) -> None:
         """Multiply numbers rounded to bfloat16 when scoring from now on, on the CPU, and sum in float32.
 
-        The weights stay as they are. Raises UsageError where a detector has no network, and where the
-        processor would not be faster by it.
+        The weights stay as they are. Raises ComputationError where a detector has no network, or what it
+        learnt of that network's numbers holds for float32 alone, and where the processor would not be faster
+        by it.
         """
-        raise UsageError(
+        raise ComputationError(
             f"{self.name} has no network whose products could be rounded (--precision bf16)",
             remedy="leave --precision out, or name the folder of a network",
         )

@@ -19,7 +19,7 @@ from pydantic import Field
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from vestige.errors import UsageError
+from vestige.errors import ComputationError
 from vestige.models.base import CLIP, Detector, HyperParameters, log_scaled
 from vestige.models.fitting import sources
 from vestige.models.space import Choice, Range, Space
@@ -139,12 +139,12 @@ class NeuralDetector(Detector):
         by that rounding, because PyTorch does not round the smallest products.
         """
         if self.device.type != "cpu":
-            raise UsageError(
+            raise ComputationError(
                 f"scores are computed in float32 on {self.device} (--precision bf16)",
                 remedy="leave out --precision, or --device",
             )
         if not can_round():
-            raise UsageError(
+            raise ComputationError(
                 "precision bf16 needs a processor whose AVX-512 BF16 or AMX PyTorch uses",
                 remedy="leave --precision out",
             )

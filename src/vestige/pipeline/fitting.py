@@ -106,12 +106,24 @@ class TrainingPlan:
                 continue  # `over` says that it is left out
             parse_hyper(registry.get(name), self.hyper(name))
             refuse(registry.get(name), self.training.resample)
+        self._check_precision()
         if self.training.device == "cuda":
             extras.require(registry.NEURAL, "--device cuda", instead="use --device cpu")
             import torch
 
             if not torch.cuda.is_available():
                 raise UsageError("--device cuda: there is no CUDA device here", remedy="use --device cpu")
+
+    def _check_precision(self) -> None:
+        if self.training.precision not in {"16", "bf16"}:
+            return
+        models = [name for name in self._spelt_out() if ALL not in self.models or registry.available(name)]
+        if all(issubclass(registry.get(name), FittedDetector) for name in models):
+            raise UsageError(
+                f"--precision {self.training.precision} is of networks, and there is none to train among: "
+                f"{', '.join(models)}",
+                remedy="leave --precision out, or name a network: -m gru",
+            )
 
     def _has(self, model: str, prefix: str, name: str) -> bool:
         return prefix in {"", model} and name in registry.get(model).hyper_parameters.model_fields

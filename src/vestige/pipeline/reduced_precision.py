@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
 
 from vestige import log
 from vestige.checkpoint import Loaded
+from vestige.errors import ComputationError
 from vestige.models.base import Detector
 from vestige.pipeline.experiment import Experiment
 from vestige.pipeline.predicting import predict
@@ -19,7 +21,7 @@ logger = log.get(__name__)
 def quantize(experiment: Experiment, loaded: dict[str, Loaded]) -> None:
     """Quantise detectors in place, and say in the log what that changes on the test part.
 
-    Raises UsageError for a detector without an 8-bit form.
+    Raises ComputationError for a detector without an 8-bit form.
     """
     _reduce(experiment, loaded, lambda detector: detector.quantize(), "in 8-bit integers")
 
@@ -27,14 +29,33 @@ def quantize(experiment: Experiment, loaded: dict[str, Loaded]) -> None:
 def round_products(experiment: Experiment, loaded: dict[str, Loaded]) -> None:
     """Have detectors round products to bfloat16, and say in the log what that changes on the test part.
 
-    Raises UsageError as `Detector.round_products` does.
+    Raises ComputationError as `Detector.round_products` does.
     """
     _reduce(experiment, loaded, lambda detector: detector.round_products(), "of products rounded to bfloat16")
+
+
+def _ask(loaded: dict[str, Loaded], reduce: Callable[[Detector], None]) -> None:
+    """Raise what the first detector that cannot compute so says, before anything is predicted, with the names
+    of those that can."""
+    refused, able = None, []
+    for name, checkpoint in loaded.items():
+        try:
+            reduce(
+                copy.copy(checkpoint.detector)
+            )  # a copy: the detector itself is yet to say what it says now
+            able.append(name)
+        except ComputationError as error:
+            refused = refused or error
+    if refused is not None:
+        if able:
+            refused.remedy = f"leave the option out, or name the folder of one that can: {', '.join(able)}"
+        raise refused
 
 
 def _reduce(
     experiment: Experiment, loaded: dict[str, Loaded], reduce: Callable[[Detector], None], called: str
 ) -> None:
+    _ask(loaded, reduce)
     for name, checkpoint in loaded.items():
         part = EncodedWindows.of(experiment.windows, checkpoint.encoder).over(experiment.parts.test)
         before = predict(checkpoint.detector, part).proba

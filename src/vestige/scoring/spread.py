@@ -27,7 +27,7 @@ from vestige.reading.steps import Evidence, Listing, Progress, Reader, Unit
 from vestige.runs.directory import RunDirectory
 from vestige.scoring.normal import NormalScorer
 from vestige.scoring.recordings import Tally, ranked, tallied
-from vestige.scoring.windows import json_line, judge_batches, round_products, rows_of
+from vestige.scoring.windows import json_line, judge_batches, rows_of, tell_rounded
 
 CHUNK = 8
 """Isolated units that a worker gets at a time: each process that may be killed loads the detector anew."""
@@ -56,10 +56,9 @@ def score(
     worker can read apart: standard input, and files in which the events of many machines lie mixed."""
     with tempfile.TemporaryDirectory(prefix="vestige-") as folder:
         work = partial(_score_unit, run, quantize, rounded, alerts_only, Path(folder))
-        detector = load(run)
+        scorer = NormalScorer.of(load(run))
         if rounded:
-            round_products(detector)
-        scorer = NormalScorer.of(detector)
+            tell_rounded()
         for path in of_units(run, evidence, engine, work, progress, writes=Path(folder)):
             with path.open("rb") as file:
                 yield from _rows(file, scorer, alerts_only)
@@ -82,7 +81,7 @@ def score_recordings(
     called = "file"
     detector = load(run)
     if rounded:
-        round_products(detector)
+        tell_rounded()
     work = partial(_tally_unit, run, quantize, rounded)
     for of_unit, tallies in of_units(run, evidence, engine, work, progress):
         called = of_unit
@@ -119,8 +118,8 @@ def of_units(
             read = True
         except VestigeError as error:
             refused = refused or error
-            if unit.named or error.fatal or isinstance(error, UsageError):
-                raise  # what a worker cannot compute it cannot compute for any unit
+            if unit.named or error.fatal:
+                raise
             log.warning("%s was left out: %s", unit.name, error.what)
         done += unit.size or 0
         if progress is not None:

@@ -136,6 +136,11 @@ def round_products(loaded: Loaded) -> None:
     """Score with products rounded to bfloat16 from now on, and say so. Raises as `Detector.round_products`
     does."""
     loaded.detector.round_products()
+    tell_rounded()
+
+
+def tell_rounded() -> None:
+    """Say in the log that scores are of rounded products."""
     log.info(
         "scores are of products rounded to bfloat16; the threshold and the probabilities were chosen by "
         "scores in float32"

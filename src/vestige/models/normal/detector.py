@@ -19,7 +19,7 @@ from pydantic import Field
 from safetensors import SafetensorError
 
 from vestige import extras
-from vestige.errors import SplitError
+from vestige.errors import ComputationError, SplitError
 from vestige.models.base import HyperParameters, Judgement, RecordingVerdict, Task, parse_hyper
 from vestige.models.baselines.next_ngram import NextNgram
 from vestige.models.fitting import FitProgress, FittedDetector
@@ -199,6 +199,18 @@ class Normal(FittedDetector):
         if not 0 < alpha < 1:
             raise ValueError(f"{alpha} is no share of windows")
         self.alpha = float(alpha)
+
+    def round_products(self) -> None:
+        """Raises ComputationError: p-values are ranks among what was said in float32 of the windows kept for
+        calibration. Rounded numbers are no draw from the same, and the share that alerts is no longer kept;
+        nor would a window alone be ranked as it is among others."""
+        if self.network is None:
+            super().round_products()
+        raise ComputationError(
+            f"{self.name} ranks what its network says among what that said in float32 for calibration: "
+            "rounded numbers have no place among them (--precision bf16)",
+            remedy="leave --precision out",
+        )
 
     def _proba(self, log_p: FloatArray) -> FloatArray:
         odds = np.exp(np.clip(np.log(self.alpha) - log_p, -700, 700))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestige import checked
-from vestige.errors import UsageError
+from vestige.errors import ComputationError
 from vestige.models.base import CLIP, Detector, HyperParameters, log_scaled
 from vestige.models.logits import log_softmax, softmax
 from vestige.models.next_token import NextToken
@@ -61,8 +61,8 @@ class Exported(Detector):
         return {**super().header(), "runtime": RUNTIME}
 
     def round_products(self) -> None:
-        """Raises UsageError: a graph is computed as it was written."""
-        raise UsageError(
+        """Raises ComputationError: a graph is computed as it was written."""
+        raise ComputationError(
             "an export computes in float32 (--precision bf16)",
             remedy="leave --precision out, or name the detector that was exported",
         )
