@@ -78,10 +78,15 @@ def stopped(command: list[str], out: Path, stop: Callable[[int], None]) -> str:
     _, said = training.communicate(timeout=100)
     assert training.returncode == StoppedError.exit_code, said
     assert (out / MODEL / STATE).is_file()
-    while of_session(training.pid):  # one that keeps count for Python ends a moment later
+    wait_for_all(training.pid, deadline)
+    return said
+
+
+def wait_for_all(session: int, deadline: float) -> None:
+    """Until the last process of a session has ended: one that keeps count for Python does a moment later."""
+    while of_session(session):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    return said
 
 
 def of_session(number: int) -> list[int]:
@@ -109,6 +114,19 @@ def test_whoever_is_stopped_says_why_once(training: Training) -> None:
     for said, name in zip(training.said, ("SIGINT", "SIGTERM"), strict=True):
         assert said.count(f"stopped by {name}") == 1
         assert "Traceback" not in said
+
+
+def test_ctrl_c_while_the_others_are_being_started_ends_all(words: Words, tmp_path: Path) -> None:
+    training = Program(words(tmp_path / "run", 2), stderr=PIPE, start_new_session=True)
+    deadline = time.monotonic() + 100
+    while len(of_session(training.pid)) < 2:
+        assert training.poll() is None, training.communicate()[1]
+        assert time.monotonic() < deadline
+    os.killpg(training.pid, signal.SIGINT)
+    _, said = training.communicate(timeout=100)
+    assert training.returncode == 130, said
+    assert "Traceback" not in said
+    wait_for_all(training.pid, deadline)
 
 
 def test_two_processes_give_what_one_gives_with_twice_the_batch(

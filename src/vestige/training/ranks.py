@@ -15,6 +15,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnProcess
 
 from vestige.errors import UsageError
@@ -91,15 +92,17 @@ def started(config: TrainingConfig, work: Callable[[int], None]) -> Iterator[Non
     _node(config)
     # Not forked: this process may have threads, and a CUDA device.
     context = multiprocessing.get_context("spawn")
-    others = [context.Process(target=_other, args=(work, local)) for local in range(1, config.devices)]
+    others: list[SpawnProcess] = []
     told = {LOCAL: "0"}
     if config.nodes == 1:
         told |= {ADDRESS: "127.0.0.1", PORT: str(_free_port())}
     with _environment(told):
         try:
             with _deaf_to_ctrl_c():
-                for process in others:
+                for local in range(1, config.devices):
+                    process = context.Process(target=_other, args=(work, local))
                     process.start()
+                    others.append(process)
             yield
             for process in others:
                 process.join(PATIENCE)
@@ -144,15 +147,34 @@ def _environment(told: dict[str, str]) -> Iterator[None]:
 @contextlib.contextmanager
 def _deaf_to_ctrl_c() -> Iterator[None]:
     """Have processes that are started meanwhile not hear Ctrl-C, which a terminal sends to all: it would end
-    them in the middle of their imports, with a traceback. This process ends them."""
+    them in the middle of their imports, with a traceback. This process ends them; it hears a Ctrl-C once all
+    have been started."""
+    with _put_off(signal.SIGINT):
+        # It lets SIGINT through when it is started, which the first process would see to.
+        resource_tracker.ensure_running()
+        # A new process is as deaf as the thread that starts it.
+        deaf_to = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, deaf_to)
+
+
+@contextlib.contextmanager
+def _put_off(number: signal.Signals) -> Iterator[None]:
+    """Have a signal do after the block what it does now: other threads than this one may still get it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    came: list[int] = []
+    before = signal.signal(number, lambda number, _frame: came.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        # None: whoever handled it before was not Python, and cannot be put back from here.
+        signal.signal(number, signal.SIG_DFL if before is None else before)
+    if came:
+        signal.raise_signal(number)
 
 
 def _other(work: Callable[[int], None], local: int) -> None:
