@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -69,6 +70,27 @@ def test_a_watch_judges_with_rounded_products(finished: Path, log: Path) -> None
     assert SAID in rounded.stderr
     assert len(rounded.stdout.splitlines()) > 100
     assert rounded.stdout != exact.stdout
+
+
+@rounding
+def test_a_watch_that_goes_on_in_another_precision_says_so(finished: Path, log: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+
+    def told(*options: str) -> list[tuple[str, str]]:
+        """What is said of the precision of the state."""
+        done = vestige("watch", finished / "gru", log, "--once", "--state", state, *options)
+        assert done.returncode == 0, done.stderr
+        said = " ".join(done.stderr.split())
+        return re.findall(r"the state is of a watch with --precision (\S+) and goes on with (\w+):", said)
+
+    assert told() == []
+    assert told("--precision", "bf16") == [("32", "bf16")]
+    assert told("--precision", "bf16") == []
+    assert told() == [("bf16", "32")]
+    file = state / "state.json"
+    older = {key: value for key, value in json.loads(file.read_text()).items() if key != "precision"}
+    file.write_text(json.dumps(older))
+    assert told() == []
 
 
 @rounding
