@@ -104,6 +104,10 @@ def test_a_run_is_judged_with_rounded_products_and_stays_as_it_is(
     assert done.returncode == 0, done.stderr
     assert "gru, scores of products rounded to bfloat16: the same class for" in done.stderr
     assert (run / "gru" / "model.json").read_bytes() == header
+    results = json.loads((run / "gru" / "metrics.json").read_text())
+    said = "Scores of gru are of products rounded to bfloat16 (--precision bf16), and the thresholds shown"
+    assert [warning for warning in results["warnings"] if warning.startswith(said)]
+    assert said in (run / "gru" / "report.html").read_text()
     read = ["--on", corpus, "--read", "format=bgl", "--resamples", "100", "--json"]
     exact = vestige("evaluate", run / "gru", *read)
     rounded = vestige("evaluate", run / "gru", *read, "--precision", "bf16")

@@ -299,7 +299,7 @@ class RunResults(Record):
     """What reading the evidence lost, where its source knows."""
     left_out: LeftOutResult = Field(default_factory=LeftOutResult)
     warnings: list[str] = Field(default_factory=list)
-    """What is doubtful about how the evidence was read."""
+    """What is doubtful about how the evidence was read, and how the detectors computed."""
     environment: dict[str, str] = Field(default_factory=dict)
     digests: dict[str, str] = Field(default_factory=dict)
     timings: dict[str, float] = Field(default_factory=dict)

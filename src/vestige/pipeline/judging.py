@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -94,12 +94,14 @@ def judge(
     config: RunConfig,
     loaded: dict[str, Loaded],
     *,
+    warnings: Sequence[str] = (),
     progress: ShowProgress = silent,
 ) -> RunResults:
     """Judge what was trained beside the baselines, and write predictions, metrics and reports into `out`.
 
     Baselines are fitted anew, and kept where `out` is the directory of a run: what was judged can be put to
-    work. Raises LeakageError when the audit fails, unless the run's config allows it.
+    work. `warnings` of how it is judged stand before those of the evidence. Raises LeakageError when the
+    audit fails, unless the run's config allows it.
     """
     baselines = _baselines(experiment, config)
     steps = len(baselines) + len(loaded) + 2
@@ -112,7 +114,7 @@ def judge(
             update(done + 1, steps)
             with findings.timed(name):
                 _judge(findings, experiment, config, name, loaded.get(name))
-        results = _results(experiment, config, findings, checks, finding, leaking=leaking)
+        results = _results(experiment, config, findings, checks, finding, warnings, leaking=leaking)
         run, whole = RunDirectory(out), out
         kept = {name: run.folder(name).path for name in loaded}
         if run.is_detector:
@@ -198,6 +200,7 @@ def _results(
     findings: Findings,
     checks: list[CheckResult],
     finding: SymbolFinding | None,
+    warnings: Sequence[str],
     *,
     leaking: bool,
 ) -> RunResults:
@@ -222,7 +225,10 @@ def _results(
         unseen=_unseen(experiment),
         evidence=str(experiment.windows.notes.get("decoding", "")),
         left_out=_left_out(experiment),
-        warnings=warnings_of_notes(experiment.windows.notes, experiment.windows.path)[:REPORTED],
+        warnings=[
+            *warnings,
+            *warnings_of_notes(experiment.windows.notes, experiment.windows.path)[:REPORTED],
+        ],
         environment=config.versions,
         digests={"schema": experiment.windows.schema.digest, "dataset": experiment.split.dataset},
         timings=findings.timings,

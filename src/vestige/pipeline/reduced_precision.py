@@ -18,20 +18,31 @@ from vestige.reading.encoding import EncodedWindows
 logger = log.get(__name__)
 
 
-def quantize(experiment: Experiment, loaded: dict[str, Loaded]) -> None:
-    """Quantise detectors in place, and say in the log what that changes on the test part.
+def quantize(experiment: Experiment, loaded: dict[str, Loaded]) -> str:
+    """Quantise detectors in place, and say in the log what that changes on the test part; returns what
+    results of them have to warn of.
 
     Raises ComputationError for a detector without an 8-bit form.
     """
     _reduce(experiment, loaded, lambda detector: detector.quantize(), "in 8-bit integers")
+    return _warning(loaded, "computed in 8-bit integers", "--quantize int8")
 
 
-def round_products(experiment: Experiment, loaded: dict[str, Loaded]) -> None:
-    """Have detectors round products to bfloat16, and say in the log what that changes on the test part.
+def round_products(experiment: Experiment, loaded: dict[str, Loaded]) -> str:
+    """Have detectors round products to bfloat16, and say in the log what that changes on the test part;
+    returns what results of them have to warn of.
 
     Raises ComputationError as `Detector.round_products` does.
     """
     _reduce(experiment, loaded, lambda detector: detector.round_products(), "of products rounded to bfloat16")
+    return _warning(loaded, "of products rounded to bfloat16", "--precision bf16")
+
+
+def _warning(loaded: dict[str, Loaded], called: str, option: str) -> str:
+    return (
+        f"Scores of {', '.join(loaded)} are {called} ({option}), and the thresholds shown here were chosen "
+        "by such scores, not by those in float32 that the detectors give unless they are asked otherwise."
+    )
 
 
 def _ask(loaded: dict[str, Loaded], reduce: Callable[[Detector], None]) -> None:

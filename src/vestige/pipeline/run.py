@@ -186,14 +186,15 @@ def evaluate(
         experiment = Experiment.open(directory.dataset, directory.split)
         require_labels(experiment.windows, directory.dataset, what="judging")
         loaded = directory.load(experiment.windows.schema)
+        warnings = []
         if quantized:
-            quantize(experiment, loaded)
+            warnings.append(quantize(experiment, loaded))
         if rounded:
-            round_products(experiment, loaded)
+            warnings.append(round_products(experiment, loaded))
         asked = config.model_copy(update={"judge": changed, "command": command})
         # Metrics of one policy beside a detector of another would be a lie: all appear, or none does.
         with storage.together():
-            results = judge_detectors(experiment, run, asked, loaded, progress=progress)
+            results = judge_detectors(experiment, run, asked, loaded, warnings=warnings, progress=progress)
             if changed.threshold != config.judge.threshold:
                 for result in results.models:
                     own, chosen = directory.folder(result.name), result.threshold
