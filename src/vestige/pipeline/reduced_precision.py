@@ -51,9 +51,8 @@ def _ask(loaded: dict[str, Loaded], reduce: Callable[[Detector], None]) -> None:
     refused, able = None, []
     for name, checkpoint in loaded.items():
         try:
-            reduce(
-                copy.copy(checkpoint.detector)
-            )  # a copy: the detector itself is yet to say what it says now
+            # A copy: the detector itself is yet to say what it says now.
+            reduce(copy.copy(checkpoint.detector))
             able.append(name)
         except ComputationError as error:
             refused = refused or error
