@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import os
 import re
 import signal
@@ -26,7 +25,7 @@ from functools import partial
 from pathlib import Path
 
 from bench_watch import resident_mb
-from pairs import FOLDER, Asked, Pair, Took, command, environment
+from pairs import FOLDER, Asked, Pair, Took, answering, command, environment
 
 MODELS = {"next_gru": "torch", "gru": "torch", "gbt": "XGBoost"}
 """The detectors, and what each needs where it is not exported."""
@@ -122,28 +121,16 @@ def score(detector: Path, log: Path, runtime: str) -> tuple[object, ...]:
 def window_by_window(detector: Path, log: Path, count: int) -> Iterator[Callable[[float], Took]]:
     """A process that waits for its turn, and then judges `count` windows of a log, one at a time. Asked for a
     share, it says what so many of them took no longer than, by either clock."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", LIVE, detector, log, str(count)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env=environment() | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert process.stdin is not None
-    assert process.stdout is not None
-    into, out = process.stdin, process.stdout
+    program = (sys.executable, "-c", LIVE, detector, log, count)
+    with answering(program, environment() | {"OMP_NUM_THREADS": "1"}) as ask:
 
-    def way(share: float) -> Took:
-        print("once", file=into, flush=True)
-        took = json.loads(out.readline())
-        at = int(share * (len(took) - 1))
-        wall, busy = (sorted(clock)[at] for clock in zip(*took, strict=True))
-        return wall, busy
+        def way(share: float) -> Took:
+            took = ask("once")
+            at = int(share * (len(took) - 1))
+            wall, busy = (sorted(clock)[at] for clock in zip(*took, strict=True))
+            return wall, busy
 
-    try:
         yield way
-    finally:
-        into.close()
-        process.wait()
-        out.close()
 
 
 def most_held(*arguments: object) -> float:

@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -212,24 +212,38 @@ def _be_parent_of_orphans() -> None:
 def served(script: str, *arguments: object, python: Path | None = None, loops: int = 1) -> Iterator[Way]:
     """A script that defines `work()`, in a process that waits for its turn: imports and set-up are not timed.
     Times are means of `loops` calls. Python is that of the peers unless another is given."""
+    program = [str(python or peers_python()), "-c", script + SERVE, *map(str, arguments)]
+    with answering(program) as ask:
+
+        def way() -> Took:
+            wall, processor = ask(loops)
+            return wall, processor
+
+        yield way
+
+
+@contextlib.contextmanager
+def answering(
+    program: Sequence[object], env: Mapping[str, str] | None = None
+) -> Iterator[Callable[[object], Any]]:
+    """A process that waits for its turn, and answers each line with a line of JSON. Asking raises
+    RuntimeError where it has ended."""
     process = subprocess.Popen(
-        [str(python or peers_python()), "-c", script + SERVE, *map(str, arguments)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [str(part) for part in program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+    )
     assert process.stdin is not None
     assert process.stdout is not None
     into, out = process.stdin, process.stdout
 
-    def way() -> Took:
-        print(loops, file=into, flush=True)
+    def ask(what: object) -> Any:
+        print(what, file=into, flush=True)
         line = out.readline()
         if not line:
-            raise RuntimeError(f"a peer's process ended with {process.wait()}; what it said stands above")
-        wall, processor = json.loads(line)
-        return wall, processor
+            raise RuntimeError(f"the other process ended with {process.wait()}; what it said stands above")
+        return json.loads(line)
 
     try:
-        yield way
+        yield ask
     finally:
         into.close()
         process.wait()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from tests.warm import Program
 
@@ -20,8 +21,7 @@ def on_terminal(arguments: Sequence[object], env: Mapping[str, str] | None = Non
     told = {**(os.environ if env is None else env), "TERM": "xterm", "COLUMNS": "200"}
     running = Program(arguments, stdout=subprocess.DEVNULL, stderr=theirs, env=told)
     os.close(theirs)
-    written = b"".join(_chunks(ours)).decode()
-    os.close(ours)
+    written = everything(ours)
     assert running.wait(60) == 0, written
     return written
 
@@ -31,9 +31,11 @@ def plain(written: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written)
 
 
-def _chunks(terminal: int) -> Iterator[bytes]:
-    try:
-        while chunk := os.read(terminal, 1 << 16):
-            yield chunk
-    except OSError:  # what Linux says where the other end is closed
-        return
+def everything(terminal: int) -> str:
+    """What is written to a terminal until nobody holds it: who does not read lets the writer wait."""
+    parts = []
+    # An OSError is how Linux says that nobody writes any more.
+    with os.fdopen(terminal, "rb", buffering=0) as file, contextlib.suppress(OSError):
+        while part := file.read(1 << 16):
+            parts.append(part)
+    return b"".join(parts).decode()

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from tests.cli import surface
+from tests.terminal import everything
 from tests.warm import Program, vestige
 from vestige import log
 from vestige.cli import tables
@@ -48,17 +49,7 @@ def on_a_terminal(*arguments: str, columns: int = 80, **variables: str) -> str:
     environment |= {"TERM": "xterm-256color", "COLUMNS": str(columns), **variables}
     with Program(arguments, stdout=theirs, stderr=theirs, env=environment):
         os.close(theirs)
-        shown = b""
-        while True:
-            try:
-                piece = os.read(ours, 1 << 16)
-            except OSError:  # how Linux says that nobody writes any more
-                break
-            shown += piece
-            if not piece:
-                break
-    os.close(ours)
-    return shown.decode()
+        return everything(ours)
 
 
 # Help

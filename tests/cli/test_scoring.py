@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pty
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.pipeline.conftest import VESTIGE, succeed, vestige
+from tests.terminal import everything
 from tests.warm import PIPE, Program
 from vestige import errors
 from vestige.evidence.files import MARKER
@@ -211,15 +211,6 @@ def test_ctrl_c_says_interrupted(tmp_path: Path) -> None:
     assert running.returncode == 130
     assert shown.splitlines()[-1] == "interrupted"
     assert list(tmp_path.iterdir()) == [fifo]
-
-
-def everything(terminal: int) -> str:
-    """What is written to a terminal until nobody holds it: who does not read lets the writer wait."""
-    parts = []
-    with os.fdopen(terminal, "rb", buffering=0) as file, contextlib.suppress(OSError):
-        while part := file.read(1 << 16):
-            parts.append(part)
-    return b"".join(parts).decode()
 
 
 def test_a_bar_shows_on_a_terminal_unless_the_scores_go_there(

@@ -46,10 +46,9 @@ def run_forward(plan: Plan, weights: Factors, tape: Tape, x_BTI: Tensor, first: 
                 sig_pre = weights.attention.after(now[:, hidden:])
             steps.forward(plan.kind, weights.gate.after(now), sig_pre, tape, (x, out), t)
         if n < size:  # rows whose sequence has ended keep their states; their outputs are zero
-            source, target = operand[t % 2], operand[(t + 1) % 2]
-            old, new = cell[t % len(cell)], cell[(t + 1) % len(cell)]
+            _, _, old, new, target = tape.step(t, size)
             out[n:, t] = 0
-            target[n:, :hidden] = source[n:, :hidden]
+            target[n:, :hidden] = operand[t % 2, n:, :hidden]
             new[n:] = old[n:]
     last.h[block] = operand[plan.steps % 2, :, :hidden]
     last.cell[:, block] = cell[plan.steps % len(cell)].transpose(0, 1)

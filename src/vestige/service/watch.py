@@ -62,8 +62,6 @@ WAITED_S = 5.0
 MANY = 2_000
 """Steps of one round of reading from which on there is a backlog, and no time to wait for more."""
 
-EXACT, ROUNDED = "32", "bf16"
-"""What `--precision` calls products in float32, and those rounded to bfloat16."""
 MOST_LAST = 4_096
 """Recordings whose last alert is kept, since it may be corrected: those that alerted last."""
 
@@ -85,6 +83,11 @@ class WatchOptions:
     shard: Shard | None = None
     after: Path | None = None
     rounded: bool = False
+
+    @property
+    def precision(self) -> str:
+        """What `--precision` calls how products are computed."""
+        return "bf16" if self.rounded else "32"
 
 
 @dataclass
@@ -240,7 +243,7 @@ class Watch:
             self.directory,
             self.digest,
             {
-                "precision": self._precision,
+                "precision": self.options.precision,
                 "follower": follower,
                 "windower": self.windower.state(),
                 "budget": budget,
@@ -265,14 +268,9 @@ class Watch:
             self.inbox.sweep(follower)
         native.release_linker()
 
-    @property
-    def _precision(self) -> str:
-        """How products are computed, as `--precision` calls it."""
-        return ROUNDED if self.options.rounded else EXACT
-
     def _restore(self, before: dict[str, Any]) -> None:
         # A state that was saved before products could be rounded is of scores in float32.
-        was, now = before.get("precision", EXACT), self._precision
+        was, now = before.get("precision", WatchOptions().precision), self.options.precision
         if was != now:
             log.warning(
                 "the state is of a watch with --precision %s and goes on with %s: the same evidence gets "
